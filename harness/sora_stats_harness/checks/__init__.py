@@ -1,0 +1,1 @@
+"""The rules: a registry of requirements, and one module for each family of checks."""

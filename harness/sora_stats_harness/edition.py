@@ -1,0 +1,376 @@
+"""
+The documented field list as data.
+
+An edition is the one source of truth: the JSON Schemas, the fast decoder, the list of counters, the simulator's columns
+and the reference table all come from it, so that a change of the documentation is a change of one file. Nothing else
+spells a field's name, except a relation that is about that field.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import EditionError
+
+FORMAT = "sora-harness/edition/1"
+DEFAULT = "doc-2024"
+ANY_LABEL = "#*"
+"""Stands for every messaging label: in paths, tables and schemas."""
+
+
+class Kind(Enum):
+    """What may be expected of a field's value from one reading to the next."""
+
+    COUNTER = "counter"
+    """Cumulative since the connection began; never falls."""
+    GAUGE = "gauge"
+    """May move both ways."""
+    CONFIGURATION = "configuration"
+    """Fixed for the life of the data channel."""
+    IDENTITY = "identity"
+    """Fixed for the life of the connection."""
+    TIME = "time"
+
+
+class Unit(Enum):
+    """Unit of a field's value."""
+
+    BYTES = "bytes"
+    MS = "ms"
+    US = "us"
+    COUNT = "count"
+    NONE = "none"
+
+
+class Type(Enum):
+    """JSON type of a field's value, in the words of JSON Schema."""
+
+    INTEGER = "integer"
+    STRING = "string"
+    BOOLEAN = "boolean"
+
+
+class Presence(Enum):
+    """When a field has to be there."""
+
+    ALWAYS = "always"
+    """Whenever the group that it belongs to is."""
+    WITH_LABEL = "with-label"
+    """Whenever the data-channel label that it belongs to is."""
+    CONDITIONAL = "conditional"
+    """May be absent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """
+    One entry of the field list.
+
+    `path` leads from the connection object to the leaf, with `#*` for any messaging label. `minimum` and `maximum` are
+    inclusive; `max_bytes` counts UTF-8; `values` is a closed set; `form` names a lexical form ("rfc3339-utc").
+    """
+
+    path: tuple[str, ...]
+    type: Type
+    kind: Kind
+    unit: Unit
+    presence: Presence
+    description: str
+    minimum: int | None = None
+    maximum: int | None = None
+    max_bytes: int | None = None
+    values: tuple[str, ...] | None = None
+    form: str | None = None
+    seen_in: str | None = None
+    """Where an undocumented field was seen; None for documented ones."""
+
+    @property
+    def name(self) -> str:
+        """The key on the wire."""
+        return self.path[-1]
+
+    @property
+    def dotted(self) -> str:
+        """The path for people: `rtp.total_received`."""
+        return ".".join(self.path)
+
+    @property
+    def pointer(self) -> str:
+        """The path as a JSON Pointer from the connection on: `/rtp/total_received`."""
+        return pointer(self.path)
+
+    @property
+    def undocumented(self) -> bool:
+        """Known from answers, but not from the field list."""
+        return self.seen_in is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """An object of the answer: its own leaves, then the groups below it, both in the page's order."""
+
+    path: tuple[str, ...]
+    description: str
+    fields: tuple[Field, ...]
+    groups: tuple[Group, ...]
+    optional: bool = False
+    """Whether it may be absent without a word (data_channel, and each label in it)."""
+
+    @property
+    def name(self) -> str:
+        """The key on the wire; empty for the connection object."""
+        return self.path[-1] if self.path else ""
+
+    @property
+    def is_label(self) -> bool:
+        """Whether this is the group that stands for every messaging label."""
+        return self.name == ANY_LABEL
+
+    def walk(self) -> Iterator[Group]:
+        """This group and all below it, parents first."""
+        yield self
+        for group in self.groups:
+            yield from group.walk()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edition:
+    """One version of the documented field list; `doc-2024` has 374 leaves."""
+
+    name: str
+    title: str
+    source: str
+    root: Group
+    undocumented: tuple[Field, ...] = ()
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Every documented leaf, parents' own leaves before those of their groups."""
+        return tuple(field for group in self.root.walk() for field in group.fields)
+
+    @property
+    def counters(self) -> tuple[Field, ...]:
+        """The documented leaves that never fall."""
+        return tuple(field for field in self.fields if field.kind is Kind.COUNTER)
+
+
+def escape_pointer(key: str) -> str:
+    """Escape one key for a JSON Pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def pointer(path: tuple[str | int, ...]) -> str:
+    """Join keys and indices into a JSON Pointer (RFC 6901); the empty path is the whole document."""
+    return "".join("/" + escape_pointer(str(key)) for key in path)
+
+
+def names() -> list[str]:
+    """The editions that ship with the package."""
+    folder = resources.files(__package__) / "editions"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+@cache
+def load(name_or_file: str = DEFAULT) -> Edition:
+    """
+    Load an edition by its name, or from a user's own file.
+
+    Args:
+        name_or_file:
+            The name of an edition that ships with the package, or a path to a TOML file (recognised by its ending or
+            by a path separator).
+
+    Raises:
+        EditionError: No such edition, or the file is not one; the message names the place inside the file.
+    """
+    if name_or_file in names():
+        text = (resources.files(__package__) / "editions" / f"{name_or_file}.toml").read_text(encoding="utf-8")
+        return parse(text, origin=name_or_file)
+    path = Path(name_or_file)
+    if path.suffix != ".toml" and not path.exists():
+        raise EditionError(f"no edition is called {name_or_file!r}: take one of {', '.join(names())}, or a .toml file")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8 text"
+        raise EditionError(f"the edition file {name_or_file} cannot be read: {reason}") from None
+    return parse(text, origin=name_or_file)
+
+
+def parse(text: str, *, origin: str) -> Edition:
+    """
+    Read an edition from the text of its file.
+
+    Args:
+        text: TOML; the shipped `doc-2024.toml` shows the form.
+        origin: What to call it in an error message.
+
+    Raises:
+        EditionError: The text is no TOML, or a statement in it is missing, unknown or contradictory.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise EditionError(f"the edition file {origin} is not TOML: {error}") from None
+    return _Reader(document, origin).edition()
+
+
+E = TypeVar("E", bound=Enum)
+
+_FIELD_KEYS = {
+    "type", "kind", "unit", "presence", "description", "minimum", "maximum", "max_bytes", "values", "form",
+}  # fmt: skip
+_GROUP_KEYS = {"description", "fields", "groups", "optional", "same_as"}
+_UNDOCUMENTED_KEYS = {"path", "type", "kind", "unit", "description", "seen_in"}
+_EDITION_KEYS = {"format", "name", "title", "source", "fields", "groups", "undocumented"}
+
+
+class _Reader:
+    """Turns the TOML document into an Edition; every complaint names the place."""
+
+    def __init__(self, document: dict[str, Any], origin: str) -> None:  # Any: whatever TOML can hold
+        self.document = document
+        self.origin = origin
+
+    def fail(self, place: str, problem: str) -> EditionError:
+        return EditionError(f"the edition file {self.origin}, {place}: {problem}")
+
+    def edition(self) -> Edition:
+        document = self.document
+        self.known_keys(document, _EDITION_KEYS, "top level")
+        if document.get("format") != FORMAT:
+            raise self.fail("format", f"must be {FORMAT!r}")
+        root = self.group((), {key: document[key] for key in ("fields", "groups") if key in document})
+        if not root.fields and not root.groups:
+            raise self.fail("top level", "no fields and no groups")
+        edition = Edition(
+            name=self.text(document, "name", "top level"),
+            title=self.text(document, "title", "top level"),
+            source=self.text(document, "source", "top level"),
+            root=root,
+            undocumented=self.undocumented(),
+        )
+        documented = {field.path for field in edition.fields}
+        for field in edition.undocumented:
+            if field.path in documented:
+                raise self.fail("undocumented", f"{field.dotted} is documented in the same file")
+        return edition
+
+    def group(self, path: tuple[str, ...], table: Mapping[str, Any]) -> Group:
+        place = f"group {'.'.join(path)}" if path else "top level"
+        if not isinstance(table, dict):
+            raise self.fail(place, "must be a table")
+        self.known_keys(table, _GROUP_KEYS, place)
+        model = table
+        seen = [path]
+        while "same_as" in model:
+            target = tuple(str(model["same_as"]).split("."))
+            if target in seen:
+                raise self.fail(place, f"same_as leads round in a circle at {'.'.join(target)}")
+            seen.append(target)
+            model = self.lookup(target, place)
+        fields = model.get("fields", {})
+        groups = model.get("groups", {})
+        if not isinstance(fields, dict) or not isinstance(groups, dict):
+            raise self.fail(place, "`fields` and `groups` must be tables")
+        if clash := set(fields) & set(groups):
+            raise self.fail(place, f"{sorted(clash)[0]} is both a field and a group")
+        if any(target == path[: len(target)] for target in seen[1:]):
+            raise self.fail(place, "same_as names a group that holds this one")
+        optional = table.get("optional", False)
+        if not isinstance(optional, bool):
+            raise self.fail(place, "`optional` must be true or false")
+        return Group(
+            path=path,
+            description=str(table.get("description", "")),
+            fields=tuple(self.field((*path, name), entry) for name, entry in fields.items()),
+            groups=tuple(self.group((*path, name), entry) for name, entry in groups.items()),
+            optional=optional,
+        )
+
+    def lookup(self, path: tuple[str, ...], place: str) -> Mapping[str, Any]:
+        table: Any = self.document
+        for name in path:
+            table = table.get("groups", {}).get(name)
+            if not isinstance(table, dict):
+                raise self.fail(place, f"same_as names {'.'.join(path)}, which is no group of this file")
+        return table  # type: ignore[no-any-return]  # checked to be a dict in the loop; path is never empty
+
+    def field(self, path: tuple[str, ...], entry: object) -> Field:
+        place = f"field {'.'.join(path)}"
+        if not isinstance(entry, dict):
+            raise self.fail(place, "must be a table like { type = ..., kind = ..., unit = ..., description = ... }")
+        self.known_keys(entry, _FIELD_KEYS, place)
+        below_label = len(path) > 2 and path[0] == "data_channel"
+        default = Presence.WITH_LABEL if below_label else Presence.ALWAYS
+        values = entry.get("values")
+        if values is not None and not (isinstance(values, list) and all(isinstance(v, str) for v in values)):
+            raise self.fail(place, "`values` must be a list of strings")
+        for key in ("minimum", "maximum", "max_bytes"):
+            if key in entry and (not isinstance(entry[key], int) or isinstance(entry[key], bool)):
+                raise self.fail(place, f"`{key}` must be an integer")
+        if entry.get("form") not in (None, "rfc3339-utc"):
+            raise self.fail(place, "`form` must be 'rfc3339-utc'")
+        field = Field(
+            path=path,
+            type=self.member(Type, entry, "type", place),
+            kind=self.member(Kind, entry, "kind", place),
+            unit=self.member(Unit, entry, "unit", place),
+            presence=self.member(Presence, entry, "presence", place) if "presence" in entry else default,
+            description=self.text(entry, "description", place),
+            minimum=entry.get("minimum"),
+            maximum=entry.get("maximum"),
+            max_bytes=entry.get("max_bytes"),
+            values=tuple(values) if values is not None else None,
+            form=entry.get("form"),
+        )
+        if field.kind is Kind.COUNTER and (field.type is not Type.INTEGER or field.minimum is None):
+            raise self.fail(place, "a counter must be an integer with a minimum")
+        return field
+
+    def undocumented(self) -> tuple[Field, ...]:
+        found = []
+        entries = self.document.get("undocumented", [])
+        if not isinstance(entries, list):
+            raise self.fail("undocumented", "must be an array of tables")
+        for entry in entries:
+            place = "undocumented"
+            if not isinstance(entry, dict):
+                raise self.fail(place, "must be an array of tables")
+            self.known_keys(entry, _UNDOCUMENTED_KEYS, place)
+            path = tuple(self.text(entry, "path", place).split("."))
+            found.append(
+                replace(
+                    self.field(path, {key: entry[key] for key in entry if key in _FIELD_KEYS} | _limits(entry)),
+                    presence=Presence.CONDITIONAL,
+                    seen_in=self.text(entry, "seen_in", place),
+                )
+            )
+        return tuple(found)
+
+    def known_keys(self, table: Mapping[str, Any], known: set[str], place: str) -> None:
+        if unknown := sorted(set(table) - known):
+            raise self.fail(place, f"unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+
+    def text(self, table: Mapping[str, Any], key: str, place: str) -> str:
+        value = table.get(key)
+        if not isinstance(value, str) or not value.strip():
+            raise self.fail(place, f"`{key}` must be a text")
+        return value
+
+    def member(self, kind: type[E], table: Mapping[str, Any], key: str, place: str) -> E:
+        try:
+            return kind(table.get(key))
+        except ValueError:
+            raise self.fail(place, f"`{key}` must be one of {', '.join(str(m.value) for m in kind)}") from None
+
+
+def _limits(entry: Mapping[str, Any]) -> dict[str, int]:
+    return {"minimum": 0} if entry.get("kind") == Kind.COUNTER.value else {}

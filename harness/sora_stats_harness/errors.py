@@ -1,0 +1,59 @@
+"""
+What can go wrong with the harness itself, in one tree.
+
+A server that misbehaves is never an exception: that is a finding. An exception means that the harness could not do
+its work, and its message is one line that says what was found, where, and what to do.
+
+    HarnessError
+    ├── UsageError              the caller asked for something that cannot be done            exit code 2
+    │   ├── EditionError        an edition file that cannot be read
+    │   └── RecordingError      a recording or body file that cannot be read
+    ├── TargetRefused           a request that may not be sent was about to be sent           exit code 4
+    └── SimulatorError          the embedded simulator did not start, or died                 exit code 4
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit statuses of every command that judges; a finding outranks BROKEN, BROKEN outranks UNKNOWN."""
+
+    PASS = 0
+    FAIL = 1
+    """A requirement was missed, or an SLO."""
+    USAGE = 2
+    """The command line, the configuration or a file named there is wrong."""
+    UNKNOWN = 3
+    """Too little was seen to tell: no server, an aborted or an interrupted run."""
+    BROKEN = 4
+    """The harness itself failed: a check crashed, an exception escaped."""
+
+
+class HarnessError(Exception):
+    """Root of the tree; its text is one line for a person."""
+
+    exit_code: ExitCode = ExitCode.BROKEN
+
+
+class UsageError(HarnessError):
+    """The caller asked for something that cannot be done as asked."""
+
+    exit_code = ExitCode.USAGE
+
+
+class EditionError(UsageError):
+    """An edition is unknown, or its file cannot be read as one."""
+
+
+class RecordingError(UsageError):
+    """A recording or a body file is missing, unreadable or of an unknown format."""
+
+
+class TargetRefused(HarnessError):
+    """A request was about to be sent whose target is neither one of the three nor on the list of invented ones."""
+
+
+class SimulatorError(HarnessError):
+    """The embedded simulator did not start, or ended before it was asked to."""

@@ -1,0 +1,133 @@
+"""
+A strict reading of JSON, for whatever the fast decoder does not accept.
+
+Lenient parsers hide faults: `json.loads` takes a byte order mark, NaN and repeated keys, and others turn 1.0 into 1.
+Here every departure from RFC 8259 is told apart from a document that is sound, and numbers keep the way in which they
+were written.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import msgspec
+
+MAX_DEPTH: Final = 100
+"""Containers within containers; a document of the API has four."""
+
+MAX_DIGITS: Final = 4300
+"""Digits of a number: Python's own limit for integers, since longer ones take quadratic time."""
+
+Path = tuple[str | int, ...]
+
+
+class NotJson(ValueError):
+    """The bytes are no strict JSON; the text says why, in one line."""
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A parsed document; numbers with a fraction or an exponent are Decimals, of repeated keys the last counts."""
+
+    value: Any  # Any: whatever JSON can hold
+    duplicates: tuple[Path, ...]
+    """Where a key stood that the same object already had."""
+
+
+def parse(body: bytes) -> Document:
+    """
+    Parse bytes strictly.
+
+    Raises:
+        NotJson: Not UTF-8, a byte order mark, NaN or Infinity, a lone surrogate, anything before or after the value,
+            containers nested deeper than 100, a number of more than 4,300 digits, or no JSON at all.
+
+    >>> parse(b'{"a": 1, "a": 2}')
+    Document(value={'a': 2}, duplicates=(('a',),))
+    """
+    if body.startswith(b"\xef\xbb\xbf"):
+        raise NotJson("begins with a byte order mark")
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotJson(f"not UTF-8 at byte {error.start}") from None
+    repeated: dict[int, tuple[dict[str, Any], list[str]]] = {}
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            seen: set[str] = set()
+            again = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
+            repeated[id(result)] = (result, again)  # holding the object keeps its id from being used again
+        return result
+
+    try:
+        value = json.loads(
+            text, object_pairs_hook=collect, parse_float=_decimal, parse_int=_integer, parse_constant=_constant
+        )
+    except json.JSONDecodeError as error:
+        raise NotJson("empty" if not text.strip() else f"{error.msg} at character {error.pos}") from None
+    except RecursionError:
+        raise NotJson(f"nested deeper than {MAX_DEPTH}") from None
+    duplicates = _walk(value, repeated, surrogates="\\ud" in text or "\\uD" in text)
+    return Document(value=value, duplicates=tuple(duplicates))
+
+
+def is_integral(number: Decimal) -> bool:
+    """Whether a number written with a fraction or an exponent is an integer all the same, like 1.0 or 1e3."""
+    _, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int):
+        return False
+    return exponent >= 0 or not any(digits[exponent:])
+
+
+def _walk(
+    value: object, repeated: dict[int, tuple[dict[str, Any], list[str]]], *, surrogates: bool
+) -> list[Path]:
+    found: list[Path] = []
+    todo: list[tuple[object, Path]] = [(value, ())]
+    while todo:
+        node, path = todo.pop()
+        if isinstance(node, dict):
+            if len(path) >= MAX_DEPTH:
+                raise NotJson(f"nested deeper than {MAX_DEPTH}")
+            if id(node) in repeated:
+                found.extend((*path, key) for key in repeated[id(node)][1])
+            if surrogates:
+                for key in node:
+                    _check_text(key)
+            todo.extend((below, (*path, key)) for key, below in node.items() if isinstance(below, (dict, list, str)))
+        elif isinstance(node, list):
+            if len(path) >= MAX_DEPTH:
+                raise NotJson(f"nested deeper than {MAX_DEPTH}")
+            todo.extend((below, (*path, i)) for i, below in enumerate(node) if isinstance(below, (dict, list, str)))
+        elif surrogates and isinstance(node, str):
+            _check_text(node)
+    return sorted(set(found), key=str)
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise NotJson("half of a surrogate pair stands alone in a string") from None
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise NotJson(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _decimal(text: str) -> Decimal:
+    if len(text) > MAX_DIGITS:
+        raise NotJson(f"a number of {len(text)} digits")
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise NotJson("a number whose exponent is beyond all bounds") from None
+
+
+def _constant(text: str) -> object:
+    raise NotJson(f"{text} is no JSON")

@@ -1,0 +1,234 @@
+"""
+What a run comes to: a status for each requirement, and one verdict.
+
+These structs are verdict.json, key for key, so that a report made later from the file is the report that the run would
+have made. The rule that turns counts into statuses, and statuses into an exit code, is in `conclude`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Literal
+
+import msgspec
+
+from .checks.requirements import REQUIREMENTS, Level, Need, Requirement
+from .errors import ExitCode
+
+FORMAT = "sora-harness/verdict/1"
+
+Status = Literal["pass", "fail", "warn", "info", "waived", "unknown", "not_applicable"]
+Reason = Literal["not_observed", "no_traffic", "late", "withheld", "check_crashed", "masked"]
+SubjectKind = Literal["server", "simulator", "recording"]
+JudgedFrom = Literal["live", "recording", "body"]
+
+
+class RequirementStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How one requirement fared: how often it was checked, how often missed, and what follows."""
+
+    id: str
+    level: str
+    status: Status
+    reason: Reason | None
+    checked: int
+    failed: int
+
+
+class FindingEntry(msgspec.Struct, kw_only=True):
+    """All findings with one fingerprint: the first one's evidence, and exact counts."""
+
+    requirement: str
+    level: str
+    status: Literal["new", "known", "waived"] = "new"
+    fingerprint: str
+    target: str | None
+    field: str
+    pointer: str
+    connection_id: str | None
+    message: str
+    expected: str
+    actual: str
+    count: int = 1
+    connections: int = 0
+    """Distinct connections that it was seen on."""
+    exchanges: list[tuple[str, int]]
+    """(run, seq) of the exchanges that prove it, the earlier first."""
+    evidence: list[str] = []
+    """Names of files beside verdict.json."""
+    reproduce: str = ""
+    """A command line that sends the request again."""
+
+
+class Coverage(msgspec.Struct, kw_only=True):
+    """What was seen, and what was not."""
+
+    exchanges: int = 0
+    readings: int = 0
+    connections: int = 0
+    by_target: dict[str, int] = {}
+    """Answers judged, by operation."""
+    errors: int = 0
+    """Requests that ended without a whole answer."""
+    late: int = 0
+    forgotten: int = 0
+    """Connections that came back after having been forgotten: their order could not be checked across the gap."""
+    slow_path: int = 0
+    """Readings that the fast decoder did not accept."""
+    relations_unconfirmed: int = 0
+    """Relations that did not hold in an answer without neighbours that could confirm it."""
+    fields_documented: int = 0
+    fields_seen: int = 0
+    never_seen: list[str] = []
+    counters_grew: int = 0
+    never_grew: list[str] = []
+    """Counters that were seen and never moved: nothing is known of their order."""
+    truncated: bool = False
+    """A recording that does not end as it should, or has damaged lines."""
+    damaged: int = 0
+    withheld: int = 0
+    notes: list[str] = []
+    """Facts worth knowing that are no findings, one line each."""
+
+
+class Verdict(msgspec.Struct, kw_only=True):
+    """verdict.json."""
+
+    format: str = FORMAT
+    verdict: Literal["pass", "fail", "unknown"]
+    exit_code: int
+    reason: str | None
+    interrupted: bool = False
+    strict: bool = False
+    edition: str
+    subject_kind: SubjectKind
+    subject: str
+    judged_from: JudgedFrom
+    labels: dict[str, str] = {}
+    started_at: str
+    finished_at: str
+    harness_version: str
+    options: dict[str, Any] = {}  # Any: whatever a command's options hold, as JSON
+    requirements: list[RequirementStatus]
+    findings: list[FindingEntry]
+    coverage: Coverage
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """What a judge counted, before any rule is applied."""
+
+    checked: dict[str, int]
+    """How often each requirement was held against something."""
+    findings: list[FindingEntry]
+    coverage: Coverage
+    crashed: dict[str, str] = {}
+    """Requirements whose check raised, with one line of what it said."""
+    withheld: Collection[str] = ()
+    """Requirements that could not be judged because a body was withheld."""
+    masked: Collection[str] = ()
+    late: Collection[str] = ()
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict's core: what `conclude` found."""
+
+    verdict: Literal["pass", "fail", "unknown"]
+    exit_code: ExitCode
+    reason: str | None
+    requirements: list[RequirementStatus]
+
+
+def conclude(
+    tally: Tally,
+    *,
+    observes: Collection[Need],
+    strict: bool = False,
+    require: Collection[str] = (),
+    excluded: Collection[str] = (),
+    interrupted: bool = False,
+    aborted: str | None = None,
+) -> Outcome:
+    """
+    Apply the verdict's rule.
+
+    Args:
+        tally: What was counted.
+        observes: What this run could see; a requirement that needs more is not applicable.
+        strict: Whether a missed SHOULD fails.
+        require: Requirements that must have been observed, whatever the reason that they were not.
+        excluded: Requirements out of this run's scope for reasons of their own (targets left out, say).
+        interrupted: Whether the run was cut short by its user.
+        aborted: Why the run ended itself early; None where it did not.
+
+    Returns:
+        fail if a MUST in scope fails (with `strict` also a SHOULD); else unknown if no reading was judged, or a MUST in
+        scope is unknown for any reason but `no_traffic`, or the run was cut short; else pass.
+    """
+    rows = [_status(rule, tally, set(observes), strict, excluded) for rule in REQUIREMENTS.values()]
+    failed = [row for row in rows if row.status == "fail"]
+    blocking = [
+        row
+        for row in rows
+        if row.status == "unknown"
+        and (row.id in require or (row.level == "MUST" and row.reason != "no_traffic"))
+    ]  # fmt: skip
+    blocking += [row for row in rows if row.status == "not_applicable" and row.id in require]
+    if failed:
+        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        return Outcome(
+            verdict="fail", exit_code=ExitCode.FAIL, reason=f"{failed[0].id} is missed{more}", requirements=rows
+        )
+    reason = None
+    code = ExitCode.UNKNOWN
+    if tally.crashed:
+        name, text = next(iter(tally.crashed.items()))
+        reason, code = f"the check of {name} crashed: {text}", ExitCode.BROKEN
+    elif interrupted:
+        reason = "interrupted"
+    elif aborted:
+        reason = aborted
+    elif tally.coverage.readings == 0:
+        reason = "no reading was judged"
+    elif tally.coverage.truncated:
+        reason = "the recording is not whole"
+    elif blocking:
+        more = f" and {len(blocking) - 1} more" if len(blocking) > 1 else ""
+        reason = f"{blocking[0].id} is unknown ({blocking[0].reason or 'not applicable to this run'}){more}"
+    if reason is not None:
+        return Outcome(verdict="unknown", exit_code=code, reason=reason, requirements=rows)
+    return Outcome(verdict="pass", exit_code=ExitCode.PASS, reason=None, requirements=rows)
+
+
+def _status(
+    rule: Requirement, tally: Tally, observes: set[Need], strict: bool, excluded: Collection[str]
+) -> RequirementStatus:
+    checked = tally.checked.get(rule.id, 0)
+    entries = [entry for entry in tally.findings if entry.requirement == rule.id]
+    failed = sum(entry.count for entry in entries)
+
+    def row(status: Status, reason: Reason | None = None) -> RequirementStatus:
+        return RequirementStatus(
+            id=rule.id, level=rule.level.name, status=status, reason=reason, checked=checked, failed=failed
+        )
+
+    live = [Level[entry.level] for entry in entries if entry.status != "waived"]
+    if live:
+        worst = max(live)
+        if worst is Level.MUST or (strict and worst is Level.SHOULD):
+            return row("fail")
+        return row("warn" if worst is Level.SHOULD else "info")
+    if entries:
+        return row("waived")
+    if not rule.needs <= observes or rule.id in excluded:
+        return row("not_applicable")
+    if rule.id in tally.crashed:
+        return row("unknown", "check_crashed")
+    if rule.id in tally.withheld:
+        return row("unknown", "withheld")
+    if checked:
+        return row("pass")
+    for reason, ids in (("late", tally.late), ("masked", tally.masked)):
+        if rule.id in ids:
+            return row("unknown", reason)  # type: ignore[arg-type]  # both are members of Reason
+    return row("unknown", "no_traffic" if rule.needs_traffic else "not_observed")
+
+
