@@ -75,12 +75,17 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What came back; `complete` is False where the body ended before its announced length."""
+    """
+    What came back; `complete` is False where the body ended before its announced length.
+
+    `withheld` is True where a recording left the body out because a secret stood in it: nothing can be said of it.
+    """
 
     status: int
     headers: Headers
     body: bytes
     complete: bool = True
+    withheld: bool = False
 
     def header(self, name: str) -> str | None:
         """The first value of a header, by its name in lower case."""
