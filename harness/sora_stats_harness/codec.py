@@ -1,5 +1,5 @@
 """
-From bytes to readings, for about what parsing them costs.
+From bytes to typed structs, for about what parsing them costs.
 
 The decoder is built from the edition: msgspec checks types, limits, required and unknown fields while it parses, which
 is cheaper than parsing alone. What it accepts has the documented shape. What it does not accept is judged elsewhere
@@ -9,8 +9,8 @@ as raw bytes from then on, and so reads a server that is wrong in every answer a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -26,7 +26,7 @@ LABELS: Final = "data_channel"
 """The group whose members are labels, free to come and go."""
 
 ABSENT: Final = Raw(b"")
-"""What a learned leaf, group or key holds where the answer lacks it."""
+"""What a learned leaf, group or key holds where the answer lacks it; false, as no raw value is."""
 
 Counters = tuple[int, ...]
 """One block's counters in the edition's order; -1 stands for one that is not there or not sound."""
@@ -37,81 +37,98 @@ MISSING: Final = -1
 Json = Any
 """A decoded struct or a parsed document: its type is known only when the edition is."""
 
+Path = tuple[str, ...]
+
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
     """A group with counters of its own: the unit in which readings are compared."""
 
     index: int
-    path: tuple[str, ...]
+    path: Path
     counters: tuple[Field, ...]
 
 
-class Leaf(msgspec.Struct, frozen=True, kw_only=True):
-    """A learned leaf, group or key: where it stands in its struct's tuple, and what it ought to be."""
+class Loose(msgspec.Struct, frozen=True, kw_only=True):
+    """A leaf or key that is let through as raw bytes: where it stands, and what it ought to be."""
 
-    position: int
-    path: tuple[str, ...]
-    expected: Field | Group | None
+    get: Callable[[Json], Raw]
+    """From the decoded connection (or label) to the raw value; AttributeError where its group is not there."""
+    path: Path
+    field: Field | None
     """None for a key that the edition does not know."""
-    counter: int | None
-    """Its place among the block's counters."""
+    learned: bool
+    """False for fields that are known though undocumented."""
+    position: int
+    """Its place in its struct's tuple."""
 
 
 class Plan(msgspec.Struct, kw_only=True):
     """How to take one group's struct apart. `msgspec.structs.astuple` gives counters, other leaves, groups, extras."""
 
     group: Group
+    attributes: Path
+    """From the connection's struct to this one."""
     struct: type[msgspec.Struct]
     decoder: msgspec.json.Decoder[Json]
     counters: int
     """How many of the tuple's first places are counters."""
     block: int | None
     """The block that its counters are."""
-    below: tuple[tuple[int, Plan], ...]
-    """The groups in it, by position in the tuple."""
-    learned: tuple[Leaf, ...]
-    undocumented: tuple[Leaf, ...]
+    columns: tuple[str, ...]
+    """Wire names in the order of the tuple."""
+    below: tuple[tuple[str, Plan], ...]
+    """The groups in it, by attribute."""
+    raw: bool
+    """Whether the whole group is let through as raw bytes."""
+    loose: tuple[Loose, ...]
     colons: int
-    """Colons between keys and values that are always there, groups and optional leaves not counted."""
-    conditional: tuple[tuple[int, Field], ...]
-    flat: bool
-    """No groups below, nothing learned, nothing undocumented: its tuple is its counters and nothing else matters."""
+    """Colons of the keys that are always there: leaves that are neither conditional nor loose."""
+    conditional: tuple[int, ...]
+    """Positions of leaves that may be UNSET."""
+    whole: bool
+    """Its tuple is its counters and nothing else."""
 
 
 class Codec:
     """
     Decoders for one edition, and what they have learned.
 
-    A decoded connection is a struct whose tuple is described by `plan`; labels are in a dict of `label_plan` structs.
+    `plans` describes every group but labels, parents first; `fetch` gets the structs of those with leaves of their own
+    (`fetched`), all at once, and raises AttributeError where a group is absent that holds one of them.
     """
 
     def __init__(self, edition: Edition) -> None:
         self.edition = edition
-        self.learned: set[tuple[str, ...]] = set()
+        self.learned: set[Path] = set()
         """Paths that are let through as raw bytes; keys unknown to the edition among them."""
         self.labels_raw = False
         """Whether labels are taken apart one by one, since some were not even objects of the documented shape."""
         labels = next((group for group in edition.root.groups if group.name == LABELS), None)
-        self._label_groups = labels.groups if labels is not None else ()
-        self.label_group = next((group for group in self._label_groups if group.is_label), None)
-        self.known_labels = {group.name: group for group in self._label_groups if not group.is_label}
+        members = labels.groups if labels is not None else ()
+        self.has_labels = labels is not None
+        self.label_group = next((group for group in members if group.is_label), None)
+        self.known_labels = {group.name: group for group in members if not group.is_label}
+        self._label_model = self.label_group or (members[0] if members else None)
         if labels is not None and labels.fields:
             raise EditionError(f"edition {edition.name}: {LABELS} may hold labels only")
-        shapes = {tuple(_signature(field) for field in group.fields) for group in self._label_groups}
-        if len(shapes) > 1 or any(group.groups for group in self._label_groups):
+        shapes = {tuple(_signature(field) for field in group.fields) for group in members}
+        if len(shapes) > 1 or any(group.groups for group in members):
             raise EditionError(f"edition {edition.name}: all labels of {LABELS} must have the same fields")
+        if any(field.kind is Kind.COUNTER for field in edition.root.fields):
+            raise EditionError(f"edition {edition.name}: counters must stand in a group")
         self.blocks: tuple[Block, ...] = tuple(self._number_blocks())
-        self._block_of = {block.path: block.index for block in self.blocks}
+        self.block_of = {block.path: block.index for block in self.blocks}
         self._undocumented = {field.path: field for field in edition.undocumented}
+        self.label_counters: tuple[Field, ...] = _counters(self._label_model) if self._label_model else ()
+        self.label_others: tuple[Field, ...] = (
+            tuple(field for field in self._label_model.fields if field.kind is not Kind.COUNTER)
+            if self._label_model
+            else ()
+        )
+        """A label's other leaves, in the order in which they follow its counters in the tuple."""
         self._build()
 
-    @cached_property
-    def label_counters(self) -> tuple[Field, ...]:
-        """The counters of any label, as fields of `#*`."""
-        model = self.label_group or (self._label_groups[0] if self._label_groups else None)
-        return tuple(_counters(model)) if model is not None else ()
-
-    def label_path(self, label: str) -> tuple[str, ...] | None:
+    def label_path(self, label: str) -> Path | None:
         """The edition's path of a label in an answer; None where the label is not documented."""
         if label in self.known_labels:
             return (LABELS, label)
@@ -119,22 +136,22 @@ class Codec:
             return (LABELS, ANY_LABEL)
         return None
 
-    def learn(self, path: tuple[str, ...]) -> bool:
+    def learn(self, path: Path) -> bool:
         """
         Let a deviating leaf, group or unknown key through as raw bytes from now on.
 
-        `path` is the edition's (with `#*` for any messaging label). Returns False where nothing changes: learned
-        before, or 256 deviations are.
+        `path` is the edition's. Returns False where nothing changes: learned before, or 256 deviations are, or the key
+        is one that msgspec cannot name.
         """
-        if path[:1] == (LABELS,) and len(path) == 2:
-            if self.labels_raw:
-                return False
-            self.labels_raw = True
-            self._build()
-            return True
-        if path[:1] == (LABELS,) and len(path) == 3:
-            path = (LABELS, ANY_LABEL, path[2])  # one struct serves all labels
-        if path in self.learned or len(self.learned) >= MAX_LEARNED:
+        if path[:1] == (LABELS,) and len(path) >= 2 and self.has_labels:
+            if len(path) == 2:
+                if self.labels_raw:
+                    return False
+                self.labels_raw = True
+                self._build()
+                return True
+            path = (LABELS, ANY_LABEL, *path[2:])  # one struct serves all labels
+        if path in self.learned or len(self.learned) >= MAX_LEARNED or not path or not _nameable(path[-1]):
             return False
         self.learned.add(path)
         self._build()
@@ -143,99 +160,136 @@ class Codec:
     def _number_blocks(self) -> Iterator[Block]:
         index = 0
         for group in self.edition.root.walk():
-            if group.path[:1] == (LABELS,) or not (counters := tuple(_counters(group))):
+            if group.path[:1] == (LABELS,) or not (counters := _counters(group)):
                 continue
             yield Block(index=index, path=group.path, counters=counters)
             index += 1
 
     def _build(self) -> None:
-        self.label_plan = self._plan_label()
-        self.plan = self._plan(self.edition.root)
+        self.label_plan = self._plan(self._label_model, (), (LABELS, ANY_LABEL)) if self._label_model else None
+        self.plan = self._plan(self.edition.root, (), ())
+        self.plans = tuple(_walk(self.plan))
+        self.fetched = tuple(plan for plan in self.plans if plan.attributes and plan.group.fields)
+        self.fetch: Callable[[Json], tuple[Json, ...]] = _getter([".".join(p.attributes) for p in self.fetched])
+        self.trims = tuple(
+            (place, plan.counters) for place, plan in enumerate(self.fetched) if plan.block is not None and not plan.whole
+        )
+        """Tuples of `fetched` with more than counters in them, and how many counters come first."""
+        self.loose = tuple(loose for plan in self.plans for loose in plan.loose)
+        self.colons = sum(plan.colons for plan in self.plans) + len(self.plans) - 1
+        """Colons of a connection in which every group is there but no label, no conditional and no loose leaf is."""
+        self.conditional = any(plan.conditional for plan in self.plans)
         struct = self.plan.struct
         self.one: msgspec.json.Decoder[Json] = msgspec.json.Decoder(struct)
         self.many: msgspec.json.Decoder[list[Json]] = msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]
         self.split: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
 
-    def _plan_label(self) -> Plan | None:
-        model = self.label_group or (self._label_groups[0] if self._label_groups else None)
-        return self._plan(model) if model is not None else None
+    def root_get(self, name: str) -> Callable[[Json], Json] | None:
+        """How to read one of the connection's own leaves or groups; None where the edition has none of that name."""
+        columns = self.plan.columns
+        return attrgetter(f"f{columns.index(name)}") if name in columns else None
 
-    def _plan(self, group: Group) -> Plan:
+    def _plan(self, group: Group, attributes: Path, path: Path) -> Plan:
+        """`path` is the group's own, or `data_channel.#*` for the struct that serves all labels."""
         leaves = sorted(group.fields, key=lambda field: field.kind is not Kind.COUNTER)
         counters = sum(field.kind is Kind.COUNTER for field in leaves)
-        names: list[tuple[str, str]] = []
-        columns: list[tuple[str, Any, Any]] = []
-        learned: list[Leaf] = []
-        undocumented: list[Leaf] = []
-        conditional: list[tuple[int, Field]] = []
-        below: list[tuple[int, Plan]] = []
+        columns: list[str] = []
+        types: list[tuple[str, Any, Any]] = []
+        loose: list[Loose] = []
+        conditional: list[int] = []
+        below: list[tuple[str, Plan]] = []
 
-        def add(wire: str, type_: Any, default: Any) -> int:
+        def add(wire: str, type_: Any, default: Any) -> str:  # Any: types made at run time
             attribute = f"f{len(columns)}"
-            columns.append((attribute, type_, default))
-            names.append((attribute, wire))
-            return len(columns) - 1
+            columns.append(wire)
+            types.append((attribute, type_, default))
+            return attribute
+
+        def let_through(wire: str, field: Field | None, *, learned: bool) -> None:
+            attribute = add(wire, Raw, ABSENT)
+            loose.append(
+                Loose(
+                    get=attrgetter(".".join((*attributes, attribute))),
+                    path=(*path, wire),
+                    field=field,
+                    learned=learned,
+                    position=len(columns) - 1,
+                )
+            )
 
         for field in leaves:
-            position = len(columns)
-            if field.path in self.learned:
-                place = position if position < counters else None
-                learned.append(Leaf(position=position, path=field.path, expected=field, counter=place))
-                add(field.name, Raw, ABSENT)
+            if (*path, field.name) in self.learned:
+                let_through(field.name, field, learned=True)
             elif field.presence is Presence.CONDITIONAL:
-                conditional.append((position, field))
+                conditional.append(len(columns))
                 add(field.name, _type(field) | UnsetType, UNSET)
             else:
                 add(field.name, _type(field), msgspec.NODEFAULT)
-        fixed = len(leaves) - len(learned) - len(conditional)
+        fixed = len(leaves) - len(loose) - len(conditional)
         for inner in group.groups:
             if inner.path == (LABELS,):
-                if inner.path in self.learned:
-                    learned.append(Leaf(position=len(columns), path=inner.path, expected=inner, counter=None))
-                    add(inner.name, Raw, ABSENT)
-                elif self.labels_raw or self.label_plan is None:
-                    add(inner.name, dict[str, Raw] | UnsetType, UNSET)
-                else:
-                    add(inner.name, dict[str, self.label_plan.struct] | UnsetType, UNSET)  # type: ignore[name-defined]
+                add(inner.name, self._labels_type(), UNSET)
                 continue
-            plan = self._plan(inner)
-            below.append((len(columns), plan))
-            if inner.path in self.learned:
-                learned.append(Leaf(position=len(columns), path=inner.path, expected=inner, counter=None))
-                add(inner.name, Raw, ABSENT)
-            else:
-                add(inner.name, plan.struct | UnsetType, UNSET)
-        known = {field.name for field in group.fields} | {inner.name for inner in group.groups}
-        for path, field in self._undocumented.items():
-            if path[:-1] == group.path:
-                undocumented.append(Leaf(position=len(columns), path=path, expected=field, counter=None))
-                add(path[-1], Raw, ABSENT)
-                known.add(path[-1])
-        for path in sorted(self.learned):
-            if path[:-1] == group.path and path[-1] not in known:
-                learned.append(Leaf(position=len(columns), path=path, expected=None, counter=None))
-                add(path[-1], Raw, ABSENT)
+            plan = self._plan(inner, (*attributes, f"f{len(columns)}"), inner.path)
+            below.append((f"f{len(columns)}", plan))
+            add(inner.name, *((Raw, ABSENT) if plan.raw else (plan.struct | UnsetType, UNSET)))
+        for other, field in self._undocumented.items():
+            if other[:-1] == path and other[-1] not in columns:
+                let_through(other[-1], field, learned=False)
+        for other in sorted(self.learned):
+            if other[:-1] == path and other[-1] not in columns:
+                let_through(other[-1], None, learned=True)
         struct = msgspec.defstruct(
-            "_".join(group.path) or "connection", columns,
-            rename=dict(names), forbid_unknown_fields=True, kw_only=True, gc=False,
+            "_".join(path) or "connection", types,
+            rename={attribute: wire for (attribute, _, _), wire in zip(types, columns, strict=True)},
+            forbid_unknown_fields=True, kw_only=True, gc=False,
         )  # fmt: skip
         return Plan(
             group=group,
+            attributes=attributes,
             struct=struct,
             decoder=msgspec.json.Decoder(struct),
             counters=counters,
-            block=self._block_of.get(group.path),
+            block=self.block_of.get(path),
+            columns=tuple(columns),
             below=tuple(below),
-            learned=tuple(learned),
-            undocumented=tuple(undocumented),
+            raw=path in self.learned,
+            loose=tuple(loose),
             colons=fixed,
             conditional=tuple(conditional),
-            flat=not (below or learned or undocumented or conditional) and group.path[:1] != () and counters == len(leaves),
-        )  # fmt: skip
+            whole=len(columns) == counters,
+        )
+
+    def _labels_type(self) -> Any:  # Any: a type made at run time
+        if (LABELS,) in self.learned:
+            return Raw | UnsetType
+        if self.labels_raw or self.label_plan is None:
+            return dict[str, Raw] | UnsetType
+        return dict[str, self.label_plan.struct] | UnsetType  # type: ignore[name-defined]
 
 
-def _counters(group: Group) -> Iterator[Field]:
-    return (field for field in group.fields if field.kind is Kind.COUNTER)
+def _nameable(key: str) -> bool:
+    """Whether msgspec takes a key as a field's name."""
+    return not any(char in '"\\' or char < " " for char in key)
+
+
+def _walk(plan: Plan) -> Iterator[Plan]:
+    yield plan
+    if not plan.raw:
+        for _, inner in plan.below:
+            yield from _walk(inner)
+
+
+def _getter(names: list[str]) -> Callable[[Json], tuple[Json, ...]]:
+    """As `attrgetter` of several names, for any number of them."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    one = attrgetter(*names) if names else None
+    return lambda decoded: (one(decoded),) if one is not None else ()
+
+
+def _counters(group: Group) -> tuple[Field, ...]:
+    return tuple(field for field in group.fields if field.kind is Kind.COUNTER)
 
 
 def _signature(field: Field) -> tuple[object, ...]:

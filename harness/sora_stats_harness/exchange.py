@@ -198,6 +198,11 @@ def valid_request(
     )
 
 
+def light(exchange: Exchange) -> Exchange:
+    """The same exchange without its answer: what is kept of it when bodies would take too much memory."""
+    return msgspec.structs.replace(exchange, answer=None)
+
+
 @cache
 def clock_id() -> str:
     """

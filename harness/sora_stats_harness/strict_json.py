@@ -9,6 +9,7 @@ were written.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -35,9 +36,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     """Where a key stood that the same object already had."""
 
 
-def parse(body: bytes) -> Document:
+def parse(body: bytes, *, depth: int = 0) -> Document:
     """
-    Parse bytes strictly.
+    Parse bytes strictly; `depth` is how many containers the value stands in already.
 
     Raises:
         NotJson: Not UTF-8, a byte order mark, NaN or Infinity, a lone surrogate, anything before or after the value,
@@ -52,14 +53,14 @@ def parse(body: bytes) -> Document:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise NotJson(f"not UTF-8 at byte {error.start}") from None
-    repeated: dict[int, tuple[dict[str, Any], list[str]]] = {}
+    repeated: _Repeated = {}
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
         if len(result) != len(pairs):
             seen: set[str] = set()
             again = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
-            repeated[id(result)] = (result, again)  # holding the object keeps its id from being used again
+            repeated[id(result)] = (result, again, pairs)  # holding the object keeps its id from being used again
         return result
 
     try:
@@ -70,7 +71,7 @@ def parse(body: bytes) -> Document:
         raise NotJson("empty" if not text.strip() else f"{error.msg} at character {error.pos}") from None
     except RecursionError:
         raise NotJson(f"nested deeper than {MAX_DEPTH}") from None
-    duplicates = _walk(value, repeated, surrogates="\\ud" in text or "\\uD" in text)
+    duplicates = _walk(value, repeated, surrogates="\\ud" in text or "\\uD" in text, limit=MAX_DEPTH - depth)
     return Document(value=value, duplicates=tuple(duplicates))
 
 
@@ -82,24 +83,28 @@ def is_integral(number: Decimal) -> bool:
     return exponent >= 0 or not any(digits[exponent:])
 
 
-def _walk(
-    value: object, repeated: dict[int, tuple[dict[str, Any], list[str]]], *, surrogates: bool
-) -> list[Path]:
+_Repeated = dict[int, tuple[dict[str, Any], list[str], list[tuple[str, Any]]]]
+"""Objects with repeated keys, by id: the object, these keys, and all its pairs."""
+
+
+def _walk(value: object, repeated: _Repeated, *, surrogates: bool, limit: int) -> list[Path]:
     found: list[Path] = []
     todo: list[tuple[object, Path]] = [(value, ())]
     while todo:
         node, path = todo.pop()
         if isinstance(node, dict):
-            if len(path) >= MAX_DEPTH:
+            if len(path) >= limit:
                 raise NotJson(f"nested deeper than {MAX_DEPTH}")
+            members: Collection[tuple[str, Any]] = node.items()
             if id(node) in repeated:
-                found.extend((*path, key) for key in repeated[id(node)][1])
+                _, again, members = repeated[id(node)]  # values that a later one hides must be JSON as well
+                found.extend((*path, key) for key in again)
             if surrogates:
                 for key in node:
                     _check_text(key)
-            todo.extend((below, (*path, key)) for key, below in node.items() if isinstance(below, (dict, list, str)))
+            todo.extend((below, (*path, key)) for key, below in members if isinstance(below, (dict, list, str)))
         elif isinstance(node, list):
-            if len(path) >= MAX_DEPTH:
+            if len(path) >= limit:
                 raise NotJson(f"nested deeper than {MAX_DEPTH}")
             todo.extend((below, (*path, i)) for i, below in enumerate(node) if isinstance(below, (dict, list, str)))
         elif surrogates and isinstance(node, str):

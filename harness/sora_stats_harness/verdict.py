@@ -90,10 +90,23 @@ class Coverage(msgspec.Struct, kw_only=True):
     """Facts worth knowing that are no findings, one line each."""
 
 
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A table that a command adds to its reports, such as a load run's latencies."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str | int | float | None]]
+    """As long as `columns` each; numbers are shown to the right, None as a dash."""
+    note: str = ""
+    """One sentence below the table."""
+
+
 class Verdict(msgspec.Struct, kw_only=True):
     """verdict.json."""
 
     format: str = FORMAT
+    command: str = ""
+    """What made it: `conform`, `check`, `load`, …"""
     verdict: Literal["pass", "fail", "unknown"]
     exit_code: int
     reason: str | None
@@ -111,6 +124,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     requirements: list[RequirementStatus]
     findings: list[FindingEntry]
     coverage: Coverage
+    sections: list[Section] = []
 
 
 class Tally(msgspec.Struct, kw_only=True):

@@ -11,104 +11,308 @@ at 10 and B = 11 sent at 20, B is wrong; sent at 10 or before, B may have been r
 
 A version is kept only while a request that is still open can need it, so that one hung request among thousands costs
 one version more, not one for each answer that overtakes it.
+
+Data channels may close and open again under their label. Where a reading L lacks a label, only readings that were sent
+after L had arrived count for it from then on.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import le
-from typing import Final, Generic, TypeVar
-
-import msgspec
+from typing import Any, Final, Generic, TypeVar
 
 Counters = tuple[int, ...]
 """One block of a reading: counters in a fixed order, -1 where one is absent or unsound."""
 
 Holder = TypeVar("Holder")
-"""Names the reading that a value came from; only kept and handed back."""
+"""Names the answer that a value came from; only kept and handed back."""
 
-COMPACT_AFTER: Final = 8
+COMPACT_AFTER: Final = 32
 """
-Versions of a block whose values wait to be told apart; then each counter's earliest holder is worked out at once.
-Larger saves time (0.3 us an answer at 8), and costs memory: that many tuples a block and connection.
+Versions whose first holders are looked up by walking back; then they are worked out for every counter at once. Larger
+saves time (about 1 us an answer at 32), and costs memory: that many tuples of each growing block.
 """
+
+MAX_LABELS: Final = 4096
+"""Labels of one connection whose counters are followed; far beyond what a server has, so that none can flood us."""
+
+LONG_AGO: Final = -(2**63)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fall(Generic[Holder]):
     """A counter of a reading that is below what was known before its request was sent."""
 
-    block: int
+    block: int | str
+    """The block's index, or the data channel's label."""
     counter: int
     before: int
     after: int
     holder: Holder
-    """The earliest-received reading that held `before`."""
+    """The earliest-received answer that held `before`."""
 
 
-class Version(msgspec.Struct, gc=False):
-    """The largest counters known from a moment on; a block is None until it was seen."""
-
-    known_ns: int
-    blocks: list[Counters | None]
-
-
-class Track(Generic[Holder]):
+class Version(Generic[Holder]):
     """
-    Who first held a block's values: answers "which reading was the first to hold this maximum".
+    The largest counters known from a moment on; a block is None until it was seen.
 
-    Appending is one list append; every few versions the values are resolved counter by counter.
+    `previous` leads back to the version before, until the holders of all values are worked out in `held`.
     """
 
-    __slots__ = ("_pending", "_resolved")
+    __slots__ = ("blocks", "depth", "held", "holder", "known_ns", "labels", "previous")
 
-    def __init__(self) -> None:
-        self._resolved: list[tuple[int, Holder | None]] = []
-        self._pending: list[tuple[Counters, Holder]] = []
+    def __init__(
+        self,
+        known_ns: int,
+        blocks: list[Counters | None],
+        labels: dict[str, Counters],
+        holder: Holder | None,
+        previous: Version[Holder] | None,
+    ) -> None:
+        self.known_ns = known_ns
+        self.blocks = blocks
+        self.labels = labels
+        self.holder = holder
+        self.previous = previous
+        self.depth = 0 if previous is None else previous.depth + 1
+        self.held: dict[int | str, Sequence[Holder | None]] = {}
 
-    def append(self, maxima: Counters, holder: Holder) -> None:
-        """Note a new maximum; `maxima` must not be below the last one anywhere."""
-        pending = self._pending
-        pending.append((maxima, holder))
-        if len(pending) >= COMPACT_AFTER:
-            self._compact()
+    def counters(self, block: int | str) -> Counters | None:
+        """A block's maximum by its index, or a label's by its name."""
+        return self.blocks[block] if isinstance(block, int) else self.labels.get(block)
 
-    def first(self, counter: int, value: int) -> Holder:
-        """The earliest reading that held this value of this counter, which must be a maximum kept here."""
-        if counter < len(self._resolved):
-            resolved, holder = self._resolved[counter]
-            if resolved == value and holder is not None:
-                return holder
-        return next(holder for maxima, holder in self._pending if maxima[counter] == value)
+    def first_holder(self, block: int | str, counter: int, value: int) -> Holder:
+        """The earliest-received answer that held this version's value of a counter."""
+        version = self
+        while version.previous is not None:
+            counters = version.previous.counters(block)
+            if counters is None or counters[counter] != value:
+                break
+            version = version.previous
+        held = version.held.get(block) if version.previous is None else None
+        holder = held[counter] if held is not None else version.holder
+        assert holder is not None, "a version without a holder has no values"
+        return holder
 
-    def _compact(self) -> None:
-        pending = self._pending
-        last, last_holder = pending[-1]
-        old = self._resolved or [(-2, None)] * len(last)
-        resolved = []
-        for (value, holder), column in zip(old, zip(*(maxima for maxima, _ in pending), strict=True), strict=True):
-            top = column[-1]
-            if top == value:
-                resolved.append((value, holder))
-            else:
-                resolved.append((top, pending[bisect_left(column, top)][1]))
-        self._resolved = resolved
-        # Open requests may still be held against the values before the last: those versions stay to be searched.
-        self._pending = pending[-2:]
+    def compact(self) -> None:
+        """Work out the first holder of every value, and let the versions before go."""
+        chain: list[Version[Holder]] = [self]
+        while (before := chain[-1].previous) is not None:
+            chain.append(before)
+        chain.reverse()
+        for block, last in enumerate(self.blocks):
+            if last is not None:
+                self.held[block] = _first_holders(chain, block, [version.blocks[block] for version in chain])
+        for label in self.labels:
+            self.held[label] = _first_holders(chain, label, [version.labels.get(label) for version in chain])
+        self.previous = None
+        self.depth = 0
+
+
+def _first_holders(
+    chain: Sequence[Version[Holder]], block: int | str, steps: Sequence[Counters | None]
+) -> Sequence[Holder | None]:
+    """Holders of the last version's values of one block; those of the first version's are known, or it is the holder."""
+    start = 0
+    if None in steps:  # not seen yet, or a label that closed: what it had before counts no more
+        start = len(steps) - steps[::-1].index(None)
+    first, last = steps[start], steps[-1]
+    assert first is not None and last is not None, "the last version has this block"
+    held = chain[start].held.get(block) or [chain[start].holder] * len(last)
+    if first is last:
+        return held
+    return [
+        holder if top == old else _first_holder(chain, steps, place, top)
+        for place, (top, old, holder) in enumerate(zip(last, first, held, strict=True))
+    ]
+
+
+def _first_holder(
+    chain: Sequence[Version[Holder]], steps: Sequence[Counters | None], place: int, top: int
+) -> Holder | None:
+    step = len(steps) - 1
+    while (before := steps[step - 1]) is not None and before[place] == top:
+        step -= 1
+    return chain[step].holder
 
 
 class Lineage(Generic[Holder]):
     """
-    What is known of one connection's counters, block by block, as its readings come in by order of receipt.
+    What is known of one connection's counters, as its readings come in by order of receipt.
 
     Args:
         blocks: How many blocks a reading has.
+        label_counters: How many counters a label has.
     """
 
-    __slots__ = ("_tracks", "versions")
+    __slots__ = (
+        "_floors", "_label_counters", "_room", "_settled", "first", "first_labels", "grown_labels", "last_received_ns",
+        "versions",
+    )  # fmt: skip
 
-    def __init__(self, blocks: int) -> None:
-        self.versions: list[Version] = [Version(known_ns=-(2**63), blocks=[None] * blocks)]
-        self._tracks: list[Track[Holder] | None] = [None] * blocks
+    def __init__(self, blocks: int, label_counters: int) -> None:
+        self.versions: list[Version[Holder]] = [Version(LONG_AGO, [None] * blocks, {}, None, None)]
+        self.first: list[Counters | None] = [None] * blocks
+        """Each block as it was first seen: what moved since has grown."""
+        self.first_labels: dict[str, Counters] = {}
+        self.grown_labels: dict[str, tuple[bool, ...]] = {}
+        """Which counters grew of labels that have closed."""
+        self.last_received_ns = LONG_AGO
+        self._label_counters = label_counters
+        self._floors: dict[str, int] = {}
+        """For each label ever seen, when the last reading without it had arrived."""
+        self._settled: Mapping[str, tuple[Any, ...]] | None = None
+        """The labels of the last reading, where every one of them is what is known: the same again adds nothing."""
+        self._room = 8
+
+    @property
+    def latest(self) -> Version[Holder]:
+        """The largest values known by now."""
+        return self.versions[-1]
+
+    def base(self, sent_ns: int) -> Version[Holder] | None:
+        """The last version known before a request was sent; None where that is no longer kept."""
+        for version in reversed(self.versions):
+            if version.known_ns < sent_ns:
+                return version
+        return None
+
+    def take(
+        self,
+        sent_ns: int,
+        received_ns: int,
+        blocks: list[Counters | None],
+        labels: Mapping[str, tuple[Any, ...]],  # Any: what follows the counters is not looked at
+        holder: Holder,
+    ) -> list[Fall[Holder]]:
+        """
+        Hold a reading against what was known before its request was sent, and add what it has to what is known.
+
+        Args:
+            sent_ns: When its request was sent.
+            received_ns: When its answer had arrived; not before that of the reading taken last.
+            blocks: Its counters; a block equal to the known maximum is replaced by that very tuple, to share memory.
+            labels: Its data channels; each begins with its counters. Where they are those of the reading before, passing
+                the same object saves looking at them again.
+            holder: Names its answer.
+
+        Returns:
+            Every counter that fell, against the largest value known before.
+        """
+        latest = self.versions[-1]
+        base = latest if latest.known_ns < sent_ns else self.base(sent_ns)
+        falls: list[Fall[Holder]] = []
+        known = top = latest.blocks
+        for index, (mine, most) in enumerate(zip(blocks, known, strict=True)):
+            if mine == most:
+                blocks[index] = most
+                continue
+            if mine is None:
+                continue
+            if most is None:
+                self.first[index] = mine
+            elif not all(map(le, most, mine)):
+                if base is not None and (before := base.blocks[index]) is not None:
+                    falls += _falls(index, before, mine, base)
+                mine = tuple(map(max, most, mine))
+                if mine == most:
+                    continue
+            if top is known:
+                top = known.copy()
+            top[index] = mine
+        top_labels = latest.labels
+        if labels is not self._settled and (labels or self._floors):
+            top_labels = self._take_labels(sent_ns, received_ns, labels, base, falls)
+        if top is not known or top_labels is not latest.labels:
+            version = Version(received_ns, top, top_labels, holder, latest)
+            if version.depth >= COMPACT_AFTER:
+                version.compact()
+            self.versions.append(version)
+        self.last_received_ns = received_ns
+        return falls
+
+    def _take_labels(
+        self,
+        sent_ns: int,
+        received_ns: int,
+        labels: Mapping[str, tuple[Any, ...]],
+        base: Version[Holder] | None,
+        falls: list[Fall[Holder]],
+    ) -> dict[str, Counters]:
+        known = top = self.versions[-1].labels
+        floors = self._floors
+        if labels.keys() != floors.keys():
+            for label in floors:
+                if label not in labels:
+                    floors[label] = received_ns
+                    if label in top:
+                        self._close(label, top[label])
+                        top = {other: counters for other, counters in top.items() if other != label}
+        count = self._label_counters
+        for label, leaves in labels.items():
+            mine = leaves[:count]
+            most = known.get(label)
+            if mine == most:
+                continue
+            floor = floors.get(label)
+            if floor is None:
+                if len(floors) >= MAX_LABELS:
+                    continue
+                floor = floors[label] = self.last_received_ns
+            if most is not None and not all(map(le, most, mine)):
+                if base is not None and base.known_ns > floor and (before := base.labels.get(label)) is not None:
+                    falls += _falls(label, before, mine, base)
+                mine = tuple(map(max, most, mine))
+                if mine == most:
+                    continue
+            if sent_ns > floor:
+                if top is known:
+                    top = known.copy()
+                top[label] = mine
+                self.first_labels.setdefault(label, mine)
+        settled = len(labels) == len(floors) and all(
+            leaves[:count] == top.get(label) for label, leaves in labels.items()
+        )  # fmt: skip
+        self._settled = labels if settled else None
+        return top
+
+    def _close(self, label: str, counters: Counters) -> None:
+        first = self.first_labels.pop(label, counters)
+        grew = tuple(old < new for old, new in zip(first, counters, strict=True))
+        before = self.grown_labels.get(label, (False,) * len(grew))
+        self.grown_labels[label] = tuple(a or b for a, b in zip(grew, before, strict=True))
+
+    def prune(self, open_sent_ns: Sequence[int], horizon_ns: int | None = None) -> None:
+        """
+        Let go of versions that no request still open can need, once there are many.
+
+        Args:
+            open_sent_ns: When the requests that are still open were sent, ascending.
+            horizon_ns: Where the open requests are not known one by one: no answer to come was sent before this.
+        """
+        versions = self.versions
+        if len(versions) <= self._room:
+            return
+        kept = []
+        for version, following in zip(versions, versions[1:], strict=False):
+            place = bisect_right(open_sent_ns, version.known_ns)
+            needed = place < len(open_sent_ns) and open_sent_ns[place] <= following.known_ns
+            if needed or (horizon_ns is not None and following.known_ns >= horizon_ns):
+                kept.append(version)
+        kept.append(versions[-1])
+        self.versions = kept
+        self._room = max(8, 2 * len(kept))
+
+
+def _falls(block: int | str, before: Counters, after: Counters, base: Version[Holder]) -> Iterable[Fall[Holder]]:
+    return [
+        Fall(
+            block=block, counter=counter, before=old, after=new,
+            holder=base.first_holder(block, counter, old),
+        )
+        for counter, (old, new) in enumerate(zip(before, after, strict=True))
+        if 0 <= new < old
+    ]  # fmt: skip

@@ -114,6 +114,13 @@ def _rule(
     )
 
 
+def _row(row: str, title: str, *, large: bool = False) -> Requirement:
+    """A row of the table of wrong requests."""
+    needs = _PROBES | {Need.LARGE_PROBE} if large else _PROBES
+    reason = "Clients and their authors find the mistake by it."
+    return _rule(Level.SHOULD, needs, f"request.shape.{row}", title, reason, DISPATCHER)
+
+
 _M, _S, _I = Level.MUST, Level.SHOULD, Level.INFO
 
 _TABLE = (
@@ -135,7 +142,8 @@ _TABLE = (
     _rule(_M, _BODIES, "shape.range", "Every number and every length is within its documented limits",
           "A negative counter is a wrapped one.", PAGE),
     _rule(_M, _BODIES, "shape.pattern", "Times are RFC 3339 in UTC", "Rates are differences divided by them.", f"{PAGE}; RFC 3339"),
-    _rule(_M, _BODIES, "shape.enum", "Fields with a closed set of values have one of them", "Consumers branch on them.", PAGE),
+    _rule(_M, _BODIES, "shape.enum", "Fields with a closed set of values have one of them", "Consumers branch on them.", PAGE,
+          "a data channel"),
     _rule(_M, _ASKED, "identity.asked", "GetStatsConnection answers with the connection that was asked for",
           "Another connection's numbers under this one's name.", PAGE),
     _rule(_M, _ASKED, "identity.client", "GetStatsClient answers with connections of the client and channel asked for",
@@ -170,6 +178,20 @@ _TABLE = (
     _rule(_S, _ORDER, "clock.offset", "The timestamps fit one clock",
           "Each exchange bounds the offset between the server's clock and ours.", PAGE),
     _rule(_S, _ORDER, "clock.frozen", "The timestamp moves on", "A frozen stamp is a stale answer or a stopped clock.", PAGE),
+    _row("path", "A path other than / is answered with 404, a query string is ignored"),
+    _row("method", "A method other than POST is answered with UnexpectedMethod"),
+    _row("no_target", "A request without a target is answered with MissingHeaderName"),
+    _row("malformed_target", "A malformed or repeated target is answered with MissingService"),
+    _row("unknown_service", "A service that does not exist is answered with InvalidTarget"),
+    _row("unknown_target", "An unknown version or operation without a body is answered with MissingTarget"),
+    _row("unknown_target_json", "An unknown version or operation with a JSON body is answered with SchemaNotFound"),
+    _row("unknown_target_invalid_json", "An unknown target with a body that is no JSON is answered with InvalidJSON"),
+    _row("no_body", "A missing body is answered with MissingTargetFunction"),
+    _row("invalid_json", "A body that is no JSON is answered with InvalidJSON"),
+    _row("missing_key", "A missing key is answered with InvalidJSON, which names it"),
+    _row("wrong_type", "An argument of a wrong type is answered with InvalidJSON, which names it"),
+    _row("large_body", "A body over 8,000,000 bytes is answered with 413, or judged like any other", large=True),
+    _row("options", "OPTIONS is answered with 200 and no body, or like any method other than POST"),
     _rule(_S, _NODES, "cluster.skew", "The nodes' clocks agree", "Series of several nodes are laid over each other.", PAGE,
           "several nodes with connections"),
     _rule(_I, _BODIES, "shape.undocumented", "Fields that are known though undocumented", "For information.", "edition file"),

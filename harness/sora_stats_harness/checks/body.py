@@ -1,0 +1,515 @@
+"""
+From an answer's body to the readings in it, and to all in which their shape deviates.
+
+Three paths give the same result. A body of the documented shape is decoded, and nothing more. One that deviates as the
+server did before is decoded as well, since the codec has learned to let those places through, and each is judged alone.
+Any other is parsed strictly and surveyed; what deviates there is learned for the next time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw
+from msgspec.structs import astuple
+
+from .. import strict_json
+from ..codec import LABELS, MISSING, Codec, Counters, Json, Loose, Plan
+from ..edition import Edition, Field, Kind, Presence
+from . import shape, stamp
+from .shape import Deviation
+
+Path = tuple[str, ...]
+
+STEP: Final = 16
+"""Connections of an array that are decoded between two looks at the network."""
+
+ROOT: Final = ("timestamp", "channel_id", "client_id", "bundle_id", "connection_id")
+"""The connection's own leaves that checks are about."""
+
+LEVEL: Final = ("network_status", "unstable_level")
+"""The one gauge that a relation is about."""
+
+
+PLAIN_DIGITS: Final = 18
+"""A number of up to so many characters has an exponent that any decoder can hold."""
+
+
+class Reading(msgspec.Struct, kw_only=True, gc=False):
+    """
+    One connection's statistics inside one answer, as far as they are sound.
+
+    `index` is its place in an array, None where the body is the connection. An id or stamp is None where it is masked or
+    absent, a block where its group is. `labels` holds, for each documented label, its counters and then its other
+    leaves (None where masked, UNSET where absent).
+    """
+
+    index: int | None
+    timestamp: str | None
+    channel_id: str | None
+    client_id: str | None
+    bundle_id: str | None
+    connection_id: str | None
+    blocks: list[Counters | None]
+    labels: dict[str, tuple[Any, ...]]  # Any: counters are integers, the others of their own types
+    level: int | None
+    deviations: list[Deviation]
+    stamp_ns: int | None = None
+    absent: frozenset[Path] = frozenset()
+    """Paths of documented groups and leaves that are not there, labels aside."""
+
+
+class Body(msgspec.Struct, kw_only=True):
+    """What a body came to; `fault` says why it is no strict JSON, and then nothing else is known."""
+
+    readings: list[Reading] = []
+    fault: str | None = None
+    deviations: list[Deviation] = []
+    """Of the body itself: not an array, or not an object."""
+    duplicates: list[tuple[str | int, ...]] = []
+    """Where a key stands again, from the body on."""
+    slow: int = 0
+    """Connections that the decoder did not accept."""
+    scanned: bool = False
+    """Whether repeated keys were looked for."""
+
+
+class _TooOdd(Exception):
+    """The decoder accepted it, but the careful path cannot tell what it is: to be surveyed."""
+
+
+class BodyReader:
+    """Reads bodies of one edition, and learns as it goes. For one thread."""
+
+    def __init__(self, edition: Edition) -> None:
+        self.edition = edition
+        self.codec = Codec(edition)
+        self._roots = {field.name: field for field in edition.root.fields}
+        self._bind()
+
+    def _bind(self) -> None:
+        """Take from the codec what changes when it learns."""
+        codec = self.codec
+        columns = codec.plan.columns
+        names = (*ROOT, LABELS)
+        getters = [attrgetter(f"f{columns.index(name)}") if name in columns else _nothing for name in names]
+        if _nothing in getters:
+            self._root: Callable[[Json], tuple[Any, ...]] = lambda value: tuple(get(value) for get in getters)
+        else:
+            self._root = attrgetter(*(f"f{columns.index(name)}" for name in names))
+        places = [place for place, plan in enumerate(codec.fetched) if plan.block is not None]
+        self._places = None if places == list(range(len(places))) else places
+        self._level: tuple[int, int] | None = None
+        for place, plan in enumerate(codec.fetched):
+            if plan.group.path == LEVEL[:1] and LEVEL[1] in plan.columns:
+                self._level = place, plan.columns.index(LEVEL[1])
+        self._texts = [
+            (position, self._roots[name])
+            for position, name in enumerate(ROOT)
+            if name in self._roots and name != "timestamp"
+        ]
+
+    # -- bodies -------------------------------------------------------------------------------------------------------
+
+    def read(self, body: bytes, *, many: bool, scan: bool) -> Body:
+        """
+        Read a whole body.
+
+        Args:
+            body: An answer's bytes.
+            many: Whether it should be an array of connections, rather than one.
+            scan: Whether to look for repeated keys where the decoder accepts it; otherwise they are found only where
+                something else deviates.
+        """
+        try:
+            decoded = self.codec.many.decode(body) if many else [self.codec.one.decode(body)]
+            if self.codec.loose and not _is_utf8(body):
+                raise _TooOdd
+            readings = [self._take(value, index if many else None) for index, value in enumerate(decoded)]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, strict_json.NotJson, _TooOdd):
+            return _last(self.slices(body, many=many, scan=scan))
+        if scan:
+            expected = sum(map(self._colons, decoded, readings))
+            if (expected != body.count(b":") or b"\\u003" in body) and strict_json.parse(body).duplicates:
+                return _last(self.slices(body, many=many, scan=True))
+        return Body(readings=readings, scanned=scan)
+
+    def slices(self, body: bytes, *, many: bool, scan: bool) -> Iterator[Body | None]:
+        """As `read`, connection by connection: gives None after every few, and the result at last."""
+        try:
+            pieces = [bytes(raw) for raw in self.codec.split.decode(body)] if many else [body]
+        except (msgspec.MsgspecError, RecursionError):
+            yield self._no_array(body)
+            return
+        result = Body(scanned=scan)
+        for index, piece in enumerate(pieces):
+            try:
+                self._read_piece(piece, index if many else None, scan, result)
+            except strict_json.NotJson as error:
+                place = f" (in element {index} of the array)" if many else ""
+                yield Body(fault=f"{error}{place}", scanned=True)
+                return
+            if index % STEP == STEP - 1:
+                yield None
+        yield result
+
+    def _read_piece(self, piece: bytes, index: int | None, scan: bool, result: Body) -> None:
+        try:
+            value = self.codec.one.decode(piece)
+            if self.codec.loose and not _is_utf8(piece):
+                raise _TooOdd
+            reading = self._take(value, index)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, strict_json.NotJson, _TooOdd):
+            document = strict_json.parse(piece, depth=0 if index is None else 1)
+        else:
+            doubtful = scan and (self._colons(value, reading) != piece.count(b":") or b"\\u003" in piece)
+            document = strict_json.parse(piece, depth=0 if index is None else 1) if doubtful else None
+            if document is None or not document.duplicates:
+                result.readings.append(reading)
+                return
+        at = () if index is None else (index,)
+        result.duplicates.extend((*at, *path) for path in document.duplicates)
+        result.slow += 1
+        if isinstance(document.value, dict):
+            result.readings.append(self._survey(document, index))
+        else:
+            result.deviations.append(shape.wrong_group((), (), document.value))
+            result.deviations[-1] = msgspec.structs.replace(result.deviations[-1], wire=tuple(map(str, at)))
+
+    def _no_array(self, body: bytes) -> Body:
+        try:
+            document = strict_json.parse(body)
+        except strict_json.NotJson as error:
+            return Body(fault=str(error), scanned=True)
+        deviation = shape.wrong_group((), (), document.value)
+        return Body(
+            deviations=[msgspec.structs.replace(deviation, expected="array")],
+            duplicates=list(document.duplicates), scanned=True, slow=1,
+        )  # fmt: skip
+
+    # -- what the decoder accepted ------------------------------------------------------------------------------------
+
+    def _take(self, value: Json, index: int | None) -> Reading:
+        codec = self.codec
+        try:
+            tuples = list(map(astuple, codec.fetch(value)))
+        except (AttributeError, TypeError):
+            return self._take_carefully(value, index)
+        timestamp, channel_id, client_id, bundle_id, connection_id, labels = self._root(value)
+        level = None
+        if self._level is not None:
+            place, column = self._level
+            level = tuples[place][column]
+        for place, count in codec.trims:
+            tuples[place] = tuples[place][:count]
+        reading = Reading(
+            index=index, timestamp=timestamp, channel_id=channel_id, client_id=client_id, bundle_id=bundle_id,
+            connection_id=connection_id, labels={}, level=level, deviations=[],
+            blocks=tuples[: len(codec.blocks)] if self._places is None else [tuples[place] for place in self._places],
+        )  # fmt: skip
+        if codec.loose:
+            self._judge_loose(value, reading)
+        self._check_texts(reading)
+        if labels is not UNSET and labels is not None:
+            self._take_labels(labels, reading)
+        return reading
+
+    def _judge_loose(self, value: Json, reading: Reading) -> None:
+        for loose in self.codec.loose:
+            self._let_in(loose, loose.get(value), reading)
+
+    def _let_in(self, loose: Loose, raw: Raw, reading: Reading) -> None:
+        """Judge one place that the decoder lets through, and put what is sound where it belongs."""
+        value, deviation = self._judge_raw(loose.field, loose.learned, loose.path, loose.path, raw, reading.index)
+        if deviation is not None:
+            reading.deviations.append(deviation)
+        field = loose.field
+        if not loose.learned or field is None:
+            return
+        if not raw:
+            reading.absent |= {loose.path}
+        if field.kind is Kind.COUNTER:
+            block = self.codec.block_of[loose.path[:-1]]
+            counters = list(reading.blocks[block] or ())
+            counters[loose.position] = MISSING if value is None else value
+            reading.blocks[block] = tuple(counters)
+        elif len(loose.path) == 1 and field.name in ROOT:
+            setattr(reading, field.name, value)
+        elif loose.path == LEVEL:
+            reading.level = value
+
+    def _judge_raw(
+        self, field: Field | None, learned: bool, path: Path, wire: Path, raw: Raw, index: int | None
+    ) -> tuple[Any, Deviation | None]:  # Any: a sound leaf's value, None where it is not
+        if not raw:
+            missing = learned and field is not None and field.presence is not Presence.CONDITIONAL
+            return None, shape.absent_leaf(field, path, wire) if missing and field is not None else None
+        text = bytes(raw)
+        if learned and field is not None:
+            value = _parse_alone(raw, path, index)
+            deviation = shape.leaf_deviation(field, path, wire, value)
+            return (value if deviation is None else None), deviation
+        number = len(text) > PLAIN_DIGITS and text[:1] in b"-0123456789"
+        if number or text[:1] in b"[{" or len(text) > shape.SHOWN or b"\\" in text:
+            _parse_alone(raw, path, index)
+        if field is not None:
+            return None, shape.known_extra(field, wire, text)
+        return None, shape.unknown_key(path, wire, text)
+
+    def _check_texts(self, reading: Reading) -> None:
+        text = reading.timestamp
+        if text is not None:
+            reading.stamp_ns = stamp.parse(text)
+            if reading.stamp_ns is None:
+                self._bad_text("timestamp", text, reading)
+        limit = 63  # characters of at most four bytes: 252
+        for name in ("channel_id", "client_id", "bundle_id", "connection_id"):
+            text = getattr(reading, name)
+            if text is not None and len(text) > limit:
+                self._bad_text(name, text, reading)
+
+    def _bad_text(self, name: str, text: str, reading: Reading) -> None:
+        if deviation := shape.leaf_deviation(self._roots[name], (name,), (name,), text):
+            reading.deviations.append(deviation)
+            setattr(reading, name, None)
+
+    # -- labels -------------------------------------------------------------------------------------------------------
+
+    def _take_labels(self, labels: Json, reading: Reading) -> None:
+        plan = self.codec.label_plan
+        if isinstance(labels, Raw):
+            value = _parse_alone(labels, (LABELS,), reading.index)
+            if isinstance(value, dict):
+                raise _TooOdd
+            reading.deviations.append(shape.wrong_group((LABELS,), (LABELS,), value))
+            return
+        for label, value in labels.items():
+            path = self.codec.label_path(label)
+            wire = (LABELS, label)
+            if path is None or plan is None:
+                if isinstance(value, Raw):
+                    _parse_alone(value, wire, reading.index)
+                reading.deviations.append(shape.unknown_key(wire, wire, b"a label"))
+                continue
+            if isinstance(value, Raw):
+                try:
+                    value = plan.decoder.decode(value)
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    raw = _parse_alone(value, wire, reading.index)
+                    if isinstance(raw, dict):
+                        raise _TooOdd from None
+                    reading.deviations.append(shape.wrong_group(path, wire, raw))
+                    continue
+            leaves = astuple(value)
+            reading.labels[label] = self._judge_label(plan, leaves, path, wire, reading) if plan.loose else leaves
+
+    def _judge_label(self, plan: Plan, leaves: Json, path: Path, wire: Path, reading: Reading) -> Json:
+        values = list(leaves)
+        for loose in plan.loose:
+            name = loose.path[-1]
+            value, deviation = self._judge_raw(
+                loose.field, loose.learned, (*path, name), (*wire, name), leaves[loose.position], reading.index
+            )
+            if deviation is not None:
+                reading.deviations.append(deviation)
+            masked = MISSING if loose.position < plan.counters else None
+            values[loose.position] = masked if value is None else value
+        return tuple(values)
+
+    # -- group by group ----------------------------------------------------------------------------------------------
+
+    def _take_carefully(self, value: Json, index: int | None) -> Reading:
+        """As `_take`, for a connection without some group."""
+        reading = Reading(
+            index=index, timestamp=None, channel_id=None, client_id=None, bundle_id=None, connection_id=None,
+            blocks=[None] * len(self.codec.blocks), labels={}, level=None, deviations=[],
+        )  # fmt: skip
+        for name, text in zip(ROOT, self._root(value), strict=False):
+            setattr(reading, name, text if isinstance(text, str) else None)
+        self._visit(self.codec.plan, value, reading)
+        self._check_texts(reading)
+        labels = self._root(value)[-1]
+        if labels is not UNSET and labels is not None:
+            self._take_labels(labels, reading)
+        return reading
+
+    def _visit(self, plan: Plan, struct: Json, reading: Reading) -> None:
+        leaves = astuple(struct)
+        if plan.block is not None:
+            reading.blocks[plan.block] = leaves[: plan.counters]
+        if plan.group.path == LEVEL[:1] and LEVEL[1] in plan.columns:
+            reading.level = leaves[plan.columns.index(LEVEL[1])]
+        for loose in plan.loose:
+            self._let_in(loose, leaves[loose.position], reading)
+        for attribute, inner in plan.below:
+            below = getattr(struct, attribute)
+            path = inner.group.path
+            if below is UNSET or (isinstance(below, Raw) and not below):
+                reading.absent |= {path}
+                if not inner.group.optional:
+                    reading.deviations.append(shape.absent_group(path))
+                continue
+            if isinstance(below, Raw):
+                try:
+                    below = inner.decoder.decode(below)
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    raw = _parse_alone(below, path, reading.index)
+                    if isinstance(raw, dict):
+                        raise _TooOdd from None
+                    reading.absent |= {path}
+                    reading.deviations.append(shape.wrong_group(path, path, raw))
+                    continue
+            self._visit(inner, below, reading)
+
+    # -- repeated keys -----------------------------------------------------------------------------------------------
+
+    def _colons(self, value: Json, reading: Reading) -> int:
+        """Colons of a connection whose keys are all different, as far as strings have theirs unescaped."""
+        codec = self.codec
+        count = codec.colons
+        if reading.absent or codec.loose or codec.conditional:
+            count = self._colons_of(codec.plan, value)
+        *texts, labels = self._root(value)
+        count += sum(text.count(":") for text in texts if isinstance(text, str))
+        plan = codec.label_plan
+        if labels is UNSET or labels is None or plan is None:
+            return count
+        if isinstance(labels, Raw):
+            return count + 1 + bytes(labels).count(b":")
+        count += 1 + len(labels) * (1 + plan.colons)
+        for label, struct in labels.items():
+            count += label.count(":")
+            if isinstance(struct, Raw):
+                if codec.label_path(label) is None or bytes(struct)[:1] != b"{":
+                    count += bytes(struct).count(b":") - plan.colons
+                    continue
+                struct = plan.decoder.decode(struct)
+            for position, leaf in enumerate(astuple(struct)):
+                if type(leaf) is str:
+                    count += leaf.count(":")
+                elif leaf is not UNSET and (position in plan.conditional):
+                    count += 1
+                elif type(leaf) is Raw and leaf:
+                    count += 1 + bytes(leaf).count(b":")
+        return count
+
+    def _colons_of(self, plan: Plan, struct: Json) -> int:
+        leaves = astuple(struct)
+        count = plan.colons
+        count += sum(leaves[position] is not UNSET for position in plan.conditional)
+        for loose in plan.loose:
+            if raw := leaves[loose.position]:
+                count += 1 + bytes(raw).count(b":")
+        for attribute, inner in plan.below:
+            below = getattr(struct, attribute)
+            if isinstance(below, Raw) and bytes(below)[:1] == b"{":
+                below = inner.decoder.decode(below)
+            if isinstance(below, Raw):
+                count += 1 + bytes(below).count(b":") if below else 0
+            elif below is not UNSET:
+                count += 1 + self._colons_of(inner, below)
+        return count
+
+    # -- what the decoder did not accept -----------------------------------------------------------------------------
+
+    def _survey(self, document: strict_json.Document, index: int | None) -> Reading:
+        value = document.value
+        deviations = shape.survey(self.edition, value)
+        masked = {deviation.wire for deviation in deviations if deviation.masks}
+        masked |= {tuple(map(str, path)) for path in document.duplicates}
+        sound = _Sound(value, masked)
+        codec = self.codec
+        reading = Reading(
+            index=index,
+            **{name: sound.text(name) for name in ROOT},
+            blocks=[
+                None if (group := sound.group(block.path)) is None
+                else tuple(sound.counter(group, (*block.path, field.name)) for field in block.counters)
+                for block in codec.blocks
+            ],
+            labels={}, level=None, deviations=deviations,
+            absent=frozenset(d.path for d in deviations if d.requirement in ("shape.required", "shape.group")),
+        )  # fmt: skip
+        reading.stamp_ns = None if reading.timestamp is None else stamp.parse(reading.timestamp)
+        level_group = sound.group(LEVEL[:1])
+        if level_group is not None and LEVEL not in masked and type(level_group.get(LEVEL[1])) is int:
+            reading.level = level_group[LEVEL[1]]
+        for label in sound.group((LABELS,)) or ():
+            below = sound.group((LABELS, label))
+            if codec.label_path(label) is None or below is None:
+                continue
+            counters = [sound.counter(below, (LABELS, label, field.name)) for field in codec.label_counters]
+            others = [sound.other(below, (LABELS, label, field.name)) for field in codec.label_others]
+            reading.labels[label] = (*counters, *others)
+        if any(list(map(codec.learn, (deviation.path for deviation in deviations if self._teaches(deviation))))):
+            self._bind()
+        return reading
+
+    def _teaches(self, deviation: Deviation) -> bool:
+        """Whether the decoder refuses this deviation, and can learn to let it through."""
+        if deviation.requirement in ("shape.group", "shape.undocumented"):
+            return False
+        text = len(deviation.path) == 1 and deviation.path[0] in ROOT
+        return not (text and deviation.requirement in ("shape.range", "shape.pattern"))
+
+
+def _parse_alone(raw: Raw, path: Path, index: int | None) -> Json:
+    """A value that was let through, strictly; with repeated keys in it, the whole connection is surveyed."""
+    document = strict_json.parse(bytes(raw), depth=len(path) + (index is not None))
+    if document.duplicates:
+        raise _TooOdd
+    return document.value
+
+
+class _Sound:
+    """A parsed connection, less what is masked."""
+
+    def __init__(self, value: dict[str, Json], masked: set[Path]) -> None:
+        self._value = value
+        self._masked = masked
+
+    def group(self, path: Path) -> dict[str, Json] | None:
+        node: Json = self._value
+        for depth, key in enumerate(path, 1):
+            if path[:depth] in self._masked or not isinstance(node, dict):
+                return None
+            node = node.get(key)
+        return node if isinstance(node, dict) and path not in self._masked else None
+
+    def counter(self, group: dict[str, Json], path: Path) -> int:
+        value = group.get(path[-1])
+        return value if type(value) is int and path not in self._masked else MISSING
+
+    def other(self, group: dict[str, Json], path: Path) -> Any:  # Any: a leaf of any type
+        if path in self._masked:
+            return None
+        return group.get(path[-1], UNSET)
+
+    def text(self, name: str) -> str | None:
+        value = self._value.get(name)
+        return value if isinstance(value, str) and (name,) not in self._masked else None
+
+
+def _nothing(_: Json) -> None:
+    return None
+
+
+def _is_utf8(body: bytes) -> bool:
+    if body.isascii():
+        return True
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _last(steps: Iterator[Body | None]) -> Body:
+    result = None
+    for result in steps:
+        pass
+    assert result is not None, "slices() ends with a result"
+    return result

@@ -1,0 +1,339 @@
+"""
+Relations between counters of one reading, and how they are judged though an answer may be put together piecemeal.
+
+A correct server may read its counters a moment apart, so a relation that does not hold in a reading R proves nothing by
+itself. With P, known before R was asked for, and N, asked for after R had arrived, every counter of R lies between those
+of P and N. So `x == y` is missed only if x in R lies outside of [y in P, y in N], and `x <= y` only if x in R exceeds y
+in N. Without such neighbours a miss is unconfirmed.
+
+The relations are data. Each holds in public captures, and a protocol says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
+from typing import Final, Literal
+
+import msgspec
+
+from ..codec import Block, Counters
+
+Blocks = Sequence[Counters | None]
+Path = tuple[str, ...]
+
+Operator = Literal["==", "<="]
+
+
+class Relation(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    `left operator right`, both sums over paths; a path's last name may end in `*`, for all counters that begin so.
+
+    `each` holds every path of the left by itself against the right. While a counter of `unless` is not 0, `==` is only
+    `>=`. `scale` multiplies the terms of the left, path by path.
+    """
+
+    id: str
+    left: tuple[str, ...]
+    operator: Operator
+    right: tuple[str, ...]
+    scale: tuple[int, ...] = ()
+    each: bool = False
+    unless: tuple[str, ...] = ()
+    but: tuple[str, ...] = ()
+    """Paths that a `*` of the left leaves out."""
+
+
+_LOSSES = (
+    "rtp.total_received_srtp_invalid",
+    "packet_loss_simulator.total_dropped_received_rtp",
+    "packet_loss_simulator.total_dropped_sent_rtp",
+)
+
+
+def _both(template: Relation) -> Iterator[Relation]:
+    """A relation for what is received, and the same for what is sent."""
+    for way in ("received", "sent"):
+
+        def fill(paths: tuple[str, ...], way: str = way) -> tuple[str, ...]:
+            return tuple(path.replace("WAY", way) for path in paths)
+
+        yield msgspec.structs.replace(
+            template, left=fill(template.left), right=fill(template.right), but=fill(template.but)
+        )
+
+
+def _all(*templates: Relation) -> tuple[Relation, ...]:
+    return tuple(relation for template in templates for relation in _both(template))
+
+
+_SIMULCAST_NAMES = (
+    "total_decrypt_skipped_srtp", "total_received_rtp", "total_received_rtp_byte_size", "total_received_rtp_padding",
+    "total_received_rtp_padding_size", "total_received_rtp_red", "total_received_rtp_red_rtx",
+    "total_received_rtp_red_ulpfec", "total_received_rtp_rtx",
+)  # fmt: skip
+
+RELATIONS: Final[tuple[Relation, ...]] = (
+    *_all(
+        Relation(id="relation.total_packets", left=("rtp.total_WAY",), operator="==",
+                 right=("rtp.total_WAY_rtp", "rtcp.total_WAY_rtcp"), unless=_LOSSES),
+        Relation(id="relation.total_byte_size", left=("rtp.total_WAY_byte_size",), operator="==",
+                 right=("rtp.total_WAY_rtp_byte_size", "rtcp.total_WAY_rtcp_byte_size"), unless=_LOSSES),
+        Relation(id="relation.rtp_min_size", left=("rtp.total_WAY_rtp",), scale=(12,), operator="<=",
+                 right=("rtp.total_WAY_rtp_byte_size",)),
+        Relation(id="relation.rtcp_min_size", left=("rtcp.total_WAY_rtcp",), scale=(8,), operator="<=",
+                 right=("rtcp.total_WAY_rtcp_byte_size",)),
+        Relation(id="relation.rtcp_subtypes", left=("rtcp.total_WAY_rtcp",), operator="<=",
+                 right=("rtcp.total_WAY_rtcp_bye", "rtcp.total_WAY_rtcp_psfb_*", "rtcp.total_WAY_rtcp_rr",
+                        "rtcp.total_WAY_rtcp_rtpfb_*", "rtcp.total_WAY_rtcp_sdes", "rtcp.total_WAY_rtcp_sr",
+                        "rtcp.total_WAY_rtcp_unknown", "rtcp.total_WAY_rtcp_xr")),
+        Relation(id="relation.rtp_hdr_ext", left=("rtp_hdr_ext.total_WAY_rtp_hdr_ext_*",), each=True, operator="<=",
+                 right=("rtp.total_WAY_rtp",), but=("rtp_hdr_ext.total_WAY_rtp_hdr_ext_unknown",)),
+        Relation(id="relation.sctp_chunks", left=("sctp.total_WAY_sctp",), operator="<=",
+                 right=("sctp.total_WAY_sctp_chunk_*",)),
+        Relation(id="relation.sctp_min_size", left=("sctp.total_WAY_sctp", "sctp.total_WAY_sctp_chunk_*"), scale=(12, 4),
+                 operator="<=", right=("sctp.total_WAY_sctp_byte_size",)),
+        Relation(id="relation.sctp_zero_checksum", left=("sctp.total_WAY_sctp_zero_checksum",), operator="<=",
+                 right=("sctp.total_WAY_sctp",)),
+    ),
+    Relation(id="relation.decrypt_skipped", left=("rtp.total_decrypt_skipped_srtp",), operator="==",
+             right=("rtp.total_decrypt_skipped_audio_srtp", "rtp.total_decrypt_skipped_video_srtp")),
+    Relation(id="relation.decrypt_skipped_received", left=("rtp.total_decrypt_skipped_srtp",), operator="<=",
+             right=("rtp.total_received_rtp",)),
+    Relation(id="relation.rtp_subset", each=True, operator="<=", right=("rtp.total_received_rtp",),
+             left=("rtp.total_received_rtp_rtx", "rtp.total_received_rtp_padding", "rtp.total_received_rtp_red",
+                   "rtp.total_received_rtp_red_rtx", "rtp.total_received_rtp_red_ulpfec")),
+    *(
+        Relation(id="relation.sctp_answers", left=(f"sctp.total_sent_sctp_chunk_{answer}",), operator="<=",
+                 right=(f"sctp.total_received_sctp_chunk_{request}",))
+        for answer, request in (
+            ("init_ack", "init"), ("cookie_ack", "cookie_echo"), ("heartbeat_ack", "heartbeat"),
+        )
+    ),
+    *(
+        Relation(id="relation.turn_answers", left=(f"turn.total_sent_{name}_success", f"turn.total_sent_{name}_error"),
+                 operator="<=", right=(f"turn.total_received_{name}_request",))
+        for name in ("allocate", "refresh", "create_permission", "channel_bind", "binding")
+    ),
+    Relation(id="relation.ice_acks", operator="<=",
+             left=("ice_connection_state.total_connected_ack", "ice_connection_state.total_checking_ack",
+                   "ice_connection_state.total_disconnected_ack"),
+             right=("ice_connection_state.total_connected_req", "ice_connection_state.total_checking_req",
+                    "ice_connection_state.total_disconnected_req")),
+    Relation(id="relation.ice_connected", left=("ice_connection_state.total_connected_to_checking",), operator="<=",
+             right=("ice_connection_state.total_checking_to_connected",)),
+    Relation(id="relation.ice_disconnected", operator="<=",
+             left=("ice_connection_state.total_disconnected_to_failed",
+                   "ice_connection_state.total_disconnected_to_checking"),
+             right=("ice_connection_state.total_checking_to_disconnected",)),
+    *(
+        Relation(id="relation.simulcast_sum", operator="<=", right=(f"rtp.{name}",),
+                 left=tuple(f"simulcast.r{number}.rtp.{name}" for number in range(3)))
+        for name in _SIMULCAST_NAMES
+    ),
+)  # fmt: skip
+"""Every relation but that of the unstable level, which involves a gauge."""
+
+Term = tuple[int, int, int]
+"""Factor, block, counter."""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One comparison, resolved against an edition."""
+
+    id: str
+    operator: Operator
+    left: tuple[Term, ...]
+    right: tuple[Term, ...]
+    unless: tuple[Term, ...]
+    field: Path
+    text: str
+
+    def terms(self, blocks: Blocks) -> tuple[int, int] | None:
+        """Both sides in a reading; None where one of their counters is absent or masked."""
+        left, right = total(self.left, blocks), total(self.right, blocks)
+        return None if left is None or right is None else (left, right)
+
+    def exact(self, blocks: Blocks) -> bool:
+        """Whether `==` means just that."""
+        return self.operator == "==" and all(total((term,), blocks) == 0 for term in self.unless)
+
+    def missed(self, blocks: Blocks) -> bool:
+        """Whether the relation does not hold in a reading by itself."""
+        sides = self.terms(blocks)
+        if sides is None:
+            return False
+        left, right = sides
+        if self.operator == "<=":
+            return left > right
+        return left != right if self.exact(blocks) else left < right
+
+
+def total(terms: Sequence[Term], blocks: Blocks) -> int | None:
+    """The sum of some counters of a reading; None where one of them is absent or masked."""
+    result = 0
+    for factor, block, counter in terms:
+        counters = blocks[block]
+        if counters is None or counters[counter] < 0:
+            return None
+        result += factor * counters[counter]
+    return result
+
+
+def missed_between(row: Row, before: Blocks | None, blocks: Blocks, after: Blocks | None) -> bool | None:
+    """
+    Judge a reading R, in which the relation does not hold, by its neighbours.
+
+    Args:
+        before: The counters of P, or the largest known before R was asked for; None where there are none.
+        blocks: Those of R.
+        after: Those of N; None where there are none.
+
+    Returns:
+        Whether the relation is missed whatever the server's moments of reading; None where a neighbour that could tell
+        is not there.
+    """
+    sides = row.terms(blocks)
+    if sides is None:
+        return False
+    left, right = sides
+    if row.operator == "==" and row.exact(blocks):
+        if left < right:
+            low = None if before is None else total(row.right, before)
+            return None if low is None else left < low
+        if after is None:
+            return None
+        high = total(row.right, after)
+        return None if high is None else row.exact(after) and left > high
+    if row.operator == "==":  # only >= is promised
+        high = None if after is None else total(row.left, after)
+        return None if high is None else right > high
+    high = None if after is None else total(row.right, after)
+    return None if high is None else left > high
+
+
+def resolve(blocks: Sequence[Block]) -> tuple[Row, ...]:
+    """The relations of which an edition has every counter, with their places in a reading's blocks."""
+    places = {
+        (*block.path, field.name): (block.index, counter)
+        for block in blocks
+        for counter, field in enumerate(block.counters)
+    }
+    rows: list[Row] = []
+    for relation in RELATIONS:
+        lefts = [_expand(path, places, relation.but) for path in relation.left]
+        right = [place for path in relation.right for place in _expand(path, places, ())]
+        unless = [place for path in relation.unless for place in _expand(path, places, ())]
+        if not all(lefts) or not all(_expand(path, places, ()) for path in relation.right + relation.unless):
+            continue
+        scales = relation.scale or (1,) * len(lefts)
+        terms = [(scale, place) for scale, found in zip(scales, lefts, strict=True) for place in found]
+        for group in [[term] for term in terms] if relation.each else [terms]:
+            rows.append(
+                Row(
+                    id=relation.id,
+                    operator=relation.operator,
+                    left=tuple((scale, *places[place]) for scale, place in group),
+                    right=tuple((1, *places[place]) for place in right),
+                    unless=tuple((1, *places[place]) for place in unless),
+                    field=group[0][1],
+                    text=f"{_words(group)} {relation.operator} {_words([(1, place) for place in right])}",
+                )
+            )
+    return tuple(rows)
+
+
+def _expand(path: str, places: dict[Path, tuple[int, int]], but: tuple[str, ...]) -> list[Path]:
+    parts = tuple(path.split("."))
+    if not path.endswith("*"):
+        return [parts] if parts in places else []
+    stem = parts[-1][:-1]
+    return [
+        place
+        for place in places
+        if place[:-1] == parts[:-1] and place[-1].startswith(stem) and ".".join(place) not in but
+    ]
+
+
+def _words(terms: Sequence[tuple[int, Path]]) -> str:
+    shown = [f"{scale} x {'.'.join(path)}" if scale != 1 else ".".join(path) for scale, path in terms[:3]]
+    more = [f"{len(terms) - 3} more"] if len(terms) > 3 else []
+    return " + ".join(shown + more)
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows about the same blocks, and a quick look at whether any of them might be missed."""
+
+    blocks: tuple[int, ...]
+    rows: tuple[Row, ...]
+    suspicious: Callable[[Blocks], bool]
+    """May err by suspecting a reading with masked counters; never by letting a miss pass. TypeError: a block is None."""
+
+
+def filters(rows: Sequence[Row]) -> tuple[Filter, ...]:
+    """Group rows by the blocks that they need, each group with one compiled look."""
+    groups: dict[tuple[int, ...], list[Row]] = {}
+    for row in rows:
+        needed = tuple(sorted({block for _, block, _ in (*row.left, *row.right)}))
+        groups.setdefault(needed, []).append(row)
+    return tuple(
+        Filter(blocks=needed, rows=tuple(members), suspicious=_compile(members)) for needed, members in groups.items()
+    )
+
+
+def _compile(rows: Sequence[Row]) -> Callable[[Blocks], bool]:
+    """
+    One expression for many comparisons, since calling a function a row costs more than the comparing.
+
+    Left sides of one counter each against the same right side become one `max`; long sums become `sum(itemgetter)`.
+    Nothing but integers and fixed words goes into the source.
+    """
+    names: dict[str, object] = {"sum": sum, "max": max}
+    tests: list[str] = []
+    singles: dict[tuple[str, tuple[Term, ...]], list[Term]] = {}
+    for row in rows:
+        if row.operator == "<=" and len(row.left) == 1 and row.left[0][0] == 1:
+            singles.setdefault((row.operator, row.right), []).append(row.left[0])
+        else:
+            sign = "!=" if row.operator == "==" else ">"
+            tests.append(f"{_side(row.left, names)} {sign} {_side(row.right, names)}")
+    for (_, right), lefts in singles.items():
+        tests.append(f"{_most(lefts, names)} > {_side(right, names)}")
+    source = "lambda b: " + " or ".join(tests)
+    made: Callable[[Blocks], bool] = eval(source, {"__builtins__": {}, **names})  # noqa: S307  # our own integers only
+    return made
+
+
+def _most(terms: Sequence[Term], names: dict[str, object]) -> str:
+    parts = [
+        _picked(block, [counter for _, other, counter in terms if other == block], names)
+        for block in dict.fromkeys(block for _, block, _ in terms)
+    ]
+    if len(terms) == 1:
+        _, block, counter = terms[0]
+        return f"b[{block}][{counter}]"
+    return f"max({', '.join(f'*{part}' for part in parts)})" if len(parts) > 1 else f"max({parts[0]})"
+
+
+def _side(terms: Sequence[Term], names: dict[str, object]) -> str:
+    parts = []
+    by_factor: dict[tuple[int, int], list[int]] = {}
+    for factor, block, counter in terms:
+        by_factor.setdefault((factor, block), []).append(counter)
+    for (factor, block), counters in by_factor.items():
+        if len(counters) < 3:
+            total_ = " + ".join(f"b[{block}][{counter}]" for counter in counters)
+        else:
+            total_ = f"sum({_picked(block, counters, names)})"
+        parts.append(f"{factor} * ({total_})" if factor != 1 else total_)
+    return " + ".join(parts)
+
+
+def _picked(block: int, counters: Sequence[int], names: dict[str, object]) -> str:
+    if list(counters) == list(range(counters[0], counters[0] + len(counters))):
+        return f"b[{block}][{counters[0]}:{counters[0] + len(counters)}]"
+    if len(counters) == 1:
+        return f"(b[{block}][{counters[0]}],)"
+    name = f"g{len(names)}"
+    names[name] = itemgetter(*counters)
+    return f"{name}(b[{block}])"

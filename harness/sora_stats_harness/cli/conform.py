@@ -1,0 +1,258 @@
+"""
+`sora-harness conform`: the gate on the command line.
+
+It turns options into a plan, starts the simulator where no URL was given, and leaves the rest to the modules that do the
+work. Nothing heavy is imported before the command really runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import UsageError
+from . import common
+from .progress import Progress
+from .values import duration, size
+
+if TYPE_CHECKING:
+    from ..conform import Status
+    from ..discovery import Known
+    from ..exchange import Headers, Target
+    from ..plan import Plan
+
+HELP: Final = "probe a server, judge every answer, and write a verdict"
+
+EXAMPLES: Final = """\
+examples:
+  sora-harness conform                                   probe the embedded simulator (SELF-TEST)
+  sora-harness conform http://127.0.0.1:3000             probe a server for 10 seconds
+  sora-harness conform http://127.0.0.1:3000 --duration 1m --strict --record run.jsonl.zst
+  sora-harness conform http://10.0.0.1:3000 --node http://10.0.0.2:3000 --node http://10.0.0.3:3000
+  sora-harness conform https://sora.example --valid-only --targets GetStatsConnection \\
+      --channel-id lobby --connection-id 0R5FMC8FE10K5BP2NRM8Z0ZX1C --header 'Authorization: env:SORA_TOKEN'
+"""
+
+RECORD_LIMIT_BYTES: Final = 2 << 30
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    common.add_server_options(parser)
+    add = parser.add_argument_group("what is sent").add_argument
+    add("--duration", type=duration, default=10.0, metavar="TIME", help="how long to probe: 10, 90s, 5m (default: 10)")
+    add(
+        "--targets",
+        metavar="NAMES",
+        help="send only these, with commas between: GetStatsConnection, GetStatsClient, "
+        "GetStatsAllConnections (default: all three)",
+    )
+    add(
+        "--node",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="another node of the cluster to which URL belongs (repeatable)",
+    )
+    add(
+        "--channel-id",
+        dest="asked",
+        action=_Asked,
+        metavar="ID",
+        help="ask for this channel's connections, not for those that a listing shows: followed by --connection-id or "
+        "--client-id (all three repeatable)",
+    )
+    add("--connection-id", dest="asked", action=_Asked, metavar="ID", help="a connection of the channel named before")
+    add("--client-id", dest="asked", action=_Asked, metavar="ID", help="a client of the channel named before")
+    add("--valid-only", action="store_true", help="send no request that is wrong on purpose")
+    add("--large-request", action="store_true", help="send one wrong request of more than 8 MB as well")
+    add("--concurrency", type=int, default=8, metavar="N", help="requests that may overlap, 1 to 32 (default: 8)")
+    add("--record", metavar="FILE", help="write every exchange to a .jsonl or .jsonl.zst file")
+    add(
+        "--record-limit",
+        type=size,
+        default=RECORD_LIMIT_BYTES,
+        metavar="SIZE",
+        help="end the recording, not the run, at this size: 500M, 2G (default: 2G)",
+    )
+    common.add_judging_options(parser)
+    common.add_simulator_options(parser)  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Probe, judge and report.
+
+    Returns:
+        The exit code of the verdict.
+
+    Raises:
+        UsageError: Options that contradict each other, or a value that cannot be used.
+        SimulatorError: The embedded simulator did not start.
+    """
+    from .. import conform
+    from ..client import Prober
+    from ..edition import load
+    from ..interrupt import Interrupt
+    from ..judge import Judge
+    from ..recording.writer import Recorder
+    from ..reporters.assemble import utc_now
+
+    started_at = utc_now()
+    edition = load(arguments.edition)
+    headers, secrets = common.read_headers(arguments.header)
+    url = common.resolve_url(arguments)
+    notes: list[str] = []
+    with Interrupt() as interrupt:
+        with ExitStack() as stack:
+            servers = _servers(arguments, url, stack)
+            plan = _plan(arguments, servers, headers, self_test=url is None)
+            recorder = None
+            if arguments.record is not None:
+                recorder = stack.enter_context(
+                    Recorder(
+                        arguments.record,
+                        subject=plan.server,
+                        subject_kind="simulator" if url is None else "server",
+                        edition=edition.name,
+                        options=_options(plan),
+                        secrets=secrets,
+                        limit_bytes=arguments.record_limit,
+                    )
+                )
+            judge = Judge(edition, observer=recorder.add if recorder else None)
+            if plan.nodes:
+                judge.nodes = set(plan.servers)
+            prober = Prober(timeout_s=arguments.timeout, ca_file=arguments.ca_file, insecure=arguments.insecure)
+            progress = Progress()
+            try:
+                result = conform.run(plan, judge, prober, interrupt=interrupt, watch=_watcher(progress, plan))
+            finally:
+                progress.end()
+        if recorder is not None and recorder.problem is not None:
+            notes.append(recorder.problem)
+        return common.finish(
+            arguments,
+            command="conform",
+            judge=judge,
+            observes=plan.observes(),
+            excluded=plan.excluded(),
+            subject=plan.server,
+            judged_from="live",
+            started_at=started_at,
+            options=_options(plan),
+            interrupted=result.interrupted,
+            aborted=result.aborted,
+            extra_notes=[*result.notes, *notes],
+            secrets=secrets,
+        )
+
+
+def _servers(arguments: argparse.Namespace, url: str | None, stack: ExitStack) -> Sequence[str]:
+    """The nodes to probe; without a URL those of a simulator, which lives as long as the stack."""
+    from ..client import server_of
+
+    common.check_simulator_options(arguments, url)
+    if url is not None:
+        return list(dict.fromkeys(server_of(each) for each in (url, *arguments.node)))
+    if arguments.node or arguments.asked:
+        raise UsageError("--node, --channel-id, --connection-id and --client-id go with a URL")
+    from ..simulator.server import spawn
+
+    print("SELF-TEST: no URL was given, so the embedded simulator is probed, and no Sora", file=sys.stderr)
+    return stack.enter_context(spawn(**common.simulator_settings(arguments))).urls
+
+
+def _plan(arguments: argparse.Namespace, servers: Sequence[str], headers: Headers, *, self_test: bool) -> Plan:
+    from ..plan import POLITE_RATE, SELF_TEST_RATE, Plan
+
+    return Plan(
+        server=servers[0],
+        nodes=tuple(servers[1:]),
+        targets=_targets(arguments.targets),
+        given=_given(arguments.asked or (), servers[0]),
+        duration_s=arguments.duration,
+        concurrency=arguments.concurrency,
+        rate=SELF_TEST_RATE if self_test else POLITE_RATE,
+        headers=headers,
+        wrong_requests=not arguments.valid_only,
+        large_request=arguments.large_request,
+    )
+
+
+def _options(plan: Plan) -> dict[str, Any]:
+    """What a verdict and a recording tell of the run; header values stay out."""
+    return {
+        "duration_s": plan.duration_s,
+        "targets": sorted(target.operation for target in plan.targets),
+        "nodes": list(plan.servers),
+        "given": len(plan.given),
+        "concurrency": plan.concurrency,
+        "rate": plan.rate,
+        "valid_only": not plan.wrong_requests,
+        "large_request": plan.large_request,
+    }
+
+
+def _targets(names: str | None) -> frozenset[Target]:
+    from ..exchange import OPERATIONS
+
+    if names is None:
+        return frozenset(OPERATIONS.values())
+    chosen = [name.strip() for name in names.split(",")]
+    if unknown := [name for name in chosen if name not in OPERATIONS]:
+        raise UsageError(f"--targets: {unknown[0]!r} is none of {', '.join(OPERATIONS)}")
+    return frozenset(OPERATIONS[name] for name in chosen)
+
+
+class _Asked(argparse.Action):
+    """Keeps channels, connections and clients in the order in which they were given."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,  # Any: argparse's own signature
+        option_string: str | None = None,
+    ) -> None:
+        asked = [*(namespace.asked or ()), (option_string, values)]
+        namespace.asked = asked
+
+
+def _given(asked: Iterable[tuple[str, str]], server: str) -> tuple[Known, ...]:
+    """Each connection and client belongs to the channel named before it."""
+    from ..discovery import Known
+
+    channel_id: str | None = None
+    used = True
+    given = []
+    for option, value in asked:
+        if option == "--channel-id":
+            if not used:
+                break
+            channel_id, used = value, False
+            continue
+        if channel_id is None:
+            raise UsageError(f"{option} {value}: name its --channel-id before it")
+        used = True
+        if option == "--connection-id":
+            given.append(Known(server=server, channel_id=channel_id, connection_id=value))
+        else:
+            given.append(Known(server=server, channel_id=channel_id, client_id=value))
+    if not used:
+        raise UsageError(f"--channel-id {channel_id}: name its --connection-id or --client-id after it")
+    return tuple(given)
+
+
+def _watcher(progress: Progress, plan: Plan) -> Callable[[Status], None]:
+    def watch(status: Status) -> None:
+        progress.show(
+            status.elapsed_s,
+            f"conform: {min(status.elapsed_s, plan.duration_s):.0f} of {plan.duration_s:g} s, "
+            f"{status.exchanges} exchanges, {status.connections} connections, {status.errors} without a whole answer",
+        )
+
+    return watch

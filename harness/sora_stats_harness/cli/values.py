@@ -1,0 +1,40 @@
+"""
+Times and sizes as people write them on a command line.
+
+Each is an argparse type: a text in, a number out, and one line of reason where it is none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Final
+
+_SECONDS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def duration(text: str) -> float:
+    """
+    Read a time in seconds, more than nothing: `10`, `0.5`, `90s`, `5m`, `1h`.
+
+    >>> duration("1.5m")
+    90.0
+    """
+    parts = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", text)
+    if parts is None or float(parts[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds, or 90s, 5m, 1h")
+    return float(parts[1]) * _SECONDS[parts[2]]
+
+
+def size(text: str) -> int:
+    """
+    Read a size in bytes, more than nothing: `65536`, `500M`, `2G` (powers of 1024).
+
+    >>> size("2K")
+    2048
+    """
+    parts = re.fullmatch(r"([0-9]+)([KMG]?)", text)
+    if parts is None or int(parts[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: give bytes, or 500M, 2G")
+    return int(parts[1]) * _BYTES[parts[2]]

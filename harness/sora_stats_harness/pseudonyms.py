@@ -1,0 +1,104 @@
+"""
+Other names of the same form: consistent within one redaction, and of no use to anyone outside of it.
+
+A pseudonym is a keyed hash of the name that it stands for. So there is no table to grow or to leak, one name gets the same
+pseudonym wherever it stands (a client_id is often the connection_id), and who does not have the key, which is thrown
+away, cannot try names until one fits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Clockwork Base32."""
+
+LAST: Final = "048CGMRW"
+"""What a 128-bit id can end in: two bits of its last character are padding."""
+
+CLOCKWORK: Final = re.compile(rf"(?<![0-9A-Za-z])[{ALPHABET}]{{26}}(?![0-9A-Za-z])")
+UUID: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])")
+
+LABEL: Final = "#"
+"""Begins every messaging label."""
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_DIGITS: Final = 16
+"""Of a hash in a pseudonym without a form of its own: 64 bits, so that two names hardly ever get the same one."""
+
+
+class Pseudonyms:
+    """
+    Gives names their pseudonyms.
+
+    Args:
+        key: What makes them this redaction's own; random if None.
+    """
+
+    def __init__(self, key: bytes | None = None) -> None:
+        self._key = key or secrets.token_bytes(32)
+
+    def id(self, name: str) -> str:
+        """
+        The pseudonym of an id.
+
+        Clockwork Base32 stays that (with a last character that may be, or may not, as the original's), a UUID's text
+        stays one, any other keeps its length in bytes, from 19 on; the empty one stays empty.
+
+        >>> names = Pseudonyms(b"key")
+        >>> len(names.id("KP8VZZ321D0A90RSVJC4RMGJ08")), len(names.id("x" * 300)), names.id("")
+        (26, 300, '')
+        """
+        if not name:
+            return name
+        number = self._number(name)
+        if CLOCKWORK.fullmatch(name):
+            letters = "".join(ALPHABET[number >> 5 * place & 31] for place in range(25))
+            last = LAST if name[-1] in LAST else [letter for letter in ALPHABET if letter not in LAST]
+            return letters + last[(number >> 128) % len(last)]
+        if UUID.fullmatch(name):
+            text = f"{number % 2**128:032x}"
+            return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
+        return self._plain("id-", number, len(name.encode("utf-8", "replace")))
+
+    def label(self, name: str) -> str:
+        """The pseudonym of a messaging label, its `#` included."""
+        rest = name.removeprefix(LABEL)
+        if not rest:
+            return name
+        return self._plain(f"{LABEL}label-", self._number(rest), len(name.encode("utf-8", "replace")))
+
+    def host(self, name: str) -> str:
+        """The pseudonym of a host; loopback stays."""
+        return name if name.strip("[]").lower() in LOOPBACK else f"host-{self._number(name.lower()) % 2**40:010x}"
+
+    def url(self, text: str) -> str:
+        """A URL with its host replaced, scheme and port kept; anything else is replaced as an id is."""
+        parts = urlsplit(text)
+        try:
+            port = parts.port
+        except ValueError:
+            port = None
+        if not parts.scheme or not parts.hostname:
+            return self.id(text)
+        host = self.host(parts.hostname)
+        host = f"[{host}]" if ":" in host else host
+        netloc = host if port is None else f"{host}:{port}"
+        return urlunsplit((parts.scheme, netloc, parts.path if parts.path == "/" else "", "", ""))
+
+    def clock(self, name: str) -> str:
+        """The pseudonym of a clock, whose name tells a machine's boot."""
+        return self._plain("clock-", self._number(name), 0)
+
+    def _number(self, name: str) -> int:
+        data = name.encode("utf-8", "surrogatepass")
+        return int.from_bytes(hashlib.blake2b(data, key=self._key, digest_size=32).digest(), "big")
+
+    @staticmethod
+    def _plain(prefix: str, number: int, length: int) -> str:
+        return f"{prefix}{number % 16**_DIGITS:0{_DIGITS}x}".ljust(length, "x")

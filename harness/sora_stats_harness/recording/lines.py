@@ -1,0 +1,355 @@
+"""
+The lines of a recording: how an exchange is written down, and read again to the byte.
+
+A header, the exchanges, an end. The structs below are the parser and, through `schema`, the published JSON Schema. What
+is in a line that JSON cannot say (bytes that are no text) is in base64; what may not be said is left out and marked.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from ..exchange import OPERATIONS, Answer, Asked, ErrorCode, Exchange, Headers, Request, Target, TransportError
+from ..redaction import ALLOWED_ANSWER_HEADERS, ALLOWED_REQUEST_HEADERS, Secrets, redact_headers
+
+VERSION: Final = 1
+"""`v` in the header line."""
+
+Nanoseconds = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""Of the monotonic clock that the line names."""
+
+Operation = Literal["GetStatsConnection", "GetStatsClient", "GetStatsAllConnections"]
+
+HeaderField = tuple[str, str | None]
+"""Name and value; null where the value was not to be kept."""
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """First line of a recording: one run."""
+
+    v: int
+    run: str
+    subject_kind: Literal["server", "simulator", "recording"]
+    subject: str
+    edition: str
+    harness_version: str
+    options: dict[str, Any] = {}  # Any: whatever a command's options hold, as JSON
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """Last line of a recording that is whole: what the run came to."""
+
+    end: str
+    """The run."""
+    sent: int
+    judged: int
+    errors: int
+    abandoned: int
+
+
+class RequestPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What was sent; at most one of `body` and `body_base64`."""
+
+    method: str
+    path: str
+    headers: tuple[HeaderField, ...]
+    body: str | None = None
+    body_base64: str | UnsetType = UNSET
+    withheld: bool | UnsetType = UNSET
+    """True where the body was left out, since a secret stood in it."""
+
+
+class AnswerPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back; exactly one of `json`, `body`, `body_base64` and `withheld`."""
+
+    status: int
+    headers: tuple[HeaderField, ...]
+    json: Raw | UnsetType = UNSET
+    """The body, byte for byte, where it is strict JSON on one line without white space around it."""
+    body: str | UnsetType = UNSET
+    """The body, where it is any other text."""
+    body_base64: str | UnsetType = UNSET
+    """The body, where it is no UTF-8."""
+    withheld: bool | UnsetType = UNSET
+    """True where the body was left out, since a secret stood in it."""
+    complete: bool = True
+
+
+class ErrorPart(msgspec.Struct, frozen=True, kw_only=True):
+    """Why there is no whole answer."""
+
+    code: ErrorCode
+    detail: str
+
+
+class ExchangeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One exchange; `(run, seq)` is unique, and lines may stand in any order."""
+
+    seq: int
+    server: str
+    target: Operation | None
+    probe: str | None = None
+    request: RequestPart
+    clock: str
+    intended_ns: Nanoseconds | None = None
+    sent_ns: Nanoseconds
+    received_ns: Nanoseconds | None
+    arrived_ns: Nanoseconds | None = None
+    sent_at: str
+    answer: AnswerPart | None = None
+    error: ErrorPart | None = None
+
+
+class Damaged(ValueError):
+    """A line that is none of a recording's."""
+
+
+Line = Header | ExchangeLine | End
+
+_ENCODER: Final = msgspec.json.Encoder()
+_EXCHANGE: Final = msgspec.json.Decoder(ExchangeLine)
+_OTHERS: Final = (msgspec.json.Decoder(Header), msgspec.json.Decoder(End))
+_ANY: Final = msgspec.json.Decoder(Raw)
+
+
+def encode(line: Line) -> bytes:
+    """The bytes of a line, its line break included."""
+    return _ENCODER.encode(line) + b"\n"
+
+
+def decode(line: bytes) -> Line:
+    """
+    Read one line.
+
+    Raises:
+        Damaged: It is no UTF-8, no JSON, or lacks what its kind needs.
+    """
+    try:
+        line.decode("utf-8")  # msgspec passes over raw JSON without looking at its encoding
+        return _EXCHANGE.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        problem = str(error)
+    for decoder in _OTHERS:
+        try:
+            return decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            continue
+    raise Damaged(problem)
+
+
+def to_line(exchange: Exchange, secrets: Secrets) -> ExchangeLine:
+    """Put an exchange into its line; cost is about 20 us for an answer of 13 KB."""
+    request, answer, error = exchange.request, exchange.answer, exchange.error
+    withheld = request.body is not None and secrets.occur_in(request.body)
+    return ExchangeLine(
+        seq=exchange.seq,
+        server=_text(request.server, secrets),
+        target=request.target.operation if request.target is not None else None,  # type: ignore[arg-type]  # the same names
+        probe=request.probe,
+        request=RequestPart(
+            method=_text(request.method, secrets),
+            path=_text(request.path, secrets),
+            headers=_headers(request.headers, ALLOWED_REQUEST_HEADERS, secrets),
+            **_request_body(request.body, withheld),
+        ),
+        clock=exchange.clock,
+        intended_ns=exchange.intended_ns,
+        sent_ns=exchange.sent_ns,
+        received_ns=exchange.received_ns,
+        arrived_ns=exchange.arrived_ns,
+        sent_at=exchange.sent_at,
+        answer=AnswerPart(
+            status=answer.status,
+            headers=_headers(answer.headers, ALLOWED_ANSWER_HEADERS, secrets),
+            complete=answer.complete,
+            # what was asked for is part of what an answer is judged by
+            **answer_body(None if answer.withheld or withheld or secrets.occur_in(answer.body) else answer.body),
+        )
+        if answer is not None
+        else None,
+        error=ErrorPart(code=error.code, detail=_text(error.detail, secrets)) if error is not None else None,
+    )  # fmt: skip
+
+
+def to_exchange(line: ExchangeLine, run: str) -> Exchange:
+    """
+    Take an exchange out of its line.
+
+    Values of headers that were not kept come back empty.
+
+    Raises:
+        Damaged: Its times or bodies contradict the format.
+    """
+    received_ns = line.received_ns
+    if received_ns is None:
+        if line.answer is not None:
+            raise Damaged("an answer without a time of receipt")
+        received_ns = line.sent_ns
+    if received_ns < line.sent_ns:
+        raise Damaged("received before it was sent")
+    target = OPERATIONS[line.target] if line.target is not None else None
+    body = _read_request_body(line.request)
+    return Exchange(
+        run=run,
+        seq=line.seq,
+        request=Request(
+            server=line.server,
+            headers=_values(line.request.headers),
+            body=body,
+            target=target,
+            asked=asked(target, body),
+            probe=line.probe,
+            method=line.request.method,
+            path=line.request.path,
+        ),
+        clock=line.clock,
+        sent_ns=line.sent_ns,
+        received_ns=received_ns,
+        sent_at=line.sent_at,
+        answer=_read_answer(line.answer) if line.answer is not None else None,
+        error=TransportError(code=line.error.code, detail=line.error.detail) if line.error is not None else None,
+        intended_ns=line.intended_ns,
+        arrived_ns=line.arrived_ns,
+    )
+
+
+def asked(target: Target | None, body: bytes | None) -> Asked:
+    """The arguments that a valid request's body holds; none where there are none to be had."""
+    if target is None or not body:
+        return Asked()
+    try:
+        arguments = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Asked()
+    if not isinstance(arguments, dict):
+        return Asked()
+    if target is Target.ALL:
+        return Asked(local=arguments.get("local") is not False)
+    key = "connection_id" if target is Target.CONNECTION else "client_id"
+    channel_id, other = (value if isinstance(value := arguments.get(name), str) else None for name in ("channel_id", key))
+    if target is Target.CONNECTION:
+        return Asked(channel_id=channel_id, connection_id=other)
+    return Asked(channel_id=channel_id, client_id=other)
+
+
+def answer_body(body: bytes | None) -> dict[str, Any]:
+    """
+    How an answer's body is put down: the one key of `AnswerPart` that holds it, and its value.
+
+    None is a body that is withheld.
+    """
+    if body is None:
+        return {"withheld": True}
+    if _is_one_line_of_json(body):
+        return {"json": Raw(body)}
+    try:
+        return {"body": body.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"body_base64": b64encode(body).decode("ascii")}
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of one line of a recording, for schemas/recording.json."""
+    _, components = msgspec.json.schema_components(
+        (Header, ExchangeLine, End), ref_template="#/$defs/{name}"
+    )  # fmt: skip
+    components["Header"]["properties"]["v"] = {"const": VERSION}
+    components["AnswerPart"]["oneOf"] = [
+        {"required": [key]} for key in ("json", "body", "body_base64", "withheld")
+    ]  # fmt: skip
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:sora-stats-harness:recording",
+        "title": "One line of a recording",
+        "description": "The header comes first, the end last, and exchanges in any order between them.",
+        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in ("Header", "ExchangeLine", "End")],
+        "$defs": components,
+    }
+
+
+_DEEP: Final = 300
+"""Containers that are put around a body to see whether it can be read deep in a stack: Python counts both together."""
+
+
+def _is_one_line_of_json(body: bytes) -> bool:
+    if b"\n" in body or b"\r" in body or body[:1] in _WHITE or body[-1:] in _WHITE:
+        return False
+    try:
+        body.decode("utf-8")
+        _ANY.decode(b"[" * _DEEP + body + b"]" * _DEEP)
+        _ANY.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+_WHITE: Final = (b"", b" ", b"\t")
+
+
+def _request_body(body: bytes | None, withheld: bool) -> dict[str, Any]:
+    if withheld:
+        return {"withheld": True}
+    if body is None:
+        return {}
+    try:
+        return {"body": body.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"body_base64": b64encode(body).decode("ascii")}
+
+
+def _read_request_body(part: RequestPart) -> bytes | None:
+    if part.body_base64 is not UNSET:
+        return _unpack(part.body_base64)
+    return part.body.encode("utf-8") if part.body is not None else None
+
+
+def _read_answer(part: AnswerPart) -> Answer:
+    given = [value for value in (part.json, part.body, part.body_base64, part.withheld) if value is not UNSET]
+    if len(given) != 1 or given[0] is False:
+        raise Damaged("an answer needs exactly one of json, body, body_base64 and withheld")
+    value = given[0]
+    withheld = value is True
+    if isinstance(value, Raw):
+        body = bytes(value)
+    elif part.body is value:
+        body = part.body.encode("utf-8")
+    elif part.body_base64 is value:
+        body = _unpack(part.body_base64)
+    else:
+        body = b""
+    return Answer(
+        status=part.status, headers=_values(part.headers), body=body, complete=part.complete, withheld=withheld
+    )
+
+
+def _unpack(text: str) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise Damaged(f"base64: {error}") from None
+
+
+def _headers(headers: Headers, allowed: frozenset[str], secrets: Secrets) -> tuple[HeaderField, ...]:
+    return tuple(
+        (plain(name), plain(value) if value is not None else None)
+        for name, value in redact_headers(headers, allowed, secrets)
+    )
+
+
+def _values(headers: Iterable[HeaderField]) -> Headers:
+    return tuple((name, value or "") for name, value in headers)
+
+
+def _text(text: str, secrets: Secrets) -> str:
+    return plain(secrets.redact(text))
+
+
+def plain(text: str) -> str:
+    """Without the lone surrogates that undecodable bytes leave behind, which JSON cannot hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

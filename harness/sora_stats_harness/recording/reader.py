@@ -1,0 +1,373 @@
+"""
+Exchanges from recordings, in the order in which they were received.
+
+A judge needs that order, and lines may stand in any. So a recording is read twice: first for the times alone, of which
+a few numbers are kept for every block of lines, then for good. A line is held back only until no line that is still to
+be read can have been received earlier; so memory grows with how much the file is out of order, not with its length.
+
+Runs, and clocks within a run, are read one after the other: nothing is ordered across them. Files of one run (each
+worker of a load test writes its own) are read side by side and give one order.
+"""
+
+from __future__ import annotations
+
+import uuid
+from array import array
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator, Sequence
+from heapq import heappop, heappush
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ..errors import RecordingError
+from ..exchange import Exchange
+from . import lines
+from .lines import Damaged, End, Header
+from .store import Piece, Store
+
+BLOCK_LINES: Final = 1024
+BLOCK_BYTES: Final = 8 << 20
+"""A block ends at whichever comes first: as much of each file is in memory at a time, and its last line."""
+
+NEVER: Final = 2**63 - 1
+"""Later than any time of a recording."""
+
+LONG_AGO: Final = -(2**63)
+
+Key = tuple[str, str]
+"""Run and clock."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One exchange, in order of receipt within its run and clock, and what is still to come there."""
+
+    exchange: Exchange
+    horizon_ns: int
+    """The smallest `sent_ns` of any exchange of the same run and clock that is still to come; 2**63 - 1 after the last."""
+    open_sent_ns: Sequence[int]
+    """When those of them were sent that had been sent by now, ascending. Changes with the next step: copy to keep."""
+
+
+class Recordings:
+    """
+    One or more recordings that were looked through once, ready to be read in order.
+
+    Iterating gives a `Step` an exchange, as often as wanted. Made by `read`.
+    """
+
+    def __init__(self, stores: Sequence[Store], tick: Callable[[], None]) -> None:
+        self._tick = tick
+        self.headers: list[Header] = []
+        """One a run and file."""
+        self.notes: list[str] = []
+        """What is wrong with the files, one line each."""
+        self.exchanges = 0
+        self.damaged = 0
+        """Lines, or stretches of a file, that could not be read."""
+        self.truncated = False
+        """Whether exchanges are missing: no end line, or fewer than it counts."""
+        self.servers: set[str] = set()
+        self.probes = False
+        """Whether requests that are wrong on purpose are among them."""
+        self.first_sent_at: str | None = None
+        self.last_sent_at: str | None = None
+        self._surveys = [self._survey(store) for store in stores]
+
+    def __iter__(self) -> Iterator[Step]:
+        keys = dict.fromkeys(key for survey in self._surveys for key in survey.streams)
+        for key in keys:
+            yield from _ordered([_Source(survey, key) for survey in self._surveys if key in survey.streams], self._tick)
+
+    def _survey(self, store: Store) -> _Survey:
+        survey = _Survey(store)
+        for item in survey.items():
+            self._tick()
+            if isinstance(item, _Entry):
+                self._count(item.exchange)
+                stream = survey.streams.setdefault((item.exchange.run, item.exchange.clock), _Stream())
+                stream.add(item)
+        for stream in survey.streams.values():
+            stream.close()
+        if not survey.streams and not survey.headers:
+            raise RecordingError(f"{store.name} is no recording: it has neither a header line nor an exchange")
+        self.headers += survey.headers
+        self.damaged += survey.damaged
+        problems = survey.problems()
+        self.truncated = self.truncated or bool(problems)
+        if survey.damaged:
+            problems.append(f"{survey.damaged} damaged {'line was' if survey.damaged == 1 else 'lines were'} skipped")
+        self.notes += [f"{store.name}: {problem}" for problem in problems]
+        return survey
+
+    def _count(self, exchange: Exchange) -> None:
+        self.exchanges += 1
+        self.servers.add(exchange.request.server)
+        self.probes = self.probes or exchange.request.probe is not None
+        if self.first_sent_at is None or exchange.sent_at < self.first_sent_at:
+            self.first_sent_at = exchange.sent_at
+        if self.last_sent_at is None or exchange.sent_at > self.last_sent_at:
+            self.last_sent_at = exchange.sent_at
+
+
+def read(files: Sequence[str | Path | Store], *, tick: Callable[[], None] = lambda: None) -> Recordings:
+    """
+    Look through recordings, and make them ready to be read in order of receipt.
+
+    Args:
+        files:
+            Paths, `-` for the standard input, or stores that were opened before; plain or zstd. Files of one run are
+            merged. Lines may stand in any order; only if there are several runs in one file must each begin with its
+            header.
+        tick:
+            Called at every line; what it raises passes through.
+
+    Returns:
+        What the files hold and what is wrong with them, to be iterated over. A last line that is cut short is dropped
+        with a note; a damaged one is skipped and counted.
+
+    Raises:
+        RecordingError: A file cannot be read, is no recording, or is of a version that is not known.
+    """
+    return Recordings([file if isinstance(file, Store) else Store(file) for file in files], tick)
+
+
+class _Entry(msgspec.Struct, frozen=True, gc=False):
+    """An exchange and the length of its line."""
+
+    exchange: Exchange
+    size: int
+
+
+class _Survey:
+    """One file: what stands in it beside exchanges, and the times of its streams."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.streams: dict[Key, _Stream] = {}
+        self.headers: list[Header] = []
+        self.ends: list[End] = []
+        self.damaged = 0
+        self.cut = False
+        self.found: dict[str, int] = {}
+        """Exchanges of each run."""
+        self._fallback = self._first_run()
+
+    def _first_run(self) -> str:
+        """The run of exchanges that stand before any header; one of our own making where there is no header."""
+        for piece in self.store.lines():
+            if isinstance(piece, bytes) and (header := _read_header(piece)) is not None:
+                return header.run
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, self.store.name))
+
+    def items(self) -> Iterator[_Entry]:
+        """Every exchange in the order of the file; the rest is counted here, anew each time."""
+        self.headers, self.ends, self.damaged, self.cut, self.found = [], [], 0, False, {}
+        run = self._fallback
+        for piece in self.store.lines():
+            if isinstance(piece, Piece):
+                self.damaged += 1
+                continue
+            if not piece.strip():
+                continue
+            try:
+                line = lines.decode(piece)
+                if isinstance(line, Header):
+                    _check_version(line, self.store)
+                    run = line.run
+                    self.headers.append(line)
+                elif isinstance(line, End):
+                    self.ends.append(line)
+                else:
+                    exchange = lines.to_exchange(line, run)
+                    self.found[run] = self.found.get(run, 0) + 1
+                    yield _Entry(exchange, len(piece))
+            except Damaged:
+                if piece.endswith(b"\n"):
+                    self.damaged += 1
+                else:
+                    self.cut = True
+
+    def problems(self) -> list[str]:
+        """Why it may not be all that was recorded, one line each."""
+        problems = []
+        if self.cut:
+            problems.append("the last line is cut short and was dropped")
+        if not self.headers:
+            problems.append("the header line is missing")
+        ends: dict[str, int] = {}
+        for end in self.ends:
+            ends[end.end] = ends.get(end.end, 0) + end.sent
+        for run in dict.fromkeys((*(header.run for header in self.headers), *self.found)):
+            if run not in ends:
+                problems.append(f"run {run} has no end line: it was still being written, or broke off")
+            elif (missing := ends[run] - self.found.get(run, 0)) > 0:
+                problems.append(f"{missing} of the {ends[run]} exchanges of run {run} are missing")
+        return problems
+
+
+def _read_header(piece: bytes) -> Header | None:
+    try:
+        line = lines.decode(piece)
+    except Damaged:
+        return None
+    return line if isinstance(line, Header) else None
+
+
+def _check_version(header: Header, store: Store) -> None:
+    if header.v != lines.VERSION:
+        raise RecordingError(
+            f"{store.name} is a recording of version {header.v}; this harness reads version {lines.VERSION}: update it"
+        )
+
+
+class _Stream:
+    """
+    The times of one run and clock in one file, block by block; about 100 bytes a block, and 8 for each exchange that
+    was in flight where a block ends.
+    """
+
+    def __init__(self) -> None:
+        self._blocks = _Blocks()
+        self.count = 0
+        self.first_received: list[int] = []
+        """The earliest time of receipt in a block or any after it."""
+        self.first_sent: list[int] = []
+        """The same of sending."""
+        self.last_received: list[int] = []
+        """The latest time of receipt in a block or any before it."""
+        self.early: dict[int, array[int]] = {}
+        """For a block: when exchanges of later blocks were sent that are open by the time this one has been read."""
+
+    def add(self, entry: _Entry) -> None:
+        exchange = entry.exchange
+        self.count += 1
+        block = self._blocks.place(entry.size)
+        if block == len(self.first_received):
+            self.first_received.append(NEVER)
+            self.first_sent.append(NEVER)
+            self.last_received.append(self.last_received[-1] if block else LONG_AGO)
+        self.first_received[block] = min(self.first_received[block], exchange.received_ns)
+        self.first_sent[block] = min(self.first_sent[block], exchange.sent_ns)
+        self.last_received[block] = max(self.last_received[block], exchange.received_ns)
+        if (announced := self.announced(exchange, block)) is not None:
+            self.early.setdefault(announced, array("q")).append(exchange.sent_ns)
+
+    def announced(self, exchange: Exchange, block: int) -> int | None:
+        """The earlier block after which this exchange of a given block has to be known to be open; None for none."""
+        earlier = bisect_left(self.last_received, exchange.sent_ns, 0, block)
+        return earlier if earlier < block else None
+
+    def close(self) -> None:
+        """Turn the minima of blocks into minima of all that follows."""
+        for times in (self.first_received, self.first_sent):
+            for block in range(len(times) - 2, -1, -1):
+                times[block] = min(times[block], times[block + 1])
+
+
+class _Blocks:
+    """Deals lines out to blocks, the same way in both readings."""
+
+    def __init__(self) -> None:
+        self._block = 0
+        self._lines = 0
+        self._bytes = 0
+
+    def place(self, size: int) -> int:
+        if self._lines >= BLOCK_LINES or self._bytes >= BLOCK_BYTES:
+            self._block += 1
+            self._lines = self._bytes = 0
+        self._lines += 1
+        self._bytes += size
+        return self._block
+
+
+class _Source:
+    """The second reading of one run and clock in one file, a block at a time."""
+
+    def __init__(self, survey: _Survey, key: Key) -> None:
+        self._name = survey.store.name
+        self._stream = survey.streams[key]
+        self._entries = (
+            entry for entry in survey.items() if (entry.exchange.run, entry.exchange.clock) == key
+        )  # fmt: skip
+        self._blocks = _Blocks()
+        self._ahead: tuple[int, Exchange] | None = None
+        self._next = 0
+        self._left = self._stream.count
+
+    @property
+    def done(self) -> bool:
+        """Whether all blocks have been read."""
+        return self._next == len(self._stream.first_received)
+
+    @property
+    def safe_ns(self) -> int:
+        """
+        The time up to which nothing of this file is unknown: neither an exchange received, nor one that is open.
+        """
+        if self.done:
+            return NEVER
+        if self._next == 0:
+            return LONG_AGO
+        return min(self._stream.first_received[self._next], self._stream.last_received[self._next - 1])
+
+    @property
+    def first_sent_ns(self) -> int:
+        """The earliest time of sending that is still to be read."""
+        return NEVER if self.done else self._stream.first_sent[self._next]
+
+    def read_block(self) -> Iterator[tuple[Exchange | None, int | None]]:
+        """Exchanges of the next block, and times of sending that become known with it, in pairs of either or both."""
+        block = self._next
+        self._next += 1
+        while True:
+            if self._ahead is None:
+                entry = next(self._entries, None)
+                if entry is None:
+                    if self._left:
+                        raise RecordingError(f"{self._name} changed while it was read")
+                    break
+                self._left -= 1
+                self._ahead = self._blocks.place(entry.size), entry.exchange
+            place, exchange = self._ahead
+            if place != block:
+                break
+            self._ahead = None
+            announced = self._stream.announced(exchange, block)
+            yield exchange, exchange.sent_ns if announced is None else None
+        for sent_ns in self._stream.early.get(block, ()):
+            yield None, sent_ns
+
+
+def _ordered(sources: Sequence[_Source], tick: Callable[[], None]) -> Iterator[Step]:
+    """Merge the files of one run and clock; O(log n) an exchange in the number that is held back."""
+    waiting: list[tuple[int, int, int, Exchange]] = []
+    """By time of receipt; then by seq, and by order of reading."""
+    unsent: list[int] = []
+    """Times of sending later than the last exchange given."""
+    sent: list[int] = []
+    count = 0
+    while True:
+        behind = min(sources, key=lambda source: source.safe_ns)
+        while not behind.done and (not waiting or waiting[0][0] > behind.safe_ns):
+            for exchange, sent_ns in behind.read_block():
+                if exchange is not None:
+                    tick()
+                    count += 1
+                    heappush(waiting, (exchange.received_ns, exchange.seq, count, exchange))
+                if sent_ns is not None:
+                    heappush(unsent, sent_ns)
+            behind = min(sources, key=lambda source: source.safe_ns)
+        if not waiting:
+            return
+        now_ns, _, _, exchange = heappop(waiting)
+        while unsent and unsent[0] <= now_ns:
+            insort(sent, heappop(unsent))
+        del sent[bisect_left(sent, exchange.sent_ns)]
+        if sent:
+            horizon_ns = sent[0]
+        else:
+            horizon_ns = min(unsent[0] if unsent else NEVER, *(source.first_sent_ns for source in sources))
+        yield Step(exchange=exchange, horizon_ns=horizon_ns, open_sent_ns=sent)

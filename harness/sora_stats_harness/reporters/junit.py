@@ -1,0 +1,112 @@
+"""
+JUnit XML, which every CI server draws: a test case for each requirement, and one for the verdict.
+
+JUnit knows passed, failed, error and skipped, and a job that reads nothing else must not turn green on a run that saw
+too little. So a case called `verdict` fails with the verdict, and is an error where it is unknown.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as xml
+from collections.abc import Iterable
+from typing import Final
+
+from ..verdict import FindingEntry, RequirementStatus, Verdict
+from . import summary
+from .escape import plain
+from .report import Report
+
+MAX_FINDINGS: Final = 50
+"""Of one requirement, in its case's text."""
+
+
+def render(report: Report) -> str:
+    """Write the document; every text in it is of characters that XML 1.0 allows."""
+    verdict = report.verdict
+    cases = [_case(row, report) for row in verdict.requirements] + [_verdict_case(verdict)]
+    seconds = f"{summary.seconds(verdict) or 0.0:.3f}"
+    counts = {
+        "tests": len(cases),
+        "failures": sum(case.find("failure") is not None for case in cases),
+        "errors": sum(case.find("error") is not None for case in cases),
+        "skipped": sum(case.find("skipped") is not None for case in cases),
+    }
+    numbers = {name: str(count) for name, count in counts.items()}
+    suite = xml.Element(
+        "testsuite",
+        {
+            "name": plain(f"sora-harness {verdict.command}".strip()),
+            **numbers,
+            "time": seconds,
+            "timestamp": plain(verdict.started_at),
+        },
+    )
+    properties = xml.SubElement(suite, "properties")
+    for name, value in _properties(verdict):
+        xml.SubElement(properties, "property", {"name": plain(name), "value": plain(value)})
+    suite.extend(cases)
+    if verdict.coverage.notes:
+        xml.SubElement(suite, "system-out").text = "\n".join(map(plain, verdict.coverage.notes))
+    root = xml.Element("testsuites", {"name": "sora-harness", **numbers, "time": seconds})
+    root.append(suite)
+    xml.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + xml.tostring(root, encoding="unicode") + "\n"
+
+
+def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
+    yield from (
+        ("verdict", verdict.verdict),
+        ("subject", verdict.subject),
+        ("subject_kind", verdict.subject_kind),
+        ("judged_from", verdict.judged_from),
+        ("edition", verdict.edition),
+        ("harness_version", verdict.harness_version),
+        ("strict", str(verdict.strict).lower()),
+        ("interrupted", str(verdict.interrupted).lower()),
+    )
+    for key, value in verdict.labels.items():
+        yield f"label.{key}", value
+    for name, text in summary.coverage(verdict):
+        yield f"coverage.{name.replace(' ', '_')}", text
+
+
+def _case(row: RequirementStatus, report: Report) -> xml.Element:
+    case = xml.Element(
+        "testcase", {"classname": plain(f"sora.{row.id.partition('.')[0]}"), "name": plain(row.id), "time": "0"}
+    )
+    entries = [entry for entry in report.verdict.findings if entry.requirement == row.id]
+    told = "\n\n".join(_text(entry, report) for entry in entries[:MAX_FINDINGS])
+    if len(entries) > MAX_FINDINGS:
+        told += f"\n\n… and {len(entries) - MAX_FINDINGS} more findings, in verdict.json"
+    title = summary.title(row.id)
+    if row.status == "fail":
+        failure = xml.SubElement(
+            case, "failure", {"type": row.level, "message": plain(entries[0].message if entries else title)}
+        )
+        failure.text = told
+        return case
+    if row.status in ("unknown", "not_applicable"):
+        xml.SubElement(case, "skipped", {"message": plain(summary.reason(row))})
+    out = [f"{row.level}: {title}", f"{row.status}, checked {row.checked:,} times", *([told] if told else [])]
+    xml.SubElement(case, "system-out").text = "\n".join(out)
+    return case
+
+
+def _text(entry: FindingEntry, report: Report) -> str:
+    told = [f"{entry.status}: {entry.level} {plain(entry.message)}"]
+    told += [f"{label}: {plain(text, summary.limit(label))}" for label, text in summary.facts(report, entry)]
+    return "\n".join(told)
+
+
+def _verdict_case(verdict: Verdict) -> xml.Element:
+    case = xml.Element("testcase", {"classname": "sora", "name": "verdict", "time": "0"})
+    text = f"{verdict.verdict}: {summary.headline(verdict)}"
+    if summary.is_self_test(verdict):
+        text = f"{summary.SELF_TEST} {text}"
+    if verdict.verdict == "fail":
+        xml.SubElement(case, "failure", {"type": "fail", "message": plain(text)})
+    elif verdict.verdict == "unknown":
+        xml.SubElement(case, "error", {"type": "unknown", "message": plain(text)})
+    else:
+        xml.SubElement(case, "system-out").text = plain(text)
+    return case

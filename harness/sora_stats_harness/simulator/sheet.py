@@ -1,0 +1,117 @@
+"""
+A connection's statistics as a function of its age, evaluated in one pass.
+
+A server under load asks for thousands of readings a second, so what can be worked out when a connection joins is: each
+leaf is a constant in a template, a column, or a sum of columns, and a reading is a handful of list comprehensions over
+C functions. About 40 us for 363 leaves; a plain loop over events and effects took three times as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter, mul
+from random import Random
+from typing import Any, Final
+
+Source = Callable[[int], Sequence[int]]
+"""Several columns at once, as a function of the connection's age in nanoseconds."""
+
+Value = int | str | bool
+
+Pick = Callable[[Sequence[int]], Sequence[int]]
+
+SHIFT: Final = 40
+"""Flows are fixed-point numbers with so many binary places: exact, so the same on every machine."""
+
+MOMENTS: Final = 4
+"""At how many moments the leaves of a torn reading are read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One object of the answer: constants in the edition's order, and which leaves to fill in from where."""
+
+    parent: int
+    """Index of the part that holds this one; -1 for the connection object."""
+    name: str
+    template: dict[str, Value]
+    keys: tuple[str, ...]
+    indices: tuple[int, ...]
+    pick: Pick
+
+
+def picker(indices: Sequence[int]) -> Pick:
+    """Select several columns; itemgetter gives a bare value for a single one, and takes no fewer."""
+    if not indices:
+        return lambda _: ()
+    if len(indices) == 1:
+        only = indices[0]
+        return lambda columns: (columns[only],)
+    return itemgetter(*indices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """
+    Everything needed to make readings of one connection.
+
+    Columns are numbered: flows, then sources, then plain sums, then multiples, then weighted sums.
+    """
+
+    flows: tuple[tuple[int, int], ...]
+    """Phase and rate per nanosecond, both scaled by 2**SHIFT."""
+    sources: tuple[Source, ...]
+    sums: tuple[tuple[Pick, int], ...]
+    """Which columns to add up, and a constant."""
+    scaled: tuple[tuple[int, int, int], ...]
+    """Which column to multiply by what, and a constant."""
+    weighted: tuple[tuple[Pick, tuple[int, ...], int], ...]
+    """Which columns to add up with which weights, and a constant."""
+    parts: tuple[Part, ...]
+    """Parents before children; the connection object is the first."""
+    stamps: tuple[tuple[int, str], ...]
+    """Part and key of the leaves that hold the time of the reading."""
+
+    def columns(self, age_ns: int) -> list[int]:
+        """Every column at one age."""
+        columns = [(phase + rate * age_ns) >> SHIFT for phase, rate in self.flows]
+        for source in self.sources:
+            columns += source(age_ns)
+        columns += [
+            *[sum(pick(columns), constant) for pick, constant in self.sums],
+            *[columns[index] * weight + constant for index, weight, constant in self.scaled],
+            *[sum(map(mul, weights, pick(columns)), constant) for pick, weights, constant in self.weighted],
+        ]
+        return columns
+
+    def snapshot(self, age_ns: int, timestamp: str) -> dict[str, Any]:  # Any: an answer is nested JSON
+        """All leaves at one and the same moment."""
+        columns = self.columns(age_ns)
+        made: list[dict[str, Any]] = []
+        for part in self.parts:
+            group: dict[str, Any] = part.template.copy()
+            group.update(zip(part.keys, part.pick(columns), strict=True))
+            if made:
+                made[part.parent][part.name] = group
+            made.append(group)
+        return self._stamped(made, timestamp)
+
+    def torn(self, ages_ns: Sequence[int], timestamp: str, random: Random) -> dict[str, Any]:
+        """Each leaf at one of the ages, whichever `random` gives."""
+        moments = [self.columns(age_ns) for age_ns in ages_ns]
+        made: list[dict[str, Any]] = []
+        for part in self.parts:
+            group: dict[str, Any] = part.template.copy()
+            chosen = random.choices(moments, k=len(part.keys))
+            for key, index, columns in zip(part.keys, part.indices, chosen, strict=True):
+                group[key] = columns[index]
+            if made:
+                made[part.parent][part.name] = group
+            made.append(group)
+        return self._stamped(made, timestamp)
+
+    def _stamped(self, made: list[dict[str, Any]], timestamp: str) -> dict[str, Any]:
+        for part, key in self.stamps:
+            made[part][key] = timestamp
+        return made[0]

@@ -1,0 +1,1 @@
+"""What the judge is held against: slow, obvious references, seeded generators, and mutants."""

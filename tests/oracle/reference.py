@@ -1,0 +1,619 @@
+"""
+What an answer, or a history of answers, comes to: worked out slowly, from the edition and the rules alone.
+
+Nothing here imports a check, the codec or the judge. A document is parsed by a recursive descent that follows RFC 8259
+line by line, walked leaf by leaf, and a history is compared pair by pair; that takes a thousand times longer than judging
+it, and can be checked by eye.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import Any, Final, Literal
+
+from sora_stats_harness.edition import ANY_LABEL, Edition, Field, Group, Kind, Presence, Type
+
+Json = Any
+"""What `parse` gives: dict, list, str, int, bool, None, or a Fractional."""
+
+Path = tuple[str, ...]
+Where = tuple[str | int, ...]
+
+MAX_DEPTH: Final = 100
+MAX_DIGITS: Final = 4300
+MAX_EXPONENT: Final = 10**18 - 1
+FORGET_NS: Final = 60_000_000_000
+
+
+# -- strict JSON ------------------------------------------------------------------------------------------------------
+
+
+class NotJson(Exception):
+    """The bytes are no strict JSON."""
+
+
+@dataclass(frozen=True)
+class Fractional:
+    """A number that was written with a fraction or an exponent."""
+
+    text: str
+
+    @property
+    def integral(self) -> bool:
+        """Whether its value is an integer all the same."""
+        mantissa, _, exponent = self.text.lower().lstrip("-").partition("e")
+        whole, _, fraction = mantissa.partition(".")
+        digits = whole + fraction
+        if not digits.strip("0"):
+            return True
+        zeros = len(digits) - len(digits.rstrip("0"))
+        return int(exponent or 0) - len(fraction) + zeros >= 0
+
+    @property
+    def negative(self) -> bool:
+        """Whether it is below 0; -0.0 is not."""
+        mantissa = self.text.lower().partition("e")[0]
+        return mantissa.startswith("-") and bool(mantissa.strip("-0."))
+
+    def above(self, limit: int) -> bool:
+        """Whether an integral number that is not negative is larger than a small limit."""
+        mantissa, _, exponent = self.text.lower().partition("e")
+        whole, _, fraction = mantissa.partition(".")
+        digits = (whole + fraction).lstrip("0")
+        shift = int(exponent or 0) - len(fraction)
+        if not digits:
+            return False
+        if len(digits) + shift > 20:
+            return True
+        return int(digits) * 10**shift > limit if shift >= 0 else int(digits) // 10**-shift > limit
+
+
+class _Parser:
+    """RFC 8259, rule by rule; of repeated keys the last counts, and each repetition is noted."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.repeated: list[Where] = []
+
+    def document(self) -> Json:
+        value = self.value((), 1)
+        self.blank()
+        if self.at != len(self.text):
+            raise NotJson
+        return value
+
+    def blank(self) -> None:
+        while self.text[self.at : self.at + 1] in (" ", "\t", "\n", "\r"):
+            self.at += 1
+
+    def take(self, literal: str) -> bool:
+        if not self.text.startswith(literal, self.at):
+            return False
+        self.at += len(literal)
+        return True
+
+    def need(self, literal: str) -> None:
+        if not self.take(literal):
+            raise NotJson
+
+    def value(self, where: Where, depth: int) -> Json:
+        self.blank()
+        for literal, meaning in (("true", True), ("false", False), ("null", None)):
+            if self.take(literal):
+                return meaning
+        if self.text[self.at : self.at + 1] == '"':
+            return self.string()
+        if self.text[self.at : self.at + 1] in ("{", "["):
+            if depth > MAX_DEPTH:
+                raise NotJson
+            return self.object(where, depth) if self.take("{") else self.array(where, depth)
+        return self.number()
+
+    def object(self, where: Where, depth: int) -> dict[str, Json]:
+        found: dict[str, Json] = {}
+        self.blank()
+        if self.take("}"):
+            return found
+        while True:
+            self.blank()
+            key = self.string()
+            if key in found:
+                self.repeated.append((*where, key))
+            self.blank()
+            self.need(":")
+            found[key] = self.value((*where, key), depth + 1)
+            self.blank()
+            if self.take("}"):
+                return found
+            self.need(",")
+
+    def array(self, where: Where, depth: int) -> list[Json]:
+        self.need("[")
+        found: list[Json] = []
+        self.blank()
+        if self.take("]"):
+            return found
+        while True:
+            found.append(self.value((*where, len(found)), depth + 1))
+            self.blank()
+            if self.take("]"):
+                return found
+            self.need(",")
+
+    def number(self) -> int | Fractional:
+        match = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?").match(self.text, self.at)
+        if match is None or len(match[0]) > MAX_DIGITS:
+            raise NotJson
+        self.at = match.end()
+        if match[2] is None and match[3] is None:
+            return int(match[0])
+        if match[3] is not None and abs(int(match[3][1:])) > MAX_EXPONENT:
+            raise NotJson
+        return Fractional(match[0])
+
+    def string(self) -> str:
+        self.need('"')
+        units: list[int] = []  # UTF-16, so that an escaped pair and a plain character come to the same
+        while True:
+            char = self.text[self.at : self.at + 1]
+            self.at += 1
+            if char == '"':
+                break
+            if char == "" or char < " ":
+                raise NotJson
+            if char == "\\":
+                units.append(self.escape())
+            else:
+                encoded = char.encode("utf-16-be")
+                units.extend(int.from_bytes(encoded[i : i + 2], "big") for i in range(0, len(encoded), 2))
+        try:
+            return b"".join(unit.to_bytes(2, "big") for unit in units).decode("utf-16-be")
+        except UnicodeDecodeError:
+            raise NotJson from None
+
+    def escape(self) -> int:
+        char = self.text[self.at : self.at + 1]
+        self.at += 1
+        if char == "u":
+            digits = self.text[self.at : self.at + 4]
+            self.at += 4
+            if re.fullmatch("[0-9a-fA-F]{4}", digits) is None:
+                raise NotJson
+            return int(digits, 16)
+        plain = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+        if char not in plain:
+            raise NotJson
+        return ord(plain[char])
+
+
+def parse(body: bytes) -> tuple[Json, list[Where]]:
+    """
+    Parse bytes as strict JSON.
+
+    Returns:
+        The value, and where keys stood that their object already had.
+
+    Raises:
+        NotJson: Not UTF-8, a byte order mark, half a surrogate pair, more than 100 containers deep, a number of more than
+            4,300 characters, an exponent beyond 10**18, or no JSON.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise NotJson from None
+    parser = _Parser(text)
+    return parser.document(), parser.repeated
+
+
+# -- the shape of a document ------------------------------------------------------------------------------------------
+
+
+def pointer(where: Sequence[str | int]) -> str:
+    """RFC 6901."""
+    return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in where)
+
+
+def document_findings(edition: Edition, body: bytes, *, many: bool) -> set[tuple[str, str]]:
+    """
+    Everything about the JSON, the shape and the ids of one answer's body: (requirement, pointer).
+
+    Args:
+        edition: The field list.
+        body: The bytes of an answer.
+        many: Whether the body should be an array.
+    """
+    try:
+        document, repeated = parse(body)
+    except NotJson:
+        return {("http.json", "")}
+    found = {("http.duplicate_key", pointer(where)) for where in repeated}
+    if many and not isinstance(document, list):
+        return found | {("shape.type", "")}
+    connections = list(enumerate(document)) if many else [(None, document)]
+    ids: set[str] = set()
+    for index, connection in connections:
+        at: Where = () if index is None else (index,)
+        found |= {(requirement, pointer(where)) for requirement, where in _connection(edition, connection, at)}
+        key = connection.get("connection_id") if isinstance(connection, dict) else None
+        if isinstance(key, str) and len(key.encode()) <= 255:
+            if key in ids:
+                found.add(("identity.unique", pointer((*at, "connection_id"))))
+            ids.add(key)
+            if re.fullmatch("[0-9A-HJKMNP-TV-Z]{25}[048CGMRW]", key) is None:
+                found.add(("identity.form", pointer((*at, "connection_id"))))
+    return found
+
+
+def _connection(edition: Edition, connection: Json, at: Where) -> Iterator[tuple[str, Where]]:
+    if not isinstance(connection, dict):
+        yield "shape.type", at
+        return
+    undocumented = {field.path for field in edition.undocumented}
+    yield from _group(edition.root, connection, at, (), undocumented)
+
+
+def _group(
+    group: Group, value: dict[str, Json], at: Where, path: Path, undocumented: set[Path]
+) -> Iterator[tuple[str, Where]]:
+    for field in group.fields:
+        if field.name in value:
+            missed = leaf_fault(field, value[field.name])
+            if missed:
+                yield missed, (*at, field.name)
+        elif field.presence is not Presence.CONDITIONAL:
+            yield "shape.required", (*at, field.name)
+    names = {inner.name: inner for inner in group.groups}
+    for name, inner in names.items():
+        if name not in value and not inner.optional:
+            yield "shape.group", (*at, name)
+    for key, below in value.items():
+        known = names.get(key)
+        if known is None and ANY_LABEL in names and key.startswith("#"):
+            known = names[ANY_LABEL]
+        if known is not None:
+            if isinstance(below, dict):
+                yield from _group(known, below, (*at, key), (*path, key), undocumented)
+            else:
+                yield "shape.type", (*at, key)
+        elif key not in {field.name for field in group.fields}:
+            yield "shape.undocumented" if (*path, key) in undocumented else "shape.unknown", (*at, key)
+
+
+def leaf_fault(field: Field, value: Json) -> str | None:
+    """The first requirement that a leaf's value misses: type, then the closed set, limits, form, and how it is written."""
+    if field.type is Type.BOOLEAN:
+        return None if isinstance(value, bool) else "shape.type"
+    if field.type is Type.STRING:
+        if not isinstance(value, str):
+            return "shape.type"
+        if field.values is not None and value not in field.values:
+            return "shape.enum"
+        if field.max_bytes is not None and len(value.encode()) > field.max_bytes:
+            return "shape.range"
+        return "shape.pattern" if field.form is not None and not is_utc_time(value) else None
+    if isinstance(value, Fractional):
+        if not value.integral:
+            return "shape.type"
+        if field.minimum is not None and (assert_zero(field.minimum) or value.negative):
+            return "shape.range"
+        return "shape.range" if field.maximum is not None and value.above(field.maximum) else "shape.lexical"
+    if not isinstance(value, int) or isinstance(value, bool):
+        return "shape.type"
+    if field.minimum is not None and value < field.minimum:
+        return "shape.range"
+    return "shape.range" if field.maximum is not None and value > field.maximum else None
+
+
+def assert_zero(minimum: int) -> bool:
+    """Every minimum of the editions is 0, which `Fractional.negative` relies on."""
+    assert minimum == 0
+    return False
+
+
+def is_utc_time(text: str) -> bool:
+    """RFC 3339, offset zero, a day that the calendar has; second 60 only at the end of a day."""
+    match = re.fullmatch(
+        r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(\.[0-9]+)?([Zz]|[+-]00:00)", text
+    )
+    if match is None:
+        return False
+    year, month, day, hour, minute, second = (int(number) for number in match.groups()[:6])
+    try:
+        date(year, month, day)
+    except ValueError:
+        return False
+    return (hour < 24 and minute < 60 and second < 60) or (hour, minute, second) == (23, 59, 60)
+
+
+def leaves(document: Mapping[str, Json]) -> dict[Path, Json]:
+    """Every leaf of a nested object, by its keys."""
+    found: dict[Path, Json] = {}
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            found |= {(key, *path): leaf for path, leaf in leaves(value).items()}
+        else:
+            found[(key,)] = value
+    return found
+
+
+# -- order ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One exchange: its times, and the parsed body of a whole 200; None where there is none to read."""
+
+    run: str
+    clock: str
+    seq: int
+    sent_ns: int
+    received_ns: int
+    body: Json
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Fall:
+    """A counter of the later exchange that is below what was known before that exchange was asked for."""
+
+    later: tuple[str, int]
+    earlier: tuple[str, int]
+    pointer: str
+    field: str
+    connection_id: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """One connection in one exchange: sound counters by wire path, and the labels that are there."""
+
+    seen: Seen
+    at: Where
+    connection_id: str
+    counters: dict[Path, int]
+    labels: frozenset[str] | None
+    """None where data_channel is there and is no object: then nothing is known of the labels."""
+
+
+def falls(edition: Edition, history: Sequence[Seen]) -> set[Fall]:
+    """
+    Every counter that fell, by comparing all pairs. O(n^2) in readings.
+
+    A precedes B where A was received before B was sent, strictly, in one run and on one clock, about one connection.
+    """
+    readings = [reading for seen in history for reading in _readings(edition, seen)]
+    found = set()
+    for b in readings:
+        same = [
+            a for a in readings
+            if a.connection_id == b.connection_id and (a.seen.run, a.seen.clock) == (b.seen.run, b.seen.clock)
+        ]  # fmt: skip
+        known = [a for a in same if a.seen.received_ns < b.seen.sent_ns and not _forgotten(a, b, same)]
+        for path, after in b.counters.items():
+            before = [a for a in known if path in a.counters and not _reopened(path, a, b, same)]
+            largest = max((a.counters[path] for a in before), default=after)
+            if largest > after:
+                first = min(
+                    (a for a in before if a.counters[path] == largest), key=lambda a: (a.seen.received_ns, a.seen.seq)
+                )
+                found.add(
+                    Fall(
+                        later=(b.seen.run, b.seen.seq), earlier=(first.seen.run, first.seen.seq),
+                        pointer=pointer((*b.at, *path)), field=pointer(generic(edition, path)),
+                        connection_id=b.connection_id, before=largest, after=after,
+                    )
+                )  # fmt: skip
+    return found
+
+
+def _forgotten(a: _Reading, b: _Reading, same: Sequence[_Reading]) -> bool:
+    """Whether more than 60 s without an answer about the connection lie between the receipt of A and that of B."""
+    times = sorted({r.seen.received_ns for r in same if a.seen.received_ns <= r.seen.received_ns <= b.seen.received_ns})
+    return any(later - earlier > FORGET_NS for earlier, later in pairwise(times))
+
+
+def _reopened(path: Path, a: _Reading, b: _Reading, same: Sequence[_Reading]) -> bool:
+    """Whether a reading that was in before B was asked for, and not surely before A, lacks the counter's label."""
+    if path[0] != "data_channel":
+        return False
+    return any(
+        lacks.labels is not None and path[1] not in lacks.labels
+        and lacks.seen.received_ns < b.seen.sent_ns and not lacks.seen.received_ns < a.seen.sent_ns
+        for lacks in same
+    )  # fmt: skip
+
+
+def _readings(edition: Edition, seen: Seen) -> Iterator[_Reading]:
+    body = seen.body
+    if body is None:
+        return
+    connections = list(enumerate(body)) if isinstance(body, list) else [(None, body)]
+    for index, connection in connections:
+        key = connection.get("connection_id") if isinstance(connection, dict) else None
+        if not isinstance(key, str) or len(key.encode()) > 255:
+            continue
+        channel = connection.get("data_channel", {})
+        yield _Reading(
+            seen=seen, at=() if index is None else (index,), connection_id=key,
+            counters=dict(_counters(edition.root, connection, ())),
+            labels=frozenset(channel) if isinstance(channel, dict) else None,
+        )  # fmt: skip
+
+
+def _counters(group: Group, value: Json, path: Path) -> Iterator[tuple[Path, int]]:
+    if not isinstance(value, dict):
+        return
+    for field in group.fields:
+        number = value.get(field.name)
+        if field.kind is Kind.COUNTER and isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+            yield (*path, field.name), number
+    names = {inner.name: inner for inner in group.groups}
+    for key, below in value.items():
+        known = names.get(key) or (names.get(ANY_LABEL) if key.startswith("#") else None)
+        if known is not None:
+            yield from _counters(known, below, (*path, key))
+
+
+def generic(edition: Edition, path: Path) -> Path:
+    """Wire keys as the edition's path: a messaging label that it does not name is `#*`."""
+    known = {group.name for group in edition.root.groups if group.name == "data_channel" for group in group.groups}
+    if path[0] == "data_channel" and path[1] not in known:
+        return (path[0], ANY_LABEL, *path[2:])
+    return path
+
+
+# -- relations --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relation:
+    """`left == right` or `left <= right`, each a weighted sum of fields."""
+
+    name: str
+    kind: Literal["==", "<="]
+    left: tuple[tuple[int, str], ...]
+    right: tuple[tuple[int, str], ...]
+    relaxed_by: tuple[str, ...] = ()
+    """Fields that turn `==` into `>=` where one of them is not 0."""
+
+
+def _terms(*names: str) -> tuple[tuple[int, str], ...]:
+    return tuple((1, name) for name in names)
+
+
+def _le(name: str, left: Sequence[str], right: Sequence[str]) -> Relation:
+    return Relation(name=name, kind="<=", left=_terms(*left), right=_terms(*right))
+
+
+def _relations() -> Iterator[Relation]:
+    drops = {"received": ("rtp.total_received_srtp_invalid", "packet_loss_simulator.total_dropped_received_rtp"),
+             "sent": ("packet_loss_simulator.total_dropped_sent_rtp",)}  # fmt: skip
+    subtypes = ("bye", "psfb_afb", "psfb_fir", "psfb_pli", "rr", "rtpfb_generic_nack", "rtpfb_tmmbn", "rtpfb_tmmbr",
+                "rtpfb_transport_wide", "sdes", "sr", "unknown", "xr")  # fmt: skip
+    extensions = ("abs_send_time", "audio_level", "av1_rtp_sepc", "color_space", "inband_cn", "playout_delay", "sdes_mid",
+                  "sdes_repaired_rtp_stream_id", "sdes_rtp_stream_id", "toffset", "transport_wide_cc",
+                  "video_content_type", "video_orientation", "video_timeing")  # fmt: skip
+    chunks = ("abort", "asconf", "asconf_ack", "auth", "cookie_ack", "cookie_echo", "cwr", "data", "ecne", "error",
+              "forward_tsn", "heartbeat", "heartbeat_ack", "i_data", "i_forward_tsn", "init", "init_ack", "pad",
+              "reconfig", "sack", "shutdown", "shutdown_ack", "shutdown_complete", "unknown")  # fmt: skip
+    for x in ("received", "sent"):
+        yield Relation(
+            name="total_packets", kind="==", left=_terms(f"rtp.total_{x}"),
+            right=_terms(f"rtp.total_{x}_rtp", f"rtcp.total_{x}_rtcp"), relaxed_by=drops["received"] + drops["sent"],
+        )  # fmt: skip
+        yield Relation(
+            name="total_byte_size", kind="==", left=_terms(f"rtp.total_{x}_byte_size"),
+            right=_terms(f"rtp.total_{x}_rtp_byte_size", f"rtcp.total_{x}_rtcp_byte_size"),
+            relaxed_by=drops["received"] + drops["sent"],
+        )  # fmt: skip
+        yield Relation(name="rtp_min_size", kind="<=", left=((12, f"rtp.total_{x}_rtp"),),
+                       right=_terms(f"rtp.total_{x}_rtp_byte_size"))  # fmt: skip
+        yield Relation(name="rtcp_min_size", kind="<=", left=((8, f"rtcp.total_{x}_rtcp"),),
+                       right=_terms(f"rtcp.total_{x}_rtcp_byte_size"))  # fmt: skip
+        yield _le("rtcp_subtypes", [f"rtcp.total_{x}_rtcp"], [f"rtcp.total_{x}_rtcp_{kind}" for kind in subtypes])
+        for extension in extensions:
+            yield _le("rtp_hdr_ext", [f"rtp_hdr_ext.total_{x}_rtp_hdr_ext_{extension}"], [f"rtp.total_{x}_rtp"])
+        counted = [f"sctp.total_{x}_sctp_chunk_{chunk}" for chunk in chunks]
+        yield _le("sctp_chunks", [f"sctp.total_{x}_sctp"], counted)
+        yield Relation(name="sctp_min_size", kind="<=", left=((12, f"sctp.total_{x}_sctp"), *((4, c) for c in counted)),
+                       right=_terms(f"sctp.total_{x}_sctp_byte_size"))  # fmt: skip
+        yield _le("sctp_zero_checksum", [f"sctp.total_{x}_sctp_zero_checksum"], [f"sctp.total_{x}_sctp"])
+    yield Relation(
+        name="decrypt_skipped", kind="==", left=_terms("rtp.total_decrypt_skipped_srtp"),
+        right=_terms("rtp.total_decrypt_skipped_audio_srtp", "rtp.total_decrypt_skipped_video_srtp"),
+    )  # fmt: skip
+    yield _le("decrypt_skipped_received", ["rtp.total_decrypt_skipped_srtp"], ["rtp.total_received_rtp"])
+    for kind in ("rtx", "padding", "red", "red_rtx", "red_ulpfec"):
+        yield _le("rtp_subset", [f"rtp.total_received_rtp_{kind}"], ["rtp.total_received_rtp"])
+    for answer, asked in (("init_ack", "init"), ("cookie_ack", "cookie_echo"), ("heartbeat_ack", "heartbeat")):
+        yield _le("sctp_answers", [f"sctp.total_sent_sctp_chunk_{answer}"], [f"sctp.total_received_sctp_chunk_{asked}"])
+    for method in ("allocate", "refresh", "create_permission", "channel_bind", "binding"):
+        results = [f"turn.total_sent_{method}_{result}" for result in ("success", "error")]
+        yield _le("turn_answers", results, [f"turn.total_received_{method}_request"])
+    ice = "ice_connection_state.total_"
+    states = ("connected", "checking", "disconnected")
+    yield _le("ice_acks", [f"{ice}{state}_ack" for state in states], [f"{ice}{state}_req" for state in states])
+    yield _le("ice_connected", [f"{ice}connected_to_checking"], [f"{ice}checking_to_connected"])
+    exits = [f"{ice}disconnected_to_{state}" for state in ("failed", "checking")]
+    yield _le("ice_disconnected", exits, [f"{ice}checking_to_disconnected"])
+    for name in ("decrypt_skipped_srtp", "received_rtp", "received_rtp_byte_size", "received_rtp_padding",
+                 "received_rtp_padding_size", "received_rtp_red", "received_rtp_red_rtx", "received_rtp_red_ulpfec",
+                 "received_rtp_rtx"):  # fmt: skip
+        yield _le("simulcast_sum", [f"simulcast.r{n}.rtp.total_{name}" for n in range(3)], [f"rtp.total_{name}"])
+
+
+RELATIONS: Final = tuple(_relations())
+"""Of the edition doc-2024, written out one by one."""
+
+
+def value_of(document: Json, terms: Sequence[tuple[int, str]]) -> int | None:
+    """A weighted sum; None where a term is absent or unsound."""
+    total = 0
+    for weight, name in terms:
+        value: Json = document
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            return None
+        total += weight * value
+    return total
+
+
+def missed_relations(document: Json) -> list[str]:
+    """The relations that one answer, taken as read at one instant, misses: `relation.<name>`, once for each set of fields."""
+    found = []
+    for relation in RELATIONS:
+        left, right = value_of(document, relation.left), value_of(document, relation.right)
+        if left is None or right is None:
+            continue
+        exact = relation.kind == "==" and not _relaxed(relation, document)
+        if (left != right if exact else left < right if relation.kind == "==" else left > right):
+            found.append(f"relation.{relation.name}")
+    if _level_missed(document):
+        found.append("relation.unstable_level")
+    return found
+
+
+def torn_relations(p: Json, r: Json, n: Json) -> list[str]:
+    """
+    The relations that R surely misses, however its fields were read one after the other, given P before it and N after.
+
+    Everything grows, so a sum that is read a moment early or late still lies between its values in P and in N.
+    """
+    found = []
+    for relation in RELATIONS:
+        left = value_of(r, relation.left)
+        low, now, high = (value_of(document, relation.right) for document in (p, r, n))
+        if left is None or low is None or now is None or high is None:
+            continue
+        if relation.kind == "<=":
+            missed = left > high
+        elif any(_relaxed(relation, document) for document in (p, r, n)):
+            missed = left < low
+        else:
+            missed = not low <= left <= high
+        if missed:
+            found.append(f"relation.{relation.name}")
+    levels = [document.get("network_status", {}).get("unstable_level") for document in (p, r, n)]
+    if _level_missed(r) and levels[0] == levels[1] == levels[2]:
+        found.append("relation.unstable_level")
+    return found
+
+
+def _relaxed(relation: Relation, document: Json) -> bool:
+    return any(value_of(document, _terms(name)) != 0 for name in relation.relaxed_by)
+
+
+def _level_missed(document: Json) -> bool:
+    status = document.get("network_status", {})
+    counts = [status.get(f"total_unstable_level{level}") for level in range(4)]
+    level = status.get("unstable_level")
+    if level not in range(4) or not all(isinstance(count, int) and count >= 0 for count in counts):
+        return False
+    return any(counts) and counts[level] == 0

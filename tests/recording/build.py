@@ -1,0 +1,52 @@
+"""Small exchanges and recordings, for tests that look at recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sora_stats_harness.exchange import Answer, Exchange, Request, Target, TransportError, valid_request
+from sora_stats_harness.recording import Recorder
+from sora_stats_harness.redaction import Secrets
+
+RUN = "11111111-2222-4333-8444-555555555555"
+SERVER = "http://127.0.0.1:3000"
+JSON_HEADERS = (("content-type", "application/json"),)
+
+
+def exchange(
+    seq: int = 0,
+    *,
+    body: bytes | None = b"[]",
+    sent_ns: int = 0,
+    received_ns: int = 10,
+    run: str = RUN,
+    clock: str = "clock",
+    server: str = SERVER,
+    request: Request | None = None,
+    answer: Answer | None = None,
+    error: TransportError | None = None,
+) -> Exchange:
+    """An exchange of GetStatsAllConnections; without a body there is no answer."""
+    if answer is None and body is not None:
+        answer = Answer(status=200, headers=JSON_HEADERS, body=body)
+    return Exchange(
+        run=run,
+        seq=seq,
+        request=request or valid_request(Target.ALL, server=server),
+        clock=clock,
+        sent_ns=sent_ns,
+        received_ns=received_ns,
+        sent_at="2026-11-24T03:15:00.000000Z",
+        answer=answer,
+        error=error,
+    )
+
+
+def record(path: Path, exchanges: Iterable[Exchange], *, secrets: Secrets | None = None) -> Path:
+    """Write exchanges to a file, whole."""
+    with Recorder(path, subject=SERVER, subject_kind="server", edition="doc-2024", secrets=secrets) as recorder:
+        for item in exchanges:
+            recorder.add(item)
+    assert recorder.problem is None
+    return path

@@ -1,0 +1,249 @@
+"""The format of a recording: what is written is what is read."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sora_stats_harness.exchange import (
+    Answer, Asked, ErrorCode, Exchange, Request, Target, TransportError, valid_request,
+)  # fmt: skip
+from sora_stats_harness.recording import lines, schema
+from sora_stats_harness.redaction import ALLOWED_ANSWER_HEADERS, ALLOWED_REQUEST_HEADERS, Secrets, redact_headers
+from sora_stats_harness.strict_json import NotJson, parse
+
+from .build import JSON_HEADERS, RUN, SERVER, exchange
+
+NONE = Secrets()
+
+ODD_BODIES = [
+    (b"", "body", "empty"),
+    (b'{"a":1}', "json", "strict JSON on one line"),
+    (b'{"a": 1.0, "a": 1e400, "b": -0}', "json", "numbers and repeated keys as they were written"),
+    ("[\"\u2028\u2029\x85\"]".encode(), "json", "line breaks that are none of JSON's or ours"),
+    (b' {"a":1}', "body", "white space before"),
+    (b'{"a":1}\t', "body", "white space after"),
+    (b'{\n "a": 1\n}', "body", "line breaks"),
+    (b'{"a":1}\r', "body", "a carriage return"),
+    (b"\xef\xbb\xbf{}", "body", "a byte order mark"),
+    (b"[NaN]", "body", "NaN"),
+    (b'"\\ud800"', "body", "half of a surrogate pair"),
+    (b'{"a":1', "body", "cut off"),
+    (b"[" * 2000 + b"]" * 2000, "body", "deeper than a reader's stack"),
+    (b"<html>\x00</html>", "body", "no JSON at all"),
+    (b'"\xff"', "body_base64", "JSON but for its encoding"),
+    (b"\xff\xfe{\x00}\x00", "body_base64", "UTF-16"),
+]
+
+
+@pytest.mark.parametrize(("body", "key", "why"), ODD_BODIES)
+def test_a_body_goes_where_it_can_be_kept_byte_for_byte(body: bytes, key: str, why: str) -> None:
+    """Strict JSON stays JSON, other text is a string, the rest is base64; all of them come back as they were."""
+    line = lines.encode(lines.to_line(exchange(body=body), NONE))
+    assert line.count(b"\n") == 1, why
+    assert f'"{key}":'.encode() in line.partition(b'"answer":')[2], why
+    assert _again(exchange(body=body)) == exchange(body=body), why
+
+
+bodies = st.one_of(
+    st.binary(max_size=60),
+    st.text(max_size=60).map(str.encode),
+    st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+        max_leaves=8,
+    ).flatmap(lambda value: st.sampled_from([None, 1]).map(lambda indent: json.dumps(value, indent=indent).encode())),
+    st.sampled_from([body for body, _, _ in ODD_BODIES]),
+)  # fmt: skip
+texts = st.text(st.characters(codec="utf-8"), max_size=12)
+headers = st.lists(st.tuples(st.sampled_from(["Content-Type", "server", "Set-Cookie", "X-A"]), texts), max_size=3).map(tuple)
+times = st.integers(-(2**40), 2**62)
+answers = st.builds(Answer, status=st.integers(100, 599), headers=headers, body=bodies, complete=st.booleans())
+errors = st.builds(TransportError, code=st.sampled_from(ErrorCode), detail=texts)
+requests = st.one_of(
+    st.builds(valid_request, st.just(Target.ALL), server=texts, local=st.sampled_from([None, True, False])),
+    st.builds(valid_request, st.just(Target.CONNECTION), server=texts, channel_id=texts, connection_id=texts),
+    st.builds(valid_request, st.just(Target.CLIENT), server=texts, channel_id=texts, client_id=texts),
+    st.builds(
+        Request, server=texts, headers=headers, body=st.none() | st.binary(max_size=20), target=st.none(),
+        probe=st.just("request.shape.method"), method=texts, path=texts,
+    ),
+)  # fmt: skip
+
+
+@st.composite
+def exchanges(draw: st.DrawFn) -> Exchange:
+    sent_ns = draw(times)
+    return Exchange(
+        run=RUN,
+        seq=draw(st.integers(0, 2**40)),
+        request=draw(requests),
+        clock=draw(texts),
+        sent_ns=sent_ns,
+        received_ns=draw(st.integers(sent_ns, 2**63 - 1)),
+        sent_at="2026-11-24T03:15:00.000000Z",
+        answer=draw(st.none() | answers),
+        error=draw(st.none() | errors),
+        intended_ns=draw(st.none() | times),
+        arrived_ns=draw(st.none() | times),
+    )
+
+
+@given(exchanges())
+def test_an_exchange_comes_back_as_it_was(item: Exchange) -> None:
+    """Bodies, times, arguments, errors beside partial answers: all but the values of headers that are not kept."""
+    request = msgspec.structs.replace(item.request, headers=_kept(item.request.headers, ALLOWED_REQUEST_HEADERS))
+    answer = item.answer
+    if answer is not None:
+        answer = msgspec.structs.replace(answer, headers=_kept(answer.headers, ALLOWED_ANSWER_HEADERS))
+    assert _again(item) == msgspec.structs.replace(item, request=request, answer=answer)
+
+
+@given(bodies)
+def test_what_is_put_down_as_json_is_strict_json_on_one_line(body: bytes) -> None:
+    """And, but for the place of its white space, every strict JSON is put down as such."""
+    as_json = "json" in lines.answer_body(body)
+    try:
+        parse(body)
+        strict = True
+    except NotJson:
+        strict = False
+    one_line = body.strip() == body and b"\n" not in body and b"\r" not in body
+    assert as_json == (strict and one_line)
+
+
+@given(exchanges())
+def test_every_line_is_what_the_schema_says(item: Exchange) -> None:
+    """schemas/recording.json is the format's published description."""
+    line = lines.encode(lines.to_line(item, NONE))
+    try:
+        document = json.loads(line)
+    except ValueError:
+        return  # more digits than Python's own parser takes
+    VALIDATOR.validate(document)
+
+
+VALIDATOR = jsonschema.Draft202012Validator(schema())
+
+
+def test_the_schema_is_one_and_refuses_what_the_reader_refuses() -> None:
+    """A schema that accepts everything describes nothing."""
+    VALIDATOR.check_schema(VALIDATOR.schema)
+    good = json.loads(lines.encode(lines.to_line(exchange(), NONE)))
+    assert VALIDATOR.is_valid(good)
+    assert VALIDATOR.is_valid({"end": RUN, "sent": 1, "judged": 1, "errors": 0, "abandoned": 0})
+    for key in ("seq", "server", "request", "clock", "sent_ns"):
+        assert not VALIDATOR.is_valid({name: value for name, value in good.items() if name != key}), key
+    assert not VALIDATOR.is_valid(good | {"answer": good["answer"] | {"body": "twice"}})
+
+
+SECRET = "q7f1c2e9-secret"
+WITH_SECRET = Secrets([f"Bearer {SECRET}"])
+
+
+def test_no_line_holds_a_secret_wherever_it_stood() -> None:
+    """In headers, in the URL, in what a server echoes, in an error's text."""
+    item = exchange(
+        request=valid_request(
+            Target.ALL, server=f"http://127.0.0.1/{SECRET}", headers=(("Authorization", f"Bearer {SECRET}"),)
+        ),
+        answer=Answer(
+            status=400,
+            headers=(("Server", SECRET), ("X-Echo", SECRET)),
+            body=b'{"error_type":"x","token":"' + SECRET.encode() + b'"}',
+        ),
+        error=TransportError(code=ErrorCode.CUT, detail=f"after {SECRET}"),
+    )
+    line = lines.encode(lines.to_line(item, WITH_SECRET))
+    assert SECRET.encode() not in line
+    again = _again(item, WITH_SECRET)
+    assert again.answer is not None
+    assert again.answer.withheld
+    assert again.answer.body == b""
+    assert again.answer.status == 400
+
+
+def test_a_secret_in_a_request_withholds_its_answer_too() -> None:
+    """Without what was asked for, the answer cannot be judged."""
+    request = valid_request(Target.CLIENT, server=SERVER, channel_id="c", client_id=SECRET)
+    again = _again(exchange(request=request), WITH_SECRET)
+    assert again.request.body is None
+    assert again.request.asked == Asked()
+    assert again.answer is not None
+    assert again.answer.withheld
+
+
+def test_a_withheld_answer_stays_withheld() -> None:
+    """Copying a recording does not turn it into an empty body."""
+    answer = Answer(status=200, headers=JSON_HEADERS, body=b"", withheld=True)
+    assert _again(exchange(answer=answer)) == exchange(answer=answer)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"seq": None}, "no number"),
+        ({"sent_ns": 11}, "received before it was sent"),
+        ({"received_ns": None}, "an answer that was never received"),
+        ({"target": "DisconnectChannel"}, "an operation that is none of the three"),
+        ({"sent_ns": 2**63}, "a time that no clock gives"),
+        ({"answer": {"status": 200, "headers": []}}, "an answer with neither body nor reason"),
+        ({"answer": {"status": 200, "headers": [], "json": 1, "body": "1"}}, "two bodies"),
+        ({"answer": {"status": 200, "headers": [], "withheld": False}}, "neither withheld nor there"),
+        ({"answer": {"status": 200, "headers": [], "body_base64": "!"}}, "no base64"),
+        ({"error": {"code": "bored", "detail": ""}}, "an unknown error"),
+    ],
+)
+def test_a_line_that_contradicts_the_format_is_damaged(change: dict[str, object], why: str) -> None:
+    """It is never half believed."""
+    document = msgspec.json.decode(lines.encode(lines.to_line(exchange(), NONE))) | change
+    with pytest.raises(lines.Damaged):
+        _read(json.dumps(document).encode())
+        pytest.fail(why)
+
+
+def test_a_line_with_broken_text_inside_its_json_is_damaged() -> None:
+    """The writer never puts such bytes there: it is the file that broke, not the server's answer."""
+    line = lines.encode(lines.to_line(exchange(body=b'{"a":"bc"}'), NONE))
+    with pytest.raises(lines.Damaged):
+        lines.decode(line.replace(b"bc", b"b\xff"))
+
+
+def test_a_request_that_was_given_up_needs_no_time_of_receipt() -> None:
+    """Other tools may write null there; nothing is read from an answer that never came."""
+    document = msgspec.json.decode(lines.encode(lines.to_line(exchange(body=None, sent_ns=5), NONE)))
+    item = _read(json.dumps(document | {"received_ns": None}).encode())
+    assert (item.sent_ns, item.received_ns, item.answer) == (5, 5, None)
+
+
+def test_unknown_keys_are_passed_over() -> None:
+    """A later version may add to a line without making it unreadable."""
+    document = msgspec.json.decode(lines.encode(lines.to_line(exchange(), NONE)))
+    assert _read(json.dumps(document | {"mood": "fine"}).encode()) == exchange()
+
+
+def test_bytes_that_no_text_can_hold_do_not_break_a_line() -> None:
+    """A header may bear what a client library could only keep as lone surrogates."""
+    answer = Answer(status=200, headers=(("server", "\udcff"),), body=b"[]")
+    again = _again(exchange(answer=answer))
+    assert again.answer is not None
+    assert again.answer.header("server") == "?"
+
+
+def _kept(sent: tuple[tuple[str, str], ...], allowed: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value or "") for name, value in redact_headers(sent, allowed))
+
+
+def _again(item: Exchange, secrets: Secrets = NONE) -> Exchange:
+    return _read(lines.encode(lines.to_line(item, secrets)))
+
+
+def _read(line: bytes) -> Exchange:
+    decoded = lines.decode(line)
+    assert isinstance(decoded, lines.ExchangeLine)
+    return lines.to_exchange(decoded, RUN)

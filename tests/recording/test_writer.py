@@ -1,0 +1,198 @@
+"""Recording beside a run: whole, private, and never in the way."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sora_stats_harness.errors import UsageError
+from sora_stats_harness.exchange import ErrorCode, Exchange, TransportError
+from sora_stats_harness.recording import Recorder, read, writer
+from sora_stats_harness.redaction import Secrets
+
+from .build import RUN, SERVER, exchange, record
+
+
+def recorder(path: Path, **options: object) -> Recorder:
+    return Recorder(path, subject=SERVER, subject_kind="server", edition="doc-2024", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["run.jsonl", "run.jsonl.zst"])
+def test_what_was_added_is_read_back(tmp_path: Path, name: str) -> None:
+    """Header, exchanges and the end line with its counts."""
+    items = [exchange(seq, sent_ns=seq * 10, received_ns=seq * 10 + 5) for seq in range(300)]
+    items[3] = exchange(3, body=None, sent_ns=30, received_ns=35, error=_error(ErrorCode.RESET))
+    items[4] = exchange(4, body=None, sent_ns=40, received_ns=45, error=_error(ErrorCode.ABANDONED))
+    found = read([record(tmp_path / name, items)])
+    assert [step.exchange for step in found] == items
+    assert (found.notes, found.truncated, found.damaged, found.exchanges) == ([], False, 0, 300)
+    assert found.headers[0].run == RUN
+    if not name.endswith(".zst"):
+        end = msgspec.json.decode((tmp_path / name).read_bytes().splitlines()[-1])
+        assert end == {"end": RUN, "sent": 300, "judged": 298, "errors": 1, "abandoned": 1}
+
+
+def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Also where it was there before, with more rights, and whatever the umask."""
+    path = tmp_path / "run.jsonl"
+    path.write_text("older and longer than what follows" * 100)
+    path.chmod(0o644)
+    before = os.umask(0)
+    try:
+        record(path, [exchange()])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert read([path]).notes == []
+
+
+@pytest.mark.parametrize("name", ["run.jsonl", "run.jsonl.zst"])
+def test_what_was_written_is_readable_before_the_end(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash costs no more than the last frame."""
+    monkeypatch.setattr(writer, "FRAME_S", 0.0)
+    path = tmp_path / name
+    with recorder(path) as recording:
+        recording.add(exchange())
+        wait_for(lambda: path.stat().st_size > 100)
+        found = read([path])
+        assert [step.exchange for step in found] == [exchange()]
+        assert found.truncated
+
+
+def test_a_run_without_exchanges_is_a_whole_recording(tmp_path: Path) -> None:
+    """A server that was never reached leaves a header and an end."""
+    with recorder(tmp_path / "run.jsonl", run=RUN):
+        pass
+    found = read([tmp_path / "run.jsonl"])
+    assert (found.headers[0].run, found.exchanges, found.truncated) == (RUN, 0, False)
+
+
+def test_a_secret_in_subject_or_options_is_replaced(tmp_path: Path) -> None:
+    """They are what a user typed, tokens included."""
+    with recorder(tmp_path / "run.jsonl", options={"header": ["A: q7f1c2e9"]}, secrets=Secrets(["q7f1c2e9"])):
+        pass
+    assert b"q7f1c2e9" not in (tmp_path / "run.jsonl").read_bytes()
+    assert read([tmp_path / "run.jsonl"]).headers[0].options == {"header": ["A: [redacted]"]}
+
+
+def test_a_limit_ends_the_recording_and_not_the_run(tmp_path: Path) -> None:
+    """What had been written by then can be read, and counts as truncated."""
+    with recorder(tmp_path / "run.jsonl", limit_bytes=5000) as recording:
+        for seq in range(100):
+            recording.add(exchange(seq))
+    assert recording.problem is not None
+    assert "limit of 5,000 bytes" in recording.problem
+    assert 5000 <= (tmp_path / "run.jsonl").stat().st_size < 6000
+    found = read([tmp_path / "run.jsonl"])
+    assert 0 < found.exchanges < 100
+    assert found.truncated
+
+
+@pytest.mark.parametrize("bound", [{"queue_count": 5}, {"queue_bytes": 6000}])
+def test_a_full_queue_ends_the_recording_and_not_the_run(
+    tmp_path: Path, bound: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`add` neither waits nor raises; what was queued by then is written."""
+    release = threading.Event()
+    encode = writer.lines.encode
+    monkeypatch.setattr(writer.lines, "encode", lambda line: (release.wait(), encode(line))[1])
+    with recorder(tmp_path / "run.jsonl", **bound) as recording:
+        for seq in range(20):
+            recording.add(exchange(seq))
+        assert recording.problem is not None
+        assert "waiting to be written" in recording.problem
+        release.set()
+    found = read([tmp_path / "run.jsonl"])
+    assert 5 <= found.exchanges <= 6
+    assert found.truncated
+
+
+def test_one_answer_larger_than_the_queue_is_recorded(tmp_path: Path) -> None:
+    """The bound is on what waits, not on what a server may answer."""
+    with recorder(tmp_path / "run.jsonl", queue_bytes=1000) as recording:
+        recording.add(exchange(body=b'"' + b"x" * 5000 + b'"'))
+    assert recording.problem is None
+    assert read([tmp_path / "run.jsonl"]).exchanges == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")
+def test_a_full_disk_ends_the_recording_and_not_the_run() -> None:
+    """The reason is the operating system's own."""
+    with recorder(Path("/dev/full")) as recording:
+        recording.add(exchange(body=b'"' + b"x" * 1_000_000 + b'"'))
+        wait_for(lambda: recording.problem is not None)
+        recording.add(exchange(1))
+    assert recording.problem is not None
+    assert "No space left" in recording.problem
+
+
+def test_an_exchange_of_another_run_ends_the_recording(tmp_path: Path) -> None:
+    """Under this run's header it would be compared with what it has nothing to do with."""
+    with recorder(tmp_path / "run.jsonl") as recording:
+        recording.add(exchange(0))
+        recording.add(exchange(1, run="other"))
+    assert recording.problem is not None
+    assert "other" in recording.problem
+    assert read([tmp_path / "run.jsonl"]).exchanges == 1
+
+
+def test_a_file_that_cannot_be_written_is_wrong_usage(tmp_path: Path) -> None:
+    """Before anything is sent, in one line."""
+    with pytest.raises(UsageError, match="cannot be written: No such file"), recorder(tmp_path / "no" / "run.jsonl"):
+        pass
+
+
+def test_many_threads_may_add(tmp_path: Path) -> None:
+    """Nothing is lost and nothing written twice."""
+    with recorder(tmp_path / "run.jsonl.zst") as recording:
+        threads = [
+            threading.Thread(target=lambda part=part: [recording.add(exchange(part * 250 + n)) for n in range(250)])
+            for part in range(4)
+        ]  # fmt: skip
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    found = read([tmp_path / "run.jsonl.zst"])
+    assert sorted(step.exchange.seq for step in found) == list(range(1000))
+    assert not found.truncated
+
+
+def test_under_gevent_the_functions_from_before_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A patched thread would live in the very loop that the recorder is to relieve."""
+
+    class Monkey:
+        @staticmethod
+        def get_original(module: str, name: str) -> str:
+            return f"{module}.{name} as it was"
+
+    monkeypatch.setitem(sys.modules, "gevent.monkey", Monkey)  # type: ignore[arg-type]
+    assert writer._native("time", "sleep") == "time.sleep as it was"
+    monkeypatch.delitem(sys.modules, "gevent.monkey")
+    assert callable(writer._native("time", "sleep"))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until a condition holds; the test run's own time-out ends one that never does."""
+    pause = threading.Event()
+    while not condition():
+        pause.wait(0.005)
+
+
+def _error(code: ErrorCode) -> TransportError:
+    return TransportError(code=code, detail="for the test")
+
+
+def test_add_is_an_observer() -> None:
+    """The judge calls it with each exchange, and nothing else."""
+    observer: Callable[[Exchange], None] = recorder(Path("never-opened.jsonl")).add
+    assert observer(exchange()) is None
