@@ -25,7 +25,7 @@ from sora_stats_harness.plan import Plan
 @pytest.fixture(autouse=True)
 def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pause after a lost answer is shorter than for a real server."""
-    monkeypatch.setattr("sora_stats_harness.conform.BACK_OFF_S", 0.01)
+    monkeypatch.setattr("sora_stats_harness.sender.BACK_OFF_S", 0.01)
 
 
 A, B, C = "http://a:3000", "http://b:3000", "http://c:3000"
@@ -274,6 +274,17 @@ def test_a_server_that_never_answers_is_left_alone(code: ErrorCode) -> None:
     result = conform(prober, duration_s=60.0)
     assert len(prober.sent) == 3 and result.exchanges == result.errors == 3
     assert result.aborted == f"{A} gives no whole answer: {code.value}: as told"
+
+
+def test_a_node_that_never_answers_ends_the_run() -> None:
+    """It was named as one of the cluster, so that without it too little is seen; the first node is fine."""
+    world = {A: WORLD[A], B: []}
+    prober = Canned(
+        world=world, fails=lambda number, request: error(ErrorCode.REFUSED) if request.server == B else None
+    )
+    result = conform(prober, nodes=(B,))
+    assert result.aborted == f"{B} gives no whole answer: refused: as told"
+    assert Counter(each.request.server for each in prober.sent) == {A: 3, B: 3}
 
 
 def test_a_first_try_that_takes_all_the_time_is_told_too() -> None:

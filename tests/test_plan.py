@@ -27,7 +27,6 @@ CLIENT = Known(server=A, channel_id="ch", client_id="cl")
         ({"large_request": True, "wrong_requests": False}, set()),
         ({"large_request": True, "targets": frozenset({Target.ALL})}, {Need.PROBES}),
         ({"nodes": (B,)}, {Need.PROBES, Need.NODES}),
-        ({"nodes": (B,), "targets": frozenset({Target.CONNECTION}), "given": (CONNECTION,)}, {Need.PROBES}),
     ],
 )
 def test_what_a_run_can_see(changes: dict[str, Any], more: set[Need]) -> None:
@@ -66,6 +65,7 @@ def test_targets_left_out_put_requirements_out_of_scope(targets: set[Target], ex
         ({"targets": frozenset()}, "--channel-id"),
         ({"targets": frozenset({Target.CONNECTION}), "given": (CLIENT,)}, "GetStatsClient"),
         ({"targets": frozenset({Target.CLIENT}), "given": (CONNECTION,)}, "GetStatsConnection"),
+        ({"nodes": (B,), "targets": frozenset({Target.CONNECTION}), "given": (CONNECTION,)}, "--node"),
         ({"headers": (("X-Sora-Target", "x"),)}, "X-Sora-Target"),
         ({"headers": (("x_sora_target", "x"),)}, "x_sora_target"),
         ({"headers": (("Content-Length", "1"),)}, "Content-Length"),

@@ -8,7 +8,6 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from sora_stats_harness.redaction import (
     ALLOWED_ANSWER_HEADERS,
     ALLOWED_REQUEST_HEADERS,

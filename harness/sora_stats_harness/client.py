@@ -14,10 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
-import socket
 import ssl
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -26,6 +23,7 @@ import httpx
 from . import __version__
 from .errors import UsageError
 from .exchange import Answer, ErrorCode, Exchange, Headers, Request, TransportError
+from .failures import one_line, transport_error
 from .targets import check_allowed
 
 BODY_LIMIT: Final = 256 * 1024 * 1024
@@ -35,7 +33,6 @@ KEPT_OF_PARTIAL: Final = 64 * 1024
 """Bytes of a body that is not whole that are kept to show what it was."""
 
 USER_AGENT: Final = f"sora-harness/{__version__}"
-_DETAIL_LIMIT: Final = 200
 
 
 class Ticket(Protocol):
@@ -150,7 +147,7 @@ class Prober:
         except _GivenUp as given_up:
             return given_up.error
         except httpx.LocalProtocolError as error:
-            raise UsageError(f"the request cannot be written as HTTP: {_line(error)}") from None
+            raise UsageError(f"the request cannot be written as HTTP: {one_line(error)}") from None
         except (httpx.TransportError, OSError) as error:
             return None if partial.whole else transport_error(error)
         return None
@@ -231,7 +228,7 @@ def server_of(url: str) -> str:
     try:
         parsed = httpx.URL(str(httpx.URL(url)))  # twice: a default port goes only behind a scheme in lower case
     except (httpx.InvalidURL, ValueError) as error:
-        raise UsageError(f"{url!r} is no URL: {_line(error)}") from None
+        raise UsageError(f"{url!r} is no URL: {one_line(error)}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise UsageError(f"{url!r} is no http or https URL: give one like http://127.0.0.1:3000")
     if parsed.userinfo:
@@ -247,7 +244,7 @@ def _tls(ca_file: str | None, insecure: bool) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ValueError) as error:
-        raise UsageError(f"--ca-file {ca_file} cannot be read as certificates: {_line(error)}") from None
+        raise UsageError(f"--ca-file {ca_file} cannot be read as certificates: {one_line(error)}") from None
 
 
 def _message(request: Request) -> httpx.Request:
@@ -262,67 +259,4 @@ def _message(request: Request) -> httpx.Request:
             content=request.body,
         )
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise UsageError(f"the request cannot be written as HTTP: {_line(error)}") from None
-
-
-_CODES: Final = (
-    (ssl.SSLError, ErrorCode.TLS),
-    (socket.gaierror, ErrorCode.DNS),
-    (ConnectionRefusedError, ErrorCode.REFUSED),
-    (ConnectionError, ErrorCode.RESET),
-    (TimeoutError, ErrorCode.TIMEOUT),
-)
-"""The system's errors that say what happened, wherever in the chain of causes they stand."""
-
-
-def transport_error(error: BaseException) -> TransportError:
-    """Sort an error of httpx, httpcore, ssl or the system into one of the codes, with one line of detail."""
-    causes = list(_causes(error))
-    for kind, code in _CODES:
-        for cause in causes:
-            if isinstance(cause, kind):
-                return TransportError(code=code, detail=_line(cause))
-    if isinstance(error, httpx.RemoteProtocolError):
-        return _protocol_error(error, causes)
-    if isinstance(error, (httpx.ConnectError, OSError)):  # unreachable, no route: as far away as a closed port
-        system = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), error)
-        return TransportError(code=ErrorCode.REFUSED, detail=_line(system))
-    return TransportError(code=ErrorCode.RESET, detail=_line(error) or "the connection was closed")
-
-
-def _protocol_error(error: httpx.RemoteProtocolError, causes: list[BaseException]) -> TransportError:
-    text = _line(error)
-    if "without sending a response" in text:
-        return TransportError(code=ErrorCode.RESET, detail="the connection was closed before an answer")
-    if "without sending complete message body" in text:
-        return TransportError(code=ErrorCode.CUT, detail=text)
-    if any(getattr(cause, "error_status_hint", None) == 431 for cause in causes):  # h11's word for "too long"
-        return TransportError(code=ErrorCode.TOO_LARGE, detail="the head of the answer does not end within 100 KiB")
-    return TransportError(code=ErrorCode.PROTOCOL, detail=text)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    todo = [error]
-    seen: set[int] = set()
-    while todo:
-        current = todo.pop(0)
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        if isinstance(current, BaseExceptionGroup):
-            todo.extend(current.exceptions)
-        todo.extend(below for below in (current.__cause__, current.__context__) if below is not None)
-
-
-def _line(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        text = f"the certificate is not accepted: {error.verify_message}"
-    elif isinstance(error, ConnectionError) and error.errno:
-        text = os.strerror(error.errno)  # asyncio has put words of its own in strerror
-    elif isinstance(error, OSError) and error.strerror:
-        text = error.strerror
-    else:
-        text = str(error)
-    printable = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(printable.split())[:_DETAIL_LIMIT]
+        raise UsageError(f"the request cannot be written as HTTP: {one_line(error)}") from None

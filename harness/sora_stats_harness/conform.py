@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,12 +26,7 @@ from .exchange import Exchange, Request, Target, valid_request
 from .interrupt import Interrupt
 from .plan import Plan
 from .probes import wrong_requests
-
-BYTES_RATE: Final = 64 * 1024 * 1024
-"""Bytes of bodies a second at most."""
-
-TRIES: Final = 3
-"""Answers that may fail to come before we stop asking a server that has never given one."""
+from .sender import TRIES, Over, Sender
 
 SAMPLE: Final = 16
 """Connections that are asked for one by one in a round; the next round takes the next ones."""
@@ -42,9 +38,6 @@ MAX_KNOWN: Final = 10_000
 """Connections of one server that are kept to ask for."""
 
 _LISTINGS_IN_FLIGHT_BYTES: Final = 64 * 1024 * 1024
-BACK_OFF_S: Final = 0.3
-"""After a request that brought no whole answer."""
-
 _IDLE_S: Final = 0.25
 _TICK_S: Final = 0.25
 
@@ -93,11 +86,14 @@ def run(
     Raises:
         UsageError: A header of the plan cannot be written as HTTP.
     """
-    return asyncio.run(_main(_Run(plan, judge, prober), prober, interrupt, watch))
+    return asyncio.run(_main(plan, judge, prober, interrupt, watch))
 
 
-async def _main(run: _Run, prober: Prober, interrupt: Interrupt, watch: Callable[[Status], None]) -> Result:
+async def _main(
+    plan: Plan, judge: Clerk, prober: Prober, interrupt: Interrupt, watch: Callable[[Status], None]
+) -> Result:
     loop = asyncio.get_running_loop()
+    run = _Run(plan, Sender(plan, judge, prober))
     rounds = asyncio.create_task(run.rounds())
     ticker = asyncio.create_task(_tick(run, watch))
     interrupt.tell(lambda: loop.call_soon_threadsafe(rounds.cancel))
@@ -119,87 +115,61 @@ async def _tick(run: _Run, watch: Callable[[Status], None]) -> None:
         await asyncio.sleep(_TICK_S)
 
 
-class _Over(Exception):
-    """The run has come to its end."""
-
-
 class _Run:
-    """A run's progress: what is known of the servers, and how they have answered so far."""
+    """A run's rounds, and which connections are known to ask for."""
 
-    def __init__(self, plan: Plan, judge: Clerk, prober: Prober) -> None:
+    def __init__(self, plan: Plan, sender: Sender) -> None:
         self._plan = plan
-        self._judge = judge
-        self._prober = prober
+        self._sender = sender
         self._known: dict[str, list[Known]] = {}
         self._listing_bytes = 0
         self._offset = 0
         self._rounds = 0
-        self._started_s: float | None = None
-        self._exchanges = 0
-        self._errors = 0
-        self._silent = 0
-        """Exchanges without a whole answer since the last one with it."""
-        self._answered = False
         self._unusable = 0
         """Listings in a row that show no list."""
-        self._last_error = ""
         self._aborted: str | None = None
-        self._truncated = False
-
-    # How far it is.
+        self._notes: set[str] = set()
 
     def status(self) -> Status:
         return Status(
-            elapsed_s=self._elapsed_s(),
-            exchanges=self._exchanges,
-            errors=self._errors,
+            elapsed_s=self._sender.elapsed_s,
+            exchanges=self._sender.exchanges,
+            errors=self._sender.errors,
             connections=sum(map(len, self._known.values())),
         )
 
     def result(self, interrupted: bool) -> Result:
-        notes: list[str] = []
-        if self._answered and self._rounds == 0 and not interrupted and self._aborted is None:
-            notes.append(f"the first round was not through after {self._plan.duration_s:g} s: give a longer --duration")
-        if self._truncated:
-            notes.append(f"more than {MAX_KNOWN} connections: only that many were asked for one by one")
+        aborted = None if interrupted else self._aborted or self._sender.complaint()
+        if self._rounds == 0 and not interrupted and aborted is None:
+            self._notes.add(
+                f"the first round was not through after {self._plan.duration_s:g} s: give a longer --duration"
+            )
         return Result(
             interrupted=interrupted,
-            aborted=self._aborted,
-            exchanges=self._exchanges,
-            errors=self._errors,
-            notes=tuple(notes),
+            aborted=aborted,
+            exchanges=self._sender.exchanges,
+            errors=self._sender.errors,
+            notes=tuple(sorted(self._notes)),
         )
-
-    def _elapsed_s(self) -> float:
-        return 0.0 if self._started_s is None else asyncio.get_running_loop().time() - self._started_s
 
     # The rounds.
 
     async def rounds(self) -> None:
-        """Repeat the rounds until the time is over, or the server has shown that there is no use."""
-        self._started_s = asyncio.get_running_loop().time()
-        try:
-            await self._contact()
+        """Repeat the rounds until the time is over, or the servers have shown that there is no use."""
+        with suppress(Over):
+            while not self._sender.has_answered():
+                await self._discover()
             for number in itertools.count():
                 await self._round(number)
                 self._rounds += 1
-        except _Over:
-            if self._aborted is None and not self._answered:
-                self._aborted = f"{self._plan.server} gives no whole answer: {self._last_error}"
-            elif self._silent >= TRIES:
-                self._aborted = f"{self._plan.server} stopped answering: {self._last_error}"
-
-    async def _contact(self) -> None:
-        while not self._answered:
-            await self._discover()
 
     async def _round(self, number: int) -> None:
         await self._discover()
         chosen = self._choose(FIRST_SAMPLE if number == 0 else SAMPLE)
-        await self._send(request for known in chosen for request in self._one_by_one(known))
+        await self._sender.send(request for known in chosen for request in self._one_by_one(known))
         await self._list()
         if number == 0 and self._plan.wrong_requests:
-            await self._send(self._wrong(large=self._plan.large_request))
+            await self._sender.send(self._wrong(large=self._plan.large_request))
         await self._whole_cluster(number)
         await self._overlapping(chosen, self._wrong() if number == 1 and self._plan.wrong_requests else ())
         if not chosen:
@@ -224,7 +194,7 @@ class _Run:
             return
         servers = self._plan.servers
         whole = self._request(Target.ALL, servers[number % len(servers)], local=False)
-        await self._send([whole, *(self._request(Target.ALL, server, local=True) for server in servers), whole])
+        await self._sender.send([whole, *(self._request(Target.ALL, server, local=True) for server in servers), whole])
 
     async def _overlapping(self, chosen: Sequence[Known], besides: Sequence[Request]) -> None:
         in_flight = self._plan.concurrency
@@ -235,7 +205,7 @@ class _Run:
         step = max(1, len(mixed) // max(1, len(listings)))
         for i, listing in enumerate(listings):
             mixed.insert(i * (step + 1), listing)
-        await self._send([*mixed, *besides], in_flight)
+        await self._sender.send([*mixed, *besides], in_flight)
 
     def _overlapping_listings(self, in_flight: int) -> list[Request]:
         """A listing for every third request, as long as they do not take too much memory together."""
@@ -266,7 +236,7 @@ class _Run:
         if Target.ALL not in self._plan.targets:
             return
         for server in self._plan.servers:
-            for exchange in await self._send([self._request(Target.ALL, server)]):
+            for exchange in await self._sender.send([self._request(Target.ALL, server)]):
                 self._learn(server, exchange)
 
     def _learn(self, server: str, exchange: Exchange) -> None:
@@ -281,11 +251,12 @@ class _Run:
                     f"{server} answers, but not with a list of connections (status {exchange.answer.status}): "
                     "nothing to ask for"
                 )
-                raise _Over
+                raise Over
             return
         self._unusable = 0
         if not self._plan.given:
-            self._truncated = self._truncated or len(found) > MAX_KNOWN
+            if len(found) > MAX_KNOWN:
+                self._notes.add(f"more than {MAX_KNOWN} connections: only that many were asked for one by one")
             self._known[server] = found[:MAX_KNOWN]
 
     async def _look_up(self) -> None:
@@ -293,7 +264,7 @@ class _Run:
         known: dict[Known, None] = {}
         for given in self._plan.given:
             found: list[Known] = []
-            for exchange in await self._send(self._asked(given)):
+            for exchange in await self._sender.send(self._asked(given)):
                 if exchange.answer is not None:
                     found += connections_in(given.server, exchange.answer) or []
             known |= dict.fromkeys(found or [given])
@@ -322,50 +293,3 @@ class _Run:
             local=local,
             headers=self._plan.headers,
         )
-
-    # Sending.
-
-    async def _send(self, requests: Iterable[Request], in_flight: int = 1) -> list[Exchange]:
-        """
-        Send requests in their order, `in_flight` at a time, at no more than the plan's rate.
-
-        Raises:
-            _Over: The time is over, or the server never answers.
-        """
-        queue = iter(requests)
-        exchanges: list[Exchange] = []
-
-        async def work() -> None:
-            loop = asyncio.get_running_loop()
-            for request in queue:
-                if self._elapsed_s() >= self._plan.duration_s or self._is_hopeless():
-                    return
-                started_s = loop.time()
-                exchange = await self._prober.send(self._judge, request)
-                exchanges.append(exchange)
-                self._count(exchange)
-                size = len(exchange.answer.body) if exchange.answer else 0
-                due_s = in_flight * (1 / self._plan.rate + size / BYTES_RATE)
-                if exchange.error is not None:
-                    due_s = max(due_s, BACK_OFF_S)
-                left_s = self._plan.duration_s - self._elapsed_s()
-                await asyncio.sleep(max(0.0, min(started_s + due_s - loop.time(), left_s)))
-
-        await asyncio.gather(*(work() for _ in range(in_flight)))
-        if self._is_hopeless() or self._elapsed_s() >= self._plan.duration_s:
-            raise _Over
-        return exchanges
-
-    def _is_hopeless(self) -> bool:
-        return not self._answered and self._silent >= TRIES
-
-    def _count(self, exchange: Exchange) -> None:
-        self._exchanges += 1
-        if exchange.answer is not None and exchange.answer.complete:
-            self._answered = True
-            self._silent = 0
-            return
-        self._errors += 1
-        self._silent += 1
-        if exchange.error is not None:
-            self._last_error = f"{exchange.error.code.value}: {exchange.error.detail}"

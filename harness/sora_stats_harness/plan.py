@@ -66,6 +66,8 @@ class Plan:
                 "without GetStatsAllConnections nothing tells which connections there are: "
                 "give --channel-id with --connection-id or --client-id"
             )
+        if Target.ALL not in self.targets and self.nodes:
+            raise UsageError("--node needs GetStatsAllConnections in --targets: nodes are compared by their listings")
         for given in self.given:
             needed = Target.CLIENT if given.connection_id is None else Target.CONNECTION
             if needed not in self.targets:
@@ -85,7 +87,7 @@ class Plan:
             needs.add(Need.PROBES)
             if self.large_request and Target.CONNECTION in self.targets:
                 needs.add(Need.LARGE_PROBE)
-        if self.nodes and Target.ALL in self.targets:
+        if self.nodes:
             needs.add(Need.NODES)
         return frozenset(needs)
 

@@ -20,8 +20,8 @@ ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LAST: Final = "048CGMRW"
 """What a 128-bit id can end in: two bits of its last character are padding."""
 
-CLOCKWORK: Final = re.compile(rf"(?<![0-9A-Za-z])[{ALPHABET}]{{26}}(?![0-9A-Za-z])")
-UUID: Final = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])")
+_CLOCKWORK: Final = re.compile(rf"[{ALPHABET}]{{26}}")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 LABEL: Final = "#"
 """Begins every messaging label."""
@@ -57,11 +57,11 @@ class Pseudonyms:
         if not name:
             return name
         number = self._number(name)
-        if CLOCKWORK.fullmatch(name):
+        if _CLOCKWORK.fullmatch(name):
             letters = "".join(ALPHABET[number >> 5 * place & 31] for place in range(25))
             last = LAST if name[-1] in LAST else [letter for letter in ALPHABET if letter not in LAST]
             return letters + last[(number >> 128) % len(last)]
-        if UUID.fullmatch(name):
+        if _UUID.fullmatch(name):
             text = f"{number % 2**128:032x}"
             return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
         return self._plain("id-", number, len(name.encode("utf-8", "replace")))
@@ -89,7 +89,8 @@ class Pseudonyms:
         host = self.host(parts.hostname)
         host = f"[{host}]" if ":" in host else host
         netloc = host if port is None else f"{host}:{port}"
-        return urlunsplit((parts.scheme, netloc, parts.path if parts.path == "/" else "", "", ""))
+        path = parts.path if parts.path in ("", "/") else self._plain("/path-", self._number(parts.path), 0)
+        return urlunsplit((parts.scheme, netloc, path, "", ""))
 
     def clock(self, name: str) -> str:
         """The pseudonym of a clock, whose name tells a machine's boot."""

@@ -8,8 +8,10 @@ JSON may hold an id anywhere, so nothing but its punctuation is kept.
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -19,9 +21,9 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from . import strict_json
-from .errors import UsageError
+from .errors import RecordingError, UsageError
 from .exchange import HEADER
-from .pseudonyms import CLOCKWORK, LABEL, UUID, Pseudonyms
+from .pseudonyms import LABEL, Pseudonyms
 from .recording import lines
 from .recording.lines import AnswerPart, Damaged, End, ErrorPart, ExchangeLine, Header, HeaderField, RequestPart
 from .recording.store import Piece, Store
@@ -44,7 +46,7 @@ _PLAIN_KEY: Final = re.compile(r"[a-z][a-z0-9_]*")
 _TEXT: Final = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
 _STRINGS: Final = re.compile(
     # First what needs no look: runs of plain keys whose values are no strings. They are most of a body.
-    r'(?:"[a-z][a-z0-9_]*":(?:[-+.0-9eE]+|true|false|null|[\[{])[,\[\]{}]*)+'
+    r'(?:"[a-z][a-z0-9_]*(?<!_id)":(?:[-+.0-9eE]+|true|false|null|[\[{])[,\[\]{}]*)+'
     # Then a key with its string, a key alone, or a string alone.
     rf"|{_TEXT}(\s*:\s*(?:{_TEXT})?)?",
     re.DOTALL,
@@ -90,7 +92,7 @@ def redact(
         raise UsageError(f"{path} would be written over itself: name another file")
     names = _collect(store, tick)
     if not names.lines:
-        raise lines.no_recording(store.name)
+        raise RecordingError(f"{store.name} is no recording: none of its lines is one of a recording's")
     redactor = _Redactor(names, Pseudonyms(key))
     try:
         sink = open_sink(path)
@@ -145,6 +147,8 @@ def _collect(store: Store, tick: Callable[[], None]) -> _Names:
             names.damaged += 1
             continue
         names.lines += 1
+        if isinstance(line, Header):
+            lines.check_version(line, store.name)
         if not isinstance(line, ExchangeLine):
             continue
         names.exchanges += 1
@@ -190,7 +194,7 @@ class _Redactor:
         self._names = names
         self._pseudonyms = pseudonyms
         self._inner = sorted((name for name in names.ids | names.labels if len(name.encode()) >= LONG), key=len, reverse=True)
-        self._hosts = sorted(names.hosts, key=len, reverse=True)
+        self._hosts = [host for host in sorted(names.hosts, key=len, reverse=True) if pseudonyms.host(host) != host]
         self.free = lru_cache(1 << 14)(self._free)
 
     def line(self, line: lines.Line) -> lines.Line:
@@ -254,17 +258,17 @@ class _Redactor:
         return self.free(text)
 
     def _free(self, text: str) -> str:
-        """Any text: what is known, or has the form of an id, is replaced wherever it stands in it."""
-        for name in self._inner:
-            if name in text:
-                text = text.replace(name, self._name(name))
-        for host in self._hosts:
-            if host in text:
-                text = text.replace(host, self._pseudonyms.host(host))
-        return text
+        """Any text: ids, labels and hosts of this recording are replaced wherever they stand in it."""
+        found = [name for name in self._inner if name in text]
+        found += [host for host in self._hosts if host in text]
+        if not found:
+            return text
+        return re.sub("|".join(map(re.escape, found)), lambda match: self._name(match[0]), text)
 
     def _name(self, name: str) -> str:
-        return self._pseudonyms.label(name) if name.startswith(LABEL) else self._pseudonyms.id(name)
+        if name.startswith(LABEL):
+            return self._pseudonyms.label(name)
+        return self._pseudonyms.host(name) if name in self._names.hosts else self._pseudonyms.id(name)
 
     def _url(self, text: str) -> str:
         return self._pseudonyms.url(text) if "://" in text else self.free(text)
@@ -277,3 +281,86 @@ class _Redactor:
         if isinstance(value, list):
             return [self._option(below, key) for below in value]
         return value
+
+
+def mask(text: str) -> str:
+    """
+    A text of which only punctuation and white space are left; what is no JSON does not become any.
+
+    >>> mask('{"channel_id": "lobb')
+    '{"xxxxxxxxxx": "xxxx'
+    """
+    return re.sub(r"\w", "x", text)
+
+
+_MASK: Final = bytes(
+    ord("x") if chr(byte).isalnum() and byte < 0x80 else 0xFF if byte >= 0x80 else byte for byte in range(256)
+)  # fmt: skip
+
+
+def mask_base64(packed: str) -> str:
+    """The same for bytes that are no text, in base64 before and after; they stay none."""
+    try:
+        data = b64decode(packed, validate=True)
+    except binascii.Error:
+        return "damaged"  # as it was: nobody can read it
+    return b64encode(data.translate(_MASK)).decode("ascii")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        strict_json.parse(text.encode("utf-8"))
+    except strict_json.NotJson:
+        return False
+    return True
+
+
+def _headers(headers: Iterable[HeaderField], grown: int) -> tuple[HeaderField, ...]:
+    """Headers with the values that are kept; Content-Length grows with the body, right or wrong as it was."""
+    kept: list[HeaderField] = []
+    for name, value in headers:
+        lower = name.lower()
+        if value is None or lower not in KEPT_HEADERS:
+            kept.append((name, None))
+        elif lower == "content-length" and grown and value.isascii() and value.isdecimal():
+            kept.append((name, str(max(0, int(value) + grown))))
+        else:
+            kept.append((name, value))
+    return tuple(kept)
+
+
+def _replace_strings(text: str, replace: Replace) -> str:
+    """
+    Replace strings in the text of a JSON document, and leave all else as it is.
+
+    `replace` is asked for each string value, with the key that it stands under, also where it stands in an array there;
+    and with None for keys, other than plain lower-case ones, and for strings under no key.
+    """
+    under: str | None = None
+
+    def one(match: re.Match[str]) -> str:
+        nonlocal under
+        first, colon, second = match.groups()
+        if first is None:
+            under = None
+            return match[0]
+        if colon is None:
+            return _quoted(first, under, replace)
+        key = _unquote(first)
+        under = key
+        written = f'"{first}"' if _PLAIN_KEY.fullmatch(key) else _quoted(first, None, replace)
+        if second is None:
+            return written + colon
+        return f"{written}{colon[: -len(second) - 2]}{_quoted(second, key, replace)}"
+
+    return _STRINGS.sub(one, text)
+
+
+def _quoted(raw: str, key: str | None, replace: Replace) -> str:
+    text = _unquote(raw)
+    new = replace(key, text)
+    return f'"{raw}"' if new == text else json.dumps(new, ensure_ascii=False)
+
+
+def _unquote(raw: str) -> str:
+    return str(json.loads(f'"{raw}"')) if "\\" in raw else raw

@@ -9,9 +9,15 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from sora_stats_harness.exchange import (
-    Answer, Asked, ErrorCode, Exchange, Request, Target, TransportError, valid_request,
+    Answer,
+    Asked,
+    ErrorCode,
+    Exchange,
+    Request,
+    Target,
+    TransportError,
+    valid_request,
 )  # fmt: skip
 from sora_stats_harness.recording import lines, schema
 from sora_stats_harness.redaction import ALLOWED_ANSWER_HEADERS, ALLOWED_REQUEST_HEADERS, Secrets, redact_headers

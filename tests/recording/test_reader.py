@@ -14,7 +14,6 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from sora_stats_harness.errors import RecordingError
 from sora_stats_harness.exchange import Exchange
 from sora_stats_harness.recording import lines, read, reader

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
 from sora_stats_harness.errors import UsageError
 from sora_stats_harness.exchange import ErrorCode, Exchange, TransportError
 from sora_stats_harness.recording import Recorder, read, writer

@@ -1,5 +1,5 @@
 """
-The relations between fields, written out once more by hand: what the judge may hold a server to, and what is merely true.
+The relations between fields, written out once more by hand: what a server may be held to, what is merely true.
 
 Nothing here is shared with the simulator or with the judge, so that a mistake in either shows.
 """
@@ -11,22 +11,74 @@ from typing import Any
 
 Reading = dict[str, Any]  # Any: a reading is nested JSON
 
-SUBTYPES = (
-    "bye psfb_afb psfb_fir psfb_pli rr rtpfb_generic_nack rtpfb_tmmbn rtpfb_tmmbr rtpfb_transport_wide sdes sr unknown xr"
-).split()
-EXTENSIONS = (
-    "abs_send_time audio_level av1_rtp_sepc color_space inband_cn playout_delay sdes_mid sdes_repaired_rtp_stream_id "
-    "sdes_rtp_stream_id toffset transport_wide_cc video_content_type video_orientation video_timeing"
-).split()
-CHUNKS = (
-    "abort asconf asconf_ack auth cookie_ack cookie_echo cwr data ecne error forward_tsn heartbeat heartbeat_ack i_data "
-    "i_forward_tsn init init_ack pad reconfig sack shutdown shutdown_ack shutdown_complete unknown"
-).split()
-LAYER_RTP = (
-    "total_decrypt_skipped_srtp total_received_rtp total_received_rtp_byte_size total_received_rtp_padding "
-    "total_received_rtp_padding_size total_received_rtp_red total_received_rtp_red_rtx total_received_rtp_red_ulpfec "
-    "total_received_rtp_rtx"
-).split()
+SUBTYPES = [
+    "bye",
+    "psfb_afb",
+    "psfb_fir",
+    "psfb_pli",
+    "rr",
+    "rtpfb_generic_nack",
+    "rtpfb_tmmbn",
+    "rtpfb_tmmbr",
+    "rtpfb_transport_wide",
+    "sdes",
+    "sr",
+    "unknown",
+    "xr",
+]
+EXTENSIONS = [
+    "abs_send_time",
+    "audio_level",
+    "av1_rtp_sepc",
+    "color_space",
+    "inband_cn",
+    "playout_delay",
+    "sdes_mid",
+    "sdes_repaired_rtp_stream_id",
+    "sdes_rtp_stream_id",
+    "toffset",
+    "transport_wide_cc",
+    "video_content_type",
+    "video_orientation",
+    "video_timeing",
+]
+CHUNKS = [
+    "abort",
+    "asconf",
+    "asconf_ack",
+    "auth",
+    "cookie_ack",
+    "cookie_echo",
+    "cwr",
+    "data",
+    "ecne",
+    "error",
+    "forward_tsn",
+    "heartbeat",
+    "heartbeat_ack",
+    "i_data",
+    "i_forward_tsn",
+    "init",
+    "init_ack",
+    "pad",
+    "reconfig",
+    "sack",
+    "shutdown",
+    "shutdown_ack",
+    "shutdown_complete",
+    "unknown",
+]
+LAYER_RTP = [
+    "total_decrypt_skipped_srtp",
+    "total_received_rtp",
+    "total_received_rtp_byte_size",
+    "total_received_rtp_padding",
+    "total_received_rtp_padding_size",
+    "total_received_rtp_red",
+    "total_received_rtp_red_rtx",
+    "total_received_rtp_red_ulpfec",
+    "total_received_rtp_rtx",
+]
 
 
 def documented(reading: Reading) -> Iterator[tuple[str, bool]]:
@@ -48,18 +100,26 @@ def documented(reading: Reading) -> Iterator[tuple[str, bool]]:
         yield f"rtcp subtypes {way}", rtcp[f"total_{way}_rtcp"] <= subtypes
         for name in EXTENSIONS:
             yield f"{way} {name}", reading["rtp_hdr_ext"][f"total_{way}_rtp_hdr_ext_{name}"] <= packets
-        chunks = sum(sctp[f"total_{way}_sctp_chunk_{name}"] for name in CHUNKS if f"total_{way}_sctp_chunk_{name}" in sctp)
+        chunks = sum(
+            sctp[f"total_{way}_sctp_chunk_{name}"] for name in CHUNKS if f"total_{way}_sctp_chunk_{name}" in sctp
+        )
         yield f"sctp chunks {way}", sctp[f"total_{way}_sctp"] <= chunks
         yield f"sctp min size {way}", sctp[f"total_{way}_sctp_byte_size"] >= 12 * sctp[f"total_{way}_sctp"] + 4 * chunks
         yield f"zero checksum {way}", sctp[f"total_{way}_sctp_zero_checksum"] <= sctp[f"total_{way}_sctp"]
     skipped = rtp["total_decrypt_skipped_srtp"]
-    yield "decrypt skipped", skipped == rtp["total_decrypt_skipped_audio_srtp"] + rtp["total_decrypt_skipped_video_srtp"]
+    yield (
+        "decrypt skipped",
+        skipped == rtp["total_decrypt_skipped_audio_srtp"] + rtp["total_decrypt_skipped_video_srtp"],
+    )
     yield "decrypt skipped of received", skipped <= rtp["total_received_rtp"]
     for name in ("rtx", "padding", "red", "red_rtx", "red_ulpfec"):
         yield name, rtp[f"total_received_rtp_{name}"] <= rtp["total_received_rtp"]
     for answer, request in (("init_ack", "init"), ("cookie_ack", "cookie_echo"), ("heartbeat_ack", "heartbeat")):
         for way, back in (("sent", "received"), ("received", "sent")):
-            yield f"{answer} {way}", sctp[f"total_{way}_sctp_chunk_{answer}"] <= sctp[f"total_{back}_sctp_chunk_{request}"]
+            yield (
+                f"{answer} {way}",
+                sctp[f"total_{way}_sctp_chunk_{answer}"] <= sctp[f"total_{back}_sctp_chunk_{request}"],
+            )
     for request in ("allocate", "refresh", "create_permission", "channel_bind", "binding", "turn_binding"):
         answers = turn[f"total_sent_{request}_success"] + turn[f"total_sent_{request}_error"]
         yield f"turn {request}", answers <= turn[f"total_received_{request}_request"]

@@ -159,9 +159,7 @@ def test_connections_and_clients_are_found_by_channel_and_name() -> None:
         assert world.find(connection.channel_id, connection.connection_id) is connection
         assert world.find("elsewhere", connection.connection_id) is None
         same = [
-            c
-            for c in everybody(world)
-            if (c.channel_id, c.client_id) == (connection.channel_id, connection.client_id)
+            c for c in everybody(world) if (c.channel_id, c.client_id) == (connection.channel_id, connection.client_id)
         ]
         assert {c.connection_id for c in world.find_client(connection.channel_id, connection.client_id)} == {
             c.connection_id for c in same

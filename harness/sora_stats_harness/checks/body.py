@@ -133,7 +133,7 @@ class BodyReader:
             return _last(self.slices(body, many=many, scan=scan))
         if scan:
             expected = sum(map(self._colons, decoded, readings))
-            if (expected != body.count(b":") or b"\\u003" in body) and strict_json.parse(body).duplicates:
+            if (expected != body.count(b":") or b"\\u003" in body) and _hides(body):
                 return _last(self.slices(body, many=many, scan=True))
         return Body(readings=readings, scanned=scan)
 
@@ -454,6 +454,14 @@ class BodyReader:
             return False
         text = len(deviation.path) == 1 and deviation.path[0] in ROOT
         return not (text and deviation.requirement in ("shape.range", "shape.pattern"))
+
+
+def _hides(body: bytes) -> bool:
+    """Whether a body that the decoder accepts repeats a key; the values that the last one hides may be no JSON."""
+    try:
+        return bool(strict_json.parse(body).duplicates)
+    except strict_json.NotJson:
+        return True
 
 
 def _parse_alone(raw: Raw, path: Path, index: int | None) -> Json:

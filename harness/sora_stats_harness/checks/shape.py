@@ -77,6 +77,11 @@ def show(value: Json) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"
 
 
+def show_leaf(value: Json) -> str:
+    """As `show`, for a leaf that may not be there."""
+    return "absent" if value is msgspec.UNSET else show(value)
+
+
 def type_name(value: Json) -> str:
     """The JSON type of a value, in the words of JSON Schema."""
     if value is None:

@@ -173,7 +173,7 @@ def _plan(arguments: argparse.Namespace, servers: Sequence[str], headers: Header
         server=servers[0],
         nodes=tuple(servers[1:]),
         targets=_targets(arguments.targets),
-        given=_given(arguments.asked or (), servers[0]),
+        given=given_from(arguments.asked or (), servers[0]),
         duration_s=arguments.duration,
         concurrency=arguments.concurrency,
         rate=SELF_TEST_RATE if self_test else POLITE_RATE,
@@ -222,7 +222,7 @@ class _Asked(argparse.Action):
         namespace.asked = asked
 
 
-def _given(asked: Iterable[tuple[str, str]], server: str) -> tuple[Known, ...]:
+def given_from(asked: Iterable[tuple[str, str]], server: str) -> tuple[Known, ...]:
     """Each connection and client belongs to the channel named before it."""
     from ..discovery import Known
 

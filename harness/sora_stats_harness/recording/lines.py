@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from ..errors import RecordingError
 from ..exchange import OPERATIONS, Answer, Asked, ErrorCode, Exchange, Headers, Request, Target, TransportError
 from ..redaction import ALLOWED_ANSWER_HEADERS, ALLOWED_REQUEST_HEADERS, Secrets, redact_headers
 
@@ -141,6 +142,19 @@ def decode(line: bytes) -> Line:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
     raise Damaged(problem)
+
+
+def check_version(header: Header, name: str) -> None:
+    """
+    Refuse a recording of another version.
+
+    Raises:
+        RecordingError: `v` is not ours; `name` is what to call the file.
+    """
+    if header.v != VERSION:
+        raise RecordingError(
+            f"{name} is a recording of version {header.v}, and this harness reads version {VERSION}: update it"
+        )
 
 
 def to_line(exchange: Exchange, secrets: Secrets) -> ExchangeLine:

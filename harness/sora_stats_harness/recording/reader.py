@@ -174,7 +174,7 @@ class _Survey:
             try:
                 line = lines.decode(piece)
                 if isinstance(line, Header):
-                    _check_version(line, self.store)
+                    lines.check_version(line, self.store.name)
                     run = line.run
                     self.headers.append(line)
                 elif isinstance(line, End):
@@ -213,13 +213,6 @@ def _read_header(piece: bytes) -> Header | None:
     except Damaged:
         return None
     return line if isinstance(line, Header) else None
-
-
-def _check_version(header: Header, store: Store) -> None:
-    if header.v != lines.VERSION:
-        raise RecordingError(
-            f"{store.name} is a recording of version {header.v}; this harness reads version {lines.VERSION}: update it"
-        )
 
 
 class _Stream:

@@ -103,7 +103,7 @@ class Recorder:
         self._sent = self._errors = self._abandoned = self._written = 0
         self._closing = False
         self._closed = False
-        self._sink: _Sink | None = None
+        self._sink: Sink | None = None
         # gevent turns threads and locks into its own kind, which would stop with the loop that they are to relieve
         self._lock = _native("_thread", "allocate_lock")()
         self._finished = _native("_thread", "allocate_lock")()
@@ -111,10 +111,9 @@ class Recorder:
 
     def __enter__(self) -> Self:
         try:
-            file = _create(self.path)
+            self._sink = open_sink(self.path)
         except OSError as error:
             raise UsageError(f"the recording {self.path} cannot be written: {error.strerror or error}") from None
-        self._sink = _Compressed(file) if self.path.suffix == ".zst" else _Plain(file)
         self._finished.acquire()
         _native("_thread", "start_new_thread")(self._work, (self._sink,))
         return self
@@ -156,7 +155,7 @@ class Recorder:
 
     # -- in the thread ------------------------------------------------------------------------------------------------
 
-    def _work(self, sink: _Sink) -> None:
+    def _work(self, sink: Sink) -> None:
         try:
             self._write_all(sink)
         except OSError as error:
@@ -168,7 +167,7 @@ class Recorder:
                 sink.close()
             self._finished.release()
 
-    def _write_all(self, sink: _Sink) -> None:
+    def _write_all(self, sink: Sink) -> None:
         frame_began = time.monotonic()
         header = self._header
         while True:
@@ -226,17 +225,31 @@ def _size(exchange: Exchange) -> int:
     return OVERHEAD + (len(answer.body) if answer is not None else 0) + (len(request) if request is not None else 0)
 
 
-class _Sink(Protocol):
+def open_sink(path: Path) -> Sink:
+    """
+    Open a file for lines: compressed where its name ends in `.zst`, for its owner alone, what was in it gone.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    file = _create(path)
+    return _Compressed(file) if path.suffix == ".zst" else _Plain(file)
+
+
+class Sink(Protocol):
     """A file that lines go to."""
 
     size: int
     """Bytes handed to the operating system so far, and what waits in our own buffer."""
 
-    def write(self, line: bytes) -> None: ...
+    def write(self, line: bytes) -> None:
+        """Take a line, its line break included."""
+
     def end_frame(self) -> None:
         """Have everything written so far readable by others."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the file."""
 
 
 class _Plain:

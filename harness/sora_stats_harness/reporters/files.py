@@ -54,7 +54,9 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise UsageError(f"the output {folder} is a file: name a folder")
     try:
-        others = sorted(path.name for path in folder.iterdir() if path.name not in OWN and not path.name.startswith(_PART))
+        others = sorted(
+            path.name for path in folder.iterdir() if path.name not in OWN and not path.name.startswith(_PART)
+        )
     except OSError as error:
         raise UsageError(f"the output folder {folder} cannot be read: {error.strerror}") from None
     if others:
@@ -108,6 +110,11 @@ def write(report: Report, folder: Path, secrets: Secrets) -> None:
 def _earlier(proof: Path) -> Iterator[Path]:
     if proof.is_dir():
         yield from (path for path in proof.iterdir() if _EVIDENCE_NAME.fullmatch(path.name))
+
+
+def list_own(folder: Path) -> list[str]:
+    """The names of a run's files in a folder, for a person."""
+    return sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir() if path.name in OWN)
 
 
 def to_json(verdict: Verdict) -> str:

@@ -158,7 +158,9 @@ def _sides(entry: FindingEntry, exchanges: Sequence[Exchange], place: int) -> Co
     heads = [_side_head(exchange, i, len(exchanges)) for i, exchange in enumerate(exchanges)]
     caption = f"Finding {place}: " + ("the answers that prove it" if len(exchanges) > 1 else "the answer that shows it")
     table = _table(caption, ("Field", *heads), [_side_row(row) for row in sides.rows], right=range(1, len(heads) + 1))
-    return element("details", element("summary", "Evidence side by side" if len(heads) > 1 else "Evidence"), table, _rest(sides))
+    return element(
+        "details", element("summary", "Evidence side by side" if len(heads) > 1 else "Evidence"), table, _rest(sides)
+    )
 
 
 def _side_head(exchange: Exchange, place: int, count: int) -> Content:
@@ -199,7 +201,9 @@ def _section(section: Section) -> list[Content]:
         element(
             "tr",
             [
-                element("td", value if isinstance(value, str) else summary.cell(value), class_="number" if right else None)
+                element(
+                    "td", value if isinstance(value, str) else summary.cell(value), class_="number" if right else None
+                )
                 for value, right in zip(row, numeric, strict=True)
             ],
         )
@@ -300,6 +304,8 @@ def _table(caption: str, columns: Sequence[Content], rows: Sequence[Html], right
         element("th", column, scope="col", class_="number" if place in right else None)
         for place, column in enumerate(columns)
     ]
-    table = element("table", element("caption", caption), element("thead", element("tr", heads)), element("tbody", rows))
+    table = element(
+        "table", element("caption", caption), element("thead", element("tr", heads)), element("tbody", rows)
+    )
     # Wide tables scroll within themselves on a narrow screen, by keyboard too.
     return element("div", table, class_="scroll", role="region", aria_label=caption, tabindex="0")

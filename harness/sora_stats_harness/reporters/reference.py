@@ -43,7 +43,9 @@ def fields_page(edition: Edition) -> str:
             blocks.append(_fields(group.fields))
     if edition.undocumented:
         blocks.append("## Known though undocumented")
-        blocks.append("Seen in answers, missing from the list: told as `shape.undocumented`, their order is not checked.")
+        blocks.append(
+            "Seen in answers, missing from the list: told as `shape.undocumented`, their order is not checked."
+        )
         blocks.append(_fields(edition.undocumented))
     return "\n\n".join(blocks) + "\n"
 

@@ -75,6 +75,8 @@ def headline(verdict: Verdict) -> str:
     else:
         text = "no MUST and no SHOULD is missed" if verdict.strict else "no MUST is missed"
     counts = Counter(row.status for row in verdict.requirements)
+    if verdict.verdict == "pass" and counts["waived"]:
+        text += ", apart from what is waived"
     extra = [f"{counts[status]} {word(status)}" for status in ("warn", "waived", "info") if counts[status]]
     if verdict.interrupted and verdict.reason != "interrupted":
         extra.append("interrupted")
@@ -176,10 +178,13 @@ def coverage(verdict: Verdict) -> list[tuple[str, str]]:
         ("exchanges", f"{number(seen.exchanges, 'exchange')}, {seen.errors:,} without a whole answer"),
         ("answers", targets or "none"),
         ("readings", f"{number(seen.readings, 'reading')} of {number(seen.connections, 'connection')}"),
-        ("fields", f"{seen.fields_seen:,} of {seen.fields_documented:,} documented fields seen{_in(seen.never_seen)}"),
+        (
+            "fields",
+            f"{seen.fields_seen:,} of {seen.fields_documented:,} documented fields seen{_of(seen.never_seen, '; never')}",
+        ),
         (
             "counters",
-            f"{seen.counters_grew:,} grew, {len(seen.never_grew):,} were seen and never moved{_in(seen.never_grew)}",
+            f"{seen.counters_grew:,} grew, {len(seen.never_grew):,} were seen and never moved{_of(seen.never_grew)}",
         ),
     ]
     losses = [
@@ -198,12 +203,12 @@ def coverage(verdict: Verdict) -> list[tuple[str, str]]:
     return rows
 
 
-def _in(paths: Sequence[str]) -> str:
+def _of(paths: Sequence[str], words: str = "") -> str:
     if not paths:
         return ""
     groups = by_group(paths)
     told = ", ".join(f"{group} {count}" for group, count in groups[:MAX_GROUPS])
-    return f" (not: {told}{', …' if len(groups) > MAX_GROUPS else ''})"
+    return f"{words}: {told}{', …' if len(groups) > MAX_GROUPS else ''}"
 
 
 def by_group(paths: Iterable[str]) -> list[tuple[str, int]]:

@@ -58,7 +58,7 @@ FACTS: Final = (
     ),
     Fact(
         "signaling, notify, push and stats are compressed, notify and push are recvonly, and every label has "
-        "received one ",
+        "received one "
         "message of one byte when it begins",
         "measured",
         EXAMPLE,
@@ -74,11 +74,11 @@ FACTS: Final = (
         EXAMPLE,
     ),
     Fact("SDES comes with each sender report; SACKs are no more than DATA chunks the other way", "measured", EXAMPLE),
-    Fact("All groups but data_channel are there on every connection", "measured", EXAMPLE),
+    Fact("All groups but data_channel are there on every connection", "assumed", "the page shows one connection"),
     Fact("A WebSocket-only client has no data_channel, and pings every 5 s", "assumed", OURS),
     Fact(
         "ICE checks go out every 2.5 s connected, 1 s checking, 50 ms disconnected; 2.5 s, 5 s and 10 s "
-        "without an answer ",
+        "without an answer "
         "lead on to checking, disconnected and failed",
         "assumed",
         "public material on the server's timing",
@@ -103,9 +103,9 @@ FACTS: Final = (
     Fact("Spotlight counters grow on connections that use spotlight", "assumed", OURS),
     Fact(
         "One role in ten, the interoperability tester, sends whatever has a counter, sensible or not; so all "
-        "counters grow ",
+        "counters grow "
         "somewhere within 10 s in a world of 20 connections with churn. `total_disconnected_to_failed` grows "
-        "only in the ",
+        "only in the "
         "last second of a connection, and never without churn",
         "assumed",
         OURS,
@@ -113,7 +113,7 @@ FACTS: Final = (
     Fact("One role in ten has sizes above 2**53", "assumed", "counters have no upper limit"),
     Fact(
         "Connections last seconds, minutes, until their network fails, or for ever, by role; a client that "
-        "left is back, as ",
+        "left is back, as "
         "a new connection, within 2 s",
         "assumed",
         OURS,
@@ -126,7 +126,7 @@ FACTS: Final = (
     ),
     Fact(
         "Fields that a user's edition adds grow, move or rest by their kind, without relations to others but "
-        "that a layer's ",
+        "that a layer's "
         "counter is part of the connection's",
         "assumed",
         OURS,

@@ -21,7 +21,7 @@ def connection_id(random: Random) -> str:
     Draw an id: 26 characters, the last one of `0 4 8 C G M R W`, since 130 bits carry the UUID's 128.
 
     >>> connection_id(Random(1))
-    '4CXSSQWE6X9D5D6Z98J3B3RAV8'
+    'SNGKWC6RY55DZ4DQB1524SDHYM'
     """
     bits = random.getrandbits(128)
     bits = bits & ~(0xF << 76) | (4 << 76)  # version 4: RFC 9562, 5.4

@@ -86,6 +86,14 @@ class Ledger:
         else:
             self._constants[path] = value
 
+    def unclaimed(self) -> dict[Path, Field]:
+        """The leaves that no model looks after so far, those that hold the time of the reading aside."""
+        return {
+            path: field
+            for path, field in self._leaves.items()
+            if path not in self._claimed and field.kind is not Kind.TIME
+        }
+
     def sheet(self) -> Sheet:
         """Fill in what no model has claimed, and work out how to read it all."""
         self._fill()
@@ -98,9 +106,7 @@ class Ledger:
 
     def _fill(self) -> None:
         gauges: list[tuple[Path, Field]] = []
-        for path, field in self._leaves.items():
-            if path in self._claimed or field.kind is Kind.TIME:
-                continue
+        for path, field in self.unclaimed().items():
             if field.kind is Kind.COUNTER:
                 amount = self.random.randint(*_AMOUNTS[field.unit]) if field.unit in _AMOUNTS else 1
                 effects = {path: amount}

@@ -12,7 +12,6 @@ from collections.abc import Collection
 from typing import Final
 
 from .cast import Role, Turn
-from .columns import Columns
 from .effects import DIRECTIONS, NOTHING, Direction, Effects, together, within
 from .ledger import Ledger
 
@@ -37,7 +36,7 @@ class Media:
 
     def __init__(self, ledger: Ledger, role: Role) -> None:
         self.ledger = ledger
-        self.columns: Columns = ledger.columns
+        self.columns = ledger.columns
         self.role = role
         self.everything = float(role.everything)
         extensions = {name for _, name in self.columns.extensions}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from .cast import Label, Role, Turn
-from .columns import MESSAGES, Columns
+from .columns import MESSAGES
 from .effects import DIRECTIONS, Direction, Effects, opposite, together, within
 from .ledger import Ledger
 
@@ -38,7 +38,7 @@ class Messaging:
 
     def __init__(self, ledger: Ledger, role: Role) -> None:
         self.ledger = ledger
-        self.columns: Columns = ledger.columns
+        self.columns = ledger.columns
         self.role = role
         self.on = float(bool(role.labels))
 

@@ -3,7 +3,7 @@ A connection's statistics as a function of its age, evaluated in one pass.
 
 A server under load asks for thousands of readings a second, so what can be worked out when a connection joins is: each
 leaf is a constant in a template, a column, or a sum of columns, and a reading is a handful of list comprehensions over
-C functions. About 40 us for 363 leaves; a plain loop over events and effects took three times as long.
+C functions: about 50 us over the whole cast, where a plain loop over events and effects took 160.
 """
 
 from __future__ import annotations

@@ -1,0 +1,153 @@
+"""
+What the judge remembers of one connection, and the checks that need that memory.
+
+Everything here is fed in order of receipt. Bodies are kept by few: each connection keeps its last answer, and a ring of
+limited size the newest; older ones live on as their times only.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ..codec import Counters
+from ..exchange import Exchange, light
+from .body import Reading
+from .clock import Stillness
+from .order import Lineage
+from .relations import Row
+
+KEPT_BYTES: Final = 64 << 20
+"""Bodies that are kept for evidence, newest first."""
+
+TEAR_NS: Final = 50_000_000
+"""Stamps closer than this say nothing of which answer was read first: a server stamps and reads at different moments."""
+
+RECENT: Final = 16
+"""Readings of a connection that are compared with those that overlap them."""
+
+
+class Held:
+    """An exchange that loses its body when memory runs short, wherever it is referred to."""
+
+    __slots__ = ("exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+
+
+class Ring:
+    """The newest exchanges, up to a number of bytes; those that fall out become light."""
+
+    def __init__(self, limit_bytes: int = KEPT_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._bytes = 0
+        self._held: deque[Held] = deque()
+
+    def keep(self, exchange: Exchange) -> Held:
+        """Keep an exchange until newer ones take its place."""
+        held = Held(exchange)
+        self._held.append(held)
+        self._bytes += len(exchange.answer.body) if exchange.answer is not None else 0
+        while self._bytes > self._limit_bytes and len(self._held) > 1:
+            old = self._held.popleft()
+            if old.exchange.answer is not None:
+                self._bytes -= len(old.exchange.answer.body)
+                old.exchange = light(old.exchange)
+        return held
+
+
+class Suspicion(msgspec.Struct, kw_only=True, gc=False):
+    """A relation that did not hold in a reading, waiting for the next one to tell whether that means anything."""
+
+    row: Row | None
+    """None for the unstable level."""
+    exchange: Exchange
+    reading: Reading
+    blocks: list[Counters | None]
+    before: Sequence[Counters | None] | None
+    before_held: Held | None
+    level_before: int | None
+
+
+class Recent(msgspec.Struct, kw_only=True, gc=False):
+    """A reading that a request still open may overlap."""
+
+    exchange: Exchange
+    stamp_ns: int
+    blocks: list[Counters | None]
+
+
+class Subject:
+    """One connection."""
+
+    __slots__ = (
+        "blocks", "configuration", "first", "found_ns", "identity", "labels", "last", "last_held", "level", "lineage",
+        "readings", "recent", "still", "suspicions",
+    )  # fmt: skip
+
+    def __init__(self, blocks: int, label_counters: int) -> None:
+        self.lineage: Lineage[Held] = Lineage(blocks, label_counters)
+        self.identity: tuple[str | None, str | None, str | None] | None = None
+        """Channel, client and bundle, as they were first told."""
+        self.first: Held | None = None
+        self.configuration: dict[str, tuple[Any, ...]] = {}  # Any: leaves of any type
+        """Of each label that is open, its leaves that are no counters."""
+        self.labels: dict[str, tuple[Any, ...]] | None = None
+        self.blocks: list[Counters | None] | None = None
+        """Of the reading before: blocks that are the same tuples need not be looked at again."""
+        self.last: Exchange | None = None
+        """Always with its body: at least one witness of the largest values is left to be shown."""
+        self.last_held: Held | None = None
+        self.level: int | None = None
+        self.readings = 0
+        self.recent: list[Recent] = []
+        self.suspicions: list[Suspicion] = []
+        self.still: dict[str, Stillness] = {}
+
+    def compare_stamps(self, mine: Recent, tear_ns: int) -> tuple[int, list[tuple[Recent, Recent, int, int]]]:
+        """
+        Hold a reading against those that overlap it.
+
+        Returns:
+            How many pairs were compared, and for each pair in which the earlier stamp has the larger counter: that
+            reading, the other, the block and the counter.
+        """
+        compared = 0
+        misses: list[tuple[Recent, Recent, int, int]] = []
+        for other in self.recent:
+            one, two = other.exchange, mine.exchange
+            if one.received_ns < two.sent_ns or one.request.server != two.request.server:
+                continue
+            apart = abs(mine.stamp_ns - other.stamp_ns)
+            lasted = one.received_ns - one.sent_ns + two.received_ns - two.sent_ns
+            if not tear_ns < apart <= lasted:
+                continue
+            compared += 1
+            early, late = (other, mine) if other.stamp_ns < mine.stamp_ns else (mine, other)
+            miss = _first_larger(early.blocks, late.blocks)
+            if miss is not None:
+                misses.append((early, late, *miss))
+        return compared, misses
+
+    def remember(self, mine: Recent, open_from_ns: int | None) -> None:
+        """Keep a reading while a request still open may overlap it."""
+        if open_from_ns is None:
+            self.recent.clear()
+            return
+        self.recent = [other for other in self.recent if other.exchange.received_ns >= open_from_ns]
+        self.recent.append(mine)
+        del self.recent[:-RECENT]
+
+
+def _first_larger(early: Sequence[Counters | None], late: Sequence[Counters | None]) -> tuple[int, int] | None:
+    for block, (one, two) in enumerate(zip(early, late, strict=True)):
+        if one is None or two is None or one is two:
+            continue
+        for counter, (old, new) in enumerate(zip(one, two, strict=True)):
+            if 0 <= new < old:
+                return block, counter
+    return None

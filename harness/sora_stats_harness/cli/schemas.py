@@ -1,0 +1,100 @@
+"""`sora-harness schemas`: the generated JSON Schemas as files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..errors import ExitCode, UsageError
+from . import common
+
+if TYPE_CHECKING:
+    from ..edition import Edition
+
+HELP: Final = "write the JSON Schemas, or check that they are up to date"
+
+EXAMPLES: Final = """\
+examples:
+  sora-harness schemas --output schemas
+  sora-harness schemas --output schemas --check
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "--edition",
+        action="append",
+        metavar="NAME|FILE",
+        help="of these editions (repeatable; default: all that ship with the package)",
+    )
+    parser.add_argument("--output", type=Path, default=Path("schemas"), metavar="DIR", help="where (default: schemas)")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a file is missing or stale")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Write every schema, or compare with what is there.
+
+    Returns:
+        1 where `--check` found a file that is missing or stale, else 0.
+
+    Raises:
+        EditionError: There is no such edition.
+        UsageError: A file cannot be read or written.
+    """
+    from ..edition import load, names
+
+    wanted = documents([load(name) for name in arguments.edition or names()])
+    folder: Path = arguments.output
+    try:
+        if arguments.check:
+            return _check(wanted, folder)
+        _write(wanted, folder)
+    except OSError as error:
+        raise UsageError(f"{error.filename or folder}: {error.strerror or error}") from None
+    return int(ExitCode.PASS)
+
+
+def documents(editions: list[Edition]) -> dict[str, str]:
+    """The text of every schema file, by its path below schemas/."""
+    from .. import schemas
+    from ..recording import lines
+    from ..reporters import verdict_schema
+
+    texts = {
+        f"{edition.name}/{name}": schemas.render(schema)
+        for edition in editions
+        for name, schema in schemas.documents(edition).items()
+    }
+    texts["verdict.json"] = schemas.render(verdict_schema.schema())
+    texts["recording.json"] = schemas.render(lines.schema())
+    return texts
+
+
+def _check(wanted: dict[str, str], folder: Path) -> int:
+    wrong = [f"{folder / name} is missing" for name in wanted if not (folder / name).is_file()]
+    wrong += [
+        f"{folder / name} is stale"
+        for name, text in wanted.items()
+        if (folder / name).is_file() and (folder / name).read_bytes() != text.encode("utf-8")
+    ]
+    for line in wrong:
+        print(line, file=sys.stderr)
+    if wrong:
+        print(f"{len(wrong)} of {len(wanted)} schemas are to be written again: leave out --check", file=sys.stderr)
+        return int(ExitCode.FAIL)
+    common.emit(f"{len(wanted)} schemas in {folder} are up to date\n")
+    return int(ExitCode.PASS)
+
+
+def _write(wanted: dict[str, str], folder: Path) -> None:
+    from ..reporters.files import write_file
+
+    for name, text in wanted.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, text.encode("utf-8"))
+    common.emit(f"wrote {len(wanted)} schemas to {folder}\n")

@@ -1,0 +1,68 @@
+"""`conform` refuses options that make no sense, with one line and exit code 2, before anything is sent."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from sora_stats_harness.cli import conform, main
+from sora_stats_harness.discovery import Known
+
+URL = "http://127.0.0.1:9"
+ONLY_CONNECTION = ["--targets", "GetStatsConnection"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([URL, "--targets", "GetStatsAllConnection"], "'GetStatsAllConnection' is none of"),
+        ([URL, "--targets", ""], "'' is none of"),
+        ([URL, *ONLY_CONNECTION], "give --channel-id"),
+        ([URL, *ONLY_CONNECTION, "--channel-id", "a", "--client-id", "b"], "needs GetStatsClient"),
+        ([URL, "--connection-id", "x"], "name its --channel-id before it"),
+        ([URL, "--channel-id", "a"], "name its --connection-id or --client-id after it"),
+        ([URL, "--channel-id", "a", "--channel-id", "b", "--client-id", "c"], "--channel-id a: name its"),
+        ([URL, "--seed", "2"], "--seed is for the embedded simulator"),
+        ([URL, "--concurrency", "33"], "--concurrency must be 1 to 32"),
+        ([URL, "--duration", "0"], "'0' is no time"),
+        ([URL, "--node", "http://10.0.0.2:3000/api"], "has a path"),
+        ([URL, "--ca-file", "/nowhere.pem"], "/nowhere.pem cannot be read"),
+        ([URL, "--record", "/nowhere/run.jsonl"], "/nowhere/run.jsonl cannot be written"),
+        ([URL, "--header", "x_sora_target: a"], "x_sora_target"),
+        (["127.0.0.1:3000"], "is no http or https URL"),
+        ([""], "is set but empty"),
+        (["--node", URL], "go with a URL"),
+        (["--channel-id", "a", "--client-id", "b"], "go with a URL"),
+        ([URL, "--dur", "1"], "unrecognized arguments: --dur"),
+    ],
+)
+def test_wrong_usage(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line on stderr, nothing on stdout."""
+    assert main(["conform", *words]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("sora-harness: ") and captured.err.count("\n") == 1
+    assert told in captured.err
+
+
+def test_an_empty_variable_is_no_invitation_for_the_simulator(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unset CI secret must not turn into a green self-test."""
+    monkeypatch.setenv("SORA_URL", "")
+    assert main(["conform"]) == 2
+    assert "SORA_URL is set but empty" in capsys.readouterr().err
+
+
+def test_connections_and_clients_belong_to_the_channel_before_them() -> None:
+    """Any number of each, in the order in which they were given."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    conform.configure(parser)
+    words = "--channel-id a --connection-id 1 --client-id 2 --channel-id b --connection-id 3".split()
+    asked = parser.parse_args([URL, *words]).asked
+    assert conform.given_from(asked, URL) == (
+        Known(server=URL, channel_id="a", connection_id="1"),
+        Known(server=URL, channel_id="a", client_id="2"),
+        Known(server=URL, channel_id="b", connection_id="3"),
+    )

@@ -1,0 +1,41 @@
+"""Progress is one line that is rewritten on a terminal, and a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import io
+
+from sora_stats_harness.cli.progress import Progress
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_one_line_that_changes() -> None:
+    """The same text isn't written twice, and the line is gone at the end."""
+    stream = Terminal()
+    progress = Progress(stream)
+    for elapsed_s, text in ((0.0, "one"), (0.25, "one"), (0.5, "two")):
+        progress.show(elapsed_s, text)
+    progress.end()
+    assert stream.getvalue() == "\r\x1b[Kone\r\x1b[Ktwo\r\x1b[K"
+
+
+def test_a_file_gets_a_line_every_few_seconds() -> None:
+    """Whole lines without control characters, none at the very beginning."""
+    stream = io.StringIO()
+    progress = Progress(stream)
+    for quarter in range(49):
+        progress.show(quarter / 4, f"{quarter / 4:g} s")
+    progress.end()
+    assert stream.getvalue() == "5 s\n10 s\n"
+
+
+def test_a_run_without_progress_leaves_no_trace() -> None:
+    """Nothing was shown, so there is nothing to take away."""
+    stream = Terminal()
+    Progress(stream).end()
+    assert stream.getvalue() == ""

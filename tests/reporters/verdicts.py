@@ -1,0 +1,269 @@
+"""
+Five runs that reports are tried on: passing, failing, unknown, waived, interrupted; and one full of hostile strings.
+
+They are put together from tallies written by hand, by the same function that real runs use, with fixed times and ids so
+that golden files stay the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sora_stats_harness.checks.requirements import REQUIREMENTS, Need
+from sora_stats_harness.exchange import Answer, Asked, Exchange, Request, Target, valid_request
+from sora_stats_harness.redaction import Secrets
+from sora_stats_harness.reporters.assemble import assemble
+from sora_stats_harness.reporters.report import Report
+from sora_stats_harness.verdict import Coverage, FindingEntry, Section, SubjectKind, Tally
+
+RUN = "11111111-2222-4333-8444-555555555555"
+SERVER = "http://127.0.0.1:3000"
+CONNECTION_ID = "2SJZ0R5FMC8FE10K5BP2NRM8ZW"
+
+LIVE = frozenset({Need.EXCHANGES, Need.BODIES, Need.ARGUMENTS, Need.TIMES, Need.PROBES})
+
+ROWS = (
+    "http.status", "http.json", "shape.required", "shape.enum", "identity.asked", "identity.unique", "order.realtime",
+    "request.no_5xx", "cluster.union", "shape.unknown", "clock.offset", "cluster.skew", "shape.undocumented",
+)  # fmt: skip
+"""The requirements that these reports show."""
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "=cmd()|' /C calc'!A0",
+    "\x1b[2J\x1b]0;owned\x07",
+    "abc\u202edcba",
+    "nul\x00nul",
+    "😀" * 255,
+    "half \ud800 pair",
+    "line\nbreak\r\n| cell | `code` @all [x](javascript:1)",
+    "]]>&amp;\ufffe\uffff\x9b31m",
+    "'; rm -rf / #\"$(id)`id`",
+)
+"""Ids as a user of the tested system might choose them."""
+
+
+class Counted:
+    """A judge that has counted what it was given."""
+
+    def __init__(
+        self,
+        findings: Sequence[FindingEntry] = (),
+        *,
+        checked: dict[str, int] | None = None,
+        coverage: Coverage | None = None,
+        evidence: dict[str, tuple[Exchange, ...]] | None = None,
+        kind: SubjectKind = "server",
+    ) -> None:
+        self.subject_kind: SubjectKind = kind
+        self.finished = 0
+        self._tally = Tally(
+            checked=checked if checked is not None else dict.fromkeys(SEEN, 1200),
+            findings=list(findings),
+            coverage=coverage or covered(),
+        )
+        self._evidence = evidence or {}
+
+    def finish(self) -> None:
+        self.finished += 1
+
+    def tally(self) -> Tally:
+        return self._tally
+
+    def evidence(self, fingerprint: str) -> tuple[Exchange, ...]:
+        return self._evidence.get(fingerprint, ())
+
+
+SEEN = [id for id, rule in REQUIREMENTS.items() if rule.needs <= LIVE and rule.needs_traffic is None]
+
+
+def covered() -> Coverage:
+    """What a run of ten seconds sees."""
+    return Coverage(
+        exchanges=1204,
+        readings=5310,
+        connections=20,
+        by_target={"GetStatsConnection": 400, "GetStatsClient": 400, "GetStatsAllConnections": 400},
+        errors=4,
+        relations_unconfirmed=2,
+        fields_documented=374,
+        fields_seen=362,
+        never_seen=[f"data_channel.{label}.max_retransmits" for label in ("signaling", "notify", "push")],
+        counters_grew=210,
+        never_grew=[
+            "turn.total_received_turn_channel_data",
+            "sctp.total_sent_sctp_chunk_abort",
+            "rtcp.total_sent_rtcp_app",
+        ],
+        notes=["the server's clock is 12 ms ahead of ours"],
+    )
+
+
+def entry(requirement: str, **given: Any) -> FindingEntry:  # Any: the struct's own fields
+    """A finding about one field of one connection."""
+    rule = REQUIREMENTS[requirement]
+    defaults: dict[str, Any] = {
+        "requirement": requirement,
+        "level": rule.level.name,
+        "fingerprint": f"{len(requirement):016x}",
+        "target": "GetStatsClient",
+        "field": "/rtp/total_received_rtp",
+        "pointer": "/1/rtp/total_received_rtp",
+        "connection_id": CONNECTION_ID,
+        "message": "the counter is lower than in an answer that had arrived before this one was asked for",
+        "expected": "at least 1,017",
+        "actual": "1,016",
+        "count": 3,
+        "connections": 2,
+        "exchanges": [(RUN, 17), (RUN, 23)],
+    }
+    return FindingEntry(**(defaults | given))
+
+
+def exchange(seq: int, body: bytes, *, request: Request | None = None, sent_ns: int | None = None) -> Exchange:
+    """An exchange of two milliseconds."""
+    sent = sent_ns if sent_ns is not None else seq * 10_000_000
+    return Exchange(
+        run=RUN,
+        seq=seq,
+        request=request
+        or valid_request(Target.CLIENT, server=SERVER, channel_id="lobby", client_id="alice", headers=(("X-Api-Key", "sesame-4711"),)),
+        clock="boot/time:-/monotonic",
+        sent_ns=sent,
+        received_ns=sent + 2_000_000,
+        sent_at=f"2026-11-24T03:15:0{seq % 10}.000000Z",
+        answer=Answer(
+            status=200,
+            headers=(("Content-Type", "application/json"), ("Server", "nginx"), ("Age", "3"), ("Set-Cookie", "a=b")),
+            body=body,
+        ),
+    )  # fmt: skip
+
+
+def body(received: int, *, connection_id: str = CONNECTION_ID) -> bytes:
+    """Two connections, the second one ours, with a few fields each."""
+    other = '{"connection_id":"other","rtp":{"total_received_rtp":7}}'
+    ours = (
+        f'{{"timestamp":"2026-11-24T03:15:00.000000Z","channel_id":"lobby","connection_id":"{connection_id}",'
+        f'"rtp":{{"total_received_rtp":{received},"total_sent_rtp":500,"total_received_rtp_byte_size":{received * 900},"total_received_novelty":4}}}}'
+    )
+    return f"[{other},{ours}]".encode()
+
+
+EARLIER_AND_LATER = (exchange(17, body(1017)), exchange(23, body(1016)))
+
+
+def build(judge: Counted, **given: Any) -> Report:  # Any: the arguments of assemble
+    """Assemble with fixed times."""
+    defaults: dict[str, Any] = {
+        "command": "conform",
+        "edition": "doc-2024",
+        "subject": SERVER,
+        "judged_from": "live",
+        "observes": LIVE,
+        "started_at": "2026-11-24T03:15:00.000Z",
+        "finished_at": "2026-11-24T03:15:10.250Z",
+        "options": {"duration_s": 10.0, "targets": ["GetStatsClient"]},
+    }
+    report = assemble(judge, **(defaults | given))
+    # A few rows are enough, and golden files need not change whenever a rule is added.
+    report.verdict.requirements = [row for row in report.verdict.requirements if row.id in ROWS]
+    return report
+
+
+def passing() -> Report:
+    """The simulator, without a finding."""
+    return build(Counted(kind="simulator"), labels={"build": "123"})
+
+
+def failing() -> Report:
+    """A counter fell, an unknown field turned up, and one that is known though undocumented."""
+    order = entry("order.realtime")
+    unlisted = entry(
+        "shape.unknown",
+        field="/rtp/total_received_novelty",
+        pointer="/1/rtp/total_received_novelty",
+        message="the edition has no such field",
+        expected="no such key in the edition",
+        actual="4",
+        count=1,
+        connections=1,
+        exchanges=[(RUN, 23)],
+    )
+    known = entry(
+        "shape.undocumented",
+        field="/sctp/total_pruned_sctp_data_chunk",
+        pointer="/1/sctp/total_pruned_sctp_data_chunk",
+        message="a field that is known though undocumented",
+        expected="not in the documented list",
+        actual="0",
+        exchanges=[(RUN, 17)],
+    )
+    evidence = {order.fingerprint: EARLIER_AND_LATER, unlisted.fingerprint: EARLIER_AND_LATER[1:]}
+    latency = Section(
+        title="Latency",
+        columns=["target", "answers", "p50 ms", "p99 ms"],
+        rows=[["GetStatsClient", 400, 2.125, 11.5], ["GetStatsAllConnections", 400, 8.25, None]],
+        note="Response times, from when a request was due.",
+    )
+    return build(Counted([known, unlisted, order], evidence=evidence), sections=[latency])
+
+
+def unknown() -> Report:
+    """The server had no connection at all, and one check never ran."""
+    coverage = Coverage(exchanges=40, by_target={"GetStatsAllConnections": 40}, fields_documented=374)
+    return build(Counted(checked=dict.fromkeys(["http.status", "http.json"], 40), coverage=coverage))
+
+
+def waived() -> Report:
+    """Each finding is waived."""
+    return build(Counted([entry("order.realtime", status="waived")]))
+
+
+def interrupted() -> Report:
+    """Ctrl-C after a moment."""
+    return build(Counted(), interrupted=True)
+
+
+def hostile(text: str) -> Report:
+    """A run in which every string that may come from a server, or from its users, is this one."""
+    finding = entry(
+        "identity.asked",
+        target=None,
+        field=f"/data_channel/#{text}/total",
+        pointer=f"/1/data_channel/#{text}/total",
+        connection_id=text,
+        message=f"not what was asked for: {text}",
+        expected=text,
+        actual=text,
+    )
+    request = Request(
+        server=SERVER,
+        headers=(("x-sora-target", Target.CONNECTION.value), ("X-Trace", text)),
+        body=text.encode("utf-8", "surrogatepass"),
+        target=Target.CONNECTION,
+        asked=Asked(channel_id=text, connection_id=text),
+    )
+    shown = exchange(1, body(1, connection_id="x"), request=request)
+    coverage = covered()
+    coverage.notes = [text]
+    coverage.never_seen = [text]
+    return build(
+        Counted([finding], coverage=coverage, evidence={finding.fingerprint: (shown,)}),
+        subject=text,
+        labels={text: text},
+        options={text: [text]},
+        aborted=text,
+        sections=[Section(title=text, columns=[text, "n"], rows=[[text, 1]], note=text)],
+        secrets=Secrets(["sesame-4711"]),
+    )
+
+
+KINDS: dict[str, Callable[[], Report]] = {
+    "passing": passing,
+    "failing": failing,
+    "unknown": unknown,
+    "waived": waived,
+    "interrupted": interrupted,
+}
