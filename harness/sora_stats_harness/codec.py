@@ -169,7 +169,8 @@ class Codec:
         self.label_plan = self._plan(self._label_model, (), (LABELS, ANY_LABEL)) if self._label_model else None
         self.plan = self._plan(self.edition.root, (), ())
         self.plans = tuple(_walk(self.plan))
-        self.fetched = tuple(plan for plan in self.plans if plan.attributes and plan.group.fields)
+        # A raw group is fetched too, whatever is in it: taking it for a struct fails, and each group is visited alone.
+        self.fetched = tuple(plan for plan in self.plans if plan.attributes and (plan.group.fields or plan.raw))
         self.fetch: Callable[[Json], tuple[Json, ...]] = _getter([".".join(p.attributes) for p in self.fetched])
         self.trims = tuple(
             (place, plan.counters) for place, plan in enumerate(self.fetched) if plan.block is not None and not plan.whole

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import UNSET
 
 from .checks.body import Reading
-from .checks.relations import Filter, total
+from .checks.relations import Row
 from .checks.subject import Subject
 from .codec import LABELS, Codec, Counters
 from .edition import Edition, Kind, Presence
@@ -85,22 +85,21 @@ class Seen:
                 (*path, field.name) for field, moved in zip(self._codec.label_counters, grew, strict=True) if moved
             )
 
-    def relations(self, filters: Sequence[Filter], subjects: Iterable[Subject]) -> Counter[str]:
+    def relations(self, rows: Sequence[Row], subjects: Iterable[Subject]) -> Counter[str]:
         """How many readings each relation was held against in which it says anything: not all of its terms are 0."""
         checked: Counter[str] = Counter()
         for subject in subjects:
-            for requirement in self.related(filters, subject.lineage.latest.blocks):
+            for requirement in self.related(rows, subject.lineage.latest.blocks):
                 checked[requirement] += subject.readings
         return checked
 
-    def related(self, filters: Sequence[Filter], blocks: Sequence[Counters | None]) -> set[str]:
+    def related(self, rows: Sequence[Row], blocks: Sequence[Counters | None]) -> set[str]:
         """The relations that say anything about these counters."""
         found = set()
-        for filter_ in filters:
-            if any(blocks[block] is None for block in filter_.blocks):
-                continue
-            for row in filter_.rows:
-                if row.id not in found and (total(row.left, blocks) or total(row.right, blocks)):
+        for row in rows:
+            if row.id not in found:
+                sides = row.terms(blocks)
+                if sides is not None and any(sides):
                     found.add(row.id)
         for block in self._codec.blocks:
             if block.path == ("network_status",) and any(count > 0 for count in blocks[block.index] or ()):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from .checks import http, relations, request, shape
@@ -152,7 +152,7 @@ class Judge:
         codec = self._reader.codec
         self._blocks = codec.blocks
         self._label_counters = codec.label_counters
-        self._filters = relations.filters(relations.resolve(codec.blocks))
+        self._relations = relations.Filter(relations.resolve(codec.blocks))
         self._level_block = _level_block(codec.blocks)
         self._seen = Seen(edition, codec)
         self._ring = Ring()
@@ -165,13 +165,18 @@ class Judge:
         self._checked: Counter[str] = Counter()
         self._crashed: dict[str, str] = {}
         self._masked: set[str] = set()
-        self._by_target: Counter[str] = Counter()
+        self._by_target: Counter[Target] = Counter()
         self._coverage = Coverage(fields_documented=len(edition.fields))
         self._connections: set[str] = set()
         self._simulator = False
         self._servers: set[str] = set()
         self._finished = False
         self._since_sweep = 0
+        self._whole = self._answers = self._bodies = self._scanned = self._labelled = self._measured = 0
+        """Whole answers, those to valid requests, their bodies, bodies searched for repeated keys, readings with data
+        channels, answers with a Content-Length."""
+        self._ordered = self._stamped = 0
+        """Readings held against an earlier one: their counters, their stamp."""
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
@@ -230,7 +235,7 @@ class Judge:
         )  # fmt: skip
         self._seq += 1
         self._coverage.exchanges += 1
-        self._by_target[target.operation] += 1
+        self._by_target[target] += 1
         body = self._reader.read(data, many=target.many, scan=True)
         for reading in self._judge_body(exchange, body):
             self._judge_alone(exchange, reading)
@@ -264,16 +269,18 @@ class Judge:
         """What was counted until now; may be asked at any time."""
         live = [subject for timeline in self._timelines.values() for subject in timeline.subjects.values()]
         checked = Counter(self._checked)
+        for requirement, count in self._plain_counts().items():
+            checked[requirement] += count
         for timeline in self._timelines.values():
             checked["identity.present"] += sum(presence.checked for presence in timeline.presence.values())
             checked["clock.offset"] += sum(offset.checked for offset in timeline.offsets.values())
             if timeline.cluster is not None:
                 checked["cluster.union"] += timeline.cluster.union_checked
                 checked["cluster.once"] += timeline.cluster.once_checked
-        checked.update(self._seen.relations(self._filters, live))
+        checked.update(self._seen.relations(self._relations.rows, live))
         coverage = self._coverage
         coverage.connections = len(self._connections)
-        coverage.by_target = dict(self._by_target)
+        coverage.by_target = {target.operation: count for target, count in self._by_target.items()}
         self._seen.fill(coverage, live)
         coverage.notes = self._notes()
         late = ("order.realtime", "order.timestamp") if coverage.late else ()
@@ -281,6 +288,21 @@ class Judge:
             checked=dict(checked), findings=self._ledger.entries(), coverage=coverage, crashed=dict(self._crashed),
             withheld=_BODY_RULES if coverage.withheld else (), masked=self._masked, late=late,
         )  # fmt: skip
+
+    def _plain_counts(self) -> dict[str, int]:
+        """What follows from the plain counts of the hot path."""
+        readings = self._coverage.readings
+        return {
+            "http.complete": self._whole,
+            "http.status": self._answers,
+            "http.content_type": self._answers,
+            "http.length": self._measured,
+            "http.json": self._bodies,
+            "http.duplicate_key": self._scanned,
+            "shape.enum": self._labelled,
+            "order.realtime": self._ordered,
+            "clock.frozen": self._stamped,
+        } | dict.fromkeys(_SHAPES, readings)
 
     def _notes(self) -> list[str]:
         notes = []
@@ -352,7 +374,7 @@ class Judge:
             self._judge_incomplete(exchange, timeline)
         else:
             timeline.answered.add(server)
-            self._checked["http.complete"] += 1
+            self._whole += 1
             head = http.head(answer)
             if head.simulator:
                 self._simulator = True
@@ -407,25 +429,22 @@ class Judge:
         """The readings of an answer whose status is 200 and whose body is JSON; None of any other."""
         target = exchange.request.target
         assert target is not None, "only valid requests come here"
-        checked = self._checked
         if not bare:
             if answer.status != 200:
+                self._checked["http.status"] += 1
                 if http.is_absence(target, answer):
-                    checked["http.status"] += 1
                     self._absent(exchange, timeline, ())
                 else:
-                    checked["http.status"] += 1
                     self._miss(http.wrong_status(answer), exchange)
                 return None
-            checked["http.status"] += 1
+            self._answers += 1
             if head.content_length is not None:
-                checked["http.length"] += 1
+                self._measured += 1
                 if miss := http.wrong_length(answer, head.content_length):
                     self._miss(miss, exchange)
-            checked["http.content_type"] += 1
             if head.content_type != "application/json" and (miss := http.wrong_type(head.content_type)):
                 self._miss(miss, exchange)
-        self._by_target[target.operation] += 1
+        self._by_target[target] += 1
         if answer.withheld:
             self._coverage.withheld += 1
             return None
@@ -440,30 +459,27 @@ class Judge:
                     pause()
                 else:
                     body = step
-        return list(self._judge_body(exchange, body))
+        return self._judge_body(exchange, body)
 
-    def _judge_body(self, exchange: Exchange, body: Body) -> Iterator[Reading]:
+    def _judge_body(self, exchange: Exchange, body: Body) -> list[Reading]:
         """What shape a body has; gives its readings."""
-        checked = self._checked
-        checked["http.json"] += 1
-        if body.fault is not None:
-            self._miss(("http.json", "the body is no strict JSON", "strict JSON", body.fault, "no JSON"), exchange)
-            return
         target = exchange.request.target
         operation = target.operation if target is not None else None
+        self._bodies += 1
+        if body.fault is not None:
+            self._miss(("http.json", "the body is no strict JSON", "strict JSON", body.fault, "no JSON"), exchange)
+            return []
         if body.scanned:
-            checked["http.duplicate_key"] += 1
+            self._scanned += 1
+        if body.slow:
+            self._coverage.slow_path += body.slow
         for path in body.duplicates:
-            self._duplicate(exchange, operation, path)
+            self._duplicate(exchange, path)
         for deviation in body.deviations:
-            checked["shape.type"] += 1
+            self._checked["shape.type"] += 1
             self._deviation(exchange, operation, None, deviation, ())
-        self._coverage.slow_path += body.slow
         readings = body.readings
-        count = len(readings)
-        self._coverage.readings += count
-        for requirement in _SHAPES:
-            checked[requirement] += count
+        self._coverage.readings += len(readings)
         for reading in readings:
             if reading.deviations:
                 at = () if reading.index is None else (reading.index,)
@@ -471,8 +487,8 @@ class Judge:
                     self._deviation(exchange, operation, reading.connection_id, deviation, at)
             self._seen.note(reading)
             if reading.labels:
-                checked["shape.enum"] += 1
-        yield from readings
+                self._labelled += 1
+        return readings
 
     def _judge_readings(
         self,
@@ -484,8 +500,7 @@ class Judge:
         horizon_ns: int | None,
         pause: Callable[[], None] | None,
     ) -> None:
-        request_ = exchange.request
-        target = request_.target
+        target = exchange.request.target
         sound = []
         several: set[str] = set()
         if len(readings) > 1:
@@ -641,7 +656,7 @@ class Judge:
         latest = lineage.versions[-1]
         base = latest if latest.known_ns < sent_ns else lineage.base(sent_ns)
         if base is not None and base.holder is not None:
-            self._checked["order.realtime"] += 1
+            self._ordered += 1
         falls = lineage.take(sent_ns, received_ns, blocks, labels, held)
         if falls:
             for fall in falls:
@@ -650,7 +665,6 @@ class Judge:
             lineage.prune(opened, horizon_ns)
         self._relate(exchange, reading, connection_id, subject, base.blocks if base is not None and base.holder else None,
                      base.holder if base is not None else None)
-        subject.blocks = blocks
         subject.level = reading.level
         if reading.stamp_ns is not None:
             self._clock(exchange, timeline, reading, reading.stamp_ns, connection_id, subject, opened, horizon_ns)
@@ -756,25 +770,16 @@ class Judge:
         level_before = None
         if subject.last is not None and subject.last.received_ns < exchange.sent_ns:
             level_before = subject.level
-        for filter_ in self._filters:
-            if last is not None:
-                for block in filter_.blocks:
-                    if blocks[block] is not last[block]:
-                        break
-                else:
-                    continue
-            try:
-                if not filter_.suspicious(blocks):
-                    continue
-            except TypeError:  # a block is absent
-                continue
-            for row in filter_.rows:
-                if row.missed(blocks):
-                    self._suspect(exchange, reading, connection_id, subject, row, before, before_held)
+        if self._relations.suspicious(blocks, last):
+            for row in self._relations.missed(blocks):
+                self._suspect(exchange, reading, connection_id, subject, row, before, before_held)
+            subject.blocks = None  # what is suspicious is looked at again
+        else:
+            subject.blocks = blocks
         level = reading.level
         if level is not None and self._level_block is not None:
             counters = blocks[self._level_block]
-            if counters is not None and 0 <= level < len(counters) and counters[level] == 0 and any(map((0).__lt__, counters)):
+            if counters is not None and 0 <= level < len(counters) and not counters[level] and max(counters) > 0:
                 subject.suspicions.append(
                     Suspicion(
                         row=None, exchange=exchange, reading=reading, blocks=list(blocks), before=before,
@@ -870,7 +875,7 @@ class Judge:
         self._relate(exchange, reading, reading.connection_id or "", subject, None, None)
         for suspicion in subject.suspicions:
             self._relation(reading.connection_id, suspicion, (exchange,), Level.SHOULD, "by itself")
-        self._checked.update(self._seen.related(self._filters, reading.blocks))
+        self._checked.update(self._seen.related(self._relations.rows, reading.blocks))
 
     # -- clocks -------------------------------------------------------------------------------------------------------
 
@@ -893,7 +898,7 @@ class Judge:
                 stamp_ns=stamp_ns, first=exchange, last_received_ns=exchange.received_ns
             )  # fmt: skip
         else:
-            self._checked["clock.frozen"] += 1
+            self._stamped += 1
             first = still.first
             if still.feed(stamp_ns, exchange):
                 self._report(
@@ -976,7 +981,7 @@ class Judge:
         for suspicion in subject.suspicions:
             self._unconfirmed(connection_id, suspicion)
         self._fold(subject)
-        self._checked.update(self._seen.relations(self._filters, [subject]))
+        self._checked.update(self._seen.relations(self._relations.rows, [subject]))
         for presence in timeline.presence.values():
             presence.forget(connection_id)
         timeline.gone[connection_id] = None
@@ -995,7 +1000,7 @@ class Judge:
         requirement, message, expected, actual, fault = miss
         self._report(requirement, exchange, "", (), None, message, expected, actual, fault, (exchange,))
 
-    def _duplicate(self, exchange: Exchange, operation: str | None, path: tuple[str | int, ...]) -> None:
+    def _duplicate(self, exchange: Exchange, path: tuple[str | int, ...]) -> None:
         many = exchange.request.target is not None and exchange.request.target.many
         wire = tuple(str(key) for key in path[1 if many else 0 :])
         field = pointer(shape.edition_path(self.edition, wire))

@@ -65,7 +65,7 @@ def _headers(request: Request) -> list[str]:
         if name.lower() == "content-length":
             continue
         if name.lower() not in ALLOWED_REQUEST_HEADERS:
-            words += ["-H", f'{_word(f"{name}: ")}"${_variable(name)}"']
+            words += ["-H", f'"{_plain_name(name)}: ${_variable(name)}"']
         elif value:
             words += ["-H", _word(f"{name}: {value}")]
         else:
@@ -76,6 +76,11 @@ def _headers(request: Request) -> list[str]:
         words += ["-H", "Content-Type:"] if "content-type" not in given else []
         words += ["-H", "Expect:"] if len(request.body) > 1_000_000 else []
     return words
+
+
+def _plain_name(name: str) -> str:
+    """A header's name between double quotes, where `$` and backticks would mean something."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
 def _variable(name: str) -> str:

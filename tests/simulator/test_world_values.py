@@ -328,6 +328,8 @@ def test_another_edition_is_served_as_well() -> None:
                 assert value >= first[key]
                 if path[0] == "rtp_hdrext" and not path[-1].endswith("_unknown"):
                     assert value <= reading["rtp"][f"total_{path[-1].split('_')[1]}_rtp"]
+        rtp, rtcp = reading["rtp"], reading["rtcp"]
+        assert rtp["total_sent"] == rtp["total_sent_rtp"] + rtcp["total_sent_rtcp"], "no drops where none are counted"
         layers = sum(layer["rtp"]["total_received_rtp_novel"] for layer in reading["simulcast"].values())
         assert layers <= reading["rtp"]["total_received_rtp_novel"]
     assert {field.path for field in newer.counters} - grew == set()

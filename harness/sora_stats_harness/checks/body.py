@@ -30,6 +30,12 @@ STEP: Final = 16
 ROOT: Final = ("timestamp", "channel_id", "client_id", "bundle_id", "connection_id")
 """The connection's own leaves that checks are about."""
 
+SHORT: Final = 63
+"""Characters that are 255 bytes at most, whatever they are."""
+
+USUAL: Final = 1000
+"""Labels that are known to be documented without being looked at again."""
+
 LEVEL: Final = ("network_status", "unstable_level")
 """The one gauge that a relation is about."""
 
@@ -88,6 +94,7 @@ class BodyReader:
         self.edition = edition
         self.codec = Codec(edition)
         self._roots = {field.name: field for field in edition.root.fields}
+        self._usual_labels: set[str] = set()
         self._bind()
 
     def _bind(self) -> None:
@@ -96,7 +103,11 @@ class BodyReader:
         columns = codec.plan.columns
         names = (*ROOT, LABELS)
         getters = [attrgetter(f"f{columns.index(name)}") if name in columns else _nothing for name in names]
-        if _nothing in getters:
+        self._partial = _nothing in getters
+        """Whether the edition has not all of the leaves that checks are about."""
+        plan = codec.label_plan
+        self._raw_labels = plan is None or bool(plan.loose) or codec.labels_raw or (LABELS,) in codec.learned
+        if self._partial:
             self._root: Callable[[Json], tuple[Any, ...]] = lambda value: tuple(get(value) for get in getters)
         else:
             self._root = attrgetter(*(f"f{columns.index(name)}" for name in names))
@@ -106,11 +117,6 @@ class BodyReader:
         for place, plan in enumerate(codec.fetched):
             if plan.group.path == LEVEL[:1] and LEVEL[1] in plan.columns:
                 self._level = place, plan.columns.index(LEVEL[1])
-        self._texts = [
-            (position, self._roots[name])
-            for position, name in enumerate(ROOT)
-            if name in self._roots and name != "timestamp"
-        ]
 
     # -- bodies -------------------------------------------------------------------------------------------------------
 
@@ -210,11 +216,21 @@ class BodyReader:
             connection_id=connection_id, labels={}, level=level, deviations=[],
             blocks=tuples[: len(codec.blocks)] if self._places is None else [tuples[place] for place in self._places],
         )  # fmt: skip
-        if codec.loose:
+        if codec.loose or self._partial:
             self._judge_loose(value, reading)
-        self._check_texts(reading)
+            self._check_texts(reading)
+        else:
+            stamp_ns = reading.stamp_ns = stamp.parse(timestamp)
+            if (
+                stamp_ns is None or len(channel_id) > SHORT or len(client_id) > SHORT or len(bundle_id) > SHORT
+                or len(connection_id) > SHORT
+            ):  # fmt: skip
+                self._check_texts(reading)
         if labels is not UNSET and labels is not None:
-            self._take_labels(labels, reading)
+            if not self._raw_labels and self._usual_labels.issuperset(labels):
+                reading.labels = dict(zip(labels, map(astuple, labels.values()), strict=True))
+            else:
+                self._take_labels(labels, reading)
         return reading
 
     def _judge_loose(self, value: Json, reading: Reading) -> None:
@@ -265,10 +281,9 @@ class BodyReader:
             reading.stamp_ns = stamp.parse(text)
             if reading.stamp_ns is None:
                 self._bad_text("timestamp", text, reading)
-        limit = 63  # characters of at most four bytes: 252
         for name in ("channel_id", "client_id", "bundle_id", "connection_id"):
             text = getattr(reading, name)
-            if text is not None and len(text) > limit:
+            if text is not None and len(text) > SHORT:
                 self._bad_text(name, text, reading)
 
     def _bad_text(self, name: str, text: str, reading: Reading) -> None:
@@ -294,6 +309,8 @@ class BodyReader:
                     _parse_alone(value, wire, reading.index)
                 reading.deviations.append(shape.unknown_key(wire, wire, b"a label"))
                 continue
+            if len(self._usual_labels) < USUAL:
+                self._usual_labels.add(label)
             if isinstance(value, Raw):
                 try:
                     value = plan.decoder.decode(value)

@@ -52,14 +52,14 @@ class Offset:
 
     def __init__(self) -> None:
         self._spans: deque[Span] = deque()
+        self._low = self._high = 0
+        """The intersection of all spans."""
         self.checked = 0
 
     @property
     def bounds(self) -> tuple[int, int] | None:
         """What the offset must be, in nanoseconds, where all spans agree; None where nothing was seen."""
-        if not self._spans:
-            return None
-        return max(span.low for span in self._spans), min(span.high for span in self._spans)
+        return (self._low, self._high) if self._spans else None
 
     def feed(self, stamp_ns: int, resolution_ns: int, exchange: Exchange, wall_minus_clock_ns: int) -> Jump | None:
         """
@@ -72,27 +72,36 @@ class Offset:
         low = stamp_ns - exchange.received_ns - wall_minus_clock_ns
         high = stamp_ns + resolution_ns - exchange.sent_ns - wall_minus_clock_ns
         spans = self._spans
+        if spans:
+            self.checked += 1
+            fresh = exchange.received_ns - spans[-1].started_ns <= SLICE_NS
+            if low <= self._low and high >= self._high and fresh:
+                return None  # says nothing new, as most do
+        return self._narrow(low, high, exchange)
+
+    def _narrow(self, low: int, high: int, exchange: Exchange) -> Jump | None:
+        spans = self._spans
         while spans and exchange.received_ns - spans[0].started_ns > WINDOW_NS:
             spans.popleft()
         jump = None
         for span in spans:
-            self.checked += 1
             gap = max(low - span.high, span.low - high)
             if gap > TOLERANCE_NS:
                 earlier = span.high_from if low > span.high else span.low_from
                 jump = Jump(earlier=earlier, later=exchange, gap_ns=gap)
+                spans.clear()  # one jump is one finding; what follows is held against the new clock
                 break
-        if jump is not None:
-            spans.clear()  # one jump is one finding; what follows is held against the new clock
         last = spans[-1] if spans else None
         if last is None or exchange.received_ns - last.started_ns > SLICE_NS:
             kept = light(exchange)
             spans.append(Span(exchange.received_ns, low, high, kept, kept))
-            return jump
-        if low > last.low:
-            last.low, last.low_from = low, light(exchange)
-        if high < last.high:
-            last.high, last.high_from = high, light(exchange)
+        else:
+            if low > last.low:
+                last.low, last.low_from = low, light(exchange)
+            if high < last.high:
+                last.high, last.high_from = high, light(exchange)
+        self._low = max(span.low for span in spans)
+        self._high = min(span.high for span in spans)
         return jump
 
 

@@ -12,7 +12,6 @@ The relations are data. Each holds in public captures, and a protocol says why.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from operator import itemgetter
 from typing import Final, Literal
 
 import msgspec
@@ -261,79 +260,117 @@ def _words(terms: Sequence[tuple[int, Path]]) -> str:
     return " + ".join(shown + more)
 
 
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows about the same blocks, and a quick look at whether any of them might be missed."""
-
-    blocks: tuple[int, ...]
-    rows: tuple[Row, ...]
-    suspicious: Callable[[Blocks], bool]
-    """May err by suspecting a reading with masked counters; never by letting a miss pass. TypeError: a block is None."""
+Look = Callable[[Blocks], bool]
+"""Whether any of some rows might be missed in a reading. TypeError where a block is absent."""
 
 
-def filters(rows: Sequence[Row]) -> tuple[Filter, ...]:
-    """Group rows by the blocks that they need, each group with one compiled look."""
-    groups: dict[tuple[int, ...], list[Row]] = {}
-    for row in rows:
-        needed = tuple(sorted({block for _, block, _ in (*row.left, *row.right)}))
-        groups.setdefault(needed, []).append(row)
-    return tuple(
-        Filter(blocks=needed, rows=tuple(members), suspicious=_compile(members)) for needed, members in groups.items()
-    )
-
-
-def _compile(rows: Sequence[Row]) -> Callable[[Blocks], bool]:
+class Filter:
     """
-    One expression for many comparisons, since calling a function a row costs more than the comparing.
+    All rows, and a quick look at whether any of them might be missed.
 
-    Left sides of one counter each against the same right side become one `max`; long sums become `sum(itemgetter)`.
-    Nothing but integers and fixed words goes into the source.
+    The look may err by suspecting a reading with masked counters, never by letting a miss pass.
     """
-    names: dict[str, object] = {"sum": sum, "max": max}
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = tuple(rows)
+        groups: dict[tuple[int, ...], list[Row]] = {}
+        for row in rows:
+            groups.setdefault(_needed([row]), []).append(row)
+        self._parts = [(_compile(members), members) for members in groups.values()]
+        self._looks = [
+            (_needed(members), _compile(members)) for members in _connected(list(groups.values()))
+        ]  # fmt: skip
+
+    def suspicious(self, blocks: Blocks, last: Blocks | None) -> bool:
+        """
+        Look at a reading.
+
+        Args:
+            blocks: Its counters.
+            last: Those of a reading that was looked at before: blocks that are the same tuples are passed over. None
+                where there is none, or where it was suspicious.
+        """
+        try:
+            if last is None:
+                return any(look(blocks) for _, look in self._looks)
+            for needed, look in self._looks:
+                for block in needed:
+                    if blocks[block] is not last[block]:
+                        if look(blocks):
+                            return True
+                        break
+        except TypeError:
+            return any(True for _ in self._missed(blocks))
+        return False
+
+    def missed(self, blocks: Blocks) -> list[Row]:
+        """The rows that do not hold in a reading by itself."""
+        return list(self._missed(blocks))
+
+    def _missed(self, blocks: Blocks) -> Iterator[Row]:
+        for look, rows in self._parts:
+            try:
+                if not look(blocks):
+                    continue
+            except TypeError:  # a block is absent: nothing is promised
+                continue
+            yield from (row for row in rows if row.missed(blocks))
+
+
+def _needed(rows: Sequence[Row]) -> tuple[int, ...]:
+    return tuple(sorted({block for row in rows for _, block, _ in (*row.left, *row.right)}))
+
+
+def _connected(groups: Sequence[list[Row]]) -> list[list[Row]]:
+    """Groups that share a block become one, so that each block is unpacked once."""
+    merged: list[list[Row]] = []
+    for rows in groups:
+        mine = list(rows)
+        for other in [other for other in merged if set(_needed(other)) & set(_needed(mine))]:
+            merged.remove(other)
+            mine = other + mine
+        merged.append(mine)
+    return merged
+
+
+def _compile(rows: Sequence[Row]) -> Look:
+    """
+    One function for many comparisons, since calling one for each costs more than the comparing.
+
+    Blocks are unpacked into local variables. Left sides of one counter each against the same right side become one
+    `max`. Nothing but integers and fixed words goes into the source.
+    """
+    needed = _needed(rows)
     tests: list[str] = []
-    singles: dict[tuple[str, tuple[Term, ...]], list[Term]] = {}
+    singles: dict[tuple[Term, ...], list[Term]] = {}
     for row in rows:
         if row.operator == "<=" and len(row.left) == 1 and row.left[0][0] == 1:
-            singles.setdefault((row.operator, row.right), []).append(row.left[0])
+            singles.setdefault(row.right, []).append(row.left[0])
         else:
-            sign = "!=" if row.operator == "==" else ">"
-            tests.append(f"{_side(row.left, names)} {sign} {_side(row.right, names)}")
-    for (_, right), lefts in singles.items():
-        tests.append(f"{_most(lefts, names)} > {_side(right, names)}")
-    source = "lambda b: " + " or ".join(tests)
-    made: Callable[[Blocks], bool] = eval(source, {"__builtins__": {}, **names})  # noqa: S307  # our own integers only
-    return made
+            tests.append(f"{_sum(row.left)} {'!=' if row.operator == '==' else '>'} {_sum(row.right)}")
+    for right, lefts in singles.items():
+        names = ", ".join(_name(block, counter) for _, block, counter in lefts)
+        tests.append(f"{f'max({names})' if len(lefts) > 1 else names} > {_sum(right)}")
+    lines = ["def look(blocks):"]
+    for block in needed:
+        most = max(counter for row in rows for _, other, counter in (*row.left, *row.right) if other == block)
+        names = ", ".join(_name(block, counter) for counter in range(most + 1))
+        lines.append(f"    {names}, *_ = blocks[{block}]")
+    lines.append(f"    return {' or '.join(tests)}")
+    made: dict[str, Look] = {}
+    exec("\n".join(lines), {"__builtins__": {"max": max}}, made)  # noqa: S102  # our own integers only
+    return made["look"]
 
 
-def _most(terms: Sequence[Term], names: dict[str, object]) -> str:
-    parts = [
-        _picked(block, [counter for _, other, counter in terms if other == block], names)
-        for block in dict.fromkeys(block for _, block, _ in terms)
-    ]
-    if len(terms) == 1:
-        _, block, counter = terms[0]
-        return f"b[{block}][{counter}]"
-    return f"max({', '.join(f'*{part}' for part in parts)})" if len(parts) > 1 else f"max({parts[0]})"
+def _name(block: int, counter: int) -> str:
+    return f"v{block}_{counter}"
 
 
-def _side(terms: Sequence[Term], names: dict[str, object]) -> str:
-    parts = []
-    by_factor: dict[tuple[int, int], list[int]] = {}
+def _sum(terms: Sequence[Term]) -> str:
+    """Terms with the same factor together: fewer multiplications."""
+    by_factor: dict[int, list[str]] = {}
     for factor, block, counter in terms:
-        by_factor.setdefault((factor, block), []).append(counter)
-    for (factor, block), counters in by_factor.items():
-        if len(counters) < 3:
-            total_ = " + ".join(f"b[{block}][{counter}]" for counter in counters)
-        else:
-            total_ = f"sum({_picked(block, counters, names)})"
-        parts.append(f"{factor} * ({total_})" if factor != 1 else total_)
-    return " + ".join(parts)
-
-
-def _picked(block: int, counters: Sequence[int], names: dict[str, object]) -> str:
-    if list(counters) == list(range(counters[0], counters[0] + len(counters))):
-        return f"b[{block}][{counters[0]}:{counters[0] + len(counters)}]"
-    if len(counters) == 1:
-        return f"(b[{block}][{counters[0]}],)"
-    name = f"g{len(names)}"
-    names[name] = itemgetter(*counters)
-    return f"{name}(b[{block}])"
+        by_factor.setdefault(factor, []).append(_name(block, counter))
+    return " + ".join(
+        " + ".join(names) if factor == 1 else f"{factor} * ({' + '.join(names)})" for factor, names in by_factor.items()
+    )

@@ -5,6 +5,7 @@ RFC 3339 times in UTC as nanoseconds, quickly: every answer bears one, and they 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Final
 
 from .shape import is_time
@@ -34,9 +35,14 @@ def parse(text: str) -> int | None:
 
 def resolution_ns(text: str) -> int:
     """How finely a sound time is told: 1,000 for microseconds, 1,000,000,000 for whole seconds."""
-    fraction = text[20:].rstrip("Zz+-0:") if len(text) > 20 and text[19] == "." else ""
-    digits = len(text[20:].partition("Z")[0].partition("z")[0].partition("+")[0].partition("-")[0]) if fraction else 0
-    return 10 ** max(9 - digits, 0)
+    if len(text) == 27:
+        return 1000
+    return 10 ** max(9 - len(_digits(text)), 0)
+
+
+def _digits(text: str) -> str:
+    """The digits after the decimal point."""
+    return "".join(takewhile(str.isdigit, text[20:])) if text[19:20] == "." else ""
 
 
 def _parse(text: str) -> int | None:
@@ -49,10 +55,4 @@ def _parse(text: str) -> int | None:
         _MINUTES.clear()
     if minute[10] == "T":
         _MINUTES[minute] = base
-    tail = text[20:] if text[19] == "." else ""
-    digits = ""
-    for char in tail:
-        if not char.isdigit():
-            break
-        digits += char
-    return base + int(text[17:19]) * 1_000_000_000 + int(digits[:9].ljust(9, "0") or "0")
+    return base + int(text[17:19]) * 1_000_000_000 + int(_digits(text)[:9].ljust(9, "0"))

@@ -25,7 +25,7 @@ PROGRAM: Final = "sora-harness"
 COMMANDS: Final = {
     "conform": "probe a server, judge every answer, and write a verdict",
     "simulate": "run the embedded simulator until interrupted, or around a command",
-    "check": "judge recordings, or single answers in files",
+    "check": "judge recordings, recordings of sorastats, or single response bodies",
     "report": "write a verdict in another format",
     "redact": "copy a recording with ids and labels replaced",
     "schemas": "write the JSON Schemas, or check that they are up to date",

@@ -22,10 +22,10 @@ from typing import Final
 import msgspec
 
 from ..errors import RecordingError
-from ..exchange import Exchange
+from ..exchange import Exchange, Target
 from . import lines
 from .lines import Damaged, End, Header
-from .store import Piece, Store
+from .store import Piece, Store, skipped
 
 BLOCK_LINES: Final = 1024
 BLOCK_BYTES: Final = 8 << 20
@@ -68,11 +68,9 @@ class Recordings:
         """Lines, or stretches of a file, that could not be read."""
         self.truncated = False
         """Whether exchanges are missing: no end line, or fewer than it counts."""
-        self.servers: set[str] = set()
         self.probes = False
         """Whether requests that are wrong on purpose are among them."""
-        self.first_sent_at: str | None = None
-        self.last_sent_at: str | None = None
+        self.targets: set[Target] = set()
         self._surveys = [self._survey(store) for store in stores]
 
     def __iter__(self) -> Iterator[Step]:
@@ -97,18 +95,15 @@ class Recordings:
         problems = survey.problems()
         self.truncated = self.truncated or bool(problems)
         if survey.damaged:
-            problems.append(f"{survey.damaged} damaged {'line was' if survey.damaged == 1 else 'lines were'} skipped")
+            problems.append(skipped(survey.damaged))
         self.notes += [f"{store.name}: {problem}" for problem in problems]
         return survey
 
     def _count(self, exchange: Exchange) -> None:
         self.exchanges += 1
-        self.servers.add(exchange.request.server)
         self.probes = self.probes or exchange.request.probe is not None
-        if self.first_sent_at is None or exchange.sent_at < self.first_sent_at:
-            self.first_sent_at = exchange.sent_at
-        if self.last_sent_at is None or exchange.sent_at > self.last_sent_at:
-            self.last_sent_at = exchange.sent_at
+        if exchange.request.target is not None:
+            self.targets.add(exchange.request.target)
 
 
 def read(files: Sequence[str | Path | Store], *, tick: Callable[[], None] = lambda: None) -> Recordings:

@@ -122,6 +122,11 @@ class Store:
             raise RecordingError(f"{self.name} cannot be read: {error.strerror or error}") from None
 
 
+def skipped(count: int) -> str:
+    """How to say that so many lines could not be read."""
+    return "1 damaged line was skipped" if count == 1 else f"{count:,} damaged lines were skipped"
+
+
 class _Frame(msgspec.Struct, frozen=True, kw_only=True):
     """A frame of zstd by its bytes in the file; one that is cut short by the file's end counts as sound."""
 

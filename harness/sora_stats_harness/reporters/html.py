@@ -7,6 +7,7 @@ print; long tables are folded with <details>, which needs no script.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -23,6 +24,8 @@ from .report import Report
 from .sides import Row, Sides, compare
 
 MAX_FINDINGS: Final = 200
+OPEN_SIDES: Final = 3
+"""Findings whose readings are unfolded from the start, which is also what gets printed."""
 MAX_SIDES: Final = 40
 """Findings that show their readings; an ordinary report stays below 1 MB."""
 
@@ -88,7 +91,7 @@ def _families(verdict: Verdict) -> Html:
         )
         for row in summary.families(verdict)
     ]
-    return _table("Family by family", ("Family", "Worst", "Requirements", "Checked", "Missed"), rows, right=(3, 4))
+    return _table("Family by family", ("Family", "Status", "Requirements", "Checked", "Missed"), rows, right=(3, 4))
 
 
 def _matrix(verdict: Verdict) -> Html:
@@ -159,7 +162,11 @@ def _sides(entry: FindingEntry, exchanges: Sequence[Exchange], place: int) -> Co
     caption = f"Finding {place}: " + ("the answers that prove it" if len(exchanges) > 1 else "the answer that shows it")
     table = _table(caption, ("Field", *heads), [_side_row(row) for row in sides.rows], right=range(1, len(heads) + 1))
     return element(
-        "details", element("summary", "Evidence side by side" if len(heads) > 1 else "Evidence"), table, _rest(sides)
+        "details",
+        element("summary", "Evidence side by side" if len(heads) > 1 else "Evidence"),
+        table,
+        _rest(sides),
+        open="" if place <= OPEN_SIDES else None,
     )
 
 
@@ -294,7 +301,7 @@ def _run(verdict: Verdict) -> Html:
         ("harness version", verdict.harness_version),
         ("exit code", str(verdict.exit_code)),
         *((f"label {key}", value) for key, value in verdict.labels.items()),
-        *((f"option {key}", str(value)) for key, value in verdict.options.items()),
+        *((f"option {key}", json.dumps(value, ensure_ascii=False)) for key, value in verdict.options.items()),
     ]
     return element("dl", [(element("dt", label), element("dd", text)) for label, text in rows])
 

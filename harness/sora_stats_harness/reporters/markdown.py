@@ -7,6 +7,7 @@ never in a table, whose cells a `|` ends even there.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from ..verdict import FindingEntry, Section, Verdict
@@ -112,10 +113,14 @@ def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-_ESCAPES: Final = str.maketrans({char: f"&#{ord(char)};" for char in "&<>|`*_[]\\~#!:"}) | {ord("@"): "＠"}
-"""As numbers, which Markdown never takes for markup; a mention is looked for in the outcome, so `@` has to go."""
+_MARKUP: Final = re.compile(r"[&<>|`*\[\]\\~#!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)")
+"""What may be markup, or the beginning of a link."""
 
 
 def _word(text: str) -> str:
-    """Text that is ours in all likelihood, in a place where a code span would be ugly or, in a table, unsafe."""
-    return plain(text).translate(_ESCAPES)
+    """
+    Text that is ours in all likelihood, in a place where a code span would be ugly or, in a table, unsafe.
+
+    Markup becomes a number, which Markdown never takes for markup. A mention is looked for in the outcome, so `@` has to go.
+    """
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", plain(text)).replace("@", "＠")

@@ -106,11 +106,12 @@ class Ledger:
 
     def _fill(self) -> None:
         gauges: list[tuple[Path, Field]] = []
-        for path, field in self.unclaimed().items():
+        unclaimed = self.unclaimed()
+        for path, field in unclaimed.items():
             if field.kind is Kind.COUNTER:
                 amount = self.random.randint(*_AMOUNTS[field.unit]) if field.unit in _AMOUNTS else 1
                 effects = {path: amount}
-                if path[0] == "simulcast":
+                if path[0] == "simulcast" and path[2:] in unclaimed:
                     effects[path[2:]] = amount  # what a layer receives is received by the connection, too
                 self.flow(self.random.uniform(0.3, 3), effects)
             elif field.kind is Kind.GAUGE and field.type is Type.INTEGER:

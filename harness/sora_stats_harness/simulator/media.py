@@ -148,16 +148,19 @@ class Media:
         """What arrived and was not accepted counts in the total, and neither as RTP nor as RTCP."""
         for direction in DIRECTIONS:
             dropped = within("packet_loss_simulator", **{f"total_dropped_{direction}_rtp": 1})
-            self.ledger.flow(0.8 * on, together(dropped, self._unaccounted(direction)))
+            self.ledger.flow(0.8 * on, self._unaccounted(direction, dropped))
             message = within("packet_loss_simulator", **{f"total_dropped_{direction}_data_channel": 1})
             self.ledger.flow(0.4 * on, message)
         invalid = within("rtp", total_received_srtp_invalid=1)
-        self.ledger.flow(0.3 * on, together(invalid, self._unaccounted("received")))
+        self.ledger.flow(0.3 * on, self._unaccounted("received", invalid))
 
-    def _unaccounted(self, direction: Direction) -> Effects:
+    def _unaccounted(self, direction: Direction, reason: Effects) -> Effects:
+        """A packet that is only in the total; none at all where the edition has no counter that tells of it."""
+        if not any(path in self.columns for path in reason):
+            return reason
         prefix = f"total_{direction}"
         rtp = within("rtp", **{prefix: 1, f"{prefix}_byte_size": self.size(60, 1150)})
-        return together(rtp, self.through(direction))
+        return together(rtp, reason, self.through(direction))
 
     def _report(self, direction: Direction, size: int, *subtypes: str) -> Effects:
         """One compound packet; no packet at all where the edition has none of its subtypes."""

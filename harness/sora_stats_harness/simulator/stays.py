@@ -36,7 +36,6 @@ _FLAKY_BEGINS_NS: Final = 4 * SECOND_NS
 class Visit:
     """One connection's time in the world, in nanoseconds since the world began; negative where it was there before."""
 
-    generation: int
     joins_ns: int
     leaves_ns: int | None
     ice: History
@@ -61,7 +60,7 @@ def visits(role: Role, key: str, *, slot: int, churn: bool) -> Iterator[Visit]:
             assert leaves_ns is not None  # the loop's condition
             joins_ns = leaves_ns + _seconds(random, _GAP_S)
         leaves_ns = None if length_ns is None else joins_ns + length_ns
-        yield Visit(generation=generation, joins_ns=joins_ns, leaves_ns=leaves_ns, ice=ice, key=own)
+        yield Visit(joins_ns=joins_ns, leaves_ns=leaves_ns, ice=ice, key=own)
         generation += 1
 
 

@@ -64,13 +64,11 @@ class Connection:
         "leaves_ns",
         "node",
         "role",
-        "slot",
     )
 
     def __init__(self, columns: Columns, role: Role, visit: Visit, *, slot: int, node: int) -> None:
         random = Random(visit.key)
         self.role = role.name
-        self.slot = slot
         self.node = node
         self.joins_ns = visit.joins_ns
         self.leaves_ns = visit.leaves_ns

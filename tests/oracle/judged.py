@@ -1,0 +1,89 @@
+"""What the judge makes of a history or a body, in the words of the reference: the one place that knows both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from sora_stats_harness.checks.requirements import Finding
+from sora_stats_harness.edition import Edition
+from sora_stats_harness.exchange import Exchange, Target
+from sora_stats_harness.judge import Judge
+
+from . import histories, reference
+
+
+@dataclass(kw_only=True)
+class Heard:
+    """Every finding of a judge, as it came up."""
+
+    findings: list[Finding] = field(default_factory=list)
+
+    def take(self) -> list[Finding]:
+        """What came up since the last call."""
+        taken, self.findings = self.findings, []
+        return taken
+
+
+def listen(edition: Edition, *, nodes: Collection[str] = ()) -> tuple[Judge, Heard]:
+    """A judge, and what it says."""
+    heard = Heard()
+    return Judge(edition, on_finding=lambda finding: heard.findings.append(finding), nodes=nodes), heard
+
+
+def falls(edition: Edition, events: Sequence[histories.Event], *, horizon: bool) -> list[reference.Fall]:
+    """
+    Replay a history, and give every finding of order.realtime.
+
+    Args:
+        edition: What the connections look like.
+        events: In order of receipt.
+        horizon: Whether the judge is told what is still to come, so that it can let go of old maxima.
+    """
+    judge, heard = listen(edition)
+    replay(judge, [event.exchange for event in events], horizon=horizon)
+    judge.finish()
+    tally = judge.tally()
+    assert not tally.crashed, tally.crashed
+    return [as_fall(finding) for finding in heard.findings if finding.requirement == "order.realtime"]
+
+
+def replay(judge: Judge, exchanges: Sequence[Exchange], *, horizon: bool) -> None:
+    """Hand over exchanges that are in order of receipt."""
+    if not horizon:
+        for exchange in exchanges:
+            judge.replay(exchange)
+        return
+    earliest: dict[tuple[str, str], int] = {}
+    ahead: list[int | None] = []
+    for exchange in reversed(exchanges):
+        key = (exchange.run, exchange.clock)
+        ahead.append(earliest.get(key))
+        earliest[key] = min(earliest.get(key, exchange.sent_ns), exchange.sent_ns)
+    for exchange, horizon_ns in zip(exchanges, reversed(ahead), strict=True):
+        judge.replay(exchange, horizon_ns=exchange.received_ns if horizon_ns is None else horizon_ns)
+
+
+def as_fall(finding: Finding) -> reference.Fall:
+    """A finding of order.realtime as the reference writes it."""
+    before = re.fullmatch(r"at least (\d+)", finding.expected)
+    assert before is not None, finding.expected
+    return reference.Fall(
+        later=finding.exchanges[-1].key, earlier=finding.exchanges[0].key, pointer=finding.pointer, field=finding.field,
+        connection_id=finding.connection_id or "", before=int(before[1]), after=int(finding.actual),
+    )  # fmt: skip
+
+
+SHAPES = ("http.json", "http.duplicate_key", "identity.form", "identity.unique")
+
+
+def document_findings(judge: Judge, heard: Heard, body: bytes, *, many: bool) -> list[tuple[str, str]]:
+    """Judge a bare body; give what it says of JSON, shape and ids as (requirement, pointer), each as often as it was said."""
+    heard.take()
+    judge.body(Target.ALL if many else Target.CONNECTION, body, "body.json")
+    return [
+        (finding.requirement, finding.pointer)
+        for finding in heard.take()
+        if finding.requirement.startswith("shape.") or finding.requirement in SHAPES
+    ]
