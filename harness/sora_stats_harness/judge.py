@@ -21,7 +21,7 @@ from .checks.body import Body, BodyReader, Reading
 from .checks.clock import Offset, Stillness
 from .checks.cluster import Cluster, skews
 from .checks.identity import CONNECTION_ID
-from .checks.order import Fall
+from .checks.order import LONG_AGO, Fall
 from .checks.presence import Gap, Presence
 from .checks.requirements import REQUIREMENTS, Finding, Level
 from .checks.stamp import resolution_ns
@@ -207,7 +207,7 @@ class Judge:
 
         Args:
             exchange: As it was recorded.
-            horizon_ns: No exchange still to come was sent before this; None where that is not known.
+            horizon_ns: No exchange still to come was sent before this; None where that is not known, and everything is kept.
             open_sent_ns: When the requests were sent that were under way at its receipt, ascending, where that is known.
             bare: Whether there were no requests and no HTTP: a recording of readings alone.
         """
@@ -215,8 +215,10 @@ class Judge:
         if exchange.received_ns < timeline.last_received_ns:
             self._coverage.late += 1
             return
-        opened = open_sent_ns if open_sent_ns is not None else ()
-        self._judge(exchange, timeline, opened, horizon_ns if open_sent_ns is None else None, bare=bare)
+        if open_sent_ns is not None:
+            self._judge(exchange, timeline, open_sent_ns, None, bare=bare)
+        else:
+            self._judge(exchange, timeline, (), LONG_AGO if horizon_ns is None else horizon_ns, bare=bare)
 
     def body(self, target: Target, data: bytes, name: str) -> None:
         """
@@ -237,7 +239,14 @@ class Judge:
         self._coverage.exchanges += 1
         self._by_target[target] += 1
         body = self._reader.read(data, many=target.many, scan=True)
-        for reading in self._judge_body(exchange, body):
+        readings = list(self._judge_body(exchange, body))
+        if len(readings) > 1:
+            self._checked["identity.unique"] += 1
+        several: set[str | None] = {None}
+        for reading in readings:
+            if reading.connection_id in several and reading.connection_id is not None:
+                self._twice(exchange, reading, reading.connection_id)
+            several.add(reading.connection_id)
             self._judge_alone(exchange, reading)
 
     def finish(self) -> None:
@@ -850,7 +859,7 @@ class Judge:
             path, rule, text = row.field, row.id, row.text
             sides = row.terms(suspicion.blocks)
             assert sides is not None, "a reading with masked counters is not suspected"
-            actual = f"{sides[0]} and {sides[1]}"
+            actual = f"{shape.show(sides[0])} and {shape.show(sides[1])}"
         unsure = "" if fault == "missed" else "; no answers before and after to confirm it"
         self._report(
             rule, suspicion.exchange, pointer(path), _at(reading, *path), connection_id,

@@ -45,7 +45,8 @@ class Secrets:
     def __init__(self, values: Iterable[str] = ()) -> None:
         parts = {part for value in values for part in _parts(value) if len(part) >= MIN_LENGTH}
         self._forms = sorted({form for part in parts for form in _forms(part)}, key=len, reverse=True)
-        self._bytes = [form.encode("utf-8", "surrogatepass") for form in self._forms]
+        least = [form for form in self._forms if not any(other in form for other in self._forms if other != form)]
+        self._bytes = [form.encode("utf-8", "surrogatepass") for form in least]
 
     def __bool__(self) -> bool:
         return bool(self._forms)

@@ -377,15 +377,17 @@ class _Reading:
     at: Where
     connection_id: str
     counters: dict[Path, int]
-    labels: frozenset[str] | None
-    """None where data_channel is there and is no object: then nothing is known of the labels."""
+    labels: frozenset[str]
+    """Those that are there, as objects."""
 
 
 def falls(edition: Edition, history: Sequence[Seen]) -> set[Fall]:
     """
     Every counter that fell, by comparing all pairs. O(n^2) in readings.
 
-    A precedes B where A was received before B was sent, strictly, in one run and on one clock, about one connection.
+    A precedes B where A was received before B was sent, strictly, in one run and on one clock, about one connection. A data
+    channel may close and open again, so a counter of a label in A counts only if no answer that came in before B lacks
+    the label, but those that had come in before A was asked for. Of a connection that stands twice in an answer, the first counts.
     """
     readings = [reading for seen in history for reading in _readings(edition, seen)]
     found = set()
@@ -419,12 +421,12 @@ def _forgotten(a: _Reading, b: _Reading, same: Sequence[_Reading]) -> bool:
 
 
 def _reopened(path: Path, a: _Reading, b: _Reading, same: Sequence[_Reading]) -> bool:
-    """Whether a reading that was in before B was asked for, and not surely before A, lacks the counter's label."""
+    """Whether a reading that came in before B, and was not surely read before A, lacks the counter's label."""
     if path[0] != "data_channel":
         return False
     return any(
-        lacks.labels is not None and path[1] not in lacks.labels
-        and lacks.seen.received_ns < b.seen.sent_ns and not lacks.seen.received_ns < a.seen.sent_ns
+        path[1] not in lacks.labels and not lacks.seen.received_ns < a.seen.sent_ns
+        and (lacks.seen.received_ns, lacks.seen.seq) < (b.seen.received_ns, b.seen.seq) and not _forgotten(lacks, b, same)
         for lacks in same
     )  # fmt: skip
 
@@ -434,15 +436,17 @@ def _readings(edition: Edition, seen: Seen) -> Iterator[_Reading]:
     if body is None:
         return
     connections = list(enumerate(body)) if isinstance(body, list) else [(None, body)]
+    met = set()
     for index, connection in connections:
         key = connection.get("connection_id") if isinstance(connection, dict) else None
-        if not isinstance(key, str) or len(key.encode()) > 255:
+        if not isinstance(key, str) or len(key.encode()) > 255 or key in met:
             continue
+        met.add(key)
         channel = connection.get("data_channel", {})
         yield _Reading(
             seen=seen, at=() if index is None else (index,), connection_id=key,
             counters=dict(_counters(edition.root, connection, ())),
-            labels=frozenset(channel) if isinstance(channel, dict) else None,
+            labels=frozenset(k for k, v in channel.items() if isinstance(v, dict)) if isinstance(channel, dict) else frozenset(),
         )  # fmt: skip
 
 
@@ -481,6 +485,11 @@ class Relation:
     right: tuple[tuple[int, str], ...]
     relaxed_by: tuple[str, ...] = ()
     """Fields that turn `==` into `>=` where one of them is not 0."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What findings say: the requirement, and the first field of the left side."""
+        return f"relation.{self.name}", "/" + self.left[0][1].replace(".", "/")
 
 
 def _terms(*names: str) -> tuple[tuple[int, str], ...]:
@@ -565,32 +574,38 @@ def value_of(document: Json, terms: Sequence[tuple[int, str]]) -> int | None:
     return total
 
 
-def missed_relations(document: Json) -> list[str]:
-    """The relations that one answer, taken as read at one instant, misses: `relation.<name>`, once for each set of fields."""
+def missed_relations(document: Json) -> list[tuple[str, str]]:
+    """The relations that one answer, taken as read at one instant, misses: (requirement, field of the left side)."""
     found = []
     for relation in RELATIONS:
         left, right = value_of(document, relation.left), value_of(document, relation.right)
         if left is None or right is None:
             continue
-        exact = relation.kind == "==" and not _relaxed(relation, document)
-        if (left != right if exact else left < right if relation.kind == "==" else left > right):
-            found.append(f"relation.{relation.name}")
+        if relation.kind == "<=":
+            missed = left > right
+        else:
+            missed = left < right if _relaxed(relation, document) else left != right
+        if missed:
+            found.append(relation.key)
     if _level_missed(document):
-        found.append("relation.unstable_level")
+        found.append(_level_key(document))
     return found
 
 
-def torn_relations(p: Json, r: Json, n: Json) -> list[str]:
+def torn_relations(p: Json, r: Json, n: Json) -> list[tuple[str, str]]:
     """
     The relations that R surely misses, however its fields were read one after the other, given P before it and N after.
 
-    Everything grows, so a sum that is read a moment early or late still lies between its values in P and in N.
+    Everything grows, so a sum that is read a moment early or late still lies between its values in P and in N. A relation
+    that holds in R as it stands is not missed, whatever P and N are.
     """
+    alone = set(missed_relations(r))
     found = []
     for relation in RELATIONS:
-        left = value_of(r, relation.left)
-        low, now, high = (value_of(document, relation.right) for document in (p, r, n))
-        if left is None or low is None or now is None or high is None:
+        left, right = value_of(r, relation.left), value_of(r, relation.right)
+        low, high = (value_of(document, relation.right) for document in (p, n))
+        most = value_of(n, relation.left)
+        if relation.key not in alone or left is None or right is None or low is None or high is None or most is None:
             continue
         if relation.kind == "<=":
             missed = left > high
@@ -599,11 +614,16 @@ def torn_relations(p: Json, r: Json, n: Json) -> list[str]:
         else:
             missed = not low <= left <= high
         if missed:
-            found.append(f"relation.{relation.name}")
+            found.append(relation.key)
     levels = [document.get("network_status", {}).get("unstable_level") for document in (p, r, n)]
     if _level_missed(r) and levels[0] == levels[1] == levels[2]:
-        found.append("relation.unstable_level")
+        found.append(_level_key(r))
     return found
+
+
+def _level_key(document: Json) -> tuple[str, str]:
+    level = document["network_status"]["unstable_level"]
+    return "relation.unstable_level", f"/network_status/total_unstable_level{level}"
 
 
 def _relaxed(relation: Relation, document: Json) -> bool:

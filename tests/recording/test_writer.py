@@ -102,8 +102,8 @@ def test_a_full_queue_ends_the_recording_and_not_the_run(
 ) -> None:
     """`add` neither waits nor raises; what was queued by then is written."""
     release = threading.Event()
-    encode = writer.lines.encode
-    monkeypatch.setattr(writer.lines, "encode", lambda line: (release.wait(), encode(line))[1])
+    take = Recorder._take
+    monkeypatch.setattr(Recorder, "_take", lambda self, size: take(self, size) if release.is_set() else [])
     with recorder(tmp_path / "run.jsonl", **bound) as recording:
         for seq in range(20):
             recording.add(exchange(seq))
@@ -113,6 +113,34 @@ def test_a_full_queue_ends_the_recording_and_not_the_run(
     found = read([tmp_path / "run.jsonl"])
     assert 5 <= found.exchanges <= 6
     assert found.truncated
+
+
+def test_what_the_thread_could_put_down_can_be_read_from_any_depth(tmp_path: Path) -> None:
+    """Python counts calls and containers together, and the writer's stack is the shallower one."""
+    item = exchange(body=b"[" * 940 + b"]" * 940)
+    path = record(tmp_path / "run.jsonl", [item])
+    assert b'"json":[[[' in path.read_bytes() or sys.version_info >= (3, 12)
+
+    def read_from(depth: int) -> list[Exchange]:
+        return read_from(depth - 1) if depth else [step.exchange for step in read([path])]
+
+    assert read_from(300) == [item]
+
+
+def test_where_the_thread_is_behind_add_encodes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the file is the same."""
+    release = threading.Event()
+    take = Recorder._take
+    monkeypatch.setattr(Recorder, "_take", lambda self, size: take(self, size) if release.is_set() else [])
+    items = [exchange(seq) for seq in range(40)]
+    with recorder(tmp_path / "run.jsonl", queue_bytes=80_000) as recording:
+        for item in items:
+            recording.add(item)
+        kinds = [type(item) for item in recording._queue]
+        release.set()
+    assert kinds[:5] == [Exchange] * 5
+    assert kinds[-5:] == [bytes] * 5
+    assert [step.exchange for step in read([tmp_path / "run.jsonl"])] == items
 
 
 def test_one_answer_larger_than_the_queue_is_recorded(tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ TIME: Final = re.compile(TIME_PATTERN)
 SHOWN: Final = 200
 """Characters of a value that are shown in a finding."""
 
+MAX_BITS: Final = 14_000
+"""Bits of an integer that Python writes out; it refuses at 4,300 digits, which a sum of two counters can exceed."""
+
 _ORDER: Final = ("shape.type", "shape.required", "shape.enum", "shape.range", "shape.pattern", "shape.lexical")
 """Of several deviations of one leaf, the first counts: one fault, one finding."""
 
@@ -70,6 +73,8 @@ def show(value: Json) -> str:
         return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(value)} bytes)"
     if isinstance(value, Decimal):
         return str(value)[:SHOWN]
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        return f"an integer of {value.bit_length()} bits"
     try:
         text = msgspec.json.encode(value, enc_hook=str).decode("utf-8", "replace")
     except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError):

@@ -18,6 +18,7 @@ from typing import Final
 from .. import __version__
 from ..errors import ExitCode, HarnessError, UsageError
 from ..reporters.escape import plain
+from .output import close_broken, emit
 from .parser import Parser, nearest
 
 PROGRAM: Final = "sora-harness"
@@ -25,7 +26,7 @@ PROGRAM: Final = "sora-harness"
 COMMANDS: Final = {
     "conform": "probe a server, judge every answer, and write a verdict",
     "simulate": "run the embedded simulator until interrupted, or around a command",
-    "check": "judge recordings, recordings of sorastats, or single response bodies",
+    "check": "judge recordings, or single answers in files",
     "report": "write a verdict in another format",
     "redact": "copy a recording with ids and labels replaced",
     "schemas": "write the JSON Schemas, or check that they are up to date",
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain("interrupted")
         return int(ExitCode.UNKNOWN)
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and _close_output():
+        if isinstance(error, BrokenPipeError) and close_broken():
             return int(ExitCode.UNKNOWN)
         if os.environ.get(DEBUG):
             raise
@@ -94,14 +95,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(words: list[str]) -> int:
     if not words:
-        sys.stderr.write(_overview())
+        emit(_overview(), sys.stderr)
         return int(ExitCode.USAGE)
     name, *rest = words
     if name in ("-h", "--help"):
-        sys.stdout.write(_overview())
+        emit(_overview())
         return int(ExitCode.PASS)
     if name == "--version":
-        sys.stdout.write(f"{PROGRAM} {__version__}\n")
+        emit(f"{PROGRAM} {__version__}\n")
         return int(ExitCode.PASS)
     if name not in COMMANDS:
         what = "option" if name.startswith("-") else "command"
@@ -130,25 +131,4 @@ def _overview() -> str:
 
 
 def _complain(text: str) -> None:
-    try:
-        sys.stderr.write(f"{PROGRAM}: {plain(text, 2000)}\n")
-        sys.stderr.flush()
-    except OSError:
-        _close_output()
-
-
-def _close_output() -> bool:
-    """
-    Send what is still buffered nowhere, if its reader has gone: Python would complain of it when it ends.
-
-    Returns:
-        Whether a reader has gone.
-    """
-    gone = False
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            gone = True
-    return gone
+    emit(f"{PROGRAM}: {plain(text, 2000)}\n", sys.stderr)

@@ -10,12 +10,12 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from ..errors import ExitCode, HarnessError, UsageError
 from ..redaction import Secrets
-from ..reporters.escape import plain
+from .output import emit, wants_colour
 from .parser import nearest
 from .values import duration
 
@@ -306,7 +306,7 @@ def finish(
     written, problem = None, None
     if write or arguments.output is not None:
         try:
-            written = _write(report, arguments.output, secrets)
+            written = _write(report, arguments.output)
         except OSError as error:
             problem = f"the reports could not be written: {error.strerror or error}"
     _tell(report, written, as_json=arguments.json)
@@ -317,11 +317,11 @@ def finish(
     return report.verdict.exit_code
 
 
-def _write(report: Report, output: Path | None, secrets: Secrets) -> Path:
+def _write(report: Report, output: Path | None) -> Path:
     from ..reporters import files
 
     folder = output or files.new_folder(report.verdict.command)
-    files.write(report, folder, secrets)
+    files.write(report, folder)
     return folder
 
 
@@ -334,32 +334,3 @@ def _tell(report: Report, written: Path | None, *, as_json: bool) -> None:
         emit(f"reports in {written}/: {', '.join(files.list_own(written))}\n", stream)
     if as_json:
         emit(files.to_json(report.verdict))
-
-
-def emit(text: str, stream: TextIO | None = None) -> None:
-    """Write to stdout (or `stream`); a reader who has gone away has seen enough, and the exit code stays what it is."""
-    stream = stream or sys.stdout
-    try:
-        stream.write(text)
-        stream.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def wants_colour(stream: TextIO) -> bool:
-    """Whether to colour: on a terminal that can, unless NO_COLOR is set to anything."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """
-    Lay out a table for the terminal, every string made harmless.
-
-    >>> print(columns([("A", "B"), ("long", "x")]), end="")
-    A     B
-    long  x
-    """
-    shown = [[plain(cell, 1000) for cell in row] for row in rows]
-    widths = [max(len(row[place]) for row in shown) for place in range(len(rows[0]))]
-    lines = ("  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip() for row in shown)
-    return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from ..errors import UsageError
-from . import common
+from .output import columns, emit
 from .parser import nearest
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.kind is not None:
         fields = [field for field in fields if field.kind.value == arguments.kind]
     if arguments.json:
-        common.emit(json.dumps([as_json(field) for field in fields], indent=2) + "\n")
+        emit(json.dumps([as_json(field) for field in fields], indent=2) + "\n")
     else:
-        common.emit(_table(fields))
+        emit(_table(fields))
     return 0
 
 
@@ -86,4 +86,4 @@ def _table(fields: list[Field]) -> str:
             field.dotted, field.type.value, field.kind.value, field.unit.value, field.presence.value,
             mark + field.description,
         ))  # fmt: skip
-    return common.columns(rows)
+    return columns(rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import UsageError
-from . import common
+from .output import emit, wants_colour
 
 HELP: Final = "write a verdict in another format"
 
@@ -39,11 +39,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     report = files.read(arguments.verdict)
     if arguments.format == "text" and arguments.output is None:
-        text = terminal.render(report, colour=common.wants_colour(sys.stdout))
+        text = terminal.render(report, colour=wants_colour(sys.stdout))
     else:
         text = files.FORMATS[arguments.format](report)
     if arguments.output is None:
-        common.emit(text)
+        emit(text)
         return 0
     try:
         files.write_file(arguments.output, text.encode("utf-8"))

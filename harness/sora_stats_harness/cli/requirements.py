@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Final
 
-from . import common
+from .output import columns, emit
 
 HELP: Final = "print the rules that a server is held against"
 
@@ -40,9 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
             }
             for rule in REQUIREMENTS.values()
         ]
-        common.emit(json.dumps(entries, indent=2) + "\n")
+        emit(json.dumps(entries, indent=2) + "\n")
         return 0
     rows = [("REQUIREMENT", "LEVEL", "WHAT IT SAYS", "A RUN HAS TO SEE")]
     rows += [(rule.id, rule.level.name, rule.title, scope(rule)) for rule in REQUIREMENTS.values()]
-    common.emit(common.columns(rows))
+    emit(columns(rows))
     return 0

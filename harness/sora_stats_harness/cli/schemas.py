@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ExitCode, UsageError
-from . import common
+from .output import emit
 
 if TYPE_CHECKING:
     from ..edition import Edition
@@ -86,7 +86,7 @@ def _check(wanted: dict[str, str], folder: Path) -> int:
     if wrong:
         print(f"{len(wrong)} of {len(wanted)} schemas are to be written again: leave out --check", file=sys.stderr)
         return int(ExitCode.FAIL)
-    common.emit(f"{len(wanted)} schemas in {folder} are up to date\n")
+    emit(f"{len(wanted)} schemas in {folder} are up to date\n")
     return int(ExitCode.PASS)
 
 
@@ -97,4 +97,4 @@ def _write(wanted: dict[str, str], folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, text.encode("utf-8"))
-    common.emit(f"wrote {len(wanted)} schemas to {folder}\n")
+    emit(f"wrote {len(wanted)} schemas to {folder}\n")

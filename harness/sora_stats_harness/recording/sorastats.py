@@ -48,7 +48,7 @@ def decode(line: bytes) -> SorastatsLine | None:
         decoded = _DECODER.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return decoded if bytes(decoded.values[:1]) == b"[" else None
+    return decoded if bytes(decoded.values).startswith(b"[") else None
 
 
 class Sorastats:

@@ -11,6 +11,7 @@ import os
 import stat
 import sys
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -40,6 +41,18 @@ FRAME_S: Final = 1.0
 
 POLL_S: Final = 0.02
 """How long the thread rests where nothing waits: asking costs a run less than being woken at every answer."""
+
+BATCH_BYTES: Final = 1 << 20
+"""
+Compressed and written in one go. Each of these lets go of Python's lock, and a run that keeps its processor busy hardly
+gives it back: line by line, the thread came to a few hundred answers a second.
+"""
+
+BEHIND: Final = 8
+"""
+When this part of the queue is taken, `add` encodes by itself. The processor's time is the same, and the thread then needs
+Python's lock only once a batch: measured beside a loop that never rests, it kept up with 8,000 answers a second.
+"""
 
 OVERHEAD: Final = 1024
 """Bytes by which an exchange takes more memory than its bodies, about."""
@@ -88,19 +101,20 @@ class Recorder:
         self._secrets = secrets or Secrets()
         self._header = Header(
             v=VERSION,
-            run=run or "",
+            run="",
             subject_kind=subject_kind,
             subject=self._secrets.redact(subject),
             edition=edition,
             harness_version=__version__,
             options=_clean(options or {}, self._secrets),
         )
+        self._run = run or ""
         self._limit_bytes = limit_bytes
         self._queue_count = queue_count
         self._queue_bytes = queue_bytes
-        self._queue: deque[Exchange] = deque()
+        self._queue: deque[Exchange | bytes] = deque()
         self._waiting_bytes = 0
-        self._sent = self._errors = self._abandoned = self._written = 0
+        self._sent = self._errors = self._abandoned = 0
         self._closing = False
         self._closed = False
         self._sink: Sink | None = None
@@ -124,8 +138,11 @@ class Recorder:
         self.close()
 
     def add(self, exchange: Exchange) -> None:
-        """Have an exchange recorded; takes about a microsecond, never blocks and never raises. For any thread."""
-        size = _size(exchange)
+        """
+        Have an exchange recorded; never waits and never raises. For any thread.
+
+        Takes about a microsecond; 20 where the thread has fallen behind.
+        """
         with self._lock:
             self._sent += 1
             if exchange.error is not None:
@@ -133,16 +150,24 @@ class Recorder:
                     self._abandoned += 1
                 else:
                     self._errors += 1
+            behind = self._waiting_bytes > self._queue_bytes // BEHIND
             if self.problem is not None or self._closing:
                 return
+        try:
+            item = self._encode(exchange) if behind else exchange
+        except Exception as error:  # noqa: BLE001  # as in the thread
+            self._stop(_describe(error))
+            return
+        size = _size(item)
+        with self._lock:
             if self._queue and (
                 len(self._queue) >= self._queue_count or self._waiting_bytes + size > self._queue_bytes
             ):
-                self.problem = self._ended(
+                self.problem = self.problem or self._ended(
                     f"{len(self._queue):,} exchanges ({self._waiting_bytes >> 20:,} MiB) were waiting to be written"
                 )
                 return
-            self._queue.append(exchange)
+            self._queue.append(item)
             self._waiting_bytes += size
 
     def close(self) -> None:
@@ -161,55 +186,65 @@ class Recorder:
         except OSError as error:
             self._stop(error.strerror or str(error))
         except Exception as error:  # noqa: BLE001  # whatever is wrong with us here is no reason to stop a run
-            self._stop(f"{type(error).__name__}: {error}".splitlines()[0])
+            self._stop(_describe(error))
         finally:
             with suppress(OSError):
                 sink.close()
             self._finished.release()
 
     def _write_all(self, sink: Sink) -> None:
+        began = False
         frame_began = time.monotonic()
-        header = self._header
         while True:
             closing = self._closing  # read before the queue is: nothing is added afterwards
-            while (exchange := self._take()) is not None:
-                if self._written == 0:
-                    header = msgspec.structs.replace(header, run=header.run or exchange.run)
-                    sink.write(lines.encode(header))
-                if exchange.run != header.run:
-                    raise ValueError(f"an exchange of run {exchange.run} in a recording of run {header.run}")
-                sink.write(lines.encode(lines.to_line(exchange, self._secrets)))
-                self._written += 1
+            while batch := self._take(min(BATCH_BYTES, self._limit_bytes - sink.size)):
+                encoded: list[bytes] = []
+                try:
+                    encoded.extend(item if isinstance(item, bytes) else self._encode(item) for item in batch)
+                finally:
+                    if not began:
+                        sink.write(self._begin())
+                        began = True
+                    sink.write(b"".join(encoded))
                 if sink.size >= self._limit_bytes:
                     self._stop(f"it has reached its limit of {self._limit_bytes:,} bytes")
                     return
-                if (now := time.monotonic()) - frame_began >= FRAME_S:
-                    sink.end_frame()
-                    frame_began = now
+                frame_began = _end_old_frame(sink, frame_began)
             if closing or self.problem is not None:
                 break
-            if (now := time.monotonic()) - frame_began >= FRAME_S:
-                sink.end_frame()
-                frame_began = now
+            frame_began = _end_old_frame(sink, frame_began)
             self._sleep(POLL_S)
         if self.problem is None:
-            if self._written == 0:
-                header = msgspec.structs.replace(header, run=header.run or "none")
-                sink.write(lines.encode(header))
-            sink.write(lines.encode(self._end(header.run)))
+            sink.write((b"" if began else self._begin()) + self._end())
         sink.end_frame()
 
-    def _take(self) -> Exchange | None:
-        with self._lock:
-            if not self._queue:
-                return None
-            exchange = self._queue.popleft()
-            self._waiting_bytes -= _size(exchange)
-            return exchange
+    def _begin(self) -> bytes:
+        self._run = self._run or str(uuid.uuid4())
+        return lines.encode(msgspec.structs.replace(self._header, run=self._run))
 
-    def _end(self, run: str) -> End:
+    def _encode(self, exchange: Exchange) -> bytes:
+        self._run = self._run or exchange.run
+        if exchange.run != self._run:
+            raise ValueError(f"an exchange of run {exchange.run} in the recording of run {self._run}")
+        return lines.encode(lines.to_line(exchange, self._secrets))
+
+    def _take(self, enough_bytes: int) -> list[Exchange | bytes]:
+        """What has waited longest, until it is as large as that; nothing where nothing waits."""
+        batch = []
+        size = 0
+        with self._lock:
+            while self._queue and size < enough_bytes:
+                item = self._queue.popleft()
+                batch.append(item)
+                size += _size(item)
+            self._waiting_bytes -= size
+        return batch
+
+    def _end(self) -> bytes:
         judged = self._sent - self._errors - self._abandoned
-        return End(end=run, sent=self._sent, judged=judged, errors=self._errors, abandoned=self._abandoned)
+        return lines.encode(
+            End(end=self._run, sent=self._sent, judged=judged, errors=self._errors, abandoned=self._abandoned)
+        )  # fmt: skip
 
     def _stop(self, reason: str) -> None:
         with self._lock:
@@ -220,9 +255,24 @@ class Recorder:
         return f"the recording {self.path} ended early, after exchange {self._sent:,} of the run: {reason}"
 
 
-def _size(exchange: Exchange) -> int:
-    answer, request = exchange.answer, exchange.request.body
+def _end_old_frame(sink: Sink, began: float) -> float:
+    """End a frame that is old enough; gives the time at which the current one began."""
+    now = time.monotonic()
+    if now - began < FRAME_S:
+        return began
+    sink.end_frame()
+    return now
+
+
+def _size(item: Exchange | bytes) -> int:
+    if isinstance(item, bytes):
+        return len(item)
+    answer, request = item.answer, item.request.body
     return OVERHEAD + (len(answer.body) if answer is not None else 0) + (len(request) if request is not None else 0)
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def open_sink(path: Path) -> Sink:

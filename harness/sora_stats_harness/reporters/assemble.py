@@ -22,6 +22,7 @@ from ..verdict import FindingEntry, JudgedFrom, Section, SubjectKind, Tally, Ver
 from . import evidence as files
 from .escape import encodable
 from .report import Report
+from .summary import number
 
 
 class Judged(Protocol):
@@ -102,7 +103,8 @@ def assemble(
             entry.reproduce = command_line(exchanges[-1].request)
     all_notes = [*tally.coverage.notes, *notes]
     if left_out:
-        all_notes.append(f"the evidence of {left_out} findings is too large to be written beside the verdict")
+        what = number(left_out, "finding")
+        all_notes.append(f"the evidence of {what} is too large, or one too many, to be written beside the verdict")
     kind = judge.subject_kind
     verdict = Verdict(
         command=command,
@@ -125,7 +127,10 @@ def assemble(
         coverage=msgspec.structs.replace(tally.coverage, notes=all_notes),
         sections=list(sections),
     )
-    return Report(verdict=clean(verdict, secrets), evidence=proof)
+    written = {
+        entry.fingerprint: files.redacted(proof[entry.fingerprint], secrets) for entry in findings if entry.evidence
+    }
+    return Report(verdict=clean(verdict, secrets), evidence=written)
 
 
 def utc_now() -> str:

@@ -14,7 +14,7 @@ from typing import Final
 
 from ..exchange import Exchange
 from ..recording import lines
-from ..redaction import Secrets
+from ..redaction import NO_SECRETS, Secrets
 from ..verdict import FindingEntry, Verdict
 from .escape import file_name
 
@@ -51,9 +51,14 @@ def name_files(entries: Iterable[FindingEntry], evidence: Mapping[str, Sequence[
     return left_out
 
 
-def encode(verdict: Verdict, exchanges: Sequence[Exchange], secrets: Secrets) -> bytes:
+def redacted(exchanges: Sequence[Exchange], secrets: Secrets) -> tuple[Exchange, ...]:
+    """The exchanges as a recording would give them back: without secrets, and without the values of unknown headers."""
+    return tuple(lines.to_exchange(lines.to_line(exchange, secrets), exchange.run) for exchange in exchanges)
+
+
+def encode(verdict: Verdict, exchanges: Sequence[Exchange]) -> bytes:
     """
-    Write exchanges as a recording that is whole.
+    Write exchanges, redacted already, as a recording that is whole.
 
     Raises:
         ValueError: There are none.
@@ -76,7 +81,11 @@ def encode(verdict: Verdict, exchanges: Sequence[Exchange], secrets: Secrets) ->
     errors = sum(exchange.error is not None for exchange in own)
     end = lines.End(end=run, sent=len(own), judged=len(own) - errors, errors=errors, abandoned=0)
     return b"".join(
-        (lines.encode(header), *(lines.encode(lines.to_line(exchange, secrets)) for exchange in own), lines.encode(end))
+        (
+            lines.encode(header),
+            *(lines.encode(lines.to_line(exchange, NO_SECRETS)) for exchange in own),
+            lines.encode(end),
+        )
     )
 
 

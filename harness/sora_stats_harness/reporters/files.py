@@ -18,7 +18,6 @@ from typing import Final
 import msgspec
 
 from ..errors import UsageError
-from ..redaction import Secrets
 from ..verdict import FORMAT, Verdict
 from . import evidence, html, junit, markdown, terminal
 from .escape import file_name
@@ -83,7 +82,7 @@ def new_folder(command: str, parent: Path = Path("reports")) -> Path:
             return folder
 
 
-def write(report: Report, folder: Path, secrets: Secrets) -> None:
+def write(report: Report, folder: Path) -> None:
     """
     Write every file of a report; verdict.json last, so that who sees it sees the rest.
 
@@ -97,7 +96,7 @@ def write(report: Report, folder: Path, secrets: Secrets) -> None:
         for name in entry.evidence:
             proof.mkdir(exist_ok=True)
             # As private as a recording, since that is what it is.
-            write_file(folder / name, evidence.encode(report.verdict, report.proof(entry), secrets), private=True)
+            write_file(folder / name, evidence.encode(report.verdict, report.proof(entry)), private=True)
             keep.add((folder / name).name)
     for path in _earlier(proof):
         if path.name not in keep:

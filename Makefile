@@ -1,0 +1,47 @@
+# Two commands are all that a newcomer needs: `make run` and `make test`. Everything here works in .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: run test lint check format generate bench proof oracle clean
+
+run: $(READY)  ## the main job: the gate, on the embedded simulator
+	$(BIN)/sora-harness conform
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate.py --check
+
+check: lint test
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: $(READY)  ## schemas/ and the generated pages of docs/
+	$(BIN)/python scripts/generate.py
+
+bench: $(READY)  ## speed, as ratios within one run
+	$(BIN)/python scripts/bench.py
+
+proof: $(READY)  ## the large counts, with fixed seeds; figures go to docs/PROOF.md
+	$(BIN)/python scripts/proof.py
+
+oracle: $(READY)  ## how well the judge tells right from wrong
+	$(BIN)/python scripts/proof.py mutants
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,load,pytest]'
+	touch $(READY)

@@ -1,0 +1,160 @@
+"""The frame: one line and an exit code, whatever happens inside a command."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from sora_stats_harness import __version__, cli
+from sora_stats_harness.errors import RecordingError, SimulatorError, TargetRefused, UsageError
+
+COMMAND = [sys.executable, "-m", "sora_stats_harness"]
+HEAVY = ("msgspec", "httpx", "jsonschema", "zstandard", "locust", "gevent", "hypothesis", "pytest", "orjson", "uvicorn")
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_the_table_is_what_there_is() -> None:
+    """Each module that is a command has its line in the overview, word for word, and no line is without its module."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in Path(cli.__file__).parent.glob("*.py")}
+    found = {name: re.search(r'^HELP(?:: Final)? = "(.*)"$', text, re.MULTILINE) for name, text in texts.items()}
+    assert {name: match[1] for name, match in found.items() if match} == cli.COMMANDS
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """The overview and every command's help: neither parser nor client nor schema library is loaded."""
+    code = (
+        "import sys; from sora_stats_harness.cli import main, COMMANDS\n"
+        "codes = [main(['--help'])] + [main([name, '--help']) for name in COMMANDS]\n"
+        f"print(codes, sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == f"{[0] * (len(cli.COMMANDS) + 1)} []"
+    assert done.stdout.count("examples:") == len(cli.COMMANDS) + 1
+
+
+def test_every_example_in_a_help_text_is_understood(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """Each line that shows the command itself parses; what it would do is not done."""
+    seen = 0
+    monkeypatch.setenv("SORA_TOKEN", "x")
+    for name in cli.COMMANDS:
+        assert cli.main([name, "--help"]) == 0
+        examples = capsys.readouterr().out.partition("examples:")[2].replace("\\\n", " ")
+        module = __import__(f"sora_stats_harness.cli.{name}", fromlist=["run"])
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "run", lambda arguments: 0)
+            for line in re.findall(r"^.*sora-harness (.*)$", examples, re.MULTILINE):
+                words = _words(line)
+                assert cli.main(words) == 0, (line, capsys.readouterr().err)
+                seen += 1
+    assert seen >= len(cli.COMMANDS)
+
+
+def _words(line: str) -> list[str]:
+    """The words of an example; two blanks begin a remark."""
+    import shlex
+
+    return shlex.split(re.split(r"(?<=\S)\s{2,}(?=[A-Za-z])(?!.*')", line)[0])
+
+
+def test_version(capsys: Capture) -> None:
+    """On stdout, with the program's name."""
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"sora-harness {__version__}\n"
+
+
+def test_no_command_is_wrong_usage(capsys: Capture) -> None:
+    """The overview, on stderr."""
+    assert cli.main([]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "commands:" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["confrom"], "there is no command 'confrom' (did you mean 'conform'?); see sora-harness --help"),
+        (["\x1b[2J"], "there is no command '\\x1b[2J'; see sora-harness --help"),
+        (["--versoin"], "there is no option '--versoin' (did you mean '--version'?); see sora-harness --help"),
+        (["fields", "--grop", "rtp"], "unrecognized arguments: --grop rtp (did you mean '--group'?); see sora-harness fields --help"),
+        (["fields", "--gro", "rtp"], "unrecognized arguments: --gro rtp (did you mean '--group'?); see sora-harness fields --help"),
+        (["fields", "--kind"], "argument --kind: expected one argument; see sora-harness fields --help"),
+        (["report"], "the following arguments are required: VERDICT; see sora-harness report --help"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_line(words: list[str], complaint: str, capsys: Capture) -> None:
+    """With the nearest name, exit 2; an abbreviation is no option."""
+    assert cli.main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"sora-harness: {complaint}\n"
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UsageError("no such file"), 2, "no such file"),
+        (RecordingError("two\nlines"), 2, "two\\nlines"),
+        (SimulatorError("it died"), 4, "it died"),
+        (TargetRefused("refused"), 4, "refused"),
+        (KeyboardInterrupt(), 3, "interrupted"),
+        (ValueError("odd\n  thing"), 4, "ValueError: odd thing (a fault of the harness; SORA_HARNESS_DEBUG=1 shows where)"),
+        (BrokenPipeError(32, "Broken pipe"), 4, "BrokenPipeError: [Errno 32] Broken pipe (a fault of the harness; SORA_HARNESS_DEBUG=1 shows where)"),
+    ],
+)  # fmt: skip
+def test_whatever_happens_is_one_line(
+    error: BaseException, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Our own errors give their code, all others 4, and a broken pipe that isn't our output's is no excuse."""
+    monkeypatch.delenv("SORA_HARNESS_DEBUG", raising=False)
+    monkeypatch.setattr(cli, "import_module", lambda name, package: _command(_raiser(error)))
+    assert cli.main(["fields"]) == code
+    assert capsys.readouterr().err == f"sora-harness: {line}\n"
+
+
+def test_a_developer_sees_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With SORA_HARNESS_DEBUG the exception comes through."""
+    monkeypatch.setenv("SORA_HARNESS_DEBUG", "1")
+    monkeypatch.setattr(cli, "import_module", lambda name, package: _command(_raiser(ValueError("odd"))))
+    with pytest.raises(ValueError, match="odd"):
+        cli.main(["fields"])
+
+
+def _raiser(error: BaseException) -> Callable[[object], int]:
+    def run(arguments: object) -> int:
+        raise error
+
+    return run
+
+
+def _command(run: Callable[[object], int]) -> SimpleNamespace:
+    return SimpleNamespace(HELP="x", EXAMPLES="", configure=lambda parser: None, run=run)
+
+
+@pytest.mark.parametrize(
+    "words", [["fields"], ["fields", "--json"], ["requirements"], ["fields", "--help"], ["--help"]]
+)
+def test_a_reader_who_has_seen_enough_is_no_error(words: list[str]) -> None:
+    """`| head -1` gets its line, and nobody complains."""
+    read, write = os.pipe()
+    with subprocess.Popen([*COMMAND, *words], stdout=write, stderr=subprocess.PIPE) as process:
+        os.close(read)
+        os.close(write)
+        assert process.communicate()[1] == b""
+        assert process.returncode == 0
+
+
+def test_an_old_terminal_still_shows_everything() -> None:
+    """Where stdout is ASCII, what it cannot show is spelled."""
+    code = "import sys; from sora_stats_harness.cli import main, output\nmain(['--version']); output.emit('会\\n')"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
+    assert done.stdout.endswith(b"\\u4f1a\n")

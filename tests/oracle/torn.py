@@ -1,0 +1,179 @@
+"""
+A correct server that puts an answer together piece by piece, and a faulty one.
+
+The world changes in steps; at every step all relations hold and nothing falls. An answer's leaves are read one by one
+within 20 ms, each at a moment of its own, so that an answer as a whole was never true. Whatever is said of such a server
+with certainty is a false alarm. A fault then is planted in one answer, and has to be told from the tearing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from random import Random
+from typing import Any, Final
+
+from sora_stats_harness import strategies
+from sora_stats_harness.edition import Edition, pointer
+from sora_stats_harness.exchange import Answer, Exchange, Target, valid_request
+
+from . import reference
+
+Json = Any
+"""Whatever JSON can hold."""
+
+Leaves = dict[reference.Path, Json]
+
+STEP_NS: Final = 5_000_000
+TEAR_NS: Final = 20_000_000
+WALL: Final = datetime(2024, 7, 1, tzinfo=timezone.utc)
+KEY: Final = strategies.connection_id(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poll:
+    """One answer about the connection: when it was asked for and received, and what it holds."""
+
+    seq: int
+    sent_ns: int
+    received_ns: int
+    document: dict[str, Json]
+
+    @property
+    def exchange(self) -> Exchange:
+        """As the judge sees it."""
+        body = json.dumps(self.document).encode()
+        headers = (("Content-Type", "application/json"), ("Content-Length", str(len(body))))
+        return Exchange(
+            run="torn", seq=self.seq, clock="one", sent_ns=self.sent_ns, received_ns=self.received_ns,
+            sent_at=_wall(self.sent_ns), answer=Answer(status=200, headers=headers, body=body),
+            request=valid_request(
+                Target.CONNECTION, server="http://127.0.0.1:3000", channel_id="sora", connection_id=KEY
+            ),
+        )  # fmt: skip
+
+
+def world(rng: Random, edition: Edition, steps: int) -> list[Leaves]:
+    """
+    Make up a connection's life: its true leaves, step by step.
+
+    Counters grow by a little, all relations hold at each step, the network level moves, and in one world of three some
+    packets are lost where nobody counts them, so that totals exceed the sum of their parts.
+    """
+    base = rng.choice(("quiet", "busy"))
+    document: dict[str, Json] = strategies.connection(base, edition=edition)
+    counters = [field for field in edition.counters if field.path[0] != "data_channel"]
+    lossy = rng.random() < 0.3
+    lost = 0
+    level = 0
+    states: list[Leaves] = []
+    for _ in range(steps):
+        changes = {
+            pointer(path): value for path, value in reference.leaves(document).items() if path[-1].startswith("total_")
+        }
+        for field in counters:
+            if field.dotted not in _LOSSES and field.path[0] != "network_status" and rng.random() < 0.3:
+                place = pointer(field.path)
+                changes[place] = changes.get(place, 0) + rng.choice((0, 1, 1, 2, 7))
+        if rng.random() < 0.3:
+            level = rng.randrange(4)
+            changes[f"/network_status/total_unstable_level{level}"] += 1
+        changes["/network_status/unstable_level"] = level
+        document = strategies.connection(base, changes, edition)
+        leaves = reference.leaves(document)
+        if lossy and rng.random() < 0.2:
+            lost += rng.randrange(5)
+        leaves["rtp", "total_received_srtp_invalid"] = lost
+        leaves["rtp", "total_received"] += lost
+        leaves["rtp", "total_received_byte_size"] += 100 * lost
+        states.append(leaves)
+    return states
+
+
+_LOSSES: Final = (
+    "rtp.total_received_srtp_invalid", "packet_loss_simulator.total_dropped_received_rtp",
+    "packet_loss_simulator.total_dropped_sent_rtp",
+)  # fmt: skip
+
+
+def polls(
+    rng: Random, states: Sequence[Leaves], *, pollers: int, longest_ns: int = 40_000_000, stepped_ns: int = 0
+) -> list[Poll]:
+    """
+    Read a connection's life by some pollers at once, each one answer after the other.
+
+    Args:
+        rng: What is drawn from.
+        states: The connection's life.
+        pollers: How many ask at the same time.
+        longest_ns: The longest that a request takes.
+        stepped_ns: By how much the server's clock is set forth or back in the middle.
+
+    Returns:
+        The answers, in order of receipt.
+    """
+    end_ns = len(states) * STEP_NS
+    found: list[Poll] = []
+    for poller in range(pollers):
+        now_ns = rng.randrange(STEP_NS)
+        while True:
+            took_ns = rng.randrange(1, longest_ns)
+            sent_ns, received_ns = now_ns, now_ns + took_ns
+            if received_ns >= end_ns:
+                break
+            tear_ns = rng.choice((0, min(TEAR_NS, took_ns)))
+            start_ns = sent_ns + rng.randrange(took_ns - tear_ns + 1)
+            shift_ns = stepped_ns if start_ns > end_ns // 2 else 0
+            document = _read(rng, states, start_ns, tear_ns)
+            document["timestamp"] = _wall(start_ns + rng.randrange(tear_ns + 1) + shift_ns)
+            found.append(
+                Poll(seq=poller * 100_000 + len(found), sent_ns=sent_ns, received_ns=received_ns, document=document)
+            )
+            now_ns = received_ns + rng.choice((1, 1_000_000, 30_000_000))
+    return sorted(found, key=lambda poll: (poll.received_ns, poll.seq))
+
+
+def _read(rng: Random, states: Sequence[Leaves], start_ns: int, tear_ns: int) -> dict[str, Json]:
+    document: dict[str, Json] = {}
+    for path in states[0]:
+        moment = start_ns + (rng.randrange(tear_ns) if tear_ns else 0)
+        inner = document
+        for key in path[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[path[-1]] = states[moment // STEP_NS][path]
+    return document
+
+
+def plant(rng: Random, history: Sequence[Poll]) -> tuple[list[Poll], int]:
+    """
+    Put one fault into one answer in the middle: a side of some relation is off by more than tearing explains.
+
+    Returns:
+        The history, and the number of the answer.
+    """
+    place = rng.randrange(1, len(history) - 1)
+    poll = history[place]
+    relation = rng.choice(reference.RELATIONS)
+    document: dict[str, Json] = json.loads(json.dumps(poll.document))
+    _, name = rng.choice(relation.left)
+    *groups, leaf = name.split(".")
+    inner = document
+    for key in groups:
+        inner = inner[key]
+    inner[leaf] += rng.choice((1, 10, 1000, 100_000))
+    changed = list(history)
+    changed[place] = replace(poll, document=document)
+    return changed, poll.seq
+
+
+def expected(history: Sequence[Poll]) -> Iterator[tuple[str, str, int]]:
+    """For one poller: what the relations surely come to, as (requirement, field, number of the answer)."""
+    for p, r, n in zip(history, history[1:], history[2:], strict=False):
+        for requirement, field in reference.torn_relations(p.document, r.document, n.document):
+            yield requirement, field, r.seq
+
+
+def _wall(moment_ns: int) -> str:
+    return (WALL + timedelta(microseconds=moment_ns // 1000)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
