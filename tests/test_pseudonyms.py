@@ -9,6 +9,7 @@ import uuid
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sora_stats_harness.pseudonyms import Pseudonyms
 from sora_stats_harness.simulator.ids import connection_id
 

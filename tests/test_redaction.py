@@ -8,6 +8,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sora_stats_harness.redaction import (
     ALLOWED_ANSWER_HEADERS,
     ALLOWED_REQUEST_HEADERS,
@@ -59,7 +60,11 @@ def test_a_secret_that_holds_another_leaves_no_rest() -> None:
     assert Secrets(["abcd", "abcdefgh"]).redact("x abcdefgh y") == f"x {PLACEHOLDER} y"
 
 
-@given(st.text(min_size=4, max_size=20).filter(lambda text: len(text.strip()) >= 4), st.text(max_size=20), st.text(max_size=20))
+@given(
+    st.text(min_size=4, max_size=20).filter(lambda text: len(text.strip()) >= 4),
+    st.text(max_size=20),
+    st.text(max_size=20),
+)
 def test_no_secret_is_left_in_a_redacted_text(secret: str, before: str, after: str) -> None:
     """Whatever it is made of and whatever stands around it."""
     secret = secret.strip()  # as of any header's value

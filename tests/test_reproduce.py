@@ -1,4 +1,4 @@
-"""The command line that a finding carries sends the same request again, whatever stands in it, and does nothing else."""
+"""The command line that a finding carries sends the same request again, whatever stands in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sora_stats_harness.exchange import HEADER, Request, Target, valid_request
@@ -104,6 +104,8 @@ def test_arguments_of_any_kind_arrive(run: Run, channel: str) -> None:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(body=b"-\x00")
+@example(body=b"--\x00")
 @given(body=st.binary(max_size=60) | st.text(max_size=30).map(str.encode))
 def test_bodies_of_any_bytes_arrive(run: Run, body: bytes) -> None:
     """No JSON, no UTF-8, quotes, line breaks, NUL."""
@@ -140,7 +142,7 @@ def test_a_body_that_cannot_be_spelled_is_left_to_a_file() -> None:
     ],
 )
 def test_headers(run: Run, headers: tuple[tuple[str, str], ...], expected: list[str]) -> None:
-    """Missing, empty and repeated targets as they were; other values come from the environment, never from the request."""
+    """Missing, empty and repeated targets as they were; other values come from the environment."""
     line = command_line(request(b"{}", headers))
     assert "sesame" not in line
     assert [value for value in run(line).values("-H") if value != "Content-Type:"] == expected

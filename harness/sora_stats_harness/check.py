@@ -1,8 +1,8 @@
 """
 Files instead of a server: recordings, recordings of sorastats, and single bodies, shown to the same judge.
 
-What a file is follows from what is in it, never from its name. What each kind can show differs, and so does the scope of
-its verdict: a bare body has no order, a line of sorastats no HTTP. Where several kinds are checked together, a
+What a file is follows from what is in it, never from its name. What each kind can show differs, and so does the scope
+of its verdict: a bare body has no order, a line of sorastats no HTTP. Where several kinds are checked together, a
 requirement is in scope if one of them can show it.
 """
 
@@ -67,7 +67,7 @@ class File:
     """By which a recording was judged when it was made."""
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818  # no error, but a wish
     """Raised by whoever calls for an end; what was seen by then is judged."""
 
 
@@ -174,11 +174,11 @@ def edition_for(files: Sequence[File], given: str | None) -> tuple[str, list[str
 
 def _classify(store: Store, target: Target | None) -> File:
     pieces = (piece for piece in store.lines() if not isinstance(piece, bytes) or piece.strip())
-    first = None
+    start = b""
     for piece in islice(pieces, SNIFFED):
         if not isinstance(piece, bytes):
             continue
-        first = piece if first is None else first
+        start += piece
         if sorastats.decode(piece) is not None:
             return File(store=store, kind=Kind.SORASTATS)
         try:
@@ -186,9 +186,9 @@ def _classify(store: Store, target: Target | None) -> File:
         except Damaged:
             continue
         return File(store=store, kind=Kind.RECORDING, edition=line.edition if isinstance(line, Header) else None)
-    if first is None:
+    if not start:
         raise RecordingError(f"{store.name} is empty")
-    start = first.removeprefix(_BOM).lstrip()
+    start = start.removeprefix(_BOM).lstrip()
     if start.startswith((b'{"v":', b'{"seq":')):
         return File(store=store, kind=Kind.RECORDING)  # cut short within its first line: the reader says so
     if target is None and not start.startswith((b"{", b"[")):
@@ -299,5 +299,3 @@ def _together(scopes: Sequence[Scope]) -> Scope:
     observes = frozenset[Need]().union(*(scope.observes for scope in scopes))
     shown = frozenset[str]().union(*(scope.ids() for scope in scopes))
     return Scope(observes=observes, excluded=Scope(observes=observes).ids() - shown)
-
-

@@ -242,11 +242,13 @@ class Judge:
         readings = list(self._judge_body(exchange, body))
         if len(readings) > 1:
             self._checked["identity.unique"] += 1
-        several: set[str | None] = {None}
+        several: set[str] = set()
         for reading in readings:
-            if reading.connection_id in several and reading.connection_id is not None:
-                self._twice(exchange, reading, reading.connection_id)
-            several.add(reading.connection_id)
+            connection_id = reading.connection_id
+            if connection_id is not None and connection_id in several:
+                self._twice(exchange, reading, connection_id)
+            elif connection_id is not None:
+                several.add(connection_id)
             self._judge_alone(exchange, reading)
 
     def finish(self) -> None:
@@ -309,6 +311,7 @@ class Judge:
             "http.json": self._bodies,
             "http.duplicate_key": self._scanned,
             "shape.enum": self._labelled,
+            "identity.constant": self._ordered,
             "order.realtime": self._ordered,
             "clock.frozen": self._stamped,
         } | dict.fromkeys(_SHAPES, readings)

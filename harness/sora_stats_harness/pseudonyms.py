@@ -1,9 +1,9 @@
 """
 Other names of the same form: consistent within one redaction, and of no use to anyone outside of it.
 
-A pseudonym is a keyed hash of the name that it stands for. So there is no table to grow or to leak, one name gets the same
-pseudonym wherever it stands (a client_id is often the connection_id), and who does not have the key, which is thrown
-away, cannot try names until one fits.
+A pseudonym is a keyed hash of the name that it stands for. So there is no table to grow or to leak, one name gets the
+same pseudonym wherever it stands (a client_id is often the connection_id), and who does not have the key, which is
+thrown away, cannot try names until one fits.
 """
 
 from __future__ import annotations

@@ -35,6 +35,15 @@ KEPT_HEADERS: Final = frozenset({
 })  # fmt: skip
 """Whose values are kept: those that checks look at, and that name neither hosts nor people."""
 
+SCOPE: Final = frozenset({"observes", "excluded", "targets"})
+"""Options of a header line that hold words of our own, whatever a channel may be called."""
+
+DAMAGED_LINE: Final = b'{"damaged":true}\n'
+"""Stands in for what could not be read, and cannot be read either."""
+
+ID: Final = "_id"
+"""How the keys of ids end."""
+
 LONG: Final = 8
 """Bytes from which an id is also looked for inside of other strings; a shorter one would be found in any word."""
 
@@ -52,8 +61,10 @@ _STRINGS: Final = re.compile(
     re.DOTALL,
 )
 
+_BRACKETS: Final = re.compile(r"[\[\]{}]")
+
 Replace = Callable[[str | None, str], str]
-"""Gives a string's replacement, by the key that it stands under (None in an array or alone)."""
+"""Gives a string's replacement, by the key that it stands under, or None."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +107,9 @@ def redact(
     redactor = _Redactor(names, Pseudonyms(key))
     try:
         sink = open_sink(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
+    try:
         try:
             for line in _lines(store):
                 tick()
@@ -103,19 +117,16 @@ def redact(
         finally:
             sink.end_frame()
             sink.close()
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
-    except BaseException:
-        path.unlink(missing_ok=True)
+    except BaseException as error:
+        if path.is_file():
+            path.unlink()
+        if isinstance(error, OSError):
+            raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
         raise
     return Summary(
         exchanges=names.exchanges, ids=len(names.ids), labels=len(names.labels), hosts=len(names.hosts),
         damaged=names.damaged,
     )  # fmt: skip
-
-
-DAMAGED_LINE: Final = b'{"damaged":true}\n'
 
 
 class _Names:
@@ -137,7 +148,7 @@ def _collect(store: Store, tick: Callable[[], None]) -> _Names:
         for string in (key, text):
             if string is not None and string.startswith(LABEL):
                 names.labels.add(string)
-        if key is not None and key.endswith("_id") and text:
+        if key is not None and key.endswith(ID) and text:
             names.ids.add(text)
         return text
 
@@ -193,7 +204,9 @@ class _Redactor:
     def __init__(self, names: _Names, pseudonyms: Pseudonyms) -> None:
         self._names = names
         self._pseudonyms = pseudonyms
-        self._inner = sorted((name for name in names.ids | names.labels if len(name.encode()) >= LONG), key=len, reverse=True)
+        self._inner = sorted(
+            (name for name in names.ids | names.labels if len(name.encode()) >= LONG), key=len, reverse=True
+        )
         self._hosts = [host for host in sorted(names.hosts, key=len, reverse=True) if pseudonyms.host(host) != host]
         self.free = lru_cache(1 << 14)(self._free)
 
@@ -249,7 +262,7 @@ class _Redactor:
     def _string(self, key: str | None, text: str) -> str:
         if text.startswith(LABEL):
             return self._pseudonyms.label(text)
-        if key is not None and key.endswith("_id"):
+        if key is not None and key.endswith(ID):
             return self._pseudonyms.id(text)
         if text in DOCUMENTED or _TIME.fullmatch(text):
             return text
@@ -275,6 +288,8 @@ class _Redactor:
 
     def _option(self, value: Any, key: str | None = None) -> Any:  # Any: JSON
         if isinstance(value, str):
+            if key in SCOPE:
+                return value
             return self._pseudonyms.url(value) if "://" in value else self._string(key, value)
         if isinstance(value, Mapping):
             return {name: self._option(below, str(name)) for name, below in value.items()}
@@ -333,25 +348,44 @@ def _replace_strings(text: str, replace: Replace) -> str:
     """
     Replace strings in the text of a JSON document, and leave all else as it is.
 
-    `replace` is asked for each string value, with the key that it stands under, also where it stands in an array there;
-    and with None for keys, other than plain lower-case ones, and for strings under no key.
+    `replace` is asked for each string value, with the key of an id that it stands under, also where it stands in an
+    array there, else with None; and with None for keys, other than plain lower-case ones.
     """
-    under: str | None = None
+    above: list[str | None] = []
+    """The id's key that each array stands under; None for objects, which have keys of their own."""
+    last: str | None = None
+    end = 0
+
+    def walk(between: str) -> None:
+        nonlocal last
+        for bracket in _BRACKETS.findall(between):
+            if bracket == "[":
+                above.append(last if last is not None else above[-1] if above else None)
+            elif bracket == "{":
+                above.append(None)
+            elif above:
+                above.pop()
+            last = None
 
     def one(match: re.Match[str]) -> str:
-        nonlocal under
+        nonlocal last, end
+        walk(text[end : match.start()])
+        end = match.end()
         first, colon, second = match.groups()
         if first is None:
-            under = None
+            last = None
+            walk(match[0])
             return match[0]
         if colon is None:
-            return _quoted(first, under, replace)
+            return _quoted(first, above[-1] if above else None, replace)
         key = _unquote(first)
-        under = key
         written = f'"{first}"' if _PLAIN_KEY.fullmatch(key) else _quoted(first, None, replace)
+        last = key if key.endswith(ID) else None
         if second is None:
             return written + colon
-        return f"{written}{colon[: -len(second) - 2]}{_quoted(second, key, replace)}"
+        value = _quoted(second, last, replace)
+        last = None
+        return f"{written}{colon[: -len(second) - 2]}{value}"
 
     return _STRINGS.sub(one, text)
 

@@ -1,9 +1,9 @@
 r"""
 Turns a request into a command line that sends it again.
 
-A finding convinces when its reader can ask the server himself, so each carries a curl command for a POSIX shell. What the
-tested system's users chose as an id stands in it, so everything is quoted; bytes that no shell word can hold (NUL, a
-terminal escape, a torn UTF-8 sequence) go through printf; and values of headers that may be secret are left to the
+A finding convinces when its reader can ask the server himself, so each carries a curl command for a POSIX shell. What
+the tested system's users chose as an id stands in it, so everything is quoted; bytes that no shell word can hold (NUL,
+a terminal escape, a torn UTF-8 sequence) go through printf; and values of headers that may be secret are left to the
 environment of whoever runs it.
 """
 
@@ -29,7 +29,7 @@ def command_line(request: Request) -> str:
     r"""
     Write the curl command that sends a request again: one line of printable ASCII.
 
-    The status and headers of the answer are shown too. A header whose value may be secret is `"$NAME"`, to be set before.
+    The status and headers of the answer are shown too. A header whose value may be secret is `$NAME`, to be set before.
     Where a body is too long to be shown, the command reads it from the file BODY.
 
     >>> from .exchange import Target, valid_request
@@ -127,7 +127,10 @@ def _printf(data: bytes) -> str:
     >>> print(_printf(b"50% o'clock\x00\\"))
     printf '50%% o\047clock\000\\'
     """
-    return "printf '" + "".join(_octal(byte) for byte in data) + "'"
+    text = "".join(_octal(byte) for byte in data)
+    if text.startswith("-"):
+        text = f"\\055{text[1:]}"  # printf would take it for an option
+    return f"printf '{text}'"
 
 
 def _octal(byte: int) -> str:

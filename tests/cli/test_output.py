@@ -34,7 +34,7 @@ class Stream(io.StringIO):
 def test_colour_is_for_terminals(
     terminal: bool, environment: dict[str, str], colour: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And NO_COLOR, set to anything, is obeyed."""
+    """And NO_COLOR is obeyed, unless it is empty."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     for name, value in environment.items():
@@ -52,18 +52,18 @@ def test_writing_to_a_reader_who_has_gone_is_silent() -> None:
     for buffering in (1, -1):
         read, write = os.pipe()
         os.close(read)
-        with open(write, "w", buffering=buffering, encoding="utf-8") as stream:
+        with os.fdopen(write, "w", buffering=buffering, encoding="utf-8") as stream:
             output.emit("x\n" * 100_000, stream)
             output.emit("more\n", stream)
-    stream = io.StringIO()
-    output.emit("heard", stream)
-    assert stream.getvalue() == "heard"
+    heard = io.StringIO()
+    output.emit("heard", heard)
+    assert heard.getvalue() == "heard"
 
 
 def test_only_a_broken_output_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe without reader is noticed before anything is written; one with a reader is left alone."""
     read, write = os.pipe()
-    with open(write, "w", encoding="utf-8") as stream:
+    with os.fdopen(write, "w", encoding="utf-8") as stream:
         monkeypatch.setattr("sys.stdout", stream)
         assert output.close_broken() is False
         os.close(read)

@@ -9,8 +9,10 @@ some answers are no answers. Hypothesis would take minutes for what this makes i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
@@ -18,7 +20,7 @@ from sora_stats_harness import strategies
 from sora_stats_harness.edition import ANY_LABEL, Edition, Field, Group, Kind, Presence, parse
 from sora_stats_harness.exchange import Answer, ErrorCode, Exchange, Target, TransportError, valid_request
 
-from .reference import Seen
+from .reference import Fall, Path, Seen, pointer
 
 Json = Any
 """Whatever JSON can hold."""
@@ -266,3 +268,87 @@ def _counters(value: dict[str, Json]) -> Iterator[tuple[dict[str, Json], str]]:
 def by_receipt(events: Sequence[Event]) -> list[Event]:
     """In order of receipt, as whoever reads recordings hands them over; ties by number."""
     return sorted(events, key=lambda event: (event.seen.received_ns, event.seen.seq))
+
+
+def one_below(
+    readings: int, *, seed: int, edition: Edition, connections: int = 10
+) -> tuple[Iterator[Exchange], Fall, dict[int, int]]:
+    """
+    A long, correct recording in which one counter of one reading is one below the largest value known before its request.
+
+    Args:
+        readings: How many readings; GetStatsAllConnections gives ten at a time.
+        seed: What times, place and counter are drawn from.
+        edition: The field list.
+        connections: In each answer.
+
+    Returns:
+        The exchanges in order of receipt, made one by one; the only fall in them; when each was sent, by number. All
+        counters are multiples of a legal connection's, so that every relation holds.
+    """
+    rng = Random(seed)
+    count = readings // connections
+    times = []
+    for seq in range(count):
+        sent = seq * 1_000_000 + rng.randrange(1_000_000)
+        took = rng.choice((1, 300_000, 5_000_000))
+        times.append((sent + took, seq, sent, sent + rng.randrange(took)))
+    times.sort()
+    place = rng.randrange(count // 2, count)
+    which = rng.randrange(connections)
+    field = rng.choice(edition.counters)
+    wire = tuple(LABELS_OF_STRATEGIES.get(key, key) for key in field.path)
+    base: Json = strategies.connection("busy", edition=edition)
+    for key in wire:
+        base = base[key]
+    received, later, sent, _ = times[place]
+    known = [(_factor(read), at, seq) for at, seq, _, read in times if at < sent]
+    largest = max(factor for factor, _, _ in known)
+    first = min((at, seq) for factor, at, seq in known if factor == largest)[1]
+    before = largest * base
+    fall = Fall(
+        later=("long", later), earlier=("long", first), pointer=pointer((which, *wire)), field=field.pointer,
+        connection_id=strategies.connection_id(which), before=before, after=before - 1,
+    )  # fmt: skip
+    return _long(times, connections, edition, fall, wire), fall, {seq: sent for _, seq, sent, _ in times}
+
+
+LABELS_OF_STRATEGIES: Final = {ANY_LABEL: strategies.LABEL}
+
+
+def _factor(moment: int) -> int:
+    return 2 + moment // 700_000
+
+
+def _long(
+    times: Sequence[tuple[int, int, int, int]], connections: int, edition: Edition, fall: Fall, wire: Path
+) -> Iterator[Exchange]:
+    document = strategies.connection("busy", edition=edition)
+    text = json.dumps(document, separators=(",", ":")).replace("%", "%%")
+    bases = []
+
+    def hole(match: re.Match[str]) -> str:
+        bases.append(int(match[2]))
+        return f"{match[1]}%d"
+
+    text = re.sub(r'("total_\w+":)(\d+)', hole, text)
+    parts = [text.replace(document["connection_id"], strategies.connection_id(number)) for number in range(connections)]
+    which = int(fall.pointer.split("/")[1])
+    request = valid_request(Target.ALL, server=SERVERS[0])
+    for received, seq, sent, read in times:
+        counters = tuple(base * _factor(read) for base in bases)
+        stamp = f"{strategies.START + timedelta(microseconds=read // 1000):%Y-%m-%dT%H:%M:%S.%fZ}"
+        filled = [part % counters for part in parts]
+        if seq == fall.later[1]:
+            changed = json.loads(filled[which])
+            inner = changed
+            for key in wire[:-1]:
+                inner = inner[key]
+            inner[wire[-1]] = fall.after
+            filled[which] = json.dumps(changed)
+        body = ("[" + ",".join(filled) + "]").replace(document["timestamp"], stamp)
+        yield Exchange(
+            run="long", seq=seq, request=request, clock="one", sent_ns=sent, received_ns=received,
+            sent_at=f"{strategies.START + timedelta(microseconds=sent // 1000):%Y-%m-%dT%H:%M:%S.%fZ}",
+            answer=_answer(body.encode()),
+        )  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sora_stats_harness.checks.requirements import Finding
 from sora_stats_harness.edition import Edition
@@ -87,3 +89,10 @@ def document_findings(judge: Judge, heard: Heard, body: bytes, *, many: bool) ->
         for finding in heard.take()
         if finding.requirement.startswith("shape.") or finding.requirement in SHAPES
     ]
+
+
+def relations(judge: Judge, heard: Heard, document: Mapping[str, Any]) -> list[tuple[str, str]]:  # Any: a JSON document
+    """Judge a bare connection; give the relations that it misses, as (requirement, field)."""
+    heard.take()
+    judge.body(Target.CONNECTION, json.dumps(document).encode(), "body.json")
+    return sorted((f.requirement, f.field) for f in heard.take() if f.requirement.startswith("relation."))

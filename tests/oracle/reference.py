@@ -222,6 +222,8 @@ def document_findings(edition: Edition, body: bytes, *, many: bool) -> set[tuple
     """
     Everything about the JSON, the shape and the ids of one answer's body: (requirement, pointer).
 
+    An id that stands twice is no id to go by.
+
     Args:
         edition: The field list.
         body: The bytes of an answer.
@@ -240,7 +242,7 @@ def document_findings(edition: Edition, body: bytes, *, many: bool) -> set[tuple
         at: Where = () if index is None else (index,)
         found |= {(requirement, pointer(where)) for requirement, where in _connection(edition, connection, at)}
         key = connection.get("connection_id") if isinstance(connection, dict) else None
-        if isinstance(key, str) and len(key.encode()) <= 255:
+        if isinstance(key, str) and len(key.encode()) <= 255 and (*at, "connection_id") not in repeated:
             if key in ids:
                 found.add(("identity.unique", pointer((*at, "connection_id"))))
             ids.add(key)

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any, Final
 
 from sora_stats_harness import strategies
-from sora_stats_harness.edition import Edition, pointer
+from sora_stats_harness.edition import ANY_LABEL, Edition, pointer
 from sora_stats_harness.exchange import Answer, Exchange, Target, valid_request
 
 from . import reference
@@ -166,6 +166,17 @@ def plant(rng: Random, history: Sequence[Poll]) -> tuple[list[Poll], int]:
     changed = list(history)
     changed[place] = replace(poll, document=document)
     return changed, poll.seq
+
+
+def off(rng: Random, edition: Edition) -> dict[str, Json]:
+    """A busy connection in which a few counters are anything: a body that nothing was asked before or after."""
+    document: dict[str, Json] = dict(strategies.connection("busy", edition=edition))
+    for field in rng.sample(edition.counters, rng.choice((0, 1, 1, 3, 10))):
+        inner = document
+        for key in field.path[:-1]:
+            inner = inner[strategies.LABEL if key == ANY_LABEL else key]
+        inner[field.name] = max(0, inner[field.name] + rng.choice((-1000, -1, 1, 1000)))
+    return document
 
 
 def expected(history: Sequence[Poll]) -> Iterator[tuple[str, str, int]]:

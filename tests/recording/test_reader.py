@@ -14,6 +14,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sora_stats_harness.errors import RecordingError
 from sora_stats_harness.exchange import Exchange
 from sora_stats_harness.recording import lines, read, reader
@@ -34,7 +35,9 @@ def line(item: Exchange) -> bytes:
 def file_of(items: Iterable[Exchange], run: str = RUN) -> bytes:
     """A whole recording; its lines in the order given."""
     parts = [line(item) for item in items]
-    header = lines.encode(lines.Header(**{name: getattr(HEADER, name) for name in HEADER.__struct_fields__} | {"run": run}))
+    header = lines.encode(
+        lines.Header(**{name: getattr(HEADER, name) for name in HEADER.__struct_fields__} | {"run": run})
+    )
     end = lines.encode(lines.End(end=run, sent=len(parts), judged=len(parts), errors=0, abandoned=0))
     return header + b"".join(parts) + end
 
@@ -105,7 +108,7 @@ def test_header_and_end_may_stand_anywhere_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_recording_cut_at_any_byte_leaves_what_was_whole(tmp_path: Path, compressed: bool) -> None:
-    """All whole lines of a plain file, all ended frames of a compressed one; a part of a line is dropped with a note."""
+    """All whole lines of a plain file, all ended frames of a compressed one; part of a line is dropped with a note."""
     items = [exchange(seq, sent_ns=seq, received_ns=seq + 1) for seq in range(4)]
     pieces = file_of(items).splitlines(keepends=True)
     if compressed:
@@ -254,7 +257,9 @@ def test_memory_grows_with_disorder_and_not_with_length(tmp_path: Path, monkeypa
     peaks = {}
     random_ = random.Random(1)
     for count in (1_500, 6_000):
-        items = [exchange(seq, sent_ns=seq * 10, received_ns=seq * 10 + random_.randrange(1, 300)) for seq in range(count)]
+        items = [
+            exchange(seq, sent_ns=seq * 10, received_ns=seq * 10 + random_.randrange(1, 300)) for seq in range(count)
+        ]
         items.append(exchange(count, sent_ns=0, received_ns=count * 10 + 1000))
         path = record(tmp_path / f"{count}.jsonl.zst", items)
         del items
@@ -264,5 +269,3 @@ def test_memory_grows_with_disorder_and_not_with_length(tmp_path: Path, monkeypa
         tracemalloc.stop()
         assert steps == count + 1
     assert peaks[6_000] < 1.2 * peaks[1_500]
-
-

@@ -80,7 +80,7 @@ def test_no_secret_is_in_a_verdict() -> None:
 
 
 def test_no_secret_is_in_the_evidence() -> None:
-    """Neither in what is shown at once nor in what is written: a body that holds one is withheld, headers are emptied."""
+    """Neither in what is shown nor in what is written: a body that holds one is withheld, headers are emptied."""
     finding = verdicts.entry("order.realtime")
     leaky = verdicts.exchange(23, verdicts.body(1016).replace(b"lobby", b"sesame-4711"))
     judge = verdicts.Counted([finding], evidence={finding.fingerprint: (verdicts.EARLIER_AND_LATER[0], leaky)})

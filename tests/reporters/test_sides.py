@@ -53,7 +53,10 @@ def test_rows_beyond_the_limit_are_counted() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>", b"[" * 100_000, b"[1, 2]", b"[]", b'"text"', b'{"a":' * 50_000, b"9" * 5000, b"\xff", b" " * (1 << 20) + b"{}"],
+    [
+        b"", b"<html>", b"[" * 100_000, b"[1, 2]", b"[]", b'"text"', b'{"a":' * 50_000, b"9" * 5000, b"\xff",
+        b" " * (1 << 20) + b"{}",
+    ],
     ids=["empty", "html", "deep", "numbers", "none", "text", "deep-objects", "digits", "no-utf8", "large"],
 )  # fmt: skip
 def test_an_answer_that_is_no_reading_is_not_shown(body: bytes) -> None:

@@ -7,7 +7,8 @@ that golden files stay the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sora_stats_harness.checks.requirements import REQUIREMENTS, Need
@@ -53,7 +54,7 @@ class Counted:
         *,
         checked: dict[str, int] | None = None,
         coverage: Coverage | None = None,
-        evidence: dict[str, tuple[Exchange, ...]] | None = None,
+        evidence: Mapping[str, tuple[Exchange, ...]] | None = None,
         kind: SubjectKind = "server",
     ) -> None:
         self.subject_kind: SubjectKind = kind
@@ -121,14 +122,18 @@ def entry(requirement: str, **given: Any) -> FindingEntry:  # Any: the struct's 
     return FindingEntry(**(defaults | given))
 
 
+REQUEST = valid_request(
+    Target.CLIENT, server=SERVER, channel_id="lobby", client_id="alice", headers=(("X-Api-Key", "sesame-4711"),)
+)
+
+
 def exchange(seq: int, body: bytes, *, request: Request | None = None, sent_ns: int | None = None) -> Exchange:
     """An exchange of two milliseconds."""
     sent = sent_ns if sent_ns is not None else seq * 10_000_000
     return Exchange(
         run=RUN,
         seq=seq,
-        request=request
-        or valid_request(Target.CLIENT, server=SERVER, channel_id="lobby", client_id="alice", headers=(("X-Api-Key", "sesame-4711"),)),
+        request=request or REQUEST,
         clock="boot/time:-/monotonic",
         sent_ns=sent,
         received_ns=sent + 2_000_000,
@@ -138,17 +143,23 @@ def exchange(seq: int, body: bytes, *, request: Request | None = None, sent_ns: 
             headers=(("Content-Type", "application/json"), ("Server", "nginx"), ("Age", "3"), ("Set-Cookie", "a=b")),
             body=body,
         ),
-    )  # fmt: skip
+    )
 
 
 def body(received: int, *, connection_id: str = CONNECTION_ID) -> bytes:
     """Two connections, the second one ours, with a few fields each."""
-    other = '{"connection_id":"other","rtp":{"total_received_rtp":7}}'
-    ours = (
-        f'{{"timestamp":"2026-11-24T03:15:00.000000Z","channel_id":"lobby","connection_id":"{connection_id}",'
-        f'"rtp":{{"total_received_rtp":{received},"total_sent_rtp":500,"total_received_rtp_byte_size":{received * 900},"total_received_novelty":4}}}}'
-    )
-    return f"[{other},{ours}]".encode()
+    ours = {
+        "timestamp": "2026-11-24T03:15:00.000000Z",
+        "channel_id": "lobby",
+        "connection_id": connection_id,
+        "rtp": {
+            "total_received_rtp": received,
+            "total_sent_rtp": 500,
+            "total_received_rtp_byte_size": received * 900,
+            "total_received_novelty": 4,
+        },
+    }
+    return json.dumps([{"connection_id": "other", "rtp": {"total_received_rtp": 7}}, ours]).encode()
 
 
 EARLIER_AND_LATER = (exchange(17, body(1017)), exchange(23, body(1016)))

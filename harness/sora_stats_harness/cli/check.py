@@ -20,7 +20,7 @@ EXAMPLES: Final = """\
 examples:
   sora-harness check run.jsonl.zst                       judge a recording again
   sora-harness check worker-1.jsonl worker-2.jsonl       files of one run are brought into one order
-  sora-harness check answer.json                         an object is GetStatsConnection's, an array GetStatsAllConnections'
+  sora-harness check answer.json                         an object is one connection, an array all of them
   sora-harness check --target GetStatsClient client.json
   curl -s -H 'x-sora-target: Sora_20171101.GetStatsAllConnections' -X POST http://127.0.0.1:3000/ | sora-harness check -
 """
@@ -34,9 +34,13 @@ _LINES: Final = 64
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a recording or a body, compressed or not; - for stdin")
     parser.add_argument(
-        "--target", metavar="NAME", help="whose answer a body is: GetStatsConnection, GetStatsClient, GetStatsAllConnections"
+        "files", nargs="+", metavar="FILE", help="a recording or a body, compressed or not; - for stdin"
+    )
+    parser.add_argument(
+        "--target",
+        metavar="NAME",
+        help="whose answer a body is: GetStatsConnection, GetStatsClient, GetStatsAllConnections",
     )
     common.add_judging_options(parser)
     # without --edition a recording is judged as it was when it was made

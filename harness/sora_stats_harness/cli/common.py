@@ -83,8 +83,8 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="'NAME: VALUE'",
-        help="send this as well (repeatable); for secrets take 'NAME: env:VARIABLE' or 'NAME: @FILE', or give whole lines "
-        "by env:VARIABLE or @FILE",
+        help="send this as well (repeatable); for secrets take 'NAME: env:VARIABLE' or 'NAME: @FILE', or give whole "
+        "lines by env:VARIABLE or @FILE",
     )
     add("--ca-file", metavar="FILE", help="trust the certificates in this file alone")
     add("--insecure", action="store_true", help="accept any certificate")
@@ -189,9 +189,9 @@ def read_headers(values: Iterable[str]) -> tuple[Headers, Secrets]:
     """
     Read the values of --header.
 
-    Each is `Name: value`; `Name: env:VARIABLE` and `Name: @FILE` take the value from elsewhere; `env:VARIABLE` and `@FILE`
-    alone take whole lines of that form. What comes from elsewhere is a secret, and so is the value of a header that is
-    named like one.
+    Each is `Name: value`; `Name: env:VARIABLE` and `Name: @FILE` take the value from elsewhere; `env:VARIABLE` and
+    `@FILE` alone take whole lines of that form. What comes from elsewhere is a secret, and so is the value of a header
+    that is named like one.
 
     Raises:
         UsageError: No header, one that the harness sets itself, or a variable or file that is not there.
@@ -313,7 +313,7 @@ def finish(
     if problem is not None:
         if report.verdict.exit_code != ExitCode.FAIL:
             raise HarnessError(problem)
-        print(f"sora-harness: {problem}", file=sys.stderr)
+        emit(f"sora-harness: {problem}\n", sys.stderr)
     return report.verdict.exit_code
 
 

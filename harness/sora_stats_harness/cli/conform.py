@@ -118,7 +118,12 @@ def run(arguments: argparse.Namespace) -> int:
                         subject=plan.server,
                         subject_kind="simulator" if url is None else "server",
                         edition=edition.name,
-                        options=_options(plan),
+                        # what the run can see: `check` judges the recording within the same scope
+                        options=_options(plan)
+                        | {
+                            "observes": sorted(need.value for need in plan.observes()),
+                            "excluded": sorted(plan.excluded()),
+                        },
                         secrets=secrets,
                         limit_bytes=arguments.record_limit,
                     )

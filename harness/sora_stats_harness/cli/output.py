@@ -55,7 +55,7 @@ def _discard(stream: TextIO) -> None:
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether to colour: on a terminal that can, unless NO_COLOR is set to anything."""
+    """Whether to colour: on a terminal that can, unless NO_COLOR is set and not empty."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Final
 
-from . import common
+from .output import emit
 from .progress import Progress
 
 HELP: Final = "copy a recording with ids and labels replaced"
@@ -52,10 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         progress.end()
     text = (
-        f"{arguments.out}: {summary.exchanges:,} exchanges; replaced are {summary.ids:,} ids, {summary.labels:,} labels and "
-        f"{summary.hosts:,} hosts"
+        f"{arguments.out}: {summary.exchanges:,} exchanges; replaced: {summary.ids:,} ids, {summary.labels:,} labels "
+        f"and {summary.hosts:,} hosts"
     )
     if summary.damaged:
         text += f"; {summary.damaged:,} lines could not be read, and stay marked as damaged"
-    common.emit(f"{text}\n", sys.stderr)
+    emit(f"{text}\n", sys.stderr)
     return 0

@@ -81,10 +81,9 @@ def _check(wanted: dict[str, str], folder: Path) -> int:
         for name, text in wanted.items()
         if (folder / name).is_file() and (folder / name).read_bytes() != text.encode("utf-8")
     ]
-    for line in wrong:
-        print(line, file=sys.stderr)
     if wrong:
-        print(f"{len(wrong)} of {len(wanted)} schemas are to be written again: leave out --check", file=sys.stderr)
+        wrong.append(f"{len(wrong)} of {len(wanted)} schemas are to be written again: leave out --check")
+        emit("".join(f"{line}\n" for line in wrong), sys.stderr)
         return int(ExitCode.FAIL)
     emit(f"{len(wanted)} schemas in {folder} are up to date\n")
     return int(ExitCode.PASS)

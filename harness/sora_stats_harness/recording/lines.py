@@ -109,7 +109,7 @@ class ExchangeLine(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorPart | None = None
 
 
-class Damaged(ValueError):
+class Damaged(ValueError):  # noqa: N818  # said of a line
     """A line that is none of a recording's."""
 
 
@@ -271,7 +271,9 @@ def asked(target: Target | None, body: bytes | None) -> Asked:
     if target is Target.ALL:
         return Asked(local=arguments.get("local") is not False)
     key = "connection_id" if target is Target.CONNECTION else "client_id"
-    channel_id, other = (value if isinstance(value := arguments.get(name), str) else None for name in ("channel_id", key))
+    channel_id, other = (
+        value if isinstance(value := arguments.get(name), str) else None for name in ("channel_id", key)
+    )
     if target is Target.CONNECTION:
         return Asked(channel_id=channel_id, connection_id=other)
     return Asked(channel_id=channel_id, client_id=other)

@@ -45,7 +45,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     exchange: Exchange
     horizon_ns: int
-    """The smallest `sent_ns` of any exchange of the same run and clock that is still to come; 2**63 - 1 after the last."""
+    """The smallest `sent_ns` of the same run and clock that is still to come; 2**63 - 1 after the last."""
     open_sent_ns: Sequence[int]
     """When those of them were sent that had been sent by now, ascending. Changes with the next step: copy to keep."""
 

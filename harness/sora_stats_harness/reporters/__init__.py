@@ -1,1 +1,1 @@
-"""From a verdict to something that a person, a CI server or another program reads; pure functions of one report each."""
+"""From a verdict to something that a person, a CI server or a program reads: pure functions of one report each."""

@@ -1,8 +1,8 @@
 """
 Puts a verdict together from what a judge counted: the one way to it, for the command line and for the pytest plugin.
 
-Here the findings get their order, their evidence files and their command lines, and every string passes the secrets once,
-so that no reporter has to think of them.
+Here the findings get their order, their evidence files and their command lines, and every string passes the secrets
+once, so that no reporter has to think of them.
 """
 
 from __future__ import annotations

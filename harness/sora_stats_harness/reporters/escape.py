@@ -1,9 +1,9 @@
 """
 Makes a server's strings harmless in each place where a report shows them.
 
-A channel id is any string of up to 255 bytes that some user of the tested system chose, so it may hold terminal escapes,
-right-to-left overrides, NUL, markup or a spreadsheet formula. Nothing is dropped: what cannot be shown as it is stands
-there as a visible escape like `\\x1b` or `\\u202e`, so that a reader sees that it was there.
+A channel id is any string of up to 255 bytes that some user of the tested system chose, so it may hold terminal
+escapes, right-to-left overrides, NUL, markup or a spreadsheet formula. Nothing is dropped: what cannot be shown as it
+is stands there as a visible escape like `\\x1b` or `\\u202e`, so that a reader sees that it was there.
 """
 
 from __future__ import annotations

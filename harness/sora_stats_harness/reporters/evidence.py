@@ -1,13 +1,14 @@
 """
 The evidence of each finding: a small recording of its own.
 
-A report that says "this counter fell" has to show both answers, to the byte, to somebody who wasn't there. Evidence is in
-the format of recordings, so `sora-harness check evidence/001-order.realtime.jsonl` judges it again and comes to the same
-finding, and what recordings leave out (secrets, unknown headers) is left out here as well.
+A report that says "this counter fell" has to show both answers, to the byte, to somebody who wasn't there. Evidence is
+in the format of recordings, so `sora-harness check evidence/001-order.realtime.jsonl` judges it again and comes to the
+same finding, and what recordings leave out (secrets, unknown headers) is left out here as well.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -35,19 +36,25 @@ def name_files(entries: Iterable[FindingEntry], evidence: Mapping[str, Sequence[
     Returns:
         How many findings have evidence that is too large to be written.
     """
-    left_out = 0
-    total = 0
-    for number, entry in enumerate(entries, start=1):
+    left_out = number = total = 0
+    nth: Counter[str] = Counter()
+    turns = []
+    for place, entry in enumerate(entries, start=1):
+        nth[entry.requirement] += 1
+        turns.append((nth[entry.requirement], place, entry))
+    # The first finding of each requirement comes first, so that a hundred missing fields don't crowd out the rest.
+    for _, place, entry in sorted(turns, key=lambda turn: turn[:2]):
+        entry.evidence = []
         exchanges = evidence.get(entry.fingerprint, ())
         size = sum(map(_size, exchanges))
         if not exchanges:
-            entry.evidence = []
-        elif number > MAX_FILES or size > MAX_FILE_BYTES or total + size > MAX_TOTAL_BYTES:
-            entry.evidence = []
+            continue
+        if number == MAX_FILES or size > MAX_FILE_BYTES or total + size > MAX_TOTAL_BYTES:
             left_out += 1
-        else:
-            total += size
-            entry.evidence = [f"{FOLDER}/{number:03}-{file_name(entry.requirement)}.jsonl"]
+            continue
+        number += 1
+        total += size
+        entry.evidence = [f"{FOLDER}/{place:03}-{file_name(entry.requirement)}.jsonl"]
     return left_out
 
 

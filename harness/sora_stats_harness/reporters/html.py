@@ -122,7 +122,7 @@ def _findings(report: Report) -> Content:
     entries = report.verdict.findings
     if not entries:
         return element("p", "None.")
-    statuses = {row.id: row.status for row in report.verdict.requirements}
+    statuses = summary.statuses(report.verdict)
     shown = [
         _finding(place, entry, report, statuses.get(entry.requirement, "fail"))
         for place, entry in enumerate(entries[:MAX_FINDINGS], start=1)
@@ -228,14 +228,13 @@ def _coverage(verdict: Verdict) -> list[Content]:
     if verdict.edition in editions.names():
         return [facts, _fields(verdict, editions.load(verdict.edition))]
     lists = (("Never seen", verdict.coverage.never_seen), ("Seen and never moved", verdict.coverage.never_grew))
-    return [
-        facts,
-        [
-            element("details", element("summary", f"{title} ({len(paths):,})"), element("p", element("code", ", ".join(paths), limit=20_000)))
-            for title, paths in lists
-            if paths
-        ],
-    ]  # fmt: skip
+    return [facts, [_folded(title, paths) for title, paths in lists if paths]]
+
+
+def _folded(title: str, paths: Sequence[str]) -> Html:
+    """A long list of fields of an edition that we do not know."""
+    names = element("code", ", ".join(paths), limit=20_000)
+    return element("details", element("summary", f"{title} ({len(paths):,})"), element("p", names))
 
 
 def _fields(verdict: Verdict, edition: Edition) -> list[Content]:
@@ -264,14 +263,20 @@ def _fields(verdict: Verdict, edition: Edition) -> list[Content]:
         )
     columns = ("Group", "Fields", "Grew", "Constant", "Other, seen", "Not seen")
     every = [
-        element("tr", element("th", element("code", field.dotted), scope="row"), element("td", field.kind.value), element("td", state(field)))
+        element(
+            "tr",
+            element("th", element("code", field.dotted), scope="row"),
+            element("td", field.kind.value),
+            element("td", state(field)),
+        )
         for field in edition.fields
-    ]  # fmt: skip
+    ]
+    all_fields = _table("Every field", ("Field", "Kind", "State"), every)
     return [
         _table("The field list, group by group", columns, rows, right=range(1, 6)),
         element("p", "Nothing is known of the order of counters that never moved.", class_="rest"),
-        element("details", element("summary", f"All {len(every)} fields"), _table("Every field", ("Field", "Kind", "State"), every)),
-    ]  # fmt: skip
+        element("details", element("summary", f"All {len(every)} fields"), all_fields),
+    ]
 
 
 def _unobserved(verdict: Verdict) -> Content:

@@ -7,9 +7,9 @@ too little. So a case called `verdict` fails with the verdict, and is an error w
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as xml
 from collections.abc import Iterable
 from typing import Final
+from xml.etree import ElementTree
 
 from ..verdict import FindingEntry, RequirementStatus, Verdict
 from . import summary
@@ -32,7 +32,7 @@ def render(report: Report) -> str:
         "skipped": sum(case.find("skipped") is not None for case in cases),
     }
     numbers = {name: str(count) for name, count in counts.items()}
-    suite = xml.Element(
+    suite = ElementTree.Element(
         "testsuite",
         {
             "name": plain(f"sora-harness {verdict.command}".strip()),
@@ -41,16 +41,16 @@ def render(report: Report) -> str:
             "timestamp": plain(verdict.started_at),
         },
     )
-    properties = xml.SubElement(suite, "properties")
+    properties = ElementTree.SubElement(suite, "properties")
     for name, value in _properties(verdict):
-        xml.SubElement(properties, "property", {"name": plain(name), "value": plain(value)})
+        ElementTree.SubElement(properties, "property", {"name": plain(name), "value": plain(value)})
     suite.extend(cases)
     if verdict.coverage.notes:
-        xml.SubElement(suite, "system-out").text = "\n".join(map(plain, verdict.coverage.notes))
-    root = xml.Element("testsuites", {"name": "sora-harness", **numbers, "time": seconds})
+        ElementTree.SubElement(suite, "system-out").text = "\n".join(map(plain, verdict.coverage.notes))
+    root = ElementTree.Element("testsuites", {"name": "sora-harness", **numbers, "time": seconds})
     root.append(suite)
-    xml.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + xml.tostring(root, encoding="unicode") + "\n"
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
 def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
@@ -70,8 +70,8 @@ def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
         yield f"coverage.{name.replace(' ', '_')}", text
 
 
-def _case(row: RequirementStatus, report: Report) -> xml.Element:
-    case = xml.Element(
+def _case(row: RequirementStatus, report: Report) -> ElementTree.Element:
+    case = ElementTree.Element(
         "testcase", {"classname": plain(f"sora.{row.id.partition('.')[0]}"), "name": plain(row.id), "time": "0"}
     )
     entries = [entry for entry in report.verdict.findings if entry.requirement == row.id]
@@ -80,15 +80,15 @@ def _case(row: RequirementStatus, report: Report) -> xml.Element:
         told += f"\n\n… and {len(entries) - MAX_FINDINGS} more findings, in verdict.json"
     title = summary.title(row.id)
     if row.status == "fail":
-        failure = xml.SubElement(
+        failure = ElementTree.SubElement(
             case, "failure", {"type": row.level, "message": plain(entries[0].message if entries else title)}
         )
         failure.text = told
         return case
     if row.status in ("unknown", "not_applicable"):
-        xml.SubElement(case, "skipped", {"message": plain(summary.reason(row))})
+        ElementTree.SubElement(case, "skipped", {"message": plain(summary.reason(row))})
     out = [f"{row.level}: {title}", f"{row.status}, checked {row.checked:,} times", *([told] if told else [])]
-    xml.SubElement(case, "system-out").text = "\n".join(out)
+    ElementTree.SubElement(case, "system-out").text = "\n".join(out)
     return case
 
 
@@ -98,15 +98,15 @@ def _text(entry: FindingEntry, report: Report) -> str:
     return "\n".join(told)
 
 
-def _verdict_case(verdict: Verdict) -> xml.Element:
-    case = xml.Element("testcase", {"classname": "sora", "name": "verdict", "time": "0"})
+def _verdict_case(verdict: Verdict) -> ElementTree.Element:
+    case = ElementTree.Element("testcase", {"classname": "sora", "name": "verdict", "time": "0"})
     text = f"{verdict.verdict}: {summary.headline(verdict)}"
     if summary.is_self_test(verdict):
         text = f"{summary.SELF_TEST} {text}"
     if verdict.verdict == "fail":
-        xml.SubElement(case, "failure", {"type": "fail", "message": plain(text)})
+        ElementTree.SubElement(case, "failure", {"type": "fail", "message": plain(text)})
     elif verdict.verdict == "unknown":
-        xml.SubElement(case, "error", {"type": "unknown", "message": plain(text)})
+        ElementTree.SubElement(case, "error", {"type": "unknown", "message": plain(text)})
     else:
-        xml.SubElement(case, "system-out").text = plain(text)
+        ElementTree.SubElement(case, "system-out").text = plain(text)
     return case

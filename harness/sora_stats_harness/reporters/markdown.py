@@ -121,6 +121,7 @@ def _word(text: str) -> str:
     """
     Text that is ours in all likelihood, in a place where a code span would be ugly or, in a table, unsafe.
 
-    Markup becomes a number, which Markdown never takes for markup. A mention is looked for in the outcome, so `@` has to go.
+    Markup becomes a number, which Markdown never takes for markup. A mention is looked for in the outcome, so `@` has
+    to go.
     """
     return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", plain(text)).replace("@", "＠")

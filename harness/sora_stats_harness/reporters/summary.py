@@ -83,6 +83,11 @@ def headline(verdict: Verdict) -> str:
     return f"{text} ({', '.join(extra)})" if extra else text
 
 
+def statuses(verdict: Verdict) -> dict[str, Status]:
+    """Each requirement's status, by its id."""
+    return {row.id: row.status for row in verdict.requirements}
+
+
 def families(verdict: Verdict) -> list[Family]:
     """Every family in the order of the requirements."""
     rows: dict[str, list[RequirementStatus]] = {}
@@ -173,6 +178,7 @@ def hops(exchanges: Sequence[Exchange]) -> str:
 def coverage(verdict: Verdict) -> list[tuple[str, str]]:
     """What was covered: short names, and a line each."""
     seen = verdict.coverage
+    unseen, still = seen.never_seen, seen.never_grew
     targets = ", ".join(f"{name} {count:,}" for name, count in seen.by_target.items() if count)
     rows = [
         ("exchanges", f"{number(seen.exchanges, 'exchange')}, {seen.errors:,} without a whole answer"),
@@ -180,12 +186,9 @@ def coverage(verdict: Verdict) -> list[tuple[str, str]]:
         ("readings", f"{number(seen.readings, 'reading')} of {number(seen.connections, 'connection')}"),
         (
             "fields",
-            f"{seen.fields_seen:,} of {seen.fields_documented:,} documented fields seen{_of(seen.never_seen, '; never')}",
+            f"{seen.fields_seen:,} of {seen.fields_documented:,} documented fields seen" + _of(unseen, "; never"),
         ),
-        (
-            "counters",
-            f"{seen.counters_grew:,} grew, {len(seen.never_grew):,} were seen and never moved{_of(seen.never_grew)}",
-        ),
+        ("counters", f"{seen.counters_grew:,} grew, {len(still):,} were seen and never moved" + _of(still)),
     ]
     losses = [
         (seen.late, "late"),

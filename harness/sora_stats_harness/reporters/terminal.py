@@ -8,6 +8,7 @@ and what was not; and last, where the eye rests when the prompt comes back, the 
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -18,6 +19,9 @@ from .report import Report
 
 MAX_FINDINGS: Final = 20
 """Shown; the files have all of them."""
+
+MAX_SAME: Final = 4
+"""Shown of one requirement: a server without a whole group must not hide the one counter that fell."""
 
 _WIDTH: Final = 110
 _COLOURS: Final = {
@@ -83,25 +87,26 @@ def _findings(report: Report, paint: Paint) -> list[str]:
     if not entries:
         return []
     lines = [paint(f"Findings ({len(entries)})", "bold")]
-    for place, entry in enumerate(entries[:MAX_FINDINGS], start=1):
-        lines += _finding(place, entry, report, paint)
-    if more := len(entries) - MAX_FINDINGS:
-        lines += [f"  … and {more} more, in the reports"] if more > 0 else []
+    shown: Counter[str] = Counter()
+    for place, entry in enumerate(entries, start=1):
+        if shown[entry.requirement] < MAX_SAME and shown.total() < MAX_FINDINGS:
+            shown[entry.requirement] += 1
+            lines += _finding(place, entry, report, paint)
+    more = Counter(entry.requirement for entry in entries) - shown
+    if more:
+        kinds = ", ".join(f"{plain(name)} {count}" for name, count in more.items())
+        lines += ["", *_wrapped(f"  … and {more.total()} more, in the reports: {kinds}", indent=4)]
     return lines
 
 
 def _finding(place: int, entry: FindingEntry, report: Report, paint: Paint) -> list[str]:
-    status = _statuses(report.verdict).get(entry.requirement, "fail")
+    status = summary.statuses(report.verdict).get(entry.requirement, "fail")
     mark = entry.status if entry.status != "new" else ""
     name = paint(plain(entry.requirement), "waived" if mark == "waived" else status)
     lines = ["", f"  {place}. {name}  {entry.level}{f', {mark}' if mark else ''}  {plain(entry.message)}"]
     for label, text in summary.facts(report, entry):
         lines.append(f"     {paint(f'{label:<11}', 'dim')}  {plain(text, summary.limit(label))}")
     return lines
-
-
-def _statuses(verdict: Verdict) -> dict[str, str]:
-    return {row.id: row.status for row in verdict.requirements}
 
 
 def _section(section: Section, paint: Paint) -> list[str]:
@@ -124,7 +129,9 @@ def _cell(value: str | float | None) -> str:
 
 def _coverage(verdict: Verdict, paint: Paint) -> list[str]:
     lines = [paint("Covered", "bold")]
-    lines += [f"  {paint(f'{label:<10}', 'dim')}  {plain(text)}" for label, text in summary.coverage(verdict)]
+    for label, text in summary.coverage(verdict):
+        first, *rest = _wrapped(f"  {label:<10}  {plain(text, 1000)}", indent=14)
+        lines += [first.replace(label, paint(label, "dim"), 1), *rest]
     return lines
 
 
@@ -135,7 +142,7 @@ def _unobserved(verdict: Verdict, paint: Paint) -> list[str]:
     lines = [paint("Not observed", "bold")]
     for why, ids in rows:
         lines.append(f"  {plain(why)}:")
-        lines += textwrap.wrap(plain(", ".join(ids), 4000), _WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 4)
+        lines += _wrapped("    " + plain(", ".join(ids), 4000), indent=4)
     return lines
 
 
@@ -148,3 +155,7 @@ def _verdict(verdict: Verdict, paint: Paint) -> list[str]:
     lines = [paint(summary.SELF_TEST, "bold")] if summary.is_self_test(verdict) else []
     word = paint(verdict.verdict.upper(), verdict.verdict)
     return [*lines, f"{word}  {plain(summary.headline(verdict))}  (exit {verdict.exit_code})"]
+
+
+def _wrapped(line: str, *, indent: int) -> list[str]:
+    return textwrap.wrap(line, _WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)

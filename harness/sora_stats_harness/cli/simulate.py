@@ -1,0 +1,160 @@
+"""
+The command `simulate`: the embedded simulator, until interrupted or while a command runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import FrameType
+from typing import Final
+
+from ..errors import ExitCode, UsageError
+from . import common
+from .values import duration
+
+HELP: Final = "run the embedded simulator until interrupted, or around a command"
+
+EXAMPLES: Final = """\
+examples:
+  sora-harness simulate                                      on port 3000, until Ctrl-C
+  sora-harness simulate --port 0 --seed 7 --connections 100  another world, on a free port
+  sora-harness simulate --list-faults                        how it can be made to misbehave
+  sora-harness simulate --fault counter-falls                with one of them
+  sora-harness simulate --port 0 -- sh -c 'echo $SORA_URL'   for the length of a command"""
+
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add = parser.add_argument
+    add("--port", type=_port, default=3000, metavar="N", help="of the first node; 0 takes free ones (default: 3000)")
+    add("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)")
+    add("--tear", type=duration, default=0.0, metavar="TIME", help="read an answer's counters over this long")
+    add("--service-time", type=duration, default=0.0, metavar="TIME", help="each request keeps a worker this long")
+    add("--workers", type=int, default=1, metavar="N", help="how many requests are served at a time (default: 1)")
+    add("--per-connection-cost", type=duration, default=0.0, metavar="TIME",
+        help="and this long for each connection of the answer")  # fmt: skip
+    add("--no-churn", action="store_true", help="no connection joins or leaves")
+    add("--edition", default="doc-2024", metavar="NAME|FILE", help="whose fields to serve (default: doc-2024)")
+    add("--list-faults", action="store_true", help="print what --fault takes, and end")
+    add("--json", action="store_true", help="with --list-faults: as JSON")
+    add("--with-parent", action="store_true", help=argparse.SUPPRESS)
+    common.add_simulator_options(parser)
+    add("command", nargs="*", metavar="-- COMMAND", help="run this with SORA_URL set, and end with its status")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Listen, say where, and wait.
+
+    Returns:
+        0 after an interrupt, or the command's own status.
+
+    Raises:
+        UsageError: An option that cannot be used, or a port that is in use.
+    """
+    if arguments.list_faults:
+        return _list_faults(as_json=arguments.json)
+    from ..edition import load
+    from ..simulator.app import Pace
+    from ..simulator.server import Simulator
+
+    if arguments.workers < 1:
+        raise UsageError("--workers must be at least 1")
+    if arguments.host not in _LOOPBACK:
+        print(f"listening on {arguments.host}: whoever reaches this machine can ask", file=sys.stderr)
+    simulator = Simulator(
+        load(arguments.edition),
+        **common.simulator_settings(arguments),
+        port=arguments.port,
+        host=arguments.host,
+        churn=not arguments.no_churn,
+        pace=Pace(
+            service_s=arguments.service_time,
+            workers=arguments.workers,
+            per_connection_s=arguments.per_connection_cost,
+            tear_s=arguments.tear,
+        ),
+    )
+    ended = threading.Event()
+    with ExitStack() as stack:
+        _until_told(ended, stack)
+        urls = stack.enter_context(simulator).urls
+        if arguments.command:
+            return _run_command(arguments.command, urls)
+        for url in urls:
+            print(url, flush=True)
+        if arguments.with_parent:
+            threading.Thread(target=_await_end_of_input, args=(ended,), daemon=True).start()
+        else:
+            print("the simulator is listening; Ctrl-C ends it", file=sys.stderr)
+        while not ended.wait(0.5):  # a wait without limit would not let signals through everywhere
+            pass
+    if not arguments.with_parent:
+        print("the simulator has ended", file=sys.stderr)
+    return ExitCode.PASS
+
+
+def _until_told(ended: threading.Event, stack: ExitStack) -> None:
+    """Set an event on SIGINT and SIGTERM, for as long as the stack lasts."""
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        ended.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        stack.callback(signal.signal, number, signal.signal(number, tell))
+
+
+def _run_command(command: Sequence[str], urls: Sequence[str]) -> int:
+    environment = os.environ | {"SORA_URL": urls[0], "SORA_URLS": " ".join(urls)}
+    try:
+        process = subprocess.Popen(command, env=environment)  # noqa: S603  # the user's own command
+    except OSError as error:
+        raise UsageError(f"cannot run {command[0]}: {error.strerror or error}") from None
+    # Ctrl-C reaches the command as well: it is for it to end.
+    status = process.wait()
+    return 128 - status if status < 0 else status
+
+
+def _await_end_of_input(ended: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    ended.set()
+
+
+def _list_faults(*, as_json: bool) -> int:
+    from ..simulator.faults import FAULTS
+
+    if as_json:
+        listed = [
+            {
+                "name": kind.name,
+                "description": kind.description,
+                "parameters": kind.parameters,
+                "trips": sorted(kind.trips),
+            }
+            for kind in FAULTS.values()
+        ]
+        print(json.dumps(listed, indent=2))
+        return ExitCode.PASS
+    wide = max(len(name) for name in FAULTS)
+    for kind in FAULTS.values():
+        print(f"{kind.name:<{wide}}  {kind.description}")
+        print(f"{'':<{wide}}  trips {', '.join(sorted(kind.trips)) or 'nothing'}")
+        if kind.parameters:
+            print(f"{'':<{wide}}  takes {', '.join(f'{key}={value}' for key, value in kind.parameters.items())}")
+    return ExitCode.PASS
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
+    return int(text)

@@ -1,0 +1,260 @@
+"""
+The API over ASGI: the three targets, on one node or several, over one world.
+
+Everything that nodes share is in a `Plant`; an `App` is one node of it. All of it runs on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from .. import __version__
+from ..edition import Edition
+from .calls import Call, Fault, Reading, Reply, Seen
+from .wire import HEADER, Asked, answer_json, refusal, understand
+from .world import Connection, World
+
+Scope = MutableMapping[str, Any]  # Any: ASGI's own types
+Message = MutableMapping[str, Any]  # Any: the same
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+SERVER: Final = f"sora-harness-simulator/{__version__}"
+"""By this header whoever reads an answer knows that no Sora gave it."""
+
+AGE_NS: Final = 30_000_000_000
+"""How old the world is when the server starts: counters have grown, and clients have joined."""
+
+MAX_READ_BYTES: Final = 64 << 20
+"""A request's body beyond this is not read to its end."""
+
+REMEMBERED: Final = 10_000
+"""Requests that are kept for tests to look at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """
+    How long answers take.
+
+    `workers` requests are served at a time, each for `service_s` and `per_connection_s` for every connection in its
+    answer. `tear_s` is the time over which one answer's counters are read.
+    """
+
+    service_s: float = 0.0
+    workers: int = 1
+    per_connection_s: float = 0.0
+    tear_s: float = 0.0
+
+
+class Plant:
+    """What the nodes of one simulated cluster share: the world, its clock, its faults, and what was asked."""
+
+    def __init__(
+        self,
+        edition: Edition,
+        *,
+        seed: int,
+        connections: int,
+        nodes: int,
+        churn: bool,
+        faults: Sequence[Fault],
+        pace: Pace,
+    ) -> None:
+        self._edition = edition
+        self._seed = seed
+        self._connections = connections
+        self._churn = churn
+        self._incarnation = 0
+        self.nodes = nodes
+        self.faults = tuple(faults)
+        self.pace = pace
+        self.canned: dict[str, Reply] = {}
+        """Answers for other operations, by the whole value of the target header."""
+        self.requests: deque[Seen] = deque(maxlen=REMEMBERED)
+        self.wall_offset_s = 0.0
+        """How far the server's clock is ahead of this machine's."""
+        self._number = 0
+        self._free = [0.0] * max(pace.workers, 1)
+        self._frozen_ns: int | None = None
+        self._zero_ns = time.monotonic_ns() - AGE_NS
+        self.world = self._make()
+
+    def _make(self) -> World:
+        return World(
+            self._edition,
+            seed=self._seed,
+            connections=self._connections,
+            nodes=self.nodes,
+            incarnation=self._incarnation,
+            churn=self._churn,
+        )
+
+    def now_ns(self) -> int:
+        """The world's time."""
+        return self._frozen_ns if self._frozen_ns is not None else time.monotonic_ns() - self._zero_ns
+
+    def stamp(self) -> str:
+        """The server's own clock, as answers bear it."""
+        wall = datetime.now(UTC) + timedelta(seconds=self.wall_offset_s)
+        return wall.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def freeze(self) -> None:
+        """Let the world stand still; `advance` moves it."""
+        self._frozen_ns = self.now_ns()
+
+    def advance(self, seconds: float) -> None:
+        """Let this much of the world's time pass at once."""
+        step_ns = int(seconds * 1e9)
+        if self._frozen_ns is not None:
+            self._frozen_ns += step_ns
+        else:
+            self._zero_ns -= step_ns
+
+    def restart(self) -> None:
+        """Begin anew: the same clients, with other connection ids and counters from the start."""
+        self._incarnation += 1
+        self._zero_ns = time.monotonic_ns() - AGE_NS
+        self.world = self._make()
+
+    def next_number(self) -> int:
+        """Count a request."""
+        self._number += 1
+        return self._number - 1
+
+    async def serve(self, connections: int, call: Call) -> None:
+        """
+        Wait until this request has been served.
+
+        By deadline: each worker is busy until a moment that is worked out, so that late timers do not add up.
+        """
+        pace = self.pace
+        lasts_s = pace.service_s + pace.per_connection_s * connections
+        delay_s = sum(fault.delay_s(call) for fault in self.faults)
+        if lasts_s > 0:
+            worker = min(range(len(self._free)), key=self._free.__getitem__)
+            now_s = time.monotonic()
+            self._free[worker] = max(now_s, self._free[worker]) + lasts_s
+            delay_s += self._free[worker] - now_s
+        if delay_s > 0:
+            await asyncio.sleep(delay_s)
+
+
+class App:
+    """One node, as an ASGI application."""
+
+    def __init__(self, plant: Plant, node: int) -> None:
+        self._plant = plant
+        self._node = node
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; anything but HTTP is not served."""
+        if scope["type"] != "http":
+            return
+        body = await _body(receive)
+        if body is None:
+            return
+        try:
+            reply = await self._answer(scope, body)
+        except Exception as error:  # a fault that crashes is a handler that crashes
+            reply = answer_json(500, {"error_type": "Crash", "error_reason": type(error).__name__})
+        await _send(reply, send)
+
+    async def _answer(self, scope: Scope, body: bytes) -> Reply:
+        plant = self._plant
+        method, path = scope["method"], scope["path"]
+        targets = [value for name, value in scope["headers"] if name == HEADER]
+        asked = understand(method, path, targets, body, plant.canned)
+        if isinstance(asked, Asked):
+            for fault in plant.faults:
+                asked = replace(asked, arguments=fault.on_arguments(asked.arguments))
+        operation = asked.operation if isinstance(asked, Asked) else None
+        arguments = asked.arguments if isinstance(asked, Asked) else {}
+        plant.requests.append(
+            Seen(
+                node=self._node, method=method, path=path, body=body, operation=operation, arguments=arguments,
+                headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
+            )
+        )  # fmt: skip
+        call = Call(
+            node=self._node, operation=operation, arguments=arguments, number=plant.next_number(),
+            now_ns=plant.now_ns(), method=method, path=path,
+            target=targets[0].decode("latin-1") if targets else "",
+        )  # fmt: skip
+        if isinstance(asked, Reply):
+            await plant.serve(0, call)
+            return self._spoil(call, asked)
+        await plant.serve(len(self._found(asked)), call)
+        if plant.pace.tear_s > 0:
+            await asyncio.sleep(plant.pace.tear_s)  # so that all that is read is read while the request is open
+        plant.world.advance(plant.now_ns())
+        found = self._found(asked)
+        for fault in plant.faults:
+            found = fault.on_found(call, plant.world, found)
+        if not found and operation != "GetStatsAllConnections":
+            return self._spoil(call, refusal("NotFound"))
+        now_ns, stamp, tear_ns = plant.now_ns(), plant.stamp(), int(plant.pace.tear_s * 1e9)
+        readings: Sequence[Reading] = [connection.reading(now_ns, stamp, tear_ns) for connection in found]
+        for fault in plant.faults:
+            readings = fault.on_readings(call, readings)
+        value: object = readings if operation != "GetStatsConnection" else readings[0]
+        return self._spoil(call, Reply(status=200, headers=(("content-type", "application/json"),), body=_encode(value)))
+
+    def _found(self, asked: Asked) -> Sequence[Connection]:
+        """The connections that are asked for."""
+        world, arguments = self._plant.world, asked.arguments
+        if asked.operation == "GetStatsAllConnections":
+            nodes = [self._node] if arguments.get("local", True) else range(self._plant.nodes)
+            return [connection for node in nodes for connection in world.connections(node)]
+        if asked.operation == "GetStatsClient":
+            found = world.find_client(arguments["channel_id"], arguments["client_id"])
+            return [connection for connection in found if connection.node == self._node]
+        one = world.find(arguments["channel_id"], arguments["connection_id"])
+        return [one] if one is not None and one.node == self._node else []
+
+    def _spoil(self, call: Call, reply: Reply) -> Reply:
+        for fault in self._plant.faults:
+            reply = fault.on_reply(call, reply)
+        return reply
+
+
+def _encode(value: object) -> bytes:
+    """Compact JSON. Integers of any size; json where msgspec cannot."""
+    try:
+        return msgspec.json.encode(value)
+    except (OverflowError, ValueError, msgspec.MsgspecError):
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The request's body, cut where it is beyond all measure; None where the client has gone."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        if size <= MAX_READ_BYTES:
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def _send(reply: Reply, send: Send) -> None:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+    names = {name.lower() for name, _ in headers}
+    if b"content-length" not in names and b"transfer-encoding" not in names:
+        headers.append((b"content-length", str(len(reply.body)).encode()))
+    headers.append((b"server", SERVER.encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})

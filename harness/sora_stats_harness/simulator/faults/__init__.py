@@ -1,0 +1,55 @@
+"""
+How the simulator can be made to misbehave: every fault by its name, with the requirements that it trips, no more and no
+fewer. A harness is worth what it finds, and each of its requirements is shown to be found by one of these.
+"""
+
+from __future__ import annotations
+
+import difflib
+from types import MappingProxyType
+from typing import Final
+
+from ...errors import UsageError
+from ..calls import Fault
+from . import answers, cluster, refusals, relations, transport, values
+from .kinds import FaultKind
+
+FAULTS: Final = MappingProxyType(
+    {
+        kind.name: kind
+        for kinds in (
+            values.KINDS, relations.KINDS, answers.KINDS, refusals.KINDS, cluster.KINDS, transport.KINDS,
+        )
+        for kind in kinds
+    }
+)  # fmt: skip
+"""Every fault by its name."""
+
+
+def parse(text: str) -> Fault:
+    """
+    Make a fault from what a command line says.
+
+    Args:
+        text: `NAME` or `NAME:key=value,key=value`.
+
+    Raises:
+        UsageError: There is no such fault, it takes no such parameter, or the value does not fit.
+    """
+    name, _, rest = text.partition(":")
+    kind = FAULTS.get(name)
+    if kind is None:
+        near = difflib.get_close_matches(name, FAULTS, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`sora-harness simulate --list-faults` lists them"
+        raise UsageError(f"there is no fault {name!r}: {hint}")
+    given: dict[str, str] = {}
+    for part in rest.split(",") if rest else []:
+        key, sign, value = part.partition("=")
+        if not sign or key not in kind.parameters:
+            takes = ", ".join(kind.parameters) or "nothing"
+            raise UsageError(f"the fault {name} takes {takes}, not {part!r}")
+        given[key] = value
+    return kind.make(kind.parameters | given, name)
+
+
+__all__ = ["FAULTS", "FaultKind", "parse"]

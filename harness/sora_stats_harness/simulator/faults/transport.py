@@ -1,0 +1,47 @@
+"""
+Faults of the bytes on the wire, which no HTTP server library would send: a relay in front makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ..calls import Mangle
+from .kinds import FaultKind, Hooks, Parameters, number
+
+
+def _mangles(way: str) -> Callable[[Parameters], Hooks]:
+    def build(parameters: Parameters) -> Hooks:
+        every = number(parameters, "every")
+
+        def transport(answer: int) -> Mangle | None:
+            return (way, parameters) if answer % every == every - 1 else None
+
+        return Hooks(transport=transport)
+
+    return build
+
+
+def _kind(name: str, description: str, trips: str, **parameters: str) -> FaultKind:
+    return FaultKind(
+        name=name,
+        description=description,
+        trips=frozenset(trips.split()),
+        build=_mangles(name),
+        parameters={"every": "20"} | parameters,
+    )
+
+
+KINDS: Final = (
+    _kind("hang", "no answer, and the connection stays open", "http.complete", every="60"),
+    _kind("drip", "a byte now and then", "http.complete", every="60", pause="0.2"),
+    _kind("cut", "half of the body, then the end", "http.complete"),
+    _kind("reset", "half of the body, then a reset", "http.complete"),
+    _kind("too-long", "a Content-Length that is larger than the body", "http.complete"),
+    _kind("garbage", "bytes that are no HTTP", "http.complete"),
+    _kind("endless-headers", "header lines without end", "http.complete", every="60"),
+    _kind("huge", "a body that never ends", "http.complete", every="200"),
+    _kind("two-answers", "the answer twice in one go; only a client that keeps connections can tell", ""),
+    _kind("late-answer", "an answer after the client has given up", "http.complete", every="60", after="6"),
+)
