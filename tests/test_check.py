@@ -487,3 +487,29 @@ def test_an_exchange_is_evidence_for_what_it_shows(tmp_path: Path) -> None:
     proof: Sequence[Exchange] = result.evidence(fall.fingerprint)
     assert [item.key for item in proof] == [tuple(key) for key in fall.exchanges]
     assert proof[0].received_ns < proof[1].sent_ns
+
+
+def test_a_gate_of_the_simulator_gives_the_same_verdict_from_its_recording(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wrong requests, overlapping ones, two nodes and a fault: every requirement's status, and every finding."""
+    path = tmp_path / "run.jsonl.zst"
+    code, out, _ = run(
+        capsys, "conform", "--duration", "1", "--nodes", "2", "--fault", "counter-falls",
+        "--record", str(path), "--output", str(tmp_path / "live"), "--json",
+    )  # fmt: skip
+    before = json.loads(out)
+    again, out, _ = run(capsys, "check", str(path), "--json")
+    after = json.loads(out)
+    assert (code, again) == (1, 1)
+    assert after["requirements"] == before["requirements"]
+    assert after["coverage"] == before["coverage"]
+    assert [without_files(finding) for finding in after["findings"]] == [
+        without_files(finding) for finding in before["findings"]
+    ]  # fmt: skip
+    assert (after["subject_kind"], after["judged_from"]) == ("simulator", "recording")
+
+
+def without_files(finding: dict[str, Any]) -> dict[str, Any]:  # Any: JSON
+    """A finding without the names of evidence files."""
+    return {name: value for name, value in finding.items() if name != "evidence"}

@@ -25,7 +25,7 @@ from .checks.order import LONG_AGO, Fall
 from .checks.presence import Gap, Presence
 from .checks.requirements import REQUIREMENTS, Finding, Level
 from .checks.stamp import resolution_ns
-from .checks.subject import TEAR_NS, Held, Recent, Ring, Subject, Suspicion
+from .checks.subject import TEAR_NS, Held, Misstamped, Recent, Ring, Subject, Suspicion
 from .codec import LABELS
 from .coverage import Seen
 from .edition import Edition, pointer
@@ -145,7 +145,7 @@ class Judge:
         self.clock = clock_id()
         self._observer = observer
         self._ledger = Ledger(on_finding)
-        self.nodes: frozenset[str] = frozenset(nodes)
+        self._nodes: frozenset[str] = frozenset(nodes)
         self._scan_every = scan_every
         self._tear_ns = tear_ns
         self._reader = BodyReader(edition)
@@ -261,9 +261,21 @@ class Judge:
                 for suspicion in subject.suspicions:
                     self._unconfirmed(connection_id, suspicion)
                 subject.suspicions.clear()
-                self._fold(subject)
+                self._report_stamps(connection_id, subject)
+                self._seen.grow(subject)
 
     # -- out ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def nodes(self) -> frozenset[str]:
+        """Servers that together are one cluster; to be set before anything is judged."""
+        return self._nodes
+
+    @nodes.setter
+    def nodes(self, servers: Collection[str]) -> None:
+        self._nodes = frozenset(servers)
+        for timeline in self._timelines.values():
+            timeline.cluster = Cluster(self._nodes) if len(self._nodes) > 1 else None
 
     @property
     def subject_kind(self) -> SubjectKind:
@@ -362,9 +374,7 @@ class Judge:
     def _timeline(self, run: str, clock: str) -> _Timeline:
         timeline = self._timelines.get((run, clock))
         if timeline is None:
-            timeline = self._timelines[run, clock] = _Timeline(self.nodes)
-        if timeline.cluster is None and len(self.nodes) > 1:
-            timeline.cluster = Cluster(self.nodes)
+            timeline = self._timelines[run, clock] = _Timeline(self._nodes)
         return timeline
 
     def _judge(
@@ -395,10 +405,10 @@ class Judge:
             if request_.probe is not None:
                 self._judge_probe(exchange)
             elif request_.target is not None:
-                readings = self._judge_answer(exchange, timeline, answer, head, bare, pause)
-                if readings is not None:
+                body = self._judge_answer(exchange, timeline, answer, head, bare, pause)
+                if body is not None:
                     held = self._ring.keep(exchange)
-                    self._judge_readings(exchange, timeline, readings, held, opened, horizon_ns, pause)
+                    self._judge_readings(exchange, timeline, body, held, opened, horizon_ns, pause)
         if self._observer is not None:
             self._observer(exchange)
         self._since_sweep += 1
@@ -437,8 +447,8 @@ class Judge:
         head: http.Head,
         bare: bool,
         pause: Callable[[], None] | None,
-    ) -> list[Reading] | None:
-        """The readings of an answer whose status is 200 and whose body is JSON; None of any other."""
+    ) -> Body | None:
+        """What is in an answer whose status is 200 and whose body is JSON; None of any other."""
         target = exchange.request.target
         assert target is not None, "only valid requests come here"
         if not bare:
@@ -471,7 +481,8 @@ class Judge:
                     pause()
                 else:
                     body = step
-        return self._judge_body(exchange, body)
+        self._judge_body(exchange, body)
+        return body if body.fault is None else None
 
     def _judge_body(self, exchange: Exchange, body: Body) -> list[Reading]:
         """What shape a body has; gives its readings."""
@@ -506,13 +517,14 @@ class Judge:
         self,
         exchange: Exchange,
         timeline: _Timeline,
-        readings: list[Reading],
+        body: Body,
         held: Held,
         opened: Sequence[int],
         horizon_ns: int | None,
         pause: Callable[[], None] | None,
     ) -> None:
         target = exchange.request.target
+        readings = body.readings
         sound = []
         several: set[str] = set()
         if len(readings) > 1:
@@ -535,7 +547,8 @@ class Judge:
                 self._crash("order.realtime", error)
             if pause is not None and place % 16 == 15:
                 pause()
-        self._place(exchange, timeline, target, sound, several, len(sound) == len(readings))
+        whole = len(sound) == len(readings) and not body.deviations
+        self._place(exchange, timeline, target, sound, several, whole)
 
     def _place(
         self,
@@ -672,6 +685,7 @@ class Judge:
         falls = lineage.take(sent_ns, received_ns, blocks, labels, held)
         if falls:
             for fall in falls:
+                subject.fallen.add((fall.block, fall.counter))
                 self._fell(exchange, reading, connection_id, fall, subject)
         if len(lineage.versions) > 8:
             lineage.prune(opened, horizon_ns)
@@ -905,6 +919,7 @@ class Judge:
         request_ = exchange.request
         server = request_.server
         still = subject.still.get(server)
+        repeated = still is not None and still.stamp_ns == stamp_ns
         if still is None:
             subject.still[server] = Stillness(
                 stamp_ns=stamp_ns, first=exchange, last_received_ns=exchange.received_ns
@@ -919,15 +934,16 @@ class Judge:
                     "frozen", (first, exchange),
                 )  # fmt: skip
         if subject.recent or opened or horizon_ns is not None:
-            mine = Recent(exchange=exchange, stamp_ns=stamp_ns, blocks=reading.blocks)
+            mine = Recent(exchange=exchange, index=reading.index, stamp_ns=stamp_ns, blocks=reading.blocks)
             compared, misses = subject.compare_stamps(mine, self._tear_ns)
             self._checked["order.timestamp"] += compared
             for early, late, block, counter in misses:
-                self._misstamped(reading, connection_id, early, late, block, counter, exchange)
+                miss = Misstamped(early=early, late=late, index=late.index)
+                subject.misstamped.setdefault((block, counter), []).append(miss)
             earliest = opened[0] if opened else horizon_ns
             subject.remember(mine, earliest)
-        if request_.target is Target.ALL and not request_.asked.local:
-            return  # other nodes may have stamped
+        if repeated or (request_.target is Target.ALL and not request_.asked.local):
+            return  # a stamp that stands still is `clock.frozen`'s; of a whole cluster other nodes may have stamped
         if reading.index is not None and reading.index > 0:
             return  # one stamp an answer is enough
         offset = timeline.offsets.get(server)
@@ -945,25 +961,31 @@ class Judge:
         if timeline.cluster is not None:
             self._skew(timeline, exchange, reading)
 
-    def _misstamped(
-        self, reading: Reading, connection_id: str, early: Recent, late: Recent, block: int, counter: int, now: Exchange
-    ) -> None:
-        path = (*self._blocks[block].path, self._blocks[block].counters[counter].name)
-        whole = any(r.exchange.request.target is Target.ALL and not r.exchange.request.asked.local for r in (early, late))
-        old, new = early.blocks[block], late.blocks[block]
-        assert old is not None and new is not None, "both were compared"
-        self._report(
-            "order.timestamp", late.exchange, pointer(path), _at(reading, *path) if late.exchange is now else path,
-            connection_id, "the answer with the earlier timestamp has the larger counter", f"at least {old[counter]}",
-            str(new[counter]), "stamped late", (early.exchange, late.exchange),
-            level=Level.INFO if whole else Level.SHOULD,
-        )  # fmt: skip
+    def _report_stamps(self, connection_id: str, subject: Subject) -> None:
+        """Report what was held back: a counter that fell is `order.realtime`'s, whatever its stamps say."""
+        for (block, counter), misses in subject.misstamped.items():
+            if (block, counter) in subject.fallen:
+                continue
+            path = (*self._blocks[block].path, self._blocks[block].counters[counter].name)
+            for miss in misses:
+                asked = [recent.exchange.request for recent in (miss.early, miss.late)]
+                whole = any(request_.target is Target.ALL and not request_.asked.local for request_ in asked)
+                old, new = miss.early.blocks[block], miss.late.blocks[block]
+                assert old is not None and new is not None, "both were compared"
+                self._report(
+                    "order.timestamp", miss.late.exchange, pointer(path),
+                    path if miss.index is None else (miss.index, *path), connection_id,
+                    "the answer with the earlier timestamp has the larger counter", f"at least {old[counter]}",
+                    str(new[counter]), "stamped late", (miss.early.exchange, miss.late.exchange),
+                    level=Level.INFO if whole else Level.SHOULD,
+                )  # fmt: skip
+        subject.misstamped.clear()
 
     def _skew(self, timeline: _Timeline, exchange: Exchange, reading: Reading) -> None:
         bounds = {
             node: found
             for node, offset in timeline.offsets.items()
-            if node in self.nodes and (found := offset.bounds) is not None
+            if node in self._nodes and (found := offset.bounds) is not None
         }
         if len(bounds) > 1:
             self._checked["cluster.skew"] += 1
@@ -992,16 +1014,14 @@ class Judge:
         subject = timeline.subjects.pop(connection_id)
         for suspicion in subject.suspicions:
             self._unconfirmed(connection_id, suspicion)
-        self._fold(subject)
+        self._report_stamps(connection_id, subject)
+        self._seen.grow(subject)
         self._checked.update(self._seen.relations(self._relations.rows, [subject]))
         for presence in timeline.presence.values():
             presence.forget(connection_id)
         timeline.gone[connection_id] = None
         if len(timeline.gone) > MAX_GONE:
             del timeline.gone[next(iter(timeline.gone))]
-
-    def _fold(self, subject: Subject) -> None:
-        self._seen.grow(subject)
 
     # -- findings -----------------------------------------------------------------------------------------------------
 

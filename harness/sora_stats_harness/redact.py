@@ -8,10 +8,7 @@ JSON may hold an id anywhere, so nothing but its punctuation is kept.
 
 from __future__ import annotations
 
-import binascii
-import json
 import re
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -23,11 +20,12 @@ from msgspec import UNSET, Raw, UnsetType
 from . import strict_json
 from .errors import RecordingError, UsageError
 from .exchange import HEADER
+from .json_strings import ID, mask, mask_base64, replace_strings
 from .pseudonyms import LABEL, Pseudonyms
 from .recording import lines
 from .recording.lines import AnswerPart, Damaged, End, ErrorPart, ExchangeLine, Header, HeaderField, RequestPart
+from .recording.sink import open_sink
 from .recording.store import Piece, Store
-from .recording.writer import open_sink
 
 KEPT_HEADERS: Final = frozenset({
     HEADER, "content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "server", "date",
@@ -41,9 +39,6 @@ SCOPE: Final = frozenset({"observes", "excluded", "targets"})
 DAMAGED_LINE: Final = b'{"damaged":true}\n'
 """Stands in for what could not be read, and cannot be read either."""
 
-ID: Final = "_id"
-"""How the keys of ids end."""
-
 LONG: Final = 8
 """Bytes from which an id is also looked for inside of other strings; a shorter one would be found in any word."""
 
@@ -51,20 +46,6 @@ DOCUMENTED: Final = frozenset({"sendrecv", "sendonly", "recvonly"})
 """Values of the API itself, to be kept even where a channel is called so."""
 
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.]+(?:[Zz]|[+-][0-9:]+)")
-_PLAIN_KEY: Final = re.compile(r"[a-z][a-z0-9_]*")
-_TEXT: Final = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
-_STRINGS: Final = re.compile(
-    # First what needs no look: runs of plain keys whose values are no strings. They are most of a body.
-    r'(?:"[a-z][a-z0-9_]*(?<!_id)":(?:[-+.0-9eE]+|true|false|null|[\[{])[,\[\]{}]*)+'
-    # Then a key with its string, a key alone, or a string alone.
-    rf"|{_TEXT}(\s*:\s*(?:{_TEXT})?)?",
-    re.DOTALL,
-)
-
-_BRACKETS: Final = re.compile(r"[\[\]{}]")
-
-Replace = Callable[[str | None, str], str]
-"""Gives a string's replacement, by the key that it stands under, or None."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +146,7 @@ def _collect(store: Store, tick: Callable[[], None]) -> _Names:
         names.exchanges += 1
         names.hosts.update(_hosts(line.server))
         for text in _texts(line):
-            _replace_strings(text, note)
+            replace_strings(text, note)
     return names
 
 
@@ -240,7 +221,7 @@ class _Redactor:
     def _answer(self, part: AnswerPart) -> AnswerPart:
         if isinstance(part.json, Raw):
             old = bytes(part.json)
-            new = _replace_strings(old.decode("utf-8"), self._string).encode("utf-8")
+            new = replace_strings(old.decode("utf-8"), self._string).encode("utf-8")
             return msgspec.structs.replace(part, json=Raw(new), headers=_headers(part.headers, len(new) - len(old)))
         if isinstance(part.body, str):
             text = self._text(part.body)
@@ -257,7 +238,7 @@ class _Redactor:
 
     def _text(self, text: str) -> str:
         """A body that is text: its strings replaced where it is JSON, else all but its punctuation."""
-        return _replace_strings(text, self._string) if _is_json(text) else mask(text)
+        return replace_strings(text, self._string) if _is_json(text) else mask(text)
 
     def _string(self, key: str | None, text: str) -> str:
         if text.startswith(LABEL):
@@ -298,30 +279,6 @@ class _Redactor:
         return value
 
 
-def mask(text: str) -> str:
-    """
-    A text of which only punctuation and white space are left; what is no JSON does not become any.
-
-    >>> mask('{"channel_id": "lobb')
-    '{"xxxxxxxxxx": "xxxx'
-    """
-    return re.sub(r"\w", "x", text)
-
-
-_MASK: Final = bytes(
-    ord("x") if chr(byte).isalnum() and byte < 0x80 else 0xFF if byte >= 0x80 else byte for byte in range(256)
-)  # fmt: skip
-
-
-def mask_base64(packed: str) -> str:
-    """The same for bytes that are no text, in base64 before and after; they stay none."""
-    try:
-        data = b64decode(packed, validate=True)
-    except binascii.Error:
-        return "damaged"  # as it was: nobody can read it
-    return b64encode(data.translate(_MASK)).decode("ascii")
-
-
 def _is_json(text: str) -> bool:
     try:
         strict_json.parse(text.encode("utf-8"))
@@ -342,59 +299,3 @@ def _headers(headers: Iterable[HeaderField], grown: int) -> tuple[HeaderField, .
         else:
             kept.append((name, value))
     return tuple(kept)
-
-
-def _replace_strings(text: str, replace: Replace) -> str:
-    """
-    Replace strings in the text of a JSON document, and leave all else as it is.
-
-    `replace` is asked for each string value, with the key of an id that it stands under, also where it stands in an
-    array there, else with None; and with None for keys, other than plain lower-case ones.
-    """
-    above: list[str | None] = []
-    """The id's key that each array stands under; None for objects, which have keys of their own."""
-    last: str | None = None
-    end = 0
-
-    def walk(between: str) -> None:
-        nonlocal last
-        for bracket in _BRACKETS.findall(between):
-            if bracket == "[":
-                above.append(last if last is not None else above[-1] if above else None)
-            elif bracket == "{":
-                above.append(None)
-            elif above:
-                above.pop()
-            last = None
-
-    def one(match: re.Match[str]) -> str:
-        nonlocal last, end
-        walk(text[end : match.start()])
-        end = match.end()
-        first, colon, second = match.groups()
-        if first is None:
-            last = None
-            walk(match[0])
-            return match[0]
-        if colon is None:
-            return _quoted(first, above[-1] if above else None, replace)
-        key = _unquote(first)
-        written = f'"{first}"' if _PLAIN_KEY.fullmatch(key) else _quoted(first, None, replace)
-        last = key if key.endswith(ID) else None
-        if second is None:
-            return written + colon
-        value = _quoted(second, last, replace)
-        last = None
-        return f"{written}{colon[: -len(second) - 2]}{value}"
-
-    return _STRINGS.sub(one, text)
-
-
-def _quoted(raw: str, key: str | None, replace: Replace) -> str:
-    text = _unquote(raw)
-    new = replace(key, text)
-    return f'"{raw}"' if new == text else json.dumps(new, ensure_ascii=False)
-
-
-def _unquote(raw: str) -> str:
-    return str(json.loads(f'"{raw}"')) if "\\" in raw else raw

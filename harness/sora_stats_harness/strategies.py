@@ -605,12 +605,13 @@ def mutations(edition: Edition | None = None) -> st.SearchStrategy[Mutation]:
     Every leaf and group takes part: dropped, null, of another type, negative, written as 1.0, beyond its limits, another
     value, no time; and keys that nobody documented.
     """
-    table = _mutations(edition or load(DEFAULT))
+    table = all_mutations(edition or load(DEFAULT))
     return st.integers(0, len(table) - 1).map(table.__getitem__)
 
 
 @cache
-def _mutations(edition: Edition) -> tuple[Mutation, ...]:
+def all_mutations(edition: Edition) -> tuple[Mutation, ...]:
+    """What `mutations` draws from: every single fault, leaf by leaf and then group by group."""
     found: list[Mutation] = []
     for field in edition.fields:
         if _always(field):

@@ -11,8 +11,12 @@ from sora_stats_harness.cli.values import duration, size
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("10", 10.0), ("0.5", 0.5), ("90s", 90.0), ("5m", 300.0), ("1.5m", 90.0), ("2h", 7200.0)]
-)
+    ("text", "seconds"),
+    [
+        ("10", 10.0), ("0.5", 0.5), ("90s", 90.0), ("5m", 300.0), ("1.5m", 90.0), ("2h", 7200.0),
+        ("20ms", 0.02), ("250us", 0.00025),
+    ],
+)  # fmt: skip
 def test_times(text: str, seconds: float) -> None:
     """Seconds, unless a letter says otherwise."""
     assert duration(text) == seconds
@@ -28,7 +32,7 @@ def test_sizes(text: str, count: int) -> None:
 
 @pytest.mark.parametrize("read", [duration, size])
 @pytest.mark.parametrize(
-    "text", ["", "0", "-1", "1e3", "inf", "nan", "10 s", "5d", "1_000", "\u0661", "10S", "s", "2G\n"]
+    "text", ["", "0", "-1", "1e3", "inf", "nan", "10 s", "5d", "1_000", "\u0661", "10S", "s", "ms", "1ns", "2G\n"]
 )
 def test_anything_else_is_refused(read: Callable[[str], float], text: str) -> None:
     """The message repeats what was given."""

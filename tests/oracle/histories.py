@@ -272,7 +272,7 @@ def by_receipt(events: Sequence[Event]) -> list[Event]:
 
 def one_below(
     readings: int, *, seed: int, edition: Edition, connections: int = 10
-) -> tuple[Iterator[Exchange], Fall, dict[int, int]]:
+) -> tuple[Iterator[Exchange], Fall]:
     """
     A long, correct recording in which one counter of one reading is one below the largest value known before its request.
 
@@ -283,8 +283,8 @@ def one_below(
         connections: In each answer.
 
     Returns:
-        The exchanges in order of receipt, made one by one; the only fall in them; when each was sent, by number. All
-        counters are multiples of a legal connection's, so that every relation holds.
+        The exchanges in order of receipt, made one by one, and the only fall in them. All counters are multiples of a
+        legal connection's, so that every relation holds.
     """
     rng = Random(seed)
     count = readings // connections
@@ -310,7 +310,7 @@ def one_below(
         later=("long", later), earlier=("long", first), pointer=pointer((which, *wire)), field=field.pointer,
         connection_id=strategies.connection_id(which), before=before, after=before - 1,
     )  # fmt: skip
-    return _long(times, connections, edition, fall, wire), fall, {seq: sent for _, seq, sent, _ in times}
+    return _long(times, connections, edition, fall, wire), fall
 
 
 LABELS_OF_STRATEGIES: Final = {ANY_LABEL: strategies.LABEL}

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
 from typing import Any
 
+from sora_stats_harness.check import Checked, check, open_files
 from sora_stats_harness.checks.requirements import Finding
 from sora_stats_harness.edition import Edition
 from sora_stats_harness.exchange import Exchange, Target
 from sora_stats_harness.judge import Judge
+from sora_stats_harness.recording import lines
+from sora_stats_harness.recording.writer import Sink, open_sink
+from sora_stats_harness.redaction import Secrets
 
 from . import histories, reference
 
@@ -96,3 +102,56 @@ def relations(judge: Judge, heard: Heard, document: Mapping[str, Any]) -> list[t
     heard.take()
     judge.body(Target.CONNECTION, json.dumps(document).encode(), "body.json")
     return sorted((f.requirement, f.field) for f in heard.take() if f.requirement.startswith("relation."))
+
+
+def record(folder: Path, exchanges: Iterable[Exchange], rng: Random, *, window: int = 10**9) -> list[Path]:
+    """
+    Write recordings, one a run, compressed or not, with their lines in disorder.
+
+    Args:
+        folder: Where to.
+        exchanges: In order of receipt; taken as they come, so that they need not fit into memory.
+        rng: What the disorder is drawn from.
+        window: A line is at most about so many lines from its place.
+    """
+    files: dict[str, Sink] = {}
+    waiting: dict[str, list[Exchange]] = {}
+    paths = []
+    for exchange in exchanges:
+        run = exchange.run
+        if run not in files:
+            path = folder / f"{run}.jsonl{rng.choice(('', '.zst'))}"
+            paths.append(path)
+            files[run] = open_sink(path)
+            waiting[run] = []
+            header = lines.Header(
+                v=lines.VERSION, run=run, subject_kind="server", subject="made up", edition="doc-2024", options={},
+                harness_version="0",
+            )  # fmt: skip
+            files[run].write(lines.encode(header))
+        waiting[run].append(exchange)
+        if len(waiting[run]) >= window:
+            _flush(files[run], waiting[run], rng)
+    for run, sink in files.items():
+        count = len(waiting[run])
+        _flush(sink, waiting[run], rng)
+        sink.write(lines.encode(lines.End(end=run, sent=count, judged=count, errors=0, abandoned=0)))
+        sink.end_frame()
+        sink.close()
+    return paths
+
+
+def _flush(sink: Sink, waiting: list[Exchange], rng: Random) -> None:
+    rng.shuffle(waiting)
+    for exchange in waiting:
+        sink.write(lines.encode(lines.to_line(exchange, Secrets())))
+    sink.end_frame()
+    waiting.clear()
+
+
+def check_files(edition: Edition, paths: Sequence[Path]) -> tuple[list[Finding], Checked]:
+    """Judge recordings in one call, as `sora-harness check` does; gives every finding."""
+    judge, heard = listen(edition)
+    checked = check(judge, open_files([str(path) for path in paths]))
+    checked.finish()
+    return heard.findings, checked

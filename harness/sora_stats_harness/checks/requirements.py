@@ -121,6 +121,12 @@ def _row(row: str, title: str, *, large: bool = False) -> Requirement:
     return _rule(Level.SHOULD, needs, f"request.shape.{row}", title, reason, DISPATCHER)
 
 
+def _relation(name: str, title: str, source: str, traffic: str) -> Requirement:
+    """A relation between counters of one reading."""
+    reason = "Every consumer that adds, subtracts or divides these counters relies on it."
+    return _rule(Level.SHOULD, _BODIES, f"relation.{name}", title, reason, source, traffic)
+
+
 _M, _S, _I = Level.MUST, Level.SHOULD, Level.INFO
 
 _TABLE = (
@@ -173,6 +179,31 @@ _TABLE = (
           "1.0 and 1e3 are integers to JSON Schema and floats to many parsers.", "JSON Schema 2020-12, 6.1.1"),
     _rule(_S, _BODIES, "identity.form", "A connection_id has 26 characters of Clockwork Base32",
           "The form is not documented, but others rely on it.", "public captures; Clockwork Base32"),
+    _relation("total_packets", "Packets are those of RTP and those of RTCP", "RFC 5761", "RTP or RTCP packets"),
+    _relation("total_byte_size", "Bytes are those of RTP and those of RTCP", "RFC 5761", "RTP or RTCP packets"),
+    _relation("decrypt_skipped", "What was not decrypted is audio or video", f"{PAGE}: rtp", "packets not decrypted"),
+    _relation("decrypt_skipped_received", "No more is left undecrypted than was received", f"{PAGE}: rtp", "RTP packets"),
+    _relation("rtp_min_size", "An RTP packet has at least 12 bytes", "RFC 3550, 5.1", "RTP packets"),
+    _relation("rtcp_min_size", "An RTCP packet has at least 8 bytes", "RFC 3550, 6.4", "RTCP packets"),
+    _relation("rtp_subset", "Retransmitted, padding and RED packets are among those received", f"{PAGE}: rtp",
+              "RTP packets"),
+    _relation("rtcp_subtypes", "Every RTCP packet has at least one part of a known or unknown kind", "RFC 3550, 6.1",
+              "RTCP packets"),
+    _relation("rtp_hdr_ext", "A packet carries a header extension at most once", "RFC 8285, 4.1", "RTP packets"),
+    _relation("sctp_chunks", "Every SCTP packet has at least one chunk", "RFC 9260, 3", "data channels"),
+    _relation("sctp_min_size", "SCTP packets have 12 bytes, and 4 for each chunk", "RFC 9260, 3", "data channels"),
+    _relation("sctp_zero_checksum", "Packets with a zero checksum are among all", "RFC 9653", "data channels"),
+    _relation("sctp_answers", "No more SCTP answers are sent than requests were received", "RFC 9260, 3.3",
+              "data channels"),
+    _relation("turn_answers", "No more TURN answers are sent than requests were received", "RFC 8656", "TURN"),
+    _relation("ice_acks", "No more ICE answers than requests", "RFC 8445", "ICE checks"),
+    _relation("ice_connected", "The connected state is left no more often than entered", f"{PAGE}: ice_connection_state",
+              "ICE state changes"),
+    _relation("ice_disconnected", "The disconnected state is left no more often than entered",
+              f"{PAGE}: ice_connection_state", "ICE state changes"),
+    _relation("unstable_level", "The current network level has been counted", f"{PAGE}: network_status",
+              "network levels"),
+    _relation("simulcast_sum", "The layers together have no more than the whole", f"{PAGE}: simulcast", "simulcast"),
     _rule(_S, _ORDER, "order.timestamp", "Among overlapping answers, the earlier timestamp has no larger counter",
           "Rates are differences divided by the stamp.", PAGE, "overlapping answers about one connection"),
     _rule(_S, _ORDER, "clock.offset", "The timestamps fit one clock",

@@ -8,7 +8,7 @@ limited size the newest; older ones live on as their times only.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -77,16 +77,26 @@ class Recent(msgspec.Struct, kw_only=True, gc=False):
     """A reading that a request still open may overlap."""
 
     exchange: Exchange
+    index: int | None
     stamp_ns: int
     blocks: list[Counters | None]
+
+
+class Misstamped(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Two overlapping readings of which the earlier stamped has the larger counter."""
+
+    early: Recent
+    late: Recent
+    index: int | None
+    """The place of the later stamped in its answer."""
 
 
 class Subject:
     """One connection."""
 
     __slots__ = (
-        "blocks", "configuration", "first", "found_ns", "identity", "labels", "last", "last_held", "level", "lineage",
-        "readings", "recent", "still", "suspicions",
+        "blocks", "configuration", "fallen", "first", "found_ns", "identity", "labels", "last", "last_held", "level", "lineage",
+        "misstamped", "readings", "recent", "still", "suspicions",
     )  # fmt: skip
 
     def __init__(self, blocks: int, label_counters: int) -> None:
@@ -106,6 +116,10 @@ class Subject:
         self.readings = 0
         self.recent: list[Recent] = []
         self.suspicions: list[Suspicion] = []
+        self.fallen: set[tuple[int | str, int]] = set()
+        """Counters that fell: their order by stamp would be the same fault again."""
+        self.misstamped: dict[tuple[int, int], list[Misstamped]] = {}
+        """By counter, pairs in which the earlier stamp has the larger value; held back until it is known not to fall."""
         self.still: dict[str, Stillness] = {}
 
     def compare_stamps(self, mine: Recent, tear_ns: int) -> tuple[int, list[tuple[Recent, Recent, int, int]]]:
@@ -128,7 +142,7 @@ class Subject:
                 continue
             compared += 1
             early, late = (other, mine) if other.stamp_ns < mine.stamp_ns else (mine, other)
-            miss = _first_larger(early.blocks, late.blocks)
+            miss = _first_larger(early.blocks, late.blocks, self.fallen)
             if miss is not None:
                 misses.append((early, late, *miss))
         return compared, misses
@@ -143,11 +157,13 @@ class Subject:
         del self.recent[:-RECENT]
 
 
-def _first_larger(early: Sequence[Counters | None], late: Sequence[Counters | None]) -> tuple[int, int] | None:
+def _first_larger(
+    early: Sequence[Counters | None], late: Sequence[Counters | None], but: Collection[tuple[int | str, int]]
+) -> tuple[int, int] | None:
     for block, (one, two) in enumerate(zip(early, late, strict=True)):
         if one is None or two is None or one is two:
             continue
         for counter, (old, new) in enumerate(zip(one, two, strict=True)):
-            if 0 <= new < old:
+            if 0 <= new < old and (block, counter) not in but:
                 return block, counter
     return None

@@ -128,9 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
                         limit_bytes=arguments.record_limit,
                     )
                 )
-            judge = Judge(edition, observer=recorder.add if recorder else None)
-            if plan.nodes:
-                judge.nodes = set(plan.servers)
+            judge = Judge(edition, observer=recorder.add if recorder else None, nodes=plan.servers)
             prober = Prober(timeout_s=arguments.timeout, ca_file=arguments.ca_file, insecure=arguments.insecure)
             progress = Progress()
             try:

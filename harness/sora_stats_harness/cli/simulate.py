@@ -44,6 +44,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--per-connection-cost", type=duration, default=0.0, metavar="TIME",
         help="and this long for each connection of the answer")  # fmt: skip
     add("--no-churn", action="store_true", help="no connection joins or leaves")
+    add("--restart-after", type=duration, metavar="TIME",
+        help="begin anew this long after the first request, as a server that was restarted")  # fmt: skip
+    add("--clock-step", type=duration, default=0.0, metavar="TIME",
+        help="a second after the first request the clock is set forward by this much")  # fmt: skip
+    add("--cors", default="*", metavar="ORIGIN", help="which web pages may read answers, or none (default: *)")
     add("--edition", default="doc-2024", metavar="NAME|FILE", help="whose fields to serve (default: doc-2024)")
     add("--list-faults", action="store_true", help="print what --fault takes, and end")
     add("--json", action="store_true", help="with --list-faults: as JSON")
@@ -65,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list_faults:
         return _list_faults(as_json=arguments.json)
     from ..edition import load
-    from ..simulator.app import Pace
+    from ..simulator.app import Pace, Upsets
     from ..simulator.server import Simulator
 
     if arguments.workers < 1:
@@ -84,6 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
             per_connection_s=arguments.per_connection_cost,
             tear_s=arguments.tear,
         ),
+        upsets=Upsets(restart_after_s=arguments.restart_after, clock_step_s=arguments.clock_step),
+        cors=None if arguments.cors == "none" else arguments.cors,
     )
     ended = threading.Event()
     with ExitStack() as stack:
@@ -120,13 +127,19 @@ def _run_command(command: Sequence[str], urls: Sequence[str]) -> int:
         process = subprocess.Popen(command, env=environment)  # noqa: S603  # the user's own command
     except OSError as error:
         raise UsageError(f"cannot run {command[0]}: {error.strerror or error}") from None
-    # Ctrl-C reaches the command as well: it is for it to end.
-    status = process.wait()
+    # Ctrl-C in a terminal reaches the command as well, and it is for it to end; SIGTERM is for us alone.
+    asked = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+    try:
+        status = process.wait()
+    finally:
+        signal.signal(signal.SIGTERM, asked)
     return 128 - status if status < 0 else status
 
 
 def _await_end_of_input(ended: threading.Event) -> None:
-    sys.stdin.buffer.read()
+    # Not sys.stdin: at its end the interpreter aborts where a thread still waits with that buffer's lock.
+    while os.read(0, 4096):
+        pass
     ended.set()
 
 

@@ -10,20 +10,20 @@ import argparse
 import re
 from typing import Final
 
-_SECONDS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS: Final = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def duration(text: str) -> float:
     """
-    Read a time in seconds, more than nothing: `10`, `0.5`, `90s`, `5m`, `1h`.
+    Read a time in seconds, more than nothing: `10`, `0.5`, `90s`, `5m`, `1h`, `20ms`, `200us`.
 
     >>> duration("1.5m")
     90.0
     """
-    parts = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", text)
+    parts = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(us|ms|[smh]?)", text)
     if parts is None or float(parts[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds, or 90s, 5m, 1h")
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: give seconds, or 200us, 20ms, 90s, 5m, 1h")
     return float(parts[1]) * _SECONDS[parts[2]]
 
 

@@ -7,8 +7,6 @@ there (a full disk, a full queue, a file as large as allowed) ends the recording
 
 from __future__ import annotations
 
-import os
-import stat
 import sys
 import time
 import uuid
@@ -18,7 +16,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Literal, Protocol, Self
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
@@ -28,6 +26,7 @@ from ..exchange import ErrorCode, Exchange
 from ..redaction import Secrets
 from . import lines
 from .lines import VERSION, End, Header
+from .sink import Sink, open_sink
 
 DEFAULT_LIMIT: Final = 2 << 30
 """Bytes of a recording's file."""
@@ -276,85 +275,6 @@ def _size(item: Exchange | bytes) -> int:
 
 def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def open_sink(path: Path) -> Sink:
-    """
-    Open a file for lines: compressed where its name ends in `.zst`, for its owner alone, what was in it gone.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    file = _create(path)
-    return _Compressed(file) if path.suffix == ".zst" else _Plain(file)
-
-
-class Sink(Protocol):
-    """A file that lines go to."""
-
-    size: int
-    """Bytes handed to the operating system so far, and what waits in our own buffer."""
-
-    def write(self, line: bytes) -> None:
-        """Take a line, its line break included."""
-
-    def end_frame(self) -> None:
-        """Have everything written so far readable by others."""
-
-    def close(self) -> None:
-        """Close the file."""
-
-
-class _Plain:
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.size = 0
-
-    def write(self, line: bytes) -> None:
-        self._file.write(line)
-        self.size += len(line)
-
-    def end_frame(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _Compressed:
-    def __init__(self, file: IO[bytes]) -> None:
-        import zstandard
-
-        self._file = file
-        self._compressor = zstandard.ZstdCompressor(level=1, write_checksum=True)
-        self._frame: zstandard.ZstdCompressionObj | None = None
-        self.size = 0
-
-    def write(self, line: bytes) -> None:
-        if self._frame is None:
-            self._frame = self._compressor.compressobj()
-        self._put(self._frame.compress(line))
-
-    def end_frame(self) -> None:
-        if self._frame is not None:
-            self._put(self._frame.flush())
-            self._frame = None
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _put(self, data: bytes) -> None:
-        self._file.write(data)
-        self.size += len(data)
-
-
-def _create(path: Path) -> IO[bytes]:
-    """Open a file for writing that only its owner can read, also if it was there before."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode) and hasattr(os, "fchmod"):
-        os.fchmod(descriptor, 0o600)
-    return os.fdopen(descriptor, "wb", buffering=1 << 18)
 
 
 def _native(module: str, name: str) -> Any:  # Any: functions of several modules

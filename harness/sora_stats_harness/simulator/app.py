@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -39,6 +39,23 @@ MAX_READ_BYTES: Final = 64 << 20
 
 REMEMBERED: Final = 10_000
 """Requests that are kept for tests to look at."""
+
+REMEMBERED_BYTES: Final = 16 << 10
+"""Of each of their bodies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upsets:
+    """
+    What happens to a good server, and must be held against nobody; in seconds, from the first request on.
+
+    `restart_after_s`: the server begins anew, with other connection ids. `clock_step_s`: its clock is set by so much,
+    once, after `clock_step_after_s`.
+    """
+
+    restart_after_s: float | None = None
+    clock_step_s: float = 0.0
+    clock_step_after_s: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +86,8 @@ class Plant:
         churn: bool,
         faults: Sequence[Fault],
         pace: Pace,
+        upsets: Upsets | None = None,
+        cors: bool = True,
     ) -> None:
         self._edition = edition
         self._seed = seed
@@ -78,15 +97,21 @@ class Plant:
         self.nodes = nodes
         self.faults = tuple(faults)
         self.pace = pace
+        self.cors = cors
         self.canned: dict[str, Reply] = {}
         """Answers for other operations, by the whole value of the target header."""
         self.requests: deque[Seen] = deque(maxlen=REMEMBERED)
         self.wall_offset_s = 0.0
         """How far the server's clock is ahead of this machine's."""
         self._number = 0
+        self._upsets = upsets or Upsets()
+        self._first_ns: int | None = None
+        """When the first request came, on this machine's monotonic clock."""
         self._free = [0.0] * max(pace.workers, 1)
         self._frozen_ns: int | None = None
         self._zero_ns = time.monotonic_ns() - AGE_NS
+        self._epoch_ns = time.time_ns() - AGE_NS
+        """The time of day at which the world began."""
         self.world = self._make()
 
     def _make(self) -> World:
@@ -104,9 +129,14 @@ class Plant:
         return self._frozen_ns if self._frozen_ns is not None else time.monotonic_ns() - self._zero_ns
 
     def stamp(self) -> str:
-        """The server's own clock, as answers bear it."""
-        wall = datetime.now(UTC) + timedelta(seconds=self.wall_offset_s)
-        return wall.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        """
+        The server's own clock, as answers bear it.
+
+        It goes with the world's time, so that whoever divides what counters grew by what stamps did gets the rate, also
+        where the world was frozen and advanced.
+        """
+        wall_s = (self._epoch_ns + self.now_ns()) / 1e9 + self.wall_offset_s
+        return datetime.fromtimestamp(wall_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def freeze(self) -> None:
         """Let the world stand still; `advance` moves it."""
@@ -121,15 +151,32 @@ class Plant:
             self._zero_ns -= step_ns
 
     def restart(self) -> None:
-        """Begin anew: the same clients, with other connection ids and counters from the start."""
+        """Begin anew: the same clients, with other connection ids and counters from the start; the time of day goes on."""
         self._incarnation += 1
+        wall_ns = self._epoch_ns + self.now_ns()
         self._zero_ns = time.monotonic_ns() - AGE_NS
+        if self._frozen_ns is not None:
+            self._frozen_ns = AGE_NS
+        self._epoch_ns = wall_ns - AGE_NS
         self.world = self._make()
 
     def next_number(self) -> int:
-        """Count a request."""
+        """Count a request, and let happen what is due."""
         self._number += 1
+        self._upset()
         return self._number - 1
+
+    def _upset(self) -> None:
+        now_ns, upsets = time.monotonic_ns(), self._upsets
+        if self._first_ns is None:
+            self._first_ns = now_ns
+        since_s = (now_ns - self._first_ns) / 1e9
+        if upsets.clock_step_s and since_s >= upsets.clock_step_after_s:
+            self.wall_offset_s += upsets.clock_step_s
+            self._upsets = upsets = replace(upsets, clock_step_s=0.0)
+        if upsets.restart_after_s is not None and since_s >= upsets.restart_after_s:
+            self._upsets = replace(upsets, restart_after_s=None)
+            self.restart()
 
     async def serve(self, connections: int, call: Call) -> None:
         """
@@ -173,7 +220,7 @@ class App:
         plant = self._plant
         method, path = scope["method"], scope["path"]
         targets = [value for name, value in scope["headers"] if name == HEADER]
-        asked = understand(method, path, targets, body, plant.canned)
+        asked = understand(method, path, targets, body, canned=plant.canned, cors=plant.cors)
         if isinstance(asked, Asked):
             for fault in plant.faults:
                 asked = replace(asked, arguments=fault.on_arguments(asked.arguments))
@@ -181,13 +228,14 @@ class App:
         arguments = asked.arguments if isinstance(asked, Asked) else {}
         plant.requests.append(
             Seen(
-                node=self._node, method=method, path=path, body=body, operation=operation, arguments=arguments,
+                node=self._node, method=method, path=path, body=body[:REMEMBERED_BYTES], operation=operation, arguments=arguments,
                 headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
             )
         )  # fmt: skip
         call = Call(
             node=self._node, operation=operation, arguments=arguments, number=plant.next_number(),
             now_ns=plant.now_ns(), method=method, path=path,
+            query=scope["query_string"].decode("latin-1"),
             target=targets[0].decode("latin-1") if targets else "",
         )  # fmt: skip
         if isinstance(asked, Reply):
@@ -250,11 +298,23 @@ async def _body(receive: Receive) -> bytes | None:
             return b"".join(parts)
 
 
+def constant_headers(cors: str | None) -> list[tuple[str, str]]:
+    """What every answer bears, those of the HTTP library too: who gave it, and which web pages may read it."""
+    headers = [("server", SERVER)]
+    if cors is not None:
+        headers += [
+            ("access-control-allow-origin", cors),
+            ("access-control-allow-methods", "POST, OPTIONS"),
+            ("access-control-allow-headers", "Origin, X-Requested-With, Content-Type, Accept, x-sora-target"),
+            ("access-control-max-age", "1000"),
+        ]
+    return headers
+
+
 async def _send(reply: Reply, send: Send) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
     names = {name.lower() for name, _ in headers}
     if b"content-length" not in names and b"transfer-encoding" not in names:
         headers.append((b"content-length", str(len(reply.body)).encode()))
-    headers.append((b"server", SERVER.encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})

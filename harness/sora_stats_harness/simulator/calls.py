@@ -28,6 +28,7 @@ class Call:
     """The world's time of reading."""
     method: str
     path: str
+    query: str
     target: str
     """The value of the target header; empty where there was none."""
 

@@ -24,8 +24,10 @@ import uvicorn
 
 from ..edition import Edition, load
 from ..errors import SimulatorError, UsageError
-from .app import App, Pace, Plant
+from .app import App, Pace, Plant, Upsets, constant_headers
 from .calls import Fault, Reply, Seen
+from .faults import parse
+from .relay import Relay
 
 START_S: Final = 30.0
 """How long a server may take to listen, or to end."""
@@ -50,6 +52,8 @@ class Simulator:
         host: Loopback, unless told otherwise.
         churn: Whether connections join and leave.
         pace: How long answers take.
+        upsets: Restarts and steps of the clock that a good server may have.
+        cors: Web pages of which origin may read answers; None for none, and no answer to OPTIONS.
 
     Raises:
         UsageError: The port is in use, or a value is out of range.
@@ -68,9 +72,11 @@ class Simulator:
         host: str = "127.0.0.1",
         churn: bool = True,
         pace: Pace | None = None,
+        upsets: Upsets | None = None,
+        cors: str | None = "*",
     ) -> None:
-        from .faults import parse
-
+        if cors is not None and not (cors.isascii() and cors.isprintable() and cors.strip()):
+            raise UsageError(f"{cors!r} is no origin: give one like http://127.0.0.1:5000, or *")
         self._host = host
         self._port = port
         self._plant = Plant(
@@ -81,11 +87,14 @@ class Simulator:
             churn=churn,
             faults=[parse(fault) if isinstance(fault, str) else fault for fault in faults],
             pace=pace or Pace(),
+            upsets=upsets,
+            cors=cors is not None,
         )
+        self._headers = constant_headers(cors)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._servers: list[uvicorn.Server] = []
-        self._relays: list[Any] = []  # Any: relay.Relay, imported only where a fault needs it
+        self._relays: list[Relay] = []
         self._error: BaseException | None = None
         self.urls: list[str] = []
 
@@ -100,11 +109,11 @@ class Simulator:
         return tuple(self._plant.requests)
 
     def freeze(self) -> None:
-        """Let the world stand still."""
+        """Let the world and its time of day stand still."""
         self._run(self._plant.freeze)
 
     def advance(self, seconds: float) -> None:
-        """Let this much of the world's time pass at once."""
+        """Let this much of the world's time pass at once, its time of day included."""
         self._run(lambda: self._plant.advance(seconds))
 
     def restart(self) -> None:
@@ -195,11 +204,12 @@ class Simulator:
         for node in range(len(sockets)):
             config = uvicorn.Config(
                 App(self._plant, node), http="httptools", ws="none", lifespan="off", log_config=None,
-                access_log=False, server_header=False, timeout_keep_alive=KEEP_ALIVE_S, backlog=1024,
+                access_log=False, server_header=False, headers=self._headers, timeout_keep_alive=KEEP_ALIVE_S,
+                backlog=1024,
             )  # fmt: skip
             self._servers.append(uvicorn.Server(config))
         serving = [
-            asyncio.ensure_future(server._serve(sockets=[each]))
+            asyncio.ensure_future(server.serve(sockets=[each]))
             for server, each in zip(self._servers, sockets, strict=True)
         ]
         while not all(server.started for server in self._servers):
@@ -219,8 +229,6 @@ class Simulator:
         transports = [fault for fault in self._plant.faults if fault.transport is not None]
         if not transports:
             return ports
-        from .relay import Relay
-
         fronts = []
         for node, port in enumerate(ports):
             relay = Relay(self._host, port, transports)
@@ -271,6 +279,9 @@ def spawn(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True, env=os.environ | {"NO_COLOR": "1"},
     )  # fmt: skip
+    watchdog = threading.Timer(START_S, process.kill)
+    watchdog.daemon = True
+    watchdog.start()
     try:
         assert process.stdout is not None and process.stderr is not None, "both are pipes"
         urls = []
@@ -279,10 +290,12 @@ def spawn(
             if not line.startswith("http"):
                 raise _failure(process)
             urls.append(line)
+        watchdog.cancel()
         drain = threading.Thread(target=process.stderr.read, daemon=True)
         drain.start()  # so that it never waits for us to read
         yield Spawned(urls=urls, pid=process.pid)
     finally:
+        watchdog.cancel()
         _end(process)
 
 

@@ -6,6 +6,7 @@ shares. Pure functions, from a request's parts to what is asked, or to the refus
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ OPERATIONS: Final = {
 
 JSON_TYPE: Final = {str: "string", bool: "boolean"}
 
-_TARGET = re.compile(r"([A-Za-z0-9]+)_([0-9]{8})\.([A-Za-z0-9]+)")
+_TARGET = re.compile(r"([A-Za-z]+)_([0-9]{8})\.([A-Za-z]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,11 @@ class Asked:
 
 def answer_json(status: int, value: object) -> Reply:
     """A compact JSON answer."""
-    body = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    try:
+        body = text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, from the request: UTF-8 has no form for it
+        body = json.dumps(value, separators=(",", ":")).encode()
     return Reply(status=status, headers=(("content-type", "application/json"),), body=body)
 
 
@@ -49,7 +54,13 @@ def refusal(error_type: str, reason: object = None) -> Reply:
 
 
 def understand(
-    method: str, path: str, targets: Sequence[bytes], body: bytes, canned: Mapping[str, Reply] | None = None
+    method: str,
+    path: str,
+    targets: Sequence[bytes],
+    body: bytes,
+    *,
+    canned: Mapping[str, Reply] | None = None,
+    cors: bool = True,
 ) -> Asked | Reply:
     """
     Read a request.
@@ -59,13 +70,14 @@ def understand(
         targets: Every value of the target header.
         body: Without transfer coding; no body, an empty and an empty chunked one are the same.
         canned: Answers for other operations, by the whole value of the target header.
+        cors: Whether browsers may ask, so that OPTIONS is answered.
 
     Returns:
         What is asked for, or the answer that refuses it.
     """
     if path != "/":
         return Reply(status=404)
-    if method == "OPTIONS":
+    if method == "OPTIONS" and cors:
         return Reply(status=200)
     if method != "POST":
         return answer_json(400, {"type": "UnexpectedMethod"})
@@ -96,7 +108,10 @@ def understand(
         if operation != "GetStatsAllConnections":
             return refusal("MissingTargetFunction", named)
         return Asked(operation=operation, arguments={})
-    return _arguments(operation, types, value)
+    try:
+        return _arguments(operation, types, value)
+    except RecursionError:  # just shallow enough to be read, too deep to be told
+        return refusal("InvalidJSON", [{"invalid": "parse"}])
 
 
 def _arguments(operation: str, types: Mapping[str, type], value: object) -> Asked | Reply:
@@ -122,15 +137,18 @@ def _invalid(data: object, error: str, path: list[str], schema: object) -> Reply
 
 
 def _parse(body: bytes) -> object:
-    """Parse JSON; of repeated keys the first counts, and there is no NaN."""
+    """Parse JSON; of repeated keys the first counts, and there is neither NaN nor a number beyond all floats."""
 
     def first(pairs: list[tuple[str, object]]) -> dict[str, object]:
         return dict(reversed(pairs))
 
-    def refuse(constant: str) -> object:
-        raise ValueError(constant)
+    def finite(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError(text)
+        return value
 
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=first, parse_constant=refuse)
+        return json.loads(body.decode("utf-8"), object_pairs_hook=first, parse_constant=finite, parse_float=finite)
     except RecursionError:
         raise ValueError("nested too deeply") from None

@@ -34,7 +34,7 @@ ROWS: Final[dict[str, Row]] = {
     "method": lambda call, value: value == {"type": "UnexpectedMethod"},
     "no_target": lambda call, value: value == {"type": "MissingHeaderName"},
     "malformed_target": _type("MissingService"),
-    "unknown_service": _type("InvalidTarget"),
+    "unknown_service": lambda call, value: not call.query and _type("InvalidTarget")(call, value),
     "unknown_target": _type("MissingTarget"),
     "unknown_target_json": _type("SchemaNotFound"),
     "unknown_target_invalid_json": lambda call, value: (

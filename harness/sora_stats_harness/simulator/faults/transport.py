@@ -41,7 +41,7 @@ KINDS: Final = (
     _kind("too-long", "a Content-Length that is larger than the body", "http.complete"),
     _kind("garbage", "bytes that are no HTTP", "http.complete"),
     _kind("endless-headers", "header lines without end", "http.complete", every="60"),
-    _kind("huge", "a body that never ends", "http.complete", every="200"),
+    _kind("huge", "a body that never ends", "http.complete", every="100"),
     _kind("two-answers", "the answer twice in one go; only a client that keeps connections can tell", ""),
     _kind("late-answer", "an answer after the client has given up", "http.complete", every="60", after="6"),
 )

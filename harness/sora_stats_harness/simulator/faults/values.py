@@ -301,17 +301,20 @@ def _frozen(parameters: Parameters) -> Hooks:
 
 
 def _misstamped(parameters: Parameters) -> Hooks:
-    """Slow answers, every other one of which is stamped as if it had been read earlier."""
+    """Slow answers, every other one of which is read later than its neighbour, and stamped earlier."""
     slow_s, by_s = seconds(parameters, "slow"), seconds(parameters, "by")
-    strikes = Turn(2)
+
+    def delay_s(call: Call) -> float:
+        if call.operation is None:
+            return 0.0
+        return slow_s + by_s / 2 if call.number % 2 else slow_s
 
     def readings(call: Call, given: list[Reading]) -> Sequence[Reading]:
-        if strikes(""):
-            for reading in given:
-                _move(reading, -by_s)
+        for reading in given if call.number % 2 else ():
+            _move(reading, -by_s)
         return given
 
-    return Hooks(readings=readings, delay_s=lambda call: slow_s if call.operation is not None else 0.0)
+    return Hooks(readings=readings, delay_s=delay_s)
 
 
 def _kind(name: str, description: str, trips: str, build: Any, parameters: Mapping[str, str] | None = None) -> FaultKind:
@@ -359,5 +362,5 @@ KINDS: Final = (
     _kind("clock-jump", "the server's clock jumps once", "clock.offset", _jump, {"by": "120", "after": "0.7"}),
     _kind("frozen-clock", "one connection's timestamp stands still", "clock.frozen", _frozen),
     _kind("misstamped", "slow answers, stamped too early now and then", "order.timestamp", _misstamped,
-          {"slow": "0.4", "by": "0.25"}),
+          {"slow": "0.13", "by": "0.12"}),
 )  # fmt: skip

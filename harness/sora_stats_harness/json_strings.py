@@ -1,0 +1,113 @@
+"""
+Strings inside the text of a JSON document, replaced where they stand.
+
+A document that is parsed and written again has lost how its numbers were written, which keys stood twice, and where its
+white space was. Here only strings are touched, and all else stays byte for byte.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from typing import Final
+
+ID: Final = "_id"
+"""How the keys of ids end."""
+
+_PLAIN_KEY: Final = re.compile(r"[a-z][a-z0-9_]*")
+_TEXT: Final = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
+_STRINGS: Final = re.compile(
+    # First what needs no look: runs of plain keys whose values are no strings. They are most of a body.
+    r'(?:"[a-z][a-z0-9_]*(?<!_id)":(?:[-+.0-9eE]+|true|false|null|[\[{])[,\[\]{}]*)+'
+    # Then a key with its string, a key alone, or a string alone.
+    rf"|{_TEXT}(\s*:\s*(?:{_TEXT})?)?",
+    re.DOTALL,
+)
+
+_BRACKETS: Final = re.compile(r"[\[\]{}]")
+
+Replace = Callable[[str | None, str], str]
+"""Gives a string's replacement, by the key that it stands under, or None."""
+
+
+def replace_strings(text: str, replace: Replace) -> str:
+    """
+    Replace strings in the text of a JSON document, and leave all else as it is.
+
+    `replace` is asked for each string value, with the key of an id that it stands under, also where it stands in an
+    array there, else with None; and with None for keys, other than plain lower-case ones.
+    """
+    above: list[str | None] = []
+    """The id's key that each array stands under; None for objects, which have keys of their own."""
+    last: str | None = None
+    end = 0
+
+    def walk(between: str) -> None:
+        nonlocal last
+        for bracket in _BRACKETS.findall(between):
+            if bracket == "[":
+                above.append(last if last is not None else above[-1] if above else None)
+            elif bracket == "{":
+                above.append(None)
+            elif above:
+                above.pop()
+            last = None
+
+    def one(match: re.Match[str]) -> str:
+        nonlocal last, end
+        walk(text[end : match.start()])
+        end = match.end()
+        first, colon, second = match.groups()
+        if first is None:
+            last = None
+            walk(match[0])
+            return match[0]
+        if colon is None:
+            return _quoted(first, above[-1] if above else None, replace)
+        key = _unquote(first)
+        written = f'"{first}"' if _PLAIN_KEY.fullmatch(key) else _quoted(first, None, replace)
+        last = key if key.endswith(ID) else None
+        if second is None:
+            return written + colon
+        value = _quoted(second, last, replace)
+        last = None
+        return f"{written}{colon[: -len(second) - 2]}{value}"
+
+    return _STRINGS.sub(one, text)
+
+
+def _quoted(raw: str, key: str | None, replace: Replace) -> str:
+    text = _unquote(raw)
+    new = replace(key, text)
+    return f'"{raw}"' if new == text else json.dumps(new, ensure_ascii=False)
+
+
+def _unquote(raw: str) -> str:
+    return str(json.loads(f'"{raw}"')) if "\\" in raw else raw
+
+
+def mask(text: str) -> str:
+    """
+    A text of which only punctuation and white space are left; what is no JSON does not become any.
+
+    >>> mask('{"channel_id": "lobb')
+    '{"xxxxxxxxxx": "xxxx'
+    """
+    return re.sub(r"\w", "x", text)
+
+
+_MASK: Final = bytes(
+    ord("x") if chr(byte).isalnum() and byte < 0x80 else 0xFF if byte >= 0x80 else byte for byte in range(256)
+)  # fmt: skip
+
+
+def mask_base64(packed: str) -> str:
+    """The same for bytes that are no text, in base64 before and after; they stay none."""
+    try:
+        data = b64decode(packed, validate=True)
+    except binascii.Error:
+        return "damaged"  # as it was: nobody can read it
+    return b64encode(data.translate(_MASK)).decode("ascii")

@@ -1,0 +1,196 @@
+"""
+Judge against reference, many times over: what the tests do a hundred times and `scripts/proof.py` ten thousand times.
+
+Each function raises AssertionError at the first disagreement, naming the seed that shows it again, and otherwise gives
+how much it compared.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from unittest import mock
+
+from sora_stats_harness import judge
+from sora_stats_harness.checks.requirements import Finding, Level
+from sora_stats_harness.edition import Edition
+
+from . import documents, histories, judged, reference, torn
+
+
+def replayed(edition: Edition, seeds: Iterable[int]) -> Counter[str]:
+    """Replay histories, told what is still to come and not; `histories`, `exchanges`, `falls`."""
+    counted: Counter[str] = Counter()
+    for seed in seeds:
+        events = histories.by_receipt(histories.history(seed, edition))
+        expected = reference.falls(edition, [event.seen for event in events])
+        for horizon in (False, True):
+            found = judged.falls(edition, events, horizon=horizon)
+            assert set(found) == expected, f"history {seed}, horizon {horizon}"
+            assert len(found) == len(expected), f"history {seed}: a finding twice"
+        counted.update(histories=1, exchanges=len(events), falls=len(expected))
+    return counted
+
+
+def read_from_files(edition: Edition, seeds: Iterable[int], folder: Path) -> Counter[str]:
+    """The same through recordings, one a run, with their lines in any order, checked in one call."""
+    counted: Counter[str] = Counter()
+    for seed in seeds:
+        place = folder / str(seed)
+        place.mkdir()
+        events = histories.by_receipt(histories.history(seed, edition))
+        paths = judged.record(place, [event.exchange for event in events], Random(seed))
+        findings, _ = judged.check_files(edition, paths)
+        found = [judged.as_fall(finding) for finding in findings if finding.requirement == "order.realtime"]
+        expected = reference.falls(edition, [event.seen for event in events])
+        assert set(found) == expected, f"history {seed}"
+        assert len(found) == len(expected), f"history {seed}: a finding twice"
+        counted.update(histories=1, exchanges=len(events), falls=len(expected))
+    return counted
+
+
+def live(edition: Edition, seeds: Iterable[int]) -> Counter[str]:
+    """One run of each history with tickets, on a clock of our own."""
+    counted: Counter[str] = Counter()
+    for seed in seeds:
+        events = [e for e in histories.history(seed, edition) if e.seen.run == "run-0" and e.seen.clock == "one"]
+        found, expected = _play(edition, events)
+        assert found == expected, f"history {seed}"
+        counted.update(histories=1, exchanges=len(events), falls=len(expected))
+    return counted
+
+
+def _play(edition: Edition, events: Sequence[histories.Event]) -> tuple[set[reference.Fall], set[reference.Fall]]:
+    clock = SimpleNamespace(
+        monotonic_ns=lambda: now, time_ns=lambda: now, gmtime=judge.time.gmtime, strftime=judge.time.strftime
+    )  # fmt: skip
+    heard = judged.Heard()
+    here = judge.Judge(edition, run="live", on_finding=lambda finding: heard.findings.append(finding))
+    tickets: dict[int, judge.Ticket] = {}
+    ended: list[reference.Seen] = []
+    moments = [(event.seen.sent_ns, 0, event.seen.seq, event) for event in events]
+    moments += [(event.seen.received_ns, 1, event.seen.seq, event) for event in events]
+    with mock.patch.object(judge, "time", clock):
+        for now, end, seq, event in sorted(moments, key=lambda moment: moment[:3]):
+            if not end:
+                tickets[seq] = here.sent(event.exchange.request)
+                continue
+            exchange = tickets[seq].end(event.exchange.answer, event.exchange.error)
+            assert (exchange.sent_ns, exchange.received_ns) == (event.seen.sent_ns, event.seen.received_ns)
+            ended.append(replace(event.seen, run="live", clock="here", seq=exchange.seq))
+    # of answers received at one instant, the one whose ticket was ended first comes first
+    expected = reference.falls(edition, [replace(one, seq=place) for place, one in enumerate(ended)])
+    found = {judged.as_fall(finding) for finding in heard.findings if finding.requirement == "order.realtime"}
+    return found, {
+        replace(fall, later=("live", ended[fall.later[1]].seq), earlier=("live", ended[fall.earlier[1]].seq))
+        for fall in expected
+    }
+
+
+def legal(edition: Edition, seeds: Iterable[int]) -> Counter[str]:
+    """Histories without a fault: no fall is found in any; `histories`, `readings`."""
+    counted: Counter[str] = Counter()
+    for seed in seeds:
+        events = histories.by_receipt(histories.history(seed, edition, faulty=False))
+        assert judged.falls(edition, events, horizon=True) == [], f"history {seed}"
+        bodies = [event.seen.body for event in events]
+        counted.update(histories=1, readings=sum(len(body) if isinstance(body, list) else 1 for body in bodies))
+    return counted
+
+
+def bodies(edition: Edition, seeds: Iterable[int], *, fresh: bool) -> Counter[str]:
+    """
+    Hold what is said of bodies against the reference.
+
+    Args:
+        edition: The field list.
+        seeds: One body each.
+        fresh: Whether each body has a judge of its own, rather than one that has learned from those before.
+
+    Returns:
+        How many `bodies` there were, how many left the fast path (`slow`), and how many missed each requirement.
+    """
+    counted: Counter[str] = Counter()
+    one, heard = judged.listen(edition)
+    slow = 0
+    for seed in seeds:
+        document = documents.document(seed, edition)
+        if fresh:
+            one, heard = judged.listen(edition)
+            slow = 0
+        found = judged.document_findings(one, heard, document.body, many=document.many)
+        expected = reference.document_findings(edition, document.body, many=document.many)
+        assert set(found) == expected, f"body {seed}"
+        assert len(found) == len(expected), f"body {seed}: a finding twice"
+        before, slow = slow, one.tally().coverage.slow_path
+        counted.update(bodies=1, slow=slow > before or ("http.json", "") in expected)
+        counted.update({requirement for requirement, _ in expected} or {"nothing"})
+    return counted
+
+
+def certain(edition: Edition, history: Sequence[torn.Poll]) -> list[Finding]:
+    """Everything that a judge says of a history with more than INFO."""
+    one, heard = judged.listen(edition)
+    judged.replay(one, [poll.exchange for poll in history], horizon=True)
+    one.finish()
+    assert one.tally().crashed == {}
+    return [finding for finding in heard.findings if finding.level > Level.INFO]
+
+
+def torn_reads(edition: Edition, seeds: Iterable[int], *, steps: int = 160, stepped_ns: int = 0) -> Counter[str]:
+    """A correct server that tears its reads, asked by three at once, is not accused; `readings`, `inconsistent`."""
+    counted: Counter[str] = Counter()
+    for seed in seeds:
+        rng = Random(seed)
+        history = torn.polls(rng, torn.world(rng, edition, steps), pollers=3, stepped_ns=stepped_ns)
+        assert certain(edition, history) == [], f"world {seed}"
+        inconsistent = sum(bool(reference.missed_relations(poll.document)) for poll in history)
+        counted.update(readings=len(history), inconsistent=inconsistent)
+    return counted
+
+
+def planted(edition: Edition, seeds: Iterable[int], *, faults: int = 4) -> Counter[str]:
+    """With one poller, the relations that are said to be missed are those of the P, R, N rule; `planted`, `certain`."""
+    counted: Counter[str] = Counter()
+    for seed in seeds:
+        rng = Random(seed)
+        states = torn.world(rng, edition, 100)
+        for _ in range(faults):
+            history, _ = torn.plant(rng, torn.polls(rng, states, pollers=1))
+            found = [
+                (finding.requirement, finding.field, finding.exchanges[1].seq)
+                for finding in certain(edition, history)
+                if finding.requirement.startswith("relation.")
+            ]
+            expected = sorted(torn.expected(history))
+            assert sorted(found) == expected, f"world {seed}"
+            counted.update(planted=1, certain=bool(expected), readings=len(history))
+    return counted
+
+
+def alone(edition: Edition, seeds: Iterable[int]) -> Counter[str]:
+    """Of a bare body, each relation is compared as it stands; `bodies`, `missed`."""
+    counted: Counter[str] = Counter()
+    for seed in seeds:
+        document = torn.off(Random(seed), edition)
+        one, heard = judged.listen(edition)
+        expected = sorted(reference.missed_relations(document))
+        assert judged.relations(one, heard, document) == expected, f"body {seed}"
+        counted.update(bodies=1, missed=bool(expected))
+    return counted
+
+
+def one_below(edition: Edition, readings: int, seed: int, folder: Path) -> tuple[reference.Fall, list[Finding], int]:
+    """
+    Check a long recording in which one counter of one reading is one below what was known.
+
+    Returns:
+        The fall that is in it, every finding above INFO, and how many readings were judged.
+    """
+    exchanges, fall = histories.one_below(readings, seed=seed, edition=edition)
+    findings, checked = judged.check_files(edition, judged.record(folder, exchanges, Random(seed), window=50))
+    return fall, [f for f in findings if f.level > Level.INFO], checked.tally().coverage.readings

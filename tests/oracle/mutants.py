@@ -1,0 +1,711 @@
+"""
+How well the judge tells right from wrong: one history that is right, and thousands that are wrong in one way each.
+
+A mutant is (operator, field, position, seed). Each declares what it must be found to miss, worked out from the rules and
+from the all-pairs reference, without a check: requirement and field. One that declares nothing is equivalent: no client
+could tell it from a right history. A mutant is killed where everything declared is found; a MUST finding that was not
+declared is collateral, and counts as a failure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cache
+from random import Random
+from typing import Any, Final
+
+from sora_stats_harness import probes, strategies
+from sora_stats_harness.checks.requirements import Level
+from sora_stats_harness.edition import ANY_LABEL, Edition, Field, Group, Kind, Presence, Type
+from sora_stats_harness.exchange import (
+    Answer,
+    Asked,
+    ErrorCode,
+    Exchange,
+    Headers,
+    Request,
+    Target,
+    TransportError,
+    valid_request,
+)
+
+from . import judged, reference
+
+Json = Any
+"""Whatever JSON can hold."""
+
+Declared = frozenset[tuple[str, str]]
+"""Requirement and field."""
+
+NODES: Final = ("http://127.0.0.1:3001", "http://127.0.0.1:3002")
+ROUNDS: Final = 6
+MIDDLE: Final = range(8, 16)
+"""Positions with right answers about everything before and after."""
+
+CLIENTS: Final = (0, 0, 1)
+"""The client of each connection."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """One request, and what it was answered with; `raw` stands for the body where it is not the documents' JSON."""
+
+    seq: int
+    request: Request
+    sent_ns: int
+    received_ns: int
+    documents: tuple[Json, ...] = ()
+    raw: bytes | None = None
+    status: int = 200
+    headers: Headers | None = None
+    """None for right ones."""
+    error: TransportError | None = None
+    cut: bool = False
+    refused: bool = False
+    """No answer at all."""
+
+    @property
+    def body(self) -> bytes:
+        """The bytes of the answer."""
+        if self.raw is not None:
+            return self.raw
+        many = self.request.target is None or self.request.target.many
+        return json.dumps(list(self.documents) if many else self.documents[0]).encode()
+
+    @property
+    def exchange(self) -> Exchange:
+        """As the judge sees it."""
+        return _exchange(self) if self.raw is None and self.headers is None and not self.refused else self._made()
+
+    def _made(self) -> Exchange:
+        body = self.body
+        right: Headers = (("Content-Type", "application/json"),) if body or self.request.target is not None else ()
+        headers = (*right, ("Content-Length", str(len(body)))) if self.headers is None else self.headers
+        answer = None if self.refused else Answer(status=self.status, headers=headers, body=body, complete=not self.cut)
+        return Exchange(
+            run="mutant", seq=self.seq, request=self.request, clock="one", sent_ns=self.sent_ns,
+            received_ns=self.received_ns, sent_at=wall(self.sent_ns), answer=answer, error=self.error,
+        )  # fmt: skip
+
+    def change(self, place: int, edit: Callable[[Json], None]) -> Shot:
+        """The same with one document edited."""
+        documents = list(self.documents)
+        documents[place] = deepcopy(documents[place])
+        edit(documents[place])
+        return replace(self, documents=tuple(documents))
+
+
+_EXCHANGES: dict[int, tuple[Shot, Exchange]] = {}
+
+
+def _exchange(shot: Shot) -> Exchange:
+    """Right answers are encoded once, for all mutants."""
+    kept = _EXCHANGES.get(id(shot))
+    if kept is not None and kept[0] is shot:
+        return kept[1]
+    made = shot._made()
+    if shot in _base_shots():
+        _EXCHANGES[id(shot)] = (shot, made)
+    return made
+
+
+@cache
+def _base_shots() -> _Identities:
+    return _Identities()
+
+
+class _Identities:
+    """The shots of right histories, by identity."""
+
+    def __init__(self) -> None:
+        self.shots: dict[int, Shot] = {}
+
+    def __contains__(self, shot: Shot) -> bool:
+        return self.shots.get(id(shot)) is shot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """A history that is wrong in one way; `declared` is what it must be found to miss, nothing for an equivalent."""
+
+    operator: str
+    field: str
+    position: int
+    seed: int
+    declared: Declared
+    shots: Sequence[Shot]
+    nodes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Enough to make it again."""
+        return f"({self.operator}, {self.field or '-'}, {self.position}, {self.seed})"
+
+
+def wall(moment_ns: int) -> str:
+    """The server's clock and ours, which agree."""
+    return (strategies.START + timedelta(microseconds=moment_ns // 1000)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+# -- the right history ------------------------------------------------------------------------------------------------
+
+
+@cache
+def right(edition: Edition) -> tuple[Shot, ...]:
+    """Six rounds of all three targets over three connections of two clients, one request after the other; all grows."""
+    base = strategies.connection("busy", edition=edition)
+    shots = []
+    for position in range(4 * ROUNDS):
+        sent_ns = 250_000_000 * position
+        target, numbers, request = _asked(position % 4)
+        documents = tuple(_document(base, number, position + 2, sent_ns + 5_000_000) for number in numbers)
+        shots.append(
+            Shot(seq=position, request=request, sent_ns=sent_ns, received_ns=sent_ns + 10_000_000, documents=documents)
+        )
+    _base_shots().shots.update({id(shot): shot for shot in shots})
+    return tuple(shots)
+
+
+def _asked(kind: int, server: str = NODES[0], local: bool | None = None) -> tuple[Target, tuple[int, ...], Request]:
+    ids = {"channel_id": "sora", "client_id": strategies.connection_id(100), "connection_id": strategies.connection_id(0)}
+    if kind == 0:
+        return Target.ALL, (0, 1, 2), valid_request(Target.ALL, server=server, local=local)
+    if kind == 2:
+        return Target.CLIENT, (0, 1), valid_request(Target.CLIENT, server=server, **ids)
+    number = 0 if kind == 1 else 2
+    ids["connection_id"] = strategies.connection_id(number)
+    return Target.CONNECTION, (number,), valid_request(Target.CONNECTION, server=server, **ids)
+
+
+def _document(base: Json, number: int, factor: int, stamp_ns: int) -> Json:
+    """All counters are multiples of a legal connection's, so that they grow and every relation holds."""
+
+    def grow(value: Json) -> Json:
+        return {
+            key: grow(below) if isinstance(below, dict) else below * factor if key.startswith("total_") else below
+            for key, below in value.items()
+        }
+
+    ids = {
+        "timestamp": wall(stamp_ns), "channel_id": "sora", "client_id": strategies.connection_id(100 + CLIENTS[number]),
+        "bundle_id": "bundle", "connection_id": strategies.connection_id(number),
+    }  # fmt: skip
+    return grow(base) | ids
+
+
+# -- operators: one place in one answer -------------------------------------------------------------------------------
+
+
+def _keys(path: Sequence[str]) -> tuple[str, ...]:
+    return tuple(strategies.LABEL if key == ANY_LABEL else key for key in path)
+
+
+def _inside(document: Json, keys: Sequence[str]) -> Json:
+    for key in keys:
+        document = document[key]
+    return document
+
+
+def _put(keys: Sequence[str], value: Json) -> Callable[[Json], None]:
+    def edit(document: Json) -> None:
+        _inside(document, keys[:-1])[keys[-1]] = value
+
+    return edit
+
+
+def _drop(keys: Sequence[str]) -> Callable[[Json], None]:
+    def edit(document: Json) -> None:
+        del _inside(document, keys[:-1])[keys[-1]]
+
+    return edit
+
+
+def _generic(edition: Edition, pointer: str) -> str:
+    keys = tuple(key.replace("~1", "/").replace("~0", "~") for key in pointer.split("/")[1:])
+    return reference.pointer(reference.generic(edition, keys)) if len(keys) > 1 else pointer
+
+
+def shapes(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """Every mutation of every leaf and group, in one reading of one answer."""
+    shots = right(edition)
+    for number, mutation in enumerate(strategies.all_mutations(edition)):
+        position = rng.choice(MIDDLE)
+        if mutation.operator == "other_form":
+            position = 8  # a listing: elsewhere it would be another connection than the one asked for
+        place = rng.randrange(len(shots[position].documents))
+        documents = list(shots[position].documents)
+        documents[place] = mutation.apply(documents[place])
+        yield _one(
+            f"shape {mutation.operator}", _generic(edition, mutation.pointer), position, number,
+            {(mutation.requirement, _generic(edition, mutation.pointer))}, shots,
+            replace(shots[position], documents=tuple(documents)),
+        )  # fmt: skip
+
+
+def renames(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """A leaf under another name: one that is missing, and one that nobody documented."""
+    shots = right(edition)
+    for number, leaf in enumerate(edition.fields):
+        keys = _keys(leaf.path)
+        if leaf.presence is Presence.CONDITIONAL:
+            continue
+        position = rng.choice(MIDDLE)
+        place = rng.randrange(len(shots[position].documents))
+        other = (*leaf.path[:-1], leaf.name + "s")
+
+        def edit(document: Json, keys: Sequence[str] = keys) -> None:
+            inner = _inside(document, keys[:-1])
+            inner[keys[-1] + "s"] = inner.pop(keys[-1])
+
+        yield _one(
+            "rename", leaf.pointer, position, number,
+            {("shape.required", leaf.pointer), ("shape.unknown", reference.pointer(other))}, shots,
+            shots[position].change(place, edit),
+        )  # fmt: skip
+
+
+def duplicates(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """A key that stands twice, with the same value."""
+    shots = right(edition)
+    for number, leaf in enumerate(edition.fields):
+        if leaf.presence is Presence.CONDITIONAL:
+            continue
+        position = rng.choice([place for place in MIDDLE if place % 2])  # one connection
+        document = shots[position].documents[0]
+        group = _inside(document, _keys(leaf.path[:-1]))
+        text = json.dumps(group)
+        member = f"{json.dumps(leaf.name)}: {json.dumps(group[leaf.name])}"
+        whole = json.dumps(document)
+        assert whole.count(text) == 1 and text.startswith("{")
+        body = whole.replace(text, "{" + member + ", " + text[1:]).encode()
+        yield _one(
+            "duplicate key", leaf.pointer, position, number, {("http.duplicate_key", leaf.pointer)}, shots,
+            replace(shots[position], raw=body),
+        )  # fmt: skip
+
+
+def _one(
+    operator: str, field_: str, position: int, seed: int, declared: Iterable[tuple[str, str]], shots: Sequence[Shot],
+    *changed: Shot, nodes: tuple[str, ...] = (),
+) -> Mutant:  # fmt: skip
+    """A mutant in which some shots of a history are others, by number."""
+    others = {shot.seq: shot for shot in changed}
+    return Mutant(
+        operator=operator, field=field_, position=position, seed=seed, declared=frozenset(declared),
+        shots=[others.get(shot.seq, shot) for shot in shots], nodes=nodes,
+    )  # fmt: skip
+
+
+# -- operators: order ---------------------------------------------------------------------------------------------------
+
+
+def _seen(shot: Shot) -> reference.Seen:
+    many = shot.request.target is not None and shot.request.target.many
+    body: Json = list(shot.documents) if many else shot.documents[0]
+    return reference.Seen(
+        run="mutant", clock="one", seq=shot.seq, sent_ns=shot.sent_ns, received_ns=shot.received_ns, body=body
+    )
+
+
+def _trimmed(shot: Shot, keys: Sequence[str] | None) -> reference.Seen:
+    """With one counter only: what the reference compares is what was changed."""
+    seen = _seen(shot)
+    if keys is None:
+        return seen
+
+    def trim(document: Json) -> Json:
+        kept: Json = {"connection_id": document["connection_id"]}
+        inner = kept
+        for key in keys[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[keys[-1]] = _inside(document, keys)
+        return kept
+
+    body = [trim(document) for document in seen.body] if isinstance(seen.body, list) else trim(seen.body)
+    return replace(seen, body=body)
+
+
+def _falls(edition: Edition, shots: Sequence[Shot], keys: Sequence[str] | None = None) -> set[tuple[str, str]]:
+    return {("order.realtime", fall.field) for fall in reference.falls(edition, [_trimmed(shot, keys) for shot in shots])}
+
+
+def falls(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """Each counter lowered in one answer by one more than it had grown, at four positions; and raised in one answer."""
+    shots = right(edition)
+    for number, leaf in enumerate(edition.counters):
+        keys = _keys(leaf.path)
+        for position in rng.sample(MIDDLE, 4):
+            place = rng.randrange(len(shots[position].documents))
+            key = shots[position].documents[place]["connection_id"]
+            known = [
+                _inside(document, keys) for shot in shots[:position] for document in shot.documents
+                if document["connection_id"] == key
+            ]  # fmt: skip
+            value = max(max(known) - 1, 0)
+            yield _ordered(edition, "decrease", leaf, position, number, shots[position].change(place, _put(keys, value)))
+        position = rng.choice(MIDDLE)
+        place = rng.randrange(len(shots[position].documents))
+        value = rng.choice((2**31, 2**53 + 1, 2**64, 10**30))
+        yield _ordered(edition, "spike", leaf, position, number, shots[position].change(place, _put(keys, value)))
+
+
+def _ordered(edition: Edition, operator: str, leaf: Field, position: int, seed: int, changed: Shot) -> Mutant:
+    mutant = _one(operator, leaf.pointer, position, seed, (), right(edition), changed)
+    return replace(mutant, declared=frozenset(_falls(edition, mutant.shots, _keys(leaf.path))))
+
+
+def resets(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """Whole answers that come from another time: counters that begin again under the same id, and stale copies."""
+    shots = right(edition)
+    base = strategies.connection("busy", edition=edition)
+    for number, position in enumerate(MIDDLE):
+        changed = []
+        for shot in shots[position:]:
+            documents = [
+                _document(base, 0, shot.seq - position + 1, shot.sent_ns + 5_000_000)
+                if document["connection_id"] == strategies.connection_id(0) else document
+                for document in shot.documents
+            ]  # fmt: skip
+            changed.append(replace(shot, documents=tuple(documents)))
+        mutant = _one("reset", "", position, number, (), shots, *changed)
+        yield replace(mutant, declared=frozenset(_falls(edition, mutant.shots)))
+        old = shots[position - 4]
+        stale = replace(
+            shots[position],
+            documents=tuple(
+                new | {"timestamp": new["timestamp"]} | {k: v for k, v in before.items() if k != "timestamp"}
+                for new, before in zip(shots[position].documents, old.documents, strict=True)
+            ),
+        )
+        mutant = _one("stale answer", "", position, number, (), shots, stale)
+        yield replace(mutant, declared=frozenset(_falls(edition, mutant.shots)))
+
+
+# -- operators: relations ---------------------------------------------------------------------------------------------
+
+
+def relations(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """From one position on, the left side of each relation is far larger than its right: nothing falls."""
+    shots = right(edition)
+    for number, relation in enumerate(reference.RELATIONS):
+        position = rng.choice(MIDDLE)
+        keys = relation.left[0][1].split(".")
+        requirement, name = relation.key
+        raised = [_raise(shot, keys, 10**9) for shot in shots[position:]]
+        yield _one(f"relation {relation.kind}", name, position, number, {(requirement, name)}, shots, *raised)
+        if relation.kind == "==":
+            lowered = [_raise(shot, relation.right[-1][1].split("."), 10**9) for shot in shots[position:]]
+            yield _one("relation parts", name, position, number, {(requirement, name)}, shots, *lowered)
+    for level in range(4):
+        position = rng.choice(MIDDLE)
+        name = f"/network_status/total_unstable_level{level}"
+        keys = name.split("/")[1:]
+        changed = [
+            _each(shot, lambda document, at=shot.seq: _level(document, keys, level if at >= position else 3 - level))
+            for shot in shots
+        ]  # fmt: skip
+        yield _one("level never counted", name, position, level, {("relation.unstable_level", name)}, shots, *changed)
+
+
+def _raise(shot: Shot, keys: Sequence[str], by: int) -> Shot:
+    def edit(document: Json) -> None:
+        _inside(document, keys[:-1])[keys[-1]] += by
+
+    return _each(shot, edit)
+
+
+def _level(document: Json, keys: Sequence[str], level: int) -> None:
+    document["network_status"]["unstable_level"] = level
+    document["network_status"][keys[-1]] = 0
+
+
+def _each(shot: Shot, edit: Callable[[Json], None]) -> Shot:
+    documents = deepcopy(shot.documents)
+    for document in documents:
+        edit(document)
+    return replace(shot, documents=documents)
+
+
+# -- operators: identity ------------------------------------------------------------------------------------------------
+
+
+def identities(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """Answers about the wrong connection or client, one twice, one missing, and what is fixed and changes."""
+    shots = right(edition)
+    other = strategies.connection_id(7)
+    for seed in range(4):
+        listing, single, client, third = (8 + 4 * (seed % 2) + kind for kind in range(4))
+        first, second, last = shots[listing].documents
+        yield _one("swapped connection", "/connection_id", single, seed, {("identity.asked", "/connection_id")}, shots,
+                   replace(shots[single], documents=(second,)))  # fmt: skip
+        yield _one("other channel", "/channel_id", third, seed, {("identity.asked", "/channel_id")}, shots,
+                   shots[third].change(0, _put(("channel_id",), "other")))  # fmt: skip
+        yield _one("other client", "/client_id", client, seed, {("identity.client", "/client_id")}, shots,
+                   replace(shots[client], documents=(*shots[client].documents, last)))  # fmt: skip
+        yield _one("other client's channel", "/channel_id", client, seed, {("identity.client", "/channel_id")}, shots,
+                   shots[client].change(1, _put(("channel_id",), "other")))  # fmt: skip
+        yield _one("connection twice", "/connection_id", listing, seed, {("identity.unique", "/connection_id")}, shots,
+                   replace(shots[listing], documents=(first, second, last, rng.choice((first, second, last)))))  # fmt: skip
+        for name in ("channel_id", "client_id", "bundle_id"):
+            yield _one("changed id", f"/{name}", listing, seed, {("identity.constant", f"/{name}")}, shots,
+                       shots[listing].change(rng.randrange(3), _put((name,), other)))  # fmt: skip
+        yield _one("missing from its client", "", client, seed, {("identity.present", "")}, shots,
+                   replace(shots[client], documents=shots[client].documents[:1]))  # fmt: skip
+        absent = replace(shots[third], documents=(), raw=b'{"error_type":"CONNECTION-NOT-FOUND"}', status=400)
+        yield _one("not found", "", third, seed, {("identity.present", "")}, shots, absent)
+        everywhere = replace(shots[listing], request=_asked(0, local=False)[2], documents=(first, last))
+        yield _one("missing from the cluster", "", listing, seed, {("identity.present", "")}, shots, everywhere)
+        gone = [_without(shot, 1) if shot.seq >= listing else shot for shot in shots]
+        yield _one("left for good", "", listing, seed, (), shots, *gone)
+    for leaf in edition.fields:
+        if leaf.kind is not Kind.CONFIGURATION or leaf.path[1] == ANY_LABEL:
+            continue
+        values: Json = {Type.BOOLEAN: False, Type.INTEGER: 1, Type.STRING: "x"}[leaf.type]
+        value = "recvonly" if leaf.values else values
+        if leaf.presence is not Presence.CONDITIONAL and _inside(shots[0].documents[0], leaf.path) == value:
+            value = not value
+        changed = [_each(shot, _put(leaf.path, value)) for shot in shots[12:]]
+        yield _one("reconfigured", leaf.pointer, 12, 0, {("identity.constant", leaf.pointer)}, shots, *changed)
+
+
+def _without(shot: Shot, number: int) -> Shot:
+    kept = tuple(d for d in shot.documents if d["connection_id"] != strategies.connection_id(number))
+    return replace(shot, documents=kept)
+
+
+# -- operators: HTTP, clocks, wrong requests, clusters ------------------------------------------------------------------
+
+
+def transports(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """Status, headers, bytes and errors of one answer."""
+    shots = right(edition)
+    for seed, position in enumerate(MIDDLE):
+        shot = shots[position]
+        body = shot.body
+        json_type = ("Content-Type", "application/json")
+        length = ("Content-Length", str(len(body)))
+        table: list[tuple[str, str, Shot]] = [
+            (f"status {status}", "http.status", replace(shot, status=status)) for status in (500, 503, 404, 204, 301)
+        ]
+        table += [
+            ("labelled as HTML", "http.content_type", replace(shot, headers=(("Content-Type", "text/html"), length))),
+            ("not labelled", "http.content_type", replace(shot, headers=(length,))),
+            ("length one more", "http.length", replace(shot, headers=(json_type, ("Content-Length", str(len(body) + 1))))),
+            ("length no number", "http.length", replace(shot, headers=(json_type, ("Content-Length", "x")))),
+        ]
+        for name, raw in (
+            ("byte order mark", b"\xef\xbb\xbf" + body), ("UTF-16", body.decode().encode("utf-16")),
+            ("cut short", body[:-1]), ("something after it", body + b"x"), ("empty", b""),
+            ("NaN", body.replace(b'"unstable_level": 0', b'"unstable_level": NaN')),
+            ("not UTF-8", body.replace(b'"bundle"', b'"bund\xff"')),
+            ("half a surrogate", body.replace(b'"bundle"', b'"bund\\ud800"')),
+            ("single quotes", body.replace(b'"', b"'")),
+        ):  # fmt: skip
+            assert raw != body, name
+            table.append((f"body {name}", "http.json", replace(shot, raw=raw)))
+        for code in (ErrorCode.TIMEOUT, ErrorCode.RESET, ErrorCode.CUT, ErrorCode.PROTOCOL, ErrorCode.TOO_LARGE):
+            error = TransportError(code=code, detail=code.value)
+            table.append((f"error {code.value}", "http.complete", replace(shot, refused=True, error=error)))
+        cut = TransportError(code=ErrorCode.CUT, detail="cut")
+        table.append(("half an answer", "http.complete", replace(shot, raw=body[:100], cut=True, error=cut)))
+        for name, requirement, changed in table:
+            yield _one(name, "", position, seed, {(requirement, "")}, shots, changed)
+
+
+def clocks(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """Stamps that stand still, jump, or contradict the counters of overlapping answers."""
+    shots = right(edition)
+    found = ("clock.frozen", "/timestamp")
+    for seed, position in enumerate((4, 8)):
+        stamp = shots[position].documents[0]["timestamp"]
+        frozen = [
+            _each(shot, lambda document: document.update(timestamp=stamp)) for shot in shots[position : position + 13]
+        ]
+        yield _one("frozen clock", "/timestamp", position, seed, {found}, shots, *frozen)
+        for seconds in (-30, 30):
+            ahead = [
+                _each(shot, _put(("timestamp",), wall(shot.sent_ns + 5_000_000 + seconds * 10**9)))
+                for shot in shots[position:]
+            ]
+            declared = {("clock.offset", "/timestamp")}
+            yield _one(f"clock set by {seconds} s", "/timestamp", position, seed, declared, shots, *ahead)
+    base = strategies.connection("busy", edition=edition)
+    request = _asked(1)[2]
+    for number, leaf in enumerate(rng.sample(edition.counters, 40)):
+        if leaf.path[0] == "data_channel":
+            continue
+        keys = leaf.path
+        one = _document(base, 0, 5, 40_000_000)
+        two = _document(base, 0, 5, 140_000_000)
+        _inside(one, keys[:-1])[keys[-1]] += 1
+        overlapping = (
+            Shot(seq=0, request=request, sent_ns=0, received_ns=150_000_000, documents=(one,)),
+            Shot(seq=1, request=request, sent_ns=10_000_000, received_ns=160_000_000, documents=(two,)),
+        )
+        equal = _inside(one, keys) == _inside(two, keys)
+        yield Mutant(
+            operator="stamped late", field=leaf.pointer, position=1, seed=number, shots=overlapping,
+            declared=frozenset() if equal else frozenset({("order.timestamp", leaf.pointer)}),
+        )  # fmt: skip
+
+
+def _invalid(data: Json, error: str, path: list[str]) -> Json:
+    reason = {"data": data, "error": error, "invalid": "data", "path": path, "schema": {"type": "string"}}
+    return {"error_type": "InvalidJSON", "error_reason": [reason]}
+
+
+REFUSALS: Final[dict[str, tuple[int, Json]]] = {
+    "path": (404, None),
+    "method": (400, {"type": "UnexpectedMethod"}),
+    "no_target": (400, {"type": "MissingHeaderName"}),
+    "malformed_target": (400, {"error_type": "MissingService"}),
+    "unknown_service": (400, {"error_type": "InvalidTarget"}),
+    "unknown_target": (400, {"error_type": "MissingTarget"}),
+    "unknown_target_json": (400, {"error_type": "SchemaNotFound", "error_reason": "operation"}),
+    "unknown_target_invalid_json": (400, {"error_type": "InvalidJSON", "error_reason": [{"invalid": "parse"}]}),
+    "no_body": (400, {"error_type": "MissingTargetFunction", "error_reason": "operation"}),
+    "invalid_json": (400, {"error_type": "InvalidJSON", "error_reason": [{"invalid": "parse"}]}),
+    "missing_key": (400, _invalid("connection_id", "missing_required_property", [])),
+    "wrong_type": (400, _invalid(1, "wrong_type", ["channel_id"])),
+    "large_body": (413, None),
+    "options": (200, None),
+}
+"""The answer to the first probe of each row; `operation` stands for service, version and operation."""
+
+
+def refusals(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """Wrong requests: each row answered rightly, and then in several wrong ways."""
+    del edition, rng
+    for seed, (row, (status, value)) in enumerate(REFUSALS.items()):
+        probe = next(probe for probe in (*probes.PROBES, probes.large_probe()) if probe.row == row)
+        request = probe.request(NODES[0])
+        if isinstance(value, dict) and value.get("error_reason") == "operation":
+            service, _, rest = probe.targets[0].partition("_")
+            version, _, operation = rest.partition(".")
+            value = value | {"error_reason": {"service": service, "version": version, "operation": operation}}
+        body = b"" if value is None else json.dumps(value).encode()
+        shot = Shot(seq=0, request=request, sent_ns=0, received_ns=1, raw=body, status=status)
+        rule = {(f"request.shape.{row}", "")}
+        yield _one(f"wrong request {row}: right", "", 0, seed, (), [shot])
+        yield _one(f"wrong request {row}: 5xx", "", 0, seed, {("request.no_5xx", "")}, [shot], replace(shot, status=500))
+        yield _one(f"wrong request {row}: HTML", "", 0, seed, {("request.json_or_empty", "")}, [shot],
+                   replace(shot, raw=b"<html></html>"))  # fmt: skip
+        yield _one(f"wrong request {row}: status", "", 0, seed, rule, [shot], replace(shot, status=401))
+        other = b"[1]" if row == "large_body" else b'{"error_type":"Other"}'  # with 413 any object is accepted
+        yield _one(f"wrong request {row}: body", "", 0, seed, rule, [shot], replace(shot, raw=other))
+
+
+def clusters(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """Two nodes: a connection on both, on none, missing from the whole, and clocks apart."""
+    del rng
+    base = strategies.connection("busy", edition=edition)
+
+    def history(
+        first: Sequence[int] = (0, 1), second: Sequence[int] = (2,), whole: Sequence[int] = (0, 1, 2), skew_ns: int = 0
+    ) -> list[Shot]:
+        shots: list[Shot] = []
+        for round_ in range(4):
+            for kind in range(3):
+                server = NODES[1] if kind == 1 else NODES[0]
+                numbers = (first, second, whole)[kind]
+                sent_ns = (3 * round_ + kind) * 250_000_000
+                stamp_ns = sent_ns + 5_000_000 + (skew_ns if kind == 1 else 0)
+                shots.append(
+                    Shot(
+                        seq=len(shots), sent_ns=sent_ns, received_ns=sent_ns + 10_000_000,
+                        request=_asked(0, server, False if kind == 2 else None)[2],
+                        documents=tuple(_document(base, n, len(shots) + 2, stamp_ns) for n in numbers),
+                    )
+                )  # fmt: skip
+        return shots
+
+    for name, field_, requirement, shots in (
+        ("cluster: right", "", None, history()),
+        ("cluster: on two nodes", "", "cluster.once", history(second=(2, 1))),
+        ("cluster: on no node", "", "cluster.union", history(second=())),
+        ("cluster: missing in the whole", "", "cluster.union", history(whole=(0, 1))),
+        ("cluster: clocks apart", "/timestamp", "cluster.skew", history(skew_ns=5_000_000_000)),
+    ):
+        declared = {(requirement, field_)} if requirement else set()
+        yield _one(name, field_, 0, 0, declared, shots, nodes=NODES)
+
+
+OPERATORS: Final = (
+    shapes, renames, duplicates, falls, resets, relations, identities, transports, clocks, refusals, clusters,
+)  # fmt: skip
+
+
+def mutants(edition: Edition, seed: int) -> Iterator[Mutant]:
+    """All of them, in a fixed order."""
+    rng = Random(seed)
+    for operator in OPERATORS:
+        yield from operator(edition, rng)
+
+
+# -- judging them -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(kw_only=True)
+class Score:
+    """What became of some mutants."""
+
+    mutants: int = 0
+    equivalent: int = 0
+    killed: int = 0
+    survivors: list[str] = field(default_factory=list)
+    collateral: list[str] = field(default_factory=list)
+
+
+def found(edition: Edition, mutant: Mutant) -> dict[tuple[str, str], Level]:
+    """Every requirement and field that a judge finds missed with at least SHOULD, and how badly."""
+    judge, heard = judged.listen(edition, nodes=mutant.nodes)
+    exchanges = sorted((shot.exchange for shot in mutant.shots), key=lambda one: (one.received_ns, one.seq))
+    judged.replay(judge, exchanges, horizon=True)
+    judge.finish()
+    crashed = judge.tally().crashed
+    assert not crashed, f"{mutant.name}: {crashed}"
+    levels: dict[tuple[str, str], Level] = {}
+    for finding in heard.findings:
+        key = (finding.requirement, finding.field)
+        levels[key] = max(levels.get(key, Level.INFO), finding.level)
+    return {key: level for key, level in levels.items() if level > Level.INFO}
+
+
+def judge_all(edition: Edition, population: Iterable[Mutant]) -> dict[str, Score]:
+    """Judge mutants; the scores by operator."""
+    scores: dict[str, Score] = {}
+    for mutant in population:
+        score = scores.setdefault(mutant.operator, Score())
+        score.mutants += 1
+        levels = found(edition, mutant)
+        extra = sorted(key for key, level in levels.items() if level is Level.MUST and key not in mutant.declared)
+        if extra:
+            score.collateral.append(f"{mutant.name}: {extra[0][0]} {extra[0][1]}")
+        if not mutant.declared:
+            score.equivalent += 1
+        elif mutant.declared <= levels.keys():
+            score.killed += 1
+        else:
+            missing = sorted(mutant.declared - levels.keys())[0]
+            score.survivors.append(f"{mutant.name}: {missing[0]} {missing[1]}")
+    return scores
+
+
+def table(scores: dict[str, Score]) -> list[str]:
+    """The scores as a table in Markdown, and below it survivors and collateral findings by name."""
+    lines = ["| operator | mutants | equivalent | killed | survivors | collateral |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    total: Counter[str] = Counter()
+    for operator, score in scores.items():
+        row = (score.mutants, score.equivalent, score.killed, len(score.survivors), len(score.collateral))
+        total.update(dict(enumerate(row)))  # type: ignore[arg-type]  # counted by column
+        lines.append(f"| {operator} | " + " | ".join(f"{number:,}" for number in row) + " |")
+    lines.append("| **all** | " + " | ".join(f"{total[column]:,}" for column in range(5)) + " |")  # type: ignore[index]
+    for score in scores.values():
+        lines += [f"- survived: {name}" for name in score.survivors]
+        lines += [f"- collateral: {name}" for name in score.collateral]
+    return lines
