@@ -64,13 +64,14 @@ def test_every_misbehaviour_has_its_exit_code(
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        (hostile.closed_port(), "refused: Connection refused"),
+        (None, "refused: Connection refused"),
         ("http://sora.invalid:3000", "dns: "),
     ],
+    ids=["closed port", "unknown name"],
 )
-def test_nobody_there(url: str, reason: str, tmp_path: Path) -> None:
+def test_nobody_there(url: str | None, reason: str, tmp_path: Path) -> None:
     """Nothing was seen, so nothing is claimed."""
-    code, verdict = conform(url, tmp_path)
+    code, verdict = conform(url or hostile.closed_port(), tmp_path)
     assert code == UNKNOWN
     assert reason in verdict["reason"]
     assert verdict["findings"] == []

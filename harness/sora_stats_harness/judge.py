@@ -422,7 +422,7 @@ class Judge:
         miss = http.incomplete(exchange, answered=server in timeline.answered)
         if exchange.answer is not None:
             self._simulator = self._simulator or http.head(exchange.answer).simulator
-            self._servers.add(server)
+        self._servers.add(server)
         if miss is not None:
             self._checked["http.complete"] += 1
             self._miss(miss, exchange)

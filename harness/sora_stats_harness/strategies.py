@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache
 from typing import Any, Final, Literal
@@ -37,7 +37,7 @@ Base = Literal["quiet", "busy"]
 LABEL: Final = "#chat"
 """The messaging label of every base."""
 
-START: Final = datetime(2024, 7, 1, tzinfo=timezone.utc)
+START: Final = datetime(2024, 7, 1, tzinfo=UTC)
 """The timestamp of every base."""
 
 MAX_CHANGES: Final = 4
@@ -79,7 +79,9 @@ class Connection(dict[str, Any]):  # Any: whatever JSON can hold
         return f"connection({self.base!r}, {self.changes!r})"
 
 
-def connection(base: Base = "busy", changes: Mapping[str, Json] | None = None, edition: Edition | None = None) -> Connection:
+def connection(
+    base: Base = "busy", changes: Mapping[str, Json] | None = None, edition: Edition | None = None
+) -> Connection:
     """
     Make one legal connection without Hypothesis.
 
@@ -542,7 +544,9 @@ def wrong_requests(target: str | Enum) -> st.SearchStrategy[WireRequest]:
     def with_body(wrong: str, body: bytes | None) -> WireRequest:
         return WireRequest(headers=(header, json_type), body=body, wrong=wrong)
 
-    broken = st.sampled_from([b"{", b"[", b"nul", b"\xef\xbb\xbf{}", b" ", b"\n", b"{'a':1}", b'"\xff"', b"{}{}", b"\x00"])
+    broken = st.sampled_from(
+        [b"{", b"[", b"nul", b"\xef\xbb\xbf{}", b" ", b"\n", b"{'a':1}", b'"\xff"', b"{}{}", b"\x00"]
+    )
     shapes = [
         valid.flatmap(lambda request: st.sampled_from(["/stats", "//", "/index.html"]).map(
             lambda path: changed("path", path=path)(request))),
@@ -554,7 +558,9 @@ def wrong_requests(target: str | Enum) -> st.SearchStrategy[WireRequest]:
     values = st.one_of(st.none(), st.booleans(), st.integers(), st.just([]), st.just({}))
     if operation == "GetStatsAllConnections":
         texts = st.one_of(st.none(), st.integers(), st.sampled_from(TEXTS))
-        shapes.append(texts.map(lambda value: with_body("wrong_type", _encode({"local": value}, ascii_only=True, spaced=False))))
+        shapes.append(
+            texts.map(lambda value: with_body("wrong_type", _encode({"local": value}, ascii_only=True, spaced=False)))
+        )
         return st.one_of(shapes)
     key = "connection_id" if operation == "GetStatsConnection" else "client_id"
     both = {"channel_id": "sora", key: connection_id(0)}
@@ -644,7 +650,12 @@ def _leaf_mutations(field: Field, place: str) -> Iterable[Mutation]:
     if field.values is not None:
         yield change("other_value", "shape.enum", field.values[0].upper())
     if field.form is not None:
-        for text in ("2024-07-01 00:00:00Z", "2024-02-30T00:00:00Z", "2024-07-01T00:00:00+09:00", "2024-07-01T00:00:00"):
+        for text in (
+            "2024-07-01 00:00:00Z",
+            "2024-02-30T00:00:00Z",
+            "2024-07-01T00:00:00+09:00",
+            "2024-07-01T00:00:00",
+        ):
             yield change("no_time", "shape.pattern", text)
 
 

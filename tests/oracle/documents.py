@@ -111,7 +111,11 @@ def _bytes(rng: Random, body: bytes) -> bytes:
         return wrapping.replace(b"%s", body)
     if chance < 0.08:
         at = rng.randrange(len(body) + 1)
-        return body[:at] + rng.choice((b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\x80", b"\x00", b",", b"\\", b'"', b"x")) + body[at:]
+        return (
+            body[:at]
+            + rng.choice((b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\x80", b"\x00", b",", b"\\", b'"', b"x"))
+            + body[at:]
+        )
     if chance < 0.10:
         return body[: rng.randrange(len(body))]
     if chance < 0.11:

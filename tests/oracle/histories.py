@@ -217,7 +217,7 @@ class _Maker:
                 case 0 | 1 | 2 | 3:
                     inner[key] = max(0, value + rng.randint(-5, 4)) if type(value) is int else value
                 case 4:
-                    inner[key] = 2**rng.choice((31, 53, 63, 64, 200)) + rng.randint(-2, 2)
+                    inner[key] = 2 ** rng.choice((31, 53, 63, 64, 200)) + rng.randint(-2, 2)
                 case 5:
                     inner[key] = rng.choice((None, "1", -1, True, 1.0, 1.5, [], {}))
                 case 6:
@@ -270,9 +270,7 @@ def by_receipt(events: Sequence[Event]) -> list[Event]:
     return sorted(events, key=lambda event: (event.seen.received_ns, event.seen.seq))
 
 
-def one_below(
-    readings: int, *, seed: int, edition: Edition, connections: int = 10
-) -> tuple[Iterator[Exchange], Fall]:
+def one_below(readings: int, *, seed: int, edition: Edition, connections: int = 10) -> tuple[Iterator[Exchange], Fall]:
     """
     A long, correct recording in which one counter of one reading is one below the largest value known before its request.
 

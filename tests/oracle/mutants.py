@@ -21,10 +21,9 @@ from typing import Any, Final
 
 from sora_stats_harness import probes, strategies
 from sora_stats_harness.checks.requirements import Level
-from sora_stats_harness.edition import ANY_LABEL, Edition, Field, Group, Kind, Presence, Type
+from sora_stats_harness.edition import ANY_LABEL, Edition, Field, Kind, Presence, Type
 from sora_stats_harness.exchange import (
     Answer,
-    Asked,
     ErrorCode,
     Exchange,
     Headers,
@@ -172,7 +171,11 @@ def right(edition: Edition) -> tuple[Shot, ...]:
 
 
 def _asked(kind: int, server: str = NODES[0], local: bool | None = None) -> tuple[Target, tuple[int, ...], Request]:
-    ids = {"channel_id": "sora", "client_id": strategies.connection_id(100), "connection_id": strategies.connection_id(0)}
+    ids = {
+        "channel_id": "sora",
+        "client_id": strategies.connection_id(100),
+        "connection_id": strategies.connection_id(0),
+    }
     if kind == 0:
         return Target.ALL, (0, 1, 2), valid_request(Target.ALL, server=server, local=local)
     if kind == 2:
@@ -331,7 +334,9 @@ def _trimmed(shot: Shot, keys: Sequence[str] | None) -> reference.Seen:
 
 
 def _falls(edition: Edition, shots: Sequence[Shot], keys: Sequence[str] | None = None) -> set[tuple[str, str]]:
-    return {("order.realtime", fall.field) for fall in reference.falls(edition, [_trimmed(shot, keys) for shot in shots])}
+    return {
+        ("order.realtime", fall.field) for fall in reference.falls(edition, [_trimmed(shot, keys) for shot in shots])
+    }
 
 
 def falls(edition: Edition, rng: Random) -> Iterator[Mutant]:
@@ -347,7 +352,9 @@ def falls(edition: Edition, rng: Random) -> Iterator[Mutant]:
                 if document["connection_id"] == key
             ]  # fmt: skip
             value = max(max(known) - 1, 0)
-            yield _ordered(edition, "decrease", leaf, position, number, shots[position].change(place, _put(keys, value)))
+            yield _ordered(
+                edition, "decrease", leaf, position, number, shots[position].change(place, _put(keys, value))
+            )
         position = rng.choice(MIDDLE)
         place = rng.randrange(len(shots[position].documents))
         value = rng.choice((2**31, 2**53 + 1, 2**64, 10**30))
@@ -495,7 +502,11 @@ def transports(edition: Edition, rng: Random) -> Iterator[Mutant]:
         table += [
             ("labelled as HTML", "http.content_type", replace(shot, headers=(("Content-Type", "text/html"), length))),
             ("not labelled", "http.content_type", replace(shot, headers=(length,))),
-            ("length one more", "http.length", replace(shot, headers=(json_type, ("Content-Length", str(len(body) + 1))))),
+            (
+                "length one more",
+                "http.length",
+                replace(shot, headers=(json_type, ("Content-Length", str(len(body) + 1)))),
+            ),
             ("length no number", "http.length", replace(shot, headers=(json_type, ("Content-Length", "x")))),
         ]
         for name, raw in (
@@ -592,7 +603,9 @@ def refusals(edition: Edition, rng: Random) -> Iterator[Mutant]:
         shot = Shot(seq=0, request=request, sent_ns=0, received_ns=1, raw=body, status=status)
         rule = {(f"request.shape.{row}", "")}
         yield _one(f"wrong request {row}: right", "", 0, seed, (), [shot])
-        yield _one(f"wrong request {row}: 5xx", "", 0, seed, {("request.no_5xx", "")}, [shot], replace(shot, status=500))
+        yield _one(
+            f"wrong request {row}: 5xx", "", 0, seed, {("request.no_5xx", "")}, [shot], replace(shot, status=500)
+        )
         yield _one(f"wrong request {row}: HTML", "", 0, seed, {("request.json_or_empty", "")}, [shot],
                    replace(shot, raw=b"<html></html>"))  # fmt: skip
         yield _one(f"wrong request {row}: status", "", 0, seed, rule, [shot], replace(shot, status=401))
@@ -698,7 +711,10 @@ def judge_all(edition: Edition, population: Iterable[Mutant]) -> dict[str, Score
 
 def table(scores: dict[str, Score]) -> list[str]:
     """The scores as a table in Markdown, and below it survivors and collateral findings by name."""
-    lines = ["| operator | mutants | equivalent | killed | survivors | collateral |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    lines = [
+        "| operator | mutants | equivalent | killed | survivors | collateral |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
     total: Counter[str] = Counter()
     for operator, score in scores.items():
         row = (score.mutants, score.equivalent, score.killed, len(score.survivors), len(score.collateral))

@@ -11,9 +11,9 @@ DOC = edition.load()
 
 def test_a_judge_that_has_learned_agrees_with_the_reference() -> None:
     """After each body it knows more deviations, and must neither miss nor invent any; a third leave the fast path."""
-    counted = agreement.bodies(DOC, range(300), fresh=False)
+    counted = agreement.bodies(DOC, range(180), fresh=False)
     assert counted["slow"] * 3 >= counted["bodies"], counted
-    assert counted["nothing"] >= 30
+    assert counted["nothing"] >= 20
     assert all(counted[rule] for rule in ("http.json", "http.duplicate_key", "identity.form", "identity.unique"))
     shapes = ("required", "type", "range", "pattern", "enum", "group", "unknown", "lexical", "undocumented")
     assert all(counted[f"shape.{name}"] for name in shapes), counted
@@ -21,5 +21,5 @@ def test_a_judge_that_has_learned_agrees_with_the_reference() -> None:
 
 def test_a_judge_that_knows_nothing_yet_agrees_with_the_reference() -> None:
     """The first deviation that a server shows is judged as the thousandth is."""
-    counted = agreement.bodies(DOC, range(10_000, 10_100), fresh=True)
+    counted = agreement.bodies(DOC, range(10_000, 10_050), fresh=True)
     assert counted["slow"] * 3 >= counted["bodies"], counted

@@ -19,7 +19,7 @@ EQUIVALENTS = {
 """How many mutants of an operator no client can tell from a right history; besides, right answers are shown as such."""
 
 SMALL = ("relation", "swapped", "other", "connection twice", "changed", "missing", "not found", "left", "reconf", "wrong",
-         "cluster", "frozen", "clock", "stamped", "reset", "stale")  # fmt: skip
+         "cluster", "frozen", "clock", "reset", "stale")  # fmt: skip
 """Families that are judged whole here; of the others a sample."""
 
 
@@ -37,8 +37,8 @@ def test_the_right_history_raises_nothing() -> None:
 
 
 def test_mutants_are_killed_without_collateral() -> None:
-    """The declared requirement and field are found, and no other MUST: all small families, and every 37th of the rest."""
-    chosen = [one for place, one in enumerate(population()) if place % 37 == 0 or one.operator.startswith(SMALL)]
+    """The declared requirement and field are found, and no other MUST: all small families, and every 101st of the rest."""
+    chosen = [one for place, one in enumerate(population()) if place % 101 == 0 or one.operator.startswith(SMALL)]
     scores = mutants.judge_all(DOC, chosen)
     assert sum(score.killed for score in scores.values()) > 300
     assert [name for score in scores.values() for name in score.survivors + score.collateral] == []

@@ -56,7 +56,9 @@ def seen(seq: int, sent: int, received: int, **values: Any) -> reference.Seen:  
     """One exchange about connection `c` that shows `plain.total_one`, or what is given instead."""
     plain = {"total_one": values["one"]} if "one" in values else {}
     body = {"connection_id": values.get("id", "c"), "plain": plain, "data_channel": values.get("labels", {})}
-    return reference.Seen(run="r", clock=values.get("clock", "k"), seq=seq, sent_ns=sent, received_ns=received, body=body)
+    return reference.Seen(
+        run="r", clock=values.get("clock", "k"), seq=seq, sent_ns=sent, received_ns=received, body=body
+    )
 
 
 @pytest.mark.parametrize(

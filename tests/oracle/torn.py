@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ Leaves = dict[reference.Path, Json]
 
 STEP_NS: Final = 5_000_000
 TEAR_NS: Final = 20_000_000
-WALL: Final = datetime(2024, 7, 1, tzinfo=timezone.utc)
+WALL: Final = datetime(2024, 7, 1, tzinfo=UTC)
 KEY: Final = strategies.connection_id(0)
 
 

@@ -17,7 +17,7 @@ _PAGE: Final = b"<!DOCTYPE html><title>502 Bad Gateway</title><h1>Bad Gateway</h
 
 def _changed(change: Callable[[Parameters, Reply], Reply]) -> Callable[[Parameters], Hooks]:
     def build(parameters: Parameters) -> Hooks:
-        return each_reply(lambda _, reply: change(parameters, reply), every=number(parameters, "every"))
+        return each_reply(lambda _, reply: change(parameters, reply), turn(parameters))
 
     return build
 
@@ -51,7 +51,7 @@ def _crash(parameters: Parameters, reply: Reply) -> Reply:
 
 
 def _not_found(parameters: Parameters) -> Hooks:
-    strikes = Turn(number(parameters, "every"))
+    strikes = turn(parameters)
 
     def found(call: Call, world: World, given: Sequence[Connection]) -> Sequence[Connection]:
         missing = call.operation == "GetStatsConnection" and given and strikes("")

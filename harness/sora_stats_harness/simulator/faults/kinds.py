@@ -73,28 +73,44 @@ class FaultKind:
     description: str
     trips: frozenset[str]
     build: Callable[[Parameters], Hooks]
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, str] = field(default_factory=dict)
+    """The parameters that only some faults have, with their defaults."""
     nodes: int = 1
     """How many nodes it takes to show."""
     large: bool = False
     """Whether it shows in the answer to a request of more than 8 MB alone."""
 
-    def make(self, parameters: Parameters, text: str) -> Hooks:
+    relayed: bool = False
+    """Whether a relay makes it, which knows nothing of requests and so of no limits."""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """All that it takes, with the defaults: `times` goes with `every`, the limits are last."""
+        times = {"times": "0"} if "every" in self.own else {}
+        return {**self.own, **times, **({} if self.relayed else LIMITS)}
+
+    def make(self, given: Parameters) -> Fault:
         """
         A fault of this kind.
 
         Raises:
-            UsageError: A value does not fit.
+            UsageError: There is no such parameter, or a value does not fit.
         """
+        for key in given:
+            if key not in self.parameters:
+                takes = ", ".join(self.parameters) or "nothing"
+                raise UsageError(f"the fault {self.name} takes {takes}, not {key!r}")
+        parameters = self.parameters | given
         try:
-            return self.build(parameters)
+            fault = self.build(parameters)
+            return fault if self.relayed else limited(fault, parameters)
         except ValueError as error:
-            raise UsageError(f"the fault {text}: {error}") from None
+            raise UsageError(f"the fault {self.name}: {error}") from None
 
 
-def each_reading(change: OnReading, *, every: int = 1, operation: str | None = None) -> Hooks:
+def each_reading(change: OnReading, strikes: Turn | None = None, *, operation: str | None = None) -> Hooks:
     """A fault of single readings: of every connection, each so-many-th reading."""
-    strikes = Turn(every)
+    strikes = strikes or Turn()
 
     def readings(call: Call, given: list[Reading]) -> Sequence[Reading]:
         for reading in given:
@@ -105,9 +121,11 @@ def each_reading(change: OnReading, *, every: int = 1, operation: str | None = N
     return Hooks(readings=readings)
 
 
-def each_reply(change: OnReply, *, every: int = 1, when: Callable[[Call, Reply], bool] | None = None) -> Hooks:
+def each_reply(
+    change: OnReply, strikes: Turn | None = None, *, when: Callable[[Call, Reply], bool] | None = None
+) -> Hooks:
     """A fault of finished answers: each so-many-th of those to valid requests, unless `when` says which."""
-    strikes = Turn(every)
+    strikes = strikes or Turn()
 
     def reply(call: Call, given: Reply) -> Reply:
         mine = when(call, given) if when is not None else call.operation is not None and given.status == 200
@@ -117,15 +135,26 @@ def each_reply(change: OnReply, *, every: int = 1, when: Callable[[Call, Reply],
 
 
 class Turn:
-    """Counts by key, and strikes at the last of so many."""
+    """Counts by key, and strikes at the last of so many; `times` in all, 0 is without end."""
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: int = 1, times: int = 0) -> None:
         self._every = every
+        self._left = times or -1
         self._counts: Counter[str] = Counter()
 
     def __call__(self, key: str) -> bool:
+        if self._left == 0:
+            return False
         self._counts[key] += 1
-        return self._counts[key] % self._every == 0
+        if self._counts[key] % self._every:
+            return False
+        self._left -= 1
+        return True
+
+
+def turn(parameters: Parameters) -> Turn:
+    """The turn that `every` and `times` tell of."""
+    return Turn(number(parameters, "every"), number(parameters, "times", least=0))
 
 
 def number(parameters: Parameters, key: str, least: int = 1) -> int:

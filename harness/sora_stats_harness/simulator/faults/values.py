@@ -30,18 +30,18 @@ def _leaf(value: Any) -> Any:  # Any: what to put, or how to make it from what i
         def change(call: Call, reading: Reading) -> None:
             place.put(reading, value(place.get(reading)) if callable(value) else value)
 
-        return each_reading(change, every=number(parameters, "every"))
+        return each_reading(change, turn(parameters))
 
     return build
 
 
 def _missing_leaf(parameters: Parameters) -> Hooks:
     place = Place(parameters["field"])
-    return each_reading(lambda _, reading: place.drop(reading), every=number(parameters, "every"))
+    return each_reading(lambda _, reading: place.drop(reading), turn(parameters))
 
 
 def _missing_group(parameters: Parameters) -> Hooks:
-    return each_reading(lambda _, reading: reading.pop(parameters["group"], None), every=number(parameters, "every"))
+    return each_reading(lambda _, reading: reading.pop(parameters["group"], None), turn(parameters))
 
 
 def _new_field(parameters: Parameters) -> Hooks:
@@ -53,14 +53,14 @@ def _new_field(parameters: Parameters) -> Hooks:
             group = group.setdefault(key, {})
         group[name] = call.number
 
-    return each_reading(change, every=number(parameters, "every"))
+    return each_reading(change, turn(parameters))
 
 
 def _bad_stamp(parameters: Parameters) -> Hooks:
     def change(call: Call, reading: Reading) -> None:
         reading["timestamp"] = reading["timestamp"].replace("T", " ").removesuffix("Z")
 
-    return each_reading(change, every=number(parameters, "every"))
+    return each_reading(change, turn(parameters))
 
 
 def _bad_direction(parameters: Parameters) -> Hooks:
@@ -68,7 +68,7 @@ def _bad_direction(parameters: Parameters) -> Hooks:
         for label in reading.get("data_channel", {}).values():
             label["direction"] = "both"
 
-    return each_reading(change, every=number(parameters, "every"))
+    return each_reading(change, turn(parameters))
 
 
 def _vanishing_zero(parameters: Parameters) -> Hooks:
@@ -100,21 +100,21 @@ def _wrong_id(parameters: Parameters) -> Hooks:
         one = reading["connection_id"]
         reading["connection_id"] = ("0" if one[0] != "0" else "1") + one[1:]
 
-    return each_reading(change, every=number(parameters, "every"), operation="GetStatsConnection")
+    return each_reading(change, turn(parameters), operation="GetStatsConnection")
 
 
 def _wrong_client(parameters: Parameters) -> Hooks:
     def change(call: Call, reading: Reading) -> None:
         reading["client_id"] = "somebody-else"
 
-    return each_reading(change, every=number(parameters, "every"), operation="GetStatsClient")
+    return each_reading(change, turn(parameters), operation="GetStatsClient")
 
 
 def _changing_bundle(parameters: Parameters) -> Hooks:
     def change(call: Call, reading: Reading) -> None:
         reading["bundle_id"] = "another-bundle"
 
-    return each_reading(change, every=number(parameters, "every"))
+    return each_reading(change, turn(parameters))
 
 
 def _uuid_ids(parameters: Parameters) -> Hooks:
@@ -139,7 +139,7 @@ def _uuid_ids(parameters: Parameters) -> Hooks:
 
 
 def _twice(parameters: Parameters) -> Hooks:
-    strikes = Turn(number(parameters, "every"))
+    strikes = turn(parameters)
 
     def readings(call: Call, given: list[Reading]) -> Sequence[Reading]:
         again = call.operation == "GetStatsAllConnections" and given and strikes("")
@@ -160,7 +160,7 @@ def _falls(parameters: Parameters) -> Hooks:
         if (old := first.get(reading["connection_id"])) is not None:
             place.put(reading, old - 1)
 
-    strike = each_reading(change, every=number(parameters, "every"))
+    strike = each_reading(change, turn(parameters))
 
     def readings(call: Call, given: list[Reading]) -> Sequence[Reading]:
         for reading in given:
@@ -224,7 +224,7 @@ def _stale(parameters: Parameters) -> Hooks:
     """Some answers about a connection come from a cache; it is never older than `age`."""
     age_ns = int(seconds(parameters, "age") * _SECOND_NS)
     kept: dict[str, tuple[int, Reading]] = {}
-    strikes = Turn(number(parameters, "every"))
+    strikes = turn(parameters)
 
     def readings(call: Call, given: list[Reading]) -> Sequence[Reading]:
         if call.operation != "GetStatsConnection":
@@ -243,7 +243,7 @@ def _mixed_up(parameters: Parameters) -> Hooks:
     """Now and then one group is that of another connection."""
     group = parameters["group"]
     others: dict[str, Any] = {}
-    strikes = Turn(number(parameters, "every"))
+    strikes = turn(parameters)
 
     def readings(call: Call, given: list[Reading]) -> Sequence[Reading]:
         for reading in given:
@@ -265,7 +265,7 @@ def _swapped(parameters: Parameters) -> Hooks:
         if received is not None and sent is not None:
             group["total_received_dtls"], group["total_sent_dtls"] = sent + received // 2, received // 2
 
-    return each_reading(change, every=number(parameters, "every"))
+    return each_reading(change, turn(parameters))
 
 
 # Clocks.

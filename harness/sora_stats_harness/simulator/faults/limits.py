@@ -1,0 +1,85 @@
+"""
+When a fault strikes at all: for one operation only, only after a while, only under load.
+
+Every fault of the world or of answers takes these parameters besides its own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from ..calls import Call, Fault, Reading, Reply
+from ..wire import OPERATIONS
+from ..world import Connection, World
+from .kinds import Parameters, number, seconds
+
+LIMITS: Final = MappingProxyType({"target": "", "after": "0", "above": "0"})
+"""
+Each with its default, which is no limit: `target` is one operation's name, `after` seconds from the first request on,
+`above` requests a second, of all nodes, in the second before.
+"""
+
+_SECOND_NS: Final = 1_000_000_000
+
+
+def limited(fault: Fault, parameters: Parameters) -> Fault:
+    """
+    The fault, within the limits that are set.
+
+    Raises:
+        ValueError: A value does not fit.
+    """
+    names = [operation for _, operation in OPERATIONS]
+    target, after_s, above = parameters["target"], seconds(parameters, "after"), number(parameters, "above", least=0)
+    if target and target not in names:
+        raise ValueError(f"target must be one of {', '.join(names)}, not {target!r}")
+    return _Limited(fault, target, int(after_s * _SECOND_NS), above) if target or after_s or above else fault
+
+
+class _Limited:
+    """Hands on to a fault the calls in which it may strike. What comes before a call is known is handed on always."""
+
+    def __init__(self, fault: Fault, target: str, after_ns: int, above: int) -> None:
+        self._fault = fault
+        self._target = target
+        self._after_ns = after_ns
+        self._above = above
+        self._first_ns: int | None = None
+        self._times: deque[int] = deque()
+        self._number = -1
+        self._strikes = False
+        self.transport = fault.transport
+
+    def on_arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self._fault.on_arguments(arguments)
+
+    def on_found(self, call: Call, world: World, found: Sequence[Connection]) -> Sequence[Connection]:
+        return self._fault.on_found(call, world, found) if self._may(call) else found
+
+    def delay_s(self, call: Call) -> float:
+        return self._fault.delay_s(call) if self._may(call) else 0.0
+
+    def on_readings(self, call: Call, readings: Sequence[Reading]) -> Sequence[Reading]:
+        return self._fault.on_readings(call, readings) if self._may(call) else readings
+
+    def on_reply(self, call: Call, reply: Reply) -> Reply:
+        return self._fault.on_reply(call, reply) if self._may(call) else reply
+
+    def _may(self, call: Call) -> bool:
+        if call.number > self._number:  # the hooks of one call may be separated by others' calls
+            self._number = call.number
+            self._note(call.now_ns)
+        if self._target and call.operation != self._target:
+            return False
+        assert self._first_ns is not None
+        return call.now_ns - self._first_ns >= self._after_ns and len(self._times) > self._above
+
+    def _note(self, now_ns: int) -> None:
+        if self._first_ns is None:
+            self._first_ns = now_ns
+        self._times.append(now_ns)
+        while self._times[0] <= now_ns - _SECOND_NS:
+            self._times.popleft()
