@@ -1,9 +1,9 @@
 """
 The large counts behind what the README claims, with fixed seeds; the figures go to docs/PROOF.md.
 
-`make proof` runs every section, `scripts/proof.py order documents` those named. Each section of the page is replaced by
-itself, so a long one need not be run again for the sake of another. A disagreement ends the run with the seed that shows
-it again, and exit code 1; the page then stays as it was. The tests do a hundredth of the same.
+`make proof` runs every section, `scripts/proof.py order documents` those named. Each section of the page is replaced
+by itself, so a long one need not be run again for the sake of another. A disagreement ends the run with the seed that
+shows it again, and exit code 1; the page then stays as it was. The tests do a hundredth of the same.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import platform
 import re
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,57 +42,84 @@ Section = Callable[[int], Lines]
 def order(shrink: int) -> Lines:
     """Order against all pairs"""
     counted = agreement.replayed(histories.SMALL, range(10_000 // shrink))
-    yield f"- {counted['histories']:,} random histories ({counted['exchanges']:,} exchanges) replayed: the judge and an "
-    yield f"  all-pairs reference agree on {counted['falls']:,} falls, to reading, field, before, after and both exchanges."
+    yield (
+        f"- {counted['histories']:,} random histories ({counted['exchanges']:,} exchanges) replayed: the judge and an "
+        f"all-pairs reference agree on {counted['falls']:,} falls, to reading, field, before, after and both exchanges."
+    )
     counted = agreement.replayed(DOC, range(100_000, 100_000 + 300 // shrink))
     yield f"- The same with all 324 counters: {counted['histories']:,} histories, {counted['falls']:,} falls."
     counted = agreement.live(histories.SMALL, range(200_000, 200_000 + 2000 // shrink))
     yield f"- Live, with tickets on a clock of its own: {counted['histories']:,} histories, {counted['falls']:,} falls."
     with tempfile.TemporaryDirectory() as folder:
         counted = agreement.read_from_files(histories.SMALL, range(300_000, 300_000 + 1000 // shrink), Path(folder))
-    yield f"- Read from recordings with lines in any order: {counted['histories']:,} histories, {counted['falls']:,} falls."
+    yield (
+        f"- Read from recordings with lines in any order: {counted['histories']:,} histories, "
+        f"{counted['falls']:,} falls."
+    )
 
 
 def recording(shrink: int) -> Lines:
     """One counter, one below"""
     with tempfile.TemporaryDirectory() as folder:
         fall, readings = agreement.one_below(DOC, 100_000 // shrink, 20, Path(folder))
-    yield f"- A recording of {readings:,} readings, ten an answer, requests overlapping, lines in disorder. One counter of one "
-    yield "  reading is one below the largest value known before its request was sent:"
-    yield f"  `{fall.pointer}`, {fall.before:,} then {fall.after:,}, exchanges {fall.earlier[1]} and {fall.later[1]}. That is"
-    yield "  found, and nothing else but relations of that counter in that answer."
+    yield (
+        f"- A recording of {readings:,} readings, ten an answer, requests overlapping, lines in disorder. One "
+        "counter of one reading is one below the largest value known before its request was sent: "
+        f"`{fall.pointer}`, {fall.before:,} then {fall.after:,}, exchanges {fall.earlier[1]:,} and {fall.later[1]:,}. "
+        "That is found, and nothing else but relations of that counter in that answer."
+    )
 
 
 def documents(shrink: int) -> Lines:
     """Fast path and slow reference"""
     counted = agreement.bodies(DOC, range(12_000 // shrink), fresh=False)
-    yield f"- {counted['bodies']:,} bodies, one judge that learns from each: the same set of (requirement, pointer) as a slow "
-    yield f"  reference in each. {counted['slow']:,} left the fast path; {counted['http.json']:,} are no strict JSON, "
-    yield f"  {counted['nothing']:,} have nothing wrong with them."
+    yield (
+        f"- {counted['bodies']:,} bodies, one judge that learns from each: the same set of (requirement, pointer) as a "
+        f"slow reference in each. {counted['slow']:,} left the fast path; {counted['http.json']:,} are no strict JSON, "
+        f"{counted['nothing']:,} have nothing wrong with them."
+    )
     counted = agreement.bodies(DOC, range(1_000_000, 1_000_000 + 2000 // shrink), fresh=True)
-    yield f"- {counted['bodies']:,} bodies, each with a judge of its own: the same; {counted['slow']:,} left the fast path."
+    yield (
+        f"- {counted['bodies']:,} bodies, each with a judge of its own: the same; {counted['slow']:,} left the fast "
+        "path."
+    )
+    for fresh, whose in ((False, "one judge that learns"), (True, "a judge each")):
+        counted = agreement.edges(fresh=fresh, step=shrink)
+        yield (
+            f"- {counted['bodies']:,} edges ({whose}): every number, string and worse on which parsers disagree, at every "
+            "kind of place, alone, hidden by a sound value and hiding it. The same."
+        )
 
 
 def torn(shrink: int) -> Lines:
     """Torn reads"""
     counted = agreement.torn_reads(DOC, range(400 // shrink))
-    yield f"- A correct server that reads its counters over 20 ms, three pollers: {counted['readings']:,} readings, of which "
-    yield f"  {counted['inconsistent']:,} miss a relation as they stand. MUST or confirmed SHOULD findings: 0."
+    yield (
+        f"- A correct server that reads its counters over 20 ms, three pollers: {counted['readings']:,} readings, of "
+        f"which {counted['inconsistent']:,} miss a relation as they stand. MUST or confirmed SHOULD findings: 0."
+    )
     counted = agreement.torn_reads(DOC, range(1000, 1000 + 60 // shrink), stepped_ns=-200_000_000)
     yield f"- The same while its clock is set back by 200 ms: {counted['readings']:,} readings, 0 findings."
     counted = agreement.planted(DOC, range(2000, 2000 + 200 // shrink))
-    yield f"- {counted['planted']:,} planted faults in {counted['readings']:,} torn readings: {counted['certain']:,} are beyond what "
-    yield "  tearing explains, and the judge names exactly those, field by field."
+    yield (
+        f"- {counted['planted']:,} planted faults in {counted['readings']:,} torn readings: {counted['certain']:,} are "
+        "beyond what tearing explains, and the judge names exactly those, field by field."
+    )
     counted = agreement.alone(DOC, range(5000 // shrink))
-    yield f"- {counted['bodies']:,} bare bodies, {counted['missed']:,} of which miss a relation: the same relations as the reference."
+    yield (
+        f"- {counted['bodies']:,} bare bodies, {counted['missed']:,} of which miss a relation: the same relations as "
+        "the reference."
+    )
 
 
 def alarms(shrink: int) -> Lines:
     """False alarms"""
     counted = agreement.legal(histories.SMALL, range(5_000_000, 5_000_000 + 100_000 // shrink))
-    bound = 3 / counted["histories"]
-    yield f"- {counted['histories']:,} valid histories, {counted['readings']:,} readings: no false alarm of `order.realtime`. By the "
-    yield f"  rule of three the rate is below {bound:.1e} a history with 95 % confidence."
+    yield (
+        f"- {counted['histories']:,} valid histories, {counted['readings']:,} readings: no false alarm of "
+        f"`order.realtime`. By the rule of three the rate is below {3 / counted['histories']:.1e} a history with 95 % "
+        "confidence."
+    )
 
 
 def simulator(shrink: int) -> Lines:
@@ -104,11 +132,12 @@ def simulator(shrink: int) -> Lines:
         aim = 1_000_000 // shrink // seeds
         with spawn(seed=seed, connections=200, nodes=nodes) as spawned, Interrupt() as interrupt:
             one.nodes = frozenset(spawned.urls if nodes > 1 else ())
+            plan = Plan(
+                server=spawned.urls[0], nodes=tuple(spawned.urls[1:]), duration_s=10.0, concurrency=32, rate=2000.0
+            )
             while one.tally().coverage.readings < aim:
-                plan = Plan(
-                    server=spawned.urls[0], nodes=tuple(spawned.urls[1:]), duration_s=10.0, concurrency=32, rate=2000.0
-                )
-                conform.run(plan, one, Prober(timeout_s=60.0), interrupt=interrupt)
+                result = conform.run(plan, one, Prober(timeout_s=60.0), interrupt=interrupt)
+                assert (result.aborted, result.interrupted) == (None, False), f"seed {seed}: {result}"
         one.finish()
         tally = one.tally()
         found = [(f.requirement, f.field, f.actual) for f in heard.findings if f.level > Level.INFO]
@@ -116,16 +145,20 @@ def simulator(shrink: int) -> Lines:
         assert not tally.crashed, tally.crashed
         total += tally.coverage.readings
         exchanges += tally.coverage.exchanges
-    yield f"- {seeds} seeds, one and three nodes in turn, 200 connections that come and go, up to 32 requests in flight: "
-    yield f"  {exchanges:,} exchanges, {total:,} readings. MUST or SHOULD findings: 0."
+    yield (
+        f"- {seeds} seeds, one and three nodes in turn, 200 connections that come and go, up to 32 requests in flight: "
+        f"{exchanges:,} exchanges, {total:,} readings. MUST or SHOULD findings: 0."
+    )
 
 
 def oracle(shrink: int) -> Lines:
     """Mutants"""
     population = [one for place, one in enumerate(mutants.mutants(DOC, seed=1)) if place % shrink == 0]
     scores = mutants.judge_all(DOC, population)
-    yield "One history that is right, and as many that are wrong in one way each. Killed: the declared requirement and field "
-    yield "are found. Equivalent: no client could tell. Collateral: another MUST is found besides."
+    yield (
+        "One history that is right, and as many that are wrong in one way each. Killed: the declared requirement and "
+        "field are found. Equivalent: no client could tell. Collateral: another MUST is found besides."
+    )
     yield ""
     yield from mutants.table(scores)
     bad = [name for score in scores.values() for name in score.survivors + score.collateral]
@@ -140,8 +173,8 @@ SECTIONS: Final[dict[str, Section]] = {
 HEAD: Final = """\
 # Proof
 
-Written by `make proof`; a section alone by the command below its title. Seeds are fixed: the same commands give the same
-counts. `make test` does about a hundredth of each. Times depend on the machine and tell only what to expect.
+Written by `make proof`; a section alone by the command below its title. Seeds are fixed: the same commands give the
+same counts. `make test` does about a hundredth of each. Times depend on the machine and tell only what to expect.
 """
 
 
@@ -167,11 +200,18 @@ def main() -> int:
         took = time.monotonic() - started
         title = (section.__doc__ or name).strip()
         about = f"`python scripts/proof.py {name}`, {took:,.0f} s on Python {platform.python_version()}"
-        text = "\n".join([f"## {title}", "", about, "", *lines, ""])
+        text = "\n".join([f"## {title}", "", about, "", *map(wrap, lines), ""])
         print(text, flush=True)
         if arguments.shrink == 1:
             write(title, text)
     return 0
+
+
+def wrap(line: str) -> str:
+    """Break a long line of text; a row of a table stays whole."""
+    if line.startswith("|"):
+        return line
+    return textwrap.fill(line, 120, subsequent_indent="  " if line.startswith("- ") else "", break_on_hyphens=False)
 
 
 def write(title: str, text: str) -> None:

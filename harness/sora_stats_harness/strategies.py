@@ -2,11 +2,12 @@
 Hypothesis strategies for whoever reads the statistics API: an exporter, a dashboard, a client of your own.
 
 All come from the edition. Drawing 374 values an example is slow, shrinks badly and prints 16 KB, so each example is a
-fixed base with a few drawn changes: it shrinks to one change, and its repr is that change. After the changes the relations
-between the fields are restored by raising what must be larger, so what is legal is legal in every respect that is known.
+fixed base with a few drawn changes: it shrinks to one change, and its repr is that change. After the changes the
+relations between the fields are restored by raising what must be larger, so what is legal is legal in every respect
+that is known.
 
-Nothing here comes from the judge: what judges answers and what makes them up share the field list alone. Needs the extra
-`pytest`, which brings Hypothesis.
+Nothing here comes from the judge: what judges answers and what makes them up share the field list alone. Needs the
+extra `pytest`, which brings Hypothesis.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Final, Literal
 
 from hypothesis import strategies as st
@@ -50,8 +51,8 @@ OPERATIONS: Final = {
 """What the header carries, by operation."""
 
 TEXTS: Final = (
-    "sora", "", " ", "日本語", '"quoted"', "back\\slash", "a/b~c", "<script>alert(1)</script>", "=cmd()", "\x00", "\x1b[31m",
-    "\u202etxt", "line\nbreak", "\u2028", "😀" * 63, "x" * 255, "null", "0",
+    "sora", "", " ", "日本語", '"quoted"', "back\\slash", "a/b~c", "<script>alert(1)</script>", "=cmd()", "\x00",
+    "\x1b[31m", "\u202etxt", "line\nbreak", "\u2028", "😀" * 63, "x" * 255, "null", "0",
 )  # fmt: skip
 """Legal values of free strings, the plain one first: any text of up to 255 bytes is one."""
 
@@ -375,8 +376,8 @@ class Step:
     """
     One call of a history, as drawn: `wait_ns` after the one before, the server reads its counters.
 
-    The request was sent `before_ns` earlier and its answer is in `after_ns` later, so calls may overlap. Before that the
-    counter `field` of connection `grows` grew by `by`.
+    The request was sent `before_ns` earlier and its answer is in `after_ns` later, so calls may overlap. Before that
+    the counter `field` of connection `grows` grew by `by`.
     """
 
     operation: str
@@ -412,7 +413,12 @@ class History:
 
     def __init__(self, steps: Sequence[Step], edition: Edition | None = None) -> None:
         self.steps = tuple(steps)
-        self.calls = tuple(_play(self.steps, _model(edition or load(DEFAULT))))
+        self._edition = edition
+
+    @cached_property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls that the steps come to."""
+        return tuple(_play(self.steps, _model(self._edition or load(DEFAULT))))
 
     def __repr__(self) -> str:
         return f"History({list(self.steps)!r})"
@@ -449,9 +455,10 @@ def _play(steps: Sequence[Step], model: _Model) -> Iterable[Call]:
     now_ns = 0
     for step in steps:
         now_ns += step.wait_ns
-        growing = states[step.grows]
-        growing[_wire(model.edition.counters[step.field].path)] += step.by
-        model.settle(growing)
+        if step.by:
+            growing = states[step.grows]
+            growing[_wire(model.edition.counters[step.field].path)] += step.by
+            model.settle(growing)
         for state in states:
             state[("timestamp",)] = _time(now_ns // 1000)
         asked = states[step.connection]
@@ -514,7 +521,7 @@ def requests(target: str | Enum) -> st.SearchStrategy[WireRequest]:
 
 def _texts() -> st.SearchStrategy[str]:
     """Any text of up to 255 bytes of UTF-8: 63 characters at most, since one takes up to four."""
-    return st.one_of(st.sampled_from(TEXTS), st.text(st.characters(exclude_categories=("Cs",)), max_size=63))
+    return st.one_of(st.sampled_from(TEXTS), st.text(st.characters(exclude_categories=["Cs"]), max_size=63))
 
 
 def _encode(body: Json, *, ascii_only: bool, spaced: bool) -> bytes | None:
@@ -528,8 +535,8 @@ def wrong_requests(target: str | Enum) -> st.SearchStrategy[WireRequest]:
     """
     Requests that a server must refuse: with JSON that says why, or nothing, and never a 5xx.
 
-    The header carries the target itself, or is left out. It is never another name, since the same port serves operations
-    that disconnect users.
+    The header carries the target itself, or is left out. It is never another name, since the same port serves
+    operations that disconnect users.
     """
     operation = _operation(target)
     header = ("x-sora-target", OPERATIONS[operation])
@@ -555,7 +562,7 @@ def wrong_requests(target: str | Enum) -> st.SearchStrategy[WireRequest]:
         valid.map(changed("no_target", headers=())),
         broken.map(lambda body: with_body("invalid_json", body)),
     ]  # fmt: skip
-    values = st.one_of(st.none(), st.booleans(), st.integers(), st.just([]), st.just({}))
+    values: st.SearchStrategy[Json] = st.one_of(st.none(), st.booleans(), st.integers(), st.just([]), st.just({}))
     if operation == "GetStatsAllConnections":
         texts = st.one_of(st.none(), st.integers(), st.sampled_from(TEXTS))
         shapes.append(
@@ -608,8 +615,8 @@ def mutations(edition: Edition | None = None) -> st.SearchStrategy[Mutation]:
     """
     Single faults that any reader of the API ought to survive, or to report; apply them to the base `busy`.
 
-    Every leaf and group takes part: dropped, null, of another type, negative, written as 1.0, beyond its limits, another
-    value, no time; and keys that nobody documented.
+    Every leaf and group takes part: dropped, null, of another type, negative, written as 1.0, beyond its limits,
+    another value, no time; and keys that nobody documented.
     """
     table = all_mutations(edition or load(DEFAULT))
     return st.integers(0, len(table) - 1).map(table.__getitem__)

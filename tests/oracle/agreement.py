@@ -7,6 +7,7 @@ how much it compared.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -65,9 +66,8 @@ def live(edition: Edition, seeds: Iterable[int]) -> Counter[str]:
 
 
 def _play(edition: Edition, events: Sequence[histories.Event]) -> tuple[set[reference.Fall], set[reference.Fall]]:
-    clock = SimpleNamespace(
-        monotonic_ns=lambda: now, time_ns=lambda: now, gmtime=judge.time.gmtime, strftime=judge.time.strftime
-    )  # fmt: skip
+    now = 0
+    clock = SimpleNamespace(monotonic_ns=lambda: now, time_ns=lambda: now, gmtime=time.gmtime, strftime=time.strftime)
     heard = judged.Heard()
     here = judge.Judge(edition, run="live", on_finding=lambda finding: heard.findings.append(finding))
     tickets: dict[int, judge.Ticket] = {}
@@ -75,7 +75,8 @@ def _play(edition: Edition, events: Sequence[histories.Event]) -> tuple[set[refe
     moments = [(event.seen.sent_ns, 0, event.seen.seq, event) for event in events]
     moments += [(event.seen.received_ns, 1, event.seen.seq, event) for event in events]
     with mock.patch.object(judge, "time", clock):
-        for now, end, seq, event in sorted(moments, key=lambda moment: moment[:3]):
+        for moment, end, seq, event in sorted(moments, key=lambda moment: moment[:3]):
+            now = moment  # what the judge's clock shows
             if not end:
                 tickets[seq] = here.sent(event.exchange.request)
                 continue
@@ -114,18 +115,35 @@ def bodies(edition: Edition, seeds: Iterable[int], *, fresh: bool) -> Counter[st
     Returns:
         How many `bodies` there were, how many left the fast path (`slow`), and how many missed each requirement.
     """
+    return _bodies(edition, ((f"body {seed}", documents.document(seed, edition)) for seed in seeds), fresh=fresh)
+
+
+def edges(*, fresh: bool, step: int = 1) -> Counter[str]:
+    """As `bodies`, with every value on which parsers disagree at every kind of place, or every so-many-th."""
+    base = next(
+        event.seen.body
+        for seed in range(100)
+        for event in histories.history(seed, faulty=False)
+        if isinstance(event.seen.body, dict)
+    )
+    named = (
+        (f"edge {place}: {one.body!r}", one) for place, one in enumerate(documents.edges(base)) if place % step == 0
+    )
+    return _bodies(histories.SMALL, named, fresh=fresh)
+
+
+def _bodies(edition: Edition, named: Iterable[tuple[str, documents.Document]], *, fresh: bool) -> Counter[str]:
     counted: Counter[str] = Counter()
     one, heard = judged.listen(edition)
     slow = 0
-    for seed in seeds:
-        document = documents.document(seed, edition)
+    for name, document in named:
         if fresh:
             one, heard = judged.listen(edition)
             slow = 0
         found = judged.document_findings(one, heard, document.body, many=document.many)
         expected = reference.document_findings(edition, document.body, many=document.many)
-        assert set(found) == expected, f"body {seed}"
-        assert len(found) == len(expected), f"body {seed}: a finding twice"
+        assert set(found) == expected, f"{name[:2000]}: missing {expected - set(found)}, extra {set(found) - expected}"
+        assert len(found) == len(expected), f"{name}: a finding twice"
         before, slow = slow, one.tally().coverage.slow_path
         counted.update(bodies=1, slow=slow > before or ("http.json", "") in expected)
         counted.update({requirement for requirement, _ in expected} or {"nothing"})
@@ -186,8 +204,8 @@ def alone(edition: Edition, seeds: Iterable[int]) -> Counter[str]:
 
 def one_below(edition: Edition, readings: int, seed: int, folder: Path) -> tuple[reference.Fall, int]:
     """
-    Check a long recording in which one counter of one reading is one below what was known: that is found, and nothing else
-    but a relation that this counter then breaks in the same answer.
+    Check a long recording in which one counter of one reading is one below what was known: that is found, and nothing
+    else but a relation that this counter then breaks in the same answer.
 
     Returns:
         The fall, and how many readings were judged.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from random import Random
@@ -37,7 +38,8 @@ class Key:
 
 
 NUMBERS: Final = (
-    "0", "-0", "1", "-1", "7", "4", "65536", "-0.0", "0.0", "1.0", "-1.0", "1e3", "1E+2", "-1e3", "1e-3", "10e-1", "15e-1",
+    "0", "-0", "1", "-1", "7", "4", "65536", "-0.0", "0.0", "1.0", "-1.0", "1e3", "1E+2", "-1e3", "1e-3", "10e-1",
+    "15e-1",
     "1.50", "100e-2", "0e99", "4.0", "65536.0", "9007199254740993", "18446744073709551615", "18446744073709551616",
     "1" + "0" * 30, "-" + "9" * 40, "9" * 4300, "9" * 4301, "-" + "9" * 4300, "9" * 5000, "1e400", "1e-400", "1e999999",
     "0." + "1" * 5000, "1e99999999999999999999",
@@ -65,7 +67,8 @@ OTHERS: Final = (
 """JSON of other types."""
 
 BROKEN: Final = (
-    "NaN", "Infinity", "-Infinity", "nan", "01", "-", "+1", ".5", "1.", "1e", "0x10", "1_000", "1e+", "--1", "'x'", '"\\x"',
+    "NaN", "Infinity", "-Infinity", "nan", "01", "-", "+1", ".5", "1.", "1e", "0x10", "1_000", "1e+", "--1", "'x'",
+    '"\\x"',
     '"\\u12"', '"\\ud800"', '"\\udc00\\ud800"', '"\\ud800x"', '"\x01"', '"a\nb"', '"', "[1,]", '{"a":1,}', "{a:1}",
     '{"a" 1}', "[1 2]", "tru", "undefined", "/**/1", "", '{"\\ud800":1}', '{"a":"\\ud800","a":1}', '["\\udfff"]',
     '{"a":NaN}', "[1e]",
@@ -73,7 +76,8 @@ BROKEN: Final = (
 """What stands where a value should, and is none."""
 
 WRAPPINGS: Final = (
-    b"\xef\xbb\xbf%s", b" \t\r\n%s\n ", b"\x0b%s", b"\xc2\xa0%s", b"%s,", b"%s%s", b"[%s]", b"%s\x00", b"%s//", b")]}'\n%s",
+    b"\xef\xbb\xbf%s", b" \t\r\n%s\n ", b"\x0b%s", b"\xc2\xa0%s", b"%s,", b"%s%s", b"[%s]", b"%s\x00", b"%s//",
+    b")]}'\n%s",
 )  # fmt: skip
 """What may be around a body."""
 
@@ -93,7 +97,7 @@ def document(seed: int, edition: Edition) -> Document:
     if rng.random() < 0.02:
         return Document(body=rng.choice((*NUMBERS, *TEXTS, *OTHERS, *BROKEN)).encode(), many=many)
     if many:
-        connections = [_connection(rng, edition) for _ in range(rng.randint(0, 3))]
+        connections: list[Json] = [_connection(rng, edition) for _ in range(rng.randint(0, 3))]
         if connections and rng.random() < 0.3:
             connections.append(Verbatim(rng.choice(OTHERS)))
             rng.shuffle(connections)
@@ -102,6 +106,46 @@ def document(seed: int, edition: Edition) -> Document:
         value = _connection(rng, edition)
     body = encode(value, rng.choice(("", "", "", " ", "\n\t"))).encode("utf-8")
     return Document(body=_bytes(rng, body), many=many)
+
+
+PLACES: Final = (
+    "/timestamp", "/client_id", "/connection_id", "/plain", "/plain/total_one", "/outer", "/outer/inner/gauge", "/new",
+    "/outer/new", "/data_channel", "/data_channel/notify", "/data_channel/notify/ordered", "/data_channel/#a/total_two",
+    "/data_channel/notify/max_retransmits", "/data_channel/#a/new", "/data_channel/other",
+)  # fmt: skip
+"""One place of each kind in a connection of the small edition."""
+
+
+def edges(base: Json, step: int = 1) -> Iterator[Document]:
+    """
+    Every value of the tables at every kind of place: standing there, hidden by a sound one, and hiding it; and every
+    wrapping.
+
+    Args:
+        base: A sound connection of the small edition.
+        step: Only every so-many-th value, but all of them as a timestamp, which has a form of its own.
+    """
+    whole = json.dumps(base).encode()
+    yield Document(body=whole, many=False)
+    for wrapping in WRAPPINGS:
+        yield Document(body=wrapping.replace(b"%s", whole), many=False)
+    for place in PLACES:
+        *groups, name = place.split("/")[1:]
+        values = (*NUMBERS, *TEXTS, *OTHERS, *BROKEN)
+        for text in values if name == "timestamp" else values[len(place) % step :: step]:
+            for way in ("alone", "hidden", "hiding"):
+                document = deepcopy(base)
+                inner = document
+                for key in groups:
+                    inner = inner[key]
+                sound = inner.pop(name, 0)
+                if way == "hidden":
+                    inner[Key(name, 0)] = Verbatim(text)
+                if way != "alone":
+                    inner[name] = sound
+                if way != "hidden":
+                    inner[Key(name, 1)] = Verbatim(text)
+                yield Document(body=encode(document, "").encode(), many=False)
 
 
 def _bytes(rng: Random, body: bytes) -> bytes:
@@ -175,8 +219,9 @@ def _edit_labels(rng: Random, channel: dict[Json, Json]) -> None:
             name: rng.randrange(9)
             for name in (
                 "total_data_channel_abandon_message", "total_data_channel_retransmit_message",
-                "total_data_channel_open_message", "total_data_channel_ack_message", "total_received_data_channel_message",
-                "total_received_data_channel_message_byte_size", "total_sent_data_channel_message",
+                "total_data_channel_open_message", "total_data_channel_ack_message",
+                "total_received_data_channel_message", "total_received_data_channel_message_byte_size",
+                "total_sent_data_channel_message",
                 "total_sent_data_channel_message_byte_size",
             )
         },

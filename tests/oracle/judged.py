@@ -16,7 +16,7 @@ from sora_stats_harness.edition import Edition
 from sora_stats_harness.exchange import Exchange, Target
 from sora_stats_harness.judge import Judge
 from sora_stats_harness.recording import lines
-from sora_stats_harness.recording.writer import Sink, open_sink
+from sora_stats_harness.recording.sink import Sink, open_sink
 from sora_stats_harness.redaction import Secrets
 
 from . import histories, reference
@@ -87,7 +87,7 @@ SHAPES = ("http.json", "http.duplicate_key", "identity.form", "identity.unique")
 
 
 def document_findings(judge: Judge, heard: Heard, body: bytes, *, many: bool) -> list[tuple[str, str]]:
-    """Judge a bare body; give what it says of JSON, shape and ids as (requirement, pointer), each as often as it was said."""
+    """Judge a bare body; give each thing said of JSON, shape and ids, as (requirement, pointer)."""
     heard.take()
     judge.body(Target.ALL if many else Target.CONNECTION, body, "body.json")
     return [

@@ -1,9 +1,9 @@
 """
 What an answer, or a history of answers, comes to: worked out slowly, from the edition and the rules alone.
 
-Nothing here imports a check, the codec or the judge. A document is parsed by a recursive descent that follows RFC 8259
-line by line, walked leaf by leaf, and a history is compared pair by pair; that takes a thousand times longer than judging
-it, and can be checked by eye.
+Nothing here imports a check, the codec or the judge. A document is parsed by a recursive descent that follows RFC
+8259 line by line, walked leaf by leaf, and a history is compared pair by pair; that takes a thousand times longer
+than judging it, and can be checked by eye.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FORGET_NS: Final = 60_000_000_000
 # -- strict JSON ------------------------------------------------------------------------------------------------------
 
 
-class NotJson(Exception):
+class NotJson(Exception):  # noqa: N818  # said of a body
     """The bytes are no strict JSON."""
 
 
@@ -56,7 +56,7 @@ class Fractional:
     @property
     def negative(self) -> bool:
         """Whether it is below 0; -0.0 is not."""
-        mantissa = self.text.lower().partition("e")[0]
+        mantissa: str = self.text.lower().partition("e")[0]
         return mantissa.startswith("-") and bool(mantissa.strip("-0."))
 
     def above(self, limit: int) -> bool:
@@ -69,7 +69,8 @@ class Fractional:
             return False
         if len(digits) + shift > 20:
             return True
-        return int(digits) * 10**shift > limit if shift >= 0 else int(digits) // 10**-shift > limit
+        scale: int = 10 ** abs(shift)
+        return int(digits) * scale > limit if shift >= 0 else int(digits) // scale > limit
 
 
 class _Parser:
@@ -199,8 +200,8 @@ def parse(body: bytes) -> tuple[Json, list[Where]]:
         The value, and where keys stood that their object already had.
 
     Raises:
-        NotJson: Not UTF-8, a byte order mark, half a surrogate pair, more than 100 containers deep, a number of more than
-            4,300 characters, an exponent beyond 10**18, or no JSON.
+        NotJson: Not UTF-8, a byte order mark, half a surrogate pair, more than 100 containers deep, a number of more
+            than 4,300 characters, an exponent beyond 10**18, or no JSON.
     """
     try:
         text = body.decode("utf-8")
@@ -287,7 +288,7 @@ def _group(
 
 
 def leaf_fault(field: Field, value: Json) -> str | None:
-    """The first requirement that a leaf's value misses: type, then the closed set, limits, form, and how it is written."""
+    """The first requirement that a leaf's value misses: type, closed set, limits, form, and how it is written."""
     if field.type is Type.BOOLEAN:
         return None if isinstance(value, bool) else "shape.type"
     if field.type is Type.STRING:
@@ -387,9 +388,10 @@ def falls(edition: Edition, history: Sequence[Seen]) -> set[Fall]:
     """
     Every counter that fell, by comparing all pairs. O(n^2) in readings.
 
-    A precedes B where A was received before B was sent, strictly, in one run and on one clock, about one connection. A data
-    channel may close and open again, so a counter of a label in A counts only if no answer that came in before B lacks
-    the label, but those that had come in before A was asked for. Of a connection that stands twice in an answer, the first counts.
+    A precedes B where A was received before B was sent, strictly, in one run and on one clock, about one connection.
+    A data channel may close and open again, so a counter of a label in A counts only if no answer that came in before
+    B lacks the label, but those that had come in before A was asked for. Of a connection that stands twice in an
+    answer, the first counts.
     """
     readings = [reading for seen in history for reading in _readings(edition, seen)]
     found = set()
@@ -428,8 +430,8 @@ def _reopened(path: Path, a: _Reading, b: _Reading, same: Sequence[_Reading]) ->
         return False
     return any(
         path[1] not in lacks.labels and not lacks.seen.received_ns < a.seen.sent_ns
-        and (lacks.seen.received_ns, lacks.seen.seq) < (b.seen.received_ns, b.seen.seq) and not _forgotten(lacks, b, same)
-        for lacks in same
+        and (lacks.seen.received_ns, lacks.seen.seq) < (b.seen.received_ns, b.seen.seq) and not _forgotten(lacks, b,
+        same) for lacks in same
     )  # fmt: skip
 
 
@@ -448,8 +450,12 @@ def _readings(edition: Edition, seen: Seen) -> Iterator[_Reading]:
         yield _Reading(
             seen=seen, at=() if index is None else (index,), connection_id=key,
             counters=dict(_counters(edition.root, connection, ())),
-            labels=frozenset(k for k, v in channel.items() if isinstance(v, dict)) if isinstance(channel, dict) else frozenset(),
+            labels=frozenset(_objects(channel)),
         )  # fmt: skip
+
+
+def _objects(value: Json) -> list[str]:
+    return [key for key, below in value.items() if isinstance(below, dict)] if isinstance(value, dict) else []
 
 
 def _counters(group: Group, value: Json, path: Path) -> Iterator[tuple[Path, int]]:
@@ -507,8 +513,8 @@ def _relations() -> Iterator[Relation]:
              "sent": ("packet_loss_simulator.total_dropped_sent_rtp",)}  # fmt: skip
     subtypes = ("bye", "psfb_afb", "psfb_fir", "psfb_pli", "rr", "rtpfb_generic_nack", "rtpfb_tmmbn", "rtpfb_tmmbr",
                 "rtpfb_transport_wide", "sdes", "sr", "unknown", "xr")  # fmt: skip
-    extensions = ("abs_send_time", "audio_level", "av1_rtp_sepc", "color_space", "inband_cn", "playout_delay", "sdes_mid",
-                  "sdes_repaired_rtp_stream_id", "sdes_rtp_stream_id", "toffset", "transport_wide_cc",
+    extensions = ("abs_send_time", "audio_level", "av1_rtp_sepc", "color_space", "inband_cn", "playout_delay",
+                  "sdes_mid", "sdes_repaired_rtp_stream_id", "sdes_rtp_stream_id", "toffset", "transport_wide_cc",
                   "video_content_type", "video_orientation", "video_timeing")  # fmt: skip
     chunks = ("abort", "asconf", "asconf_ack", "auth", "cookie_ack", "cookie_echo", "cwr", "data", "ecne", "error",
               "forward_tsn", "heartbeat", "heartbeat_ack", "i_data", "i_forward_tsn", "init", "init_ack", "pad",
@@ -598,8 +604,8 @@ def torn_relations(p: Json, r: Json, n: Json) -> list[tuple[str, str]]:
     """
     The relations that R surely misses, however its fields were read one after the other, given P before it and N after.
 
-    Everything grows, so a sum that is read a moment early or late still lies between its values in P and in N. A relation
-    that holds in R as it stands is not missed, whatever P and N are.
+    Everything grows, so a sum that is read a moment early or late still lies between its values in P and in N. A
+    relation that holds in R as it stands is not missed, whatever P and N are.
     """
     alone = set(missed_relations(r))
     found = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sora_stats_harness import edition
 
 from . import agreement
@@ -11,7 +13,7 @@ DOC = edition.load()
 
 def test_a_judge_that_has_learned_agrees_with_the_reference() -> None:
     """After each body it knows more deviations, and must neither miss nor invent any; a third leave the fast path."""
-    counted = agreement.bodies(DOC, range(180), fresh=False)
+    counted = agreement.bodies(DOC, range(150), fresh=False)
     assert counted["slow"] * 3 >= counted["bodies"], counted
     assert counted["nothing"] >= 20
     assert all(counted[rule] for rule in ("http.json", "http.duplicate_key", "identity.form", "identity.unique"))
@@ -23,3 +25,11 @@ def test_a_judge_that_knows_nothing_yet_agrees_with_the_reference() -> None:
     """The first deviation that a server shows is judged as the thousandth is."""
     counted = agreement.bodies(DOC, range(10_000, 10_050), fresh=True)
     assert counted["slow"] * 3 >= counted["bodies"], counted
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["learned", "fresh"])
+def test_edges_are_judged_as_the_reference_judges_them(fresh: bool) -> None:
+    """Numbers, strings and worse, on which parsers disagree, at every kind of place: alone, hidden, and hiding."""
+    counted = agreement.edges(fresh=fresh, step=5)
+    assert counted["bodies"] > 1000
+    assert counted["slow"] * 3 >= counted["bodies"]

@@ -18,9 +18,9 @@ EQUIVALENTS = {
 }
 """How many mutants of an operator no client can tell from a right history; besides, right answers are shown as such."""
 
-SMALL = ("relation", "swapped", "other", "connection twice", "changed", "missing", "not found", "left", "reconf", "wrong",
-         "cluster", "frozen", "clock", "reset", "stale")  # fmt: skip
-"""Families that are judged whole here; of the others a sample."""
+SMALL = ("relation", "swapped", "other", "connection twice", "changed", "missing", "not found", "left", "reconf",
+         "wrong", "cluster", "frozen", "clock", "reset", "stale")  # fmt: skip
+"""Small families, of which a third is judged here; of the others fewer."""
 
 
 @cache
@@ -37,10 +37,14 @@ def test_the_right_history_raises_nothing() -> None:
 
 
 def test_mutants_are_killed_without_collateral() -> None:
-    """The declared requirement and field are found, and no other MUST: all small families, and every 101st of the rest."""
-    chosen = [one for place, one in enumerate(population()) if place % 101 == 0 or one.operator.startswith(SMALL)]
+    """The declared requirement and field are found, and no other MUST: a third of small families, fewer of the rest."""
+    chosen = [
+        one
+        for place, one in enumerate(population())
+        if place % 151 == 0 or (place % 3 == 0 and one.operator.startswith(SMALL))
+    ]
     scores = mutants.judge_all(DOC, chosen)
-    assert sum(score.killed for score in scores.values()) > 300
+    assert sum(score.killed for score in scores.values()) > 100
     assert [name for score in scores.values() for name in score.survivors + score.collateral] == []
 
 

@@ -18,14 +18,14 @@ DOC = edition.load()
 
 
 def test_replayed_histories_agree_with_the_reference() -> None:
-    """Several runs and clocks in one call, ties, overlaps, labels that close, masked counters, answers that are none."""
+    """Several runs and clocks in one call, ties, overlaps, closing labels, masked counters, answers that are none."""
     counted = agreement.replayed(histories.SMALL, range(100))
     assert counted["falls"] > 1000, counted
 
 
 def test_replayed_histories_of_the_documented_list_agree_with_the_reference() -> None:
     """The same with all 324 counters."""
-    assert agreement.replayed(DOC, range(1000, 1015))["falls"] > 300
+    assert agreement.replayed(DOC, range(1000, 1009))["falls"] > 200
 
 
 def test_histories_read_from_recordings_agree_with_the_reference(tmp_path: Path) -> None:
@@ -60,7 +60,8 @@ def exchange_of(seq: int, call: strategies.Call) -> Exchange:
     body = json.dumps(call.answer).encode()
     return Exchange(
         run="drawn", seq=seq, clock="one", sent_ns=call.sent_ns, received_ns=call.received_ns,
-        sent_at=wall(call.sent_ns), answer=Answer(status=200, headers=(("Content-Type", "application/json"),), body=body),
+        sent_at=wall(call.sent_ns),
+        answer=Answer(status=200, headers=(("Content-Type", "application/json"),), body=body),
         request=valid_request(OPERATIONS[call.operation], server="http://127.0.0.1:3000", **(call.arguments or {})),
     )  # fmt: skip
 
@@ -72,7 +73,7 @@ def wall(moment_ns: int) -> str:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_one_counter_below_the_largest_known_is_found_with_both_exchanges(seed: int, tmp_path: Path) -> None:
-    """In a long recording, one counter of one reading is one below what had been known: that and nothing else is found."""
+    """In a long recording, one counter of one reading is one below what had been known: just that is found."""
     fall, readings = agreement.one_below(DOC, 1000, seed, tmp_path)
     assert readings == 1000
     assert fall.after == fall.before - 1

@@ -1,4 +1,4 @@
-"""A server that reads its counters piece by piece is never accused; a fault planted in its answers is found all the same."""
+"""A server that reads its counters piece by piece is never accused; a fault planted in its answers is found."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DOC = edition.load()
 
 def test_a_correct_server_that_tears_its_reads_is_not_accused() -> None:
     """Three pollers that overlap, reads torn by up to 20 ms: no MUST and no confirmed SHOULD, though relations fail."""
-    counted = agreement.torn_reads(DOC, range(6))
+    counted = agreement.torn_reads(DOC, range(4))
     assert counted["inconsistent"] * 10 > counted["readings"], counted
 
 
@@ -24,8 +24,8 @@ def test_a_clock_that_is_set_by_ntp_is_no_fault(stepped_ms: int) -> None:
 
 
 def test_relations_are_judged_as_the_reference_judges_them() -> None:
-    """With one poller, each answer has its neighbours: the confirmed misses are those of the P, R, N rule, field by field."""
-    assert agreement.planted(DOC, range(100, 108))["certain"] > 10
+    """With one poller, each answer has its neighbours: the confirmed misses are those of the P, R, N rule."""
+    assert agreement.planted(DOC, range(100, 106))["certain"] > 8
 
 
 def test_a_bare_body_misses_the_relations_that_the_reference_names() -> None:

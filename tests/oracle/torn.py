@@ -2,8 +2,8 @@
 A correct server that puts an answer together piece by piece, and a faulty one.
 
 The world changes in steps; at every step all relations hold and nothing falls. An answer's leaves are read one by one
-within 20 ms, each at a moment of its own, so that an answer as a whole was never true. Whatever is said of such a server
-with certainty is a false alarm. A fault then is planted in one answer, and has to be told from the tearing.
+within 20 ms, each at a moment of its own, so that an answer as a whole was never true. Whatever is said of such a
+server with certainty is a false alarm. A fault then is planted in one answer, and has to be told from the tearing.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def world(rng: Random, edition: Edition, steps: int) -> list[Leaves]:
     Counters grow by a little, all relations hold at each step, the network level moves, and in one world of three some
     packets are lost where nobody counts them, so that totals exceed the sum of their parts.
     """
-    base = rng.choice(("quiet", "busy"))
+    bases: tuple[strategies.Base, ...] = ("quiet", "busy")
+    base = rng.choice(bases)
     document: dict[str, Json] = strategies.connection(base, edition=edition)
     counters = [field for field in edition.counters if field.path[0] != "data_channel"]
     lossy = rng.random() < 0.3

@@ -12,7 +12,7 @@ CONNECTION = "Sora_20170529.GetStatsConnection"
 CLIENT = "Sora_20170529.GetStatsClient"
 ALL = "Sora_20171101.GetStatsAllConnections"
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -17,10 +18,12 @@ from typing import Any
 
 import pytest
 
+from sora_stats_harness.cli import main
+from sora_stats_harness.cli import simulate as simulate_module
 from sora_stats_harness.errors import SimulatorError, UsageError
 from sora_stats_harness.simulator import server
 from sora_stats_harness.simulator.app import REMEMBERED_BYTES, Pace, Upsets
-from sora_stats_harness.simulator.calls import Reply
+from sora_stats_harness.simulator.calls import Mangle, Reply
 from sora_stats_harness.simulator.server import Simulator, spawn
 
 from .raw import ALL, CLIENT, CONNECTION, ask, dial, everything, listing, one, request
@@ -73,12 +76,24 @@ def test_it_ends_although_connections_are_open() -> None:
             assert everything(connection) == b""
 
 
-def test_a_port_in_use_is_wrong_usage() -> None:
-    """One line that names the port."""
+@pytest.mark.parametrize("faults", [(), ("cut",)], ids=["plain", "behind a relay"])
+def test_a_port_in_use_is_wrong_usage(faults: tuple[str, ...]) -> None:
+    """One line that names the port, whoever was to listen there."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1 port {port}"), Simulator(port=port):
+        complaint = f"^cannot listen on 127.0.0.1 port {port}: Address already in use$"
+        with pytest.raises(UsageError, match=complaint), Simulator(port=port, faults=faults):
             pass
+
+
+def test_a_body_does_not_wait_for_its_head_to_be_acknowledged() -> None:
+    """The two are written one after the other, which costs 40 ms where TCP_NODELAY is not set."""
+    with Simulator(connections=1) as simulator, dial(simulator.url) as connection:
+        connection.sendall(request(ALL, close=False))
+        assert connection.recv(1 << 16)
+        (protocol,) = simulator._servers[0].server_state.connections
+        accepted = protocol.transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 def test_what_cannot_be_is_wrong_usage() -> None:
@@ -110,7 +125,7 @@ def test_local_is_the_node_asked_or_all() -> None:
         assert sorted(map(len, each)) == [2, 2, 3]
         for url, own in zip(simulator.urls, each, strict=True):
             assert ids(listing(url, b'{"local":true}')) == own
-            assert sorted(ids(listing(url, b'{"local":false}'))) == sorted(sum(each, []))
+            assert sorted(ids(listing(url, b'{"local":false}'))) == sorted(itertools.chain.from_iterable(each))
 
 
 def test_a_connection_is_found_on_its_own_node() -> None:
@@ -232,7 +247,7 @@ def test_a_fault_that_crashes_is_a_handler_that_crashes() -> None:
     """500, and the next request is answered again."""
 
     class Crash:
-        transport = None
+        transport: Callable[[], Mangle | None] | None = None
         left = 1
 
         def on_arguments(self, arguments: Any) -> Any:
@@ -304,6 +319,13 @@ def test_a_torn_reading_lies_within_its_request() -> None:
             assert before[group][name] <= value <= after[group][name], name
 
 
+def test_frozen_nothing_is_torn() -> None:
+    """A reading from before the request, of a world that stands still, would be one of a counter that falls."""
+    with Simulator(connections=10, churn=False, pace=Pace(tear_s=0.02)) as torn:
+        torn.freeze()
+        assert len({ask(torn.url, request(ALL)).body for _ in range(3)}) == 1
+
+
 def test_upsets_come_by_themselves_and_once() -> None:
     """A restart and a step of the clock, so long after the first request."""
     upsets = Upsets(restart_after_s=0.1, clock_step_s=5.0, clock_step_after_s=0.1)
@@ -339,11 +361,18 @@ def test_spawned_it_has_the_same_world_as_here() -> None:
         assert ids(listing(spawned.url)) == ids(listing(here.url))
 
 
+def test_spawned_it_takes_options_without_a_value() -> None:
+    """None stands for those; an unknown client is then an empty array."""
+    with spawn(connections=1, options={"empty-for-unknown": None, "no-churn": None}) as spawned:
+        told = ask(spawned.url, request(CLIENT, b'{"channel_id":"a","client_id":"b"}'))
+        assert (told.status, told.json()) == (200, [])
+
+
 def test_spawned_with_a_bad_option_it_says_why() -> None:
     """The child's own line, as the same error."""
-    with pytest.raises(UsageError, match=r"^there is no fault 'counter-fals': did you mean counter-falls\?$"):
-        with spawn(faults=["counter-fals"]):
-            pass
+    complaint = r"^there is no fault 'counter-fals': did you mean counter-falls\?$"
+    with pytest.raises(UsageError, match=complaint), spawn(faults=["counter-fals"]):
+        pass
 
 
 def test_a_child_that_never_listens_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,9 +431,12 @@ def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_prints_a_url_a_line_and_ends_when_told(number: signal.Signals) -> None:
-    """Status 0, one line about it on stderr, nothing else on stdout."""
+    """Status 0, one line about it on stderr, nothing else on stdout, and no word of what clients did wrong."""
     with running("--nodes", "2", "--connections", "4") as (process, urls):
         assert [len(listing(url)) for url in urls] == [2, 2]
+        with dial(urls[0]) as connection:
+            connection.sendall(b"SSH-2.0\r\n\r\n")
+            assert everything(connection).startswith(b"HTTP/1.1 400 ")
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
         assert process.returncode == 0
@@ -446,11 +478,21 @@ def test_sigterm_ends_the_command_as_well() -> None:
         assert process.wait(timeout=30) == 128 + signal.SIGTERM
 
 
+def test_sigterm_before_the_command_runs_is_handed_on_to_it() -> None:
+    """It may come while the simulator starts; then nobody waits for the command's own end."""
+    ended = threading.Event()
+    ended.set()
+    assert simulate_module._run_command(["sleep", "600"], ["http://127.0.0.1:1"], ended) == 128 + signal.SIGTERM
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
         (["--fault", "nonsense"], "there is no fault 'nonsense'"),
-        (["--fault", "counter-falls:evry=3"], "the fault counter-falls takes field, every, not 'evry=3'"),
+        (["--fault", "counter-falls:evry=3"], "takes field, every, times, target, after, above, not 'evry'"),
+        (["--fault", "counter-falls:every"], "'every' is not of the form key=value"),
+        (["--fault", "counter-falls:target=GetStats"], "target must be one of GetStatsConnection, "),
+        (["--fault", "cut:target=GetStatsClient"], "the fault cut takes every, times, not 'target'"),
         (["--fault", "counter-falls:every=0"], "every must be a whole number of at least 1"),
         (["--fault", "cut:every=x"], "every must be a whole number of at least 1"),
         (["--fault", "clock-jump:by=nan"], "by must be a number of seconds"),
@@ -464,22 +506,26 @@ def test_sigterm_ends_the_command_as_well() -> None:
         (["--", "/no/such/command"], "cannot run /no/such/command"),
     ],
 )
-def test_a_bad_option_is_one_line_and_status_2(options: list[str], complaint: str) -> None:
-    """The line says what is wrong, and there is no traceback."""
+def test_a_bad_option_is_one_line_and_status_2(
+    options: list[str], complaint: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The line says what is wrong."""
     port = [] if "--port" in options else ["--port", "0"]
-    told = simulate(*port, *options)
-    assert told.returncode == 2
-    assert told.stdout == ""
-    *_, last = told.stderr.splitlines()
+    assert main(["simulate", *port, *options]) == 2
+    told = capfd.readouterr()
+    assert told.out == ""
+    *_, last = told.err.splitlines()
     assert last.startswith("sora-harness: ")
     assert complaint in last
-    assert "Traceback" not in told.stderr
+    assert "Traceback" not in told.err
 
 
-def test_faults_are_listed_as_text_and_as_json() -> None:
+def test_faults_are_listed_as_text_and_as_json(capfd: pytest.CaptureFixture[str]) -> None:
     """Both name the requirements that each trips."""
-    listed = json.loads(simulate("--list-faults", "--json").stdout)
-    text = simulate("--list-faults").stdout
+    assert main(["simulate", "--list-faults", "--json"]) == 0
+    listed = json.loads(capfd.readouterr().out)
+    assert main(["simulate", "--list-faults"]) == 0
+    text = capfd.readouterr().out
     assert {"name", "description", "parameters", "trips"} <= listed[0].keys()
     for fault in listed:
         assert fault["name"] in text

@@ -242,6 +242,14 @@ def test_an_unknown_id_is_refused_with_an_error_type(
     check_headers(told)
 
 
+def test_an_unknown_client_can_be_an_empty_array() -> None:
+    """The other answer that the table leaves open; an object cannot be empty in that way."""
+    with Simulator(connections=1, empty_for_unknown=True) as lenient:
+        told = ask(lenient.url, request(CLIENT, b'{"channel_id":"a","client_id":"b"}'))
+        assert (told.status, told.body) == (200, b"[]")
+        assert ask(lenient.url, request(CONNECTION, b'{"channel_id":"a","connection_id":"b"}')).status == 400
+
+
 def test_bytes_that_are_no_http_are_refused_and_say_who_refuses(simulator: Simulator) -> None:
     """400 from the HTTP library itself; it bears the header by which the simulator is known."""
     with dial(simulator.url) as connection:

@@ -95,6 +95,8 @@ class BodyReader:
         self.codec = Codec(edition)
         self._roots = {field.name: field for field in edition.root.fields}
         self._usual_labels: set[str] = set()
+        self._unread = False
+        """Whether bytes were passed over that nobody has looked into: they may be no UTF-8."""
         self._bind()
 
     def _bind(self) -> None:
@@ -106,6 +108,9 @@ class BodyReader:
         self._partial = _nothing in getters
         """Whether the edition has not all of the leaves that checks are about."""
         plan = codec.label_plan
+        self._relaxed = bool(codec.learned) or codec.labels_raw
+        """Whether the decoder has learned to let anything through."""
+        self._extras = [loose.get for loose in codec.loose]
         self._raw_labels = plan is None or bool(plan.loose) or codec.labels_raw or (LABELS,) in codec.learned
         if self._partial:
             self._root: Callable[[Json], tuple[Any, ...]] = lambda value: tuple(get(value) for get in getters)
@@ -131,10 +136,11 @@ class BodyReader:
                 something else deviates.
         """
         try:
+            self._unread = False
             decoded = self.codec.many.decode(body) if many else [self.codec.one.decode(body)]
-            if self.codec.loose and not _is_utf8(body):
-                raise _TooOdd
             readings = [self._take(value, index if many else None) for index, value in enumerate(decoded)]
+            if self._unread and not _is_utf8(body):
+                raise _TooOdd
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, strict_json.NotJson, _TooOdd):
             return _last(self.slices(body, many=many, scan=scan))
         if scan:
@@ -164,10 +170,11 @@ class BodyReader:
 
     def _read_piece(self, piece: bytes, index: int | None, scan: bool, result: Body) -> None:
         try:
+            self._unread = False
             value = self.codec.one.decode(piece)
-            if self.codec.loose and not _is_utf8(piece):
-                raise _TooOdd
             reading = self._take(value, index)
+            if self._unread and not _is_utf8(piece):
+                raise _TooOdd
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, strict_json.NotJson, _TooOdd):
             document = strict_json.parse(piece, depth=0 if index is None else 1)
         else:
@@ -216,7 +223,7 @@ class BodyReader:
             connection_id=connection_id, labels={}, level=level, deviations=[],
             blocks=tuples[: len(codec.blocks)] if self._places is None else [tuples[place] for place in self._places],
         )  # fmt: skip
-        if codec.loose or self._partial:
+        if self._relaxed or self._partial or any(get(value) for get in self._extras):
             self._judge_loose(value, reading)
             self._check_texts(reading)
         else:
@@ -387,7 +394,7 @@ class BodyReader:
         """Colons of a connection whose keys are all different, as far as strings have theirs unescaped."""
         codec = self.codec
         count = codec.colons
-        if reading.absent or codec.loose or codec.conditional:
+        if self._relaxed or reading.absent or codec.conditional or any(get(value) for get in self._extras):
             count = self._colons_of(codec.plan, value)
         *texts, labels = self._root(value)
         count += sum(text.count(":") for text in texts if isinstance(text, str))
@@ -396,30 +403,38 @@ class BodyReader:
             return count
         if isinstance(labels, Raw):
             return count + 1 + bytes(labels).count(b":")
-        count += 1 + len(labels) * (1 + plan.colons)
+        count += 1 + len(labels) * (1 + plan.colons) + sum(label.count(":") for label in labels)
+        if not self._raw_labels:
+            return count + sum(map(self._colons_of_leaves, map(astuple, labels.values())))
         for label, struct in labels.items():
-            count += label.count(":")
+            if isinstance(struct, Raw) and codec.label_path(label) is not None and bytes(struct)[:1] == b"{":
+                struct = plan.decoder.decode(struct)  # a repeated key in it shows in the count alone
             if isinstance(struct, Raw):
-                if codec.label_path(label) is None or bytes(struct)[:1] != b"{":
-                    count += bytes(struct).count(b":") - plan.colons
-                    continue
-                struct = plan.decoder.decode(struct)
-            for position, leaf in enumerate(astuple(struct)):
-                if type(leaf) is str:
-                    count += leaf.count(":")
-                elif leaf is not UNSET and (position in plan.conditional):
-                    count += 1
-                elif type(leaf) is Raw and leaf:
-                    count += 1 + bytes(leaf).count(b":")
+                count += bytes(struct).count(b":") - plan.colons
+            else:
+                leaves = astuple(struct)
+                count += self._colons_of_leaves(leaves)
+                count += _colons_of_loose(plan, leaves)
+        return count
+
+    def _colons_of_leaves(self, leaves: Json) -> int:
+        """Colons of a label's conditional leaves, and within its strings."""
+        plan = self.codec.label_plan
+        assert plan is not None, "there are labels"
+        count = 0
+        for leaf in leaves[plan.counters :]:
+            if type(leaf) is str:
+                count += leaf.count(":")
+        for position in plan.conditional:
+            if leaves[position] is not UNSET:
+                count += 1
         return count
 
     def _colons_of(self, plan: Plan, struct: Json) -> int:
         leaves = astuple(struct)
         count = plan.colons
         count += sum(leaves[position] is not UNSET for position in plan.conditional)
-        for loose in plan.loose:
-            if raw := leaves[loose.position]:
-                count += 1 + bytes(raw).count(b":")
+        count += _colons_of_loose(plan, leaves)
         for attribute, inner in plan.below:
             below = getattr(struct, attribute)
             if isinstance(below, Raw) and bytes(below)[:1] == b"{":
@@ -516,6 +531,15 @@ class _Sound:
     def text(self, name: str) -> str | None:
         value = self._value.get(name)
         return value if isinstance(value, str) and (name,) not in self._masked else None
+
+
+def _colons_of_loose(plan: Plan, leaves: Json) -> int:
+    """Colons of what is let through: after the key, within it, and in the raw value."""
+    return sum(
+        1 + loose.path[-1].count(":") + bytes(raw).count(b":")
+        for loose in plan.loose
+        if (raw := leaves[loose.position])
+    )
 
 
 def _nothing(_: Json) -> None:

@@ -1,8 +1,8 @@
 """
 `sora-harness conform`: the gate on the command line.
 
-It turns options into a plan, starts the simulator where no URL was given, and leaves the rest to the modules that do the
-work. Nothing heavy is imported before the command really runs.
+It turns options into a plan, starts the simulator where no URL was given, and leaves the rest to the modules that do
+the work. Nothing heavy is imported before the command really runs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import UsageError
 from . import common
+from .output import emit
 from .progress import Progress
 from .values import duration, size
 
@@ -165,8 +166,8 @@ def _servers(arguments: argparse.Namespace, url: str | None, stack: ExitStack) -
         raise UsageError("--node, --channel-id, --connection-id and --client-id go with a URL")
     from ..simulator.server import spawn
 
-    print("SELF-TEST: no URL was given, so the embedded simulator is probed, and no Sora", file=sys.stderr)
-    return stack.enter_context(spawn(**common.simulator_settings(arguments))).urls
+    emit("SELF-TEST: no URL was given, so the embedded simulator is probed, and no Sora\n", sys.stderr)
+    return stack.enter_context(spawn(edition=arguments.edition, **common.simulator_settings(arguments))).urls
 
 
 def _plan(arguments: argparse.Namespace, servers: Sequence[str], headers: Headers, *, self_test: bool) -> Plan:

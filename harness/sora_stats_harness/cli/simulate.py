@@ -18,6 +18,7 @@ from typing import Final
 
 from ..errors import ExitCode, UsageError
 from . import common
+from .output import emit
 from .values import duration
 
 HELP: Final = "run the embedded simulator until interrupted, or around a command"
@@ -49,6 +50,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--clock-step", type=duration, default=0.0, metavar="TIME",
         help="a second after the first request the clock is set forward by this much")  # fmt: skip
     add("--cors", default="*", metavar="ORIGIN", help="which web pages may read answers, or none (default: *)")
+    add("--empty-for-unknown", action="store_true",
+        help="GetStatsClient answers an unknown client with [], not with 400; both are right")  # fmt: skip
     add("--edition", default="doc-2024", metavar="NAME|FILE", help="whose fields to serve (default: doc-2024)")
     add("--list-faults", action="store_true", help="print what --fault takes, and end")
     add("--json", action="store_true", help="with --list-faults: as JSON")
@@ -76,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workers < 1:
         raise UsageError("--workers must be at least 1")
     if arguments.host not in _LOOPBACK:
-        print(f"listening on {arguments.host}: whoever reaches this machine can ask", file=sys.stderr)
+        emit(f"listening on {arguments.host}: whoever reaches this machine can ask\n", sys.stderr)
     simulator = Simulator(
         load(arguments.edition),
         **common.simulator_settings(arguments),
@@ -91,23 +94,24 @@ def run(arguments: argparse.Namespace) -> int:
         ),
         upsets=Upsets(restart_after_s=arguments.restart_after, clock_step_s=arguments.clock_step),
         cors=None if arguments.cors == "none" else arguments.cors,
+        empty_for_unknown=arguments.empty_for_unknown,
     )
     ended = threading.Event()
     with ExitStack() as stack:
         _until_told(ended, stack)
         urls = stack.enter_context(simulator).urls
         if arguments.command:
-            return _run_command(arguments.command, urls)
+            return _run_command(arguments.command, urls, ended)
         for url in urls:
-            print(url, flush=True)
+            emit(f"{url}\n")
         if arguments.with_parent:
             threading.Thread(target=_await_end_of_input, args=(ended,), daemon=True).start()
         else:
-            print("the simulator is listening; Ctrl-C ends it", file=sys.stderr)
+            emit("the simulator is listening; Ctrl-C ends it\n", sys.stderr)
         while not ended.wait(0.5):  # a wait without limit would not let signals through everywhere
             pass
     if not arguments.with_parent:
-        print("the simulator has ended", file=sys.stderr)
+        emit("the simulator has ended\n", sys.stderr)
     return ExitCode.PASS
 
 
@@ -121,7 +125,7 @@ def _until_told(ended: threading.Event, stack: ExitStack) -> None:
         stack.callback(signal.signal, number, signal.signal(number, tell))
 
 
-def _run_command(command: Sequence[str], urls: Sequence[str]) -> int:
+def _run_command(command: Sequence[str], urls: Sequence[str], ended: threading.Event) -> int:
     environment = os.environ | {"SORA_URL": urls[0], "SORA_URLS": " ".join(urls)}
     try:
         process = subprocess.Popen(command, env=environment)  # noqa: S603  # the user's own command
@@ -129,6 +133,8 @@ def _run_command(command: Sequence[str], urls: Sequence[str]) -> int:
         raise UsageError(f"cannot run {command[0]}: {error.strerror or error}") from None
     # Ctrl-C in a terminal reaches the command as well, and it is for it to end; SIGTERM is for us alone.
     asked = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+    if ended.is_set():  # told before there was anyone to hand it on to
+        process.terminate()
     try:
         status = process.wait()
     finally:
@@ -145,6 +151,7 @@ def _await_end_of_input(ended: threading.Event) -> None:
 
 def _list_faults(*, as_json: bool) -> int:
     from ..simulator.faults import FAULTS
+    from ..simulator.faults.limits import LIMITS
 
     if as_json:
         listed = [
@@ -153,17 +160,26 @@ def _list_faults(*, as_json: bool) -> int:
                 "description": kind.description,
                 "parameters": kind.parameters,
                 "trips": sorted(kind.trips),
+                "nodes": kind.nodes,
             }
             for kind in FAULTS.values()
         ]
-        print(json.dumps(listed, indent=2))
+        emit(json.dumps(listed, indent=2) + "\n")
         return ExitCode.PASS
-    wide = max(len(name) for name in FAULTS)
+    wide = max(map(len, FAULTS))
     for kind in FAULTS.values():
-        print(f"{kind.name:<{wide}}  {kind.description}")
-        print(f"{'':<{wide}}  trips {', '.join(sorted(kind.trips)) or 'nothing'}")
-        if kind.parameters:
-            print(f"{'':<{wide}}  takes {', '.join(f'{key}={value}' for key, value in kind.parameters.items())}")
+        own = {key: value for key, value in kind.parameters.items() if kind.relayed or key not in LIMITS}
+        lines = [kind.description, f"trips {', '.join(sorted(kind.trips)) or 'nothing'}"]
+        if own:
+            lines.append(f"takes {', '.join(f'{key}={value}' for key, value in own.items())}")
+        if kind.nodes > 1:
+            lines.append(f"shows with --nodes {kind.nodes}")
+        for name, line in zip((kind.name, "", "", ""), lines, strict=False):
+            emit(f"{name:<{wide}}  {line}\n")
+    emit(
+        "\nAll but those of the transport also take target=OPERATION, after=SECONDS and above=REQUESTS A SECOND;\n"
+        "times=N ends a fault after so many strikes (0 is never).\n"
+    )
     return ExitCode.PASS
 
 

@@ -88,6 +88,7 @@ class Plant:
         pace: Pace,
         upsets: Upsets | None = None,
         cors: bool = True,
+        empty_for_unknown: bool = False,
     ) -> None:
         self._edition = edition
         self._seed = seed
@@ -98,6 +99,7 @@ class Plant:
         self.faults = tuple(faults)
         self.pace = pace
         self.cors = cors
+        self.empty_for_unknown = empty_for_unknown
         self.canned: dict[str, Reply] = {}
         """Answers for other operations, by the whole value of the target header."""
         self.requests: deque[Seen] = deque(maxlen=REMEMBERED)
@@ -151,7 +153,9 @@ class Plant:
             self._zero_ns -= step_ns
 
     def restart(self) -> None:
-        """Begin anew: the same clients, with other connection ids and counters from the start; the time of day goes on."""
+        """
+        Begin anew: the same clients, with other connection ids and counters from the start. The time of day goes on.
+        """
         self._incarnation += 1
         wall_ns = self._epoch_ns + self.now_ns()
         self._zero_ns = time.monotonic_ns() - AGE_NS
@@ -228,7 +232,8 @@ class App:
         arguments = asked.arguments if isinstance(asked, Asked) else {}
         plant.requests.append(
             Seen(
-                node=self._node, method=method, path=path, body=body[:REMEMBERED_BYTES], operation=operation, arguments=arguments,
+                node=self._node, method=method, path=path, body=body[:REMEMBERED_BYTES],
+                operation=operation, arguments=arguments,
                 headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
             )
         )  # fmt: skip
@@ -248,14 +253,18 @@ class App:
         found = self._found(asked)
         for fault in plant.faults:
             found = fault.on_found(call, plant.world, found)
-        if not found and operation != "GetStatsAllConnections":
+        if not found and not self._may_be_empty(operation):
             return self._spoil(call, refusal("NotFound"))
-        now_ns, stamp, tear_ns = plant.now_ns(), plant.stamp(), int(plant.pace.tear_s * 1e9)
+        now_ns, stamp = plant.now_ns(), plant.stamp()
+        # no moment before the request had come, also where the world stood still or began anew meanwhile
+        tear_ns = max(min(int(plant.pace.tear_s * 1e9), now_ns - call.now_ns), 0)
         readings: Sequence[Reading] = [connection.reading(now_ns, stamp, tear_ns) for connection in found]
         for fault in plant.faults:
             readings = fault.on_readings(call, readings)
         value: object = readings if operation != "GetStatsConnection" else readings[0]
-        return self._spoil(call, Reply(status=200, headers=(("content-type", "application/json"),), body=_encode(value)))
+        return self._spoil(
+            call, Reply(status=200, headers=(("content-type", "application/json"),), body=_encode(value))
+        )
 
     def _found(self, asked: Asked) -> Sequence[Connection]:
         """The connections that are asked for."""
@@ -268,6 +277,11 @@ class App:
             return [connection for connection in found if connection.node == self._node]
         one = world.find(arguments["channel_id"], arguments["connection_id"])
         return [one] if one is not None and one.node == self._node else []
+
+    def _may_be_empty(self, operation: str | None) -> bool:
+        """Whether nothing found is an empty array, not an unknown id."""
+        listing = operation == "GetStatsAllConnections"
+        return listing or (operation == "GetStatsClient" and self._plant.empty_for_unknown)
 
     def _spoil(self, call: Call, reply: Reply) -> Reply:
         for fault in self._plant.faults:

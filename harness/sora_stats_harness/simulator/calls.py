@@ -25,7 +25,7 @@ class Call:
     number: int
     """Counts the requests of all nodes, from 0."""
     now_ns: int
-    """The world's time of reading."""
+    """The world's time when the request had come."""
     method: str
     path: str
     query: str
@@ -46,15 +46,15 @@ class Reply:
         return replace(self, body=body)
 
 
-Mangle = tuple[str, Mapping[str, str]]
-"""What a relay does to one answer, and its parameters."""
+Mangle = tuple[str, float]
+"""What a relay does to one answer, by its name in `relay.WAYS`, and how long it pauses, in seconds."""
 
 
 class Fault(Protocol):
     """A way in which the simulator is wrong. It keeps its own state; all calls come from one thread."""
 
-    transport: Callable[[int], Mangle | None] | None
-    """What the relay in front does to the so-many-th answer; None where there is no need of a relay."""
+    transport: Callable[[], Mangle | None] | None
+    """What the relay in front does to the next answer, None for nothing. None itself where no relay is needed."""
 
     def on_arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Change what was asked for, before it is looked up; Any: as in Call."""

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Final
 
-from .calls import Fault, Mangle
+from .calls import Fault
 
 MAX_HEAD: Final = 1 << 20
 ENDLESS_BYTES: Final = 300 << 20
 """Where what never ends does end all the same."""
+
+WRONG_BY: Final = 100
+"""Bytes by which a Content-Length lies."""
 
 Bytes = tuple[bytes, bytes]
 """A message's head, with the blank line, and its body."""
@@ -37,7 +40,6 @@ class Relay:
         self._host = host
         self._port = port
         self._faults = faults
-        self._answers = 0
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
@@ -71,7 +73,9 @@ class Relay:
                 await up_writer.drain()
                 head_only = request[0].startswith(b"HEAD ")
                 answer = await _read_message(up_reader, answer=True, head_only=head_only)
-                if answer is None or not await self._pass_on(answer, writer):
+                if answer is None or not await self._pass_on(answer, reader, writer):
+                    return
+                if b"\r\nconnection: close\r\n" in answer[0]:
                     return
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
             pass  # one side has gone: so does the other
@@ -81,69 +85,130 @@ class Relay:
             writer.close()
             up_writer.close()
 
-    async def _pass_on(self, answer: Bytes, writer: asyncio.StreamWriter) -> bool:
+    async def _pass_on(self, answer: Bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Send an answer on; whether the connection is still of use."""
-        number = self._answers
-        self._answers += 1
-        mangle = next((m for f in self._faults if f.transport is not None and (m := f.transport(number))), None)
+        mangles = [fault.transport() for fault in self._faults if fault.transport is not None]
+        mangle = next(filter(None, mangles), None)
         if mangle is None:
-            writer.write(b"".join(answer))
-            await writer.drain()
-            return True
-        return await _mangle(mangle, answer, writer)
+            return await _unharmed(answer, writer)
+        way, pause_s = mangle
+        return await WAYS[way](answer, pause_s, reader, writer)
 
 
-async def _mangle(mangle: Mangle, answer: Bytes, writer: asyncio.StreamWriter) -> bool:
-    way, parameters = mangle
-    head, body = answer
-    whole = head + body
-    if way == "hang":
-        await asyncio.sleep(3600)
-    elif way == "drip":
-        for place in range(len(whole)):
-            writer.write(whole[place : place + 1])
-            await writer.drain()
-            await asyncio.sleep(float(parameters["pause"]))
-    elif way == "cut":
-        writer.write(head + body[: len(body) // 2])
-        await writer.drain()
-    elif way == "reset":
-        writer.write(head + body[: len(body) // 2])
-        await writer.drain()
-        await asyncio.sleep(0.01)  # so that the half is read before the reset throws it away
-        linger = struct.pack("ii", 1, 0)
-        writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, linger)
-        writer.transport.abort()
-    elif way == "too-long":
-        longer = b"content-length: %d" % (len(body) + 100)
-        writer.write(head.replace(b"content-length: %d" % len(body), longer, 1) + body)
-        await writer.drain()
-    elif way == "garbage":
-        writer.write(b"SSH-2.0-OpenSSH_9.9\r\n")
-        await writer.drain()
-    elif way == "endless-headers":
-        writer.write(head.partition(b"\r\n")[0] + b"\r\n")
-        await _endless(writer, b"x-more: " + b"x" * 1000 + b"\r\n")
-    elif way == "huge":
-        start = head.replace(b"content-length: %d" % len(body), b"content-length: %d" % ENDLESS_BYTES, 1)
-        writer.write(start)
-        await _endless(writer, b" " * 65536)
-    elif way == "two-answers":
-        writer.write(whole + whole)
-        await writer.drain()
-        return True
-    elif way == "late-answer":
-        await asyncio.sleep(float(parameters["after"]))
-        writer.write(whole)
-        await writer.drain()
-        return True
+# What a way does with an answer; each gives whether the connection is still of use.
+
+
+async def _hang(answer: Bytes, pause_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    while await reader.read(1 << 16):  # until the client has had enough
+        pass
     return False
+
+
+async def _drip(answer: Bytes, pause_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    whole = b"".join(answer)
+    for place in range(len(whole)):
+        await _write(writer, whole[place : place + 1])
+        await asyncio.sleep(pause_s)
+    return True
+
+
+async def _cut(answer: Bytes, pause_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    head, body = answer
+    await _write(writer, head + body[: len(body) // 2])
+    return False
+
+
+async def _reset(answer: Bytes, pause_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    await _cut(answer, pause_s, reader, writer)
+    await asyncio.sleep(pause_s)  # so that the half is read before the reset throws it away
+    writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+    return False
+
+
+async def _too_long(answer: Bytes, pause_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    await _write(writer, _with_length(answer, len(answer[1]) + WRONG_BY) + answer[1])
+    return False
+
+
+async def _too_short(answer: Bytes, pause_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    head, body = answer
+    if not head.startswith(b"HTTP/1.1 200 ") or len(body) <= WRONG_BY:
+        return await _unharmed(answer, writer)  # a refusal stays as it is
+    await _write(writer, _with_length(answer, len(body) - WRONG_BY) + body)
+    return False
+
+
+async def _garbage(answer: Bytes, pause_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    await _write(writer, b"SSH-2.0-OpenSSH_9.9\r\n")
+    return False
+
+
+async def _endless_headers(
+    answer: Bytes, pause_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> bool:
+    await _write(writer, answer[0].partition(b"\r\n")[0] + b"\r\n")
+    await _endless(writer, b"x-more: " + b"x" * 1000 + b"\r\n")
+    return False
+
+
+async def _huge(answer: Bytes, pause_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    await _write(writer, _with_length(answer, ENDLESS_BYTES))
+    await _endless(writer, b" " * 65536)
+    return False
+
+
+async def _two_answers(
+    answer: Bytes, pause_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> bool:
+    await _write(writer, b"".join(answer) * 2)
+    return True
+
+
+async def _late_answer(
+    answer: Bytes, pause_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> bool:
+    await asyncio.sleep(pause_s)
+    return await _unharmed(answer, writer)
+
+
+Way = Callable[[Bytes, float, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
+
+WAYS: Final[Mapping[str, Way]] = {
+    "hang": _hang,
+    "drip": _drip,
+    "cut": _cut,
+    "connection-reset": _reset,
+    "too-long": _too_long,
+    "too-short": _too_short,
+    "garbage": _garbage,
+    "endless-headers": _endless_headers,
+    "huge": _huge,
+    "two-answers": _two_answers,
+    "late-answer": _late_answer,
+}
+"""What can be done to an answer, by the names of the faults."""
+
+
+async def _unharmed(answer: Bytes, writer: asyncio.StreamWriter) -> bool:
+    await _write(writer, b"".join(answer))
+    return True
+
+
+async def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(data)
+    await writer.drain()
 
 
 async def _endless(writer: asyncio.StreamWriter, part: bytes) -> None:
     for _ in range(ENDLESS_BYTES // len(part)):
-        writer.write(part)
-        await writer.drain()
+        await _write(writer, part)
+
+
+def _with_length(answer: Bytes, length: int) -> bytes:
+    """The head, with another Content-Length than the body's."""
+    head, body = answer
+    return head.replace(b"content-length: %d" % len(body), b"content-length: %d" % length, 1)
 
 
 async def _read_message(reader: asyncio.StreamReader, *, answer: bool, head_only: bool = False) -> Bytes | None:

@@ -17,14 +17,14 @@ from .calls import Reply
 HEADER: Final = b"x-sora-target"
 MAX_BODY_BYTES: Final = 8_000_000
 
-OPERATIONS: Final = {
+OPERATIONS: Final[Mapping[tuple[str, str], Mapping[str, type]]] = {
     ("20170529", "GetStatsConnection"): {"channel_id": str, "connection_id": str},
     ("20170529", "GetStatsClient"): {"channel_id": str, "client_id": str},
     ("20171101", "GetStatsAllConnections"): {"local": bool},
 }
 """Version and operation, and the types of the arguments; those of the first two are required."""
 
-JSON_TYPE: Final = {str: "string", bool: "boolean"}
+JSON_TYPE: Final[Mapping[type, str]] = {str: "string", bool: "boolean"}
 
 _TARGET = re.compile(r"([A-Za-z]+)_([0-9]{8})\.([A-Za-z]+)")
 

@@ -4,13 +4,14 @@ Faults of whole answers to valid requests: status, headers, and bytes that are n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from ..calls import Call, Reply
 from ..world import Connection, World
-from .kinds import FaultKind, Hooks, Parameters, Turn, each_reply, number
+from .kinds import FaultKind, Hooks, each_reply, turn
+from .parameters import Parameters, number
 
 _PAGE: Final = b"<!DOCTYPE html><title>502 Bad Gateway</title><h1>Bad Gateway</h1>"
 
@@ -41,9 +42,9 @@ def _lying_length(parameters: Parameters, reply: Reply) -> Reply:
     return replace(reply, headers=(*reply.headers, ("content-length", length), ("transfer-encoding", "chunked")))
 
 
-def _deep(parameters: Parameters, reply: Reply) -> Reply:
+def _deep(parameters: Parameters) -> Hooks:
     depth = number(parameters, "depth")
-    return reply.with_body(b"[" * depth + b"]" * depth)
+    return each_reply(lambda _, reply: reply.with_body(b"[" * depth + b"]" * depth), turn(parameters))
 
 
 def _crash(parameters: Parameters, reply: Reply) -> Reply:
@@ -63,8 +64,7 @@ def _not_found(parameters: Parameters) -> Hooks:
 def _kind(
     name: str, description: str, trips: str, build: Callable[[Parameters], Hooks], **parameters: str
 ) -> FaultKind:
-    given: Mapping[str, Any] = parameters  # Any: texts
-    return FaultKind(name=name, description=description, trips=frozenset(trips.split()), build=build, parameters=given)
+    return FaultKind(name=name, description=description, trips=frozenset(trips.split()), build=build, own=parameters)
 
 
 KINDS: Final = (
@@ -78,7 +78,7 @@ KINDS: Final = (
     _kind("nan", "NaN where a number should be", "http.json",
           _changed(lambda _, reply: reply.with_body(reply.body.replace(b'"total_received_dtls":', b'"x":NaN,"y":', 1))),
           every="5"),
-    _kind("deep", "a body that is nested very deeply", "http.json", _changed(_deep), every="5", depth="100000"),
+    _kind("deep", "a body that is nested very deeply", "http.json", _deep, every="5", depth="100000"),
     _kind("html", "a proxy's page with status 200", "http.content_type http.json",
           _changed(lambda _, reply: replace(_typed(reply, "text/html"), body=_PAGE)), every="6"),
     _kind("duplicate-key", "a key stands twice", "http.duplicate_key", _changed(_duplicate), every="1"),

@@ -10,8 +10,9 @@ from typing import Final
 
 from ..calls import Call, Reading
 from ..world import Connection, World
-from .kinds import FaultKind, Hooks, Parameters, seconds
-from .values import _move as move
+from .kinds import FaultKind, Hooks
+from .parameters import Parameters, seconds
+from .values import move
 
 
 def _whole(call: Call) -> bool:
@@ -76,5 +77,5 @@ KINDS: Final = (
     FaultKind(name="two-homes", description="two nodes list the same connection",
               trips=frozenset({"cluster.once"}), build=_two_homes, nodes=2),
     FaultKind(name="skewed-node", description="the second node's clock is ahead",
-              trips=frozenset({"cluster.skew"}), build=_skewed, nodes=2, parameters={"by": "5"}),
+              trips=frozenset({"cluster.skew"}), build=_skewed, nodes=2, own={"by": "5"}),
 )  # fmt: skip

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import UsageError
-from ..calls import Call, Mangle, Reading, Reply
+from ..calls import Call, Fault, Mangle, Reading, Reply
 from ..world import Connection, World
-
-Parameters = Mapping[str, str]
+from .limits import LIMITS, limited
+from .parameters import Parameters, number
 
 OnReadings = Callable[[Call, list[Reading]], Sequence[Reading]]
 OnReading = Callable[[Call, Reading], None]
@@ -31,7 +31,7 @@ class Hooks:
         arguments: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,  # Any: as in Call
         found: Callable[[Call, World, Sequence[Connection]], Sequence[Connection]] | None = None,
         delay_s: Callable[[Call], float] | None = None,
-        transport: Callable[[int], Mangle | None] | None = None,
+        transport: Callable[[], Mangle | None] | None = None,
     ) -> None:
         self.transport = transport
         self._readings = readings
@@ -85,9 +85,10 @@ class FaultKind:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """All that it takes, with the defaults: `times` goes with `every`, the limits are last."""
+        """All that it takes, with the defaults: `times` goes with `every`, then the limits."""
         times = {"times": "0"} if "every" in self.own else {}
-        return {**self.own, **times, **({} if self.relayed else LIMITS)}
+        limits = {} if self.relayed else LIMITS
+        return {**self.own, **times, **{key: value for key, value in limits.items() if key not in self.own}}
 
     def make(self, given: Parameters) -> Fault:
         """
@@ -100,7 +101,7 @@ class FaultKind:
             if key not in self.parameters:
                 takes = ", ".join(self.parameters) or "nothing"
                 raise UsageError(f"the fault {self.name} takes {takes}, not {key!r}")
-        parameters = self.parameters | given
+        parameters = {**self.parameters, **given}
         try:
             fault = self.build(parameters)
             return fault if self.relayed else limited(fault, parameters)
@@ -155,25 +156,6 @@ class Turn:
 def turn(parameters: Parameters) -> Turn:
     """The turn that `every` and `times` tell of."""
     return Turn(number(parameters, "every"), number(parameters, "times", least=0))
-
-
-def number(parameters: Parameters, key: str, least: int = 1) -> int:
-    """A parameter as a whole number."""
-    text = parameters[key]
-    if not text.isascii() or not text.isdecimal() or int(text) < least:
-        raise ValueError(f"{key} must be a whole number of at least {least}, not {text!r}")
-    return int(text)
-
-
-def seconds(parameters: Parameters, key: str) -> float:
-    """A parameter as a time in seconds."""
-    try:
-        value = float(parameters[key])
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e6:
-        raise ValueError(f"{key} must be a number of seconds, not {parameters[key]!r}")
-    return value
 
 
 class Place:

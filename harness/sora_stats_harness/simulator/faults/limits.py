@@ -14,7 +14,7 @@ from typing import Any, Final
 from ..calls import Call, Fault, Reading, Reply
 from ..wire import OPERATIONS
 from ..world import Connection, World
-from .kinds import Parameters, number, seconds
+from .parameters import Parameters, number, seconds
 
 LIMITS: Final = MappingProxyType({"target": "", "after": "0", "above": "0"})
 """

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from ..calls import Call, Reply
 from ..wire import OPERATIONS, answer_json
-from .kinds import FaultKind, Hooks, Parameters, each_reply
+from .kinds import FaultKind, Hooks, each_reply
+from .parameters import Parameters
 
 Row = Callable[[Call, Any], bool]
 """Whether a refusal is of a row; Any: its parsed body, None where it is empty."""

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..calls import Call, Reading
-from .kinds import FaultKind, Hooks, Parameters, each_reading
+from .kinds import FaultKind, Hooks, each_reading
+from .parameters import Parameters
 
 Groups = Callable[[Reading], None]
 
@@ -38,6 +39,11 @@ def _total_packets(rtp: Group) -> None:
 @_of("rtp")
 def _doubled(rtp: Group) -> None:
     rtp["total_sent_rtp"] *= 2
+
+
+@_of("rtp")
+def _swapped(rtp: Group) -> None:
+    rtp["total_received"], rtp["total_sent"] = rtp["total_sent"], rtp["total_received"]
 
 
 @_of("rtp")
@@ -152,6 +158,9 @@ def _kind(name: str, description: str, trips: str, change: Groups) -> FaultKind:
 
 KINDS: Final = (
     _kind("double-counting", "RTP packets sent are counted twice", "relation.total_packets", _doubled),
+    _kind(
+        "swapped", "packets received and sent are swapped, in their totals alone", "relation.total_packets", _swapped
+    ),
     *(
         _kind(f"breaks-{name.replace('_', '-')}", description, f"relation.{name}", change)
         for name, description, change in (

@@ -7,18 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ..calls import Mangle
-from .kinds import FaultKind, Hooks, Parameters, number
+from .kinds import FaultKind, Hooks, turn
+from .parameters import Parameters, seconds
 
 
 def _mangles(way: str) -> Callable[[Parameters], Hooks]:
     def build(parameters: Parameters) -> Hooks:
-        every = number(parameters, "every")
-
-        def transport(answer: int) -> Mangle | None:
-            return (way, parameters) if answer % every == every - 1 else None
-
-        return Hooks(transport=transport)
+        strikes = turn(parameters)
+        mangle = (way, seconds(parameters, "pause") if "pause" in parameters else 0.0)
+        return Hooks(transport=lambda: mangle if strikes("") else None)
 
     return build
 
@@ -29,7 +26,8 @@ def _kind(name: str, description: str, trips: str, **parameters: str) -> FaultKi
         description=description,
         trips=frozenset(trips.split()),
         build=_mangles(name),
-        parameters={"every": "20"} | parameters,
+        own={"every": "20"} | parameters,
+        relayed=True,
     )
 
 
@@ -37,11 +35,12 @@ KINDS: Final = (
     _kind("hang", "no answer, and the connection stays open", "http.complete", every="60"),
     _kind("drip", "a byte now and then", "http.complete", every="60", pause="0.2"),
     _kind("cut", "half of the body, then the end", "http.complete"),
-    _kind("reset", "half of the body, then a reset", "http.complete"),
+    _kind("connection-reset", "half of the body, then a reset", "http.complete", pause="0.01"),
     _kind("too-long", "a Content-Length that is larger than the body", "http.complete"),
+    _kind("too-short", "a Content-Length that is smaller than the body", "http.json"),
     _kind("garbage", "bytes that are no HTTP", "http.complete"),
     _kind("endless-headers", "header lines without end", "http.complete", every="60"),
     _kind("huge", "a body that never ends", "http.complete", every="100"),
     _kind("two-answers", "the answer twice in one go; only a client that keeps connections can tell", ""),
-    _kind("late-answer", "an answer after the client has given up", "http.complete", every="60", after="6"),
+    _kind("late-answer", "an answer after the client has given up", "http.complete", every="60", pause="6"),
 )

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from ..calls import Call, Reading
-from .kinds import FaultKind, Hooks, Parameters, Place, Turn, counters, each_reading, number, seconds
+from .kinds import FaultKind, Hooks, Place, counters, each_reading, turn
+from .parameters import Parameters, seconds
 
 QUIET: Final = "dtls.total_received_dtls"
 """A counter that every connection has, that grows, and that no documented relation is about."""
@@ -194,14 +195,13 @@ def _wraps(bits: int, *, signed: bool) -> Any:  # Any: a builder of hooks
 
 def _reset(parameters: Parameters) -> Hooks:
     """Some time after a connection was first seen its counters start again, under the same id."""
-    after_ns = int(seconds(parameters, "after") * _SECOND_NS)
+    age_ns = int(seconds(parameters, "age") * _SECOND_NS)
     first_ns: dict[str, int] = {}
     base: dict[str, Reading] = {}
 
     def change(call: Call, reading: Reading) -> None:
         one = reading["connection_id"]
-        reading.pop("unused", None)
-        if call.now_ns - first_ns.setdefault(one, call.now_ns) < after_ns:
+        if call.now_ns - first_ns.setdefault(one, call.now_ns) < age_ns:
             return
         if one not in base:
             base[one] = deepcopy(reading)
@@ -258,34 +258,18 @@ def _mixed_up(parameters: Parameters) -> Hooks:
     return Hooks(readings=readings)
 
 
-def _swapped(parameters: Parameters) -> Hooks:
-    def change(call: Call, reading: Reading) -> None:
-        group = reading.get("dtls", {})
-        received, sent = group.get("total_received_dtls"), group.get("total_sent_dtls")
-        if received is not None and sent is not None:
-            group["total_received_dtls"], group["total_sent_dtls"] = sent + received // 2, received // 2
-
-    return each_reading(change, turn(parameters))
-
-
 # Clocks.
 
 
-def _move(reading: Reading, by_s: float) -> None:
-    moved = datetime.strptime(reading["timestamp"], _STAMP) + timedelta(seconds=by_s)  # noqa: DTZ007  # UTC by its Z
+def move(reading: Reading, by_s: float) -> None:
+    """Shift the stamp of a reading."""
+    moved = datetime.strptime(reading["timestamp"], _STAMP) + timedelta(seconds=by_s)
     reading["timestamp"] = moved.strftime(_STAMP)
 
 
 def _jump(parameters: Parameters) -> Hooks:
-    by_s, after_ns = seconds(parameters, "by"), int(seconds(parameters, "after") * _SECOND_NS)
-    begun: list[int] = []
-
-    def change(call: Call, reading: Reading) -> None:
-        begun.append(call.now_ns) if not begun else None
-        if call.now_ns - begun[0] >= after_ns:
-            _move(reading, by_s)
-
-    return each_reading(change)
+    by_s = seconds(parameters, "by")
+    return each_reading(lambda _, reading: move(reading, by_s))
 
 
 def _frozen(parameters: Parameters) -> Hooks:
@@ -311,15 +295,17 @@ def _misstamped(parameters: Parameters) -> Hooks:
 
     def readings(call: Call, given: list[Reading]) -> Sequence[Reading]:
         for reading in given if call.number % 2 else ():
-            _move(reading, -by_s)
+            move(reading, -by_s)
         return given
 
     return Hooks(readings=readings, delay_s=delay_s)
 
 
-def _kind(name: str, description: str, trips: str, build: Any, parameters: Mapping[str, str] | None = None) -> FaultKind:
+def _kind(
+    name: str, description: str, trips: str, build: Any, parameters: Mapping[str, str] | None = None
+) -> FaultKind:
     return FaultKind(
-        name=name, description=description, trips=frozenset(trips.split()), build=build, parameters=parameters or {}
+        name=name, description=description, trips=frozenset(trips.split()), build=build, own=parameters or {}
     )
 
 
@@ -354,11 +340,10 @@ KINDS: Final = (
           _wraps(32, signed=True), {"field": QUIET}),
     _kind("wraps-small", "a counter wraps at 32 bits, into small numbers", "order.realtime", _wraps(32, signed=False),
           {"field": QUIET}),
-    _kind("reset", "counters start again under the same id", "order.realtime", _reset, {"after": "1"}),
+    _kind("reset", "counters start again under the same id", "order.realtime", _reset, {"age": "1"}),
     _kind("stale-cache", "some answers come from a cache", "order.realtime", _stale, {"every": "2", "age": "0.8"}),
     _kind("mixed-up", "a group of another connection now and then", "order.realtime", _mixed_up,
           {"group": "dtls", "every": "3"}),
-    _kind("swapped", "received and sent are mixed up now and then", "order.realtime", _swapped, {"every": "3"}),
     _kind("clock-jump", "the server's clock jumps once", "clock.offset", _jump, {"by": "120", "after": "0.7"}),
     _kind("frozen-clock", "one connection's timestamp stands still", "clock.frozen", _frozen),
     _kind("misstamped", "slow answers, stamped too early now and then", "order.timestamp", _misstamped,

@@ -1,0 +1,355 @@
+"""
+One connection to the server, kept alive, over which one request goes at a time.
+
+An interval may be widened but never narrowed, and no answer may ever be taken for that of another request. So the time of
+sending is taken right before the first byte is written; a connection that shows anything out of the ordinary (a time-out,
+a cut, bytes that nobody asked for) is closed and never used again; and a request that may have been read is never sent
+twice. One deadline spans the whole exchange, connecting included: a limit for each read would let a slow drip last.
+"""
+
+from __future__ import annotations
+
+import random
+import socket as plain_socket
+import ssl as plain_ssl
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import certifi
+import gevent
+from gevent import monkey, socket, ssl
+
+from ..client import BODY_LIMIT
+from ..errors import UsageError
+from ..exchange import Answer, ErrorCode, Exchange, Request, TransportError
+from ..failures import one_line, transport_error
+from . import stamps
+from .answers import Reading
+from .wire import Prepared
+
+IN_PLACE_BYTES: Final = 256 * 1024
+"""Answers larger than this are judged in slices, so that one scraper does not spoil the latencies of all others."""
+
+PAUSE_S: Final = 0.02
+"""Between two slices at most: a loop that is never idle would put the rest off for ever."""
+
+IDLE_CLOSE_S: Final = 1.0
+"""
+A used connection that closes so soon after a request was written, and without a byte, had probably closed before it came.
+"""
+
+BACK_OFF_S: Final = (0.05, 3.0)
+"""First and longest rest after a failure; it doubles, and a random half of it is left out."""
+
+RECEIVE_BYTES: Final = 256 * 1024
+
+_poll = monkey.get_original("select", "poll")
+_POLLIN: Final = 1
+
+
+class Ticket(Protocol):
+    """An open request, as a judge hands it out."""
+
+    def end(
+        self, answer: Answer | None = None, error: TransportError | None = None, arrived_ns: int | None = None
+    ) -> Exchange:
+        """Take the time of receipt, and judge."""
+
+    def end_in_slices(self, answer: Answer, pause: Callable[[], None], arrived_ns: int | None = None) -> Exchange:
+        """The same for a large answer, with pauses."""
+
+    @property
+    def sent_ns(self) -> int:
+        """When it was taken."""
+
+
+class Clerk(Protocol):
+    """Hands out tickets: a judge."""
+
+    def sent(self, request: Request, intended_ns: int | None = None) -> Ticket:
+        """Take the time of sending."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What all connections of a run did, in sum."""
+
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    connects: int = 0
+    idle_closes: int = 0
+    """Requests that met a kept-alive connection which the server was closing."""
+    stray: int = 0
+    """Idle connections on which bytes came that nobody had asked for."""
+    held_bytes: int = 0
+    """Of all bodies being read now."""
+    connect_us: list[int] = field(default_factory=list)
+    """Time to connect, TLS included, of the first 10,000 connections."""
+    errors: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a server listens; its name is resolved once, so that no look-up is ever part of a latency."""
+
+    server: str
+    host: str
+    family: int
+    sockaddr: tuple[Any, ...]  # Any: a host and a port, and for IPv6 two numbers more
+    tls: plain_ssl.SSLContext | None
+
+    @property
+    def shown(self) -> str:
+        """The address itself."""
+        return f"{self.sockaddr[0]}:{self.sockaddr[1]}"
+
+
+def resolve(server: str, *, ca_file: str | None = None, insecure: bool = False) -> Address | TransportError:
+    """
+    Look a server's name up.
+
+    Args:
+        server: Scheme, host and port, as `client.server_of` gives them.
+        ca_file: PEM file of the authorities to trust instead of the usual ones.
+        insecure: Whether to accept any certificate.
+
+    Raises:
+        UsageError: `ca_file` cannot be read.
+    """
+    parts = urlsplit(server)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    tls = _tls(ca_file, insecure) if parts.scheme == "https" else None
+    try:
+        family, _, _, _, sockaddr = plain_socket.getaddrinfo(host, port, type=plain_socket.SOCK_STREAM)[0]
+    except OSError as error:
+        return TransportError(code=ErrorCode.DNS, detail=one_line(error))
+    return Address(server=server, host=host, family=family, sockaddr=sockaddr, tls=tls)
+
+
+def _tls(ca_file: str | None, insecure: bool) -> plain_ssl.SSLContext:
+    try:
+        context: plain_ssl.SSLContext = ssl.create_default_context(cafile=ca_file or certifi.where())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--ca-file {ca_file} cannot be read as certificates: {one_line(error)}") from None
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = plain_ssl.CERT_NONE
+    return context
+
+
+class Connection:
+    """
+    Sends requests one after the other, over one socket for as long as the server keeps it; for one greenlet.
+
+    Args:
+        address: Where to.
+        traffic: Is added to.
+        timeout_s: For a whole exchange, connecting included.
+        limit_bytes: Of one body, and of all bodies of a run that are being read at one time.
+        keep_alive: Whether to use a socket more than once.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        traffic: Traffic,
+        *,
+        timeout_s: float = 5.0,
+        limit_bytes: int = BODY_LIMIT,
+        keep_alive: bool = True,
+    ) -> None:
+        self._address = address
+        self._traffic = traffic
+        self._timeout_s = timeout_s
+        self._limit_bytes = limit_bytes
+        self._keep_alive = keep_alive
+        self._socket: Any = None  # Any: a gevent socket, plain or TLS, of which gevent has no types
+        self._poll: Any = None  # Any: the system's poll object, of which typeshed has no name on every platform
+        self._stamped = False
+        self._used = False
+        self._reading = Reading()
+        self._converter = stamps.Converter()
+        self._back_off_s = 0.0
+        self._failures = 0
+
+    def send(self, clerk: Clerk, prepared: Prepared, intended_ns: int | None = None) -> Exchange:
+        """
+        Send a request, wait for its answer, and have the exchange judged.
+
+        A greenlet killed in here ends its exchange as abandoned. Whatever the server does is in the exchange, never an
+        exception.
+        """
+        deadline_ns = time.monotonic_ns() + int(self._timeout_s * 1e9)
+        if self._socket is not None and not self._is_quiet():
+            self.close()
+        if self._socket is None and (failed := self._connect(clerk, prepared, intended_ns, deadline_ns)) is not None:
+            return failed
+        reading = self._reading
+        reading.begin()
+        used = self._used
+        self._used = True
+        ticket = clerk.sent(prepared.request, intended_ns)
+        try:
+            error, stamp = self._talk(prepared.data, reading, deadline_ns)
+            self._traffic.received_bytes += reading.wire_bytes
+        except BaseException:
+            self.close()
+            ticket.end(reading.answer(), TransportError(code=ErrorCode.ABANDONED, detail="the run ended"))
+            raise
+        answer = reading.answer()
+        arrived_ns = None if stamp is None else self._converter.monotonic(stamp, after_ns=ticket.sent_ns)
+        if error is None and not reading.surplus:
+            if not (reading.keep and self._keep_alive):
+                self.close()
+            self._failures = 0
+            assert answer is not None
+            if len(answer.body) <= IN_PLACE_BYTES:
+                return ticket.end(answer, None, arrived_ns)
+            return ticket.end_in_slices(answer, _pause, arrived_ns)
+        self.close()
+        if error is None:
+            error = TransportError(code=ErrorCode.PROTOCOL, detail="there were bytes behind the end of the answer")
+        elif used and reading.wire_bytes == 0 and error.code is ErrorCode.RESET and time.monotonic_ns() - ticket.sent_ns < IDLE_CLOSE_S * 1e9:
+            self._traffic.idle_closes += 1
+            error = TransportError(code=ErrorCode.ABANDONED, detail="met a kept-alive connection that was being closed")
+            return ticket.end(answer, error, arrived_ns)
+        exchange = ticket.end(answer, error, arrived_ns)
+        self._note(error)
+        return exchange
+
+    def close(self) -> None:
+        """Close the socket, if there is one; the next request takes a new one."""
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
+
+    @property
+    def rest_s(self) -> float:
+        """How long to wait before the next request: 0 unless the last one failed."""
+        if self._failures == 0:
+            return 0.0
+        first, longest = BACK_OFF_S
+        return min(longest, first * 2.0 ** min(self._failures - 1, 16)) * random.uniform(0.5, 1.0)  # noqa: S311
+
+    # -- the socket ---------------------------------------------------------------------------------------------------
+
+    def _connect(
+        self, clerk: Clerk, prepared: Prepared, intended_ns: int | None, deadline_ns: int
+    ) -> Exchange | None:
+        """Connect; where that fails the request was never sent, and its exchange says why."""
+        started_ns = time.monotonic_ns()
+        try:
+            self._open(deadline_ns)
+        except (OSError, ValueError) as error:
+            self.close()
+            failure = transport_error(error)
+            ticket = clerk.sent(prepared.request, intended_ns)
+            exchange = ticket.end(None, failure)
+            self._note(failure)
+            return exchange
+        except BaseException:
+            self.close()
+            raise
+        traffic = self._traffic
+        traffic.connects += 1
+        if len(traffic.connect_us) < 10_000:
+            traffic.connect_us.append((time.monotonic_ns() - started_ns) // 1000)
+        return None
+
+    def _open(self, deadline_ns: int) -> None:
+        address = self._address
+        sock = socket.socket(address.family, plain_socket.SOCK_STREAM)
+        self._socket = sock
+        self._used = False
+        self._reading = Reading()
+        sock.setsockopt(plain_socket.IPPROTO_TCP, plain_socket.TCP_NODELAY, 1)
+        sock.settimeout(_left_s(deadline_ns))
+        sock.connect(address.sockaddr)
+        self._stamped = address.tls is None and stamps.ask_for(sock)
+        if address.tls is not None:
+            sock.settimeout(_left_s(deadline_ns))
+            self._socket = address.tls.wrap_socket(sock, server_hostname=address.host)
+        self._poll = _poll()
+        self._poll.register(self._socket.fileno(), _POLLIN)
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing has come on an idle connection: neither its end nor bytes of whatever kind."""
+        if not self._poll.poll(0):
+            return True
+        self._socket.settimeout(0.0)
+        try:
+            if not self._socket.recv(1):
+                return False
+        except (BlockingIOError, plain_ssl.SSLWantReadError, TimeoutError):
+            return True  # a session ticket of TLS, no data
+        except OSError:
+            return False
+        self._traffic.stray += 1
+        return False
+
+    def _talk(self, data: bytes, reading: Reading, deadline_ns: int) -> tuple[TransportError | None, int | None]:
+        """Write the request and read its answer; an error, and when the kernel had the last bytes."""
+        sock = self._socket
+        stamp: int | None = None
+        held = 0
+        try:
+            sock.settimeout(_left_s(deadline_ns))
+            sock.sendall(data)
+            self._traffic.sent_bytes += len(data)
+            while not reading.over:
+                sock.settimeout(_left_s(deadline_ns))
+                if self._stamped:
+                    piece, ancillary, _, _ = sock.recvmsg(RECEIVE_BYTES, stamps.ROOM)
+                    stamp = stamps.read(ancillary)
+                else:
+                    piece = sock.recv(RECEIVE_BYTES)
+                if not piece:
+                    return reading.end(), stamp
+                if (error := reading.feed(piece)) is not None:
+                    return error, stamp
+                if not reading.over:
+                    self._traffic.held_bytes += reading.body_bytes - held
+                    held = reading.body_bytes
+                    if (error := self._too_large(reading)) is not None:
+                        return error, stamp
+        except TimeoutError:
+            so_far = f" (status {reading.status}, {reading.body_bytes} bytes of body so far)" if reading.head_over else ""
+            detail = f"no whole answer within {self._timeout_s:g} s{so_far}"
+            return TransportError(code=ErrorCode.TIMEOUT, detail=detail), stamp
+        except OSError as error:
+            if reading.over:
+                return None, stamp
+            return transport_error(error), stamp
+        finally:
+            self._traffic.held_bytes -= held
+        return self._too_large(reading), stamp
+
+    def _too_large(self, reading: Reading) -> TransportError | None:
+        limit = self._limit_bytes
+        if reading.body_bytes > limit or reading.wire_bytes > 2 * limit + IN_PLACE_BYTES:
+            return TransportError(code=ErrorCode.TOO_LARGE, detail=f"the body exceeds {limit} bytes")
+        if self._traffic.held_bytes > limit:
+            detail = f"the bodies being read exceed {limit} bytes together"
+            return TransportError(code=ErrorCode.ABANDONED, detail=detail)
+        return None
+
+    def _note(self, error: TransportError) -> None:
+        self._failures += 1
+        self._traffic.errors[error.code.value] += 1
+
+
+def _left_s(deadline_ns: int) -> float:
+    left_ns = deadline_ns - time.monotonic_ns()
+    if left_ns <= 0:
+        raise TimeoutError
+    return left_ns / 1e9
+
+
+def _pause() -> None:
+    with gevent.Timeout(PAUSE_S, False):
+        gevent.idle()

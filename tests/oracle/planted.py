@@ -1,0 +1,137 @@
+"""
+Bugs planted in the judge itself, one at a time: is each noticed by the tests of this folder?
+
+A bug is one replacement in a copy of the package. The original text must occur exactly once, so a bug that a change of
+the code has made meaningless is an error here, and not a bug that nobody notices.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PACKAGE: Final = ROOT / "harness" / "sora_stats_harness"
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """In `file`, `right` becomes `wrong`; `tests` are the modules of this folder that ought to notice."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    tests: str
+
+
+ORDER: Final = "test_order"
+BODIES: Final = "test_documents"
+TORN: Final = "test_torn"
+MUTANTS: Final = "test_mutants"
+
+BUGS: Final = (
+    Bug("equal times count as before", "checks/order.py", "if latest.known_ns < sent_ns else",
+        "if latest.known_ns <= sent_ns else", ORDER),
+    Bug("old versions: equal times", "checks/order.py", "            if version.known_ns < sent_ns:",
+        "            if version.known_ns <= sent_ns:", ORDER),
+    Bug("an overlapping answer counts", "checks/order.py", "base = latest if latest.known_ns < sent_ns else self.base(sent_ns)",
+        "base = latest", ORDER),
+    Bug("the last value, not the largest", "checks/order.py",
+        "                mine = tuple(map(max, most, mine))\n                if mine == most:\n                    continue\n"
+        "            if top is known:\n                top = known.copy()\n            top[index] = mine",
+        "            if top is known:\n                top = known.copy()\n            top[index] = mine", ORDER),
+    Bug("falls to zero are passed over", "checks/order.py", "        if 0 <= new < old\n    ]  # fmt: skip",
+        "        if 0 < new < old\n    ]  # fmt: skip", ORDER),
+    Bug("masked counters fall", "checks/order.py", "        if 0 <= new < old\n    ]  # fmt: skip",
+        "        if new < old\n    ]  # fmt: skip", ORDER),
+    Bug("holders are worked out wrongly", "checks/order.py", "        holder if top == old else", "        holder if top >= old else", ORDER),
+    Bug("the nearest holder, not the first", "checks/order.py",
+        "            if counters is None or counters[counter] != value:", "            if True:", ORDER),
+    Bug("versions are let go too early", "checks/order.py", "open_sent_ns[place] <= following.known_ns",
+        "open_sent_ns[place] < following.known_ns - 1", ORDER),
+    Bug("the horizon is not looked at", "checks/order.py", "following.known_ns >= horizon_ns", "following.known_ns > horizon_ns + 1",
+        ORDER),
+    Bug("labels never start afresh", "checks/order.py", "                    floors[label] = received_ns\n",
+        "                    pass\n", ORDER),
+    Bug("labels: an answer that overlaps the gap counts", "checks/order.py", "            if sent_ns > floor:", "            if True:",
+        ORDER),
+    Bug("labels are not compared", "checks/order.py", "                    falls += _falls(label, before, mine, base)",
+        "                    pass", ORDER),
+    Bug("connections are never forgotten", "judge.py", "FORGET_NS: Final = 60_000_000_000", "FORGET_NS: Final = 10**30", ORDER),
+    Bug("connections are forgotten too early", "judge.py", "FORGET_NS: Final = 60_000_000_000",
+        "FORGET_NS: Final = 50_000_000_000", ORDER),
+    Bug("clocks are mixed up", "judge.py", "timeline = self._timelines.get((run, clock))",
+        "clock = 'one'\n        timeline = self._timelines.get((run, clock))", ORDER),
+    Bug("runs are mixed up", "judge.py", "timeline = self._timelines.get((run, clock))",
+        "run = 'one'\n        timeline = self._timelines.get((run, clock))", ORDER),
+    Bug("the first frame only", "recording/store.py", "            yield _Frame(start=start, stop=position, sound=sound)\n",
+        "            yield _Frame(start=start, stop=position, sound=sound)\n            return\n", ORDER),
+    Bug("the first group is not compared", "codec.py", "        index = 0\n        for group in self.edition.root.walk():",
+        "        index = 0\n        for group in list(self.edition.root.walk())[4:]:", MUTANTS),
+    Bug("counters of 64 bits", "checks/order.py", "        known = top = latest.blocks\n",
+        "        known = top = latest.blocks\n        for i, b in enumerate(blocks):\n"
+        "            blocks[i] = b and tuple((c + 2**63) % 2**64 - 2**63 for c in b)\n", ORDER),
+    Bug("negative counters", "codec.py", "msgspec.Meta(ge=field.minimum, le=field.maximum)", "msgspec.Meta(le=field.maximum)", BODIES),
+    Bug("unknown keys pass", "codec.py", "forbid_unknown_fields=True", "forbid_unknown_fields=False", BODIES),
+    Bug("lexical integers pass", "checks/shape.py", '        return "shape.lexical", "fraction or exponent"', "        return None", BODIES),
+    Bug("bytes are counted as characters", "checks/shape.py", 'len(value.encode("utf-8", "surrogatepass")) > field.max_bytes',
+        "len(value) > field.max_bytes", BODIES),
+    Bug("the calendar is not looked at", "checks/shape.py", "    except ValueError:\n        return False\n    return True",
+        "    except ValueError:\n        return True\n    return True", BODIES),
+    Bug("numbers of any length", "strict_json.py", "    if len(text) > MAX_DIGITS:\n"
+        '        raise NotJson(f"a number of {len(text)} digits")\n    try:', "    try:", BODIES),
+    Bug("depth is counted from the value on", "checks/body.py",
+        "    document = strict_json.parse(bytes(raw), depth=len(path) + (index is not None))",
+        "    document = strict_json.parse(bytes(raw))", BODIES),
+    Bug("half a surrogate passes", "strict_json.py", '        text.encode("utf-8")\n', "        pass\n", BODIES),
+    Bug("repeated keys are not looked for", "checks/body.py", "    return bool(strict_json.parse(body).duplicates)",
+        "    return False", BODIES),
+    Bug("a hidden value may be no JSON", "strict_json.py", "                _, again, members = repeated[id(node)]",
+        "                _, again, _ = repeated[id(node)]", BODIES),
+    Bug("relations: less for less or equal", "checks/relations.py",
+        "        if self.operator == \"<=\":\n            return left > right", "        if self.operator == \"<=\":\n            return left >= right", TORN),
+    Bug("relations: torn reads accuse", "checks/relations.py", "        return None if low is None else left < low",
+        "        return True", TORN),
+    Bug("relations: too lenient", "checks/relations.py", "    return None if high is None else left > high\n\n",
+        "    return None if high is None else left > 2 * high\n\n", TORN),
+    Bug("who asked is not compared", "judge.py", "            if actual is not None and expected is not None and actual != expected:",
+        "            if False:", MUTANTS),
+)  # fmt: skip
+"""Each is a mistake that somebody could make in a minute."""
+
+
+def apply(bug: Bug, package: Path) -> None:
+    """Plant a bug in a copy of the package."""
+    file = package / bug.file
+    text = file.read_text(encoding="utf-8")
+    assert text.count(bug.right) == 1, f"{bug.name}: the text occurs {text.count(bug.right)} times in {bug.file}"
+    file.write_text(text.replace(bug.right, bug.wrong), encoding="utf-8")
+
+
+def survivors(bugs: tuple[Bug, ...] = BUGS) -> Iterator[tuple[Bug, bool]]:
+    """Run the tests against each bug; gives the bug, and whether nobody noticed."""
+    for bug in bugs:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "harness" / PACKAGE.name
+            shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+            apply(bug, copy)
+            shutil.copytree(ROOT / "tests" / "oracle", Path(folder) / "tests" / "oracle")
+            (Path(folder) / "tests" / "__init__.py").touch()
+            done = subprocess.run(
+                [sys.executable, "-m", "pytest", "-x", "-q", "--import-mode=importlib", "-p", "no:cacheprovider", "-c",
+                 os.devnull, "--rootdir", folder, f"tests/oracle/{bug.tests}.py"],
+                cwd=folder, capture_output=True, check=False,
+                env=os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{copy.parent}", "PYTHONDONTWRITEBYTECODE": "1"},
+            )  # fmt: skip
+            assert done.returncode in (0, 1), (
+                f"{bug.name}: {done.stdout.decode()[-2000:]}"
+            )  # 2: they did not even start
+            yield bug, done.returncode == 0
