@@ -22,7 +22,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "harness")]
 
-from tests.oracle import agreement, histories, judged, mutants  # noqa: E402
+from tests.oracle import agreement, histories, judged, mutants, planted  # noqa: E402
 
 from sora_stats_harness import conform, edition  # noqa: E402  # found by the path set above
 from sora_stats_harness.checks.requirements import Level  # noqa: E402
@@ -86,8 +86,8 @@ def documents(shrink: int) -> Lines:
     for fresh, whose in ((False, "one judge that learns"), (True, "a judge each")):
         counted = agreement.edges(fresh=fresh, step=shrink)
         yield (
-            f"- {counted['bodies']:,} edges ({whose}): every number, string and worse on which parsers disagree, at every "
-            "kind of place, alone, hidden by a sound value and hiding it. The same."
+            f"- {counted['bodies']:,} edges ({whose}): every number, string and worse on which parsers disagree, at "
+            "every kind of place, alone, hidden by a sound value and hiding it. The same."
         )
 
 
@@ -165,9 +165,19 @@ def oracle(shrink: int) -> Lines:
     assert bad == [], f"{len(bad)} mutants survived or had collateral findings, {bad[0]} for one"
 
 
+def bugs(shrink: int) -> Lines:
+    """Bugs planted in the judge"""
+    chosen = planted.BUGS[::shrink]
+    unnoticed = [bug.name for bug, survived in planted.survivors(chosen) if survived]
+    assert not unnoticed, f"nobody notices: {', '.join(unnoticed)}"
+    yield f"- {len(chosen)} bugs, one at a time, each in a copy of the package: all are noticed by the tests of the oracle."
+    yield f"  They are: {'; '.join(bug.name for bug in chosen)}."
+
+
 SECTIONS: Final[dict[str, Section]] = {
     "order": order, "recording": recording, "documents": documents, "torn": torn, "alarms": alarms,
     "simulator": simulator, "mutants": oracle,
+    "planted": bugs,
 }  # fmt: skip
 
 HEAD: Final = """\

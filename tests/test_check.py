@@ -503,7 +503,7 @@ def test_a_gate_of_the_simulator_gives_the_same_verdict_from_its_recording(
     after = json.loads(out)
     assert (code, again) == (1, 1)
     assert after["requirements"] == before["requirements"]
-    assert after["coverage"] == before["coverage"]
+    assert after["coverage"] | {"notes": []} == before["coverage"] | {"notes": []}  # conform has notes of its own
     assert [without_files(finding) for finding in after["findings"]] == [
         without_files(finding) for finding in before["findings"]
     ]  # fmt: skip

@@ -345,5 +345,5 @@ def test_what_is_no_servers_url_is_wrong_usage(url: str) -> None:
 
 def test_a_missing_ca_file_is_wrong_usage(tmp_path: Any) -> None:
     """The file is named, and nothing was sent."""
-    with pytest.raises(UsageError, match="nowhere.pem"):
+    with pytest.raises(UsageError, match=r"nowhere\.pem"):
         Prober(ca_file=str(tmp_path / "nowhere.pem"))

@@ -34,7 +34,9 @@ LONGER_S: Final = {
 """Faults that show only after a while."""
 
 
-def probe(*faults: str, duration_s: float = SHORT_S, nodes: int = 1, large: bool = False, seed: int = 1) -> tuple[Tally, Outcome]:
+def probe(
+    *faults: str, duration_s: float = SHORT_S, nodes: int = 1, large: bool = False, seed: int = 1
+) -> tuple[Tally, Outcome]:
     """Run the gate against a simulator, and sum up."""
     judge = Judge(edition.load())
     with Simulator(seed=seed, nodes=nodes, faults=faults) as simulator, Interrupt() as interrupt:
@@ -57,9 +59,11 @@ def tripped(tally: Tally) -> set[str]:
 @pytest.mark.parametrize("kind", FAULTS.values(), ids=lambda kind: kind.name)
 def test_a_fault_trips_exactly_what_it_declares(kind: FaultKind) -> None:
     """The set of missed requirements is the declared one, and the exit code follows from its levels."""
-    tally, outcome = probe(
-        kind.name, duration_s=LONGER_S.get(kind.name, SHORT_S), nodes=kind.nodes, large=kind.large
-    )  # fmt: skip
+    for longer in (1, 2, 4):  # a busy machine gets through fewer rounds in the same time
+        duration_s = longer * LONGER_S.get(kind.name, SHORT_S)
+        tally, outcome = probe(kind.name, duration_s=duration_s, nodes=kind.nodes, large=kind.large)
+        if tripped(tally) >= kind.trips and outcome.exit_code is not ExitCode.UNKNOWN:
+            break
     assert tally.crashed == {}
     assert tripped(tally) == kind.trips, [(e.requirement, e.field, e.message, e.actual) for e in tally.findings]
     fails = any(REQUIREMENTS[requirement].level is Level.MUST for requirement in kind.trips)

@@ -67,7 +67,7 @@ class File:
     """By which a recording was judged when it was made."""
 
 
-class Stopped(Exception):  # noqa: N818  # no error, but a wish
+class Stopped(Exception):  # no error, but a wish
     """Raised by whoever calls for an end; what was seen by then is judged."""
 
 

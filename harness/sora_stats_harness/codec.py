@@ -173,7 +173,9 @@ class Codec:
         self.fetched = tuple(plan for plan in self.plans if plan.attributes and (plan.group.fields or plan.raw))
         self.fetch: Callable[[Json], tuple[Json, ...]] = _getter([".".join(p.attributes) for p in self.fetched])
         self.trims = tuple(
-            (place, plan.counters) for place, plan in enumerate(self.fetched) if plan.block is not None and not plan.whole
+            (place, plan.counters)
+            for place, plan in enumerate(self.fetched)
+            if plan.block is not None and not plan.whole
         )
         """Tuples of `fetched` with more than counters in them, and how many counters come first."""
         self.loose = tuple(loose for plan in self.plans for loose in plan.loose)
@@ -306,5 +308,5 @@ def _type(field: Field) -> Any:  # Any: a type made at run time
             return int
         return Annotated[int, msgspec.Meta(ge=field.minimum, le=field.maximum)]
     if field.values is not None:
-        return Literal[field.values]  # type: ignore[valid-type]
+        return Literal[field.values]
     return str

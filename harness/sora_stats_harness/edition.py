@@ -268,7 +268,7 @@ class _Reader:
         if not isinstance(table, dict):
             raise self.fail(place, "must be a table")
         self.known_keys(table, _GROUP_KEYS, place)
-        model = table
+        model: Mapping[str, Any] = table
         seen = [path]
         while "same_as" in model:
             target = tuple(str(model["same_as"]).split("."))

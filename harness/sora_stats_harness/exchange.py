@@ -213,7 +213,7 @@ def clock_id() -> str:
     """
     boot = _read("/proc/sys/kernel/random/boot_id") or f"process-{os.getpid()}-{time.time_ns()}"
     try:
-        namespace = os.readlink("/proc/self/ns/time")
+        namespace = str(Path("/proc/self/ns/time").readlink())
     except OSError:
         namespace = "time:-"
     return f"{boot}/{namespace}/monotonic"

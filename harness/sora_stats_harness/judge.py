@@ -26,7 +26,7 @@ from .checks.presence import Gap, Presence
 from .checks.requirements import REQUIREMENTS, Finding, Level
 from .checks.stamp import resolution_ns
 from .checks.subject import TEAR_NS, Held, Misstamped, Recent, Ring, Subject, Suspicion
-from .codec import LABELS
+from .codec import LABELS, Block
 from .coverage import Seen
 from .edition import Edition, pointer
 from .errors import HarnessError
@@ -43,9 +43,11 @@ SWEEP_EVERY: Final = 1024
 MAX_GONE: Final = 100_000
 """Forgotten connections whose return is noticed."""
 
-_BODY_RULES: Final = tuple(id for id in REQUIREMENTS if id.split(".")[0] in ("http", "shape", "identity")) + (
+_BODY_RULES: Final = (
+    *(id for id in REQUIREMENTS if id.split(".")[0] in ("http", "shape", "identity", "relation")),
     "order.realtime", "order.timestamp", "clock.offset", "clock.frozen",
 )  # fmt: skip
+"""What cannot be told of an answer whose body is withheld."""
 
 
 class Ticket:
@@ -76,9 +78,7 @@ class Ticket:
         """
         return self._judge._end(self, self._exchange(answer, error, arrived_ns))
 
-    def end_in_slices(
-        self, answer: Answer, pause: Callable[[], None], arrived_ns: int | None = None
-    ) -> Exchange:
+    def end_in_slices(self, answer: Answer, pause: Callable[[], None], arrived_ns: int | None = None) -> Exchange:
         """
         As `end`, for a large array: calls `pause` between slices, so that the caller can serve its sockets.
 
@@ -359,7 +359,8 @@ class Judge:
         if self._waiting is not None:
             self._waiting.append(exchange)
             return exchange
-        self._waiting = waiting = deque()
+        waiting: deque[Exchange] = deque()
+        self._waiting = waiting
         try:
             self._judge_live(exchange, pause)
             while waiting:
@@ -543,7 +544,15 @@ class Judge:
             sound.append(reading)
             try:
                 self._judge_reading(exchange, timeline, reading, connection_id, held, opened, horizon_ns)
-            except (HarnessError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            except (
+                HarnessError,
+                ArithmeticError,
+                AssertionError,
+                AttributeError,
+                LookupError,
+                TypeError,
+                ValueError,
+            ) as error:
                 self._crash("order.realtime", error)
             if pause is not None and place % 16 == 15:
                 pause()
@@ -617,6 +626,7 @@ class Judge:
     def _identify(self, exchange: Exchange, reading: Reading, connection_id: str) -> bool:
         """Whether a reading is of what was asked for; one that is not is not looked at further."""
         asked, target = exchange.request.asked, exchange.request.target
+        wanted: tuple[tuple[str, str | None, str | None], ...]
         if target is Target.CONNECTION and asked.connection_id is not None:
             rule = "identity.asked"
             wanted = (("connection_id", asked.connection_id, connection_id),
@@ -689,8 +699,14 @@ class Judge:
                 self._fell(exchange, reading, connection_id, fall, subject)
         if len(lineage.versions) > 8:
             lineage.prune(opened, horizon_ns)
-        self._relate(exchange, reading, connection_id, subject, base.blocks if base is not None and base.holder else None,
-                     base.holder if base is not None else None)
+        self._relate(
+            exchange,
+            reading,
+            connection_id,
+            subject,
+            base.blocks if base is not None and base.holder else None,
+            base.holder if base is not None else None,
+        )
         subject.level = reading.level
         if reading.stamp_ns is not None:
             self._clock(exchange, timeline, reading, reading.stamp_ns, connection_id, subject, opened, horizon_ns)
@@ -772,7 +788,7 @@ class Judge:
             path = (*(self._reader.codec.label_path(fall.block) or (LABELS, fall.block)), name)
             wire = (LABELS, fall.block, name)
         earlier = fall.holder.exchange
-        proof = (earlier, exchange)
+        proof: tuple[Exchange, ...] = (earlier, exchange)
         if earlier.answer is None and subject.last is not None and subject.last.received_ns < exchange.sent_ns:
             proof = (earlier, subject.last, exchange)  # the first is no longer held whole; this one had the value too
         self._report(
@@ -842,7 +858,8 @@ class Judge:
                 continue
             if suspicion.row is None:
                 level, block = suspicion.reading.level, self._level_block
-                assert level is not None and block is not None, "only a level is suspected so"
+                assert level is not None, "only a level is suspected so"
+                assert block is not None, "the edition has levels"
                 counters = reading.blocks[block]
                 steady = suspicion.level_before == level == reading.level
                 missed = steady and counters is not None and counters[level] == 0
@@ -971,7 +988,8 @@ class Judge:
                 asked = [recent.exchange.request for recent in (miss.early, miss.late)]
                 whole = any(request_.target is Target.ALL and not request_.asked.local for request_ in asked)
                 old, new = miss.early.blocks[block], miss.late.blocks[block]
-                assert old is not None and new is not None, "both were compared"
+                assert old is not None, "both were compared"
+                assert new is not None, "both were compared"
                 self._report(
                     "order.timestamp", miss.late.exchange, pointer(path),
                     path if miss.index is None else (miss.index, *path), connection_id,
@@ -1095,7 +1113,7 @@ def _at(reading: Reading, *path: str) -> tuple[str | int, ...]:
     return path if reading.index is None else (reading.index, *path)
 
 
-def _level_block(blocks: Sequence[relations.Block]) -> int | None:
+def _level_block(blocks: Sequence[Block]) -> int | None:
     """The block of total_unstable_level0, 1, …, if its counters are just those."""
     for block in blocks:
         if block.path == ("network_status",) and [f.name for f in block.counters] == [

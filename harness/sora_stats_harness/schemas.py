@@ -67,7 +67,7 @@ def request(edition: Edition, target: Target) -> Schema:
         local = {"type": "boolean", "default": True, "description": "Only the node asked (true), or every node."}
         return head | {"type": "object", "properties": {"local": local}}
     keys = ["channel_id", "connection_id" if target is Target.CONNECTION else "client_id"]
-    return head | {"type": "object", "required": keys, "properties": {key: text for key in keys}}
+    return head | {"type": "object", "required": keys, "properties": dict.fromkeys(keys, text)}
 
 
 def leaf(field: Field) -> Schema:

@@ -244,5 +244,3 @@ def _status(
         if rule.id in ids:
             return row("unknown", reason)  # type: ignore[arg-type]  # both are members of Reason
     return row("unknown", "no_traffic" if rule.needs_traffic else "not_observed")
-
-

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
+from importlib import resources
+from pathlib import Path
 
 import pytest
 
 from sora_stats_harness.cli import conform, main
 from sora_stats_harness.discovery import Known
+
+from ..simulator.raw import listing
 
 URL = "http://127.0.0.1:9"
 ONLY_CONNECTION = ["--targets", "GetStatsConnection"]
@@ -59,10 +64,36 @@ def test_connections_and_clients_belong_to_the_channel_before_them() -> None:
     """Any number of each, in the order in which they were given."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     conform.configure(parser)
-    words = "--channel-id a --connection-id 1 --client-id 2 --channel-id b --connection-id 3".split()
+    words = [
+        "--channel-id",
+        "a",
+        "--connection-id",
+        "1",
+        "--client-id",
+        "2",
+        "--channel-id",
+        "b",
+        "--connection-id",
+        "3",
+    ]
     asked = parser.parse_args([URL, *words]).asked
     assert conform.given_from(asked, URL) == (
         Known(server=URL, channel_id="a", connection_id="1"),
         Known(server=URL, channel_id="a", client_id="2"),
         Known(server=URL, channel_id="b", connection_id="3"),
     )
+
+
+def test_the_embedded_simulator_serves_the_edition_that_judges(tmp_path: Path) -> None:
+    """Else a self-test with an edition of one's own would find nothing but the difference between the two."""
+    text = (resources.files("sora_stats_harness") / "editions" / "doc-2024.toml").read_text(encoding="utf-8")
+    own = tmp_path / "own.toml"
+    own.write_text(text.replace("turn_binding_error", "turn_binding_errror"), encoding="utf-8")
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    conform.configure(parser)
+    arguments = parser.parse_args(["--edition", str(own), "--connections", "1"])
+    with ExitStack() as stack:
+        (url,) = conform._servers(arguments, None, stack)
+        (connection,) = listing(url)
+    assert "total_received_turn_binding_errror" in connection["turn"]
+    assert "total_received_turn_binding_error" not in connection["turn"]

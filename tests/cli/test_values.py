@@ -36,5 +36,5 @@ def test_sizes(text: str, count: int) -> None:
 )
 def test_anything_else_is_refused(read: Callable[[str], float], text: str) -> None:
     """The message repeats what was given."""
-    with pytest.raises(argparse.ArgumentTypeError, match="is no (time|size)"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"is no (time|size)"):
         read(text)

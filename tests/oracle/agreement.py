@@ -126,9 +126,7 @@ def edges(*, fresh: bool, step: int = 1) -> Counter[str]:
         for event in histories.history(seed, faulty=False)
         if isinstance(event.seen.body, dict)
     )
-    named = (
-        (f"edge {place}: {one.body!r}", one) for place, one in enumerate(documents.edges(base)) if place % step == 0
-    )
+    named = ((f"edge {place}: {one.body!r}", one) for place, one in enumerate(documents.edges(base, step)))
     return _bodies(histories.SMALL, named, fresh=fresh)
 
 

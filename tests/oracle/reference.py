@@ -32,7 +32,7 @@ FORGET_NS: Final = 60_000_000_000
 # -- strict JSON ------------------------------------------------------------------------------------------------------
 
 
-class NotJson(Exception):  # noqa: N818  # said of a body
+class NotJson(Exception):  # said of a body
     """The bytes are no strict JSON."""
 
 

@@ -368,6 +368,13 @@ def test_spawned_it_takes_options_without_a_value() -> None:
         assert (told.status, told.json()) == (200, [])
 
 
+def test_spawned_its_clock_can_be_set_back() -> None:
+    """As NTP does where a clock is ahead."""
+    with spawn(connections=1, options={"clock-step": "-1h", "no-churn": None}) as spawned:
+        begun = stamp_s(listing(spawned.url)[0])
+        until(lambda: stamp_s(listing(spawned.url)[0]) < begun - 3500)
+
+
 def test_spawned_with_a_bad_option_it_says_why() -> None:
     """The child's own line, as the same error."""
     complaint = r"^there is no fault 'counter-fals': did you mean counter-falls\?$"
@@ -499,6 +506,7 @@ def test_sigterm_before_the_command_runs_is_handed_on_to_it() -> None:
         (["--port", "70000"], "is no port"),
         (["--workers", "0"], "--workers must be at least 1"),
         (["--tear", "soon"], "is no time"),
+        (["--clock-step=-soon"], "is no time"),
         (["--connections", "-1"], "is no number"),
         (["--host", "256.0.0.1"], "cannot listen on 256.0.0.1"),
         (["--edition", "doc-1999"], "no edition is called 'doc-1999'"),

@@ -178,9 +178,11 @@ class BodyReader:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, strict_json.NotJson, _TooOdd):
             document = strict_json.parse(piece, depth=0 if index is None else 1)
         else:
-            doubtful = scan and (self._colons(value, reading) != piece.count(b":") or b"\\u003" in piece)
-            document = strict_json.parse(piece, depth=0 if index is None else 1) if doubtful else None
-            if document is None or not document.duplicates:
+            if not scan or (self._colons(value, reading) == piece.count(b":") and b"\\u003" not in piece):
+                result.readings.append(reading)
+                return
+            document = strict_json.parse(piece, depth=0 if index is None else 1)
+            if not document.duplicates:
                 result.readings.append(reading)
                 return
         at = () if index is None else (index,)
@@ -218,10 +220,12 @@ class BodyReader:
             level = tuples[place][column]
         for place, count in codec.trims:
             tuples[place] = tuples[place][:count]
+        blocks: list[Any] = tuples[: len(codec.blocks)]  # Any: tuples of counters, as the decoder made them
+        if self._places is not None:
+            blocks = [tuples[place] for place in self._places]
         reading = Reading(
             index=index, timestamp=timestamp, channel_id=channel_id, client_id=client_id, bundle_id=bundle_id,
-            connection_id=connection_id, labels={}, level=level, deviations=[],
-            blocks=tuples[: len(codec.blocks)] if self._places is None else [tuples[place] for place in self._places],
+            connection_id=connection_id, blocks=blocks, labels={}, level=level, deviations=[],
         )  # fmt: skip
         if self._relaxed or self._partial or any(get(value) for get in self._extras):
             self._judge_loose(value, reading)
@@ -393,7 +397,7 @@ class BodyReader:
     def _colons(self, value: Json, reading: Reading) -> int:
         """Colons of a connection whose keys are all different, as far as strings have theirs unescaped."""
         codec = self.codec
-        count = codec.colons
+        count: int = codec.colons
         if self._relaxed or reading.absent or codec.conditional or any(get(value) for get in self._extras):
             count = self._colons_of(codec.plan, value)
         *texts, labels = self._root(value)
@@ -421,7 +425,7 @@ class BodyReader:
         """Colons of a label's conditional leaves, and within its strings."""
         plan = self.codec.label_plan
         assert plan is not None, "there are labels"
-        count = 0
+        count: int = 0
         for leaf in leaves[plan.counters :]:
             if type(leaf) is str:
                 count += leaf.count(":")
@@ -456,7 +460,11 @@ class BodyReader:
         codec = self.codec
         reading = Reading(
             index=index,
-            **{name: sound.text(name) for name in ROOT},
+            timestamp=sound.text("timestamp"),
+            channel_id=sound.text("channel_id"),
+            client_id=sound.text("client_id"),
+            bundle_id=sound.text("bundle_id"),
+            connection_id=sound.text("connection_id"),
             blocks=[
                 None if (group := sound.group(block.path)) is None
                 else tuple(sound.counter(group, (*block.path, field.name)) for field in block.counters)
@@ -557,8 +565,6 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def _last(steps: Iterator[Body | None]) -> Body:
-    result = None
-    for result in steps:
-        pass
+    *_, result = steps
     assert result is not None, "slices() ends with a result"
     return result

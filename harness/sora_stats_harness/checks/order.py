@@ -21,6 +21,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import le
 from typing import Any, Final, Generic, TypeVar
 
@@ -77,7 +78,7 @@ class Version(Generic[Holder]):
         self.labels = labels
         self.holder = holder
         self.previous = previous
-        self.depth = 0 if previous is None else previous.depth + 1
+        self.depth: int = 0 if previous is None else previous.depth + 1
         self.held: dict[int | str, Sequence[Holder | None]] = {}
 
     def counters(self, block: int | str) -> Counters | None:
@@ -112,16 +113,16 @@ class Version(Generic[Holder]):
         self.depth = 0
 
 
-def _first_holders(
-    chain: Sequence[Version[Holder]], block: int | str, steps: Sequence[Counters | None]
-) -> Sequence[Holder | None]:
-    """Holders of the last version's values of one block; those of the first version's are known, or it is the holder."""
+def _first_holders(chain: Sequence[Version[Any]], block: int | str, steps: Sequence[Counters | None]) -> list[Any]:
+    """Holders of the last version's values; those of the first version's are known, or it is the holder. Any: holders."""
     start = 0
     if None in steps:  # not seen yet, or a label that closed: what it had before counts no more
         start = len(steps) - steps[::-1].index(None)
     first, last = steps[start], steps[-1]
-    assert first is not None and last is not None, "the last version has this block"
-    held = chain[start].held.get(block) or [chain[start].holder] * len(last)
+    assert first is not None, "no version from here on lacks it"
+    assert last is not None, "the last version has this block"
+    known: list[Any] = [chain[start].holder] * len(last)
+    held = list(chain[start].held.get(block) or known)
     if first is last:
         return held
     return [
@@ -297,7 +298,7 @@ class Lineage(Generic[Holder]):
         if len(versions) <= self._room:
             return
         kept = []
-        for version, following in zip(versions, versions[1:], strict=False):
+        for version, following in pairwise(versions):
             place = bisect_right(open_sent_ns, version.known_ns)
             needed = place < len(open_sent_ns) and open_sent_ns[place] <= following.known_ns
             if needed or (horizon_ns is not None and following.known_ns >= horizon_ns):

@@ -227,18 +227,18 @@ def resolve(blocks: Sequence[Block]) -> tuple[Row, ...]:
             continue
         scales = relation.scale or (1,) * len(lefts)
         terms = [(scale, place) for scale, found in zip(scales, lefts, strict=True) for place in found]
-        for group in [[term] for term in terms] if relation.each else [terms]:
-            rows.append(
-                Row(
-                    id=relation.id,
-                    operator=relation.operator,
-                    left=tuple((scale, *places[place]) for scale, place in group),
-                    right=tuple((1, *places[place]) for place in right),
-                    unless=tuple((1, *places[place]) for place in unless),
-                    field=group[0][1],
-                    text=f"{_words(group)} {relation.operator} {_words([(1, place) for place in right])}",
-                )
+        rows += [
+            Row(
+                id=relation.id,
+                operator=relation.operator,
+                left=tuple((scale, *places[place]) for scale, place in group),
+                right=tuple((1, *places[place]) for place in right),
+                unless=tuple((1, *places[place]) for place in unless),
+                field=group[0][1],
+                text=f"{_words(group)} {relation.operator} {_words([(1, place) for place in right])}",
             )
+            for group in ([[term] for term in terms] if relation.each else [terms])
+        ]
     return tuple(rows)
 
 

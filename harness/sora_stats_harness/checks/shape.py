@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import jsonschema
 import msgspec
@@ -97,7 +97,8 @@ def type_name(value: Json) -> str:
         return "integer"
     if isinstance(value, Decimal):
         return "number"
-    return {str: "string", list: "array", dict: "object"}[type(value)]
+    names: dict[type, str] = {str: "string", list: "array", dict: "object"}
+    return names[type(value)]
 
 
 def expectation(field: Field) -> str:
@@ -141,9 +142,9 @@ def judge_value(field: Field, value: Json) -> tuple[str, str] | None:
 
 def judge_text(field: Field, value: str) -> tuple[str, str] | None:
     """What no decoder checks of a string: its bytes, and whether a time is one."""
-    if field.max_bytes is not None and len(value) * 4 > field.max_bytes:
-        if len(value.encode("utf-8", "surrogatepass")) > field.max_bytes:
-            return "shape.range", "too long"
+    most = field.max_bytes
+    if most is not None and len(value) * 4 > most and len(value.encode("utf-8", "surrogatepass")) > most:
+        return "shape.range", "too long"
     if field.form is not None and not is_time(value):
         return "shape.pattern", "no time in UTC"
     return None
@@ -215,7 +216,7 @@ def validator(edition: Edition) -> Validator:
     checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, value: type_name(value) == "integer"
     ).redefine("number", lambda _, value: type_name(value) in {"integer", "number"})
-    kind = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=checker)
+    kind = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=checker)  # type: ignore[no-untyped-call]
     built: Validator = kind(connection(edition))
     return built
 
@@ -250,7 +251,8 @@ def _by_schema(edition: Edition, document: Json) -> Iterator[Deviation]:
         wire = tuple(str(key) for key in error.absolute_path)
         keys: Iterable[Path] = [wire]
         if error.validator == "required":
-            keys = [(*wire, name) for name in error.validator_value if name not in error.instance]
+            required, given = cast("list[str]", error.validator_value), cast("dict[str, Json]", error.instance)
+            keys = [(*wire, name) for name in required if name not in given]
         for key in keys:
             path = edition_path(edition, key)
             entry = entries[path]

@@ -37,7 +37,8 @@ def resolution_ns(text: str) -> int:
     """How finely a sound time is told: 1,000 for microseconds, 1,000,000,000 for whole seconds."""
     if len(text) == 27:
         return 1000
-    return 10 ** max(9 - len(_digits(text)), 0)
+    finer: int = 10 ** max(9 - len(_digits(text)), 0)
+    return finer
 
 
 def _digits(text: str) -> str:

@@ -47,8 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--no-churn", action="store_true", help="no connection joins or leaves")
     add("--restart-after", type=duration, metavar="TIME",
         help="begin anew this long after the first request, as a server that was restarted")  # fmt: skip
-    add("--clock-step", type=duration, default=0.0, metavar="TIME",
-        help="a second after the first request the clock is set forward by this much")  # fmt: skip
+    add("--clock-step", type=_step, default=0.0, metavar="TIME",
+        help="a second after the first request the clock is set forward by this much; back: --clock-step=-200ms")  # fmt: skip
     add("--cors", default="*", metavar="ORIGIN", help="which web pages may read answers, or none (default: *)")
     add("--empty-for-unknown", action="store_true",
         help="GetStatsClient answers an unknown client with [], not with 400; both are right")  # fmt: skip
@@ -181,6 +181,10 @@ def _list_faults(*, as_json: bool) -> int:
         "times=N ends a fault after so many strikes (0 is never).\n"
     )
     return ExitCode.PASS
+
+
+def _step(text: str) -> float:
+    return -duration(text[1:]) if text.startswith("-") else duration(text)
 
 
 def _port(text: str) -> int:

@@ -214,7 +214,12 @@ class Connection:
         self.close()
         if error is None:
             error = TransportError(code=ErrorCode.PROTOCOL, detail="there were bytes behind the end of the answer")
-        elif used and reading.wire_bytes == 0 and error.code is ErrorCode.RESET and time.monotonic_ns() - ticket.sent_ns < IDLE_CLOSE_S * 1e9:
+        elif (
+            used
+            and reading.wire_bytes == 0
+            and error.code is ErrorCode.RESET
+            and time.monotonic_ns() - ticket.sent_ns < IDLE_CLOSE_S * 1e9
+        ):
             self._traffic.idle_closes += 1
             error = TransportError(code=ErrorCode.ABANDONED, detail="met a kept-alive connection that was being closed")
             return ticket.end(answer, error, arrived_ns)
@@ -238,9 +243,7 @@ class Connection:
 
     # -- the socket ---------------------------------------------------------------------------------------------------
 
-    def _connect(
-        self, clerk: Clerk, prepared: Prepared, intended_ns: int | None, deadline_ns: int
-    ) -> Exchange | None:
+    def _connect(self, clerk: Clerk, prepared: Prepared, intended_ns: int | None, deadline_ns: int) -> Exchange | None:
         """Connect; where that fails the request was never sent, and its exchange says why."""
         started_ns = time.monotonic_ns()
         try:
@@ -318,7 +321,9 @@ class Connection:
                     if (error := self._too_large(reading)) is not None:
                         return error, stamp
         except TimeoutError:
-            so_far = f" (status {reading.status}, {reading.body_bytes} bytes of body so far)" if reading.head_over else ""
+            so_far = (
+                f" (status {reading.status}, {reading.body_bytes} bytes of body so far)" if reading.head_over else ""
+            )
             detail = f"no whole answer within {self._timeout_s:g} s{so_far}"
             return TransportError(code=ErrorCode.TIMEOUT, detail=detail), stamp
         except OSError as error:

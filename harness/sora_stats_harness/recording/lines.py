@@ -109,7 +109,7 @@ class ExchangeLine(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorPart | None = None
 
 
-class Damaged(ValueError):  # noqa: N818  # said of a line
+class Damaged(ValueError):  # said of a line
     """A line that is none of a recording's."""
 
 

@@ -32,15 +32,15 @@ def _kind(name: str, description: str, trips: str, **parameters: str) -> FaultKi
 
 
 KINDS: Final = (
-    _kind("hang", "no answer, and the connection stays open", "http.complete", every="60"),
-    _kind("drip", "a byte now and then", "http.complete", every="60", pause="0.2"),
+    _kind("hang", "no answer, and the connection stays open", "http.complete", every="20"),
+    _kind("drip", "a byte now and then", "http.complete", every="20", pause="0.2"),
     _kind("cut", "half of the body, then the end", "http.complete"),
     _kind("connection-reset", "half of the body, then a reset", "http.complete", pause="0.01"),
     _kind("too-long", "a Content-Length that is larger than the body", "http.complete"),
     _kind("too-short", "a Content-Length that is smaller than the body", "http.json"),
     _kind("garbage", "bytes that are no HTTP", "http.complete"),
-    _kind("endless-headers", "header lines without end", "http.complete", every="60"),
-    _kind("huge", "a body that never ends", "http.complete", every="100"),
+    _kind("endless-headers", "header lines without end", "http.complete", every="20"),
+    _kind("huge", "a body that never ends", "http.complete", every="40"),
     _kind("two-answers", "the answer twice in one go; only a client that keeps connections can tell", ""),
-    _kind("late-answer", "an answer after the client has given up", "http.complete", every="60", pause="6"),
+    _kind("late-answer", "an answer after the client has given up", "http.complete", every="20", pause="6"),
 )
