@@ -20,7 +20,7 @@ EQUIVALENTS = {
 
 SMALL = ("relation", "swapped", "other", "connection twice", "changed", "missing", "not found", "left", "reconf",
          "wrong", "cluster", "frozen", "clock", "reset", "stale")  # fmt: skip
-"""Small families, of which a third is judged here; of the others fewer."""
+"""Small families, of which a sixth is judged here; of the others fewer."""
 
 
 @cache
@@ -37,14 +37,14 @@ def test_the_right_history_raises_nothing() -> None:
 
 
 def test_mutants_are_killed_without_collateral() -> None:
-    """The declared requirement and field are found, and no other MUST: a third of small families, fewer of the rest."""
+    """The declared requirement and field are found, and no other MUST: a sixth of small families, fewer of the rest."""
     chosen = [
         one
         for place, one in enumerate(population())
-        if place % 151 == 0 or (place % 3 == 0 and one.operator.startswith(SMALL))
+        if place % 151 == 0 or (place % 6 == 0 and one.operator.startswith(SMALL))
     ]
     scores = mutants.judge_all(DOC, chosen)
-    assert sum(score.killed for score in scores.values()) > 100
+    assert sum(score.killed for score in scores.values()) > 60
     assert [name for score in scores.values() for name in score.survivors + score.collateral] == []
 
 

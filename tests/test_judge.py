@@ -1,0 +1,276 @@
+"""The judge as its callers see it: tickets, slices, memory, evidence, and what one fault keeps from the next check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from sora_stats_harness import edition
+from sora_stats_harness.checks.requirements import Finding
+from sora_stats_harness.exchange import Answer, ErrorCode, Exchange, Request, Target, TransportError, valid_request
+from sora_stats_harness.judge import FORGET_NS, Judge
+
+EXAMPLE: Final[dict[str, Any]] = json.loads(  # Any: whatever JSON can hold
+    (Path(__file__).parent / "data" / "example_answer.json").read_text(encoding="utf-8")
+)
+DOC: Final = edition.load()
+SERVER: Final = "http://127.0.0.1:3000"
+CONNECTION: Final = EXAMPLE["connection_id"]
+QUIET: Final = ("dtls", "total_received_dtls")
+HEADERS: Final = (("content-type", "application/json"),)
+
+ASK: Final = valid_request(
+    Target.CONNECTION, server=SERVER, channel_id=EXAMPLE["channel_id"], connection_id=CONNECTION
+)  # fmt: skip
+LIST: Final = valid_request(Target.ALL, server=SERVER)
+
+
+def reading(**changes: object) -> dict[str, Any]:
+    """The example, less what is undocumented; changes by dotted path with `__` for dots."""
+    document = deepcopy(EXAMPLE)
+    del document["sctp"]["total_pruned_sctp_data_chunk"]
+    for name, value in changes.items():
+        *path, key = name.split("__")
+        node = document
+        for step in path:
+            node = node[step]
+        node[key] = value
+    return document
+
+
+def answer(value: object, status: int = 200) -> Answer:
+    """An answer as a good server sends it."""
+    return Answer(status=status, headers=HEADERS, body=json.dumps(value).encode())
+
+
+def exchange(
+    value: object, sent_ns: int, received_ns: int, *, seq: int, request: Request = ASK, run: str = "r"
+) -> Exchange:
+    """A whole exchange with times of one's own."""
+    return Exchange(
+        run=run, seq=seq, request=request, clock="c", sent_ns=sent_ns, received_ns=received_ns,
+        sent_at="2026-11-24T00:00:00.000000Z", answer=answer(value),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def heard() -> list[Finding]:
+    """Every single finding."""
+    return []
+
+
+@pytest.fixture
+def judge(heard: list[Finding]) -> Judge:
+    """A judge that tells of every finding."""
+    return Judge(DOC, run="r", on_finding=heard.append)
+
+
+def falls(heard: list[Finding]) -> list[tuple[str, str, str]]:
+    """Field, expected and actual of each counter that fell."""
+    return [(each.field, each.expected, each.actual) for each in heard if each.requirement == "order.realtime"]
+
+
+def replay(judge: Judge, *exchanges: Exchange) -> None:
+    """Show exchanges in order of receipt; every request still to come may be needed."""
+    for one in sorted(exchanges, key=lambda each: (each.received_ns, each.seq)):
+        judge.replay(one)
+
+
+def test_a_counter_that_fell_is_shown_with_both_answers(judge: Judge, heard: list[Finding]) -> None:
+    """12 had arrived before the request was sent that was answered 11; the first to have held 12 is named."""
+    replay(
+        judge,
+        exchange(reading(dtls__total_received_dtls=12), 0, 10, seq=0),
+        exchange(reading(dtls__total_received_dtls=12), 11, 15, seq=1),
+        exchange(reading(dtls__total_received_dtls=11), 20, 30, seq=2),
+    )
+    assert falls(heard) == [("/dtls/total_received_dtls", "at least 12", "11")]
+    assert [each.seq for each in heard[0].exchanges] == [0, 2]
+    assert judge.evidence(heard[0].fingerprint) == heard[0].exchanges
+
+
+@pytest.mark.parametrize("sent_ns", [9, 10])
+def test_overlapping_answers_do_not_accuse_each_other(judge: Judge, heard: list[Finding], sent_ns: int) -> None:
+    """A request that was sent before the other answer had arrived, or just then, may have been read first."""
+    replay(
+        judge,
+        exchange(reading(dtls__total_received_dtls=12), 0, 10, seq=0),
+        exchange(reading(dtls__total_received_dtls=11), sent_ns, 30, seq=1),
+    )
+    assert falls(heard) == []
+
+
+def test_runs_and_clocks_are_not_compared(judge: Judge, heard: list[Finding]) -> None:
+    """Two runs in one call accuse nobody."""
+    judge.replay(exchange(reading(dtls__total_received_dtls=12), 0, 10, seq=0, run="a"))
+    judge.replay(exchange(reading(dtls__total_received_dtls=11), 20, 30, seq=0, run="b"))
+    assert falls(heard) == []
+
+
+def test_a_hung_request_costs_one_version_and_is_judged_rightly(judge: Judge, heard: list[Finding]) -> None:
+    """Thousands of answers overtake it: memory stays flat, and it is held against what was known when it was sent."""
+    judge.sent(ASK).end(answer(reading(dtls__total_received_dtls=1000)))
+    hung = judge.sent(ASK)
+    most = 0
+    for step in range(2000):
+        judge.sent(ASK).end(answer(reading(dtls__total_received_dtls=1001 + step)))
+        subject = judge._live.subjects[CONNECTION]
+        most = max(most, len(subject.lineage.versions))
+    assert most <= 20
+    hung.end(answer(reading(dtls__total_received_dtls=999)))
+    assert falls(heard) == [("/dtls/total_received_dtls", "at least 1000", "999")]
+
+
+def test_what_ends_while_a_large_answer_is_judged_waits_its_turn(judge: Judge, heard: list[Finding]) -> None:
+    """Answers are judged in their order of receipt, though the large one is judged in slices."""
+    many = [reading(connection_id=f"{number:025d}0") for number in range(40)]
+    many[39] = reading(dtls__total_received_dtls=50)
+    listing = judge.sent(LIST)
+    inner = []
+
+    def pause() -> None:
+        if not inner:
+            ticket = judge.sent(ASK)
+            inner.append(ticket.end(answer(reading(dtls__total_received_dtls=49))))
+
+    listing.end_in_slices(answer(many), pause)
+    assert len(inner) == 1
+    assert falls(heard) == [("/dtls/total_received_dtls", "at least 50", "49")]
+    assert judge.tally().coverage.exchanges == 2
+
+
+def test_a_ticket_is_ended_once(judge: Judge) -> None:
+    """And with an answer or an error."""
+    ticket = judge.sent(ASK)
+    with pytest.raises(ValueError, match="an answer or an error"):
+        ticket.end()
+    ticket.end(answer(reading()))
+    with pytest.raises(ValueError, match="once"):
+        ticket.end(answer(reading()))
+
+
+def test_a_data_channel_starts_afresh_where_it_was_away(judge: Judge, heard: list[Finding]) -> None:
+    """Its counters may then be smaller; without an answer in between that lacks it they may not."""
+    label = "data_channel__signaling__total_received_data_channel_message"
+    away = reading()
+    del away["data_channel"]["signaling"]
+    replay(
+        judge,
+        exchange(reading(**{label: 50}), 0, 10, seq=0),
+        exchange(away, 20, 30, seq=1),
+        exchange(reading(**{label: 5}), 40, 50, seq=2),
+        exchange(reading(**{label: 4}), 60, 70, seq=3),
+    )
+    assert falls(heard) == [
+        ("/data_channel/signaling/total_received_data_channel_message", "at least 5", "4"),
+    ]
+
+
+def test_a_connection_is_forgotten_after_a_minute(judge: Judge, heard: list[Finding]) -> None:
+    """What it had before is not held against it, and that is counted."""
+    replay(
+        judge,
+        exchange(reading(dtls__total_received_dtls=12), 0, 10, seq=0),
+        exchange(reading(dtls__total_received_dtls=11), FORGET_NS + 11, FORGET_NS + 20, seq=1),
+    )
+    assert falls(heard) == []
+    assert judge.tally().coverage.forgotten == 1
+
+
+def test_an_unsound_leaf_is_one_finding(judge: Judge, heard: list[Finding]) -> None:
+    """A negative counter is out of its range; that it fell as well is not said."""
+    replay(
+        judge,
+        exchange(reading(dtls__total_received_dtls=12), 0, 10, seq=0),
+        exchange(reading(dtls__total_received_dtls=-1), 20, 30, seq=1),
+    )
+    assert [each.requirement for each in heard] == ["shape.range"]
+
+
+def test_another_connection_s_answer_is_one_finding(judge: Judge, heard: list[Finding]) -> None:
+    """Its counters are held against nobody's."""
+    other = reading(connection_id="0" * 26, dtls__total_received_dtls=0)
+    replay(judge, exchange(reading(dtls__total_received_dtls=12), 0, 10, seq=0), exchange(other, 20, 30, seq=1))
+    assert [each.requirement for each in heard] == ["identity.asked"]
+
+
+def _refused(judge: Judge) -> None:
+    judge.sent(ASK).end(error=TransportError(code=ErrorCode.REFUSED, detail="refused"))
+
+
+def _timed_out_at_first(judge: Judge) -> None:
+    judge.sent(ASK).end(error=TransportError(code=ErrorCode.TIMEOUT, detail="late"))
+
+
+def _timed_out_later(judge: Judge) -> None:
+    judge.sent(ASK).end(answer(reading()))
+    _timed_out_at_first(judge)
+
+
+def _cut(judge: Judge) -> None:
+    judge.sent(ASK).end(Answer(status=200, headers=HEADERS, body=b"{", complete=False))
+
+
+@pytest.mark.parametrize(
+    ("happens", "expected"),
+    [
+        (_refused, []),
+        (_timed_out_at_first, []),
+        (_timed_out_later, ["http.complete"]),
+        (_cut, ["http.complete"]),
+    ],
+)
+def test_silence_accuses_only_a_server_that_has_answered(
+    judge: Judge, heard: list[Finding], happens: Callable[[Judge], None], expected: list[str]
+) -> None:
+    """A cut is a fault at once; a time-out only after a whole answer; a closed port never."""
+    happens(judge)
+    assert [each.requirement for each in heard] == expected
+
+
+def test_an_unknown_id_is_neither_pass_nor_fail(judge: Judge, heard: list[Finding]) -> None:
+    """400 with an error_type, of a connection that was never listed."""
+    judge.sent(ASK).end(answer({"error_type": "NotFound"}, status=400))
+    judge.sent(ASK).end(answer({"reason": "?"}, status=400))
+    assert [each.requirement for each in heard] == ["http.status"]
+
+
+def test_a_gap_between_two_listings_is_found(judge: Judge, heard: list[Finding]) -> None:
+    """Listed before and after, and not found in between."""
+    for found in (answer([reading()]), answer({"error_type": "NotFound"}, status=400), answer([reading()])):
+        judge.sent(ASK if found.status == 400 else LIST).end(found)
+    assert [(each.requirement, each.connection_id) for each in heard] == [("identity.present", CONNECTION)]
+    assert len(heard[0].exchanges) == 3
+
+
+def test_many_findings_of_one_kind_are_one_entry_with_an_exact_count(judge: Judge) -> None:
+    """The first one's evidence is kept."""
+    for _ in range(300):
+        judge.sent(ASK).end(answer(reading(dtls__total_received_dtls="12")))
+    (entry,) = judge.tally().findings
+    assert (entry.requirement, entry.count, entry.connections) == ("shape.type", 300, 1)
+    assert entry.exchanges == [("r", 0)]
+    assert judge.tally().coverage.slow_path == 1
+
+
+def test_a_late_exchange_of_a_recording_is_counted(judge: Judge, heard: list[Finding]) -> None:
+    """Out of order of receipt nothing can be said of it."""
+    judge.replay(exchange(reading(), 20, 30, seq=0))
+    judge.replay(exchange(reading(), 0, 10, seq=1))
+    assert judge.tally().coverage.late == 1
+    assert heard == []
+
+
+def test_the_simulator_is_told_by_its_header(judge: Judge) -> None:
+    """By whatever URL it is reached."""
+    assert judge.subject_kind == "recording"
+    judge.sent(ASK).end(answer(reading()))
+    assert judge.subject_kind == "server"
+    named = Answer(status=404, headers=(("Server", "sora-harness-simulator/9"),), body=b"")
+    judge.sent(ASK).end(named)
+    assert judge.subject_kind == "simulator"
