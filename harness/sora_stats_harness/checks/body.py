@@ -34,7 +34,7 @@ SHORT: Final = 63
 """Characters that are 255 bytes at most, whatever they are."""
 
 USUAL: Final = 1000
-"""Labels that are known to be documented without being looked at again."""
+"""Labels, and configurations of labels, that are remembered so as not to be looked at again."""
 
 LEVEL: Final = ("network_status", "unstable_level")
 """The one gauge that a relation is about."""
@@ -95,6 +95,8 @@ class BodyReader:
         self.codec = Codec(edition)
         self._roots = {field.name: field for field in edition.root.fields}
         self._usual_labels: set[str] = set()
+        self._colons_of_others: dict[tuple[Any, ...], int] = {}
+        """By a label's leaves that are no counters, which hardly ever change."""
         self._unread = False
         """Whether bytes were passed over that nobody has looked into: they may be no UTF-8."""
         self._bind()
@@ -409,7 +411,16 @@ class BodyReader:
             return count + 1 + bytes(labels).count(b":")
         count += 1 + len(labels) * (1 + plan.colons) + sum(label.count(":") for label in labels)
         if not self._raw_labels:
-            return count + sum(map(self._colons_of_leaves, map(astuple, labels.values())))
+            known, counters = self._colons_of_others, plan.counters
+            for leaves in map(astuple, labels.values()):
+                others = leaves[counters:]
+                colons = known.get(others)
+                if colons is None:
+                    colons = self._colons_of_leaves(leaves)
+                    if len(known) < USUAL:
+                        known[others] = colons
+                count += colons
+            return count
         for label, struct in labels.items():
             if isinstance(struct, Raw) and codec.label_path(label) is not None and bytes(struct)[:1] == b"{":
                 struct = plan.decoder.decode(struct)  # a repeated key in it shows in the count alone
