@@ -178,6 +178,10 @@ class Codec:
             if plan.block is not None and not plan.whole
         )
         """Tuples of `fetched` with more than counters in them, and how many counters come first."""
+        self.fetch_counters = _getter([f"f{place}" for place in range(len(self.label_counters))])
+        """From a label's struct to its counters."""
+        self.fetch_others = _getter([f"f{len(self.label_counters) + place}" for place in range(len(self.label_others))])
+        """From a label's struct to its other leaves."""
         self.loose = tuple(loose for plan in self.plans for loose in plan.loose)
         self.colons = sum(plan.colons for plan in self.plans) + len(self.plans) - 1
         """Colons of a connection in which every group is there but no label, no conditional and no loose leaf is."""

@@ -33,13 +33,12 @@ class Seen:
         ]
         self._fields: set[Path] = set()
         self._grown: set[Path] = set()
-        self._counted: set[frozenset[Path]] = set()
+        self.noted: set[frozenset[Path]] = set()
+        """What readings lacked: another one that lacks the same need not be noted."""
 
     def note(self, reading: Reading) -> None:
         """Take in which groups a reading has."""
-        if reading.absent in self._counted:
-            return
-        self._counted.add(reading.absent)
+        self.noted.add(reading.absent)
         absent = reading.absent
         self._fields.update(
             path for path in self._plain if not any(path[:depth] in absent for depth in range(1, len(path) + 1))

@@ -509,7 +509,8 @@ class Judge:
                 at = () if reading.index is None else (reading.index,)
                 for deviation in reading.deviations:
                     self._deviation(exchange, operation, reading.connection_id, deviation, at)
-            self._seen.note(reading)
+            if reading.absent not in self._seen.noted:
+                self._seen.note(reading)
             if reading.labels:
                 self._labelled += 1
         return readings
@@ -679,12 +680,8 @@ class Judge:
         identity = (reading.channel_id, reading.client_id, reading.bundle_id)
         if identity != subject.identity or subject.first is None:
             self._constant(exchange, reading, connection_id, subject, identity, held)
-        labels = reading.labels
-        if labels == subject.labels:
-            labels = subject.labels or {}
-        else:
+        if reading.configuration != subject.configuration:
             self._configured(exchange, reading, connection_id, subject)
-            subject.labels = labels
         if subject.suspicions:
             self._confirm(exchange, reading, connection_id, subject)
         blocks = reading.blocks
@@ -692,7 +689,7 @@ class Judge:
         base = latest if latest.known_ns < sent_ns else lineage.base(sent_ns)
         if base is not None and base.holder is not None:
             self._ordered += 1
-        falls = lineage.take(sent_ns, received_ns, blocks, labels, held)
+        falls = lineage.take(sent_ns, received_ns, blocks, reading.labels, held)
         if falls:
             for fall in falls:
                 subject.fallen.add((fall.block, fall.counter))
@@ -714,7 +711,7 @@ class Judge:
         subject.last_held = held
 
     def _meet(self, timeline: _Timeline, exchange: Exchange, connection_id: str) -> Subject:
-        subject = timeline.subjects[connection_id] = Subject(len(self._blocks), len(self._label_counters))
+        subject = timeline.subjects[connection_id] = Subject(len(self._blocks))
         self._connections.add(connection_id)
         if connection_id in timeline.gone:
             del timeline.gone[connection_id]
@@ -753,13 +750,11 @@ class Judge:
 
     def _configured(self, exchange: Exchange, reading: Reading, connection_id: str, subject: Subject) -> None:
         """A data channel's configuration is fixed while it is open."""
-        count = len(self._label_counters)
         fields = self._reader.codec.label_others
         known = subject.configuration
-        for label in known.keys() - reading.labels.keys():
+        for label in known.keys() - reading.configuration.keys():
             del known[label]
-        for label, leaves in reading.labels.items():
-            mine = leaves[count : count + len(fields)]
+        for label, mine in reading.configuration.items():
             before = known.get(label)
             if before is None:
                 self._seen.label(self._reader.codec.label_path(label), mine)
@@ -902,7 +897,7 @@ class Judge:
 
     def _judge_alone(self, exchange: Exchange, reading: Reading) -> None:
         """The relations of a single body, which nothing can confirm."""
-        subject = Subject(len(self._blocks), len(self._label_counters))
+        subject = Subject(len(self._blocks))
         self._connections.add(reading.connection_id or f"{exchange.seq}/{reading.index}")
         if reading.connection_id is not None:
             self._checked["identity.form"] += 1
@@ -912,8 +907,7 @@ class Judge:
                     "the connection_id has another form", "26 characters of Clockwork Base32",
                     shape.show(reading.connection_id), "another form", (exchange,),
                 )  # fmt: skip
-        for label, leaves in reading.labels.items():
-            others = leaves[len(self._label_counters) :]
+        for label, others in reading.configuration.items():
             self._seen.label(self._reader.codec.label_path(label), others)
         self._relate(exchange, reading, reading.connection_id or "", subject, None, None)
         for suspicion in subject.suspicions:

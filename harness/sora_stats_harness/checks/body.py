@@ -49,7 +49,7 @@ class Reading(msgspec.Struct, kw_only=True, gc=False):
     One connection's statistics inside one answer, as far as they are sound.
 
     `index` is its place in an array, None where the body is the connection. An id or stamp is None where it is masked or
-    absent, a block where its group is. `labels` holds, for each documented label, its counters and then its other
+    absent, a block where its group is. `labels` holds the counters of each documented label, `configuration` its other
     leaves (None where masked, UNSET where absent).
     """
 
@@ -60,7 +60,8 @@ class Reading(msgspec.Struct, kw_only=True, gc=False):
     bundle_id: str | None
     connection_id: str | None
     blocks: list[Counters | None]
-    labels: dict[str, tuple[Any, ...]]  # Any: counters are integers, the others of their own types
+    labels: dict[str, Counters]
+    configuration: dict[str, tuple[Any, ...]]  # Any: leaves of their own types
     level: int | None
     deviations: list[Deviation]
     stamp_ns: int | None = None
@@ -112,7 +113,8 @@ class BodyReader:
         plan = codec.label_plan
         self._relaxed = bool(codec.learned) or codec.labels_raw
         """Whether the decoder has learned to let anything through."""
-        self._extras = [loose.get for loose in codec.loose]
+        self._extra = _one_of([loose.get for loose in codec.loose])
+        """Gives something true where a place that is let through is there."""
         self._raw_labels = plan is None or bool(plan.loose) or codec.labels_raw or (LABELS,) in codec.learned
         if self._partial:
             self._root: Callable[[Json], tuple[Any, ...]] = lambda value: tuple(get(value) for get in getters)
@@ -227,9 +229,9 @@ class BodyReader:
             blocks = [tuples[place] for place in self._places]
         reading = Reading(
             index=index, timestamp=timestamp, channel_id=channel_id, client_id=client_id, bundle_id=bundle_id,
-            connection_id=connection_id, blocks=blocks, labels={}, level=level, deviations=[],
+            connection_id=connection_id, blocks=blocks, labels={}, configuration={}, level=level, deviations=[],
         )  # fmt: skip
-        if self._relaxed or self._partial or any(get(value) for get in self._extras):
+        if self._relaxed or self._partial or self._extra(value):
             self._judge_loose(value, reading)
             self._check_texts(reading)
         else:
@@ -241,7 +243,9 @@ class BodyReader:
                 self._check_texts(reading)
         if labels is not UNSET and labels is not None:
             if not self._raw_labels and self._usual_labels.issuperset(labels):
-                reading.labels = dict(zip(labels, map(astuple, labels.values()), strict=True))
+                structs = labels.values()
+                reading.labels = dict(zip(labels, map(codec.fetch_counters, structs), strict=True))
+                reading.configuration = dict(zip(labels, map(codec.fetch_others, structs), strict=True))
             else:
                 self._take_labels(labels, reading)
         return reading
@@ -334,7 +338,10 @@ class BodyReader:
                     reading.deviations.append(shape.wrong_group(path, wire, raw))
                     continue
             leaves = astuple(value)
-            reading.labels[label] = self._judge_label(plan, leaves, path, wire, reading) if plan.loose else leaves
+            if plan.loose:
+                leaves = self._judge_label(plan, leaves, path, wire, reading)
+            reading.labels[label] = leaves[: plan.counters]
+            reading.configuration[label] = leaves[plan.counters : plan.counters + len(self.codec.label_others)]
 
     def _judge_label(self, plan: Plan, leaves: Json, path: Path, wire: Path, reading: Reading) -> Json:
         values = list(leaves)
@@ -355,7 +362,7 @@ class BodyReader:
         """As `_take`, for a connection without some group."""
         reading = Reading(
             index=index, timestamp=None, channel_id=None, client_id=None, bundle_id=None, connection_id=None,
-            blocks=[None] * len(self.codec.blocks), labels={}, level=None, deviations=[],
+            blocks=[None] * len(self.codec.blocks), labels={}, configuration={}, level=None, deviations=[],
         )  # fmt: skip
         for name, text in zip(ROOT, self._root(value), strict=False):
             setattr(reading, name, text if isinstance(text, str) else None)
@@ -400,7 +407,7 @@ class BodyReader:
         """Colons of a connection whose keys are all different, as far as strings have theirs unescaped."""
         codec = self.codec
         count: int = codec.colons
-        if self._relaxed or reading.absent or codec.conditional or any(get(value) for get in self._extras):
+        if self._relaxed or reading.absent or codec.conditional or self._extra(value):
             count = self._colons_of(codec.plan, value)
         *texts, labels = self._root(value)
         count += sum(text.count(":") for text in texts if isinstance(text, str))
@@ -481,7 +488,7 @@ class BodyReader:
                 else tuple(sound.counter(group, (*block.path, field.name)) for field in block.counters)
                 for block in codec.blocks
             ],
-            labels={}, level=None, deviations=deviations,
+            labels={}, configuration={}, level=None, deviations=deviations,
             absent=frozenset(d.path for d in deviations if d.requirement in ("shape.required", "shape.group")),
         )  # fmt: skip
         reading.stamp_ns = None if reading.timestamp is None else stamp.parse(reading.timestamp)
@@ -492,9 +499,12 @@ class BodyReader:
             below = sound.group((LABELS, label))
             if codec.label_path(label) is None or below is None:
                 continue
-            counters = [sound.counter(below, (LABELS, label, field.name)) for field in codec.label_counters]
-            others = [sound.other(below, (LABELS, label, field.name)) for field in codec.label_others]
-            reading.labels[label] = (*counters, *others)
+            reading.labels[label] = tuple(
+                sound.counter(below, (LABELS, label, field.name)) for field in codec.label_counters
+            )
+            reading.configuration[label] = tuple(
+                sound.other(below, (LABELS, label, field.name)) for field in codec.label_others
+            )
         if any(list(map(codec.learn, (deviation.path for deviation in deviations if self._teaches(deviation))))):
             self._bind()
         return reading
@@ -559,6 +569,12 @@ def _colons_of_loose(plan: Plan, leaves: Json) -> int:
         for loose in plan.loose
         if (raw := leaves[loose.position])
     )
+
+
+def _one_of(getters: list[Callable[[Json], Raw]]) -> Callable[[Json], Any]:  # Any: it is only asked for its truth
+    if not getters:
+        return _nothing
+    return getters[0] if len(getters) == 1 else lambda value: any(get(value) for get in getters)
 
 
 def _nothing(_: Json) -> None:

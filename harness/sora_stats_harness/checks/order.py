@@ -146,15 +146,14 @@ class Lineage(Generic[Holder]):
 
     Args:
         blocks: How many blocks a reading has.
-        label_counters: How many counters a label has.
     """
 
     __slots__ = (
-        "_floors", "_label_counters", "_room", "_settled", "first", "first_labels", "grown_labels", "last_received_ns",
+        "_floors", "_room", "first", "first_labels", "grown_labels", "last_received_ns",
         "versions",
     )  # fmt: skip
 
-    def __init__(self, blocks: int, label_counters: int) -> None:
+    def __init__(self, blocks: int) -> None:
         self.versions: list[Version[Holder]] = [Version(LONG_AGO, [None] * blocks, {}, None, None)]
         self.first: list[Counters | None] = [None] * blocks
         """Each block as it was first seen: what moved since has grown."""
@@ -162,11 +161,8 @@ class Lineage(Generic[Holder]):
         self.grown_labels: dict[str, tuple[bool, ...]] = {}
         """Which counters grew of labels that have closed."""
         self.last_received_ns = LONG_AGO
-        self._label_counters = label_counters
         self._floors: dict[str, int] = {}
         """For each label ever seen, when the last reading without it had arrived."""
-        self._settled: Mapping[str, tuple[Any, ...]] | None = None
-        """The labels of the last reading, where every one of them is what is known: the same again adds nothing."""
         self._room = 8
 
     @property
@@ -186,7 +182,7 @@ class Lineage(Generic[Holder]):
         sent_ns: int,
         received_ns: int,
         blocks: list[Counters | None],
-        labels: Mapping[str, tuple[Any, ...]],  # Any: what follows the counters is not looked at
+        labels: Mapping[str, Counters],
         holder: Holder,
     ) -> list[Fall[Holder]]:
         """
@@ -196,8 +192,7 @@ class Lineage(Generic[Holder]):
             sent_ns: When its request was sent.
             received_ns: When its answer had arrived; not before that of the reading taken last.
             blocks: Its counters; a block equal to the known maximum is replaced by that very tuple, to share memory.
-            labels: Its data channels; each begins with its counters. Where they are those of the reading before, passing
-                the same object saves looking at them again.
+            labels: The counters of its data channels.
             holder: Names its answer.
 
         Returns:
@@ -225,7 +220,7 @@ class Lineage(Generic[Holder]):
                 top = known.copy()
             top[index] = mine
         top_labels = latest.labels
-        if labels is not self._settled and (labels or self._floors):
+        if labels != top_labels or len(labels) != len(self._floors):
             top_labels = self._take_labels(sent_ns, received_ns, labels, base, falls)
         if top is not known or top_labels is not latest.labels:
             version = Version(received_ns, top, top_labels, holder, latest)
@@ -239,7 +234,7 @@ class Lineage(Generic[Holder]):
         self,
         sent_ns: int,
         received_ns: int,
-        labels: Mapping[str, tuple[Any, ...]],
+        labels: Mapping[str, Counters],
         base: Version[Holder] | None,
         falls: list[Fall[Holder]],
     ) -> dict[str, Counters]:
@@ -252,9 +247,7 @@ class Lineage(Generic[Holder]):
                     if label in top:
                         self._close(label, top[label])
                         top = {other: counters for other, counters in top.items() if other != label}
-        count = self._label_counters
-        for label, leaves in labels.items():
-            mine = leaves[:count]
+        for label, mine in labels.items():
             most = known.get(label)
             if mine == most:
                 continue
@@ -274,10 +267,6 @@ class Lineage(Generic[Holder]):
                     top = known.copy()
                 top[label] = mine
                 self.first_labels.setdefault(label, mine)
-        settled = len(labels) == len(floors) and all(
-            leaves[:count] == top.get(label) for label, leaves in labels.items()
-        )  # fmt: skip
-        self._settled = labels if settled else None
         return top
 
     def _close(self, label: str, counters: Counters) -> None:

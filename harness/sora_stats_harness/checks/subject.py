@@ -95,18 +95,17 @@ class Subject:
     """One connection."""
 
     __slots__ = (
-        "blocks", "configuration", "fallen", "first", "found_ns", "identity", "labels", "last", "last_held", "level", "lineage",
+        "blocks", "configuration", "fallen", "first", "found_ns", "identity", "last", "last_held", "level", "lineage",
         "misstamped", "readings", "recent", "still", "suspicions",
     )  # fmt: skip
 
-    def __init__(self, blocks: int, label_counters: int) -> None:
-        self.lineage: Lineage[Held] = Lineage(blocks, label_counters)
+    def __init__(self, blocks: int) -> None:
+        self.lineage: Lineage[Held] = Lineage(blocks)
         self.identity: tuple[str | None, str | None, str | None] | None = None
         """Channel, client and bundle, as they were first told."""
         self.first: Held | None = None
         self.configuration: dict[str, tuple[Any, ...]] = {}  # Any: leaves of any type
         """Of each label that is open, its leaves that are no counters."""
-        self.labels: dict[str, tuple[Any, ...]] | None = None
         self.blocks: list[Counters | None] | None = None
         """Of the reading before: blocks that are the same tuples need not be looked at again."""
         self.last: Exchange | None = None
