@@ -47,7 +47,7 @@ BACK_OFF_S: Final = (0.05, 3.0)
 
 RECEIVE_BYTES: Final = 256 * 1024
 
-_poll = monkey.get_original("select", "poll")
+_poll = monkey.get_original("select", "poll")  # type: ignore[no-untyped-call]  # gevent has no types for it
 _POLLIN: Final = 1
 
 
@@ -133,7 +133,7 @@ def resolve(server: str, *, ca_file: str | None = None, insecure: bool = False) 
 
 def _tls(ca_file: str | None, insecure: bool) -> plain_ssl.SSLContext:
     try:
-        context: plain_ssl.SSLContext = ssl.create_default_context(cafile=ca_file or certifi.where())
+        context: plain_ssl.SSLContext = ssl.create_default_context(cafile=ca_file or certifi.where())  # type: ignore[attr-defined]  # gevent has no types for it
     except (OSError, ValueError) as error:
         raise UsageError(f"--ca-file {ca_file} cannot be read as certificates: {one_line(error)}") from None
     if insecure:
@@ -266,7 +266,7 @@ class Connection:
 
     def _open(self, deadline_ns: int) -> None:
         address = self._address
-        sock = socket.socket(address.family, plain_socket.SOCK_STREAM)
+        sock = socket.socket(address.family, plain_socket.SOCK_STREAM)  # type: ignore[attr-defined]  # gevent has no types for it
         self._socket = sock
         self._used = False
         self._reading = Reading()
@@ -356,5 +356,5 @@ def _left_s(deadline_ns: int) -> float:
 
 
 def _pause() -> None:
-    with gevent.Timeout(PAUSE_S, False):
-        gevent.idle()
+    with gevent.Timeout(PAUSE_S, False):  # type: ignore[no-untyped-call]  # gevent has no types for it
+        gevent.idle()  # type: ignore[no-untyped-call]  # gevent has no types for it

@@ -1,0 +1,25 @@
+"""
+What holds for all tests: nobody's shell and no machine's speed decides on them.
+
+Hypothesis gives each example 200 ms unless told otherwise, which is a limit on the wall clock, and draws other examples
+each time; so here it has neither, and a run that fails is failed by what was changed. `make proof` looks further.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from hypothesis import settings
+
+OF_THE_SHELL: Final = (
+    "SORA_URL", "SORA_HARNESS_DEBUG", "NO_COLOR", "FORCE_COLOR", "COLUMNS",
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy",
+)  # fmt: skip
+"""Variables that change what a command does or prints; commands that tests start don't inherit them."""
+
+for name in OF_THE_SHELL:
+    os.environ.pop(name, None)
+
+settings.register_profile("tests", deadline=None, derandomize=True, database=None)
+settings.load_profile("tests")

@@ -1,0 +1,123 @@
+"""The load client over real sockets: what it keeps, what it never uses again, and what it says of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sora_stats_harness import edition
+from sora_stats_harness.errors import TargetRefused
+from sora_stats_harness.exchange import HEADER, ErrorCode, Exchange, Request, Target, valid_request
+from sora_stats_harness.judge import Judge
+from sora_stats_harness.load.http import Address, Connection, Traffic, resolve
+from sora_stats_harness.load.wire import prepare
+from sora_stats_harness.simulator.server import Simulator
+from tests import hostile
+from tests.load.build import Clerk, connection, listing
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """A good server."""
+    with Simulator(connections=3) as running:
+        yield running
+
+
+def ask(behaviour: hostile.Behaviour, *, timeout_s: float = 0.5) -> tuple[Exchange, Connection]:
+    """One listing from a misbehaving server."""
+    with hostile.serve(behaviour) as server:
+        client = connection(server.url, timeout_s=timeout_s)
+        exchange = client.send(Clerk(), listing(server.url))
+        client.close()
+    return exchange, client
+
+
+def test_many_requests_go_over_one_connection_and_are_judged(simulator: Simulator) -> None:
+    """Kept alive, in order, each with the kernel's time of arrival within the exchange; nothing is found."""
+    judge = Judge(edition.load())
+    address = resolve(simulator.url)
+    assert isinstance(address, Address)
+    traffic = Traffic()
+    client = Connection(address, traffic)
+    exchanges = [client.send(judge, listing(simulator.url)) for _ in range(30)]
+    client.close()
+    assert traffic.connects == 1
+    assert all(each.error is None and each.answer is not None for each in exchanges)
+    stamped = [each for each in exchanges if each.arrived_ns is not None]
+    assert all(each.sent_ns <= (each.arrived_ns or 0) <= each.received_ns for each in stamped)
+    judge.finish()
+    assert judge.tally().findings == []
+    assert judge.tally().coverage.readings == 90
+
+
+def test_large_answers_are_judged_in_slices() -> None:
+    """More than 256 KiB: 30 connections of 13 KB."""
+    with Simulator(connections=30) as simulator:
+        clerk = Clerk()
+        client = connection(simulator.url)
+        client.send(clerk, listing(simulator.url))
+        client.close()
+    assert clerk.sliced == 1
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [
+        (hostile.hang, ErrorCode.TIMEOUT),
+        (hostile.slow_headers, ErrorCode.TIMEOUT),
+        (hostile.slow_body, ErrorCode.TIMEOUT),
+        (hostile.close_at_once, ErrorCode.RESET),
+        (hostile.reset, ErrorCode.RESET),
+        (hostile.says(hostile.CUT), ErrorCode.CUT),
+        (hostile.says(hostile.CUT_CHUNKED), ErrorCode.CUT),
+        (hostile.says(hostile.GARBAGE), ErrorCode.PROTOCOL),
+        (hostile.says(hostile.TWO_ANSWERS), ErrorCode.PROTOCOL),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or getattr(value, "name", None),
+)
+def test_a_misbehaving_server_is_told_by_its_code(behaviour: hostile.Behaviour, code: ErrorCode) -> None:
+    """Never an exception; and the client rests before it asks again."""
+    exchange, client = ask(behaviour)
+    assert exchange.error is not None
+    assert exchange.error.code is code
+    assert "\n" not in exchange.error.detail
+    assert client.rest_s > 0
+
+
+def test_a_late_answer_is_never_taken_for_the_next_one() -> None:
+    """After a time-out the socket is closed: the second request goes over another one."""
+    with hostile.serve(hostile.late_answer(0.4, hostile.answer(b"[]"))) as server:
+        clerk = Clerk()
+        client = connection(server.url, timeout_s=0.2)
+        first = client.send(clerk, listing(server.url))
+        second = client.send(clerk, listing(server.url))
+        client.close()
+    assert [each.error.code for each in (first, second) if each.error is not None] == [ErrorCode.TIMEOUT] * 2
+    assert len(clerk.ended) == 2
+
+
+def test_a_closed_port_is_refused() -> None:
+    """There is nobody: that is an exchange as well, with its reason."""
+    url = hostile.closed_port()
+    exchange = connection(url).send(Clerk(), listing(url))
+    assert exchange.error is not None
+    assert exchange.error.code is ErrorCode.REFUSED
+
+
+def test_other_operations_cannot_even_be_prepared() -> None:
+    """The port that answers statistics also disconnects users."""
+    target = "Sora_20151104.DisconnectChannel"
+    request = Request(server="http://127.0.0.1:1", headers=((HEADER, target),), body=b"{}", target=None)
+    with pytest.raises(TargetRefused):
+        prepare(request)
+
+
+def test_what_is_prepared_is_what_is_sent() -> None:
+    """The bytes of a valid request, with its true length."""
+    request = valid_request(Target.CONNECTION, server="http://h:1", channel_id="会", connection_id="x")
+    data = prepare(request).data
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert head.startswith(b"POST / HTTP/1.1\r\nHost: h:1\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert body == request.body
