@@ -475,7 +475,7 @@ def _counters(group: Group, value: Json, path: Path) -> Iterator[tuple[Path, int
 def generic(edition: Edition, path: Path) -> Path:
     """Wire keys as the edition's path: a messaging label that it does not name is `#*`."""
     known = {group.name for group in edition.root.groups if group.name == "data_channel" for group in group.groups}
-    if path[0] == "data_channel" and path[1] not in known:
+    if path[0] == "data_channel" and path[1] not in known and path[1].startswith("#"):
         return (path[0], ANY_LABEL, *path[2:])
     return path
 

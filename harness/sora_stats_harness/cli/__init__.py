@@ -26,6 +26,7 @@ PROGRAM: Final = "sora-harness"
 COMMANDS: Final = {
     "conform": "probe a server, judge every answer, and write a verdict",
     "simulate": "run the embedded simulator until interrupted, or around a command",
+    "load": "run a load scenario, and judge every answer",
     "check": "judge recordings, or single answers in files",
     "report": "write a verdict in another format",
     "redact": "copy a recording with ids and labels replaced",

@@ -47,7 +47,7 @@ BACK_OFF_S: Final = (0.05, 3.0)
 
 RECEIVE_BYTES: Final = 256 * 1024
 
-_poll = monkey.get_original("select", "poll")  # type: ignore[no-untyped-call]  # gevent has no types for it
+_poll = monkey.get_original("select", "poll")
 _POLLIN: Final = 1
 
 
@@ -356,5 +356,5 @@ def _left_s(deadline_ns: int) -> float:
 
 
 def _pause() -> None:
-    with gevent.Timeout(PAUSE_S, False):  # type: ignore[no-untyped-call]  # gevent has no types for it
-        gevent.idle()  # type: ignore[no-untyped-call]  # gevent has no types for it
+    with gevent.Timeout(PAUSE_S, False):
+        gevent.idle()

@@ -1,0 +1,8 @@
+"""Mixed: see `sora_stats_harness.load.scenarios.Mixed`.
+
+locust -f locustfiles/mixed.py --headless -u 4 -t 10s --host http://127.0.0.1:3000
+"""
+
+from sora_stats_harness.load.scenarios import Mixed
+
+__all__ = ["Mixed"]
