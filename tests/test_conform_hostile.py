@@ -17,10 +17,16 @@ from . import hostile
 FAIL, UNKNOWN = 1, 3
 
 
+@pytest.fixture(autouse=True)
+def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pause after a lost answer is shorter than for a real server."""
+    monkeypatch.setattr("sora_stats_harness.sender.BACK_OFF_S", 0.01)
+
+
 def conform(url: str, folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
-    """Run the command for a second at most; the verdict it wrote."""
+    """Run the command for less than a second; the verdict it wrote."""
     output = folder / "report"
-    words = ["conform", url, "--timeout", "0.4", "--duration", "1", "--output", str(output), *options]
+    words = ["conform", url, "--timeout", "0.3", "--duration", "0.6", "--output", str(output), *options]
     code = main(words)
     verdict: dict[str, Any] = json.loads((output / "verdict.json").read_text(encoding="utf-8"))
     assert verdict["exit_code"] == code
@@ -30,10 +36,10 @@ def conform(url: str, folder: Path, *options: str) -> tuple[int, dict[str, Any]]
 @pytest.mark.parametrize(
     ("behaviour", "code", "reason"),
     [
-        (hostile.hang, UNKNOWN, "gives no whole answer: timeout: no whole answer within 0.4 s"),
+        (hostile.hang, UNKNOWN, "gives no whole answer: timeout: no whole answer within 0.3 s"),
         (hostile.slow_headers, UNKNOWN, "gives no whole answer: timeout"),
         (hostile.slow_body, UNKNOWN, "gives no whole answer: timeout"),
-        (hostile.late_answer(0.6, hostile.answer(b"[]")), UNKNOWN, "gives no whole answer: timeout"),
+        (hostile.late_answer(0.5, hostile.answer(b"[]")), UNKNOWN, "gives no whole answer: timeout"),
         (hostile.close_at_once, UNKNOWN, "gives no whole answer: reset: the connection was closed before an answer"),
         (hostile.reset, UNKNOWN, "gives no whole answer: reset"),
         (hostile.says(hostile.TWO_ANSWERS), UNKNOWN, "no reading was judged"),
@@ -89,7 +95,7 @@ def test_tls_that_cannot_be_trusted(tmp_path: Path) -> None:
 def test_a_listening_socket_sees_only_targets_of_ours(tmp_path: Path) -> None:
     """Whatever a whole run writes, each target is a statistics one or an invented one, spelt exactly so."""
     with hostile.serve(hostile.says(hostile.answer(b"[]"))) as server:
-        conform(server.url, tmp_path, "--large-request")
+        conform(server.url, tmp_path, "--large-request", "--duration", "2")
     allowed = {target.value for target in Target} | INVENTED
     heads = [seen.partition(b"\r\n\r\n")[0].decode("ascii").split("\r\n") for seen in server.seen]
     values = [line[len(HEADER) + 2 :] for lines in heads for line in lines if line.lower().startswith(HEADER)]

@@ -17,7 +17,7 @@ from .exchange import Exchange, Request
 from .plan import Plan
 
 BYTES_RATE: Final = 64 * 1024 * 1024
-"""Bytes of bodies a second at most."""
+"""Bytes of bodies a second at most, over each call of `send`."""
 
 TRIES: Final = 3
 """Answers that may fail to come before we stop asking a server that has never given one."""
@@ -81,6 +81,7 @@ class Sender:
         """
         queue = iter(requests)
         exchanges: list[Exchange] = []
+        begun_s = self._loop.time()
 
         async def work() -> None:
             for request in queue:
@@ -90,19 +91,19 @@ class Sender:
                 exchange = await self._prober.send(self._judge, request)
                 exchanges.append(exchange)
                 self._count(exchange)
-                due_s = started_s + self._pause_s(exchange, in_flight) - self._loop.time()
-                await asyncio.sleep(max(0.0, min(due_s, self.left_s)))
+                pause_s = in_flight / self._plan.rate  # so that all workers together keep the rate
+                await self._sleep_until(started_s + (pause_s if exchange.error is None else max(pause_s, BACK_OFF_S)))
 
         await asyncio.gather(*(work() for _ in range(in_flight)))
+        received_bytes = sum(len(exchange.answer.body) for exchange in exchanges if exchange.answer is not None)
+        await self._sleep_until(begun_s + received_bytes / BYTES_RATE)
         if self._is_over():
             raise Over
         return exchanges
 
-    def _pause_s(self, exchange: Exchange, in_flight: int) -> float:
-        """From one request of a worker to its next, so that all of them together keep the rate."""
-        size = len(exchange.answer.body) if exchange.answer is not None else 0
-        pause_s = in_flight * (1 / self._plan.rate + size / BYTES_RATE)
-        return pause_s if exchange.error is None else max(pause_s, BACK_OFF_S)
+    async def _sleep_until(self, due_s: float) -> None:
+        """Sleep until a time of the loop, or until the plan's time is over."""
+        await asyncio.sleep(max(0.0, min(due_s - self._loop.time(), self.left_s)))
 
     def _is_over(self) -> bool:
         hopeless = any(count >= TRIES and server not in self._answered for server, count in self._silent.items())
