@@ -92,6 +92,24 @@ def test_tls_that_cannot_be_trusted(tmp_path: Path) -> None:
         assert code == FAIL
 
 
+def test_a_large_request_may_be_refused_while_it_is_sent(tmp_path: Path) -> None:
+    """The server says 413 and closes without reading on; that the reset eats its answer accuses nobody."""
+    refused: list[bytes] = []
+
+    def behave(talk: hostile.Talk) -> None:
+        head = talk.socket.recv(65536)
+        if b"Content-Length: 8000001" in head:
+            refused.append(head)
+            talk.write(hostile.answer(b"", status=413))
+        else:
+            talk.write(hostile.answer(b"[]"))
+
+    with hostile.serve(behave, read_request=False) as server:
+        _, verdict = conform(server.url, tmp_path, "--large-request", "--duration", "1.5")
+    assert refused
+    assert "http.complete" not in {finding["requirement"] for finding in verdict["findings"]}
+
+
 def test_a_listening_socket_sees_only_targets_of_ours(tmp_path: Path) -> None:
     """Whatever a whole run writes, each target is a statistics one or an invented one, spelt exactly so."""
     with hostile.serve(hostile.says(hostile.answer(b"[]"))) as server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -274,3 +275,28 @@ def test_the_simulator_is_told_by_its_header(judge: Judge) -> None:
     named = Answer(status=404, headers=(("Server", "sora-harness-simulator/9"),), body=b"")
     judge.sent(ASK).end(named)
     assert judge.subject_kind == "simulator"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b"1," * 3_000_000 + b"1]",
+        b"[" + b"{}," * 2_000_000 + b"{}]",
+        b'{"a":[' + b"1," * 3_000_000 + b"1]}",
+        b'["' + b"x" * 20_000_000 + b'"]',
+    ],
+    ids=["numbers", "objects", "one object", "one string"],
+)
+@pytest.mark.parametrize("request_", [LIST, ASK], ids=["list", "one"])
+def test_a_body_made_to_be_expensive_is_a_finding_and_not_an_outage(
+    judge: Judge, heard: list[Finding], body: bytes, request_: Request
+) -> None:
+    """It is not taken apart: what is found is one wrong type, and little memory is used beyond the body's own."""
+    tracemalloc.start()
+    try:
+        judge.sent(request_).end(Answer(status=200, headers=HEADERS, body=body))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [each.requirement for each in heard] == ["shape.type"]
+    assert peak < 3 * len(body)
