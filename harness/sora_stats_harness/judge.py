@@ -127,6 +127,7 @@ class Judge:
         nodes: Servers that together are one cluster.
         scan_every: Look for repeated keys in every so-many-th answer; 0 for none.
         tear_ns: Stamps closer than this are never compared.
+        first_seq: Number of the first exchange, where several processes share a run.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Judge:
         nodes: Collection[str] = (),
         scan_every: int = 1,
         tear_ns: int = TEAR_NS,
+        first_seq: int = 0,
     ) -> None:
         self.edition = edition
         self.run = run or str(uuid.uuid4())
@@ -159,7 +161,7 @@ class Judge:
         self._timelines: dict[tuple[str, str], _Timeline] = {}
         self._live = self._timeline(self.run, self.clock)
         self._open: dict[int, int] = {}
-        self._seq = 0
+        self._seq = first_seq
         self._waiting: deque[Exchange] | None = None
         """While an answer is judged in slices, the exchanges that ended meanwhile."""
         self._checked: Counter[str] = Counter()
@@ -696,19 +698,19 @@ class Judge:
                 self._fell(exchange, reading, connection_id, fall, subject)
         if len(lineage.versions) > 8:
             lineage.prune(opened, horizon_ns)
-        self._relate(
-            exchange,
-            reading,
-            connection_id,
-            subject,
-            base.blocks if base is not None and base.holder else None,
-            base.holder if base is not None else None,
-        )
+        last = subject.last
+        if last is not None and last.received_ns < sent_ns:
+            self._relate(exchange, reading, connection_id, subject, subject.last_blocks, subject.last_held)
+        elif base is not None and base.holder is not None:
+            self._relate(exchange, reading, connection_id, subject, base.blocks, base.holder)
+        else:
+            self._relate(exchange, reading, connection_id, subject, None, None)
         subject.level = reading.level
         if reading.stamp_ns is not None:
             self._clock(exchange, timeline, reading, reading.stamp_ns, connection_id, subject, opened, horizon_ns)
         subject.last = exchange
         subject.last_held = held
+        subject.last_blocks = blocks
 
     def _meet(self, timeline: _Timeline, exchange: Exchange, connection_id: str) -> Subject:
         subject = timeline.subjects[connection_id] = Subject(len(self._blocks))
@@ -973,10 +975,9 @@ class Judge:
             self._skew(timeline, exchange, reading)
 
     def _report_stamps(self, connection_id: str, subject: Subject) -> None:
-        """Report what was held back: a counter that fell is `order.realtime`'s, whatever its stamps say."""
-        for (block, counter), misses in subject.misstamped.items():
-            if (block, counter) in subject.fallen:
-                continue
+        """Report what was held back: a connection whose counters fell is `order.realtime`'s, whatever its stamps say."""
+        held_back = {} if subject.fallen else subject.misstamped
+        for (block, counter), misses in held_back.items():
             path = (*self._blocks[block].path, self._blocks[block].counters[counter].name)
             for miss in misses:
                 asked = [recent.exchange.request for recent in (miss.early, miss.late)]

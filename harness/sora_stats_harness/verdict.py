@@ -101,6 +101,142 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     """One sentence below the table."""
 
 
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of time of one target, in microseconds."""
+
+    target: str
+    kind: Literal["response", "service", "generator delay", "lateness"]
+    count: int
+    percentiles: dict[str, int]
+    """By percent: 50, 90, 95, 99, 99.9, 99.99."""
+    max: int
+    buckets: list[tuple[int, int]] = []
+    """(upper bound in us, count), ascending, empty ones left out."""
+
+
+class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One second of a run, or several of a long one."""
+
+    from_s: int
+    lasts_s: int
+    answers: int
+    errors: int
+    bytes: int
+    p50_us: int | None
+    p99_us: int | None
+    max_us: int | None
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What a load run offered and measured; times without warm-up."""
+
+    scenario: str
+    model: Literal["open", "closed"]
+    planned_per_s: float | None
+    offered_per_s: float
+    lasted_s: float
+    sent: int
+    judged: int
+    errors: int
+    abandoned: int
+    """sent = judged + errors + abandoned."""
+    bytes_sent: int
+    bytes_received: int
+    processes: int = 1
+    generator_limited: str | None = None
+    """Why the generator was the bottleneck; None where it was not."""
+    latency: list[Latency] = []
+    timeline: list[TimelineRow] = []
+
+
+class DriftEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One way in which the server's answers and the documentation differ."""
+
+    way: Literal["absent", "undocumented", "changed", "moved"]
+    field: str
+    """JSON Pointer from the connection on, a label as `#*`."""
+    documented: str
+    """What the edition says: a type and range, or nothing."""
+    seen: str
+    connections: int
+    connections_without: int
+    first_seen_at: str
+    """RFC 3339, of the first answer that showed it."""
+    known_from: str | None = None
+    """An edition in which it is as seen here."""
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the server and its documentation have come apart."""
+
+    entries: list[DriftEntry]
+    nearest: str
+    """The shipped edition that the answers are nearest to."""
+    distance: dict[str, int]
+    """Differing fields, by edition."""
+    headline: str | None = None
+    """Says so where another edition fits better."""
+
+
+class FixedFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding of the baseline that this run did not have."""
+
+    requirement: str
+    level: str
+    fingerprint: str
+    target: str | None
+    field: str
+    message: str
+
+
+class BaselineReport(msgspec.Struct, frozen=True, kw_only=True):
+    """This run held against an earlier one."""
+
+    source: str
+    """The earlier verdict's file."""
+    new: int
+    known: int
+    fixed: list[FixedFinding]
+
+
+class WaiverReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One waiver of the configuration, and what became of it."""
+
+    requirement: str
+    field: str
+    """A pattern over `FindingEntry.field`."""
+    reason: str
+    by: str
+    until: str
+    """The last day on which it holds."""
+    state: Literal["used", "unused", "expired"]
+    waived: int
+    """Entries that it waived."""
+
+
+class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One rate that was tried."""
+
+    rate: float
+    """Requests a second."""
+    outcome: Literal["passed", "failed", "void"]
+    windows: int
+    windows_passed: int
+    reason: str | None
+    """Which SLO, or what else, decided against it."""
+    latency: list[Latency] = []
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the server bears."""
+
+    interval: tuple[float, float | None]
+    """Highest rate confirmed, lowest that failed; requests a second."""
+    at_least: bool
+    limited_by: str | None
+    steps: list[CapacityStep]
+
+
 class Verdict(msgspec.Struct, kw_only=True):
     """verdict.json."""
 
@@ -125,6 +261,11 @@ class Verdict(msgspec.Struct, kw_only=True):
     findings: list[FindingEntry]
     coverage: Coverage
     sections: list[Section] = []
+    load: Load | None = None
+    drift: Drift | None = None
+    baseline: BaselineReport | None = None
+    waivers: list[WaiverReport] = []
+    capacity: Capacity | None = None
 
 
 class Tally(msgspec.Struct, kw_only=True):

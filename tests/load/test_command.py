@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sora_stats_harness.simulator.app import Pace
 from sora_stats_harness.simulator.server import Simulator
 
 ROOT = Path(__file__).parents[2]
@@ -97,14 +100,78 @@ def test_nobody_there_is_unknown(tmp_path: Path) -> None:
     assert (done.returncode, told["verdict"]) == (3, "unknown")
 
 
-def test_the_scenario_files_run_under_plain_locust() -> None:
-    """With Locust's own command line, a verdict at the end, and Locust's exit code."""
+def locust(name: str, url: str, *options: str) -> list[str]:
+    """Plain Locust on one of our files."""
+    file = str(ROOT / "locustfiles" / f"{name}.py")
+    return [sys.executable, "-m", "locust", "-f", file, "--headless", "--host", url, "--only-summary", *options]
+
+
+def test_the_scenario_files_run_under_plain_locust(tmp_path: Path) -> None:
+    """With Locust's own command line: a verdict at the end, whose exit code it is, and nothing cut off at the end."""
     with Simulator(connections=5) as simulator:
-        command = [
-            sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "mixed.py"), "--headless", "-u", "2",
-            "-t", "3s", "--host", simulator.url, "--only-summary",
-        ]  # fmt: skip
+        command = locust("mixed", simulator.url, "-u", "2", "-t", "3s", "--sora-output", str(tmp_path / "out"))
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        served = len(simulator.requests)
     assert done.returncode == 0, done.stderr
-    assert "sora-harness: pass" in done.stderr
+    assert "PASS" in done.stderr
     assert "GetStatsConnection" in done.stdout + done.stderr
+    told = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    (counts,) = [section["rows"][0] for section in told["sections"] if section["title"] == "Traffic"]
+    assert counts == [served, served, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["drill", "scrape", "spike", "soak"])
+def test_every_scenario_file_is_one(name: str) -> None:
+    """Locust finds one user class in it."""
+    command = locust(name, "http://127.0.0.1:9", "--list")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert name.capitalize() in done.stdout
+    assert done.returncode == 0
+
+
+def test_plain_locust_fails_where_a_must_is_missed() -> None:
+    """The failure has the requirement's name in Locust's table, and the exit code is the verdict's."""
+    with Simulator(connections=3, faults=["counter-falls"]) as simulator:
+        command = locust("drill", simulator.url, "-u", "2", "-t", "3s", "--sora-interval", "0.02")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "missed: order.realtime" in done.stdout + done.stderr
+    assert "FAIL" in done.stderr
+
+
+@pytest.mark.parametrize(("signals", "abandoned"), [(1, 0), (2, 2)])
+def test_the_first_interrupt_waits_and_the_second_gives_up(signals: int, abandoned: int, tmp_path: Path) -> None:
+    """Two users wait for answers that take 2 s: after one Ctrl-C they are judged, after two given up; all are told."""
+    options = [
+        "--users",
+        "2",
+        "--interval",
+        "0",
+        "--duration",
+        "40s",
+        "--timeout",
+        "20",
+        "--output",
+        str(tmp_path / "o"),
+    ]
+    with Simulator(connections=2, churn=False, pace=Pace(service_s=2.0, workers=4)) as simulator:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sora_stats_harness", "load", simulator.url, "--json", *options],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        try:
+            while len(simulator.requests) < 3:  # one who asks who is there, and the two users
+                assert process.poll() is None
+                time.sleep(0.02)
+            for _ in range(signals):
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.3)  # two signals at one moment would be one
+            out, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+            process.wait()
+    told = json.loads(out)
+    (traffic,) = [section for section in told["sections"] if section["title"] == "Traffic"]
+    counts = {row[0]: row[1] for row in traffic["rows"]}
+    assert (process.returncode, told["verdict"], told["interrupted"]) == (3, "unknown", True)
+    assert (counts["sent"], counts["judged"], counts["abandoned"]) == (3, 3 - abandoned, abandoned)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from sora_stats_harness.exchange import Answer, ErrorCode, Exchange, Request, Target, TransportError
+from sora_stats_harness.load.limits import limit
 from sora_stats_harness.load.metrics import Metrics
-from sora_stats_harness.load.session import Schedule
+from sora_stats_harness.load.schedule import Schedule, spiked, steady
 
 SECOND_NS = 1_000_000_000
 
@@ -29,14 +27,14 @@ def exchange(
 
 def test_a_constant_rate_is_constant() -> None:
     """Ten a second: every 100 ms, from the first on."""
-    schedule = Schedule(10, 0, 5 * SECOND_NS)
+    schedule = Schedule(10, begins_ns=5 * SECOND_NS)
     assert [schedule.next_ns() - 5 * SECOND_NS for _ in range(4)] == [0, 100_000_000, 200_000_000, 300_000_000]
     assert schedule.offered(6 * SECOND_NS) == 10
 
 
 def test_a_ramp_offers_half_of_what_the_rate_would() -> None:
     """And goes on at the rate."""
-    schedule = Schedule(100, 2, 0)
+    schedule = Schedule(100, steady(100, 2), begins_ns=0)
     due = [schedule.next_ns() for _ in range(201)]
     assert due == sorted(due)
     assert schedule.offered(2 * SECOND_NS) == 100
@@ -44,18 +42,37 @@ def test_a_ramp_offers_half_of_what_the_rate_would() -> None:
     assert due[200] == 3 * SECOND_NS
 
 
-def test_sent_is_the_sum_of_its_parts() -> None:
-    """Judged, errors and abandoned."""
+def test_a_spike_asks_more_in_its_third_fifth_only() -> None:
+    """Ten seconds at 10 a second, five times as much from the fourth to the sixth."""
+    schedule = Schedule(10, spiked(10, 5.0, 10), begins_ns=0)
+    due = [schedule.next_ns() for _ in range(180)]
+    in_each = [sum(at // SECOND_NS == second for at in due) for second in range(10)]
+    assert in_each == [10, 10, 10, 10, 50, 50, 10, 10, 10, 10]
+    assert [schedule.offered(at * SECOND_NS) for at in (4, 5, 6, 10)] == [40, 90, 140, 180]
+
+
+def test_what_was_due_and_what_was_offered_agree_at_every_moment() -> None:
+    """Whatever the pieces."""
+    for pieces in (steady(70, 3), spiked(70, 5.0, 8), spiked(70, 5.0, 8, ramp_s=1)):
+        schedule = Schedule(70, pieces, begins_ns=0)
+        due = [schedule.next_ns() for _ in range(1500)]
+        assert due == sorted(due)
+        for at_ns in range(0, 8 * SECOND_NS, SECOND_NS // 7):
+            assert abs(sum(each < at_ns for each in due) - schedule.offered(at_ns)) <= 1
+
+
+def test_sent_is_counted_apart_from_what_became_of_it() -> None:
+    """Judged, errors and abandoned; an abandoned request is no error."""
     metrics = Metrics()
     for error in (None, None, ErrorCode.TIMEOUT, ErrorCode.ABANDONED):
-        metrics.add("x", exchange(0, 10, error=error))
-    assert (metrics.sent, metrics.judged, metrics.errors, metrics.abandoned) == (4, 2, 1, 1)
+        metrics.add(exchange(0, 10, error=error))
+    assert (metrics.sent, metrics.judged, metrics.errors, metrics.abandoned) == (0, 2, 1, 1)
 
 
 def test_a_stalled_server_is_charged_from_the_schedule() -> None:
     """Due at 0, sent at 2 s, arrived 1 us before 2.01 s: 2.01 s of response time, 10 ms of service time."""
     metrics = Metrics()
-    metrics.add("x", exchange(2 * SECOND_NS, 2 * SECOND_NS + 10_000_000, intended_ns=0))
+    metrics.add(exchange(2 * SECOND_NS, 2 * SECOND_NS + 10_000_000, intended_ns=0))
     assert metrics.whole("response").max_us == 2_009_999
     assert metrics.whole("service").max_us == 9_999
     assert metrics.whole("lateness").max_us == 2_000_000
@@ -64,9 +81,10 @@ def test_a_stalled_server_is_charged_from_the_schedule() -> None:
 
 def test_warm_up_is_counted_but_not_timed() -> None:
     """By the time of sending."""
-    metrics = Metrics(begins_ns=100)
-    metrics.add("x", exchange(99, 10_000))
-    assert metrics.sent == 1
+    metrics = Metrics()
+    metrics.begin(0, warm_up_ns=100)
+    metrics.add(exchange(99, 10_000))
+    assert metrics.judged == 1
     assert metrics.whole("response").count == 0
 
 
@@ -74,17 +92,38 @@ def test_limits_say_nothing_of_few_answers() -> None:
     """From a hundred on."""
     metrics = Metrics()
     for _ in range(99):
-        metrics.add("x", exchange(0, 10, error=ErrorCode.RESET))
+        metrics.add(exchange(0, 10, error=ErrorCode.RESET))
     assert metrics.recent_errors() is None
-    metrics.add("x", exchange(0, 10, error=ErrorCode.RESET))
+    metrics.add(exchange(0, 10, error=ErrorCode.RESET))
     assert metrics.recent_errors() == 1.0
+
+
+def test_limits_look_at_the_last_ten_seconds() -> None:
+    """A bad beginning is forgotten, also where nothing came in between."""
+    metrics = Metrics()
+    for _ in range(200):
+        metrics.add(exchange(0, 10, error=ErrorCode.RESET))
+    for _ in range(200):
+        metrics.add(exchange(0, 15 * SECOND_NS))
+    assert metrics.recent_errors() == 0.0
+
+
+def test_the_timeline_has_every_answer_once_however_long_the_run() -> None:
+    """By second at first; a run of an hour in at most sixty rows, and no more than 600 are kept."""
+    metrics = Metrics()
+    for second in range(3600):
+        metrics.add(exchange(second * SECOND_NS, second * SECOND_NS + 1))
+    rows = metrics.timeline_section().rows
+    assert len(metrics.timeline) <= 601
+    assert len(rows) <= 60
+    assert sum(int(row[1] or 0) for row in rows) == 3600
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize(
     ("text", "read"), [("errors>5%", "0.05 None"), ("p99>10s", "None 10000000"), ("p99 > 20ms", "None 20000")]
 )
 def test_limits_are_read(text: str, read: str) -> None:
-    """In a process of its own, since reading them imports Locust."""
-    code = f"from sora_stats_harness.load.run import limit; one = limit({text!r}); print(one.errors, one.p99_us)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == read
+    """A share, or a time of any unit."""
+    one = limit(text)
+    assert f"{one.errors} {one.p99_us}" == read

@@ -95,7 +95,7 @@ class Subject:
     """One connection."""
 
     __slots__ = (
-        "blocks", "configuration", "fallen", "first", "found_ns", "identity", "last", "last_held", "level", "lineage",
+        "blocks", "configuration", "fallen", "first", "found_ns", "identity", "last", "last_blocks", "last_held", "level", "lineage",
         "misstamped", "readings", "recent", "still", "suspicions",
     )  # fmt: skip
 
@@ -111,6 +111,8 @@ class Subject:
         self.last: Exchange | None = None
         """Always with its body: at least one witness of the largest values is left to be shown."""
         self.last_held: Held | None = None
+        self.last_blocks: Sequence[Counters | None] | None = None
+        """Of the last reading, whatever it was: a relation's lower bound, which a maximum that was wrong cannot spoil."""
         self.level: int | None = None
         self.readings = 0
         self.recent: list[Recent] = []

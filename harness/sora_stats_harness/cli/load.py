@@ -33,7 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     common.add_server_options(parser)
     add = parser.add_argument_group("the load").add_argument
-    add("--scenario", default="mixed", metavar="NAME", help="mixed, scrape, scrape-cluster or drill (default: mixed)")
+    add(
+        "--scenario",
+        default="mixed",
+        metavar="NAME",
+        help="mixed, scrape, scrape-cluster, spike, soak or drill (default: mixed)",
+    )
     add("--rate", type=_rate, metavar="N", help="open model: requests a second, whether or not answers come")
     add("--ramp", type=duration, default=0.0, metavar="TIME", help="let the rate rise over this long")
     add("--max-in-flight", type=_users, default=64, metavar="N",
@@ -65,14 +70,16 @@ def run(arguments: argparse.Namespace) -> int:
         from ..load import run as runs  # first of all: Locust replaces the socket module for everybody
     except ImportError:
         raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'") from None
-    from ..checks.requirements import Need
     from ..client import server_of
     from ..edition import load
     from ..exchange import TransportError
     from ..interrupt import Interrupt
     from ..load.http import resolve
-    from ..load.scenarios import SCENARIOS, excluded
-    from ..load.session import Session
+    from ..load.limits import limit
+    from ..load.plain import NEEDS
+    from ..load.scenarios import SCENARIOS, SOAK_INTERVAL_S, SPIKE
+    from ..load.schedule import spiked, steady
+    from ..load.session import Session, excluded
     from ..recording.writer import Recorder
     from ..reporters.assemble import utc_now
 
@@ -81,9 +88,14 @@ def run(arguments: argparse.Namespace) -> int:
     common.check_simulator_options(arguments, url)
     if arguments.scenario not in SCENARIOS:
         raise UsageError(f"--scenario: {arguments.scenario!r} is none of {', '.join(SCENARIOS)}")
-    scenario, targets = SCENARIOS[arguments.scenario]
-    limits = tuple(runs.limit(text) for text in arguments.abort_when or DEFAULT_LIMITS)
+    scenario = SCENARIOS[arguments.scenario]
+    out_of_scope = excluded(scenario.targets or frozenset())
+    limits = tuple(limit(text) for text in arguments.abort_when or DEFAULT_LIMITS)
     users, duration_s = _bounds(arguments, url)
+    if arguments.scenario == "spike" and arguments.rate is None:
+        raise UsageError("--scenario spike is for the open model: give --rate N")
+    if arguments.interval is None and arguments.scenario == "soak":
+        arguments.interval = SOAK_INTERVAL_S
     headers, secrets = common.read_headers(arguments.header)
     edition = load(arguments.edition)
     sys.stderr.write(f"{_plan(arguments, url, users, duration_s, limits)}\n")
@@ -96,20 +108,22 @@ def run(arguments: argparse.Namespace) -> int:
             if isinstance(address, TransportError):
                 raise UsageError(f"{server}: {address.detail}")
             options = _options(arguments, users, duration_s)
-            needs = frozenset({Need.EXCHANGES, Need.BODIES, Need.ARGUMENTS, Need.TIMES})
             recorder = None
             if arguments.record is not None:
-                scope = {"observes": sorted(need.value for need in needs), "excluded": sorted(excluded(targets))}
+                scope = {"observes": sorted(need.value for need in NEEDS), "excluded": sorted(out_of_scope)}
                 recorder = stack.enter_context(
                     Recorder(
                         arguments.record, subject=server, subject_kind="simulator" if url is None else "server",
                         edition=edition.name, options=options | scope, secrets=secrets,
                     )
                 )  # fmt: skip
+            if arguments.scenario == "spike":
+                pieces = spiked(arguments.rate, SPIKE, duration_s, arguments.ramp)
+            else:
+                pieces = steady(arguments.rate or 0.0, arguments.ramp)
             session = Session(
                 edition, address, headers=headers, timeout_s=arguments.timeout, rate=arguments.rate,
-                ramp_s=arguments.ramp,
-                interval_s=arguments.interval or 0.0, observer=recorder.add if recorder is not None else None,
+                pieces=pieces, interval_s=arguments.interval or 0.0, observer=recorder.add if recorder is not None else None,
                 keep_alive=not arguments.new_connection_each, warm_up_s=arguments.warm_up,
             )  # fmt: skip
             progress = Progress()
@@ -134,8 +148,8 @@ def run(arguments: argparse.Namespace) -> int:
             arguments,
             command="load",
             judge=session.judge,
-            observes=needs,
-            excluded=excluded(targets),
+            observes=NEEDS,
+            excluded=out_of_scope,
             subject=server,
             judged_from="live",
             started_at=started_at,
@@ -144,7 +158,7 @@ def run(arguments: argparse.Namespace) -> int:
             aborted=ended.aborted,
             extra_notes=notes,
             secrets=secrets,
-            sections=[session.metrics.section(), _traffic(session, ended)],
+            sections=[session.metrics.section(), _traffic(session, ended), session.metrics.timeline_section()],
         )
 
 
@@ -212,6 +226,16 @@ def _notes(session: Any, ended: Any) -> list[str]:  # Any: load's own types, whi
         notes.append(
             f"the generator was the bottleneck: p99 of lateness {late / 1000:g} ms, of its own delay {delay / 1000:g} ms"
         )
+    offered = session.offered()
+    if offered is not None and offered - session.metrics.sent > 1:
+        notes.append(
+            f"{offered - session.metrics.sent:,} requests fell due and were never sent: all were under way that may be"
+        )
+    if session.in_flight:
+        notes.append(f"{session.in_flight} requests are not accounted for: a fault of the harness")
+    notes.append(f"{session.address.server} is {session.address.shown}")
+    if session.traffic.stray:
+        notes.append(f"on {session.traffic.stray} idle connections came bytes that nobody had asked for")
     if session.traffic.idle_closes:
         notes.append(f"{session.traffic.idle_closes} requests met a kept-alive connection that was being closed")
     return notes
@@ -234,6 +258,7 @@ def _traffic(session: Any, ended: Any) -> Any:  # Any: as above; a verdict.Secti
             ["bytes sent", traffic.sent_bytes, round(traffic.sent_bytes / seconds)],
             ["bytes received", traffic.received_bytes, round(traffic.received_bytes / seconds)],
             ["connections made", traffic.connects, None],
+            ["p99 of connecting, us", traffic.connect.percentile(99), None],
         ],
         note="Sent is the sum of judged, errors and abandoned.",
     )

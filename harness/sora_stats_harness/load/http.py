@@ -13,7 +13,6 @@ import random
 import socket as plain_socket
 import ssl as plain_ssl
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -29,6 +28,7 @@ from ..exchange import Answer, ErrorCode, Exchange, Request, TransportError
 from ..failures import one_line, transport_error
 from . import stamps
 from .answers import Reading
+from .histogram import Histogram
 from .wire import Prepared
 
 IN_PLACE_BYTES: Final = 256 * 1024
@@ -87,9 +87,8 @@ class Traffic:
     """Idle connections on which bytes came that nobody had asked for."""
     held_bytes: int = 0
     """Of all bodies being read now."""
-    connect_us: list[int] = field(default_factory=list)
-    """Time to connect, TLS included, of the first 10,000 connections."""
-    errors: Counter[str] = field(default_factory=Counter)
+    connect: Histogram = field(default_factory=Histogram)
+    """Times to connect, TLS included: never part of service time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +131,11 @@ def resolve(server: str, *, ca_file: str | None = None, insecure: bool = False) 
 
 
 def _tls(ca_file: str | None, insecure: bool) -> plain_ssl.SSLContext:
+    # gevent's own context, whether or not anybody has patched ssl: any other would block the loop in each handshake
+    context: plain_ssl.SSLContext = ssl.SSLContext(plain_ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = plain_ssl.TLSVersion.TLSv1_2
     try:
-        context: plain_ssl.SSLContext = ssl.create_default_context(cafile=ca_file or certifi.where())  # type: ignore[attr-defined]  # gevent has no types for it
+        context.load_verify_locations(ca_file or certifi.where())
     except (OSError, ValueError) as error:
         raise UsageError(f"--ca-file {ca_file} cannot be read as certificates: {one_line(error)}") from None
     if insecure:
@@ -174,7 +176,6 @@ class Connection:
         self._used = False
         self._reading = Reading()
         self._converter = stamps.Converter()
-        self._back_off_s = 0.0
         self._failures = 0
 
     def send(self, clerk: Clerk, prepared: Prepared, intended_ns: int | None = None) -> Exchange:
@@ -224,7 +225,7 @@ class Connection:
             error = TransportError(code=ErrorCode.ABANDONED, detail="met a kept-alive connection that was being closed")
             return ticket.end(answer, error, arrived_ns)
         exchange = ticket.end(answer, error, arrived_ns)
-        self._note(error)
+        self._failures += 1
         return exchange
 
     def close(self) -> None:
@@ -253,15 +254,14 @@ class Connection:
             failure = transport_error(error)
             ticket = clerk.sent(prepared.request, intended_ns)
             exchange = ticket.end(None, failure)
-            self._note(failure)
+            self._failures += 1
             return exchange
         except BaseException:
             self.close()
             raise
         traffic = self._traffic
         traffic.connects += 1
-        if len(traffic.connect_us) < 10_000:
-            traffic.connect_us.append((time.monotonic_ns() - started_ns) // 1000)
+        traffic.connect.record(time.monotonic_ns() - started_ns)
         return None
 
     def _open(self, deadline_ns: int) -> None:
@@ -342,10 +342,6 @@ class Connection:
             detail = f"the bodies being read exceed {limit} bytes together"
             return TransportError(code=ErrorCode.ABANDONED, detail=detail)
         return None
-
-    def _note(self, error: TransportError) -> None:
-        self._failures += 1
-        self._traffic.errors[error.code.value] += 1
 
 
 def _left_s(deadline_ns: int) -> float:

@@ -8,7 +8,6 @@ given up.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,55 +16,19 @@ from typing import Final
 import gevent
 from locust.env import Environment
 
-from ..errors import UsageError
 from ..interrupt import Interrupt
+from .limits import Limit
+from .plain import drain
 from .session import Session
-from .user import SoraUser
+from .user import SoraUser, show_in
 
 TICK_S: Final = 0.1
 
 SPAWN_RATE: Final = 100.0
 """Users that are started a second."""
 
-_LIMIT = re.compile(r"(errors|p99)>([0-9.]+)(%|us|ms|s)")
-_TIMES_US: Final = {"us": 1, "ms": 1_000, "s": 1_000_000}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """When to abort: a share of errors, or a 99th percentile of response time, over the last ten seconds."""
-
-    text: str
-    errors: float | None = None
-    p99_us: int | None = None
-
-    def reached(self, session: Session) -> bool:
-        """Whether it is exceeded; never on fewer than a hundred answers."""
-        metrics = session.metrics
-        if self.errors is not None:
-            share = metrics.recent_errors()
-            return share is not None and share > self.errors
-        assert self.p99_us is not None, "a limit is one or the other"
-        p99_us = metrics.recent_p99_us()
-        return p99_us is not None and p99_us > self.p99_us
-
-
-def limit(text: str) -> Limit:
-    """
-    Read a limit: `errors>5%`, `p99>10s`.
-
-    Raises:
-        UsageError: It is none.
-
-    >>> limit("p99>50ms").p99_us
-    50000
-    """
-    parts = _LIMIT.fullmatch(text.replace(" ", ""))
-    if parts is None or (parts[1] == "errors") != (parts[3] == "%") or parts[2].count(".") > 1:
-        raise UsageError(f"--abort-when: {text!r} is no limit: give errors>5% or p99>10s")
-    if parts[3] == "%":
-        return Limit(text=text, errors=float(parts[2]) / 100)
-    return Limit(text=text, p99_us=int(float(parts[2]) * _TIMES_US[parts[3]]))
+INSISTING: Final = 2
+"""Signals by which requests in flight are given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,29 +61,30 @@ def run(
         users: How many at a time; in an open model the most requests that can be in flight.
         duration_s: Until no more is sent.
         limits: Any of which ends the run early.
-        interrupt: Ends it at once, in good order.
+        interrupt: By the first signal no more is sent, by the second what is in flight is given up.
         watch: Is called ten times a second.
     """
     environment = Environment(user_classes=[scenario], catch_exceptions=False)
     environment.sora_session = session  # type: ignore[attr-defined]  # ours, for user.session_of
+    session.tell = show_in(environment)
     runner = environment.create_local_runner()
-    session.discover()
+    signals: list[float] = []
+    interrupt.tell(lambda: signals.append(time.monotonic()))
+    aborted = session.discover()
     session.begin()
     started_s, cpu_s = time.monotonic(), time.process_time()
-    runner.start(users, spawn_rate=SPAWN_RATE)
-    aborted = None
-    while (elapsed_s := time.monotonic() - started_s) < duration_s and not interrupt.seen:
+    if aborted is None:
+        runner.start(users, spawn_rate=SPAWN_RATE)
+    while aborted is None and (elapsed_s := time.monotonic() - started_s) < duration_s and not interrupt.seen:
         gevent.sleep(min(TICK_S, duration_s - elapsed_s))
         watch(elapsed_s)
-        reached = next((each for each in limits if each.reached(session)), None)
+        reached = next((each for each in limits if each.reached(session.metrics)), None)
         if reached is not None:
             aborted = f"aborted at {reached.text}"
             break
-    session.drain()
-    until_s = time.monotonic() + session.timeout_s + 1
-    while session.in_flight and time.monotonic() < until_s:
-        gevent.sleep(TICK_S / 10)
-    lasted_s = time.monotonic() - started_s
+    drain(runner, session, lambda: len(signals) >= INSISTING)
+    lasted_s = max(time.monotonic() - started_s, 0.001)
     share = (time.process_time() - cpu_s) / lasted_s
     runner.quit()
+    interrupt.tell(None)
     return Ended(interrupted=interrupt.seen, aborted=aborted, lasted_s=lasted_s, cpu_share=share)

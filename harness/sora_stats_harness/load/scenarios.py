@@ -8,25 +8,39 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
+from locust import LoadTestShape
+
 from ..exchange import Target
 from .session import Session
 from .user import SoraUser
 from .wire import Prepared
 
+REFRESH_S: Final = 2.0
+"""After so long a listing is due, whatever the dice say."""
+
+SPIKE: Final = 5.0
+"""How many times as much is asked in the third fifth of `spike`."""
+
+SOAK_INTERVAL_S: Final = 1.0
+
 
 class Mixed(SoraUser):
     """All three targets: mostly single connections, some clients, now and then a listing, which shows who is there."""
 
+    targets = frozenset(Target)
+
     def choose(self, session: Session) -> Prepared:
         """Of a hundred requests 70, 29 and 1."""
         dice = random.random() * 100  # noqa: S311  # no secret
-        if dice < 1 or not session.known:
+        if dice < 1 or session.is_stale(REFRESH_S) or not session.known:
             return session.listing()
         return session.about_a_client() if dice < 30 else session.about_a_connection()
 
 
 class Scrape(SoraUser):
     """Dashboards and exporters: everything of the node, again and again."""
+
+    targets = frozenset({Target.ALL})
 
     def choose(self, session: Session) -> Prepared:
         """A listing."""
@@ -36,33 +50,55 @@ class Scrape(SoraUser):
 class ScrapeCluster(SoraUser):
     """The same, of all nodes."""
 
+    targets = frozenset({Target.ALL})
+
     def choose(self, session: Session) -> Prepared:
         """A listing of the whole cluster."""
         return session.listing(local=False)
 
 
 class Drill(SoraUser):
-    """Single connections, as fast as it goes; who is there is asked once."""
+    """Single connections, as fast as it goes; who is there is asked now and then."""
+
+    targets = frozenset({Target.CONNECTION})
 
     def choose(self, session: Session) -> Prepared:
         """One connection."""
+        if session.is_stale(5 * REFRESH_S):
+            return session.listing()
         return session.about_a_connection()
 
 
-SCENARIOS: Final[Mapping[str, tuple[type[SoraUser], frozenset[Target]]]] = {
-    "mixed": (Mixed, frozenset(Target)),
-    "scrape": (Scrape, frozenset({Target.ALL})),
-    "scrape-cluster": (ScrapeCluster, frozenset({Target.ALL})),
-    "drill": (Drill, frozenset({Target.CONNECTION})),
+class Spike(Mixed):
+    """As mixed, and for a fifth of the time five times as much: does the server recover? For the open model."""
+
+
+class SpikeShape(LoadTestShape):
+    """The same under plain Locust, which has no rates: five times the users for the third fifth of the run time."""
+
+    use_common_options = True
+
+    def tick(self) -> tuple[int, float] | None:
+        """How many users there are to be, and how many of them may be started a second."""
+        given = None if self.runner is None else self.runner.environment.parsed_options
+        users, lasts_s = (given.num_users or 1, given.run_time or 60) if given is not None else (1, 60)
+        elapsed_s = self.get_run_time()
+        if elapsed_s >= lasts_s:
+            return None
+        many = int(users * SPIKE) if 2 <= elapsed_s / lasts_s * 5 < 3 else users
+        return many, 100.0
+
+
+class Soak(Mixed):
+    """As mixed, gently and for long: what grows, leaks or wraps around. Each user sends once a second unless told."""
+
+
+SCENARIOS: Final[Mapping[str, type[SoraUser]]] = {
+    "mixed": Mixed,
+    "scrape": Scrape,
+    "scrape-cluster": ScrapeCluster,
+    "spike": Spike,
+    "soak": Soak,
+    "drill": Drill,
 }
-"""Each scenario, and the targets by which it is judged."""
-
-
-def excluded(targets: frozenset[Target]) -> frozenset[str]:
-    """Requirements that a scenario cannot observe."""
-    needs = {
-        "identity.asked": {Target.CONNECTION},
-        "identity.client": {Target.CLIENT},
-        "identity.present": {Target.CONNECTION, Target.ALL},
-    }
-    return frozenset(id for id, wanted in needs.items() if not wanted <= targets)
+"""Each scenario by the name that the command line has for it."""

@@ -9,58 +9,28 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import gevent
 
-from ..checks.requirements import Finding
+from ..checks.requirements import Finding, Level
 from ..discovery import Known, connections_in
 from ..edition import Edition
-from ..exchange import ErrorCode, Exchange, Headers, Target, valid_request
-from ..judge import Judge
+from ..exchange import ErrorCode, Exchange, Headers, Request, Target, valid_request
+from ..judge import Judge, Ticket
 from .http import Address, Connection, Traffic
 from .metrics import Metrics
+from .pacer import Alarm
+from .schedule import Piece, Schedule
 from .wire import Prepared, prepare
 
 SCAN_EVERY: Final = 16
 """Under load repeated keys are looked for in so many answers only: it costs as much again as parsing."""
 
 
-class Schedule:
-    """
-    When requests are due: at a constant rate, whether or not the ones before have been answered.
-
-    Args:
-        rate: Requests a second.
-        ramp_s: Over how long the rate rises from nothing.
-        begins_ns: On the monotonic clock.
-    """
-
-    def __init__(self, rate: float, ramp_s: float, begins_ns: int) -> None:
-        self._rate = rate
-        self._ramp_s = ramp_s
-        self._begins_ns = begins_ns
-        self._number = 0
-
-    def next_ns(self) -> int:
-        """When the next request is due; each is given out once."""
-        number = self._number
-        self._number += 1
-        return self._begins_ns + int(self._offset_s(number) * 1e9)
-
-    def _offset_s(self, number: int) -> float:
-        in_ramp = self._rate * self._ramp_s / 2
-        if number < in_ramp:  # number = rate * t^2 / (2 * ramp)
-            return float((2 * self._ramp_s * number / self._rate) ** 0.5)
-        return self._ramp_s + (number - in_ramp) / self._rate
-
-    def offered(self, until_ns: int) -> int:
-        """How many requests were due by a time."""
-        elapsed_s = max(0.0, (until_ns - self._begins_ns) / 1e9)
-        if elapsed_s < self._ramp_s:
-            return int(self._rate * elapsed_s**2 / (2 * self._ramp_s))
-        return int(self._rate * (elapsed_s - self._ramp_s / 2))
+TRIES: Final = 3
+"""Before a server that never answers is left alone."""
 
 
 class Session:
@@ -73,10 +43,12 @@ class Session:
         headers: Sent with every request.
         timeout_s: For a whole exchange.
         rate: Requests a second, of an open model; None where users wait for their answers.
-        ramp_s: Over how long that rate rises from nothing.
+        pieces: What comes before that rate: a ramp, a spike.
         interval_s: From one sending of a user to its next, in a closed model; 0 is at once.
         observer: Is shown every exchange: the recorder.
         keep_alive: Whether connections are used more than once.
+        warm_up_s: What is sent before it is over is not timed.
+        run, first_seq: As the judge takes them, where several processes share a run.
     """
 
     def __init__(
@@ -87,53 +59,115 @@ class Session:
         headers: Headers = (),
         timeout_s: float = 5.0,
         rate: float | None = None,
-        ramp_s: float = 0.0,
+        pieces: Sequence[Piece] = (),
         interval_s: float = 0.0,
-        observer: Any = None,  # Any: as Judge takes it
+        observer: Callable[[Exchange], None] | None = None,
         keep_alive: bool = True,
         warm_up_s: float = 0.0,
+        run: str | None = None,
+        first_seq: int = 0,
     ) -> None:
-        self.found: list[str] = []
-        """Requirements that the answer missed which is being judged now."""
-        self.judge = Judge(edition, observer=observer, scan_every=SCAN_EVERY, on_finding=self._heard)
+        self.judge = Judge(
+            edition, run, self._judged, scan_every=SCAN_EVERY, on_finding=self._heard, first_seq=first_seq
+        )
         self.address = address
         self.traffic = Traffic()
         self.metrics = Metrics()
+        self.tell: Callable[[Exchange, str | None], None] = lambda exchange, failed: None
+        """Is shown each exchange once it is judged, and in a few words what is wrong with it."""
         self.schedule: Schedule | None = None
-        self._rate = rate
-        self._ramp_s = ramp_s
-        self._warm_up_s = warm_up_s
         self.draining = False
         self.drained_ns: int | None = None
         """When sending was to stop."""
-        self.in_flight = 0
         self.known: Sequence[Known] = ()
-        self._headers = headers
         self.timeout_s = timeout_s
+        self.observer = observer
+        self._missed: set[str] = set()
+        """Requirements that the answer missed which is being judged now."""
+        self._rate = rate
+        self._pieces = pieces
+        self._warm_up_s = warm_up_s
+        self._headers = headers
         self._interval_s = interval_s
         self._keep_alive = keep_alive
+        self._look_again_ns = 0
+        self._listed_ns = 0
         self._prepared: dict[tuple[Any, ...], Prepared] = {}  # Any: texts and targets
 
+    # -- the judge's side ---------------------------------------------------------------------------------------------
+
+    def sent(self, request: Request, intended_ns: int | None = None) -> Ticket:
+        """Take a ticket of the judge, and count it."""
+        self.metrics.sent += 1
+        return self.judge.sent(request, intended_ns)
+
     def _heard(self, finding: Finding) -> None:
-        self.found.append(finding.requirement)
+        if finding.level is Level.MUST:
+            self._missed.add(finding.requirement)
+
+    def _judged(self, exchange: Exchange) -> None:
+        """
+        Count an exchange, in the order of judging.
+
+        Here and not where it was sent: while a large answer is judged in slices others wait for their turn, and one whose
+        user is stopped in between is never seen there.
+        """
+        missed = self._missed
+        failed = failure(exchange, missed)
+        if missed:
+            self._missed = set()
+        self.metrics.add(exchange)
+        if self.observer is not None:
+            self.observer(exchange)
+        if exchange.request.target is Target.ALL and exchange.error is None and exchange.answer is not None:
+            self._look_who_is_there(exchange)
+        self.tell(exchange, failed)
+
+    def _look_who_is_there(self, exchange: Exchange) -> None:
+        """Read the ids in a listing; at most once a second, and a hundredth of the time for large ones."""
+        began_ns = time.monotonic_ns()
+        if (began_ns < self._look_again_ns and self.known) or exchange.answer is None:
+            return
+        self.known = connections_in(self.address.server, exchange.answer) or self.known
+        now_ns = time.monotonic_ns()
+        self._look_again_ns = now_ns + max(1_000_000_000, 100 * (now_ns - began_ns))
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that were sent and have not ended."""
+        metrics = self.metrics
+        return metrics.sent - metrics.judged - metrics.errors - metrics.abandoned
+
+    # -- the run's side -----------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Start the clock: from here on requests are due, and after the warm-up timed."""
         now_ns = time.monotonic_ns()
-        self.metrics.begins_ns = now_ns + int(self._warm_up_s * 1e9)
+        self.metrics.begin(now_ns, warm_up_ns=int(self._warm_up_s * 1e9))
         if self._rate is not None:
-            self.schedule = Schedule(self._rate, self._ramp_s, now_ns)
+            self.schedule = Schedule(self._rate, self._pieces, begins_ns=now_ns)
 
     def drain(self) -> None:
         """Let no more be sent; what is in flight goes on."""
-        self.draining = True
-        self.drained_ns = time.monotonic_ns()
+        if not self.draining:
+            self.draining = True
+            self.drained_ns = time.monotonic_ns()
 
-    def discover(self) -> None:
-        """Ask once who is there, so that users do not all begin with a listing."""
+    def is_draining(self) -> bool:
+        """Whether no more may be sent."""
+        return self.draining
+
+    def discover(self) -> str | None:
+        """Ask who is there, so that users do not all begin with a listing; why not, where nobody answers in three tries."""
         connection = self.connection()
-        self.send(connection, self.listing(), None)
+        error = None
+        for _ in range(TRIES):
+            gevent.sleep(connection.rest_s)
+            error = self.send(connection, self.listing(), None).error
+            if error is None:
+                break
         connection.close()
+        return f"{self.address.server} gives no whole answer: {error.code.value}: {error.detail}" if error else None
 
     def offered(self) -> int | None:
         """How many requests the schedule had due; None in a closed model."""
@@ -145,7 +179,7 @@ class Session:
         """A connection of a user's own."""
         return Connection(self.address, self.traffic, timeout_s=self.timeout_s, keep_alive=self._keep_alive)
 
-    def await_turn(self, last_sent_ns: int | None) -> int | None:
+    def await_turn(self, alarm: Alarm, last_sent_ns: int | None) -> int | None:
         """
         Wait until a user is to send again.
 
@@ -154,34 +188,25 @@ class Session:
         """
         if self.schedule is not None:
             due_ns = self.schedule.next_ns()
-            while not self.draining and (left_ns := due_ns - time.monotonic_ns()) > 0:
-                gevent.sleep(min(left_ns / 1e9, 0.2))
+            alarm.wait_until(due_ns, self.is_draining)
             return due_ns
         if last_sent_ns is not None and self._interval_s > 0:
-            left_s = self._interval_s - (time.monotonic_ns() - last_sent_ns) / 1e9
-            while not self.draining and left_s > 0:
-                gevent.sleep(min(left_s, 0.2))
-                left_s = self._interval_s - (time.monotonic_ns() - last_sent_ns) / 1e9
+            alarm.wait_until(last_sent_ns + int(self._interval_s * 1e9), self.is_draining)
         return None
 
-    def send(self, connection: Connection, prepared: Prepared, intended_ns: int | None) -> tuple[Exchange, list[str]]:
-        """Send one request; its exchange, and the requirements that its answer missed."""
-        if (rest_s := connection.rest_s) > 0:
-            gevent.sleep(rest_s)
-        self.in_flight += 1
-        try:
-            self.found = []
-            exchange = connection.send(self.judge, prepared, intended_ns)
-        finally:
-            self.in_flight -= 1
-        missed, self.found = self.found, []
-        self.metrics.add(prepared.name, exchange)
-        answer = exchange.answer
-        if prepared.request.target is Target.ALL and answer is not None and exchange.error is None:
-            self.known = connections_in(self.address.server, answer) or self.known
-        return exchange, missed
+    def send(self, connection: Connection, prepared: Prepared, intended_ns: int | None) -> Exchange:
+        """Send one request."""
+        return connection.send(self, prepared, intended_ns)
 
     # -- requests -----------------------------------------------------------------------------------------------------
+
+    def is_stale(self, after_s: float) -> bool:
+        """Whether it is time to list again, since connections come and go; says so to one user only."""
+        now_ns = time.monotonic_ns()
+        if now_ns - self._listed_ns < after_s * 1e9:
+            return False
+        self._listed_ns = now_ns
+        return True
 
     def listing(self, *, local: bool | None = None) -> Prepared:
         """GetStatsAllConnections."""
@@ -213,8 +238,18 @@ class Session:
         return prepared
 
 
-def failure(exchange: Exchange, missed: Sequence[str]) -> str | None:
-    """A short, stable name of what went wrong with an exchange; None where nothing did."""
-    if exchange.error is not None and exchange.error.code is not ErrorCode.ABANDONED:
-        return f"error: {exchange.error.code.value}"
-    return f"missed: {', '.join(sorted(set(missed)))}" if missed else None
+def failure(exchange: Exchange, missed: Collection[str]) -> str | None:
+    """A short, stable name of what went wrong with an exchange; None where nothing did, or it was we who gave up."""
+    if exchange.error is not None:
+        return None if exchange.error.code is ErrorCode.ABANDONED else f"error: {exchange.error.code.value}"
+    return f"missed: {', '.join(sorted(missed))}" if missed else None
+
+
+def excluded(targets: frozenset[Target]) -> frozenset[str]:
+    """Requirements that cannot be observed by asking for these targets alone."""
+    needs = {
+        "identity.asked": {Target.CONNECTION},
+        "identity.client": {Target.CLIENT},
+        "identity.present": {Target.CONNECTION, Target.ALL},
+    }
+    return frozenset(id for id, wanted in needs.items() if not wanted <= targets)

@@ -7,14 +7,21 @@ Locust starts and stops users, and shows their requests; how a request is sent, 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
 
-from locust import User, task
+from gevent.lock import Semaphore
+from locust import User, events, task
 from locust.exception import StopUser
 
-from ..exchange import ErrorCode
-from .session import Session, failure
+from ..exchange import Exchange, Target
+from .pacer import Alarm
+from .plain import add_options, begin
+from .session import Session
 from .wire import Prepared
+from .workers import set_up, start_spool
+
+_MAKING: Final = Semaphore()
 
 
 class SoraUser(User):
@@ -26,6 +33,9 @@ class SoraUser(User):
 
     abstract = True
 
+    targets: ClassVar[frozenset[Target] | None] = None
+    """The targets by which a run is judged; None for those that were asked. Ids looked up on the side don't count."""
+
     def choose(self, session: Session) -> Prepared:
         """The next request."""
         raise NotImplementedError("a scenario says what to send")  # pragma: no cover
@@ -34,34 +44,47 @@ class SoraUser(User):
         """Take a connection."""
         self._session = session_of(self.environment)
         self._connection = self._session.connection()
+        self._alarm = Alarm()
         self._last_sent_ns: int | None = None
 
     def on_stop(self) -> None:
         """Leave it."""
         self._connection.close()
+        self._alarm.close()
 
     @task
     def ask(self) -> None:
         """Send one request, when it is due."""
         session = self._session
-        intended_ns = session.await_turn(self._last_sent_ns)
+        intended_ns = session.await_turn(self._alarm, self._last_sent_ns)
+        if (rest_s := self._connection.rest_s) > 0:
+            self._alarm.wait_until(time.monotonic_ns() + int(rest_s * 1e9), session.is_draining)
         if session.draining:
             raise StopUser
-        prepared = self.choose(session)
         self._last_sent_ns = time.monotonic_ns()
-        exchange, missed = session.send(self._connection, prepared, intended_ns)
-        if exchange.error is not None and exchange.error.code is ErrorCode.ABANDONED:
+        session.send(self._connection, self.choose(session), intended_ns)
+
+
+def show_in(environment: Any) -> Callable[[Exchange, str | None], None]:  # Any: locust.env.Environment
+    """What tells Locust's tables, charts and files of each exchange; those that we gave up are none of the server's."""
+    fire = environment.events.request.fire
+
+    def show(exchange: Exchange, failed: str | None) -> None:
+        if exchange.error is not None and failed is None:
             return
-        name = failure(exchange, missed)
+        target = exchange.request.target
         arrived_ns = exchange.received_ns if exchange.arrived_ns is None else exchange.arrived_ns
-        self.environment.events.request.fire(
+        intended_ns = exchange.sent_ns if exchange.intended_ns is None else exchange.intended_ns
+        fire(
             request_type="POST",
-            name=prepared.name,
-            response_time=(arrived_ns - (exchange.intended_ns or exchange.sent_ns)) / 1e6,
+            name=target.operation if target is not None else "probe",
+            response_time=(arrived_ns - intended_ns) / 1e6,
             response_length=len(exchange.answer.body) if exchange.answer is not None else 0,
-            exception=Failed(name) if name is not None else None,
+            exception=Failed(failed) if failed is not None else None,
             context={},
         )
+
+    return show
 
 
 class Failed(Exception):
@@ -70,10 +93,16 @@ class Failed(Exception):
 
 def session_of(environment: Any) -> Session:  # Any: locust.env.Environment, to which we add an attribute
     """The session of a Locust environment: made by the command `load`, or on the spot under plain Locust."""
-    session = getattr(environment, "sora_session", None)
-    if session is None:
-        from .plain import begin
-
-        session = begin(environment)
+    with _MAKING:  # it looks the server's name up, and meanwhile other users begin
+        session = getattr(environment, "sora_session", None)
+        if session is None:
+            session = begin(environment)
+            session.tell = show_in(environment)
+            start_spool(environment)
     assert isinstance(session, Session), "nobody else sets it"
     return session
+
+
+# Both have to be there before Locust reads its command line and makes its runner.
+events.init_command_line_parser.add_listener(add_options)
+events.init.add_listener(set_up)

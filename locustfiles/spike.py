@@ -1,0 +1,8 @@
+"""Spike: see `sora_stats_harness.load.scenarios.Spike`.
+
+locust -f locustfiles/spike.py --headless -u 4 -t 30s --host http://127.0.0.1:3000
+"""
+
+from sora_stats_harness.load.scenarios import Spike, SpikeShape
+
+__all__ = ["Spike", "SpikeShape"]

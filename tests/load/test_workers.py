@@ -1,0 +1,96 @@
+"""Several processes under Locust's own options: one verdict, and nothing lost however the run ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sora_stats_harness.simulator.server import Simulator
+from tests.hostile import closed_port
+
+ROOT = Path(__file__).parents[2]
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """As a terminal does: the whole group gets it."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def terminate(process: subprocess.Popen[str]) -> None:
+    """As a supervisor does: the master alone gets it."""
+    process.terminate()
+
+
+def let_go(process: subprocess.Popen[str]) -> None:
+    """Nothing: its run time ends it."""
+
+
+def kill_a_worker(process: subprocess.Popen[str]) -> None:
+    """One of the workers is gone at once; then the run is ended."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    time.sleep(0.5)
+    process.terminate()
+
+
+def run(end: Callable[[subprocess.Popen[str]], None], folder: Path, *options: str) -> tuple[int, dict[str, Any], int]:
+    """Two workers on the simulator; exit code, verdict, and how many requests the simulator saw."""  # Any: JSON
+    port = closed_port().rpartition(":")[2]
+    with Simulator(connections=5) as simulator:
+        command = [
+            sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "mixed.py"), "--headless", "-u", "4",
+            "-r", "100", "--processes", "2", "--host", simulator.url, "--sora-interval", "0.02", "--master-bind-port",
+            port, "--master-port", port, "--sora-output", str(folder), *options,
+        ]  # fmt: skip
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+        )
+        try:
+            give_up_s = time.monotonic() + 30
+            while len(simulator.requests) < 150:
+                assert process.poll() is None
+                assert time.monotonic() < give_up_s, "the workers never began"
+                time.sleep(0.05)
+            end(process)
+            _, said = process.communicate(timeout=50)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        served = len(simulator.requests)
+    assert "Traceback" not in said, said
+    return process.returncode, json.loads((folder / "verdict.json").read_text()), served
+
+
+def counts(told: dict[str, Any]) -> list[int]:  # Any: JSON
+    """Sent, judged, errors, abandoned."""
+    (rows,) = [section["rows"] for section in told["sections"] if section["title"] == "Traffic"]
+    return list(rows[0])
+
+
+@pytest.mark.parametrize("end", [let_go, terminate, interrupt])
+def test_nothing_is_lost_at_the_end(end: Callable[[subprocess.Popen[str]], None], tmp_path: Path) -> None:
+    """What the server saw is what was sent, and all of it is judged by the master, whoever ends the run."""
+    code, told, served = run(end, tmp_path / "out", *(["-t", "3s"] if end is let_go else ["-t", "60s"]))
+    assert counts(told) == [served, served, 0, 0]
+    assert told["coverage"]["exchanges"] == served
+    assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
+
+
+def test_a_worker_that_dies_is_named_and_what_it_had_spooled_is_kept(tmp_path: Path) -> None:
+    """The verdict is at best unknown."""
+    code, told, served = run(kill_a_worker, tmp_path / "out", "-t", "60s")
+    assert (code, told["verdict"]) == (3, "unknown")
+    assert re.search(r"worker \S+ never reported", told["reason"])
+    assert counts(told)[0] < served
+    assert 0 < told["coverage"]["exchanges"] <= served
