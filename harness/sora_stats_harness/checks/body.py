@@ -155,7 +155,7 @@ class BodyReader:
             return _last(self.slices(body, many=many, scan=scan))
         if scan:
             expected = sum(map(self._colons, decoded, readings))
-            if (expected != body.count(b":") or b"\\u003" in body) and _hides(body):
+            if (expected != body.count(b":") or _escapes_colons(body)) and _hides(body):
                 return _last(self.slices(body, many=many, scan=True))
         return Body(readings=readings, scanned=scan)
 
@@ -196,7 +196,7 @@ class BodyReader:
                 return
             document = strict_json.parse(piece, depth=0 if index is None else 1)
         else:
-            if not scan or (self._colons(value, reading) == piece.count(b":") and b"\\u003" not in piece):
+            if not scan or (self._colons(value, reading) == piece.count(b":") and not _escapes_colons(piece)):
                 result.readings.append(reading)
                 return
             document = strict_json.parse(piece, depth=0 if index is None else 1)
@@ -432,13 +432,13 @@ class BodyReader:
             return count + 1 + bytes(labels).count(b":")
         count += 1 + len(labels) * (1 + plan.colons) + sum(label.count(":") for label in labels)
         if not self._raw_labels:
-            known, counters = self._colons_of_others, plan.counters
-            for leaves in map(astuple, labels.values()):
-                others = leaves[counters:]
-                colons = known.get(others)
+            known, taken = self._colons_of_others, reading.configuration
+            for label, struct in labels.items():
+                others = taken.get(label)
+                colons = known.get(others) if others is not None else None
                 if colons is None:
-                    colons = self._colons_of_leaves(leaves)
-                    if len(known) < USUAL:
+                    colons = self._colons_of_leaves(astuple(struct))
+                    if others is not None and None not in others and len(known) < USUAL:
                         known[others] = colons
                 count += colons
             return count
@@ -613,6 +613,11 @@ def _absurd(body: bytes) -> Deviation:
         requirement="shape.type", path=(), wire=(), expected="connections of some 13 KB each",
         actual=f"{len(body)} bytes of something else", fault="too much of something else",
     )  # fmt: skip
+
+
+def _escapes_colons(body: bytes) -> bool:
+    """Whether a colon, or a digit, may be written as an escape: it is in the string, and not among the body's colons."""
+    return b"\\" in body and b"\\u003" in body  # the first look is cheap, and nearly always enough
 
 
 def _is_utf8(body: bytes) -> bool:
