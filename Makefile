@@ -4,13 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lint check format generate bench proof oracle clean
+.PHONY: run test lint check format generate browser picture bench proof oracle soak clean
 
 run: $(READY)  ## the main job: the gate, on the embedded simulator
 	$(BIN)/sora-harness conform
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+	$(BIN)/python -m pytest -n 4 --dist worksteal -q
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -28,14 +28,26 @@ format: $(READY)
 generate: $(READY)  ## schemas/ and the generated pages of docs/
 	$(BIN)/python scripts/generate.py
 
+browser: $(READY)  ## what the tests of pages need besides Chromium itself; without it they are skipped
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+
+picture: browser  ## docs/img/report.png, for the READMEs
+	$(BIN)/python scripts/picture.py
+
 bench: $(READY)  ## speed, as ratios within one run
 	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench_load.py
 
 proof: $(READY)  ## the large counts, with fixed seeds; figures go to docs/PROOF.md
 	$(BIN)/python scripts/proof.py
 
 oracle: $(READY)  ## how well the judge tells right from wrong
-	$(BIN)/python scripts/proof.py mutants
+	$(BIN)/python scripts/proof.py mutants alarms simulator planted
+
+DURATION ?= 10m
+
+soak: $(READY)  ## a fixed rate for long: memory and latency tested for drift
+	$(BIN)/python scripts/soak.py --duration $(DURATION)
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -43,5 +55,5 @@ clean:
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,load,pytest]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[charts,dev,load,pytest]'
 	touch $(READY)

@@ -1,8 +1,8 @@
 """
-Write what is generated and committed: schemas/ and the reference pages of docs/.
+Write what is generated and committed: schemas/, the reference pages of docs/, and the types of readings in tests.
 
 `--check` writes nothing and ends with 1 where a file is missing, stale or left over; `make lint` runs that. Nothing
-reads these files at run time: they are for people, and for tools that take JSON Schemas.
+reads these files at run time: they are for people, for editors, and for tools that take JSON Schemas.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sora_stats_harness import edition
 from sora_stats_harness.cli import schemas
 from sora_stats_harness.reporters import reference
 from sora_stats_harness.simulator import fidelity
+from sora_stats_harness.testing import stub
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -27,6 +28,7 @@ def wanted() -> dict[str, str]:
     files["docs/FIELDS.md"] = reference.fields_page(edition.load())
     files["docs/REQUIREMENTS.md"] = reference.requirements_page()
     files["docs/FIDELITY.md"] = fidelity.render()
+    files["harness/sora_stats_harness/testing/stats.pyi"] = stub.render(edition.load())
     return files
 
 

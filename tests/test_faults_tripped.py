@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from sora_stats_harness import edition
+from sora_stats_harness import edition, fuzz
 from sora_stats_harness.checks.requirements import REQUIREMENTS, Level
 from sora_stats_harness.client import Prober
 from sora_stats_harness.conform import run
@@ -34,8 +34,17 @@ LONGER_S: Final = {
 """Faults that show only after a while."""
 
 
+MADE_UP: Final = 500
+"""Requests that are made up for faults which no fixed probe shows."""
+
+
 def probe(
-    *faults: str, duration_s: float = SHORT_S, nodes: int = 1, large: bool = False, seed: int = 1
+    *faults: str,
+    duration_s: float = SHORT_S,
+    nodes: int = 1,
+    large: bool = False,
+    generated: bool = False,
+    seed: int = 1,
 ) -> tuple[Tally, Outcome]:
     """Run the gate against a simulator, and sum up."""
     judge = Judge(edition.load())
@@ -45,6 +54,8 @@ def probe(
             large_request=large,
         )  # fmt: skip
         judge.nodes = plan.servers if nodes > 1 else ()
+        if generated:
+            fuzz.run(plan, judge, Prober(timeout_s=1.0), count=MADE_UP, seed=seed, interrupt=interrupt)
         result = run(plan, judge, Prober(timeout_s=1.0), interrupt=interrupt)
     judge.finish()
     tally = judge.tally()
@@ -61,7 +72,9 @@ def test_a_fault_trips_exactly_what_it_declares(kind: FaultKind) -> None:
     """The set of missed requirements is the declared one, and the exit code follows from its levels."""
     for longer in (1, 2, 4):  # a busy machine gets through fewer rounds in the same time
         duration_s = longer * LONGER_S.get(kind.name, SHORT_S)
-        tally, outcome = probe(kind.name, duration_s=duration_s, nodes=kind.nodes, large=kind.large)
+        tally, outcome = probe(
+            kind.name, duration_s=duration_s, nodes=kind.nodes, large=kind.large, generated=kind.generated
+        )
         if tripped(tally) >= kind.trips and outcome.exit_code is not ExitCode.UNKNOWN:
             break
     assert tally.crashed == {}
@@ -79,6 +92,15 @@ def test_every_requirement_has_a_fault_of_its_own() -> None:
 def test_faults_declare_requirements_that_exist() -> None:
     """A misspelt id would never be tripped."""
     assert {requirement for kind in FAULTS.values() for requirement in kind.trips} <= set(REQUIREMENTS)
+
+
+def test_what_only_made_up_requests_show_is_not_tripped_by_the_fixed_ones() -> None:
+    """That is what they are for."""
+    shown = [kind.name for kind in FAULTS.values() if kind.generated]
+    assert shown == ["crashes-on-nul"]
+    tally, outcome = probe(*shown)
+    assert tally.findings == []
+    assert outcome.exit_code is ExitCode.PASS
 
 
 @pytest.mark.parametrize(("seed", "nodes"), [(11, 1), (12, 3), (13, 2)])

@@ -84,6 +84,7 @@ def test_wheel_holds_the_package_alone(published: Published) -> None:
     }
     assert "sora_stats_harness/py.typed" in names
     assert "sora_stats_harness/editions/doc-2024.toml" in names
+    assert "sora_stats_harness/testing/stats.pyi" in names
     assert [name for name in names if name.endswith(".pyc")] == []
 
 
@@ -143,13 +144,23 @@ def test_simulate_runs_elsewhere(published: Published) -> None:
     assert done.stdout.splitlines()[-1] == "200 20"
 
 
+def test_pytest_plugin_runs_elsewhere(published: Published) -> None:
+    """Pytest finds the plugin by itself; the gate passes beside Locust's plugin, and next to that other `harness/`."""
+    gate = ("--sora-conformance", "--sora-url", "simulator", "--sora-duration", "2", "--sora-report", "plugin")
+    done = published.run("python", "-m", "pytest", *gate, "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sora: pass" in done.stdout
+    assert "locust-" in done.stdout
+    assert (published.folder / "plugin" / "verdict.json").is_file()
+
+
 def test_core_install_needs_no_extra(published: Published) -> None:
     """The gate, `check` and the simulator import neither Locust nor pytest nor Hypothesis."""
     code = (
         "import sys\n"
         "import sora_stats_harness.cli.conform, sora_stats_harness.conform, sora_stats_harness.check\n"
         "import sora_stats_harness.simulator.server, sora_stats_harness.reporters.files\n"
-        "print(sorted({'locust', 'gevent', 'pytest', 'hypothesis', 'orjson', 'jsonschema_rs'} & set(sys.modules)))\n"
+        "print(sorted({'locust', 'gevent', 'pytest', 'hypothesis', 'orjson', 'jsonschema_rs', 'pygal'} & set(sys.modules)))\n"
     )
     done = published.run("python", "-c", code)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

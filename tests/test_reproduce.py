@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sora_stats_harness.exchange import HEADER, Request, Target, valid_request
+from sora_stats_harness.reporters.escape import visible
 from sora_stats_harness.reproduce import command_line
 
 SERVER = "http://127.0.0.1:3000"
@@ -89,6 +90,9 @@ def sent(call: Call) -> bytes:
         "!",
         "\x1b[2J",
         "😀" * 255,
+        "##[add-mask]x",
+        "###vso[task] ::error::x ::1 fe80::a",
+        "\n::error::##[group]%",
     ],
 )
 def test_arguments_of_any_kind_arrive(run: Run, channel: str) -> None:
@@ -97,6 +101,7 @@ def test_arguments_of_any_kind_arrive(run: Run, channel: str) -> None:
     line = command_line(given_request)
     assert line.isascii()
     assert line.isprintable()
+    assert visible(line) == line  # reports show it as it is
     call = run(line)
     assert sent(call) == given_request.body
     assert call.arguments[-1] == f"{SERVER}/"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from sora_stats_harness import edition, schemas, strategies
 from sora_stats_harness.errors import UsageError
 from sora_stats_harness.exchange import Target
+from sora_stats_harness.targets import check_allowed
 
 from .oracle import reference
 from .oracle.histories import SMALL
@@ -60,6 +63,79 @@ def test_drawn_connections_are_legal(document: strategies.Connection) -> None:
 def test_a_connection_prints_as_what_makes_it_again(document: strategies.Connection) -> None:
     """The repr is a call that gives the same document."""
     assert eval(repr(document), {"connection": strategies.connection}) == document  # our own text
+
+
+@pytest.mark.parametrize(
+    ("strategy", "shown"),
+    [
+        (strategies.connections(), "connection('quiet', {})"),
+        (strategies.answers("GetStatsConnection"), "connection('quiet', {})"),
+        (strategies.histories(), "History([])"),
+        (strategies.mutations(), "Mutation(operator='drop', pointer='/timestamp', requirement='shape.required', value=None)"),
+        (strategies.requests(Target.ALL), "WireRequest(method='POST', path='/', headers=(('x-sora-target', "),
+        (strategies.wrong_requests(Target.ALL), "WireRequest(method='POST', path='/sora-harness-no-such-path', "),
+    ],
+)  # fmt: skip
+def test_a_failing_example_is_shown_as_what_it_is(strategy: st.SearchStrategy[Any], shown: str) -> None:
+    """Not as the call inside of the strategies that made it, which nobody could repeat; the simplest are short."""
+
+    @few
+    @given(strategy)
+    def check(example: Any) -> None:  # Any: whatever the strategy draws
+        raise Failed
+
+    with pytest.raises(Failed) as caught:
+        check()
+    [text] = caught.value.__notes__
+    told = " ".join(text.split()).replace("( ", "(").replace(", )", ")")
+    assert shown in told or shown in told.replace(",)", ")")
+    assert len(told) < 300
+
+
+class Failed(Exception):
+    """A planted bug shows."""
+
+
+def smallest(strategy: st.SearchStrategy[Any], sound: Callable[[Any], bool]) -> Any:
+    """What is left of a failing example, with every health check on."""
+    failing = []
+
+    @settings(database=None, derandomize=True, deadline=None, max_examples=3000)
+    @given(strategy)
+    def check(example: Any) -> None:  # Any: whatever the strategy draws
+        if not sound(example):
+            failing.append(example)
+            raise Failed
+
+    with pytest.raises(Failed):
+        check()
+    return failing[-1]
+
+
+@pytest.mark.parametrize(
+    ("sound", "group"),
+    [
+        pytest.param(
+            lambda found: all(float(value) == value for value in found["turn"].values()), "turn", id="counters as floats"
+        ),
+        pytest.param(
+            lambda found: all(value < 2**31 for value in found["sctp"].values()), "sctp", id="counters of 32 bits"
+        ),
+        pytest.param(lambda found: all(value >= 0 for value in found["cc"].values()), "cc", id="unsigned gauges"),
+        pytest.param(
+            lambda found: all(label["ordered"] for label in found.get("data_channel", {}).values()), "data_channel",
+            id="channels are taken for ordered",
+        ),
+    ],
+)  # fmt: skip
+def test_the_smallest_example_of_a_planted_bug_has_one_change(
+    sound: Callable[[strategies.Connection], bool], group: str
+) -> None:
+    """Whatever a reader gets wrong, what is shown is the one change that matters, in less than a line."""
+    example = smallest(strategies.connections(), sound)
+    [place] = example.changes
+    assert place.startswith(f"/{group}/")
+    assert len(repr(example)) < 110
 
 
 def test_a_failing_example_shrinks_to_one_change() -> None:
@@ -146,7 +222,7 @@ def test_requests_carry_the_target_and_satisfy_its_schema(target: Target) -> Non
 
 @pytest.mark.parametrize("target", list(Target), ids=lambda target: target.operation)
 def test_wrong_requests_are_wrong_and_never_name_another_operation(target: Target) -> None:
-    """Each is wrong in the way it says; the header holds the target, or isn't there."""
+    """Each is wrong in the way it says, and may be sent; the header holds the target, or isn't there."""
     validator = jsonschema.Draft202012Validator(schemas.request(EDITION, target))
 
     def wrong_body(body: bytes | None) -> bool:
@@ -169,6 +245,7 @@ def test_wrong_requests_are_wrong_and_never_name_another_operation(target: Targe
         seen.add(request.wrong)
         names = [value for name, value in request.headers if name.lower() == "x-sora-target"]
         assert names in ([], [target.value])
+        check_allowed(request.method, request.path, request.headers)
         assert checks.get(request.wrong, lambda request: wrong_body(request.body))(request)
 
     check()
@@ -210,3 +287,36 @@ def test_a_connection_id_has_the_documented_form(number: int) -> None:
     assert len(text) == 26
     assert set(text) <= set("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
     assert text[-1] in "048CGMRW"
+
+
+PAGE = (Path(__file__).parent.parent / "docs" / "STRATEGIES.md").read_text(encoding="utf-8")
+
+
+def test_the_page_names_every_strategy() -> None:
+    """docs/STRATEGIES.md lists what the module offers, and nothing else."""
+    offered = {
+        name for name, value in vars(strategies).items()
+        if callable(value) and not name.startswith("_") and value.__module__ == strategies.__name__
+        and "SearchStrategy" in str(getattr(value, "__annotations__", {}).get("return"))
+    }  # fmt: skip
+    assert set(re.findall(r"^\| `(\w+)\(", PAGE, re.MULTILINE)) == offered
+
+
+@pytest.mark.parametrize("block", re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
+def test_the_examples_of_the_page_run(block: str) -> None:
+    """Those of sound readers pass; the one of a bug fails as is shown below it."""
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/STRATEGIES.md", "exec"), names)  # our own page
+    tests = [value for name, value in names.items() if name.startswith("test_")]
+    assert tests
+    for test in tests:
+        test = settings(max_examples=300 if "A bug" in block else 30, derandomize=True, database=None, deadline=None)(
+            test
+        )
+        if "A bug" in block:
+            with pytest.raises(AssertionError) as caught:
+                test()
+            [shown] = re.findall(r"^```text\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+            assert shown.strip() in "\n".join(caught.value.__notes__)
+        else:
+            test()

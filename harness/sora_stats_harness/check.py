@@ -175,8 +175,10 @@ def edition_for(files: Sequence[File], given: str | None) -> tuple[str, list[str
 def _classify(store: Store, target: Target | None) -> File:
     pieces = (piece for piece in store.lines() if not isinstance(piece, bytes) or piece.strip())
     start = b""
+    gaps = False
     for piece in islice(pieces, SNIFFED):
         if not isinstance(piece, bytes):
+            gaps = True
             continue
         start += piece
         if sorastats.decode(piece) is not None:
@@ -187,7 +189,7 @@ def _classify(store: Store, target: Target | None) -> File:
             continue
         return File(store=store, kind=Kind.RECORDING, edition=line.edition if isinstance(line, Header) else None)
     if not start:
-        raise RecordingError(f"{store.name} is empty")
+        raise RecordingError(f"{store.name} is {'damaged: nothing in it can be read' if gaps else 'empty'}")
     start = start.removeprefix(_BOM).lstrip()
     if start.startswith((b'{"v":', b'{"seq":')):
         return File(store=store, kind=Kind.RECORDING)  # cut short within its first line: the reader says so

@@ -186,6 +186,9 @@ class Codec:
         self.colons = sum(plan.colons for plan in self.plans) + len(self.plans) - 1
         """Colons of a connection in which every group is there but no label, no conditional and no loose leaf is."""
         self.conditional = any(plan.conditional for plan in self.plans)
+        self.loose_paths = frozenset(loose.path for loose in self.loose)
+        self.whole_groups = not self.conditional and not any(plan.raw for plan in self.plans)
+        """Whether a connection that lacks no group has `colons` and those of its loose leaves, and no others."""
         struct = self.plan.struct
         self.one: msgspec.json.Decoder[Json] = msgspec.json.Decoder(struct)
         self.many: msgspec.json.Decoder[list[Json]] = msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]

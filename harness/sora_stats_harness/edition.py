@@ -8,6 +8,7 @@ spells a field's name, except a relation that is about that field.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -57,6 +58,17 @@ class Type(Enum):
     BOOLEAN = "boolean"
 
 
+class Standing(Enum):
+    """How it is known that a field belongs to the edition."""
+
+    DOCUMENTED = "documented"
+    """The edition's page lists it."""
+    SEEN = "seen"
+    """Servers of that time answer it; the part of the page that would list it was not to be had."""
+    CARRIED_OVER = "carried-over"
+    """An earlier edition lists it, and nothing is known of its fate: that it is absent or different is no MUST."""
+
+
 class Presence(Enum):
     """When a field has to be there."""
 
@@ -90,6 +102,11 @@ class Field:
     form: str | None = None
     seen_in: str | None = None
     """Where an undocumented field was seen; None for documented ones."""
+    standing: Standing = Standing.DOCUMENTED
+    source: str | None = None
+    """What says so, where it is not the edition's source."""
+    former: tuple[tuple[str, ...], ...] = ()
+    """Its paths in the editions that this one extends, where it had others; the latest first."""
 
     @property
     def name(self) -> str:
@@ -195,7 +212,10 @@ def load(name_or_file: str = DEFAULT) -> Edition:
         return parse(text, origin=name_or_file)
     path = Path(name_or_file)
     if path.suffix != ".toml" and not path.exists():
-        raise EditionError(f"no edition is called {name_or_file!r}: take one of {', '.join(names())}, or a .toml file")
+        hint = "; conform and check take auto as well" if name_or_file == "auto" else ""
+        raise EditionError(
+            f"no edition is called {name_or_file!r}: take one of {', '.join(names())}, or a .toml file{hint}"
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -230,6 +250,31 @@ _FIELD_KEYS = {
 _GROUP_KEYS = {"description", "fields", "groups", "optional", "same_as"}
 _UNDOCUMENTED_KEYS = {"path", "type", "kind", "unit", "description", "seen_in"}
 _EDITION_KEYS = {"format", "name", "title", "source", "fields", "groups", "undocumented"}
+_EXTENDING_KEYS = {
+    "format",
+    "name",
+    "title",
+    "source",
+    "extends",
+    "standing",
+    "rename",
+    "add",
+    "remove",
+    "undocumented",
+}
+_STANDING_KEYS = {"paths", "is", "source"}
+_RENAME_KEYS = {"from", "to", "is", "source", "description"}
+_REMOVE_KEYS = {"path", "source"}
+_ADD_KEYS = _FIELD_KEYS | {"path", "is", "source"}
+
+
+_Path = tuple[str, ...]
+_Fields = dict[_Path, Field]
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """A path in which each `*` stands for something without a dot."""
+    return re.compile("([^.]*)".join(re.escape(piece) for piece in text.split("*")))
 
 
 class _Reader:
@@ -244,9 +289,11 @@ class _Reader:
 
     def edition(self) -> Edition:
         document = self.document
-        self.known_keys(document, _EDITION_KEYS, "top level")
         if document.get("format") != FORMAT:
             raise self.fail("format", f"must be {FORMAT!r}")
+        if "extends" in document:
+            return self.extending()
+        self.known_keys(document, _EDITION_KEYS, "top level")
         root = self.group((), {key: document[key] for key in ("fields", "groups") if key in document})
         if not root.fields and not root.groups:
             raise self.fail("top level", "no fields and no groups")
@@ -257,11 +304,143 @@ class _Reader:
             root=root,
             undocumented=self.undocumented(),
         )
+        self.check_undocumented(edition)
+        return edition
+
+    def check_undocumented(self, edition: Edition) -> None:
         documented = {field.path for field in edition.fields}
         for field in edition.undocumented:
             if field.path in documented:
                 raise self.fail("undocumented", f"{field.dotted} is documented in the same file")
+
+    # -- an edition that builds on another ----------------------------------------------------------------------------
+
+    def extending(self) -> Edition:
+        """What another edition has, changed by statements each of which has a source."""
+        document = self.document
+        self.known_keys(document, _EXTENDING_KEYS, "top level")
+        name = self.text(document, "name", "top level")
+        base_name = self.text(document, "extends", "top level")
+        if base_name not in names():
+            raise self.fail("extends", f"{base_name!r} is no edition that ships with the package")
+        if base_name == name:
+            raise self.fail("extends", "an edition cannot extend itself")
+        base = load(base_name)
+        fields = {
+            field.path: replace(field, standing=Standing.CARRIED_OVER, source=f"{base.name}, nothing newer was seen")
+            for field in base.fields
+        }
+        groups = {group.path: group for group in base.root.walk()}
+        for number, entry in enumerate(self.statements("standing"), 1):
+            self.stand(fields, entry, f"standing {number}")
+        for number, entry in enumerate(self.statements("rename"), 1):
+            fields = self.rename(fields, groups, entry, f"rename {number}")
+        for number, entry in enumerate(self.statements("remove"), 1):
+            fields = self.remove(fields, entry, f"remove {number}")
+        for number, entry in enumerate(self.statements("add"), 1):
+            self.add(fields, entry, f"add {number}")
+        documented = set(fields)
+        edition = Edition(
+            name=name,
+            title=self.text(document, "title", "top level"),
+            source=self.text(document, "source", "top level"),
+            root=self.tree((), fields, groups),
+            undocumented=(
+                *(field for field in base.undocumented if field.path not in documented),
+                *self.undocumented(),
+            ),
+        )
+        self.check_undocumented(edition)
         return edition
+
+    def statements(self, key: str) -> list[dict[str, Any]]:
+        entries = self.document.get(key, [])
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise self.fail(key, "must be an array of tables")
+        return entries
+
+    def stand(self, fields: _Fields, entry: dict[str, Any], place: str) -> None:
+        self.known_keys(entry, _STANDING_KEYS, place)
+        paths = entry.get("paths")
+        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+            raise self.fail(place, "`paths` must be a list of texts")
+        standing, source = self.member(Standing, entry, "is", place), self.text(entry, "source", place)
+        for text in paths:
+            path = tuple(text.split("."))
+            below = [known for known in fields if known[: len(path)] == path]
+            if not below:
+                raise self.fail(place, f"{text} is no field or group of {self.document['extends']}")
+            for known in below:
+                fields[known] = replace(fields[known], standing=standing, source=source)
+
+    def rename(self, fields: _Fields, groups: dict[_Path, Group], entry: dict[str, Any], place: str) -> _Fields:
+        self.known_keys(entry, _RENAME_KEYS, place)
+        old, new = self.text(entry, "from", place), self.text(entry, "to", place)
+        standing, source = self.member(Standing, entry, "is", place), self.text(entry, "source", place)
+        described: dict[str, Any] = (
+            {"description": self.text(entry, "description", place)} if "description" in entry else {}
+        )
+        if old.count("*") != new.count("*"):
+            raise self.fail(place, "`from` and `to` must have as many * each")
+        renamed: _Fields = {}
+        hits = 0
+        for path, field in fields.items():
+            parts = _pattern(old).fullmatch(".".join(path))
+            if parts is None:
+                target = path
+            else:
+                hits += 1
+                pieces = new.split("*")
+                text = pieces[0] + "".join(a + b for a, b in zip(parts.groups(), pieces[1:], strict=True))
+                target = tuple(text.split("."))
+                field = replace(
+                    field, path=target, standing=standing, source=source, former=(path, *field.former), **described
+                )  # fmt: skip
+                for length in range(1, len(target)):
+                    if length < len(path) and path[:length] in groups:
+                        groups.setdefault(target[:length], replace(groups[path[:length]], path=target[:length]))
+            if target in renamed:
+                raise self.fail(place, f"{'.'.join(target)} is there already")
+            renamed[target] = field
+        if not hits:
+            raise self.fail(place, f"nothing of {self.document['extends']} is called {old}")
+        return renamed
+
+    def remove(self, fields: _Fields, entry: dict[str, Any], place: str) -> _Fields:
+        self.known_keys(entry, _REMOVE_KEYS, place)
+        self.text(entry, "source", place)
+        gone = _pattern(self.text(entry, "path", place))
+        kept = {path: field for path, field in fields.items() if not gone.fullmatch(".".join(path))}
+        if len(kept) == len(fields):
+            raise self.fail(place, f"nothing of {self.document['extends']} is called {entry['path']}")
+        return kept
+
+    def add(self, fields: _Fields, entry: dict[str, Any], place: str) -> None:
+        self.known_keys(entry, _ADD_KEYS, place)
+        path = tuple(self.text(entry, "path", place).split("."))
+        if path in fields:
+            raise self.fail(place, f"{'.'.join(path)} is there already")
+        field = self.field(path, {key: entry[key] for key in entry if key in _FIELD_KEYS} | _limits(entry))
+        fields[path] = replace(
+            field, standing=self.member(Standing, entry, "is", place), source=self.text(entry, "source", place)
+        )  # fmt: skip
+
+    def tree(self, path: _Path, fields: _Fields, groups: Mapping[_Path, Group]) -> Group:
+        inner = [below for below in fields if below[: len(path)] == path]
+        own = [below for below in inner if len(below) == len(path) + 1]
+        children = dict.fromkeys(below[: len(path) + 1] for below in inner if len(below) > len(path) + 1)
+        if clash := set(own) & set(children):
+            raise self.fail("add", f"{'.'.join(sorted(clash)[0])} is both a field and a group")
+        known = groups.get(path)
+        return Group(
+            path=path,
+            description=known.description if known is not None else "",
+            fields=tuple(fields[below] for below in own),
+            groups=tuple(self.tree(child, fields, groups) for child in children),
+            optional=known.optional if known is not None else False,
+        )
+
+    # -- groups and fields --------------------------------------------------------------------------------------------
 
     def group(self, path: tuple[str, ...], table: Mapping[str, Any]) -> Group:
         place = f"group {'.'.join(path)}" if path else "top level"

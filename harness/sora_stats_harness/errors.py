@@ -6,6 +6,7 @@ its work, and its message is one line that says what was found, where, and what 
 
     HarnessError
     ├── UsageError              the caller asked for something that cannot be done            exit code 2
+    │   ├── ConfigError         a configuration that cannot be read, or says what cannot be meant
     │   ├── EditionError        an edition file that cannot be read
     │   └── RecordingError      a recording or body file that cannot be read
     ├── TargetRefused           a request that may not be sent was about to be sent           exit code 4
@@ -14,6 +15,7 @@ its work, and its message is one line that says what was found, where, and what 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -43,6 +45,10 @@ class UsageError(HarnessError):
     exit_code = ExitCode.USAGE
 
 
+class ConfigError(UsageError):
+    """A configuration file cannot be read, or says what cannot be meant."""
+
+
 class EditionError(UsageError):
     """An edition is unknown, or its file cannot be read as one."""
 
@@ -57,3 +63,16 @@ class TargetRefused(HarnessError):
 
 class SimulatorError(HarnessError):
     """The embedded simulator did not start, or ended before it was asked to."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """
+    Say which known name was probably meant; empty where none is near.
+
+    >>> nearest("conferm", ["check", "conform"])
+    " (did you mean 'conform'?)"
+    """
+    import difflib  # only ever needed for a mistake
+
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""

@@ -28,8 +28,7 @@ from .checks.stamp import resolution_ns
 from .checks.subject import TEAR_NS, Held, Misstamped, Recent, Ring, Subject, Suspicion
 from .codec import LABELS, Block
 from .coverage import Seen
-from .edition import Edition, pointer
-from .errors import HarnessError
+from .edition import Edition, Standing, pointer
 from .exchange import Answer, Asked, Exchange, Request, Target, TransportError, clock_id
 from .ledger import Ledger
 from .verdict import Coverage, SubjectKind, Tally
@@ -39,6 +38,9 @@ FORGET_NS: Final = 60_000_000_000
 
 SWEEP_EVERY: Final = 1024
 """Exchanges between two looks for connections to forget."""
+
+LARGE_BYTES: Final = 256 * 1024
+"""Answers up to this are judged in one go, also where they waited for one that was judged in slices."""
 
 MAX_GONE: Final = 100_000
 """Forgotten connections whose return is noticed."""
@@ -156,6 +158,8 @@ class Judge:
         self._label_counters = codec.label_counters
         self._relations = relations.Filter(relations.resolve(codec.blocks))
         self._level_block = _level_block(codec.blocks)
+        self._unsure = _unsure(edition)
+        """What the edition only carries over: its absence, or another shape, is no MUST."""
         self._seen = Seen(edition, codec)
         self._ring = Ring()
         self._timelines: dict[tuple[str, str], _Timeline] = {}
@@ -172,7 +176,6 @@ class Judge:
         self._connections: set[str] = set()
         self._simulator = False
         self._servers: set[str] = set()
-        self._finished = False
         self._since_sweep = 0
         self._whole = self._answers = self._bodies = self._scanned = self._labelled = self._measured = 0
         """Whole answers, those to valid requests, their bodies, bodies searched for repeated keys, readings with data
@@ -254,10 +257,7 @@ class Judge:
             self._judge_alone(exchange, reading)
 
     def finish(self) -> None:
-        """Settle what waits for an answer that will not come any more; only the first call does anything."""
-        if self._finished:
-            return
-        self._finished = True
+        """Settle what waits for an answer that will not come any more; a second call finds nothing to settle."""
         for timeline in self._timelines.values():
             for connection_id, subject in timeline.subjects.items():
                 for suspicion in subject.suspicions:
@@ -285,6 +285,11 @@ class Judge:
         if self._simulator:
             return "simulator"
         return "server" if self._servers else "recording"
+
+    @property
+    def behind(self) -> int:
+        """Exchanges that have ended and wait for an answer that is being judged in slices."""
+        return len(self._waiting) if self._waiting is not None else 0
 
     def evidence(self, fingerprint: str) -> tuple[Exchange, ...]:
         """The exchanges that prove the first finding of an entry, the earlier first."""
@@ -366,8 +371,11 @@ class Judge:
         try:
             self._judge_live(exchange, pause)
             while waiting:
-                self._judge_live(waiting.popleft(), pause)
-                pause()
+                following = waiting.popleft()
+                if following.answer is not None and len(following.answer.body) > LARGE_BYTES:
+                    self._judge_live(following, pause)
+                else:  # without a pause: where answers never cease, more would have come in each, and this never end
+                    self._judge_live(following)
         finally:
             self._waiting = None
             while waiting:  # only where a pause raised: nothing that ended may stay unjudged
@@ -547,15 +555,7 @@ class Judge:
             sound.append(reading)
             try:
                 self._judge_reading(exchange, timeline, reading, connection_id, held, opened, horizon_ns)
-            except (
-                HarnessError,
-                ArithmeticError,
-                AssertionError,
-                AttributeError,
-                LookupError,
-                TypeError,
-                ValueError,
-            ) as error:
+            except Exception as error:
                 self._crash("order.realtime", error)
             if pause is not None and place % 16 == 15:
                 pause()
@@ -684,8 +684,6 @@ class Judge:
             self._constant(exchange, reading, connection_id, subject, identity, held)
         if reading.configuration != subject.configuration:
             self._configured(exchange, reading, connection_id, subject)
-        if subject.suspicions:
-            self._confirm(exchange, reading, connection_id, subject)
         blocks = reading.blocks
         latest = lineage.versions[-1]
         base = latest if latest.known_ns < sent_ns else lineage.base(sent_ns)
@@ -696,6 +694,8 @@ class Judge:
             for fall in falls:
                 subject.fallen.add((fall.block, fall.counter))
                 self._fell(exchange, reading, connection_id, fall, subject)
+        if subject.suspicions:
+            self._confirm(exchange, reading, connection_id, subject)
         if len(lineage.versions) > 8:
             lineage.prune(opened, horizon_ns)
         last = subject.last
@@ -811,6 +811,8 @@ class Judge:
             level_before = subject.level
         if self._relations.suspicious(blocks, last):
             for row in self._relations.missed(blocks):
+                if subject.fallen and self._is_about_fallen(row, subject):
+                    continue
                 self._suspect(exchange, reading, connection_id, subject, row, before, before_held)
             subject.blocks = None  # what is suspicious is looked at again
         else:
@@ -818,13 +820,22 @@ class Judge:
         level = reading.level
         if level is not None and self._level_block is not None:
             counters = blocks[self._level_block]
-            if counters is not None and 0 <= level < len(counters) and not counters[level] and max(counters) > 0:
+            if (
+                counters is not None and 0 <= level < len(counters) and not counters[level] and max(counters) > 0
+                and not (subject.fallen and self._is_about_fallen(None, subject))
+            ):  # fmt: skip
                 subject.suspicions.append(
                     Suspicion(
                         row=None, exchange=exchange, reading=reading, blocks=list(blocks), before=before,
                         before_held=before_held, level_before=level_before,
                     )
                 )  # fmt: skip
+
+    def _is_about_fallen(self, row: relations.Row | None, subject: Subject) -> bool:
+        """What fell is `order.realtime`'s, and relates to nothing any more; None is the unstable level."""
+        if row is not None:
+            return row.involves(subject.fallen)
+        return any(block == self._level_block for block, _ in subject.fallen)
 
     def _suspect(
         self,
@@ -852,6 +863,8 @@ class Judge:
         for suspicion in subject.suspicions:
             if exchange.sent_ns <= suspicion.exchange.received_ns:
                 waiting.append(suspicion)
+                continue
+            if subject.fallen and self._is_about_fallen(suspicion.row, subject):
                 continue
             if suspicion.row is None:
                 level, block = suspicion.reading.level, self._level_block
@@ -1063,6 +1076,8 @@ class Judge:
         at: tuple[str | int, ...],
     ) -> None:
         level = REQUIREMENTS[deviation.requirement].level
+        if deviation.path in self._unsure:
+            level = min(level, Level.SHOULD)
         key = (deviation.requirement, operation, deviation.path, deviation.fault)
         self._ledger.add(
             key, connection_id, level,
@@ -1116,6 +1131,18 @@ def _level_block(blocks: Sequence[Block]) -> int | None:
         ]:
             return block.index
     return None
+
+
+def _unsure(edition: Edition) -> frozenset[tuple[str, ...]]:
+    """Fields that are only carried over, and groups that hold no others."""
+    sure = {
+        field.path[:depth]
+        for field in edition.fields
+        if field.standing is not Standing.CARRIED_OVER
+        for depth in range(len(field.path) + 1)
+    }
+    paths = {field.path[:depth] for field in edition.fields for depth in range(1, len(field.path) + 1)}
+    return frozenset(paths - sure)
 
 
 _SECONDS: dict[int, str] = {}

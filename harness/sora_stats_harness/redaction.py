@@ -43,7 +43,9 @@ class Secrets:
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        parts = {part for value in values for part in _parts(value) if len(part) >= MIN_LENGTH}
+        self.values = tuple(values)
+        """As they were given, for another process."""
+        parts = {part for value in self.values for part in _parts(value) if len(part) >= MIN_LENGTH}
         self._forms = sorted({form for part in parts for form in _forms(part)}, key=len, reverse=True)
         least = [form for form in self._forms if not any(other in form for other in self._forms if other != form)]
         self._bytes = [form.encode("utf-8", "surrogatepass") for form in least]

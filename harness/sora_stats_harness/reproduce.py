@@ -11,16 +11,25 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from .exchange import Request
 from .redaction import ALLOWED_REQUEST_HEADERS
+
+if TYPE_CHECKING:  # every `--help` imports this
+    from .exchange import Request
 
 BODY_LIMIT: Final = 8192
 """Bytes of a body that a command line shows; a longer one is only described."""
 
 _LONG_RUN: Final = re.compile(rb"(.)\1{255,}", re.DOTALL)
 """Filler, as probes for size limits have it; spelled by its byte and length."""
+
+ORDER: Final = re.compile(r"##(?=[A-Za-z]*\[)|(?<!\S)::(?=[a-z-]+[ :])")
+"""
+Begins what the runner of a CI server that sees it printed takes for an order: `##[add-mask]`, `##vso[`, `::error::`.
+
+Reports show it with an escape, so a command line that is there to be copied must not hold it as it is.
+"""
 
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]*")
 
@@ -96,13 +105,16 @@ def _variable(name: str) -> str:
 
 def _word(text: str) -> str:
     """One word of a POSIX shell, in printable ASCII."""
-    if _PRINTABLE.fullmatch(text):
+    if _PRINTABLE.fullmatch(text) and not ORDER.search(text):
         return shlex.quote(text)
     return f'"$({_printf(text.encode("utf-8", "surrogateescape"))})"'
 
 
 def _is_printable(body: bytes) -> bool:
-    return len(body) <= BODY_LIMIT and body.isascii() and _PRINTABLE.fullmatch(body.decode("ascii")) is not None
+    if len(body) > BODY_LIMIT or not body.isascii():
+        return False
+    text = body.decode("ascii")
+    return _PRINTABLE.fullmatch(text) is not None and not ORDER.search(text)
 
 
 def _printing(body: bytes) -> str:
@@ -127,7 +139,7 @@ def _printf(data: bytes) -> str:
     >>> print(_printf(b"50% o'clock\x00\\"))
     printf '50%% o\047clock\000\\'
     """
-    text = "".join(_octal(byte) for byte in data)
+    text = ORDER.sub(lambda found: f"\\{ord(found[0][0]):03o}{found[0][1]}", "".join(_octal(byte) for byte in data))
     if text.startswith("-"):
         text = f"\\055{text[1:]}"  # printf would take it for an option
     return f"printf '{text}'"

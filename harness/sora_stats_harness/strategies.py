@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cache, cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from hypothesis import strategies as st
 
@@ -63,6 +63,15 @@ def _operation(target: str | Enum) -> str:
     if name not in OPERATIONS:
         raise UsageError(f"no target is called {name!r}: take one of {', '.join(OPERATIONS)}")
     return name
+
+
+T = TypeVar("T")
+
+
+@st.composite
+def _made(draw: st.DrawFn, make: Callable[..., T], *parts: st.SearchStrategy[Any]) -> T:  # Any: what `make` takes
+    """As `st.builds`, but a failing example prints as what was made, and not as a call of ours that made it."""
+    return make(*(draw(part) for part in parts))
 
 
 # -- one connection ---------------------------------------------------------------------------------------------------
@@ -125,7 +134,7 @@ def connections(edition: Edition | None = None) -> st.SearchStrategy[Connection]
             changes[pointer(wire)] = _value(field, number, model.bases[base].get(wire))
         return connection(base, changes, edition)
 
-    return st.builds(build, _bases(), _changes(len(model.fields)))
+    return _made(build, _bases(), _changes(len(model.fields)))
 
 
 def answers(target: str | Enum, edition: Edition | None = None) -> st.SearchStrategy[Json]:
@@ -159,7 +168,7 @@ def answers(target: str | Enum, edition: Edition | None = None) -> st.SearchStra
     drawn = st.dictionaries(
         st.tuples(st.integers(0, 2), st.integers(0, len(plain) - 1)), _numbers(), max_size=MAX_CHANGES
     )
-    return st.builds(build, st.lists(_bases(), max_size=3), drawn)
+    return _made(build, st.lists(_bases(), max_size=3), drawn)
 
 
 def _bases() -> st.SearchStrategy[Base]:
@@ -172,8 +181,12 @@ def _changes(fields: int) -> st.SearchStrategy[dict[int, int]]:
 
 
 def _numbers() -> st.SearchStrategy[int]:
-    """What a change is drawn from: mostly small, sometimes beyond 2**53 and 2**64, where parsers differ."""
-    return st.one_of(st.integers(0, 1000), st.integers(0, 2**70))
+    """What a change is drawn from: small, anything, and just beyond where parsers and databases differ."""
+    return st.one_of(st.integers(0, 1000), st.integers(0, 2**70), st.sampled_from(LIMITS))
+
+
+LIMITS: Final = (2**31, 2**32, 2**53 + 1, 2**53 + 2, 2**63, 2**64)
+"""The smallest numbers that a signed or unsigned integer of 32 bits, a float, and those of 64 bits cannot hold."""
 
 
 def _value(field: Field, number: int, was: Json) -> Json:
@@ -438,11 +451,11 @@ def histories(edition: Edition | None = None, *, max_calls: int = 8) -> st.Searc
     counters = len(edition.counters)
     moments = st.integers(0, 10**7)
     which = st.integers(0, CONNECTIONS - 1)
-    steps = st.builds(
+    steps = _made(
         Step, st.sampled_from(list(OPERATIONS)), which, moments, moments, moments, which,
         st.integers(0, counters - 1), _numbers(),
     )  # fmt: skip
-    return st.builds(History, st.lists(steps, max_size=max_calls), st.just(edition))
+    return _made(History, st.lists(steps, max_size=max_calls), st.just(edition))
 
 
 def _play(steps: Sequence[Step], model: _Model) -> Iterable[Call]:
@@ -504,31 +517,61 @@ def requests(target: str | Enum) -> st.SearchStrategy[WireRequest]:
     """
     operation = _operation(target)
     names = st.sampled_from(HEADER_NAMES)
-    if operation == "GetStatsAllConnections":
+    key = _KEYS[operation]
+    if key is None:
         arguments: st.SearchStrategy[Json] = st.sampled_from([None, {}, {"local": True}, {"local": False}])
     else:
-        key = "connection_id" if operation == "GetStatsConnection" else "client_id"
         pairs = st.permutations([("channel_id", 0), (key, 1)])
         texts = st.tuples(_texts(), _texts())
-        arguments = st.builds(lambda order, drawn: {name: drawn[i] for name, i in order}, pairs, texts)
-    return st.builds(
+        arguments = _made(lambda order, drawn: {name: drawn[i] for name, i in order}, pairs, texts)
+    return _made(
         lambda name, body, ascii_only, spaced: WireRequest(
-            headers=((name, OPERATIONS[operation]),), body=_encode(body, ascii_only=ascii_only, spaced=spaced)
+            headers=((name, OPERATIONS[operation]),),
+            body=None if body is None else _encode(body, ascii_only=ascii_only, spaced=spaced),
         ),
         names, arguments, st.booleans(), st.booleans(),
     )  # fmt: skip
 
 
+HOSTILE: Final = "\x00\"\\/%'<&;{}[]$`\n\x7f\u2028é😀"
+"""Characters that mean something to some parser, shell, database or page on the way."""
+
+
 def _texts() -> st.SearchStrategy[str]:
     """Any text of up to 255 bytes of UTF-8: 63 characters at most, since one takes up to four."""
-    return st.one_of(st.sampled_from(TEXTS), st.text(st.characters(exclude_categories=["Cs"]), max_size=63))
+    hostile = st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=60, unique=True).map("".join)
+    return st.one_of(
+        st.sampled_from(TEXTS),
+        hostile,
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=63),
+    )
 
 
-def _encode(body: Json, *, ascii_only: bool, spaced: bool) -> bytes | None:
-    if body is None:
-        return None
+def _encode(body: Json, *, ascii_only: bool, spaced: bool) -> bytes:
     separators = (", ", ": ") if spaced else (",", ":")
     return json.dumps(body, ensure_ascii=ascii_only, separators=separators).encode()
+
+
+NO_JSON: Final = (
+    b"{", b"[", b"nul", b"\xef\xbb\xbf{}", b" ", b"\n", b"{'a':1}", b'"\xff"', b"{}{}", b"\x00", b'{"local":NaN}',
+    b'{"local":01}', b'{"channel_id":"\x01"}',
+)  # fmt: skip
+"""Bodies that some parser takes and none should, or that none takes."""
+
+NO_SUCH_PATH: Final = "/sora-harness-no-such-path"
+
+
+def bodies() -> st.SearchStrategy[bytes | None]:
+    """Any body at all: none, JSON of every kind, JSON that is cut short, and bytes that are no JSON."""
+    leaves: st.SearchStrategy[Json] = st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), _texts()
+    )
+    values = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(_texts(), inner), max_leaves=5)
+    texts = _made(lambda value: json.dumps(value).encode(), values)
+    return st.one_of(
+        st.none(), st.just(b"{}"), st.sampled_from(NO_JSON), texts, _made(lambda text, at: text[:at], texts,
+        st.integers(1, 600)), st.binary(min_size=1, max_size=40), st.sampled_from([b"[" * 2000, b'{"a":' * 2000]),
+    )  # fmt: skip
 
 
 def wrong_requests(target: str | Enum) -> st.SearchStrategy[WireRequest]:
@@ -536,49 +579,50 @@ def wrong_requests(target: str | Enum) -> st.SearchStrategy[WireRequest]:
     Requests that a server must refuse: with JSON that says why, or nothing, and never a 5xx.
 
     The header carries the target itself, or is left out. It is never another name, since the same port serves
-    operations that disconnect users.
+    operations that disconnect users. Methods and the path are those that the harness itself may send.
     """
     operation = _operation(target)
     header = ("x-sora-target", OPERATIONS[operation])
     json_type = ("Content-Type", "application/json")
-    valid = requests(operation)
+    key = _KEYS[operation]
+    right: Json = {"local": True} if key is None else {"channel_id": "sora", key: connection_id(0)}
+    plain = _encode(right, ascii_only=True, spaced=False)
 
-    def changed(wrong: str, **changes: Any) -> Callable[[WireRequest], WireRequest]:  # Any: WireRequest's arguments
-        return lambda request: WireRequest(
-            **{"headers": request.headers, "body": request.body, "wrong": wrong} | changes
-        )
+    def wrong(
+        name: str, body: bytes | None, *, method: str = "POST", path: str = "/", bare: bool = False
+    ) -> WireRequest:
+        headers = () if bare else (header, json_type)
+        return WireRequest(method=method, path=path, headers=headers, body=body, wrong=name)
 
-    def with_body(wrong: str, body: bytes | None) -> WireRequest:
-        return WireRequest(headers=(header, json_type), body=body, wrong=wrong)
-
-    broken = st.sampled_from(
-        [b"{", b"[", b"nul", b"\xef\xbb\xbf{}", b" ", b"\n", b"{'a':1}", b'"\xff"', b"{}{}", b"\x00"]
-    )
+    # what is not wrong about a request is drawn from little, so that most examples are about what is
+    some = st.sampled_from([plain, b"{}", None])
     shapes = [
-        valid.flatmap(lambda request: st.sampled_from(["/stats", "//", "/index.html"]).map(
-            lambda path: changed("path", path=path)(request))),
-        valid.flatmap(lambda request: st.sampled_from(["GET", "PUT", "DELETE", "PATCH"]).map(
-            lambda method: changed("method", method=method)(request))),
-        valid.map(changed("no_target", headers=())),
-        broken.map(lambda body: with_body("invalid_json", body)),
-    ]  # fmt: skip
-    values: st.SearchStrategy[Json] = st.one_of(st.none(), st.booleans(), st.integers(), st.just([]), st.just({}))
-    if operation == "GetStatsAllConnections":
-        texts = st.one_of(st.none(), st.integers(), st.sampled_from(TEXTS))
-        shapes.append(
-            texts.map(lambda value: with_body("wrong_type", _encode({"local": value}, ascii_only=True, spaced=False)))
-        )
-        return st.one_of(shapes)
-    key = "connection_id" if operation == "GetStatsConnection" else "client_id"
-    both = {"channel_id": "sora", key: connection_id(0)}
-    wrong_values = st.tuples(st.sampled_from(list(both)), values).map(lambda pair: both | {pair[0]: pair[1]})
-    shapes += [
-        st.just(with_body("no_body", None)),
-        st.sampled_from([{}, {"channel_id": "sora"}, {key: "x"}]).map(
-            lambda body: with_body("missing_key", _encode(body, ascii_only=True, spaced=False))),
-        wrong_values.map(lambda body: with_body("wrong_type", _encode(body, ascii_only=True, spaced=False))),
-    ]  # fmt: skip
+        _made(lambda body: wrong("path", body, path=NO_SUCH_PATH), some),
+        _made(lambda body, method: wrong("method", body, method=method), some, st.sampled_from(["GET", "PUT"])),
+        _made(lambda body: wrong("no_target", body, bare=True), some),
+        _made(lambda body: wrong("invalid_json", body), st.sampled_from(NO_JSON)),
+        _made(lambda size: wrong("invalid_json", plain[:size]), st.integers(1, len(plain) - 1)),
+        _made(lambda body: wrong("wrong_type", body), st.sampled_from([b"[]", b"null", b"1", b'""', b"[{}]"])),
+    ]
+    values: st.SearchStrategy[Json] = st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.just([]),
+        st.just({}), st.lists(st.sampled_from(TEXTS), max_size=2),
+    )  # fmt: skip
+    if key is None:
+        values = st.one_of(st.none(), st.integers(), st.sampled_from(TEXTS), st.just([]), st.just({}))
+    else:
+        lacking = st.sampled_from([b"{}", b'{"channel_id":"sora"}', f'{{"{key}":"x"}}'.encode()])
+        shapes += [
+            st.just(wrong("no_body", None)),
+            _made(lambda body: wrong("missing_key", body), lacking),
+        ]
+    wrong_values = _made(lambda name, value: right | {name: value}, st.sampled_from(list(right)), values)
+    shapes.append(_made(lambda body: wrong("wrong_type", _encode(body, ascii_only=True, spaced=False)), wrong_values))
     return st.one_of(shapes)
+
+
+_KEYS: Final = {"GetStatsConnection": "connection_id", "GetStatsClient": "client_id", "GetStatsAllConnections": None}
+"""Beside the channel, what an operation asks for."""
 
 
 # -- mutations --------------------------------------------------------------------------------------------------------
@@ -619,7 +663,7 @@ def mutations(edition: Edition | None = None) -> st.SearchStrategy[Mutation]:
     another value, no time; and keys that nobody documented.
     """
     table = all_mutations(edition or load(DEFAULT))
-    return st.integers(0, len(table) - 1).map(table.__getitem__)
+    return _made(table.__getitem__, st.integers(0, len(table) - 1))
 
 
 @cache

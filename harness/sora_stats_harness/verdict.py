@@ -13,11 +13,11 @@ from typing import Any, Literal
 import msgspec
 
 from .checks.requirements import REQUIREMENTS, Level, Need, Requirement
-from .errors import ExitCode
+from .errors import ExitCode, UsageError
 
 FORMAT = "sora-harness/verdict/1"
 
-Status = Literal["pass", "fail", "warn", "info", "waived", "unknown", "not_applicable"]
+Status = Literal["pass", "fail", "warn", "info", "known", "waived", "unknown", "not_applicable"]
 Reason = Literal["not_observed", "no_traffic", "late", "withheld", "check_crashed", "masked"]
 SubjectKind = Literal["server", "simulator", "recording"]
 JudgedFrom = Literal["live", "recording", "body"]
@@ -105,13 +105,14 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of time of one target, in microseconds."""
 
     target: str
-    kind: Literal["response", "service", "generator delay", "lateness"]
+    """Its operation; `(connecting)` for the times of making connections."""
+    kind: Literal["response", "service", "generator delay", "lateness", "connect", "tls"]
     count: int
     percentiles: dict[str, int]
     """By percent: 50, 90, 95, 99, 99.9, 99.99."""
     max: int
     buckets: list[tuple[int, int]] = []
-    """(upper bound in us, count), ascending, empty ones left out."""
+    """(upper bound in us, count), ascending, empty ones left out; the last one's bound may be above the maximum."""
 
 
 class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,8 +134,13 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     model: Literal["open", "closed"]
     planned_per_s: float | None
+    """What the schedule had due; None in a closed model without an interval."""
     offered_per_s: float
+    """What was sent."""
     lasted_s: float
+    """Until no more was sent."""
+    due: int | None = None
+    """Requests that the schedule had due; None in a closed model."""
     sent: int
     judged: int
     errors: int
@@ -142,6 +148,9 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """sent = judged + errors + abandoned."""
     bytes_sent: int
     bytes_received: int
+    """Heads included; without TCP and TLS."""
+    connections: int = 0
+    """That were made."""
     processes: int = 1
     generator_limited: str | None = None
     """Why the generator was the bottleneck; None where it was not."""
@@ -159,7 +168,10 @@ class DriftEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What the edition says: a type and range, or nothing."""
     seen: str
     connections: int
+    """That showed it; 0 where the answers do not tell connections apart."""
     connections_without: int
+    readings: int = 0
+    """That showed it, under the target that showed it most."""
     first_seen_at: str
     """RFC 3339, of the first answer that showed it."""
     known_from: str | None = None
@@ -178,7 +190,7 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     """Says so where another edition fits better."""
 
 
-class FixedFinding(msgspec.Struct, frozen=True, kw_only=True):
+class EarlierFinding(msgspec.Struct, frozen=True, kw_only=True):
     """A finding of the baseline that this run did not have."""
 
     requirement: str
@@ -190,13 +202,18 @@ class FixedFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BaselineReport(msgspec.Struct, frozen=True, kw_only=True):
-    """This run held against an earlier one."""
+    """This run held against an earlier one; what is waived is neither new nor known."""
 
     source: str
     """The earlier verdict's file."""
+    finished_at: str
+    """When the earlier run ended, RFC 3339."""
     new: int
     known: int
-    fixed: list[FixedFinding]
+    fixed: list[EarlierFinding]
+    """Looked for in this run, and not found."""
+    not_seen: list[EarlierFinding]
+    """Not found, and this run could not have found them: nothing of what they are about was observed."""
 
 
 class WaiverReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,22 +225,30 @@ class WaiverReport(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     by: str
     until: str
-    """The last day on which it holds."""
-    state: Literal["used", "unused", "expired"]
+    """The last day on which it holds, in UTC."""
+    state: Literal["used", "unused", "not_observed", "expired"]
+    """`unused`: its requirement was checked, and nothing tripped it; `not_observed`: that was not checked at all."""
     waived: int
-    """Entries that it waived."""
+    """Entries that it waived; for an expired one those that it would have waived, and that count again."""
 
 
 class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One rate that was tried."""
+    """One rate that was tried, once."""
 
     rate: float
     """Requests a second."""
     outcome: Literal["passed", "failed", "void"]
+    """Void: it cannot be told whether the server or the generator was too slow."""
     windows: int
     windows_passed: int
+    windows_void: int = 0
     reason: str | None
     """Which SLO, or what else, decided against it."""
+    due: int = 0
+    completed: int = 0
+    """Of those due in its windows, ended with a whole answer by the time that the SLOs give them."""
+    backlog_per_s: tuple[float, float, float] | None = None
+    """Growth of what was due and had not ended, requests a second: low, middle and high of the 95 % interval."""
     latency: list[Latency] = []
 
 
@@ -231,10 +256,100 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     """How much the server bears."""
 
     interval: tuple[float, float | None]
-    """Highest rate confirmed, lowest that failed; requests a second."""
+    """Highest rate confirmed (0 if none), lowest that failed (None if none did); requests a second."""
     at_least: bool
+    """The server bears at least the lower end: the search ended for another reason than the server."""
     limited_by: str | None
+    """The SLO, or what else, by which the lowest rate failed; for `at_least` what ended the search."""
     steps: list[CapacityStep]
+    """In the order in which they were run."""
+    slos: list[str] = []
+    scenario: str = ""
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a planned polling costs, worked out from a few requests."""
+
+    requests: int
+    answers: int
+    connections: int | None
+    """In the last answer; None where it was no list."""
+    answer_bytes: int
+    """Of a body, the median."""
+    wire_bytes: int
+    """Of an answer with status line and headers, the median; without TCP and IP."""
+    time_us: int
+    """From before connecting until the last byte was read, the median."""
+    longest_us: int
+    pollers: int
+    interval_s: float
+    mbit_per_s: float
+    """Of all pollers together."""
+    open_share: float
+    """Of the interval, in which one poller's request is open; above 1 its polls overlap."""
+    shortest_interval_s: float
+    """In which the polls of all pollers, one after another, do not overlap."""
+
+
+class CostPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a listing of so many connections cost."""
+
+    connections: int
+    answers: int
+    time_us: int
+    """Service time, the median."""
+    high_us: int
+    """The slowest of them."""
+    bytes: int
+    fit_us: int
+    residual: float
+    """Time over fit, less 1."""
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """How the cost of GetStatsAllConnections grows with the number of connections."""
+
+    points: list[CostPoint]
+    constant_us: float | None
+    """Of the fit; None where the sizes are too few, or too much alike, for one."""
+    per_connection_us: float | None
+    per_connection_bytes: float | None
+    linear: bool | None
+    statement: str
+    """In a sentence: the fit, or why there is none, or where it does not hold."""
+    scrapers: int = 1
+    slo: str | None = None
+    shortest_interval_s: float | None = None
+    """For so many scrapers at the largest size, if they are served one after another; None where the SLO forbids any."""
+
+
+class MediaQuantity(msgspec.Struct, frozen=True, kw_only=True):
+    """How one quantity of the media fared while the server was polled, against the quiet before and after."""
+
+    quantity: str
+    unit: str
+    quiet: float
+    """The mean over connections and quiet phases."""
+    polled: float
+    difference: tuple[float, float] | None
+    """Polled less quiet, the interval; None of too few phases."""
+    result: Literal["effect", "no effect seen", "too little data"]
+
+
+class Media(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether polling hurts the media."""
+
+    result: Literal["effect", "no effect seen", "too little data"]
+    statement: str
+    rate: float
+    """Requests a second in the polled phases."""
+    phase_s: float
+    polled_phases: int
+    connections: int
+    """That were there from the first phase to the last."""
+    confidence: float
+    """Of each interval, so that all of them hold together with 95 %."""
+    quantities: list[MediaQuantity]
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -266,6 +381,9 @@ class Verdict(msgspec.Struct, kw_only=True):
     baseline: BaselineReport | None = None
     waivers: list[WaiverReport] = []
     capacity: Capacity | None = None
+    estimate: Estimate | None = None
+    cost: Cost | None = None
+    media: Media | None = None
 
 
 class Tally(msgspec.Struct, kw_only=True):
@@ -301,6 +419,7 @@ def conclude(
     excluded: Collection[str] = (),
     interrupted: bool = False,
     aborted: str | None = None,
+    slo_missed: str | None = None,
 ) -> Outcome:
     """
     Apply the verdict's rule.
@@ -313,10 +432,12 @@ def conclude(
         excluded: Requirements out of this run's scope for reasons of their own (targets left out, say).
         interrupted: Whether the run was cut short by its user.
         aborted: Why the run ended itself early; None where it did not.
+        slo_missed: Which objective the server does not keep; None where it keeps all, or there are none.
 
     Returns:
-        fail if a MUST in scope fails (with `strict` also a SHOULD); else unknown if no reading was judged, or a MUST in
-        scope is unknown for any reason but `no_traffic`, or the run was cut short; else pass.
+        fail if a MUST in scope fails (with `strict` also a SHOULD), or an objective is missed; else unknown if no reading was judged, or a MUST in
+        scope is unknown for any reason but `no_traffic`, or the run was cut short; else pass. Findings that are waived,
+        or known from a baseline, fail nothing.
     """
     rows = [_status(rule, tally, set(observes), strict, excluded) for rule in REQUIREMENTS.values()]
     failed = [row for row in rows if row.status == "fail"]
@@ -332,15 +453,17 @@ def conclude(
         return Outcome(
             verdict="fail", exit_code=ExitCode.FAIL, reason=f"{failed[0].id} is missed{more}", requirements=rows
         )
+    if slo_missed is not None:
+        return Outcome(verdict="fail", exit_code=ExitCode.FAIL, reason=slo_missed, requirements=rows)
     reason = None
     code = ExitCode.UNKNOWN
     if tally.crashed:
         name, text = next(iter(tally.crashed.items()))
         reason, code = f"the check of {name} crashed: {text}", ExitCode.BROKEN
-    elif interrupted:
-        reason = "interrupted"
     elif aborted:
         reason = aborted
+    elif interrupted:
+        reason = "interrupted"
     elif tally.coverage.readings == 0:
         reason = "no reading was judged"
     elif tally.coverage.truncated:
@@ -365,23 +488,43 @@ def _status(
             id=rule.id, level=rule.level.name, status=status, reason=reason, checked=checked, failed=failed
         )
 
-    live = [Level[entry.level] for entry in entries if entry.status != "waived"]
+    live = [Level[entry.level] for entry in entries if entry.status == "new"]
     if live:
         worst = max(live)
         if worst is Level.MUST or (strict and worst is Level.SHOULD):
             return row("fail")
         return row("warn" if worst is Level.SHOULD else "info")
-    if entries:
-        return row("waived")
-    if not rule.needs <= observes or rule.id in excluded:
+    if not entries and (not rule.needs <= observes or rule.id in excluded):
         return row("not_applicable")
     if rule.id in tally.crashed:
         return row("unknown", "check_crashed")
     if rule.id in tally.withheld:
         return row("unknown", "withheld")
+    if entries:  # only now: what may stay does not stand for what could not be judged
+        return row("known" if any(entry.status == "known" for entry in entries) else "waived")
     if checked:
         return row("pass")
     for reason, ids in (("late", tally.late), ("masked", tally.masked)):
         if rule.id in ids:
             return row("unknown", reason)  # type: ignore[arg-type]  # both are members of Reason
     return row("unknown", "no_traffic" if rule.needs_traffic else "not_observed")
+
+
+def decode(data: bytes, name: str) -> Verdict:
+    """
+    Read a verdict.json.
+
+    Args:
+        data: The file's content.
+        name: What to call it in an error message.
+
+    Raises:
+        UsageError: It is no verdict, or one of another version of the format.
+    """
+    try:
+        verdict = msgspec.json.decode(data, type=Verdict)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{name} is no verdict: {error}") from None
+    if verdict.format != FORMAT:
+        raise UsageError(f"{name} has the format {verdict.format!r}, and this version reads {FORMAT!r}")
+    return verdict

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sora_stats_harness.cli import conform, main
+from sora_stats_harness.cli.parser import Parser
 from sora_stats_harness.discovery import Known
 
 from ..simulator.raw import listing
@@ -62,7 +62,7 @@ def test_an_empty_variable_is_no_invitation_for_the_simulator(
 
 def test_connections_and_clients_belong_to_the_channel_before_them() -> None:
     """Any number of each, in the order in which they were given."""
-    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser = Parser(allow_abbrev=False)
     conform.configure(parser)
     words = [
         "--channel-id",
@@ -89,7 +89,7 @@ def test_the_embedded_simulator_serves_the_edition_that_judges(tmp_path: Path) -
     text = (resources.files("sora_stats_harness") / "editions" / "doc-2024.toml").read_text(encoding="utf-8")
     own = tmp_path / "own.toml"
     own.write_text(text.replace("turn_binding_error", "turn_binding_errror"), encoding="utf-8")
-    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser = Parser(allow_abbrev=False)
     conform.configure(parser)
     arguments = parser.parse_args(["--edition", str(own), "--connections", "1"])
     with ExitStack() as stack:

@@ -25,11 +25,10 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 def verdict(*options: str) -> tuple[int, dict[str, Any], dict[str, Any]]:  # Any: JSON
-    """Exit code, verdict, and the traffic table by its first column."""
+    """Exit code, verdict, and what was measured."""
     done = run(*options, "--json")
     told = json.loads(done.stdout)
-    (traffic,) = [section for section in told["sections"] if section["title"] == "Traffic"]
-    return done.returncode, told, {row[0]: row[1] for row in traffic["rows"]}
+    return done.returncode, told, told["load"]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +71,12 @@ def test_a_counter_that_falls_is_found_with_both_answers(tmp_path: Path) -> None
         (("--scenario", "nonsense", "--rate", "10", "--duration", "2s"), "is none of"),
         (("--rate", "10", "--duration", "2s", "--abort-when", "never"), "is no limit"),
         (("--rate", "10", "--duration", "2s", "--seed", "2"), "for the embedded simulator"),
+        (("--rate", "10", "--duration", "2s", "--weights", "everything=1"), "connection=N"),
+        (("--rate", "10", "--duration", "2s", "--weights", "all=0"), "more than 0"),
+        (("--rate", "10", "--duration", "2s", "--scenario", "drill", "--weights", "all=1"), "asks for one target"),
+        (("--pollers", "3", "--interval", "1", "--duration", "2s"), "for --scenario scrape"),
+        (("--users", "2", "--interval", "1", "--duration", "2s", "--sockets", "3"), "no more than 2 requests"),
+        (("--users", "2", "--interval", "1", "--duration", "2s", "--processes", "3"), "no more than 2 requests"),
     ],
 )
 def test_a_server_of_somebody_else_is_not_hammered_unasked(options: tuple[str, ...], said: str) -> None:
@@ -93,6 +98,48 @@ def test_a_dry_run_prints_the_plan_and_sends_nothing() -> None:
     assert "500 requests/s (open model)" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "planned"),
+    [
+        (("--scenario", "scrape", "--pollers", "3", "--interval", "2", "--cluster"), "scrape-cluster on"),
+        (("--rate", "5", "--ramp", "3s"), "reached over 3 s"),
+        (("--rate", "5", "--sockets", "2"), "over 2 connections"),
+        (("--rate", "5", "--new-connection-each"), "a new connection for each request"),
+        (("--rate", "5", "--processes", "2"), "from 2 processes"),
+    ],
+)
+def test_the_plan_tells_of_every_option(options: tuple[str, ...], planned: str) -> None:
+    """What was asked for is what stands in it."""
+    done = run("http://127.0.0.1:9", *options, "--duration", "2s", "--dry-run")
+    assert done.returncode == 0
+    assert planned in done.stderr
+
+
+def test_users_can_share_connections_and_weights_decide_what_is_asked(tmp_path: Path) -> None:
+    """Four users, two connections beside the one that asks who is there; no client is asked for."""
+    code, told, load = verdict(
+        "--users", "4", "--interval", "0.02", "--duration", "2s", "--sockets", "2", "--weights", "connection=3,all=1",
+        "--connections", "3", "--output", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert code == 0
+    assert load["connections"] == 3
+    asked = told["coverage"]["by_target"]
+    assert set(asked) == {"GetStatsConnection", "GetStatsAllConnections"}
+    assert asked["GetStatsConnection"] > asked["GetStatsAllConnections"]
+    assert {row["id"]: row["status"] for row in told["requirements"]}["identity.client"] == "not_applicable"
+
+
+def test_a_connection_can_be_used_only_once(tmp_path: Path) -> None:
+    """As many are made as requests are sent, and the times of making them stand apart."""
+    _, _, load = verdict(
+        "--rate", "30", "--duration", "2s", "--new-connection-each", "--connections", "3",
+        "--output", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert load["connections"] == load["sent"]
+    (connecting,) = [each for each in load["latency"] if each["kind"] == "connect"]
+    assert connecting["count"] == load["sent"]
+
+
 def test_nobody_there_is_unknown(tmp_path: Path) -> None:
     """It aborts by itself, long before its time is over."""
     done = run("http://127.0.0.1:9", "--rate", "100", "--duration", "40s", "--output", str(tmp_path / "out"), "--json")
@@ -106,18 +153,35 @@ def locust(name: str, url: str, *options: str) -> list[str]:
     return [sys.executable, "-m", "locust", "-f", file, "--headless", "--host", url, "--only-summary", *options]
 
 
+def run_locust(simulator: Simulator, name: str, *options: str) -> tuple[int, str]:
+    """Plain Locust until the simulator has seen some requests; exit code, and all that it printed."""
+    process = subprocess.Popen(
+        locust(name, simulator.url, "-u", "2", "-t", "60s", *options), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        while len(simulator.requests) < 60:
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.05)
+        process.terminate()
+        out, _ = process.communicate(timeout=50)
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, out
+
+
 def test_the_scenario_files_run_under_plain_locust(tmp_path: Path) -> None:
     """With Locust's own command line: a verdict at the end, whose exit code it is, and nothing cut off at the end."""
     with Simulator(connections=5) as simulator:
-        command = locust("mixed", simulator.url, "-u", "2", "-t", "3s", "--sora-output", str(tmp_path / "out"))
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        code, said = run_locust(simulator, "mixed", "--sora-output", str(tmp_path / "out"))
         served = len(simulator.requests)
-    assert done.returncode == 0, done.stderr
-    assert "PASS" in done.stderr
-    assert "GetStatsConnection" in done.stdout + done.stderr
+    assert code == 0, said
+    assert "PASS" in said
+    assert "GetStatsConnection" in said
     told = json.loads((tmp_path / "out" / "verdict.json").read_text())
-    (counts,) = [section["rows"][0] for section in told["sections"] if section["title"] == "Traffic"]
-    assert counts == [served, served, 0, 0]
+    load = told["load"]
+    assert [load[name] for name in ("sent", "judged", "errors", "abandoned")] == [served, served, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["drill", "scrape", "spike", "soak"])
@@ -132,11 +196,10 @@ def test_every_scenario_file_is_one(name: str) -> None:
 def test_plain_locust_fails_where_a_must_is_missed() -> None:
     """The failure has the requirement's name in Locust's table, and the exit code is the verdict's."""
     with Simulator(connections=3, faults=["counter-falls"]) as simulator:
-        command = locust("drill", simulator.url, "-u", "2", "-t", "3s", "--sora-interval", "0.02")
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert "missed: order.realtime" in done.stdout + done.stderr
-    assert "FAIL" in done.stderr
+        code, said = run_locust(simulator, "drill", "--sora-interval", "0.02")
+    assert code == 1, said
+    assert "missed: order.realtime" in said
+    assert "FAIL" in said
 
 
 @pytest.mark.parametrize(("signals", "abandoned"), [(1, 0), (2, 2)])
@@ -171,7 +234,6 @@ def test_the_first_interrupt_waits_and_the_second_gives_up(signals: int, abandon
             process.kill()
             process.wait()
     told = json.loads(out)
-    (traffic,) = [section for section in told["sections"] if section["title"] == "Traffic"]
-    counts = {row[0]: row[1] for row in traffic["rows"]}
+    counts = told["load"]
     assert (process.returncode, told["verdict"], told["interrupted"]) == (3, "unknown", True)
     assert (counts["sent"], counts["judged"], counts["abandoned"]) == (3, 3 - abandoned, abandoned)

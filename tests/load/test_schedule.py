@@ -113,11 +113,11 @@ def test_the_timeline_has_every_answer_once_however_long_the_run() -> None:
     metrics = Metrics()
     for second in range(3600):
         metrics.add(exchange(second * SECOND_NS, second * SECOND_NS + 1))
-    rows = metrics.timeline_section().rows
+    step_s, rows = metrics.rows(60)
     assert len(metrics.timeline) <= 601
-    assert len(rows) <= 60
-    assert sum(int(row[1] or 0) for row in rows) == 3600
-    assert [row[0] for row in rows] == sorted(row[0] for row in rows)  # type: ignore[type-var]
+    assert 3600 / step_s <= len(rows) <= 60
+    assert sum(row.answers for row in rows) == 3600
+    assert [row.from_s for row in rows] == [step_s * place for place in range(len(rows))]
 
 
 @pytest.mark.parametrize(
@@ -127,3 +127,15 @@ def test_limits_are_read(text: str, read: str) -> None:
     """A share, or a time of any unit."""
     one = limit(text)
     assert f"{one.errors} {one.p99_us}" == read
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_several_processes_share_one_schedule(processes: int) -> None:
+    """Each takes its turns: together they are those of one, none twice, and so are the requests that were due."""
+    pieces = steady(100.0, ramp_s=1.0)
+    whole = Schedule(100.0, pieces, begins_ns=0)
+    parts = [Schedule(100.0, pieces, begins_ns=0, share=(index, processes)) for index in range(processes)]
+    taken = sorted(part.next_ns() for part in parts for _ in range(60))
+    assert taken == [whole.next_ns() for _ in range(60 * processes)]
+    for until_ns in (0, 1, 10_000_000, 777_000_000, 2_000_000_000):
+        assert sum(part.offered(until_ns) for part in parts) == whole.offered(until_ns)

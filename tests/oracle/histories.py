@@ -156,7 +156,7 @@ class _Maker:
         return Event(
             exchange=Exchange(
                 run=run, seq=seq, request=request, clock=clock, sent_ns=sent, received_ns=received,
-                sent_at="2024-07-01T00:00:00.000000Z", answer=answer, error=error,
+                sent_at=wall(sent), answer=answer, error=error,
             ),
             seen=Seen(
                 run=run, clock=clock, seq=seq, sent_ns=sent, received_ns=received, body=body if whole else None
@@ -179,7 +179,7 @@ class _Maker:
         step = moment // self.unit
         document = self.group(self.edition.root, number, step)
         document |= {
-            "timestamp": "2024-07-01T00:00:00.000000Z", "channel_id": "sora",
+            "timestamp": wall(moment), "channel_id": "sora",
             "client_id": strategies.connection_id(1000 + number // 2), "bundle_id": "bundle",
             "connection_id": strategies.connection_id(number),
         }  # fmt: skip
@@ -251,6 +251,11 @@ class _Maker:
                 document["connection_id"] = rng.choice((None, 7, "é" * 128))
             case _:
                 document["new"] = {"total_new": rng.randrange(9)}
+
+
+def wall(moment_ns: int) -> str:
+    """The server's clock and ours, which agree."""
+    return (strategies.START + timedelta(microseconds=moment_ns // 1000)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _answer(body: bytes, *, status: int = 200, complete: bool = True) -> Answer:
@@ -342,7 +347,7 @@ def _long(
     request = valid_request(Target.ALL, server=SERVERS[0])
     for received, seq, sent, read in times:
         counters = tuple(base * _factor(read) for base in bases)
-        stamp = f"{strategies.START + timedelta(microseconds=read // 1000):%Y-%m-%dT%H:%M:%S.%fZ}"
+        stamp = wall(read)
         filled = [part % counters for part in parts]
         if seq == fall.later[1]:
             changed = json.loads(filled[which])
@@ -354,6 +359,6 @@ def _long(
         body = ("[" + ",".join(filled) + "]").replace(document["timestamp"], stamp)
         yield Exchange(
             run="long", seq=seq, request=request, clock="one", sent_ns=sent, received_ns=received,
-            sent_at=f"{strategies.START + timedelta(microseconds=sent // 1000):%Y-%m-%dT%H:%M:%S.%fZ}",
+            sent_at=wall(sent),
             answer=_answer(body.encode()),
         )  # fmt: skip

@@ -2,26 +2,23 @@
 How well the judge tells right from wrong: one history that is right, and thousands that are wrong in one way each.
 
 A mutant is (operator, field, position, seed). Each declares what it must be found to miss, worked out from the rules
-and
-from the all-pairs reference, without a check: requirement and field. One that declares nothing is equivalent: no client
-could tell it from a right history. A mutant is killed where everything declared is found; a MUST finding that was not
-declared is collateral, and counts as a failure.
+and from the all-pairs reference, without a check: requirement and field. One that declares nothing is equivalent: no
+client could tell it from a right history. How many of those an operator may make has a ceiling. They are judged in
+`scores`; nothing here imports the judge, or any part of it.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from random import Random
 from typing import Any, Final
 
 from sora_stats_harness import probes, strategies
-from sora_stats_harness.checks.requirements import Level
 from sora_stats_harness.edition import ANY_LABEL, Edition, Field, Kind, Presence, Type
 from sora_stats_harness.exchange import (
     Answer,
@@ -34,7 +31,7 @@ from sora_stats_harness.exchange import (
     valid_request,
 )
 
-from . import judged, reference
+from . import reference
 
 Json = Any
 """Whatever JSON can hold."""
@@ -49,6 +46,19 @@ MIDDLE: Final = range(8, 16)
 
 CLIENTS: Final = (0, 0, 1)
 """The client of each connection."""
+
+CEILINGS: Final = {
+    "decrease": 69,  # three counters never move, at 23 positions each
+    "restart": 3,  # the same three
+    "wraps at 32 bits": 3,  # and again
+    "left for good": 4,  # connections leave
+}
+"""How many mutants of an operator no client may be able to tell from a right history; of any other operator, none."""
+
+
+def ceiling(operator: str) -> int:
+    """How many equivalents are allowed: right answers to wrong requests, and to a cluster's nodes, are one each."""
+    return 1 if operator.endswith(": right") else CEILINGS.get(operator, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -337,12 +347,15 @@ def _falls(edition: Edition, shots: Sequence[Shot], keys: Sequence[str] | None =
     }
 
 
-def falls(edition: Edition, rng: Random) -> Iterator[Mutant]:
-    """Each counter lowered in one answer by one more than it had grown, at four positions; and raised in one answer."""
+def falls(edition: Edition, rng: Random, every: int = 1) -> Iterator[Mutant]:
+    """
+    Each counter lowered in one answer, by one more than it had grown, at every position after the first; and raised in
+    one answer beyond what some parser can hold.
+    """
     shots = right(edition)
     for number, leaf in enumerate(edition.counters):
         keys = _keys(leaf.path)
-        for position in rng.sample(MIDDLE, 4):
+        for position in range(1 + number % every, len(shots), every):
             place = rng.randrange(len(shots[position].documents))
             key = shots[position].documents[place]["connection_id"]
             known = [
@@ -351,17 +364,76 @@ def falls(edition: Edition, rng: Random) -> Iterator[Mutant]:
             ]  # fmt: skip
             value = max(max(known) - 1, 0)
             yield _ordered(
-                edition, "decrease", leaf, position, number, shots[position].change(place, _put(keys, value))
+                edition, "decrease", [leaf], position, number, shots[position].change(place, _put(keys, value))
             )
         position = rng.choice(MIDDLE)
         place = rng.randrange(len(shots[position].documents))
         value = rng.choice((2**31, 2**53 + 1, 2**64, 10**30))
-        yield _ordered(edition, "spike", leaf, position, number, shots[position].change(place, _put(keys, value)))
+        yield _ordered(edition, "spike", [leaf], position, number, shots[position].change(place, _put(keys, value)))
 
 
-def _ordered(edition: Edition, operator: str, leaf: Field, position: int, seed: int, changed: Shot) -> Mutant:
-    mutant = _one(operator, leaf.pointer, position, seed, (), right(edition), changed)
-    return replace(mutant, declared=frozenset(_falls(edition, mutant.shots, _keys(leaf.path))))
+def lasting(edition: Edition, rng: Random, every: int = 1) -> Iterator[Mutant]:
+    """Each counter of one connection begins again at 0 from some answer on, or because it is kept in 32 bits."""
+    shots = right(edition)
+    for number, leaf in enumerate(edition.counters[::every]):
+        keys = _keys(leaf.path)
+        position = rng.choice(MIDDLE)
+        values = [_inside(d, keys) for shot in shots[position:] for d in shot.documents if _is_first(d)]
+        yield _ordered(
+            edition, "restart", [leaf], position, number,
+            *(_each(shot, _shift(keys, -values[0])) for shot in shots[position:]),
+        )  # fmt: skip
+        yield _ordered(
+            edition, "wraps at 32 bits", [leaf], position, number,
+            *(_each(shot, _shift(keys, 2**32 - values[0], modulo=2**32)) for shot in shots),
+        )  # fmt: skip
+
+
+def _is_first(document: Json) -> bool:
+    return bool(document["connection_id"] == strategies.connection_id(0))
+
+
+def _shift(keys: Sequence[str], by: int, modulo: int | None = None) -> Callable[[Json], None]:
+    def edit(document: Json) -> None:
+        if _is_first(document):
+            value = _inside(document, keys) + by
+            _put(keys, value if modulo is None else value % modulo)(document)
+
+    return edit
+
+
+def swaps(edition: Edition, rng: Random, every: int = 1) -> Iterator[Mutant]:
+    """Of a connection that received far more than it sent, one answer takes both for each other, counter by counter."""
+    shots = right(edition)
+    by_path = {leaf.path: leaf for leaf in edition.counters}
+    for number, leaf in enumerate(edition.counters[::every]):
+        other = by_path.get((*leaf.path[:-1], leaf.name.replace("total_received", "total_sent")))
+        if other is None or other is leaf:
+            continue
+        received, sent = _keys(leaf.path), _keys(other.path)
+        more = [_each(shot, _shift(received, 10**9)) for shot in shots]
+        position = rng.choice([place for place in MIDDLE if any(map(_is_first, shots[place].documents))])
+        more[position] = _each(more[position], _swap(received, sent))
+        yield _ordered(edition, "swapped ways", [leaf, other], position, number, *more)
+
+
+def _swap(one: Sequence[str], other: Sequence[str]) -> Callable[[Json], None]:
+    def edit(document: Json) -> None:
+        if _is_first(document):
+            mine, others = _inside(document, one), _inside(document, other)
+            _put(one, others)(document)
+            _put(other, mine)(document)
+
+    return edit
+
+
+def _ordered(
+    edition: Edition, operator: str, leaves: Sequence[Field], position: int, seed: int, *changed: Shot
+) -> Mutant:
+    """A mutant of some counters alone; the all-pairs reference says what it must be found to miss."""
+    mutant = _one(operator, leaves[0].pointer, position, seed, (), right(edition), *changed)
+    missed = set().union(*(_falls(edition, mutant.shots, _keys(leaf.path)) for leaf in leaves))
+    return replace(mutant, declared=frozenset(missed))
 
 
 def resets(edition: Edition, rng: Random) -> Iterator[Mutant]:
@@ -644,79 +716,22 @@ def clusters(edition: Edition, rng: Random) -> Iterator[Mutant]:
 
 
 OPERATORS: Final = (
-    shapes, renames, duplicates, falls, resets, relations, identities, transports, clocks, refusals, clusters,
+    shapes, renames, duplicates, resets, relations, identities, transports, clocks, refusals, clusters,
 )  # fmt: skip
 
 
-def mutants(edition: Edition, seed: int) -> Iterator[Mutant]:
-    """All of them, in a fixed order."""
+def mutants(edition: Edition, seed: int, *, every: int = 1) -> Iterator[Mutant]:
+    """
+    All of them, in a fixed order.
+
+    Args:
+        edition: The field list.
+        seed: What positions and places are drawn from.
+        every: Each counter falls at every so-many-th position; every so-many-th falls for good, or is swapped.
+    """
     rng = Random(seed)
+    yield from falls(edition, rng, every)
+    yield from lasting(edition, rng, every)
+    yield from swaps(edition, rng, every)
     for operator in OPERATORS:
         yield from operator(edition, rng)
-
-
-# -- judging them -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(kw_only=True)
-class Score:
-    """What became of some mutants."""
-
-    mutants: int = 0
-    equivalent: int = 0
-    killed: int = 0
-    survivors: list[str] = field(default_factory=list)
-    collateral: list[str] = field(default_factory=list)
-
-
-def found(edition: Edition, mutant: Mutant) -> dict[tuple[str, str], Level]:
-    """Every requirement and field that a judge finds missed with at least SHOULD, and how badly."""
-    judge, heard = judged.listen(edition, nodes=mutant.nodes)
-    exchanges = sorted((shot.exchange for shot in mutant.shots), key=lambda one: (one.received_ns, one.seq))
-    judged.replay(judge, exchanges, horizon=True)
-    judge.finish()
-    crashed = judge.tally().crashed
-    assert not crashed, f"{mutant.name}: {crashed}"
-    levels: dict[tuple[str, str], Level] = {}
-    for finding in heard.findings:
-        key = (finding.requirement, finding.field)
-        levels[key] = max(levels.get(key, Level.INFO), finding.level)
-    return {key: level for key, level in levels.items() if level > Level.INFO}
-
-
-def judge_all(edition: Edition, population: Iterable[Mutant]) -> dict[str, Score]:
-    """Judge mutants; the scores by operator."""
-    scores: dict[str, Score] = {}
-    for mutant in population:
-        score = scores.setdefault(mutant.operator, Score())
-        score.mutants += 1
-        levels = found(edition, mutant)
-        extra = sorted(key for key, level in levels.items() if level is Level.MUST and key not in mutant.declared)
-        if extra:
-            score.collateral.append(f"{mutant.name}: {extra[0][0]} {extra[0][1]}")
-        if not mutant.declared:
-            score.equivalent += 1
-        elif mutant.declared <= levels.keys():
-            score.killed += 1
-        else:
-            missing = sorted(mutant.declared - levels.keys())[0]
-            score.survivors.append(f"{mutant.name}: {missing[0]} {missing[1]}")
-    return scores
-
-
-def table(scores: dict[str, Score]) -> list[str]:
-    """The scores as a table in Markdown, and below it survivors and collateral findings by name."""
-    lines = [
-        "| operator | mutants | equivalent | killed | survivors | collateral |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    total: Counter[str] = Counter()
-    for operator, score in scores.items():
-        row = (score.mutants, score.equivalent, score.killed, len(score.survivors), len(score.collateral))
-        total.update(dict(enumerate(row)))  # type: ignore[arg-type]  # counted by column
-        lines.append(f"| {operator} | " + " | ".join(f"{number:,}" for number in row) + " |")
-    lines.append("| **all** | " + " | ".join(f"{total[column]:,}" for column in range(5)) + " |")  # type: ignore[index]
-    for score in scores.values():
-        lines += [f"- survived: {name}" for name in score.survivors]
-        lines += [f"- collateral: {name}" for name in score.collateral]
-    return lines

@@ -9,7 +9,7 @@ than judging it, and can be checked by eye.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -499,6 +499,11 @@ class Relation:
         """What findings say: the requirement, and the first field of the left side."""
         return f"relation.{self.name}", "/" + self.left[0][1].replace(".", "/")
 
+    @property
+    def counters(self) -> frozenset[str]:
+        """Every field that it is about."""
+        return frozenset({name for _, name in (*self.left, *self.right)} | set(self.relaxed_by))
+
 
 def _terms(*names: str) -> tuple[tuple[int, str], ...]:
     return tuple((1, name) for name in names)
@@ -568,6 +573,11 @@ def _relations() -> Iterator[Relation]:
 RELATIONS: Final = tuple(_relations())
 """Of the edition doc-2024, written out one by one."""
 
+LEVELS: Final = frozenset(f"network_status.total_unstable_level{level}" for level in range(4))
+
+COUNTED: Final = LEVELS.union(*(relation.counters for relation in RELATIONS))
+"""Every field that a relation is about."""
+
 
 def value_of(document: Json, terms: Sequence[tuple[int, str]]) -> int | None:
     """A weighted sum; None where a term is absent or unsound."""
@@ -600,29 +610,37 @@ def missed_relations(document: Json) -> list[tuple[str, str]]:
     return found
 
 
-def torn_relations(p: Json, r: Json, n: Json) -> list[tuple[str, str]]:
+def torn_relations(p: Json, r: Json, n: Json | None, fallen: Collection[str] = ()) -> list[tuple[str, str]]:
     """
-    The relations that R surely misses, however its fields were read one after the other, given P before it and N after.
+    The relations that R surely misses, however its fields were read one after the other, given P before it and N after,
+    where there is one.
 
-    Everything grows, so a sum that is read a moment early or late still lies between its values in P and in N. A
-    relation that holds in R as it stands is not missed, whatever P and N are.
+    Everything grows, so a sum that is read a moment early or late still lies between its values in P and in N. A total
+    that is less than its parts has to be less than they were in P, and what is more than it may be, more than that is in
+    N. A relation that holds in R as it stands is not missed, whatever P and N are: the fault is theirs. Relations of
+    counters that have `fallen` are left out.
     """
     alone = set(missed_relations(r))
     found = []
     for relation in RELATIONS:
         left, right = value_of(r, relation.left), value_of(r, relation.right)
-        low, high = (value_of(document, relation.right) for document in (p, n))
-        most = value_of(n, relation.left)
-        if relation.key not in alone or left is None or right is None or low is None or high is None or most is None:
+        if relation.key not in alone or left is None or right is None or not relation.counters.isdisjoint(fallen):
             continue
-        if relation.kind == "<=":
-            missed = left > high
-        elif any(_relaxed(relation, document) for document in (p, r, n)):
-            missed = left < low
+        if relation.kind == "==" and not _relaxed(relation, r) and left < right:
+            least = value_of(p, relation.right)
+            missed = least is not None and left < least
+        elif n is None:
+            continue
+        elif relation.kind == "==" and _relaxed(relation, r):  # the parts are no more than the total
+            most = value_of(n, relation.left)
+            missed = most is not None and right > most
         else:
-            missed = not low <= left <= high
+            most = value_of(n, relation.right)
+            missed = most is not None and left > most and not _relaxed(relation, n)
         if missed:
             found.append(relation.key)
+    if n is None or not LEVELS.isdisjoint(fallen):
+        return found
     levels = [document.get("network_status", {}).get("unstable_level") for document in (p, r, n)]
     if _level_missed(r) and levels[0] == levels[1] == levels[2]:
         found.append(_level_key(r))

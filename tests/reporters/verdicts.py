@@ -16,7 +16,25 @@ from sora_stats_harness.exchange import Answer, Asked, Exchange, Request, Target
 from sora_stats_harness.redaction import Secrets
 from sora_stats_harness.reporters.assemble import assemble
 from sora_stats_harness.reporters.report import Report
-from sora_stats_harness.verdict import Coverage, FindingEntry, Section, SubjectKind, Tally
+from sora_stats_harness.verdict import (
+    BaselineReport,
+    Capacity,
+    CapacityStep,
+    Cost,
+    CostPoint,
+    Coverage,
+    Drift,
+    DriftEntry,
+    EarlierFinding,
+    FindingEntry,
+    Latency,
+    Load,
+    Section,
+    SubjectKind,
+    Tally,
+    TimelineRow,
+    WaiverReport,
+)  # fmt: skip
 
 RUN = "11111111-2222-4333-8444-555555555555"
 SERVER = "http://127.0.0.1:3000"
@@ -279,3 +297,136 @@ KINDS: dict[str, Callable[[], Report]] = {
     "waived": waived,
     "interrupted": interrupted,
 }
+
+
+def loaded() -> Report:
+    """A load run of two minutes: three targets, a stall in the middle, and a server that drifted."""
+    report = failing()
+    report.verdict.command = "load"
+    report.verdict.sections = []
+    targets = (
+        ("GetStatsConnection", 1_800, 8_000),
+        ("GetStatsClient", 2_600, 6_000),
+        ("GetStatsAllConnections", 19_000, 90),
+    )
+    report.verdict.load = Load(
+        scenario="mixed", model="open", planned_per_s=120.0, offered_per_s=119.4, lasted_s=120.0, sent=14_090,
+        judged=14_084, errors=4, abandoned=2, bytes_sent=4_100_000, bytes_received=212_000_000, processes=2,
+        generator_limited="p99 of lateness 12 ms, of its own delay 0.4 ms",
+        latency=[
+            _latency(name, kind, us * (1 if kind == "response" else 0.8), count)
+            for name, us, count in targets
+            for kind in ("response", "service", "generator delay", "lateness")
+        ],
+        timeline=[
+            TimelineRow(
+                from_s=s, lasts_s=2, answers=230 + s % 7, errors=2 if s == 60 else 0, bytes=3_500_000 + 9_000 * s,
+                p50_us=2_100 + 10 * (s % 11), p99_us=21_000 if s != 60 else 900_000, max_us=26_000 if s != 60 else 1_400_000,
+            )
+            for s in range(0, 120, 2)
+        ],
+    )  # fmt: skip
+    report.verdict.drift = Drift(
+        entries=[
+            DriftEntry(
+                way="undocumented", field="/rtp/total_received_novelty", documented="", seen="integer, 4 to 9",
+                connections=20, connections_without=0, first_seen_at="2026-11-24T03:15:00.230Z",
+            ),
+            DriftEntry(
+                way="absent", field="/data_channel/#*/max_retransmits", documented="integer of 0 or more", seen="",
+                connections=0, connections_without=20, first_seen_at="2026-11-24T03:15:00.230Z", known_from="doc-2022",
+            ),
+        ],
+        nearest="doc-2024", distance={"doc-2024": 2, "doc-2022": 31},
+    )  # fmt: skip
+    return report
+
+
+def _latency(target: str, kind: Any, us: float, count: int) -> Latency:  # Any: one of Latency's kinds
+    """Times with a long tail, in twenty buckets of which each holds less than the one before."""
+    if kind in ("generator delay", "lateness"):
+        us = 60
+    left, buckets = count, []
+    for step in range(20):
+        held = left if step == 19 else max(1, left * 2 // 5)
+        buckets.append((int(us * 1.25**step), held))
+        left -= held
+        if left <= 0:
+            break
+    whole = sum(held for _, held in buckets)
+
+    def at(percent: float) -> int:
+        seen = 0
+        for upper, held in buckets:
+            seen += held
+            if seen >= whole * percent / 100:
+                return upper
+        return buckets[-1][0]
+
+    shown = {f"{percent:g}": at(percent) for percent in (50, 90, 95, 99, 99.9, 99.99)}
+    return Latency(target=target, kind=kind, count=whole, percentiles=shown, max=buckets[-1][0], buckets=buckets)
+
+
+def sized() -> Report:
+    """A search for the highest rate that keeps the objectives."""
+    report = build(Counted(), command="capacity")
+    rates = (
+        (100.0, "passed"),
+        (200.0, "passed"),
+        (400.0, "failed"),
+        (300.0, "passed"),
+        (350.0, "void"),
+        (340.0, "failed"),
+    )
+    report.verdict.capacity = Capacity(
+        interval=(300.0, 340.0),
+        at_least=False,
+        limited_by="p99 < 50 ms",
+        slos=["p99 < 50 ms"],
+        steps=[
+            CapacityStep(
+                rate=rate, outcome=outcome, windows=5, windows_passed=5 if outcome == "passed" else 1,  # type: ignore[arg-type]
+                reason={"failed": "p99 < 50 ms", "void": "the generator was late"}.get(outcome),
+                latency=[_latency("GetStatsConnection", "response", 700 * (1 + rate / 60), 1000)],
+            )
+            for rate, outcome in rates
+        ],
+    )  # fmt: skip
+    points = ((10, 1_400), (100, 9_800), (400, 39_000))
+    report.verdict.cost = Cost(
+        points=[
+            CostPoint(connections=n, answers=5, time_us=us, high_us=us * 2, bytes=n * 13_000, fit_us=400 + 96 * n, residual=0.01)
+            for n, us in points
+        ],
+        constant_us=400.0, per_connection_us=96.0, per_connection_bytes=13_000.0, linear=True,
+        statement="0.4 ms and 0.096 ms for each connection",
+    )  # fmt: skip
+    return report
+
+
+def gated() -> Report:
+    """Held against an earlier run, with waivers in each state."""
+    report = build(
+        Counted([entry("order.realtime", status="known"), entry("shape.enum", status="waived", field="/ice/state")])
+    )
+    earlier = EarlierFinding(
+        requirement="http.json", level="MUST", fingerprint="0" * 16, target="GetStatsClient", field="",
+        message="no JSON",
+    )  # fmt: skip
+    report.verdict.baseline = BaselineReport(
+        source="reports/release/verdict.json", finished_at="2026-11-20T03:15:10.250Z", new=0, known=1,
+        fixed=[earlier], not_seen=[earlier],
+    )  # fmt: skip
+    states: tuple[Any, ...] = ("used", "unused", "not_observed", "expired")
+    report.verdict.waivers = [
+        WaiverReport(
+            requirement="shape.enum", field="/ice/*", reason="fixed in the next release of the server", by="Mori",
+            until="2026-12-31", state=state, waived=1 if state in ("used", "expired") else 0,
+        )
+        for state in states
+    ]  # fmt: skip
+    return report
+
+
+PAGES = KINDS | {"loaded": loaded, "sized": sized, "gated": gated}
+"""With those that have more to show on a page."""

@@ -422,7 +422,10 @@ class BodyReader:
         codec = self.codec
         count: int = codec.colons
         if self._relaxed or reading.absent or codec.conditional or self._extra(value):
-            count = self._colons_of(codec.plan, value)
+            if codec.whole_groups and codec.loose_paths.issuperset(reading.absent):
+                count += sum(_colons_of_one(loose, raw) for loose in codec.loose if (raw := loose.get(value)))
+            else:
+                count = self._colons_of(codec.plan, value)
         *texts, labels = self._root(value)
         count += sum(text.count(":") for text in texts if isinstance(text, str))
         plan = codec.label_plan
@@ -578,11 +581,11 @@ class _Sound:
 
 def _colons_of_loose(plan: Plan, leaves: Json) -> int:
     """Colons of what is let through: after the key, within it, and in the raw value."""
-    return sum(
-        1 + loose.path[-1].count(":") + bytes(raw).count(b":")
-        for loose in plan.loose
-        if (raw := leaves[loose.position])
-    )
+    return sum(_colons_of_one(loose, raw) for loose in plan.loose if (raw := leaves[loose.position]))
+
+
+def _colons_of_one(loose: Loose, raw: Raw) -> int:
+    return 1 + loose.path[-1].count(":") + bytes(raw).count(b":")
 
 
 def _one_of(getters: list[Callable[[Json], Raw]]) -> Callable[[Json], Any]:  # Any: it is only asked for its truth

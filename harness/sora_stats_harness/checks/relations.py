@@ -11,7 +11,7 @@ The relations are data. Each holds in public captures, and a protocol says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -88,6 +88,8 @@ RELATIONS: Final[tuple[Relation, ...]] = (
                         "rtcp.total_WAY_rtcp_unknown", "rtcp.total_WAY_rtcp_xr")),
         Relation(id="relation.rtp_hdr_ext", left=("rtp_hdr_ext.total_WAY_rtp_hdr_ext_*",), each=True, operator="<=",
                  right=("rtp.total_WAY_rtp",), but=("rtp_hdr_ext.total_WAY_rtp_hdr_ext_unknown",)),
+        Relation(id="relation.rtp_hdr_ext", left=("rtp_hdrext.total_WAY_rtp_hdrext_*",), each=True, operator="<=",
+                 right=("rtp.total_WAY_rtp",), but=("rtp_hdrext.total_WAY_rtp_hdrext_unknown",)),  # its later name
         Relation(id="relation.sctp_chunks", left=("sctp.total_WAY_sctp",), operator="<=",
                  right=("sctp.total_WAY_sctp_chunk_*",)),
         Relation(id="relation.sctp_min_size", left=("sctp.total_WAY_sctp", "sctp.total_WAY_sctp_chunk_*"), scale=(12, 4),
@@ -152,6 +154,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         """Both sides in a reading; None where one of their counters is absent or masked."""
         left, right = total(self.left, blocks), total(self.right, blocks)
         return None if left is None or right is None else (left, right)
+
+    def involves(self, places: Collection[tuple[int | str, int]]) -> bool:
+        """Whether one of its counters is among these, by block and number; a label's never is."""
+        return any((block, counter) in places for _, block, counter in (*self.left, *self.right, *self.unless))
 
     def exact(self, blocks: Blocks) -> bool:
         """Whether `==` means just that."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from typing import TYPE_CHECKING
 
-from ..exchange import Exchange
+if TYPE_CHECKING:  # the registry alone costs its readers next to nothing
+    from ..exchange import Exchange
 
 
 class Level(IntEnum):

@@ -16,10 +16,11 @@ from importlib import import_module
 from typing import Final
 
 from .. import __version__
-from ..errors import ExitCode, HarnessError, UsageError
+from ..errors import ExitCode, HarnessError, UsageError, nearest
 from ..reporters.escape import plain
+from . import github
 from .output import close_broken, emit
-from .parser import Parser, nearest
+from .parser import Parser
 
 PROGRAM: Final = "sora-harness"
 
@@ -27,8 +28,12 @@ COMMANDS: Final = {
     "conform": "probe a server, judge every answer, and write a verdict",
     "simulate": "run the embedded simulator until interrupted, or around a command",
     "load": "run a load scenario, and judge every answer",
+    "estimate": "tell what polling costs, by a few polite requests",
+    "capacity": "search the highest rate that keeps objectives, or what it costs",
     "check": "judge recordings, or single answers in files",
+    "compare": "compare two verdicts, or two sets of runs",
     "report": "write a verdict in another format",
+    "config": "show what the configuration comes to, and where each part is from",
     "redact": "copy a recording with ids and labels replaced",
     "schemas": "write the JSON Schemas, or check that they are up to date",
     "fields": "print the field list of an edition",
@@ -133,3 +138,4 @@ def _overview() -> str:
 
 def _complain(text: str) -> None:
     emit(f"{PROGRAM}: {plain(text, 2000)}\n", sys.stderr)
+    github.complain(text)

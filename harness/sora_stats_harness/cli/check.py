@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from . import common
 from .progress import Progress
+from .recognise import AUTO, of_files
+from .settings import COMMAND_LINE, DEFAULT
 
 if TYPE_CHECKING:
     from ..exchange import Target
@@ -42,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="whose answer a body is: GetStatsConnection, GetStatsClient, GetStatsAllConnections",
     )
-    common.add_judging_options(parser)
+    common.add_judging_options(parser, no_output="none are written")
     # without --edition a recording is judged as it was when it was made
     parser.set_defaults(edition=None)
 
@@ -67,8 +69,18 @@ def run(arguments: argparse.Namespace) -> int:
     target = _target(arguments.target)
     with Interrupt() as interrupt:
         files = open_files(arguments.files, target)
-        arguments.edition, notes = edition_for(files, arguments.edition)
-        judge = Judge(load(arguments.edition))
+        if arguments.edition == AUTO:
+            arguments.edition, notes = of_files(files)
+        else:
+            arguments.edition, notes = edition_for(files, arguments.edition)
+        edition = load(arguments.edition)
+        if (origin := arguments.origins["edition"]) not in (COMMAND_LINE, DEFAULT):
+            # it was not asked for today, so where it makes a difference that is worth a word
+            others = {file.edition for file in files if file.edition is not None} - {edition.name}
+            notes += [
+                f"recorded with edition {name}, and judged here by {edition.name}: {origin}" for name in sorted(others)
+            ]
+        judge = Judge(edition)
         progress = Progress()
         try:
             checked = check(judge, files, target=target, tick=_ticker(interrupt, progress))

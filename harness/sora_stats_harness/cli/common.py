@@ -8,25 +8,25 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
-from ..errors import ExitCode, HarnessError, UsageError
+from ..errors import ExitCode, HarnessError, UsageError, nearest
 from ..redaction import Secrets
+from . import github
 from .output import emit, wants_colour
-from .parser import nearest
+from .settings import URL_VARIABLE, add_config_option, url_and_origin
 from .values import duration
 
 if TYPE_CHECKING:
+    from ..baseline import Baseline
     from ..checks.requirements import Need
     from ..exchange import Headers
     from ..reporters.assemble import Judged
     from ..reporters.report import Report
-    from ..verdict import JudgedFrom, Section
-
-URL_VARIABLE: Final = "SORA_URL"
+    from ..verdict import Capacity, Cost, Estimate, JudgedFrom, Load, Media, Section, SubjectKind
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _REFERENCE: Final = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
@@ -40,13 +40,43 @@ _SECRET_NAME: Final = re.compile(r"auth|cookie|token|secret|key|password|credent
 # Options.
 
 
-def add_judging_options(parser: argparse.ArgumentParser) -> None:
-    """Add what decides over the verdict, and where it goes: --edition --strict --require --label --json --output."""
+def add_judging_options(parser: argparse.ArgumentParser, *, no_output: str = "a new folder below reports/") -> None:
+    """
+    Add what decides over the verdict, and where it goes: --edition --strict --require --label --baseline --json --output.
+
+    Args:
+        parser: The command's.
+        no_output: Where reports go without --output, for the help text.
+    """
+    add = add_rule_options(parser)
+    add(
+        "--baseline",
+        type=_baseline,
+        metavar="FILE",
+        help="an earlier verdict.json: what was found then is known, and only new findings fail",
+    )
+    add("--json", action="store_true", help="print the whole verdict as JSON on stdout, and nothing else there")
+    add(
+        "--output",
+        type=_output,
+        metavar="DIR",
+        help=f"where to write the reports (default: {no_output})",
+    )
+
+
+def add_rule_options(parser: argparse.ArgumentParser) -> Callable[..., argparse.Action]:
+    """Add what decides over the verdict; gives the group's `add_argument`, for more of the kind."""
     from ..edition import DEFAULT
 
+    add_config_option(parser)
     add = parser.add_argument_group("judging and reports").add_argument
-    add("--edition", default=DEFAULT, metavar="NAME|FILE", help=f"the field list to judge by (default: {DEFAULT})")
-    add("--strict", action="store_true", help="a missed SHOULD fails, too")
+    add(
+        "--edition",
+        default=DEFAULT,
+        metavar="NAME|FILE",
+        help=f"the field list to judge by (default: {DEFAULT}; conform and check: auto for the nearest)",
+    )
+    add("--strict", action=argparse.BooleanOptionalAction, default=False, help="a missed SHOULD fails, too")
     add(
         "--require",
         action="append",
@@ -63,19 +93,17 @@ def add_judging_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="put into every report, such as build=123 (repeatable)",
     )
-    add("--json", action="store_true", help="print the whole verdict as JSON on stdout, and nothing else there")
-    add(
-        "--output",
-        type=_output,
-        metavar="DIR",
-        help="where to write the reports (default: a new folder below reports/)",
-    )
+    return add
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
     """Add which server to ask, and how: URL --header --ca-file --insecure --timeout."""
+    add_config_option(parser)
     parser.add_argument(
-        "url", nargs="?", metavar="URL", help=f"the server, such as http://127.0.0.1:3000 (default: ${URL_VARIABLE})"
+        "url",
+        nargs="?",
+        metavar="URL",
+        help=f"the server, such as http://127.0.0.1:3000 (default: ${URL_VARIABLE}, else the configuration)",
     )
     add = parser.add_argument_group("the server").add_argument
     add(
@@ -87,17 +115,31 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
         "lines by env:VARIABLE or @FILE",
     )
     add("--ca-file", metavar="FILE", help="trust the certificates in this file alone")
-    add("--insecure", action="store_true", help="accept any certificate")
+    add("--insecure", action=argparse.BooleanOptionalAction, default=False, help="accept any certificate")
     add("--timeout", type=duration, default=5.0, metavar="TIME", help="for a whole exchange (default: 5)")
 
 
-def add_simulator_options(parser: argparse.ArgumentParser) -> None:
-    """Add what the embedded simulator is like, where no URL is given: --fault --seed --connections --nodes."""
+def add_simulator_options(
+    parser: argparse.ArgumentParser,
+    *,
+    connections: Callable[[str], object] | None = None,
+    connections_help: str = "how many connections (default: 20)",
+) -> Callable[..., argparse.Action]:
+    """
+    Add what the embedded simulator is like, where no URL is given: --fault --seed --connections --nodes.
+
+    Args:
+        connections: Reads --connections, where it is not one number.
+
+    Returns:
+        The group's `add_argument`, for more of the kind.
+    """
     add = parser.add_argument_group("the embedded simulator, where no URL is given").add_argument
     add("--fault", action="append", metavar="NAME[:KEY=VALUE]", help="make it misbehave (repeatable)")
     add("--seed", type=int, metavar="N", help="another world (default: 1)")
-    add("--connections", type=_positive, metavar="N", help="how many connections (default: 20)")
+    add("--connections", type=connections or _positive, metavar="N", help=connections_help)
     add("--nodes", type=_positive, metavar="N", help="how many nodes (default: 1)")
+    return add
 
 
 _SIMULATOR_OPTIONS: Final = {"fault": "faults", "seed": "seed", "connections": "connections", "nodes": "nodes"}
@@ -106,14 +148,24 @@ _SIMULATOR_OPTIONS: Final = {"fault": "faults", "seed": "seed", "connections": "
 
 def check_simulator_options(arguments: argparse.Namespace, url: str | None) -> None:
     """
-    Refuse options of the simulator beside a URL.
+    Refuse options of the simulator beside a URL, and a baseline that cannot be meant for either.
 
     Raises:
-        UsageError: There is a URL, and one of the options.
+        UsageError: There is a URL, and one of the options; or a baseline of another edition, or not of the simulator.
     """
+    from ..edition import load
+
     given = [option for option in _SIMULATOR_OPTIONS if getattr(arguments, option) is not None]
+    if "seed" in given and getattr(arguments, "fuzz", None) is not None:
+        given.remove("seed")  # there it is what made-up requests are drawn from
     if url is not None and given:
         raise UsageError(f"--{given[0]} is for the embedded simulator, and {url} was given: leave one out")
+    baseline: Baseline | None = getattr(arguments, "baseline", None)
+    if baseline is not None:
+        kind: SubjectKind | None = "simulator" if url is None else None
+        name = None if arguments.edition == "auto" else load(arguments.edition).name
+        if mismatch := _mismatch(baseline, edition=name, subject_kind=kind):
+            raise UsageError(mismatch)
 
 
 def simulator_settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -144,6 +196,14 @@ def _label(text: str) -> tuple[str, str]:
     return key, value
 
 
+def _baseline(text: str) -> Baseline:
+    from ..baseline import read
+
+    if not text:
+        raise UsageError("--baseline is empty: name a verdict.json")
+    return read(Path(text))  # now, and not after a run of ten minutes
+
+
 def _output(text: str) -> Path:
     from ..reporters.files import check_folder
 
@@ -159,30 +219,18 @@ def _output(text: str) -> Path:
 
 def resolve_url(arguments: argparse.Namespace) -> str | None:
     """
-    Find the server's URL: the argument, else SORA_URL.
+    Find the server's URL: the argument, else SORA_URL, else the configuration.
 
     Returns:
-        None where neither is set: only then may the simulator stand in.
+        None where none of them is set: only then may the simulator stand in.
 
     Raises:
         UsageError: It is set but empty, as an unset CI secret is, or it holds credentials.
     """
-    url: str | None = arguments.url
-    origin = "the URL"
-    if url is None:
-        url = os.environ.get(URL_VARIABLE)
-        origin = URL_VARIABLE
-    if url is None:
-        return None
-    if not url.strip():
-        raise UsageError(f"{origin} is set but empty: give a URL like http://127.0.0.1:3000")
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise UsageError(f"{origin} is no URL: {error}") from None
-    if "@" in parts.netloc:
-        raise UsageError(f"{origin} must not hold credentials: pass them by --header 'Authorization: env:NAME'")
-    return url
+    from ..config import checked_url
+
+    found = url_and_origin(arguments.url, arguments.configuration)
+    return None if found is None else checked_url(*found)
 
 
 def read_headers(values: Iterable[str]) -> tuple[Headers, Secrets]:
@@ -215,15 +263,15 @@ def _header(line: str) -> tuple[str, str, bool]:
     name, value = name.strip(), value.strip()
     # The line itself may be a secret that was given in the wrong form, so no complaint repeats it.
     if not separator or not _HEADER_NAME.fullmatch(name):
-        raise UsageError("--header is not of the form 'Name: value'")
+        raise UsageError("a header is not of the form 'Name: value'")
     if name.lower() in _RESERVED:
-        raise UsageError(f"--header {name}: the harness sets this one itself")
+        raise UsageError(f"header {name}: the harness sets this one itself")
     elsewhere = _elsewhere(value)
     value = value if elsewhere is None else elsewhere.strip()
     if not value:
-        raise UsageError(f"--header {name}: the value is empty")
+        raise UsageError(f"header {name}: the value is empty")
     if not value.isprintable():
-        raise UsageError(f"--header {name}: the value holds a line break or another control character")
+        raise UsageError(f"header {name}: the value holds a line break or another control character")
     return name, value, elsewhere is not None
 
 
@@ -232,14 +280,14 @@ def _elsewhere(text: str) -> str | None:
     if reference := _REFERENCE.fullmatch(text):
         value = os.environ.get(reference[1])
         if not value:
-            raise UsageError(f"--header: the environment variable {reference[1]} is not set, or empty")
+            raise UsageError(f"header: the environment variable {reference[1]} is not set, or empty")
         return value
     if text.startswith("@"):
         try:
             return Path(text[1:]).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = (error.strerror or "unreadable") if isinstance(error, OSError) else "not UTF-8 text"
-            raise UsageError(f"--header: the file {text[1:]} cannot be read: {reason}") from None
+            raise UsageError(f"header: the file {text[1:]} cannot be read: {reason}") from None
     return None
 
 
@@ -263,31 +311,46 @@ def finish(
     secrets: Secrets | None = None,
     write: bool = True,
     sections: Sequence[Section] = (),
+    slo_missed: str | None = None,
+    load: Load | None = None,
+    capacity: Capacity | None = None,
+    estimate: Estimate | None = None,
+    cost: Cost | None = None,
+    media: Media | None = None,
 ) -> int:
     """
-    Sum up, write the reports, tell the person, and give the exit code.
+    Sum up, write the reports, tell the person (and the CI server), and give the exit code.
 
     Args:
         arguments: With what `add_judging_options` added.
         command: The command's name; names the default folder.
         judge: Is finished here.
         write: Whether files are written where --output was not given.
-        observes, subject, judged_from, started_at, options, excluded, interrupted, aborted, sections: As in
-            `reporters.assemble.assemble`.
+        observes, subject, judged_from, started_at, options, excluded, interrupted, aborted, sections, slo_missed,
+            load, capacity, estimate, cost, media: As in `reporters.assemble.assemble`.
         extra_notes: Its `notes`.
         secrets: None are known if None.
 
     Raises:
         HarnessError: The reports could not be written; not where the verdict is fail, which outranks that.
+        UsageError: The baseline is of another edition or kind of subject; the reports are written, without it.
     """
-    from ..edition import load
-    from ..reporters.assemble import assemble
+    from ..edition import load as load_edition
+    from ..reporters.assemble import assemble, subject_kind
 
     secrets = secrets or Secrets()
+    edition = load_edition(arguments.edition)
+    wanted = write or arguments.output is not None
+    baseline: Baseline | None = arguments.baseline
+    mismatch = None
+    if baseline is not None:
+        mismatch = _mismatch(baseline, edition=edition.name, subject_kind=subject_kind(judge, judged_from))
+        fields = [field.path for field in edition.fields]
+        baseline = replace(baseline, documented=fields) if mismatch is None else None
     report = assemble(
         judge,
         command=command,
-        edition=load(arguments.edition).name,
+        edition=edition.name,
         subject=subject,
         judged_from=judged_from,
         observes=observes,
@@ -301,20 +364,38 @@ def finish(
         options=options,
         notes=extra_notes,
         sections=sections,
+        slo_missed=slo_missed,
+        load=load,
+        capacity=capacity,
+        estimate=estimate,
+        cost=cost,
+        media=media,
+        waived=arguments.waivers,
+        baseline=baseline,
+        name_evidence=wanted,
+        fields=edition,
         secrets=secrets,
     )
     written, problem = None, None
-    if write or arguments.output is not None:
+    if wanted:
         try:
             written = _write(report, arguments.output)
         except OSError as error:
             problem = f"the reports could not be written: {error.strerror or error}"
     _tell(report, written, as_json=arguments.json)
+    if mismatch is not None:
+        raise UsageError(f"{mismatch}; what the reports say is without it")
     if problem is not None:
         if report.verdict.exit_code != ExitCode.FAIL:
             raise HarnessError(problem)
         emit(f"sora-harness: {problem}\n", sys.stderr)
     return report.verdict.exit_code
+
+
+def _mismatch(baseline: Baseline, *, edition: str | None = None, subject_kind: SubjectKind | None = None) -> str | None:
+    from ..baseline import mismatch
+
+    return mismatch(baseline, edition=edition, subject_kind=subject_kind)
 
 
 def _write(report: Report, output: Path | None) -> Path:
@@ -329,8 +410,9 @@ def _tell(report: Report, written: Path | None, *, as_json: bool) -> None:
     from ..reporters import files, terminal
 
     stream = sys.stderr if as_json else sys.stdout
-    emit(terminal.render(report, colour=wants_colour(stream)), stream)
+    emit(github.guarded(terminal.render(report, colour=wants_colour(stream))), stream)
     if written is not None:
         emit(f"reports in {written}/: {', '.join(files.list_own(written))}\n", stream)
+    github.tell(report, stream)
     if as_json:
         emit(files.to_json(report.verdict))

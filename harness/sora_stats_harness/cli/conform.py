@@ -8,7 +8,9 @@ the work. Nothing heavy is imported before the command really runs.
 from __future__ import annotations
 
 import argparse
+import random
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
@@ -17,12 +19,16 @@ from ..errors import UsageError
 from . import common
 from .output import emit
 from .progress import Progress
+from .recognise import AUTO, of_server
 from .values import duration, size
 
 if TYPE_CHECKING:
+    from ..client import Prober
     from ..conform import Status
     from ..discovery import Known
     from ..exchange import Headers, Target
+    from ..interrupt import Interrupt
+    from ..judge import Judge
     from ..plan import Plan
 
 HELP: Final = "probe a server, judge every answer, and write a verdict"
@@ -32,12 +38,15 @@ examples:
   sora-harness conform                                   probe the embedded simulator (SELF-TEST)
   sora-harness conform http://127.0.0.1:3000             probe a server for 10 seconds
   sora-harness conform http://127.0.0.1:3000 --duration 1m --strict --record run.jsonl.zst
+  sora-harness conform http://127.0.0.1:3000 --fuzz 500 --seed 7
   sora-harness conform http://10.0.0.1:3000 --node http://10.0.0.2:3000 --node http://10.0.0.3:3000
   sora-harness conform https://sora.example --valid-only --targets GetStatsConnection \\
       --channel-id lobby --connection-id 0R5FMC8FE10K5BP2NRM8Z0ZX1C --header 'Authorization: env:SORA_TOKEN'
 """
 
 RECORD_LIMIT_BYTES: Final = 2 << 30
+
+MAX_FUZZ: Final = 1_000_000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +79,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--client-id", dest="asked", action=_Asked, metavar="ID", help="a client of the channel named before")
     add("--valid-only", action="store_true", help="send no request that is wrong on purpose")
     add("--large-request", action="store_true", help="send one wrong request of more than 8 MB as well")
+    add(
+        "--fuzz",
+        type=_count,
+        metavar="N",
+        help="before that, send N made-up requests, valid and wrong, and find the smallest that fails; --seed repeats them",
+    )
     add("--concurrency", type=int, default=8, metavar="N", help="requests that may overlap, 1 to 32 (default: 8)")
     add("--record", metavar="FILE", help="write every exchange to a .jsonl or .jsonl.zst file")
     add(
@@ -103,14 +118,25 @@ def run(arguments: argparse.Namespace) -> int:
     from ..reporters.assemble import utc_now
 
     started_at = utc_now()
-    edition = load(arguments.edition)
+    if arguments.edition != AUTO:
+        load(arguments.edition)  # what is wrong with it is said before anything is started or sent
     headers, secrets = common.read_headers(arguments.header)
     url = common.resolve_url(arguments)
     notes: list[str] = []
+    seed = _fuzz_seed(arguments)
+    fuzzed = {} if seed is None else {"fuzz": arguments.fuzz, "seed": seed}
     with Interrupt() as interrupt:
         with ExitStack() as stack:
             servers = _servers(arguments, url, stack)
             plan = _plan(arguments, servers, headers, self_test=url is None)
+
+            def prober() -> Prober:
+                return Prober(timeout_s=arguments.timeout, ca_file=arguments.ca_file, insecure=arguments.insecure)
+
+            if arguments.edition == AUTO:
+                arguments.edition, told = of_server(plan.server, headers, prober())
+                notes += told
+            edition = load(arguments.edition)
             recorder = None
             if arguments.record is not None:
                 recorder = stack.enter_context(
@@ -121,6 +147,7 @@ def run(arguments: argparse.Namespace) -> int:
                         edition=edition.name,
                         # what the run can see: `check` judges the recording within the same scope
                         options=_options(plan)
+                        | fuzzed
                         | {
                             "observes": sorted(need.value for need in plan.observes()),
                             "excluded": sorted(plan.excluded()),
@@ -130,10 +157,11 @@ def run(arguments: argparse.Namespace) -> int:
                     )
                 )
             judge = Judge(edition, observer=recorder.add if recorder else None, nodes=plan.servers)
-            prober = Prober(timeout_s=arguments.timeout, ca_file=arguments.ca_file, insecure=arguments.insecure)
             progress = Progress()
             try:
-                result = conform.run(plan, judge, prober, interrupt=interrupt, watch=_watcher(progress, plan))
+                if seed is not None:
+                    notes += _fuzz(arguments.fuzz, seed, plan, judge, prober(), interrupt, progress)
+                result = conform.run(plan, judge, prober(), interrupt=interrupt, watch=_watcher(progress, plan))
             finally:
                 progress.end()
         if recorder is not None and recorder.problem is not None:
@@ -147,7 +175,7 @@ def run(arguments: argparse.Namespace) -> int:
             subject=plan.server,
             judged_from="live",
             started_at=started_at,
-            options=_options(plan),
+            options=_options(plan) | fuzzed,
             interrupted=result.interrupted,
             aborted=result.aborted,
             extra_notes=[*result.notes, *notes],
@@ -167,7 +195,48 @@ def _servers(arguments: argparse.Namespace, url: str | None, stack: ExitStack) -
     from ..simulator.server import spawn
 
     emit("SELF-TEST: no URL was given, so the embedded simulator is probed, and no Sora\n", sys.stderr)
-    return stack.enter_context(spawn(edition=arguments.edition, **common.simulator_settings(arguments))).urls
+    served = None if arguments.edition == AUTO else arguments.edition
+    return stack.enter_context(spawn(edition=served, **common.simulator_settings(arguments))).urls
+
+
+def _fuzz_seed(arguments: argparse.Namespace) -> int | None:
+    """What the made-up requests are drawn from; None where there are to be none."""
+    if arguments.fuzz is None:
+        return None
+    from ..fuzz import need_hypothesis
+
+    if arguments.valid_only:
+        raise UsageError("--fuzz sends requests that are wrong on purpose, and --valid-only none: leave one out")
+    need_hypothesis()
+    return arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(2**32)
+
+
+def _fuzz(
+    count: int, seed: int, plan: Plan, judge: Judge, prober: Prober, interrupt: Interrupt, progress: Progress
+) -> list[str]:
+    """Send made-up requests; gives what there is to say about them."""
+    from .. import fuzz
+    from ..reproduce import command_line
+
+    started_s = time.monotonic()
+
+    def watch(sent: int) -> None:
+        progress.show(time.monotonic() - started_s, f"conform: {sent} of {count} made-up requests")
+
+    result = fuzz.run(plan, judge, prober, count=count, seed=seed, interrupt=interrupt, watch=watch)
+    repeat = f"--fuzz {count} --seed {seed} repeats them"
+    sent = f"{result.sent} made-up requests ({repeat})"
+    ended = f"; {result.ended}" if result.ended is not None else ""
+    if result.sent == 0:
+        return [f"no made-up request was sent: {result.ended}"]
+    if result.smallest is None:
+        return [f"{sent}: none was answered with 5xx, or with anything but JSON or nothing{ended}"]
+    again = "it fails again" if result.again else "it did not fail again when it was sent once more"
+    return [
+        f"{sent}: the last one fails ({result.missed}); {result.shrinking} more were sent to make it smaller, and {again}"
+        f"{ended}",
+        f"the smallest made-up request that fails: {command_line(result.smallest)}",
+    ]
 
 
 def _plan(arguments: argparse.Namespace, servers: Sequence[str], headers: Headers, *, self_test: bool) -> Plan:
@@ -199,6 +268,12 @@ def _options(plan: Plan) -> dict[str, Any]:
         "valid_only": not plan.wrong_requests,
         "large_request": plan.large_request,
     }
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= MAX_FUZZ:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MAX_FUZZ:,}")
+    return int(text)
 
 
 def _targets(names: str | None) -> frozenset[Target]:

@@ -7,9 +7,8 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from ..errors import UsageError
+from ..errors import UsageError, nearest
 from .output import columns, emit
-from .parser import nearest
 
 if TYPE_CHECKING:
     from ..edition import Edition, Field
@@ -21,6 +20,8 @@ examples:
   sora-harness fields --group rtp
   sora-harness fields --kind gauge
   sora-harness fields --json
+  sora-harness fields diff doc-2024 doc-2025
+  sora-harness fields import API_STATS.html --output mine.toml
 """
 
 
@@ -28,10 +29,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     from ..edition import DEFAULT, Kind
 
+    parser.add_argument(
+        "action",
+        nargs="*",
+        metavar="ACTION",
+        help="`diff A B` for what changed from one edition to another; `import PAGE` to make an edition from a page of"
+        " the documentation (HTML, text or Markdown; - for stdin)",
+    )
     parser.add_argument("--edition", default=DEFAULT, metavar="NAME|FILE", help=f"which list (default: {DEFAULT})")
     parser.add_argument("--group", metavar="GROUP", help="only the fields at and below it, such as rtp or simulcast.r0")
     parser.add_argument("--kind", choices=[kind.value for kind in Kind], help="only the fields of this kind")
     parser.add_argument("--json", action="store_true", help="print a JSON array")
+    parser.add_argument("--output", metavar="FILE", help="import: where to write the edition (default: stdout)")
+    parser.add_argument("--name", metavar="NAME", help="import: what to call the edition (default: after the page)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,11 +49,28 @@ def run(arguments: argparse.Namespace) -> int:
     Print the documented fields in the page's order, and after them those known though undocumented.
 
     Raises:
-        EditionError: There is no such edition.
-        UsageError: There is no such group in it.
+        EditionError: There is no such edition, or a page cannot be read.
+        UsageError: There is no such group in it, or the words after the command are none that it knows.
     """
     from ..edition import load
 
+    if arguments.action[:1] != ["import"] and (arguments.output is not None or arguments.name is not None):
+        raise UsageError("--output and --name belong to `fields import PAGE`")
+    match arguments.action:
+        case []:
+            pass
+        case ["diff", before, after]:
+            from . import fields_diff
+
+            return fields_diff.run(before, after, as_json=arguments.json)
+        case ["import", page] if arguments.group is None and arguments.kind is None and not arguments.json:
+            from . import fields_import
+
+            return fields_import.run(page, output=arguments.output, name=arguments.name)
+        case ["import", _]:
+            raise UsageError("`fields import PAGE` takes only --output and --name: it writes an edition, in TOML")
+        case _:
+            raise UsageError("fields takes no words, or `diff A B` with two editions, or `import PAGE`")
     edition = load(arguments.edition)
     fields = [*edition.fields, *edition.undocumented]
     if arguments.group is not None:
@@ -58,7 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def as_json(field: Field) -> dict[str, str | bool]:
-    """One entry of `fields --json`."""
+    """One entry of `fields --json`; `standing` and `source` where the edition builds on another."""
+    from ..edition import Standing
+
     entry: dict[str, str | bool] = {
         "path": field.dotted,
         "type": field.type.value,
@@ -67,6 +96,8 @@ def as_json(field: Field) -> dict[str, str | bool]:
         "presence": field.presence.value,
         "description": field.description,
     }
+    if field.standing is not Standing.DOCUMENTED or field.source is not None:
+        entry |= {"standing": field.standing.value, "source": field.source or ""}
     return entry | ({"undocumented": True} if field.undocumented else {})
 
 
@@ -78,10 +109,13 @@ def _below(edition: Edition, fields: Iterable[Field], group: str) -> list[Field]
     return [field for field in fields if field.path[: len(path)] == path]
 
 
+_STANDINGS: Final = {"documented": "", "seen": "(seen) ", "carried-over": "(carried over) "}
+
+
 def _table(fields: list[Field]) -> str:
     rows = [("FIELD", "TYPE", "KIND", "UNIT", "PRESENCE", "DESCRIPTION")]
     for field in fields:
-        mark = "(undocumented) " if field.undocumented else ""
+        mark = "(undocumented) " if field.undocumented else _STANDINGS[field.standing.value]
         rows.append((
             field.dotted, field.type.value, field.kind.value, field.unit.value, field.presence.value,
             mark + field.description,

@@ -5,14 +5,33 @@ The command `load`: a Locust scenario with every answer judged.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
-from contextlib import ExitStack
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..errors import UsageError
 from . import common
 from .progress import Progress
 from .values import duration
+
+if TYPE_CHECKING:
+    from ..exchange import Headers
+    from ..interrupt import Interrupt
+    from ..load.http import Address
+    from ..load.limits import Limit
+    from ..load.measures import Measures
+    from ..load.spec import Spec
+    from ..recording.writer import Recorder
+    from ..redaction import Secrets
+    from ..reporters.assemble import Judged
+    from ..verdict import Load
 
 HELP: Final = "run a load scenario, and judge every answer"
 
@@ -20,13 +39,16 @@ EXAMPLES: Final = """\
 examples:
   sora-harness load --scenario mixed --rate 200 --duration 10s     on the embedded simulator (SELF-TEST)
   sora-harness load --users 4 --interval 0 --duration 5s           as fast as four users go
-  sora-harness load http://127.0.0.1:3000 --scenario scrape --users 3 --interval 1 --duration 60s
+  sora-harness load http://127.0.0.1:3000 --scenario scrape --pollers 3 --interval 1 --duration 60s
+  sora-harness load --rate 200 --duration 5s --processes 2         from two processes, judged together
   sora-harness load --rate 500 --duration 20s --dry-run            print the plan, send nothing"""
 
 SELF_TEST_CONNECTIONS: Final = 100
 DEFAULT_DURATION_S: Final = 10.0
 DEFAULT_LIMITS: Final = ("errors>5%", "p99>10s")
+MAX_IN_FLIGHT: Final = 64
 MAX_USERS: Final = 10_000
+MAX_PROCESSES: Final = 256
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,13 +63,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--rate", type=_rate, metavar="N", help="open model: requests a second, whether or not answers come")
     add("--ramp", type=duration, default=0.0, metavar="TIME", help="let the rate rise over this long")
-    add("--max-in-flight", type=_users, default=64, metavar="N",
-        help="open model: requests that may be under way at a time (default: 64)")  # fmt: skip
+    add("--max-in-flight", type=_users, default=MAX_IN_FLIGHT, metavar="N",
+        help=f"open model: requests that may be under way at a time (default: {MAX_IN_FLIGHT})")  # fmt: skip
     add("--users", type=_users, metavar="N", help="closed model: users that each wait for their answer")
+    add("--pollers", type=_users, metavar="N", help="the same, for scrape: dashboards and exporters")
     add("--interval", type=_interval, metavar="TIME", help="from one sending of a user to its next; 0: at once")
+    add("--cluster", action="store_true", help="for scrape: ask for the whole cluster")
+    add("--weights", type=_weights, default={}, metavar="TARGET=N,...",
+        help="for mixed: how often to ask for connection, client and all (default: connection=70,client=29,all=1)")  # fmt: skip
     add("--duration", type=duration, metavar="TIME", help="how long (default on the simulator: 10)")
     add("--warm-up", type=duration, default=0.0, metavar="TIME", help="leave the first so many seconds untimed")
+    add("--sockets", type=_users, metavar="N", help="share so many connections (default: one for each user)")
     add("--new-connection-each", action="store_true", help="never use a connection twice")
+    add("--processes", type=_processes, default=1, metavar="N", help="send from so many processes (default: 1)")
     add("--abort-when", action="append", metavar="LIMIT",
         help="end early at errors>5%% or p99>10s over the last 10 s (default: both; repeatable)")  # fmt: skip
     add("--dry-run", action="store_true", help="print the plan and send nothing")
@@ -66,116 +94,267 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: A plan that is not bounded, or a value that cannot be used.
     """
-    try:
-        from ..load import run as runs  # first of all: Locust replaces the socket module for everybody
-    except ImportError:
-        raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'") from None
+    if find_spec("locust") is None:
+        raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'")
+    if arguments.processes == 1:
+        import_module("..load.run", __package__)  # first of all: Locust replaces the socket module for everybody
     from ..client import server_of
-    from ..edition import load
     from ..exchange import TransportError
     from ..interrupt import Interrupt
     from ..load.http import resolve
     from ..load.limits import limit
-    from ..load.plain import NEEDS
-    from ..load.scenarios import SCENARIOS, SOAK_INTERVAL_S, SPIKE
-    from ..load.schedule import spiked, steady
-    from ..load.session import Session, excluded
-    from ..recording.writer import Recorder
+    from ..load.measures import sections
+    from ..load.spec import NEEDS
     from ..reporters.assemble import utc_now
 
     started_at = utc_now()
     url = common.resolve_url(arguments)
     common.check_simulator_options(arguments, url)
-    if arguments.scenario not in SCENARIOS:
-        raise UsageError(f"--scenario: {arguments.scenario!r} is none of {', '.join(SCENARIOS)}")
-    scenario = SCENARIOS[arguments.scenario]
-    out_of_scope = excluded(scenario.targets or frozenset())
     limits = tuple(limit(text) for text in arguments.abort_when or DEFAULT_LIMITS)
-    users, duration_s = _bounds(arguments, url)
-    if arguments.scenario == "spike" and arguments.rate is None:
-        raise UsageError("--scenario spike is for the open model: give --rate N")
-    if arguments.interval is None and arguments.scenario == "soak":
-        arguments.interval = SOAK_INTERVAL_S
     headers, secrets = common.read_headers(arguments.header)
-    edition = load(arguments.edition)
-    sys.stderr.write(f"{_plan(arguments, url, users, duration_s, limits)}\n")
+    spec = _spec(arguments, url, headers)
+    sys.stderr.write(f"{_plan(spec, arguments.processes, url, limits)}\n")
     if arguments.dry_run:
         return 0
-    with Interrupt() as interrupt:
-        with ExitStack() as stack:
-            server = server_of(url) if url is not None else _simulator(arguments, stack)
-            address = resolve(server, ca_file=arguments.ca_file, insecure=arguments.insecure)
-            if isinstance(address, TransportError):
-                raise UsageError(f"{server}: {address.detail}")
-            options = _options(arguments, users, duration_s)
-            recorder = None
-            if arguments.record is not None:
-                scope = {"observes": sorted(need.value for need in NEEDS), "excluded": sorted(out_of_scope)}
-                recorder = stack.enter_context(
-                    Recorder(
-                        arguments.record, subject=server, subject_kind="simulator" if url is None else "server",
-                        edition=edition.name, options=options | scope, secrets=secrets,
-                    )
-                )  # fmt: skip
-            if arguments.scenario == "spike":
-                pieces = spiked(arguments.rate, SPIKE, duration_s, arguments.ramp)
-            else:
-                pieces = steady(arguments.rate or 0.0, arguments.ramp)
-            session = Session(
-                edition, address, headers=headers, timeout_s=arguments.timeout, rate=arguments.rate,
-                pieces=pieces, interval_s=arguments.interval or 0.0, observer=recorder.add if recorder is not None else None,
-                keep_alive=not arguments.new_connection_each, warm_up_s=arguments.warm_up,
-            )  # fmt: skip
-            progress = Progress()
-
-            def watch(elapsed_s: float) -> None:
-                metrics = session.metrics
-                progress.show(
-                    elapsed_s, f"{elapsed_s:5.1f} of {duration_s:g} s  {metrics.sent:,} sent  {metrics.errors:,} errors"
-                )
-
-            try:
-                ended = runs.run(
-                    session, scenario, users=users, duration_s=duration_s, limits=limits, interrupt=interrupt,
-                    watch=watch,
-                )  # fmt: skip
-            finally:
-                progress.end()
-        notes = _notes(session, ended)
-        if recorder is not None and recorder.problem is not None:
-            notes.append(recorder.problem)
+    with Interrupt() as interrupt, ExitStack() as stack:
+        server = server_of(url) if url is not None else _simulator(arguments, stack)
+        address = resolve(server, ca_file=arguments.ca_file, insecure=arguments.insecure)
+        if isinstance(address, TransportError):
+            raise UsageError(f"{server}: {address.detail}")
+        task = Task(
+            spec=spec, address=address, kind="simulator" if url is None else "server", limits=limits, secrets=secrets,
+            interrupt=interrupt, stack=stack, options=_options(spec, arguments.processes),
+        )  # fmt: skip
+        done = (_alone if arguments.processes == 1 else _together)(arguments, task)
+        load = done.measures.load(
+            scenario=spec.scenario, model=spec.model, planned_per_s=spec.planned_per_s, processes=arguments.processes
+        )  # fmt: skip
         return common.finish(
             arguments,
             command="load",
-            judge=session.judge,
+            judge=done.judge,
             observes=NEEDS,
-            excluded=out_of_scope,
+            excluded=spec.excluded,
             subject=server,
             judged_from="live",
             started_at=started_at,
-            options=options,
-            interrupted=ended.interrupted,
-            aborted=ended.aborted,
-            extra_notes=notes,
+            options=task.options,
+            interrupted=done.interrupted,
+            aborted=done.aborted,
+            extra_notes=[*done.notes, *_notes(load)],
             secrets=secrets,
-            sections=[session.metrics.section(), _traffic(session, ended), session.metrics.timeline_section()],
+            sections=sections(done.measures, load),
+            load=load,
         )
 
 
-def _bounds(arguments: argparse.Namespace, url: str | None) -> tuple[int, float]:
-    """How many users, and how long; a server that we did not start is never hammered unasked."""
-    open_model = arguments.rate is not None
-    if open_model and arguments.users is not None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is to be done, and by what means."""
+
+    spec: Spec
+    address: Address
+    kind: Literal["server", "simulator"]
+    limits: tuple[Limit, ...]
+    secrets: Secrets
+    interrupt: Interrupt
+    stack: ExitStack
+    options: dict[str, Any]  # Any: JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What came of it."""
+
+    judge: Judged
+    measures: Measures
+    interrupted: bool
+    aborted: str | None
+    notes: list[str]
+
+
+def _alone(arguments: argparse.Namespace, task: Task) -> Done:
+    """In this process."""
+    from ..load import run as runs
+    from ..load.plain import session_notes
+    from ..load.scenarios import SCENARIOS
+
+    spec = task.spec
+    with ExitStack() as recording:
+        recorder = _recorder(arguments, task)
+        if recorder is not None:
+            recording.enter_context(recorder)
+        session = spec.session(task.address, observer=recorder.add if recorder is not None else None)
+        progress = Progress()
+
+        def watch(elapsed_s: float) -> None:
+            progress.show(elapsed_s, _so_far(elapsed_s, spec, session.metrics.counts()))
+
+        try:
+            ended = runs.run(
+                session, SCENARIOS[spec.scenario], users=spec.users, duration_s=spec.duration_s, limits=task.limits,
+                interrupt=task.interrupt, watch=watch,
+            )  # fmt: skip
+        finally:
+            progress.end()
+    return Done(
+        judge=session.judge, measures=ended.measures, interrupted=ended.interrupted, aborted=ended.aborted,
+        notes=[*session_notes(session), *_problem(recorder)],
+    )  # fmt: skip
+
+
+def _together(arguments: argparse.Namespace, task: Task) -> Done:
+    """In several processes, whose spools are judged here in order."""
+    import uuid
+
+    from ..check import Stopped
+    from ..edition import load as load_edition
+    from ..load import processes
+    from ..load.spec import Job
+    from ..load.spools import Together
+
+    spec, address, count = task.spec, task.address, arguments.processes
+    edition = load_edition(spec.edition)
+    recorder = _recorder(arguments, task)
+    folder = _folder(arguments, task.stack)
+    run_id = str(uuid.uuid4())
+    jobs = [
+        Job(
+            spec=spec.share(index, count), index=index, processes=count, run=run_id, server=address.server,
+            family=int(address.family), sockaddr=address.sockaddr, ca_file=arguments.ca_file,
+            insecure=arguments.insecure, edition_name=edition.name, subject_kind=task.kind,
+            secrets=task.secrets.values, spool=str(path),
+        )
+        for index, path in enumerate(processes.spools_of(folder, count))
+    ]  # fmt: skip
+    progress = Progress()
+    try:
+        ended = processes.run(
+            jobs, limits=task.limits, interrupt=task.interrupt,
+            watch=lambda elapsed_s, counts: progress.show(elapsed_s, _so_far(elapsed_s, spec, counts)),
+        )  # fmt: skip
+    finally:
+        progress.end()
+    together = Together(
+        edition, reported=ended.reported, began_ns=ended.began_ns,
+        observer=recorder.add if recorder is not None else None,
+    )  # fmt: skip
+    had_enough: list[bool] = []
+    task.interrupt.tell(None if ended.interrupted else lambda: had_enough.append(True))
+
+    def tick() -> None:
+        if had_enough:
+            raise Stopped
+
+    sys.stderr.write(f"judging together what {count} processes saw\n")
+    with recorder if recorder is not None else nullcontext():
+        checked = together.check(folder, tick)
+    lost = [
+        f"process {index + 1} had sent {sent:,} requests as it last told, and its spool has {together.found.get(index, 0):,}"
+        for index, sent in ended.counts.items()
+        if index not in ended.reported
+    ]
+    measures = ended.measures
+    measures.add_metrics(together.others)
+    aborted = ended.aborted
+    if aborted is None and (seen := sum(together.found.values())) != measures.metrics.sent and not checked.interrupted:
+        aborted = f"the processes sent {measures.metrics.sent:,} requests, and their spools have {seen:,}"
+    notes = [f"{address.server} is {address.shown}", *ended.notes, *lost, *checked.notes, *_problem(recorder)]
+    return Done(
+        judge=checked, measures=measures, interrupted=ended.interrupted or checked.interrupted, aborted=aborted,
+        notes=notes,
+    )  # fmt: skip
+
+
+def _folder(arguments: argparse.Namespace, stack: ExitStack) -> Path:
+    """Where spools go: beside the recording, where there is to be one, so that they are found if everything is killed."""
+    if arguments.record is None:
+        return Path(stack.enter_context(TemporaryDirectory(prefix="sora-harness-")))
+    folder = Path(f"{arguments.record}.parts")
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise UsageError(f"--record: the folder {folder} cannot be made: {error.strerror or error}") from None
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _recorder(arguments: argparse.Namespace, task: Task) -> Recorder | None:
+    from ..edition import load as load_edition
+    from ..load.spools import scope
+    from ..recording.writer import Recorder
+
+    if arguments.record is None:
+        return None
+    return Recorder(
+        arguments.record, subject=task.address.server, subject_kind=task.kind,
+        edition=load_edition(task.spec.edition).name, options=task.options | scope(task.spec.excluded),
+        secrets=task.secrets,
+    )  # fmt: skip
+
+
+def _problem(recorder: Recorder | None) -> list[str]:
+    return [recorder.problem] if recorder is not None and recorder.problem is not None else []
+
+
+def _spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> Spec:
+    """What the options say; a server that we did not start is never hammered unasked."""
+    from ..edition import load as load_edition
+    from ..load.spec import SCOPES, SOAK_INTERVAL_S, Spec
+
+    scenario = arguments.scenario
+    if scenario not in SCOPES:
+        raise UsageError(f"--scenario: {scenario!r} is none of {', '.join(SCOPES)}")
+    load_edition(arguments.edition)  # now, and not in another process
+    if arguments.pollers is not None:
+        if not scenario.startswith("scrape"):
+            raise UsageError("--pollers is for --scenario scrape")
+        if arguments.users is not None:
+            raise UsageError("--pollers and --users are the same: give one of them")
+    if arguments.cluster:
+        if not scenario.startswith("scrape"):
+            raise UsageError("--cluster is for --scenario scrape")
+        scenario = "scrape-cluster"
+    if arguments.weights and scenario not in ("mixed", "spike", "soak"):
+        raise UsageError(f"--weights is for --scenario mixed, spike and soak, and {scenario} asks for one target")
+    asked_users = arguments.users or arguments.pollers
+    rate, interval_s = arguments.rate, arguments.interval
+    if rate is not None and asked_users is not None:
         raise UsageError("--rate and --users are two models of load: give one of them")
-    if not open_model and (arguments.ramp or arguments.max_in_flight != 64):
+    if rate is None and (arguments.ramp or arguments.max_in_flight != MAX_IN_FLIGHT):
         raise UsageError("--ramp and --max-in-flight go with --rate")
+    if rate is not None and interval_s is not None:
+        raise UsageError("--interval goes with --users")
+    if scenario == "spike" and rate is None:
+        raise UsageError("--scenario spike is for the open model: give --rate N")
     if url is not None:
-        if not open_model and (arguments.users is None or arguments.interval is None):
+        if rate is None and (asked_users is None or interval_s is None):
             raise UsageError("say how hard: --rate N, or --users N with --interval TIME (0: at once after the answer)")
         if arguments.duration is None:
             raise UsageError("say for how long: --duration TIME")
-    users = arguments.max_in_flight if open_model else arguments.users or 4
-    return users, arguments.duration or DEFAULT_DURATION_S
+    if interval_s is None and scenario == "soak" and rate is None:
+        interval_s = SOAK_INTERVAL_S
+    users = arguments.max_in_flight if rate is not None else asked_users or max(4, arguments.processes)
+    for name, value in (("--sockets", arguments.sockets), ("--processes", arguments.processes)):
+        if value is not None and value > users:
+            raise UsageError(f"{name} {value}: there are no more than {users} requests at a time to share among them")
+    if arguments.sockets is not None and arguments.sockets < arguments.processes:
+        raise UsageError("--sockets: each process needs one at least")
+    return Spec(
+        edition=arguments.edition,
+        headers=headers,
+        timeout_s=arguments.timeout,
+        scenario=scenario,
+        weights=arguments.weights,
+        rate=rate,
+        ramp_s=arguments.ramp,
+        users=users,
+        interval_s=interval_s or 0.0,
+        duration_s=arguments.duration or DEFAULT_DURATION_S,
+        warm_up_s=arguments.warm_up,
+        sockets=arguments.sockets,
+        keep_alive=not arguments.new_connection_each,
+    )
 
 
 def _simulator(arguments: argparse.Namespace, stack: ExitStack) -> str:
@@ -187,81 +366,78 @@ def _simulator(arguments: argparse.Namespace, stack: ExitStack) -> str:
     return spawned.urls[0]
 
 
-def _plan(
-    arguments: argparse.Namespace, url: str | None, users: int, duration_s: float, limits: tuple[Any, ...]
-) -> str:  # Any: load.run.Limit, which is not imported here
-    if arguments.rate is not None:
-        how = f"{arguments.rate:g} requests/s (open model), at most {users} in flight"
+def _plan(spec: Spec, processes: int, url: str | None, limits: Sequence[Limit]) -> str:
+    if spec.rate is not None:
+        ramp = f", reached over {spec.ramp_s:g} s" if spec.ramp_s else ""
+        how = f"{spec.rate:g} requests/s (open model){ramp}, at most {spec.users} in flight"
     else:
-        interval = f"every {arguments.interval:g} s" if arguments.interval else "at once after each answer"
-        how = f"{users} users (closed model), each sending {interval}"
+        interval = f"every {spec.interval_s:g} s" if spec.interval_s else "at once after each answer"
+        how = f"{spec.users} users (closed model), each sending {interval}"
+    sockets = "" if spec.sockets is None else f", over {spec.sockets} connections"
+    if not spec.keep_alive:
+        sockets += ", a new connection for each request"
+    several = "" if processes == 1 else f" from {processes} processes"
     stop = " or ".join(each.text for each in limits)
     return (
-        f"plan: scenario {arguments.scenario} on {url or 'the embedded simulator'}: {how}, "
-        f"for {duration_s:g} s; aborts at {stop}"
+        f"plan: scenario {spec.scenario} on {url or 'the embedded simulator'}: {how}{sockets}{several}, "
+        f"for {spec.duration_s:g} s; aborts at {stop}"
     )
 
 
-def _options(arguments: argparse.Namespace, users: int, duration_s: float) -> dict[str, Any]:
+def _options(spec: Spec, processes: int) -> dict[str, Any]:  # Any: JSON
     return {
-        "scenario": arguments.scenario,
-        "rate": arguments.rate,
-        "ramp_s": arguments.ramp,
-        "users": users,
-        "interval_s": arguments.interval,
-        "duration_s": duration_s,
-        "warm_up_s": arguments.warm_up,
-        "new_connection_each": arguments.new_connection_each,
+        "scenario": spec.scenario,
+        "weights": spec.weights or None,
+        "rate": spec.rate,
+        "ramp_s": spec.ramp_s,
+        "users": spec.users,
+        "interval_s": spec.interval_s if spec.rate is None else None,
+        "duration_s": spec.duration_s,
+        "warm_up_s": spec.warm_up_s,
+        "sockets": spec.sockets,
+        "new_connection_each": not spec.keep_alive,
+        "processes": processes,
     }
 
 
-def _notes(session: Any, ended: Any) -> list[str]:  # Any: load's own types, which are not imported here
+def _so_far(elapsed_s: float, spec: Spec, counts: Mapping[str, int]) -> str:
+    return f"{max(0.0, elapsed_s):5.1f} of {spec.duration_s:g} s  {counts['sent']:,} sent  {counts['errors']:,} errors"
+
+
+def _notes(load: Load) -> list[str]:
+    """What the figures say that one should not overlook."""
     notes = []
-    late, delay, service = (
-        session.metrics.whole(kind).percentile(99) or 0 for kind in ("lateness", "generator delay", "service")
-    )
-    if ended.cpu_share > 0.9:
-        notes.append(f"the generator was the bottleneck: it took {ended.cpu_share:.0%} of a core")
-    elif max(late, delay) > max(service, 1000):
+    if load.generator_limited is not None:
+        notes.append(f"the generator was the bottleneck: {load.generator_limited}")
+    if load.due is not None and load.due - load.sent > load.processes:
         notes.append(
-            f"the generator was the bottleneck: p99 of lateness {late / 1000:g} ms, of its own delay {delay / 1000:g} ms"
+            f"{load.due - load.sent:,} requests fell due and were never sent: as many as may be were under way, "
+            f"or the run was ended"
         )
-    offered = session.offered()
-    if offered is not None and offered - session.metrics.sent > 1:
-        notes.append(
-            f"{offered - session.metrics.sent:,} requests fell due and were never sent: all were under way that may be"
-        )
-    if session.in_flight:
-        notes.append(f"{session.in_flight} requests are not accounted for: a fault of the harness")
-    notes.append(f"{session.address.server} is {session.address.shown}")
-    if session.traffic.stray:
-        notes.append(f"on {session.traffic.stray} idle connections came bytes that nobody had asked for")
-    if session.traffic.idle_closes:
-        notes.append(f"{session.traffic.idle_closes} requests met a kept-alive connection that was being closed")
     return notes
 
 
-def _traffic(session: Any, ended: Any) -> Any:  # Any: as above; a verdict.Section
-    from ..verdict import Section
+def _weights(text: str) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, separator, value = part.strip().partition("=")
+        if not separator or name not in ("connection", "client", "all") or name in weights:
+            raise argparse.ArgumentTypeError(f"{text!r}: give connection=N,client=N,all=N, or some of them")
+        try:
+            weights[name] = float(value)
+        except ValueError:
+            weights[name] = -1.0
+        if not 0 <= weights[name] <= 1e6:
+            raise argparse.ArgumentTypeError(f"{part!r}: a weight is a number from 0 on")
+    if not any(weights.values()):
+        raise argparse.ArgumentTypeError(f"{text!r}: one weight at least is more than 0")
+    return weights
 
-    metrics, traffic = session.metrics, session.traffic
-    seconds = ended.lasted_s
-    return Section(
-        title="Traffic",
-        columns=["what", "count", "a second"],
-        rows=[
-            ["offered", session.offered(), None],
-            ["sent", metrics.sent, round(metrics.sent / seconds, 1)],
-            ["judged", metrics.judged, round(metrics.judged / seconds, 1)],
-            ["errors", metrics.errors, None],
-            ["abandoned", metrics.abandoned, None],
-            ["bytes sent", traffic.sent_bytes, round(traffic.sent_bytes / seconds)],
-            ["bytes received", traffic.received_bytes, round(traffic.received_bytes / seconds)],
-            ["connections made", traffic.connects, None],
-            ["p99 of connecting, us", traffic.connect.percentile(99), None],
-        ],
-        note="Sent is the sum of judged, errors and abandoned.",
-    )
+
+def _processes(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= MAX_PROCESSES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 to {MAX_PROCESSES}")
+    return int(text)
 
 
 def _rate(text: str) -> float:

@@ -1,18 +1,27 @@
 """
-argparse, with complaints of one line that name what was probably meant.
+argparse, with complaints of one line that name what was probably meant, and with defaults that a configuration gives.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
-from typing import NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
 from ..errors import UsageError
+from ..errors import nearest as nearest
+
+Settle = Callable[[argparse.Namespace, Mapping[str, Any], Mapping[str, argparse.Action]], None]
+"""Is given what was parsed, with None where an option was not given, the defaults, and the options by their names."""
 
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are exceptions of ours, so that the frame tells them like any other."""
+
+    settle: Settle | None = None
+    """Fills in the options that were not given."""
+    settled: tuple[str, ...] = ()
+    """The names of those that it may fill in."""
 
     def error(self, message: str) -> NoReturn:
         """
@@ -26,15 +35,18 @@ class Parser(argparse.ArgumentParser):
         hint = nearest(unknown[0].partition("=")[0], known) if unknown else ""
         raise UsageError(f"{message}{hint}; see {self.prog} --help")
 
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """
-    Say which known name was probably meant; empty where none is near.
-
-    >>> nearest("conferm", ["check", "conform"])
-    " (did you mean 'conform'?)"
-    """
-    import difflib  # only ever needed for a mistake
-
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {found[0]!r}?)" if found else ""
+    def parse_args(  # type: ignore[override]  # the overloads for other namespaces are not wanted
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Parse, and have what was not given filled in."""
+        if self.settle is None:
+            return super().parse_args(args, namespace)
+        actions = {action.dest: action for action in self._actions if action.dest in self.settled}
+        defaults = {name: self.get_default(name) for name in actions}
+        self.set_defaults(**dict.fromkeys(actions))  # None: nobody can give that, so it was not given
+        try:
+            parsed = super().parse_args(args, namespace)
+        finally:
+            self.set_defaults(**defaults)
+        self.settle(parsed, defaults, actions)
+        return parsed

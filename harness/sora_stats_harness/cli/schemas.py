@@ -60,9 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def documents(editions: list[Edition]) -> dict[str, str]:
     """The text of every schema file, by its path below schemas/."""
-    from .. import schemas
+    from .. import config, schemas
     from ..recording import lines
-    from ..reporters import verdict_schema
+    from ..reporters import comparison_schema, verdict_schema
 
     texts = {
         f"{edition.name}/{name}": schemas.render(schema)
@@ -70,6 +70,8 @@ def documents(editions: list[Edition]) -> dict[str, str]:
         for name, schema in schemas.documents(edition).items()
     }
     texts["verdict.json"] = schemas.render(verdict_schema.schema())
+    texts["comparison.json"] = schemas.render(comparison_schema.schema())
+    texts["config.json"] = schemas.render(config.schema())
     texts["recording.json"] = schemas.render(lines.schema())
     return texts
 

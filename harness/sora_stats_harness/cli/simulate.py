@@ -14,12 +14,15 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import ExitCode, UsageError
 from . import common
 from .output import emit
 from .values import duration
+
+if TYPE_CHECKING:
+    from ..simulator.played import Played
 
 HELP: Final = "run the embedded simulator until interrupted, or around a command"
 
@@ -29,9 +32,17 @@ examples:
   sora-harness simulate --port 0 --seed 7 --connections 100  another world, on a free port
   sora-harness simulate --list-faults                        how it can be made to misbehave
   sora-harness simulate --fault counter-falls                with one of them
-  sora-harness simulate --port 0 -- sh -c 'echo $SORA_URL'   for the length of a command"""
+  sora-harness simulate --port 0 -- sh -c 'echo $SORA_URL'   for the length of a command
+  sora-harness simulate --play run.jsonl.zst                 with the answers of a recording"""
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+
+_OF_THE_WORLD: Final = {
+    "fault": None, "seed": None, "connections": None, "nodes": None, "edition": "doc-2024", "tear": 0.0,
+    "per_connection_cost": 0.0, "no_churn": False, "restart_after": None, "clock_step": 0.0,
+    "empty_for_unknown": False,
+}  # fmt: skip
+"""Options that mean nothing where a recording is played, and their defaults."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +64,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--empty-for-unknown", action="store_true",
         help="GetStatsClient answers an unknown client with [], not with 400; both are right")  # fmt: skip
     add("--edition", default="doc-2024", metavar="NAME|FILE", help="whose fields to serve (default: doc-2024)")
+    add("--play", action="append", metavar="RECORDING",
+        help="answer from this recording, and not from a simulated world (repeatable: the files of one run)")  # fmt: skip
     add("--list-faults", action="store_true", help="print what --fault takes, and end")
     add("--json", action="store_true", help="with --list-faults: as JSON")
     add("--with-parent", action="store_true", help=argparse.SUPPRESS)
@@ -72,14 +85,20 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.list_faults:
         return _list_faults(as_json=arguments.json)
-    from ..edition import load
-    from ..simulator.app import Pace, Upsets
-    from ..simulator.server import Simulator
-
     if arguments.workers < 1:
         raise UsageError("--workers must be at least 1")
     if arguments.host not in _LOOPBACK:
         emit(f"listening on {arguments.host}: whoever reaches this machine can ask\n", sys.stderr)
+    with ExitStack() as stack:
+        return _serve(arguments, stack)
+
+
+def _serve(arguments: argparse.Namespace, stack: ExitStack) -> int:
+    from ..edition import load
+    from ..simulator.app import Pace, Upsets
+    from ..simulator.server import Simulator
+
+    played = _played(arguments, stack)
     simulator = Simulator(
         load(arguments.edition),
         **common.simulator_settings(arguments),
@@ -95,14 +114,14 @@ def run(arguments: argparse.Namespace) -> int:
         upsets=Upsets(restart_after_s=arguments.restart_after, clock_step_s=arguments.clock_step),
         cors=None if arguments.cors == "none" else arguments.cors,
         empty_for_unknown=arguments.empty_for_unknown,
+        play=played,
     )
     ended = threading.Event()
-    with ExitStack() as stack:
-        _until_told(ended, stack)
-        urls = stack.enter_context(simulator).urls
+    _until_told(ended, stack)
+    with simulator:
         if arguments.command:
-            return _run_command(arguments.command, urls, ended)
-        for url in urls:
+            return _run_command(arguments.command, simulator.urls, ended)
+        for url in simulator.urls:
             emit(f"{url}\n")
         if arguments.with_parent:
             threading.Thread(target=_await_end_of_input, args=(ended,), daemon=True).start()
@@ -113,6 +132,22 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.with_parent:
         emit("the simulator has ended\n", sys.stderr)
     return ExitCode.PASS
+
+
+def _played(arguments: argparse.Namespace, stack: ExitStack) -> Played | None:
+    """What --play names, ready to be answered from."""
+    if arguments.play is None:
+        return None
+    for option, default in _OF_THE_WORLD.items():
+        if getattr(arguments, option) != default:
+            raise UsageError(f"--{option.replace('_', '-')} shapes the simulated world, and with --play there is none")
+    from ..playback import open_recording
+
+    playback = stack.enter_context(open_recording(arguments.play))
+    for note in playback.notes:
+        emit(f"{note}\n", sys.stderr)
+    emit(f"playing {playback.played.answers:,} recorded answers of {', '.join(arguments.play)}\n", sys.stderr)
+    return playback.played
 
 
 def _until_told(ended: threading.Event, stack: ExitStack) -> None:

@@ -87,6 +87,11 @@ class Histogram:
         """The mean, exact; None of nothing."""
         return self.sum_us / self.count if self.count else None
 
+    @property
+    def buckets(self) -> list[tuple[int, int]]:
+        """The upper bound in microseconds and the count of each bucket that was hit, ascending."""
+        return [(_upper_us(index), self._buckets[index]) for index in sorted(self._buckets)]
+
     def dump(self) -> dict[str, object]:
         """The state as plain values, for a message or a file."""
         return {

@@ -13,7 +13,8 @@ import random
 import socket as plain_socket
 import ssl as plain_ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -88,7 +89,30 @@ class Traffic:
     held_bytes: int = 0
     """Of all bodies being read now."""
     connect: Histogram = field(default_factory=Histogram)
-    """Times to connect, TLS included: never part of service time."""
+    """Times to connect, without TLS: never part of service time."""
+    tls: Histogram = field(default_factory=Histogram)
+    """Times of TLS handshakes."""
+
+    def dump(self) -> dict[str, Any]:  # Any: plain values
+        """The state as plain values, for a message."""
+        counts = {name: getattr(self, name) for name in _TRAFFIC}
+        return counts | {"connect": self.connect.dump(), "tls": self.tls.dump()}
+
+    def add_dump(self, state: Mapping[str, Any]) -> None:  # Any: as above
+        """
+        Add what another process did.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is no such state.
+        """
+        for name in _TRAFFIC:
+            setattr(self, name, getattr(self, name) + int(state[name]))
+        self.connect.merge(Histogram.load(state["connect"]))
+        self.tls.merge(Histogram.load(state["tls"]))
+
+
+_TRAFFIC: Final = ("sent_bytes", "received_bytes", "connects", "idle_closes", "stray")
+"""Of `Traffic` what adds up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +131,13 @@ class Address:
         return f"{self.sockaddr[0]}:{self.sockaddr[1]}"
 
 
-def resolve(server: str, *, ca_file: str | None = None, insecure: bool = False) -> Address | TransportError:
+def resolve(
+    server: str,
+    *,
+    ca_file: str | None = None,
+    insecure: bool = False,
+    at: tuple[int, tuple[str | int, ...]] | None = None,
+) -> Address | TransportError:
     """
     Look a server's name up.
 
@@ -115,6 +145,7 @@ def resolve(server: str, *, ca_file: str | None = None, insecure: bool = False) 
         server: Scheme, host and port, as `client.server_of` gives them.
         ca_file: PEM file of the authorities to trust instead of the usual ones.
         insecure: Whether to accept any certificate.
+        at: Family and address, where another process has looked it up.
 
     Raises:
         UsageError: `ca_file` cannot be read.
@@ -123,6 +154,8 @@ def resolve(server: str, *, ca_file: str | None = None, insecure: bool = False) 
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     tls = _tls(ca_file, insecure) if parts.scheme == "https" else None
+    if at is not None:
+        return Address(server=server, host=host, family=at[0], sockaddr=at[1], tls=tls)
     try:
         family, _, _, _, sockaddr = plain_socket.getaddrinfo(host, port, type=plain_socket.SOCK_STREAM)[0]
     except OSError as error:
@@ -171,6 +204,8 @@ class Connection:
         self._limit_bytes = limit_bytes
         self._keep_alive = keep_alive
         self._socket: Any = None  # Any: a gevent socket, plain or TLS, of which gevent has no types
+        self._raw: Any = None  # Any: the system's own socket below gevent's, which never blocks
+        self._readable: Any = None  # Any: gevent's watcher of it
         self._poll: Any = None  # Any: the system's poll object, of which typeshed has no name on every platform
         self._stamped = False
         self._used = False
@@ -231,6 +266,7 @@ class Connection:
     def close(self) -> None:
         """Close the socket, if there is one; the next request takes a new one."""
         sock, self._socket = self._socket, None
+        self._raw = self._readable = None
         if sock is not None:
             sock.close()
 
@@ -246,7 +282,6 @@ class Connection:
 
     def _connect(self, clerk: Clerk, prepared: Prepared, intended_ns: int | None, deadline_ns: int) -> Exchange | None:
         """Connect; where that fails the request was never sent, and its exchange says why."""
-        started_ns = time.monotonic_ns()
         try:
             self._open(deadline_ns)
         except (OSError, ValueError) as error:
@@ -259,9 +294,7 @@ class Connection:
         except BaseException:
             self.close()
             raise
-        traffic = self._traffic
-        traffic.connects += 1
-        traffic.connect.record(time.monotonic_ns() - started_ns)
+        self._traffic.connects += 1
         return None
 
     def _open(self, deadline_ns: int) -> None:
@@ -272,11 +305,18 @@ class Connection:
         self._reading = Reading()
         sock.setsockopt(plain_socket.IPPROTO_TCP, plain_socket.TCP_NODELAY, 1)
         sock.settimeout(_left_s(deadline_ns))
+        began_ns = time.monotonic_ns()
         sock.connect(address.sockaddr)
+        self._traffic.connect.record(time.monotonic_ns() - began_ns)
         self._stamped = address.tls is None and stamps.ask_for(sock)
         if address.tls is not None:
             sock.settimeout(_left_s(deadline_ns))
+            began_ns = time.monotonic_ns()
             self._socket = address.tls.wrap_socket(sock, server_hostname=address.host)
+            self._traffic.tls.record(time.monotonic_ns() - began_ns)
+        if address.tls is None:  # behind TLS what is readable is no answer yet
+            self._raw = sock._sock
+            self._readable = sock._read_event
         self._poll = _poll()
         self._poll.register(self._socket.fileno(), _POLLIN)
 
@@ -297,20 +337,13 @@ class Connection:
 
     def _talk(self, data: bytes, reading: Reading, deadline_ns: int) -> tuple[TransportError | None, int | None]:
         """Write the request and read its answer; an error, and when the kernel had the last bytes."""
-        sock = self._socket
         stamp: int | None = None
         held = 0
         try:
-            sock.settimeout(_left_s(deadline_ns))
-            sock.sendall(data)
+            self._write(data, deadline_ns)
             self._traffic.sent_bytes += len(data)
             while not reading.over:
-                sock.settimeout(_left_s(deadline_ns))
-                if self._stamped:
-                    piece, ancillary, _, _ = sock.recvmsg(RECEIVE_BYTES, stamps.ROOM)
-                    stamp = stamps.read(ancillary)
-                else:
-                    piece = sock.recv(RECEIVE_BYTES)
+                piece, stamp = self._read(deadline_ns)
                 if not piece:
                     return reading.end(), stamp
                 if (error := reading.feed(piece)) is not None:
@@ -333,6 +366,45 @@ class Connection:
         finally:
             self._traffic.held_bytes -= held
         return self._too_large(reading), stamp
+
+    def _write(self, data: bytes, deadline_ns: int) -> None:
+        sock = self._socket
+        sent = 0
+        if self._raw is not None:
+            with suppress(BlockingIOError):
+                sent = self._raw.send(data)
+            if sent == len(data):
+                return
+        sock.settimeout(_left_s(deadline_ns))
+        sock.sendall(data[sent:])
+
+    def _read(self, deadline_ns: int) -> tuple[bytes, int | None]:
+        """Some bytes, none at the end, and when the kernel had them."""
+        raw = self._raw
+        if raw is None:
+            self._socket.settimeout(_left_s(deadline_ns))
+            return self._socket.recv(RECEIVE_BYTES), None
+        while True:
+            # The answer to what was just sent is not there yet: waiting first saves a call in vain.
+            self._wait(deadline_ns)
+            try:
+                if not self._stamped:
+                    return raw.recv(RECEIVE_BYTES), None
+                piece, ancillary, _, _ = raw.recvmsg(RECEIVE_BYTES, stamps.ROOM)
+            except BlockingIOError:
+                continue
+            return piece, stamps.read(ancillary)
+
+    def _wait(self, deadline_ns: int) -> None:
+        """Until there is something to read; what gevent's sockets do, without their objects for each time-out."""
+        hub = gevent.get_hub()
+        timer = hub.loop.timer(_left_s(deadline_ns))
+        timer.start(gevent.getcurrent().throw, TimeoutError())
+        try:
+            hub.wait(self._readable)
+        finally:
+            timer.stop()
+            timer.close()
 
     def _too_large(self, reading: Reading) -> TransportError | None:
         limit = self._limit_bytes

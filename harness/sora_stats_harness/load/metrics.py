@@ -13,22 +13,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..exchange import ErrorCode, Exchange
-from ..verdict import Section
 from .histogram import Histogram, merged
 
 TIMES: Final = ("response", "service", "generator delay", "lateness")
 
 COUNTS: Final = ("sent", "judged", "errors", "abandoned")
 
-SHOWN: Final = (50.0, 90.0, 99.0, 99.9, 99.99)
-
 WINDOW_S: Final = 10
 """Over how many of the last seconds a limit is held against errors and latency."""
 
 MAX_SECONDS: Final = 600
 """Of the timeline; a longer run has rows of two seconds, of four, and so on."""
-
-SHOWN_SECONDS: Final = 60
 
 LEAST: Final = 100
 """Answers in the window before it says anything."""
@@ -49,8 +44,26 @@ class Second:
         self.bytes = 0
         self.response = Histogram()
 
+    def dump(self) -> list[Any]:  # Any: plain values
+        """The state as plain values, for a message."""
+        return [self.from_s, self.answers, self.errors, self.failing, self.bytes, self.response.dump()]
+
+    @classmethod
+    def load(cls, state: Sequence[Any], *, later_s: int = 0) -> Second:  # Any: as above
+        """
+        The second whose state was dumped, by a process that began so much later.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is no such state.
+        """
+        from_s, answers, errors, failing, size, response = state
+        made = cls(max(0, int(from_s) + later_s))
+        made.answers, made.errors, made.failing, made.bytes = int(answers), int(errors), int(failing), int(size)
+        made.response = Histogram.load(response)
+        return made
+
     def merge(self, other: Second) -> None:
-        """Take in a later one."""
+        """Take in another one."""
         self.answers += other.answers
         self.errors += other.errors
         self.failing += other.failing
@@ -70,6 +83,8 @@ class Metrics:
         self.sent = self.judged = self.errors = self.abandoned = 0
         self.times: dict[str, dict[str, Histogram]] = {}
         """By operation, then by kind of time."""
+        self.overslept = Histogram()
+        """Lateness of those that had a user waiting for them: the generator's own, as that of a full house is not."""
         self.timeline: list[Second] = []
         self._recent: deque[Second] = deque(maxlen=WINDOW_S)
         self._step_s = 1
@@ -77,7 +92,12 @@ class Metrics:
         self._timed_from_ns = 0
 
     def begin(self, now_ns: int, warm_up_ns: int = 0) -> None:
-        """The run begins now; what is sent before the warm-up is over is counted and judged, but not timed."""
+        """
+        The run begins now; what was sent before, or is before the warm-up is over, is counted and judged, but not timed.
+        """
+        self.times.clear()
+        self.timeline.clear()
+        self._recent.clear()
         self._began_ns = now_ns
         self._timed_from_ns = now_ns + warm_up_ns
 
@@ -134,15 +154,40 @@ class Metrics:
             self._step_s *= 2
             self.timeline = coarser(self.timeline, self._step_s)
 
+    @property
+    def began_ns(self) -> int:
+        """When the run began, by the monotonic clock."""
+        return self._began_ns
+
+    def counts(self) -> dict[str, int]:
+        """How many; sent is the sum of the others once nothing is in flight."""
+        return {name: getattr(self, name) for name in COUNTS}
+
+    def seconds(self) -> list[Second]:
+        """The whole timeline, with the second that is under way."""
+        return [*self.timeline, *list(self._recent)[-1:]]
+
+    def seconds_since(self, from_s: int) -> list[Second]:
+        """Of the last ten seconds those that are over, from one on."""
+        return [each for each in list(self._recent)[:-1] if each.from_s >= from_s]
+
     def dump(self) -> dict[str, Any]:  # Any: plain values, for a message
-        """Counts and times, without the timeline."""
-        return {name: getattr(self, name) for name in COUNTS} | {
-            "times": {name: {kind: each.dump() for kind, each in kinds.items()} for name, kinds in self.times.items()}
+        """Counts, times and timeline."""
+        return self.counts() | {
+            "times": {name: {kind: each.dump() for kind, each in kinds.items()} for name, kinds in self.times.items()},
+            "overslept": self.overslept.dump(),
+            "began_ns": self._began_ns,
+            "step_s": self._step_s,
+            "timeline": [each.dump() for each in self.seconds()],
         }
 
-    def add_dump(self, state: Mapping[str, Any]) -> None:  # Any: as above
+    def add_dump(self, state: Mapping[str, Any], *, same_clock: bool = True) -> None:  # Any: as above
         """
         Add what another process counted.
+
+        Args:
+            state: What `dump` gave there.
+            same_clock: Whether it can be told which of the two began first; else they count as having begun together.
 
         Raises:
             KeyError, TypeError, ValueError: It is no such state.
@@ -153,6 +198,22 @@ class Metrics:
             mine = self.times.setdefault(name, {kind: Histogram() for kind in TIMES})
             for kind in TIMES:
                 mine[kind].merge(Histogram.load(kinds[kind]))
+        self.overslept.merge(Histogram.load(state["overslept"]))
+        if not self._began_ns:
+            self._began_ns = int(state["began_ns"])
+        later_s = round((int(state["began_ns"]) - self._began_ns) / 1e9) if same_clock else 0
+        theirs = [Second.load(each, later_s=later_s) for each in state["timeline"]]
+        self._step_s = max(self._step_s, int(state["step_s"]))
+        self.timeline = coarser(sorted([*self.timeline, *theirs], key=lambda each: each.from_s), self._step_s)
+
+    def add_second(self, second: Second) -> None:
+        """Add a second of another process to those by which limits are judged."""
+        for mine in self._recent:
+            if mine.from_s == second.from_s:
+                mine.merge(second)
+                return
+        if not self._recent or self._recent[-1].from_s < second.from_s:
+            self._recent.append(second)
 
     def whole(self, kind: str) -> Histogram:
         """One kind of time over all targets."""
@@ -176,43 +237,14 @@ class Metrics:
         last_s = self._recent[-1].from_s
         return [each for each in self._recent if each.from_s > last_s - WINDOW_S]
 
-    def section(self) -> Section:
-        """The latencies, by target and kind of time."""
-        rows: list[list[str | int | float | None]] = []
-        for name in sorted(self.times):
-            for kind in TIMES:
-                times = self.times[name][kind]
-                if times.count:
-                    shown = [_ms(times.percentile(percent)) for percent in SHOWN]
-                    rows.append([name, kind, times.count, *shown, _ms(times.max_us)])
-        columns = ["target", "time", "count", *(f"p{percent:g} ms" for percent in SHOWN), "max ms"]
-        note = (
-            "Response time counts from the schedule, service time from sending; generator delay and lateness are our own. "
-            "Percentiles are at most 1/128 too high."
-        )
-        return Section(title="Latency", columns=columns, rows=rows, note=note)
-
-    def counts_section(self) -> Section:
-        """How many; sent is the sum of the others."""
-        return Section(title="Traffic", columns=list(COUNTS), rows=[[getattr(self, name) for name in COUNTS]])
-
-    def timeline_section(self) -> Section:
-        """The run by second, in at most sixty rows."""
+    def rows(self, at_most: int) -> tuple[int, list[Second]]:
+        """The timeline in at most so many rows, and how many seconds each has."""
         step_s = self._step_s
-        whole = coarser([*self.timeline, *list(self._recent)[-1:]], step_s)
-        while len(whole) > SHOWN_SECONDS:
+        whole = coarser(self.seconds(), step_s)
+        while len(whole) > at_most:
             step_s *= 2
             whole = coarser(whole, step_s)
-        rows: list[list[str | int | float | None]] = [
-            [
-                each.from_s, each.answers, each.errors, each.bytes,
-                *(_ms(each.response.percentile(percent)) for percent in (50, 99)), _ms(each.response.max_us),
-            ]
-            for each in whole
-        ]  # fmt: skip
-        columns = ["from s", "answers", "errors", "body bytes", "p50 ms", "p99 ms", "max ms"]
-        note = f"Each row is {step_s} s, by arrival; response times, warm-up included."
-        return Section(title="Timeline", columns=columns, rows=rows, note=note)
+        return step_s, whole
 
 
 def coarser(seconds: Sequence[Second], step_s: int) -> list[Second]:
@@ -224,7 +256,3 @@ def coarser(seconds: Sequence[Second], step_s: int) -> list[Second]:
             rows.append(Second(from_s))
         rows[-1].merge(each)
     return rows
-
-
-def _ms(us: int | None) -> float | None:
-    return None if us is None else us / 1000

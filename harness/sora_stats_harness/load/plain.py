@@ -19,25 +19,22 @@ import gevent
 from locust.exception import StopUser
 from locust.runners import LocalRunner
 
-from ..checks.requirements import Need
 from ..client import server_of
-from ..edition import DEFAULT, load
+from ..edition import DEFAULT, Edition
+from ..edition import load as load_edition
 from ..errors import ExitCode, HarnessError, UsageError
 from ..exchange import OPERATIONS, Target, TransportError
 from ..reporters import files, terminal
 from ..reporters.assemble import Judged, assemble, utc_now
 from ..reporters.report import Report
 from .http import resolve
-from .metrics import Metrics
+from .measures import Measures, sections
+from .page import state
 from .session import Session, excluded
+from .spec import NEEDS, SEQ_BITS, WEIGHTS
 
 INTERVAL_S: Final = 0.1
 """From one sending of a user to its next, unless told: ten requests a second for each user that was asked for."""
-
-SEQ_BITS: Final = 40
-"""Below a worker's index in the numbers of its exchanges: JSON's numbers are whole up to 53 bits."""
-
-NEEDS: Final = frozenset({Need.EXCHANGES, Need.BODIES, Need.ARGUMENTS, Need.TIMES})
 
 
 def add_options(parser: Any) -> None:  # Any: Locust's parser, a configargparse one
@@ -49,7 +46,7 @@ def add_options(parser: Any) -> None:  # Any: Locust's parser, a configargparse 
     )  # fmt: skip
     group.add_argument("--sora-edition", default=DEFAULT, metavar="NAME|FILE", help="the field list to judge by")
     group.add_argument("--sora-output", default="", metavar="DIR", help="write the reports there as well")
-    for name in ("--sora-run", "--sora-spool"):  # the master's word to its workers
+    for name in ("--sora-run", "--sora-spool", "--sora-clock"):  # the master's word to its workers
         parser.add_argument(name, default="", help=argparse.SUPPRESS, include_in_web_ui=False)
 
 
@@ -75,7 +72,7 @@ def begin(environment: Any) -> Session:  # Any: locust.env.Environment, to which
         address = resolve(server)
         if isinstance(address, TransportError):
             raise UsageError(f"{environment.host}: {address.detail}")
-        edition = load(getattr(given, "sora_edition", DEFAULT))
+        edition = edition_of(environment)
     except UsageError as error:
         if environment.process_exit_code is None:  # the first user of many
             sys.stderr.write(f"sora-harness: {error}\n")
@@ -83,21 +80,83 @@ def begin(environment: Any) -> Session:  # Any: locust.env.Environment, to which
             gevent.spawn(environment.runner.quit)
         raise StopUser from None
     session = Session(
-        edition, address, interval_s=getattr(given, "sora_interval", INTERVAL_S),
+        edition, address, interval_s=getattr(given, "sora_interval", INTERVAL_S), weights=WEIGHTS,
         run=getattr(given, "sora_run", "") or None, first_seq=max(0, environment.runner.worker_index) << SEQ_BITS,
     )  # fmt: skip
     environment.sora_session = session
     session.begin()
     if isinstance(environment.runner, LocalRunner):
-        _Alone(environment, session)
+        environment.sora_alone = _Alone(environment, session)
     return session
+
+
+class OfOne:
+    """What the web page shows where there is one process: as soon as its first user has made the session."""
+
+    def __init__(self, environment: Any) -> None:  # Any: as above
+        self._environment = environment
+
+    def states(self) -> list[dict[str, Any]]:  # Any: plain values
+        """As `page.Source`."""
+        session = getattr(self._environment, "sora_session", None)
+        return [state(session)] if isinstance(session, Session) else []
+
+    def final(self) -> Report | None:
+        """As `page.Source`."""
+        alone = getattr(self._environment, "sora_alone", None)
+        session = getattr(self._environment, "sora_session", None)
+        if not isinstance(alone, _Alone) or session is None or not session.draining or session.in_flight:
+            return None
+        return alone.summed_up()
+
+
+class Stopwatch:
+    """How long tests ran, of several in a row together, and what share of a core they took; runs from the beginning."""
+
+    def __init__(self) -> None:
+        self._lasted_s = self._cpu_s = 0.0
+        self._since: tuple[float, float] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """A test begins."""
+        if self._since is None:
+            self._since = time.monotonic(), time.process_time()
+
+    def stop(self) -> None:
+        """No more is sent."""
+        if self._since is not None:
+            self._lasted_s += time.monotonic() - self._since[0]
+            self._cpu_s += time.process_time() - self._since[1]
+            self._since = None
+
+    def measures(self, session: Session) -> Measures:
+        """All that a process measured."""
+        return Measures(
+            metrics=session.metrics, traffic=session.traffic, lasted_s=self._lasted_s, due=session.offered(),
+            cpu_share=self._cpu_s / self._lasted_s if self._lasted_s else 0.0, processes=1,
+        )  # fmt: skip
+
+
+def session_notes(session: Session) -> list[str]:
+    """What is worth knowing about how a process got on with the server."""
+    traffic, notes = session.traffic, [f"{session.address.server} is {session.address.shown}"]
+    if session.in_flight:
+        notes.append(f"{session.in_flight} requests are not accounted for: a fault of the harness")
+    if traffic.stray:
+        notes.append(f"on {traffic.stray} idle connections came bytes that nobody had asked for")
+    if traffic.idle_closes:
+        notes.append(f"{traffic.idle_closes} requests met a kept-alive connection that was being closed")
+    return notes
 
 
 class _Alone:
     """What one process does by itself when Locust stops, starts again and quits."""
 
     def __init__(self, environment: Any, session: Session) -> None:  # Any: as above
+        self._environment = environment
         self._session = session
+        self._clock = Stopwatch()
         self._started_at = utc_now()
         self._report: Report | None = None
         events = environment.events
@@ -108,36 +167,56 @@ class _Alone:
 
     def _resume(self, **_: Any) -> None:  # Any: as Locust calls it, here and below
         self._session.draining = False
+        self._clock.start()
 
     def _drain(self, environment: Any, **_: Any) -> None:
+        self._clock.stop()
         drain(environment.runner, self._session)
 
     def _conclude(self, environment: Any, **_: Any) -> None:
+        self._clock.stop()
+        drain(environment.runner, self._session)
+        self._report = self.summed_up()
+        environment.process_exit_code = self._report.verdict.exit_code
+
+    def summed_up(self) -> Report:
+        """The report of what was seen by now."""
         session = self._session
-        drain(environment.runner, session)
-        self._report = conclude(
-            environment, session.judge, session.metrics, subject=session.address.server, started_at=self._started_at,
+        return conclude(
+            self._environment, session.judge, self._clock.measures(session), subject=session.address.server,
+            started_at=self._started_at, notes=session_notes(session),
         )  # fmt: skip
+
+
+def edition_of(environment: Any) -> Edition:  # Any: as above
+    """The field list that Locust's command line names."""
+    return load_edition(getattr(environment.parsed_options, "sora_edition", DEFAULT))
 
 
 def conclude(
     environment: Any,  # Any: as above
     judge: Judged,
-    metrics: Metrics,
+    measures: Measures,
     *,
     subject: str,
     started_at: str,
+    processes: int = 1,
     aborted: str | None = None,
     notes: Collection[str] = (),
 ) -> Report:
-    """Sum up, and give Locust the verdict's exit code; the arguments are those of `assemble`."""
+    """Sum up; the other arguments are those of `assemble`."""
     asked = frozenset(OPERATIONS[name] for name in judge.tally().coverage.by_target)
     declared = (getattr(each, "targets", None) for each in environment.user_classes)
     targets = frozenset[Target]().union(*(asked if each is None else each for each in declared))
-    report = assemble(
+    load = measures.load(
+        scenario=", ".join(sorted(each.__name__ for each in environment.user_classes)), model="closed",
+        planned_per_s=None, processes=processes,
+    )  # fmt: skip
+    return assemble(
         judge,
         command="load",
-        edition=load(getattr(environment.parsed_options, "sora_edition", DEFAULT)).name,
+        edition=edition_of(environment).name,
+        fields=edition_of(environment),
         subject=subject,
         judged_from="live",
         observes=NEEDS,
@@ -146,10 +225,9 @@ def conclude(
         aborted=aborted,
         notes=notes,
         options={"scenario": sorted(each.__name__ for each in environment.user_classes)},
-        sections=[metrics.section(), metrics.counts_section()],
+        load=load,
+        sections=sections(measures, load),
     )
-    environment.process_exit_code = report.verdict.exit_code
-    return report
 
 
 def tell(environment: Any, report: Report | None) -> None:  # Any: as above

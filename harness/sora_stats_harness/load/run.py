@@ -11,16 +11,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import gevent
 from locust.env import Environment
 
-from ..interrupt import Interrupt
 from .limits import Limit
+from .measures import Measures
 from .plain import drain
 from .session import Session
-from .user import SoraUser, show_in
+from .user import SoraUser
 
 TICK_S: Final = 0.1
 
@@ -31,15 +31,22 @@ INSISTING: Final = 2
 """Signals by which requests in flight are given up."""
 
 
+class Wish(Protocol):
+    """Tells whether the run is to end: `interrupt.Interrupt`."""
+
+    seen: bool
+
+    def tell(self, call: Callable[[], object] | None) -> None:
+        """Have something called whenever it is said, the first time or again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """How a run ended."""
 
     interrupted: bool
     aborted: str | None
-    lasted_s: float
-    cpu_share: float
-    """Of one core, that this process took."""
+    measures: Measures
 
 
 def run(
@@ -49,7 +56,8 @@ def run(
     users: int,
     duration_s: float,
     limits: tuple[Limit, ...],
-    interrupt: Interrupt,
+    interrupt: Wish,
+    begins_at: Callable[[], int] = time.monotonic_ns,
     watch: Callable[[float], None] = lambda elapsed_s: None,
 ) -> Ended:
     """
@@ -62,29 +70,38 @@ def run(
         duration_s: Until no more is sent.
         limits: Any of which ends the run early.
         interrupt: By the first signal no more is sent, by the second what is in flight is given up.
+        begins_at: Asked once it is known who is there: when to begin, on the monotonic clock.
         watch: Is called ten times a second.
     """
     environment = Environment(user_classes=[scenario], catch_exceptions=False)
     environment.sora_session = session  # type: ignore[attr-defined]  # ours, for user.session_of
-    session.tell = show_in(environment)
     runner = environment.create_local_runner()
     signals: list[float] = []
     interrupt.tell(lambda: signals.append(time.monotonic()))
     aborted = session.discover()
-    session.begin()
-    started_s, cpu_s = time.monotonic(), time.process_time()
-    if aborted is None:
+    begins_ns = begins_at()
+    gevent.sleep(max(0.0, (begins_ns - time.monotonic_ns()) / 1e9))
+    session.begin(begins_ns)
+    cpu_s = time.process_time()
+    if aborted is None and not interrupt.seen:
         runner.start(users, spawn_rate=SPAWN_RATE)
-    while aborted is None and (elapsed_s := time.monotonic() - started_s) < duration_s and not interrupt.seen:
+    while (
+        aborted is None and (elapsed_s := (time.monotonic_ns() - begins_ns) / 1e9) < duration_s and not interrupt.seen
+    ):
         gevent.sleep(min(TICK_S, duration_s - elapsed_s))
         watch(elapsed_s)
         reached = next((each for each in limits if each.reached(session.metrics)), None)
         if reached is not None:
             aborted = f"aborted at {reached.text}"
             break
-    drain(runner, session, lambda: len(signals) >= INSISTING)
-    lasted_s = max(time.monotonic() - started_s, 0.001)
+    session.drain()
+    lasted_s = max((time.monotonic_ns() - begins_ns) / 1e9, 0.001)
     share = (time.process_time() - cpu_s) / lasted_s
+    drain(runner, session, lambda: len(signals) >= INSISTING)
     runner.quit()
     interrupt.tell(None)
-    return Ended(interrupted=interrupt.seen, aborted=aborted, lasted_s=lasted_s, cpu_share=share)
+    measures = Measures(
+        metrics=session.metrics, traffic=session.traffic, lasted_s=lasted_s, due=session.offered(), cpu_share=share,
+        processes=1,
+    )  # fmt: skip
+    return Ended(interrupted=interrupt.seen, aborted=aborted, measures=measures)

@@ -4,43 +4,34 @@ The scenarios: each is a choice of the next request.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import Final
 
 from locust import LoadTestShape
 
-from ..exchange import Target
 from .session import Session
+from .spec import SCOPES, SPIKE
 from .user import SoraUser
 from .wire import Prepared
 
 REFRESH_S: Final = 2.0
 """After so long a listing is due, whatever the dice say."""
 
-SPIKE: Final = 5.0
-"""How many times as much is asked in the third fifth of `spike`."""
-
-SOAK_INTERVAL_S: Final = 1.0
-
 
 class Mixed(SoraUser):
     """All three targets: mostly single connections, some clients, now and then a listing, which shows who is there."""
 
-    targets = frozenset(Target)
+    targets = SCOPES["mixed"]
 
     def choose(self, session: Session) -> Prepared:
-        """Of a hundred requests 70, 29 and 1."""
-        dice = random.random() * 100  # noqa: S311  # no secret
-        if dice < 1 or session.is_stale(REFRESH_S) or not session.known:
-            return session.listing()
-        return session.about_a_client() if dice < 30 else session.about_a_connection()
+        """By weight; of a hundred requests 70, 29 and 1, unless told."""
+        return session.listing() if session.is_stale(REFRESH_S) else session.any_target()
 
 
 class Scrape(SoraUser):
     """Dashboards and exporters: everything of the node, again and again."""
 
-    targets = frozenset({Target.ALL})
+    targets = SCOPES["scrape"]
 
     def choose(self, session: Session) -> Prepared:
         """A listing."""
@@ -50,7 +41,7 @@ class Scrape(SoraUser):
 class ScrapeCluster(SoraUser):
     """The same, of all nodes."""
 
-    targets = frozenset({Target.ALL})
+    targets = SCOPES["scrape-cluster"]
 
     def choose(self, session: Session) -> Prepared:
         """A listing of the whole cluster."""
@@ -60,7 +51,7 @@ class ScrapeCluster(SoraUser):
 class Drill(SoraUser):
     """Single connections, as fast as it goes; who is there is asked now and then."""
 
-    targets = frozenset({Target.CONNECTION})
+    targets = SCOPES["drill"]
 
     def choose(self, session: Session) -> Prepared:
         """One connection."""

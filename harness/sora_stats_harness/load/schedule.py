@@ -59,13 +59,17 @@ class Schedule:
         rate: Requests a second, once the pieces are over.
         pieces: What comes before.
         begins_ns: On the monotonic clock.
+        share: Which of so many processes, counted from 0, that follow one schedule: each takes every so-manyth turn.
     """
 
-    def __init__(self, rate: float, pieces: Sequence[Piece] = (), *, begins_ns: int) -> None:
+    def __init__(
+        self, rate: float, pieces: Sequence[Piece] = (), *, begins_ns: int, share: tuple[int, int] = (0, 1)
+    ) -> None:
         self._rate = rate
         self._pieces = list(pieces)
         self._begins_ns = begins_ns
-        self._number = 0
+        self._first, self._step = share
+        self._number = self._first
         self._at = 0
         self._before = 0.0
         """Requests of the pieces that are over."""
@@ -74,7 +78,7 @@ class Schedule:
     def next_ns(self) -> int:
         """When the next request is due."""
         number = self._number
-        self._number += 1
+        self._number += self._step
         while self._at < len(self._pieces) and number - self._before >= self._pieces[self._at].requests:
             self._before += self._pieces[self._at].requests
             self._before_s += self._pieces[self._at].lasts_s
@@ -84,7 +88,10 @@ class Schedule:
         return self._begins_ns + round((self._before_s + offset_s) * 1e9)
 
     def offered(self, until_ns: int) -> int:
-        """How many requests were due by a time."""
+        """How many requests of its own were due by a time."""
+        return max(0, self._all(until_ns) - self._first + self._step - 1) // self._step
+
+    def _all(self, until_ns: int) -> int:
         left_s = max(0.0, (until_ns - self._begins_ns) / 1e9)
         due = 0.0
         for piece in self._pieces:

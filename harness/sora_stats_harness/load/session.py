@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import gevent
+from gevent.queue import LifoQueue
 
 from ..checks.requirements import Finding, Level
 from ..discovery import Known, connections_in
 from ..edition import Edition
 from ..exchange import ErrorCode, Exchange, Headers, Request, Target, valid_request
 from ..judge import Judge, Ticket
+from .heap import keep_flat
 from .http import Address, Connection, Traffic
 from .metrics import Metrics
+from .news import News
 from .pacer import Alarm
 from .schedule import Piece, Schedule
 from .wire import Prepared, prepare
@@ -28,6 +32,14 @@ from .wire import Prepared, prepare
 SCAN_EVERY: Final = 16
 """Under load repeated keys are looked for in so many answers only: it costs as much again as parsing."""
 
+
+MAX_BEHIND: Final = 16
+"""
+Answers that may wait for a large one to be judged before users wait as well: else they would ask faster than anybody
+can judge, and all that had piled up would be judged in one go.
+"""
+
+BEHIND_S: Final = 0.001
 
 TRIES: Final = 3
 """Before a server that never answers is left alone."""
@@ -48,7 +60,10 @@ class Session:
         observer: Is shown every exchange: the recorder.
         keep_alive: Whether connections are used more than once.
         warm_up_s: What is sent before it is over is not timed.
+        weights: How often `any_target` asks for connection, client and all, against each other; even if None.
+        sockets: How many connections the users share; None where each has one of its own.
         run, first_seq: As the judge takes them, where several processes share a run.
+        share: As a schedule takes it.
     """
 
     def __init__(
@@ -64,9 +79,13 @@ class Session:
         observer: Callable[[Exchange], None] | None = None,
         keep_alive: bool = True,
         warm_up_s: float = 0.0,
+        sockets: int | None = None,
+        weights: Mapping[str, float] | None = None,
+        share: tuple[int, int] = (0, 1),
         run: str | None = None,
         first_seq: int = 0,
     ) -> None:
+        keep_flat()
         self.judge = Judge(
             edition, run, self._judged, scan_every=SCAN_EVERY, on_finding=self._heard, first_seq=first_seq
         )
@@ -79,6 +98,7 @@ class Session:
         self.draining = False
         self.drained_ns: int | None = None
         """When sending was to stop."""
+        self.news = News()
         self.known: Sequence[Known] = ()
         self.timeout_s = timeout_s
         self.observer = observer
@@ -90,6 +110,13 @@ class Session:
         self._headers = headers
         self._interval_s = interval_s
         self._keep_alive = keep_alive
+        self._share = share
+        self._weights = _cumulative(weights or {"connection": 1.0, "client": 1.0, "all": 1.0})
+        self._pool: LifoQueue | None = None
+        if sockets is not None:
+            self._pool = LifoQueue()
+            for _ in range(sockets):
+                self._pool.put(self.connection())
         self._look_again_ns = 0
         self._listed_ns = 0
         self._prepared: dict[tuple[Any, ...], Prepared] = {}  # Any: texts and targets
@@ -102,6 +129,7 @@ class Session:
         return self.judge.sent(request, intended_ns)
 
     def _heard(self, finding: Finding) -> None:
+        self.news.hear(finding)
         if finding.level is Level.MUST:
             self._missed.add(finding.requirement)
 
@@ -140,12 +168,12 @@ class Session:
 
     # -- the run's side -----------------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Start the clock: from here on requests are due, and after the warm-up timed."""
-        now_ns = time.monotonic_ns()
-        self.metrics.begin(now_ns, warm_up_ns=int(self._warm_up_s * 1e9))
+    def begin(self, begins_ns: int | None = None) -> None:
+        """Start the clock, now or at a given time: from then on requests are due, and after the warm-up timed."""
+        begins_ns = time.monotonic_ns() if begins_ns is None else begins_ns
+        self.metrics.begin(begins_ns, warm_up_ns=int(self._warm_up_s * 1e9))
         if self._rate is not None:
-            self.schedule = Schedule(self._rate, self._pieces, begins_ns=now_ns)
+            self.schedule = Schedule(self._rate, self._pieces, begins_ns=begins_ns, share=self._share)
 
     def drain(self) -> None:
         """Let no more be sent; what is in flight goes on."""
@@ -188,15 +216,35 @@ class Session:
         """
         if self.schedule is not None:
             due_ns = self.schedule.next_ns()
-            alarm.wait_until(due_ns, self.is_draining)
+            if due_ns > time.monotonic_ns():
+                alarm.wait_until(due_ns, self.is_draining)
+                self.metrics.overslept.record(time.monotonic_ns() - due_ns)
             return due_ns
         if last_sent_ns is not None and self._interval_s > 0:
             alarm.wait_until(last_sent_ns + int(self._interval_s * 1e9), self.is_draining)
         return None
 
     def send(self, connection: Connection, prepared: Prepared, intended_ns: int | None) -> Exchange:
-        """Send one request."""
-        return connection.send(self, prepared, intended_ns)
+        """Send one request; returns when it is judged, or soon will be."""
+        exchange = connection.send(self, prepared, intended_ns)
+        while self.judge.behind > MAX_BEHIND:
+            gevent.sleep(BEHIND_S)
+        return exchange
+
+    @property
+    def shares_sockets(self) -> bool:
+        """Whether users take a connection for each request, and give it back."""
+        return self._pool is not None
+
+    @contextmanager
+    def lent(self) -> Iterator[Connection]:
+        """One of the connections that users share: the one used last of those that are free, as soon as one is."""
+        assert self._pool is not None, "else each user has its own"
+        connection = self._pool.get()
+        try:
+            yield connection
+        finally:
+            self._pool.put(connection)
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
@@ -227,6 +275,14 @@ class Session:
         known = random.choice(clients)  # noqa: S311  # no secret
         return self._prepare(Target.CLIENT, channel_id=known.channel_id, client_id=known.client_id)
 
+    def any_target(self) -> Prepared:
+        """One of the three by the dice, as the weights are; a listing while nobody is known."""
+        dice = random.random()  # noqa: S311  # no secret
+        connection, client = self._weights
+        if dice < connection:
+            return self.about_a_connection()
+        return self.about_a_client() if dice < client else self.listing()
+
     def _prepare(self, target: Target, **arguments: Any) -> Prepared:  # Any: as valid_request takes them
         key = (target, *arguments.values())
         prepared = self._prepared.get(key)
@@ -236,6 +292,13 @@ class Session:
             request = valid_request(target, server=self.address.server, headers=self._headers, **arguments)
             prepared = self._prepared[key] = prepare(request)
         return prepared
+
+
+def _cumulative(weights: Mapping[str, float]) -> tuple[float, float]:
+    """Up to where the dice mean a connection, and a client."""
+    connection, client, everything = (weights.get(name, 0.0) for name in ("connection", "client", "all"))
+    whole = connection + client + everything
+    return connection / whole, (connection + client) / whole
 
 
 def failure(exchange: Exchange, missed: Collection[str]) -> str | None:

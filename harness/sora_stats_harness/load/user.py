@@ -15,11 +15,15 @@ from locust import User, events, task
 from locust.exception import StopUser
 
 from ..exchange import Exchange, Target
+from .http import Connection
 from .pacer import Alarm
 from .plain import add_options, begin
 from .session import Session
 from .wire import Prepared
 from .workers import set_up, start_spool
+
+STINT_NS: Final = 100_000_000
+"""How long a user goes on before Locust may look after it."""
 
 _MAKING: Final = Semaphore()
 
@@ -54,15 +58,28 @@ class SoraUser(User):
 
     @task
     def ask(self) -> None:
-        """Send one request, when it is due."""
+        """Send requests, each when it is due, for a while: what Locust does between two tasks takes its time."""
         session = self._session
-        intended_ns = session.await_turn(self._alarm, self._last_sent_ns)
-        if (rest_s := self._connection.rest_s) > 0:
+        until_ns = time.monotonic_ns() + STINT_NS
+        while True:
+            intended_ns = session.await_turn(self._alarm, self._last_sent_ns)
+            if not session.shares_sockets:
+                self._send(self._connection, intended_ns)
+            else:
+                wanted_ns = time.monotonic_ns()
+                with session.lent() as connection:
+                    self._send(connection, wanted_ns if intended_ns is None else intended_ns)
+            if time.monotonic_ns() >= until_ns:
+                return
+
+    def _send(self, connection: Connection, intended_ns: int | None) -> None:
+        session = self._session
+        if (rest_s := connection.rest_s) > 0:
             self._alarm.wait_until(time.monotonic_ns() + int(rest_s * 1e9), session.is_draining)
         if session.draining:
             raise StopUser
         self._last_sent_ns = time.monotonic_ns()
-        session.send(self._connection, self.choose(session), intended_ns)
+        session.send(connection, self.choose(session), intended_ns)
 
 
 def show_in(environment: Any) -> Callable[[Exchange, str | None], None]:  # Any: locust.env.Environment

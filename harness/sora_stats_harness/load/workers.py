@@ -1,9 +1,8 @@
 """
 Several processes under Locust's own `--processes` or `--master` and `--worker`, and one verdict.
 
-A counter that falls may be seen by one worker before and by another after. So each worker judges what it sees for Locust's
-tables, and spools every exchange to a file; at the end the master judges all spools together, in order of receipt on the
-clock that the processes of a machine share, with the very code of `check`. The verdict is that one.
+Each worker judges what it sees for Locust's tables. On the master's machine it also spools every exchange, and at the end
+the master judges all spools together; a worker on another machine sends what its own judge found.
 
 Locust's master fires `test_stopping` before its workers stop, and would quit half a second after asking them to. In that
 event stands the barrier: workers are told to send no more, wait for what is in flight, close their spools and report; the
@@ -23,41 +22,43 @@ from typing import Any, Final
 import gevent
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
-from ..check import check, open_files
-from ..edition import DEFAULT, load
 from ..errors import HarnessError, UsageError
 from ..exchange import clock_id
-from ..judge import Judge
 from ..recording.writer import Recorder
-from ..reporters.assemble import utc_now
+from ..reporters.assemble import Judged, utc_now
 from ..reporters.report import Report
-from .metrics import Metrics
-from .plain import NEEDS, conclude, drain, tell
+from .measures import Measures
+from .merged import Merged, report_of
+from .page import add_to, state
+from .plain import OfOne, Stopwatch, conclude, drain, edition_of, session_notes, tell
 from .session import Session
+from .spools import Together, spool
 
 DRAIN: Final = "sora_drain"
 """Master to worker: the test is over."""
 
 FINAL: Final = "sora_final"
-"""Worker to master: all that it counted, and where its spool is."""
+"""Worker to master: all that it counted, and what it found if it is on another machine."""
 
 BARRIER_S: Final = 30.0
 """How long a worker may take from the one to the other; the longest exchange and judging it lie within."""
 
 
 def set_up(environment: Any, runner: Any, **_: Any) -> None:  # Any: as Locust calls it
-    """Get ready for the part that this process plays; Locust alone needs nothing."""
+    """Get ready for the part that this process plays."""
     if isinstance(runner, MasterRunner):
         _Master(environment, runner)
     elif isinstance(runner, WorkerRunner):
         environment.sora_worker = _Worker(environment, runner)
+    else:
+        add_to(environment, OfOne(environment))
 
 
 def start_spool(environment: Any) -> None:  # Any: locust.env.Environment
     """Have a worker's exchanges written down from now on; nothing where the process is no worker."""
     worker = getattr(environment, "sora_worker", None)
     if isinstance(worker, _Worker):
-        worker.start_spool()
+        worker.begin()
 
 
 class _Worker:
@@ -65,35 +66,47 @@ class _Worker:
         self._environment = environment
         self._runner = runner
         self._recorder: Recorder | None = None
+        self._clock = Stopwatch()
         self._spools = 0
         self._problem: str | None = None
         runner.register_message(DRAIN, self._finish, concurrent=True)
         environment.events.test_start.add_listener(self._resume)
         environment.events.quitting.add_listener(self._finish)
+        environment.events.report_to_master.add_listener(self._tell)
+
+    def _tell(self, data: dict[str, Any], **_: Any) -> None:
+        session = self._session
+        if session is not None:
+            data["sora"] = state(session)
 
     @property
     def _session(self) -> Session | None:
         session = getattr(self._environment, "sora_session", None)
         return session if isinstance(session, Session) else None
 
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether the master is on another machine."""
+        return bool(getattr(self._environment.parsed_options, "sora_clock", "") != clock_id())
+
     def _resume(self, **_: Any) -> None:
         session = self._session
         if session is not None and session.draining:
             session.draining = False
-            self.start_spool()
+            self.begin()
 
-    def start_spool(self) -> None:
+    def begin(self) -> None:
+        """A test begins: the first one, or another."""
+        self._clock.start()
         session = self._session
         folder = getattr(self._environment.parsed_options, "sora_spool", "")
-        if session is None or not folder:
+        if session is None or not folder or self._is_elsewhere:
             return
         self._spools += 1
         try:
-            Path(folder).mkdir(mode=0o700, exist_ok=True)  # on another machine than the master's it is not there yet
-            self._recorder = Recorder(
+            self._recorder = spool(
                 Path(folder) / f"{self._runner.client_id}-{self._spools}.jsonl.zst", subject=session.address.server,
-                subject_kind="server", edition=session.judge.edition.name, run=session.judge.run,
-                options={"observes": sorted(need.value for need in NEEDS), "excluded": []},
+                edition=session.judge.edition.name, run=session.judge.run,
             )  # fmt: skip
             self._recorder.__enter__()
         except (OSError, UsageError) as error:
@@ -103,6 +116,7 @@ class _Worker:
 
     def _finish(self, **_: Any) -> None:
         session = self._session
+        self._clock.stop()
         if session is not None:
             drain(self._runner, session)
             session.observer = None
@@ -112,8 +126,11 @@ class _Worker:
             self._problem = self._problem or recorder.problem
         self._runner.send_message(FINAL, {
             "clock": clock_id(),
+            "index": self._runner.worker_index,
             "server": session.address.server if session is not None else None,
-            "metrics": session.metrics.dump() if session is not None else None,
+            "measures": self._clock.measures(session).dump() if session is not None else None,
+            "found": report_of(session.judge) if session is not None and self._is_elsewhere else None,
+            "notes": session_notes(session) if session is not None else [],
             "problem": self._problem,
         })  # fmt: skip
 
@@ -136,12 +153,36 @@ class _Master:
         events.test_stopping.add_listener(self._barrier)
         events.quitting.add_listener(self._conclude)
         events.quit.add_listener(self._end)
+        events.worker_report.add_listener(self._note)
+        self._states: dict[str, dict[str, Any]] = {}
+        """By worker, how far it was when it last told."""
+        self._concluded: Report | None = None
+        self._running = False
+        add_to(environment, self)
+
+    def _note(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+        if "sora" in data:
+            self._states[client_id] = data["sora"]
+
+    def states(self) -> list[dict[str, Any]]:
+        """As `page.Source`."""
+        return list(self._states.values())
+
+    def final(self) -> Report | None:
+        """As `page.Source`."""
+        if self._spool is None or self._running or self._awaited:
+            return None
+        if self._concluded is None:
+            self._concluded = self._summed_up(self._spool)
+        return self._concluded
 
     def _start(self, **_: Any) -> None:
         if self._spool is None:
             self._spool = Path(tempfile.mkdtemp(prefix="sora-harness-"))
             options = self._environment.parsed_options  # of which the workers get what is ours
             options.sora_run, options.sora_spool = str(uuid.uuid4()), str(self._spool)
+            options.sora_clock = clock_id()
+        self._running, self._concluded = True, None
         self._awaited = {client.id for client in self._runner.clients.all}
         self._asked |= self._awaited
 
@@ -162,39 +203,67 @@ class _Master:
             if gone == self._awaited:
                 break
             gevent.sleep(0.05)
+        self._running = False
 
     def _conclude(self, **_: Any) -> None:
         if not self._asked or self._spool is None:
             return
         if self._awaited:
             self._barrier()
-        metrics = Metrics()
-        reasons: list[str] = []
-        for client_id, final in sorted(self._finals.items()):
-            if final["metrics"] is not None:
-                metrics.add_dump(final["metrics"])
-            if final["problem"]:
-                reasons.append(final["problem"])
-            if final["clock"] != clock_id():
-                reasons.append(f"worker {client_id} ran on another machine: what it saw is not judged here")
-        reasons += [
-            f"worker {client_id} never reported: what it saw last is missing" for client_id in sorted(self._awaited)
-        ]
-        servers = sorted({final["server"] for final in self._finals.values() if final["server"]})
-        judge = Judge(load(getattr(self._environment.parsed_options, "sora_edition", DEFAULT)))
         try:
-            spools = sorted(str(path) for path in self._spool.iterdir() if path.stat().st_size)
-            checked = check(judge, open_files(spools))
-            seen = checked.tally().coverage.exchanges
-            if seen != metrics.sent and not reasons:
-                reasons.append(f"the workers sent {metrics.sent} requests, and their spools hold {seen}")
-            self._report = conclude(
-                self._environment, checked, metrics, subject=", ".join(servers), started_at=self._started_at,
-                aborted="; ".join(reasons) or None, notes=[*checked.notes, f"{len(self._finals)} workers reported"],
-            )  # fmt: skip
+            self._report = self.final() or self._summed_up(self._spool)
+            self._environment.process_exit_code = self._report.verdict.exit_code
         except HarnessError as error:
             sys.stderr.write(f"sora-harness: {error}\n")
             self._environment.process_exit_code = int(error.exit_code)
+
+    def _summed_up(self, folder: Path) -> Report:
+        measures = Measures()
+        elsewhere: list[str] = []
+        reasons: list[str] = []
+        notes: list[str] = []
+        here: set[int] = set()
+        sent_here = 0
+        for _, final in sorted(self._finals.items()):
+            is_here = final["clock"] == clock_id()
+            if is_here:
+                here.add(final["index"])
+            if final["measures"] is not None:
+                measures.add_dump(final["measures"], same_clock=is_here)
+                sent_here += final["measures"]["metrics"]["sent"] if is_here else 0
+            if final["found"] is not None:
+                elsewhere.append(final["found"])
+            if final["problem"]:
+                reasons.append(final["problem"])
+            notes += final["notes"]
+        reasons += [
+            f"worker {client_id} never reported: what it saw last is missing" for client_id in sorted(self._awaited)
+        ]
+        edition = edition_of(self._environment)
+        together = Together(edition, reported=here, began_ns=measures.metrics.began_ns)
+        judge: Judged = together.judge
+        if any(folder.iterdir()):
+            checked = together.check(folder)
+            judge = checked
+            notes += checked.notes
+        measures.add_metrics(together.others)
+        seen = sum(together.found.values())
+        if seen != sent_here and not reasons:
+            reasons.append(f"the workers sent {sent_here} requests, and their spools hold {seen}")
+        if elsewhere:
+            judge = Merged(edition, judge, elsewhere)
+            count = len(elsewhere)
+            what = "1 worker is" if count == 1 else f"{count} workers are"
+            notes.append(
+                f"{what} on other machines: each judged the order of what it saw itself; a counter that fell between "
+                "an answer that one of them saw and one that another saw is not found"
+            )
+        servers = sorted({final["server"] for final in self._finals.values() if final["server"]})
+        return conclude(
+            self._environment, judge, measures, subject=", ".join(servers), started_at=self._started_at,
+            aborted="; ".join(reasons) or None, processes=len(self._asked),
+            notes=[*dict.fromkeys(notes), f"{len(self._finals)} of {len(self._asked)} workers reported"],
+        )  # fmt: skip
 
     def _end(self, **_: Any) -> None:
         tell(self._environment, self._report)

@@ -8,10 +8,9 @@ is in a line that JSON cannot say (bytes that are no text) is in base64; what ma
 from __future__ import annotations
 
 import binascii
-import threading
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -20,6 +19,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from ..errors import RecordingError
 from ..exchange import OPERATIONS, Answer, Asked, ErrorCode, Exchange, Headers, Request, Target, TransportError
 from ..redaction import ALLOWED_ANSWER_HEADERS, ALLOWED_REQUEST_HEADERS, Secrets, redact_headers
+from ..strict_json import MAX_DEPTH
 
 VERSION: Final = 1
 """`v` in the header line."""
@@ -120,6 +120,11 @@ _EXCHANGE: Final = msgspec.json.Decoder(ExchangeLine)
 _OTHERS: Final = (msgspec.json.Decoder(Header), msgspec.json.Decoder(End))
 _ANY: Final = msgspec.json.Decoder(Raw)
 
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_USUAL_DEPTH: Final = 6
+"""An array of connections has five levels."""
+
 
 def encode(line: Line) -> bytes:
     """The bytes of a line, its line break included."""
@@ -137,7 +142,7 @@ def decode(line: bytes) -> Line:
         line.decode("utf-8")  # msgspec passes over raw JSON without looking at its encoding
         return _EXCHANGE.decode(line)
     except RecursionError:
-        return _decode_deep(line)
+        raise Damaged("nested too deep") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         problem = str(error)
     for decoder in _OTHERS:
@@ -146,27 +151,6 @@ def decode(line: bytes) -> Line:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
     raise Damaged(problem)
-
-
-def _decode_deep(line: bytes) -> Line:
-    """
-    Read a line that is nested too deep for what is left of our stack, on a stack of its own.
-
-    Python counts calls and containers together (before 3.12), and the writer's thread has hardly any calls: what it
-    could put down has to be readable from the depths of an application, too.
-    """
-    found: list[Line] = []
-
-    def decode_alone() -> None:
-        with suppress(msgspec.MsgspecError, RecursionError):
-            found.append(_EXCHANGE.decode(line))
-
-    thread = threading.Thread(target=decode_alone)
-    thread.start()
-    thread.join()
-    if not found:
-        raise Damaged("nested too deep")
-    return found[0]
 
 
 def check_version(header: Header, name: str) -> None:
@@ -322,7 +306,28 @@ def _is_one_line_of_json(body: bytes) -> bool:
         _ANY.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
-    return True
+    return not _is_deep(body)
+
+
+def _is_deep(body: bytes) -> bool:
+    """
+    Whether strict JSON is nested deeper than a reader takes it: how deep that is must not depend on this machine's stack.
+
+    Nearly always what is innermost can be taken away a few times, and nothing is left; only where it cannot are strings
+    told from brackets.
+    """
+    brackets = body.translate(None, _NO_BRACKETS)
+    if len(brackets) <= 2 * MAX_DEPTH:
+        return False
+    for _ in range(_USUAL_DEPTH):
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    if not brackets:
+        return False
+    depth = deepest = 0
+    for bracket in _STRING.sub(b"", body).translate(None, _NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest > MAX_DEPTH
 
 
 _WHITE: Final = (b"", b" ", b"\t")

@@ -8,17 +8,33 @@ once, so that no reporter has to think of them.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
 import msgspec
 
-from .. import __version__
+from .. import __version__, drift, waivers
+from ..baseline import Baseline, hold
 from ..checks.requirements import REQUIREMENTS, Level, Need
+from ..edition import Edition
 from ..exchange import Exchange
 from ..redaction import NO_SECRETS, Secrets
 from ..reproduce import command_line
-from ..verdict import FindingEntry, JudgedFrom, Section, SubjectKind, Tally, Verdict, conclude
+from ..verdict import (
+    Capacity,
+    Cost,
+    Estimate,
+    FindingEntry,
+    JudgedFrom,
+    Load,
+    Media,
+    Section,
+    SubjectKind,
+    Tally,
+    Verdict,
+    conclude,
+)
+from ..waivers import Waiver
 from . import evidence as files
 from .escape import encodable
 from .report import Report
@@ -61,6 +77,16 @@ def assemble(
     options: Mapping[str, Any] | None = None,  # Any: whatever a command's options hold, as JSON
     notes: Collection[str] = (),
     sections: Sequence[Section] = (),
+    slo_missed: str | None = None,
+    load: Load | None = None,
+    capacity: Capacity | None = None,
+    estimate: Estimate | None = None,
+    cost: Cost | None = None,
+    media: Media | None = None,
+    waived: Sequence[Waiver] = (),
+    baseline: Baseline | None = None,
+    name_evidence: bool = True,
+    fields: Edition | None = None,
     secrets: Secrets = NO_SECRETS,
 ) -> Report:
     """
@@ -77,6 +103,12 @@ def assemble(
         labels, options: Go into the verdict as they are.
         notes: Facts worth knowing, one line each, besides those that the judge has.
         sections: Tables of the command's own.
+        slo_missed: As in `verdict.conclude`.
+        load, capacity, estimate, cost, media: Go into the verdict as they are.
+        waived: The configuration's waivers; whether one has expired is a question of the day on which the run started.
+        baseline: An earlier verdict, of the same edition and kind of subject.
+        fields: The edition itself, for what the server and the documentation differ in; that is left out without it.
+        name_evidence: Whether findings name their evidence files; not where none will be written.
         secrets: Nothing of them stands in the result, evidence included.
 
     Returns:
@@ -84,6 +116,14 @@ def assemble(
     """
     judge.finish()
     tally = judge.tally()
+    day = date.fromisoformat(started_at[:10])
+    excused = waivers.apply(waived, tally.findings, checked=tally.checked, today=day)
+    entries = excused.entries
+    held = None
+    if baseline is not None:
+        held = hold(baseline, entries, tally=tally, lapsed=excused.lapsed)
+        entries = held.entries
+    tally = msgspec.structs.replace(tally, findings=entries)
     outcome = conclude(
         tally,
         observes=observes,
@@ -92,12 +132,20 @@ def assemble(
         excluded=excluded,
         interrupted=interrupted,
         aborted=aborted,
+        slo_missed=slo_missed,
     )
-    findings = sorted((msgspec.structs.replace(entry) for entry in tally.findings), key=_rank)
+    findings = sorted(entries, key=_rank)
     # A bare body was never asked for: there is no exchange to show, and the file itself is the evidence.
     proven = findings if judged_from != "body" else []
     proof = {entry.fingerprint: tuple(judge.evidence(entry.fingerprint)) for entry in proven}
     left_out = files.name_files(findings, proof)
+    shown = {
+        entry.fingerprint: files.redacted(proof[entry.fingerprint], secrets) for entry in findings if entry.evidence
+    }
+    if not name_evidence:
+        left_out = 0
+        for entry in findings:
+            entry.evidence = []
     for entry in findings:
         if exchanges := proof.get(entry.fingerprint):
             entry.reproduce = command_line(exchanges[-1].request)
@@ -105,7 +153,6 @@ def assemble(
     if left_out:
         what = number(left_out, "finding")
         all_notes.append(f"the evidence of {what} is too large, or one too many, to be written beside the verdict")
-    kind = judge.subject_kind
     verdict = Verdict(
         command=command,
         verdict=outcome.verdict,
@@ -114,7 +161,7 @@ def assemble(
         interrupted=interrupted,
         strict=strict,
         edition=edition,
-        subject_kind="recording" if judged_from == "body" and kind == "server" else kind,
+        subject_kind=subject_kind(judge, judged_from),
         subject=subject,
         judged_from=judged_from,
         labels=dict(labels or {}),
@@ -126,11 +173,22 @@ def assemble(
         findings=findings,
         coverage=msgspec.structs.replace(tally.coverage, notes=all_notes),
         sections=list(sections),
+        load=load,
+        capacity=capacity,
+        estimate=estimate,
+        cost=cost,
+        media=media,
+        drift=drift.measure(fields, findings, tally.coverage, judge.evidence) if fields is not None else None,
+        baseline=held.report if held is not None else None,
+        waivers=excused.reports,
     )
-    written = {
-        entry.fingerprint: files.redacted(proof[entry.fingerprint], secrets) for entry in findings if entry.evidence
-    }
-    return Report(verdict=clean(verdict, secrets), evidence=written)
+    return Report(verdict=clean(verdict, secrets), evidence=shown)
+
+
+def subject_kind(judge: Judged, judged_from: JudgedFrom) -> SubjectKind:
+    """What answered; of a bare body nobody knows that."""
+    kind = judge.subject_kind
+    return "recording" if judged_from == "body" and kind == "server" else kind
 
 
 def utc_now() -> str:
@@ -153,9 +211,10 @@ def clean(verdict: Verdict, secrets: Secrets) -> Verdict:
     return msgspec.convert(walk(msgspec.to_builtins(verdict)), Verdict)
 
 
-def _rank(entry: FindingEntry) -> tuple[int, int, str, str]:
+def _rank(entry: FindingEntry) -> tuple[bool, int, int, str, str]:
+    """What counts before what is known or waived, and of these the weightiest first."""
     place = _PLACES.get(entry.requirement, len(_PLACES))
-    return (-Level[entry.level], place, entry.target or "", entry.field)
+    return (entry.status != "new", -Level[entry.level], place, entry.target or "", entry.field)
 
 
 _PLACES = {id: place for place, id in enumerate(REQUIREMENTS)}

@@ -12,6 +12,8 @@ import re
 from html import escape as _entities
 from typing import Final
 
+from ..reproduce import ORDER
+
 LIMIT: Final = 300
 """Characters of one value that a report shows; the rest is counted."""
 
@@ -38,10 +40,12 @@ def visible(text: str) -> str:
     r"""
     Replace what cannot be shown by its escape, line breaks included; the result is one line that any encoding takes.
 
+    What a CI server's runner would take for an order to itself is escaped, too.
+
     >>> print(visible("a\x1b[2Jb\u202ec\n"))
     a\x1b[2Jb\u202ec\n
     """
-    return _INVISIBLE.sub(_escaped, text)
+    return ORDER.sub(lambda found: rf"\x{ord(found[0][0]):02x}{found[0][1]}", _INVISIBLE.sub(_escaped, text))
 
 
 def _escaped(match: re.Match[str]) -> str:

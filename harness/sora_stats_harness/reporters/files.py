@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from typing import Final
 import msgspec
 
 from ..errors import UsageError
-from ..verdict import FORMAT, Verdict
+from ..verdict import Verdict, decode
 from . import evidence, html, junit, markdown, terminal
 from .escape import file_name
 from .report import Report
@@ -101,9 +102,25 @@ def write(report: Report, folder: Path) -> None:
     for path in _earlier(proof):
         if path.name not in keep:
             path.unlink()
+    placed = replace(report, folder=from_checkout(folder))
     for kind, name in _NAMES.items():
-        write_file(folder / name, FORMATS[kind](report).encode("utf-8"))
+        write_file(folder / name, FORMATS[kind](placed).encode("utf-8"))
     write_file(folder / VERDICT, to_json(report.verdict).encode("ascii"))
+
+
+def from_checkout(folder: Path) -> str | None:
+    """
+    A folder's path from the top of the checkout, which is where GitLab says, else the current folder.
+
+    Returns:
+        None where it is outside, or where the path would end an attachment's mark.
+    """
+    top = Path(os.environ.get("CI_PROJECT_DIR") or ".").resolve()
+    try:
+        path = folder.resolve().relative_to(top).as_posix()
+    except ValueError:
+        return None
+    return None if set(path) & set("[]|") else path
 
 
 def _earlier(proof: Path) -> Iterator[Path]:
@@ -118,7 +135,8 @@ def list_own(folder: Path) -> list[str]:
 
 def to_json(verdict: Verdict) -> str:
     """The text of verdict.json: ASCII, since what a server sent may be harmful to a terminal."""
-    return json.dumps(msgspec.to_builtins(verdict), indent=2).replace("\x7f", "\\u007f") + "\n"
+    text = json.dumps(msgspec.to_builtins(verdict), indent=2).replace("\x7f", "\\u007f")
+    return text.replace("##", "#\\u0023") + "\n"  # `##[` would be an order to some CI runners that see it printed
 
 
 def read(path: Path) -> Report:
@@ -132,13 +150,8 @@ def read(path: Path) -> Report:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    try:
-        verdict = msgspec.json.decode(data, type=Verdict)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is no verdict: {error}") from None
-    if verdict.format != FORMAT:
-        raise UsageError(f"{path} has the format {verdict.format!r}, and this version reads {FORMAT!r}")
-    return Report(verdict=verdict, evidence=evidence.read(path.parent, verdict))
+    verdict = decode(data, str(path))
+    return Report(verdict=verdict, evidence=evidence.read(path.parent, verdict), folder=from_checkout(path.parent))
 
 
 def write_file(path: Path, data: bytes, *, private: bool = False) -> None:

@@ -9,35 +9,31 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from functools import cache
 from importlib import resources
-from typing import Final
 
-from .. import edition as editions
-from ..edition import Edition, Field, Kind
-from ..exchange import Exchange
-from ..verdict import FindingEntry, RequirementStatus, Section, Verdict
-from . import summary
+from ..verdict import RequirementStatus, Section, Verdict
+from . import html_coverage, html_findings, html_gate, html_measures, summary
+from .html_parts import SIGNS, badge, folded, pairs, row, small, table
 from .markup import Content, Html, document, element
 from .report import Report
-from .sides import Row, Sides, compare
-
-MAX_FINDINGS: Final = 200
-OPEN_SIDES: Final = 3
-"""Findings whose readings are unfolded from the start, which is also what gets printed."""
-MAX_SIDES: Final = 40
-"""Findings that show their readings; an ordinary report stays below 1 MB."""
 
 
 def render(report: Report) -> str:
     """Write the page."""
     verdict = report.verdict
     sections: list[tuple[str, str, Content]] = [
-        ("requirements", "Requirements", [_families(verdict), _matrix(verdict)]),
-        ("findings", f"Findings ({len(verdict.findings)})", _findings(report)),
-        *((f"section-{i}", section.title, _section(section)) for i, section in enumerate(verdict.sections, start=1)),
-        ("coverage", "Coverage", _coverage(verdict)),
+        ("glance", "At a glance", _glance(verdict)),
+        ("baseline", "Since the earlier run", html_gate.baseline(verdict.baseline)),
+        ("requirements", "Requirements", _requirements(verdict)),
+        ("findings", f"Findings ({len(verdict.findings)})", html_findings.findings(report)),
+        ("waivers", f"Waivers ({len(verdict.waivers)})", html_gate.waivers(verdict.waivers)),
+        ("load", "Load", html_measures.load(verdict.load)),
+        ("capacity", "Capacity", html_measures.capacity(verdict.capacity)),
+        ("cost", "What a listing costs", html_measures.cost(verdict.cost)),
+        *((f"section-{i}", section.title, _section(section)) for i, section in enumerate(_sections(verdict), start=1)),
+        ("drift", "Server and documentation", html_gate.drift(verdict.drift, verdict)),
+        ("coverage", "Coverage of the field list", html_coverage.coverage(verdict)),
         ("unobserved", "Not observed", _unobserved(verdict)),
         ("notes", "Notes", _notes(verdict)),
         ("run", "The run", _run(verdict)),
@@ -66,225 +62,121 @@ def _style() -> str:
 
 
 def _head(verdict: Verdict) -> Html:
+    what = f"sora-harness {verdict.command}".strip()
+    facts = [what, verdict.finished_at, *(f"{key}={value}" for key, value in verdict.labels.items())]
     return element(
         "header",
         element("p", summary.SELF_TEST, class_="self-test") if summary.is_self_test(verdict) else None,
-        element("h1", _badge(verdict.verdict), " ", element("span", verdict.subject, class_="subject")),
+        element("h1", badge(verdict.verdict), " ", element("span", verdict.subject, class_="subject")),
         element("p", summary.headline(verdict), class_="headline"),
+        element("ul", [element("li", fact) for fact in facts], class_="facts"),
         class_=f"verdict {verdict.verdict}",
     )
 
 
-def _badge(status: str) -> Html:
-    return element("span", summary.word(status), class_=f"badge {status}")
+def _glance(verdict: Verdict) -> Html:
+    """The few numbers that a reader wants first."""
+    tiles = [element("li", element("strong", number), " ", element("span", text)) for number, text in _numbers(verdict)]
+    return element("ul", tiles, class_="tiles")
 
 
-def _families(verdict: Verdict) -> Html:
+def _numbers(verdict: Verdict) -> list[tuple[str, str]]:
+    seen = verdict.coverage
+    held = [each for each in verdict.requirements if each.status not in ("unknown", "not_applicable")]
+    counting = Counter(entry.level for entry in verdict.findings if entry.status == "new")
+    excused = Counter(entry.status for entry in verdict.findings)
+    new = "new " if verdict.baseline else ""
+    numbers = [
+        (f"{len(held)} of {len(verdict.requirements)}", "requirements observed"),
+        (f"{counting['MUST']:,}", f"{new}MUST findings"),
+        (f"{counting['SHOULD']:,}", f"{new}SHOULD findings"),
+        *((f"{excused[name]:,}", f"{name} findings") for name in ("known", "waived") if excused[name]),
+        (f"{seen.exchanges - seen.errors:,}", "answers judged"),
+        (f"{seen.connections:,}", "connections seen"),
+        (f"{seen.fields_seen:,} of {seen.fields_documented:,}", "documented fields seen"),
+        (f"{seen.counters_grew:,}", "counters that grew"),
+    ]
+    if verdict.load is not None:
+        p99 = [each.percentiles.get("99") for each in verdict.load.latency if each.kind == "response"]
+        known = [us for us in p99 if us is not None]
+        numbers += [(f"{max(known) / 1000:,.4g} ms", "highest p99 of a target")] if known else []
+    if verdict.capacity is not None:
+        numbers.append((f"{verdict.capacity.interval[0]:,.4g}/s", "confirmed capacity"))
+    return numbers
+
+
+def _requirements(verdict: Verdict) -> list[Content]:
+    """The matrix: each requirement as one cell, family by family; and a table with their texts."""
     rows = [
         element(
-            "tr",
-            element("th", row.name, scope="row"),
-            element("td", _badge(row.worst)),
-            element("td", row.counts()),
-            element("td", f"{row.checked:,}", class_="number"),
-            element("td", f"{row.failed:,}", class_="number"),
+            "div",
+            element("h3", family.name, " ", badge(family.worst)),
+            element(
+                "p", f"{family.counts()}; checked {family.checked:,} times, missed {family.failed:,}", class_="rest"
+            ),
+            element(
+                "ul", [_cell(each) for each in verdict.requirements if _family(each) == family.name], class_="cells"
+            ),
+            class_="family",
         )
-        for row in summary.families(verdict)
+        for family in summary.families(verdict)
     ]
-    return _table("Family by family", ("Family", "Status", "Requirements", "Checked", "Missed"), rows, right=(3, 4))
+    every = [_requirement(each) for each in verdict.requirements]
+    columns = ("Requirement", "Level", "Status", "Checked", "Missed", "What it says")
+    return [
+        element("div", rows, class_="matrix"),
+        folded(f"All {len(every)} requirements", table("Every requirement", columns, every, right=(3, 4))),
+    ]
 
 
-def _matrix(verdict: Verdict) -> Html:
-    rows = [_requirement(row) for row in verdict.requirements]
-    table = _table(
-        "Every requirement",
-        ("Requirement", "Level", "Status", "Checked", "Missed", "What it says"),
-        rows,
+def _family(requirement: RequirementStatus) -> str:
+    return requirement.id.partition(".")[0]
+
+
+def _cell(requirement: RequirementStatus) -> Html:
+    return element(
+        "li",
+        element("span", SIGNS[requirement.status], class_="sign", aria_hidden="true"),
+        requirement.id.partition(".")[2],
+        element("span", f": {summary.word(requirement.status)}", class_="unseen"),
+        class_=f"cell {requirement.status}",
+    )
+
+
+def _requirement(requirement: RequirementStatus) -> Html:
+    why = summary.reason(requirement)
+    return row(
+        element("code", requirement.id),
+        requirement.level,
+        badge(requirement.status),
+        f"{requirement.checked:,}",
+        f"{requirement.failed:,}",
+        [summary.title(requirement.id), f" ({why})" if why else None],
         right=(3, 4),
     )
-    return element("details", element("summary", f"All {len(rows)} requirements"), table)
 
 
-def _requirement(row: RequirementStatus) -> Html:
-    why = summary.reason(row)
-    return element(
-        "tr",
-        element("th", element("code", row.id), scope="row"),
-        element("td", row.level),
-        element("td", _badge(row.status)),
-        element("td", f"{row.checked:,}", class_="number"),
-        element("td", f"{row.failed:,}", class_="number"),
-        element("td", summary.title(row.id), f" ({why})" if why else None),
-    )
-
-
-def _findings(report: Report) -> Content:
-    entries = report.verdict.findings
-    if not entries:
-        return element("p", "None.")
-    statuses = summary.statuses(report.verdict)
-    shown = [
-        _finding(place, entry, report, statuses.get(entry.requirement, "fail"))
-        for place, entry in enumerate(entries[:MAX_FINDINGS], start=1)
-    ]
-    more = len(entries) - MAX_FINDINGS
-    return [*shown, element("p", f"… and {more:,} more, in verdict.json") if more > 0 else None]
-
-
-def _finding(place: int, entry: FindingEntry, report: Report, status: str) -> Html:
-    rows = [
-        (element("dt", label), element("dd", element("code", text, limit=summary.limit(label))))
-        for label, text in summary.facts(report, entry)
-    ]
-    proof = report.proof(entry)
-    return element(
-        "article",
-        element(
-            "h3",
-            f"{place}. ",
-            element("code", entry.requirement),
-            " ",
-            _badge("waived" if entry.status == "waived" else status),
-            element("span", f" {entry.level}", f", {entry.status}" if entry.status != "new" else None, class_="level"),
-        ),
-        element("p", entry.message),
-        element("dl", rows),
-        _sides(entry, proof, place) if place <= MAX_SIDES else None,
-        class_=f"finding {status}",
-    )
-
-
-def _sides(entry: FindingEntry, exchanges: Sequence[Exchange], place: int) -> Content:
-    sides = compare(entry, exchanges)
-    if sides is None:
-        return None
-    heads = [_side_head(exchange, i, len(exchanges)) for i, exchange in enumerate(exchanges)]
-    caption = f"Finding {place}: " + ("the answers that prove it" if len(exchanges) > 1 else "the answer that shows it")
-    table = _table(caption, ("Field", *heads), [_side_row(row) for row in sides.rows], right=range(1, len(heads) + 1))
-    return element(
-        "details",
-        element("summary", "Evidence side by side" if len(heads) > 1 else "Evidence"),
-        table,
-        _rest(sides),
-        open="" if place <= OPEN_SIDES else None,
-    )
-
-
-def _side_head(exchange: Exchange, place: int, count: int) -> Content:
-    name = {0: "Earlier answer", count - 1: "Later answer"}.get(place, "Answer between") if count > 1 else "Answer"
-    took_ms = (exchange.received_ns - exchange.sent_ns) / 1e6
-    target = exchange.request.target.operation if exchange.request.target else "a wrong request"
-    small = f"{target}, exchange {exchange.seq}, sent {exchange.sent_at}, took {took_ms:,.1f} ms"
-    return [name, element("small", small)]
-
-
-def _side_row(row: Row) -> Html:
-    words = [word for word, holds in (("this field", row.culprit), ("falls", row.falls and row.culprit)) if holds]
-    classes = [name for name, holds in (("culprit", row.culprit), ("differs", row.differs)) if holds]
-    last = len(row.values) - 1
-    return element(
-        "tr",
-        element("th", element("code", row.field), element("small", ", ".join(words)) if words else None, scope="row"),
-        [
-            element("td", element("mark" if row.differs and i == last else "span", value), class_="number")
-            for i, value in enumerate(row.values)
-        ],
-        class_=" ".join(classes) or None,
-    )
-
-
-def _rest(sides: Sides) -> Content:
-    told = []
-    if sides.more:
-        told.append(f"{sides.more:,} more fields that differ are in the evidence file")
-    if sides.equal:
-        told.append(f"{sides.equal:,} fields are the same in all answers and not shown")
-    return element("p", "; ".join(told), ".", class_="rest") if told else None
+def _sections(verdict: Verdict) -> list[Section]:
+    """The command's own tables, but for those whose content the page shows in full elsewhere."""
+    shown = {"Latency", "Timeline"} if verdict.load is not None else set()
+    if verdict.capacity is not None and any(step.latency for step in verdict.capacity.steps):
+        shown.add("Capacity")
+    return [section for section in verdict.sections if section.title not in shown]
 
 
 def _section(section: Section) -> list[Content]:
     numeric = summary.numeric(section)
-    rows = [
-        element(
-            "tr",
-            [
-                element(
-                    "td", value if isinstance(value, str) else summary.cell(value), class_="number" if right else None
-                )
-                for value, right in zip(row, numeric, strict=True)
-            ],
-        )
-        for row in section.rows
-    ]
     right = [i for i, is_number in enumerate(numeric) if is_number]
-    return [
-        _table(section.title, section.columns, rows, right=right),
-        element("p", section.note, class_="rest") if section.note else None,
+    rows = [
+        row(*(each if isinstance(each, str) else summary.cell(each) for each in cells), right=right)
+        for cells in section.rows
     ]
-
-
-def _coverage(verdict: Verdict) -> list[Content]:
-    facts = element("dl", [(element("dt", label), element("dd", text)) for label, text in summary.coverage(verdict)])
-    if verdict.edition in editions.names():
-        return [facts, _fields(verdict, editions.load(verdict.edition))]
-    lists = (("Never seen", verdict.coverage.never_seen), ("Seen and never moved", verdict.coverage.never_grew))
-    return [facts, [_folded(title, paths) for title, paths in lists if paths]]
-
-
-def _folded(title: str, paths: Sequence[str]) -> Html:
-    """A long list of fields of an edition that we do not know."""
-    names = element("code", ", ".join(paths), limit=20_000)
-    return element("details", element("summary", f"{title} ({len(paths):,})"), element("p", names))
-
-
-def _fields(verdict: Verdict, edition: Edition) -> list[Content]:
-    unseen, still = set(verdict.coverage.never_seen), set(verdict.coverage.never_grew)
-
-    def state(field: Field) -> str:
-        if field.dotted in unseen:
-            return "not seen"
-        if field.kind is not Kind.COUNTER:
-            return "seen"
-        return "constant" if field.dotted in still else "grew"
-
-    groups: dict[str, list[Field]] = {}
-    for field in edition.fields:
-        groups.setdefault(field.path[0] if len(field.path) > 1 else "the connection", []).append(field)
-    rows = []
-    for name, members in groups.items():
-        counts = Counter(state(field) for field in members)
-        numbers = (len(members), counts["grew"], counts["constant"], counts["seen"], counts["not seen"])
-        rows.append(
-            element(
-                "tr",
-                element("th", name, scope="row"),
-                [element("td", f"{count:,}" if count else "", class_="number") for count in numbers],
-            )
-        )
-    columns = ("Group", "Fields", "Grew", "Constant", "Other, seen", "Not seen")
-    every = [
-        element(
-            "tr",
-            element("th", element("code", field.dotted), scope="row"),
-            element("td", field.kind.value),
-            element("td", state(field)),
-        )
-        for field in edition.fields
-    ]
-    all_fields = _table("Every field", ("Field", "Kind", "State"), every)
-    return [
-        _table("The field list, group by group", columns, rows, right=range(1, 6)),
-        element("p", "Nothing is known of the order of counters that never moved.", class_="rest"),
-        element("details", element("summary", f"All {len(every)} fields"), all_fields),
-    ]
+    return [table(section.title, section.columns, rows, right=right), small(section.note) if section.note else None]
 
 
 def _unobserved(verdict: Verdict) -> Content:
-    rows = [
-        (element("dt", why), element("dd", [(element("code", id), " ") for id in ids]))
-        for why, ids in summary.unobserved(verdict)
-    ]
-    return element("dl", rows) if rows else None
+    rows = summary.unobserved(verdict)
+    return pairs((why, [(element("code", id), " ") for id in ids]) for why, ids in rows) if rows else None
 
 
 def _notes(verdict: Verdict) -> Content:
@@ -294,7 +186,7 @@ def _notes(verdict: Verdict) -> Content:
 
 def _run(verdict: Verdict) -> Html:
     took = summary.seconds(verdict)
-    rows = [
+    return pairs([
         ("command", f"sora-harness {verdict.command}".strip()),
         ("subject", f"{verdict.subject} ({verdict.subject_kind})"),
         ("judged from", verdict.judged_from),
@@ -307,17 +199,4 @@ def _run(verdict: Verdict) -> Html:
         ("exit code", str(verdict.exit_code)),
         *((f"label {key}", value) for key, value in verdict.labels.items()),
         *((f"option {key}", json.dumps(value, ensure_ascii=False)) for key, value in verdict.options.items()),
-    ]
-    return element("dl", [(element("dt", label), element("dd", text)) for label, text in rows])
-
-
-def _table(caption: str, columns: Sequence[Content], rows: Sequence[Html], right: Sequence[int] = ()) -> Html:
-    heads = [
-        element("th", column, scope="col", class_="number" if place in right else None)
-        for place, column in enumerate(columns)
-    ]
-    table = element(
-        "table", element("caption", caption), element("thead", element("tr", heads)), element("tbody", rows)
-    )
-    # Wide tables scroll within themselves on a narrow screen, by keyboard too.
-    return element("div", table, class_="scroll", role="region", aria_label=caption, tabindex="0")
+    ])  # fmt: skip

@@ -3,6 +3,8 @@ JUnit XML, which every CI server draws: a test case for each requirement, and on
 
 JUnit knows passed, failed, error and skipped, and a job that reads nothing else must not turn green on a run that saw
 too little. So a case called `verdict` fails with the verdict, and is an error where it is unknown.
+
+Names of cases are unique, and evidence is named as GitLab (and Jenkins with its plugin) look for attachments.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from ..verdict import FindingEntry, RequirementStatus, Verdict
 from . import summary
 from .escape import plain
 from .report import Report
+
+_SKIPPED: Final = ("unknown", "not_applicable", "known", "waived")
+"""What is let pass is shown as skipped, which every CI server lists, and not as passed."""
 
 MAX_FINDINGS: Final = 50
 """Of one requirement, in its case's text."""
@@ -66,6 +71,10 @@ def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
     )
     for key, value in verdict.labels.items():
         yield f"label.{key}", value
+    for label, text in summary.waivers(verdict):
+        yield f"waiver.{label.replace(' ', '_')}", text
+    for label, text in summary.baseline(verdict):
+        yield f"baseline.{label.replace(' ', '_')}", text
     for name, text in summary.coverage(verdict):
         yield f"coverage.{name.replace(' ', '_')}", text
 
@@ -84,12 +93,25 @@ def _case(row: RequirementStatus, report: Report) -> ElementTree.Element:
             case, "failure", {"type": row.level, "message": plain(entries[0].message if entries else title)}
         )
         failure.text = told
+        attached = [f"[[ATTACHMENT|{path}]]" for entry in entries if (path := report.attachment(entry))]
+        if attached:
+            ElementTree.SubElement(case, "system-out").text = "\n".join(attached[:MAX_FINDINGS])
         return case
-    if row.status in ("unknown", "not_applicable"):
-        ElementTree.SubElement(case, "skipped", {"message": plain(summary.reason(row))})
+    if row.status in _SKIPPED:
+        ElementTree.SubElement(case, "skipped", {"message": plain(_why(row, report.verdict))})
     out = [f"{row.level}: {title}", f"{row.status}, checked {row.checked:,} times", *([told] if told else [])]
     ElementTree.SubElement(case, "system-out").text = "\n".join(out)
     return case
+
+
+def _why(row: RequirementStatus, verdict: Verdict) -> str:
+    """Why a case is neither passed nor failed."""
+    if row.status == "known":
+        return "known from the baseline"
+    if row.status == "waived":
+        told = [summary.waiver(each) for each in verdict.waivers if each.requirement == row.id and each.state == "used"]
+        return "; ".join(["waived", *told])
+    return summary.reason(row)
 
 
 def _text(entry: FindingEntry, report: Report) -> str:

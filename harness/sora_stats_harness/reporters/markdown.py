@@ -8,6 +8,7 @@ never in a table, whose cells a `|` ends even there.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from ..verdict import FindingEntry, Section, Verdict
@@ -29,6 +30,9 @@ def render(report: Report) -> str:
         _head(verdict),
         _families(verdict),
         _findings(report),
+        _labelled("Differences from the documentation", summary.drift(verdict)),
+        _labelled("Waivers", summary.waivers(verdict)),
+        _labelled("Baseline", summary.baseline(verdict)),
         *(_section(section) for section in verdict.sections),
         _coverage(verdict),
         _unobserved(verdict),
@@ -41,8 +45,10 @@ def _head(verdict: Verdict) -> str:
     lines = [f"## {_SIGNS[verdict.verdict]} Sora statistics API: {verdict.verdict.upper()}", ""]
     if summary.is_self_test(verdict):
         lines += [f"**{summary.SELF_TEST}**", ""]
+    if text := summary.recognised(verdict):
+        lines += [f"**{inline(text)}**", ""]
     took = summary.seconds(verdict)
-    lines.append(f"{_word(summary.headline(verdict))} (exit {verdict.exit_code})")
+    lines.append(f"{inline(summary.headline(verdict))} (exit {verdict.exit_code})")
     lines += [
         "",
         f"- subject: {code(verdict.subject)} ({verdict.subject_kind}, judged from: {verdict.judged_from})",
@@ -58,7 +64,7 @@ def _head(verdict: Verdict) -> str:
 def _families(verdict: Verdict) -> str:
     lines = ["| family | requirements | checked | missed |", "| --- | --- | ---: | ---: |"]
     lines += [
-        f"| {_word(row.name)} | {row.counts()} | {row.checked:,} | {row.failed:,} |"
+        f"| {inline(row.name)} | {row.counts()} | {row.checked:,} | {row.failed:,} |"
         for row in summary.families(verdict)
     ]
     return "\n".join(lines)
@@ -69,30 +75,39 @@ def _findings(report: Report) -> str:
     if not entries:
         return ""
     blocks = [f"### Findings ({len(entries)})"]
-    blocks += [_finding(place, entry, report) for place, entry in enumerate(entries[:MAX_FINDINGS], start=1)]
-    if len(entries) > MAX_FINDINGS:
-        blocks.append(f"… and {len(entries) - MAX_FINDINGS} more, in verdict.json")
+    apart = summary.set_apart(report.verdict)
+    told = [(place, entry) for place, entry in enumerate(entries, start=1) if entry.fingerprint not in apart]
+    blocks += [_finding(place, entry, report) for place, entry in told[:MAX_FINDINGS]]
+    if apart:
+        blocks.append(f"{len(apart)} of them are differences from the documentation: see below")
+    if len(told) > MAX_FINDINGS:
+        blocks.append(f"… and {len(told) - MAX_FINDINGS} more, in verdict.json")
     return "\n\n".join(blocks)
 
 
 def _finding(place: int, entry: FindingEntry, report: Report) -> str:
     mark = "" if entry.status == "new" else f", {entry.status}"
-    lines = [f"{place}. {code(entry.requirement)} ({entry.level}{mark}) {_word(entry.message)}"]
+    lines = [f"{place}. {code(entry.requirement)} ({entry.level}{mark}) {inline(entry.message)}"]
     lines += [f"   - {label}: {code(text, summary.limit(label))}" for label, text in summary.facts(report, entry)]
     return "\n".join(lines)
 
 
 def _section(section: Section) -> str:
-    lines = [f"### {_word(section.title)}", "", _row([_word(cell) for cell in section.columns])]
+    lines = [f"### {inline(section.title)}", "", _row([inline(cell) for cell in section.columns])]
     lines.append(_row(["---:" if right else "---" for right in summary.numeric(section)]))
-    lines += [_row([_word(v) if isinstance(v, str) else summary.cell(v) for v in row]) for row in section.rows]
-    return "\n".join([*lines, "", _word(section.note)] if section.note else lines)
+    lines += [_row([inline(v) if isinstance(v, str) else summary.cell(v) for v in row]) for row in section.rows]
+    return "\n".join([*lines, "", inline(section.note)] if section.note else lines)
 
 
 def _coverage(verdict: Verdict) -> str:
-    lines = ["### Covered", ""]
-    lines += [f"- {label}: {_word(text)}" for label, text in summary.coverage(verdict)]
-    return "\n".join(lines)
+    return _labelled("Covered", summary.coverage(verdict))
+
+
+def _labelled(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    """A list of short names with a line each; names are ours, lines may hold anything."""
+    if not rows:
+        return ""
+    return "\n".join([f"### {title}", "", *(f"- {label}: {inline(text)}" for label, text in rows)])
 
 
 def _unobserved(verdict: Verdict) -> str:
@@ -117,7 +132,7 @@ _MARKUP: Final = re.compile(r"[&<>|`*\[\]\\~#!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9
 """What may be markup, or the beginning of a link."""
 
 
-def _word(text: str) -> str:
+def inline(text: str) -> str:
     """
     Text that is ours in all likelihood, in a place where a code span would be ugly or, in a table, unsafe.
 

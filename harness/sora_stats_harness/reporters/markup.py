@@ -64,6 +64,11 @@ def _piece(piece: Content, limit: int) -> str:
     return join(*piece, limit=limit)
 
 
+def scrolled(content: Content, label: str) -> Html:
+    """What may be wider than a narrow screen, and then scrolls within itself, by keyboard too."""
+    return element("div", content, class_="scroll", role="region", aria_label=label, tabindex="0")
+
+
 def document(title: str, style: str, body: Content) -> str:
     """
     A whole page that loads nothing and runs nothing, and says so to the browser.

@@ -20,7 +20,15 @@ class Report:
 
     verdict: Verdict
     evidence: Mapping[str, Sequence[Exchange]] = field(default_factory=dict)
+    folder: str | None = None
+    """Where verdict.json and its evidence stand, from the top of the checkout; None where that is not known."""
 
     def proof(self, entry: FindingEntry) -> Sequence[Exchange]:
         """The exchanges behind a finding; empty where none were kept."""
         return self.evidence.get(entry.fingerprint, ())
+
+    def attachment(self, entry: FindingEntry) -> str | None:
+        """The path of a finding's evidence from the top of the checkout, with `/`; None where there is none."""
+        if self.folder is None or not entry.evidence:
+            return None
+        return f"{self.folder}/{entry.evidence[0]}"

@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sides:
-    """Readings beside each other: the rows worth showing, the culprit first, and how many were left out."""
+    """Readings beside each other: the rows worth showing, the culprit and what is near it first, and how many were left out."""
 
     rows: tuple[Row, ...]
     equal: int
@@ -86,7 +86,7 @@ def compare(entry: FindingEntry, exchanges: Sequence[Exchange]) -> Sides | None:
     group = culprit[:-1]
     near = pointer(group)
     worth = [row for row in rows if row.culprit or (row.differs if len(readings) > 1 else row.field.startswith(near))]
-    worth.sort(key=lambda row: (not row.culprit, not row.falls))
+    worth.sort(key=lambda row: (not row.culprit, not row.field.startswith(f"{near}/"), not row.falls))
     return Sides(
         rows=tuple(worth[:MAX_ROWS]),
         equal=sum(not row.differs for row in rows) if len(readings) > 1 else 0,

@@ -14,7 +14,16 @@ from typing import Final
 
 from ..checks.requirements import REQUIREMENTS
 from ..exchange import Exchange
-from ..verdict import FindingEntry, RequirementStatus, Section, Status, Verdict
+from ..verdict import (
+    DriftEntry,
+    EarlierFinding,
+    FindingEntry,
+    RequirementStatus,
+    Section,
+    Status,
+    Verdict,
+    WaiverReport,
+)
 from .escape import LIMIT
 from .report import Report
 
@@ -23,7 +32,7 @@ COMMAND_LIMIT: Final = 4000
 
 SELF_TEST: Final = "SELF-TEST, no Sora was tested: the answers came from the harness's own simulator."
 
-STATUSES: Final[tuple[Status, ...]] = ("fail", "warn", "waived", "info", "unknown", "pass", "not_applicable")
+STATUSES: Final[tuple[Status, ...]] = ("fail", "warn", "known", "waived", "info", "unknown", "pass", "not_applicable")
 """What needs attention first."""
 
 _REASONS: Final = {
@@ -37,6 +46,9 @@ _REASONS: Final = {
 
 MAX_GROUPS: Final = 12
 """Groups of fields that a line of coverage names."""
+
+MAX_EARLIER: Final = 20
+"""Findings of the baseline that are listed one by one."""
 
 _HOPS: Final = ("server", "age", "via", "x-cache")
 """Answer headers that tell whether a proxy or a cache may be to blame."""
@@ -75,9 +87,13 @@ def headline(verdict: Verdict) -> str:
     else:
         text = "no MUST and no SHOULD is missed" if verdict.strict else "no MUST is missed"
     counts = Counter(row.status for row in verdict.requirements)
-    if verdict.verdict == "pass" and counts["waived"]:
-        text += ", apart from what is waived"
-    extra = [f"{counts[status]} {word(status)}" for status in ("warn", "waived", "info") if counts[status]]
+    let_pass = [status for status in ("known", "waived") if counts[status]]
+    if verdict.verdict == "pass" and let_pass:
+        text += f", apart from what is {' or '.join(let_pass)}"
+    extra = [f"{counts[status]} {word(status)}" for status in ("warn", "known", "waived", "info") if counts[status]]
+    lapsed = sum(waiver.state == "expired" for waiver in verdict.waivers)
+    if lapsed:
+        extra.append(f"{number(lapsed, 'waiver')} expired")
     if verdict.interrupted and verdict.reason != "interrupted":
         extra.append("interrupted")
     return f"{text} ({', '.join(extra)})" if extra else text
@@ -139,6 +155,111 @@ def where(entry: FindingEntry) -> str:
     """Target and field, and the pointer into the body where it differs."""
     place = f"{entry.target or 'a wrong request'}, {entry.field or 'the whole answer'}"
     return f"{place} (in the body at {entry.pointer})" if entry.pointer not in ("", entry.field) else place
+
+
+def waiver(report: WaiverReport) -> str:
+    """What became of a waiver, and what it says."""
+    count = number(report.waived, "finding")
+    became = {
+        "used": f"{count} waived until {report.until}",
+        "unused": "nothing tripped it: take it out",
+        "not_observed": "its requirement was not checked in this run",
+        "expired": f"its last day was {report.until}, "
+        + (f"and {count} count{'' if report.waived > 1 else 's'} again" if report.waived else "and nothing trips it"),
+    }[report.state]
+    return f"{report.requirement} at {report.field or 'the whole answer'}: {became} ({report.by}: {report.reason})"
+
+
+def waivers(verdict: Verdict) -> list[tuple[str, str]]:
+    """Each waiver: its state, and a line; those to be looked at first."""
+    order = ("expired", "unused", "not_observed", "used")
+    rows = sorted(verdict.waivers, key=lambda report: order.index(report.state))
+    return [(word(report.state), waiver(report)) for report in rows]
+
+
+def baseline(verdict: Verdict) -> list[tuple[str, str]]:
+    """This run against the baseline: a line of counts, then what is fixed or was not seen; empty without a baseline."""
+    held = verdict.baseline
+    if held is None:
+        return []
+    counts = f"{held.new:,} new, {held.known:,} known, {len(held.fixed):,} fixed, {len(held.not_seen):,} not seen"
+    if held.not_seen:
+        counts += " (of what these are about, this run observed nothing)"
+    rows = [("against", f"{held.source}, of {held.finished_at}"), ("findings", counts)]
+    for label, entries in (("fixed", held.fixed), ("not seen", held.not_seen)):
+        rows += [(label, _earlier(entry)) for entry in entries[:MAX_EARLIER]]
+        if len(entries) > MAX_EARLIER:
+            rows.append((label, f"… and {len(entries) - MAX_EARLIER:,} more, in verdict.json"))
+    return rows
+
+
+_WAYS: Final = {
+    "absent": "documented, absent", "undocumented": "present, undocumented", "changed": "otherwise than documented",
+    "moved": "moved",
+}  # fmt: skip
+
+MAX_DRIFT: Final = 12
+"""Differences shown; verdict.json and report.html have all of them."""
+
+
+def drift(verdict: Verdict) -> list[tuple[str, str]]:
+    """What differs between the answers and the documentation, a line a field; empty where nothing does."""
+    report = verdict.drift
+    if report is None or not report.entries:
+        return []
+    counts = Counter(entry.way for entry in report.entries)
+    rows = [("fields", ", ".join(f"{count:,} {_WAYS[way]}" for way, count in counts.items()))]
+    rows += [(entry.way, _difference(entry)) for entry in report.entries[:MAX_DRIFT]]
+    if len(report.entries) > MAX_DRIFT:
+        rows.append(("", f"… and {len(report.entries) - MAX_DRIFT:,} more, in verdict.json and report.html"))
+    near = ", ".join(f"{name} {count:,}" for name, count in sorted(report.distance.items(), key=lambda each: each[1]))
+    return [*rows, ("distance", f"fields that differ, by edition: {near}")]
+
+
+def _difference(entry: DriftEntry) -> str:
+    told = {
+        "absent": f"{entry.documented} is documented",
+        "undocumented": f"seen: {entry.seen}" + (f"; {entry.documented}" if entry.documented else ""),
+        "changed": f"{entry.documented} is documented, seen: {entry.seen}",
+        "moved": f"now {entry.seen}",
+    }[entry.way]
+    without = f", not on {entry.connections_without:,}" if entry.connections_without else ""
+    since = f", since {entry.first_seen_at}" if entry.first_seen_at else ""
+    known = f"; as in {entry.known_from}" if entry.known_from else ""
+    where = (
+        f"on {number(entry.connections, 'connection')}"
+        if entry.connections
+        else f"in {number(entry.readings, 'reading')}"
+    )
+    return f"{entry.field}: {told} ({where}{without}{since}{known})"
+
+
+FEW: Final = 3
+"""Differences up to so many are shown as findings, too."""
+
+
+def set_apart(verdict: Verdict) -> set[str]:
+    """Fingerprints of findings that are told as differences instead, since they would crowd out all others."""
+    if verdict.drift is None:
+        return set()
+    told = {
+        entry.fingerprint
+        for entry in verdict.findings
+        if entry.requirement in ("shape.required", "shape.group", "shape.unknown", "shape.undocumented")
+        and (entry.level != "MUST" or verdict.drift.headline is not None)
+    }
+    fields = sum(entry.way != "changed" for entry in verdict.drift.entries)
+    return told if fields > FEW else set()
+
+
+def recognised(verdict: Verdict) -> str:
+    """That the answers are rather those of another edition; empty where they are not."""
+    return (verdict.drift.headline or "") if verdict.drift is not None else ""
+
+
+def _earlier(entry: EarlierFinding) -> str:
+    place = f"{entry.target or 'a wrong request'}, {entry.field or 'the whole answer'}"
+    return f"{entry.requirement} ({entry.level}) at {place}: {entry.message}"
 
 
 def facts(report: Report, entry: FindingEntry) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..verdict import FindingEntry, Section, Verdict
@@ -25,7 +25,7 @@ MAX_SAME: Final = 4
 
 _WIDTH: Final = 110
 _COLOURS: Final = {
-    "fail": "\x1b[1;31m", "warn": "\x1b[33m", "unknown": "\x1b[35m", "waived": "\x1b[36m", "info": "\x1b[36m",
+    "fail": "\x1b[1;31m", "warn": "\x1b[33m", "unknown": "\x1b[35m", "known": "\x1b[36m", "waived": "\x1b[36m", "info": "\x1b[36m",
     "pass": "\x1b[32m", "bold": "\x1b[1m", "dim": "\x1b[2m",
 }  # fmt: skip
 _RESET: Final = "\x1b[0m"
@@ -42,6 +42,9 @@ def render(report: Report, *, colour: bool = False) -> str:
         _head(verdict, paint),
         _families(verdict, paint),
         _findings(report, paint),
+        _labelled("Differences from the documentation", summary.drift(verdict), paint),
+        _labelled("Waivers", summary.waivers(verdict), paint),
+        _labelled("Baseline", summary.baseline(verdict), paint),
         *(_section(section, paint) for section in verdict.sections),
         _coverage(verdict, paint),
         _unobserved(verdict, paint),
@@ -64,7 +67,8 @@ def _head(verdict: Verdict, paint: Paint) -> list[str]:
     what = " ".join(part for part in ("sora-harness", verdict.command) if part)
     took = summary.seconds(verdict)
     parts = [f"edition {verdict.edition}"] + ([f"{took:,.1f} s"] if took is not None else [])
-    lines = [f"{paint(plain(what), 'bold')}  {plain(verdict.subject)}  ({plain(', '.join(parts))})"]
+    lines = [paint(plain(text), "warn")] if (text := summary.recognised(verdict)) else []
+    lines.append(f"{paint(plain(what), 'bold')}  {plain(verdict.subject)}  ({plain(', '.join(parts))})")
     if labels := ", ".join(f"{key}={value}" for key, value in verdict.labels.items()):
         lines.append(f"labels  {plain(labels)}")
     return lines
@@ -88,11 +92,16 @@ def _findings(report: Report, paint: Paint) -> list[str]:
         return []
     lines = [paint(f"Findings ({len(entries)})", "bold")]
     shown: Counter[str] = Counter()
+    apart = summary.set_apart(report.verdict)
     for place, entry in enumerate(entries, start=1):
+        if entry.fingerprint in apart:
+            continue
         if shown[entry.requirement] < MAX_SAME and shown.total() < MAX_FINDINGS:
             shown[entry.requirement] += 1
             lines += _finding(place, entry, report, paint)
-    more = Counter(entry.requirement for entry in entries) - shown
+    if apart:
+        lines += ["", *_wrapped(f"  {len(apart)} of them are differences from the documentation: see below", indent=4)]
+    more = Counter(entry.requirement for entry in entries if entry.fingerprint not in apart) - shown
     if more:
         kinds = ", ".join(f"{plain(name)} {count}" for name, count in more.items())
         lines += ["", *_wrapped(f"  … and {more.total()} more, in the reports: {kinds}", indent=4)]
@@ -102,7 +111,7 @@ def _findings(report: Report, paint: Paint) -> list[str]:
 def _finding(place: int, entry: FindingEntry, report: Report, paint: Paint) -> list[str]:
     status = summary.statuses(report.verdict).get(entry.requirement, "fail")
     mark = entry.status if entry.status != "new" else ""
-    name = paint(plain(entry.requirement), "waived" if mark == "waived" else status)
+    name = paint(plain(entry.requirement), mark or status)
     lines = ["", f"  {place}. {name}  {entry.level}{f', {mark}' if mark else ''}  {plain(entry.message)}"]
     for label, text in summary.facts(report, entry):
         lines.append(f"     {paint(f'{label:<11}', 'dim')}  {plain(text, summary.limit(label))}")
@@ -128,9 +137,16 @@ def _cell(value: str | float | None) -> str:
 
 
 def _coverage(verdict: Verdict, paint: Paint) -> list[str]:
-    lines = [paint("Covered", "bold")]
-    for label, text in summary.coverage(verdict):
-        first, *rest = _wrapped(f"  {label:<10}  {plain(text, 1000)}", indent=14)
+    return _labelled("Covered", summary.coverage(verdict), paint)
+
+
+def _labelled(title: str, rows: Sequence[tuple[str, str]], paint: Paint) -> list[str]:
+    if not rows:
+        return []
+    wide = max(10, *(len(label) for label, _ in rows))
+    lines = [paint(title, "bold")]
+    for label, text in rows:
+        first, *rest = _wrapped(f"  {label:<{wide}}  {plain(text, 1000)}", indent=wide + 4)
         lines += [first.replace(label, paint(label, "dim"), 1), *rest]
     return lines
 

@@ -20,6 +20,7 @@ import msgspec
 from .. import __version__
 from ..edition import Edition
 from .calls import Call, Fault, Reading, Reply, Seen
+from .played import Played
 from .wire import HEADER, Asked, answer_json, refusal, understand
 from .world import Connection, World
 
@@ -89,7 +90,10 @@ class Plant:
         upsets: Upsets | None = None,
         cors: bool = True,
         empty_for_unknown: bool = False,
+        played: Played | None = None,
     ) -> None:
+        self.played = played
+        """A recording to answer valid requests from, instead of the world."""
         self._edition = edition
         self._seed = seed
         self._connections = connections
@@ -246,6 +250,9 @@ class App:
         if isinstance(asked, Reply):
             await plant.serve(0, call)
             return self._spoil(call, asked)
+        if plant.played is not None:
+            await plant.serve(0, call)
+            return self._spoil(call, plant.played.reply(self._node, asked))
         await plant.serve(len(self._found(asked)), call)
         if plant.pace.tear_s > 0:
             await asyncio.sleep(plant.pace.tear_s)  # so that all that is read is read while the request is open

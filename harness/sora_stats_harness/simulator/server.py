@@ -28,10 +28,14 @@ from ..errors import SimulatorError, UsageError
 from .app import App, Pace, Plant, Upsets, constant_headers
 from .calls import Fault, Reply, Seen
 from .faults import parse
+from .played import Played
 from .relay import Relay
 
 START_S: Final = 30.0
 """How long a server may take to listen, or to end."""
+
+JOIN_S: Final = 0.02
+"""And for each connection of the world: some 3 ms are usual."""
 
 KEEP_ALIVE_S: Final = 75
 """How long an idle connection is kept: longer than any client of ours waits before it sends again."""
@@ -59,6 +63,8 @@ class Simulator:
         upsets: Restarts and steps of the clock that a good server may have.
         cors: Web pages of which origin may read answers; None for none, and no answer to OPTIONS.
         empty_for_unknown: Whether GetStatsClient answers an unknown client with `[]`, and not with 400; both are right.
+        play: A recording to answer from, on as many nodes as it has. Then there is no world: `seed`, `connections`,
+            `nodes`, `churn` and `empty_for_unknown` mean nothing, and of the faults only those of whole answers strike.
 
     Raises:
         UsageError: The port is in use, or a value is out of range.
@@ -80,6 +86,7 @@ class Simulator:
         upsets: Upsets | None = None,
         cors: str | None = "*",
         empty_for_unknown: bool = False,
+        play: Played | None = None,
     ) -> None:
         if cors is not None and not (cors.isascii() and cors.isprintable() and cors.strip()):
             raise UsageError(f"{cors!r} is no origin: give one like http://127.0.0.1:5000, or *")
@@ -88,14 +95,15 @@ class Simulator:
         self._plant = Plant(
             edition or load(),
             seed=seed,
-            connections=connections,
-            nodes=nodes,
+            connections=connections if play is None else 0,
+            nodes=nodes if play is None else play.nodes,
             churn=churn,
             faults=[parse(fault) if isinstance(fault, str) else fault for fault in faults],
             pace=pace or Pace(),
             upsets=upsets,
             cors=cors is not None,
             empty_for_unknown=empty_for_unknown,
+            played=play,
         )
         self._headers = constant_headers(cors)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -303,7 +311,7 @@ def spawn(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True, env=os.environ | {"NO_COLOR": "1"},
     )  # fmt: skip
-    watchdog = threading.Timer(START_S, process.kill)
+    watchdog = threading.Timer(START_S + JOIN_S * (connections or 0), process.kill)
     watchdog.daemon = True
     watchdog.start()
     try:

@@ -11,11 +11,12 @@ from typing import Final
 
 from ...errors import UsageError
 from ..calls import Fault
-from . import answers, cluster, refusals, relations, transport, values
+from . import answers, burdens, cluster, refusals, relations, transport, values
 from .kinds import FaultKind
 
 _FAMILIES: Final = (
     values.KINDS, relations.KINDS, answers.KINDS, refusals.KINDS, cluster.KINDS, transport.KINDS,
+    burdens.KINDS,
 )  # fmt: skip
 
 FAULTS: Final = MappingProxyType({kind.name: kind for family in _FAMILIES for kind in family})

@@ -79,6 +79,8 @@ class FaultKind:
     """How many nodes it takes to show."""
     large: bool = False
     """Whether it shows in the answer to a request of more than 8 MB alone."""
+    generated: bool = False
+    """Whether it shows in the answers to made-up requests alone."""
 
     relayed: bool = False
     """Whether a relay makes it, which knows nothing of requests and so of no limits."""

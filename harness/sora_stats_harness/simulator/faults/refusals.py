@@ -65,6 +65,13 @@ def _page(call: Call, reply: Reply) -> Reply:
     return replace(reply, headers=(("content-type", "text/html"),), body=b"<h1>Bad Request</h1>")
 
 
+def _crashes_on_nul(parameters: Parameters) -> Hooks:
+    def when(call: Call, reply: Reply) -> bool:
+        return "\x00" in str(call.arguments.get("client_id"))
+
+    return each_reply(lambda call, reply: answer_json(500, {"error_type": "InternalError"}), when=when)
+
+
 def _too_large(call: Call, reply: Reply) -> bool:
     return reply.status == 413
 
@@ -91,6 +98,13 @@ KINDS: Final = (
         description="a wrong type crashes the handler",
         trips=frozenset({"request.no_5xx"}),
         build=_refused(lambda call, reply: answer_json(500, {"error_type": "InternalError"}), ROWS["wrong_type"]),
+    ),
+    FaultKind(
+        name="crashes-on-nul",
+        description="a client_id with a NUL in it crashes the handler: made-up requests show it",
+        trips=frozenset({"request.no_5xx"}),
+        build=_crashes_on_nul,
+        generated=True,
     ),
     FaultKind(
         name="refuses-in-html",

@@ -1,0 +1,315 @@
+"""
+The command `capacity`: how much a server bears, what it costs by size, and whether that hurts the media.
+
+A server that the harness did not start is never asked faster than `--max-rate`, which has no default for one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import UsageError
+from . import common, surveys
+from .output import emit
+from .progress import Progress
+from .values import duration
+
+if TYPE_CHECKING:
+    from ..capacity.search import Found, Goal, Step
+
+HELP: Final = "search the highest rate that keeps objectives, or what it costs"
+
+EXAMPLES: Final = """\
+examples:
+  sora-harness capacity --slo 'p99<50ms' --service-time 10ms --workers 4       on the embedded simulator (SELF-TEST)
+  sora-harness capacity http://127.0.0.1:3000 --slo 'p99<50ms' --slo 'errors<0.1%' --max-rate 2000
+  sora-harness capacity http://127.0.0.1:3000 --slo 'GetStatsAllConnections:p99<800ms' --scenario scrape --max-rate 20
+  sora-harness capacity --connections 10,100,1000                              what a listing costs by size
+  sora-harness capacity http://127.0.0.1:3000 --watch-media --max-rate 100     whether polling hurts the media"""
+
+SELF_TEST_CONNECTIONS: Final = 100
+SELF_TEST_RATE: Final = 2000.0
+DEFAULT_LIMITS: Final = ("errors>5%", "p99>10s")
+LEAST_IN_FLIGHT: Final = 64
+MOST_IN_FLIGHT: Final = 1000
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    common.add_server_options(parser)
+    add = parser.add_argument_group("the search").add_argument
+    add("--slo", action="append", default=[], metavar="SLO",
+        help="what has to hold: p99<50ms, GetStatsAllConnections:p99<800ms, errors<0.1%% (repeatable)")  # fmt: skip
+    add("--max-rate", type=_rate, metavar="R", help="never ask more often than so many times a second")
+    add("--start", type=_rate, metavar="R", help="the first rate (default: an eighth of the highest)")
+    add("--scenario", default="mixed", metavar="NAME", help="mixed, drill, scrape or scrape-cluster (default: mixed)")
+    add("--window", type=duration, default=2.0, metavar="TIME",
+        help="each window lasts at least so long; three to seven are a step (default: 2s)")  # fmt: skip
+    add("--max-in-flight", type=int, metavar="N",
+        help="requests that may be under way at a time (default: as many as the rate and the SLOs need)")  # fmt: skip
+    add("--abort-when", action="append", metavar="LIMIT",
+        help="take the load away at errors>5%% or p99>10s over the last 10 s (default: both; repeatable)")  # fmt: skip
+    add("--dry-run", action="store_true", help="print the plan and send nothing")
+    add = parser.add_argument_group("instead: what a listing costs by the number of connections").add_argument
+    add("--by-size", action="store_true", help="of a server, by the numbers that it meets in --duration")
+    add("--duration", type=duration, metavar="TIME", help="how long to look")
+    add("--scrapers", type=_number, default=1, metavar="N", help="how many will ask for listings (default: 1)")
+    add = parser.add_argument_group("instead: whether polling hurts the media").add_argument
+    add("--watch-media", action="store_true", help="quiet and polled phases in turn; polled at --max-rate")
+    add("--phase", type=duration, default=10.0, metavar="TIME", help="how long each phase lasts (default: 10s)")
+    add("--phases", type=_number, default=5, metavar="N", help="how many polled ones (default: 5)")
+    common.add_judging_options(parser)
+    add = common.add_simulator_options(
+        parser, connections=_sizes, connections_help="how many connections (default: 100); with commas: cost by size"
+    )
+    add("--service-time", type=duration, metavar="TIME", help="each request keeps a worker this long")
+    add("--workers", type=int, metavar="N", help="how many requests are served at a time (default: 1)")
+    add("--per-connection-cost", type=duration, metavar="TIME", help="and this long for each connection of the answer")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Search, or answer one of the other two questions; judge and report.
+
+    Returns:
+        The exit code of the verdict: 1 as well where no rate that was tried keeps the objectives, and where polling had
+        an effect on the media.
+
+    Raises:
+        UsageError: A run that is not bounded, or a value that cannot be used.
+    """
+    url = common.resolve_url(arguments)
+    _check_simulator(arguments, url)
+    by_size = arguments.by_size or len(arguments.connections or ()) > 1
+    if by_size and arguments.watch_media:
+        raise UsageError("--by-size and --watch-media are two questions: ask one of them")
+    if arguments.scenario not in SCENARIOS:
+        raise UsageError(f"--scenario: {arguments.scenario!r} is none of {', '.join(SCENARIOS)}")
+    goal = None
+    if by_size or arguments.watch_media:
+        surveys.check(arguments, url, by_size=by_size)
+    else:
+        goal = _goal(arguments, url)
+        _users(arguments, goal)
+    try:
+        from ..load import window as _  # noqa: F401  # before what else may use sockets, which Locust replaces
+    except ImportError:
+        raise UsageError("capacity needs Locust: pip install 'sora-stats-harness[load]'") from None
+    if goal is not None:
+        return _search(arguments, url, goal)
+    if by_size:
+        return surveys.by_size(arguments, url)
+    return surveys.watch_media(arguments, url)
+
+
+def _search(arguments: argparse.Namespace, url: str | None, goal: Goal) -> int:
+    from ..capacity.report import capacity_of, line, section, statement
+    from ..capacity.search import Ended, conclude, search
+    from ..capacity.slo import longest_us
+    from ..capacity.windows import shares, window_s
+    from ..edition import load
+    from ..interrupt import Interrupt
+    from ..load import window as windows
+    from ..load.limits import limit
+    from ..load.scenarios import SCENARIOS as KNOWN
+    from ..load.session import excluded
+    from ..load.spec import NEEDS
+    from ..reporters.assemble import utc_now
+
+    started_at = utc_now()
+    limits = tuple(limit(text) for text in arguments.abort_when or DEFAULT_LIMITS)
+    users = _users(arguments, goal)
+    scenario = KNOWN[arguments.scenario]
+    headers, secrets = common.read_headers(arguments.header)
+    edition = load(arguments.edition)
+
+    def lasts_s(rate: float) -> float:
+        return window_s(rate, goal.slos, shares(arguments.scenario, rate), arguments.window)
+
+    emit(f"{_plan(arguments, url, goal, users, lasts_s)}\n", sys.stderr)
+    if arguments.dry_run:
+        return 0
+    progress = Progress()
+    longest = longest_us(goal.slos)
+
+    def tell(step: Step) -> None:
+        progress.end()
+        emit(f"{line(step)}\n", sys.stderr)
+
+    with Interrupt() as interrupt:
+        with ExitStack() as stack:
+            server, address = target(arguments, url, stack)
+            tap = windows.Tap(edition, address, headers=headers, timeout_s=arguments.timeout)
+            rig = windows.Rig(
+                tap, patience_s=arguments.timeout if longest is None else longest / 1e6, limits=limits,
+                interrupt=interrupt, watch=surveys.watcher(progress),
+            )  # fmt: skip
+            try:
+                found = windows.run(
+                    tap, scenario, users=users, interrupt=interrupt, drive=lambda: search(rig, goal, lasts_s, tell)
+                )
+            except Ended as ended:
+                found = conclude((), goal, str(ended))
+            finally:
+                progress.end()
+        latencies = [windows.latencies(metrics) for _, metrics in rig.finished]
+        said = statement(found, goal)
+        return common.finish(
+            arguments,
+            command="capacity",
+            judge=tap.judge,
+            observes=NEEDS,
+            excluded=excluded(scenario.targets or frozenset()),
+            subject=server,
+            judged_from="live",
+            started_at=started_at,
+            options=_options(arguments, goal, users),
+            interrupted=interrupt.seen,
+            aborted=_aborted(found, said),
+            slo_missed=said if not found.low and found.high is not None and found.ended is None else None,
+            extra_notes=[said, f"{address.server} is {address.shown}"],
+            secrets=secrets,
+            sections=[section(found)],
+            capacity=capacity_of(found, goal, arguments.scenario, latencies),
+        )
+
+
+def _aborted(found: Found, said: str) -> str | None:
+    """Why the result is not to be taken for one; None where it is."""
+    if found.ended is not None:
+        return found.ended
+    return said if found.at_least and not found.low else None
+
+
+def _goal(arguments: argparse.Namespace, url: str | None) -> Goal:
+    from ..capacity.search import Goal
+    from ..capacity.slo import slo
+    from ..capacity.windows import shares
+
+    if not arguments.slo:
+        raise UsageError("say what has to hold: --slo 'p99<50ms' (repeatable)")
+    if url is not None and arguments.max_rate is None:
+        raise UsageError("say how hard the server may be asked at most: --max-rate R (requests a second)")
+    max_rate = arguments.max_rate or SELF_TEST_RATE
+    if arguments.start is not None and arguments.start > max_rate:
+        raise UsageError(f"--start {arguments.start:g} is above --max-rate {max_rate:g}")
+    slos = tuple(slo(text) for text in arguments.slo)
+    for each in slos:
+        if each.target is not None and each.target not in shares(arguments.scenario, max_rate):
+            raise UsageError(f"--slo {each.text}: the scenario {arguments.scenario} never asks for that")
+    return Goal(slos=slos, max_rate=max_rate, start=arguments.start)
+
+
+SCENARIOS: Final = ("mixed", "drill", "scrape", "scrape-cluster")
+"""Those of `load` that have a rate which does not change by itself."""
+
+
+def _users(arguments: argparse.Namespace, goal: Goal) -> int:
+    """How many requests may be under way: so many that a server which keeps every SLO never meets the limit."""
+    from ..capacity.slo import longest_us
+
+    given: int | None = arguments.max_in_flight
+    if given is not None:
+        if not 1 <= given <= 10_000:
+            raise UsageError("--max-in-flight must be 1 to 10000")
+        return given
+    longest = longest_us(goal.slos)
+    needed = goal.max_rate * (arguments.timeout if longest is None else longest / 1e6)
+    return int(min(max(needed * 1.2 + LEAST_IN_FLIGHT / 2, LEAST_IN_FLIGHT), MOST_IN_FLIGHT))
+
+
+def _check_simulator(arguments: argparse.Namespace, url: str | None) -> None:
+    common.check_simulator_options(arguments, url)
+    for name in PACE:
+        if url is not None and getattr(arguments, name) is not None:
+            raise UsageError(f"--{name.replace('_', '-')} is for the embedded simulator, and {url} was given")
+    if arguments.workers is not None and arguments.workers < 1:
+        raise UsageError("--workers must be at least 1")
+
+
+PACE: Final = ("service_time", "workers", "per_connection_cost")
+
+
+def target(arguments: argparse.Namespace, url: str | None, stack: ExitStack) -> tuple[str, Any]:  # Any: load's Address
+    """The server to ask, which without a URL is a simulator that lives as long as the stack."""
+    from ..client import server_of
+
+    if url is not None:
+        server = server_of(url)
+    else:
+        emit("SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n", sys.stderr)
+        sizes: list[int] = arguments.connections or [SELF_TEST_CONNECTIONS]
+        server = simulator(arguments, stack, sizes[0])
+    return server, surveys.address_of(arguments, server)
+
+
+def simulator(arguments: argparse.Namespace, stack: ExitStack, connections: int, *, seed: int | None = None) -> str:
+    """Start one, whose connections stay: what is measured is to be the rate's doing."""
+    from ..simulator.server import spawn
+
+    settings = common.simulator_settings(arguments) | {"connections": connections}
+    if seed is not None:
+        settings["seed"] = seed
+    pace = {name: getattr(arguments, name) for name in PACE}
+    options = {name.replace("_", "-"): str(value) for name, value in pace.items() if value is not None}
+    return stack.enter_context(spawn(**settings, edition=arguments.edition, options=options | {"no-churn": None})).urls[
+        0
+    ]
+
+
+def _plan(arguments: argparse.Namespace, url: str | None, goal: Goal, users: int, lasts_s: Any) -> str:
+    # Any: a function of the rate
+    from ..capacity.search import WINDOWS, steps_expected
+
+    least, most = steps_expected(goal)
+    rates = [goal.first, goal.max_rate]
+    step_s = [WINDOWS * lasts_s(rate) + 2 for rate in rates]
+    slos = ", ".join(slo.text for slo in goal.slos)
+    return (
+        f"plan: scenario {arguments.scenario} on {url or 'the embedded simulator'}: the highest rate up to "
+        f"{goal.max_rate:g} requests/s that keeps {slos} and misses no MUST, from {goal.first:g}/s on, at most {users} in "
+        f"flight; {least} to {most} steps of {WINDOWS} windows or more, about "
+        f"{_time(least * min(step_s))} to {_time((most + 2) * max(step_s))}; "
+        f"the load is taken away at {' or '.join(arguments.abort_when or DEFAULT_LIMITS)}"
+    )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _options(arguments: argparse.Namespace, goal: Goal, users: int) -> dict[str, Any]:
+    return {
+        "scenario": arguments.scenario,
+        "slo": [slo.text for slo in goal.slos],
+        "max_rate": goal.max_rate,
+        "start": goal.first,
+        "max_in_flight": users,
+        "abort_when": list(arguments.abort_when or DEFAULT_LIMITS),
+    }
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no rate: give requests a second, more than 0")
+    return value
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 to 10000")
+    return int(text)
+
+
+def _sizes(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdecimal() and 0 < int(part) <= 100_000 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}: give numbers from 1 to 100000, with commas between")
+    return [int(part) for part in parts]

@@ -1,0 +1,55 @@
+"""`sora-harness fields import PAGE`: an edition from a page of the documentation."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from ..errors import EditionError, UsageError
+from ..reporters.escape import plain
+from .output import emit
+
+
+def run(page: str, *, output: str | None, name: str | None) -> int:
+    """
+    Read a page's field list, write it as an edition's file, and say on stderr what is worth knowing about it.
+
+    Args:
+        page: A file with the page as HTML, text or Markdown; `-` for stdin.
+        output: Where to write the edition; stdout where None.
+        name: What to call the edition; after the file where None.
+
+    Raises:
+        EditionError: The page cannot be read; the message names its line.
+        UsageError: The edition cannot be written.
+    """
+    from .. import pages
+
+    origin = "stdin" if page == "-" else Path(page).name
+    name = name or re.sub(r"[^A-Za-z0-9]+", "-", Path(origin).stem).strip("-").lower() or "imported"
+    imported = pages.read(_bytes(page), origin=origin, name=name)
+    if output is None:
+        emit(imported.text)
+    else:
+        try:
+            Path(output).write_text(imported.text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"the edition cannot be written to {output}: {error.strerror}") from None
+    counted = len(imported.edition.fields)
+    notes = [f"{counted} fields read from {origin}, {len(imported.inferred)} of them in no edition known here"]
+    for line in [*notes, *imported.notes]:
+        emit(plain(line, 500) + "\n", sys.stderr)
+    return 0
+
+
+def _bytes(page: str) -> bytes:
+    from ..pages.source import MAX_BYTES
+
+    try:
+        if page == "-":
+            return sys.stdin.buffer.read(MAX_BYTES + 1)
+        with Path(page).open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise EditionError(f"the page {page} cannot be read: {error.strerror}") from None

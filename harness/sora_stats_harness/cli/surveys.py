@@ -1,0 +1,264 @@
+"""
+The two other questions of the command `capacity`: what a listing costs by size, and whether polling hurts the media.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import UsageError
+from . import common
+from .output import emit
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from ..capacity.cost import Sample
+    from ..capacity.slo import Slo
+
+LISTINGS: Final = 21
+"""Of each size of a simulator."""
+
+FEWER: Final = 7
+"""The same where a listing is of more than a thousand connections."""
+
+SIMULATOR_TIMEOUT_S: Final = 60.0
+"""For a listing of many connections, which nobody is kept waiting by."""
+
+MEDIA_RATE: Final = 100.0
+"""In the polled phases of a self-test."""
+
+LIMITS: Final = ("errors>5%", "p99>10s")
+
+
+def check(arguments: argparse.Namespace, url: str | None, *, by_size: bool) -> None:
+    """
+    Refuse what cannot be carried out, before anything heavy is imported.
+
+    Raises:
+        UsageError: A run that is not bounded, or an SLO that is of no use to it.
+    """
+    if not by_size:
+        if url is not None and arguments.max_rate is None:
+            raise UsageError("say how hard the server is to be asked while polled: --max-rate R (requests a second)")
+        if arguments.slo:
+            raise UsageError("--slo is for the search: leave it out with --watch-media")
+        return
+    if url is None and len(arguments.connections or ()) < 2:
+        raise UsageError("say how many connections: --connections 10,100,1000")
+    if url is not None and (arguments.max_rate is None or arguments.duration is None):
+        raise UsageError("say how often the server may be asked, and for how long: --max-rate R and --duration TIME")
+    _listing_slo(arguments)
+
+
+def by_size(arguments: argparse.Namespace, url: str | None) -> int:
+    """Fit what a listing costs: of simulators of several sizes, or of a server by the sizes that it meets."""
+    from ..capacity.cost import cost, interval_statement, section
+    from ..capacity.search import Ended
+    from ..edition import load
+    from ..exchange import Target
+    from ..interrupt import Interrupt
+    from ..load import survey, window
+    from ..load.session import excluded
+    from ..load.spec import NEEDS
+    from ..reporters.assemble import utc_now
+    from . import capacity as command
+
+    started_at = utc_now()
+    objective = _listing_slo(arguments)
+    sizes: list[int] = arguments.connections or []
+    headers, secrets = common.read_headers(arguments.header)
+    edition = load(arguments.edition)
+    emit(f"{_size_plan(arguments, url, sizes)}\n", sys.stderr)
+    if arguments.dry_run:
+        return 0
+    progress = Progress()
+    watch = watcher(progress)
+    samples: list[Sample] = []
+    ended = None
+    with Interrupt() as interrupt:
+        with ExitStack() as stack:
+            if url is not None:
+                server, address = command.target(arguments, url, stack)
+                tap = window.Tap(edition, address, headers=headers, timeout_s=arguments.timeout)
+            else:
+                emit("SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n", sys.stderr)
+                server = "the embedded simulator"
+                timeout_s = max(arguments.timeout, SIMULATOR_TIMEOUT_S)
+                tap = None
+            try:
+                for number, size in enumerate(sizes if url is None else [0]):
+                    if interrupt.seen:
+                        break
+                    with ExitStack() as one:
+                        if url is None:
+                            watch(f"a simulator of {size:,} connections starts")
+                            # worlds of one seed have the same ids, and a connection's counters are held against its own
+                            seed = (arguments.seed or 1) + number
+                            address = address_of(arguments, command.simulator(arguments, one, size, seed=seed))
+                            if tap is None:
+                                tap = window.Tap(edition, address, headers=headers, timeout_s=timeout_s)
+                            survey.move(tap, address)
+                        assert tap is not None, "made above"
+                        samples += survey.listings(
+                            tap, interrupt=interrupt,
+                            count=(LISTINGS if size <= 1000 else FEWER) if url is None else None,
+                            for_s=None if url is None else arguments.duration,
+                            every_s=0.0 if url is None else 1 / arguments.max_rate,
+                            watch=lambda done, size=size: watch(f"{size or ''} {done} listings".strip()),  # type: ignore[misc]
+                        )  # fmt: skip
+            except Ended as end:
+                ended = str(end)
+            finally:
+                progress.end()
+        assert tap is not None, "there is a URL, or a size"
+        found = cost(samples, scrapers=arguments.scrapers, slo=objective)
+        said = [found.statement] + ([interval_statement(found)] if found.points else [])
+        return common.finish(
+            arguments,
+            command="capacity",
+            judge=tap.judge,
+            observes=NEEDS,
+            excluded=excluded(frozenset({Target.ALL})),
+            subject=server,
+            judged_from="live",
+            started_at=started_at,
+            options={"by_size": sizes or True, "scrapers": arguments.scrapers, "slo": list(arguments.slo)},
+            interrupted=interrupt.seen,
+            aborted=ended or (found.statement if found.linear is None else None),
+            slo_missed=said[-1]
+            if objective is not None and found.points and found.shortest_interval_s is None
+            else None,
+            extra_notes=said,
+            secrets=secrets,
+            sections=[section(found)],
+            cost=found,
+        )
+
+
+def _listing_slo(arguments: argparse.Namespace) -> Slo | None:
+    from ..capacity.slo import slo
+    from ..exchange import Target
+
+    slos = [slo(text) for text in arguments.slo]
+    if not slos:
+        return None
+    if len(slos) > 1 or slos[0].limit_us is None or slos[0].target not in (None, Target.ALL.operation):
+        raise UsageError("by size one SLO is of use, on the time of listings: --slo 'GetStatsAllConnections:p99<800ms'")
+    return slos[0]
+
+
+def _size_plan(arguments: argparse.Namespace, url: str | None, sizes: list[int]) -> str:
+    if url is None:
+        return f"plan: listings of simulators of {', '.join(f'{size:,}' for size in sizes)} connections, one at a time"
+    return (
+        f"plan: listings of {url}, one at a time, at most {arguments.max_rate:g} a second, for {arguments.duration:g} s; "
+        "the server's own ups and downs give the sizes"
+    )
+
+
+def watch_media(arguments: argparse.Namespace, url: str | None) -> int:
+    """Poll in phases, and hold the media of the polled ones against those of the quiet ones."""
+    from ..capacity.media import compare, section
+    from ..capacity.search import Ended
+    from ..edition import load
+    from ..interrupt import Interrupt
+    from ..load import survey, window
+    from ..load.limits import limit
+    from ..load.scenarios import SCENARIOS
+    from ..load.session import excluded
+    from ..load.spec import NEEDS
+    from ..reporters.assemble import utc_now
+    from . import capacity as command
+
+    started_at = utc_now()
+    if url is not None and arguments.max_rate is None:
+        raise UsageError(
+            "say how hard the server is to be asked in the polled phases: --max-rate R (requests a second)"
+        )
+    if arguments.slo:
+        raise UsageError("--slo is for the search: leave it out with --watch-media")
+    rate, rounds, phase_s = arguments.max_rate or MEDIA_RATE, arguments.phases, arguments.phase
+    limits = tuple(limit(text) for text in arguments.abort_when or LIMITS)
+    scenario = SCENARIOS[arguments.scenario]
+    headers, secrets = common.read_headers(arguments.header)
+    edition = load(arguments.edition)
+    emit(
+        f"plan: {rounds} phases of {phase_s:g} s at {rate:g} requests/s (scenario {arguments.scenario}) on "
+        f"{url or 'the embedded simulator'}, a quiet one before and after each: about {(2 * rounds + 1) * phase_s:.0f} s\n",
+        sys.stderr,
+    )
+    if arguments.dry_run:
+        return 0
+    progress = Progress()
+    watch = watcher(progress)
+    with Interrupt() as interrupt:
+        with ExitStack() as stack:
+            server, address = command.target(arguments, url, stack)
+            tap = window.Tap(edition, address, headers=headers, timeout_s=arguments.timeout)
+            rig = window.Rig(tap, patience_s=arguments.timeout, limits=limits, interrupt=interrupt, watch=watch)
+            try:
+                phases, ended = window.run(
+                    tap, scenario, users=arguments.max_in_flight or command.LEAST_IN_FLIGHT, interrupt=interrupt,
+                    drive=lambda: survey.media(tap, rig, rate=rate, rounds=rounds, phase_s=phase_s),
+                )  # fmt: skip
+            except Ended as end:
+                phases, ended = [], str(end)
+            finally:
+                progress.end()
+        found = compare(phases, rate=rate, phase_s=phase_s)
+        return common.finish(
+            arguments,
+            command="capacity",
+            judge=tap.judge,
+            observes=NEEDS,
+            excluded=excluded(scenario.targets or frozenset()),
+            subject=server,
+            judged_from="live",
+            started_at=started_at,
+            options={
+                "watch_media": True,
+                "rate": rate,
+                "phase_s": phase_s,
+                "phases": rounds,
+                "scenario": arguments.scenario,
+            },
+            interrupted=interrupt.seen,
+            aborted=ended or (found.statement if found.result == "too little data" else None),
+            slo_missed=found.statement if found.result == "effect" else None,
+            extra_notes=[found.statement],
+            secrets=secrets,
+            sections=[section(found)],
+            media=found,
+        )
+
+
+def address_of(arguments: argparse.Namespace, server: str) -> Any:  # Any: load's Address
+    """
+    Where a server listens.
+
+    Raises:
+        UsageError: Its name does not resolve.
+    """
+    from ..exchange import TransportError
+    from ..load.http import resolve
+
+    address = resolve(server, ca_file=arguments.ca_file, insecure=arguments.insecure)
+    if isinstance(address, TransportError):
+        raise UsageError(f"{server}: {address.detail}")
+    return address
+
+
+def watcher(progress: Progress) -> Callable[[str], None]:
+    """Shows texts with the time that has passed."""
+    began_s = time.monotonic()
+
+    def watch(text: str) -> None:
+        elapsed_s = time.monotonic() - began_s
+        progress.show(elapsed_s, f"{elapsed_s:5.0f} s  {text}")
+
+    return watch

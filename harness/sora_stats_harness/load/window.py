@@ -1,0 +1,411 @@
+"""
+Load by windows: a rate that is set while users run, and what was due, came back and was late in each stretch of time.
+
+`run` plays a schedule that was fixed before. A search for capacity decides on the next rate by what it has just seen,
+and judges each window by the requests that were due in it, whenever they come back. So here users take their turns from
+a tap that can be opened, closed and set. As many users wait as there may be requests under way, but only a few hold a
+turn at a time, the last that was used first: else a thousand users would mean a thousand connections at any rate.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import gevent
+import msgspec
+from gevent.event import Event
+from locust.env import Environment
+
+from ..capacity.search import Ended, Overrun
+from ..capacity.windows import Window
+from ..errors import HarnessError
+from ..exchange import ErrorCode, Exchange, Request
+from ..interrupt import Interrupt
+from ..verdict import Latency
+from . import measures
+from .histogram import Histogram, merged
+from .http import Connection
+from .limits import Limit
+from .metrics import Metrics
+from .pacer import Alarm
+from .plain import drain
+from .run import INSISTING
+from .session import Session
+from .user import SoraUser
+from .wire import Prepared
+
+READY: Final = 16
+"""Users that hold a turn and wait for it."""
+
+SETTLE_S: Final = 0.5
+"""At a new rate before its first window: connections are made, and the server's queue finds its length."""
+
+REST_S: Final = 1.0
+"""Between two steps, at least."""
+
+SPARE: Final = 1.2
+"""So many times as many may be under way as there are if each takes as long as the longest SLO."""
+
+AHEAD_NS: Final = 20_000_000
+"""Between setting a rate and its first request."""
+
+SAMPLES: Final = 20
+"""Of the backlog, in each window."""
+
+LOOK_S: Final = 0.1
+
+START_S: Final = 30.0
+"""Users that do not all stand ready after so long are a fault of the harness."""
+
+T = TypeVar("T")
+
+
+class _Cell:
+    """What became of the requests that were due in one window."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.ended = 0
+        self.errors: Counter[str] = Counter()
+        self.failing: Counter[str] = Counter()
+        self.open: Counter[str] = Counter()
+        self.lateness = Histogram()
+        self.exhausted = False
+
+
+class _Step:
+    """One rate: which turns there are, and what has come back."""
+
+    def __init__(self, rate: float, begins_ns: int, most: int) -> None:
+        self.rate = rate
+        self.most = most
+        """Requests that may be under way."""
+        self.begins_ns = begins_ns
+        self.over = False
+        self.number = 0
+        self.ended = 0
+        self.edges: list[int] = [begins_ns + int(SETTLE_S * 1e9)]
+        """Where windows begin; the last one's end is the last."""
+        self.cells: defaultdict[int, _Cell] = defaultdict(_Cell)
+        self.whole = Metrics()
+        """For the limits at which to abort, and for the curve."""
+        self.findings: list[str] = []
+
+    def take(self) -> int:
+        """When the next request is due."""
+        due_ns = self.begins_ns + round(self.number * 1e9 / self.rate)
+        self.number += 1
+        return due_ns
+
+    def due_by(self, now_ns: int) -> int:
+        """How many requests were due."""
+        return max(0, int((now_ns - self.begins_ns) * self.rate / 1e9) + 1)
+
+    def cell(self, due_ns: int) -> _Cell:
+        """The window in which a request was due: 0 before the first, and windows in the order of their beginnings."""
+        place = len(self.edges)
+        while place > 0 and due_ns < self.edges[place - 1]:
+            place -= 1
+        return self.cells[place]
+
+
+class Tap(Session):
+    """A session whose rate can be set while it runs; takes what `Session` takes."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:  # Any: as Session takes them
+        super().__init__(*given, **named)
+        self.users = 1
+        """How many requests may be under way."""
+        self.step: _Step | None = None
+        """From which turns are taken."""
+        self._counting: _Step | None = None
+        """That of the answers that come back; until the next one begins."""
+        self._holding = 0
+        self._parked: list[Event] = []
+        self.tell = self._note
+
+    @property
+    def parked(self) -> int:
+        """Users that have nothing to do."""
+        return len(self._parked)
+
+    def open(self, rate: float, patience_s: float) -> _Step:
+        """Let requests fall due at a rate, from now on; no more are under way than it takes for each to last so long."""
+        most = min(self.users, int(rate * patience_s * SPARE) + 2 * READY)
+        step = self.step = self._counting = _Step(rate, time.monotonic_ns() + AHEAD_NS, most)
+        step.whole.begin(step.begins_ns)
+        self._wake(READY)
+        return step
+
+    def shut(self) -> None:
+        """Let no more fall due."""
+        if self.step is not None:
+            self.step.over = True
+            self.step = None
+
+    def drain(self) -> None:
+        """As a session does; and users who have nothing to do learn of it."""
+        super().drain()
+        self.shut()
+        self._wake(len(self._parked))
+
+    def forget(self) -> None:
+        """What is known of a server, since another one is asked from now on."""
+        self.known = ()
+        self._prepared.clear()
+
+    def await_turn(self, alarm: Alarm, last_sent_ns: int | None) -> int | None:
+        """Take the next turn, as soon as there is one to be had."""
+        while not self.draining:
+            step = self.step
+            if step is None or self._holding >= READY or self._under_way >= step.most:
+                mine = Event()
+                self._parked.append(mine)
+                mine.wait()
+                continue
+            due_ns = step.take()
+            early = time.monotonic_ns() <= due_ns
+            others = bool(self._parked) and self._under_way + 1 < step.most
+            self._holding += 1
+            try:
+                alarm.wait_until(due_ns, lambda step=step: step.over or self.draining)  # type: ignore[misc]  # the loop's
+            finally:
+                self._holding -= 1
+            if step.over:
+                continue
+            cell = step.cell(due_ns)
+            if early or others:  # somebody stood ready for it: that it is late is our own doing
+                cell.lateness.record(time.monotonic_ns() - due_ns)
+            else:
+                cell.exhausted = True
+            self._wake(1)
+            return due_ns
+        return None
+
+    @property
+    def _under_way(self) -> int:
+        """Requests that have been sent, or are about to be."""
+        return self.in_flight + self._holding
+
+    def _wake(self, count: int) -> None:
+        for _ in range(min(count, len(self._parked))):
+            self._parked.pop().set()
+
+    def send(self, connection: Connection, prepared: Prepared, intended_ns: int | None) -> Exchange:
+        """As a session does, and count what is under way."""
+        step = self._counting
+        if step is None or intended_ns is None:
+            return super().send(connection, prepared, intended_ns)
+        under_way, name = step.cell(intended_ns).open, operation(prepared.request)
+        under_way[name] += 1
+        try:
+            return super().send(connection, prepared, intended_ns)
+        finally:
+            under_way[name] -= 1
+
+    def _note(self, exchange: Exchange, failed: str | None) -> None:
+        step = self._counting
+        intended_ns = exchange.intended_ns
+        if step is None or intended_ns is None or intended_ns < step.begins_ns:
+            return
+        if failed is not None and failed.startswith("missed: "):
+            step.findings.append(failed.removeprefix("missed: "))
+        step.ended += 1
+        step.whole.add(exchange)
+        cell = step.cell(intended_ns)
+        cell.ended += 1
+        cell.metrics.add(exchange)
+        name = operation(exchange.request)
+        if exchange.error is not None:
+            if exchange.error.code is not ErrorCode.ABANDONED:
+                cell.errors[name] += 1
+        elif exchange.answer is not None and exchange.answer.status >= 500:
+            cell.failing[name] += 1
+
+
+class Rig:
+    """
+    Drives a tap step by step; what `capacity.search` calls a bench.
+
+    Args:
+        tap: Whose users run.
+        patience_s: How long a request may take after its window before it counts as slower than every SLO.
+        limits: At which a step is broken off.
+        interrupt: Ends the run.
+        watch: Is called ten times a second with what is going on.
+    """
+
+    def __init__(
+        self,
+        tap: Tap,
+        *,
+        patience_s: float,
+        limits: tuple[Limit, ...],
+        interrupt: Interrupt,
+        watch: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._tap = tap
+        self._patience_s = patience_s
+        self._limits = limits
+        self._interrupt = interrupt
+        self._watch = watch
+        self._step: _Step | None = None
+        self.finished: list[tuple[float, Metrics]] = []
+        """Of each step its rate and what it measured, settling included."""
+
+    def begin(self, rate: float) -> None:
+        """Let requests fall due at this rate."""
+        # a full collection over all that the judge remembers stops everything for 50 ms and more: it would spoil a window
+        gc.collect()
+        gc.freeze()
+        self._step = self._tap.open(rate, self._patience_s)
+
+    def window(self, lasts_s: float) -> Window:
+        """
+        Wait for the next window, and for what was due in it.
+
+        Raises:
+            Ended: The user has had enough.
+            Overrun: A limit was reached.
+        """
+        step = self._step
+        assert step is not None, "begin comes first"
+        began_ns = step.edges[-1]
+        ends_ns = began_ns + int(lasts_s * 1e9)
+        step.edges.append(ends_ns)
+        samples: list[tuple[float, float]] = []
+        for number in range(SAMPLES):
+            at_ns = began_ns + (ends_ns - began_ns) * (number + 1) // SAMPLES
+            self._sleep_until(at_ns, step)
+            now_ns = time.monotonic_ns()
+            samples.append(((now_ns - step.begins_ns) / 1e9, step.due_by(now_ns) - step.ended))
+            if step.findings:
+                break
+        due = step.due_by(ends_ns - 1) - step.due_by(began_ns - 1)
+        cell = step.cells[len(step.edges) - 1]
+        until_ns = ends_ns + int(self._patience_s * 1e9)
+        while cell.ended < due and time.monotonic_ns() < until_ns and not step.findings:
+            self._look(step)
+            gevent.sleep(0.005)
+        return self._told(step, cell, lasts_s, due, samples)
+
+    def end(self) -> tuple[str, ...]:
+        """Let nothing more fall due, wait for what is under way, and let the server rest; the MUSTs that were missed."""
+        step, self._step = self._step, None
+        if step is None:
+            return ()
+        tap = self._tap
+        tap.shut()
+        until_s = time.monotonic() + tap.timeout_s + 1
+        while tap.in_flight and time.monotonic() < until_s and not self._interrupt.seen:
+            gevent.sleep(0.01)
+        self.finished.append((step.rate, step.whole))
+        rests_until_s = time.monotonic() + REST_S
+        while time.monotonic() < rests_until_s and not self._interrupt.seen:
+            self._watch("the server rests")
+            gevent.sleep(LOOK_S)
+        return tuple(step.findings)
+
+    def pause(self, lasts_s: float) -> None:
+        """
+        Wait, while requests go on falling due if they do.
+
+        Raises:
+            Ended, Overrun: As for a window.
+        """
+        until_ns = time.monotonic_ns() + int(lasts_s * 1e9)
+        while time.monotonic_ns() < until_ns:
+            self._look(self._step)
+            gevent.sleep(min(LOOK_S, max(0.0, (until_ns - time.monotonic_ns()) / 1e9)))
+
+    def _sleep_until(self, at_ns: int, step: _Step) -> None:
+        while (left_ns := at_ns - time.monotonic_ns()) > 0:
+            self._look(step)
+            if step.findings:
+                return
+            gevent.sleep(min(LOOK_S, left_ns / 1e9))
+
+    def _look(self, step: _Step | None) -> None:
+        if self._interrupt.seen:
+            raise Ended("interrupted")
+        if step is None:
+            self._watch("quiet")
+            return
+        self._watch(f"{step.rate:,.0f}/s, {step.ended:,} answers")
+        reached = next((each for each in self._limits if each.reached(step.whole)), None)
+        if reached is not None:
+            raise Overrun(reached.text)
+
+    def _told(self, step: _Step, cell: _Cell, lasts_s: float, due: int, samples: list[tuple[float, float]]) -> Window:
+        kinds = cell.metrics.times
+        times = {name: each["response"] for name, each in kinds.items()}
+        delay = merged(each["generator delay"] for each in kinds.values())
+        services = {name: each["service"] for name, each in kinds.items()} if delay.count else {}
+        return Window(
+            rate=step.rate, lasts_s=lasts_s, due=due, times=times, whole=merged(times.values()),
+            services=services, service=merged(services.values()) if services else None,
+            failing=dict(cell.failing), errors=dict(cell.errors), open=dict(cell.open),
+            findings=tuple(step.findings), delay_p99_us=delay.percentile(99) or 0,
+            lateness_p99_us=cell.lateness.percentile(99) or 0, exhausted=cell.exhausted, in_flight=step.most,
+            backlog=samples,
+        )  # fmt: skip
+
+
+def operation(request: Request) -> str:
+    """What a request is counted under."""
+    return request.target.operation if request.target is not None else "probe"
+
+
+def run(
+    tap: Tap,
+    scenario: type[SoraUser],
+    *,
+    users: int,
+    interrupt: Interrupt,
+    drive: Callable[[], T],
+) -> T:
+    """
+    Have users of a scenario ready while something is driven, and drain them at its end.
+
+    Args:
+        tap: What the users share.
+        scenario: Their class.
+        users: How many; the most requests that may be under way.
+        interrupt: By the second signal what is in flight is given up.
+        drive: Opens and shuts the tap.
+
+    Raises:
+        Ended: The server gives no whole answer.
+        HarnessError: Locust did not start the users.
+    """
+    environment = Environment(user_classes=[scenario], catch_exceptions=False)
+    environment.sora_session = tap  # type: ignore[attr-defined]  # ours, for user.session_of
+    runner = environment.create_local_runner()
+    signals: list[float] = []
+    interrupt.tell(lambda: signals.append(time.monotonic()))
+    tap.users = users
+    try:
+        if (silent := tap.discover()) is not None:
+            raise Ended(silent)
+        tap.begin()
+        runner.start(users, spawn_rate=users)
+        until_s = time.monotonic() + START_S
+        while tap.parked < users:
+            if time.monotonic() > until_s:
+                raise HarnessError(f"only {tap.parked} of {users} users were ready after {START_S:g} s")
+            gevent.sleep(0.01)
+        return drive()
+    finally:
+        drain(runner, tap, lambda: len(signals) >= INSISTING)
+        runner.quit()
+        gc.unfreeze()
+        interrupt.tell(None)
+
+
+def latencies(metrics: Metrics) -> list[Latency]:
+    """What a step measured, as verdict.json tells it; without buckets, for there are many steps."""
+    return [msgspec.structs.replace(each, buckets=[]) for each in measures.latencies(metrics)]

@@ -1,0 +1,197 @@
+"""
+Charts as inline SVG: what a table of latencies says, for the eye.
+
+pygal draws them: it is pure Python, small, and writes plain SVG. It is an extra, since a gate in CI needs no charts;
+without it the reports have their tables and say what is missing. Of what it writes scripts, styles and hints for its own
+tooltips are taken out, so that the page's style sheet alone decides on colours, in the light and in the dark, and each
+chart gets a title and a description for those who don't see it.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final, NamedTuple
+from xml.etree import ElementTree
+
+from .escape import plain
+from .markup import Html, element, scrolled
+
+EXTRA: Final = "charts"
+"""The extra of our package that brings pygal."""
+
+COLOURS: Final = 6
+"""That the style sheet has; further lines begin again."""
+
+_WIDTH: Final = 600
+_HEIGHT: Final = 290
+_LOG_FROM: Final = 30
+"""From this ratio of the largest to the smallest value on, a linear axis would hide the small ones."""
+
+_TAIL: Final = (
+    (0.0, "0"),
+    (50.0, "50"),
+    (90.0, "90"),
+    (99.0, "99"),
+    (99.9, "99.9"),
+    (99.99, "99.99"),
+    (99.999, "99.999"),
+)
+
+Point = tuple[float, float]
+
+
+class Line(NamedTuple):
+    """One line of a chart, or with `dots` its points alone."""
+
+    name: str
+    points: Sequence[Point]
+    dots: bool = False
+    colour: str | None = None
+    """A class of the style sheet, as `color-pass`; the next in turn if None."""
+
+
+def available() -> bool:
+    """Whether charts can be drawn here."""
+    return find_spec("pygal") is not None
+
+
+def tail(percent: float) -> float:
+    """
+    Where a percentile stands on an axis that gives each further nine the same room.
+
+    >>> [round(tail(percent), 6) for percent in (0, 90, 99, 99.9)]
+    [0.0, 1.0, 2.0, 3.0]
+    """
+    return math.log10(100 / (100 - percent))
+
+
+def percentiles(name: str, lines: Sequence[Line], *, title: str, about: str) -> Html:
+    """Latencies by percentile, in milliseconds, on an axis that stretches the tail; points by `tail`."""
+    last = max((x for line in lines for x, _ in line.points), default=0.0)
+    labels = [(tail(percent), label) for percent, label in _TAIL if tail(percent) <= last + 1e-9]
+    return draw(name, lines, title=title, about=about, x_title="percentile", y_title="ms", x_labels=labels)
+
+
+def draw(
+    name: str,
+    lines: Sequence[Line],
+    *,
+    title: str,
+    about: str,
+    x_title: str,
+    y_title: str,
+    x_labels: Sequence[tuple[float, str]] | None = None,
+    zero: bool = False,
+) -> Html:
+    """
+    Draw lines over a common pair of axes.
+
+    Args:
+        name: Unique in the page; ids begin with it.
+        lines: In the order of their colours.
+        title, about: What is shown, and what it says, for those who don't see it.
+        x_title, y_title: Of the axes, with the unit.
+        x_labels: Where labels stand below, and which; chosen by the library if None.
+        zero: Whether the vertical axis begins at 0, and is linear.
+
+    Returns:
+        A `<figure>`; its SVG holds neither script nor style nor anything to fetch.
+    """
+    pygal: Any = import_module("pygal")  # Any: it has no types
+    # It leaves a hook for plugins that nobody has, of a kind that warns at every import from then on.
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]
+    heights = [y for line in lines for _, y in line.points if y > 0]
+    log = not zero and bool(heights) and max(heights) / min(heights) > _LOG_FROM
+    chart = pygal.XY(
+        style=pygal.style.Style(label_font_size=13, title_font_size=13),
+        js=[], width=_WIDTH, height=_HEIGHT, margin=8, spacing=10, show_x_guides=True, include_x_axis=zero,
+        show_legend=False, x_title=plain(x_title, 60), y_title=plain(y_title, 60), dots_size=4, min_scale=3, max_scale=6,
+        value_formatter=_number, x_value_formatter=_number,
+    )  # fmt: skip
+    if x_labels is not None:
+        chart.x_labels = [{"label": plain(label, 40), "value": value} for value, label in x_labels]
+    if log:  # pygal's own logarithm takes both axes
+        chart.y_labels = [{"label": _number(value), "value": math.log10(value)} for value in _decades(heights)]
+    for line in lines:
+        points = [(x, math.log10(y) if log else y) for x, y in line.points if y > 0 or not log]
+        chart.add(plain(line.name, 60), points, show_dots=line.dots or len(points) == 1, stroke=not line.dots)
+    # By way of the text: the tree is lxml's where that happens to be installed.
+    svg = ElementTree.fromstring(chart.render(is_unicode=True))  # noqa: S314  # what pygal has just written
+    _strip(svg)
+    _paint(svg, lines)
+    key = element("ul", [_key(line, place) for place, line in enumerate(lines)], class_="key") if lines[1:] else None
+    return element(
+        "figure", element("figcaption", title), scrolled(_named(svg, name, title, about), title), key, class_="chart"
+    )
+
+
+def _decades(values: Sequence[float]) -> Iterator[float]:
+    """1, 2 and 5 of every power of ten that the values span, or if these are many the powers alone."""
+    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    for power in range(first, last + 1):
+        for digit in (1, 2, 5) if last - first <= 3 else (1,):
+            if min(values) * 0.7 <= digit * 10.0**power <= max(values) * 1.4:
+                yield digit * 10.0**power
+
+
+def _paint(svg: ElementTree.Element, lines: Sequence[Line]) -> None:
+    """Give each line, and each group of dots, the class of its colour."""
+    for part in svg.iter("g"):
+        words = (part.get("class") or "").split()
+        if words[:1] == ["series"]:
+            place = int(words[1].removeprefix("serie-"))
+            part.set("class", f"series serie-{place} {_colour(lines[place], place)}")
+
+
+def _colour(line: Line, place: int) -> str:
+    return line.colour or f"color-{place % COLOURS}"
+
+
+def _key(line: Line, place: int) -> Html:
+    swatch = element(
+        "span", "", class_=f"swatch {'dots ' if line.dots else ''}{_colour(line, place)}", aria_hidden="true"
+    )
+    return element("li", swatch, line.name)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.6g}"
+
+
+def _strip(svg: ElementTree.Element) -> None:
+    """Take out what only pygal's own script would use, and the styles, which the page has."""
+    for parent in list(svg.iter()):
+        parent.tag = parent.tag.rpartition("}")[2]
+        for child in list(parent):
+            if child.tag.rpartition("}")[2] in _FOREIGN or child.get("class") in _HINTS:
+                parent.remove(child)
+
+
+_FOREIGN: Final = ("script", "style", "desc", "title", "defs")
+_HINTS: Final = ("text-overlay", "plot text-overlay", "plot tooltip-overlay")
+
+
+def _named(svg: ElementTree.Element, name: str, title: str, about: str) -> Html:
+    svg.attrib.pop("id", None)
+    svg.set("xmlns", "http://www.w3.org/2000/svg")
+    ids = f"{name}-title", f"{name}-about"
+    svg.set("role", "img")
+    svg.set("aria-labelledby", " ".join(ids))
+    for place, (tag, id, text) in enumerate(zip(("title", "desc"), ids, (title, about), strict=True)):
+        child = ElementTree.Element(tag, id=id)
+        child.text = plain(text, 1000)
+        svg.insert(place, child)
+    return Html(ElementTree.tostring(svg, encoding="unicode"))
+
+
+def thin(points: Sequence[Point], least: float) -> Iterator[Point]:
+    """Leave out points that are nearer to the one before than `least`, along the first axis; the last one stays."""
+    before = -math.inf
+    for place, point in enumerate(points):
+        if point[0] - before >= least or place == len(points) - 1:
+            yield point
+            before = point[0]

@@ -1,0 +1,172 @@
+"""
+One test before the judge: what it has shown, what was found, and whether it fails for that.
+
+Each test has a judge of its own. So nothing is held against it that another test saw, what waits for a neighbour is
+settled when the test ends, and simulators with the same ids don't accuse each other.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from .. import client
+from ..checks.requirements import REQUIREMENTS, Level, Need
+from ..edition import Edition
+from ..errors import UsageError, nearest
+from ..exchange import OPERATIONS, Answer, Exchange, Request, Target, TransportError
+from ..judge import Judge, Ticket
+from ..redaction import NO_SECRETS, Secrets
+from ..reporters.assemble import assemble, utc_now
+from ..reporters.report import Report
+from ..verdict import FindingEntry
+from ..waivers import Waiver
+from .told import tell
+
+Observer = Callable[[Exchange], None]
+
+OBSERVES: Final = frozenset({Need.EXCHANGES, Need.BODIES, Need.ARGUMENTS, Need.TIMES})
+"""What a test's exchanges can show."""
+
+
+class Hearing:
+    """
+    Judges what one test shows. From the fixture `sora_judge`; `sora_client` shows it every exchange.
+
+    May be used from several threads.
+
+    Args:
+        edition: The documented field list.
+        strict: Whether a missed SHOULD fails the test, too.
+        waivers: What they cover fails nothing.
+        secrets: Nothing of them is told.
+    """
+
+    def __init__(
+        self,
+        edition: Edition,
+        *,
+        strict: bool = False,
+        waivers: Sequence[Waiver] = (),
+        secrets: Secrets = NO_SECRETS,
+    ) -> None:
+        self._edition = edition
+        self._strict = strict
+        self._waivers = waivers
+        self._secrets = secrets
+        self._lock = threading.RLock()
+        self._judge = Judge(edition, observer=self._observe)
+        self._started_at = utc_now()
+        self._expected: dict[str, None] = {}
+        self._told = 0
+        """Findings that the test was already failed for, or let pass with."""
+        self.observers: list[Observer] = []
+        """Called with every exchange after it was judged."""
+        self.remarks: str | None = None
+        """After `conclude`: what was found that fails nothing (a SHOULD, or waived), as a text."""
+
+    @property
+    def run(self) -> str:
+        """The id under which the exchanges are known."""
+        return self._judge.run
+
+    def sent(self, request: Request, intended_ns: int | None = None) -> client.Ticket:
+        """Take a ticket for a request that the test sends itself; as `Judge.sent`."""
+        with self._lock:
+            return _Locked(self._lock, self._judge.sent(request, intended_ns))
+
+    def body(self, target: Target | str, data: bytes | str | Any, name: str = "body") -> None:  # Any: JSON
+        """
+        Judge a bare body: its shape, and its relations by themselves.
+
+        Args:
+            target: The operation whose answer it is: `GetStatsConnection`, `GetStatsClient`, `GetStatsAllConnections`.
+            data: Bytes or text as they came, or what was parsed from them.
+            name: What to call it in a failure.
+
+        Raises:
+            UsageError: There is no such operation.
+        """
+        if isinstance(target, str):
+            if target not in OPERATIONS:
+                raise UsageError(f"{target!r} is none of {', '.join(OPERATIONS)}{nearest(target, OPERATIONS)}")
+            target = OPERATIONS[target]
+        if isinstance(data, str):
+            data = data.encode("utf-8", "surrogatepass")
+        elif not isinstance(data, bytes):
+            data = json.dumps(data).encode()
+        with self._lock:
+            self._judge.body(target, data, name)
+
+    def expect(self, *requirements: str) -> None:
+        """
+        Say which requirements this test wants missed: their findings don't fail it, and it fails where there are none.
+
+        Raises:
+            UsageError: There is no such requirement.
+        """
+        for id in requirements:
+            if id not in REQUIREMENTS:
+                raise UsageError(f"there is no requirement {id!r}{nearest(id, REQUIREMENTS)}")
+            self._expected[id] = None
+
+    @property
+    def findings(self) -> list[FindingEntry]:
+        """What was found until now, of every level; relations that wait for a neighbour are settled at the end."""
+        with self._lock:
+            return self._judge.tally().findings
+
+    def conclude(self) -> str | None:
+        """
+        Settle what waits.
+
+        Returns:
+            Why the test fails; None where it doesn't. Findings told once aren't told again.
+        """
+        with self._lock:
+            report = self._report()
+        found = {entry.requirement for entry in report.verdict.findings}
+        missing = [id for id in self._expected if id not in found]
+        crashed = [row.id for row in report.verdict.requirements if row.reason == "check_crashed"]
+        failing = [entry for entry in report.verdict.findings if self._fails(entry)]
+        others = [entry for entry in report.verdict.findings if entry not in failing]
+        self.remarks = "\n\n".join(tell(report, entry) for entry in others) or None
+        count = sum(entry.count for entry in failing) + len(missing) + len(crashed)
+        if count <= self._told:
+            return None
+        self._told = count
+        parts = [f"{id} was expected to be missed, and was not" for id in missing]
+        parts += [f"the check of {id} crashed, which is a fault of the harness" for id in crashed]
+        parts += [tell(report, entry) for entry in failing]
+        return "\n\n".join(parts)
+
+    def _report(self) -> Report:
+        return assemble(
+            self._judge, command="pytest", edition=self._edition.name, subject="", judged_from="live",
+            observes=OBSERVES, started_at=self._started_at, strict=self._strict, waived=self._waivers,
+            name_evidence=False, secrets=self._secrets,
+        )  # fmt: skip
+
+    def _fails(self, entry: FindingEntry) -> bool:
+        least = Level.SHOULD if self._strict else Level.MUST
+        return entry.status == "new" and Level[entry.level] >= least and entry.requirement not in self._expected
+
+    def _observe(self, exchange: Exchange) -> None:
+        for observer in self.observers:
+            observer(exchange)
+
+
+class _Locked:
+    """A ticket whose end waits for the judge to be free."""
+
+    def __init__(self, lock: threading.RLock, ticket: Ticket) -> None:
+        self._lock = lock
+        self._ticket = ticket
+
+    def end(
+        self, answer: Answer | None = None, error: TransportError | None = None, arrived_ns: int | None = None
+    ) -> Exchange:
+        with self._lock:
+            return self._ticket.end(answer, error, arrived_ns)

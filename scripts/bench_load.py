@@ -1,0 +1,348 @@
+"""
+What a judged load run costs, against generators that do not judge: ratios of interleaved runs.
+
+The server has one core and the generator the other, with all their threads. Contenders take turns, in another order in
+each round, and each round gives one ratio; shown are the median and the range. Two ratios stand side by side: of answers
+a second, and of answers for a second of the generator's CPU time, which tells the same where the machine is shared.
+Bodies vary and counters grow (bench_server.py), every answer is judged in full, and the verdict must be `pass`, else the
+figure says so. Nothing is asserted: a figure is to be looked at, and compared with the aim beside it.
+
+`bench_load.py [ROUNDS] [SECONDS]`; 5 and 5 unless told. It needs two cores, and wrk for some rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+USERS: Final = 16
+SERVER: Final = Path(__file__).with_name("bench_server.py")
+CORES: Final = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+ARRAY: Final = 10_000
+
+
+class Run(NamedTuple):
+    """One run of a generator."""
+
+    answers: int
+    wall_s: float
+    cpu_s: float
+    p50_us: float = 0.0
+    p99_us: float = 0.0
+    said: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return self.answers / self.wall_s if self.wall_s else 0.0
+
+    @property
+    def per_cpu(self) -> float:
+        """Answers for a second of CPU time."""
+        return self.answers / self.cpu_s if self.cpu_s else 0.0
+
+
+Contender = Callable[[str, float], Run]
+
+
+def pinned(core: int) -> Callable[[], None]:
+    """To be called in a new process: it and all its threads stay on one core."""
+    return lambda: os.sched_setaffinity(0, {core})
+
+
+@contextmanager
+def server(*options: str) -> Iterator[str]:
+    """A server on the first core; its URL."""
+    command = [sys.executable, str(SERVER), *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(CORES[0]))
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def generator(command: Sequence[str]) -> str:
+    """What a generator on the second core prints."""
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False, preexec_fn=pinned(CORES[-1])
+    )
+    return done.stdout
+
+
+def ours(users: int = USERS, record: bool = False) -> Contender:
+    """`sora-harness load`, a closed model without rests."""
+
+    def run(url: str, lasts_s: float) -> Run:
+        with tempfile.TemporaryDirectory() as folder:
+            told = json.loads(generator([
+                str(Path(sys.executable).parent / "sora-harness"), "load", url, "--scenario", "drill", "--users",
+                str(users), "--interval", "0", "--warm-up", "1s", "--duration", f"{lasts_s + 1:g}s", "--json",
+                "--output", f"{folder}/out", *(["--record", f"{folder}/run.jsonl.zst"] if record else []),
+            ]))  # fmt: skip
+        load = told["load"]
+        (traffic,) = [section for section in told["sections"] if section["title"] == "Traffic"]
+        share = traffic["rows"][-1][2]
+        (times,) = [
+            each for each in load["latency"]
+            if (each["target"], each["kind"]) == ("GetStatsConnection", "response")
+        ]  # fmt: skip
+        missed = " ".join(sorted({each["requirement"] for each in told["findings"] if each["level"] == "MUST"}))
+        percentiles = times["percentiles"]
+        return Run(
+            load["judged"], load["lasted_s"], share * load["lasted_s"], percentiles["50"], percentiles["99"],
+            told["verdict"] if told["verdict"] == "pass" else f"{told['verdict']} {missed or told['reason']}",
+        )  # fmt: skip
+
+    return run
+
+
+def locust(schema: bool = False) -> Contender:
+    """Locust's FastHttpUser, in a process of its own, which is this script again."""
+
+    def run(url: str, lasts_s: float) -> Run:
+        words = [sys.executable, __file__, "--locust", url, str(lasts_s), *(["schema"] if schema else [])]
+        return Run(*json.loads(generator(words)))
+
+    return run
+
+
+def run_locust(url: str, lasts_s: float, schema: bool) -> None:
+    """The other side of `locust`."""
+    import gevent
+    from locust import FastHttpUser, task
+    from locust.env import Environment
+
+    bodies = requests(url)
+    counted = [0]
+    validator: Any = None  # Any: a validator of jsonschema
+    if schema:
+        from jsonschema import Draft202012Validator
+
+        from sora_stats_harness import edition, schemas
+        from sora_stats_harness.exchange import Target
+
+        validator = Draft202012Validator(schemas.response(edition.load(), Target.CONNECTION))
+
+    class Poller(FastHttpUser):
+        host = url
+
+        @task
+        def ask(self) -> None:
+            headers = {"x-sora-target": "Sora_20170529.GetStatsConnection", "Content-Type": "application/json"}
+            with self.client.post(
+                "/", data=random.choice(bodies), headers=headers, name="GetStatsConnection", catch_response=True
+            ) as answer:
+                if validator is not None and not validator.is_valid(json.loads(answer.content)):
+                    answer.failure("shape")
+                elif answer.status_code != 200:
+                    answer.failure("status")
+                else:
+                    counted[0] += 1
+
+    environment = Environment(user_classes=[Poller])
+    runner = environment.create_local_runner()
+    runner.start(USERS, spawn_rate=100)
+    gevent.sleep(1)  # type: ignore[no-untyped-call]  # gevent has no types for it
+    counted[0] = 0
+    began_s, cpu_s = time.monotonic(), time.process_time()
+    gevent.sleep(lasts_s)  # type: ignore[no-untyped-call]  # as above
+    print(json.dumps([counted[0], time.monotonic() - began_s, time.process_time() - cpu_s]), flush=True)
+    os._exit(0)
+
+
+def requests(url: str) -> list[str]:
+    """The body of a request about each connection that is there."""
+    import urllib.request
+
+    headers = {"x-sora-target": "Sora_20171101.GetStatsAllConnections"}
+    asked = urllib.request.Request(url, data=b"", headers=headers)  # noqa: S310  # our own server
+    with urllib.request.urlopen(asked) as answer:  # noqa: S310  # as above
+        readings = json.loads(answer.read())
+    names = ("channel_id", "connection_id")
+    return [json.dumps({name: each[name] for name in names}, separators=(",", ":")) for each in readings]
+
+
+def wrk(connections: int = USERS) -> Contender:
+    """wrk, which neither judges nor looks."""
+
+    def run(url: str, lasts_s: float) -> Run:
+        bodies = ",".join(f"[==[{body}]==]" for body in requests(url))
+        script = f"""
+local bodies = {{{bodies}}}
+local headers = {{["x-sora-target"] = "Sora_20170529.GetStatsConnection", ["Content-Type"] = "application/json"}}
+request = function() return wrk.format("POST", "/", headers, bodies[math.random(#bodies)]) end
+done = function(summary, latency, requests)
+  io.write(string.format("@ %d %d %d %d\\n", summary.requests, summary.duration, latency:percentile(50), latency:percentile(99)))
+end
+"""
+        with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+            file.write(script)
+            file.flush()
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            said = generator(["wrk", "-t1", f"-c{connections}", f"-d{lasts_s:g}s", "-s", file.name, url])
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found = re.search(r"@ (\d+) (\d+) (\d+) (\d+)", said)
+        if found is None:
+            return Run(0, 0.0, 0.0)
+        answers, lasted_us, p50_us, p99_us = (int(text) for text in found.groups())
+        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return Run(answers, lasted_us / 1e6, cpu_s, p50_us, p99_us)
+
+    return run
+
+
+def interleaved(contenders: dict[str, tuple[Contender, str]], rounds: int, lasts_s: float) -> dict[str, list[Run]]:
+    """Each against its server, in every round in another order."""
+    order = random.Random(1)
+    runs: dict[str, list[Run]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        turns = list(contenders.items())
+        order.shuffle(turns)
+        for name, (contender, url) in turns:
+            runs[name].append(contender(url, lasts_s))
+    return runs
+
+
+def ratio(of: Sequence[float], to: Sequence[float]) -> str:
+    """Median and range of pairs."""
+    ratios = [a / b for a, b in zip(of, to, strict=True) if b]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} .. {max(ratios):.2f})" if ratios else "-"
+
+
+def throughput(rounds: int, lasts_s: float) -> None:
+    """How many answers, and what stands in the way."""
+    with server() as good, server("--wrong") as wrong:
+        contenders = {
+            "judged": (ours(), good),
+            "recorded": (ours(record=True), good),
+            "wrong": (ours(), wrong),
+            "FastHttpUser": (locust(), good),
+            "FastHttpUser + jsonschema": (locust(schema=True), good),
+        }
+        if shutil.which("wrk"):
+            contenders["wrk"] = (wrk(), good)
+        runs = interleaved(contenders, rounds, lasts_s)
+    for name, each in runs.items():
+        said = " ".join(sorted({run.said for run in each if run.said}))
+        rate, cpu = (
+            statistics.median(values) for values in zip(*((run.rate, run.per_cpu) for run in each), strict=True)
+        )
+        print(f"{name:<28} {rate:>8,.0f}/s  {cpu:>8,.0f} a CPU second  {said}")
+    print(f"{'':<50} {'aim':>5}  {'answers a second':<24} a CPU second")
+    for what, aim, of, to in (
+        ("judged against unjudged FastHttpUser", 2.0, "judged", "FastHttpUser"),
+        ("judged against FastHttpUser + jsonschema", 30, "judged", "FastHttpUser + jsonschema"),
+        ("judged against wrk", 0.35, "judged", "wrk"),
+        ("recording on against off", 0.8, "recorded", "judged"),
+        ("a server wrong in every answer against a good one", 0.8, "wrong", "judged"),
+    ):
+        if to not in runs:
+            print(f"{what:<50} {aim:>5}  {to} is not installed")
+            continue
+        wall = ratio([run.rate for run in runs[of]], [run.rate for run in runs[to]])
+        cpu = ratio([run.per_cpu for run in runs[of]], [run.per_cpu for run in runs[to]])
+        print(f"{what:<50} {aim:>5}  {wall:<24} {cpu}")
+
+
+def latencies(rounds: int, lasts_s: float) -> None:
+    """p50 and p99 beside wrk's: whose time is it?"""
+    if not shutil.which("wrk"):
+        print("latency against wrk: wrk is not installed")
+        return
+    for connections, delay in ((1, "0"), (4, "0"), (16, "0.005")):
+        with server("--delay", delay) as url:
+            runs = interleaved({"ours": (ours(connections), url), "wrk": (wrk(connections), url)}, rounds, lasts_s)
+        texts = []
+        for name in ("p50_us", "p99_us"):
+            mine, theirs = (statistics.median(getattr(run, name) for run in runs[side]) for side in ("ours", "wrk"))
+            close = abs(mine - theirs) <= max(0.1 * theirs, 200)
+            texts.append(f"{name[:3]} {mine / 1000:.2f} and {theirs / 1000:.2f} ms ({'close' if close else 'apart'})")
+        print(f"latency, {connections} connections, {delay} s of service time, ours and wrk's: {'; '.join(texts)}")
+
+
+def array() -> None:
+    """GetStatsAllConnections with ten thousand connections, each part in a process of its own."""
+
+    def part(who: str, file: str) -> Any:  # Any: JSON
+        done = subprocess.run([sys.executable, __file__, "--array", who, file], capture_output=True, check=True)
+        return json.loads(done.stdout)
+
+    with tempfile.NamedTemporaryFile() as file:
+        size = part("make", file.name)
+        told = {who: part(who, file.name) for who in ("orjson", "judge")}
+    times = told["judge"]["seconds"] / told["orjson"]["seconds"]
+    peaks = ", ".join(f"{who} {told[who]['peak'] / size:.1f}" for who in told)
+    print(f"an answer of {ARRAY:,} connections, {size / 1e6:.0f} MB: judged in {times:.2f} times orjson.loads")
+    print(f"  peak memory beside the body, in bodies: {peaks}")
+
+
+def run_array(who: str, file: Path) -> None:
+    """The other side of `array`."""
+    from sora_stats_harness import edition
+    from sora_stats_harness.exchange import Answer, Target, valid_request
+    from sora_stats_harness.judge import Judge
+
+    if who == "make":
+        import msgspec
+
+        from sora_stats_harness.simulator.world import World
+
+        world = World(edition.load(), seed=1, connections=ARRAY, churn=False)
+        world.advance(1_000_000_000)
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+        readings = (each.reading(1_000_000_000, stamp) for each in world.connections(0))
+        file.write_bytes(b"[" + b",".join(map(msgspec.json.encode, readings)) + b"]")
+        print(file.stat().st_size)
+        return
+    import orjson
+
+    body = file.read_bytes()
+    headers = (("content-type", "application/json"), ("content-length", str(len(body))))
+    judge = Judge(edition.load(), scan_every=0)
+    ticket = judge.sent(valid_request(Target.ALL, server="http://127.0.0.1:3000"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began_s = time.process_time()
+    if who == "orjson":
+        orjson.loads(body)
+    else:
+        ticket.end_in_slices(Answer(status=200, headers=headers, body=body), lambda: None)
+    seconds = time.process_time() - began_s
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    print(json.dumps({"seconds": seconds, "peak": peak}))
+
+
+def main(words: Sequence[str]) -> int:
+    """Measure everything and print it."""
+    if words and words[0] == "--locust":
+        run_locust(words[1], float(words[2]), "schema" in words)
+        return 0
+    if words and words[0] == "--array":
+        run_array(words[1], Path(words[2]))
+        return 0
+    if len(CORES) < 2:
+        print("two cores are needed: one for the server, one for the generator")
+        return 0
+    rounds, lasts_s = int(words[0]) if words else 5, float(words[1]) if len(words) > 1 else 5.0
+    throughput(rounds, lasts_s)
+    latencies(rounds, lasts_s)
+    array()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,163 @@
+"""`load --processes`: counts as of one process, one verdict over all, and nobody's death goes unnoticed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sora_stats_harness.simulator.server import Simulator
+from tests import hostile
+
+EXAMPLE = json.loads((Path(__file__).parents[1] / "data" / "example_answer.json").read_text())
+
+Process = subprocess.Popen[str]
+
+
+def start(url: str, *options: str) -> Process:
+    """Two processes and their parent, in a group of their own."""
+    command = [sys.executable, "-m", "sora_stats_harness", "load", url, "--processes", "2", "--json", *options]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )  # fmt: skip
+
+
+def result(process: Process, end: Callable[[Process], None] = lambda process: None) -> tuple[int, dict[str, Any]]:
+    """Exit code and verdict; Any: JSON."""
+    try:
+        end(process)
+        out, said = process.communicate(timeout=50)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert "Traceback" not in said, said
+    assert out, said
+    return process.returncode, json.loads(out)
+
+
+def interrupt(process: Process) -> None:
+    """As a terminal does: the whole group gets it."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def terminate(process: Process) -> None:
+    """As a supervisor does: the parent alone gets it."""
+    process.terminate()
+
+
+def kill_one(process: Process) -> None:
+    """One of the two is gone at once; then the run is ended."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    time.sleep(1.5)  # what it had spooled is on disk within a second, and the other goes on
+    process.terminate()
+
+
+def run(
+    end: Callable[[Process], None], folder: Path, *options: str, **world: Any
+) -> tuple[int, dict[str, Any], int]:  # fmt: skip
+    """On a simulator; exit code, verdict, and how many requests it saw."""
+    with Simulator(connections=5, **world) as simulator:
+        process = start(simulator.url, "--rate", "100", "--output", str(folder / "out"), *options)
+        give_up_s = time.monotonic() + 30
+        while len(simulator.requests) < 150:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < give_up_s, "they never began"
+            time.sleep(0.05)
+        code, told = result(process, end)
+        return code, told, len(simulator.requests)
+
+
+def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
+    """Every request that was due is sent once, all are judged together, and the recording gives the same again."""
+    path = tmp_path / "run.jsonl.zst"
+    code, told, served = run(lambda process: None, tmp_path, "--duration", "3s", "--record", str(path))
+    load = told["load"]
+    assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
+    assert load["sent"] == load["judged"] == served == told["coverage"]["exchanges"]
+    assert (load["errors"], load["abandoned"], load["processes"]) == (0, 0, 2)
+    assert abs(load["due"] + 2 - load["sent"]) <= 2  # each asks first who is there
+    check = [sys.executable, "-m", "sora_stats_harness", "check", str(path), "--json"]
+    again = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["coverage"]["readings"] == told["coverage"]["readings"]
+    assert list(tmp_path.glob("*.parts")) == []
+
+
+@pytest.mark.parametrize("end", [interrupt, terminate])
+def test_an_end_from_outside_loses_nothing(end: Callable[[Process], None], tmp_path: Path) -> None:
+    """What is in flight is waited for, and all that the server saw is accounted for."""
+    code, told, served = run(end, tmp_path, "--duration", "60s")
+    load = told["load"]
+    assert (code, told["interrupted"], told["findings"]) == (3, True, [])
+    assert load["sent"] == load["judged"] + load["errors"] + load["abandoned"] == served
+
+
+def test_a_process_that_dies_is_named_and_what_it_had_spooled_is_judged(tmp_path: Path) -> None:
+    """The verdict is at best unknown, and what was sent stands beside what was planned."""
+    code, told, served = run(kill_one, tmp_path, "--duration", "60s")
+    load = told["load"]
+    assert (code, told["verdict"]) == (3, "unknown")
+    assert re.search(r"process 1 \(pid \d+\) was killed by signal 9", told["reason"])
+    assert 0 < load["sent"] == load["judged"] + load["errors"] + load["abandoned"] <= served
+    assert told["coverage"]["exchanges"] == load["sent"]
+    assert load["planned_per_s"] is not None
+
+
+class Halved:
+    """A server that tells each connection another value of one counter, and never a smaller one on the same."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._given: dict[object, int] = {}
+
+    def __call__(self, talk: hostile.Talk) -> None:
+        request = talk.request
+        while request:
+            talk.write(hostile.answer(self._body(talk.socket, listing=b"GetStatsAll" in request)))
+            request = talk.socket.recv(65536)
+
+    def _body(self, connection: object, *, listing: bool) -> bytes:
+        reading = json.loads(json.dumps(EXAMPLE))
+        reading["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        with self._lock:
+            value = 0 if listing else self._given.setdefault(connection, 100 - 50 * len(self._given))
+        reading["sctp"]["total_received_sctp"] = value
+        return json.dumps([reading] if listing else reading).encode()
+
+
+def test_a_counter_that_falls_between_two_processes_is_found(tmp_path: Path) -> None:
+    """Neither saw it fall: each has one connection, on which it stood still. Both answers prove it."""
+    with hostile.serve(Halved()) as server:
+        code, told = result(
+            start(
+                server.url, "--scenario", "drill", "--users", "2", "--sockets", "2", "--interval", "0.02",
+                "--duration", "2s", "--output", str(tmp_path / "out"),
+            )
+        )  # fmt: skip
+    assert code == 1
+    fallen = [each for each in told["findings"] if each["requirement"] == "order.realtime"]
+    assert [each["field"] for each in fallen] == ["/sctp/total_received_sctp"]
+    (_, first), (_, second) = fallen[0]["exchanges"]
+    assert {first >> 40, second >> 40} == {0, 1}
+
+
+def test_nobody_there_is_unknown(tmp_path: Path) -> None:
+    """Each process tries, and says why it gave up."""
+    code, told = result(
+        start("http://127.0.0.1:9", "--rate", "100", "--duration", "40s", "--output", str(tmp_path / "out"))
+    )
+    assert (code, told["verdict"]) == (3, "unknown")
+    assert "refused" in told["reason"]

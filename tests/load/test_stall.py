@@ -1,0 +1,76 @@
+"""A server that stalls: what waited in its queue is charged to it, and the figures are those that the recording gives."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sora_stats_harness.recording import read
+from tests import hostile
+
+EXAMPLE = json.loads((Path(__file__).parents[1] / "data" / "example_answer.json").read_text())
+
+
+def stalling(stall_s: float, every_s: float) -> Callable[[hostile.Talk], None]:
+    """Answers at once, but at the end of each period: then not before the next one begins."""
+    began_s = time.monotonic()
+
+    def behaviour(talk: hostile.Talk) -> None:
+        request = talk.request
+        while request:
+            phase_s = (time.monotonic() - began_s) % every_s
+            if phase_s > every_s - stall_s and talk.over.wait(every_s - phase_s):
+                return
+            reading = EXAMPLE | {"timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+            body = [reading] if b"GetStatsAll" in request else reading
+            talk.write(hostile.answer(json.dumps(body).encode()))
+            request = talk.socket.recv(65536)
+
+    return behaviour
+
+
+def by_hand(path: Path, percent: float, *, from_schedule: bool) -> float:
+    """A percentile in microseconds of GetStatsConnection, by sorting what was recorded."""
+    times = []
+    for step in read([path]):
+        exchange = step.exchange
+        if exchange.request.target is not None and exchange.request.target.operation == "GetStatsConnection":
+            arrived_ns = exchange.received_ns if exchange.arrived_ns is None else exchange.arrived_ns
+            begun_ns = exchange.intended_ns if from_schedule else exchange.sent_ns
+            assert begun_ns is not None, "an open model has a schedule"
+            times.append((arrived_ns - begun_ns) / 1000)
+    times.sort()
+    return times[math.ceil(len(times) * percent / 100) - 1]
+
+
+def run(folder: Path, stall_s: float, every_s: float, rate: int, in_flight: int) -> dict[str, Any]:  # Any: JSON
+    """Two periods and a half of it, recorded."""
+    with hostile.serve(stalling(stall_s, every_s)) as server:
+        command = [
+            sys.executable, "-m", "sora_stats_harness", "load", server.url, "--scenario", "drill", "--rate", str(rate),
+            "--max-in-flight", str(in_flight), "--duration", f"{2.5 * every_s:g}s", "--record", str(folder / "run.jsonl"),
+            "--output", str(folder / "out"), "--json",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def test_a_stalled_server_is_not_forgiven_its_queue(tmp_path: Path) -> None:
+    """Few may be in flight, so most of what fell due meanwhile waited here: response time has it, service time hides it."""
+    stall_s = 0.5
+    told = run(tmp_path, stall_s, every_s=2.0, rate=100, in_flight=4)
+    kinds = {each["kind"]: each for each in told["load"]["latency"] if each["target"] == "GetStatsConnection"}
+    for kind, from_schedule in (("response", True), ("service", False)):
+        for percent in ("50", "90", "99"):
+            true_us = by_hand(tmp_path / "run.jsonl", float(percent), from_schedule=from_schedule)
+            assert true_us - 1 <= kinds[kind]["percentiles"][percent] <= true_us * (1 + 1 / 128) + 1, (kind, percent)
+    assert kinds["response"]["percentiles"]["90"] > stall_s * 1e6 / 4
+    assert kinds["service"]["percentiles"]["90"] < kinds["response"]["percentiles"]["90"] / 2

@@ -1,0 +1,83 @@
+"""A server that is asked more than it bears: slow answers, and media that suffer for as long as that lasts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from sora_stats_harness import edition
+from sora_stats_harness.simulator.calls import Call
+from sora_stats_harness.simulator.faults import parse
+from sora_stats_harness.simulator.faults.burdens import ROUND_TRIP, SUFFERS
+
+READING: dict[str, Any] = {
+    "connection_id": "c",
+    "rtcp": {"total_generic_nack_cache_miss": 7},
+    "ice_connection_state": {"total_checking_duration_ms": 0, "total_disconnected_duration_ms": 0},
+    "network_status": {f"total_unstable_level{level}": int(level == 0) for level in range(4)},
+    "cc": {"round_trip_time": 100},
+}
+
+
+def call(number: int, now_s: float) -> Call:
+    return Call(
+        node=0, operation="GetStatsConnection", arguments={}, number=number, now_ns=int(now_s * 1e9), method="POST",
+        path="/", query="", target="",
+    )  # fmt: skip
+
+
+def asked(fault: str, times_s: Sequence[float], reading: dict[str, Any] = READING) -> dict[str, Any]:
+    """The last of several answers."""
+    made = parse(fault)
+    found: dict[str, Any] = {}
+    for number, now_s in enumerate(times_s):
+        one = call(number, now_s)
+        assert made.delay_s(one) == 0
+        (found,) = made.on_readings(one, [copy.deepcopy(reading)])
+    return found
+
+
+def test_fields_are_of_the_edition() -> None:
+    """A misspelt one would suffer nothing."""
+    known = {field.dotted for field in edition.load().fields}
+    assert {dotted for dotted, _ in (*SUFFERS, ROUND_TRIP)} <= known
+
+
+def test_media_suffer_while_too_much_is_asked() -> None:
+    """30 requests a second for ten seconds, where 20 are borne: counters grow by the second, the round trip is longer."""
+    found = asked("media-suffer:rate=20", [number / 30 for number in range(300)])
+    assert 7 + 5 * 9 <= found["rtcp"]["total_generic_nack_cache_miss"] <= 7 + 5 * 10
+    assert 900 <= found["ice_connection_state"]["total_checking_duration_ms"] <= 1000
+    assert 9 <= found["network_status"]["total_unstable_level3"] <= 10
+    assert found["cc"]["round_trip_time"] == 180
+
+
+def test_media_do_not_suffer_below_that() -> None:
+    """10 a second, and nothing is changed."""
+    assert asked("media-suffer:rate=20", [number / 10 for number in range(100)]) == READING
+
+
+def test_what_was_suffered_stays_and_grows_no_more() -> None:
+    """Counters never fall afterwards; the gauge does."""
+    hard = [number / 30 for number in range(300)]
+    at_once = asked("media-suffer:rate=20", [*hard, 12.0])
+    later = asked("media-suffer:rate=20", [*hard, 12.0, 13.0, 60.0])
+    assert later == at_once
+    assert later["rtcp"]["total_generic_nack_cache_miss"] > 40
+    assert later["cc"]["round_trip_time"] == 100
+
+
+def test_a_level_is_only_added_to_where_one_was_judged() -> None:
+    """The level of the moment has to have been counted, if any was."""
+    new = copy.deepcopy(READING)
+    new["network_status"]["total_unstable_level0"] = 0
+    assert asked("media-suffer:rate=1", [0.0, 0.1, 0.2, 1.0, 1.1], new)["network_status"]["total_unstable_level3"] == 0
+
+
+def test_slow_answers_come_by_turn() -> None:
+    """Every third takes 0.2 s longer; above a rate only where so much is asked."""
+    made = parse("slow-answers:every=3,by=0.2")
+    assert [made.delay_s(call(number, number / 10)) for number in range(6)] == [0, 0, 0.2, 0, 0, 0.2]
+    limited = parse("slow-answers:every=1,by=0.2,above=2")
+    assert [limited.delay_s(call(number, number / 4)) for number in range(4)] == [0, 0, 0.2, 0.2]
