@@ -14,7 +14,10 @@ import pytest
 from sora_stats_harness.cli import main
 from sora_stats_harness.simulator.server import Simulator
 
-QUICK = ("--slo", "p50<30ms", "--window", "300ms", "--scenario", "drill", "--connections", "3")
+DRILL = ("--window", "300ms", "--scenario", "drill", "--connections", "3")
+QUICK = ("--slo", "p50<30ms", *DRILL)
+LAX = ("--slo", "p50<100ms", *DRILL)
+"""Where the objective is not the point: windows are void by a tenth of it."""
 
 TRIES = 4
 """On a busy machine all windows of a run may be void, and then it knows nothing, as it should."""
@@ -57,7 +60,7 @@ def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
     """A counter goes back above 40/s only: exit 1, the capacity is below, and the finding is the reason."""
     for attempt in range(TRIES):
         code, told = verdict(
-            *QUICK, "--start", "38", "--max-rate", "60", "--fault", "counter-falls:above=40,every=2",
+            *LAX, "--start", "38", "--max-rate", "60", "--fault", "counter-falls:above=40,every=2",
             "--output", str(tmp_path / str(attempt)),
         )  # fmt: skip
         if code == 1:  # a busy machine may not get to 60/s at all
@@ -75,7 +78,7 @@ def test_ctrl_c_leaves_a_whole_verdict(tmp_path: Path) -> None:
     """What was found by then is kept: exit 3, interrupted, and at least what passed."""
     for attempt in range(TRIES):
         with subprocess.Popen(
-            command(*QUICK, "--start", "20", "--max-rate", "40", "--output", str(tmp_path / str(attempt)), "--json"),
+            command(*LAX, "--start", "20", "--max-rate", "40", "--output", str(tmp_path / str(attempt)), "--json"),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         ) as process:  # fmt: skip
             try:
