@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             reconfigure(errors="backslashreplace")  # a terminal that knows no UTF-8 still shows every report
     try:
         code = _dispatch(words)
-        sys.stdout.flush()
+        emit("")  # what argparse wrote; a reader who has gone is no error here either
     except HarnessError as error:
         _complain(str(error))
         return int(error.exit_code)
