@@ -10,7 +10,7 @@ run: $(READY)  ## the main job: the gate, on the embedded simulator
 	$(BIN)/sora-harness conform
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 4 --dist worksteal -q
+	$(BIN)/python -m pytest -n 3 --dist worksteal -q
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
