@@ -41,8 +41,8 @@ class SoraUser(User):
     """The targets by which a run is judged; None for those that were asked. Ids looked up on the side don't count."""
 
     def choose(self, session: Session) -> Prepared:
-        """The next request."""
-        raise NotImplementedError("a scenario says what to send")  # pragma: no cover
+        """The next request: any of the three targets by the session's weights, unless a scenario has a way of its own."""
+        return session.any_target()
 
     def on_start(self) -> None:
         """Take a connection."""
