@@ -156,7 +156,7 @@ class Judge:
         codec = self._reader.codec
         self._blocks = codec.blocks
         self._label_counters = codec.label_counters
-        self._relations = relations.Filter(relations.resolve(codec.blocks))
+        self._relations = relations.Filter(self._reader.relations)
         self._level_block = _level_block(codec.blocks)
         self._unsure = _unsure(edition)
         """What the edition only carries over: its absence, or another shape, is no MUST."""
@@ -809,7 +809,7 @@ class Judge:
         level_before = None
         if subject.last is not None and subject.last.received_ns < exchange.sent_ns:
             level_before = subject.level
-        if self._relations.suspicious(blocks, last):
+        if not reading.related and self._relations.suspicious(blocks, last):
             for row in self._relations.missed(blocks):
                 if subject.fallen and self._is_about_fallen(row, subject):
                     continue

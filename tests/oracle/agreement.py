@@ -123,15 +123,19 @@ def bodies(edition: Edition, seeds: Iterable[int], *, fresh: bool) -> Counter[st
     return _bodies(edition, ((f"body {seed}", documents.document(seed, edition)) for seed in seeds), fresh=fresh)
 
 
-def edges(*, fresh: bool, step: int = 1) -> Counter[str]:
-    """As `bodies`, with every value on which parsers disagree at every kind of place, or every so-many-th."""
-    base = next(
+def base() -> documents.Json:
+    """A sound connection of the small edition."""
+    return next(
         event.seen.body
         for seed in range(100)
         for event in histories.history(seed, faulty=False)
         if isinstance(event.seen.body, dict)
     )
-    named = ((f"edge {place}: {one.body!r}", one) for place, one in enumerate(documents.edges(base, step)))
+
+
+def edges(*, fresh: bool, step: int = 1) -> Counter[str]:
+    """As `bodies`, with every value on which parsers disagree at every kind of place, or every so-many-th."""
+    named = ((f"edge {place}: {one.body!r}", one) for place, one in enumerate(documents.edges(base(), step)))
     return _bodies(histories.SMALL, named, fresh=fresh)
 
 

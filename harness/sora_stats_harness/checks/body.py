@@ -3,7 +3,8 @@ From an answer's body to the readings in it, and to all in which their shape dev
 
 Three paths give the same result. A body of the documented shape is decoded, and nothing more. One that deviates as the
 server did before is decoded as well, since the codec has learned to let those places through, and each is judged alone.
-Any other is parsed strictly and surveyed; what deviates there is learned for the next time.
+Any other is parsed strictly and surveyed; what deviates there is learned for the next time. Where there is the
+accelerator, it does the decoding of the first two, and looks for repeated keys in passing.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import msgspec
 from msgspec import UNSET, Raw
 from msgspec.structs import astuple
 
-from .. import strict_json
+from .. import accelerator, strict_json
+from ..accelerator import Taken
 from ..codec import LABELS, MISSING, Codec, Counters, Json, Loose, Plan
 from ..edition import Edition, Field, Kind, Presence
-from . import shape, stamp
+from . import relations, shape, stamp
 from .shape import Deviation
 
 Path = tuple[str, ...]
@@ -71,6 +73,8 @@ class Reading(msgspec.Struct, kw_only=True, gc=False):
     level: int | None
     deviations: list[Deviation]
     stamp_ns: int | None = None
+    related: bool | None = None
+    """Whether all relations hold between its counters; None where nobody has looked."""
     absent: frozenset[Path] = frozenset()
     """Paths of documented groups and leaves that are not there, labels aside."""
 
@@ -95,11 +99,20 @@ class _TooOdd(Exception):
 
 
 class BodyReader:
-    """Reads bodies of one edition, and learns as it goes. For one thread."""
+    """
+    Reads bodies of one edition, and learns as it goes. For one thread.
 
-    def __init__(self, edition: Edition) -> None:
+    Args:
+        edition: The documented field list.
+        accelerated: Whether to use the accelerator, where there is one.
+    """
+
+    def __init__(self, edition: Edition, *, accelerated: bool = True) -> None:
         self.edition = edition
+        self._accelerated = accelerated
         self.codec = Codec(edition)
+        self.relations = relations.resolve(self.codec.blocks)
+        """Those that this edition has all the counters for."""
         self._roots = {field.name: field for field in edition.root.fields}
         self._usual_labels: set[str] = set()
         self._colons_of_others: dict[tuple[Any, ...], int] = {}
@@ -111,6 +124,11 @@ class BodyReader:
     def _bind(self) -> None:
         """Take from the codec what changes when it learns."""
         codec = self.codec
+        self._scan = (
+            accelerator.scanner(codec, [(row.operator == "==", row.left, row.right) for row in self.relations])
+            if self._accelerated
+            else None
+        )
         columns = codec.plan.columns
         names = (*ROOT, LABELS)
         getters = [attrgetter(f"f{columns.index(name)}") if name in columns else _nothing for name in names]
@@ -143,8 +161,12 @@ class BodyReader:
             body: An answer's bytes.
             many: Whether it should be an array of connections, rather than one.
             scan: Whether to look for repeated keys where the decoder accepts it; otherwise they are found only where
-                something else deviates.
+                something else deviates, or by the accelerator.
         """
+        readings, repeated = self._receive(body, many)
+        if readings is not None:
+            return Body(readings=readings, scanned=True)
+        scan = scan or repeated
         try:
             self._unread = False
             decoded = self.codec.many.decode(body) if many else [self.codec.one.decode(body)]
@@ -169,7 +191,7 @@ class BodyReader:
         except (msgspec.MsgspecError, RecursionError):
             yield self._no_array(body)
             return
-        result = Body(scanned=scan)
+        result = Body(scanned=True)
         for index, piece in enumerate(pieces):
             try:
                 self._read_piece(piece, index if many else None, scan, result)
@@ -182,6 +204,14 @@ class BodyReader:
         yield result
 
     def _read_piece(self, piece: bytes, index: int | None, scan: bool, result: Body) -> None:
+        readings, repeated = self._receive(piece, False)
+        if readings is not None:
+            for reading in readings:
+                reading.index = index
+            result.readings += readings
+            return
+        scan = scan or repeated
+        result.scanned = result.scanned and scan
         try:
             self._unread = False
             value = self.codec.one.decode(piece)
@@ -222,6 +252,49 @@ class BodyReader:
             deviations=[msgspec.structs.replace(deviation, expected="array")],
             duplicates=list(document.duplicates), scanned=True, slow=1,
         )  # fmt: skip
+
+    # -- what the accelerator accepted --------------------------------------------------------------------------------
+
+    def _receive(self, body: bytes, many: bool) -> tuple[list[Reading] | None, bool]:
+        """Its readings, or None; and whether it has seen a key stand twice."""
+        if self._scan is None:
+            return None, False
+        taken = self._scan(body, many)
+        if isinstance(taken, int):
+            return None, taken == 1
+        try:
+            return [self._hand_over(parts, place if many else None) for place, parts in enumerate(taken)], False
+        except (strict_json.NotJson, _TooOdd):
+            return None, False
+
+    def _hand_over(self, parts: Taken, index: int | None) -> Reading:
+        (
+            timestamp, channel_id, client_id, bundle_id, connection_id, stamp_ns, brief, level, blocks, labels,
+            configuration, related, absent, raws,
+        ) = parts  # fmt: skip
+        if labels and not self._usual_labels.issuperset(labels):
+            raise _TooOdd
+        reading = Reading(
+            index=index, timestamp=timestamp, channel_id=channel_id, client_id=client_id, bundle_id=bundle_id,
+            connection_id=connection_id, blocks=blocks, labels=labels, configuration=configuration, level=level,
+            deviations=[], stamp_ns=stamp_ns, related=related,
+        )  # fmt: skip
+        loose = self._relaxed or (raws is not None and any(raws))
+        if absent is not None:
+            if loose:
+                raise _TooOdd
+            self._miss_groups(absent, reading)
+        if loose:
+            for place, raw in zip(self.codec.loose, raws or (), strict=True):
+                self._let_in(place, Raw(raw or b""), reading)
+        if loose or not brief or stamp_ns is None:
+            self._check_texts(reading)
+        return reading
+
+    def _miss_groups(self, absent: tuple[int, ...], reading: Reading) -> None:
+        groups = [self.codec.plans[place].group for place in sorted(absent)]
+        reading.absent = frozenset(group.path for group in groups)
+        reading.deviations += [shape.absent_group(group.path) for group in groups if not group.optional]
 
     # -- what the decoder accepted ------------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ from itertools import pairwise
 from operator import le
 from typing import Any, Final, Generic, TypeVar
 
+from ..accelerator import rise
+
 Counters = tuple[int, ...]
 """One block of a reading: counters in a fixed order, -1 where one is absent or unsound."""
 
@@ -201,7 +203,29 @@ class Lineage(Generic[Holder]):
         latest = self.versions[-1]
         base = latest if latest.known_ns < sent_ns else self.base(sent_ns)
         falls: list[Fall[Holder]] = []
-        known = top = latest.blocks
+        known = latest.blocks
+        top = rise(known, blocks) if rise is not None else None
+        if top is None:
+            top = self._take_blocks(blocks, known, base, falls)
+        top_labels = latest.labels
+        if labels != top_labels or len(labels) != len(self._floors):
+            top_labels = self._take_labels(sent_ns, received_ns, labels, base, falls)
+        if top is not known or top_labels is not latest.labels:
+            version = Version(received_ns, top, top_labels, holder, latest)
+            if version.depth >= COMPACT_AFTER:
+                version.compact()
+            self.versions.append(version)
+        self.last_received_ns = received_ns
+        return falls
+
+    def _take_blocks(
+        self,
+        blocks: list[Counters | None],
+        known: list[Counters | None],
+        base: Version[Holder] | None,
+        falls: list[Fall[Holder]],
+    ) -> list[Counters | None]:
+        top = known
         for index, (mine, most) in enumerate(zip(blocks, known, strict=True)):
             if mine == most:
                 blocks[index] = most
@@ -219,16 +243,7 @@ class Lineage(Generic[Holder]):
             if top is known:
                 top = known.copy()
             top[index] = mine
-        top_labels = latest.labels
-        if labels != top_labels or len(labels) != len(self._floors):
-            top_labels = self._take_labels(sent_ns, received_ns, labels, base, falls)
-        if top is not known or top_labels is not latest.labels:
-            version = Version(received_ns, top, top_labels, holder, latest)
-            if version.depth >= COMPACT_AFTER:
-                version.compact()
-            self.versions.append(version)
-        self.last_received_ns = received_ns
-        return falls
+        return top
 
     def _take_labels(
         self,

@@ -1,0 +1,60 @@
+"""
+Builds the accelerator, where there is a C compiler; without one the package is whole, and judges in Python.
+
+Hatchling calls this for every wheel. `SORA_HARNESS_ACCELERATOR=required` makes a failure an error, for whoever publishes
+wheels.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class AcceleratorHook(BuildHookInterface):
+    """Hatchling's hook; the names of its methods are Hatchling's."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile: for an editable install beside the source, for a wheel into a folder of its own."""
+        if self.target_name != "wheel":
+            return
+        package = Path(self.root) / "harness" / "sora_stats_harness"
+        name = f"_accelerator{sysconfig.get_config_var('EXT_SUFFIX')}"
+        editable = version == "editable"
+        folder = package if editable else Path(tempfile.mkdtemp(prefix="accelerator-"))
+        built = folder / name
+        built.unlink(missing_ok=True)  # of an older source
+        why = _compile(package / "_accelerator.c", built)
+        if why is not None:
+            if os.environ.get("SORA_HARNESS_ACCELERATOR") == "required":
+                raise RuntimeError(f"the accelerator cannot be built: {why}")
+            self.app.display_warning(f"without the accelerator, and everything is judged in Python: {why}")
+            return
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+        if not editable:
+            build_data["force_include"][str(built)] = f"sora_stats_harness/{name}"
+
+
+def _compile(source: Path, built: Path) -> str | None:
+    """Why it could not be built; None if it was."""
+    linker = shlex.split(sysconfig.get_config_var("LDSHARED") or "cc -shared")
+    linker[0] = os.environ.get("CC") or linker[0]
+    options = shlex.split(sysconfig.get_config_var("CCSHARED") or "")
+    include = sysconfig.get_paths()["include"]
+    flags = ["-O3", "-DNDEBUG", "-fvisibility=hidden", f"-I{include}"]
+    command = [*shlex.split(linker[0]), *linker[1:], *options, *flags, str(source), "-o", str(built)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # the compiler that built Python
+    except OSError as error:
+        return f"{command[0]}: {error.strerror}"
+    if done.returncode != 0 or not built.is_file():
+        return next((line for line in done.stderr.splitlines() if "error" in line), f"{command[0]} failed")
+    return None

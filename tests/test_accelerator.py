@@ -1,0 +1,400 @@
+"""
+The reader in C gives what the one in Python gives, or refuses: whatever the body, and however it was damaged.
+
+The reader in Python is the slow and obvious one here, and is itself held to a reference (tests/oracle). So each test
+feeds both, and compares; what the accelerator accepts must in Python be a body without a repeated key.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sora_stats_harness import accelerator, edition
+from sora_stats_harness.checks import relations
+from sora_stats_harness.checks.body import Body, BodyReader
+from sora_stats_harness.checks.order import Lineage
+from sora_stats_harness.simulator.world import World
+
+from .oracle import agreement, documents, histories
+
+NEEDED: Final = os.environ.get("SORA_HARNESS_ACCELERATOR") == "required"
+
+pytestmark = pytest.mark.skipif(
+    not accelerator.is_there() and not NEEDED, reason="there is no accelerator: no C compiler, or it is switched off"
+)
+
+DOC: Final = edition.load()
+
+SMALL: Final = edition.parse(
+    """
+format = "sora-harness/edition/1"
+name = "small"
+title = "One of everything"
+source = "the tests"
+
+[fields]
+timestamp = { type = "string", kind = "time", unit = "none", form = "rfc3339-utc", description = "When." }
+channel_id = { type = "string", kind = "identity", unit = "none", max_bytes = 255, description = "Where." }
+client_id = { type = "string", kind = "identity", unit = "none", max_bytes = 255, description = "Who." }
+bundle_id = { type = "string", kind = "identity", unit = "none", max_bytes = 255, description = "With whom." }
+connection_id = { type = "string", kind = "identity", unit = "none", max_bytes = 255, description = "What." }
+
+[groups.network_status.fields]
+total_unstable_level0 = { type = "integer", kind = "counter", unit = "count", minimum = 0, description = "Good." }
+total_unstable_level1 = { type = "integer", kind = "counter", unit = "count", minimum = 0, description = "Bad." }
+unstable_level = { type = "integer", kind = "gauge", unit = "none", minimum = 0, maximum = 1, description = "Now." }
+
+[groups.cc.fields]
+rate = { type = "integer", kind = "gauge", unit = "none", description = "Either sign." }
+mode = { type = "string", kind = "configuration", unit = "none", values = ["on", "off"], description = "One of two." }
+word = { type = "string", kind = "configuration", unit = "none", description = "Any." }
+open = { type = "boolean", kind = "configuration", unit = "none", description = "Or not." }
+
+[groups.cc.groups.deep.fields]
+total_small = { type = "integer", kind = "counter", unit = "count", minimum = 0, maximum = 70000, description = "S." }
+total_deep = { type = "integer", kind = "counter", unit = "count", minimum = 0, description = "D." }
+
+[groups.data_channel.groups.signaling.fields]
+total_sent = { type = "integer", kind = "counter", unit = "count", minimum = 0, description = "Sent." }
+label = { type = "string", kind = "configuration", unit = "none", description = "Name." }
+ordered = { type = "boolean", kind = "configuration", unit = "none", description = "In order." }
+direction = { type = "string", kind = "configuration", unit = "none", values = ["sendrecv", "recvonly"], description = "Way." }
+max_retransmits = { type = "integer", kind = "configuration", unit = "none", minimum = 0, maximum = 65535, presence = "conditional", description = "Tries." }
+
+[groups.data_channel.groups."#*"]
+same_as = "data_channel.signaling"
+""",
+    origin="tests",
+)
+"""An edition so small that a change of one byte is nearly always a change of something that matters."""
+
+
+LABELS: Final = ("signaling", "#a", "#é", "#b:c")
+
+
+def small(source: random.Random) -> dict[str, Any]:  # Any: whatever JSON can hold
+    """An answer of the small edition."""
+
+    def label() -> dict[str, Any]:  # Any: as above
+        made = {
+            "total_sent": source.choice((0, 1, 255, 70_000, 2**40)), "label": source.choice(("signaling", "#é", "")),
+            "ordered": source.random() < 0.5, "direction": source.choice(("sendrecv", "recvonly")),
+        }  # fmt: skip
+        return made | ({"max_retransmits": source.choice((0, 7, 65535))} if source.random() < 0.5 else {})
+
+    made: dict[str, Any] = {  # Any: as above
+        "timestamp": f"2024-07-01T00:00:{source.randrange(60):02}.{source.randrange(10**6):06}Z",
+        "channel_id": source.choice(("sora", "チャネル", "x" * 64)), "client_id": "c", "bundle_id": "b",
+        "connection_id": source.choice(("QX18W7FJ452XX9VZMRBNB96Q4W", "QX18W7FJ452XX9VZMRBNB96Q4R")),
+        "network_status": {"total_unstable_level0": source.randrange(300), "total_unstable_level1": 0, "unstable_level": 0},
+        "cc": {
+            "rate": source.choice((0, -1, 10**12)), "mode": source.choice(("on", "off")), "word": source.choice(("", "wörd")),
+            "open": source.random() < 0.5,
+            "deep": {"total_small": source.randrange(70_001), "total_deep": source.choice((0, 7, 2**47, 2**63, 2**64 - 1))},
+        },
+    }  # fmt: skip
+    if source.random() < 0.8:
+        made["data_channel"] = {name: label() for name in source.sample(LABELS, source.randrange(4))}
+    keys = list(made)
+    if source.random() < 0.3:
+        source.shuffle(keys)
+    return {key: made[key] for key in keys}
+
+
+PIECES: Final = (
+    b'"', b"{", b"}", b"[", b"]", b",", b":", b" ", b"\n", b"\x00", b"\x1f", b"\x7f", b"\xff", b"\xc3\xa9", b"\xed\xa0\x80",
+    b"\\", b'\\"', b"\\u0041", b"0", b"1", b"9", b"-", b"-0", b".", b".0", b"e", b"E5", b"01", b"null", b"true", b"false",
+    b"NaN", b'"a":1,', b"{},", b"18446744073709551615", b"18446744073709551616", b"9" * 25, b"\xef\xbb\xbf", b"[" * 120,
+)  # fmt: skip
+"""What damage puts in."""
+
+
+def damaged(body: bytes, source: random.Random) -> bytes:
+    """The body after one to three blows: bytes changed, taken out, put in, doubled, swapped."""
+    for _ in range(source.choice((1, 1, 1, 2, 3))):
+        at = source.randrange(len(body) + 1)
+        to = min(len(body), at + source.choice((0, 1, 1, 1, 2, 5, 30)))
+        how = source.randrange(4)
+        if how == 0:
+            body = body[:at] + source.choice(PIECES) + body[to:]
+        elif how == 1:
+            body = body[:at] + body[to:]
+        elif how == 2:
+            body = body[:at] + body[at:to] * 2 + body[to:]
+        else:
+            keys = body.split(b",")
+            one, two = source.randrange(len(keys)), source.randrange(len(keys))
+            keys[one], keys[two] = (keys[two], keys[one]) if source.random() < 0.5 else (keys[two], keys[two])
+            body = b",".join(keys)
+    return body
+
+
+@dataclass
+class Pair:
+    """A reader with the accelerator and one without, which are shown the same bodies."""
+
+    edition: edition.Edition
+    counted: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.swift = BodyReader(self.edition)
+        self.plain = BodyReader(self.edition, accelerated=False)
+        self.filter = relations.Filter(self.plain.relations)
+
+    def read(self, body: bytes, *, many: bool = False) -> Body:
+        """Read with both, and compare; gives what the plain one gave."""
+        accepted = self.swift._receive(body, many)[0] is not None
+        mine = self.swift.read(body, many=many, scan=True)
+        theirs = self.plain.read(body, many=many, scan=True)
+        self.counted["bodies"] += 1
+        self.counted["accepted"] += accepted
+        self.counted["faulty"] += theirs.fault is not None
+        self.counted["deviating"] += any(reading.deviations for reading in theirs.readings)
+        self.counted["repeated"] += bool(theirs.duplicates)
+        assert mine.scanned
+        assert not (accepted and (theirs.fault or theirs.duplicates or theirs.deviations)), body
+        for one, other in zip(mine.readings, theirs.readings, strict=True):
+            self._same(one, other, body)
+        assert (mine.fault, mine.deviations, mine.duplicates) == (theirs.fault, theirs.deviations, theirs.duplicates), (
+            body
+        )
+        assert self.swift.codec.learned == self.plain.codec.learned, body
+        return theirs
+
+    def _same(self, one: Any, other: Any, body: bytes) -> None:  # Any: readings
+        related, one.related = one.related, None
+        assert one == other, body
+        if related is not None:
+            self.counted["related"] += 1
+            assert related is not self.filter.suspicious(other.blocks, None), body
+        for key, counters in one.labels.items():
+            assert [type(count) for count in counters] == [type(count) for count in other.labels[key]]
+
+
+LABELLED: Final = json.dumps(
+    small(random.Random(1))
+    | {
+        "data_channel": {
+            name: {"total_sent": 0, "label": "", "ordered": True, "direction": "sendrecv"} for name in LABELS
+        }
+    }
+).encode()
+"""With all labels, which are first looked at in Python."""
+
+
+def bodies(seed: int, count: int) -> Iterator[bytes]:
+    """Bodies of the small edition: whole ones, and each of them damaged in several ways."""
+    source = random.Random(seed)
+    for _ in range(count):
+        separators = source.choice(((",", ":"), (", ", ": "), (" ,\n", "\t: ")))
+        text = json.dumps(small(source), ensure_ascii=source.random() < 0.1, separators=separators)
+        yield text.encode()
+        for _ in range(6):
+            yield damaged(text.encode(), source)
+
+
+def test_it_is_there() -> None:
+    """Where it is asked for, the tests of this file are about something."""
+    assert accelerator.is_there()
+    assert BodyReader(DOC)._scan is not None
+    assert BodyReader(SMALL)._scan is not None
+    assert BodyReader(DOC, accelerated=False)._scan is None
+
+
+@pytest.mark.parametrize("name", edition.names())
+def test_readings_of_a_world_are_the_same(name: str) -> None:
+    """All editions that ship: every connection of a world as it goes on, alone and in a listing, is accepted."""
+    doc = edition.load(name)
+    world = World(doc, seed=4, connections=12)
+    pair = Pair(doc)
+    for second in range(1, 40):
+        world.advance(second * 500_000_000)
+        readings = [each.reading(second * 500_000_000, "2024-07-01T00:00:01.000001Z") for each in world.connections(0)]
+        for reading in readings:
+            pair.read(msgspec.json.encode(reading))
+        pair.read(msgspec.json.encode(readings), many=True)
+    counted = pair.counted
+    assert counted["accepted"] >= counted["bodies"] - 20, (
+        counted
+    )  # the first time each label is met, Python looks at it
+    assert counted["related"] > 400
+    assert counted["faulty"] == counted["deviating"] == 0
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["learned", "fresh"])
+def test_bodies_with_edits_are_read_the_same(fresh: bool) -> None:
+    """Legal, nearly legal and no JSON at all: the bodies by which the judge is held to its reference."""
+    pair = Pair(DOC)
+    for seed in range(60):
+        made = documents.document(seed, DOC)
+        if fresh:
+            pair = Pair(DOC, pair.counted)
+        pair.read(made.body, many=made.many)
+    assert pair.counted["faulty"] >= 3 and pair.counted["deviating"] >= 10, pair.counted
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["learned", "fresh"])
+def test_edges_are_read_the_same(fresh: bool) -> None:
+    """Numbers, strings and worse, on which parsers disagree, at every kind of place: alone, hidden, and hiding."""
+    pair = Pair(histories.SMALL)
+    for made in documents.edges(agreement.base(), step=11 if fresh else 3):
+        if fresh:
+            pair = Pair(histories.SMALL, pair.counted)
+            pair.read(json.dumps(agreement.base()).encode())  # its labels are known from now on
+        pair.read(made.body, many=made.many)
+    assert pair.counted["accepted"] > 20, pair.counted
+    assert pair.counted["repeated"] > 50, pair.counted
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_bodies_are_read_the_same(seed: int) -> None:
+    """A few bytes are changed: it accepts nothing that has a fault, and finds no fault that is not there."""
+    pair = Pair(SMALL)
+    for number, body in enumerate(bodies(seed, 150)):
+        if number % 14 == 0:  # else it has soon learned so much that it is left out
+            pair = Pair(SMALL, pair.counted)
+            pair.read(LABELLED)
+        pair.read(body)
+        if number % 7 == 0:
+            pair.read(b"[%b , %b]" % (body, body), many=True)
+    counted = pair.counted
+    assert counted["accepted"] > 100, counted
+    assert counted["faulty"] > 300, counted
+    assert counted["deviating"] > 50, counted
+    assert counted["repeated"] > 5, counted
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_damaged_documented_answer_is_read_the_same(seed: int) -> None:
+    """The same for an answer of the documented size."""
+    source = random.Random(seed)
+    pair = Pair(DOC)
+    text = (Path(__file__).parent / "data" / "example_answer.json").read_bytes()
+    for _ in range(60):
+        pair.read(damaged(text, source))
+        pair.read(text)
+    assert pair.counted["faulty"] > 20, pair.counted
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 50, 300, -1, -2, -30])
+def test_a_body_that_ends_early_is_refused(cut: int) -> None:
+    """Nothing is read beyond the end, and what is not whole is never accepted."""
+    text = json.dumps(small(random.Random(2))).encode()
+    pair = Pair(SMALL)
+    assert pair.read(text).fault is None
+    assert pair.read(text[:cut]).fault is not None
+    assert pair.read(b"[" + text[:cut], many=True).fault is not None
+
+
+def test_a_repeated_key_is_found_at_every_place() -> None:
+    """Every member of every object, repeated at its end: the accelerator says so at once."""
+    document = small(random.Random(5))
+    pair = Pair(SMALL)
+    whole = json.dumps(document)
+    found = 0
+    for key, value in [*document.items(), *document["cc"].items(), *document["network_status"].items()]:
+        member = f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
+        text = json.dumps(document, ensure_ascii=False).replace(member, f"{member}, {member}", 1).encode()
+        pair.read(whole.encode())
+        assert pair.swift._receive(text, False) == (None, True), member
+        assert pair.read(text).duplicates, member
+        found += 1
+    assert found >= 15
+
+
+def test_readings_share_what_did_not_change() -> None:
+    """A block that is as before is the very same tuple, a counter that did not move the very same integer."""
+    reader = BodyReader(SMALL)
+    document = small(random.Random(7))
+    document["network_status"]["total_unstable_level0"] = 10**6
+    document["cc"]["deep"] = {"total_small": 60_000, "total_deep": 10**7}
+    for _ in range(2):  # a label that is new is first looked at in Python
+        first = reader.read(json.dumps(document, ensure_ascii=False).encode(), many=False, scan=False).readings[0]
+    document["cc"]["deep"]["total_deep"] += 1
+    second = reader.read(json.dumps(document, ensure_ascii=False).encode(), many=False, scan=False).readings[0]
+    same = [one is other for one, other in zip(first.blocks, second.blocks, strict=True)]
+    assert sorted(same) == [False, True]
+    (one, other), = [pair for pair in zip(first.blocks, second.blocks, strict=True) if pair[0] is not pair[1]]  # fmt: skip
+    assert one is not None and other is not None
+    assert one[0] is other[0] and other[1] == one[1] + 1
+
+
+def test_it_does_not_keep_connections_that_have_gone() -> None:
+    """What it shares with is let go once a connection is not seen any more."""
+    reader = BodyReader(SMALL)
+    document = small(random.Random(7)) | {"data_channel": {}}
+    document["cc"]["deep"]["total_deep"] = 0
+    gone = reader.read(json.dumps(document, ensure_ascii=False).encode(), many=False, scan=False).readings[0].blocks[0]
+    assert gone is not None
+    held = sys.getrefcount(gone)
+    for number in range(50_000):
+        document["connection_id"] = f"other{number % 100}"
+        reader._receive(json.dumps(document, ensure_ascii=False).encode(), False)
+    assert sys.getrefcount(gone) == held - 1
+
+
+@given(
+    known=st.lists(st.lists(st.integers(-1, 4) | st.sampled_from([2**63 - 1, 2**63, 2**64, 2**200]), min_size=2, max_size=2).map(tuple) | st.none(), min_size=3, max_size=3),
+    change=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(-1, 5) | st.just(2**64)), max_size=4),
+    dropped=st.sets(st.integers(0, 2), max_size=1),
+)  # fmt: skip
+@example(known=[(1, 2), (3, 4), None], change=[(0, 0, 2), (1, 1, 3)], dropped=set())
+def test_rising_is_what_the_loop_in_python_comes_to(
+    known: list[tuple[int, ...] | None], change: list[tuple[int, int, int]], dropped: set[int]
+) -> None:
+    """Where it gives the larger blocks, so does the loop, and finds no fall; where it gives none, something fell."""
+    assert accelerator.rise is not None
+    blocks = [None if block is None or place in dropped else (*block,) for place, block in enumerate(known)]
+    for place, counter, value in change:
+        block = blocks[place]
+        if block is not None:
+            blocks[place] = (*block[:counter], value, *block[counter + 1 :])
+    before, mine, theirs = list(known), list(blocks), list(blocks)
+    risen = accelerator.rise(known, mine)
+    lineage: Lineage[str] = Lineage(3)
+    base = lineage.latest
+    base.blocks, base.holder = list(known), "earlier"
+    falls: list[Any] = []  # Any: falls
+    top = lineage._take_blocks(theirs, known, base, falls)
+    assert known == before
+    if risen is None:
+        assert any(
+            (old is None) != (new is None) or (old is not None and any(map(int.__lt__, new or (), old)))
+            for old, new in zip(known, blocks, strict=True)
+        )
+        return
+    assert risen == top and mine == theirs and not falls
+    assert (risen is known) is (blocks == known)
+    assert all(one is other for one, other in zip(mine, known, strict=True) if one == other)
+
+
+@pytest.mark.parametrize("wrong", [((), []), ([], [()]), ([1],), ([1], [2], [3])], ids=str)
+def test_rising_takes_two_lists_of_blocks(wrong: tuple[Any, ...]) -> None:  # Any: all that is wrong
+    """Anything else is a TypeError, and no crash."""
+    assert accelerator.rise is not None
+    with pytest.raises(TypeError):
+        accelerator.rise(*wrong)
+
+
+def test_it_can_be_switched_off() -> None:
+    """With SORA_HARNESS_PURE=1 all is judged in Python."""
+    code = "from sora_stats_harness import accelerator as a; print(a.is_there(), a.rise)"
+    for value, said in (("1", "False None"), ("0", "True <"), ("", "True <")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"SORA_HARNESS_PURE": value}, capture_output=True, text=True
+        )
+        assert done.stdout.startswith(said), done.stdout + done.stderr
