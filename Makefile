@@ -4,13 +4,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lint check format generate browser picture bench proof oracle soak clean
+.PHONY: run test pure lint check format generate browser picture bench proof oracle soak clean
 
 run: $(READY)  ## the main job: the gate, on the embedded simulator
 	$(BIN)/sora-harness conform
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 3 --dist worksteal -q
+
+pure: $(READY)  ## the judge's tests again, without the accelerator
+	SORA_HARNESS_PURE=1 $(BIN)/python -m pytest -n 3 --dist worksteal -q tests/oracle tests/test_judge.py tests/test_body.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -19,7 +22,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/generate.py --check
 
-check: lint test
+check: lint test pure
 
 format: $(READY)
 	$(BIN)/ruff format .
@@ -36,6 +39,7 @@ picture: browser  ## docs/img/report.png, for the READMEs
 
 bench: $(READY)  ## speed, as ratios within one run
 	$(BIN)/python scripts/bench.py
+	SORA_HARNESS_PURE=1 $(BIN)/python scripts/bench.py
 	$(BIN)/python scripts/bench_load.py
 
 proof: $(READY)  ## the large counts, with fixed seeds; figures go to docs/PROOF.md

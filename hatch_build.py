@@ -26,12 +26,12 @@ class AcceleratorHook(BuildHookInterface):
         if self.target_name != "wheel":
             return
         package = Path(self.root) / "harness" / "sora_stats_harness"
-        name = f"_accelerator{sysconfig.get_config_var('EXT_SUFFIX')}"
+        name = file_name()
         editable = version == "editable"
         folder = package if editable else Path(tempfile.mkdtemp(prefix="accelerator-"))
         built = folder / name
         built.unlink(missing_ok=True)  # of an older source
-        why = _compile(package / "_accelerator.c", built)
+        why = build(package / "_accelerator.c", built)
         if why is not None:
             if os.environ.get("SORA_HARNESS_ACCELERATOR") == "required":
                 raise RuntimeError(f"the accelerator cannot be built: {why}")
@@ -43,8 +43,13 @@ class AcceleratorHook(BuildHookInterface):
             build_data["force_include"][str(built)] = f"sora_stats_harness/{name}"
 
 
-def _compile(source: Path, built: Path) -> str | None:
-    """Why it could not be built; None if it was."""
+def file_name() -> str:
+    """What this Python takes for a module in C."""
+    return f"_accelerator{sysconfig.get_config_var('EXT_SUFFIX')}"
+
+
+def build(source: Path, built: Path) -> str | None:
+    """Compile; why it could not be built, None if it was."""
     linker = shlex.split(sysconfig.get_config_var("LDSHARED") or "cc -shared")
     linker[0] = os.environ.get("CC") or linker[0]
     options = shlex.split(sysconfig.get_config_var("CCSHARED") or "")

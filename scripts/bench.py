@@ -25,7 +25,7 @@ import jsonschema_rs
 import msgspec
 import orjson
 
-from sora_stats_harness import edition, schemas
+from sora_stats_harness import accelerator, edition, schemas
 from sora_stats_harness.exchange import Answer, Asked, Request, Target
 from sora_stats_harness.judge import Judge
 from sora_stats_harness.simulator.world import Connection, World
@@ -74,6 +74,7 @@ Timed = Callable[[Sequence[Body]], object]
 
 def main() -> None:
     """Measure everything and print the table."""
+    print(f"answers are read {'by the accelerator' if accelerator.is_there() else 'in Python alone'}")
     rows = [*answers(20), *answers(1), *arrays(), *starts()]
     heads = Row("", "aim", "measured (10 % .. 90 %)", "looking for repeated keys, too")
     widths = [max(len(row[place]) for row in [heads, *rows]) for place in range(len(heads))]

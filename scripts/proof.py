@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "harness")]
 from tests import comparing  # noqa: E402
 from tests.oracle import agreement, histories, judged, mutants, planted, scores  # noqa: E402
 
-from sora_stats_harness import conform, edition  # noqa: E402  # found by the path set above
+from sora_stats_harness import accelerator, conform, edition  # noqa: E402  # found by the path set above
 from sora_stats_harness.checks.requirements import Level  # noqa: E402
 from sora_stats_harness.client import Prober  # noqa: E402
 from sora_stats_harness.interrupt import Interrupt  # noqa: E402
@@ -172,7 +172,7 @@ def oracle(shrink: int) -> Lines:
 
 def bugs(shrink: int) -> Lines:
     """Bugs planted in the judge"""
-    chosen = planted.BUGS[::shrink]
+    chosen = (*planted.BUGS, *(planted.BUGS_IN_C if accelerator.is_there() else ()))[::shrink]
     failing = [tests for tests in sorted({bug.tests for bug in chosen}) if not planted.passes(tests)]
     assert not failing, f"fails without a bug, and so notices none: {', '.join(failing)}"
     ran = (found for bug in watched(chosen, "bugs") for found in planted.survivors((bug,)))

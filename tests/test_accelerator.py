@@ -290,6 +290,46 @@ def test_a_damaged_documented_answer_is_read_the_same(seed: int) -> None:
     assert pair.counted["faulty"] > 20, pair.counted
 
 
+VALUES: Final = (
+    "0", "1", "-1", "-0", "2", "00", "65535", "65536", "70000", "70001", "1.0", "1e0", "9223372036854775807",
+    "9223372036854775808", "18446744073709551615", "18446744073709551616", "99999999999999999999", "9" * 21, "null", "true",
+    "false", "truth", '""', '"on"', '"o"', '"one"', '"2023-02-28T23:59:60.000000Z"', '"2023-02-29T00:00:00.000000Z"',
+    '"2024-02-29T00:00:00.000000Z"', '"2024-13-01T00:00:00.000000Z"', '"1969-12-31T00:00:00.000000Z"',
+    '"2024-07-01T24:00:00.000000Z"', '"2024-07-01T00:00:00.00000Z"', f'"{"x" * 63}"', f'"{"x" * 64}"', f'"{"x" * 256}"',
+    '"\x7f"', '"\x1f"', '"é"', '"\\u0041"', "{}", "[]", '{"a":1}',
+)  # fmt: skip
+"""What may stand where a leaf should: each limit, and one beyond it."""
+
+
+def test_every_leaf_with_every_value_is_read_the_same() -> None:
+    """Types, limits, words and forms, one at a time, at every leaf; and the leaf or the group left out."""
+    whole = json.loads(LABELLED)
+    whole["cc"]["deep"]["total_deep"] = whole["cc"]["rate"] = 3
+    pair = Pair(SMALL)
+    for path in _paths(whole):
+        for value in (*VALUES, None):
+            document = json.loads(json.dumps(whole))
+            group = document
+            for key in path[:-1]:
+                group = group[key]
+            if value is None:
+                del group[path[-1]]
+            else:
+                group[path[-1]] = "HERE"
+            pair = Pair(SMALL, pair.counted)
+            pair.read(LABELLED)
+            pair.read(json.dumps(document, ensure_ascii=False).replace('"HERE"', value or "").encode())
+    assert pair.counted["accepted"] > 200, pair.counted
+    assert pair.counted["deviating"] > 500, pair.counted
+
+
+def _paths(value: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:  # Any: JSON
+    for key, below in value.items():
+        yield (*above, key)
+        if isinstance(below, dict):
+            yield from _paths(below, (*above, key))
+
+
 @pytest.mark.parametrize("cut", [0, 1, 2, 50, 300, -1, -2, -30])
 def test_a_body_that_ends_early_is_refused(cut: int) -> None:
     """Nothing is read beyond the end, and what is not whole is never accepted."""

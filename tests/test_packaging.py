@@ -16,12 +16,16 @@ import tarfile
 import venv
 import zipfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from sora_stats_harness import __version__
+from sora_stats_harness import __version__, accelerator
+
+BUILT: Final = find_spec("sora_stats_harness._accelerator") is not None
+"""Whether there is a compiler here: what was built for this checkout is built for the wheel."""
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 EXAMPLE: Final = ROOT / "tests" / "data" / "example_answer.json"
@@ -85,7 +89,29 @@ def test_wheel_holds_the_package_alone(published: Published) -> None:
     assert "sora_stats_harness/py.typed" in names
     assert "sora_stats_harness/editions/doc-2024.toml" in names
     assert "sora_stats_harness/testing/stats.pyi" in names
-    assert [name for name in names if name.endswith(".pyc")] == []
+    assert [name for name in names if name.endswith((".pyc", ".c"))] == []
+    built = [name for name in names if name.endswith(".so")]
+    assert len(built) == BUILT
+    assert published.wheel.name.endswith("-py3-none-any.whl") is not BUILT
+
+
+def test_without_a_compiler_the_wheel_is_whole(tmp_path: Path) -> None:
+    """It is for any Python and any machine then, and says so; who publishes can insist on the accelerator."""
+    build = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
+    nowhere = os.environ | {"CC": "/nowhere/cc", "SORA_HARNESS_ACCELERATOR": ""}
+    done = subprocess.run(build, env=nowhere, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "everything is judged in Python: /nowhere/cc: No such file" in done.stdout + done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "sora_stats_harness/accelerator.py" in names
+    assert [name for name in names if name.endswith(".so")] == []
+    insisting = nowhere | {"SORA_HARNESS_ACCELERATOR": "required"}
+    done = subprocess.run(build, env=insisting, capture_output=True, text=True, timeout=300)
+    assert done.returncode != 0
+    assert "the accelerator cannot be built: /nowhere/cc" in done.stdout + done.stderr
 
 
 def test_sdist_can_be_read_and_tested(published: Published) -> None:
@@ -104,7 +130,8 @@ def test_installed_package_is_the_wheels(published: Published) -> None:
     done = published.run("python", "-c", "import sora_stats_harness; print(sora_stats_harness.__file__)")
     assert Path(done.stdout.strip()).is_relative_to(published.scripts.parent), done.stdout + done.stderr
     done = published.run("python", "-m", "sora_stats_harness", "--version")
-    assert (done.returncode, done.stdout.split()[-1]) == (0, __version__), done.stderr
+    assert (done.returncode, done.stdout.split()[1]) == (0, __version__), done.stderr
+    assert ("accelerator" in done.stdout) is accelerator.is_there()
 
 
 def test_conform_runs_elsewhere(published: Published) -> None:

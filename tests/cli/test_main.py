@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sora_stats_harness import __version__, cli
+from sora_stats_harness import __version__, accelerator, cli
 from sora_stats_harness.errors import RecordingError, SimulatorError, TargetRefused, UsageError
 
 COMMAND = [sys.executable, "-m", "sora_stats_harness"]
@@ -63,9 +63,10 @@ def test_every_example_in_a_help_text_is_understood(monkeypatch: pytest.MonkeyPa
 
 
 def test_version(capsys: Capture) -> None:
-    """On stdout, with the program's name."""
+    """On stdout, with the program's name, and by what answers are read."""
     assert cli.main(["--version"]) == 0
-    assert capsys.readouterr().out == f"sora-harness {__version__}\n"
+    how = "by the accelerator" if accelerator.is_there() else "in Python alone"
+    assert capsys.readouterr().out == f"sora-harness {__version__} (answers are read {how})\n"
 
 
 def test_no_command_is_wrong_usage(capsys: Capture) -> None:

@@ -7,7 +7,7 @@ import pytest
 from . import planted
 
 
-@pytest.mark.parametrize("bug", planted.BUGS, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", [*planted.BUGS, *planted.BUGS_IN_C], ids=lambda bug: bug.name)
 def test_a_planted_bug_is_about_code_that_is_there(bug: planted.Bug) -> None:
     """The text that it replaces occurs exactly once: after a change of the code, the bug changes with it."""
     assert (planted.PACKAGE / bug.file).read_text(encoding="utf-8").count(bug.right) == 1

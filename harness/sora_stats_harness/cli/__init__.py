@@ -108,7 +108,10 @@ def _dispatch(words: list[str]) -> int:
         emit(_overview())
         return int(ExitCode.PASS)
     if name == "--version":
-        emit(f"{PROGRAM} {__version__}\n")
+        from .. import accelerator
+
+        how = "answers are read by the accelerator" if accelerator.is_there() else "answers are read in Python alone"
+        emit(f"{PROGRAM} {__version__} ({how})\n")
         return int(ExitCode.PASS)
     if name not in COMMANDS:
         what = "option" if name.startswith("-") else "command"
