@@ -7,13 +7,14 @@ feeds both, and compares; what the accelerator accepts must in Python be a body 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -251,7 +252,7 @@ def test_bodies_with_edits_are_read_the_same(fresh: bool) -> None:
 def test_edges_are_read_the_same(fresh: bool) -> None:
     """Numbers, strings and worse, on which parsers disagree, at every kind of place: alone, hidden, and hiding."""
     pair = Pair(histories.SMALL)
-    for made in documents.edges(agreement.base(), step=11 if fresh else 3):
+    for made in documents.edges(agreement.base(), step=61 if fresh else 7):
         if fresh:
             pair = Pair(histories.SMALL, pair.counted)
             pair.read(json.dumps(agreement.base()).encode())  # its labels are known from now on
@@ -260,7 +261,7 @@ def test_edges_are_read_the_same(fresh: bool) -> None:
     assert pair.counted["repeated"] > 50, pair.counted
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_damaged_bodies_are_read_the_same(seed: int) -> None:
     """A few bytes are changed: it accepts nothing that has a fault, and finds no fault that is not there."""
     pair = Pair(SMALL)
@@ -302,11 +303,12 @@ VALUES: Final = (
 
 
 def test_every_leaf_with_every_value_is_read_the_same() -> None:
-    """Types, limits, words and forms, one at a time, at every leaf; and the leaf or the group left out."""
+    """Types, limits, words and forms, one at a time, at a leaf of each kind; and the leaf or the group left out."""
     whole = json.loads(LABELLED)
     whole["cc"]["deep"]["total_deep"] = whole["cc"]["rate"] = 3
     pair = Pair(SMALL)
-    for path in _paths(whole):
+    alike = {"client_id", "bundle_id", "total_unstable_level1", "total_deep", "#é", "#b:c", "#a"}
+    for path in (path for path in _paths(whole) if not alike & set(path)):
         for value in (*VALUES, None):
             document = json.loads(json.dumps(whole))
             group = document
@@ -319,7 +321,7 @@ def test_every_leaf_with_every_value_is_read_the_same() -> None:
             pair = Pair(SMALL, pair.counted)
             pair.read(LABELLED)
             pair.read(json.dumps(document, ensure_ascii=False).replace('"HERE"', value or "").encode())
-    assert pair.counted["accepted"] > 200, pair.counted
+    assert pair.counted["accepted"] > 100, pair.counted
     assert pair.counted["deviating"] > 500, pair.counted
 
 
@@ -346,7 +348,13 @@ def test_a_repeated_key_is_found_at_every_place() -> None:
     pair = Pair(SMALL)
     whole = json.dumps(document)
     found = 0
-    groups = (document, document["cc"], document["network_status"], document["data_channel"], document["data_channel"]["#a"])
+    groups = (
+        document,
+        document["cc"],
+        document["network_status"],
+        document["data_channel"],
+        document["data_channel"]["#a"],
+    )
     for key, value in [member for group in groups for member in group.items()]:
         member = f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
         text = json.dumps(document, ensure_ascii=False).replace(member, f"{member}, {member}", 1).encode()
@@ -355,6 +363,38 @@ def test_a_repeated_key_is_found_at_every_place() -> None:
         assert pair.read(text).duplicates, member
         found += 1
     assert found >= 24
+
+
+def test_relations_are_looked_at_as_in_python() -> None:
+    """Each relation of the edition, with a counter of either side at 0, 1 and 2: below, at and above its limit."""
+    world = World(DOC, seed=4, connections=1, churn=False)
+    (connection,) = world.connections(0)
+    document = connection.reading(0, "2024-07-01T00:00:01.000001Z")
+    pair = Pair(DOC)
+    for block in pair.plain.codec.blocks:
+        group = _group(document, block.path)
+        group.update(dict.fromkeys((counter.name for counter in block.counters), 0))
+    whole = msgspec.json.encode(document)
+    pair.read(whole)
+    seen = set()
+    for row in pair.plain.relations:
+        sides = [(_group(document, pair.plain.codec.blocks[b].path), b, at) for _, b, at in (row.left[0], row.right[0])]
+        for values in itertools.product((0, 1, 2), repeat=2):
+            for (group, block, at), value in zip(sides, values, strict=True):
+                group[pair.plain.codec.blocks[block].counters[at].name] = value
+            (reading,) = pair.read(msgspec.json.encode(document)).readings
+            seen.add((row.id, pair.filter.suspicious(reading.blocks, None)))
+        for group, block, at in sides:
+            group[pair.plain.codec.blocks[block].counters[at].name] = 0
+    assert pair.counted["related"] >= 9 * len(pair.plain.relations)
+    assert {suspicious for _, suspicious in seen} == {False, True}
+    assert len(seen) > len({id for id, _ in seen})
+
+
+def _group(value: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:  # Any: JSON
+    for key in path:
+        value = value[key]
+    return value
 
 
 def test_readings_share_what_did_not_change() -> None:
