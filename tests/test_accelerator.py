@@ -414,8 +414,9 @@ def test_readings_share_what_did_not_change() -> None:
     assert one[0] is other[0] and other[1] == one[1] + 1
 
 
-def test_it_does_not_keep_connections_that_have_gone() -> None:
-    """What it shares with is let go once a connection is not seen any more."""
+@pytest.mark.parametrize("others", [100, 10**6], ids=["few others", "ever new ones"])
+def test_it_does_not_keep_connections_that_have_gone(others: int) -> None:
+    """What it shares with is let go once a connection is not seen any more, however many follow."""
     reader = BodyReader(SMALL)
     document = small(random.Random(7)) | {"data_channel": {}}
     document["cc"]["deep"]["total_deep"] = 0
@@ -423,7 +424,7 @@ def test_it_does_not_keep_connections_that_have_gone() -> None:
     assert gone is not None
     held = sys.getrefcount(gone)
     for number in range(50_000):
-        document["connection_id"] = f"other{number % 100}"
+        document["connection_id"] = f"other{number % others}"
         reader._receive(json.dumps(document, ensure_ascii=False).encode(), False)
     assert sys.getrefcount(gone) == held - 1
 

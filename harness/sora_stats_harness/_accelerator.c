@@ -22,7 +22,10 @@ enum Kind { COUNTER, LEVEL, INTEGER, BOOLEAN, STRING, CHOICE, TEXT, GROUP, LABEL
 
 enum Refusal { ODD = 0, REPEATED = 1 };
 
-enum { TEXTS = 5, MAX_DEPTH = 16, MAX_SKIPPED = 100, SHORT_BYTES = 63, PLAIN_BITS = 48, MAX_FACTOR = 255, MAX_TERMS = 127 };
+enum {
+    TEXTS = 5, MAX_DEPTH = 16, MAX_SKIPPED = 100, SHORT_BYTES = 63, PLAIN_BITS = 48, MAX_FACTOR = 255, MAX_TERMS = 127,
+    MOST_KEPT = 10000,
+};
 
 struct Node;
 
@@ -758,11 +761,15 @@ forget_reading(Scanner *self)
     }
 }
 
-/* Connections that have gone are let go two turns later; a turn is long enough for everybody to be seen again. */
+/*
+ * Connections that have gone are let go two turns later. A turn is long enough for everybody to be seen again, and ends
+ * where there are very many.
+ */
 static int
 keep(Scanner *self, PyObject *id, PyObject *blocks)
 {
-    if (++self->since_turn > 4096 + 4 * PyDict_GET_SIZE(self->young)) {
+    Py_ssize_t size = PyDict_GET_SIZE(self->young);
+    if (++self->since_turn > 4096 + 4 * size || size >= MOST_KEPT) {
         PyObject *fresh = PyDict_New();
         if (fresh == NULL) {
             return -1;
