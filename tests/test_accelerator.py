@@ -297,7 +297,7 @@ VALUES: Final = (
     "false", "truth", '""', '"on"', '"o"', '"one"', '"2023-02-28T23:59:60.000000Z"', '"2023-02-29T00:00:00.000000Z"',
     '"2024-02-29T00:00:00.000000Z"', '"2024-13-01T00:00:00.000000Z"', '"1969-12-31T00:00:00.000000Z"',
     '"2024-07-01T24:00:00.000000Z"', '"2024-07-01T00:00:00.00000Z"', f'"{"x" * 63}"', f'"{"x" * 64}"', f'"{"x" * 256}"',
-    '"\x7f"', '"\x1f"', '"é"', '"\\u0041"', "{}", "[]", '{"a":1}',
+    '"\x7f"', '"\x1f"', '"é"', '"\udcff"', '"\udcc3"', '"\udced\udca0\udc80"', '"\\u0041"', "{}", "[]", '{"a":1}',
 )  # fmt: skip
 """What may stand where a leaf should: each limit, and one beyond it."""
 
@@ -320,7 +320,8 @@ def test_every_leaf_with_every_value_is_read_the_same() -> None:
                 group[path[-1]] = "HERE"
             pair = Pair(SMALL, pair.counted)
             pair.read(LABELLED)
-            pair.read(json.dumps(document, ensure_ascii=False).replace('"HERE"', value or "").encode())
+            text = json.dumps(document, ensure_ascii=False).replace('"HERE"', value or "")
+            pair.read(text.encode(errors="surrogateescape"))
     assert pair.counted["accepted"] > 100, pair.counted
     assert pair.counted["deviating"] > 500, pair.counted
 
@@ -462,6 +463,36 @@ def test_rising_is_what_the_loop_in_python_comes_to(
     assert risen == top and mine == theirs and not falls
     assert (risen is known) is (blocks == known)
     assert all(one is other for one, other in zip(mine, known, strict=True) if one == other)
+
+
+@given(
+    first=st.tuples(*[st.sampled_from([-1, 0, 1, 300])] * 3),
+    steps=st.lists(st.tuples(*[st.sampled_from([0, 0, 1, 2**64])] * 3), min_size=1, max_size=6),
+)
+def test_first_holders_are_those_that_the_walk_in_python_finds(
+    first: tuple[int, ...], steps: list[tuple[int, ...]]
+) -> None:
+    """Of values that grow step by step, and not all in each, the owner of the first tuple with the last one's value."""
+    assert accelerator.first_holders is not None
+    tuples = [first]
+    for step in steps:
+        tuples.append(tuple(map(int.__add__, tuples[-1], step)))
+    owners = [f"owner {place}" for place in range(len(tuples))]
+    held = ["held 0", "held 1", "held 2"]
+    found = accelerator.first_holders(tuples, owners, held)
+    for counter, holder in enumerate(found):
+        step = next(step for step, values in enumerate(tuples) if values[counter] == tuples[-1][counter])
+        assert holder == (owners[step] if step else held[counter])
+
+
+@pytest.mark.parametrize(
+    "wrong", [([], [], []), ([(1,)], [1], [1, 2]), ([(1,)], [], [1]), ([[1]], [1], [1]), ((1,), [1], [1])], ids=str
+)
+def test_first_holders_takes_three_lists(wrong: tuple[Any, ...]) -> None:  # Any: all that is wrong
+    """Anything else is a TypeError, and no crash."""
+    assert accelerator.first_holders is not None
+    with pytest.raises(TypeError):
+        accelerator.first_holders(*wrong)
 
 
 @pytest.mark.parametrize("wrong", [((), []), ([], [()]), ([1],), ([1], [2], [3])], ids=str)

@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define CONTRACT 1 /* as accelerator.py has it: what is handed over, in which order */
+#define CONTRACT 2 /* as accelerator.py has it: what is handed over, in which order */
 
 enum Kind { COUNTER, LEVEL, INTEGER, BOOLEAN, STRING, CHOICE, TEXT, GROUP, LABELS, LOOSE, KINDS };
 
@@ -1312,10 +1312,56 @@ neither:
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(first_holders_doc,
+"first_holders(steps, owners, held)\n--\n\n"
+"For each counter of the last of some tuples, each larger than the one before: the owner of the first tuple that had\n"
+"its value; where the very first had it, what `held` says.");
+
+static PyObject *
+first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 3 || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
+        !PyList_CheckExact(arguments[2]) || PyList_GET_SIZE(arguments[0]) == 0 ||
+        PyList_GET_SIZE(arguments[0]) != PyList_GET_SIZE(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "first_holders() takes three lists, the first two of the same length");
+        return NULL;
+    }
+    PyObject *steps = arguments[0], *owners = arguments[1], *held = arguments[2];
+    Py_ssize_t length = PyList_GET_SIZE(steps), counters = PyList_GET_SIZE(held);
+    for (Py_ssize_t step = 0; step < length; step++) {
+        PyObject *tuple = PyList_GET_ITEM(steps, step);
+        if (!PyTuple_CheckExact(tuple) || PyTuple_GET_SIZE(tuple) != counters) {
+            PyErr_SetString(PyExc_TypeError, "the steps are tuples with a counter for each holder");
+            return NULL;
+        }
+    }
+    PyObject *found = PyList_New(counters);
+    for (Py_ssize_t place = 0; found != NULL && place < counters; place++) {
+        PyObject *top = PyTuple_GET_ITEM(PyList_GET_ITEM(steps, length - 1), place);
+        Py_ssize_t step = length - 1;
+        while (step > 0) {
+            PyObject *before = PyTuple_GET_ITEM(PyList_GET_ITEM(steps, step - 1), place);
+            int same = before == top ? 1 : PyObject_RichCompareBool(before, top, Py_EQ);
+            if (same < 0) {
+                Py_CLEAR(found);
+                return NULL;
+            }
+            if (!same) {
+                break;
+            }
+            step--;
+        }
+        PyObject *holder = step > 0 ? PyList_GET_ITEM(owners, step) : PyList_GET_ITEM(held, place);
+        PyList_SET_ITEM(found, place, Py_NewRef(holder));
+    }
+    return found;
+}
+
 /* -- the module ---------------------------------------------------------------------------------------------------- */
 
 static PyMethodDef functions[] = {
     {"rise", (PyCFunction)(void (*)(void))rise, METH_FASTCALL, rise_doc},
+    {"first_holders", (PyCFunction)(void (*)(void))first_holders, METH_FASTCALL, first_holders_doc},
     {NULL, NULL, 0, NULL},
 };
 

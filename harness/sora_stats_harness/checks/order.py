@@ -25,7 +25,7 @@ from itertools import pairwise
 from operator import le
 from typing import Any, Final, Generic, TypeVar
 
-from ..accelerator import rise
+from ..accelerator import first_holders, rise
 
 Counters = tuple[int, ...]
 """One block of a reading: counters in a fixed order, -1 where one is absent or unsound."""
@@ -127,6 +127,8 @@ def _first_holders(chain: Sequence[Version[Any]], block: int | str, steps: Seque
     held = list(chain[start].held.get(block) or known)
     if first is last:
         return held
+    if first_holders is not None:
+        return first_holders(list(steps[start:]), [version.holder for version in chain[start:]], held)
     return [
         holder if top == old else _first_holder(chain, steps, place, top)
         for place, (top, old, holder) in enumerate(zip(last, first, held, strict=True))
@@ -151,7 +153,7 @@ class Lineage(Generic[Holder]):
     """
 
     __slots__ = (
-        "_floors", "_room", "first", "first_labels", "grown_labels", "last_received_ns",
+        "_floors", "_last_floor_ns", "_room", "first", "first_labels", "grown_labels", "last_received_ns",
         "versions",
     )  # fmt: skip
 
@@ -165,6 +167,8 @@ class Lineage(Generic[Holder]):
         self.last_received_ns = LONG_AGO
         self._floors: dict[str, int] = {}
         """For each label ever seen, when the last reading without it had arrived."""
+        self._last_floor_ns = LONG_AGO
+        """The latest of these."""
         self._room = 8
 
     @property
@@ -207,8 +211,8 @@ class Lineage(Generic[Holder]):
         top = rise(known, blocks) if rise is not None else None
         if top is None:
             top = self._take_blocks(blocks, known, base, falls)
-        top_labels = latest.labels
-        if labels != top_labels or len(labels) != len(self._floors):
+        top_labels = self._risen_labels(sent_ns, labels, latest.labels)
+        if top_labels is None:
             top_labels = self._take_labels(sent_ns, received_ns, labels, base, falls)
         if top is not known or top_labels is not latest.labels:
             version = Version(received_ns, top, top_labels, holder, latest)
@@ -245,6 +249,22 @@ class Lineage(Generic[Holder]):
             top[index] = mine
         return top
 
+    def _risen_labels(
+        self, sent_ns: int, labels: Mapping[str, Counters], known: dict[str, Counters]
+    ) -> dict[str, Counters] | None:
+        """The labels as they are now, where none came or went lately and no counter fell; else None: look closer."""
+        if len(labels) != len(self._floors):
+            return None
+        if labels == known:
+            return known
+        if rise is None or sent_ns <= self._last_floor_ns or [*labels] != [*known]:
+            return None
+        before = [*known.values()]
+        risen = rise(before, [*labels.values()])
+        if risen is None or risen is before:
+            return None if risen is None else known
+        return dict(zip(known, risen, strict=True))  # type: ignore[arg-type]  # no label is None
+
     def _take_labels(
         self,
         sent_ns: int,
@@ -258,7 +278,7 @@ class Lineage(Generic[Holder]):
         if labels.keys() != floors.keys():
             for label in floors:
                 if label not in labels:
-                    floors[label] = received_ns
+                    floors[label] = self._last_floor_ns = received_ns
                     if label in top:
                         self._close(label, top[label])
                         top = {other: counters for other, counters in top.items() if other != label}
@@ -271,6 +291,7 @@ class Lineage(Generic[Holder]):
                 if len(floors) >= MAX_LABELS:
                     continue
                 floor = floors[label] = self.last_received_ns
+                self._last_floor_ns = max(self._last_floor_ns, floor)
             if most is not None and not all(map(le, most, mine)):
                 if base is not None and base.known_ns > floor and (before := base.labels.get(label)) is not None:
                     falls += _falls(label, before, mine, base)
