@@ -145,6 +145,32 @@ def test_what_ends_while_a_large_answer_is_judged_waits_its_turn(judge: Judge, h
     assert judge.tally().coverage.exchanges == 2
 
 
+def test_a_pause_that_raises_is_the_last_one(heard: list[Finding]) -> None:
+    """Whoever waits is killed while a large answer is judged: that is judged to its end, and so is what ended meanwhile."""
+    shown: list[int] = []
+    judge = Judge(edition.load(), observer=lambda exchange: shown.append(exchange.seq), on_finding=heard.append)
+    many = [reading(connection_id=f"{number:025d}0") for number in range(60)]
+    many[59] = reading(dtls__total_received_dtls=50)
+    listing, other, later = judge.sent(LIST), judge.sent(ASK), judge.sent(ASK)
+    pauses = []
+
+    def pause() -> None:
+        pauses.append(len(shown))
+        other.end(answer(reading(dtls__total_received_dtls=60)))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        listing.end_in_slices(answer(many), pause)
+    assert pauses == [0]
+    assert shown == [listing.seq, other.seq]
+    assert judge.behind == 0
+    later.end(answer(reading(dtls__total_received_dtls=49)))
+    after = judge.sent(ASK)
+    after.end(answer(reading(dtls__total_received_dtls=49)))
+    assert falls(heard) == [("/dtls/total_received_dtls", "at least 60", "49")]
+    assert shown == [listing.seq, other.seq, later.seq, after.seq]
+
+
 def test_a_ticket_is_ended_once(judge: Judge) -> None:
     """And with an answer or an error."""
     ticket = judge.sent(ASK)

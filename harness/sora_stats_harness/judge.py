@@ -368,18 +368,31 @@ class Judge:
             return exchange
         waiting: deque[Exchange] = deque()
         self._waiting = waiting
+        raised: BaseException | None = None
+
+        def once() -> None:
+            """A pause that raises is the last one: whatever has ended is judged, the caller is told afterwards."""
+            nonlocal raised
+            if raised is None:
+                try:
+                    pause()
+                except BaseException as error:
+                    raised = error
+
         try:
-            self._judge_live(exchange, pause)
+            self._judge_live(exchange, once)
             while waiting:
                 following = waiting.popleft()
                 if following.answer is not None and len(following.answer.body) > LARGE_BYTES:
-                    self._judge_live(following, pause)
+                    self._judge_live(following, once)
                 else:  # without a pause: where answers never cease, more would have come in each, and this never end
                     self._judge_live(following)
         finally:
             self._waiting = None
-            while waiting:  # only where a pause raised: nothing that ended may stay unjudged
+            while waiting:  # only where judging itself broke: nothing that ended may stay unjudged
                 self._judge_live(waiting.popleft())
+        if raised is not None:
+            raise raised
         return exchange
 
     def _timeline(self, run: str, clock: str) -> _Timeline:

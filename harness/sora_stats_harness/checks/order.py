@@ -128,7 +128,8 @@ def _first_holders(chain: Sequence[Version[Any]], block: int | str, steps: Seque
     if first is last:
         return held
     if first_holders is not None:
-        return first_holders(list(steps[start:]), [version.holder for version in chain[start:]], held)
+        seen = [counters for counters in steps[start:] if counters is not None]
+        return first_holders(seen, [version.holder for version in chain[start:]], held)
     return [
         holder if top == old else _first_holder(chain, steps, place, top)
         for place, (top, old, holder) in enumerate(zip(last, first, held, strict=True))
@@ -259,7 +260,7 @@ class Lineage(Generic[Holder]):
             return known
         if rise is None or sent_ns <= self._last_floor_ns or [*labels] != [*known]:
             return None
-        before = [*known.values()]
+        before: list[Counters | None] = [*known.values()]
         risen = rise(before, [*labels.values()])
         if risen is None or risen is before:
             return None if risen is None else known

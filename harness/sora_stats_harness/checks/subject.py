@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Sequence
+from operator import le
 from typing import Any, Final
 
 import msgspec
 
+from ..accelerator import rise
 from ..codec import Counters
 from ..exchange import Exchange, light
 from .body import Reading
@@ -159,10 +161,12 @@ class Subject:
 
 
 def _first_larger(
-    early: Sequence[Counters | None], late: Sequence[Counters | None], but: Collection[tuple[int | str, int]]
+    early: list[Counters | None], late: list[Counters | None], but: Collection[tuple[int | str, int]]
 ) -> tuple[int, int] | None:
+    if rise is not None and rise(early, late) is not None:
+        return None
     for block, (one, two) in enumerate(zip(early, late, strict=True)):
-        if one is None or two is None or one is two:
+        if one is None or two is None or all(map(le, one, two)):
             continue
         for counter, (old, new) in enumerate(zip(one, two, strict=True)):
             if 0 <= new < old and (block, counter) not in but:
