@@ -279,7 +279,8 @@ class Lineage(Generic[Holder]):
         if labels.keys() != floors.keys():
             for label in floors:
                 if label not in labels:
-                    floors[label] = self._last_floor_ns = received_ns
+                    floors[label] = received_ns
+                    self._last_floor_ns = received_ns
                     if label in top:
                         self._close(label, top[label])
                         top = {other: counters for other, counters in top.items() if other != label}
