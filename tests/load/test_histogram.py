@@ -43,3 +43,21 @@ def test_nothing_recorded_has_no_percentile() -> None:
     """Rather than one of 0."""
     assert Histogram().percentile(99) is None
     assert Histogram().mean_us is None
+
+
+def test_packing_changes_nothing() -> None:
+    """A packed one says the same, takes a fraction of the room, and goes on counting and merging."""
+    plain, packed = recorded(TIMES[:2000]), recorded(TIMES[:2000])
+    packed.pack()
+    packed.pack()
+    assert packed.dump() == plain.dump() and packed.buckets == plain.buckets
+    assert packed.percentile(99) == plain.percentile(99)
+    assert not packed._buckets and packed._packed is not None
+    other = Histogram()
+    other.merge(packed)
+    assert other.dump() == plain.dump()
+    for each in (plain, packed):
+        each.record(5_000_000)
+        each.merge(recorded(TIMES[2000:]))
+    assert packed.dump() == plain.dump()
+    assert packed.count == len(TIMES) + 1

@@ -148,11 +148,15 @@ class Metrics:
             return
         over = self._recent[-1]
         if not self.timeline or over.from_s // self._step_s > self.timeline[-1].from_s // self._step_s:
+            if self.timeline:
+                self.timeline[-1].response.pack()
             self.timeline.append(Second(over.from_s // self._step_s * self._step_s))
         self.timeline[-1].merge(over)
         if len(self.timeline) > MAX_SECONDS:
             self._step_s *= 2
             self.timeline = coarser(self.timeline, self._step_s)
+            for each in self.timeline[:-1]:
+                each.response.pack()
 
     @property
     def began_ns(self) -> int:

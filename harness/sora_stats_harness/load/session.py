@@ -21,7 +21,7 @@ from ..discovery import Known, connections_in
 from ..edition import Edition
 from ..exchange import ErrorCode, Exchange, Headers, Request, Target, valid_request
 from ..judge import Judge, Ticket
-from .heap import keep_flat
+from .heap import keep_flat, settle
 from .http import Address, Connection, Traffic
 from .metrics import Metrics
 from .news import News
@@ -100,6 +100,8 @@ class Session:
         """When sending was to stop."""
         self.news = News()
         self.known: Sequence[Known] = ()
+        self._clients: Sequence[Known] = ()
+        """Of those that are known the ones with a client_id."""
         self.timeout_s = timeout_s
         self.observer = observer
         self._missed: set[str] = set()
@@ -156,7 +158,9 @@ class Session:
         began_ns = time.monotonic_ns()
         if (began_ns < self._look_again_ns and self.known) or exchange.answer is None:
             return
-        self.known = connections_in(self.address.server, exchange.answer) or self.known
+        if known := connections_in(self.address.server, exchange.answer):
+            self.known = known
+            self._clients = [each for each in known if each.client_id is not None]
         now_ns = time.monotonic_ns()
         self._look_again_ns = now_ns + max(1_000_000_000, 100 * (now_ns - began_ns))
 
@@ -170,6 +174,7 @@ class Session:
 
     def begin(self, begins_ns: int | None = None) -> None:
         """Start the clock, now or at a given time: from then on requests are due, and after the warm-up timed."""
+        settle()
         begins_ns = time.monotonic_ns() if begins_ns is None else begins_ns
         self.metrics.begin(begins_ns, warm_up_ns=int(self._warm_up_s * 1e9))
         if self._rate is not None:
@@ -207,9 +212,28 @@ class Session:
         """A connection of a user's own."""
         return Connection(self.address, self.traffic, timeout_s=self.timeout_s, keep_alive=self._keep_alive)
 
-    def await_turn(self, alarm: Alarm, last_sent_ns: int | None) -> int | None:
+    def first_turn_ns(self) -> int:
+        """When a user that has just come is to send first, in a closed model: not together with all others."""
+        return time.monotonic_ns() + int(random.random() * self._interval_s * 1e9)  # noqa: S311  # no secret
+
+    def turn_after(self, turn_ns: int) -> int:
+        """
+        A user's turn after this one, which it is taking now.
+
+        The interval later, however late it was: else a little lateness each time would add up to a lower rate. One that
+        has lost a whole turn begins anew.
+        """
+        now_ns = time.monotonic_ns()
+        interval_ns = int(self._interval_s * 1e9)
+        return (turn_ns if now_ns < turn_ns + interval_ns else now_ns) + interval_ns
+
+    def await_turn(self, alarm: Alarm, turn_ns: int) -> int | None:
         """
         Wait until a user is to send again.
+
+        Args:
+            alarm: The user's.
+            turn_ns: When that is, in a closed model.
 
         Returns:
             When the schedule wants it sent; None in a closed model, where it is due when it is sent.
@@ -220,8 +244,8 @@ class Session:
                 alarm.wait_until(due_ns, self.is_draining)
                 self.metrics.overslept.record(time.monotonic_ns() - due_ns)
             return due_ns
-        if last_sent_ns is not None and self._interval_s > 0:
-            alarm.wait_until(last_sent_ns + int(self._interval_s * 1e9), self.is_draining)
+        if self._interval_s > 0:
+            alarm.wait_until(turn_ns, self.is_draining)
         return None
 
     def send(self, connection: Connection, prepared: Prepared, intended_ns: int | None) -> Exchange:
@@ -269,10 +293,9 @@ class Session:
 
     def about_a_client(self) -> Prepared:
         """GetStatsClient of any client that is known; a listing while none is."""
-        clients = [known for known in self.known if known.client_id is not None]
-        if not clients:
+        if not self._clients:
             return self.listing()
-        known = random.choice(clients)  # noqa: S311  # no secret
+        known = random.choice(self._clients)  # noqa: S311  # no secret
         return self._prepare(Target.CLIENT, channel_id=known.channel_id, client_id=known.client_id)
 
     def any_target(self) -> Prepared:

@@ -49,7 +49,7 @@ class SoraUser(User):
         self._session = session_of(self.environment)
         self._connection = self._session.connection()
         self._alarm = Alarm()
-        self._last_sent_ns: int | None = None
+        self._turn_ns = self._session.first_turn_ns()
 
     def on_stop(self) -> None:
         """Leave it."""
@@ -62,7 +62,7 @@ class SoraUser(User):
         session = self._session
         until_ns = time.monotonic_ns() + STINT_NS
         while True:
-            intended_ns = session.await_turn(self._alarm, self._last_sent_ns)
+            intended_ns = session.await_turn(self._alarm, self._turn_ns)
             if not session.shares_sockets:
                 self._send(self._connection, intended_ns)
             else:
@@ -78,7 +78,7 @@ class SoraUser(User):
             self._alarm.wait_until(time.monotonic_ns() + int(rest_s * 1e9), session.is_draining)
         if session.draining:
             raise StopUser
-        self._last_sent_ns = time.monotonic_ns()
+        self._turn_ns = session.turn_after(self._turn_ns)
         session.send(connection, self.choose(session), intended_ns)
 
 
