@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import socket
+import threading
+import time
 from collections.abc import Iterator
 
+import gevent
 import pytest
 
 from sora_stats_harness import edition
@@ -95,6 +100,70 @@ def test_a_late_answer_is_never_taken_for_the_next_one() -> None:
         client.close()
     assert [each.error.code for each in (first, second) if each.error is not None] == [ErrorCode.TIMEOUT] * 2
     assert len(clerk.ended) == 2
+
+
+@pytest.mark.parametrize("stray", [hostile.answer(b'["stray"]'), b"\r", b""], ids=["an answer", "a byte", "the end"])
+def test_what_comes_between_two_requests_is_never_taken_for_an_answer(stray: bytes) -> None:
+    """Whatever a server says unasked, or if it closes: the next request goes over another connection, and is answered there."""
+    numbers = itertools.count(1)
+    read, strayed = threading.Event(), threading.Event()
+
+    def behave(talk: hostile.Talk) -> None:
+        number = next(numbers)
+        talk.write(hostile.answer(b"[%d]" % number))
+        if number == 1:
+            read.wait(10)
+            talk.write(stray) if stray else talk.socket.shutdown(socket.SHUT_WR)
+            strayed.set()
+        talk.over.wait()
+
+    with hostile.serve(behave) as server:
+        address = resolve(server.url)
+        assert isinstance(address, Address)
+        traffic = Traffic()
+        client = Connection(address, traffic)
+        clerk = Clerk()
+        first = client.send(clerk, listing(server.url))
+        read.set()
+        assert strayed.wait(10)
+        second = client.send(clerk, listing(server.url))
+        client.close()
+    assert [each.answer.body for each in (first, second) if each.answer is not None] == [b"[1]", b"[2]"]
+    assert (traffic.connects, traffic.stray, traffic.idle_closes) == (2, 1 if stray else 0, 0)
+
+
+def test_connections_that_receive_at_one_time_do_not_mix() -> None:
+    """All receive into the same memory: each body of many pieces is its own connection's."""
+    numbers = itertools.count()
+
+    def behave(talk: hostile.Talk) -> None:
+        body = bytes([ord("a") + next(numbers)]) * 3_000_000
+        data = hostile.answer(body)
+        for at in range(0, len(data), 100_000):
+            talk.write(data[at : at + 100_000])
+        talk.over.wait()
+
+    with hostile.serve(behave) as server:
+        address = resolve(server.url)
+        assert isinstance(address, Address)
+        traffic = Traffic()
+        clients = [Connection(address, traffic, timeout_s=60) for _ in range(6)]
+        asking = [gevent.spawn(client.send, Clerk(), listing(server.url)) for client in clients]
+        gevent.joinall(asking, raise_error=True)
+        for client in clients:
+            client.close()
+    bodies = [each.value.answer.body for each in asking]
+    assert sorted(bodies) == [letter.encode() * 3_000_000 for letter in "abcdef"]
+    assert traffic.held_bytes == 0
+
+
+def test_no_time_out_is_early() -> None:
+    """Neither where nothing comes nor where something does again and again."""
+    for behaviour in (hostile.hang, hostile.slow_body):
+        began_ns = time.monotonic_ns()
+        exchange, _ = ask(behaviour, timeout_s=0.3)
+        assert exchange.error is not None and exchange.error.code is ErrorCode.TIMEOUT
+        assert time.monotonic_ns() - began_ns >= 300_000_000
 
 
 def test_a_closed_port_is_refused() -> None:

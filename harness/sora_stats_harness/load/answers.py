@@ -7,6 +7,7 @@ anything else behind the end of the first, is `surplus`, and never part of an an
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import httptools
@@ -19,13 +20,64 @@ HEAD_LIMIT: Final = 100 * 1024
 KEPT_OF_PARTIAL: Final = 64 * 1024
 """Bytes of a body that is not whole that are kept to show what it was."""
 
+MAX_HEADS: Final = 256
+"""Heads that are remembered, of at most `USUAL_HEAD` bytes each: servers say much the same again and again."""
+
+USUAL_HEAD: Final = 2048
+
+Fields = tuple[tuple[bytes, bytes], ...]
+"""Header fields as they came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What an answer's header fields say; equal fields give the same object, and so the same headers."""
+
+    headers: Headers
+    length: int | None
+    until_end: bool
+    """Whether the body lasts until the server closes."""
+
+
+_HEADS: dict[Fields, Head] = {}
+
+
+def head_of(fields: Fields) -> Head:
+    """
+    Read header fields.
+
+    >>> head_of(((b"Content-Length", b"2"),))
+    Head(headers=(('Content-Length', '2'),), length=2, until_end=False)
+    """
+    head = _HEADS.get(fields)
+    if head is None:
+        head = _read_head(fields)
+        if sum(len(name) + len(value) for name, value in fields) <= USUAL_HEAD:
+            if len(_HEADS) >= MAX_HEADS:
+                _HEADS.clear()
+            _HEADS[fields] = head
+    return head
+
+
+def _read_head(fields: Fields) -> Head:
+    length: int | None = None
+    until_end = True
+    for name, value in fields:
+        lower = name.lower()
+        if lower == b"content-length":
+            until_end = False
+            length = int(value) if value.isdigit() else None
+        elif lower == b"transfer-encoding":
+            until_end = not value.rstrip().lower().endswith(b"chunked")
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
+    return Head(headers=headers, length=length, until_end=until_end)
+
 
 class Reading:
     """The answer that a connection is reading; `begin` makes it ready for the next one."""
 
     __slots__ = (
-        "_chunks", "_headers", "_length", "_parser", "_until_end", "body_bytes", "head_over", "keep", "over", "status",
-        "surplus", "wire_bytes",
+        "_chunks", "_fields", "_head", "_parser", "body_bytes", "keep", "over", "status", "surplus", "wire_bytes",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -44,15 +96,18 @@ class Reading:
         self._begin()
 
     def _begin(self) -> None:
-        self._headers: list[tuple[str, str]] = []
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._head: Head | None = None
         self._chunks: list[bytes] = []
-        self._until_end = True
-        self._length: int | None = None
         self.body_bytes = 0
-        self.head_over = False
         self.status = 0
 
-    def feed(self, data: bytes) -> TransportError | None:
+    @property
+    def head_over(self) -> bool:
+        """Whether the whole head has come."""
+        return self._head is not None
+
+    def feed(self, data: bytes | memoryview) -> TransportError | None:
         """Take bytes; an error if they are no HTTP, or the head grows too long."""
         self.wire_bytes += len(data)
         try:
@@ -63,7 +118,7 @@ class Reading:
                 return None
             text = " ".join(str(error).split()) or type(error).__name__
             return TransportError(code=ErrorCode.PROTOCOL, detail=f"the answer is no HTTP: {text[:150]}")
-        if not self.head_over and not self.over and self.wire_bytes > HEAD_LIMIT:
+        if self._head is None and self.wire_bytes > HEAD_LIMIT:
             return TransportError(
                 code=ErrorCode.TOO_LARGE, detail=f"the head of the answer does not end within {HEAD_LIMIT >> 10} KiB"
             )
@@ -73,28 +128,27 @@ class Reading:
         """The peer has closed: an error unless the answer is whole, or was to last until now."""
         if self.over:
             return None
-        if not self.head_over:
+        if self._head is None:
             return TransportError(
                 code=ErrorCode.CUT if self.wire_bytes else ErrorCode.RESET,
                 detail="the connection was closed within the head of the answer"
                 if self.wire_bytes
                 else "the connection was closed before an answer",
             )
-        if self._until_end:
+        if self._head.until_end:
             self.over = True
             return None
-        expected = "" if self._length is None else f" of {self._length}"
+        expected = "" if self._head.length is None else f" of {self._head.length}"
         return TransportError(code=ErrorCode.CUT, detail=f"the body ended after {self.body_bytes}{expected} bytes")
 
     def answer(self) -> Answer | None:
         """What has come so far; None before the head was over."""
-        if not self.head_over:
+        if self._head is None:
             return None
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         if not self.over:
             body = body[:KEPT_OF_PARTIAL]
-        headers: Headers = tuple(self._headers)
-        return Answer(status=self.status, headers=headers, body=body, complete=self.over)
+        return Answer(status=self.status, headers=self._head.headers, body=body, complete=self.over)
 
     # -- called by the parser -----------------------------------------------------------------------------------------
 
@@ -103,20 +157,13 @@ class Reading:
             self.surplus = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.head_over:  # of a second answer, or a trailer
-            return
-        self._headers.append((name.decode("latin-1"), value.decode("latin-1")))
-        lower = name.lower()
-        if lower == b"content-length":
-            self._until_end = False
-            self._length = int(value) if value.isdigit() else None
-        elif lower == b"transfer-encoding":
-            self._until_end = not value.rstrip().lower().endswith(b"chunked")
+        if self._head is None:  # else of a second answer, or a trailer
+            self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         if not self.over:
             self.status = self._parser.get_status_code()
-            self.head_over = True
+            self._head = head_of(tuple(self._fields))
 
     def on_body(self, body: bytes) -> None:
         if not self.over:
