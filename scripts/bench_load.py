@@ -33,6 +33,11 @@ SERVER: Final = Path(__file__).with_name("bench_server.py")
 CORES: Final = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 ARRAY: Final = 10_000
 
+POLLERS: Final = 8
+POLL_S: Final = 0.02
+SCRAPED: Final = 1000
+"""Connections in the listing that a scraper asks for, again and again, beside those pollers."""
+
 
 class Run(NamedTuple):
     """One run of a generator."""
@@ -275,6 +280,86 @@ def latencies(rounds: int, lasts_s: float) -> None:
         print(f"latency, {connections} connections, {delay} s of service time, ours and wrk's: {'; '.join(texts)}")
 
 
+def beside(rounds: int, lasts_s: float) -> None:
+    """What pollers notice of a scraper whose large answers are judged in the same process, and of one whose are not."""
+    late: dict[str, list[list[float]]] = {"judged": [], "not": []}
+    # Two servers with different connections, since one would let the pollers wait while it makes a listing.
+    with server() as small, server("--connections", str(SCRAPED), "--seed", "2") as large:
+        for number in range(rounds):
+            for how in sorted(late, reverse=bool(number % 2)):
+                words = [sys.executable, __file__, "--beside", small, large, str(lasts_s), how]
+                late[how].append(json.loads(generator(words)))
+    print(f"{POLLERS} pollers beside a scraper of {SCRAPED:,} connections, from when due until read, ms:")
+    for how, runs in late.items():
+        p50, p99, longest, polls, scrapes = (statistics.median(values) for values in zip(*runs, strict=True))
+        print(
+            f"  {how:<7} p50 {p50:.2f}  p99 {p99:.2f}  max {longest:.2f}  of {polls:,.0f} polls, {scrapes:,.0f} scrapes"
+        )
+    more = [judged[1] - bare[1] for judged, bare in zip(late["judged"], late["not"], strict=True)]
+    print(
+        f"  p99 more where judged: {statistics.median(more):.2f} ({min(more):.2f} .. {max(more):.2f}) ms; aim: at most 5"
+    )
+
+
+def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
+    """The other side of `beside`: p50, p99 and maximum in milliseconds, and how many polls and scrapes there were."""
+    import gevent
+
+    from sora_stats_harness import edition
+    from sora_stats_harness.exchange import Exchange, Target, TransportError, valid_request
+    from sora_stats_harness.judge import Judge
+    from sora_stats_harness.load.http import Address, Connection, resolve
+    from sora_stats_harness.load.pacer import Alarm
+    from sora_stats_harness.load.session import Session
+    from sora_stats_harness.load.wire import prepare
+
+    if how == "not":  # all else stays as it is
+
+        def unjudged(self: Judge, exchange: Exchange, *_: object, **__: object) -> None:
+            if self._observer is not None:
+                self._observer(exchange)
+
+        Judge._judge = unjudged  # type: ignore[method-assign]  # as said
+
+    def address(url: str) -> Address:
+        found = resolve(url)
+        assert not isinstance(found, TransportError), found
+        return found
+
+    session = Session(edition.load(), address(small))
+    assert session.discover() is None
+    session.begin()
+    ends_ns = time.monotonic_ns() + int(lasts_s * 1e9)
+    late_ns: list[int] = []
+    scrapes = [0]
+
+    def poll(place: int) -> None:
+        connection, alarm = session.connection(), Alarm()
+        due_ns = time.monotonic_ns() + int(POLL_S * 1e9 * place / POLLERS)
+        while due_ns < ends_ns:
+            alarm.wait_until(due_ns)
+            exchange = session.send(connection, session.about_a_connection(), due_ns)
+            assert exchange.error is None, exchange.error
+            late_ns.append(exchange.received_ns - due_ns)
+            due_ns += int(POLL_S * 1e9)
+
+    def scrape() -> None:
+        connection = Connection(address(large), session.traffic)
+        listing = prepare(valid_request(Target.ALL, server=large))
+        while time.monotonic_ns() < ends_ns:
+            exchange = session.send(connection, listing, None)
+            assert exchange.error is None, exchange.error
+            scrapes[0] += 1
+
+    gevent.joinall([*(gevent.spawn(poll, place) for place in range(POLLERS)), gevent.spawn(scrape)], raise_error=True)  # type: ignore[no-untyped-call]  # gevent has no types for it
+    session.judge.finish()
+    findings = session.judge.tally().findings
+    assert not findings, findings[0]
+    late_ns.sort()
+    polls = len(late_ns)
+    print(json.dumps([*(late_ns[index] / 1e6 for index in (polls // 2, polls * 99 // 100, -1)), polls, scrapes[0]]))
+
+
 def array() -> None:
     """GetStatsAllConnections with ten thousand connections, each part in a process of its own."""
 
@@ -334,12 +419,16 @@ def main(words: Sequence[str]) -> int:
     if words and words[0] == "--array":
         run_array(words[1], Path(words[2]))
         return 0
+    if words and words[0] == "--beside":
+        run_beside(words[1], words[2], float(words[3]), words[4])
+        return 0
     if len(CORES) < 2:
         print("two cores are needed: one for the server, one for the generator")
         return 0
     rounds, lasts_s = int(words[0]) if words else 5, float(words[1]) if len(words) > 1 else 5.0
     throughput(rounds, lasts_s)
     latencies(rounds, lasts_s)
+    beside(rounds, lasts_s)
     array()
     return 0
 

@@ -5,7 +5,7 @@ Every answer about a connection differs from the one before: its counters have g
 world makes of them. A template is filled anew each time, with numbers that keep the documented relations, since these
 hold for what was counted in that second as well. HTTP is done by hand, and only as far as generators need it.
 
-Run it as `bench_server.py [--wrong] [--static] [--delay SECONDS] [--connections N]`; it prints its URL.
+Run it as `bench_server.py [--wrong] [--static] [--delay SECONDS] [--connections N] [--seed N]`; it prints its URL.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def _set(reading: Any, path: tuple[str, ...], value: object) -> None:  # Any: JS
 class Answers:
     """What is said to a request."""
 
-    def __init__(self, connections: int, *, wrong: bool, static: bool) -> None:
-        world = World(DOC, seed=1, connections=connections, churn=False)
+    def __init__(self, connections: int, *, wrong: bool, static: bool, seed: int = 1) -> None:
+        world = World(DOC, seed=seed, connections=connections, churn=False)
         world.advance(YOUNG_NS)
         young = {each.connection_id: each.reading(YOUNG_NS, NO_TIME) for each in world.connections(0)}
         world.advance(OLD_NS)
@@ -150,7 +150,10 @@ def serve(answer: Callable[[bytes], bytes], delay_s: float) -> None:
             poll.modify(number, select.EPOLLIN | select.EPOLLOUT)
 
     while True:
-        for number, event in poll.poll(max(0.0, waiting[0][0] - time.monotonic()) if waiting else -1):
+        # Whole milliseconds, rounded down: Python rounds up, and then requests that come in a burst, as from a fast
+        # generator, would be answered later than those of a slow one, whose requests wake this loop now and then.
+        left_s = max(0.0, waiting[0][0] - time.monotonic()) if waiting else -1
+        for number, event in poll.poll(left_s // 0.001 * 0.001 if waiting else -1):
             if number == listener.fileno():
                 connection, _ = listener.accept()
                 connection.setblocking(False)
@@ -187,8 +190,9 @@ def main() -> int:
     parser.add_argument("--static", action="store_true")
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--connections", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    answers = Answers(given.connections, wrong=given.wrong, static=given.static)
+    answers = Answers(given.connections, wrong=given.wrong, static=given.static, seed=given.seed)
     serve(answers.answer, given.delay)
     return 0
 

@@ -29,7 +29,7 @@ def command(*options: str) -> list[str]:
 
 def verdict(*options: str) -> tuple[int, dict[str, Any]]:  # Any: JSON
     """Exit code and verdict."""
-    done = subprocess.run(command(*options, "--json"), capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command(*options, "--json"), capture_output=True, text=True, timeout=600, check=False)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -57,21 +57,20 @@ def test_the_interval_is_found_on_a_server_of_known_capacity(tmp_path: Path) -> 
 
 
 def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
-    """A counter goes back above 40/s only: exit 1, the capacity is below, and the finding is the reason."""
+    """A counter goes back above 41/s only: exit 1, the capacity is below, and the finding is the reason."""
     for attempt in range(TRIES):
         code, told = verdict(
-            *LAX, "--start", "38", "--max-rate", "60", "--fault", "counter-falls:above=40,every=2",
+            *LAX, "--start", "39.2", "--max-rate", "42.8", "--fault", "counter-falls:above=41,every=2",
             "--output", str(tmp_path / str(attempt)),
         )  # fmt: skip
-        if code == 1:  # a busy machine may not get to 60/s at all
+        if code == 1:  # a busy machine may not get to 42.8/s at all
             break
     found = told["capacity"]
     assert code == 1
     assert told["verdict"] == "fail"
     assert {finding["requirement"] for finding in told["findings"]} == {"order.realtime"}
     assert found["limited_by"] == "a finding: order.realtime"
-    assert found["interval"][0] <= 48
-    assert found["interval"][1] <= 60
+    assert found["interval"][0] < 41 <= found["interval"][1]
 
 
 def test_ctrl_c_leaves_a_whole_verdict(tmp_path: Path) -> None:

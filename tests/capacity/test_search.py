@@ -159,8 +159,11 @@ P, F, V = Outcome.PASSED, Outcome.FAILED, Outcome.VOID
         ([(50, P), (100, P), (109, F), (100, F), (100, F)], 70.71),  # outvoted: it failed, and the search goes on below
         ([(100, P), (109, F), (100, P), (109, P), (109, P)], 218),  # outvoted the other way
         ([(100, P), (200, V)], 141.42),  # as far as can be told
-        ([(100, P), (105, V)], 100),
-        ([(100, P), (105, V), (100, P)], None),
+        ([(100, P), (108, V)], 103.92),  # nearer than where a server failed: only the lower end is told
+        ([(100, P), (105, V)], 105),  # what held the generator up may be over
+        ([(100, P), (105, V), (105, V)], 100),
+        ([(100, P), (105, V), (105, V), (100, P)], None),
+        ([(100, P), (105, V), (105, P)], 210),
         ([(100, P), (105, V), (120, F)], 105),  # the generator was good enough at a higher rate
         ([(100, P), (105, V), (105, V), (120, F)], 100),
     ],

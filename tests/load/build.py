@@ -1,9 +1,12 @@
-"""What the tests of load/ share: a clerk that judges nothing, and requests to send."""
+"""What the tests of load/ share: a clerk that judges nothing, requests to send, and processes whose judges are slow."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
 from sora_stats_harness.exchange import Answer, Exchange, Request, Target, TransportError, valid_request
 from sora_stats_harness.load.http import Address, Connection, Traffic, resolve
@@ -56,3 +59,60 @@ def connection(server: str, *, timeout_s: float = 5.0, **settings: object) -> Co
     address = resolve(server)
     assert isinstance(address, Address)
     return Connection(address, Traffic(), timeout_s=timeout_s, **settings)  # type: ignore[arg-type]
+
+
+_SLOWING: Final = """
+import time
+from pathlib import Path
+
+from sora_stats_harness.judge import Judge, Ticket
+
+since = Path({since!r})
+sleep = time.sleep  # before gevent replaces it by one that lets others go on
+init, end_in_slices = Judge.__init__, Ticket.end_in_slices
+
+
+def slowly(self, edition, run=None, observer=None, **options):
+    awaited = [since]
+
+    def observe(exchange):
+        if awaited and since.exists():
+            awaited.clear()
+            sleep(1.0)
+        if observer is not None:
+            observer(exchange)
+
+    init(self, edition, run, observe, **options)
+
+
+def slowly_in_slices(self, answer, pause, *arguments):
+    def longer():
+        pause()
+        if since.exists():
+            time.sleep(0.2)
+
+    return end_in_slices(self, answer, longer, *arguments)
+
+
+Judge.__init__, Ticket.end_in_slices = slowly, slowly_in_slices
+"""
+
+
+class SlowAtTheEnd:
+    """
+    Slows the judges of other processes down: after `begin` the next answer that each of them judges takes it a second
+    more, in which it does nothing else, before that answer is counted; and large ones take 0.2 s more for each slice.
+
+    Args:
+        folder: An empty one, for what Python imports of itself when those processes start.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._since = folder / "slow-now"
+        (folder / "sitecustomize.py").write_text(_SLOWING.format(since=str(self._since)))
+        path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self.environment = os.environ | {"PYTHONPATH": path}
+        """To start them with."""
+
+    def begin(self) -> None:
+        self._since.touch()

@@ -15,6 +15,8 @@ import pytest
 from sora_stats_harness.simulator.app import Pace
 from sora_stats_harness.simulator.server import Simulator
 
+from .build import SlowAtTheEnd
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -237,3 +239,30 @@ def test_the_first_interrupt_waits_and_the_second_gives_up(signals: int, abandon
     counts = told["load"]
     assert (process.returncode, told["verdict"], told["interrupted"]) == (3, "unknown", True)
     assert (counts["sent"], counts["judged"], counts["abandoned"]) == (3, 3 - abandoned, abandoned)
+
+
+def test_a_last_answer_that_takes_long_to_judge_is_judged(tmp_path: Path) -> None:
+    """Four seconds and more, where no exchange may take longer than two: its user is not stopped meanwhile."""
+    slow = SlowAtTheEnd(tmp_path)
+    options = ["--scenario", "scrape", "--pollers", "1", "--interval", "0.5", "--duration", "40s", "--timeout", "2"]
+    with Simulator(connections=60, churn=False) as simulator:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sora_stats_harness", "load", simulator.url, "--json", *options],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=slow.environment, cwd=tmp_path,
+        )  # fmt: skip
+        try:
+            for seen in (2, 3):
+                while len(simulator.requests) < seen:
+                    assert process.poll() is None, process.communicate()
+                    time.sleep(0.02)
+                slow.begin()
+            process.send_signal(signal.SIGINT)
+            out, said = process.communicate(timeout=50)
+        finally:
+            process.kill()
+            process.wait()
+        served = len(simulator.requests)
+    told = json.loads(out)
+    assert "not accounted for" not in said
+    assert [told["load"][name] for name in ("sent", "judged", "errors", "abandoned")] == [served, served, 0, 0]
+    assert told["coverage"]["exchanges"] == served

@@ -8,13 +8,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sora_stats_harness.simulator.server import Simulator
 from tests.hostile import closed_port
+
+from .build import SlowAtTheEnd
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +26,7 @@ WAIT_S = 60.0
 
 
 @contextmanager
-def page(url: str, *options: str) -> Iterator[str]:
+def page(url: str, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Locust with its page, on a scenario that begins by itself; the page's address."""
     address = closed_port()
     port = address.rpartition(":")[2]
@@ -30,7 +34,7 @@ def page(url: str, *options: str) -> Iterator[str]:
         sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "mixed.py"), "--host", url, "-u", "3",
         "--web-host", "127.0.0.1", "--web-port", port, "--autostart", "--sora-interval", "0.02", *options,
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         yield address
     finally:
@@ -87,11 +91,41 @@ def test_the_tabs_follow_the_run_and_the_report_comes_when_it_stops() -> None:
         assert "FAIL" in report
 
 
+def together(processes: int) -> tuple[str, ...]:
+    """Options for so many workers and their master; none for one process."""
+    port = closed_port().rpartition(":")[2]
+    return ("--processes", str(processes), "--master-bind-port", port, "--master-port", port) if processes > 1 else ()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_stop_loses_nothing_nor_does_another_start(processes: int, tmp_path: Path) -> None:
+    """Although every judge stands still for a second meanwhile: what the server saw is what the report tells of."""
+    slow, options = SlowAtTheEnd(tmp_path), [*together(processes), "--sora-output", str(tmp_path / "out")]
+
+    def stop(address: str) -> None:
+        assert get(address, "/stop", b"")[0] == 200  # the button of that name
+        until(lambda: get(address, "/sora-report")[0] == 200)
+
+    with Simulator(connections=3) as simulator:
+        with page(simulator.url, *options, environment=slow.environment) as address:
+            until(lambda: len(simulator.requests) > 100)
+            slow.begin()
+            stop(address)
+            first = len(simulator.requests)
+            assert f">{first:,}</td>" in get(address, "/sora-report")[1]
+            again = f"user_count=3&spawn_rate=10&host={simulator.url}".encode()
+            assert get(address, "/swarm", again)[0] == 200
+            until(lambda: len(simulator.requests) > first + 100)
+            stop(address)
+        served = len(simulator.requests)
+    told = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    assert [told["load"][name] for name in ("sent", "judged", "errors", "abandoned")] == [served, served, 0, 0]
+    assert (told["coverage"]["exchanges"], told["findings"]) == (served, [])
+
+
 def test_the_page_of_a_master_tells_of_all_workers() -> None:
     """Their counts come with Locust's own reports; the report after Stop is made from their spools."""
-    port = closed_port().rpartition(":")[2]
-    options = ("--processes", "2", "--master-bind-port", port, "--master-port", port)
-    with Simulator(connections=3) as simulator, page(simulator.url, *options) as address:
+    with Simulator(connections=3) as simulator, page(simulator.url, *together(2)) as address:
         until(lambda: (value(address, "answers judged") or 0) > 50)
         assert value(address, "verdict") == "nothing amiss so far"
         assert get(address, "/stop", b"")[0] == 200  # the button of that name

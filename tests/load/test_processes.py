@@ -10,26 +10,29 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sora_stats_harness.recording import read
 from sora_stats_harness.simulator.server import Simulator
 from tests import hostile
+
+from .build import SlowAtTheEnd
 
 EXAMPLE = json.loads((Path(__file__).parents[1] / "data" / "example_answer.json").read_text())
 
 Process = subprocess.Popen[str]
 
 
-def start(url: str, *options: str) -> Process:
+def start(url: str, *options: str, environment: Mapping[str, str] | None = None) -> Process:
     """Two processes and their parent, in a group of their own."""
     command = [sys.executable, "-m", "sora_stats_harness", "load", url, "--processes", "2", "--json", *options]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
     )  # fmt: skip
 
 
@@ -66,16 +69,21 @@ def kill_one(process: Process) -> None:
 
 
 def run(
-    end: Callable[[Process], None], folder: Path, *options: str, **world: Any
+    end: Callable[[Process], None], folder: Path, *options: str, slow: SlowAtTheEnd | None = None
 ) -> tuple[int, dict[str, Any], int]:  # fmt: skip
     """On a simulator; exit code, verdict, and how many requests it saw."""
-    with Simulator(connections=5, **world) as simulator:
-        process = start(simulator.url, "--rate", "100", "--output", str(folder / "out"), *options)
+    with Simulator(connections=5) as simulator:
+        process = start(
+            simulator.url, "--rate", "100", "--output", str(folder / "out"), *options,
+            environment=None if slow is None else slow.environment,
+        )  # fmt: skip
         give_up_s = time.monotonic() + 30
         while len(simulator.requests) < 150:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < give_up_s, "they never began"
             time.sleep(0.05)
+        if slow is not None:
+            slow.begin()
         code, told = result(process, end)
         return code, told, len(simulator.requests)
 
@@ -96,13 +104,19 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.parts")) == []
 
 
-@pytest.mark.parametrize("end", [interrupt, terminate])
-def test_an_end_from_outside_loses_nothing(end: Callable[[Process], None], tmp_path: Path) -> None:
-    """What is in flight is waited for, and all that the server saw is accounted for."""
-    code, told, served = run(end, tmp_path, "--duration", "60s")
+@pytest.mark.parametrize(
+    ("end", "lasts", "interrupted"),
+    [(interrupt, "60s", True), (terminate, "60s", True), (lambda process: None, "3s", False)],
+)
+def test_nothing_is_lost_at_the_end(
+    end: Callable[[Process], None], lasts: str, interrupted: bool, tmp_path: Path
+) -> None:
+    """Whoever ends the run, and although every judge then stands still for a second: what is in flight is waited for."""
+    code, told, served = run(end, tmp_path, "--duration", lasts, slow=SlowAtTheEnd(tmp_path))
     load = told["load"]
-    assert (code, told["interrupted"], told["findings"]) == (3, True, [])
-    assert load["sent"] == load["judged"] + load["errors"] + load["abandoned"] == served
+    assert (code, told["interrupted"], told["findings"]) == (3 if interrupted else 0, interrupted, [])
+    assert [load[name] for name in ("sent", "judged", "errors", "abandoned")] == [served, served, 0, 0]
+    assert told["coverage"]["exchanges"] == served
 
 
 def test_a_process_that_dies_is_named_and_what_it_had_spooled_is_judged(tmp_path: Path) -> None:
@@ -114,6 +128,33 @@ def test_a_process_that_dies_is_named_and_what_it_had_spooled_is_judged(tmp_path
     assert 0 < load["sent"] == load["judged"] + load["errors"] + load["abandoned"] <= served
     assert told["coverage"]["exchanges"] == load["sent"]
     assert load["planned_per_s"] is not None
+
+
+@pytest.mark.parametrize(("processes", "files"), [("1", ["run.jsonl.zst"]), ("2", ["1.jsonl.zst", "2.jsonl.zst"])])
+def test_what_is_killed_as_a_whole_leaves_a_recording(processes: str, files: list[str], tmp_path: Path) -> None:
+    """All but the last second of it can be judged by `check`; that its end is missing is said, and is no pass."""
+    path = tmp_path / "run.jsonl.zst"
+    with Simulator(connections=5) as simulator:
+        process = start(
+            simulator.url, "--rate", "100", "--duration", "60s", "--record", str(path), "--processes", processes
+        )
+        try:
+            for sent in (150, 350):  # of which the last two hundred took two seconds
+                while len(simulator.requests) < sent:
+                    assert process.poll() is None, process.communicate()
+                    time.sleep(0.05)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        served = len(simulator.requests)
+    left = [path] if processes == "1" else sorted(Path(f"{path}.parts").iterdir())
+    assert [each.name for each in left] == files
+    check = [sys.executable, "-m", "sora_stats_harness", "check", *map(str, left), "--json"]
+    done = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
+    told = json.loads(done.stdout)
+    assert 150 <= told["coverage"]["exchanges"] <= served
+    assert (done.returncode, told["verdict"], told["findings"]) == (3, "unknown", [])
+    assert told["coverage"]["truncated"]
 
 
 class Halved:
@@ -152,6 +193,47 @@ def test_a_counter_that_falls_between_two_processes_is_found(tmp_path: Path) -> 
     assert [each["field"] for each in fallen] == ["/sctp/total_received_sctp"]
     (_, first), (_, second) = fallen[0]["exchanges"]
     assert {first >> 40, second >> 40} == {0, 1}
+
+
+class FallsOnce:
+    """A server that counts its answers, and in one of them tells fewer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 1000
+
+    def __call__(self, talk: hostile.Talk) -> None:
+        request = talk.request
+        while request:
+            reading = json.loads(json.dumps(EXAMPLE))
+            with self._lock:
+                self._count += 1
+                reading["sctp"]["total_received_sctp"] = self._count - 900 * (self._count == 1100)
+            reading["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            talk.write(hostile.answer(json.dumps([reading] if b"GetStatsAll" in request else reading).encode()))
+            request = talk.socket.recv(65536)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_counter_that_falls_once_is_found_once(processes: str, tmp_path: Path) -> None:
+    """Exit 1, one finding, and both answers beside it."""
+    with hostile.serve(FallsOnce()) as server:
+        code, told = result(
+            start(
+                server.url, "--scenario", "drill", "--users", "4", "--interval", "0.02", "--duration", "2s",
+                "--processes", processes, "--output", str(tmp_path / "out"),
+            )
+        )  # fmt: skip
+    assert code == 1
+    (fallen,) = [each for each in told["findings"] if each["requirement"] == "order.realtime"]
+    assert (fallen["field"], fallen["count"], fallen["actual"]) == ("/sctp/total_received_sctp", 1, "200")
+    (evidence,) = fallen["evidence"]
+    values = [
+        step.exchange.answer and json.loads(step.exchange.answer.body)["sctp"]["total_received_sctp"]
+        for step in read([tmp_path / "out" / evidence])
+    ]
+    assert len(values) == 2
+    assert values[1] == 200 < 1000 < values[0]
 
 
 def test_nobody_there_is_unknown(tmp_path: Path) -> None:

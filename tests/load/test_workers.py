@@ -18,6 +18,8 @@ import pytest
 from sora_stats_harness.simulator.server import Simulator
 from tests.hostile import closed_port
 
+from .build import SlowAtTheEnd
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -47,29 +49,40 @@ LISTINGS: Final = 7
 """Each worker's first one and two or three more: with fewer no connection is known to be there between two of them."""
 
 
-def listings(simulator: Simulator) -> int:
+def listed(simulator: Simulator) -> int:
     """How often the connections were listed so far."""
     return sum(seen.operation == "GetStatsAllConnections" for seen in simulator.requests)
 
 
-def run(end: Callable[[subprocess.Popen[str]], None], folder: Path, *options: str) -> tuple[int, dict[str, Any], int]:
-    """Two workers on the simulator; exit code, verdict, and how many requests the simulator saw."""  # Any: JSON
+def run(
+    end: Callable[[subprocess.Popen[str]], None],
+    folder: Path,
+    *options: str,
+    processes: int = 2,
+    listings: int = 0,
+    slow: SlowAtTheEnd | None = None,
+) -> tuple[int, dict[str, Any], int]:
+    """Workers, or one process, on the simulator; exit code, verdict, and how many requests it saw."""  # Any: JSON
     port = closed_port().rpartition(":")[2]
     with Simulator(connections=5) as simulator:
         command = [
             sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "mixed.py"), "--headless", "-u", "4",
-            "-r", "100", "--processes", "2", "--host", simulator.url, "--sora-interval", "0.02", "--master-bind-port",
-            port, "--master-port", port, "--sora-output", str(folder), *options,
+            "-r", "100", "--host", simulator.url, "--sora-interval", "0.02", "--sora-output", str(folder), *options,
         ]  # fmt: skip
+        if processes > 1:
+            command += ["--processes", str(processes), "--master-bind-port", port, "--master-port", port]
         process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
-        )
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
+            env=None if slow is None else slow.environment,
+        )  # fmt: skip
         try:
             give_up_s = time.monotonic() + 30
-            while len(simulator.requests) < 150 or listings(simulator) < LISTINGS:
+            while len(simulator.requests) < 150 or listed(simulator) < listings:
                 assert process.poll() is None
                 assert time.monotonic() < give_up_s, "the workers never began"
                 time.sleep(0.05)
+            if slow is not None:
+                slow.begin()
             end(process)
             _, said = process.communicate(timeout=50)
         finally:
@@ -86,13 +99,26 @@ def counts(told: dict[str, Any]) -> list[int]:  # Any: JSON
     return [told["load"][name] for name in ("sent", "judged", "errors", "abandoned")]
 
 
-@pytest.mark.parametrize("end", [let_go, terminate, interrupt])
-def test_nothing_is_lost_at_the_end(end: Callable[[subprocess.Popen[str]], None], tmp_path: Path) -> None:
-    """What the server saw is what was sent, and all of it is judged by the master, whoever ends the run."""
-    code, told, served = run(end, tmp_path / "out", *(["-t", "8s"] if end is let_go else ["-t", "60s"]))
+def test_two_workers_do_what_one_does(tmp_path: Path) -> None:
+    """What the server saw is what was sent, and all of it is judged by the master."""
+    code, told, served = run(let_go, tmp_path / "out", "-t", "8s", listings=LISTINGS)
     assert counts(told) == [served, served, 0, 0]
     assert told["coverage"]["exchanges"] == served
     assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("end", [let_go, terminate, interrupt])
+def test_nothing_is_lost_at_the_end(
+    end: Callable[[subprocess.Popen[str]], None], processes: int, tmp_path: Path
+) -> None:
+    """Whoever ends the run, and although every judge then stands still for a second: the master waits for all."""
+    lasts, slow = "3s" if end is let_go else "60s", SlowAtTheEnd(tmp_path)
+    _, told, served = run(end, tmp_path / "out", "-t", lasts, processes=processes, slow=slow)
+    assert counts(told) == [served, served, 0, 0]
+    assert told["coverage"]["exchanges"] == served
+    assert (told["findings"], told["interrupted"]) == ([], False)
+    assert {each["reason"] for each in told["requirements"]} <= {None, "not_observed", "no_traffic"}
 
 
 def test_a_worker_that_dies_is_named_and_what_it_had_spooled_is_kept(tmp_path: Path) -> None:

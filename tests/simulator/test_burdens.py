@@ -6,6 +6,8 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from sora_stats_harness import edition
 from sora_stats_harness.simulator.calls import Call
 from sora_stats_harness.simulator.faults import parse
@@ -81,3 +83,13 @@ def test_slow_answers_come_by_turn() -> None:
     assert [made.delay_s(call(number, number / 10)) for number in range(6)] == [0, 0, 0.2, 0, 0, 0.2]
     limited = parse("slow-answers:every=1,by=0.2,above=2")
     assert [limited.delay_s(call(number, number / 4)) for number in range(4)] == [0, 0, 0.2, 0.2]
+
+
+@pytest.mark.parametrize(("rate", "strikes"), [(285, False), (311, True)])
+@pytest.mark.parametrize("stalls_s", [0.0, 0.05, 0.2])
+def test_a_burst_after_a_stall_is_no_higher_rate(rate: int, strikes: bool, stalls_s: float) -> None:
+    """What was held up comes at once, and the second that has it in counts more than 300; nobody asked faster for that."""
+    made = parse("slow-answers:every=1,by=0.2,above=300")
+    due = [number / rate for number in range(3 * rate)]
+    came = [1.5 + stalls_s if 1.5 <= at_s < 1.5 + stalls_s else at_s for at_s in due]
+    assert any(made.delay_s(call(number, now_s)) for number, now_s in enumerate(came)) == strikes

@@ -31,6 +31,9 @@ VOIDS: Final = 2
 RESOLUTION: Final = 0.1
 """How far the ends of the interval may be apart, over the lower one."""
 
+OWN_RESOLUTION: Final = 0.5
+"""Of that, where the upper end is what the generator cannot offer: the lower one alone is then told, as "at least"."""
+
 STARTS_AT: Final = 8
 """The first rate is this part of the highest allowed."""
 
@@ -312,8 +315,10 @@ def next_rate(steps: Sequence[Step], goal: Goal) -> float | None:
         down = upper.rate / 4
         hopeless = sum(each.outcome is Outcome.VOID for each in standings) > 1
         return down if down >= goal.max_rate / GIVES_UP_AT and not hopeless else None
-    elif upper.rate > low.rate * (1 + goal.resolution):
+    elif upper.rate > low.rate * (1 + goal.resolution * (1 if ends.void is None else OWN_RESOLUTION)):
         return sqrt(low.rate * upper.rate)
+    if ends.void is not None and ends.void.tries < 2:
+        return ends.void.rate  # what held the generator up may have been over soon
     return next((each.rate for each in (low, ends.failed) if each is not None and not each.sure), None)
 
 

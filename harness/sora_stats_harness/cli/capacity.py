@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import UsageError
@@ -19,6 +21,9 @@ from .values import duration
 
 if TYPE_CHECKING:
     from ..capacity.search import Found, Goal, Step
+    from ..interrupt import Interrupt
+    from ..reporters.assemble import Judged
+    from ..verdict import Latency
 
 HELP: Final = "search the highest rate that keeps objectives, or what it costs"
 
@@ -50,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="each window lasts at least so long; three to seven are a step (default: 2s)")  # fmt: skip
     add("--max-in-flight", type=int, metavar="N",
         help="requests that may be under way at a time (default: as many as the rate and the SLOs need)")  # fmt: skip
+    add("--processes", type=_number, default=1, metavar="N", help="send from so many processes (default: 1)")
     add("--abort-when", action="append", metavar="LIMIT",
         help="take the load away at errors>5%% or p99>10s over the last 10 s (default: both; repeatable)")  # fmt: skip
     add("--dry-run", action="store_true", help="print the plan and send nothing")
@@ -84,6 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
     url = common.resolve_url(arguments)
     _check_simulator(arguments, url)
     by_size = arguments.by_size or len(arguments.connections or ()) > 1
+    if arguments.processes > 1 and (by_size or arguments.watch_media):
+        raise UsageError("--processes is for the search")
     if by_size and arguments.watch_media:
         raise UsageError("--by-size and --watch-media are two questions: ask one of them")
     if arguments.scenario not in SCENARIOS:
@@ -93,7 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
         surveys.check(arguments, url, by_size=by_size)
     else:
         goal = _goal(arguments, url)
-        _users(arguments, goal)
+        if not 1 <= arguments.processes <= _users(arguments, goal):
+            raise UsageError("--processes: there are fewer requests under way than that (--max-in-flight)")
     try:
         from ..load import window as _  # noqa: F401  # before what else may use sockets, which Locust replaces
     except ImportError:
@@ -107,12 +116,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _search(arguments: argparse.Namespace, url: str | None, goal: Goal) -> int:
     from ..capacity.report import capacity_of, line, section, statement
-    from ..capacity.search import Ended, conclude, search
     from ..capacity.slo import longest_us
     from ..capacity.windows import shares, window_s
-    from ..edition import load
     from ..interrupt import Interrupt
-    from ..load import window as windows
     from ..load.limits import limit
     from ..load.scenarios import SCENARIOS as KNOWN
     from ..load.session import excluded
@@ -120,11 +126,11 @@ def _search(arguments: argparse.Namespace, url: str | None, goal: Goal) -> int:
     from ..reporters.assemble import utc_now
 
     started_at = utc_now()
-    limits = tuple(limit(text) for text in arguments.abort_when or DEFAULT_LIMITS)
+    for text in _limits(arguments):
+        limit(text)
     users = _users(arguments, goal)
     scenario = KNOWN[arguments.scenario]
     headers, secrets = common.read_headers(arguments.header)
-    edition = load(arguments.edition)
 
     def lasts_s(rate: float) -> float:
         return window_s(rate, goal.slos, shares(arguments.scenario, rate), arguments.window)
@@ -142,25 +148,19 @@ def _search(arguments: argparse.Namespace, url: str | None, goal: Goal) -> int:
     with Interrupt() as interrupt:
         with ExitStack() as stack:
             server, address = target(arguments, url, stack)
-            tap = windows.Tap(edition, address, headers=headers, timeout_s=arguments.timeout)
-            rig = windows.Rig(
-                tap, patience_s=arguments.timeout if longest is None else longest / 1e6, limits=limits,
-                interrupt=interrupt, watch=surveys.watcher(progress),
+            task = _Task(
+                address=address, goal=goal, users=users, headers=headers, lasts_s=lasts_s, tell=tell, interrupt=interrupt,
+                patience_s=arguments.timeout if longest is None else longest / 1e6, watch=surveys.watcher(progress),
             )  # fmt: skip
             try:
-                found = windows.run(
-                    tap, scenario, users=users, interrupt=interrupt, drive=lambda: search(rig, goal, lasts_s, tell)
-                )
-            except Ended as ended:
-                found = conclude((), goal, str(ended))
+                done = (_alone if arguments.processes == 1 else _together)(arguments, task)
             finally:
                 progress.end()
-        latencies = [windows.latencies(metrics) for _, metrics in rig.finished]
-        said = statement(found, goal)
+        said = statement(done.found, goal)
         return common.finish(
             arguments,
             command="capacity",
-            judge=tap.judge,
+            judge=done.judge,
             observes=NEEDS,
             excluded=excluded(scenario.targets or frozenset()),
             subject=server,
@@ -168,13 +168,101 @@ def _search(arguments: argparse.Namespace, url: str | None, goal: Goal) -> int:
             started_at=started_at,
             options=_options(arguments, goal, users),
             interrupted=interrupt.seen,
-            aborted=_aborted(found, said),
-            slo_missed=said if not found.low and found.high is not None and found.ended is None else None,
-            extra_notes=[said, f"{address.server} is {address.shown}"],
+            aborted=_aborted(done.found, said),
+            slo_missed=said
+            if not done.found.low and done.found.high is not None and done.found.ended is None
+            else None,
+            extra_notes=[said, f"{address.server} is {address.shown}", *done.notes],
             secrets=secrets,
-            sections=[section(found)],
-            capacity=capacity_of(found, goal, arguments.scenario, latencies),
+            sections=[section(done.found)],
+            capacity=capacity_of(done.found, goal, arguments.scenario, [told for _, told in done.finished]),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """A search, whoever sends."""
+
+    address: Any  # Any: load's Address
+    goal: Goal
+    users: int
+    headers: Any  # Any: exchange's Headers
+    lasts_s: Callable[[float], float]
+    tell: Callable[[Step], None]
+    interrupt: Interrupt
+    patience_s: float
+    watch: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """What came of it."""
+
+    found: Found
+    judge: Judged
+    finished: Sequence[tuple[float, list[Latency]]]
+    notes: Sequence[str] = ()
+
+
+def _alone(arguments: argparse.Namespace, task: _Task) -> _Done:
+    """In this process."""
+    from ..capacity.search import Ended, conclude, search
+    from ..edition import load
+    from ..load import window as windows
+    from ..load.limits import limit
+    from ..load.scenarios import SCENARIOS as KNOWN
+
+    tap = windows.Tap(load(arguments.edition), task.address, headers=task.headers, timeout_s=arguments.timeout)
+    rig = windows.Rig(
+        tap, patience_s=task.patience_s, limits=tuple(limit(text) for text in _limits(arguments)),
+        interrupt=task.interrupt, watch=task.watch,
+    )  # fmt: skip
+    try:
+        found = windows.run(
+            tap, KNOWN[arguments.scenario], users=task.users, interrupt=task.interrupt,
+            drive=lambda: search(rig, task.goal, task.lasts_s, task.tell),
+        )  # fmt: skip
+    except Ended as ended:
+        found = conclude((), task.goal, str(ended))
+    return _Done(found=found, judge=tap.judge, finished=rig.finished)
+
+
+def _together(arguments: argparse.Namespace, task: _Task) -> _Done:
+    """From several processes, which this one gives their orders."""
+    from ..capacity.search import Ended, conclude, search
+    from ..edition import load
+    from ..load.fleet import Fleet
+    from ..load.merged import Merged
+    from ..load.shares import Errand
+
+    count, address = arguments.processes, task.address
+    errands = [
+        Errand(
+            edition=arguments.edition, server=address.server, family=int(address.family), sockaddr=address.sockaddr,
+            ca_file=arguments.ca_file, insecure=arguments.insecure, headers=tuple(task.headers),
+            timeout_s=arguments.timeout, scenario=arguments.scenario,
+            users=task.users // count + (index < task.users % count), patience_s=task.patience_s,
+            limits=_limits(arguments), index=index,
+        )
+        for index in range(count)
+    ]  # fmt: skip
+    with Fleet(errands, interrupt=task.interrupt, watch=task.watch) as fleet:
+        try:
+            fleet.ready()
+            found = search(fleet, task.goal, task.lasts_s, task.tell)
+        except Ended as ended:
+            found = conclude((), task.goal, str(ended))
+    note = (
+        f"{count} processes: each judged the order of what it saw itself; a counter that fell between an answer that one of "
+        "them saw and one that another saw is not found"
+    )
+    return _Done(
+        found=found, judge=Merged(load(arguments.edition), None, fleet.reports), finished=fleet.finished, notes=[note]
+    )
+
+
+def _limits(arguments: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(arguments.abort_when or DEFAULT_LIMITS)
 
 
 def _aborted(found: Found, said: str) -> str | None:
@@ -268,12 +356,13 @@ def _plan(arguments: argparse.Namespace, url: str | None, goal: Goal, users: int
     rates = [goal.first, goal.max_rate]
     step_s = [WINDOWS * lasts_s(rate) + 2 for rate in rates]
     slos = ", ".join(slo.text for slo in goal.slos)
+    several = "" if arguments.processes == 1 else f", from {arguments.processes} processes"
     return (
         f"plan: scenario {arguments.scenario} on {url or 'the embedded simulator'}: the highest rate up to "
         f"{goal.max_rate:g} requests/s that keeps {slos} and misses no MUST, from {goal.first:g}/s on, at most {users} in "
-        f"flight; {least} to {most} steps of {WINDOWS} windows or more, about "
+        f"flight{several}; {least} to {most} steps of {WINDOWS} windows or more, about "
         f"{_time(least * min(step_s))} to {_time((most + 2) * max(step_s))}; "
-        f"the load is taken away at {' or '.join(arguments.abort_when or DEFAULT_LIMITS)}"
+        f"the load is taken away at {' or '.join(_limits(arguments))}"
     )
 
 
@@ -288,7 +377,8 @@ def _options(arguments: argparse.Namespace, goal: Goal, users: int) -> dict[str,
         "max_rate": goal.max_rate,
         "start": goal.first,
         "max_in_flight": users,
-        "abort_when": list(arguments.abort_when or DEFAULT_LIMITS),
+        "processes": arguments.processes,
+        "abort_when": list(_limits(arguments)),
     }
 
 

@@ -248,8 +248,13 @@ def tell(environment: Any, report: Report | None) -> None:  # Any: as above
 
 
 def drain(runner: Any, session: Session, enough: Callable[[], bool] = lambda: False) -> None:  # Any: a Locust runner
-    """Have nothing more sent, and wait until no user is left, the longest exchange is over, or somebody has had enough."""
+    """
+    Have nothing more sent, and wait until no user is left or somebody has had enough.
+
+    A user that sends nothing is waited for no longer than the longest exchange may take; one whose answer is in, and
+    takes its time to be judged, until it is judged: an answer whose user is stopped meanwhile would be counted nowhere.
+    """
     session.drain()
     until_s = time.monotonic() + session.timeout_s + 1
-    while len(runner.user_greenlets) and time.monotonic() < until_s and not enough():
+    while len(runner.user_greenlets) and (time.monotonic() < until_s or session.in_flight) and not enough():
         gevent.sleep(0.01)

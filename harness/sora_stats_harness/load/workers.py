@@ -45,12 +45,19 @@ FINAL: Final = "sora_final"
 BARRIER_S: Final = 30.0
 """How long a worker may take from the one to the other; the longest exchange and judging it lie within."""
 
+MISSING_S: Final = 3.0
+"""
+How long one that Locust misses is still waited for, where no other is: after three silent seconds Locust takes a worker
+for dead that may only be busy with a large answer.
+"""
+
 
 def set_up(environment: Any, runner: Any, **_: Any) -> None:  # Any: as Locust calls it
     """Get ready for the part that this process plays."""
-    if not isinstance(runner, WorkerRunner):
-        # Python raises KeyboardInterrupt in whichever greenlet happens to run; Locust ends in the same way at SIGTERM.
-        gevent.signal_handler(signal.SIGINT, os.kill, os.getpid(), signal.SIGTERM)
+    # Locust's run time would otherwise begin when its loop last looked at the clock: before all that it imported.
+    gevent.get_hub().loop.update_now()
+    # Python raises KeyboardInterrupt in whichever greenlet happens to run; Locust ends in the same way at SIGTERM.
+    gevent.signal_handler(signal.SIGINT, os.kill, os.getpid(), signal.SIGTERM)
     if isinstance(runner, MasterRunner):
         _Master(environment, runner)
     elif isinstance(runner, WorkerRunner):
@@ -60,10 +67,17 @@ def set_up(environment: Any, runner: Any, **_: Any) -> None:  # Any: as Locust c
 
 
 def start_spool(environment: Any) -> None:  # Any: locust.env.Environment
-    """Have a worker's exchanges written down from now on; nothing where the process is no worker."""
+    """
+    Have a worker's exchanges written down from now on; nothing of the kind where the process is no worker.
+
+    Then ask who is there, before any user goes on: else all of them would begin with a listing, at one time.
+    """
     worker = getattr(environment, "sora_worker", None)
     if isinstance(worker, _Worker):
         worker.begin()
+    session: Session = environment.sora_session
+    session.discover()  # where nobody answers the users will find out as well, and tell Locust
+    session.begin()
 
 
 class _Worker:
@@ -202,10 +216,12 @@ class _Master:
         self._asked |= self._awaited
         for client_id in self._awaited:
             self._runner.send_message(DRAIN, None, client_id)
-        until_s = time.monotonic() + BARRIER_S
-        while self._awaited and time.monotonic() < until_s:
-            gone = {id for id in self._awaited if id not in clients or clients[id].state == STATE_MISSING}
-            if gone == self._awaited:
+        heard_s = time.monotonic()
+        until_s = heard_s + BARRIER_S
+        while self._awaited and (now_s := time.monotonic()) < until_s:
+            if any(id in clients and clients[id].state != STATE_MISSING for id in self._awaited):
+                heard_s = now_s
+            elif now_s > heard_s + MISSING_S:
                 break
             gevent.sleep(0.05)
         self._running = False
@@ -213,7 +229,7 @@ class _Master:
     def _conclude(self, **_: Any) -> None:
         if not self._asked or self._spool is None:
             return
-        if self._awaited:
+        if self._running:
             self._barrier()
         try:
             self._report = self.final() or self._summed_up(self._spool)

@@ -186,15 +186,25 @@ class Plant:
             self._upsets = replace(upsets, restart_after_s=None)
             self.restart()
 
-    async def serve(self, connections: int, call: Call) -> None:
+    async def serve(self, call: Call) -> None:
+        """Wait until this request has been served, but for what its connections cost."""
+        await self._work(self.pace.service_s, sum(fault.delay_s(call) for fault in self.faults))
+
+    async def serve_each(self, connections: int) -> None:
         """
-        Wait until this request has been served.
+        Wait for as long as so many connections cost.
+
+        When their answer has been made: after a wait of seconds making it would take a tenth longer than without, and the
+        cost of a connection would seem to be more than was told.
+        """
+        await self._work(self.pace.per_connection_s * connections)
+
+    async def _work(self, lasts_s: float, delay_s: float = 0.0) -> None:
+        """
+        Keep a worker busy for a time, and wait until it has had that.
 
         By deadline: each worker is busy until a moment that is worked out, so that late timers do not add up.
         """
-        pace = self.pace
-        lasts_s = pace.service_s + pace.per_connection_s * connections
-        delay_s = sum(fault.delay_s(call) for fault in self.faults)
         if lasts_s > 0:
             worker = min(range(len(self._free)), key=self._free.__getitem__)
             now_s = time.monotonic()
@@ -248,12 +258,12 @@ class App:
             target=targets[0].decode("latin-1") if targets else "",
         )  # fmt: skip
         if isinstance(asked, Reply):
-            await plant.serve(0, call)
+            await plant.serve(call)
             return self._spoil(call, asked)
         if plant.played is not None:
-            await plant.serve(0, call)
+            await plant.serve(call)
             return self._spoil(call, plant.played.reply(self._node, asked))
-        await plant.serve(len(self._found(asked)), call)
+        await plant.serve(call)
         if plant.pace.tear_s > 0:
             await asyncio.sleep(plant.pace.tear_s)  # so that all that is read is read while the request is open
         plant.world.advance(plant.now_ns())
@@ -269,9 +279,9 @@ class App:
         for fault in plant.faults:
             readings = fault.on_readings(call, readings)
         value: object = readings if operation != "GetStatsConnection" else readings[0]
-        return self._spoil(
-            call, Reply(status=200, headers=(("content-type", "application/json"),), body=_encode(value))
-        )
+        body = _encode(value)
+        await plant.serve_each(len(found))
+        return self._spoil(call, Reply(status=200, headers=(("content-type", "application/json"),), body=body))
 
     def _found(self, asked: Asked) -> Sequence[Connection]:
         """The connections that are asked for."""

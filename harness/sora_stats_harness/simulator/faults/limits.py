@@ -6,6 +6,7 @@ Every fault of the world or of answers takes these parameters besides its own.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -19,7 +20,7 @@ from .parameters import Parameters, number, seconds
 LIMITS: Final = MappingProxyType({"target": "", "after": "0", "above": "0"})
 """
 Each with its default, which is no limit: `target` is one operation's name, `after` seconds from the first request on,
-`above` requests a second, of all nodes, in the second before.
+`above` requests a second, of all nodes, over the second before.
 """
 
 _SECOND_NS: Final = 1_000_000_000
@@ -46,9 +47,8 @@ class _Limited:
         self._fault = fault
         self._target = target
         self._after_ns = after_ns
-        self._above = above
+        self._rate = _Rate(above)
         self._first_ns: int | None = None
-        self._times: deque[int] = deque()
         self._number = -1
         self._strikes = False
         self.transport = fault.transport
@@ -75,11 +75,43 @@ class _Limited:
         if self._target and call.operation != self._target:
             return False
         assert self._first_ns is not None
-        return call.now_ns - self._first_ns >= self._after_ns and len(self._times) > self._above
+        return call.now_ns - self._first_ns >= self._after_ns and self._rate.is_above
 
     def _note(self, now_ns: int) -> None:
         if self._first_ns is None:
             self._first_ns = now_ns
-        self._times.append(now_ns)
-        while self._times[0] <= now_ns - _SECOND_NS:
-            self._times.popleft()
+        self._rate.note(now_ns)
+
+
+class _Rate:
+    """
+    Whether more is asked than so many times a second.
+
+    Whoever sends at a steady rate and is held up for a moment catches up in a burst: the second that has it in counts more
+    than the rate. So the median has to say so besides, over the times that a tenth as many requests took each.
+    """
+
+    def __init__(self, above: int) -> None:
+        self._above = above
+        self._some = max(1, above // 10)
+        self._times: deque[int] = deque()
+        self._took: list[int] = []
+        """How long so many requests took, ending at each of those of the last second; ascending."""
+
+    def note(self, now_ns: int) -> None:
+        """Count a request."""
+        times, took, some = self._times, self._took, self._some
+        times.append(now_ns)
+        if len(times) > some:
+            insort(took, now_ns - times[-1 - some])
+        while times[0] <= now_ns - _SECOND_NS:
+            if len(times) > some:
+                del took[bisect_left(took, times[some] - times[0])]
+            times.popleft()
+
+    @property
+    def is_above(self) -> bool:
+        """Of the last second."""
+        if len(self._times) <= self._above:
+            return False
+        return not self._above or self._took[len(self._took) // 2] * self._above < self._some * _SECOND_NS
