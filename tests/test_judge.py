@@ -14,7 +14,7 @@ import pytest
 from sora_stats_harness import edition
 from sora_stats_harness.checks.requirements import Finding
 from sora_stats_harness.exchange import Answer, ErrorCode, Exchange, Request, Target, TransportError, valid_request
-from sora_stats_harness.judge import FORGET_NS, Judge
+from sora_stats_harness.judge import FORGET_NS, LARGE_BYTES, SWEEP_NS, Judge
 
 EXAMPLE: Final[dict[str, Any]] = json.loads(  # Any: whatever JSON can hold
     (Path(__file__).parent / "data" / "example_answer.json").read_text(encoding="utf-8")
@@ -143,6 +143,38 @@ def test_what_ends_while_a_large_answer_is_judged_waits_its_turn(judge: Judge, h
     assert len(inner) == 1
     assert falls(heard) == [("/dtls/total_received_dtls", "at least 50", "49")]
     assert judge.tally().coverage.exchanges == 2
+
+
+def test_connections_that_left_hold_no_listing(heard: list[Finding]) -> None:
+    """Of listings that differ by who left, only those are kept whole that the limit on evidence allows."""
+    judge = Judge(edition.load(), on_finding=heard.append)
+    judge._ring._limit_bytes = 1
+    ids = [f"{number:025d}0" for number in range(60)]
+    bodies = []
+    for step in range(20):
+        listing = judge.sent(LIST).end(answer([reading(connection_id=each) for each in ids[step:]]))
+        assert listing.answer is not None and len(listing.answer.body) > LARGE_BYTES
+        bodies.append(listing)
+    subjects = judge._live.subjects
+    assert len(subjects) == 60
+    whole = {id(s.last) for s in subjects.values() if s.last is not None and s.last.answer is not None}
+    assert whole == {id(bodies[-1])}
+    firsts = [still.first for subject in subjects.values() for still in subject.still.values()]
+    assert {id(first) for first in firsts if first.answer is not None} <= {id(each) for each in (bodies[0], bodies[-1])}
+    assert all(subject.last is not None and subject.last.received_ns for subject in subjects.values())
+    assert falls(heard) == []
+
+
+def test_connections_are_forgotten_in_time_however_few_the_answers(judge: Judge) -> None:
+    """With an answer every ten seconds, one that left is let go of after a minute, and not after a thousand answers."""
+    other = reading(connection_id=f"{0:025d}0")
+    replay(judge, exchange([other], 0, 1, seq=0, request=LIST))
+    for step in range(1, 9):
+        at_ns = step * (SWEEP_NS + 1)
+        replay(judge, exchange(reading(), at_ns, at_ns + 1, seq=step))
+    (timeline,) = [each for each in judge._timelines.values() if each.subjects]
+    assert list(timeline.subjects) == [CONNECTION]
+    assert list(timeline.gone) == [f"{0:025d}0"]
 
 
 def test_a_pause_that_raises_is_the_last_one(heard: list[Finding]) -> None:

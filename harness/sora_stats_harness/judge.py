@@ -37,7 +37,10 @@ FORGET_NS: Final = 60_000_000_000
 """A connection is forgotten this long after its last answer, by the exchanges' own times."""
 
 SWEEP_EVERY: Final = 1024
-"""Exchanges between two looks for connections to forget."""
+"""Exchanges between two looks for connections to forget, at most."""
+
+SWEEP_NS: Final = 10_000_000_000
+"""And time between them: with a listing a second, a thousand exchanges are a quarter of an hour."""
 
 LARGE_BYTES: Final = 256 * 1024
 """Answers up to this are judged in one go, also where they waited for one that was judged in slices."""
@@ -113,6 +116,7 @@ class _Timeline:
         self.offsets: dict[str, Offset] = {}
         self.cluster = Cluster(nodes) if len(nodes) > 1 else None
         self.last_received_ns = -(2**63)
+        self.swept_ns = -(2**63)
         self.wall_minus_clock_ns: int | None = None
         self.skewed: set[tuple[str, str]] = set()
 
@@ -436,8 +440,9 @@ class Judge:
         if self._observer is not None:
             self._observer(exchange)
         self._since_sweep += 1
-        if self._since_sweep >= SWEEP_EVERY:
+        if self._since_sweep >= SWEEP_EVERY or exchange.received_ns - timeline.swept_ns > SWEEP_NS:
             self._since_sweep = 0
+            timeline.swept_ns = exchange.received_ns
             self._sweep(timeline, exchange.received_ns)
 
     def _judge_incomplete(self, exchange: Exchange, timeline: _Timeline) -> None:
@@ -572,6 +577,10 @@ class Judge:
                 self._crash("order.realtime", error)
             if pause is not None and place % 16 == 15:
                 pause()
+        if exchange.answer is not None and len(exchange.answer.body) > LARGE_BYTES:
+            for subject in timeline.subjects.values():
+                if subject.last is not exchange:
+                    subject.spare(exchange.request.server, LARGE_BYTES)
         whole = len(sound) == len(readings) and not body.deviations
         self._place(exchange, timeline, target, sound, several, whole)
 

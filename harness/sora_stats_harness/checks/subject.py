@@ -125,6 +125,20 @@ class Subject:
         """By counter, pairs in which the earlier stamp has the larger value; held back until it is known not to fall."""
         self.still: dict[str, Stillness] = {}
 
+    def spare(self, server: str, most_bytes: int) -> None:
+        """
+        Let go of the larger answers of a server that are kept of a connection which its newest one lacks.
+
+        Else each connection that leaves would hold the whole of another listing until it is forgotten.
+        """
+        if self.last is not None and _is_larger(self.last, server, most_bytes):
+            self.last = light(self.last)
+        if self.recent:
+            self.recent = [each for each in self.recent if not _is_larger(each.exchange, server, most_bytes)]
+        for still in self.still.values():
+            if _is_larger(still.first, server, most_bytes):
+                still.first = light(still.first)
+
     def compare_stamps(self, mine: Recent, tear_ns: int) -> tuple[int, list[tuple[Recent, Recent, int, int]]]:
         """
         Hold a reading against those that overlap it.
@@ -158,6 +172,11 @@ class Subject:
         self.recent = [other for other in self.recent if other.exchange.received_ns >= open_from_ns]
         self.recent.append(mine)
         del self.recent[:-RECENT]
+
+
+def _is_larger(exchange: Exchange, server: str, most_bytes: int) -> bool:
+    answer = exchange.answer
+    return answer is not None and len(answer.body) > most_bytes and exchange.request.server == server
 
 
 def _first_larger(
