@@ -69,9 +69,9 @@ def pinned(core: int) -> Callable[[], None]:
 
 
 @contextmanager
-def server(*options: str) -> Iterator[str]:
-    """A server on the first core; its URL."""
-    command = [sys.executable, str(SERVER), *options]
+def server(*options: str, yields: bool = False) -> Iterator[str]:
+    """A server on the first core, which it leaves to others there where it `yields`; its URL."""
+    command = [*(["nice", "-n", "19"] if yields else []), sys.executable, str(SERVER), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(CORES[0]))
     try:
         assert process.stdout is not None
@@ -284,7 +284,7 @@ def beside(rounds: int, lasts_s: float) -> None:
     """What pollers notice of a scraper whose large answers are judged in the same process, and of one whose are not."""
     late: dict[str, list[list[float]]] = {"judged": [], "not": []}
     # Two servers with different connections, since one would let the pollers wait while it makes a listing.
-    with server() as small, server("--connections", str(SCRAPED), "--seed", "2") as large:
+    with server() as small, server("--connections", str(SCRAPED), "--seed", "2", yields=True) as large:
         for number in range(rounds):
             for how in sorted(late, reverse=bool(number % 2)):
                 words = [sys.executable, __file__, "--beside", small, large, str(lasts_s), how]
@@ -328,6 +328,13 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
 
     session = Session(edition.load(), address(small))
     assert session.discover() is None
+    # Made before the scraper begins, whose listings tell the session of others.
+    polls = [
+        prepare(
+            valid_request(Target.CONNECTION, server=small, channel_id=each.channel_id, connection_id=each.connection_id)
+        )
+        for each in session.known
+    ]
     session.begin()
     ends_ns = time.monotonic_ns() + int(lasts_s * 1e9)
     late_ns: list[int] = []
@@ -338,7 +345,7 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
         due_ns = time.monotonic_ns() + int(POLL_S * 1e9 * place / POLLERS)
         while due_ns < ends_ns:
             alarm.wait_until(due_ns)
-            exchange = session.send(connection, session.about_a_connection(), due_ns)
+            exchange = session.send(connection, random.choice(polls), due_ns)
             assert exchange.error is None, exchange.error
             late_ns.append(exchange.received_ns - due_ns)
             due_ns += int(POLL_S * 1e9)
@@ -353,11 +360,11 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
 
     gevent.joinall([*(gevent.spawn(poll, place) for place in range(POLLERS)), gevent.spawn(scrape)], raise_error=True)  # type: ignore[no-untyped-call]  # gevent has no types for it
     session.judge.finish()
-    findings = session.judge.tally().findings
-    assert not findings, findings[0]
+    missed = [entry for entry in session.judge.tally().findings if entry.level == "MUST"]
+    assert not missed, missed[0]
     late_ns.sort()
-    polls = len(late_ns)
-    print(json.dumps([*(late_ns[index] / 1e6 for index in (polls // 2, polls * 99 // 100, -1)), polls, scrapes[0]]))
+    count = len(late_ns)
+    print(json.dumps([*(late_ns[index] / 1e6 for index in (count // 2, count * 99 // 100, -1)), count, scrapes[0]]))
 
 
 def array() -> None:

@@ -174,6 +174,8 @@ def serve(answer: Callable[[bytes], bytes], delay_s: float) -> None:
                 poll.unregister(number)
                 sockets.pop(number).close()
                 unsent.pop(number, None)
+                waiting = [each for each in waiting if each[1] != number]  # the next connection may have its number
+                heapq.heapify(waiting)
             elif delay_s:
                 heapq.heappush(waiting, (time.monotonic() + delay_s, number, request))
             else:

@@ -141,8 +141,8 @@ def starved() -> bool:
     try:
         with server({"no-churn": None, "service-time": "200us", "workers": "64"}, connections=200, pin=True) as url:
             offers = closed_loop(url, starving=True)
-            told = sora(  # the scheduler keeps it waiting for 80 ms, and a tenth of the SLO has to be more than that
-                "capacity", url, "--slo", "p99<1s", "--scenario", "drill", "--max-rate", f"{1.1 * offers:.0f}",
+            told = sora(  # p99 of its delays is 80 to 150 ms from four fifths on, and a tenth of the SLO has to be more
+                "capacity", url, "--slo", "p99<2s", "--scenario", "drill", "--max-rate", f"{1.1 * offers:.0f}",
                 "--start", f"{offers * 0.81:.0f}", starving=True,
             )  # fmt: skip
     finally:
@@ -213,20 +213,23 @@ def overload() -> bool:
 
 
 def cost() -> bool:
-    """200 us a connection are recovered within a tenth, as the difference to the same fit without them."""
-    slopes = []
-    for each in ((), ("--per-connection-cost", "200us")):
-        told = sora("capacity", "--connections", "10,100,1000,10000", *each)
-        found = told["cost"]
-        slopes.append(found["per_connection_us"])
-        print(f"   {' '.join(each) or 'without'}: {found['statement']}", flush=True)
-        for point in found["points"]:
-            print(
-                f"      {point['connections']:>6} {point['time_us'] / 1000:10.2f} ms  off by {point['residual']:+.1%}",
-                flush=True,
-            )
-    print(f"   difference {slopes[1] - slopes[0]:.1f} us", flush=True)
-    return bool(abs(slopes[1] - slopes[0] - 200) <= 20)
+    """200 us a connection are recovered within a tenth in three rounds of three, less the same fit without them."""
+    good = []
+    for number in range(3):
+        # what a listing costs by itself drifts with the machine: before and after, and the middle of both
+        before, told, after = (slope(*each) for each in ((), ("--per-connection-cost", "200us"), ()))
+        difference = told - (before + after) / 2
+        print(
+            f"   round {number + 1}: without {before:.1f} and {after:.1f} us, with {told:.1f}: {difference:.1f} us",
+            flush=True,
+        )
+        good.append(abs(difference - 200) <= 20)
+    return all(good)
+
+
+def slope(*options: str) -> float:
+    """Of a fit to simulators of three sizes, microseconds for each connection."""
+    return float(sora("capacity", "--connections", "10,100,1000", *options)["cost"]["per_connection_us"])
 
 
 def media() -> bool:

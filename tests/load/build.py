@@ -88,8 +88,8 @@ def slowly(self, edition, run=None, observer=None, **options):
 def slowly_in_slices(self, answer, pause, *arguments):
     def longer():
         pause()
-        if since.exists():
-            time.sleep(0.2)
+        while since.exists() and time.time() < since.stat().st_mtime + 5.0:
+            time.sleep(0.1)
 
     return end_in_slices(self, answer, longer, *arguments)
 
@@ -101,7 +101,8 @@ Judge.__init__, Ticket.end_in_slices = slowly, slowly_in_slices
 class SlowAtTheEnd:
     """
     Slows the judges of other processes down: after `begin` the next answer that each of them judges takes it a second
-    more, in which it does nothing else, before that answer is counted; and large ones take 0.2 s more for each slice.
+    more, in which it does nothing else, before that answer is counted; and one that is judged in slices is not done
+    before five seconds have passed, in which others go on.
 
     Args:
         folder: An empty one, for what Python imports of itself when those processes start.
