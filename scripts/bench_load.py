@@ -36,7 +36,10 @@ ARRAY: Final = 10_000
 POLLERS: Final = 8
 POLL_S: Final = 0.02
 SCRAPED: Final = 1000
-"""Connections in the listing that a scraper asks for, again and again, beside those pollers."""
+"""Connections in the listing that a scraper asks for beside those pollers."""
+
+SCRAPE_S: Final = 0.5
+"""From one listing to the next; a listing is 13 MB, and one after the other would leave the server's core no rest."""
 
 
 class Run(NamedTuple):
@@ -351,9 +354,12 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
             due_ns += int(POLL_S * 1e9)
 
     def scrape() -> None:
-        connection = Connection(address(large), session.traffic)
+        connection, alarm = Connection(address(large), session.traffic), Alarm()
+        due_ns = time.monotonic_ns()
         listing = prepare(valid_request(Target.ALL, server=large))
-        while time.monotonic_ns() < ends_ns:
+        while due_ns < ends_ns:
+            alarm.wait_until(due_ns)
+            due_ns += int(SCRAPE_S * 1e9)
             exchange = session.send(connection, listing, None)
             assert exchange.error is None, exchange.error
             scrapes[0] += 1

@@ -97,8 +97,8 @@ def together(processes: int) -> tuple[str, ...]:
     return ("--processes", str(processes), "--master-bind-port", port, "--master-port", port) if processes > 1 else ()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_stop_loses_nothing_nor_does_another_start(processes: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("processes", "again"), [(1, False), (1, True), (2, False)])
+def test_stop_loses_nothing_nor_does_another_start(processes: int, again: bool, tmp_path: Path) -> None:
     """Although every judge stands still for a second meanwhile: what the server saw is what the report tells of."""
     slow, options = SlowAtTheEnd(tmp_path), [*together(processes), "--sora-output", str(tmp_path / "out")]
 
@@ -113,14 +113,16 @@ def test_stop_loses_nothing_nor_does_another_start(processes: int, tmp_path: Pat
             stop(address)
             first = len(simulator.requests)
             assert f">{first:,}</td>" in get(address, "/sora-report")[1]
-            again = f"user_count=3&spawn_rate=10&host={simulator.url}".encode()
-            assert get(address, "/swarm", again)[0] == 200
-            until(lambda: len(simulator.requests) > first + 100)
-            stop(address)
+            if again:
+                started = f"user_count=3&spawn_rate=10&host={simulator.url}".encode()
+                assert get(address, "/swarm", started)[0] == 200
+                until(lambda: len(simulator.requests) > first + 100)
+                stop(address)
         served = len(simulator.requests)
     told = json.loads((tmp_path / "out" / "verdict.json").read_text())
     assert [told["load"][name] for name in ("sent", "judged", "errors", "abandoned")] == [served, served, 0, 0]
     assert (told["coverage"]["exchanges"], told["findings"]) == (served, [])
+    assert (served > first) is again
 
 
 def test_the_page_of_a_master_tells_of_all_workers() -> None:
