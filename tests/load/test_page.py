@@ -97,7 +97,7 @@ def together(processes: int) -> tuple[str, ...]:
     return ("--processes", str(processes), "--master-bind-port", port, "--master-port", port) if processes > 1 else ()
 
 
-@pytest.mark.parametrize(("processes", "again"), [(1, False), (1, True), (2, False)])
+@pytest.mark.parametrize(("processes", "again"), [(1, False), (1, True), (2, False), (2, True)])
 def test_stop_loses_nothing_nor_does_another_start(processes: int, again: bool, tmp_path: Path) -> None:
     """Although every judge stands still for a second meanwhile: what the server saw is what the report tells of."""
     slow, options = SlowAtTheEnd(tmp_path), [*together(processes), "--sora-output", str(tmp_path / "out")]

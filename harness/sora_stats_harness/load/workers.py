@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import gevent
-from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
+from locust.runners import STATE_MISSING, STATE_STOPPED, MasterRunner, WorkerRunner
 
 from ..errors import HarnessError, UsageError
 from ..exchange import clock_id
@@ -177,6 +177,12 @@ class _Master:
         """By worker, how far it was when it last told."""
         self._concluded: Report | None = None
         self._running = False
+        self._is_over = False
+        """Whether a test was stopped, and no other has begun."""
+        self._send_on = runner.server.send_to_client
+        runner.server.send_to_client = self._send
+        self._go = runner.start
+        runner.start = self._begin
         add_to(environment, self)
 
     def _note(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
@@ -201,9 +207,24 @@ class _Master:
             options = self._environment.parsed_options  # of which the workers get what is ours
             options.sora_run, options.sora_spool = str(uuid.uuid4()), str(self._spool)
             options.sora_clock = clock_id()
-        self._running, self._concluded = True, None
+        self._running, self._is_over, self._concluded = True, False, None
         self._awaited = {client.id for client in self._runner.clients.all}
         self._asked |= self._awaited
+
+    def _send(self, msg: Any) -> None:
+        """
+        Hand a message of Locust's on to a worker, unless it is to start users of a test that is over.
+
+        A master that is stopped while it is still starting users goes on with that: they would send until Locust quits.
+        """
+        if not (self._is_over and msg.type == "spawn"):
+            self._send_on(msg)
+
+    def _begin(self, *arguments: Any, **options: Any) -> Any:
+        """As `MasterRunner.start`, which takes a test for running where that ramp has come to its end after the stop."""
+        if self._is_over:
+            self._runner.update_state(STATE_STOPPED)
+        return self._go(*arguments, **options)
 
     def _hear(self, msg: Any, **_: Any) -> None:
         self._finals[msg.node_id] = msg.data
@@ -211,6 +232,7 @@ class _Master:
 
     def _barrier(self, **_: Any) -> None:
         """Wait until each worker that is alive has reported."""
+        self._is_over = True
         clients = self._runner.clients
         self._awaited |= {client.id for client in clients.all} - set(self._finals)
         self._asked |= self._awaited
