@@ -14,7 +14,7 @@ import pytest
 from sora_stats_harness import edition
 from sora_stats_harness.checks.requirements import Finding
 from sora_stats_harness.exchange import Answer, ErrorCode, Exchange, Request, Target, TransportError, valid_request
-from sora_stats_harness.judge import FORGET_NS, LARGE_BYTES, SWEEP_NS, Judge
+from sora_stats_harness.judge import FORGET_NS, LARGE_BYTES, SWEEP_NS, TOGETHER, Judge
 
 EXAMPLE: Final[dict[str, Any]] = json.loads(  # Any: whatever JSON can hold
     (Path(__file__).parent / "data" / "example_answer.json").read_text(encoding="utf-8")
@@ -201,6 +201,57 @@ def test_a_pause_that_raises_is_the_last_one(heard: list[Finding]) -> None:
     after.end(answer(reading(dtls__total_received_dtls=49)))
     assert falls(heard) == [("/dtls/total_received_dtls", "at least 60", "49")]
     assert shown == [listing.seq, other.seq, later.seq, after.seq]
+
+
+def test_answers_are_judged_together_in_their_order(heard: list[Finding]) -> None:
+    """Soon, and at once where many wait or a large one has come; what could not be judged holds none of the others up."""
+    shown: list[int] = []
+    later: list[Callable[[], None]] = []
+
+    def observe(exchange: Exchange) -> None:
+        shown.append(exchange.seq)
+        if len(shown) == 2:
+            raise RuntimeError
+
+    judge = Judge(edition.load(), observer=observe, on_finding=heard.append, soon=later.append)
+    tickets = [judge.sent(ASK) for _ in range(2 * TOGETHER + 5)]
+    for ticket in tickets[3:0:-1]:
+        ticket.end(answer(reading(dtls__total_received_dtls=60)))
+    assert shown == [] and judge.behind == 3
+    assert len(later) == 1, "asked for once"
+    with pytest.raises(RuntimeError):
+        later.pop()()
+    assert shown == [3, 2] and judge.behind == 1
+    later.pop()()
+    assert shown == [3, 2, 1] and judge.behind == 0 and later == []
+    for ticket in tickets[4 : 4 + TOGETHER]:
+        ticket.end(answer(reading(dtls__total_received_dtls=60)))
+    assert shown[3:] == [ticket.seq for ticket in tickets[4 : 4 + TOGETHER]], "so many are not waited with"
+    later.clear()
+    tickets[-1].end(answer(reading(dtls__total_received_dtls=60)))
+    after = judge.sent(ASK)
+    many = [reading(connection_id=f"{number:025d}0") for number in range(8)]
+    listing = judge.sent(LIST)
+    listing.end(answer(many))
+    assert shown[-2:] == [tickets[-1].seq, listing.seq], "nor with a large one"
+    after.end(answer(reading(dtls__total_received_dtls=59)))
+    assert falls(heard) == []
+    judge.finish()
+    assert falls(heard) == [("/dtls/total_received_dtls", "at least 60", "59")]
+
+
+def test_what_waits_is_judged_before_a_large_answer(heard: list[Finding]) -> None:
+    """One that is judged in slices comes after those that came before it."""
+    shown: list[int] = []
+    judge = Judge(
+        edition.load(), observer=lambda exchange: shown.append(exchange.seq), on_finding=heard.append,
+        soon=lambda call: None,
+    )  # fmt: skip
+    first, listing = judge.sent(ASK), judge.sent(LIST)
+    first.end(answer(reading()))
+    many = [reading(connection_id=f"{number:025d}0") for number in range(60)]
+    listing.end_in_slices(answer(many), lambda: None)
+    assert shown == [first.seq, listing.seq]
 
 
 def test_a_ticket_is_ended_once(judge: Judge) -> None:

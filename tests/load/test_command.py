@@ -120,7 +120,7 @@ def test_the_plan_tells_of_every_option(options: tuple[str, ...], planned: str) 
 def test_users_can_share_connections_and_weights_decide_what_is_asked(tmp_path: Path) -> None:
     """Four users, two connections beside the one that asks who is there; no client is asked for."""
     code, told, load = verdict(
-        "--users", "4", "--interval", "0.02", "--duration", "2s", "--sockets", "2", "--weights", "connection=3,all=1",
+        "--users", "4", "--interval", "0", "--duration", "2s", "--sockets", "2", "--weights", "connection=3,all=1",
         "--connections", "3", "--output", str(tmp_path / "out"),
     )  # fmt: skip
     assert code == 0

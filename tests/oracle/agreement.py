@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -55,34 +55,46 @@ def read_from_files(edition: Edition, seeds: Iterable[int], folder: Path) -> Cou
 
 
 def live(edition: Edition, seeds: Iterable[int]) -> Counter[str]:
-    """One run of each history with tickets, on a clock of our own."""
+    """One run of each history with tickets, on a clock of our own; judged at once, and soon."""
     counted: Counter[str] = Counter()
     for seed in seeds:
         events = [e for e in histories.history(seed, edition) if e.seen.run == "run-0" and e.seen.clock == "one"]
-        found, expected = _play(edition, events)
-        assert found == expected, f"history {seed}"
+        for soon in (False, True):
+            found, expected = _play(edition, events, soon=soon)
+            assert found == expected, f"history {seed}, soon {soon}"
         counted.update(histories=1, exchanges=len(events), falls=len(expected))
     return counted
 
 
-def _play(edition: Edition, events: Sequence[histories.Event]) -> tuple[set[reference.Fall], set[reference.Fall]]:
+def _play(
+    edition: Edition, events: Sequence[histories.Event], *, soon: bool
+) -> tuple[set[reference.Fall], set[reference.Fall]]:
+    """Where answers are judged `soon`, that is at every seventh moment, and as soon as too many wait."""
     now = 0
+    later: list[Callable[[], None]] = []
     clock = SimpleNamespace(monotonic_ns=lambda: now, time_ns=lambda: now, gmtime=time.gmtime, strftime=time.strftime)
     heard = judged.Heard()
-    here = judge.Judge(edition, run="live", on_finding=lambda finding: heard.findings.append(finding))
+    here = judge.Judge(
+        edition, run="live", on_finding=lambda finding: heard.findings.append(finding),
+        soon=later.append if soon else None,
+    )  # fmt: skip
     tickets: dict[int, judge.Ticket] = {}
     ended: list[reference.Seen] = []
     moments = [(event.seen.sent_ns, 0, event.seen.seq, event) for event in events]
     moments += [(event.seen.received_ns, 1, event.seen.seq, event) for event in events]
     with mock.patch.object(judge, "time", clock):
-        for moment, end, seq, event in sorted(moments, key=lambda moment: moment[:3]):
+        for place, (moment, end, seq, event) in enumerate(sorted(moments, key=lambda moment: moment[:3])):
             now = moment  # what the judge's clock shows
+            if place % 7 == 0:
+                while later:
+                    later.pop()()
             if not end:
                 tickets[seq] = here.sent(event.exchange.request)
                 continue
             exchange = tickets[seq].end(event.exchange.answer, event.exchange.error)
             assert (exchange.sent_ns, exchange.received_ns) == (event.seen.sent_ns, event.seen.received_ns)
             ended.append(replace(event.seen, run="live", clock="here", seq=exchange.seq))
+        here.finish()
     # of answers received at one instant, the one whose ticket was ended first comes first
     expected = reference.falls(edition, [replace(one, seq=place) for place, one in enumerate(ended)])
     found = {judged.as_fall(finding) for finding in heard.findings if finding.requirement == "order.realtime"}

@@ -258,3 +258,4 @@ def drain(runner: Any, session: Session, enough: Callable[[], bool] = lambda: Fa
     until_s = time.monotonic() + session.timeout_s + 1
     while len(runner.user_greenlets) and (time.monotonic() < until_s or session.in_flight) and not enough():
         gevent.sleep(0.01)
+    session.judge.catch_up()

@@ -99,6 +99,7 @@ def run(
     share = (time.process_time() - cpu_s) / lasted_s
     drain(runner, session, lambda: len(signals) >= INSISTING)
     runner.quit()
+    session.judge.catch_up()
     interrupt.tell(None)
     measures = Measures(
         metrics=session.metrics, traffic=session.traffic, lasted_s=lasted_s, due=session.offered(), cpu_share=share,

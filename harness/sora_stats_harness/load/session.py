@@ -88,7 +88,8 @@ class Session:
     ) -> None:
         keep_flat()
         self.judge = Judge(
-            edition, run, self._judged, scan_every=SCAN_EVERY, on_finding=self._heard, first_seq=first_seq
+            edition, run, self._judged, scan_every=SCAN_EVERY, on_finding=self._heard, first_seq=first_seq,
+            soon=gevent.spawn,
         )
         self.address = address
         self.traffic = Traffic()
@@ -201,6 +202,7 @@ class Session:
             if error is None:
                 break
         connection.close()
+        self.judge.catch_up()
         return f"{self.address.server} gives no whole answer: {error.code.value}: {error.detail}" if error else None
 
     def offered(self) -> int | None:

@@ -469,5 +469,6 @@ def run(
     finally:
         drain(runner, tap, lambda: len(signals) >= INSISTING)
         runner.quit()
+        tap.judge.catch_up()
         gc.unfreeze()
         interrupt.tell(None)
