@@ -13,7 +13,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 3 --dist worksteal -q
 
 pure: $(READY)  ## the judge's tests again, without the accelerator
-	SORA_HARNESS_PURE=1 $(BIN)/python -m pytest -n 3 --dist worksteal -q tests/oracle tests/test_judge.py tests/test_body.py
+	SORA_HARNESS_PURE=1 $(BIN)/python -m pytest -n 3 --dist worksteal -q tests/oracle tests/test_judge.py tests/test_body.py tests/test_slices.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

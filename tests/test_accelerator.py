@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import operator
 import os
 import random
 import subprocess
@@ -39,6 +40,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 DOC: Final = edition.load()
+
+Counters: Final[Any] = getattr(accelerator._built, "Counters", None)  # Any: a type that is there only with the module
 
 SMALL: Final = edition.parse(
     """
@@ -399,7 +402,7 @@ def _group(value: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:  # Any
 
 
 def test_readings_share_what_did_not_change() -> None:
-    """A block that is as before is the very same tuple, a counter that did not move the very same integer."""
+    """A block that is as before is the very same object."""
     reader = BodyReader(SMALL)
     document = small(random.Random(7))
     document["network_status"]["total_unstable_level0"] = 10**6
@@ -412,7 +415,8 @@ def test_readings_share_what_did_not_change() -> None:
     assert sorted(same) == [False, True]
     (one, other), = [pair for pair in zip(first.blocks, second.blocks, strict=True) if pair[0] is not pair[1]]  # fmt: skip
     assert one is not None and other is not None
-    assert one[0] is other[0] and other[1] == one[1] + 1
+    assert one[0] == other[0] and other[1] == one[1] + 1
+    assert isinstance(one, Counters) and isinstance(other, Counters)
 
 
 @pytest.mark.parametrize("others", [100, 10**6], ids=["few others", "ever new ones"])
@@ -430,22 +434,66 @@ def test_it_does_not_keep_connections_that_have_gone(others: int) -> None:
     assert sys.getrefcount(gone) == held - 1
 
 
+def as_array(block: Sequence[int] | None) -> Sequence[int] | None:
+    """The same counters as the reader in C makes them, if it can."""
+    return block if block is None or not all(0 <= each < 2**64 for each in block) else Counters(block)
+
+
+@given(
+    one=st.lists(st.sampled_from([0, 1, 2**64 - 1]), max_size=3),
+    other=st.lists(st.sampled_from([0, 1, 2**64 - 1]), max_size=3),
+)
+def test_an_array_acts_as_the_tuple_of_its_counters(one: list[int], other: list[int]) -> None:
+    """Equal to it, and to another array, where that has the same counters; and to nothing else."""
+    array, second = Counters(one), Counters(other)
+    assert (list(array), len(array), repr(array)) == (one, len(one), repr(tuple(one)))
+    assert all(array[-1 - place] == each for place, each in enumerate(reversed(one)))
+    assert (array == second) is (one == other) is not (array != second)
+    assert (array == tuple(other)) is (tuple(other) == array) is (one == other)
+    assert array != one and array != None and array != 0  # noqa: E711  # what it is compared with is the point
+    with pytest.raises(IndexError):
+        array[len(one)]
+    with pytest.raises(TypeError):
+        hash(array)
+    with pytest.raises(TypeError):
+        array < second  # noqa: B015  # it raises
+
+
+@pytest.mark.parametrize("wrong", [[-1], [2**64], ["1"], [None], 5], ids=str)
+def test_an_array_holds_counters_only(wrong: Any) -> None:  # Any: all that is wrong
+    """Whatever is no integer of 64 bits without a sign is an error."""
+    with pytest.raises((TypeError, OverflowError)):
+        Counters(wrong)
+
+
 @given(
     known=st.lists(st.lists(st.integers(-1, 4) | st.sampled_from([2**63 - 1, 2**63, 2**64, 2**200]), min_size=2, max_size=2).map(tuple) | st.none(), min_size=3, max_size=3),
     change=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(-1, 5) | st.just(2**64)), max_size=4),
     dropped=st.sets(st.integers(0, 2), max_size=1),
+    arrays=st.sets(st.tuples(st.booleans(), st.integers(0, 2))),
 )  # fmt: skip
-@example(known=[(1, 2), (3, 4), None], change=[(0, 0, 2), (1, 1, 3)], dropped=set())
+@example(known=[(1, 2), (3, 4), None], change=[(0, 0, 2), (1, 1, 3)], dropped=set(), arrays=set())
+@example(known=[(1, 2), (3, 4), (5, 6)], change=[(1, 1, 3)], dropped=set(), arrays={(True, 1), (False, 1)})
+@example(known=[(1, 2), (3, 4), (5, 6)], change=[(1, 1, 3)], dropped=set(), arrays={(True, 1)})
 def test_rising_is_what_the_loop_in_python_comes_to(
-    known: list[tuple[int, ...] | None], change: list[tuple[int, int, int]], dropped: set[int]
+    known: list[Sequence[int] | None],
+    change: list[tuple[int, int, int]],
+    dropped: set[int],
+    arrays: set[tuple[bool, int]],
 ) -> None:
-    """Where it gives the larger blocks, so does the loop, and finds no fall; where it gives none, something fell."""
+    """
+    Where it gives the larger blocks, so does the loop, and finds no fall; where it gives none, something fell.
+
+    Blocks are tuples, as the reader in Python makes them, or arrays, as the one in C does.
+    """
     assert accelerator.rise is not None
     blocks = [None if block is None or place in dropped else (*block,) for place, block in enumerate(known)]
     for place, counter, value in change:
         block = blocks[place]
         if block is not None:
             blocks[place] = (*block[:counter], value, *block[counter + 1 :])
+    known = [as_array(block) if (False, place) in arrays else block for place, block in enumerate(known)]
+    blocks = [as_array(block) if (True, place) in arrays else block for place, block in enumerate(blocks)]
     before, mine, theirs = list(known), list(blocks), list(blocks)
     risen = accelerator.rise(known, mine)
     lineage: Lineage[str] = Lineage(3)
@@ -456,7 +504,7 @@ def test_rising_is_what_the_loop_in_python_comes_to(
     assert known == before
     if risen is None:
         assert any(
-            (old is None) != (new is None) or (old is not None and any(map(int.__lt__, new or (), old)))
+            (old is None) != (new is None) or (old is not None and any(map(operator.lt, new or (), old)))
             for old, new in zip(known, blocks, strict=True)
         )
         return
@@ -468,15 +516,19 @@ def test_rising_is_what_the_loop_in_python_comes_to(
 @given(
     first=st.tuples(*[st.sampled_from([-1, 0, 1, 300])] * 3),
     steps=st.lists(st.tuples(*[st.sampled_from([0, 0, 1, 2**64])] * 3), min_size=1, max_size=6),
+    arrays=st.sets(st.integers(0, 6)),
 )
+@example(first=(0, 1, 300), steps=[(0, 1, 0), (1, 0, 0)], arrays={0, 1, 2})
+@example(first=(0, 1, 300), steps=[(0, 1, 0), (1, 0, 0)], arrays={1})
 def test_first_holders_are_those_that_the_walk_in_python_finds(
-    first: tuple[int, ...], steps: list[tuple[int, ...]]
+    first: tuple[int, ...], steps: list[tuple[int, ...]], arrays: set[int]
 ) -> None:
     """Of values that grow step by step, and not all in each, the owner of the first tuple with the last one's value."""
     assert accelerator.first_holders is not None
-    tuples = [first]
+    tuples: list[Sequence[int]] = [first]
     for step in steps:
         tuples.append(tuple(map(int.__add__, tuples[-1], step)))
+    tuples = [as_array(each) if place in arrays else each for place, each in enumerate(tuples)]
     owners = [f"owner {place}" for place in range(len(tuples))]
     held = ["held 0", "held 1", "held 2"]
     found = accelerator.first_holders(tuples, owners, held)
@@ -486,7 +538,16 @@ def test_first_holders_are_those_that_the_walk_in_python_finds(
 
 
 @pytest.mark.parametrize(
-    "wrong", [([], [], []), ([(1,)], [1], [1, 2]), ([(1,)], [], [1]), ([[1]], [1], [1]), ((1,), [1], [1])], ids=str
+    "wrong",
+    [
+        ([], [], []),
+        ([Counters((1,))], [1], []),
+        ([(1,)], [1], [1, 2]),
+        ([(1,)], [], [1]),
+        ([[1]], [1], [1]),
+        ((1,), [1], [1]),
+    ],
+    ids=str,
 )
 def test_first_holders_takes_three_lists(wrong: tuple[Any, ...]) -> None:  # Any: all that is wrong
     """Anything else is a TypeError, and no crash."""

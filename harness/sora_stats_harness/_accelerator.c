@@ -7,8 +7,10 @@
  * more than whether a key was repeated, and the reader in Python judges the body from its first byte. So a mistake in
  * here can cost time; and that it can't cost a finding is what the tests compare the two for.
  *
- * Blocks that are as they were in the connection's reading before are handed out as the same tuples, and counters that
- * did not move as the same integers: what compares readings later then sees equality at a glance.
+ * Counters are handed out as objects of a type of their own, which acts as a tuple of integers and is an array: nothing
+ * else of a reading is as large, and as integers of Python's they would take five times the memory and be fetched from
+ * all over it. Blocks that are as they were in the connection's reading before are handed out as the same objects: what
+ * compares readings later then sees equality at a glance.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -16,7 +18,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define CONTRACT 2 /* as accelerator.py has it: what is handed over, in which order */
+#define CONTRACT 3 /* as accelerator.py has it: what is handed over, in which order */
 
 enum Kind { COUNTER, LEVEL, INTEGER, BOOLEAN, STRING, CHOICE, TEXT, GROUP, LABELS, LOOSE, KINDS };
 
@@ -54,8 +56,13 @@ typedef struct {
     int equal; /* else: left is at most right */
     Py_ssize_t left, right;
     uint64_t factor[MAX_TERMS];
-    Py_ssize_t slot[MAX_TERMS];
+    Py_ssize_t slot[MAX_TERMS], block[MAX_TERMS];
 } Row;
+
+typedef struct {
+    PyObject_VAR_HEAD
+    uint64_t values[];
+} Counters;
 
 typedef struct {
     PyObject_HEAD
@@ -551,65 +558,117 @@ read_object(Scanner *self, Node *node, const char *p, const char *end)
     return p;
 }
 
-/* -- tuples of counters -------------------------------------------------------------------------------------------- */
+/* -- counters ------------------------------------------------------------------------------------------------------ */
 
-/* Whether an integer has this value; counters are never negative. */
-static inline int
-is_value(PyObject *integer, uint64_t value)
+static Py_ssize_t
+counters_length(PyObject *object)
 {
-    int overflow;
-    if (!PyLong_CheckExact(integer)) {
-        return 0;
-    }
-    long long known = PyLong_AsLongLongAndOverflow(integer, &overflow);
-    if (overflow > 0) {
-        unsigned long long large = PyLong_AsUnsignedLongLong(integer);
-        if (large == (unsigned long long)-1 && PyErr_Occurred()) {
-            PyErr_Clear();
-            return 0;
-        }
-        return large == value;
-    }
-    return known >= 0 && (uint64_t)known == value;
+    return Py_SIZE(object);
 }
 
-/* The counters as a tuple: the earlier one where they are all the same, and else with its integers where those are. */
 static PyObject *
-counters_of(const uint64_t *values, Py_ssize_t count, PyObject *earlier)
+counters_item(PyObject *object, Py_ssize_t at)
 {
-    Py_ssize_t at = 0;
-    if (earlier != NULL && PyTuple_CheckExact(earlier) && PyTuple_GET_SIZE(earlier) == count) {
-        while (at < count && is_value(PyTuple_GET_ITEM(earlier, at), values[at])) {
-            at++;
-        }
-        if (at == count) {
-            return Py_NewRef(earlier);
+    if (at < 0 || at >= Py_SIZE(object)) {
+        PyErr_SetString(PyExc_IndexError, "there is no such counter");
+        return NULL;
+    }
+    return PyLong_FromUnsignedLongLong(((Counters *)object)->values[at]);
+}
+
+static PyObject *
+counters_repr(PyObject *object)
+{
+    PyObject *tuple = PySequence_Tuple(object);
+    PyObject *text = tuple == NULL ? NULL : PyObject_Repr(tuple);
+    Py_XDECREF(tuple);
+    return text;
+}
+
+/* Equal to the same numbers, in another object of the type or in a tuple. */
+static PyObject *
+counters_compare(PyObject *one, PyObject *two, int operator)
+{
+    if (operator != Py_EQ && operator != Py_NE) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    int same;
+    if (Py_IS_TYPE(two, Py_TYPE(one))) {
+        size_t bytes = (size_t)Py_SIZE(one) * sizeof(uint64_t);
+        same = Py_SIZE(one) == Py_SIZE(two) && memcmp(((Counters *)one)->values, ((Counters *)two)->values, bytes) == 0;
+    }
+    else if (PyTuple_Check(two)) {
+        PyObject *tuple = PySequence_Tuple(one);
+        same = tuple == NULL ? -1 : PyObject_RichCompareBool(tuple, two, Py_EQ);
+        Py_XDECREF(tuple);
+        if (same < 0) {
+            return NULL;
         }
     }
     else {
-        earlier = NULL;
+        Py_RETURN_NOTIMPLEMENTED;
     }
-    PyObject *counters = PyTuple_New(count);
-    if (counters == NULL) {
+    return PyBool_FromLong(operator == Py_EQ ? same : !same);
+}
+
+static PyObject *
+counters_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    PyObject *given;
+    if (keywords != NULL && PyDict_GET_SIZE(keywords) > 0) {
+        PyErr_SetString(PyExc_TypeError, "Counters() takes a sequence of integers");
         return NULL;
     }
-    for (Py_ssize_t place = 0; place < count; place++) {
-        PyObject *known = earlier == NULL ? NULL : PyTuple_GET_ITEM(earlier, place);
-        PyObject *integer;
-        if (known != NULL && (place < at || is_value(known, values[place]))) {
-            integer = Py_NewRef(known);
-        }
-        else {
-            integer = PyLong_FromUnsignedLongLong(values[place]);
-            if (integer == NULL) {
-                Py_DECREF(counters);
-                return NULL;
-            }
-        }
-        PyTuple_SET_ITEM(counters, place, integer);
+    if (!PyArg_ParseTuple(arguments, "O:Counters", &given)) {
+        return NULL;
     }
-    PyObject_GC_UnTrack(counters); /* integers alone cannot be part of a cycle */
-    return counters;
+    PyObject *integers = PySequence_Tuple(given);
+    Counters *made = integers == NULL ? NULL : PyObject_NewVar(Counters, type, PyTuple_GET_SIZE(integers));
+    for (Py_ssize_t at = 0; made != NULL && at < PyTuple_GET_SIZE(integers); at++) {
+        made->values[at] = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(integers, at));
+        if (made->values[at] == (uint64_t)-1 && PyErr_Occurred()) {
+            Py_CLEAR(made);
+        }
+    }
+    Py_XDECREF(integers);
+    return (PyObject *)made;
+}
+
+static PySequenceMethods counters_as_sequence = {
+    .sq_length = counters_length,
+    .sq_item = counters_item,
+};
+
+static PyTypeObject counters_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "sora_stats_harness._accelerator.Counters",
+    .tp_doc = "The counters of a block: a tuple of integers to whoever looks, and an array.",
+    .tp_basicsize = sizeof(Counters),
+    .tp_itemsize = sizeof(uint64_t),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = counters_new,
+    .tp_as_sequence = &counters_as_sequence,
+    .tp_repr = counters_repr,
+    .tp_richcompare = counters_compare,
+    .tp_hash = PyObject_HashNotImplemented,
+};
+
+#define IS_COUNTERS(object) Py_IS_TYPE(object, &counters_type)
+
+/* The counters as an object: the earlier one where they are all the same. */
+static PyObject *
+counters_of(const uint64_t *values, Py_ssize_t count, PyObject *earlier)
+{
+    size_t bytes = (size_t)count * sizeof(uint64_t);
+    if (earlier != NULL && IS_COUNTERS(earlier) && Py_SIZE(earlier) == count &&
+        memcmp(((Counters *)earlier)->values, values, bytes) == 0) {
+        return Py_NewRef(earlier);
+    }
+    Counters *counters = PyObject_NewVar(Counters, &counters_type, count);
+    if (counters != NULL) {
+        memcpy(counters->values, values, bytes);
+    }
+    return (PyObject *)counters;
 }
 
 /* -- labels -------------------------------------------------------------------------------------------------------- */
@@ -724,23 +783,28 @@ read_labels(Scanner *self, const char *p, const char *end)
 
 /* -- connections --------------------------------------------------------------------------------------------------- */
 
-/* Whether every relation holds; None where a group is not there, or counters are too large to add up without a care. */
+/*
+ * Whether every relation holds whose groups are all there; None where counters are too large to add up without a care.
+ */
 static PyObject *
 related(Scanner *self)
 {
-    if (self->rows == NULL || self->absent_count > 0 || self->bits >> PLAIN_BITS) {
+    if (self->rows == NULL || self->bits >> PLAIN_BITS) {
         return Py_None;
     }
     for (Py_ssize_t at = 0; at < self->row_count; at++) {
         const Row *row = &self->rows[at];
         uint64_t left = 0, right = 0;
+        int there = 1;
         for (Py_ssize_t term = 0; term < row->left; term++) {
+            there &= self->there[row->block[term]];
             left += row->factor[term] * self->values[row->slot[term]];
         }
         for (Py_ssize_t term = row->left; term < row->left + row->right; term++) {
+            there &= self->there[row->block[term]];
             right += row->factor[term] * self->values[row->slot[term]];
         }
-        if (row->equal ? left != right : left > right) {
+        if (there && (row->equal ? left != right : left > right)) {
             return Py_False;
         }
     }
@@ -802,7 +866,7 @@ numbers_of(const Py_ssize_t *numbers, Py_ssize_t count)
     return tuple;
 }
 
-/* The blocks as a list, with tuples of the reading before where they are the same. */
+/* The blocks as a list, with those of the reading before where they are the same. */
 static PyObject *
 blocks_of(Scanner *self, PyObject *earlier)
 {
@@ -1090,7 +1154,7 @@ failed:
 }
 
 static int
-terms_of(PyObject *described, Row *row, Py_ssize_t at, Py_ssize_t slots)
+terms_of(Scanner *self, PyObject *described, Row *row, Py_ssize_t at)
 {
     if (!PyTuple_CheckExact(described) || at + PyTuple_GET_SIZE(described) > MAX_TERMS) {
         PyErr_SetString(PyExc_ValueError, "a relation has too many terms");
@@ -1101,11 +1165,16 @@ terms_of(PyObject *described, Row *row, Py_ssize_t at, Py_ssize_t slots)
         if (!PyArg_ParseTuple(PyTuple_GET_ITEM(described, term), "nn", &factor, &row->slot[at + term])) {
             return -1;
         }
-        if (factor < 0 || factor > MAX_FACTOR || row->slot[at + term] < 0 || row->slot[at + term] >= slots) {
+        if (factor < 0 || factor > MAX_FACTOR || row->slot[at + term] < 0 || row->slot[at + term] >= self->slots) {
             PyErr_SetString(PyExc_ValueError, "a term cannot be added up");
             return -1;
         }
         row->factor[at + term] = (uint64_t)factor;
+        Py_ssize_t block = 0, from = row->slot[at + term];
+        while (from >= self->sizes[block]) {
+            from -= self->sizes[block++];
+        }
+        row->block[at + term] = block;
     }
     return 0;
 }
@@ -1170,11 +1239,11 @@ scanner_init(PyObject *object, PyObject *arguments, PyObject *keywords)
         Row *row = &self->rows[at];
         PyObject *left, *right;
         if (!PyArg_ParseTuple(PyTuple_GET_ITEM(rows, at), "pOO", &row->equal, &left, &right) ||
-            terms_of(left, row, 0, self->slots) < 0) {
+            terms_of(self, left, row, 0) < 0) {
             return -1;
         }
         row->left = PyTuple_GET_SIZE(left);
-        if (terms_of(right, row, row->left, self->slots) < 0) {
+        if (terms_of(self, right, row, row->left) < 0) {
             return -1;
         }
         row->right = PyTuple_GET_SIZE(right);
@@ -1232,18 +1301,9 @@ static PyType_Spec scanner_spec = {
 /* -- order --------------------------------------------------------------------------------------------------------- */
 
 /* Compares counters; 1: the later is larger, 0: the same, -1: it is smaller, -2: an error is set. */
-static inline int
+static int
 rose(PyObject *before, PyObject *after)
 {
-    int one, two;
-    long long old = PyLong_AsLongLongAndOverflow(before, &one);
-    long long new = PyLong_AsLongLongAndOverflow(after, &two);
-    if ((old == -1 || new == -1) && PyErr_Occurred()) {
-        return -2;
-    }
-    if (one == 0 && two == 0) {
-        return new > old ? 1 : new == old ? 0 : -1;
-    }
     int less = PyObject_RichCompareBool(after, before, Py_LT);
     if (less != 0) {
         return less < 0 ? -2 : -1;
@@ -1252,11 +1312,42 @@ rose(PyObject *before, PyObject *after)
     return more < 0 ? -2 : more;
 }
 
+/* The same of two blocks: 1 where one counter at least is larger and none is smaller. */
+static int
+block_rose(PyObject *before, PyObject *after)
+{
+    if (IS_COUNTERS(before) && IS_COUNTERS(after)) {
+        if (Py_SIZE(before) != Py_SIZE(after)) {
+            return -1;
+        }
+        const uint64_t *old = ((Counters *)before)->values, *new = ((Counters *)after)->values;
+        int grew = 0, fell = 0;
+        for (Py_ssize_t at = 0; at < Py_SIZE(before); at++) {
+            grew |= new[at] > old[at];
+            fell |= new[at] < old[at];
+        }
+        return fell ? -1 : grew;
+    }
+    if (!(IS_COUNTERS(before) || PyTuple_CheckExact(before)) || !(IS_COUNTERS(after) || PyTuple_CheckExact(after))) {
+        return -1; /* it is in one of them only */
+    }
+    PyObject *olds = PySequence_Tuple(before), *news = PySequence_Tuple(after);
+    int grew = olds == NULL || news == NULL ? -2 : PyTuple_GET_SIZE(olds) != PyTuple_GET_SIZE(news) ? -1 : 0;
+    for (Py_ssize_t at = 0; grew >= 0 && at < PyTuple_GET_SIZE(olds); at++) {
+        PyObject *old = PyTuple_GET_ITEM(olds, at), *new = PyTuple_GET_ITEM(news, at);
+        int how = old == new ? 0 : rose(old, new);
+        grew = how < 0 ? how : grew | how;
+    }
+    Py_XDECREF(olds);
+    Py_XDECREF(news);
+    return grew;
+}
+
 PyDoc_STRVAR(rise_doc,
 "rise(known, blocks)\n--\n\n"
 "The larger of two lists of blocks where the second is nowhere smaller: `known` itself where they are the same, else a\n"
 "new list; None where a counter fell, or a block is in one of them only. Blocks of the second that are equal to the\n"
-"known ones are replaced by those very tuples.");
+"known ones are replaced by those very objects.");
 
 static PyObject *
 rise(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
@@ -1272,26 +1363,15 @@ rise(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
         if (most == mine) {
             continue;
         }
-        if (!PyTuple_CheckExact(most) || !PyTuple_CheckExact(mine) || PyTuple_GET_SIZE(most) != PyTuple_GET_SIZE(mine)) {
-            goto neither;
-        }
-        int grew = 0;
-        for (Py_ssize_t place = 0; place < PyTuple_GET_SIZE(most); place++) {
-            PyObject *before = PyTuple_GET_ITEM(most, place), *after = PyTuple_GET_ITEM(mine, place);
-            if (before == after) {
-                continue;
+        int how = block_rose(most, mine);
+        if (how < 0) {
+            Py_XDECREF(top);
+            if (how == -2) {
+                return NULL;
             }
-            int how = rose(before, after);
-            if (how < 0) {
-                if (how == -2) {
-                    Py_XDECREF(top);
-                    return NULL;
-                }
-                goto neither;
-            }
-            grew |= how;
+            Py_RETURN_NONE;
         }
-        if (!grew) {
+        if (how == 0) {
             if (PyList_SetItem(blocks, at, Py_NewRef(most)) < 0) {
                 Py_XDECREF(top);
                 return NULL;
@@ -1307,14 +1387,25 @@ rise(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
         }
     }
     return top != NULL ? top : Py_NewRef(known);
-neither:
-    Py_XDECREF(top);
-    Py_RETURN_NONE;
+}
+
+/* Whether two blocks have the same counter at a place; -1: an error is set. */
+static int
+same_at(PyObject *one, PyObject *two, Py_ssize_t place)
+{
+    if (IS_COUNTERS(one) && IS_COUNTERS(two)) {
+        return ((Counters *)one)->values[place] == ((Counters *)two)->values[place];
+    }
+    PyObject *first = PySequence_GetItem(one, place), *second = PySequence_GetItem(two, place);
+    int same = first == NULL || second == NULL ? -1 : PyObject_RichCompareBool(first, second, Py_EQ);
+    Py_XDECREF(first);
+    Py_XDECREF(second);
+    return same;
 }
 
 PyDoc_STRVAR(first_holders_doc,
 "first_holders(steps, owners, held)\n--\n\n"
-"For each counter of the last of some tuples, each larger than the one before: the owner of the first tuple that had\n"
+"For each counter of the last of some blocks, each larger than the one before: the owner of the first block that had\n"
 "its value; where the very first had it, what `held` says.");
 
 static PyObject *
@@ -1329,19 +1420,18 @@ first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     PyObject *steps = arguments[0], *owners = arguments[1], *held = arguments[2];
     Py_ssize_t length = PyList_GET_SIZE(steps), counters = PyList_GET_SIZE(held);
     for (Py_ssize_t step = 0; step < length; step++) {
-        PyObject *tuple = PyList_GET_ITEM(steps, step);
-        if (!PyTuple_CheckExact(tuple) || PyTuple_GET_SIZE(tuple) != counters) {
-            PyErr_SetString(PyExc_TypeError, "the steps are tuples with a counter for each holder");
+        PyObject *block = PyList_GET_ITEM(steps, step);
+        if (!(IS_COUNTERS(block) || PyTuple_CheckExact(block)) || Py_SIZE(block) != counters) {
+            PyErr_SetString(PyExc_TypeError, "the steps are blocks with a counter for each holder");
             return NULL;
         }
     }
     PyObject *found = PyList_New(counters);
     for (Py_ssize_t place = 0; found != NULL && place < counters; place++) {
-        PyObject *top = PyTuple_GET_ITEM(PyList_GET_ITEM(steps, length - 1), place);
         Py_ssize_t step = length - 1;
         while (step > 0) {
-            PyObject *before = PyTuple_GET_ITEM(PyList_GET_ITEM(steps, step - 1), place);
-            int same = before == top ? 1 : PyObject_RichCompareBool(before, top, Py_EQ);
+            PyObject *one = PyList_GET_ITEM(steps, step), *before = PyList_GET_ITEM(steps, step - 1);
+            int same = one == before ? 1 : same_at(one, before, place);
             if (same < 0) {
                 Py_CLEAR(found);
                 return NULL;
@@ -1368,6 +1458,9 @@ static PyMethodDef functions[] = {
 static int
 fill(PyObject *module)
 {
+    if (PyType_Ready(&counters_type) < 0 || PyModule_AddObjectRef(module, "Counters", (PyObject *)&counters_type) < 0) {
+        return -1;
+    }
     PyObject *type = PyType_FromSpec(&scanner_spec);
     if (type == NULL || PyModule_AddObjectRef(module, "Scanner", type) < 0) {
         Py_XDECREF(type);

@@ -18,7 +18,7 @@ import msgspec
 from .codec import LABELS, Codec, Counters, Loose, Plan
 from .edition import Field, Kind, Presence, Type
 
-CONTRACT: Final = 2
+CONTRACT: Final = 3
 """What the two sides expect of each other; a module built for another one is left alone."""
 
 TEXTS: Final = ("timestamp", "channel_id", "client_id", "bundle_id", "connection_id")
@@ -67,14 +67,14 @@ rise: Final[Callable[[list[Counters | None], list[Counters | None]], list[Counte
 )
 """
 The larger of two lists of blocks, where the second is nowhere smaller; else None. Blocks of the second that are equal to
-the first's become those very tuples.
+the first's become those very objects.
 """
 
 first_holders: Final[Callable[[list[Counters], list[Any], list[Any]], list[Any]] | None] = getattr(
     _built, "first_holders", None
 )
 """
-For each counter of the last of some tuples, each larger than the one before: the owner of the first that had its value,
+For each counter of the last of some blocks, each larger than the one before: the owner of the first that had its value,
 or, where the very first had it, what the third list says. Any: whatever holds readings.
 """
 

@@ -9,7 +9,7 @@ as raw bytes from then on, and so reads a server that is wrong in every answer a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
 
@@ -28,7 +28,7 @@ LABELS: Final = "data_channel"
 ABSENT: Final = Raw(b"")
 """What a learned leaf, group or key holds where the answer lacks it; false, as no raw value is."""
 
-Counters = tuple[int, ...]
+Counters = Sequence[int]
 """One block's counters in the edition's order; -1 stands for one that is not there or not sound."""
 
 MISSING: Final = -1

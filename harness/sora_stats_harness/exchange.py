@@ -31,15 +31,13 @@ class Target(Enum):
     CLIENT = "Sora_20170529.GetStatsClient"
     ALL = "Sora_20171101.GetStatsAllConnections"
 
-    @property
-    def operation(self) -> str:
+    def __init__(self, header: str) -> None:
+        self.operation = header.partition(".")[2]
         """The name without the service: what reports and recordings say."""
-        return self.value.partition(".")[2]
-
-    @property
-    def many(self) -> bool:
+        self.many = self.operation != "GetStatsConnection"
         """Whether the answer is an array of connections."""
-        return self is not Target.CONNECTION
+
+    __hash__ = object.__hash__  # members are what they are; Enum's own takes a call of Python each time
 
 
 OPERATIONS: Final = {target.operation: target for target in Target}

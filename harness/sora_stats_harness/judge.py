@@ -16,6 +16,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+import msgspec
+
 from .checks import http, relations, request, shape
 from .checks.body import Body, BodyReader, Reading
 from .checks.clock import Offset, Stillness
@@ -26,7 +28,7 @@ from .checks.presence import Gap, Presence
 from .checks.requirements import REQUIREMENTS, Finding, Level
 from .checks.stamp import resolution_ns
 from .checks.subject import TEAR_NS, Held, Misstamped, Recent, Ring, Subject, Suspicion
-from .codec import LABELS, Block
+from .codec import LABELS, Block, Counters
 from .coverage import Seen
 from .edition import Edition, Standing, pointer
 from .exchange import Answer, Asked, Exchange, Request, Target, TransportError, clock_id
@@ -64,19 +66,16 @@ _BODY_RULES: Final = (
 """What cannot be told of an answer whose body is withheld."""
 
 
-class Ticket:
+class Ticket(msgspec.Struct, gc=False, eq=False):
     """One request under way; made by `Judge.sent`, and ended once."""
 
-    __slots__ = ("_ended", "_judge", "intended_ns", "request", "sent_at_ns", "sent_ns", "seq")
-
-    def __init__(self, judge: Judge, request: Request, seq: int, intended_ns: int | None) -> None:
-        self._judge = judge
-        self._ended = False
-        self.request = request
-        self.seq = seq
-        self.intended_ns = intended_ns
-        self.sent_at_ns = time.time_ns()
-        self.sent_ns = time.monotonic_ns()
+    _judge: Judge
+    request: Request
+    seq: int
+    intended_ns: int | None
+    sent_at_ns: int
+    sent_ns: int
+    _ended: bool = False
 
     def end(
         self, answer: Answer | None = None, error: TransportError | None = None, arrived_ns: int | None = None
@@ -214,9 +213,9 @@ class Judge:
         """
         seq = self._seq
         self._seq = seq + 1
-        ticket = Ticket(self, request, seq, intended_ns)
-        self._open[seq] = ticket.sent_ns
-        return ticket
+        sent_at_ns, sent_ns = time.time_ns(), time.monotonic_ns()
+        self._open[seq] = sent_ns
+        return Ticket(self, request, seq, intended_ns, sent_at_ns, sent_ns)
 
     def replay(
         self,
@@ -689,6 +688,12 @@ class Judge:
     def _identify(self, exchange: Exchange, reading: Reading, connection_id: str) -> bool:
         """Whether a reading is of what was asked for; one that is not is not looked at further."""
         asked, target = exchange.request.asked, exchange.request.target
+        if (
+            target is Target.CONNECTION and asked.connection_id == connection_id
+            and asked.channel_id == reading.channel_id
+        ):  # fmt: skip
+            self._checked["identity.asked"] += 1  # as nearly always
+            return True
         wanted: tuple[tuple[str, str | None, str | None], ...]
         if target is Target.CONNECTION and asked.connection_id is not None:
             rule = "identity.asked"
@@ -862,7 +867,7 @@ class Judge:
         reading: Reading,
         connection_id: str,
         subject: Subject,
-        before: Sequence[tuple[int, ...] | None] | None,
+        before: Sequence[Counters | None] | None,
         before_held: Held | None,
     ) -> None:
         blocks, last = reading.blocks, subject.blocks
@@ -904,7 +909,7 @@ class Judge:
         connection_id: str,
         subject: Subject,
         row: relations.Row,
-        before: Sequence[tuple[int, ...] | None] | None,
+        before: Sequence[Counters | None] | None,
         before_held: Held | None,
     ) -> None:
         suspicion = Suspicion(

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from .. import strict_json
-from ..exchange import Answer, ErrorCode, Exchange, Target
+from ..exchange import Answer, ErrorCode, Exchange, Headers, Target
 
 SIMULATOR: Final = "sora-harness-simulator/"
 """How the embedded simulator's Server header begins."""
@@ -38,8 +38,27 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     simulator: bool
 
 
+MAX_HEADS: Final = 256
+"""Heads that are remembered: servers say much the same again and again."""
+
+USUAL_BYTES: Final = 2048
+
+_HEADS: dict[Headers, Head] = {}
+
+
 def head(answer: Answer) -> Head:
     """Pick out the headers that matter, names in any case."""
+    found = _HEADS.get(answer.headers)
+    if found is None:
+        found = _head(answer)
+        if sum(len(name) + len(value) for name, value in answer.headers) <= USUAL_BYTES:
+            if len(_HEADS) >= MAX_HEADS:
+                _HEADS.clear()
+            _HEADS[answer.headers] = found
+    return found
+
+
+def _head(answer: Answer) -> Head:
     content_type = content_length = None
     simulator = False
     for name, value in answer.headers:

@@ -27,7 +27,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from ..accelerator import first_holders, rise
 
-Counters = tuple[int, ...]
+Counters = Sequence[int]
 """One block of a reading: counters in a fixed order, -1 where one is absent or unsound."""
 
 Holder = TypeVar("Holder")

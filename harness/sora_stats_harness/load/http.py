@@ -221,7 +221,8 @@ class Connection:
         self._reading = Reading()
         self._deadline = Deadline()
         self._converter = stamps.Converter()
-        self._failures = 0
+        self.failures = 0
+        """Exchanges in a row that have failed."""
 
     def send(self, clerk: Clerk, prepared: Prepared, intended_ns: int | None = None) -> Exchange:
         """
@@ -252,7 +253,7 @@ class Connection:
         if error is None and not reading.surplus:
             if not (reading.keep and self._keep_alive):
                 self.close()
-            self._failures = 0
+            self.failures = 0
             assert answer is not None
             if len(answer.body) <= IN_PLACE_BYTES:
                 return ticket.end(answer, None, arrived_ns)
@@ -270,7 +271,7 @@ class Connection:
             error = TransportError(code=ErrorCode.ABANDONED, detail="met a kept-alive connection that was being closed")
             return ticket.end(answer, error, arrived_ns)
         exchange = ticket.end(answer, error, arrived_ns)
-        self._failures += 1
+        self.failures += 1
         return exchange
 
     def close(self) -> None:
@@ -284,10 +285,10 @@ class Connection:
     @property
     def rest_s(self) -> float:
         """How long to wait before the next request: 0 unless the last one failed."""
-        if self._failures == 0:
+        if self.failures == 0:
             return 0.0
         first, longest = BACK_OFF_S
-        return min(longest, first * 2.0 ** min(self._failures - 1, 16)) * random.uniform(0.5, 1.0)  # noqa: S311
+        return min(longest, first * 2.0 ** min(self.failures - 1, 16)) * random.uniform(0.5, 1.0)  # noqa: S311
 
     # -- the socket ---------------------------------------------------------------------------------------------------
 
@@ -300,7 +301,7 @@ class Connection:
             failure = transport_error(error)
             ticket = clerk.sent(prepared.request, intended_ns)
             exchange = ticket.end(None, failure)
-            self._failures += 1
+            self.failures += 1
             return exchange
         except BaseException:
             self.close()

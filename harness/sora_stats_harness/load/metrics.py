@@ -107,7 +107,10 @@ class Metrics:
         if error is not None and error.code is ErrorCode.ABANDONED:
             self.abandoned += 1
             return
-        second = self._second(max(0, exchange.received_ns - self._began_ns) // 1_000_000_000)
+        received_ns = exchange.received_ns
+        at_s = max(0, received_ns - self._began_ns) // 1_000_000_000
+        recent = self._recent
+        second = recent[-1] if recent and recent[-1].from_s >= at_s else self._second(at_s)
         answer = exchange.answer
         if error is not None or answer is None:
             self.errors += 1
@@ -119,7 +122,7 @@ class Metrics:
         second.bytes += len(answer.body)
         sent_ns = exchange.sent_ns
         intended_ns = sent_ns if exchange.intended_ns is None else exchange.intended_ns
-        arrived_ns = exchange.received_ns if exchange.arrived_ns is None else exchange.arrived_ns
+        arrived_ns = received_ns if exchange.arrived_ns is None else exchange.arrived_ns
         second.response.record(arrived_ns - intended_ns)
         if sent_ns < self._timed_from_ns:
             return
@@ -133,7 +136,7 @@ class Metrics:
         if exchange.intended_ns is not None:
             kinds["lateness"].record(sent_ns - intended_ns)
         if exchange.arrived_ns is not None:
-            kinds["generator delay"].record(exchange.received_ns - arrived_ns)
+            kinds["generator delay"].record(received_ns - arrived_ns)
 
     def _second(self, at_s: int) -> Second:
         """The second that is under way; exchanges come in order of receipt."""

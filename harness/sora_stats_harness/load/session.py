@@ -94,16 +94,14 @@ class Session:
         self.address = address
         self.traffic = Traffic()
         self.metrics = Metrics()
-        self.tell: Callable[[Exchange, str | None], None] = lambda exchange, failed: None
+        self.tell: Callable[[Exchange, str | None], None] | None = None
         """Is shown each exchange once it is judged, and in a few words what is wrong with it."""
         self.schedule: Schedule | None = None
         self.draining = False
         self.drained_ns: int | None = None
         """When sending was to stop."""
         self.news = News()
-        self.known: Sequence[Known] = ()
-        self._clients: Sequence[Known] = ()
-        """Of those that are known the ones with a client_id."""
+        self.known = ()
         self.timeout_s = timeout_s
         self.observer = observer
         self._missed: set[str] = set()
@@ -117,6 +115,10 @@ class Session:
         self._share = share
         self._weights = _cumulative(weights or {"connection": 1.0, "client": 1.0, "all": 1.0})
         self._pool: LifoQueue | None = None
+        self.shares_sockets = sockets is not None
+        """Whether users take a connection for each request, and give it back."""
+        self.paced = interval_s > 0
+        """Whether users have turns of their own."""
         if sockets is not None:
             self._pool = LifoQueue()
             for _ in range(sockets):
@@ -145,15 +147,17 @@ class Session:
         user is stopped in between is never seen there.
         """
         missed = self._missed
-        failed = failure(exchange, missed)
-        if missed:
+        failed = None
+        if missed or exchange.error is not None:
+            failed = failure(exchange, missed)
             self._missed = set()
         self.metrics.add(exchange)
         if self.observer is not None:
             self.observer(exchange)
         if exchange.request.target is Target.ALL and exchange.error is None and exchange.answer is not None:
             self._look_who_is_there(exchange)
-        self.tell(exchange, failed)
+        if self.tell is not None:
+            self.tell(exchange, failed)
 
     def _look_who_is_there(self, exchange: Exchange) -> None:
         """Read the ids in a listing; at most once a second, and a hundredth of the time for large ones."""
@@ -162,9 +166,20 @@ class Session:
             return
         if known := connections_in(self.address.server, exchange.answer):
             self.known = known
-            self._clients = [each for each in known if each.client_id is not None]
         now_ns = time.monotonic_ns()
         self._look_again_ns = now_ns + max(1_000_000_000, 100 * (now_ns - began_ns))
+
+    @property
+    def known(self) -> Sequence[Known]:
+        """The connections to ask for."""
+        return self._known
+
+    @known.setter
+    def known(self, known: Sequence[Known]) -> None:
+        self._known = known
+        self._clients = [each for each in known if each.client_id is not None]
+        self._about: list[Prepared | None] = [None] * len(known)
+        """What asks for each, once it was asked for."""
 
     @property
     def in_flight(self) -> int:
@@ -258,11 +273,6 @@ class Session:
             gevent.sleep(BEHIND_S)
         return exchange
 
-    @property
-    def shares_sockets(self) -> bool:
-        """Whether users take a connection for each request, and give it back."""
-        return self._pool is not None
-
     @contextmanager
     def lent(self) -> Iterator[Connection]:
         """One of the connections that users share: the one used last of those that are free, as soon as one is."""
@@ -289,10 +299,17 @@ class Session:
 
     def about_a_connection(self) -> Prepared:
         """GetStatsConnection of any connection that is known; a listing while none is."""
-        if not self.known:
+        about = self._about
+        if not about:
             return self.listing()
-        known = random.choice(self.known)  # noqa: S311  # no secret
-        return self._prepare(Target.CONNECTION, channel_id=known.channel_id, connection_id=known.connection_id)
+        place = int(random.random() * len(about))  # noqa: S311  # no secret
+        prepared = about[place]
+        if prepared is None:
+            known = self._known[place]
+            prepared = about[place] = self._prepare(
+                Target.CONNECTION, channel_id=known.channel_id, connection_id=known.connection_id
+            )
+        return prepared
 
     def about_a_client(self) -> Prepared:
         """GetStatsClient of any client that is known; a listing while none is."""

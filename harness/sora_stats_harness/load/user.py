@@ -74,11 +74,12 @@ class SoraUser(User):
 
     def _send(self, connection: Connection, intended_ns: int | None) -> None:
         session = self._session
-        if (rest_s := connection.rest_s) > 0:
-            self._alarm.wait_until(time.monotonic_ns() + int(rest_s * 1e9), session.is_draining)
+        if connection.failures:
+            self._alarm.wait_until(time.monotonic_ns() + int(connection.rest_s * 1e9), session.is_draining)
         if session.draining:
             raise StopUser
-        self._turn_ns = session.turn_after(self._turn_ns)
+        if session.paced:
+            self._turn_ns = session.turn_after(self._turn_ns)
         session.send(connection, self.choose(session), intended_ns)
 
 
