@@ -18,14 +18,14 @@
 #include <stdint.h>
 #include <string.h>
 
-#define CONTRACT 3 /* as accelerator.py has it: what is handed over, in which order */
+#define CONTRACT 4 /* as accelerator.py has it: what is handed over, in which order */
 
 enum Kind { COUNTER, LEVEL, INTEGER, BOOLEAN, STRING, CHOICE, TEXT, GROUP, LABELS, LOOSE, KINDS };
 
 enum Refusal { ODD = 0, REPEATED = 1 };
 
 enum {
-    TEXTS = 5, MAX_DEPTH = 16, MAX_SKIPPED = 100, SHORT_BYTES = 63, PLAIN_BITS = 48, MAX_FACTOR = 255, MAX_TERMS = 127,
+    TEXTS = 5, MAX_DEPTH = 16, MAX_SKIPPED = 100, SHORT_BYTES = 63, MAX_FACTOR = 255, MAX_TERMS = 127,
     MOST_KEPT = 10000,
 };
 
@@ -54,7 +54,7 @@ typedef struct Node {
 
 typedef struct {
     int equal; /* else: left is at most right */
-    Py_ssize_t left, right;
+    Py_ssize_t left, right, unless; /* how many terms there are of each; where one of the last is not 0, it is "at least" */
     uint64_t factor[MAX_TERMS];
     Py_ssize_t slot[MAX_TERMS], block[MAX_TERMS];
 } Row;
@@ -80,7 +80,6 @@ typedef struct {
     /* of the reading that is being read */
     uint64_t *values, *label_values;
     char *there; /* by block */
-    uint64_t bits;
     PyObject *texts[TEXTS];
     PyObject *level;
     PyObject **raws;
@@ -355,7 +354,6 @@ read_value(Scanner *self, Entry *entry, const char *p, const char *end, uint64_t
             return NULL;
         }
         values[entry->place] = number;
-        self->bits |= number;
         return p;
     case LEVEL:
     case INTEGER: {
@@ -783,28 +781,64 @@ read_labels(Scanner *self, const char *p, const char *end)
 
 /* -- connections --------------------------------------------------------------------------------------------------- */
 
-/*
- * Whether every relation holds whose groups are all there; None where counters are too large to add up without a care.
- */
-static PyObject *
-related(Scanner *self)
+/* The sum of some of a row's terms, in two parts that cannot overflow: units, and units of 2^32. */
+typedef struct {
+    uint64_t high, low;
+} Sum;
+
+static inline Sum
+sum_of(const Scanner *self, const Row *row, Py_ssize_t from, Py_ssize_t to)
 {
-    if (self->rows == NULL || self->bits >> PLAIN_BITS) {
+    Sum sum = {0, 0};
+    for (Py_ssize_t term = from; term < to; term++) {
+        uint64_t value = self->values[row->slot[term]];
+        sum.low += row->factor[term] * (value & UINT32_MAX);
+        sum.high += row->factor[term] * (value >> 32);
+    }
+    sum.high += sum.low >> 32;
+    sum.low &= UINT32_MAX;
+    return sum;
+}
+
+static inline int
+is_there(const Scanner *self, const Row *row, Py_ssize_t from, Py_ssize_t to)
+{
+    for (Py_ssize_t term = from; term < to; term++) {
+        if (!self->there[row->block[term]]) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Whether a relation means just what it says, rather than "at least". */
+static inline int
+is_exact(const Scanner *self, const Row *row, Py_ssize_t from)
+{
+    for (Py_ssize_t term = from; term < from + row->unless; term++) {
+        if (!self->there[row->block[term]] || self->values[row->slot[term]] != 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Whether every relation holds whose groups are all there; None where they are not looked at. */
+static PyObject *
+related(const Scanner *self)
+{
+    if (self->rows == NULL) {
         return Py_None;
     }
     for (Py_ssize_t at = 0; at < self->row_count; at++) {
         const Row *row = &self->rows[at];
-        uint64_t left = 0, right = 0;
-        int there = 1;
-        for (Py_ssize_t term = 0; term < row->left; term++) {
-            there &= self->there[row->block[term]];
-            left += row->factor[term] * self->values[row->slot[term]];
+        Py_ssize_t sides = row->left + row->right;
+        Sum left = sum_of(self, row, 0, row->left), right = sum_of(self, row, row->left, sides);
+        if (left.high == right.high && left.low == right.low) {
+            continue;
         }
-        for (Py_ssize_t term = row->left; term < row->left + row->right; term++) {
-            there &= self->there[row->block[term]];
-            right += row->factor[term] * self->values[row->slot[term]];
-        }
-        if (there && (row->equal ? left != right : left > right)) {
+        int less = left.high < right.high || (left.high == right.high && left.low < right.low);
+        if ((row->equal ? less || is_exact(self, row, sides) : !less) && is_there(self, row, 0, sides)) {
             return Py_False;
         }
     }
@@ -896,7 +930,6 @@ static PyObject *
 read_connection(Scanner *self, const char **at, const char *end)
 {
     PyObject *result = NULL, *blocks = NULL, *absent = NULL, *raws = NULL, *stamp = NULL;
-    self->bits = 0;
     self->absent_count = 0;
     self->labels_at = NULL;
     self->depth = 0;
@@ -1237,8 +1270,8 @@ scanner_init(PyObject *object, PyObject *arguments, PyObject *keywords)
     }
     for (Py_ssize_t at = 0; rows != Py_None && at < PyTuple_GET_SIZE(rows); at++) {
         Row *row = &self->rows[at];
-        PyObject *left, *right;
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(rows, at), "pOO", &row->equal, &left, &right) ||
+        PyObject *left, *right, *unless;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(rows, at), "pOOO", &row->equal, &left, &right, &unless) ||
             terms_of(self, left, row, 0) < 0) {
             return -1;
         }
@@ -1247,6 +1280,10 @@ scanner_init(PyObject *object, PyObject *arguments, PyObject *keywords)
             return -1;
         }
         row->right = PyTuple_GET_SIZE(right);
+        if (terms_of(self, unless, row, row->left + row->right) < 0) {
+            return -1;
+        }
+        row->unless = PyTuple_GET_SIZE(unless);
         self->row_count = at + 1;
     }
     self->root = node_of(root, 0, self->slots, 0, self);
@@ -1389,6 +1426,43 @@ rise(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     return top != NULL ? top : Py_NewRef(known);
 }
 
+PyDoc_STRVAR(rise_labels_doc,
+"rise_labels(known, labels)\n--\n\n"
+"The same for the counters of labels, by label; None also where the labels are not the same, in the same order.");
+
+static PyObject *
+rise_labels(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 2 || !PyDict_CheckExact(arguments[0]) || !PyDict_CheckExact(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "rise_labels() takes two dictionaries");
+        return NULL;
+    }
+    PyObject *known = arguments[0], *labels = arguments[1], *top = NULL;
+    PyObject *label, *most, *other, *mine;
+    Py_ssize_t at = 0, place = 0;
+    if (PyDict_GET_SIZE(known) != PyDict_GET_SIZE(labels)) {
+        Py_RETURN_NONE;
+    }
+    while (PyDict_Next(known, &at, &label, &most) && PyDict_Next(labels, &place, &other, &mine)) {
+        int same = label == other ? 1 : PyObject_RichCompareBool(label, other, Py_EQ);
+        int how = same < 0 ? -2 : !same ? -1 : most == mine ? 0 : block_rose(most, mine);
+        if (how == 1 && top == NULL && (top = PyDict_Copy(known)) == NULL) {
+            how = -2;
+        }
+        if (how == 1 && PyDict_SetItem(top, label, mine) < 0) {
+            how = -2;
+        }
+        if (how < 0) {
+            Py_XDECREF(top);
+            if (how == -2) {
+                return NULL;
+            }
+            Py_RETURN_NONE;
+        }
+    }
+    return top != NULL ? top : Py_NewRef(known);
+}
+
 /* Whether two blocks have the same counter at a place; -1: an error is set. */
 static int
 same_at(PyObject *one, PyObject *two, Py_ssize_t place)
@@ -1403,35 +1477,16 @@ same_at(PyObject *one, PyObject *two, Py_ssize_t place)
     return same;
 }
 
-PyDoc_STRVAR(first_holders_doc,
-"first_holders(steps, owners, held)\n--\n\n"
-"For each counter of the last of some blocks, each larger than the one before: the owner of the first block that had\n"
-"its value; where the very first had it, what `held` says.");
-
+/* As first_holders, of one block; `steps` are those from which on it was there, and it was not the same each time. */
 static PyObject *
-first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+holders_of(PyObject *const *steps, const Py_ssize_t *numbers, Py_ssize_t count, PyObject *owners, PyObject *held)
 {
-    if (count != 3 || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
-        !PyList_CheckExact(arguments[2]) || PyList_GET_SIZE(arguments[0]) == 0 ||
-        PyList_GET_SIZE(arguments[0]) != PyList_GET_SIZE(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "first_holders() takes three lists, the first two of the same length");
-        return NULL;
-    }
-    PyObject *steps = arguments[0], *owners = arguments[1], *held = arguments[2];
-    Py_ssize_t length = PyList_GET_SIZE(steps), counters = PyList_GET_SIZE(held);
-    for (Py_ssize_t step = 0; step < length; step++) {
-        PyObject *block = PyList_GET_ITEM(steps, step);
-        if (!(IS_COUNTERS(block) || PyTuple_CheckExact(block)) || Py_SIZE(block) != counters) {
-            PyErr_SetString(PyExc_TypeError, "the steps are blocks with a counter for each holder");
-            return NULL;
-        }
-    }
-    PyObject *found = PyList_New(counters);
-    for (Py_ssize_t place = 0; found != NULL && place < counters; place++) {
-        Py_ssize_t step = length - 1;
+    Py_ssize_t size = Py_SIZE(steps[count - 1]);
+    PyObject *found = PyList_New(size);
+    for (Py_ssize_t place = 0; found != NULL && place < size; place++) {
+        Py_ssize_t step = count - 1;
         while (step > 0) {
-            PyObject *one = PyList_GET_ITEM(steps, step), *before = PyList_GET_ITEM(steps, step - 1);
-            int same = one == before ? 1 : same_at(one, before, place);
+            int same = same_at(steps[step], steps[step - 1], place);
             if (same < 0) {
                 Py_CLEAR(found);
                 return NULL;
@@ -1441,9 +1496,79 @@ first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
             }
             step--;
         }
-        PyObject *holder = step > 0 ? PyList_GET_ITEM(owners, step) : PyList_GET_ITEM(held, place);
+        PyObject *holder = step == 0 && held != NULL ? PyList_GET_ITEM(held, place) : PyList_GET_ITEM(owners, numbers[step]);
         PyList_SET_ITEM(found, place, Py_NewRef(holder));
     }
+    return found;
+}
+
+PyDoc_STRVAR(first_holders_doc,
+"first_holders(steps, owners, held)\n--\n\n"
+"Steps are lists of blocks, each nowhere smaller than in the step before; None is a block that is not there. For each\n"
+"block of the last step, and each of its counters: the owner of the first step that had the value, of those since which\n"
+"the block was always there; where the very first had it, what `held` says of the block, unless that is None. None for a\n"
+"block that is not there.");
+
+static PyObject *
+first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    PyObject *steps = count == 3 ? arguments[0] : NULL, *owners = count == 3 ? arguments[1] : NULL;
+    PyObject *held = count == 3 ? arguments[2] : NULL;
+    if (count != 3 || !PyList_CheckExact(steps) || !PyList_CheckExact(owners) || !PyList_CheckExact(held) ||
+        PyList_GET_SIZE(steps) == 0 || PyList_GET_SIZE(steps) != PyList_GET_SIZE(owners)) {
+        PyErr_SetString(PyExc_TypeError, "first_holders() takes three lists, the first two of the same length");
+        return NULL;
+    }
+    Py_ssize_t length = PyList_GET_SIZE(steps), blocks = PyList_GET_SIZE(held);
+    for (Py_ssize_t step = 0; step < length; step++) {
+        PyObject *list = PyList_GET_ITEM(steps, step);
+        if (!PyList_CheckExact(list) || PyList_GET_SIZE(list) != blocks) {
+            PyErr_SetString(PyExc_TypeError, "the steps are lists with a block for each entry of the third");
+            return NULL;
+        }
+    }
+    PyObject **mine = PyMem_Calloc((size_t)length, sizeof(PyObject *));
+    Py_ssize_t *numbers = PyMem_Calloc((size_t)length, sizeof(Py_ssize_t));
+    PyObject *found = mine == NULL || numbers == NULL ? PyErr_NoMemory() : PyList_New(blocks);
+    for (Py_ssize_t block = 0; found != NULL && block < blocks; block++) {
+        PyObject *known = PyList_GET_ITEM(held, block), *before = NULL, *list = Py_None;
+        Py_ssize_t different = 0, first = 0;
+        for (Py_ssize_t step = 0; step < length; step++) {
+            PyObject *each = PyList_GET_ITEM(PyList_GET_ITEM(steps, step), block);
+            if (each == Py_None) {
+                different = 0;
+                first = step + 1;
+            }
+            else if (different == 0 || each != before) {
+                mine[different] = each;
+                numbers[different++] = step;
+            }
+            before = each;
+        }
+        for (Py_ssize_t each = 0; each < different; each++) {
+            if (!(IS_COUNTERS(mine[each]) || PyTuple_CheckExact(mine[each])) || Py_SIZE(mine[each]) != Py_SIZE(mine[0])) {
+                PyErr_SetString(PyExc_TypeError, "blocks are tuples of counters, as long in each step");
+                Py_CLEAR(found);
+            }
+        }
+        PyObject *usable = known == Py_None || first > 0 ? NULL : known;
+        if (found != NULL && usable != NULL && different > 0 &&
+            (!PyList_CheckExact(usable) || PyList_GET_SIZE(usable) != Py_SIZE(mine[0]))) {
+            PyErr_SetString(PyExc_TypeError, "what is held of a block is a list with a holder for each counter");
+            Py_CLEAR(found);
+        }
+        if (found != NULL) {
+            list = different == 0 ? Py_NewRef(Py_None) : holders_of(mine, numbers, different, owners, usable);
+            if (list == NULL) {
+                Py_CLEAR(found);
+            }
+            else {
+                PyList_SET_ITEM(found, block, list);
+            }
+        }
+    }
+    PyMem_Free(mine);
+    PyMem_Free(numbers);
     return found;
 }
 
@@ -1451,6 +1576,7 @@ first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 
 static PyMethodDef functions[] = {
     {"rise", (PyCFunction)(void (*)(void))rise, METH_FASTCALL, rise_doc},
+    {"rise_labels", (PyCFunction)(void (*)(void))rise_labels, METH_FASTCALL, rise_labels_doc},
     {"first_holders", (PyCFunction)(void (*)(void))first_holders, METH_FASTCALL, first_holders_doc},
     {NULL, NULL, 0, NULL},
 };

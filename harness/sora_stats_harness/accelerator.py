@@ -9,7 +9,7 @@ in Python, with the same findings.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ import msgspec
 from .codec import LABELS, Codec, Counters, Loose, Plan
 from .edition import Field, Kind, Presence, Type
 
-CONTRACT: Final = 3
+CONTRACT: Final = 4
 """What the two sides expect of each other; a module built for another one is left alone."""
 
 TEXTS: Final = ("timestamp", "channel_id", "client_id", "bundle_id", "connection_id")
@@ -30,8 +30,11 @@ LEVEL: Final = ("network_status", "unstable_level")
 Terms = Sequence[tuple[int, int, int]]
 """Of a relation: factor, block and counter."""
 
-Relation = tuple[bool, Terms, Terms]
-"""Whether the sides are to be equal (else the left one is at most the right one), and the sides."""
+Relation = tuple[bool, Terms, Terms, Terms]
+"""
+Whether the sides are to be equal (else the left one is at most the right one), the sides, and counters of which any that
+is not 0 turns "equal" into "at least".
+"""
 
 Taken = tuple[
     str | None, str | None, str | None, str | None, str | None,  # as TEXTS
@@ -70,12 +73,18 @@ The larger of two lists of blocks, where the second is nowhere smaller; else Non
 the first's become those very objects.
 """
 
-first_holders: Final[Callable[[list[Counters], list[Any], list[Any]], list[Any]] | None] = getattr(
-    _built, "first_holders", None
-)
+rise_labels: Final[
+    Callable[[dict[str, Counters], Mapping[str, Counters]], dict[str, Counters] | None] | None
+] = getattr(_built, "rise_labels", None)
+"""The same of counters by label; None also where the labels are not the same, in the same order."""
+
+first_holders: Final[
+    Callable[[list[list[Counters | None]], list[Any], list[list[Any] | None]], list[list[Any] | None]] | None
+] = getattr(_built, "first_holders", None)
 """
-For each counter of the last of some blocks, each larger than the one before: the owner of the first that had its value,
-or, where the very first had it, what the third list says. Any: whatever holds readings.
+For each counter of each block of the last of some readings, in which no counter ever fell: the owner of the first that
+had its value, of those since which the block was always there; where the very first reading had it, what the third list
+says of the block, unless that is None. Any: whatever holds readings.
 """
 
 
@@ -133,8 +142,8 @@ def _make(
             rows=None
             if codec.learned
             else tuple(
-                (equal, *(tuple((factor, starts[block] + at) for factor, block, at in side) for side in (left, right)))
-                for equal, left, right in relations
+                (equal, *(tuple((factor, starts[block] + at) for factor, block, at in side) for side in sides))
+                for equal, *sides in relations
             ),
             unset=msgspec.UNSET,
         )

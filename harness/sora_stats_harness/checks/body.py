@@ -141,7 +141,9 @@ class BodyReader:
         """Take from the codec what changes when it learns."""
         codec = self.codec
         self._scan = (
-            accelerator.scanner(codec, [(row.operator == "==", row.left, row.right) for row in self.relations])
+            accelerator.scanner(
+                codec, [(row.operator == "==", row.left, row.right, row.unless) for row in self.relations]
+            )
             if self._accelerated
             else None
         )

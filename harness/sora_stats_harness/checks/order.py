@@ -25,7 +25,7 @@ from itertools import pairwise
 from operator import le
 from typing import Any, Final, Generic, TypeVar
 
-from ..accelerator import first_holders, rise
+from ..accelerator import first_holders, rise, rise_labels
 
 Counters = Sequence[int]
 """One block of a reading: counters in a fixed order, -1 where one is absent or unsound."""
@@ -81,7 +81,7 @@ class Version(Generic[Holder]):
         self.holder = holder
         self.previous = previous
         self.depth: int = 0 if previous is None else previous.depth + 1
-        self.held: dict[int | str, Sequence[Holder | None]] = {}
+        self.held: dict[int | str, list[Holder | None]] = {}
 
     def counters(self, block: int | str) -> Counters | None:
         """A block's maximum by its index, or a label's by its name."""
@@ -106,43 +106,49 @@ class Version(Generic[Holder]):
         while (before := chain[-1].previous) is not None:
             chain.append(before)
         chain.reverse()
-        for block, last in enumerate(self.blocks):
-            if last is not None:
-                self.held[block] = _first_holders(chain, block, [version.blocks[block] for version in chain])
-        for label in self.labels:
-            self.held[label] = _first_holders(chain, label, [version.labels.get(label) for version in chain])
+        labels = [*self.labels]
+        self._hold(range(len(self.blocks)), chain, [version.blocks for version in chain])
+        self._hold(labels, chain, [[version.labels.get(label) for label in labels] for version in chain])
         self.previous = None
         self.depth = 0
 
-
-def _first_holders(chain: Sequence[Version[Any]], block: int | str, steps: Sequence[Counters | None]) -> list[Any]:
-    """Holders of the last version's values; those of the first version's are known, or it is the holder. Any: holders."""
-    start = 0
-    if None in steps:  # not seen yet, or a label that closed: what it had before counts no more
-        start = len(steps) - steps[::-1].index(None)
-    first, last = steps[start], steps[-1]
-    assert first is not None, "no version from here on lacks it"
-    assert last is not None, "the last version has this block"
-    known: list[Any] = [chain[start].holder] * len(last)
-    held = list(chain[start].held.get(block) or known)
-    if first is last:
-        return held
-    if first_holders is not None:
-        seen = [counters for counters in steps[start:] if counters is not None]
-        return first_holders(seen, [version.holder for version in chain[start:]], held)
-    return [
-        holder if top == old else _first_holder(chain, steps, place, top)
-        for place, (top, old, holder) in enumerate(zip(last, first, held, strict=True))
-    ]
+    def _hold(
+        self, keys: Sequence[int | str], chain: Sequence[Version[Holder]], steps: list[list[Counters | None]]
+    ) -> None:
+        found = (first_holders or _first_holders)(
+            steps, [version.holder for version in chain], [chain[0].held.get(key) for key in keys]
+        )
+        self.held.update({key: each for key, each in zip(keys, found, strict=True) if each is not None})
 
 
-def _first_holder(
-    chain: Sequence[Version[Holder]], steps: Sequence[Counters | None], place: int, top: int
-) -> Holder | None:
+def _first_holders(
+    steps: list[list[Counters | None]], owners: list[Any], held: list[list[Any] | None]
+) -> list[list[Any] | None]:
+    """As the accelerator's. Any: holders."""
+    found: list[list[Any] | None] = []
+    for block, last in enumerate(steps[-1]):
+        if last is None:
+            found.append(None)
+            continue
+        since = len(steps) - 1
+        while since > 0 and steps[since - 1][block] is not None:
+            since -= 1
+        mine = [step[block] or () for step in steps[since:]]
+        before = held[block] if since == 0 else None
+        known = [owners[since]] * len(last) if before is None else before
+        found.append([
+            known[place] if (first := _first_with(mine, place)) == 0 else owners[since + first]
+            for place in range(len(last))
+        ])  # fmt: skip
+    return found
+
+
+def _first_with(steps: Sequence[Counters], place: int) -> int:
+    """Since which step a counter has had the value that it has in the last one."""
     step = len(steps) - 1
-    while (before := steps[step - 1]) is not None and before[place] == top:
+    while step > 0 and (steps[step] is steps[step - 1] or steps[step][place] == steps[step - 1][place]):
         step -= 1
-    return chain[step].holder
+    return step
 
 
 class Lineage(Generic[Holder]):
@@ -256,15 +262,9 @@ class Lineage(Generic[Holder]):
         """The labels as they are now, where none came or went lately and no counter fell; else None: look closer."""
         if len(labels) != len(self._floors):
             return None
-        if labels == known:
-            return known
-        if rise is None or sent_ns <= self._last_floor_ns or [*labels] != [*known]:
-            return None
-        before: list[Counters | None] = [*known.values()]
-        risen = rise(before, [*labels.values()])
-        if risen is None or risen is before:
-            return None if risen is None else known
-        return dict(zip(known, risen, strict=True))  # type: ignore[arg-type]  # no label is None
+        if rise_labels is None or sent_ns <= self._last_floor_ns:
+            return known if labels == known else None
+        return rise_labels(known, labels)
 
     def _take_labels(
         self,
