@@ -663,7 +663,7 @@ class Judge:
                         "a connection of the whole cluster is on none of its nodes", "one node lists it",
                         "none does", "on no node", (stray.before, *stray.nodes, exchange),
                     )  # fmt: skip
-        elif whole:
+        elif whole and not (target is Target.CONNECTION and request_.asked.connection_id in had):
             self._absent(exchange, timeline, had)
 
     def _absent(self, exchange: Exchange, timeline: _Timeline, had: Collection[str]) -> None:

@@ -329,7 +329,9 @@ class BodyReader:
         if isinstance(taken, int):
             return None, taken == 1
         try:
-            return [self._hand_over(parts, place if many else None) for place, parts in enumerate(taken)], False
+            if not many:
+                return [self._hand_over(taken[0], None)], False
+            return [self._hand_over(parts, place) for place, parts in enumerate(taken)], False
         except (strict_json.NotJson, _TooOdd):
             return None, False
 

@@ -25,6 +25,8 @@ from itertools import pairwise
 from operator import le
 from typing import Any, Final, Generic, TypeVar
 
+import msgspec
+
 from ..accelerator import first_holders, rise, rise_labels
 
 Counters = Sequence[int]
@@ -58,30 +60,21 @@ class Fall(Generic[Holder]):
     """The earliest-received answer that held `before`."""
 
 
-class Version(Generic[Holder]):
+class Version(msgspec.Struct, Generic[Holder], gc=False, eq=False):
     """
     The largest counters known from a moment on; a block is None until it was seen.
 
     `previous` leads back to the version before, until the holders of all values are worked out in `held`.
     """
 
-    __slots__ = ("blocks", "depth", "held", "holder", "known_ns", "labels", "previous")
-
-    def __init__(
-        self,
-        known_ns: int,
-        blocks: list[Counters | None],
-        labels: dict[str, Counters],
-        holder: Holder | None,
-        previous: Version[Holder] | None,
-    ) -> None:
-        self.known_ns = known_ns
-        self.blocks = blocks
-        self.labels = labels
-        self.holder = holder
-        self.previous = previous
-        self.depth: int = 0 if previous is None else previous.depth + 1
-        self.held: dict[int | str, list[Holder | None]] = {}
+    known_ns: int
+    blocks: list[Counters | None]
+    labels: dict[str, Counters]
+    holder: Holder | None = None
+    previous: Version[Holder] | None = None
+    depth: int = 0
+    """How many versions lead back from it."""
+    held: dict[int | str, list[Holder | None]] = msgspec.field(default_factory=dict)
 
     def counters(self, block: int | str) -> Counters | None:
         """A block's maximum by its index, or a label's by its name."""
@@ -165,7 +158,7 @@ class Lineage(Generic[Holder]):
     )  # fmt: skip
 
     def __init__(self, blocks: int) -> None:
-        self.versions: list[Version[Holder]] = [Version(LONG_AGO, [None] * blocks, {}, None, None)]
+        self.versions: list[Version[Holder]] = [Version(LONG_AGO, [None] * blocks, {})]
         self.first: list[Counters | None] = [None] * blocks
         """Each block as it was first seen: what moved since has grown."""
         self.first_labels: dict[str, Counters] = {}
@@ -222,7 +215,7 @@ class Lineage(Generic[Holder]):
         if top_labels is None:
             top_labels = self._take_labels(sent_ns, received_ns, labels, base, falls)
         if top is not known or top_labels is not latest.labels:
-            version = Version(received_ns, top, top_labels, holder, latest)
+            version = Version(received_ns, top, top_labels, holder, latest, latest.depth + 1)
             if version.depth >= COMPACT_AFTER:
                 version.compact()
             self.versions.append(version)

@@ -32,13 +32,10 @@ RECENT: Final = 16
 """Readings of a connection that are compared with those that overlap them."""
 
 
-class Held:
+class Held(msgspec.Struct, gc=False, eq=False):
     """An exchange that loses its body when memory runs short, wherever it is referred to."""
 
-    __slots__ = ("exchange",)
-
-    def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
+    exchange: Exchange
 
 
 class Ring:

@@ -110,9 +110,6 @@ class Reading:
         self.keep = False
         """Whether the connection may be used again."""
         self.wire_bytes = 0
-        self._begin()
-
-    def _begin(self) -> None:
         self._fields: list[tuple[bytes, bytes]] = []
         self._head: Head | None = None
         self._chunks: list[bytes] = []
@@ -212,7 +209,9 @@ class Reading:
         if self.over:
             return
         if self.status < 200:  # 100 Continue and the like: the answer proper is still to come
-            self._begin()
+            wire_bytes = self.wire_bytes
+            self.begin()
+            self.wire_bytes = wire_bytes
             return
         self.over = True
         self.keep = self._parser.should_keep_alive()

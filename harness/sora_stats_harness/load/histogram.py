@@ -35,14 +35,10 @@ class Histogram:
 
     def record(self, time_ns: int) -> None:
         """Count one time."""
-        us = time_ns // 1000
-        if us < 0:
-            us = 0
-        if us < _LINEAR:
-            index = us
-        else:
-            shift = us.bit_length() - _BITS
-            index = shift * _HALF + (us >> shift)
+        self.count_in(*place_of(time_ns))
+
+    def count_in(self, us: int, index: int) -> None:
+        """Count one time, whose place was looked up already: for those that count it several times."""
         buckets = self._buckets or self._open()
         buckets[index] = buckets.get(index, 0) + 1
         self.count += 1
@@ -138,6 +134,15 @@ class Histogram:
         made.sum_us, made.max_us = sum_us, max_us
         made.min_us = min_us if isinstance(min_us, int) else None
         return made
+
+
+def place_of(time_ns: int) -> tuple[int, int]:
+    """A time in whole microseconds, and the bucket that it belongs to."""
+    us = time_ns // 1000
+    if us < _LINEAR:
+        return (us, us) if us > 0 else (0, 0)
+    shift = us.bit_length() - _BITS
+    return us, shift * _HALF + (us >> shift)
 
 
 def merged(histograms: Iterable[Histogram]) -> Histogram:

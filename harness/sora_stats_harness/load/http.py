@@ -377,7 +377,8 @@ class Connection:
             return transport_error(error), stamp
         finally:
             self._traffic.held_bytes -= held
-        return self._too_large(reading), stamp
+        small = reading.wire_bytes <= IN_PLACE_BYTES and self._limit_bytes >= IN_PLACE_BYTES
+        return None if small else self._too_large(reading), stamp
 
     def _write(self, data: bytes, deadline_ns: int) -> None:
         sock = self._socket

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..exchange import ErrorCode, Exchange
-from .histogram import Histogram, merged
+from .histogram import Histogram, merged, place_of
 
 TIMES: Final = ("response", "service", "generator delay", "lateness")
 
@@ -123,7 +123,8 @@ class Metrics:
         sent_ns = exchange.sent_ns
         intended_ns = sent_ns if exchange.intended_ns is None else exchange.intended_ns
         arrived_ns = received_ns if exchange.arrived_ns is None else exchange.arrived_ns
-        second.response.record(arrived_ns - intended_ns)
+        us, index = place_of(arrived_ns - intended_ns)
+        second.response.count_in(us, index)
         if sent_ns < self._timed_from_ns:
             return
         target = exchange.request.target
@@ -131,9 +132,11 @@ class Metrics:
         kinds = self.times.get(name)
         if kinds is None:
             kinds = self.times[name] = {kind: Histogram() for kind in TIMES}
-        kinds["response"].record(arrived_ns - intended_ns)
-        kinds["service"].record(arrived_ns - sent_ns)
-        if exchange.intended_ns is not None:
+        kinds["response"].count_in(us, index)
+        if exchange.intended_ns is None:
+            kinds["service"].count_in(us, index)
+        else:
+            kinds["service"].record(arrived_ns - sent_ns)
             kinds["lateness"].record(sent_ns - intended_ns)
         if exchange.arrived_ns is not None:
             kinds["generator delay"].record(received_ns - arrived_ns)
