@@ -434,6 +434,37 @@ def test_relations_are_looked_at_as_in_python() -> None:
     assert len(seen) > len({id for id, _ in seen})
 
 
+@pytest.mark.parametrize("id", sorted({row.id for row in BodyReader(DOC).relations}))
+def test_relations_of_counters_that_deviated_once_are_looked_at_as_well(id: str) -> None:
+    """Such a counter is let through from then on, unread: its relations are Python's."""
+    world = World(DOC, seed=4, connections=1, churn=False)
+    (connection,) = world.connections(0)
+    document = connection.reading(0, "2024-07-01T00:00:01.000001Z")
+    for block in BodyReader(DOC).codec.blocks:
+        _group(document, block.path).update(dict.fromkeys((counter.name for counter in block.counters), 0))
+    row = next(row for row in BodyReader(DOC).relations if row.id == id)
+    seen = set()
+    for learned in (row.left[0], row.right[0]):
+        pair = Pair(DOC)
+        places = [(pair.plain.codec.blocks[block], at) for _, block, at in (learned, row.left[0], row.right[0])]
+        (group, name), *sides = [(_group(document, block.path), block.counters[at].name) for block, at in places]
+        for odd in ("1", 0, "1"):
+            group[name] = odd
+            pair.read(msgspec.json.encode(document))
+        group[name] = 0
+        assert pair.swift.codec.learned
+        for values in itertools.product((0, 1, 2), repeat=2):
+            for (side, counter), value in zip(sides, values, strict=True):
+                side[counter] = value
+            accepted = pair.counted["accepted"]
+            (reading,) = pair.read(msgspec.json.encode(document)).readings
+            assert pair.counted["accepted"] == accepted + 1
+            seen.add(bool(pair.filter.missed(reading.blocks)))
+        for side, counter in sides:
+            side[counter] = 0
+    assert seen == {False, True}
+
+
 def _group(value: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:  # Any: JSON
     for key in path:
         value = value[key]

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from sora_stats_harness import edition
-from sora_stats_harness.checks.requirements import Finding
+from sora_stats_harness.checks.requirements import Finding, Level
 from sora_stats_harness.exchange import Answer, ErrorCode, Exchange, Request, Target, TransportError, valid_request
 from sora_stats_harness.judge import FORGET_NS, LARGE_BYTES, SWEEP_NS, TOGETHER, Judge
 
@@ -238,6 +238,20 @@ def test_answers_are_judged_together_in_their_order(heard: list[Finding]) -> Non
     assert falls(heard) == []
     judge.finish()
     assert falls(heard) == [("/dtls/total_received_dtls", "at least 60", "59")]
+
+
+def test_each_miss_is_told_of_with_the_first_of_its_kind(heard: list[Finding]) -> None:
+    """As often as findings are, with the level of each."""
+    misses: list[tuple[Finding, Level]] = []
+    judge = Judge(
+        edition.load(), on_finding=heard.append, on_miss=lambda first, level: misses.append((first, level))
+    )  # fmt: skip
+    for value in (5, -1, 4, "x", -2):
+        judge.sent(ASK).end(answer(reading(dtls__total_received_dtls=value)))
+    assert [(each.fingerprint, each.level) for each in heard] == [(first.fingerprint, level) for first, level in misses]
+    firsts = {each.fingerprint: each for each in reversed(heard)}
+    assert all(first is firsts[first.fingerprint] for first, _ in misses)
+    assert len(misses) > len(firsts) > 1
 
 
 def test_what_waits_is_judged_before_a_large_answer(heard: list[Finding]) -> None:

@@ -823,13 +823,10 @@ is_exact(const Scanner *self, const Row *row, Py_ssize_t from)
     return 1;
 }
 
-/* Whether every relation holds whose groups are all there; None where they are not looked at. */
+/* Whether every relation holds whose groups are all there. */
 static PyObject *
 related(const Scanner *self)
 {
-    if (self->rows == NULL) {
-        return Py_None;
-    }
     for (Py_ssize_t at = 0; at < self->row_count; at++) {
         const Row *row = &self->rows[at];
         Py_ssize_t sides = row->left + row->right;
@@ -1229,7 +1226,7 @@ scanner_init(PyObject *object, PyObject *arguments, PyObject *keywords)
         return -1;
     }
     if (self->label_counters < 0 || self->label_others < 0 || self->groups < 0 || self->loose < 0 ||
-        (rows != Py_None && !PyTuple_CheckExact(rows))) {
+        !PyTuple_CheckExact(rows)) {
         PyErr_SetString(PyExc_ValueError, "a count is negative, or the relations are no tuple");
         return -1;
     }
@@ -1242,11 +1239,9 @@ scanner_init(PyObject *object, PyObject *arguments, PyObject *keywords)
     self->absent = PyMem_Calloc((size_t)self->groups + 1, sizeof(Py_ssize_t));
     self->raws = PyMem_Calloc((size_t)self->loose + 1, sizeof(PyObject *));
     self->label_values = PyMem_Calloc((size_t)self->label_counters + 1, sizeof(uint64_t));
-    if (rows != Py_None) {
-        self->rows = PyMem_Calloc((size_t)PyTuple_GET_SIZE(rows) + 1, sizeof(Row));
-    }
+    self->rows = PyMem_Calloc((size_t)PyTuple_GET_SIZE(rows) + 1, sizeof(Row));
     if (!self->young || !self->old || !self->sizes || !self->there || !self->absent || !self->raws ||
-        !self->label_values || (rows != Py_None && !self->rows)) {
+        !self->label_values || !self->rows) {
         PyErr_NoMemory();
         return -1;
     }
@@ -1268,7 +1263,7 @@ scanner_init(PyObject *object, PyObject *arguments, PyObject *keywords)
     if (label != Py_None && (self->label = node_of(label, 1, self->label_counters, self->label_others, NULL)) == NULL) {
         return -1;
     }
-    for (Py_ssize_t at = 0; rows != Py_None && at < PyTuple_GET_SIZE(rows); at++) {
+    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(rows); at++) {
         Row *row = &self->rows[at];
         PyObject *left, *right, *unless;
         if (!PyArg_ParseTuple(PyTuple_GET_ITEM(rows, at), "pOOO", &row->equal, &left, &right, &unless) ||

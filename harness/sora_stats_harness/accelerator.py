@@ -42,7 +42,7 @@ Taken = tuple[
     bool,  # whether all texts are there and short
     int | None,  # LEVEL
     list[Counters | None], dict[str, Counters], dict[str, tuple[Any, ...]],  # blocks, labels, their other leaves
-    bool | None,  # whether all relations hold; None where that was not looked at
+    bool,  # whether all relations hold whose groups are there
     tuple[int, ...] | None,  # groups that are not there, by their place in the codec's plans
     tuple[bytes | None, ...] | None,  # the codec's loose leaves; None of a group that is not there
 ]  # fmt: skip
@@ -99,7 +99,7 @@ def scanner(codec: Codec, relations: Sequence[Relation]) -> Callable[[bytes, boo
 
     Args:
         codec: What it has learned counts as well; make a new reader when it learns.
-        relations: Those between counters.
+        relations: Those between counters, none of which it has learned to let through.
 
     Returns:
         A function of a body and whether it is an array of connections. It gives these, or, where it refuses, 1 for a
@@ -139,9 +139,7 @@ def _make(
             sizes=sizes,
             groups=len(codec.plans),
             loose=len(codec.loose),
-            rows=None
-            if codec.learned
-            else tuple(
+            rows=tuple(
                 (equal, *(tuple((factor, starts[block] + at) for factor, block, at in side) for side in sides))
                 for equal, *sides in relations
             ),

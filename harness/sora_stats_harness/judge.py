@@ -138,6 +138,8 @@ class Judge:
         run: The run's id; a new one unless given.
         observer: Is called with every exchange after it was judged: the recorder, say.
         on_finding: Is called with every single finding.
+        on_miss: Is called as often, with the first finding of the kind and the level of this one: under load, where a
+            server may be wrong in every answer, there is no time to put each into words.
         nodes: Servers that together are one cluster.
         scan_every: Look for repeated keys in every so-many-th answer; 0 for none.
         tear_ns: Stamps closer than this are never compared.
@@ -153,6 +155,7 @@ class Judge:
         observer: Callable[[Exchange], None] | None = None,
         *,
         on_finding: Callable[[Finding], None] | None = None,
+        on_miss: Callable[[Finding, Level], None] | None = None,
         nodes: Collection[str] = (),
         scan_every: int = 1,
         tear_ns: int = TEAR_NS,
@@ -163,7 +166,7 @@ class Judge:
         self.run = run or str(uuid.uuid4())
         self.clock = clock_id()
         self._observer = observer
-        self._ledger = Ledger(on_finding)
+        self._ledger = Ledger(on_finding, on_miss)
         self._nodes: frozenset[str] = frozenset(nodes)
         self._scan_every = scan_every
         self._tear_ns = tear_ns

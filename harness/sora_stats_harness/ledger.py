@@ -39,10 +39,16 @@ class Ledger:
 
     Args:
         on_finding: Is called with every single finding; without it, texts are made for first ones only.
+        on_miss: Is called as often, with the first finding of its entry and the level of this one.
     """
 
-    def __init__(self, on_finding: Callable[[Finding], None] | None = None) -> None:
+    def __init__(
+        self,
+        on_finding: Callable[[Finding], None] | None = None,
+        on_miss: Callable[[Finding, Level], None] | None = None,
+    ) -> None:
         self.on_finding = on_finding
+        self.on_miss = on_miss
         self._entries: dict[Key, _Entry] = {}
         self.beyond: Counter[str] = Counter()
         """By requirement, findings that went into an entry for all the rest."""
@@ -65,12 +71,10 @@ class Ledger:
                 entry = self._entries.get(key)
             if entry is None:
                 entry = self._entries[key] = _Entry(finding=make(), level=level)
-                if self.on_finding is not None:
-                    self.on_finding(entry.finding)
-                self._count(entry, connection_id, level)
-                return
         if self.on_finding is not None:
-            self.on_finding(make())
+            self.on_finding(make() if entry.count else entry.finding)
+        if self.on_miss is not None:
+            self.on_miss(entry.finding, level)
         self._count(entry, connection_id, level)
 
     def take(self, finding: Finding) -> None:

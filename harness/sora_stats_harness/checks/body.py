@@ -140,10 +140,16 @@ class BodyReader:
     def _bind(self) -> None:
         """Take from the codec what changes when it learns."""
         codec = self.codec
+        learned = {
+            (codec.block_of[loose.path[:-1]], loose.position)
+            for loose in codec.loose
+            if loose.learned and loose.field is not None and loose.field.kind is Kind.COUNTER
+        }
+        self._rows_of_learned = [row for row in self.relations if row.involves(learned)]
+        """The accelerator does not know these counters."""
+        rows = [row for row in self.relations if not row.involves(learned)]
         self._scan = (
-            accelerator.scanner(
-                codec, [(row.operator == "==", row.left, row.right, row.unless) for row in self.relations]
-            )
+            accelerator.scanner(codec, [(row.operator == "==", row.left, row.right, row.unless) for row in rows])
             if self._accelerated
             else None
         )
@@ -355,7 +361,9 @@ class BodyReader:
         if loose:
             for place, raw in zip(self.codec.loose, raws or (), strict=True):
                 self._let_in(place, Raw(raw or b""), reading)
-        if loose or not brief or stamp_ns is None:
+            if related and any(row.missed(blocks) for row in self._rows_of_learned):
+                reading.related = False
+        if not brief or stamp_ns is None:
             self._check_texts(reading)
         return reading
 

@@ -29,16 +29,16 @@ class News:
         self._kinds: dict[tuple[str, str | None, str], dict[str, Any]] = {}  # Any: texts and numbers
         self._newest: deque[dict[str, Any]] = deque(maxlen=NEWEST)
 
-    def hear(self, finding: Finding) -> None:
-        """Take in a finding."""
-        self.counts[finding.level.name] += 1
+    def hear(self, finding: Finding, level: Level) -> None:
+        """Take in one more finding of a kind: the first of them, and this one's level."""
+        self.counts[level.name] += 1
         key = (finding.requirement, finding.target, finding.field)
         row = self._kinds.get(key)
         if row is not None:
             row["count"] += 1
             return
         row = {
-            "at": time.time(), "requirement": finding.requirement, "level": finding.level.name,
+            "at": time.time(), "requirement": finding.requirement, "level": level.name,
             "target": finding.target or "", "field": finding.field[:TEXT], "message": finding.message[:TEXT],
             "expected": finding.expected[:TEXT], "actual": finding.actual[:TEXT], "count": 1,
         }  # fmt: skip

@@ -88,7 +88,7 @@ class Session:
     ) -> None:
         keep_flat()
         self.judge = Judge(
-            edition, run, self._judged, scan_every=SCAN_EVERY, on_finding=self._heard, first_seq=first_seq,
+            edition, run, self._judged, scan_every=SCAN_EVERY, on_miss=self._heard, first_seq=first_seq,
             soon=gevent.spawn,
         )
         self.address = address
@@ -134,9 +134,9 @@ class Session:
         self.metrics.sent += 1
         return self.judge.sent(request, intended_ns)
 
-    def _heard(self, finding: Finding) -> None:
-        self.news.hear(finding)
-        if finding.level is Level.MUST:
+    def _heard(self, finding: Finding, level: Level) -> None:
+        self.news.hear(finding, level)
+        if level is Level.MUST:
             self._missed.add(finding.requirement)
 
     def _judged(self, exchange: Exchange) -> None:

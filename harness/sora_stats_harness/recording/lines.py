@@ -302,7 +302,8 @@ def _is_one_line_of_json(body: bytes) -> bool:
     if b"\n" in body or b"\r" in body or body[:1] in _WHITE or body[-1:] in _WHITE:
         return False
     try:
-        body.decode("utf-8")
+        if not body.isascii():
+            body.decode("utf-8")
         _ANY.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
@@ -316,6 +317,8 @@ def _is_deep(body: bytes) -> bool:
     Nearly always what is innermost can be taken away a few times, and nothing is left; only where it cannot are strings
     told from brackets.
     """
+    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:  # as in an answer about one connection, and four times as fast
+        return False
     brackets = body.translate(None, _NO_BRACKETS)
     if len(brackets) <= 2 * MAX_DEPTH:
         return False
