@@ -177,12 +177,12 @@ def serve(answer: Callable[[bytes], bytes], delay_s: float) -> None:
                 waiting = [each for each in waiting if each[1] != number]  # the next connection may have its number
                 heapq.heapify(waiting)
             elif delay_s:
-                heapq.heappush(waiting, (time.monotonic() + delay_s, number, request))
+                heapq.heappush(waiting, (time.monotonic() + delay_s, number, answer(request)))
             else:
                 send(number, answer(request))
         while waiting and waiting[0][0] <= time.monotonic():
-            _, number, request = heapq.heappop(waiting)
-            send(number, answer(request))
+            _, number, made = heapq.heappop(waiting)
+            send(number, made)
 
 
 def main() -> int:

@@ -404,7 +404,7 @@ class Judge:
     def _judge_live(self, exchange: Exchange, pause: Callable[[], None] | None = None) -> None:
         opened = self._open
         del opened[exchange.seq]
-        self._judge(exchange, self._live, tuple(opened.values()) if opened else (), None, pause=pause)
+        self._judge(exchange, self._live, opened.values(), None, pause=pause)
 
     def _end_in_slices(self, exchange: Exchange, pause: Callable[[], None]) -> Exchange:
         waiting = self._waiting
@@ -449,7 +449,7 @@ class Judge:
         self,
         exchange: Exchange,
         timeline: _Timeline,
-        opened: Sequence[int],
+        opened: Collection[int],
         horizon_ns: int | None,
         *,
         bare: bool = False,
@@ -589,7 +589,7 @@ class Judge:
         timeline: _Timeline,
         body: Body,
         held: Held,
-        opened: Sequence[int],
+        opened: Collection[int],
         horizon_ns: int | None,
         pause: Callable[[], None] | None,
     ) -> None:
@@ -734,7 +734,7 @@ class Judge:
         reading: Reading,
         connection_id: str,
         held: Held,
-        opened: Sequence[int],
+        opened: Collection[int],
         horizon_ns: int | None,
     ) -> None:
         subject = timeline.subjects.get(connection_id)
@@ -1007,7 +1007,7 @@ class Judge:
         stamp_ns: int,
         connection_id: str,
         subject: Subject,
-        opened: Sequence[int],
+        opened: Collection[int],
         horizon_ns: int | None,
     ) -> None:
         request_ = exchange.request
@@ -1034,7 +1034,7 @@ class Judge:
             for early, late, block, counter in misses:
                 miss = Misstamped(early=early, late=late, index=late.index)
                 subject.misstamped.setdefault((block, counter), []).append(miss)
-            earliest = opened[0] if opened else horizon_ns
+            earliest = next(iter(opened)) if opened else horizon_ns
             subject.remember(mine, earliest)
         if repeated or (request_.target is Target.ALL and not request_.asked.local):
             return  # a stamp that stands still is `clock.frozen`'s; of a whole cluster other nodes may have stamped

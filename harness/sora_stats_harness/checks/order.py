@@ -19,7 +19,7 @@ after L had arrived count for it from then on.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import le
@@ -306,17 +306,18 @@ class Lineage(Generic[Holder]):
         before = self.grown_labels.get(label, (False,) * len(grew))
         self.grown_labels[label] = tuple(a or b for a, b in zip(grew, before, strict=True))
 
-    def prune(self, open_sent_ns: Sequence[int], horizon_ns: int | None = None) -> None:
+    def prune(self, opened: Collection[int], horizon_ns: int | None = None) -> None:
         """
         Let go of versions that no request still open can need, once there are many.
 
         Args:
-            open_sent_ns: When the requests that are still open were sent, ascending.
+            opened: When the requests that are still open were sent, ascending.
             horizon_ns: Where the open requests are not known one by one: no answer to come was sent before this.
         """
         versions = self.versions
         if len(versions) <= self._room:
             return
+        open_sent_ns = tuple(opened)
         kept = []
         for version, following in pairwise(versions):
             place = bisect_right(open_sent_ns, version.known_ns)
