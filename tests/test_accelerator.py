@@ -621,6 +621,51 @@ def test_labels_rise_as_blocks_do(
         assert (risen is known) is (known == labels)
 
 
+@given(
+    known=st.lists(st.tuples(*[st.sampled_from([0, 1, 2**64 - 1])] * 2) | st.none(), min_size=3, max_size=3),
+    other=st.lists(st.tuples(*[st.sampled_from([0, 1, 2**64 - 1])] * 2) | st.none(), min_size=3, max_size=3),
+    tuples=st.sets(st.tuples(st.booleans(), st.integers(0, 2)), max_size=1),
+    same=st.sets(st.integers(0, 2)),
+)
+@example(known=[(0, 1)] * 3, other=[(1, 0)] * 3, tuples=set(), same=set())
+@example(known=[(1, 1)] * 3, other=[(1, 0)] * 3, tuples=set(), same={1})
+@example(known=[(0, 1)] * 3, other=[(1, 1)] * 3, tuples={(True, 1)}, same=set())
+def test_the_highest_is_the_larger_of_each_two(
+    known: list[Sequence[int] | None],
+    other: list[Sequence[int] | None],
+    tuples: set[tuple[bool, int]],
+    same: set[int],
+) -> None:
+    """What is known stays the very same list where it has them all, and neither list is touched."""
+    assert accelerator.highest is not None
+    before = [block if (False, place) in tuples else as_array(block) for place, block in enumerate(known)]
+    blocks = [
+        before[place] if place in same else block if (True, place) in tuples else as_array(block)
+        for place, block in enumerate(other)
+    ]
+    copies = list(before), list(blocks)
+    top = accelerator.highest(before, blocks)
+    assert (before, blocks) == copies and all(one is two for one, two in zip(before, copies[0], strict=True))
+    pairs = list(zip(before, blocks, strict=True))
+    if any(one is not two and not (isinstance(one, Counters) and isinstance(two, Counters)) for one, two in pairs):
+        assert top is None
+        return
+    expected = [None if one is None or two is None else tuple(map(max, one, two)) for one, two in pairs]
+    assert top == expected
+    assert (top is before) is (expected == before)
+    for block, one, two in zip(top, before, blocks, strict=True):
+        assert block is one or block != one
+        assert block is one or block is two or block != two
+
+
+def test_the_highest_takes_two_lists() -> None:
+    """Anything else is a TypeError, and no crash."""
+    assert accelerator.highest is not None
+    for wrong in ((), ([],), ([], ()), ([1], []), ({}, {})):
+        with pytest.raises(TypeError):
+            accelerator.highest(*wrong)
+
+
 def test_rising_labels_are_two_dictionaries() -> None:
     """Anything else is a TypeError, and no crash."""
     assert accelerator.rise_labels is not None

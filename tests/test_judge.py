@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from sora_stats_harness import edition
+from sora_stats_harness.checks.order import COMPACT_AFTER
 from sora_stats_harness.checks.requirements import Finding, Level
 from sora_stats_harness.exchange import Answer, ErrorCode, Exchange, Request, Target, TransportError, valid_request
 from sora_stats_harness.judge import FORGET_NS, LARGE_BYTES, SWEEP_NS, TOGETHER, Judge
@@ -238,6 +239,25 @@ def test_answers_are_judged_together_in_their_order(heard: list[Finding]) -> Non
     assert falls(heard) == []
     judge.finish()
     assert falls(heard) == [("/dtls/total_received_dtls", "at least 60", "59")]
+
+
+@pytest.mark.parametrize("answers", [COMPACT_AFTER - 2, COMPACT_AFTER + 5, 3 * COMPACT_AFTER])
+def test_the_first_to_have_had_a_value_is_named_however_long_ago(
+    judge: Judge, heard: list[Finding], answers: int
+) -> None:
+    """Of a block's counter and of a label's, which last grew in the fourth answer, while others grew in each."""
+    label = "data_channel__signaling__total_received_data_channel_message"
+    sent = "data_channel__signaling__total_sent_data_channel_message"
+    for seq in range(answers):
+        values = {"dtls__total_received_dtls": min(seq, 3), "dtls__total_sent_dtls": seq, label: min(seq, 3), sent: seq}
+        judge.replay(exchange(reading(**values), 20 * seq, 20 * seq + 10, seq=seq))
+    last = {"dtls__total_received_dtls": 2, "dtls__total_sent_dtls": answers, label: 2, sent: answers}
+    judge.replay(exchange(reading(**last), 20 * answers, 20 * answers + 10, seq=answers))
+    assert falls(heard) == [
+        ("/dtls/total_received_dtls", "at least 3", "2"),
+        ("/data_channel/signaling/total_received_data_channel_message", "at least 3", "2"),
+    ]
+    assert [[each.seq for each in finding.exchanges] for finding in heard] == [[3, answers]] * 2
 
 
 def test_each_miss_is_told_of_with_the_first_of_its_kind(heard: list[Finding]) -> None:

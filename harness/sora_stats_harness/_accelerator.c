@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define CONTRACT 4 /* as accelerator.py has it: what is handed over, in which order */
+#define CONTRACT 5 /* as accelerator.py has it: what is handed over, in which order */
 
 enum Kind { COUNTER, LEVEL, INTEGER, BOOLEAN, STRING, CHOICE, TEXT, GROUP, LABELS, LOOSE, KINDS };
 
@@ -1421,6 +1421,61 @@ rise(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     return top != NULL ? top : Py_NewRef(known);
 }
 
+PyDoc_STRVAR(highest_doc,
+"highest(known, blocks)\n--\n\n"
+"The larger of each two counters: `known` itself where it has them all, else a new list. None where a block is in one of\n"
+"the lists only, or is a tuple.");
+
+static PyObject *
+highest(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 2 || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
+        PyList_GET_SIZE(arguments[0]) != PyList_GET_SIZE(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "highest() takes two lists of the same length");
+        return NULL;
+    }
+    PyObject *known = arguments[0], *blocks = arguments[1], *top = Py_NewRef(known);
+    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(known); at++) {
+        PyObject *most = PyList_GET_ITEM(known, at), *mine = PyList_GET_ITEM(blocks, at);
+        if (most == mine) {
+            continue;
+        }
+        if (!IS_COUNTERS(most) || !IS_COUNTERS(mine) || Py_SIZE(most) != Py_SIZE(mine)) {
+            Py_DECREF(top);
+            Py_RETURN_NONE;
+        }
+        const uint64_t *old = ((Counters *)most)->values, *new = ((Counters *)mine)->values;
+        int above = 0, below = 0;
+        for (Py_ssize_t place = 0; place < Py_SIZE(most); place++) {
+            above |= new[place] > old[place];
+            below |= new[place] < old[place];
+        }
+        if (!above) {
+            continue;
+        }
+        PyObject *larger = Py_NewRef(mine);
+        if (below) {
+            Py_SETREF(larger, (PyObject *)PyObject_NewVar(Counters, &counters_type, Py_SIZE(most)));
+            for (Py_ssize_t place = 0; larger != NULL && place < Py_SIZE(most); place++) {
+                ((Counters *)larger)->values[place] = new[place] > old[place] ? new[place] : old[place];
+            }
+        }
+        if (larger != NULL && top == known) {
+            Py_SETREF(top, PyList_GetSlice(known, 0, PyList_GET_SIZE(known)));
+        }
+        if (larger == NULL || top == NULL) {
+            Py_XDECREF(larger);
+            Py_XDECREF(top);
+            return NULL;
+        }
+        if (PyList_SetItem(top, at, larger) < 0) { /* takes the reference */
+            Py_DECREF(top);
+            return NULL;
+        }
+    }
+    return top;
+}
+
 PyDoc_STRVAR(rise_labels_doc,
 "rise_labels(known, labels)\n--\n\n"
 "The same for the counters of labels, by label; None also where the labels are not the same, in the same order.");
@@ -1571,6 +1626,7 @@ first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 
 static PyMethodDef functions[] = {
     {"rise", (PyCFunction)(void (*)(void))rise, METH_FASTCALL, rise_doc},
+    {"highest", (PyCFunction)(void (*)(void))highest, METH_FASTCALL, highest_doc},
     {"rise_labels", (PyCFunction)(void (*)(void))rise_labels, METH_FASTCALL, rise_labels_doc},
     {"first_holders", (PyCFunction)(void (*)(void))first_holders, METH_FASTCALL, first_holders_doc},
     {NULL, NULL, 0, NULL},

@@ -18,7 +18,7 @@ import msgspec
 from .codec import LABELS, Codec, Counters, Loose, Plan
 from .edition import Field, Kind, Presence, Type
 
-CONTRACT: Final = 4
+CONTRACT: Final = 5
 """What the two sides expect of each other; a module built for another one is left alone."""
 
 TEXTS: Final = ("timestamp", "channel_id", "client_id", "bundle_id", "connection_id")
@@ -71,6 +71,14 @@ rise: Final[Callable[[list[Counters | None], list[Counters | None]], list[Counte
 """
 The larger of two lists of blocks, where the second is nowhere smaller; else None. Blocks of the second that are equal to
 the first's become those very objects.
+"""
+
+highest: Final[Callable[[list[Counters | None], list[Counters | None]], list[Counters | None] | None] | None] = getattr(
+    _built, "highest", None
+)
+"""
+The larger of each two counters: the first list itself where that has them all. None where a block is in one of the lists
+only, or was not read by the accelerator.
 """
 
 rise_labels: Final[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sora_stats_harness.capacity.report import capacity_of, section, statement
@@ -9,12 +11,16 @@ from sora_stats_harness.capacity.search import (
     Found,
     Goal,
     Outcome,
+    Overrun,
     Step,
     next_rate,
+    run_step,
     search,
     steps_expected,
 )
 from sora_stats_harness.capacity.slo import slo
+from sora_stats_harness.capacity.windows import Window
+from sora_stats_harness.load.histogram import Histogram
 
 from .bench import Bench, Server, fixed
 
@@ -55,6 +61,46 @@ def test_a_quantile_that_scatters_around_an_slo_decides_by_majority() -> None:
     assert 0.15 < 1 - passed / windows < 0.35
     assert any(len(step.windows) > 3 for step in steps)
     assert sum(found.low == 1000 for found in searches) >= 34
+
+
+class Cut:
+    """A bench that is broken off in its first window by a limit on latency."""
+
+    def __init__(self, seen: Window | None) -> None:
+        self.seen = seen
+        self.findings: tuple[str, ...] = ()
+
+    def begin(self, rate: float) -> None:
+        pass
+
+    def window(self, lasts_s: float) -> Window:
+        raise Overrun("p99>10s", self.seen)
+
+    def end(self) -> tuple[str, ...]:
+        return self.findings
+
+
+def test_a_limit_that_is_reached_by_the_generators_own_delay_is_no_failure_of_the_server() -> None:
+    """It is nobody's who was on time; one of errors, of which no window is told, is the server's, and so is a finding."""
+    times = Histogram()
+    for _ in range(200):
+        times.record(11_000_000_000)
+    slos = (slo("p99<2s"),)
+
+    def tried(seen: Window | None, *findings: str) -> tuple[Outcome, str | None]:
+        bench = Cut(seen)
+        bench.findings = findings
+        step = run_step(bench, 100, slos, 2)
+        assert step.overrun
+        return step.outcome, step.reason
+
+    late = Window(rate=100, lasts_s=2, due=200, times={"x": times}, whole=times, lateness_p99_us=11_000_000)
+    assert tried(late) == (Outcome.VOID, "the generator: p99 of its own lateness 11 s, an SLO 2000 ms")
+    on_time = replace(late, lateness_p99_us=1000)
+    assert tried(on_time) == tried(None) == (Outcome.FAILED, "aborted at p99>10s")
+    itself = replace(late, service=times)
+    assert tried(itself) == (Outcome.FAILED, "aborted at p99>10s")
+    assert tried(late, "order.realtime") == (Outcome.FAILED, "a finding: order.realtime")
 
 
 def test_twice_as_fast_a_server_is_not_called_limited_at_that_rate() -> None:

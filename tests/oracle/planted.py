@@ -37,6 +37,7 @@ ORDER: Final = "test_order"
 BODIES: Final = "test_documents"
 TORN: Final = "test_torn"
 MUTANTS: Final = "test_mutants"
+JUDGE: Final = "../test_judge"
 
 BUGS: Final = (
     Bug(
@@ -69,6 +70,20 @@ BUGS: Final = (
         ORDER,
     ),
     Bug(
+        "an answer that was overtaken is never looked at",
+        "checks/order.py",
+        "    if base is not None and rise(base.blocks, [*blocks]) is None:",
+        "    if False:",
+        ORDER,
+    ),
+    Bug(
+        "what overtook an answer is forgotten",
+        "checks/order.py",
+        "    return highest(known, blocks)",
+        "    return blocks",
+        ORDER,
+    ),
+    Bug(
         "falls to zero are passed over",
         "checks/order.py",
         "        if 0 <= new < old\n    ]  # fmt: skip",
@@ -87,7 +102,7 @@ BUGS: Final = (
         "checks/order.py",
         "self._hold(labels, chain, [[version.labels.get(label) for label in labels] for version in chain])",
         "self._hold(labels, chain, [[self.labels.get(label) for label in labels] for version in chain])",
-        ORDER,
+        JUDGE,
     ),
     Bug(
         "the nearest holder, not the first",
@@ -305,6 +320,8 @@ BUGS_IN_C: Final = tuple(
         ("sums do not carry", "sum.high += sum.low >> 32;", ";"),
         ("the latest holder, not the first", "            if (!same) {\n                break;", "            if (1) {\n                break;"),
         ("a block that was away is held as before", "known == Py_None || first > 0 ? NULL", "known == Py_None ? NULL"),
+        ("the latest, not the highest", "new[place] > old[place] ? new[place] : old[place];", "new[place];"),
+        ("what overtook is forgotten", "if (!above) {\n            continue;", "if (!above && !below) {\n            continue;"),
         ("labels in another order", "int how = same < 0 ? -2 : !same ? -1 :", "int how = same < 0 ? -2 :"),
         ("29 days in any February", "+ (leap && month == 2)) {", "+ (month == 2)) {"),
         ("what is absent is not said", "self->absent[self->absent_count++] = entry->place;", ";"),

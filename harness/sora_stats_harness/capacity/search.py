@@ -67,7 +67,17 @@ class Ended(Exception):
 
 
 class Overrun(Exception):
-    """The load was taken away at once, because a limit was reached at which to abort."""
+    """
+    The load was taken away at once, because a limit was reached at which to abort.
+
+    Args:
+        text: The limit.
+        seen: Where it is one on latency, what was seen until then: the latency may have been the generator's.
+    """
+
+    def __init__(self, text: str, seen: Window | None = None) -> None:
+        super().__init__(text)
+        self.seen = seen
 
 
 class Bench(Protocol):
@@ -154,7 +164,7 @@ def run_step(bench: Bench, rate: float, slos: Sequence[Slo], lasts_s: float) -> 
         while not seen.enough():
             seen.add(bench.window(lasts_s))
     except Overrun as overrun:
-        seen.overrun = str(overrun)
+        seen.cut(overrun)
     finally:
         seen.findings = bench.end()
     return seen.decide()
@@ -171,7 +181,9 @@ class _Seen:
         self._void: list[str] = []
         self._plain = False
         self.findings: tuple[str, ...] = ()
-        self.overrun: str | None = None
+        self._overrun: str | None = None
+        self._late: str | None = None
+        """Why the limit that was reached says nothing of the server."""
 
     def add(self, window: Window) -> None:
         """Take in a window."""
@@ -182,6 +194,12 @@ class _Seen:
         self._windows.append(window)
         self._votes.append(not missed(window, self._slos))
         self._plain = lost(window.backlog) > max((1 - PLAIN) * window.due, FLOOR)
+
+    def cut(self, overrun: Overrun) -> None:
+        """Take in that the step was broken off."""
+        self._overrun = str(overrun)
+        if overrun.seen is not None:
+            self._late = void_reason(overrun.seen, self._slos)
 
     def enough(self) -> bool:
         """Whether no further window is needed."""
@@ -195,9 +213,11 @@ class _Seen:
         windows, slos = self._windows, self._slos
         if self.findings:
             return self._step(Outcome.FAILED, f"{FINDING}: {self.findings[0]}")
-        if self.overrun is not None:
+        if self._overrun is not None:
+            if self._late is not None:
+                return self._step(Outcome.VOID, self._late)
             grows = bool(windows) and backlog(windows).grows
-            return self._step(Outcome.FAILED, BACKLOG if grows else f"{ABORTED} at {self.overrun}")
+            return self._step(Outcome.FAILED, BACKLOG if grows else f"{ABORTED} at {self._overrun}")
         if len(self._void) > VOIDS:
             return self._step(Outcome.VOID, self._void[-1])
         behind = backlog(windows)
@@ -220,7 +240,7 @@ class _Seen:
             rate=self._rate, outcome=outcome, reason=reason, windows=tuple(self._windows),
             passed=self._votes.count(True), void=len(self._void),
             backlog=backlog(self._windows) if self._windows else None, decisive=bool(self.findings),
-            overrun=self.overrun is not None,
+            overrun=self._overrun is not None,
         )  # fmt: skip
 
 

@@ -146,11 +146,15 @@ def void_reason(window: Window, slos: Sequence[Slo]) -> str | None:
     if tightest is not None and not _by_itself(window, slos):
         for what, us in (("delay", window.delay_p99_us), ("lateness", window.lateness_p99_us)):
             if us * OWN_SHARE > tightest:
-                return f"the generator: p99 of its own {what} {us / 1000:.3g} ms, an SLO {tightest / 1000:g} ms"
+                return f"the generator: p99 of its own {what} {_shown(us)}, an SLO {tightest / 1000:g} ms"
     for slo in slos:
         if slo.target is not None and not window.has(slo):
             return f"no {slo.target} was due"
     return None
+
+
+def _shown(us: float) -> str:
+    return f"{us / 1000:.3g} ms" if us < 999_500 else f"{us / 1e6:.3g} s"
 
 
 def _by_itself(window: Window, slos: Sequence[Slo]) -> bool:

@@ -27,7 +27,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from ..accelerator import first_holders, rise, rise_labels
+from ..accelerator import first_holders, highest, rise, rise_labels
 
 Counters = Sequence[int]
 """One block of a reading: counters in a fixed order, -1 where one is absent or unsound."""
@@ -209,6 +209,8 @@ class Lineage(Generic[Holder]):
         falls: list[Fall[Holder]] = []
         known = latest.blocks
         top = rise(known, blocks) if rise is not None else None
+        if top is None and base is not latest:
+            top = _overtaken(known, blocks, base)
         if top is None:
             top = self._take_blocks(blocks, known, base, falls)
         top_labels = self._risen_labels(sent_ns, labels, latest.labels)
@@ -327,6 +329,21 @@ class Lineage(Generic[Holder]):
         kept.append(versions[-1])
         self.versions = kept
         self._room = max(8, 2 * len(kept))
+
+
+def _overtaken(
+    known: list[Counters | None], blocks: list[Counters | None], base: Version[Any] | None
+) -> list[Counters | None] | None:
+    """
+    What is known with a reading that was read before it came to be: larger counters overtook it.
+
+    None where that is not all, and has to be looked at closely.
+    """
+    if rise is None or highest is None:
+        return None
+    if base is not None and rise(base.blocks, [*blocks]) is None:
+        return None
+    return highest(known, blocks)
 
 
 def _falls(block: int | str, before: Counters, after: Counters, base: Version[Holder]) -> Iterable[Fall[Holder]]:

@@ -123,9 +123,8 @@ class Fleet:
         """
         self._tell(f"window {lasts_s!r}")
         said = self._gather(("window", "overrun"), lasts_s + self._patience_s)
-        overrun = next((each["overrun"] for _, each in said if "overrun" in each), None)
-        if overrun is not None:
-            raise Overrun(overrun)
+        for each in (each for _, each in said if "overrun" in each):
+            raise Overrun(each["overrun"], None if each["seen"] is None else together([each["seen"]]))
         return together([each["window"] for _, each in said])
 
     def end(self) -> tuple[str, ...]:

@@ -109,7 +109,7 @@ def _follow(orders: Queue, rig: Rig, tap: Tap, word: Word, voice: Voice) -> None
             try:
                 voice.say(window=dump(rig.window(float(given[0]))))
             except Overrun as overrun:
-                voice.say(overrun=str(overrun))
+                voice.say(overrun=str(overrun), seen=None if overrun.seen is None else dump(overrun.seen))
             except Ended:
                 voice.say(halted=True)
         elif what == "end":

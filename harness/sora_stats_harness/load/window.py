@@ -307,6 +307,7 @@ class Rig:
         self._tap = tap
         self._patience_s = patience_s
         self._limits = limits
+        self._on_latency = {each.text for each in limits if each.p99_us is not None}
         self._interrupt = interrupt
         self._watch = watch
         self._step: _Step | None = None
@@ -335,19 +336,26 @@ class Rig:
         ends_ns = began_ns + int(lasts_s * 1e9)
         step.edges.append(ends_ns)
         samples: list[tuple[float, float]] = []
-        for number in range(SAMPLES):
-            at_ns = began_ns + (ends_ns - began_ns) * (number + 1) // SAMPLES
-            self._sleep_until(at_ns, step)
-            now_ns = time.monotonic_ns()
-            samples.append(((now_ns - step.begins_ns) / 1e9, step.due_by(now_ns) - step.ended))
-            if step.findings:
-                break
-        due = step.due_by(ends_ns - 1) - step.due_by(began_ns - 1)
         cell = step.cells[len(step.edges) - 1]
-        until_ns = ends_ns + int(self._patience_s * 1e9)
-        while cell.ended < due and time.monotonic_ns() < until_ns and not step.findings:
-            self._look(step)
-            gevent.sleep(0.005)
+        try:
+            for number in range(SAMPLES):
+                at_ns = began_ns + (ends_ns - began_ns) * (number + 1) // SAMPLES
+                self._sleep_until(at_ns, step)
+                now_ns = time.monotonic_ns()
+                samples.append(((now_ns - step.begins_ns) / 1e9, step.due_by(now_ns) - step.ended))
+                if step.findings:
+                    break
+            due = step.due_by(ends_ns - 1) - step.due_by(began_ns - 1)
+            until_ns = ends_ns + int(self._patience_s * 1e9)
+            while cell.ended < due and time.monotonic_ns() < until_ns and not step.findings:
+                self._look(step)
+                gevent.sleep(0.005)
+        except Overrun as overrun:
+            if overrun.args[0] not in self._on_latency:
+                raise
+            step.edges[-1] = min(ends_ns, max(began_ns + 1, time.monotonic_ns()))
+            due = step.due_by(step.edges[-1] - 1) - step.due_by(began_ns - 1)
+            raise Overrun(str(overrun), self._told(step, cell, lasts_s, due, samples)) from None
         return self._told(step, cell, lasts_s, due, samples)
 
     def end(self) -> tuple[str, ...]:
