@@ -81,9 +81,9 @@ The larger of each two counters: the first list itself where that has them all. 
 only, or was not read by the accelerator.
 """
 
-rise_labels: Final[
-    Callable[[dict[str, Counters], Mapping[str, Counters]], dict[str, Counters] | None] | None
-] = getattr(_built, "rise_labels", None)
+rise_labels: Final[Callable[[dict[str, Counters], Mapping[str, Counters]], dict[str, Counters] | None] | None] = (
+    getattr(_built, "rise_labels", None)
+)
 """The same of counters by label; None also where the labels are not the same, in the same order."""
 
 first_holders: Final[

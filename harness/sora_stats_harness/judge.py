@@ -13,8 +13,8 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -111,6 +111,16 @@ class Ticket(msgspec.Struct, gc=False, eq=False):
             received_ns=received_ns, sent_at=_rfc3339(self.sent_at_ns), answer=answer, error=error,
             intended_ns=self.intended_ns, arrived_ns=arrived_ns,
         )  # fmt: skip
+
+
+class LastReading(NamedTuple):
+    """The newest reading of a connection."""
+
+    connection_id: str
+    exchange: Exchange
+    stamp_ns: int
+    """The server's timestamp."""
+    blocks: Sequence[Counters | None]
 
 
 class _Timeline:
@@ -316,6 +326,23 @@ class Judge:
     def evidence(self, fingerprint: str) -> tuple[Exchange, ...]:
         """The exchanges that prove the first finding of an entry, the earlier first."""
         return self._ledger.evidence(fingerprint)
+
+    def last_readings(self) -> Iterator[LastReading]:
+        """
+        Of each connection that is not forgotten the newest reading that its own node has stamped.
+
+        For whoever has the last readings of other machines as well: their clocks and ours cannot be compared, the
+        server's timestamps can. A connection whose counters fell is left out: that is `order.realtime`'s.
+        """
+        for timeline in self._timelines.values():
+            for connection_id, subject in timeline.subjects.items():
+                last, blocks = subject.last, subject.last_blocks
+                if last is None or blocks is None or subject.fallen:
+                    continue
+                request_ = last.request
+                still = subject.still.get(request_.server)
+                if still is not None and (request_.target is not Target.ALL or request_.asked.local):
+                    yield LastReading(connection_id, last, still.stamp_ns, blocks)
 
     def tally(self) -> Tally:
         """What was counted until now; may be asked at any time."""

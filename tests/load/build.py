@@ -98,7 +98,43 @@ Judge.__init__, Ticket.end_in_slices = slowly, slowly_in_slices
 """
 
 
-class SlowAtTheEnd:
+_MOVING: Final = """
+import os
+
+from sora_stats_harness import exchange
+
+clock_id, master = exchange.clock_id, os.getpid()
+exchange.clock_id = lambda: clock_id() if os.getpid() == master else f"another machine's, for {os.getpid()}"
+"""
+
+
+class Customized:
+    """
+    What Python imports of itself when other processes start.
+
+    Args:
+        folder: An empty one.
+        text: What it is to do.
+    """
+
+    def __init__(self, folder: Path, text: str) -> None:
+        (folder / "sitecustomize.py").write_text(text)
+        path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self.environment = os.environ | {"PYTHONPATH": path}
+        """To start them with."""
+
+    def begin(self) -> None:
+        """Whatever is to happen later."""
+
+
+class OnOtherMachines(Customized):
+    """Has the workers that a process forks believe that they are on other machines than it, each on its own."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, _MOVING)
+
+
+class SlowAtTheEnd(Customized):
     """
     Slows the judges of other processes down: after `begin` the next answer that each of them judges takes it a second
     more, in which it does nothing else, before that answer is counted; and one that is judged in slices is not done
@@ -110,10 +146,7 @@ class SlowAtTheEnd:
 
     def __init__(self, folder: Path) -> None:
         self._since = folder / "slow-now"
-        (folder / "sitecustomize.py").write_text(_SLOWING.format(since=str(self._since)))
-        path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-        self.environment = os.environ | {"PYTHONPATH": path}
-        """To start them with."""
+        super().__init__(folder, _SLOWING.format(since=str(self._since)))
 
     def begin(self) -> None:
         self._since.touch()

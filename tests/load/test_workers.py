@@ -18,7 +18,7 @@ import pytest
 from sora_stats_harness.simulator.server import Simulator
 from tests.hostile import closed_port
 
-from .build import SlowAtTheEnd
+from .build import Customized, OnOtherMachines, SlowAtTheEnd
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,7 +60,7 @@ def run(
     *options: str,
     processes: int = 2,
     listings: int = 0,
-    slow: SlowAtTheEnd | None = None,
+    slow: Customized | None = None,
 ) -> tuple[int, dict[str, Any], int]:
     """Workers, or one process, on the simulator; exit code, verdict, and how many requests it saw."""  # Any: JSON
     port = closed_port().rpartition(":")[2]
@@ -105,6 +105,20 @@ def test_two_workers_do_what_one_does(tmp_path: Path) -> None:
     assert counts(told) == [served, served, 0, 0]
     assert told["coverage"]["exchanges"] == served
     assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
+
+
+def test_workers_on_other_machines_tell_what_they_found(tmp_path: Path) -> None:
+    """Their clocks are nobody else's: counts are added up, and the server's timestamps order what each saw last."""
+    (tmp_path / "lib").mkdir()
+    code, told, served = run(
+        let_go, tmp_path / "out", "-t", "8s", listings=LISTINGS, slow=OnOtherMachines(tmp_path / "lib")
+    )  # fmt: skip
+    assert counts(told) == [served, served, 0, 0]
+    assert told["coverage"]["exchanges"] == served
+    assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
+    assert any(note.startswith("2 workers are on other machines") for note in told["coverage"]["notes"])
+    (order,) = [row for row in told["requirements"] if row["id"] == "order.timestamp"]
+    assert order["status"] == "pass" and order["checked"] > 0
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -253,8 +253,8 @@ def _together(arguments: argparse.Namespace, task: _Task) -> _Done:
         except Ended as ended:
             found = conclude((), task.goal, str(ended))
     note = (
-        f"{count} processes: each judged the order of what it saw itself; a counter that fell between an answer that one of "
-        "them saw and one that another saw is not found"
+        f"{count} processes: each judged the order of what it saw itself, and of each connection its last answer was held "
+        "against the others' by the server's timestamps"
     )
     return _Done(
         found=found, judge=Merged(load(arguments.edition), None, fleet.reports), finished=fleet.finished, notes=[note]

@@ -81,7 +81,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--dry-run", action="store_true", help="print the plan and send nothing")
     add("--record", metavar="FILE", help="write every exchange to a .jsonl or .jsonl.zst file")
     common.add_judging_options(parser)
-    common.add_simulator_options(parser)
+    common.add_simulator_options(parser, connections_help=f"how many connections (default: {SELF_TEST_CONNECTIONS})")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -2,21 +2,30 @@
 What judges on several machines found, added up.
 
 Processes of one machine share a clock, and their exchanges are judged together. Of another machine only what its own
-judges found can be had: counts, findings with their evidence, and coverage. They are added up here; whether a counter
-fell between an answer that one machine saw and one that another saw is not judged, and that is said.
+judges found can be had: counts, findings with their evidence, and coverage. They are added up here.
+
+Whether a counter fell between an answer that one machine saw and one that another saw only the server's timestamps can
+tell. So each judge sends its last reading of each connection along, and of two of them the one with the earlier timestamp
+must have no larger counter; as for answers that overlap, that is a SHOULD. What came before the last reading each judge
+has held against its own.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
 
-from ..edition import Edition, Kind
+from ..checks.requirements import REQUIREMENTS, Finding
+from ..checks.subject import TEAR_NS
+from ..codec import Codec
+from ..edition import Edition, Kind, pointer
 from ..exchange import Exchange
 from ..judge import Judge
+from ..ledger import Ledger
 from ..recording import lines
 from ..recording.lines import Damaged
 from ..redaction import NO_SECRETS
@@ -28,9 +37,23 @@ MAX_EVIDENCE: Final = 20
 
 MAX_EVIDENCE_BYTES: Final = 4 << 20
 
+MAX_CONNECTIONS: Final = 2000
+"""Of which a process sends its last reading along, some 2 KB each: the first by their ids, so that all send the same."""
+
 _SUMS: Final = (
     "exchanges", "readings", "errors", "late", "forgotten", "slow_path", "relations_unconfirmed", "damaged", "withheld",
 )  # fmt: skip
+
+
+class Last(msgspec.Struct, frozen=True, kw_only=True):
+    """A judge's last reading of a connection."""
+
+    server: str
+    stamp_ns: int
+    blocks: list[list[int] | None]
+    """Counters, -1 where one was absent or unsound."""
+    exchange: tuple[str, int]
+    """Run and number of the exchange that it was in."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +63,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     tally: Tally
     evidence: dict[str, list[tuple[str, str]]]
     """By fingerprint, each exchange's run and line of a recording."""
+    last: dict[str, Last] = {}
+    """By connection."""
+    answers: list[tuple[str, str]] = []
+    """Of the exchanges that those are in, as many as there is room for."""
 
 
 def report_of(judge: Judge) -> str:
@@ -60,7 +87,34 @@ def report_of(judge: Judge) -> str:
     plain = msgspec.structs.replace(
         tally, withheld=sorted(tally.withheld), masked=sorted(tally.masked), late=sorted(tally.late)
     )
-    return msgspec.json.encode(Report(subject_kind=judge.subject_kind, tally=plain, evidence=evidence)).decode()
+    last, exchanges = last_of(judge)
+    answers: list[tuple[str, str]] = []
+    room = MAX_EVIDENCE_BYTES
+    for exchange in exchanges.values():
+        line = lines.encode(lines.to_line(exchange, NO_SECRETS)).decode()
+        room -= len(line)
+        if room < 0:
+            break
+        answers.append((exchange.run, line))
+    return msgspec.json.encode(
+        Report(subject_kind=judge.subject_kind, tally=plain, evidence=evidence, last=last, answers=answers)
+    ).decode()
+
+
+def last_of(judge: Judge) -> tuple[dict[str, Last], dict[tuple[str, int], Exchange]]:
+    """A judge's last reading of each connection, and the exchanges that they are in."""
+    readings = sorted(judge.last_readings(), key=lambda each: (each.connection_id, each.stamp_ns))
+    last: dict[str, Last] = {}
+    exchanges: dict[tuple[str, int], Exchange] = {}
+    for each in readings:  # of several runs the newest
+        if each.connection_id not in last and len(last) >= MAX_CONNECTIONS:
+            break
+        last[each.connection_id] = Last(
+            server=each.exchange.request.server, stamp_ns=each.stamp_ns, exchange=each.exchange.key,
+            blocks=[None if block is None else list(block) for block in each.blocks],
+        )  # fmt: skip
+        exchanges[each.exchange.key] = each.exchange
+    return last, exchanges
 
 
 class Merged:
@@ -69,17 +123,24 @@ class Merged:
 
     Args:
         edition: By which all of them judged.
-        here: The judge of this machine's exchanges; None where there were none.
+        here: The judge of this machine's exchanges, or what stands for it; None where there were none.
         reports: What `report_of` gave elsewhere.
+        judge: That judge itself.
 
     Raises:
         msgspec.MsgspecError: One of them is no report.
     """
 
-    def __init__(self, edition: Edition, here: Judged | None, reports: Sequence[str]) -> None:
+    def __init__(
+        self, edition: Edition, here: Judged | None, reports: Sequence[str], judge: Judge | None = None
+    ) -> None:
         self._edition = edition
         self._here = here
         self._reports = [msgspec.json.decode(each, type=Report) for each in reports]
+        self._judge = judge
+        self._ledger: Ledger | None = None
+        """What was found by comparing last readings, once they have been."""
+        self._compared = 0
 
     @property
     def subject_kind(self) -> SubjectKind:
@@ -90,16 +151,23 @@ class Merged:
         return next((kind for kind in ("simulator", "server") if kind in kinds), "recording")
 
     def finish(self) -> None:
-        """Settle what waits here; elsewhere it has been."""
+        """Settle what waits here; elsewhere it has been. Then compare."""
         if self._here is not None:
             self._here.finish()
+        if self._ledger is None:
+            self._ledger = Ledger()
+            self._compare(self._ledger)
 
     def tally(self) -> Tally:
         """All counts together."""
         tallies = [each.tally for each in self._reports]
         if self._here is not None:
             tallies.insert(0, self._here.tally())
-        return add(self._edition, tallies)
+        tally = add(self._edition, tallies)
+        if self._ledger is not None:
+            tally.checked["order.timestamp"] = tally.checked.get("order.timestamp", 0) + self._compared
+            tally.findings = _added([tally.findings, self._ledger.entries()])
+        return tally
 
     def evidence(self, fingerprint: str) -> Sequence[Exchange]:
         """Those of whoever found it first in the order of `tally`."""
@@ -108,7 +176,49 @@ class Merged:
         for each in self._reports:
             if told := each.evidence.get(fingerprint):
                 return [exchange for run, line in told if (exchange := _exchange(run, line)) is not None]
-        return ()
+        return self._ledger.evidence(fingerprint) if self._ledger is not None else ()
+
+    def _compare(self, ledger: Ledger) -> None:
+        """Hold the last readings of several judges against each other, in the order of the server's timestamps."""
+        parts = [each.last for each in self._reports]
+        answers = {key: exchange for each in self._reports for key, exchange in _exchanges(each.answers)}
+        if self._judge is not None:
+            last, exchanges = last_of(self._judge)
+            parts.append(last)
+            answers |= exchanges
+        blocks = Codec(self._edition).blocks
+        for connection_id in sorted({id for part in parts for id in part}):
+            seen = sorted(
+                (part[connection_id] for part in parts if connection_id in part), key=lambda each: each.stamp_ns
+            )
+            for early, late in pairwise(seen):
+                if early.server != late.server or late.stamp_ns - early.stamp_ns <= TEAR_NS:
+                    continue
+                self._compared += 1
+                proof = tuple(answers[each.exchange] for each in (early, late) if each.exchange in answers)
+                for block, old, new in zip(blocks, early.blocks, late.blocks, strict=False):
+                    for counter, before, after in zip(block.counters, old or (), new or (), strict=False):
+                        if 0 <= after < before:
+                            path = (*block.path, counter.name)
+                            ledger.take(_stamped_late(path, connection_id, before, after, late, proof))
+
+
+def _stamped_late(
+    path: tuple[str, ...], connection_id: str, before: int, after: int, late: Last, proof: tuple[Exchange, ...]
+) -> Finding:
+    target = proof[-1].request.target if proof and proof[-1].key == late.exchange else None
+    return Finding(
+        requirement="order.timestamp", level=REQUIREMENTS["order.timestamp"].level,
+        target=target.operation if target is not None else None, field=pointer(path), pointer=pointer(path),
+        connection_id=connection_id, message="the answer with the earlier timestamp, to another process, has the larger counter",
+        expected=f"at least {before}", actual=str(after), fault="stamped late", exchanges=proof,
+    )  # fmt: skip
+
+
+def _exchanges(told: Iterable[tuple[str, str]]) -> Iterator[tuple[tuple[str, int], Exchange]]:
+    for run, line in told:
+        if (exchange := _exchange(run, line)) is not None:
+            yield exchange.key, exchange
 
 
 def _exchange(run: str, line: str) -> Exchange | None:
@@ -127,24 +237,28 @@ def add(edition: Edition, tallies: Sequence[Tally]) -> Tally:
     nobody knows whether they are the same.
     """
     checked: Counter[str] = Counter()
-    entries: dict[str, FindingEntry] = {}
     crashed: dict[str, str] = {}
     for tally in tallies:
         checked.update(tally.checked)
         crashed = tally.crashed | crashed
-        for entry in tally.findings:
-            known = entries.get(entry.fingerprint)
-            if known is None:
-                entries[entry.fingerprint] = msgspec.structs.replace(entry)
-            else:
-                known.count += entry.count
-                known.connections = max(known.connections, entry.connections)
     return Tally(
-        checked=dict(checked), findings=list(entries.values()),
+        checked=dict(checked), findings=_added([tally.findings for tally in tallies]),
         coverage=_coverage(edition, [tally.coverage for tally in tallies]), crashed=crashed,
         withheld=_union(tally.withheld for tally in tallies), masked=_union(tally.masked for tally in tallies),
         late=_union(tally.late for tally in tallies),
     )  # fmt: skip
+
+
+def _added(parts: Sequence[Sequence[FindingEntry]]) -> list[FindingEntry]:
+    entries: dict[str, FindingEntry] = {}
+    for entry in (entry for part in parts for entry in part):
+        known = entries.get(entry.fingerprint)
+        if known is None:
+            entries[entry.fingerprint] = msgspec.structs.replace(entry)
+        else:
+            known.count += entry.count
+            known.connections = max(known.connections, entry.connections)
+    return list(entries.values())
 
 
 def _union(parts: Any) -> list[str]:  # Any: collections of texts

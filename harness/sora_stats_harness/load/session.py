@@ -88,7 +88,12 @@ class Session:
     ) -> None:
         keep_flat()
         self.judge = Judge(
-            edition, run, self._judged, scan_every=SCAN_EVERY, on_miss=self._heard, first_seq=first_seq,
+            edition,
+            run,
+            self._judged,
+            scan_every=SCAN_EVERY,
+            on_miss=self._heard,
+            first_seq=first_seq,
             soon=gevent.spawn,
         )
         self.address = address

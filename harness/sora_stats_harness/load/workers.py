@@ -294,12 +294,12 @@ class _Master:
         if seen != sent_here and not reasons:
             reasons.append(f"the workers sent {sent_here} requests, and their spools hold {seen}")
         if elsewhere:
-            judge = Merged(edition, judge, elsewhere)
+            judge = Merged(edition, judge, elsewhere, together.judge)
             count = len(elsewhere)
             what = "1 worker is" if count == 1 else f"{count} workers are"
             notes.append(
-                f"{what} on other machines: each judged the order of what it saw itself; a counter that fell between "
-                "an answer that one of them saw and one that another saw is not found"
+                f"{what} on other machines: each judged the order of what it saw itself, and of each connection its last "
+                "answer was held against the others' by the server's timestamps"
             )
         servers = sorted({final["server"] for final in self._finals.values() if final["server"]})
         return conclude(
