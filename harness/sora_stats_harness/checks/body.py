@@ -126,6 +126,8 @@ class BodyReader:
     def __init__(self, edition: Edition, *, accelerated: bool = True) -> None:
         self.edition = edition
         self._accelerated = accelerated
+        self._thorough = accelerated and accelerator.is_there()
+        """Whether repeated keys are looked for in every body: few are left to look into where others have been already."""
         self.codec = Codec(edition)
         self.relations = relations.resolve(self.codec.blocks)
         """Those that this edition has all the counters for."""
@@ -185,12 +187,12 @@ class BodyReader:
             body: An answer's bytes.
             many: Whether it should be an array of connections, rather than one.
             scan: Whether to look for repeated keys where the decoder accepts it; otherwise they are found only where
-                something else deviates, or by the accelerator.
+                something else deviates. With the accelerator they are always looked for.
         """
-        readings, repeated = self._receive(body, many)
+        readings = self._receive(body, many)
         if readings is not None:
             return Body(readings=readings, scanned=True)
-        scan = scan or repeated
+        scan = scan or self._thorough
         try:
             self._unread = False
             decoded = self.codec.many.decode(body) if many else [self.codec.one.decode(body)]
@@ -276,13 +278,13 @@ class BodyReader:
         return pieces
 
     def _read_piece(self, piece: bytes, index: int | None, scan: bool, result: Body) -> None:
-        readings, repeated = self._receive(piece, False)
+        readings = self._receive(piece, False)
         if readings is not None:
             for reading in readings:
                 reading.index = index
             result.readings += readings
             return
-        scan = scan or repeated
+        scan = scan or self._thorough
         result.scanned = result.scanned and scan
         try:
             self._unread = False
@@ -327,19 +329,19 @@ class BodyReader:
 
     # -- what the accelerator accepted --------------------------------------------------------------------------------
 
-    def _receive(self, body: bytes, many: bool) -> tuple[list[Reading] | None, bool]:
-        """Its readings, or None; and whether it has seen a key stand twice."""
+    def _receive(self, body: bytes, many: bool) -> list[Reading] | None:
+        """Its readings, or None."""
         if self._scan is None:
-            return None, False
+            return None
         taken = self._scan(body, many)
         if isinstance(taken, int):
-            return None, taken == 1
+            return None
         try:
             if not many:
-                return [self._hand_over(taken[0], None)], False
-            return [self._hand_over(parts, place) for place, parts in enumerate(taken)], False
+                return [self._hand_over(taken[0], None)]
+            return [self._hand_over(parts, place) for place, parts in enumerate(taken)]
         except (strict_json.NotJson, _TooOdd):
-            return None, False
+            return None
 
     def _hand_over(self, parts: Taken, index: int | None) -> Reading:
         (
