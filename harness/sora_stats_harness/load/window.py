@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 import gevent
 import msgspec
-from gevent.event import Event
+from gevent.hub import Waiter
 from locust.env import Environment
 
 from ..capacity.search import Ended, Overrun
@@ -149,7 +149,7 @@ class Tap(Session):
         self._holding = 0
         self._read_ns = self._late_ns = 0
         """When the last answer was read, and how late the latest of the last ones was."""
-        self._parked: list[Event] = []
+        self._parked: list[Any] = []  # Any: gevent's Waiter, of which there are no types
         self.tell = self._note
 
     @property
@@ -190,20 +190,21 @@ class Tap(Session):
         while not self.draining:
             step = self.step
             if step is None or self._holding >= READY or self._under_way >= step.most:
-                mine = Event()
+                mine = Waiter()
                 self._parked.append(mine)
-                mine.wait()
+                mine.get()
                 continue
             due_ns = step.take()
             early = time.monotonic_ns() <= due_ns
             others = bool(self._parked) and self._under_way + 1 < step.most
-            self._holding += 1
-            try:
-                alarm.wait_until(due_ns, lambda step=step: step.over or self.draining)  # type: ignore[misc]  # the loop's
-            finally:
-                self._holding -= 1
-            if step.over:
-                continue
+            if early:
+                self._holding += 1
+                try:
+                    alarm.wait_until(due_ns, lambda step=step: step.over or self.draining)  # type: ignore[misc]  # the loop's
+                finally:
+                    self._holding -= 1
+                if step.over:
+                    continue
             cell = step.cell(due_ns)
             if early or others:  # somebody stood ready for it: that it is late is our own doing
                 cell.lateness.record(time.monotonic_ns() - due_ns)
@@ -237,8 +238,9 @@ class Tap(Session):
         return self.in_flight + self._holding
 
     def _wake(self, count: int) -> None:
+        loop = gevent.get_hub().loop
         for _ in range(min(count, len(self._parked))):
-            self._parked.pop().set()
+            loop.run_callback(self._parked.pop().switch, None)
 
     def send(self, connection: Connection, prepared: Prepared, intended_ns: int | None) -> Exchange:
         """As a session does, and count what is under way."""
