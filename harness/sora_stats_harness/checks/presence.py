@@ -33,6 +33,31 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     after: Exchange
 
 
+class _Found(msgspec.Struct, gc=False):
+    """
+    How often a connection was found since it was first listed, and not yet counted as bracketed.
+
+    In two lots, the older of which takes in no more: where answers come without a pause, every listing overlaps the newest.
+    """
+
+    older: int = 0
+    older_ns: int = 0
+    """When the last of them had arrived."""
+    newer: int = 0
+    newer_ns: int = 0
+
+    def bracketed(self, sent_ns: int) -> int:
+        """How many a listing that was sent then brackets; these are forgotten."""
+        count = 0
+        if self.newer and self.newer_ns < sent_ns:
+            count, self.older, self.newer = self.older + self.newer, 0, 0
+        elif self.older and self.older_ns < sent_ns:
+            count, self.older = self.older, 0
+        if not self.older:
+            self.older, self.older_ns, self.newer = self.newer, self.newer_ns, 0
+        return count
+
+
 class Presence:
     """One node's listings, and what was not found on it."""
 
@@ -42,9 +67,7 @@ class Presence:
         self._client: dict[tuple[str, str], set[str]] = {}
         self._pending: dict[str, list[Absence]] = {}
         self._waiting = 0
-        self._found: dict[str, int] = {}
-        """By connection, how often it was found since it was first listed, and not yet counted as bracketed."""
-        self._found_ns: dict[str, int] = {}
+        self._found: dict[str, _Found] = {}
         self.checked = 0
 
     def listed(self, exchange: Exchange, readings: Iterable[tuple[str, str | None, str | None]]) -> list[Gap]:
@@ -57,21 +80,30 @@ class Presence:
                 if channel_id is not None and client_id is not None:
                     self._client.setdefault((channel_id, client_id), set()).add(connection_id)
                 continue
-            if self._found.get(connection_id) and self._found_ns[connection_id] < exchange.sent_ns:
-                self.checked += self._found.pop(connection_id)
-            for absence in self._pending.pop(connection_id, ()):
-                self._waiting -= 1
-                if absence.exchange.received_ns < exchange.sent_ns:
-                    self.checked += 1
-                    gaps.append(Gap(absence=absence, after=exchange))
+            if (found := self._found.get(connection_id)) is not None:
+                self.checked += found.bracketed(exchange.sent_ns)
+            if pending := self._pending.pop(connection_id, None):
+                late = [each for each in pending if each.exchange.received_ns >= exchange.sent_ns]
+                if late:  # they overlap this listing, and a later one may tell
+                    self._pending[connection_id] = late
+                self._waiting -= len(pending) - len(late)
+                self.checked += len(pending) - len(late)
+                gaps += [
+                    Gap(absence=each, after=exchange)
+                    for each in pending
+                    if each.exchange.received_ns < exchange.sent_ns
+                ]
         return gaps
 
     def found(self, exchange: Exchange, connection_id: str) -> None:
         """Another answer had this connection."""
         first = self._first.get(connection_id)
         if first is not None and first.received_ns < exchange.sent_ns:
-            self._found[connection_id] = self._found.get(connection_id, 0) + 1
-            self._found_ns[connection_id] = exchange.received_ns
+            found = self._found.get(connection_id)
+            if found is None:
+                found = self._found[connection_id] = _Found()
+            found.newer += 1
+            found.newer_ns = exchange.received_ns
 
     def missing(self, exchange: Exchange, connection_id: str) -> None:
         """An answer that should have had this connection did not."""
@@ -101,7 +133,6 @@ class Presence:
         if first is None:
             return
         self._found.pop(connection_id, None)
-        self._found_ns.pop(connection_id, None)
         self._waiting -= len(self._pending.pop(connection_id, ()))
         for key, members in list(self._client.items()):
             members.discard(connection_id)

@@ -97,6 +97,8 @@ class Traffic:
     each receipt, large enough for any, has its pages fetched and given back every time: measured, almost half of what an
     answer costs before it is judged.
     """
+    converter: stamps.Converter = field(default_factory=stamps.Converter)
+    """Of all of them: the distance between the clocks is measured anew every 100 ms, and some are used less often."""
     connect: Histogram = field(default_factory=Histogram)
     """Times to connect, without TLS: never part of service time."""
     tls: Histogram = field(default_factory=Histogram)
@@ -220,7 +222,6 @@ class Connection:
         self._used = False
         self._reading = Reading()
         self._deadline = Deadline()
-        self._converter = stamps.Converter()
         self.failures = 0
         """Exchanges in a row that have failed."""
 
@@ -249,7 +250,7 @@ class Connection:
             ticket.end(reading.answer(), TransportError(code=ErrorCode.ABANDONED, detail="the run ended"))
             raise
         answer = reading.answer()
-        arrived_ns = None if stamp is None else self._converter.monotonic(stamp, after_ns=ticket.sent_ns)
+        arrived_ns = None if stamp is None else self._traffic.converter.monotonic(stamp, after_ns=ticket.sent_ns)
         if error is None and not reading.surplus:
             if not (reading.keep and self._keep_alive):
                 self.close()
