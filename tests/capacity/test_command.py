@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,25 @@ def test_sizes_are_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().err
     assert "with commas between" in said
     assert "say how many connections" in said
+
+
+def test_a_server_that_goes_away_ends_the_search(tmp_path: Path) -> None:
+    """It is asked three times more, and not at ever lower rates."""
+    with Simulator(connections=3) as simulator:
+        process = subprocess.Popen(
+            command(
+                simulator.url, "--slo", "p50<100ms", "--window", "300ms", "--scenario", "drill", "--start", "50",
+                "--max-rate", "400", "--json", "--output", str(tmp_path / "out"),
+            ),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        give_up_s = time.monotonic() + 30
+        while len(simulator.requests) < 40 and time.monotonic() < give_up_s:
+            time.sleep(0.02)
+    began_s = time.monotonic()
+    out, said = process.communicate(timeout=120)
+    assert time.monotonic() - began_s < 60
+    told = json.loads(out)
+    assert (process.returncode, told["verdict"]) == (3, "unknown"), said
+    assert "the server fell silent" in told["reason"], told["reason"]
+    assert "spawn rate" not in said

@@ -134,3 +134,11 @@ def test_a_remembered_head_is_not_shown_to_the_parser(monkeypatch: pytest.Monkey
     for number in range(MAX_ANSWERS + 10):
         read(hostile.answer(b"[]", content_type=f"text/{number}"))
     assert 0 < len(answers._ANSWERS) <= MAX_ANSWERS
+
+
+@pytest.mark.parametrize("length", [b"2 ", b" 2\t ", b"\t2", b"2"])
+def test_blanks_around_a_value_are_none_of_it(length: bytes) -> None:
+    """Nor does a server miss a requirement by them."""
+    answer = read(b"HTTP/1.1 200 OK\r\nContent-Length:" + length + b"\r\nX:  a b \r\n\r\n[]")
+    assert answer is not None
+    assert answer.headers == (("Content-Length", "2"), ("X", "a b"))

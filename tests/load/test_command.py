@@ -149,6 +149,26 @@ def test_nobody_there_is_unknown(tmp_path: Path) -> None:
     assert (done.returncode, told["verdict"]) == (3, "unknown")
 
 
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["one", "two"])
+def test_a_server_that_goes_away_is_unknown(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """However well it answered before: nobody knows what it would have said."""
+    with Simulator(connections=3) as simulator:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sora_stats_harness", "load", simulator.url, "--scenario", "mixed", "--users", "4",
+             "--interval", "0.05", "--duration", "5s", "--abort-when", "errors>90%", *options,
+             "--output", str(tmp_path / "out"), "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        give_up_s = time.monotonic() + 30
+        while len(simulator.requests) < 80 and time.monotonic() < give_up_s:
+            time.sleep(0.02)
+    out, said = process.communicate(timeout=50)
+    told = json.loads(out)
+    assert (process.returncode, told["verdict"], told["findings"]) == (3, "unknown", []), said
+    assert f"{simulator.url} stopped answering: refused: Connection refused" in told["reason"]
+    assert told["load"]["judged"] > 50
+
+
 def locust(name: str, url: str, *options: str) -> list[str]:
     """Plain Locust on one of our files."""
     file = str(ROOT / "locustfiles" / f"{name}.py")

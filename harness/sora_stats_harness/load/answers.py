@@ -193,7 +193,7 @@ class Reading:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head is None:  # else of a second answer, or a trailer
-            self._fields.append((name, value))
+            self._fields.append((name, value.strip(b" \t")))  # blanks around it are none of it (RFC 9110, 5.5)
 
     def on_headers_complete(self) -> None:
         if not self.over:

@@ -184,7 +184,7 @@ class _Alone:
         session = self._session
         return conclude(
             self._environment, session.judge, self._clock.measures(session), subject=session.address.server,
-            started_at=self._started_at, notes=session_notes(session),
+            started_at=self._started_at, aborted=session.silence, notes=session_notes(session),
         )  # fmt: skip
 
 

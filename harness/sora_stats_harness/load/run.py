@@ -105,4 +105,4 @@ def run(
         metrics=session.metrics, traffic=session.traffic, lasted_s=lasted_s, due=session.offered(), cpu_share=share,
         processes=1,
     )  # fmt: skip
-    return Ended(interrupted=interrupt.seen, aborted=aborted, measures=measures)
+    return Ended(interrupted=interrupt.seen, aborted=aborted or session.silence, measures=measures)

@@ -10,6 +10,7 @@ turn at a time, the last that was used first: else a thousand users would mean a
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -361,7 +362,12 @@ class Rig:
         return self._told(step, cell, lasts_s, due, samples)
 
     def end(self) -> tuple[str, ...]:
-        """Let nothing more fall due, wait for what is under way, and let the server rest; the MUSTs that were missed."""
+        """
+        Let nothing more fall due, wait for what is under way, and let the server rest; the MUSTs that were missed.
+
+        Raises:
+            Ended: The last requests had no whole answer, nor has the server one for us now.
+        """
         step, self._step = self._step, None
         if step is None:
             return ()
@@ -376,6 +382,8 @@ class Rig:
         while time.monotonic() < rests_until_s and not self._interrupt.seen:
             self._watch("the server rests")
             gevent.sleep(LOOK_S)
+        if tap.silence is not None and not self._interrupt.seen and (silent := tap.discover()) is not None:
+            raise Ended(f"the server fell silent: {silent}")
         return tuple(step.findings)
 
     def pause(self, lasts_s: float) -> None:
@@ -469,6 +477,7 @@ def run(
         if (silent := tap.discover()) is not None:
             raise Ended(silent)
         tap.begin()
+        logging.getLogger("locust.runners").setLevel(logging.ERROR)  # that so many begin at once is as it should be
         runner.start(users, spawn_rate=users)
         until_s = time.monotonic() + START_S
         while tap.parked < users:

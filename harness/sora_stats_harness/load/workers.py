@@ -150,7 +150,7 @@ class _Worker:
             "measures": self._clock.measures(session).dump() if session is not None else None,
             "found": report_of(session.judge) if session is not None and self._is_elsewhere else None,
             "notes": session_notes(session) if session is not None else [],
-            "problem": self._problem,
+            "problem": self._problem or (session.silence if session is not None else None),
         })  # fmt: skip
 
 
