@@ -32,14 +32,16 @@ def test_work_runs_elsewhere() -> None:
 def test_leaving_cancels_what_is_under_way() -> None:
     """Nobody waits for an answer that a test no longer wants, and no thread is left behind."""
     begun = threading.Event()
+    before = set(threading.enumerate())
 
     async def wait() -> None:
         begun.set()
         await asyncio.Event().wait()
 
     with Background() as loop:
+        assert len(set(threading.enumerate()) - before) == 1
         waiting = loop.submit(wait())
         assert begun.wait(10)
     with pytest.raises(CancelledError):
         waiting.result()
-    assert "sora-client" not in {thread.name for thread in threading.enumerate()}
+    assert set(threading.enumerate()) <= before
