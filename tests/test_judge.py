@@ -260,6 +260,24 @@ def test_the_first_to_have_had_a_value_is_named_however_long_ago(
     assert [[each.seq for each in finding.exchanges] for finding in heard] == [[3, answers]] * 2
 
 
+def test_a_server_is_silent_after_three_requests_without_an_answer(judge: Judge) -> None:
+    """If it answered before; those that we gave up, and probes, say nothing, and an answer ends it."""
+    refused = TransportError(code=ErrorCode.REFUSED, detail="no one there")
+    abandoned = TransportError(code=ErrorCode.ABANDONED, detail="the run ended")
+    for _ in range(5):
+        judge.sent(ASK).end(None, refused)
+    assert judge.silence is None, "it never answered: that is told otherwise"
+    judge.sent(ASK).end(answer(reading()))
+    for error in (refused, abandoned, refused, abandoned):
+        judge.sent(ASK).end(None, error)
+    assert judge.silence is None
+    judge.sent(ASK).end(None, refused)
+    assert judge.silence is not None
+    assert judge.silence.text == f"{ASK.server} stopped answering: refused: no one there"
+    judge.sent(ASK).end(answer(reading()))
+    assert judge.silence is None
+
+
 def test_each_miss_is_told_of_with_the_first_of_its_kind(heard: list[Finding]) -> None:
     """As often as findings are, with the level of each."""
     misses: list[tuple[Finding, Level]] = []

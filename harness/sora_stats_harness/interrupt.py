@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 PATIENCE: Final = 3
 """The signal by which we give in."""
@@ -23,6 +23,12 @@ class Interrupt:
     A context in which SIGINT and SIGTERM set `seen`; outside of the main thread it changes nothing.
 
     The handlers that were there before come back at the end.
+    """
+
+    is_last: ClassVar[bool] = False
+    """
+    Whether the process ends with the context, as that of a command does: then SIGINT is ignored from there on. The verdict
+    stands, and whoever insists would only take its exit code away.
     """
 
     def __init__(self) -> None:
@@ -41,7 +47,7 @@ class Interrupt:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if self.is_last and number is signal.SIGINT else handler)
         self._before.clear()
 
     def tell(self, call: Callable[[], object] | None) -> None:

@@ -31,7 +31,7 @@ from .checks.subject import TEAR_NS, Held, Misstamped, Recent, Ring, Subject, Su
 from .codec import LABELS, Block, Counters
 from .coverage import Seen
 from .edition import Edition, Standing, pointer
-from .exchange import Answer, Asked, Exchange, Request, Target, TransportError, clock_id
+from .exchange import Answer, Asked, ErrorCode, Exchange, Request, Target, TransportError, clock_id
 from .ledger import Ledger
 from .verdict import Coverage, SubjectKind, Tally
 
@@ -55,6 +55,9 @@ third less than each between a receipt and a sending: what the processor has at 
 
 TOGETHER_BYTES: Final = 64 * 1024
 """A larger answer is not waited with."""
+
+SILENT: Final = 3
+"""Requests in a row without a whole answer, after which a server is taken for gone."""
 
 MAX_GONE: Final = 100_000
 """Forgotten connections whose return is noticed."""
@@ -123,6 +126,22 @@ class LastReading(NamedTuple):
     blocks: Sequence[Counters | None]
 
 
+class Silence(msgspec.Struct, gc=False):
+    """Requests to a server that had no whole answer, since the last one that had."""
+
+    server: str
+    since_ns: int
+    """Receipt of the first of them."""
+    count: int
+    error: TransportError
+    """Of the last."""
+
+    @property
+    def text(self) -> str:
+        """What became of it, in a line."""
+        return f"{self.server} stopped answering: {self.error.code.value}: {self.error.detail}"
+
+
 class _Timeline:
     """What is known within one run and clock: nothing is compared across."""
 
@@ -130,6 +149,7 @@ class _Timeline:
         self.subjects: dict[str, Subject] = {}
         self.gone: dict[str, None] = {}
         self.answered: set[str] = set()
+        self.silent: dict[str, Silence] = {}
         self.presence: dict[str, Presence] = {}
         self.offsets: dict[str, Offset] = {}
         self.cluster = Cluster(nodes) if len(nodes) > 1 else None
@@ -323,6 +343,22 @@ class Judge:
         """Exchanges that have ended and wait to be judged."""
         return len(self._waiting)
 
+    @property
+    def silence(self) -> Silence | None:
+        """
+        Of a server that answered in the beginning, and whose last requests had no whole answer: nobody knows what it would
+        have said.
+        """
+        return next(
+            (
+                silence
+                for timeline in self._timelines.values()
+                for server, silence in timeline.silent.items()
+                if silence.count >= SILENT and server in timeline.answered
+            ),
+            None,
+        )
+
     def evidence(self, fingerprint: str) -> tuple[Exchange, ...]:
         """The exchanges that prove the first finding of an entry, the earlier first."""
         return self._ledger.evidence(fingerprint)
@@ -491,6 +527,8 @@ class Judge:
             self._judge_incomplete(exchange, timeline)
         else:
             timeline.answered.add(server)
+            if timeline.silent:
+                timeline.silent.pop(server, None)
             self._whole += 1
             head = http.head(answer)
             if head.simulator:
@@ -522,8 +560,15 @@ class Judge:
         if miss is not None:
             self._checked["http.complete"] += 1
             self._miss(miss, exchange)
-        if exchange.request.probe is not None and exchange.answer is not None:
-            self._judge_probe(exchange)
+        if exchange.request.probe is not None:
+            if exchange.answer is not None:
+                self._judge_probe(exchange)
+            return
+        error = exchange.error
+        if error is not None and error.code is not ErrorCode.ABANDONED:
+            silence = timeline.silent.setdefault(server, Silence(server, exchange.received_ns, 0, error))
+            silence.count += 1
+            silence.error = error
 
     def _judge_probe(self, exchange: Exchange) -> None:
         try:

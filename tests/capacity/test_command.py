@@ -158,18 +158,19 @@ def test_sizes_are_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert "say how many connections" in said
 
 
-def test_a_server_that_goes_away_ends_the_search(tmp_path: Path) -> None:
-    """It is asked three times more, and not at ever lower rates."""
+@pytest.mark.parametrize(("start", "processes"), [("50", "1"), ("4", "1"), ("50", "2")])
+def test_a_server_that_goes_away_ends_the_search(tmp_path: Path, start: str, processes: str) -> None:
+    """It is asked three times more, and not at ever lower rates; nor until a window is over that takes a minute."""
     with Simulator(connections=3) as simulator:
         process = subprocess.Popen(
             command(
-                simulator.url, "--slo", "p50<100ms", "--window", "300ms", "--scenario", "drill", "--start", "50",
-                "--max-rate", "400", "--json", "--output", str(tmp_path / "out"),
+                simulator.url, "--slo", "p50<100ms", "--window", "300ms", "--scenario", "drill", "--start", start,
+                "--max-rate", "400", "--processes", processes, "--json", "--output", str(tmp_path / "out"),
             ),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         give_up_s = time.monotonic() + 30
-        while len(simulator.requests) < 40 and time.monotonic() < give_up_s:
+        while len(simulator.requests) < 20 and time.monotonic() < give_up_s:
             time.sleep(0.02)
     began_s = time.monotonic()
     out, said = process.communicate(timeout=120)

@@ -151,12 +151,13 @@ def test_nobody_there_is_unknown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["one", "two"])
 def test_a_server_that_goes_away_is_unknown(tmp_path: Path, options: tuple[str, ...]) -> None:
-    """However well it answered before: nobody knows what it would have said."""
+    """However well it answered before: nobody knows what it would have said. `check` says so too."""
+    recording = tmp_path / "run.jsonl"
     with Simulator(connections=3) as simulator:
         process = subprocess.Popen(
             [sys.executable, "-m", "sora_stats_harness", "load", simulator.url, "--scenario", "mixed", "--users", "4",
              "--interval", "0.05", "--duration", "5s", "--abort-when", "errors>90%", *options,
-             "--output", str(tmp_path / "out"), "--json"],
+             "--output", str(tmp_path / "out"), "--json", "--record", str(recording)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         give_up_s = time.monotonic() + 30
@@ -167,6 +168,11 @@ def test_a_server_that_goes_away_is_unknown(tmp_path: Path, options: tuple[str, 
     assert (process.returncode, told["verdict"], told["findings"]) == (3, "unknown", []), said
     assert f"{simulator.url} stopped answering: refused: Connection refused" in told["reason"]
     assert told["load"]["judged"] > 50
+    again = subprocess.run(
+        [sys.executable, "-m", "sora_stats_harness", "check", str(recording), "--json"], capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert (again.returncode, json.loads(again.stdout)["reason"]) == (3, told["reason"])
 
 
 def locust(name: str, url: str, *options: str) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Final
 
 from .. import __version__
 from ..errors import ExitCode, HarnessError, UsageError, nearest
+from ..interrupt import Interrupt
 from ..reporters.escape import plain
 from . import github
 from .output import close_broken, emit
@@ -76,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code. Whatever goes wrong is one line on stderr; a reader who closes stdout early (`| head`) is none.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    Interrupt.is_last = argv is None
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # a terminal that knows no UTF-8 still shows every report

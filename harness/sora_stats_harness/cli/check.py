@@ -97,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
             started_at=started_at,
             options={"files": [file.store.name for file in files], "target": arguments.target},
             interrupted=checked.interrupted,
+            aborted=None if judge.silence is None else judge.silence.text,
             extra_notes=[*notes, *checked.notes],
             write=arguments.output is not None,
         )

@@ -130,12 +130,15 @@ class Fleet:
     def end(self) -> tuple[str, ...]:
         """As `Rig.end`; of those that are left."""
         self._tell("end")
-        metrics, findings = Metrics(), list[str]()
+        metrics, findings, silent = Metrics(), list[str](), None
         for _, each in self._gather(("ended",), self._patience_s, heed=False):
             metrics.add_dump(each["metrics"])
             findings += each["ended"]
+            silent = silent or each["silent"]
         told = [msgspec.structs.replace(each, buckets=[]) for each in latencies(metrics)]
         self.finished.append((self._rate, told))
+        if silent is not None:
+            raise Ended(silent)
         return tuple(findings)
 
     # -- the processes ------------------------------------------------------------------------------------------------
@@ -183,6 +186,8 @@ class Fleet:
             if heed and (trouble := self._trouble()) is not None:
                 self._tell("halt")
                 raise Ended(trouble)
+        if heed and not got:
+            raise Ended(self._trouble() or "no process is left")
         return [(one, got[one.index]) for one in self._hands if one.index in got]
 
     def _trouble(self) -> str | None:

@@ -113,8 +113,13 @@ def _follow(orders: Queue, rig: Rig, tap: Tap, word: Word, voice: Voice) -> None
             except Ended:
                 voice.say(halted=True)
         elif what == "end":
-            findings = rig.end()
-            voice.say(ended=list(findings), metrics=tap.metrics.dump())
+            findings: tuple[str, ...] = ()
+            silent = None
+            try:
+                findings = rig.end()
+            except Ended as ended:
+                silent = str(ended)
+            voice.say(ended=list(findings), metrics=tap.metrics.dump(), silent=silent)
         else:
             return
 

@@ -19,7 +19,7 @@ from gevent.queue import LifoQueue
 from ..checks.requirements import Finding, Level
 from ..discovery import Known, connections_in
 from ..edition import Edition
-from ..exchange import ErrorCode, Exchange, Headers, Request, Target, TransportError, valid_request
+from ..exchange import ErrorCode, Exchange, Headers, Request, Target, valid_request
 from ..judge import Judge, Ticket
 from .heap import keep_flat, settle
 from .http import Address, Connection, Traffic
@@ -43,7 +43,7 @@ waited for 100 ms beside a scraper of 1,000 connections, with 64 for 27.
 BEHIND_S: Final = 0.001
 
 TRIES: Final = 3
-"""Before a server that never answers is left alone, or one that has answered is taken for gone."""
+"""Before a server that never answers is left alone."""
 
 
 class Session:
@@ -109,8 +109,6 @@ class Session:
         self.known = ()
         self.timeout_s = timeout_s
         self.observer = observer
-        self._silent: list[TransportError] = []
-        """Why requests had no whole answer since the last one that had."""
         self._missed: set[str] = set()
         """Requirements that the answer missed which is being judged now."""
         self._rate = rate
@@ -158,11 +156,6 @@ class Session:
         if missed or exchange.error is not None:
             failed = failure(exchange, missed)
             self._missed = set()
-        if exchange.error is None:
-            if self._silent:
-                self._silent.clear()
-        elif exchange.error.code is not ErrorCode.ABANDONED and len(self._silent) < TRIES:
-            self._silent.append(exchange.error)
         self.metrics.add(exchange)
         if self.observer is not None:
             self.observer(exchange)
@@ -196,9 +189,8 @@ class Session:
     @property
     def silence(self) -> str | None:
         """Where the last requests had no whole answer, what became of the server: nobody knows what it would have said."""
-        if len(self._silent) < TRIES:
-            return None
-        return f"{self.address.server} stopped answering: {self._silent[-1].code.value}: {self._silent[-1].detail}"
+        silence = self.judge.silence
+        return None if silence is None else silence.text
 
     @property
     def in_flight(self) -> int:

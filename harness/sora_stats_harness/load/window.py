@@ -136,6 +136,10 @@ class _Step:
         return self.cells[place]
 
 
+SILENT_NS: Final = 5_000_000_000
+"""How long a server may give no whole answer before its load is taken away: at one request a second a step takes minutes."""
+
+
 class Tap(Session):
     """A session whose rate can be set while it runs; takes what `Session` takes."""
 
@@ -416,6 +420,9 @@ class Rig:
         if now_ns < self._looked_ns + LOOK_S * 1e9:
             return  # a p99 over ten seconds costs a millisecond
         self._looked_ns = now_ns
+        silence = self._tap.judge.silence
+        if silence is not None and now_ns - silence.since_ns > SILENT_NS:
+            raise Overrun("no whole answer any more")
         self._watch(f"{step.rate:,.0f}/s, {step.ended:,} answers")
         reached = next((each for each in self._limits if each.reached(self._tap.metrics)), None)
         if reached is not None:

@@ -47,9 +47,14 @@ def check_folder(folder: Path) -> None:
     See whether reports may be written to a folder.
 
     Raises:
-        UsageError: It is no folder, or there are files in it that no run of ours has written.
+        UsageError: It is no folder and cannot become one, or there are files in it that no run of ours has written.
     """
     if not folder.exists():
+        try:
+            folder.mkdir(parents=True)
+            folder.rmdir()
+        except OSError as error:
+            raise UsageError(f"the output folder {folder} cannot be made: {error.strerror}: name another") from None
         return
     if not folder.is_dir():
         raise UsageError(f"the output {folder} is a file: name a folder")
