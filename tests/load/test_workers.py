@@ -111,7 +111,8 @@ def test_workers_on_other_machines_tell_what_they_found(tmp_path: Path) -> None:
     """Their clocks are nobody else's: counts are added up, and the server's timestamps order what each saw last."""
     (tmp_path / "lib").mkdir()
     code, told, served = run(
-        let_go, tmp_path / "out", "-t", "8s", listings=LISTINGS, slow=OnOtherMachines(tmp_path / "lib")
+        let_go, tmp_path / "out", "-t", "14s", "--sora-interval", "0.2", listings=LISTINGS,
+        slow=OnOtherMachines(tmp_path / "lib"),
     )  # fmt: skip
     assert counts(told) == [served, served, 0, 0]
     assert told["coverage"]["exchanges"] == served

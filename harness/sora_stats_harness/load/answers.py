@@ -30,7 +30,7 @@ MAX_HEADS: Final = 256
 
 USUAL_HEAD: Final = 2048
 
-MAX_ANSWERS: Final = 1024
+MAX_ANSWERS: Final = 256
 """Heads that are remembered by their bytes: with every length of body there is another one."""
 
 Fields = tuple[tuple[bytes, bytes], ...]

@@ -106,6 +106,7 @@ class Session:
         self.drained_ns: int | None = None
         """When sending was to stop."""
         self.news = News()
+        self._prepared: dict[tuple[Any, ...], Prepared] = {}  # Any: texts and targets
         self.known = ()
         self.timeout_s = timeout_s
         self.observer = observer
@@ -130,7 +131,6 @@ class Session:
                 self._pool.put(self.connection())
         self._look_again_ns = 0
         self._listed_ns = 0
-        self._prepared: dict[tuple[Any, ...], Prepared] = {}  # Any: texts and targets
 
     # -- the judge's side ---------------------------------------------------------------------------------------------
 
@@ -185,6 +185,8 @@ class Session:
         self._clients = [each for each in known if each.client_id is not None]
         self._about: list[Prepared | None] = [None] * len(known)
         """What asks for each, once it was asked for."""
+        if len(self._prepared) > 3 * len(known) + 100:
+            self._prepared.clear()  # most are about connections that have left
 
     @property
     def silence(self) -> str | None:
