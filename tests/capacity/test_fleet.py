@@ -97,8 +97,7 @@ def test_a_finding_of_one_process_ends_the_interval(tmp_path: Path) -> None:
             break
     assert (code, told["verdict"]) == (1, "fail")
     assert told["capacity"]["limited_by"] == "a finding: order.realtime"
-    low, high = told["capacity"]["interval"]
-    assert low < 41 <= 1.1 * high, "on a busy machine requests come in bursts, and trip it a little earlier"
+    assert told["capacity"]["interval"][0] < 41 <= told["capacity"]["interval"][1]
     assert {finding["requirement"] for finding in told["findings"]} == {"order.realtime"}
 
 
