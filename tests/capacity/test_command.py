@@ -177,6 +177,5 @@ def test_a_server_that_goes_away_ends_the_search(tmp_path: Path, start: str, pro
     assert time.monotonic() - began_s < 60
     told = json.loads(out)
     assert (process.returncode, told["verdict"]) == (3, "unknown"), said
-    # the latter where several processes abort at once, and none of them asks once more
-    assert "the server fell silent" in told["reason"] or "no whole answer any more" in told["reason"], told["reason"]
+    assert "the server fell silent" in told["reason"], told["reason"]
     assert "spawn rate" not in said

@@ -129,7 +129,7 @@ class Fleet:
 
     def end(self) -> tuple[str, ...]:
         """As `Rig.end`; of those that are left."""
-        self._tell("end")
+        self._tell("end now" if self._interrupt.seen else "end")
         metrics, findings, silent = Metrics(), list[str](), None
         for _, each in self._gather(("ended",), self._patience_s, heed=False):
             metrics.add_dump(each["metrics"])

@@ -113,6 +113,7 @@ def _follow(orders: Queue, rig: Rig, tap: Tap, word: Word, voice: Voice) -> None
             except Ended:
                 voice.say(halted=True)
         elif what == "end":
+            word.seen = given == ["now"]  # a window that was halted is over, and the server is to rest
             findings: tuple[str, ...] = ()
             silent = None
             try:
