@@ -112,12 +112,30 @@ def test_ctrl_c_in_the_middle_leaves_a_whole_verdict(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"junit.xml", "report.html", "summary.md"}
     last = json.loads(record.read_bytes().rstrip(b"\n").rpartition(b"\n")[2])
     assert last["sent"] == last["judged"] + last["errors"] + last["abandoned"]
+    assert judged_again(record, tmp_path) == judged(verdict)
+
+
+def judged(verdict: dict[str, Any]) -> tuple[Any, ...]:
+    """What a run came to."""
+    return tuple(verdict[key] for key in ("verdict", "reason", "exit_code", "interrupted"))
+
+
+def judged_again(recording: Path, folder: Path) -> tuple[Any, ...]:
+    """The same by `check`."""
+    code = main(["check", str(recording), "--output", str(folder / "again")])
+    again = verdict_in(folder / "again")
+    assert code == again["exit_code"]
+    return judged(again)
 
 
 def test_ctrl_c_while_nothing_answers(tmp_path: Path) -> None:
     """What is in flight is given up at once, not waited for."""
+    record = tmp_path / "run.jsonl"
     with hostile.serve(hostile.hang) as server:
-        process = start(server.url, "--timeout", "10m", "--duration", "10m", "--output", str(tmp_path / "out"))
+        process = start(
+            server.url, "--timeout", "10m", "--duration", "10m", "--output", str(tmp_path / "out"),
+            "--record", str(record),
+        )  # fmt: skip
         try:
             while not server.seen:
                 assert process.poll() is None, process.communicate()[1]
@@ -130,3 +148,26 @@ def test_ctrl_c_while_nothing_answers(tmp_path: Path) -> None:
     verdict = verdict_in(tmp_path / "out")
     assert process.returncode == 3 and verdict["interrupted"]
     assert verdict["coverage"]["errors"] == 1 and verdict["findings"] == []
+    assert judged_again(record, tmp_path) == judged(verdict) == ("unknown", "interrupted", 3, True)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        (hostile.close_at_once, "gives no whole answer: "),
+        (hostile.says(hostile.answer(b'"busy"')), "answers, but not with a list of connections (status 200)"),
+    ],
+)
+def test_a_run_that_gave_up_is_judged_the_same_from_its_recording(
+    tmp_path: Path, behaviour: hostile.Behaviour, reason: str
+) -> None:
+    """Its end line tells why nothing more was sent; what was missed by then comes first all the same."""
+    record = tmp_path / "run.jsonl"
+    with hostile.serve(behaviour) as server:
+        main(
+            ["conform", server.url, "--duration", "2", "--output", str(tmp_path / "out"), "--record", str(record)]
+        )  # fmt: skip
+    verdict = verdict_in(tmp_path / "out")
+    end = json.loads(record.read_bytes().splitlines()[-1])
+    assert (end["ended"], reason in end["why"]) == ("aborted", True)
+    assert judged_again(record, tmp_path) == judged(verdict)

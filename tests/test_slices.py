@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, Final
 from unittest import mock
@@ -21,7 +21,17 @@ from hypothesis import strategies as st
 
 from sora_stats_harness import edition, strategies, strict_json
 from sora_stats_harness.checks import body as body_module
-from sora_stats_harness.checks.body import IN_VAIN, SLICE_BYTES, STEP, WHOLE_BYTES, Body, BodyReader, _absurd
+from sora_stats_harness.checks import shape
+from sora_stats_harness.checks.body import (
+    IN_VAIN,
+    SLICE_BYTES,
+    SLOWER,
+    STEP,
+    WHOLE_BYTES,
+    Body,
+    BodyReader,
+    _absurd,
+)
 
 from .oracle import agreement, documents, histories
 
@@ -46,7 +56,7 @@ class Straight(BodyReader):
         try:
             pieces = [bytes(raw) for raw in self.codec.split.decode(body)] if many else [body]
         except (msgspec.MsgspecError, RecursionError):
-            yield self._no_array(body)
+            yield no_array(body)
             return
         result = Body(scanned=True)
         for index, piece in enumerate(pieces):
@@ -57,6 +67,16 @@ class Straight(BodyReader):
                 yield Body(fault=f"{error}{place}", scanned=True)
                 return
         yield result
+
+
+def no_array(body: bytes) -> Body:
+    """What a body is that is none, parsed in one go."""
+    try:
+        document = strict_json.parse(body)
+    except strict_json.NotJson as error:
+        return Body(fault=str(error), scanned=True)
+    deviation = msgspec.structs.replace(shape.wrong_group((), (), document.value), expected="array")
+    return Body(deviations=[deviation], duplicates=list(document.duplicates), scanned=True, slow=1)
 
 
 def whole(body: bytes) -> Pieces:
@@ -294,6 +314,110 @@ def test_no_step_of_a_long_listing_handles_more_than_half_a_megabyte(
     assert max(blocks) <= 2 * SLICE_BYTES
 
 
+LISTING: Final = [
+    json.dumps(strategies.connection("busy", {}, DOC) | {"connection_id": f"{number:026d}"}, separators=(",", ":"))
+    for number in range(350)
+]
+
+BLOWS: Final[dict[str, Callable[[str], str]]] = {
+    "colon": lambda one: one.replace('":', '" ', 1),
+    "quote": lambda one: one[:7000] + '"' + one[7000:],
+    "bracket": lambda one: one[:-1],
+    "comma": lambda one: one + ",",
+    "half a pair": lambda one: one[:-1] + ',"new":"\\ud800"}',
+    "digits": lambda one: one[:-1] + f',"new":{"9" * 5000}x}}',
+    "depth": lambda one: one[:-1] + f',"new":{"[" * 3000}{"]" * 3000}}}',
+    "space": lambda one: one.replace(",", ",\xa0", 1),
+}
+"""Damage to a connection with which the listing is no array."""
+
+
+def most_at_once(body: bytes, accelerated: bool) -> tuple[int, Body]:
+    """How much is parsed strictly between two times that a reader gives way, and what the body comes to."""
+    handled, most = 0, 0
+    results: list[Body | None] = []
+
+    def loads(text: str) -> Any:  # Any: passed on
+        nonlocal handled
+        handled += len(text)
+        return load(text)
+
+    load = strict_json._load
+    with mock.patch.object(strict_json, "_load", loads):
+        for step in BodyReader(DOC, accelerated=accelerated).slices(body, many=True, scan=True):
+            results.append(step)
+            most, handled = max(most, handled), 0
+    assert results[-1] is not None
+    return most, results[-1]
+
+
+@pytest.mark.parametrize("accelerated", [True, False])
+@pytest.mark.parametrize("place", [0, len(LISTING) // 2, len(LISTING) - 1], ids=["beginning", "middle", "end"])
+@pytest.mark.parametrize("blow", BLOWS)
+def test_a_long_broken_listing_is_parsed_little_by_little(blow: str, place: int, accelerated: bool) -> None:
+    """And has the fault at the place that it has in one go."""
+    listing = list(LISTING)
+    listing[place] = BLOWS[blow](listing[place])
+    body = f"[{','.join(listing)}]".encode()
+    assert len(body) > WHOLE_BYTES
+    most, found = most_at_once(body, accelerated)
+    assert found == no_array(body) and found.fault is not None
+    assert 0 < most < 3 * SLICE_BYTES / SLOWER
+
+
+@pytest.mark.parametrize("accelerated", [True, False])
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{{"data":[{",".join(LISTING)}],"next":null}}',
+        f'{{"data":[{",".join(LISTING)}],"next":null',
+        f'{{"data":[{",".join(LISTING)}],next:null}}',
+        json.dumps(dict(enumerate(map(json.loads, LISTING)))),
+        json.dumps(",".join(LISTING)),
+        json.dumps("あ" * 1_500_000, ensure_ascii=False),
+        '"' + "\\u3042" * 800_000,
+        "1" * (WHOLE_BYTES + 1),
+        f"1.5{'1' * WHOLE_BYTES}e+7",
+        "t" * (WHOLE_BYTES + 1),
+        f"[{','.join(LISTING)},{'1' * WHOLE_BYTES},]",
+        "{}" + " " * WHOLE_BYTES,
+        f"{' ' * 100}{{{' ' * WHOLE_BYTES}x",
+    ],
+    ids=[
+        "wrapped", "wrapped and cut off", "wrapped with a bare key", "object", "string", "wide string", "escapes without an end",
+        "integer", "fraction", "word", "array with a number", "space behind", "space within",
+    ],
+)  # fmt: skip
+def test_what_is_long_and_no_array_is_parsed_little_by_little(body: str, accelerated: bool) -> None:
+    """An object, a string, a number; it is shown as it is in one go."""
+    most, found = most_at_once(body.encode(), accelerated)
+    assert found == no_array(body.encode())
+    assert 0 < most < 3 * SLICE_BYTES / SLOWER or body[0] == "t", "of a word it is more, and only its beginning counts"
+
+
+@pytest.mark.parametrize(
+    "body", [b'"' + b"x" * 1000 + b'"', b" \n" + b"9" * 1000, b"{" + b" " * 1000 + b"}", b"t" * 1000]
+)
+def test_what_does_not_begin_as_an_array_is_not_split(body: bytes) -> None:
+    """The decoder might read all of it before it says so."""
+    decoded: list[int] = []
+    assert in_parts(body, 10, decoded) == (whole(body), 0)
+    assert not decoded
+
+
+def test_what_is_no_array_is_cut_where_it_is_in_one_go() -> None:
+    """From a length on that counts what is written, not what was sent."""
+    for length in (0, 1, 7, 50, 99, *range(180, 210), 999, 1000, 1001):
+        for text in ("x" * length, "é" * length, "\\u00e9" * length):
+            for body in (
+                f'"{text}"',
+                f'{{"a" : "{text}"}}',
+                f'{{"{text}":[1, 2.5, "{text}"]}}',
+                f'{{"a":1, "b":["{text}"]}} ',
+            ):
+                Two(accelerated=False).read(body.encode(), 16 * 9)
+
+
 def test_large_connections_are_read_one_at_a_time() -> None:
     """It gives way by bytes as well as by connections."""
     body = b"[" + b",".join([b'{"x":"' + b"x" * 1000 + b'"}'] * STEP) + b"]"
@@ -348,6 +472,12 @@ ELEMENTS: Final = (
 
 elements = st.sampled_from(ELEMENTS[:1]) | st.sampled_from(ELEMENTS)
 
+INSTEAD: Final = (
+    b'{"data":%s}', b'{"data":{"list":%s},"page":1}', b'{"a":%s,"b":%s}', b'{"a":%s,"a":%s}', b'{"\\u0061":1,"b":%s,"a":2}',
+    b'{"%s":%s}', b"%t", b'{%t:1,%t:%t}', b'["\\ud800",%s]', b'{"a":%s,"b":"\\udfff"}', b"1%s", b"null", b"-1.50", b'"',
+)  # fmt: skip
+"""What may stand instead of an array: with it in it, or a string of it."""
+
 
 @st.composite
 def listings(draw: st.DrawFn) -> bytes:
@@ -356,9 +486,11 @@ def listings(draw: st.DrawFn) -> bytes:
     for element in draw(st.lists(elements, max_size=6)):
         text += draw(blanks) + element + draw(blanks) + ","
     body = f"[{text[:-1]}]".encode()
-    match draw(st.integers(0, 9)):
+    match draw(st.integers(0, 10)):
         case 0:
             body = body[: draw(st.integers(0, len(body)))]
+        case 10:
+            body = draw(st.sampled_from(INSTEAD)).replace(b"%s", body).replace(b"%t", json.dumps(text).encode())
         case 1 | 2:
             at = draw(st.integers(0, len(body)))
             body = body[:at] + draw(st.sampled_from(PUT_IN)) + body[at:]

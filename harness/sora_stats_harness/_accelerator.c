@@ -26,37 +26,42 @@ enum Refusal { ODD = 0, REPEATED = 1 };
 
 enum {
     TEXTS = 5, MAX_DEPTH = 16, MAX_SKIPPED = 100, SHORT_BYTES = 63, MAX_FACTOR = 255, MAX_TERMS = 127,
-    MOST_KEPT = 10000,
+    MOST_KEPT = 10000, MAX_KEYS = 1 << 24, MAX_BLOCKS = INT16_MAX,
 };
 
 struct Node;
 
+/* One key. There are hundreds, all needed for each body: small, so that they stay at hand. */
 typedef struct {
-    char *quoted; /* the key with its quotes */
-    Py_ssize_t length;
-    int kind;
-    int required;
-    Py_ssize_t place; /* a counter's slot; another leaf's place in a label's configuration, or -1; a text's number */
-    int has_least, has_most;
+    char *quoted;     /* the key with its quotes */
+    uint64_t seen_in; /* the object in which it was seen last */
     int64_t least, most;
     PyObject *choices; /* a tuple of strings */
     struct Node *below;
-    Py_ssize_t block; /* of a group: the block that its counters are, or -1 */
-    uint64_t seen_in; /* the object in which it was seen last */
-    Py_ssize_t next;  /* the entry that followed it last time */
+    int32_t length;
+    int32_t next;  /* the entry that followed it last time */
+    int32_t place; /* a counter's slot; another leaf's place in a label's configuration, or -1; a text's number */
+    int16_t block; /* of a group: the block that its counters are, or -1 */
+    uint8_t kind;
+    uint8_t required : 1, has_least : 1, has_most : 1;
 } Entry;
 
 typedef struct Node {
     Entry *entries;
-    Py_ssize_t count;
-    Py_ssize_t first; /* the entry that came first last time */
+    int32_t count;
+    int32_t first; /* the entry that came first last time */
 } Node;
 
 typedef struct {
-    int equal; /* else: left is at most right */
-    Py_ssize_t left, right, unless; /* how many terms there are of each; where one of the last is not 0, it is "at least" */
-    uint64_t factor[MAX_TERMS];
-    Py_ssize_t slot[MAX_TERMS], block[MAX_TERMS];
+    int32_t slot;
+    int16_t block;
+    uint8_t factor;
+} Term;
+
+typedef struct {
+    Term *terms;
+    uint8_t equal;               /* else: left is at most right */
+    uint8_t left, right, unless; /* how many terms there are of each; where one of the last is not 0, it is "at least" */
 } Row;
 
 typedef struct {
@@ -497,7 +502,7 @@ read_members(Scanner *self, Node *node, const char *p, const char *end, uint64_t
     }
     uint64_t number = ++self->objects;
     Py_ssize_t seen = 0;
-    Py_ssize_t *expected = &node->first;
+    int32_t *expected = &node->first;
     p = blank(p + 1);
     if (*p == '}') {
         return settle(self, node, number) < 0 ? NULL : p + 1;
@@ -509,7 +514,7 @@ read_members(Scanner *self, Node *node, const char *p, const char *end, uint64_t
             if (entry == NULL) {
                 return NULL;
             }
-            *expected = entry - node->entries;
+            *expected = (int32_t)(entry - node->entries);
         }
         if (entry->seen_in == number) {
             self->refusal = REPEATED;
@@ -737,6 +742,7 @@ read_labels(Scanner *self, const char *p, const char *end)
     if (*p == '}') {
         return p + 1;
     }
+    Py_ssize_t place = 0;
     for (;;) {
         int ascii;
         if (*p++ != '"') {
@@ -747,7 +753,11 @@ read_labels(Scanner *self, const char *p, const char *end)
         if (p == NULL) {
             return NULL;
         }
-        PyObject *label = text_of(from, p - from, ascii, NULL);
+        PyObject *expected, *counters = NULL; /* the label that stood there before: its hash is known */
+        if (counters_before == NULL || !PyDict_Next(counters_before, &place, &expected, &counters)) {
+            expected = NULL;
+        }
+        PyObject *label = text_of(from, p - from, ascii, expected);
         if (label == NULL) {
             return NULL;
         }
@@ -759,7 +769,9 @@ read_labels(Scanner *self, const char *p, const char *end)
         }
         p = blank(p + 1);
         if (*p == ':') {
-            PyObject *counters = counters_before == NULL ? NULL : PyDict_GetItemWithError(counters_before, label);
+            if (label != expected) {
+                counters = counters_before == NULL ? NULL : PyDict_GetItemWithError(counters_before, label);
+            }
             PyObject *leaves = leaves_before == NULL ? NULL : PyDict_GetItemWithError(leaves_before, label);
             p = PyErr_Occurred() ? NULL : read_label(self, label, blank(p + 1), end, counters, leaves);
         }
@@ -791,9 +803,9 @@ sum_of(const Scanner *self, const Row *row, Py_ssize_t from, Py_ssize_t to)
 {
     Sum sum = {0, 0};
     for (Py_ssize_t term = from; term < to; term++) {
-        uint64_t value = self->values[row->slot[term]];
-        sum.low += row->factor[term] * (value & UINT32_MAX);
-        sum.high += row->factor[term] * (value >> 32);
+        uint64_t value = self->values[row->terms[term].slot], factor = row->terms[term].factor;
+        sum.low += factor * (value & UINT32_MAX);
+        sum.high += factor * (value >> 32);
     }
     sum.high += sum.low >> 32;
     sum.low &= UINT32_MAX;
@@ -804,7 +816,7 @@ static inline int
 is_there(const Scanner *self, const Row *row, Py_ssize_t from, Py_ssize_t to)
 {
     for (Py_ssize_t term = from; term < to; term++) {
-        if (!self->there[row->block[term]]) {
+        if (!self->there[row->terms[term].block]) {
             return 0;
         }
     }
@@ -816,7 +828,7 @@ static inline int
 is_exact(const Scanner *self, const Row *row, Py_ssize_t from)
 {
     for (Py_ssize_t term = from; term < from + row->unless; term++) {
-        if (!self->there[row->block[term]] || self->values[row->slot[term]] != 0) {
+        if (!self->there[row->terms[term].block] || self->values[row->terms[term].slot] != 0) {
             return 0;
         }
     }
@@ -922,6 +934,23 @@ blocks_of(Scanner *self, PyObject *earlier)
     return blocks;
 }
 
+/* Whether two dictionaries have the same objects in the same order. */
+static int
+same_items(PyObject *one, PyObject *two)
+{
+    Py_ssize_t mine = 0, theirs = 0;
+    PyObject *key, *value, *other_key, *other;
+    if (PyDict_GET_SIZE(one) != PyDict_GET_SIZE(two)) {
+        return 0;
+    }
+    while (PyDict_Next(one, &mine, &key, &value)) {
+        if (!PyDict_Next(two, &theirs, &other_key, &other) || key != other_key || value != other) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* One connection, as the tuple that accelerator.py describes. NULL: refused, or an error is set. */
 static PyObject *
 read_connection(Scanner *self, const char **at, const char *end)
@@ -947,6 +976,9 @@ read_connection(Scanner *self, const char **at, const char *end)
     PyObject *earlier = recall(self);
     if (PyErr_Occurred()) {
         goto done;
+    }
+    if (earlier != NULL && same_items(self->configuration, PyTuple_GET_ITEM(earlier, 2))) {
+        Py_SETREF(self->configuration, Py_NewRef(PyTuple_GET_ITEM(earlier, 2)));
     }
     blocks = blocks_of(self, earlier == NULL ? NULL : PyTuple_GET_ITEM(earlier, 0));
     if (blocks == NULL) {
@@ -1083,16 +1115,13 @@ free_node(Node *node)
 }
 
 static int
-limit_of(PyObject *object, int *has, int64_t *limit)
+limit_of(PyObject *object, int64_t *limit)
 {
-    *has = object != Py_None;
-    if (*has) {
-        *limit = PyLong_AsLongLong(object);
-        if (*limit == -1 && PyErr_Occurred()) {
-            return -1;
-        }
+    if (object == Py_None) {
+        return 0;
     }
-    return 0;
+    *limit = PyLong_AsLongLong(object);
+    return *limit == -1 && PyErr_Occurred() ? -1 : 1;
 }
 
 /* From (key, kind, required, place, least, most, choices, below, block) for each entry. */
@@ -1112,23 +1141,32 @@ node_of(PyObject *described, int depth, Py_ssize_t slots, Py_ssize_t places, Sca
     }
     for (Py_ssize_t at = 0; at < count; at++) {
         Entry *entry = &node->entries[at];
-        node->count = at + 1; /* so that a failure frees what there is */
+        node->count = (int32_t)at + 1; /* so that a failure frees what there is */
         const char *key;
-        Py_ssize_t length;
+        int kind, required;
+        Py_ssize_t length, place, block;
         PyObject *least, *most, *choices, *below;
         PyObject *item = PyTuple_GET_ITEM(described, at);
         if (!PyTuple_CheckExact(item) ||
             !PyArg_ParseTuple(
-                item, "y#ipnOOOOn", &key, &length, &entry->kind, &entry->required, &entry->place, &least, &most,
-                &choices, &below, &entry->block
+                item, "y#ipnOOOOn", &key, &length, &kind, &required, &place, &least, &most, &choices, &below, &block
             )) {
             if (!PyErr_Occurred()) {
                 PyErr_SetString(PyExc_TypeError, "an entry is a tuple");
             }
             goto failed;
         }
-        entry->next = at + 1;
-        entry->length = length + 2;
+        if (kind < COUNTER || kind >= KINDS || length > MAX_KEYS || place < -1 || place > MAX_KEYS || block < -1 ||
+            block >= MAX_BLOCKS) {
+            PyErr_SetString(PyExc_ValueError, "a key, a place or a block that cannot be");
+            goto failed;
+        }
+        entry->kind = (uint8_t)kind;
+        entry->required = required != 0;
+        entry->place = (int32_t)place;
+        entry->block = (int16_t)block;
+        entry->next = (int32_t)at + 1;
+        entry->length = (int32_t)length + 2;
         entry->quoted = PyMem_Malloc((size_t)length + 2);
         if (entry->quoted == NULL) {
             PyErr_NoMemory();
@@ -1136,10 +1174,13 @@ node_of(PyObject *described, int depth, Py_ssize_t slots, Py_ssize_t places, Sca
         }
         entry->quoted[0] = entry->quoted[length + 1] = '"';
         memcpy(entry->quoted + 1, key, (size_t)length);
-        if (limit_of(least, &entry->has_least, &entry->least) < 0 || limit_of(most, &entry->has_most, &entry->most) < 0) {
+        int has_least = limit_of(least, &entry->least), has_most = limit_of(most, &entry->most);
+        if (has_least < 0 || has_most < 0) {
             goto failed;
         }
-        int sound = entry->kind >= COUNTER && entry->kind < KINDS;
+        entry->has_least = has_least != 0;
+        entry->has_most = has_most != 0;
+        int sound = 1;
         switch (entry->kind) {
         case COUNTER:
             sound = entry->place >= 0 && entry->place < slots && entry->required &&
@@ -1183,6 +1224,7 @@ failed:
     return NULL;
 }
 
+/* Reads terms to those that a row has. -1: an error is set. */
 static int
 terms_of(Scanner *self, PyObject *described, Row *row, Py_ssize_t at)
 {
@@ -1190,23 +1232,29 @@ terms_of(Scanner *self, PyObject *described, Row *row, Py_ssize_t at)
         PyErr_SetString(PyExc_ValueError, "a relation has too many terms");
         return -1;
     }
-    for (Py_ssize_t term = 0; term < PyTuple_GET_SIZE(described); term++) {
-        Py_ssize_t factor;
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(described, term), "nn", &factor, &row->slot[at + term])) {
+    Py_ssize_t count = PyTuple_GET_SIZE(described);
+    Term *terms = PyMem_Realloc(row->terms, (size_t)(at + count + 1) * sizeof(Term));
+    if (terms == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    row->terms = terms;
+    for (Py_ssize_t term = 0; term < count; term++) {
+        Py_ssize_t factor, slot;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(described, term), "nn", &factor, &slot)) {
             return -1;
         }
-        if (factor < 0 || factor > MAX_FACTOR || row->slot[at + term] < 0 || row->slot[at + term] >= self->slots) {
+        if (factor < 0 || factor > MAX_FACTOR || slot < 0 || slot >= self->slots) {
             PyErr_SetString(PyExc_ValueError, "a term cannot be added up");
             return -1;
         }
-        row->factor[at + term] = (uint64_t)factor;
-        Py_ssize_t block = 0, from = row->slot[at + term];
+        Py_ssize_t block = 0, from = slot;
         while (from >= self->sizes[block]) {
             from -= self->sizes[block++];
         }
-        row->block[at + term] = block;
+        terms[at + term] = (Term){.slot = (int32_t)slot, .block = (int16_t)block, .factor = (uint8_t)factor};
     }
-    return 0;
+    return (int)count;
 }
 
 static int
@@ -1232,6 +1280,11 @@ scanner_init(PyObject *object, PyObject *arguments, PyObject *keywords)
     }
     self->unset = Py_NewRef(unset);
     self->blocks = PyTuple_GET_SIZE(sizes);
+    if (self->blocks > MAX_BLOCKS) {
+        self->blocks = 0;
+        PyErr_SetString(PyExc_ValueError, "there are too many blocks");
+        return -1;
+    }
     self->young = PyDict_New();
     self->old = PyDict_New();
     self->sizes = PyMem_Calloc((size_t)self->blocks + 1, sizeof(Py_ssize_t));
@@ -1254,6 +1307,10 @@ scanner_init(PyObject *object, PyObject *arguments, PyObject *keywords)
             return -1;
         }
         self->slots += self->sizes[at];
+        if (self->slots > MAX_KEYS) {
+            PyErr_SetString(PyExc_ValueError, "there are too many counters");
+            return -1;
+        }
     }
     self->values = PyMem_Calloc((size_t)self->slots + 1, sizeof(uint64_t));
     if (self->values == NULL) {
@@ -1265,21 +1322,22 @@ scanner_init(PyObject *object, PyObject *arguments, PyObject *keywords)
     }
     for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(rows); at++) {
         Row *row = &self->rows[at];
-        PyObject *left, *right, *unless;
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(rows, at), "pOOO", &row->equal, &left, &right, &unless) ||
-            terms_of(self, left, row, 0) < 0) {
+        PyObject *sides[3];
+        int equal, count[3], sum = 0;
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(rows, at), "pOOO", &equal, &sides[0], &sides[1], &sides[2])) {
             return -1;
         }
-        row->left = PyTuple_GET_SIZE(left);
-        if (terms_of(self, right, row, row->left) < 0) {
-            return -1;
-        }
-        row->right = PyTuple_GET_SIZE(right);
-        if (terms_of(self, unless, row, row->left + row->right) < 0) {
-            return -1;
-        }
-        row->unless = PyTuple_GET_SIZE(unless);
         self->row_count = at + 1;
+        for (int side = 0; side < 3; side++) {
+            if ((count[side] = terms_of(self, sides[side], row, sum)) < 0) {
+                return -1;
+            }
+            sum += count[side];
+        }
+        row->equal = equal != 0;
+        row->left = (uint8_t)count[0];
+        row->right = (uint8_t)count[1];
+        row->unless = (uint8_t)count[2];
     }
     self->root = node_of(root, 0, self->slots, 0, self);
     return self->root == NULL ? -1 : 0;
@@ -1304,6 +1362,9 @@ scanner_dealloc(PyObject *object)
     PyMem_Free(self->raws);
     PyMem_Free(self->label_values);
     PyMem_Free(self->values);
+    for (Py_ssize_t at = 0; at < self->row_count; at++) {
+        PyMem_Free(self->rows[at].terms);
+    }
     PyMem_Free(self->rows);
     type->tp_free(object);
     Py_DECREF(type);

@@ -23,7 +23,7 @@ from .errors import RecordingError
 from .exchange import Exchange, Target
 from .judge import Judge
 from .recording import Header, Recordings, lines, read, sorastats
-from .recording.lines import Damaged
+from .recording.lines import Damaged, End
 from .recording.sorastats import Sorastats
 from .recording.store import STDIN, Store
 from .verdict import JudgedFrom, SubjectKind, Tally
@@ -100,6 +100,9 @@ class Checked:
     damaged: int
     truncated: bool
     interrupted: bool
+    """Whether the checking was, not a run that is checked."""
+    ends: tuple[tuple[str, End], ...]
+    """End lines of runs, each with the name of its file."""
     simulator: bool
     """Whether a header line says that the simulator answered."""
     untimed: frozenset[str]
@@ -109,6 +112,32 @@ class Checked:
     def subject_kind(self) -> SubjectKind:
         """What answered, as far as answers and header lines tell."""
         return "simulator" if self.simulator else self.judge.subject_kind
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether a run was interrupted by its user."""
+        return any(end.interrupted for _, end in self.ends)
+
+    @property
+    def aborted(self) -> str | None:
+        """
+        Why runs ended themselves early, as they said; where none did and none was interrupted, which server fell silent.
+        """
+        if said := list(dict.fromkeys(end.aborted for _, end in self.ends if end.aborted is not None)):
+            return "; ".join(said)
+        silence = self.judge.silence
+        return None if silence is None or self.cut_short else silence.text
+
+    @property
+    def endings(self) -> list[str]:
+        """Which runs ended before their time, one line each."""
+        told = []
+        for name, end in self.ends:
+            how = ["was interrupted"] if end.interrupted else []
+            how += ["ended early"] if end.ended == "aborted" else []
+            if how:
+                told.append(": ".join([name, f"run {end.end} {how[0]}", *filter(None, [end.why])]))
+        return told
 
     def finish(self) -> None:
         """Settle what waits; once."""
@@ -253,6 +282,7 @@ def check(
         damaged=(recordings.damaged if recordings else 0) + sum(poll.damaged for poll in polls),
         truncated=recordings is not None and recordings.truncated,
         interrupted=interrupted,
+        ends=tuple(recordings.ends) if recordings is not None else (),
         simulator=recordings is not None and any(h.subject_kind == "simulator" for h in recordings.headers),
         untimed=frozenset(poll.run for poll in polls),
     )

@@ -242,7 +242,7 @@ def _located(values: Config, folder: Path) -> Config:
     edition = values.edition
     return msgspec.structs.replace(
         values,
-        edition=edition if edition is None or edition in editions.names() else str(folder / edition),
+        edition=edition if edition is None or edition in ("auto", *editions.names()) else str(folder / edition),
         ca_file=None if values.ca_file is None else str(folder / values.ca_file),
         headers={
             name: f"@{folder / value[1:]}" if value.startswith("@") else value for name, value in values.headers.items()

@@ -212,7 +212,7 @@ def load(name_or_file: str = DEFAULT) -> Edition:
         return parse(text, origin=name_or_file)
     path = Path(name_or_file)
     if path.suffix != ".toml" and not path.exists():
-        hint = "; conform and check take auto as well" if name_or_file == "auto" else ""
+        hint = "; auto is for commands that see answers" if name_or_file == "auto" else ""
         raise EditionError(
             f"no edition is called {name_or_file!r}: take one of {', '.join(names())}, or a .toml file{hint}"
         )

@@ -158,6 +158,13 @@ class _Timeline:
         self.wall_minus_clock_ns: int | None = None
         self.skewed: set[tuple[str, str]] = set()
 
+    def node(self, server: str) -> Presence:
+        """Who is on a node."""
+        presence = self.presence.get(server)
+        if presence is None:
+            presence = self.presence[server] = Presence()
+        return presence
+
 
 class Judge:
     """
@@ -231,8 +238,10 @@ class Judge:
         self._whole = self._answers = self._bodies = self._scanned = self._labelled = self._measured = 0
         """Whole answers, those to valid requests, their bodies, bodies searched for repeated keys, readings with data
         channels, answers with a Content-Length."""
-        self._ordered = self._stamped = 0
-        """Readings held against an earlier one: their counters, their stamp."""
+        self._strict: Answer | None = None
+        """The last answer that is known to be strict JSON."""
+        self._ordered = self._stamped = self._asked = 0
+        """Readings held against an earlier one: their counters, their stamp; and against what was asked for."""
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
@@ -343,6 +352,10 @@ class Judge:
         """Exchanges that have ended and wait to be judged."""
         return len(self._waiting)
 
+    def vouches(self, exchange: Exchange) -> bool:
+        """Whether the body of an answer is known to be strict JSON; to be asked by an observer that is shown it."""
+        return exchange.answer is not None and exchange.answer is self._strict
+
     @property
     def silence(self) -> Silence | None:
         """
@@ -418,6 +431,7 @@ class Judge:
             "identity.constant": self._ordered,
             "order.realtime": self._ordered,
             "clock.frozen": self._stamped,
+            "identity.asked": self._asked,
         } | dict.fromkeys(_SHAPES, readings)
 
     def _notes(self) -> list[str]:
@@ -615,6 +629,8 @@ class Judge:
         scan = every == 1 or (every > 1 and exchange.seq % every == 0)
         if pause is None:
             body = self._reader.read(answer.body, many=target.many, scan=scan)
+            if body.strict:
+                self._strict = answer
         else:
             body = Body()
             for step in self._reader.slices(answer.body, many=target.many, scan=scan):
@@ -667,6 +683,11 @@ class Judge:
     ) -> None:
         target = exchange.request.target
         readings = body.readings
+        if (
+            target is Target.CONNECTION and len(readings) == 1 and pause is None
+            and self._judge_the_one(exchange, timeline, readings[0], held, opened, horizon_ns)
+        ):  # fmt: skip
+            return
         sound = []
         several: set[str] = set()
         if len(readings) > 1:
@@ -696,6 +717,28 @@ class Judge:
         whole = len(sound) == len(readings) and not body.deviations
         self._place(exchange, timeline, target, sound, several, whole)
 
+    def _judge_the_one(
+        self,
+        exchange: Exchange,
+        timeline: _Timeline,
+        reading: Reading,
+        held: Held,
+        opened: Collection[int],
+        horizon_ns: int | None,
+    ) -> bool:
+        """Judge the connection that was asked for, as nearly always; whether it is that one."""
+        request_ = exchange.request
+        asked, connection_id = request_.asked, reading.connection_id
+        if connection_id is None or connection_id != asked.connection_id or reading.channel_id != asked.channel_id:
+            return False
+        self._asked += 1
+        try:
+            self._judge_reading(exchange, timeline, reading, connection_id, held, opened, horizon_ns)
+        except Exception as error:
+            self._crash("order.realtime", error)
+        timeline.node(request_.server).found(exchange, connection_id)
+        return True
+
     def _place(
         self,
         exchange: Exchange,
@@ -708,9 +751,7 @@ class Judge:
         """Who is where: presence on a node, and in the cluster. An answer with an unsound id proves no absence."""
         request_ = exchange.request
         server = request_.server
-        presence = timeline.presence.get(server)
-        if presence is None:
-            presence = timeline.presence[server] = Presence()
+        presence = timeline.node(server)
         if target is Target.ALL and request_.asked.local:
             listed = [(r.connection_id, r.channel_id, r.client_id) for r in readings if r.connection_id is not None]
             for gap in presence.listed(exchange, listed):
@@ -763,12 +804,6 @@ class Judge:
     def _identify(self, exchange: Exchange, reading: Reading, connection_id: str) -> bool:
         """Whether a reading is of what was asked for; one that is not is not looked at further."""
         asked, target = exchange.request.asked, exchange.request.target
-        if (
-            target is Target.CONNECTION and asked.connection_id == connection_id
-            and asked.channel_id == reading.channel_id
-        ):  # fmt: skip
-            self._checked["identity.asked"] += 1  # as nearly always
-            return True
         wanted: tuple[tuple[str, str | None, str | None], ...]
         if target is Target.CONNECTION and asked.connection_id is not None:
             rule = "identity.asked"
@@ -822,8 +857,10 @@ class Judge:
         identity = (reading.channel_id, reading.client_id, reading.bundle_id)
         if identity != subject.identity or subject.first is None:
             self._constant(exchange, reading, connection_id, subject, identity, held)
-        if reading.configuration != subject.configuration:
-            self._configured(exchange, reading, connection_id, subject)
+        if reading.configuration is not subject.told:
+            subject.told = reading.configuration
+            if reading.configuration != subject.configuration:
+                self._configured(exchange, reading, connection_id, subject)
         blocks = reading.blocks
         latest = lineage.versions[-1]
         base = latest if latest.known_ns < sent_ns else lineage.base(sent_ns)

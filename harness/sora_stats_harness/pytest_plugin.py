@@ -12,12 +12,13 @@ import shutil
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
 
-from .errors import HarnessError
+from .errors import HarnessError, UsageError
 from .testing import options
 
 if TYPE_CHECKING:
@@ -44,9 +45,13 @@ MARKERS: Final = (
 GATE: Final[pytest.StashKey[Gate]] = pytest.StashKey()
 SHARED: Final[pytest.StashKey[Path]] = pytest.StashKey()
 HEARING: Final[pytest.StashKey[Hearing]] = pytest.StashKey()
+ANSWERED: Final[pytest.StashKey[tuple[str, str]]] = pytest.StashKey()
+"""By which edition the server answers, where it was asked, and how near that is."""
 
 WORKER_INPUT: Final = "sora_shared"
 """How the folder that processes share is told to xdist's workers."""
+WORKER_EDITION: Final = "sora_answered"
+"""And what the server was found to answer by."""
 
 
 @contextmanager
@@ -56,6 +61,48 @@ def _usage() -> Iterator[None]:
         yield
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _answered(config: pytest.Config, settings: options.Settings) -> tuple[str, str]:
+    """By which edition the server answers, and how near that is; it is asked once, when that is first wanted."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from .cli.recognise import of_server
+    from .client import Prober, server_of
+
+    if ANSWERED not in config.stash:
+        server, (headers, _) = server_of(settings.server), settings.headers(simulated=False)
+        prober = Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
+        # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
+        with ThreadPoolExecutor(1) as thread:
+            name, told = thread.submit(of_server, server, headers, prober).result()
+        config.stash[ANSWERED] = name, " ".join(told).replace("--edition", "--sora-edition")
+    return config.stash[ANSWERED]
+
+
+def _is_auto(settings: options.Settings) -> bool:
+    from .cli.recognise import AUTO
+
+    return settings.edition == AUTO
+
+
+def _gate_settings(config: pytest.Config) -> options.Settings:
+    """What the gate is told, with an edition in the place of `auto`."""
+    settings = options.read(config)
+    if not _is_auto(settings) or config.option.collectonly:
+        return settings
+    from .baseline import mismatch
+    from .edition import DEFAULT
+    from .testing.gate import check
+
+    if settings.simulated:
+        return replace(settings, edition=DEFAULT)
+    if ANSWERED not in config.stash:
+        check(replace(settings, edition=DEFAULT))  # what is wrong is said before anything is sent
+    name, told = _answered(config, settings)
+    if settings.baseline is not None and (problem := mismatch(settings.baseline, edition=name)):
+        raise UsageError(problem)
+    return replace(settings, edition=name, notes=(told,))
 
 
 # The gate.
@@ -89,7 +136,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)  # Any: xdist's own
     shared = Path(tempfile.mkdtemp(prefix="sora-")) if worker is None else Path(worker[WORKER_INPUT])
     config.stash[SHARED] = shared
-    gate = config.stash[GATE] = Gate(lambda: options.read(config), shared)
+    if worker is not None and WORKER_EDITION in worker:
+        config.stash[ANSWERED] = tuple(worker[WORKER_EDITION])
+    gate = config.stash[GATE] = Gate(lambda: _gate_settings(config), shared)
     if worker is None and not config.option.collectonly:
         from .testing.gate import check
 
@@ -103,6 +152,8 @@ def pytest_configure_node(node: Any) -> None:  # Any: xdist's, which may not be 
     shared = node.config.stash.get(SHARED, None)
     if shared is not None:
         node.workerinput[WORKER_INPUT] = str(shared)
+    if ANSWERED in node.config.stash:
+        node.workerinput[WORKER_EDITION] = node.config.stash[ANSWERED]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -128,7 +179,7 @@ def pytest_collection_modifyitems(
     select_verdict(config, own, items)
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
+def pytest_report_header(config: pytest.Config) -> str | list[str] | None:
     """Say what is tested, and by which field list."""
     gate = config.stash.get(GATE, None)
     if gate is None:
@@ -137,7 +188,9 @@ def pytest_report_header(config: pytest.Config) -> str | None:
         return f"sora: {url}"  # the rest takes a configuration, which takes long to understand
     settings = gate.settings
     what = "SELF-TEST against the embedded simulator, no Sora" if settings.simulated else settings.server
-    return f"sora: {what}, edition {settings.edition}, {settings.duration_s:g} s"
+    line = f"sora: {what}, edition {settings.edition}, {settings.duration_s:g} s"
+    _, told = config.stash.get(ANSWERED, ("", ""))
+    return [line, f"sora: {told}"] if told else line
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # Any: not exported by pytest
@@ -216,10 +269,11 @@ def _sora_settings(pytestconfig: pytest.Config) -> options.Settings:
 
 @pytest.fixture(scope="session")
 def _sora_edition(_sora_settings: options.Settings) -> Edition:
-    from .edition import load
+    """Of a simulator of the plugin's own, and of what answers unless `auto` was given."""
+    from .edition import DEFAULT, load
 
     with _plainly():
-        return load(_sora_settings.edition)
+        return load(DEFAULT if _is_auto(_sora_settings) else _sora_settings.edition)
 
 
 @pytest.fixture(scope="session")
@@ -280,8 +334,21 @@ def sora_simulator(request: pytest.FixtureRequest, _sora_edition: Edition) -> It
 
 
 @pytest.fixture
+def _sora_judging(request: pytest.FixtureRequest, _sora_settings: options.Settings, _sora_edition: Edition) -> Edition:
+    """By which this test's answers are judged."""
+    from .edition import load
+
+    if not _is_auto(_sora_settings) or _is_simulated(request, _sora_settings):
+        return _sora_edition
+    with _plainly():
+        name, told = _answered(request.config, _sora_settings)
+    request.node.add_report_section("setup", "sora", told)
+    return load(name)
+
+
+@pytest.fixture
 def sora_judge(
-    request: pytest.FixtureRequest, _sora_settings: options.Settings, _sora_edition: Edition
+    request: pytest.FixtureRequest, _sora_settings: options.Settings, _sora_judging: Edition
 ) -> Iterator[Hearing]:
     """
     The judge of this test: what is shown to it, by `sora_client` or by the test, fails the test where it is wrong.
@@ -291,7 +358,7 @@ def sora_judge(
     settings = _sora_settings
     with _plainly():
         _, secrets = settings.headers(simulated=_is_simulated(request, settings))
-    hearing = Hearing(_sora_edition, strict=settings.strict, waivers=settings.waivers, secrets=secrets)
+    hearing = Hearing(_sora_judging, strict=settings.strict, waivers=settings.waivers, secrets=secrets)
     request.node.stash[HEARING] = hearing
     yield hearing
     late = hearing.conclude()
@@ -326,7 +393,7 @@ def sora_recording(
     sora_judge: Hearing,
     tmp_path: Path,
     _sora_settings: options.Settings,
-    _sora_edition: Edition,
+    _sora_judging: Edition,
 ) -> Iterator[Recording]:
     """
     What this test exchanges, in a file of its `tmp_path` that `sora-harness check` judges again.
@@ -341,7 +408,7 @@ def sora_recording(
         tmp_path / "sora.jsonl.zst",
         subject=_server(request),
         subject_kind="simulator" if simulated else "server",
-        edition=_sora_edition.name,
+        edition=_sora_judging.name,
         options={"test": request.node.nodeid, "observes": sorted(need.value for need in OBSERVES)},
         secrets=secrets,
         run=sora_judge.run,

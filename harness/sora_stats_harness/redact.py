@@ -141,6 +141,7 @@ def _collect(store: Store, tick: Callable[[], None]) -> _Names:
         names.lines += 1
         if isinstance(line, Header):
             lines.check_version(line, store.name)
+            names.hosts.update(_hosts(line.subject))
         if not isinstance(line, ExchangeLine):
             continue
         names.exchanges += 1
@@ -197,7 +198,7 @@ class _Redactor:
                 line, subject=self._url(line.subject), options=self._option(line.options)
             )  # fmt: skip
         if isinstance(line, End):
-            return line
+            return msgspec.structs.replace(line, why=self.free(line.why)) if line.why is not None else line
         return msgspec.structs.replace(
             line,
             server=self._url(line.server),

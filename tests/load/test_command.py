@@ -14,10 +14,13 @@ import pytest
 
 from sora_stats_harness.simulator.app import Pace
 from sora_stats_harness.simulator.server import Simulator
+from tests import hostile
 
 from .build import SlowAtTheEnd
 
 ROOT = Path(__file__).parents[2]
+DRILLING = ("--scenario", "drill", "--users", "2", "--interval", "0", "--duration", "3s")
+SEARCHING = ("--scenario", "drill", "--slo", "p99<50ms", "--max-rate", "100")
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:
@@ -31,6 +34,16 @@ def verdict(*options: str) -> tuple[int, dict[str, Any], dict[str, Any]]:  # Any
     done = run(*options, "--json")
     told = json.loads(done.stdout)
     return done.returncode, told, told["load"]
+
+
+def assert_check_says_the_same(told: dict[str, Any], recording: Path) -> None:  # Any: JSON
+    """A run and its recording come to one verdict, for one reason."""
+    command = [sys.executable, "-m", "sora_stats_harness", "check", str(recording), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    again = json.loads(done.stdout)
+    for key in ("verdict", "reason", "exit_code", "interrupted"):
+        assert again[key] == told[key], key
+    assert done.returncode == told["exit_code"]
 
 
 @pytest.mark.parametrize(
@@ -143,10 +156,40 @@ def test_a_connection_can_be_used_only_once(tmp_path: Path) -> None:
 
 
 def test_nobody_there_is_unknown(tmp_path: Path) -> None:
-    """It aborts by itself, long before its time is over."""
-    done = run("http://127.0.0.1:9", "--rate", "100", "--duration", "40s", "--output", str(tmp_path / "out"), "--json")
+    """It aborts by itself, long before its time is over; its recording says why."""
+    recording = tmp_path / "run.jsonl"
+    done = run(
+        "http://127.0.0.1:9", "--rate", "100", "--duration", "40s", "--output", str(tmp_path / "out"), "--json",
+        "--record", str(recording),
+    )  # fmt: skip
     told = json.loads(done.stdout)
     assert (done.returncode, told["verdict"]) == (3, "unknown")
+    assert_check_says_the_same(told, recording)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_run_that_was_aborted_is_judged_the_same_from_its_recording(tmp_path: Path, processes: str) -> None:
+    """Although every answer was good."""
+    recording = tmp_path / "run.jsonl.zst"
+    code, told, load = verdict(
+        "--rate", "100", "--duration", "40s", "--connections", "3", "--abort-when", "p99>1us", "--processes", processes,
+        "--record", str(recording), "--output", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert (code, told["reason"], told["findings"]) == (3, "aborted at p99>1us", [])
+    assert load["judged"] >= 100
+    assert_check_says_the_same(told, recording)
+
+
+def test_a_finding_outranks_an_abort_in_the_recording_as_well(tmp_path: Path) -> None:
+    """Fail, as the run itself."""
+    recording = tmp_path / "run.jsonl"
+    code, told, _ = verdict(
+        "--rate", "100", "--duration", "40s", "--connections", "3", "--abort-when", "p99>1us", "--fault",
+        "counter-falls", "--record", str(recording), "--output", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert code == 1
+    assert json.loads(recording.read_bytes().splitlines()[-1])["ended"] == "aborted"
+    assert_check_says_the_same(told, recording)
 
 
 @pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["one", "two"])
@@ -244,6 +287,8 @@ def test_the_first_interrupt_waits_and_the_second_gives_up(signals: int, abandon
         "20",
         "--output",
         str(tmp_path / "o"),
+        "--record",
+        str(tmp_path / "run.jsonl"),
     ]
     with Simulator(connections=2, churn=False, pace=Pace(service_s=2.0, workers=4)) as simulator:
         process = subprocess.Popen(
@@ -265,6 +310,45 @@ def test_the_first_interrupt_waits_and_the_second_gives_up(signals: int, abandon
     counts = told["load"]
     assert (process.returncode, told["verdict"], told["interrupted"]) == (3, "unknown", True)
     assert (counts["sent"], counts["judged"], counts["abandoned"]) == (3, 3 - abandoned, abandoned)
+    assert_check_says_the_same(told, tmp_path / "run.jsonl")
+
+
+@pytest.mark.parametrize("signals", [1, 3])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("load", *DRILLING),
+        ("load", *DRILLING, "--edition", "auto"),
+        ("load", *DRILLING, "--processes", "2"),
+        ("capacity", *SEARCHING),
+        ("capacity", *SEARCHING, "--edition", "auto"),
+        ("capacity", *SEARCHING, "--processes", "2"),
+    ],
+    ids=lambda words: " ".join((words[0], *words[-2:])),
+)
+def test_a_server_that_never_answers_holds_nobody_up(words: tuple[str, ...], signals: int, tmp_path: Path) -> None:
+    """Whoever is asked who is there may hang: Ctrl-C ends it, long before the time-out, and no traceback is seen."""
+    with hostile.serve(hostile.hang) as server:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sora_stats_harness", words[0], server.url, *words[1:], "--timeout", "10m",
+             "--output", str(tmp_path / "out")],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            while not server.seen:
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.02)
+            for _ in range(signals):
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.3)  # two signals at one moment would be one
+            out, said = process.communicate(timeout=120)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == 3
+    assert "interrupted" in out + said
+    assert "Traceback" not in said
+    assert "KeyboardInterrupt" not in said
 
 
 @pytest.mark.parametrize("signals", [1, 2])

@@ -22,6 +22,7 @@ from sora_stats_harness.simulator.server import Simulator
 from tests import hostile
 
 from .build import SlowAtTheEnd
+from .test_command import assert_check_says_the_same
 
 EXAMPLE = json.loads((Path(__file__).parents[1] / "data" / "example_answer.json").read_text())
 
@@ -112,22 +113,28 @@ def test_nothing_is_lost_at_the_end(
     end: Callable[[Process], None], lasts: str, interrupted: bool, tmp_path: Path
 ) -> None:
     """Whoever ends the run, and although every judge then stands still for a second: what is in flight is waited for."""
-    code, told, served = run(end, tmp_path, "--duration", lasts, slow=SlowAtTheEnd(tmp_path))
+    path = tmp_path / "run.jsonl.zst"
+    code, told, served = run(
+        end, tmp_path, "--duration", lasts, "--record", str(path), slow=SlowAtTheEnd(tmp_path)
+    )  # fmt: skip
     load = told["load"]
     assert (code, told["interrupted"], told["findings"]) == (3 if interrupted else 0, interrupted, [])
     assert [load[name] for name in ("sent", "judged", "errors", "abandoned")] == [served, served, 0, 0]
     assert told["coverage"]["exchanges"] == served
+    assert_check_says_the_same(told, path)
 
 
 def test_a_process_that_dies_is_named_and_what_it_had_spooled_is_judged(tmp_path: Path) -> None:
-    """The verdict is at best unknown, and what was sent stands beside what was planned."""
-    code, told, served = run(kill_one, tmp_path, "--duration", "60s")
+    """The verdict is at best unknown, its recording's as well, and what was sent stands beside what was planned."""
+    path = tmp_path / "run.jsonl.zst"
+    code, told, served = run(kill_one, tmp_path, "--duration", "60s", "--record", str(path))
     load = told["load"]
     assert (code, told["verdict"]) == (3, "unknown")
     assert re.search(r"process 1 \(pid \d+\) was killed by signal 9", told["reason"])
     assert 0 < load["sent"] == load["judged"] + load["errors"] + load["abandoned"] <= served
     assert told["coverage"]["exchanges"] == load["sent"]
     assert load["planned_per_s"] is not None
+    assert_check_says_the_same(told, path)
 
 
 @pytest.mark.parametrize(("processes", "files"), [("1", ["run.jsonl.zst"]), ("2", ["1.jsonl.zst", "2.jsonl.zst"])])

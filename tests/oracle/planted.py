@@ -100,7 +100,7 @@ BUGS: Final = (
     Bug(
         "holders are worked out wrongly",
         "checks/order.py",
-        "self._hold(labels, chain, [[version.labels.get(label) for label in labels] for version in chain])",
+        "self._hold(labels, chain, [[*map(version.labels.get, labels)] for version in chain])",
         "self._hold(labels, chain, [[self.labels.get(label) for label in labels] for version in chain])",
         JUDGE,
     ),

@@ -116,15 +116,46 @@ def test_an_exchange_comes_back_as_it_was(item: Exchange) -> None:
     assert _again(item) == msgspec.structs.replace(item, request=request, answer=answer)
 
 
+@given(
+    st.lists(exchanges(), min_size=1, max_size=4), st.sampled_from([(), ("token-7af3",), ("Content-Type",), ("[1]",)])
+)
+def test_an_encoder_makes_the_lines_that_the_slow_way_makes(items: list[Exchange], values: tuple[str, ...]) -> None:
+    """Whatever it remembers of requests and headers, and whichever secrets there are."""
+    secrets = Secrets(values)
+    encoder = lines.Encoder(secrets)
+    for item in (*items, *items):
+        answer = item.answer
+        strict = answer is not None and _is_strict(answer.body)
+        slowly = lines.encode(lines.to_line(item, secrets))
+        assert b"".join(encoder.encode(item)) == slowly
+        assert b"".join(encoder.encode(item, strict)) == slowly
+
+
+def test_what_an_encoder_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what it has forgotten it works out again: another request in the place of one that is gone is another one."""
+    monkeypatch.setattr(lines, "MOST_REMEMBERED", 3)
+    encoder = lines.Encoder(NONE)
+    for number in range(40):
+        answer = Answer(status=200 + number, headers=(("server", f"x{number}"),), body=b"[]")
+        item = exchange(number, answer=answer, request=valid_request(Target.ALL, server=f"http://s{number}"))
+        assert b"".join(encoder.encode(item)) == lines.encode(lines.to_line(item, NONE))
+        assert len(encoder._requests) <= 3
+        assert len(encoder._answers) <= 3
+
+
+def _is_strict(body: bytes) -> bool:
+    try:
+        parse(body)
+    except NotJson:
+        return False
+    return True
+
+
 @given(bodies)
 def test_what_is_put_down_as_json_is_strict_json_on_one_line(body: bytes) -> None:
     """And, but for the place of its white space, every strict JSON is put down as such."""
     as_json = "json" in lines.answer_body(body)
-    try:
-        parse(body)
-        strict = True
-    except NotJson:
-        strict = False
+    strict = _is_strict(body)
     one_line = body.strip() == body and b"\n" not in body and b"\r" not in body
     assert as_json == (strict and one_line)
 

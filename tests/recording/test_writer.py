@@ -102,7 +102,7 @@ def test_a_limit_ends_the_recording_and_not_the_run(tmp_path: Path, name: str, m
     assert found.notes == [f"{path}: run {RUN} has no end line: it was still being written, or broke off"]
 
 
-@pytest.mark.parametrize("bound", [{"queue_count": 5}, {"queue_bytes": 6000}])
+@pytest.mark.parametrize("bound", [{"queue_count": 6}, {"queue_bytes": 6000}])
 def test_a_full_queue_ends_the_recording_and_not_the_run(
     tmp_path: Path, bound: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,20 +133,33 @@ def test_json_of_any_depth_can_be_read_from_any_depth(tmp_path: Path) -> None:
     assert read_from(300) == items
 
 
-def test_where_the_thread_is_behind_add_encodes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the file is the same."""
-    release = threading.Event()
-    take = Recorder._take
-    monkeypatch.setattr(Recorder, "_take", lambda self, size: take(self, size) if release.is_set() else [])
-    items = [exchange(seq) for seq in range(40)]
-    with recorder(tmp_path / "run.jsonl", queue_bytes=80_000) as recording:
-        for item in items:
+@pytest.mark.parametrize("name", ["run.jsonl", "run.jsonl.zst"])
+def test_large_answers_are_left_to_the_thread_and_keep_their_place(tmp_path: Path, name: str) -> None:
+    """What is small is encoded where it is added; whatever the mixture, all of it is in the file, in order."""
+    large = b'"' + b"x" * writer.LARGE_BYTES + b'"'
+    items = [exchange(seq, body=large if seq % 7 == 3 else b"[%d]" % seq) for seq in range(60)]
+    recording = recorder(tmp_path / name)
+    for item in items[:4]:
+        recording.add(item)
+    assert type(recording._queue[-1]) is Exchange
+    assert [type(item) for item in recording._queue][:-1] == [bytes] * (len(recording._queue) - 1)
+    with recording:
+        for item in items[4:]:
             recording.add(item)
-        kinds = [type(item) for item in recording._queue]
-        release.set()
-    assert kinds[:5] == [Exchange] * 5
-    assert kinds[-5:] == [bytes] * 5
-    assert [step.exchange for step in read([tmp_path / "run.jsonl"])] == items
+    assert recording.problem is None
+    found = read([tmp_path / name])
+    assert [step.exchange for step in found] == items
+    assert not found.truncated
+
+
+def test_a_frame_ends_in_time_also_where_nothing_more_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is killed within a quiet stretch has lost nothing."""
+    monkeypatch.setattr(writer, "FRAME_S", 0.1)
+    path = tmp_path / "run.jsonl.zst"
+    with recorder(path) as recording:
+        recording.add(exchange())
+        wait_for(lambda: path.stat().st_size > 0)
+        assert [step.exchange for step in read([path])] == [exchange()]
 
 
 def test_one_answer_larger_than_the_queue_is_recorded(tmp_path: Path) -> None:
@@ -234,4 +247,4 @@ def test_add_is_an_observer() -> None:
     recording = recorder(Path("never-opened.jsonl"))
     judge = Judge(edition.load(), observer=recording.add)
     judge.sent(exchange().request).end(answer=exchange().answer)
-    assert [type(item) for item in recording._queue] == [Exchange]
+    assert b'{"seq":0,' in b"".join(item for item in recording._queue if isinstance(item, bytes))

@@ -101,7 +101,7 @@ class Version(msgspec.Struct, Generic[Holder], gc=False, eq=False):
         chain.reverse()
         labels = [*self.labels]
         self._hold(range(len(self.blocks)), chain, [version.blocks for version in chain])
-        self._hold(labels, chain, [[version.labels.get(label) for label in labels] for version in chain])
+        self._hold(labels, chain, [[*map(version.labels.get, labels)] for version in chain])
         self.previous = None
         self.depth = 0
 

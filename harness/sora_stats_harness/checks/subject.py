@@ -8,9 +8,10 @@ limited size the newest; older ones live on as their times only.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import le
 from typing import Any, Final
+from weakref import ref
 
 import msgspec
 
@@ -25,6 +26,9 @@ from .relations import Row
 KEPT_BYTES: Final = 64 << 20
 """Bodies that are kept for evidence, newest first."""
 
+PORTIONS: Final = 64
+"""Of the kept bodies one is let go at a time."""
+
 TEAR_NS: Final = 50_000_000
 """Stamps closer than this say nothing of which answer was read first: a server stamps and reads at different moments."""
 
@@ -32,31 +36,50 @@ RECENT: Final = 16
 """Readings of a connection that are compared with those that overlap them."""
 
 
-class Held(msgspec.Struct, gc=False, eq=False):
+class Held(msgspec.Struct, eq=False, weakref=True):
     """An exchange that loses its body when memory runs short, wherever it is referred to."""
 
     exchange: Exchange
 
 
 class Ring:
-    """The newest exchanges, up to a number of bytes; those that fall out become light."""
+    """
+    The newest exchanges, up to a number of bytes and a portion of them; those that fall out become light.
+
+    It does not keep alive what nobody else refers to: most are proof of nothing any more once their connection has
+    answered a few times, and their memory is still at hand then for the next answers.
+    """
 
     def __init__(self, limit_bytes: int = KEPT_BYTES) -> None:
         self._limit_bytes = limit_bytes
-        self._bytes = 0
-        self._held: deque[Held] = deque()
+        self._portion_bytes = limit_bytes // PORTIONS
+        self._bytes = self._newest_bytes = 0
+        self._newest: list[ref[Held]] = []
+        self._portions: deque[tuple[int, list[ref[Held]]]] = deque()
 
     def keep(self, exchange: Exchange) -> Held:
-        """Keep an exchange until newer ones take its place."""
+        """Have an exchange lose its body once so many bytes came after it."""
         held = Held(exchange)
-        self._held.append(held)
-        self._bytes += len(exchange.answer.body) if exchange.answer is not None else 0
-        while self._bytes > self._limit_bytes and len(self._held) > 1:
-            old = self._held.popleft()
-            if old.exchange.answer is not None:
-                self._bytes -= len(old.exchange.answer.body)
-                old.exchange = light(old.exchange)
+        self._newest.append(ref(held))
+        answer = exchange.answer
+        if answer is not None:
+            self._newest_bytes += len(answer.body)
+            if self._newest_bytes > self._portion_bytes:
+                self._end_portion()
         return held
+
+    def _end_portion(self) -> None:
+        portions = self._portions
+        portions.append((self._newest_bytes, self._newest))
+        self._bytes += self._newest_bytes
+        self._newest, self._newest_bytes = [], 0
+        while self._bytes > self._limit_bytes and len(portions) > 1:
+            size, oldest = portions.popleft()
+            self._bytes -= size
+            for each in oldest:
+                held = each()
+                if held is not None:
+                    held.exchange = light(held.exchange)
 
 
 class Suspicion(msgspec.Struct, kw_only=True, gc=False):
@@ -95,7 +118,7 @@ class Subject:
 
     __slots__ = (
         "blocks", "configuration", "fallen", "first", "found_ns", "identity", "last", "last_blocks", "last_held", "level", "lineage",
-        "misstamped", "readings", "recent", "still", "suspicions",
+        "misstamped", "readings", "recent", "still", "suspicions", "told",
     )  # fmt: skip
 
     def __init__(self, blocks: int) -> None:
@@ -105,6 +128,8 @@ class Subject:
         self.first: Held | None = None
         self.configuration: dict[str, tuple[Any, ...]] = {}  # Any: leaves of any type
         """Of each label that is open, its leaves that are no counters."""
+        self.told: Mapping[str, tuple[Any, ...]] | None = None
+        """The same as the last reading had it: the accelerator gives the same object while nothing changes."""
         self.blocks: list[Counters | None] | None = None
         """Of the reading before: blocks that are the same tuples need not be looked at again."""
         self.last: Exchange | None = None
@@ -147,12 +172,13 @@ class Subject:
         compared = 0
         misses: list[tuple[Recent, Recent, int, int]] = []
         for other in self.recent:
+            apart = abs(mine.stamp_ns - other.stamp_ns)
+            if apart <= tear_ns:
+                continue
             one, two = other.exchange, mine.exchange
             if one.received_ns < two.sent_ns or one.request.server != two.request.server:
                 continue
-            apart = abs(mine.stamp_ns - other.stamp_ns)
-            lasted = one.received_ns - one.sent_ns + two.received_ns - two.sent_ns
-            if not tear_ns < apart <= lasted:
+            if apart > one.received_ns - one.sent_ns + two.received_ns - two.sent_ns:
                 continue
             compared += 1
             early, late = (other, mine) if other.stamp_ns < mine.stamp_ns else (mine, other)
@@ -162,13 +188,14 @@ class Subject:
         return compared, misses
 
     def remember(self, mine: Recent, open_from_ns: int | None) -> None:
-        """Keep a reading while a request still open may overlap it."""
+        """Keep a reading, the newest, while a request still open may overlap it."""
+        recent = self.recent
         if open_from_ns is None:
-            self.recent.clear()
+            recent.clear()
             return
-        self.recent = [other for other in self.recent if other.exchange.received_ns >= open_from_ns]
-        self.recent.append(mine)
-        del self.recent[:-RECENT]
+        while recent and (len(recent) >= RECENT or recent[0].exchange.received_ns < open_from_ns):
+            del recent[0]
+        recent.append(mine)
 
 
 def _is_larger(exchange: Exchange, server: str, most_bytes: int) -> bool:

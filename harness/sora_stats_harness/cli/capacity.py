@@ -17,6 +17,7 @@ from ..errors import UsageError
 from . import common, surveys
 from .output import emit
 from .progress import Progress
+from .recognise import of_address
 from .values import duration
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="each window lasts at least so long; three to seven are a step (default: 2s)")  # fmt: skip
     add("--max-in-flight", type=int, metavar="N",
         help="requests that may be under way at a time (default: as many as the rate and the SLOs need)")  # fmt: skip
-    add("--processes", type=_number, default=1, metavar="N", help="send from so many processes (default: 1)")
+    add("--processes", type=common.processes, default=1, metavar="N", help="send from so many processes (default: 1)")
     add("--abort-when", action="append", metavar="LIMIT",
         help="take the load away at errors>5%% or p99>10s over the last 10 s (default: both; repeatable)")  # fmt: skip
     add("--dry-run", action="store_true", help="print the plan and send nothing")
@@ -89,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     url = common.resolve_url(arguments)
     _check_simulator(arguments, url)
+    common.check_edition(arguments)
     by_size = arguments.by_size or len(arguments.connections or ()) > 1
     if arguments.processes > 1 and (by_size or arguments.watch_media):
         raise UsageError("--processes is for the search")
@@ -101,8 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
         surveys.check(arguments, url, by_size=by_size)
     else:
         goal = _goal(arguments, url)
-        if not 1 <= arguments.processes <= _users(arguments, goal):
-            raise UsageError("--processes: there are fewer requests under way than that (--max-in-flight)")
+        common.check_shared("--processes", arguments.processes, _users(arguments, goal))
     try:
         from ..load import window as _  # noqa: F401  # before what else may use sockets, which Locust replaces
     except ImportError:
@@ -135,7 +136,7 @@ def _search(arguments: argparse.Namespace, url: str | None, goal: Goal) -> int:
     def lasts_s(rate: float) -> float:
         return window_s(rate, goal.slos, shares(arguments.scenario, rate), arguments.window)
 
-    emit(f"{_plan(arguments, url, goal, users, lasts_s)}\n", sys.stderr)
+    emit(f"{_plan(arguments, url, goal, users, lasts_s)}{common.planned_edition(arguments)}\n", sys.stderr)
     if arguments.dry_run:
         return 0
     progress = Progress()
@@ -148,6 +149,7 @@ def _search(arguments: argparse.Namespace, url: str | None, goal: Goal) -> int:
     with Interrupt() as interrupt:
         with ExitStack() as stack:
             server, address = target(arguments, url, stack)
+            told = common.settle_edition(arguments, lambda: of_address(address, headers, arguments.timeout, interrupt))
             task = _Task(
                 address=address, goal=goal, users=users, headers=headers, lasts_s=lasts_s, tell=tell, interrupt=interrupt,
                 patience_s=arguments.timeout if longest is None else longest / 1e6, watch=surveys.watcher(progress),
@@ -172,7 +174,7 @@ def _search(arguments: argparse.Namespace, url: str | None, goal: Goal) -> int:
             slo_missed=said
             if not done.found.low and done.found.high is not None and done.found.ended is None
             else None,
-            extra_notes=[said, f"{address.server} is {address.shown}", *done.notes],
+            extra_notes=[said, *told, f"{address.server} is {address.shown}", *done.notes],
             secrets=secrets,
             sections=[section(done.found)],
             capacity=capacity_of(done.found, goal, arguments.scenario, [told for _, told in done.finished]),
@@ -343,9 +345,8 @@ def simulator(arguments: argparse.Namespace, stack: ExitStack, connections: int,
         settings["seed"] = seed
     pace = {name: getattr(arguments, name) for name in PACE}
     options = {name.replace("_", "-"): str(value) for name, value in pace.items() if value is not None}
-    return stack.enter_context(spawn(**settings, edition=arguments.edition, options=options | {"no-churn": None})).urls[
-        0
-    ]
+    edition = common.served_edition(arguments)
+    return stack.enter_context(spawn(**settings, edition=edition, options=options | {"no-churn": None})).urls[0]
 
 
 def _plan(arguments: argparse.Namespace, url: str | None, goal: Goal, users: int, lasts_s: Any) -> str:

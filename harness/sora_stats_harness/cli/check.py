@@ -96,9 +96,9 @@ def run(arguments: argparse.Namespace) -> int:
             judged_from=checked.judged_from,
             started_at=started_at,
             options={"files": [file.store.name for file in files], "target": arguments.target},
-            interrupted=checked.interrupted,
-            aborted=None if judge.silence is None else judge.silence.text,
-            extra_notes=[*notes, *checked.notes],
+            interrupted=checked.interrupted or checked.cut_short,
+            aborted=checked.aborted,
+            extra_notes=[*notes, *checked.notes, *checked.endings],
             write=arguments.output is not None,
         )
 

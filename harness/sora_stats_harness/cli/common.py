@@ -17,6 +17,7 @@ from ..errors import ExitCode, HarnessError, UsageError, nearest
 from ..redaction import Secrets
 from . import github
 from .output import emit, wants_colour
+from .recognise import AUTO
 from .settings import URL_VARIABLE, add_config_option, url_and_origin
 from .values import duration
 
@@ -74,7 +75,7 @@ def add_rule_options(parser: argparse.ArgumentParser) -> Callable[..., argparse.
         "--edition",
         default=DEFAULT,
         metavar="NAME|FILE",
-        help=f"the field list to judge by (default: {DEFAULT}; conform and check: auto for the nearest)",
+        help=f"the field list to judge by (default: {DEFAULT}; auto: the one that the answers are nearest to)",
     )
     add("--strict", action=argparse.BooleanOptionalAction, default=False, help="a missed SHOULD fails, too")
     add(
@@ -163,7 +164,7 @@ def check_simulator_options(arguments: argparse.Namespace, url: str | None) -> N
     baseline: Baseline | None = getattr(arguments, "baseline", None)
     if baseline is not None:
         kind: SubjectKind | None = "simulator" if url is None else None
-        name = None if arguments.edition == "auto" else load(arguments.edition).name
+        name = None if arguments.edition == AUTO else load(arguments.edition).name
         if mismatch := _mismatch(baseline, edition=name, subject_kind=kind):
             raise UsageError(mismatch)
 
@@ -173,6 +174,27 @@ def simulator_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(arguments, option) for option, name in _SIMULATOR_OPTIONS.items()}
     settings = {name: value for name, value in given.items() if value is not None}
     return settings | ({"faults": tuple(settings["faults"])} if "faults" in settings else {})
+
+
+MAX_PROCESSES: Final = 256
+
+
+def processes(text: str) -> int:
+    """Read --processes."""
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= MAX_PROCESSES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 to {MAX_PROCESSES}")
+    return int(text)
+
+
+def check_shared(option: str, count: int | None, users: int) -> None:
+    """
+    Refuse what would have nothing to do.
+
+    Raises:
+        UsageError: There is more of it than there are requests at a time.
+    """
+    if count is not None and count > users:
+        raise UsageError(f"{option} {count}: there are no more than {users} requests at a time to share among them")
 
 
 def _positive(text: str) -> int:
@@ -231,6 +253,52 @@ def resolve_url(arguments: argparse.Namespace) -> str | None:
 
     found = url_and_origin(arguments.url, arguments.configuration)
     return None if found is None else checked_url(*found)
+
+
+def check_edition(arguments: argparse.Namespace) -> None:
+    """
+    See before anything is started or sent that there is such an edition.
+
+    Raises:
+        EditionError: There is none.
+    """
+    from ..edition import load
+
+    if arguments.edition != AUTO:
+        load(arguments.edition)
+
+
+def served_edition(arguments: argparse.Namespace) -> str | None:
+    """What the embedded simulator answers by; None leaves it at its default."""
+    return None if arguments.edition == AUTO else arguments.edition
+
+
+def planned_edition(arguments: argparse.Namespace) -> str:
+    """What a plan says of the edition, behind the rest of it."""
+    return "; the edition is found out first, by one listing (--edition auto)" if arguments.edition == AUTO else ""
+
+
+def settle_edition(arguments: argparse.Namespace, ask: Callable[[], tuple[str, list[str]]]) -> list[str]:
+    """
+    Put the edition by which a server answers in the place of `auto`, and say so.
+
+    Args:
+        ask: As `recognise.of_server`; not called where an edition was named.
+
+    Returns:
+        Notes for the verdict.
+
+    Raises:
+        UsageError: The baseline is of another edition.
+    """
+    if arguments.edition != AUTO:
+        return []
+    arguments.edition, notes = ask()
+    emit("".join(f"{note}\n" for note in notes), sys.stderr)
+    baseline: Baseline | None = getattr(arguments, "baseline", None)
+    if baseline is not None and (mismatch := _mismatch(baseline, edition=arguments.edition)):
+        raise UsageError(mismatch)
+    return notes
 
 
 def read_headers(values: Iterable[str]) -> tuple[Headers, Secrets]:

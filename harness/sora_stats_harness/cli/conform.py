@@ -19,7 +19,7 @@ from ..errors import UsageError
 from . import common
 from .output import emit
 from .progress import Progress
-from .recognise import AUTO, of_server
+from .recognise import of_server
 from .values import duration, size
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..reporters.assemble import utc_now
 
     started_at = utc_now()
-    if arguments.edition != AUTO:
-        load(arguments.edition)  # what is wrong with it is said before anything is started or sent
+    common.check_edition(arguments)  # what is wrong with it is said before anything is started or sent
     headers, secrets = common.read_headers(arguments.header)
     url = common.resolve_url(arguments)
     notes: list[str] = []
@@ -133,9 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
             def prober() -> Prober:
                 return Prober(timeout_s=arguments.timeout, ca_file=arguments.ca_file, insecure=arguments.insecure)
 
-            if arguments.edition == AUTO:
-                arguments.edition, told = of_server(plan.server, headers, prober())
-                notes += told
+            notes += common.settle_edition(arguments, lambda: of_server(plan.server, headers, prober(), interrupt))
             edition = load(arguments.edition)
             recorder = None
             if arguments.record is not None:
@@ -164,6 +161,8 @@ def run(arguments: argparse.Namespace) -> int:
                 result = conform.run(plan, judge, prober(), interrupt=interrupt, watch=_watcher(progress, plan))
             finally:
                 progress.end()
+            if recorder is not None:
+                recorder.cut_short(interrupted=result.interrupted, aborted=result.aborted)
         if recorder is not None and recorder.problem is not None:
             notes.append(recorder.problem)
         return common.finish(
@@ -195,7 +194,7 @@ def _servers(arguments: argparse.Namespace, url: str | None, stack: ExitStack) -
     from ..simulator.server import spawn
 
     emit("SELF-TEST: no URL was given, so the embedded simulator is probed, and no Sora\n", sys.stderr)
-    served = None if arguments.edition == AUTO else arguments.edition
+    served = common.served_edition(arguments)
     return stack.enter_context(spawn(edition=served, **common.simulator_settings(arguments))).urls
 
 

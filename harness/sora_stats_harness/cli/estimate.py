@@ -1,18 +1,23 @@
 """
-The command `estimate`: what polling costs, by at most five requests.
+The command `estimate`: what polling costs, by at most five requests, and one before them with `--edition auto`.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from . import common
 from .output import emit
 from .progress import Progress
+from .recognise import of_server
 from .values import duration
+
+if TYPE_CHECKING:
+    from ..interrupt import Interrupt
 
 HELP: Final = "tell what polling costs, by a few polite requests"
 
@@ -21,6 +26,9 @@ examples:
   sora-harness estimate                                                      of the embedded simulator (SELF-TEST)
   sora-harness estimate http://127.0.0.1:3000 --pollers 3 --interval 1s
   sora-harness estimate http://127.0.0.1:3000 --pollers 2 --interval 15s --cluster"""
+
+
+LOOK_S: Final = 0.1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,17 +65,24 @@ def run(arguments: argparse.Namespace) -> int:
     url = common.resolve_url(arguments)
     common.check_simulator_options(arguments, url)
     headers, secrets = common.read_headers(arguments.header)
-    edition = load(arguments.edition)
+    common.check_edition(arguments)
     polling = Polling(pollers=arguments.pollers, interval_s=arguments.interval)
     progress = Progress()
     with Interrupt() as interrupt:
         with ExitStack() as stack:
             server = server_of(url) if url is not None else _simulator(arguments, stack)
-            judge = Judge(edition)
-            prober = Prober(timeout_s=arguments.timeout, ca_file=arguments.ca_file, insecure=arguments.insecure)
+
+            def prober() -> Prober:
+                return Prober(timeout_s=arguments.timeout, ca_file=arguments.ca_file, insecure=arguments.insecure)
+
+            began_s = time.monotonic()
+            notes = common.settle_edition(arguments, lambda: of_server(server, headers, prober(), interrupt))
+            if notes:
+                _rest(time.monotonic() - began_s, interrupt)
+            judge = Judge(load(arguments.edition))
             try:
                 exchanges = ask(
-                    server, judge, prober, cluster=arguments.cluster, headers=headers, interrupt=interrupt,
+                    server, judge, prober(), cluster=arguments.cluster, headers=headers, interrupt=interrupt,
                     watch=lambda sent: progress.show(0, f"request {sent} of {REQUESTS}"),
                 )  # fmt: skip
             finally:
@@ -85,10 +100,20 @@ def run(arguments: argparse.Namespace) -> int:
             options=_options(arguments),
             interrupted=interrupt.seen,
             aborted=_silent(exchanges) if found is None else None,
+            extra_notes=notes,
             secrets=secrets,
             sections=[] if found is None else [section(found)],
             estimate=found,
         )
+
+
+def _rest(took_s: float, interrupt: Interrupt) -> None:
+    """As after any other request."""
+    from ..estimate import REST_S, REST_SHARE
+
+    until_s = time.monotonic() + max(REST_S, REST_SHARE * took_s)
+    while not interrupt.seen and (left_s := until_s - time.monotonic()) > 0:
+        time.sleep(min(left_s, LOOK_S))
 
 
 def _silent(exchanges: list[Any]) -> str:  # Any: Exchange, which is not imported here
@@ -100,7 +125,9 @@ def _simulator(arguments: argparse.Namespace, stack: ExitStack) -> str:
     from ..simulator.server import spawn
 
     emit("SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n", sys.stderr)
-    return stack.enter_context(spawn(edition=arguments.edition, **common.simulator_settings(arguments))).urls[0]
+    return stack.enter_context(
+        spawn(edition=common.served_edition(arguments), **common.simulator_settings(arguments))
+    ).urls[0]
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from .values import duration
 if TYPE_CHECKING:
     from ..exchange import Headers
     from ..interrupt import Interrupt
+    from ..judge import Judge
     from ..load.http import Address
     from ..load.limits import Limit
     from ..load.measures import Measures
@@ -48,7 +49,6 @@ DEFAULT_DURATION_S: Final = 10.0
 DEFAULT_LIMITS: Final = ("errors>5%", "p99>10s")
 MAX_IN_FLIGHT: Final = 64
 MAX_USERS: Final = 10_000
-MAX_PROCESSES: Final = 256
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--warm-up", type=duration, default=0.0, metavar="TIME", help="leave the first so many seconds untimed")
     add("--sockets", type=_users, metavar="N", help="share so many connections (default: one for each user)")
     add("--new-connection-each", action="store_true", help="never use a connection twice")
-    add("--processes", type=_processes, default=1, metavar="N", help="send from so many processes (default: 1)")
+    add("--processes", type=common.processes, default=1, metavar="N", help="send from so many processes (default: 1)")
     add("--abort-when", action="append", metavar="LIMIT",
         help="end early at errors>5%% or p99>10s over the last 10 s (default: both; repeatable)")  # fmt: skip
     add("--dry-run", action="store_true", help="print the plan and send nothing")
@@ -98,6 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'")
     if arguments.processes == 1:
         import_module("..load.run", __package__)  # first of all: Locust replaces the socket module for everybody
+    from msgspec.structs import replace
+
     from ..client import server_of
     from ..exchange import TransportError
     from ..interrupt import Interrupt
@@ -106,6 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..load.measures import sections
     from ..load.spec import NEEDS
     from ..reporters.assemble import utc_now
+    from .recognise import of_address
 
     started_at = utc_now()
     url = common.resolve_url(arguments)
@@ -113,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
     limits = tuple(limit(text) for text in arguments.abort_when or DEFAULT_LIMITS)
     headers, secrets = common.read_headers(arguments.header)
     spec = _spec(arguments, url, headers)
-    sys.stderr.write(f"{_plan(spec, arguments.processes, url, limits)}\n")
+    sys.stderr.write(f"{_plan(spec, arguments.processes, url, limits)}{common.planned_edition(arguments)}\n")
     if arguments.dry_run:
         return 0
     with Interrupt() as interrupt, ExitStack() as stack:
@@ -121,6 +124,8 @@ def run(arguments: argparse.Namespace) -> int:
         address = resolve(server, ca_file=arguments.ca_file, insecure=arguments.insecure)
         if isinstance(address, TransportError):
             raise UsageError(f"{server}: {address.detail}")
+        told = common.settle_edition(arguments, lambda: of_address(address, headers, arguments.timeout, interrupt))
+        spec = replace(spec, edition=arguments.edition)
         task = Task(
             spec=spec, address=address, kind="simulator" if url is None else "server", limits=limits, secrets=secrets,
             interrupt=interrupt, stack=stack, options=_options(spec, arguments.processes),
@@ -141,7 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
             options=task.options,
             interrupted=done.interrupted,
             aborted=done.aborted,
-            extra_notes=[*done.notes, *_notes(load)],
+            extra_notes=[*told, *done.notes, *_notes(load)],
             secrets=secrets,
             sections=sections(done.measures, load),
             load=load,
@@ -197,6 +202,8 @@ def _alone(arguments: argparse.Namespace, task: Task) -> Done:
             )  # fmt: skip
         finally:
             progress.end()
+        if recorder is not None:
+            recorder.cut_short(interrupted=ended.interrupted, aborted=ended.aborted)
     return Done(
         judge=session.judge, measures=ended.measures, interrupted=ended.interrupted, aborted=ended.aborted,
         notes=[*session_notes(session), *_problem(recorder)],
@@ -247,23 +254,30 @@ def _together(arguments: argparse.Namespace, task: Task) -> Done:
             raise Stopped
 
     sys.stderr.write(f"judging together what {count} processes saw\n")
+    measures = ended.measures
     with recorder if recorder is not None else nullcontext():
         checked = together.check(folder, tick)
+        measures.add_metrics(together.others)
+        interrupted = ended.interrupted or checked.interrupted
+        aborted = ended.aborted
+        if aborted is None and not checked.interrupted:
+            aborted = _unaccounted(measures.metrics.sent, sum(together.found.values()), together.judge)
+        if recorder is not None:
+            recorder.cut_short(interrupted=interrupted, aborted=aborted)
     lost = [
         f"process {index + 1} had sent {sent:,} requests as it last told, and its spool has {together.found.get(index, 0):,}"
         for index, sent in ended.counts.items()
         if index not in ended.reported
     ]
-    measures = ended.measures
-    measures.add_metrics(together.others)
-    aborted = ended.aborted
-    if aborted is None and (seen := sum(together.found.values())) != measures.metrics.sent and not checked.interrupted:
-        aborted = f"the processes sent {measures.metrics.sent:,} requests, and their spools have {seen:,}"
     notes = [f"{address.server} is {address.shown}", *ended.notes, *lost, *checked.notes, *_problem(recorder)]
-    return Done(
-        judge=checked, measures=measures, interrupted=ended.interrupted or checked.interrupted, aborted=aborted,
-        notes=notes,
-    )  # fmt: skip
+    return Done(judge=checked, measures=measures, interrupted=interrupted, aborted=aborted, notes=notes)
+
+
+def _unaccounted(sent: int, seen: int, judge: Judge) -> str | None:
+    """What no process could tell of itself: that spools lack requests, or that the server fell silent for all of them."""
+    if seen != sent:
+        return f"the processes sent {sent:,} requests, and their spools have {seen:,}"
+    return judge.silence.text if judge.silence is not None else None
 
 
 def _folder(arguments: argparse.Namespace, stack: ExitStack) -> Path:
@@ -299,13 +313,12 @@ def _problem(recorder: Recorder | None) -> list[str]:
 
 def _spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> Spec:
     """What the options say; a server that we did not start is never hammered unasked."""
-    from ..edition import load as load_edition
     from ..load.spec import SCOPES, SOAK_INTERVAL_S, Spec
 
     scenario = arguments.scenario
     if scenario not in SCOPES:
         raise UsageError(f"--scenario: {scenario!r} is none of {', '.join(SCOPES)}")
-    load_edition(arguments.edition)  # now, and not in another process
+    common.check_edition(arguments)  # now, and not in another process
     if arguments.pollers is not None:
         if not scenario.startswith("scrape"):
             raise UsageError("--pollers is for --scenario scrape")
@@ -335,9 +348,8 @@ def _spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> S
     if interval_s is None and scenario == "soak" and rate is None:
         interval_s = SOAK_INTERVAL_S
     users = arguments.max_in_flight if rate is not None else asked_users or max(4, arguments.processes)
-    for name, value in (("--sockets", arguments.sockets), ("--processes", arguments.processes)):
-        if value is not None and value > users:
-            raise UsageError(f"{name} {value}: there are no more than {users} requests at a time to share among them")
+    common.check_shared("--sockets", arguments.sockets, users)
+    common.check_shared("--processes", arguments.processes, users)
     if arguments.sockets is not None and arguments.sockets < arguments.processes:
         raise UsageError("--sockets: each process needs one at least")
     return Spec(
@@ -362,7 +374,7 @@ def _simulator(arguments: argparse.Namespace, stack: ExitStack) -> str:
 
     sys.stderr.write("SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n")
     settings = {"connections": SELF_TEST_CONNECTIONS} | common.simulator_settings(arguments)
-    spawned = stack.enter_context(spawn(**settings, edition=arguments.edition))
+    spawned = stack.enter_context(spawn(**settings, edition=common.served_edition(arguments)))
     return spawned.urls[0]
 
 
@@ -432,12 +444,6 @@ def _weights(text: str) -> dict[str, float]:
     if not any(weights.values()):
         raise argparse.ArgumentTypeError(f"{text!r}: one weight at least is more than 0")
     return weights
-
-
-def _processes(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= MAX_PROCESSES:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 to {MAX_PROCESSES}")
-    return int(text)
 
 
 def _rate(text: str) -> float:

@@ -2,7 +2,7 @@
 `--edition auto`: which edition a server answers by is asked of its own answers, before anything is judged.
 
 One listing is enough, or the first answers in the files. Where there is nothing to go by, the default edition holds, and
-that is said.
+that is said. Whoever sends under load asks over a connection of that kind, since Locust replaces what others stand on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from ..check import File
     from ..client import Prober
-    from ..exchange import Headers
+    from ..exchange import Exchange, Headers
+    from ..interrupt import Interrupt
+    from ..load.http import Address
 
 AUTO: Final = "auto"
 
@@ -26,9 +28,17 @@ LARGE_BYTES: Final = 64 << 20
 """A body beyond this is not looked into."""
 
 
-def of_server(server: str, headers: Headers, prober: Prober) -> tuple[str, list[str]]:
+def of_server(
+    server: str, headers: Headers, prober: Prober, interrupt: Interrupt | None = None
+) -> tuple[str, list[str]]:
     """
     Ask a server for its connections once.
+
+    Args:
+        server: As `client.server_of` gives it.
+        headers: Sent with the request.
+        prober: Sends; it is closed at the end.
+        interrupt: Ends it at once.
 
     Returns:
         The edition's name, and a line that says how near it is.
@@ -37,15 +47,46 @@ def of_server(server: str, headers: Headers, prober: Prober) -> tuple[str, list[
     from ..exchange import Target, valid_request
     from ..judge import Judge
 
-    async def ask() -> bytes | None:
+    async def ask() -> Exchange | None:
+        loop = asyncio.get_running_loop()
         request = valid_request(Target.ALL, server=server, headers=headers)
         async with prober:
-            exchange = await prober.send(Judge(load(DEFAULT)), request)
-        answer = exchange.answer
-        return answer.body if answer is not None and answer.complete and answer.status == 200 else None
+            asking = asyncio.create_task(prober.send(Judge(load(DEFAULT)), request))
+            if interrupt is not None:
+                interrupt.tell(lambda: loop.call_soon_threadsafe(asking.cancel))
+            try:
+                return await asking
+            except asyncio.CancelledError:
+                return None
+            finally:
+                if interrupt is not None:
+                    interrupt.tell(None)
 
-    body = asyncio.run(ask())
-    return _of([body] if body is not None else [])
+    return _of(_bodies_of(asyncio.run(ask())))
+
+
+def of_address(address: Address, headers: Headers, timeout_s: float, interrupt: Interrupt) -> tuple[str, list[str]]:
+    """As `of_server`, where Locust has been loaded or may be; the first Ctrl-C ends it."""
+    from ..edition import DEFAULT, load
+    from ..exchange import Target, valid_request
+    from ..judge import Judge
+    from ..load.asking import ask, end_quietly
+    from ..load.http import Connection, Traffic
+    from ..load.wire import prepare
+
+    connection = Connection(address, Traffic(), timeout_s=timeout_s)
+    request = valid_request(Target.ALL, server=address.server, headers=headers)
+    try:
+        end_quietly()
+        exchange = ask(lambda: connection.send(Judge(load(DEFAULT)), prepare(request)), lambda: interrupt.seen)
+    finally:
+        connection.close()
+    return _of(_bodies_of(exchange))
+
+
+def _bodies_of(exchange: Exchange | None) -> list[bytes]:
+    answer = exchange.answer if exchange is not None else None
+    return [answer.body] if answer is not None and answer.complete and answer.status == 200 else []
 
 
 def of_files(files: Sequence[File]) -> tuple[str, list[str]]:

@@ -15,6 +15,7 @@ from ..errors import UsageError
 from . import common
 from .output import emit
 from .progress import Progress
+from .recognise import of_address
 
 if TYPE_CHECKING:
     from ..capacity.cost import Sample
@@ -72,19 +73,24 @@ def by_size(arguments: argparse.Namespace, url: str | None) -> int:
     objective = _listing_slo(arguments)
     sizes: list[int] = arguments.connections or []
     headers, secrets = common.read_headers(arguments.header)
-    edition = load(arguments.edition)
-    emit(f"{_size_plan(arguments, url, sizes)}\n", sys.stderr)
+    emit(f"{_size_plan(arguments, url, sizes)}{common.planned_edition(arguments)}\n", sys.stderr)
     if arguments.dry_run:
         return 0
     progress = Progress()
     watch = watcher(progress)
     samples: list[Sample] = []
+    told: list[str] = []
     ended = None
+
+    def tap_of(address: Any, timeout_s: float) -> window.Tap:  # Any: load's Address
+        told.extend(common.settle_edition(arguments, lambda: of_address(address, headers, timeout_s, interrupt)))
+        return window.Tap(load(arguments.edition), address, headers=headers, timeout_s=timeout_s)
+
     with Interrupt() as interrupt:
         with ExitStack() as stack:
             if url is not None:
                 server, address = command.target(arguments, url, stack)
-                tap = window.Tap(edition, address, headers=headers, timeout_s=arguments.timeout)
+                tap = tap_of(address, arguments.timeout)
             else:
                 emit("SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n", sys.stderr)
                 server = "the embedded simulator"
@@ -101,7 +107,7 @@ def by_size(arguments: argparse.Namespace, url: str | None) -> int:
                             seed = (arguments.seed or 1) + number
                             address = address_of(arguments, command.simulator(arguments, one, size, seed=seed))
                             if tap is None:
-                                tap = window.Tap(edition, address, headers=headers, timeout_s=timeout_s)
+                                tap = tap_of(address, timeout_s)
                             survey.move(tap, address)
                         assert tap is not None, "made above"
                         samples += survey.listings(
@@ -133,7 +139,7 @@ def by_size(arguments: argparse.Namespace, url: str | None) -> int:
             slo_missed=said[-1]
             if objective is not None and found.points and found.shortest_interval_s is None
             else None,
-            extra_notes=said,
+            extra_notes=[*said, *told],
             secrets=secrets,
             sections=[section(found)],
             cost=found,
@@ -186,10 +192,10 @@ def watch_media(arguments: argparse.Namespace, url: str | None) -> int:
     limits = tuple(limit(text) for text in arguments.abort_when or LIMITS)
     scenario = SCENARIOS[arguments.scenario]
     headers, secrets = common.read_headers(arguments.header)
-    edition = load(arguments.edition)
     emit(
         f"plan: {rounds} phases of {phase_s:g} s at {rate:g} requests/s (scenario {arguments.scenario}) on "
-        f"{url or 'the embedded simulator'}, a quiet one before and after each: about {(2 * rounds + 1) * phase_s:.0f} s\n",
+        f"{url or 'the embedded simulator'}, a quiet one before and after each: about {(2 * rounds + 1) * phase_s:.0f} s"
+        f"{common.planned_edition(arguments)}\n",
         sys.stderr,
     )
     if arguments.dry_run:
@@ -199,7 +205,8 @@ def watch_media(arguments: argparse.Namespace, url: str | None) -> int:
     with Interrupt() as interrupt:
         with ExitStack() as stack:
             server, address = command.target(arguments, url, stack)
-            tap = window.Tap(edition, address, headers=headers, timeout_s=arguments.timeout)
+            told = common.settle_edition(arguments, lambda: of_address(address, headers, arguments.timeout, interrupt))
+            tap = window.Tap(load(arguments.edition), address, headers=headers, timeout_s=arguments.timeout)
             rig = window.Rig(tap, patience_s=arguments.timeout, limits=limits, interrupt=interrupt, watch=watch)
             try:
                 phases, ended = window.run(
@@ -230,7 +237,7 @@ def watch_media(arguments: argparse.Namespace, url: str | None) -> int:
             interrupted=interrupt.seen,
             aborted=ended or (found.statement if found.result == "too little data" else None),
             slo_missed=found.statement if found.result == "effect" else None,
-            extra_notes=[found.statement],
+            extra_notes=[found.statement, *told],
             secrets=secrets,
             sections=[section(found)],
             media=found,

@@ -135,6 +135,7 @@ def work(job: Job, orders: Orders, voice: Voice) -> None:
         )  # fmt: skip
         ticking.kill()
         listening.kill()
+        recorder.cut_short(interrupted=ended.interrupted, aborted=ended.aborted)
     voice.say(
         final=ended.measures.dump(), aborted=ended.aborted, problem=recorder.problem,
         in_flight=session.in_flight,

@@ -24,6 +24,7 @@ from ..capacity.windows import Window
 from ..errors import HarnessError
 from ..interrupt import Interrupt
 from ..verdict import Latency
+from .asking import end_quietly
 from .measures import latencies
 from .metrics import Metrics
 from .shares import Errand, together
@@ -67,6 +68,7 @@ class Fleet:
     def __init__(
         self, errands: Sequence[Errand], *, interrupt: Interrupt, watch: Callable[[str], None] = lambda text: None
     ) -> None:
+        end_quietly()
         self._errands = errands
         self._interrupt = interrupt
         self._watch = watch

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 _LINEAR = 256
 """Microseconds that have a bucket each; above, each power of two has 128."""
@@ -18,49 +20,91 @@ _LINEAR = 256
 _BITS = 8
 _HALF = _LINEAR // 2
 
+_AT_A_TIME: Final = 2048
+"""Times that are put into their buckets together: by far most of them share their microsecond with others."""
+
 
 class Histogram:
     """Times in nanoseconds, kept in microseconds; negative ones count as 0."""
 
-    __slots__ = ("_buckets", "_packed", "count", "max_us", "min_us", "sum_us")
+    __slots__ = ("_buckets", "_count", "_max_us", "_min_us", "_packed", "_sum_us", "_waiting")
 
     def __init__(self) -> None:
         self._buckets: dict[int, int] = {}
         self._packed: array[int] | None = None
         """Indices and counts by turns, instead of the buckets."""
-        self.count = 0
-        self.sum_us = 0
-        self.max_us = 0
-        self.min_us: int | None = None
+        self._waiting: list[int] = []
+        """Times that were recorded, and are in no bucket yet."""
+        self._count = 0
+        self._sum_us = 0
+        self._max_us = 0
+        self._min_us: int | None = None
+
+    @property
+    def count(self) -> int:
+        """How many times were counted."""
+        return self._count + len(self._waiting)
+
+    @property
+    def sum_us(self) -> int:
+        """Of all of them."""
+        self._settle()
+        return self._sum_us
+
+    @property
+    def max_us(self) -> int:
+        """The largest; 0 of nothing."""
+        self._settle()
+        return self._max_us
+
+    @property
+    def min_us(self) -> int | None:
+        """The smallest; None of nothing."""
+        self._settle()
+        return self._min_us
 
     def record(self, time_ns: int) -> None:
         """Count one time."""
-        self.count_in(*place_of(time_ns))
+        waiting = self._waiting
+        waiting.append(time_ns)
+        if len(waiting) >= _AT_A_TIME:
+            self._settle()
 
-    def count_in(self, us: int, index: int) -> None:
-        """Count one time, whose place was looked up already: for those that count it several times."""
-        buckets = self._buckets or self._open()
-        buckets[index] = buckets.get(index, 0) + 1
-        self.count += 1
-        self.sum_us += us
-        if us > self.max_us:
-            self.max_us = us
-        if self.min_us is None or us < self.min_us:
-            self.min_us = us
+    def _settle(self) -> None:
+        """Put what waits into its buckets."""
+        waiting = self._waiting
+        if not waiting:
+            return
+        buckets = self._open()
+        times = Counter([time_ns // 1000 for time_ns in waiting])
+        waiting.clear()
+        for us, count in times.items():
+            index = place_of(us)
+            buckets[index] = buckets.get(index, 0) + count
+            self._count += count
+            if us > 0:
+                self._sum_us += us * count
+        least, most = max(0, min(times)), max(times)
+        if most > self._max_us:
+            self._max_us = most
+        if self._min_us is None or least < self._min_us:
+            self._min_us = least
 
     def merge(self, other: Histogram) -> None:
         """Count everything that another one counted; the result is as if all had been recorded here."""
+        self._settle()
         buckets = self._open()
         for index, count in other._items():
             buckets[index] = buckets.get(index, 0) + count
-        self.count += other.count
-        self.sum_us += other.sum_us
-        self.max_us = max(self.max_us, other.max_us)
-        if other.min_us is not None:
-            self.min_us = other.min_us if self.min_us is None else min(self.min_us, other.min_us)
+        self._count += other._count
+        self._sum_us += other._sum_us
+        self._max_us = max(self._max_us, other._max_us)
+        if other._min_us is not None:
+            self._min_us = other._min_us if self._min_us is None else min(self._min_us, other._min_us)
 
     def pack(self) -> None:
         """Take a tenth of the room, until something more is counted."""
+        self._settle()
         if self._packed is None:
             self._packed = array("Q", [number for item in sorted(self._buckets.items()) for number in item])
             self._buckets = {}
@@ -68,12 +112,13 @@ class Histogram:
     def _open(self) -> dict[int, int]:
         """The buckets, to be added to."""
         if self._packed is not None:
-            self._buckets = dict(self._items())
+            self._buckets = dict(zip(self._packed[::2], self._packed[1::2], strict=True))
             self._packed = None
         return self._buckets
 
     def _items(self) -> Iterable[tuple[int, int]]:
-        """Indices and counts, ascending."""
+        """Indices and counts of all, ascending."""
+        self._settle()
         if self._packed is None:
             return sorted(self._buckets.items())
         return zip(self._packed[::2], self._packed[1::2], strict=True)
@@ -130,19 +175,18 @@ class Histogram:
         if not (isinstance(buckets, list) and isinstance(sum_us, int) and isinstance(max_us, int)):
             raise TypeError("no state of a histogram")
         made._buckets = {int(index): int(count) for index, count in buckets}
-        made.count = sum(made._buckets.values())
-        made.sum_us, made.max_us = sum_us, max_us
-        made.min_us = min_us if isinstance(min_us, int) else None
+        made._count = sum(made._buckets.values())
+        made._sum_us, made._max_us = sum_us, max_us
+        made._min_us = min_us if isinstance(min_us, int) else None
         return made
 
 
-def place_of(time_ns: int) -> tuple[int, int]:
-    """A time in whole microseconds, and the bucket that it belongs to."""
-    us = time_ns // 1000
+def place_of(us: int) -> int:
+    """The bucket that a time of so many microseconds belongs to."""
     if us < _LINEAR:
-        return (us, us) if us > 0 else (0, 0)
+        return us if us > 0 else 0
     shift = us.bit_length() - _BITS
-    return us, shift * _HALF + (us >> shift)
+    return shift * _HALF + (us >> shift)
 
 
 def merged(histograms: Iterable[Histogram]) -> Histogram:

@@ -28,7 +28,7 @@ from ..exchange import Answer, ErrorCode, Exchange, Request, TransportError
 from ..failures import one_line, transport_error
 from . import stamps
 from .answers import Reading
-from .deadline import Deadline
+from .gate import Gate
 from .histogram import Histogram
 from .wire import Prepared
 
@@ -41,6 +41,12 @@ PAUSE_S: Final = 0.02
 IDLE_CLOSE_S: Final = 1.0
 """
 A used connection that closes so soon after a request was written, and without a byte, had probably closed before it came.
+"""
+
+AT_ONCE_NS: Final = 50_000
+"""
+So soon after an answer its connection is not looked at: what comes in that time may as well come after the look. Longer
+ago, it costs as much as receiving does.
 """
 
 BACK_OFF_S: Final = (0.05, 3.0)
@@ -212,16 +218,18 @@ class Connection:
         self._address = address
         self._traffic = traffic
         self._timeout_s = timeout_s
+        self._timeout_ns = int(timeout_s * 1e9)
         self._limit_bytes = limit_bytes
         self._keep_alive = keep_alive
         self._socket: Any = None  # Any: a gevent socket, plain or TLS, of which gevent has no types
         self._raw: Any = None  # Any: the system's own socket below gevent's, which never blocks
-        self._readable: Any = None  # Any: gevent's watcher of it
+        self._gate: Gate | None = None
         self._poll: Any = None  # Any: the system's poll object, of which typeshed has no name on every platform
         self._stamped = False
         self._used = False
         self._reading = Reading()
-        self._deadline = Deadline()
+        self._used_ns = 0
+        """When the last answer had come."""
         self.failures = 0
         """Exchanges in a row that have failed."""
 
@@ -232,8 +240,9 @@ class Connection:
         A greenlet killed in here ends its exchange as abandoned. Whatever the server does is in the exchange, never an
         exception.
         """
-        deadline_ns = time.monotonic_ns() + int(self._timeout_s * 1e9)
-        if self._socket is not None and not self._is_quiet():
+        now_ns = time.monotonic_ns()
+        deadline_ns = now_ns + self._timeout_ns
+        if self._socket is not None and now_ns - self._used_ns > AT_ONCE_NS and not self._is_quiet():
             self.close()
         if self._socket is None and (failed := self._connect(clerk, prepared, intended_ns, deadline_ns)) is not None:
             return failed
@@ -256,9 +265,11 @@ class Connection:
                 self.close()
             self.failures = 0
             assert answer is not None
-            if len(answer.body) <= IN_PLACE_BYTES:
-                return ticket.end(answer, None, arrived_ns)
-            return ticket.end_in_slices(answer, _pause, arrived_ns)
+            if len(answer.body) > IN_PLACE_BYTES:
+                return ticket.end_in_slices(answer, _pause, arrived_ns)
+            exchange = ticket.end(answer, None, arrived_ns)
+            self._used_ns = exchange.received_ns
+            return exchange
         self.close()
         if error is None:
             error = TransportError(code=ErrorCode.PROTOCOL, detail="there were bytes behind the end of the answer")
@@ -278,8 +289,11 @@ class Connection:
     def close(self) -> None:
         """Close the socket, if there is one; the next request takes a new one."""
         sock, self._socket = self._socket, None
-        self._raw = self._readable = None
-        self._deadline.close()
+        gate, self._gate = self._gate, None
+        self._raw = None
+        self._used_ns = 0
+        if gate is not None:
+            gate.close()
         if sock is not None:
             sock.close()
 
@@ -329,7 +343,7 @@ class Connection:
             self._traffic.tls.record(time.monotonic_ns() - began_ns)
         if address.tls is None:  # behind TLS what is readable is no answer yet
             self._raw = sock._sock
-            self._readable = sock._read_event
+            self._gate = Gate(sock.fileno())
         self._poll = _poll()
         self._poll.register(self._socket.fileno(), _POLLIN)
 
@@ -396,14 +410,14 @@ class Connection:
 
     def _read(self, deadline_ns: int) -> tuple[bytes | memoryview, int | None]:
         """Some bytes, none at the end, and when the kernel had them; good until anybody reads again."""
-        raw = self._raw
-        if raw is None:
+        raw, gate = self._raw, self._gate
+        if gate is None:
             self._socket.settimeout(_left_s(deadline_ns))
             return self._socket.recv(TLS_BYTES), None
         room = self._traffic.room
         while True:
             # The answer to what was just sent is not there yet: waiting first saves a call in vain.
-            self._deadline.wait(self._readable, deadline_ns)
+            gate.wait(deadline_ns)
             try:
                 if not self._stamped:
                     return room[: raw.recv_into(room)], None

@@ -29,8 +29,7 @@ class Limit:
             share = metrics.recent_errors()
             return share is not None and share > self.errors
         assert self.p99_us is not None, "a limit is one or the other"
-        p99_us = metrics.recent_p99_us()
-        return p99_us is not None and p99_us > self.p99_us
+        return metrics.recent_p99_exceeds(self.p99_us)
 
 
 def limit(text: str) -> Limit:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..exchange import ErrorCode, Exchange
-from .histogram import Histogram, merged, place_of
+from .histogram import Histogram, merged
 
 TIMES: Final = ("response", "service", "generator delay", "lateness")
 
@@ -123,8 +123,8 @@ class Metrics:
         sent_ns = exchange.sent_ns
         intended_ns = sent_ns if exchange.intended_ns is None else exchange.intended_ns
         arrived_ns = received_ns if exchange.arrived_ns is None else exchange.arrived_ns
-        us, index = place_of(arrived_ns - intended_ns)
-        second.response.count_in(us, index)
+        response_ns = arrived_ns - intended_ns
+        second.response.record(response_ns)
         if sent_ns < self._timed_from_ns:
             return
         target = exchange.request.target
@@ -132,9 +132,9 @@ class Metrics:
         kinds = self.times.get(name)
         if kinds is None:
             kinds = self.times[name] = {kind: Histogram() for kind in TIMES}
-        kinds["response"].count_in(us, index)
+        kinds["response"].record(response_ns)
         if exchange.intended_ns is None:
-            kinds["service"].count_in(us, index)
+            kinds["service"].record(response_ns)
         else:
             kinds["service"].record(arrived_ns - sent_ns)
             kinds["lateness"].record(sent_ns - intended_ns)
@@ -236,10 +236,13 @@ class Metrics:
         failing = sum(each.failing for each in window)
         return (errors + failing) / (answers + errors) if answers + errors >= LEAST else None
 
-    def recent_p99_us(self) -> int | None:
-        """The 99th percentile of response time in the last ten seconds; None of too few."""
-        times = merged(each.response for each in self._window())
-        return times.percentile(99) if times.count >= LEAST else None
+    def recent_p99_exceeds(self, limit_us: int) -> bool:
+        """Whether the 99th percentile of response time in the last ten seconds is larger; never of too few answers."""
+        window = self._window()
+        if all(each.response.max_us <= limit_us for each in window):
+            return False
+        times = merged(each.response for each in window)
+        return times.count >= LEAST and (times.percentile(99) or 0) > limit_us
 
     def _window(self) -> list[Second]:
         if not self._recent:

@@ -78,7 +78,7 @@ def run(
     runner = environment.create_local_runner()
     signals: list[float] = []
     interrupt.tell(lambda: signals.append(time.monotonic()))
-    aborted = session.discover()
+    aborted = session.discover(lambda: interrupt.seen)
     begins_ns = begins_at()
     gevent.sleep(max(0.0, (begins_ns - time.monotonic_ns()) / 1e9))
     session.begin(begins_ns)

@@ -21,6 +21,7 @@ from ..discovery import Known, connections_in
 from ..edition import Edition
 from ..exchange import ErrorCode, Exchange, Headers, Request, Target, valid_request
 from ..judge import Judge, Ticket
+from .asking import ask, end_quietly
 from .heap import keep_flat, settle
 from .http import Address, Connection, Traffic
 from .metrics import Metrics
@@ -58,7 +59,7 @@ class Session:
         rate: Requests a second, of an open model; None where users wait for their answers.
         pieces: What comes before that rate: a ramp, a spike.
         interval_s: From one sending of a user to its next, in a closed model; 0 is at once.
-        observer: Is shown every exchange: the recorder.
+        observer: Is shown every exchange, and whether the judge vouches for its body: the recorder.
         keep_alive: Whether connections are used more than once.
         warm_up_s: What is sent before it is over is not timed.
         weights: How often `any_target` asks for connection, client and all, against each other; even if None.
@@ -77,7 +78,7 @@ class Session:
         rate: float | None = None,
         pieces: Sequence[Piece] = (),
         interval_s: float = 0.0,
-        observer: Callable[[Exchange], None] | None = None,
+        observer: Callable[[Exchange, bool], None] | None = None,
         keep_alive: bool = True,
         warm_up_s: float = 0.0,
         sockets: int | None = None,
@@ -87,6 +88,7 @@ class Session:
         first_seq: int = 0,
     ) -> None:
         keep_flat()
+        end_quietly()
         self.judge = Judge(
             edition,
             run,
@@ -158,7 +160,7 @@ class Session:
             self._missed = set()
         self.metrics.add(exchange)
         if self.observer is not None:
-            self.observer(exchange)
+            self.observer(exchange, self.judge.vouches(exchange))
         if exchange.request.target is Target.ALL and exchange.error is None and exchange.answer is not None:
             self._look_who_is_there(exchange)
         if self.tell is not None:
@@ -220,13 +222,26 @@ class Session:
         """Whether no more may be sent."""
         return self.draining
 
-    def discover(self) -> str | None:
-        """Ask who is there, so that users do not all begin with a listing; why not, where nobody answers in three tries."""
+    def discover(self, enough: Callable[[], bool] = lambda: False) -> str | None:
+        """
+        Ask who is there, so that users do not all begin with a listing.
+
+        Args:
+            enough: Asked all the while whether to leave it.
+
+        Returns:
+            Why nobody knows, where there was no answer in three tries.
+        """
         connection = self.connection()
+
+        def look() -> Exchange:
+            gevent.sleep(connection.rest_s)
+            return self.send(connection, self.listing(), None)
+
         error = None
         for _ in range(TRIES):
-            gevent.sleep(connection.rest_s)
-            error = self.send(connection, self.listing(), None).error
+            exchange = ask(look, enough)
+            error = None if exchange is None else exchange.error
             if error is None:
                 break
         connection.close()

@@ -102,7 +102,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
         self,
         address: Address,
         *,
-        observer: Callable[[Exchange], None] | None,
+        observer: Callable[[Exchange, bool], None] | None,
         run: str | None = None,
         index: int = 0,
         processes: int = 1,

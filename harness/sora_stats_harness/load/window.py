@@ -386,8 +386,10 @@ class Rig:
         while time.monotonic() < rests_until_s and not self._interrupt.seen:
             self._watch("the server rests")
             gevent.sleep(LOOK_S)
-        if tap.silence is not None and not self._interrupt.seen and (silent := tap.discover()) is not None:
-            raise Ended(f"the server fell silent: {silent}")
+        if tap.silence is not None and not self._interrupt.seen:
+            silent = tap.discover(lambda: self._interrupt.seen)
+            if silent is not None:
+                raise Ended(f"the server fell silent: {silent}")
         return tuple(step.findings)
 
     def pause(self, lasts_s: float) -> None:
@@ -481,7 +483,7 @@ def run(
     interrupt.tell(lambda: signals.append(time.monotonic()))
     tap.users = users
     try:
-        if (silent := tap.discover()) is not None:
+        if (silent := tap.discover(lambda: interrupt.seen)) is not None:
             raise Ended(silent)
         tap.begin()
         logging.getLogger("locust.runners").setLevel(logging.ERROR)  # that so many begin at once is as it should be

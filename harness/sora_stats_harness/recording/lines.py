@@ -45,8 +45,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}  # Any: whatever a command's options hold, as JSON
 
 
-class End(msgspec.Struct, frozen=True, kw_only=True):
-    """Last line of a recording that is whole: what the run came to."""
+class End(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Last line of a recording that is whole: what the run came to, and why where it ended before its time."""
 
     end: str
     """The run."""
@@ -54,6 +54,20 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     judged: int
     errors: int
     abandoned: int
+    ended: Literal["interrupted", "aborted"] | None = None
+    """Who ended it early, its user or it itself; absent where it came to its planned end."""
+    why: str | None = None
+    """What it gave up for, in a line for a person; one that was interrupted may have had a reason besides."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether its user ended it."""
+        return self.ended == "interrupted"
+
+    @property
+    def aborted(self) -> str | None:
+        """What it gave up for; None where it did not."""
+        return self.why or ("the run ended early" if self.ended == "aborted" else None)
 
 
 class RequestPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +136,15 @@ _ANY: Final = msgspec.json.Decoder(Raw)
 
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+MOST_REMEMBERED: Final = 10_000
+"""Requests and heads of answers that an encoder remembers."""
+
+USUAL_BYTES: Final = 2048
+"""Of a head that is remembered."""
+
+_REST: Final = b',"complete":true},"error":null}\n'
+"""Of a line, behind the body."""
+
 _USUAL_DEPTH: Final = 6
 """An array of connections has five levels."""
 
@@ -129,6 +152,86 @@ _USUAL_DEPTH: Final = 6
 def encode(line: Line) -> bytes:
     """The bytes of a line, its line break included."""
     return _ENCODER.encode(line) + b"\n"
+
+
+class Encoder:
+    """
+    Makes lines of exchanges: the same bytes as `to_line` and `encode` come to, for a fifth of the time.
+
+    Under load requests, and the headers of their answers, are the same again and again: what they come to is remembered.
+
+    Args:
+        secrets: What may not be written down.
+    """
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+        self._requests: dict[int, tuple[Request, bytes]] = {}
+        """By the object's identity, which its entry keeps alive."""
+        self._answers: dict[tuple[int, Headers], bytes] = {}
+        self._last_clock: str | None = None
+        self._encoded_clock = b""
+
+    def encode(self, exchange: Exchange, strict: bool = False) -> tuple[bytes, ...]:
+        """
+        The bytes of an exchange's line, its line break included, in parts, of which the body is one, not copied.
+
+        Takes about 2 us for an answer of 13 KB, 8 if it is not `strict`.
+
+        Args:
+            exchange: What is recorded.
+            strict: Whether its answer's body is known to be strict JSON, nested no deeper than the documented answers.
+        """
+        request, answer = exchange.request, exchange.answer
+        if answer is None or exchange.error is not None or not answer.complete or answer.withheld:
+            return self._slowly(exchange)
+        body = answer.body
+        if strict:
+            if b"\n" in body or b"\r" in body or body[0] <= 32 or body[-1] <= 32:
+                return self._slowly(exchange)
+        elif not _is_one_line_of_json(body):
+            return self._slowly(exchange)
+        secrets = self._secrets
+        if secrets and (secrets.occur_in(body) or (request.body is not None and secrets.occur_in(request.body))):
+            return self._slowly(exchange)
+        known = self._requests.get(id(request))
+        asked = known[1] if known is not None else self._of_request(request)
+        told = self._answers.get((answer.status, answer.headers)) or self._of_answer(answer)
+        intended_ns, arrived_ns = exchange.intended_ns, exchange.arrived_ns
+        head = b'{"seq":%d,%b%b,"intended_ns":%b,"sent_ns":%d,"received_ns":%d,"arrived_ns":%b,"sent_at":%b,%b' % (
+            exchange.seq, asked, self._clock(exchange.clock),
+            b"null" if intended_ns is None else b"%d" % intended_ns, exchange.sent_ns, exchange.received_ns,
+            b"null" if arrived_ns is None else b"%d" % arrived_ns, _ENCODER.encode(exchange.sent_at), told,
+        )  # fmt: skip
+        return head, body, _REST
+
+    def _clock(self, clock: str) -> bytes:
+        if clock != self._last_clock:
+            self._last_clock, self._encoded_clock = clock, _ENCODER.encode(clock)
+        return self._encoded_clock
+
+    def _slowly(self, exchange: Exchange) -> tuple[bytes, ...]:
+        return (encode(to_line(exchange, self._secrets)),)
+
+    def _of_request(self, request: Request) -> bytes:
+        """From the server to where the clock's name begins."""
+        part = _to_request(request, self._secrets, withheld=False)
+        parts = (_text(request.server, self._secrets), _operation(request), request.probe, part)
+        made = b'"server":%b,"target":%b,"probe":%b,"request":%b,"clock":' % tuple(map(_ENCODER.encode, parts))
+        if len(self._requests) >= MOST_REMEMBERED:
+            self._requests.clear()
+        self._requests[id(request)] = request, made
+        return made
+
+    def _of_answer(self, answer: Answer) -> bytes:
+        """From the answer to where its body begins."""
+        headers = _headers(answer.headers, ALLOWED_ANSWER_HEADERS, self._secrets)
+        made = b'"answer":{"status":%d,"headers":%b,"json":' % (answer.status, _ENCODER.encode(headers))
+        if len(made) <= USUAL_BYTES:
+            if len(self._answers) >= MOST_REMEMBERED:
+                self._answers.clear()
+            self._answers[answer.status, answer.headers] = made
+        return made
 
 
 def decode(line: bytes) -> Line:
@@ -173,14 +276,9 @@ def to_line(exchange: Exchange, secrets: Secrets) -> ExchangeLine:
     return ExchangeLine(
         seq=exchange.seq,
         server=_text(request.server, secrets),
-        target=request.target.operation if request.target is not None else None,  # type: ignore[arg-type]  # the same names
+        target=_operation(request),
         probe=request.probe,
-        request=RequestPart(
-            method=_text(request.method, secrets),
-            path=_text(request.path, secrets),
-            headers=_headers(request.headers, ALLOWED_REQUEST_HEADERS, secrets),
-            **_request_body(request.body, withheld),
-        ),
+        request=_to_request(request, secrets, withheld),
         clock=exchange.clock,
         intended_ns=exchange.intended_ns,
         sent_ns=exchange.sent_ns,
@@ -334,6 +432,19 @@ def _is_deep(body: bytes) -> bool:
 
 
 _WHITE: Final = (b"", b" ", b"\t")
+
+
+def _operation(request: Request) -> Operation | None:
+    return request.target.operation if request.target is not None else None  # type: ignore[return-value]  # the same names
+
+
+def _to_request(request: Request, secrets: Secrets, withheld: bool) -> RequestPart:
+    return RequestPart(
+        method=_text(request.method, secrets),
+        path=_text(request.path, secrets),
+        headers=_headers(request.headers, ALLOWED_REQUEST_HEADERS, secrets),
+        **_request_body(request.body, withheld),
+    )
 
 
 def _request_body(body: bytes | None, withheld: bool) -> dict[str, Any]:

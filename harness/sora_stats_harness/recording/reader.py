@@ -61,6 +61,8 @@ class Recordings:
         self._tick = tick
         self.headers: list[Header] = []
         """One a run and file."""
+        self.ends: list[tuple[str, End]] = []
+        """The same, with the file's name."""
         self.notes: list[str] = []
         """What is wrong with the files, one line each."""
         self.exchanges = 0
@@ -91,6 +93,7 @@ class Recordings:
         if not survey.streams and not survey.headers:
             raise RecordingError(f"{store.name} is no recording: it has neither a header line nor an exchange")
         self.headers += survey.headers
+        self.ends += ((store.name, end) for end in survey.ends)
         self.damaged += survey.damaged
         problems = survey.problems()
         self.truncated = self.truncated or bool(problems)

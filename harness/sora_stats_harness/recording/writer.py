@@ -1,8 +1,10 @@
 """
-Writing a recording beside a run, without ever holding the run up.
+Writing a recording beside a run, without ever waiting for a disk.
 
-`Recorder.add` only puts an exchange into a queue; a thread of its own encodes, compresses and writes. What goes wrong
-there (a full disk, a full queue, a file as large as allowed) ends the recording, never the run, and is said.
+`Recorder.add` encodes and compresses an exchange at once, while its answer is still at hand for the processor, and queues
+what comes of it: a fortieth of the bytes. A thread of its own writes. It encodes and compresses as well only what is so
+large that the run would be held up. What goes wrong (a full disk, a full queue, a file as large as allowed) ends the
+recording, never the run, and is said.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -26,31 +28,27 @@ from ..exchange import ErrorCode, Exchange
 from ..redaction import Secrets
 from . import lines
 from .lines import VERSION, End, Header
-from .sink import Sink, open_sink
+from .sink import Packer, Sink, open_sink, packer
 
 DEFAULT_LIMIT: Final = 2 << 30
 """Bytes of a recording's file."""
 
 QUEUE_COUNT: Final = 20_000
 QUEUE_BYTES: Final = 64 << 20
-"""What may wait for the thread; at 5,000 answers of 13 KB a second, a second's worth."""
+"""What may wait for the thread."""
 
-FRAME_S: Final = 1.0
-"""After which a frame is ended and written, so that a crash costs no more than this."""
+LARGE_BYTES: Final = 256 * 1024
+"""Larger bodies are left to the thread: a listing of 130 MB takes it a third of a second."""
 
-POLL_S: Final = 0.02
+FRAME_S: Final = 0.8
+"""After which a frame is ended and written, so that a crash costs no more than a second."""
+
+POLL_S: Final = 0.05
 """How long the thread rests where nothing waits: asking costs a run less than being woken at every answer."""
 
 BATCH_BYTES: Final = 1 << 20
 """
-Compressed and written in one go. Each of these lets go of Python's lock, and a run that keeps its processor busy hardly
-gives it back: line by line, the thread came to a few hundred answers a second.
-"""
-
-BEHIND: Final = 8
-"""
-When this part of the queue is taken, `add` encodes by itself. The processor's time is the same, and the thread then
-needs Python's lock only once a batch: beside a loop that never rests, 6,300 answers a second were recorded, none lost.
+Written in one go. Each of these lets go of Python's lock, and a run that keeps its processor busy hardly gives it back.
 """
 
 OVERHEAD: Final = 1024
@@ -73,8 +71,8 @@ class Recorder:
         secrets: What may not be written down. An answer in which one occurs is marked as withheld.
         run: The run's id; where it is left out, that of the first exchange.
         limit_bytes: The recording ends at this size, give or take what is written at a time.
-        queue_count: Exchanges that may wait to be written.
-        queue_bytes: The memory that these may take.
+        queue_count: Exchanges, or pieces of the file, that may wait to be written.
+        queue_bytes: When these take so much memory, no more may come.
 
     Raises:
         UsageError: The file cannot be written to.
@@ -112,8 +110,17 @@ class Recorder:
         self._queue_count = queue_count
         self._queue_bytes = queue_bytes
         self._queue: deque[Exchange | bytes] = deque()
+        """Bytes as they go into the file, and exchanges that still have to be made into such."""
+        self._encoder = lines.Encoder(self._secrets)
+        self._packer: Packer | None = None
+        """Of the exchanges that are not left to the thread; only with the lock."""
+        self._frame_began_s: float | None = None
+        self._began = False
+        """Whether the header line is in."""
         self._waiting_bytes = 0
         self._sent = self._errors = self._abandoned = 0
+        self._interrupted = False
+        self._aborted: str | None = None
         self._closing = False
         self._closed = False
         self._sink: Sink | None = None
@@ -134,13 +141,21 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self.cut_short(interrupted=True)
+        elif error is not None:
+            self.cut_short(aborted=f"the run broke off: {_describe(error)}")
         self.close()
 
-    def add(self, exchange: Exchange) -> None:
+    def add(self, exchange: Exchange, strict: bool = False) -> None:
         """
-        Have an exchange recorded; never waits and never raises. For any thread.
+        Have an exchange recorded; never waits for the file and never raises. For any thread.
 
-        Takes about a microsecond; 20 where the thread has fallen behind.
+        Takes about 15 us for an answer of 13 KB, and a microsecond for one that is left to the thread.
+
+        Args:
+            exchange: What is recorded.
+            strict: Whether its answer's body is known to be strict JSON: as a judge `vouches`.
         """
         with self._lock:
             self._sent += 1
@@ -151,26 +166,77 @@ class Recorder:
                     self._errors += 1
             if self.problem is not None or self._closing:
                 return
-            if self._waiting_bytes <= self._queue_bytes // BEHIND:
-                self._put(exchange)
-                return
-        try:
-            encoded = self._encode(exchange)
-        except Exception as error:  # as in the thread
-            self._stop(_describe(error))
-            return
-        with self._lock:
-            self._put(encoded)
+            try:
+                self._record(exchange, strict)
+            except Exception as error:  # whatever is wrong with us here is no reason to stop a run
+                self._give_up(_describe(error))
 
-    def _put(self, item: Exchange | bytes) -> None:
-        size = _size(item)
-        if self._queue and (len(self._queue) >= self._queue_count or self._waiting_bytes + size > self._queue_bytes):
-            self.problem = self.problem or self._ended(
-                f"{len(self._queue):,} exchanges ({self._waiting_bytes >> 20:,} MiB) were waiting to be written"
-            )
+    # -- with the lock ------------------------------------------------------------------------------------------------
+
+    def _record(self, exchange: Exchange, strict: bool) -> None:
+        if not self._began:
+            self._begin(exchange.run)
+        if exchange.run != self._run:
+            raise ValueError(f"an exchange of run {exchange.run} in the recording of run {self._run}")
+        if len(self._queue) >= self._queue_count or self._waiting_bytes >= self._queue_bytes:
+            waiting, mib = len(self._queue), self._waiting_bytes >> 20
+            self._give_up(f"{waiting:,} exchanges ({mib:,} MiB) were waiting to be written")
             return
-        self._queue.append(item)
-        self._waiting_bytes += size
+        size = _size(exchange)
+        if size > LARGE_BYTES + OVERHEAD:
+            self._end_frame()
+            self._queue.append(exchange)
+            self._waiting_bytes += size
+            return
+        self._pack(self._encoder.encode(exchange, strict))
+        if self._frame_began_s is None:
+            self._frame_began_s = time.monotonic()
+        else:
+            self._end_old_frame()
+
+    def _begin(self, run: str) -> None:
+        self._began = True
+        self._run = self._run or run
+        self._pack((lines.encode(msgspec.structs.replace(self._header, run=self._run)),))
+
+    def _pack(self, parts: Sequence[bytes]) -> None:
+        if self._packer is None:
+            self._packer = packer(self.path)
+        if made := self._packer.add(parts):
+            self._put(made)
+
+    def _end_old_frame(self) -> None:
+        """End a frame that is old enough."""
+        if self._frame_began_s is not None and time.monotonic() - self._frame_began_s >= FRAME_S:
+            self._end_frame()
+
+    def _end_frame(self) -> None:
+        self._frame_began_s = None
+        if self._packer is not None:
+            self._put(self._packer.end_frame())
+
+    def _put(self, data: bytes) -> None:
+        if data:
+            self._queue.append(data)
+            self._waiting_bytes += len(data)
+
+    def _give_up(self, reason: str) -> None:
+        self.problem = self.problem or self._ended(reason)
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def cut_short(self, *, interrupted: bool = False, aborted: str | None = None) -> None:
+        """
+        Have the end line say that the run ended before its time, so that `check` comes to what the run came to.
+
+        To be called before `close`; an exception that leaves the block says so by itself.
+
+        Args:
+            interrupted: Whether its user ended it.
+            aborted: Why it ended itself, as the verdict says it; None where it did not.
+        """
+        self._interrupted = self._interrupted or interrupted
+        self._aborted = self._aborted or aborted
 
     def close(self) -> None:
         """Write what waits, and the end line if nothing is missing; returns when the file is closed."""
@@ -187,7 +253,7 @@ class Recorder:
             self._write_all(sink)
         except OSError as error:
             self._stop(error.strerror or str(error))
-        except Exception as error:  # whatever is wrong with us here is no reason to stop a run
+        except Exception as error:  # as above
             self._stop(_describe(error))
         finally:
             with suppress(OSError):
@@ -195,40 +261,37 @@ class Recorder:
             self._finished.release()
 
     def _write_all(self, sink: Sink) -> None:
-        began = False
-        frame_began = time.monotonic()
-        while True:
-            closing = self._closing  # read before the queue is: nothing is added afterwards
-            while batch := self._take(min(BATCH_BYTES, self._limit_bytes - sink.size)):
-                encoded: list[bytes] = []
-                try:
-                    encoded.extend(item if isinstance(item, bytes) else self._encode(item) for item in batch)
-                finally:
-                    if not began:
-                        sink.write(self._begin())
-                        began = True
-                    sink.write(b"".join(encoded))
-                frame_began = _end_old_frame(sink, frame_began)
-                if sink.size >= self._limit_bytes:
-                    self._stop(f"it has reached its limit of {self._limit_bytes:,} bytes")
-                    break
-            if closing or self.problem is not None:
-                break
-            frame_began = _end_old_frame(sink, frame_began)
-            self._sleep(POLL_S)
-        if self.problem is None:
-            sink.write((b"" if began else self._begin()) + self._end())
-        sink.end_frame()
+        while not self._closing:
+            self._write_what_waits(sink)
+            with self._lock:
+                self._end_old_frame()
+            if not self._queue:
+                self._sleep(POLL_S)
+        with self._lock:
+            if self.problem is None:
+                self._finish()
+            self._end_frame()
+        self._write_what_waits(sink)
 
-    def _begin(self) -> bytes:
-        self._run = self._run or str(uuid.uuid4())
-        return lines.encode(msgspec.structs.replace(self._header, run=self._run))
+    def _write_what_waits(self, sink: Sink) -> None:
+        while batch := self._take(min(BATCH_BYTES, self._limit_bytes - sink.size)):
+            ready: list[bytes] = []
+            for item in batch:
+                if isinstance(item, bytes):
+                    ready.append(item)
+                    continue
+                sink.put(b"".join(ready))
+                ready.clear()
+                sink.write(b"".join(self._encoder.encode(item)))
+                sink.end_frame()
+            sink.put(b"".join(ready))
+            sink.flush()
+            if sink.size >= self._limit_bytes and not self._is_written():
+                self._stop(f"it has reached its limit of {self._limit_bytes:,} bytes")
 
-    def _encode(self, exchange: Exchange) -> bytes:
-        self._run = self._run or exchange.run
-        if exchange.run != self._run:
-            raise ValueError(f"an exchange of run {exchange.run} in the recording of run {self._run}")
-        return lines.encode(lines.to_line(exchange, self._secrets))
+    def _is_written(self) -> bool:
+        """Whether the last of the recording is in the file."""
+        return self._closing and not self._queue
 
     def _take(self, enough_bytes: int) -> list[Exchange | bytes]:
         """What has waited longest, until it is as large as that; nothing where nothing waits."""
@@ -242,28 +305,30 @@ class Recorder:
             self._waiting_bytes -= size
         return batch
 
-    def _end(self) -> bytes:
-        judged = self._sent - self._errors - self._abandoned
-        return lines.encode(
-            End(end=self._run, sent=self._sent, judged=judged, errors=self._errors, abandoned=self._abandoned)
-        )  # fmt: skip
+    def _finish(self) -> None:
+        """Put the end line in; with the lock."""
+        if not self._began:
+            self._begin(str(uuid.uuid4()))
+        aborted = self._aborted
+        end = End(
+            end=self._run,
+            sent=self._sent,
+            judged=self._sent - self._errors - self._abandoned,
+            errors=self._errors,
+            abandoned=self._abandoned,
+            ended="interrupted" if self._interrupted else "aborted" if aborted is not None else None,
+            why=lines.plain(self._secrets.redact(aborted)) if aborted is not None else None,
+        )
+        self._pack((lines.encode(end),))
 
     def _stop(self, reason: str) -> None:
         with self._lock:
-            self.problem = self.problem or self._ended(reason)
+            self._give_up(reason)
             self._queue.clear()
+            self._packer = None  # what it holds is part of a frame that will not be whole
 
     def _ended(self, reason: str) -> str:
         return f"the recording {self.path} ended early, after exchange {self._sent:,} of the run: {reason}"
-
-
-def _end_old_frame(sink: Sink, began: float) -> float:
-    """End a frame that is old enough; gives the time at which the current one began."""
-    now = time.monotonic()
-    if now - began < FRAME_S:
-        return began
-    sink.end_frame()
-    return now
 
 
 def _size(item: Exchange | bytes) -> int:
@@ -273,7 +338,7 @@ def _size(item: Exchange | bytes) -> int:
     return OVERHEAD + (len(answer.body) if answer is not None else 0) + (len(request) if request is not None else 0)
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 

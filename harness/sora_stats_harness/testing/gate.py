@@ -139,7 +139,7 @@ def run(settings: Settings) -> Report:
         baseline=baseline,
         fields=edition,
         options={"duration_s": plan.duration_s, "nodes": list(plan.servers), "valid_only": settings.valid_only},
-        notes=result.notes,
+        notes=[*result.notes, *settings.notes],
         secrets=secrets,
     )
 

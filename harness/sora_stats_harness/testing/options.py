@@ -36,7 +36,7 @@ DURATION_S: Final = 10.0
 
 _SHARED: Final = (
     ("config", "FILE", "the configuration (default: that of the rootdir, as of sora-harness)"),
-    ("edition", "NAME|FILE", "the field list to judge by (default: doc-2024)"),
+    ("edition", "NAME|FILE", "the field list to judge by (default: doc-2024; auto: the nearest one)"),
     ("baseline", "FILE", "an earlier verdict.json: what was found then is known, and fails no item of the gate"),
     ("ca-file", "FILE", "trust the certificates in this file alone"),
     ("timeout", "TIME", "for a whole exchange (default: 5)"),
@@ -106,6 +106,8 @@ class Settings:
     timeout_s: float
     faults: tuple[str, ...]
     report: Path | None
+    notes: tuple[str, ...] = ()
+    """For the gate's verdict."""
 
     @property
     def simulated(self) -> bool:

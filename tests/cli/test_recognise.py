@@ -1,0 +1,222 @@
+"""`--edition auto` where it is asked before a run, and how many processes may send."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from sora_stats_harness import baseline, edition
+from sora_stats_harness import estimate as estimating
+from sora_stats_harness.cli import common, main
+from sora_stats_harness.errors import UsageError
+from sora_stats_harness.simulator.server import Simulator
+from sora_stats_harness.simulator.world import World
+
+from .. import hostile
+
+EDITIONS: Final = edition.names()
+SECOND: Final = 1_000_000_000
+SAID: Final = "--edition auto: the answers are like {} in every field"
+NOTHING: Final = "--edition auto: there was no answer to tell by, so doc-2024 was taken"
+PLANNED: Final = "the edition is found out first, by one listing (--edition auto)"
+
+LOAD: Final = (
+    "load",
+    "--users",
+    "2",
+    "--interval",
+    "0.05",
+    "--duration",
+    "1s",
+    "--weights",
+    "connection=1,client=1,all=1",
+)
+SEARCH: Final = ("--slo", "errors<50%", "--window", "200ms", "--scenario", "drill", "--start", "50", "--max-rate", "50")
+CAPACITY: Final = {
+    "search": SEARCH,
+    "search of two": (*SEARCH, "--processes", "2"),
+    "by size": ("--by-size", "--max-rate", "5", "--duration", "1s"),
+    "media": ("--watch-media", "--max-rate", "20", "--phase", "300ms", "--phases", "1"),
+}
+
+
+def serving(name: str) -> Simulator:
+    """A simulator that answers by an edition."""
+    return Simulator(edition.load(name), connections=3, churn=False)
+
+
+def run(command: str, *options: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, since Locust replaces sockets."""
+    return subprocess.run(
+        [sys.executable, "-m", "sora_stats_harness", command, *options],
+        capture_output=True, text=True, timeout=timeout_s, check=False,
+    )  # fmt: skip
+
+
+def auto(*options: str, out: Path) -> tuple[int, dict[str, Any], str]:  # Any: JSON
+    """Exit code, verdict and what was said meanwhile, of a run in which a missed SHOULD fails too."""
+    command, *others = options
+    done = run(command, *others, "--edition", "auto", "--strict", "--json", "--output", str(out))
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+@pytest.mark.parametrize("judged", EDITIONS)
+@pytest.mark.parametrize("served", EDITIONS)
+def test_a_wrong_edition_fails(served: str, judged: str, tmp_path: Path) -> None:
+    """With --strict each edition's answers are findings by any other: a pass below says that the guess was right."""
+    world = World(edition.load(served), seed=5, connections=3, churn=False)
+    world.advance(SECOND)
+    readings = [each.reading(SECOND, "2026-11-24T00:00:01.000000Z") for each in world.connections(0)]
+    path = tmp_path / "listing.json"
+    path.write_text(json.dumps(readings), encoding="utf-8")
+    assert main(["check", str(path), "--edition", judged, "--strict"]) == (0 if served == judged else 1)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("name", EDITIONS)
+def test_load_finds_out_which_edition_a_server_answers_by(name: str, processes: str, tmp_path: Path) -> None:
+    """One listing more than is judged; it is said, and the recording tells `check` by what to judge again."""
+    path = tmp_path / "run.jsonl"
+    with serving(name) as simulator:
+        code, told, said = auto(
+            *LOAD, simulator.url, "--processes", processes, "--record", str(path), out=tmp_path / "out"
+        )
+        asked = simulator.requests
+    assert (code, told["edition"], told["findings"]) == (0, name, [])
+    assert SAID.format(name) in told["coverage"]["notes"]
+    assert SAID.format(name) in said.splitlines()
+    assert PLANNED in said
+    assert asked[0].operation == "GetStatsAllConnections"
+    assert len(asked) == told["load"]["sent"] + 1
+    assert json.loads(path.read_text(encoding="utf-8").splitlines()[0])["edition"] == name
+    again = run("check", str(path), "--strict", "--json")
+    judged = json.loads(again.stdout)
+    assert (again.returncode, judged["edition"], judged["findings"]) == (0, name, [])
+
+
+@pytest.mark.parametrize("question", CAPACITY)
+def test_capacity_finds_it_out(question: str, tmp_path: Path) -> None:
+    """Whichever its question is, and whoever sends; such short runs need not answer it."""
+    with serving("doc-2026") as simulator:
+        code, told, said = auto("capacity", simulator.url, *CAPACITY[question], out=tmp_path / "out")
+    assert (told["edition"], told["findings"]) == ("doc-2026", [])
+    assert code in (0, 3)
+    assert told["coverage"]["readings"] > 0
+    assert SAID.format("doc-2026") in told["coverage"]["notes"]
+    assert SAID.format("doc-2026") in said.splitlines()
+    assert PLANNED in said
+
+
+@pytest.mark.parametrize("name", EDITIONS)
+def test_estimate_finds_it_out_by_one_request_more(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which rests afterwards as after any other, and is no part of the figures."""
+    monkeypatch.setattr(estimating, "REST_S", 0.05)
+    with serving(name) as simulator:
+        code = main(
+            ["estimate", simulator.url, "--edition", "auto", "--strict", "--json", "--output", str(tmp_path / "out")]
+        )
+        asked = simulator.requests
+    told = json.loads(capsys.readouterr().out)
+    assert (code, told["edition"], told["findings"]) == (0, name, [])
+    assert SAID.format(name) in told["coverage"]["notes"]
+    assert [each.operation for each in asked] == ["GetStatsAllConnections"] * 6
+    assert told["estimate"]["requests"] == 5
+
+
+@pytest.mark.parametrize(
+    "options", [LOAD, *(("capacity", *each) for each in CAPACITY.values())], ids=["load", *CAPACITY]
+)  # fmt: skip
+def test_a_dry_run_says_that_it_is_to_be_found_out_and_sends_nothing(options: tuple[str, ...]) -> None:
+    """Nor does it say so where an edition is named."""
+    with serving("doc-2025") as simulator:
+        done = run(*options, simulator.url, "--edition", "auto", "--dry-run")
+        named = run(*options, simulator.url, "--edition", "doc-2025", "--dry-run")
+        assert len(simulator.requests) == 0
+    assert (done.returncode, named.returncode) == (0, 0)
+    assert done.stderr.rstrip("\n").endswith(PLANNED)
+    assert done.stderr.count("\n") == 1
+    assert "auto" not in named.stderr
+
+
+def test_without_an_answer_the_default_holds_and_is_said(tmp_path: Path) -> None:
+    """Nobody there, or nobody connected."""
+    with hostile.serve(hostile.says(hostile.answer(b"[]"))) as server:
+        code, told, said = auto(*LOAD, server.url, out=tmp_path / "empty")
+    assert (code, told["edition"]) == (3, "doc-2024")
+    assert NOTHING in told["coverage"]["notes"]
+    assert NOTHING in said
+    code, told, _ = auto(*LOAD, hostile.closed_port(), out=tmp_path / "closed")
+    assert (code, told["edition"]) == (3, "doc-2024")
+    assert NOTHING in told["coverage"]["notes"]
+
+
+def test_an_embedded_simulator_is_asked_like_any_server(tmp_path: Path) -> None:
+    """Without a URL it answers by the default edition, of all sizes."""
+    code, told, _ = auto(*LOAD, "--connections", "3", out=tmp_path / "load")
+    assert (code, told["edition"]) == (0, "doc-2024")
+    assert SAID.format("doc-2024") in told["coverage"]["notes"]
+    _, told, _ = auto("capacity", "--connections", "2,4", out=tmp_path / "capacity")
+    assert (told["edition"], told["findings"]) == ("doc-2024", [])
+    assert told["coverage"]["notes"].count(SAID.format("doc-2024")) == 1
+
+
+def test_what_was_named_is_not_asked_for() -> None:
+    """Nothing is sent, and nothing said."""
+
+    def ask() -> tuple[str, list[str]]:
+        raise AssertionError("nobody wanted to know")
+
+    arguments = argparse.Namespace(edition="doc-2025", baseline=None)
+    assert common.settle_edition(arguments, ask) == []
+    assert arguments.edition == "doc-2025"
+
+
+def test_a_baseline_of_another_edition_ends_a_run_before_it_begins(tmp_path: Path) -> None:
+    """It cannot be known earlier, and ten minutes later it would be too late."""
+    with serving("doc-2024") as simulator:
+        assert run(*LOAD, simulator.url, "--output", str(tmp_path / "old")).returncode == 0
+    known = baseline.read(tmp_path / "old" / "verdict.json")
+    arguments = argparse.Namespace(edition="auto", baseline=known)
+    assert common.settle_edition(arguments, lambda: ("doc-2024", ["as before"])) == ["as before"]
+    arguments = argparse.Namespace(edition="auto", baseline=known)
+    with pytest.raises(UsageError, match="doc-2024"):
+        common.settle_edition(arguments, lambda: ("doc-2025", ["another one"]))
+
+
+@pytest.mark.parametrize("command", ["load", "capacity", "estimate"])
+def test_an_edition_that_there_is_not_is_refused_before_anything_is_sent(command: str) -> None:
+    """One line, exit 2."""
+    options = {"load": LOAD[1:], "capacity": SEARCH, "estimate": ()}[command]
+    with serving("doc-2024") as simulator:
+        done = run(command, simulator.url, *options, "--edition", "doc-1999")
+        assert len(simulator.requests) == 0
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("sora-harness: no edition is called 'doc-1999'")
+
+
+@pytest.mark.parametrize("command", ["load", "capacity"])
+@pytest.mark.parametrize("number", ["0", "-1", "257", "10000", "two", "1.5", "²", ""])
+def test_processes_are_a_number_of_1_to_256(command: str, number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """By whichever command."""
+    assert main([command, "http://127.0.0.1:9", f"--processes={number}", "--dry-run"]) == 2
+    assert f"{number!r} is no number of 1 to 256" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options", [("load", "--users", "3", "--interval", "1", "--duration", "1s"), ("capacity", *SEARCH, "--max-in-flight", "3")]
+)  # fmt: skip
+def test_processes_without_work_are_refused_in_the_same_words(options: tuple[str, ...]) -> None:
+    """256 where there is so much to share, and no more than that."""
+    done = run(*options, "http://127.0.0.1:9", "--processes", "4", "--dry-run")
+    assert done.returncode == 2
+    assert "--processes 4: there are no more than 3 requests at a time to share among them" in done.stderr
+    assert run(*options, "http://127.0.0.1:9", "--processes", "3", "--dry-run").returncode == 0
