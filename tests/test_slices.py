@@ -326,7 +326,7 @@ BLOWS: Final[dict[str, Callable[[str], str]]] = {
     "comma": lambda one: one + ",",
     "half a pair": lambda one: one[:-1] + ',"new":"\\ud800"}',
     "digits": lambda one: one[:-1] + f',"new":{"9" * 5000}x}}',
-    "depth": lambda one: one[:-1] + f',"new":{"[" * 3000}{"]" * 3000}}}',
+    "depth": lambda one: one[:-1] + f',"new":{"[" * 20_000}{"]" * 20_000}}}',  # beyond any interpreter
     "space": lambda one: one.replace(",", ",\xa0", 1),
 }
 """Damage to a connection with which the listing is no array."""

@@ -171,6 +171,27 @@ class Recorder:
             except Exception as error:  # whatever is wrong with us here is no reason to stop a run
                 self._give_up(_describe(error))
 
+    def cut_short(self, *, interrupted: bool = False, aborted: str | None = None) -> None:
+        """
+        Have the end line say that the run ended before its time, so that `check` comes to what the run came to.
+
+        To be called before `close`; an exception that leaves the block says so by itself.
+
+        Args:
+            interrupted: Whether its user ended it.
+            aborted: Why it ended itself, as the verdict says it; None where it did not.
+        """
+        self._interrupted = self._interrupted or interrupted
+        self._aborted = self._aborted or aborted
+
+    def close(self) -> None:
+        """Write what waits, and the end line if nothing is missing; returns when the file is closed."""
+        if self._sink is None or self._closed:
+            return
+        self._closed = True
+        self._closing = True
+        self._finished.acquire()
+
     # -- with the lock ------------------------------------------------------------------------------------------------
 
     def _record(self, exchange: Exchange, strict: bool) -> None:
@@ -222,29 +243,6 @@ class Recorder:
 
     def _give_up(self, reason: str) -> None:
         self.problem = self.problem or self._ended(reason)
-
-    # -----------------------------------------------------------------------------------------------------------------
-
-    def cut_short(self, *, interrupted: bool = False, aborted: str | None = None) -> None:
-        """
-        Have the end line say that the run ended before its time, so that `check` comes to what the run came to.
-
-        To be called before `close`; an exception that leaves the block says so by itself.
-
-        Args:
-            interrupted: Whether its user ended it.
-            aborted: Why it ended itself, as the verdict says it; None where it did not.
-        """
-        self._interrupted = self._interrupted or interrupted
-        self._aborted = self._aborted or aborted
-
-    def close(self) -> None:
-        """Write what waits, and the end line if nothing is missing; returns when the file is closed."""
-        if self._sink is None or self._closed:
-            return
-        self._closed = True
-        self._closing = True
-        self._finished.acquire()
 
     # -- in the thread ------------------------------------------------------------------------------------------------
 
