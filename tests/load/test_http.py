@@ -133,6 +133,36 @@ def test_what_comes_between_two_requests_is_never_taken_for_an_answer(stray: byt
     assert (traffic.connects, traffic.stray, traffic.idle_closes) == (2, 1 if stray else 0, 0)
 
 
+def test_a_server_that_was_seen_to_close_unasked_is_looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once after an answer as well: one request may meet it, and then no more do."""
+
+    def behave(talk: hostile.Talk) -> None:
+        talk.write(hostile.answer(b"[]"))
+
+    looks: list[bool] = []
+    quiet = Connection._is_quiet
+
+    def looking(self: Connection) -> bool:
+        looks.append(quiet(self))
+        return looks[-1]
+
+    monkeypatch.setattr(Connection, "_is_quiet", looking)
+    monkeypatch.setattr("sora_stats_harness.load.http.AT_ONCE_NS", 10**18)
+    with hostile.serve(behave) as server:
+        address = resolve(server.url)
+        assert isinstance(address, Address)
+        traffic = Traffic()
+        client = Connection(address, traffic)
+        clerk = Clerk()
+        for _ in range(4):
+            client.send(clerk, listing(server.url))
+            time.sleep(0.05)  # until it has closed
+        client.close()
+    met = [each.error is not None and each.error.code is ErrorCode.ABANDONED for each in clerk.ended]
+    assert met == [False, True, False, False]
+    assert (traffic.idle_closes, traffic.connects, looks) == (1, 3, [False])
+
+
 def test_connections_that_receive_at_one_time_do_not_mix() -> None:
     """All receive into the same memory: each body of many pieces is its own connection's."""
     numbers = itertools.count()

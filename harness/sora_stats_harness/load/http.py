@@ -45,8 +45,8 @@ A used connection that closes so soon after a request was written, and without a
 
 AT_ONCE_NS: Final = 50_000
 """
-So soon after an answer its connection is not looked at: what comes in that time may as well come after the look. Longer
-ago, it costs as much as receiving does.
+So soon after an answer its connection is not looked at, which costs as much as receiving does: what comes in that time
+may as well come after the look. Of a server that was seen to close unasked, or to say something, each is.
 """
 
 BACK_OFF_S: Final = (0.05, 3.0)
@@ -242,7 +242,7 @@ class Connection:
         """
         now_ns = time.monotonic_ns()
         deadline_ns = now_ns + self._timeout_ns
-        if self._socket is not None and now_ns - self._used_ns > AT_ONCE_NS and not self._is_quiet():
+        if self._socket is not None and self._is_to_be_looked_at(now_ns) and not self._is_quiet():
             self.close()
         if self._socket is None and (failed := self._connect(clerk, prepared, intended_ns, deadline_ns)) is not None:
             return failed
@@ -346,6 +346,10 @@ class Connection:
             self._gate = Gate(sock.fileno())
         self._poll = _poll()
         self._poll.register(self._socket.fileno(), _POLLIN)
+
+    def _is_to_be_looked_at(self, now_ns: int) -> bool:
+        traffic = self._traffic
+        return now_ns - self._used_ns > AT_ONCE_NS or traffic.idle_closes > 0 or traffic.stray > 0
 
     def _is_quiet(self) -> bool:
         """Whether nothing has come on an idle connection: neither its end nor bytes of whatever kind."""
