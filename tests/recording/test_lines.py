@@ -141,6 +141,9 @@ def test_what_an_encoder_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -
         assert b"".join(encoder.encode(item)) == lines.encode(lines.to_line(item, NONE))
         assert len(encoder._requests) <= 3
         assert len(encoder._answers) <= 3
+    large = valid_request(Target.CONNECTION, server="http://s", channel_id="x" * lines.USUAL_BYTES, connection_id="C")
+    encoder.encode(exchange(1, request=large))
+    assert id(large) not in encoder._requests
 
 
 def _is_strict(body: bytes) -> bool:

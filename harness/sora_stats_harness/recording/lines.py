@@ -140,7 +140,7 @@ MOST_REMEMBERED: Final = 10_000
 """Requests and heads of answers that an encoder remembers."""
 
 USUAL_BYTES: Final = 2048
-"""Of a head that is remembered."""
+"""Of a request or a head that is remembered."""
 
 _REST: Final = b',"complete":true},"error":null}\n'
 """Of a line, behind the body."""
@@ -218,9 +218,10 @@ class Encoder:
         part = _to_request(request, self._secrets, withheld=False)
         parts = (_text(request.server, self._secrets), _operation(request), request.probe, part)
         made = b'"server":%b,"target":%b,"probe":%b,"request":%b,"clock":' % tuple(map(_ENCODER.encode, parts))
-        if len(self._requests) >= MOST_REMEMBERED:
-            self._requests.clear()
-        self._requests[id(request)] = request, made
+        if len(made) <= USUAL_BYTES:
+            if len(self._requests) >= MOST_REMEMBERED:
+                self._requests.clear()
+            self._requests[id(request)] = request, made
         return made
 
     def _of_answer(self, answer: Answer) -> bytes:
