@@ -99,7 +99,9 @@ def test_a_limit_ends_the_recording_and_not_the_run(tmp_path: Path, name: str, m
     assert 200_000 <= path.stat().st_size < 500_000
     found = read([path])
     assert 20 < found.exchanges < 200
-    assert found.notes == [f"{path}: run {RUN} has no end line: it was still being written, or broke off"]
+    cut = [f"{path}: the last line is cut short and was dropped"] if name.endswith(".zst") else []
+    assert found.notes[-1] == f"{path}: run {RUN} has no end line: it was still being written, or broke off"
+    assert found.notes[:-1] in ([], cut)
 
 
 @pytest.mark.parametrize("bound", [{"queue_count": 6}, {"queue_bytes": 6000}])

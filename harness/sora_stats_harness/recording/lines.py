@@ -198,17 +198,15 @@ class Encoder:
         asked = known[1] if known is not None else self._of_request(request)
         told = self._answers.get((answer.status, answer.headers)) or self._of_answer(answer)
         intended_ns, arrived_ns = exchange.intended_ns, exchange.arrived_ns
+        clock = exchange.clock
+        if clock is not self._last_clock:
+            self._last_clock, self._encoded_clock = clock, _ENCODER.encode(clock)
         head = b'{"seq":%d,%b%b,"intended_ns":%b,"sent_ns":%d,"received_ns":%d,"arrived_ns":%b,"sent_at":%b,%b' % (
-            exchange.seq, asked, self._clock(exchange.clock),
+            exchange.seq, asked, self._encoded_clock,
             b"null" if intended_ns is None else b"%d" % intended_ns, exchange.sent_ns, exchange.received_ns,
             b"null" if arrived_ns is None else b"%d" % arrived_ns, _ENCODER.encode(exchange.sent_at), told,
         )  # fmt: skip
         return head, body, _REST
-
-    def _clock(self, clock: str) -> bytes:
-        if clock != self._last_clock:
-            self._last_clock, self._encoded_clock = clock, _ENCODER.encode(clock)
-        return self._encoded_clock
 
     def _slowly(self, exchange: Exchange) -> tuple[bytes, ...]:
         return (encode(to_line(exchange, self._secrets)),)

@@ -98,10 +98,8 @@ class _Frames:
         frame = self._frame
         if frame is None:
             frame = self._frame = self._compressor.compressobj()
-        made = b""
-        for part in parts:
-            made += frame.compress(part)
-        return made
+        compress = frame.compress
+        return b"".join([compress(part) for part in parts])
 
     def end_frame(self) -> bytes:
         frame, self._frame = self._frame, None

@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -28,7 +28,7 @@ from ..exchange import ErrorCode, Exchange
 from ..redaction import Secrets
 from . import lines
 from .lines import VERSION, End, Header
-from .sink import Packer, Sink, open_sink, packer
+from .sink import Sink, open_sink, packer
 
 DEFAULT_LIMIT: Final = 2 << 30
 """Bytes of a recording's file."""
@@ -112,7 +112,7 @@ class Recorder:
         self._queue: deque[Exchange | bytes] = deque()
         """Bytes as they go into the file, and exchanges that still have to be made into such."""
         self._encoder = lines.Encoder(self._secrets)
-        self._packer: Packer | None = None
+        self._packer = packer(self.path)
         """Of the exchanges that are not left to the thread; only with the lock."""
         self._frame_began_s: float | None = None
         self._began = False
@@ -203,28 +203,21 @@ class Recorder:
             waiting, mib = len(self._queue), self._waiting_bytes >> 20
             self._give_up(f"{waiting:,} exchanges ({mib:,} MiB) were waiting to be written")
             return
-        size = _size(exchange)
-        if size > LARGE_BYTES + OVERHEAD:
+        answer, asked = exchange.answer, exchange.request.body
+        if (answer is not None and len(answer.body) > LARGE_BYTES) or (asked is not None and len(asked) > LARGE_BYTES):
             self._end_frame()
             self._queue.append(exchange)
-            self._waiting_bytes += size
+            self._waiting_bytes += _size(exchange)
             return
-        self._pack(self._encoder.encode(exchange, strict))
         if self._frame_began_s is None:
             self._frame_began_s = time.monotonic()
-        else:
-            self._end_old_frame()
+        if made := self._packer.add(self._encoder.encode(exchange, strict)):
+            self._put(made)
 
     def _begin(self, run: str) -> None:
         self._began = True
         self._run = self._run or run
-        self._pack((lines.encode(msgspec.structs.replace(self._header, run=self._run)),))
-
-    def _pack(self, parts: Sequence[bytes]) -> None:
-        if self._packer is None:
-            self._packer = packer(self.path)
-        if made := self._packer.add(parts):
-            self._put(made)
+        self._put(self._packer.add((lines.encode(msgspec.structs.replace(self._header, run=self._run)),)))
 
     def _end_old_frame(self) -> None:
         """End a frame that is old enough."""
@@ -233,8 +226,7 @@ class Recorder:
 
     def _end_frame(self) -> None:
         self._frame_began_s = None
-        if self._packer is not None:
-            self._put(self._packer.end_frame())
+        self._put(self._packer.end_frame())
 
     def _put(self, data: bytes) -> None:
         if data:
@@ -317,13 +309,13 @@ class Recorder:
             ended="interrupted" if self._interrupted else "aborted" if aborted is not None else None,
             why=lines.plain(self._secrets.redact(aborted)) if aborted is not None else None,
         )
-        self._pack((lines.encode(end),))
+        self._put(self._packer.add((lines.encode(end),)))
 
     def _stop(self, reason: str) -> None:
         with self._lock:
             self._give_up(reason)
             self._queue.clear()
-            self._packer = None  # what it holds is part of a frame that will not be whole
+            self._packer = packer(self.path)  # what it held is part of a frame that will not be whole
 
     def _ended(self, reason: str) -> str:
         return f"the recording {self.path} ended early, after exchange {self._sent:,} of the run: {reason}"
