@@ -180,6 +180,24 @@ def test_a_run_that_was_aborted_is_judged_the_same_from_its_recording(tmp_path: 
     assert_check_says_the_same(told, recording)
 
 
+def test_a_recording_ends_at_its_limit_and_the_run_does_not(tmp_path: Path) -> None:
+    """What was written by then can be read; the rest is not there, so nobody takes it for the whole."""
+    path = tmp_path / "run.jsonl"
+    options = ["--scenario", "mixed", "--rate", "50", "--duration", "2s", "--connections", "3"]
+    code, told, load = verdict(
+        *options, "--record", str(path), "--record-limit", "300K", "--output", str(tmp_path / "out")
+    )
+    assert (code, told["verdict"]) == (0, "pass")
+    assert load["judged"] >= 100
+    assert any("it has reached its limit of 307,200 bytes" in note for note in told["coverage"]["notes"])
+    assert 300 * 1024 <= path.stat().st_size < 1200 * 1024
+    command = [sys.executable, "-m", "sora_stats_harness", "check", str(path), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    again = json.loads(done.stdout)
+    assert (done.returncode, again["reason"]) == (3, "the recording is not whole")
+    assert 0 < again["coverage"]["exchanges"] < load["judged"]
+
+
 def test_a_finding_outranks_an_abort_in_the_recording_as_well(tmp_path: Path) -> None:
     """Fail, as the run itself."""
     recording = tmp_path / "run.jsonl"

@@ -19,7 +19,7 @@ from . import github
 from .output import emit, wants_colour
 from .recognise import AUTO
 from .settings import URL_VARIABLE, add_config_option, url_and_origin
-from .values import duration
+from .values import duration, size
 
 if TYPE_CHECKING:
     from ..baseline import Baseline
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from ..reporters.assemble import Judged
     from ..reporters.report import Report
     from ..verdict import Capacity, Cost, Estimate, JudgedFrom, Load, Media, Section, SubjectKind
+
+RECORD_LIMIT_BYTES: Final = 2 << 30
+"""As the recorder's own; written here, since that is not to be loaded for --help."""
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _REFERENCE: Final = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
@@ -39,6 +42,18 @@ _SECRET_NAME: Final = re.compile(r"auth|cookie|token|secret|key|password|credent
 
 
 # Options.
+
+
+def add_recording_options(parser: argparse.ArgumentParser) -> None:
+    """Add --record and --record-limit."""
+    parser.add_argument("--record", metavar="FILE", help="write every exchange to a .jsonl or .jsonl.zst file")
+    parser.add_argument(
+        "--record-limit",
+        type=size,
+        default=RECORD_LIMIT_BYTES,
+        metavar="SIZE",
+        help="end the recording, not the run, at this size: 500M, 2G (default: 2G)",
+    )
 
 
 def add_judging_options(parser: argparse.ArgumentParser, *, no_output: str = "a new folder below reports/") -> None:

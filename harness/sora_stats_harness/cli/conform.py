@@ -20,7 +20,7 @@ from . import common
 from .output import emit
 from .progress import Progress
 from .recognise import of_server
-from .values import duration, size
+from .values import duration
 
 if TYPE_CHECKING:
     from ..client import Prober
@@ -43,8 +43,6 @@ examples:
   sora-harness conform https://sora.example --valid-only --targets GetStatsConnection \\
       --channel-id lobby --connection-id 0R5FMC8FE10K5BP2NRM8Z0ZX1C --header 'Authorization: env:SORA_TOKEN'
 """
-
-RECORD_LIMIT_BYTES: Final = 2 << 30
 
 MAX_FUZZ: Final = 1_000_000
 
@@ -86,14 +84,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="before that, send N made-up requests, valid and wrong, and find the smallest that fails; --seed repeats them",
     )
     add("--concurrency", type=int, default=8, metavar="N", help="requests that may overlap, 1 to 32 (default: 8)")
-    add("--record", metavar="FILE", help="write every exchange to a .jsonl or .jsonl.zst file")
-    add(
-        "--record-limit",
-        type=size,
-        default=RECORD_LIMIT_BYTES,
-        metavar="SIZE",
-        help="end the recording, not the run, at this size: 500M, 2G (default: 2G)",
-    )
+    common.add_recording_options(parser)
     common.add_judging_options(parser)
     common.add_simulator_options(parser)  # fmt: skip
 

@@ -79,7 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--abort-when", action="append", metavar="LIMIT",
         help="end early at errors>5%% or p99>10s over the last 10 s (default: both; repeatable)")  # fmt: skip
     add("--dry-run", action="store_true", help="print the plan and send nothing")
-    add("--record", metavar="FILE", help="write every exchange to a .jsonl or .jsonl.zst file")
+    common.add_recording_options(parser)
     common.add_judging_options(parser)
     common.add_simulator_options(parser, connections_help=f"how many connections (default: {SELF_TEST_CONNECTIONS})")
 
@@ -303,7 +303,7 @@ def _recorder(arguments: argparse.Namespace, task: Task) -> Recorder | None:
     return Recorder(
         arguments.record, subject=task.address.server, subject_kind=task.kind,
         edition=load_edition(task.spec.edition).name, options=task.options | scope(task.spec.excluded),
-        secrets=task.secrets,
+        secrets=task.secrets, limit_bytes=arguments.record_limit,
     )  # fmt: skip
 
 
