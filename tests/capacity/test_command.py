@@ -176,8 +176,6 @@ def test_a_server_that_goes_away_ends_the_search(tmp_path: Path, start: str, pro
     out, said = process.communicate(timeout=120)
     assert time.monotonic() - began_s < 60
     told = json.loads(out)
-    missed = {finding["requirement"] for finding in told["findings"]}
-    assert missed <= {"http.complete"}, said  # of a server that is stopped a request may hang until its time is over
-    assert (process.returncode, told["verdict"]) == ((1, "fail") if missed else (3, "unknown")), said
-    assert "the server fell silent" in (told["reason"] or " ".join(told["coverage"]["notes"])), told
+    assert (process.returncode, told["verdict"]) == (3, "unknown"), said
+    assert "the server fell silent" in told["reason"], told["reason"]
     assert "spawn rate" not in said

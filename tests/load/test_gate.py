@@ -128,3 +128,5 @@ def test_a_greenlet_that_is_killed_while_it_waits_leaves_the_gate_as_it_was(pair
     gevent.sleep(0.01)
     waiter.kill()
     wait(pair, time.monotonic_ns() + 10_000 * MS, ready_s=0.0)
+    gevent.sleep(0.01)
+    assert not pair.gate.rang  # nothing was left behind

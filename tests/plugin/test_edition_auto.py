@@ -88,7 +88,7 @@ def test_tests_of_ones_own_are_judged_by_it(pytester: pytest.Pytester, capsys: p
     pytester.makepyfile(
         SUITE
         + """
-    @pytest.mark.xfail
+    @pytest.mark.xfail  # of a test that fails the section is shown
     def test_section(sora_client):
         assert False
 """

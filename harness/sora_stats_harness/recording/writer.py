@@ -117,7 +117,7 @@ class Recorder:
         self._frame_began_s: float | None = None
         self._began = False
         """Whether the header line is in."""
-        self._waiting_bytes = 0
+        self._waiting_bytes = self._made_bytes = 0
         self._sent = self._errors = self._abandoned = 0
         self._interrupted = False
         self._aborted: str | None = None
@@ -199,7 +199,7 @@ class Recorder:
             self._begin(exchange.run)
         if exchange.run != self._run:
             raise ValueError(f"an exchange of run {exchange.run} in the recording of run {self._run}")
-        if len(self._queue) >= self._queue_count or self._waiting_bytes >= self._queue_bytes:
+        if len(self._queue) > self._queue_count or self._waiting_bytes >= self._queue_bytes:
             waiting, mib = len(self._queue), self._waiting_bytes >> 20
             self._give_up(f"{waiting:,} exchanges ({mib:,} MiB) were waiting to be written")
             return
@@ -213,6 +213,7 @@ class Recorder:
             self._frame_began_s = time.monotonic()
         if made := self._packer.add(self._encoder.encode(exchange, strict)):
             self._put(made)
+            self._heed_limit()
 
     def _begin(self, run: str) -> None:
         self._began = True
@@ -232,6 +233,13 @@ class Recorder:
         if data:
             self._queue.append(data)
             self._waiting_bytes += len(data)
+            self._made_bytes += len(data)
+
+    def _heed_limit(self) -> None:
+        """End the recording, with a whole frame, where it is as large as allowed."""
+        if self._made_bytes >= self._limit_bytes and self.problem is None:
+            self._give_up(f"it has reached its limit of {self._limit_bytes:,} bytes")
+            self._end_frame()
 
     def _give_up(self, reason: str) -> None:
         self.problem = self.problem or self._ended(reason)
@@ -264,7 +272,7 @@ class Recorder:
         self._write_what_waits(sink)
 
     def _write_what_waits(self, sink: Sink) -> None:
-        while batch := self._take(min(BATCH_BYTES, self._limit_bytes - sink.size)):
+        while batch := self._take():
             ready: list[bytes] = []
             for item in batch:
                 if isinstance(item, bytes):
@@ -272,23 +280,21 @@ class Recorder:
                     continue
                 sink.put(b"".join(ready))
                 ready.clear()
+                before = sink.size
                 sink.write(b"".join(self._encoder.encode(item)))
                 sink.end_frame()
+                with self._lock:
+                    self._made_bytes += sink.size - before
+                    self._heed_limit()
             sink.put(b"".join(ready))
             sink.flush()
-            if sink.size >= self._limit_bytes and not self._is_written():
-                self._stop(f"it has reached its limit of {self._limit_bytes:,} bytes")
 
-    def _is_written(self) -> bool:
-        """Whether the last of the recording is in the file."""
-        return self._closing and not self._queue
-
-    def _take(self, enough_bytes: int) -> list[Exchange | bytes]:
-        """What has waited longest, until it is as large as that; nothing where nothing waits."""
+    def _take(self) -> list[Exchange | bytes]:
+        """What has waited longest, as much as is written in one go; nothing where nothing waits."""
         batch = []
         size = 0
         with self._lock:
-            while self._queue and size < enough_bytes:
+            while self._queue and size < BATCH_BYTES:
                 item = self._queue.popleft()
                 batch.append(item)
                 size += _size(item)

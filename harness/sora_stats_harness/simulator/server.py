@@ -248,8 +248,12 @@ class Simulator:
         self.urls = [f"http://{shown}:{port}" for port in ports]
         started.set()
         await asyncio.gather(*serving)
+        for server in self._servers:  # who still waits for an answer is told that there will be none
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()
         for relay in self._relays:
             await relay.close()
+        await asyncio.sleep(0)  # in which they are closed
 
     async def _front(self, ports: list[int]) -> list[int]:
         """Put relays before the servers where a fault of the transport is set; the ports that clients are told."""
