@@ -22,6 +22,14 @@ from tests import hostile
 from tests.load.build import Clerk, connection, listing
 
 
+def counted(url: str) -> tuple[Connection, Traffic, Clerk]:
+    """A connection to a server, what is counted of it, and who hands out its tickets."""
+    address = resolve(url)
+    assert isinstance(address, Address)
+    traffic = Traffic()
+    return Connection(address, traffic), traffic, Clerk()
+
+
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
     """A good server."""
@@ -118,11 +126,7 @@ def test_what_comes_between_two_requests_is_never_taken_for_an_answer(stray: byt
         talk.over.wait()
 
     with hostile.serve(behave) as server:
-        address = resolve(server.url)
-        assert isinstance(address, Address)
-        traffic = Traffic()
-        client = Connection(address, traffic)
-        clerk = Clerk()
+        client, traffic, clerk = counted(server.url)
         first = client.send(clerk, listing(server.url))
         read.set()
         assert strayed.wait(10)
@@ -149,11 +153,7 @@ def test_a_server_that_was_seen_to_close_unasked_is_looked_at_each_time(monkeypa
     monkeypatch.setattr(Connection, "_is_quiet", looking)
     monkeypatch.setattr("sora_stats_harness.load.http.AT_ONCE_NS", 10**18)
     with hostile.serve(behave) as server:
-        address = resolve(server.url)
-        assert isinstance(address, Address)
-        traffic = Traffic()
-        client = Connection(address, traffic)
-        clerk = Clerk()
+        client, traffic, clerk = counted(server.url)
         for _ in range(4):
             client.send(clerk, listing(server.url))
             time.sleep(0.05)  # until it has closed
