@@ -25,7 +25,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sora_stats_harness import accelerator, edition
+from sora_stats_harness import accelerator, built, edition
 from sora_stats_harness.checks import relations
 from sora_stats_harness.checks.body import Body, BodyReader
 from sora_stats_harness.checks.order import Lineage, _first_holders
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.skipif(
 
 DOC: Final = edition.load()
 
-Counters: Final[Any] = getattr(accelerator._built, "Counters", None)  # Any: a type that is there only with the module
+Counters: Final[Any] = getattr(built.MODULE, "Counters", None)  # Any: a type that is there only with the module
 
 SMALL: Final = edition.parse(
     """

@@ -136,7 +136,7 @@ def test_installed_package_is_the_wheels(published: Published) -> None:
 
 def test_conform_runs_elsewhere(published: Published) -> None:
     """The gate passes on its own simulator, and writes its reports where it runs."""
-    done = published.run("sora-harness", "conform", "--duration", "1", "--json", "--output", "gate")
+    done = published.run("sora-harness", "conform", "--duration", "5", "--json", "--output", "gate")
     assert done.returncode == 0, done.stderr
     verdict = json.loads(done.stdout)
     assert (verdict["verdict"], verdict["subject_kind"]) == ("pass", "simulator")

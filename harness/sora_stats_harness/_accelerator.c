@@ -1,5 +1,5 @@
 /*
- * The accelerator: reads bodies in which there is nothing to find, and nothing else.
+ * The accelerator: reads bodies in which there is nothing to find, and begins lines of recordings.
  *
  * A Scanner is made from an edition's layout (accelerator.py). It takes a body apart in one pass and accepts it only
  * where every key, type, limit and value is as documented, no key stands twice, and the text is plain: strings without
@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define CONTRACT 5 /* as accelerator.py has it: what is handed over, in which order */
+#define CONTRACT 6 /* as built.py has it: what is handed over, in which order */
 
 enum Kind { COUNTER, LEVEL, INTEGER, BOOLEAN, STRING, CHOICE, TEXT, GROUP, LABELS, LOOSE, KINDS };
 
@@ -27,6 +27,7 @@ enum Refusal { ODD = 0, REPEATED = 1 };
 enum {
     TEXTS = 5, MAX_DEPTH = 16, MAX_SKIPPED = 100, SHORT_BYTES = 63, MAX_FACTOR = 255, MAX_TERMS = 127,
     MOST_KEPT = 10000, MAX_KEYS = 1 << 24, MAX_BLOCKS = INT16_MAX,
+    MOST_DIGITS = 20, WORDS_BYTES = 100, /* of a line of a recording: an integer's, and its keys' together */
 };
 
 struct Node;
@@ -1683,6 +1684,121 @@ first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     return found;
 }
 
+/* -- lines of a recording ------------------------------------------------------------------------------------------ */
+
+/* Appends to a line that is being put together; the caller has made room. */
+static inline char *
+put_bytes(char *p, PyObject *bytes)
+{
+    memcpy(p, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    return p + PyBytes_GET_SIZE(bytes);
+}
+
+static inline char *
+put_text(char *p, const char *text)
+{
+    size_t length = strlen(text);
+    memcpy(p, text, length);
+    return p + length;
+}
+
+/* An integer of 64 bits, or null where it is None; NULL where it is anything else. */
+static char *
+put_integer(char *p, PyObject *value)
+{
+    if (value == Py_None) {
+        return put_text(p, "null");
+    }
+    if (!PyLong_CheckExact(value)) {
+        return NULL;
+    }
+    int beyond;
+    long long number = PyLong_AsLongLongAndOverflow(value, &beyond);
+    if (beyond) {
+        return NULL;
+    }
+    char digits[MOST_DIGITS], *first = digits + MOST_DIGITS;
+    unsigned long long rest = number < 0 ? 0ULL - (unsigned long long)number : (unsigned long long)number;
+    do {
+        *--first = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest != 0);
+    if (number < 0) {
+        *p++ = '-';
+    }
+    memcpy(p, first, (size_t)(digits + MOST_DIGITS - first));
+    return p + (digits + MOST_DIGITS - first);
+}
+
+/* Whether a text of Python's stands in JSON as it is. */
+static int
+is_bare(PyObject *text)
+{
+    if (!PyUnicode_CheckExact(text) || !PyUnicode_IS_COMPACT_ASCII(text)) {
+        return 0;
+    }
+    const unsigned char *p = PyUnicode_1BYTE_DATA(text);
+    for (Py_ssize_t at = 0; at < PyUnicode_GET_LENGTH(text); at++) {
+        if (p[at] < 0x20 || p[at] == '"' || p[at] == '\\' || p[at] == 0x7f) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+PyDoc_STRVAR(line_head_doc,
+"line_head(body, seq, asked, clock, intended_ns, sent_ns, received_ns, arrived_ns, sent_at, told)\n--\n\n"
+"What stands before the body in an exchange's line of a recording; None where the body is not on one line without white\n"
+"space around it, or anything else is out of the ordinary. `asked`, `clock` and `told` are bytes that go in as they are.");
+
+static PyObject *
+line_head(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    enum { BODY, SEQ, ASKED, CLOCK, INTENDED, SENT, RECEIVED, ARRIVED, SENT_AT, TOLD, ARGUMENTS };
+    if (count != ARGUMENTS || !PyBytes_CheckExact(arguments[BODY]) || !PyBytes_CheckExact(arguments[ASKED]) ||
+        !PyBytes_CheckExact(arguments[CLOCK]) || !PyBytes_CheckExact(arguments[TOLD])) {
+        PyErr_SetString(PyExc_TypeError, "line_head() takes ten arguments, of which four are bytes");
+        return NULL;
+    }
+    const unsigned char *body = (const unsigned char *)PyBytes_AS_STRING(arguments[BODY]);
+    size_t length = (size_t)PyBytes_GET_SIZE(arguments[BODY]);
+    PyObject *sent_at = arguments[SENT_AT];
+    if (length == 0 || body[0] <= ' ' || body[length - 1] <= ' ' || memchr(body, '\n', length) != NULL ||
+        memchr(body, '\r', length) != NULL || !is_bare(sent_at)) {
+        Py_RETURN_NONE;
+    }
+    PyObject *line = PyBytes_FromStringAndSize(
+        NULL, PyBytes_GET_SIZE(arguments[ASKED]) + PyBytes_GET_SIZE(arguments[CLOCK]) +
+            PyBytes_GET_SIZE(arguments[TOLD]) + PyUnicode_GET_LENGTH(sent_at) + 5 * (MOST_DIGITS + 1) + WORDS_BYTES
+    );
+    if (line == NULL) {
+        return NULL;
+    }
+    static const struct {
+        const char *key;
+        int place;
+    } times[] = {{",\"intended_ns\":", INTENDED}, {",\"sent_ns\":", SENT}, {",\"received_ns\":", RECEIVED},
+                 {",\"arrived_ns\":", ARRIVED}};
+    char *p = put_integer(put_text(PyBytes_AS_STRING(line), "{\"seq\":"), arguments[SEQ]);
+    if (p != NULL) {
+        *p++ = ',';
+        p = put_bytes(put_bytes(p, arguments[ASKED]), arguments[CLOCK]);
+    }
+    for (int time = 0; p != NULL && time < 4; time++) {
+        p = put_integer(put_text(p, times[time].key), arguments[times[time].place]);
+    }
+    if (p == NULL) {
+        Py_DECREF(line);
+        Py_RETURN_NONE;
+    }
+    p = put_text(p, ",\"sent_at\":\"");
+    memcpy(p, PyUnicode_1BYTE_DATA(sent_at), (size_t)PyUnicode_GET_LENGTH(sent_at));
+    p = put_text(p + PyUnicode_GET_LENGTH(sent_at), "\",");
+    p = put_bytes(p, arguments[TOLD]);
+    _PyBytes_Resize(&line, p - PyBytes_AS_STRING(line));
+    return line;
+}
+
 /* -- the module ---------------------------------------------------------------------------------------------------- */
 
 static PyMethodDef functions[] = {
@@ -1690,6 +1806,7 @@ static PyMethodDef functions[] = {
     {"highest", (PyCFunction)(void (*)(void))highest, METH_FASTCALL, highest_doc},
     {"rise_labels", (PyCFunction)(void (*)(void))rise_labels, METH_FASTCALL, rise_labels_doc},
     {"first_holders", (PyCFunction)(void (*)(void))first_holders, METH_FASTCALL, first_holders_doc},
+    {"line_head", (PyCFunction)(void (*)(void))line_head, METH_FASTCALL, line_head_doc},
     {NULL, NULL, 0, NULL},
 };
 

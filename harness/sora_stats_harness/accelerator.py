@@ -8,18 +8,15 @@ in Python, with the same findings.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final
 
 import msgspec
 
+from .built import MODULE
 from .codec import LABELS, Codec, Counters, Loose, Plan
 from .edition import Field, Kind, Presence, Type
-
-CONTRACT: Final = 5
-"""What the two sides expect of each other; a module built for another one is left alone."""
 
 TEXTS: Final = ("timestamp", "channel_id", "client_id", "bundle_id", "connection_id")
 """The connection's own leaves that are handed over."""
@@ -52,21 +49,8 @@ _Entry = tuple[bytes, int, bool, int, int | None, int | None, tuple[str, ...], t
 """Key, kind, whether it must be there, place, limits, words, entries below, block. Any: entries again."""
 
 
-def _module() -> ModuleType | None:
-    if os.environ.get("SORA_HARNESS_PURE", "") not in ("", "0"):
-        return None
-    try:
-        from . import _accelerator  # type: ignore[attr-defined]  # it is there only where it could be built
-    except ImportError:
-        return None
-    module: ModuleType = _accelerator
-    return module if getattr(module, "CONTRACT", None) == CONTRACT else None
-
-
-_built: Final = _module()
-
 rise: Final[Callable[[list[Counters | None], list[Counters | None]], list[Counters | None] | None] | None] = getattr(
-    _built, "rise", None
+    MODULE, "rise", None
 )
 """
 The larger of two lists of blocks, where the second is nowhere smaller; else None. Blocks of the second that are equal to
@@ -74,7 +58,7 @@ the first's become those very objects.
 """
 
 highest: Final[Callable[[list[Counters | None], list[Counters | None]], list[Counters | None] | None] | None] = getattr(
-    _built, "highest", None
+    MODULE, "highest", None
 )
 """
 The larger of each two counters: the first list itself where that has them all. None where a block is in one of the lists
@@ -82,13 +66,13 @@ only, or was not read by the accelerator.
 """
 
 rise_labels: Final[Callable[[dict[str, Counters], Mapping[str, Counters]], dict[str, Counters] | None] | None] = (
-    getattr(_built, "rise_labels", None)
+    getattr(MODULE, "rise_labels", None)
 )
 """The same of counters by label; None also where the labels are not the same, in the same order."""
 
 first_holders: Final[
     Callable[[list[list[Counters | None]], list[Any], list[list[Any] | None]], list[list[Any] | None]] | None
-] = getattr(_built, "first_holders", None)
+] = getattr(MODULE, "first_holders", None)
 """
 For each counter of each block of the last of some readings, in which no counter ever fell: the owner of the first that
 had its value, of those since which the block was always there; where the very first reading had it, what the third list
@@ -98,7 +82,7 @@ says of the block, unless that is None. Any: whatever holds readings.
 
 def is_there() -> bool:
     """Whether answers are read by it."""
-    return _built is not None
+    return MODULE is not None
 
 
 def scanner(codec: Codec, relations: Sequence[Relation]) -> Callable[[bytes, bool], list[Taken] | int] | None:
@@ -114,10 +98,10 @@ def scanner(codec: Codec, relations: Sequence[Relation]) -> Callable[[bytes, boo
         key that stands twice and 0 for anything else. None where there is no accelerator, or the codec knows something
         that it cannot read.
     """
-    if _built is None:
+    if MODULE is None:
         return None
     try:
-        return _make(_built, codec, relations)
+        return _make(MODULE, codec, relations)
     except _Beyond:
         return None
 

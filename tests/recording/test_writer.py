@@ -113,6 +113,7 @@ def test_a_full_queue_ends_the_recording_and_not_the_run(
     with recorder(tmp_path / "run.jsonl", **bound) as recording:
         for seq in range(20):
             recording.add(exchange(seq))
+        wait_for(lambda: recording.problem is not None)
         assert recording.problem is not None
         assert "waiting to be written" in recording.problem
         release.set()
@@ -242,9 +243,36 @@ def _error(code: ErrorCode) -> TransportError:
     return TransportError(code=code, detail="for the test")
 
 
-def test_add_is_an_observer() -> None:
+def test_add_is_an_observer(tmp_path: Path) -> None:
     """The judge calls it with each exchange, and nothing else."""
-    recording = recorder(Path("never-opened.jsonl"))
-    judge = Judge(edition.load(), observer=recording.add)
-    judge.sent(exchange().request).end(answer=exchange().answer)
-    assert b'{"seq":0,' in b"".join(item for item in recording._queue if isinstance(item, bytes))
+    with recorder(tmp_path / "run.jsonl") as recording:
+        judge = Judge(edition.load(), observer=recording.add)
+        judge.sent(exchange().request).end(answer=exchange().answer)
+    (step,) = read([tmp_path / "run.jsonl"])
+    assert (step.exchange.seq, step.exchange.answer) == (0, exchange().answer)
+
+
+@pytest.mark.parametrize("count", [writer.TOGETHER - 1, writer.TOGETHER, writer.TOGETHER + 1, 3 * writer.TOGETHER])
+def test_what_is_taken_together_keeps_its_order_and_its_counts(tmp_path: Path, count: int) -> None:
+    """Nothing waits for a whole batch when the recording ends, and what comes later is not in it."""
+    recording = recorder(tmp_path / "run.jsonl")
+    for seq in range(count):
+        recording.add(exchange(seq))
+    assert len(recording._added) == count % writer.TOGETHER
+    with recording:
+        recording.add(exchange(count, body=None, error=_error(ErrorCode.RESET)))
+    for seq in range(count + 1, count + 2 * writer.TOGETHER):
+        recording.add(exchange(seq))
+    assert recording.problem is None
+    assert [step.exchange.seq for step in read([tmp_path / "run.jsonl"])] == list(range(count + 1))
+    end = msgspec.json.decode((tmp_path / "run.jsonl").read_bytes().splitlines()[-1])
+    assert end == {"end": RUN, "sent": count + 1, "judged": count, "errors": 1, "abandoned": 0}
+
+
+def test_a_large_answer_is_not_waited_with(tmp_path: Path) -> None:
+    """What waits takes little memory."""
+    recording = recorder(tmp_path / "run.jsonl")
+    recording.add(exchange(0))
+    assert len(recording._added) == 1
+    recording.add(exchange(1, body=b'"' + b"x" * writer.USUAL_BYTES + b'"'))
+    assert len(recording._added) == 0

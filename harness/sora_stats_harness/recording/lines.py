@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from ..built import line_head
 from ..errors import RecordingError
 from ..exchange import OPERATIONS, Answer, Asked, ErrorCode, Exchange, Headers, Request, Target, TransportError
 from ..redaction import ALLOWED_ANSWER_HEADERS, ALLOWED_REQUEST_HEADERS, Secrets, redact_headers
@@ -137,7 +138,10 @@ _ANY: Final = msgspec.json.Decoder(Raw)
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 MOST_REMEMBERED: Final = 10_000
-"""Requests and heads of answers that an encoder remembers."""
+"""Requests that an encoder remembers."""
+
+MOST_HEADS: Final = 256
+"""Heads of answers that it remembers."""
 
 USUAL_BYTES: Final = 2048
 """Of a request or a head that is remembered."""
@@ -166,17 +170,20 @@ class Encoder:
 
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
+        self._has_secrets = bool(secrets)
         self._requests: dict[int, tuple[Request, bytes]] = {}
         """By the object's identity, which its entry keeps alive."""
-        self._answers: dict[tuple[int, Headers], bytes] = {}
-        self._last_clock: str | None = None
+        self._answers: dict[int, tuple[Headers, int, bytes]] = {}
+        """By the identity of the headers."""
+        self._clock: str | None = None
         self._encoded_clock = b""
+        self._head = line_head or _plain_head
 
     def encode(self, exchange: Exchange, strict: bool = False) -> tuple[bytes, ...]:
         """
         The bytes of an exchange's line, its line break included, in parts, of which the body is one, not copied.
 
-        Takes about 2 us for an answer of 13 KB, 8 if it is not `strict`.
+        Takes about 1 us for an answer of 13 KB, 2 without the accelerator, 8 if it is not `strict`.
 
         Args:
             exchange: What is recorded.
@@ -186,27 +193,25 @@ class Encoder:
         if answer is None or exchange.error is not None or not answer.complete or answer.withheld:
             return self._slowly(exchange)
         body = answer.body
-        if strict:
-            if b"\n" in body or b"\r" in body or body[0] <= 32 or body[-1] <= 32:
-                return self._slowly(exchange)
-        elif not _is_one_line_of_json(body):
+        if not strict and not _is_one_line_of_json(body):
             return self._slowly(exchange)
-        secrets = self._secrets
-        if secrets and (secrets.occur_in(body) or (request.body is not None and secrets.occur_in(request.body))):
+        if self._has_secrets and (
+            self._secrets.occur_in(body) or (request.body is not None and self._secrets.occur_in(request.body))
+        ):
             return self._slowly(exchange)
         known = self._requests.get(id(request))
         asked = known[1] if known is not None else self._of_request(request)
-        told = self._answers.get((answer.status, answer.headers)) or self._of_answer(answer)
-        intended_ns, arrived_ns = exchange.intended_ns, exchange.arrived_ns
-        clock = exchange.clock
-        if clock is not self._last_clock:
-            self._last_clock, self._encoded_clock = clock, _ENCODER.encode(clock)
-        head = b'{"seq":%d,%b%b,"intended_ns":%b,"sent_ns":%d,"received_ns":%d,"arrived_ns":%b,"sent_at":%b,%b' % (
-            exchange.seq, asked, self._encoded_clock,
-            b"null" if intended_ns is None else b"%d" % intended_ns, exchange.sent_ns, exchange.received_ns,
-            b"null" if arrived_ns is None else b"%d" % arrived_ns, _ENCODER.encode(exchange.sent_at), told,
+        headers, status = answer.headers, answer.status
+        said = self._answers.get(id(headers))
+        told = said[2] if said is not None and said[1] == status else self._of_answer(answer)
+        if exchange.clock is not self._clock:
+            self._clock = exchange.clock
+            self._encoded_clock = _ENCODER.encode(exchange.clock)
+        head = self._head(
+            body, exchange.seq, asked, self._encoded_clock, exchange.intended_ns, exchange.sent_ns,
+            exchange.received_ns, exchange.arrived_ns, exchange.sent_at, told,
         )  # fmt: skip
-        return head, body, _REST
+        return (head, body, _REST) if head is not None else self._slowly(exchange)
 
     def _slowly(self, exchange: Exchange) -> tuple[bytes, ...]:
         return (encode(to_line(exchange, self._secrets)),)
@@ -227,10 +232,23 @@ class Encoder:
         headers = _headers(answer.headers, ALLOWED_ANSWER_HEADERS, self._secrets)
         made = b'"answer":{"status":%d,"headers":%b,"json":' % (answer.status, _ENCODER.encode(headers))
         if len(made) <= USUAL_BYTES:
-            if len(self._answers) >= MOST_REMEMBERED:
+            if len(self._answers) >= MOST_HEADS:
                 self._answers.clear()
-            self._answers[answer.status, answer.headers] = made
+            self._answers[id(answer.headers)] = answer.headers, answer.status, made
         return made
+
+
+def _plain_head(
+    body: bytes, seq: int, asked: bytes, clock: bytes, intended_ns: int | None, sent_ns: int, received_ns: int,
+    arrived_ns: int | None, sent_at: str, told: bytes,
+) -> bytes | None:  # fmt: skip
+    """As `built.line_head`."""
+    if b"\n" in body or b"\r" in body or not body or body[0] <= 32 or body[-1] <= 32:
+        return None
+    return b'{"seq":%d,%b%b,"intended_ns":%b,"sent_ns":%d,"received_ns":%d,"arrived_ns":%b,"sent_at":%b,%b' % (
+        seq, asked, clock, b"null" if intended_ns is None else b"%d" % intended_ns, sent_ns, received_ns,
+        b"null" if arrived_ns is None else b"%d" % arrived_ns, _ENCODER.encode(sent_at), told,
+    )  # fmt: skip
 
 
 def decode(line: bytes) -> Line:
