@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
@@ -115,6 +116,24 @@ class Body(msgspec.Struct, kw_only=True):
     """Whether it is known to be strict JSON of the documented depth, as all is that the accelerator accepts."""
 
 
+@dataclass(slots=True)
+class _Leeway:
+    """One place where anything is let through, and what is known of what comes there."""
+
+    loose: Loose
+    block: int | None
+    """The block that its counter is in; None where it is none."""
+    absence: Deviation | None
+    """What it comes to where nothing stands there."""
+    alone: frozenset[Path]
+    """Its path and no other."""
+    text: bytes = b""
+    """What stood there last, if it was short: a server that is wrong mostly says the same again."""
+    value: Any = None
+    """That, if it is sound. Any: a leaf."""
+    deviation: Deviation | None = None
+
+
 class _TooOdd(Exception):
     """The decoder accepted it, but the careful path cannot tell what it is: to be surveyed."""
 
@@ -152,6 +171,9 @@ class BodyReader:
             for loose in codec.loose
             if loose.learned and loose.field is not None and loose.field.kind is Kind.COUNTER
         }
+        self._leeway_of: dict[int, _Leeway] = {}
+        """By the loose leaf's identity."""
+        self._leeways = [self._leeway(loose) for loose in codec.loose]
         self._rows_of_learned = [row for row in self.relations if row.involves(learned)]
         """The accelerator does not know these counters."""
         rows = [row for row in self.relations if not row.involves(learned)]
@@ -181,6 +203,21 @@ class BodyReader:
         for place, plan in enumerate(codec.fetched):
             if plan.group.path == LEVEL[:1] and LEVEL[1] in plan.columns:
                 self._level = place, plan.columns.index(LEVEL[1])
+
+    def _leeway(self, loose: Loose) -> _Leeway:
+        known = self._leeway_of.get(id(loose))
+        if known is not None:
+            return known
+        field = loose.field if loose.learned else None
+        made = self._leeway_of[id(loose)] = _Leeway(
+            loose=loose,
+            block=self.codec.block_of[loose.path[:-1]] if field is not None and field.kind is Kind.COUNTER else None,
+            absence=shape.absent_leaf(field, loose.path, loose.path)
+            if field is not None and field.presence is not Presence.CONDITIONAL
+            else None,
+            alone=frozenset((loose.path,)),
+        )
+        return made
 
     # -- bodies -------------------------------------------------------------------------------------------------------
 
@@ -372,8 +409,8 @@ class BodyReader:
                 raise _TooOdd
             self._miss_groups(absent, reading)
         if loose:
-            for place, raw in zip(self.codec.loose, raws or (), strict=True):
-                self._let_in(place, Raw(raw or b""), reading)
+            for leeway, raw in zip(self._leeways, raws or (), strict=True):
+                self._let_in(leeway, raw or b"", reading)
             if related and any(row.missed(blocks) for row in self._rows_of_learned):
                 reading.related = False
         if not brief or stamp_ns is None:
@@ -427,43 +464,51 @@ class BodyReader:
         return reading
 
     def _judge_loose(self, value: Json, reading: Reading) -> None:
-        for loose in self.codec.loose:
-            self._let_in(loose, loose.get(value), reading)
+        for leeway in self._leeways:
+            self._let_in(leeway, bytes(leeway.loose.get(value)), reading)
 
-    def _let_in(self, loose: Loose, raw: Raw, reading: Reading) -> None:
+    def _let_in(self, leeway: _Leeway, text: bytes, reading: Reading) -> None:
         """Judge one place that the decoder lets through, and put what is sound where it belongs."""
-        value, deviation = self._judge_raw(loose.field, loose.learned, loose.path, loose.path, raw, reading.index)
+        loose = leeway.loose
+        field = loose.field
+        value: Any = None  # Any: a leaf
+        if not text:
+            if field is None or not loose.learned:
+                return
+            deviation = leeway.absence
+            reading.absent = reading.absent | leeway.alone if reading.absent else leeway.alone
+        elif text == leeway.text:
+            value, deviation = leeway.value, leeway.deviation
+        else:
+            value, deviation = self._judge_raw(field, loose.learned, loose.path, loose.path, text, reading.index)
+            if len(text) <= shape.SHOWN and text[:1] not in b"[{":  # how deep a value may be depends on where it stands
+                leeway.text, leeway.value, leeway.deviation = text, value, deviation
         if deviation is not None:
             reading.deviations.append(deviation)
-        field = loose.field
-        if not loose.learned or field is None:
+        if field is None or not loose.learned:
             return
-        if not raw:
-            reading.absent |= {loose.path}
-        if field.kind is Kind.COUNTER:
-            block = self.codec.block_of[loose.path[:-1]]
-            counters = list(reading.blocks[block] or ())
+        if leeway.block is not None:
+            counters = list(reading.blocks[leeway.block] or ())
             counters[loose.position] = MISSING if value is None else value
-            reading.blocks[block] = tuple(counters)
+            reading.blocks[leeway.block] = tuple(counters)
         elif len(loose.path) == 1 and field.name in ROOT:
             setattr(reading, field.name, value)
         elif loose.path == LEVEL:
             reading.level = value
 
     def _judge_raw(
-        self, field: Field | None, learned: bool, path: Path, wire: Path, raw: Raw, index: int | None
+        self, field: Field | None, learned: bool, path: Path, wire: Path, text: bytes, index: int | None
     ) -> tuple[Any, Deviation | None]:  # Any: a sound leaf's value, None where it is not
-        if not raw:
+        if not text:
             missing = learned and field is not None and field.presence is not Presence.CONDITIONAL
             return None, shape.absent_leaf(field, path, wire) if missing and field is not None else None
-        text = bytes(raw)
         if learned and field is not None:
-            value = _parse_alone(raw, path, index)
+            value = _parse_alone(text, path, index)
             deviation = shape.leaf_deviation(field, path, wire, value)
             return (value if deviation is None else None), deviation
         number = len(text) > PLAIN_DIGITS and text[:1] in b"-0123456789"
         if number or text[:1] in b"[{" or len(text) > shape.SHOWN or b"\\" in text:
-            _parse_alone(raw, path, index)
+            _parse_alone(text, path, index)
         if field is not None:
             return None, shape.known_extra(field, wire, text)
         return None, shape.unknown_key(path, wire, text)
@@ -524,7 +569,7 @@ class BodyReader:
         for loose in plan.loose:
             name = loose.path[-1]
             value, deviation = self._judge_raw(
-                loose.field, loose.learned, (*path, name), (*wire, name), leaves[loose.position], reading.index
+                loose.field, loose.learned, (*path, name), (*wire, name), bytes(leaves[loose.position]), reading.index
             )
             if deviation is not None:
                 reading.deviations.append(deviation)
@@ -556,7 +601,7 @@ class BodyReader:
         if plan.group.path == LEVEL[:1] and LEVEL[1] in plan.columns:
             reading.level = leaves[plan.columns.index(LEVEL[1])]
         for loose in plan.loose:
-            self._let_in(loose, leaves[loose.position], reading)
+            self._let_in(self._leeway(loose), bytes(leaves[loose.position]), reading)
         for attribute, inner in plan.below:
             below = getattr(struct, attribute)
             path = inner.group.path
@@ -704,7 +749,7 @@ def _hides(body: bytes) -> bool:
         return True
 
 
-def _parse_alone(raw: Raw, path: Path, index: int | None) -> Json:
+def _parse_alone(raw: Raw | bytes, path: Path, index: int | None) -> Json:
     """A value that was let through, strictly; with repeated keys in it, the whole connection is surveyed."""
     document = strict_json.parse(bytes(raw), depth=len(path) + (index is not None))
     if document.duplicates:
