@@ -352,6 +352,10 @@ class Judge:
         """Exchanges that have ended and wait to be judged."""
         return len(self._waiting)
 
+    def awaits(self, exchange: Exchange) -> bool:
+        """Whether an exchange that has ended is still to be judged."""
+        return exchange.seq in self._open
+
     def vouches(self, exchange: Exchange) -> bool:
         """Whether the body of an answer is known to be strict JSON; to be asked by an observer that is shown it."""
         return exchange.answer is not None and exchange.answer is self._strict

@@ -23,7 +23,7 @@ from ..exchange import ErrorCode, Exchange, Headers, Request, Target, valid_requ
 from ..judge import Judge, Ticket
 from .asking import ask, end_quietly
 from .heap import keep_flat, settle
-from .http import Address, Connection, Traffic
+from .http import IN_PLACE_BYTES, Address, Connection, Traffic
 from .metrics import Metrics
 from .news import News
 from .pacer import Alarm
@@ -295,10 +295,19 @@ class Session:
         return None
 
     def send(self, connection: Connection, prepared: Prepared, intended_ns: int | None) -> Exchange:
-        """Send one request; returns when it is judged, or soon will be."""
+        """
+        Send one request; returns when it is judged, or soon will be.
+
+        A large answer is waited for until its turn has come: a few dozen of them would be seconds, and a recording, which
+        gets what was judged, as far behind.
+        """
         exchange = connection.send(self, prepared, intended_ns)
-        while self.judge.behind > MAX_BEHIND:
+        judge, answer = self.judge, exchange.answer
+        while judge.behind > MAX_BEHIND:
             gevent.sleep(BEHIND_S)
+        if answer is not None and len(answer.body) > IN_PLACE_BYTES:
+            while judge.awaits(exchange):
+                gevent.sleep(BEHIND_S)
         return exchange
 
     @contextmanager
