@@ -102,6 +102,24 @@ def test_a_limit_ends_the_recording_and_not_the_run(tmp_path: Path, name: str, m
     assert found.notes == [f"{path}: run {RUN} has no end line: it was still being written, or broke off"]
 
 
+@pytest.mark.parametrize("name", ["run.jsonl", "run.jsonl.zst"])
+def test_a_limit_is_kept_also_where_large_answers_wait_for_the_thread(tmp_path: Path, name: str) -> None:
+    """What waits behind the one that reaches it is not written."""
+    body = os.urandom(300_000)
+    recording = recorder(tmp_path / name, limit_bytes=1_000_000)
+    for seq in range(20):
+        recording.add(exchange(seq, body=body if seq % 4 else b"[]"))
+    with recording:
+        wait_for(lambda: recording.problem is not None)
+        recording.add(exchange(20))
+    assert "limit of 1,000,000 bytes" in (recording.problem or "")
+    assert 1_000_000 <= (tmp_path / name).stat().st_size < 1_500_000
+    found = read([tmp_path / name])
+    assert [step.exchange.seq for step in found] == list(range(found.exchanges))
+    assert 3 <= found.exchanges <= 6
+    assert not found.damaged
+
+
 @pytest.mark.parametrize("bound", [{"queue_count": 5}, {"queue_bytes": 6000}])
 def test_a_full_queue_ends_the_recording_and_not_the_run(
     tmp_path: Path, bound: dict[str, int], monkeypatch: pytest.MonkeyPatch

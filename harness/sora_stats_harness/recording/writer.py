@@ -125,6 +125,7 @@ class Recorder:
         self._packed = 0
         """Times that they were taken from there by who adds."""
         self._encoder = lines.Encoder(self._secrets)
+        """Of the same; the thread has its own, since they remember."""
         self._packer = packer(self.path)
         """Of the exchanges that are not left to the thread; only with the lock."""
         self._frame_began_s: float | None = None
@@ -264,11 +265,20 @@ class Recorder:
             self._waiting_bytes += len(data)
             self._made_bytes += len(data)
 
-    def _heed_limit(self) -> None:
-        """End the recording, with a whole frame, where it is as large as allowed."""
-        if self._made_bytes >= self._limit_bytes and self.problem is None:
+    def _heed_limit(self) -> bool:
+        """End the recording, with a whole frame, where it is as large as allowed; whether it is."""
+        if self._made_bytes < self._limit_bytes:
+            return False
+        if self.problem is None:
             self._give_up(f"it has reached its limit of {self._limit_bytes:,} bytes")
             self._end_frame()
+        return True
+
+    def _drop(self) -> None:
+        """Forget what waits to be written."""
+        self._queue.clear()
+        self._waiting_bytes = 0
+        self._packer = packer(self.path)  # what it held is part of a frame that will not be whole
 
     def _give_up(self, reason: str) -> None:
         self.problem = self.problem or self._ended(reason)
@@ -289,8 +299,9 @@ class Recorder:
 
     def _write_all(self, sink: Sink) -> None:
         packed = 0
+        encoder = lines.Encoder(self._secrets)
         while not self._closing:
-            self._write_what_waits(sink)
+            self._write_what_waits(sink, encoder)
             with self._lock:
                 self._end_old_frame()
             if not self._queue:
@@ -305,9 +316,9 @@ class Recorder:
             if self.problem is None:
                 self._finish()
             self._end_frame()
-        self._write_what_waits(sink)
+        self._write_what_waits(sink, encoder)
 
-    def _write_what_waits(self, sink: Sink) -> None:
+    def _write_what_waits(self, sink: Sink, encoder: lines.Encoder) -> None:
         while batch := self._take():
             ready: list[bytes] = []
             for item in batch:
@@ -317,11 +328,13 @@ class Recorder:
                 sink.put(b"".join(ready))
                 ready.clear()
                 before = sink.size
-                sink.write(b"".join(self._encoder.encode(item)))
+                sink.write(b"".join(encoder.encode(item)))
                 sink.end_frame()
                 with self._lock:
                     self._made_bytes += sink.size - before
-                    self._heed_limit()
+                    if self._heed_limit():
+                        self._drop()
+                        return
             sink.put(b"".join(ready))
             sink.flush()
 
@@ -356,8 +369,7 @@ class Recorder:
     def _stop(self, reason: str) -> None:
         with self._lock:
             self._give_up(reason)
-            self._queue.clear()
-            self._packer = packer(self.path)  # what it held is part of a frame that will not be whole
+            self._drop()
 
     def _ended(self, reason: str) -> str:
         return f"the recording {self.path} ended early, after exchange {self._sent:,} of the run: {reason}"
