@@ -6,6 +6,7 @@ import json
 import tracemalloc
 from collections.abc import Callable
 from copy import deepcopy
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +14,10 @@ import pytest
 
 from sora_stats_harness import edition
 from sora_stats_harness.checks.order import COMPACT_AFTER
-from sora_stats_harness.checks.requirements import Finding, Level
+from sora_stats_harness.checks.requirements import REQUIREMENTS, Finding, Level, Need
 from sora_stats_harness.exchange import Answer, ErrorCode, Exchange, Request, Target, TransportError, valid_request
 from sora_stats_harness.judge import FORGET_NS, LARGE_BYTES, SWEEP_NS, TOGETHER, Judge
+from sora_stats_harness.verdict import conclude
 
 EXAMPLE: Final[dict[str, Any]] = json.loads(  # Any: whatever JSON can hold
     (Path(__file__).parent / "data" / "example_answer.json").read_text(encoding="utf-8")
@@ -461,3 +463,22 @@ def test_a_body_made_to_be_expensive_is_a_finding_and_not_an_outage(
         tracemalloc.stop()
     assert [each.requirement for each in heard] == ["shape.type"]
     assert peak < 3 * len(body)
+
+
+def test_a_server_that_never_says_how_long_its_answers_are_is_no_worse() -> None:
+    """A chunked answer has its end in itself: what was never said was never wrong, which blocks only who asks for it."""
+    judge = Judge(DOC)
+    for _ in range(3):
+        judge.sent(ASK).end(answer(reading(timestamp=_wall())))
+    judge.finish()
+    excluded = frozenset(REQUIREMENTS) - {"http.length", "http.json"}
+    told = conclude(judge.tally(), observes=frozenset(Need), excluded=excluded)
+    states = {row.id: (row.status, row.reason) for row in told.requirements}
+    assert (states["http.json"], states["http.length"]) == (("pass", None), ("unknown", "no_traffic"))
+    assert (told.verdict, told.reason) == ("pass", None)
+    told = conclude(judge.tally(), observes=frozenset(Need), excluded=excluded, require=["http.length"])
+    assert (told.verdict, told.reason) == ("unknown", "http.length is unknown (no_traffic)")
+
+
+def _wall() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -143,7 +143,7 @@ _TABLE = (
     _rule(_M, _BODIES, "http.duplicate_key", "No key stands twice in one object",
           "Parsers differ in which of the two they keep.", "RFC 8259, 4"),
     _rule(_M, _HTTP, "http.length", "Content-Length is the number of bytes that follow",
-          "A wrong length garbles the next answer on the connection.", "RFC 9110, 8.6"),
+          "A wrong length garbles the next answer on the connection.", "RFC 9110, 8.6", "an answer with a Content-Length"),
     _rule(_M, _BODIES, "shape.required", "Every documented field of a group that is there is there",
           "Consumers read fields by name and take a missing one for zero, or stop.", PAGE),
     _rule(_M, _BODIES, "shape.type", "Every field has its documented JSON type", "Typed consumers stop at any other.", PAGE),
