@@ -280,6 +280,20 @@ def test_a_server_is_silent_after_three_requests_without_an_answer(judge: Judge)
     assert judge.silence is None
 
 
+def test_a_server_that_has_answered_a_later_request_is_not_silent(judge: Judge) -> None:
+    """Where some requests hang and most are answered, those that hang end last: that is no silence."""
+    hung = TransportError(code=ErrorCode.TIMEOUT, detail="for 5 s")
+    hanging = [judge.sent(ASK) for _ in range(9)]
+    judge.sent(ASK).end(answer(reading()))
+    for ticket in hanging:
+        ticket.end(None, hung)
+    assert judge.silence is None
+    late = [judge.sent(ASK) for _ in range(3)]
+    for ticket in late:
+        ticket.end(None, hung)
+    assert judge.silence is not None
+
+
 def test_each_miss_is_told_of_with_the_first_of_its_kind(heard: list[Finding]) -> None:
     """As often as findings are, with the level of each."""
     misses: list[tuple[Finding, Level]] = []

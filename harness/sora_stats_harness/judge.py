@@ -127,7 +127,7 @@ class LastReading(NamedTuple):
 
 
 class Silence(msgspec.Struct, gc=False):
-    """Requests to a server that had no whole answer, since the last one that had."""
+    """Requests to a server that had no whole answer, sent after each that had one."""
 
     server: str
     since_ns: int
@@ -148,7 +148,8 @@ class _Timeline:
     def __init__(self, nodes: Collection[str]) -> None:
         self.subjects: dict[str, Subject] = {}
         self.gone: dict[str, None] = {}
-        self.answered: set[str] = set()
+        self.answered: dict[str, int] = {}
+        """By server, when the last of the requests was sent that it gave a whole answer to."""
         self.silent: dict[str, Silence] = {}
         self.presence: dict[str, Presence] = {}
         self.offsets: dict[str, Offset] = {}
@@ -544,7 +545,8 @@ class Judge:
         if answer is None or exchange.error is not None or not answer.complete:
             self._judge_incomplete(exchange, timeline)
         else:
-            timeline.answered.add(server)
+            if exchange.sent_ns >= timeline.answered.get(server, exchange.sent_ns):
+                timeline.answered[server] = exchange.sent_ns
             if timeline.silent:
                 timeline.silent.pop(server, None)
             self._whole += 1
@@ -583,7 +585,13 @@ class Judge:
                 self._judge_probe(exchange)
             return
         error = exchange.error
-        if error is not None and error.code is not ErrorCode.ABANDONED:
+        if (
+            error is not None
+            and error.code is not ErrorCode.ABANDONED
+            and (
+                exchange.sent_ns > timeline.answered.get(server, -(2**63))  # else it has answered since
+            )
+        ):
             silence = timeline.silent.setdefault(server, Silence(server, exchange.received_ns, 0, error))
             silence.count += 1
             silence.error = error
