@@ -637,6 +637,14 @@ def test_labels_rise_as_blocks_do(
         assert (risen is known) is (known == labels)
 
 
+def test_labels_in_another_order_are_left_to_python() -> None:
+    """Whatever they counted: they would be compared across."""
+    assert accelerator.rise_labels is not None
+    known: dict[str, Sequence[int]] = {"a": (1, 1), "b": (1, 1)}
+    assert accelerator.rise_labels(known, {"a": (1, 1), "b": (1, 2)}) == {"a": (1, 1), "b": (1, 2)}
+    assert accelerator.rise_labels(known, {"b": (1, 1), "a": (1, 1)}) is None
+
+
 @given(
     known=st.lists(st.tuples(*[st.sampled_from([0, 1, 2**64 - 1])] * 2) | st.none(), min_size=3, max_size=3),
     other=st.lists(st.tuples(*[st.sampled_from([0, 1, 2**64 - 1])] * 2) | st.none(), min_size=3, max_size=3),
