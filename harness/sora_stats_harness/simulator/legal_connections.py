@@ -211,8 +211,8 @@ def _legal_value(field: FieldDefinition, number: int, old: JsonValue) -> JsonVal
         return format_timestamp(number)
     if field.type is FieldType.STRING:
         return make_connection_id(number) if field.name == "connection_id" else LEGAL_TEXTS[number % len(LEGAL_TEXTS)]
-    if field.kind is FieldKind.COUNTER:
-        return int(old or 0) + number
+    if field.kind is FieldKind.COUNTER:  # a large number is the value on every base, so that shrinking ends at `quiet`
+        return number if number > int(old or 0) else int(old or 0) + number
     if field.minimum is not None and field.maximum is not None:
         return field.minimum + number % (field.maximum - field.minimum + 1)
     return -(number // 2) - 1 if number % 2 else number // 2  # a gauge without limits moves both ways
