@@ -45,7 +45,9 @@ def in_parts(body: bytes, part: int, *, once_more: bool = True) -> Found:
     """The same in parts; with or without parsing it in one go at the end."""
     steps = parse_in_parts(body, part=part)
     try:
-        with mock.patch.object(strict_json, "parse_strict_json", parse_strict_json if once_more or len(body) <= part else None):
+        with mock.patch.object(
+            strict_json, "parse_strict_json", parse_strict_json if once_more or len(body) <= part else None
+        ):
             while True:
                 next(steps)
     except StrictJsonError as error:

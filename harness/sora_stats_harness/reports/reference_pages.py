@@ -23,7 +23,7 @@ _CAPABILITY_TEXTS: Final = {
 }
 
 _LEVELS: Final = """\
-A missed MUST fails a run. A missed SHOULD is a warning, and fails with `--strict`. An INFO is told and decides nothing.
+A violated MUST fails a run. A violated SHOULD is a warning, and fails with `--strict`. An INFO is reported and decides nothing.
 A finding's level may be lower than its requirement's, never higher."""
 
 
