@@ -22,11 +22,11 @@ from sora_stats_harness.api.errors import SimulatorError, UsageError
 from sora_stats_harness.cli import main
 from sora_stats_harness.cli import simulate as simulate_module
 from sora_stats_harness.simulator import server
-from sora_stats_harness.simulator.asgi_app import MAX_LOGGED_BODY_BYTES, ScheduledDisturbances, ServiceModel
+from sora_stats_harness.simulator.asgi_app import MAX_LOGGED_BODY_BYTES
 from sora_stats_harness.simulator.fault_interface import Fault, ReceivedRequest, SimulatedResponse
 from sora_stats_harness.simulator.server import Simulator, start_simulator_process
 
-from .raw import ALL, CLIENT, CONNECTION, ask, dial, everything, listing, one, request
+from .raw import ALL, CLIENT, ask, dial, everything, listing, one, request
 
 Connection = dict[str, Any]  # Any: whatever JSON can hold
 
@@ -257,74 +257,6 @@ def test_a_fault_that_crashes_is_a_handler_that_crashes() -> None:
     with Simulator(connections=1, faults=[Fault(on_samples=crash_once)]) as simulator:
         assert ask(simulator.url, request(ALL)).status == 500
         assert ask(simulator.url, request(ALL)).status == 200
-
-
-# How long responses take.
-
-
-def burst(url: str, sent: list[bytes]) -> float:
-    """Send requests at once, each on its own connection; seconds until all got a response."""
-    begun = time.monotonic()
-    connections = [dial(url) for _ in sent]
-    for connection, data in zip(connections, sent, strict=True):
-        connection.sendall(data)
-    for connection in connections:
-        with connection:
-            assert everything(connection).startswith(b"HTTP/1.1 200 ")
-    return time.monotonic() - begun
-
-
-def test_workers_serve_by_deadline() -> None:
-    """12 requests of 50 ms on 3 workers take 4 services, not fewer."""
-    with Simulator(connections=1, churn=False, pace=ServiceModel(service_s=0.05, workers=3)) as simulator:
-        assert burst(simulator.url, [request(ALL)] * 12) >= 0.2
-
-
-def test_a_listing_costs_by_its_connections() -> None:
-    """A connection's own response costs for one, a node's for its own, the cluster's for all; a wrong request nothing."""
-    with Simulator(connections=8, nodes=2, churn=False, pace=ServiceModel(per_connection_s=0.05)) as simulator:
-        some = listing(simulator.url)[0]
-        arguments = {key: some[key] for key in ("channel_id", "connection_id")}
-        single = burst(simulator.url, [request(CONNECTION, json.dumps(arguments).encode())])
-        node = burst(simulator.url, [request(ALL)])
-        whole = burst(simulator.url, [request(ALL, b'{"local":false}')])
-        assert single >= 0.05
-        assert node >= 0.2
-        assert whole >= 0.4
-
-
-def test_a_torn_sample_lies_within_its_request() -> None:
-    """Every counter is between those of whole samples before and after; the response takes at least the tear."""
-    with Simulator(connections=10, churn=False, pace=ServiceModel(tear_s=0.1)) as torn:
-        plant = torn._cluster
-        before = plant.world.connections_of_node(0)[0].read_sample(plant.now_ns(), "")
-        begun = time.monotonic()
-        told = listing(torn.url)[0]
-        assert time.monotonic() - begun >= 0.1
-        after = plant.world.connections_of_node(0)[0].read_sample(plant.now_ns(), "")
-    for group in ("rtp", "rtcp", "turn", "sctp"):
-        for name, value in told[group].items():
-            assert before[group][name] <= value <= after[group][name], name
-
-
-def test_frozen_nothing_is_torn() -> None:
-    """A reading from before the request, of a world that stands still, would be one of a counter that falls."""
-    with Simulator(connections=10, churn=False, pace=ServiceModel(tear_s=0.02)) as torn:
-        torn.freeze()
-        assert len({ask(torn.url, request(ALL)).body for _ in range(3)}) == 1
-
-
-def test_upsets_come_by_themselves_and_once() -> None:
-    """A restart and a step of the clock, so long after the first request."""
-    upsets = ScheduledDisturbances(restart_after_s=0.1, clock_step_s=5.0, clock_step_after_s=0.1)
-    with Simulator(connections=3, churn=False, upsets=upsets) as simulator:
-        first = listing(simulator.url)
-        until(lambda: not set(ids(listing(simulator.url))) & set(ids(first)))
-        later = listing(simulator.url)
-        assert 5 <= stamp_s(later[0]) - stamp_s(first[0]) < 25
-        again = listing(simulator.url)
-        assert ids(again) == ids(later)
-        assert stamp_s(again[0]) - stamp_s(later[0]) < 5
 
 
 # In a process of its own.
