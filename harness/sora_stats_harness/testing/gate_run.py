@@ -142,7 +142,12 @@ def run_gate(settings: PluginSettings) -> VerdictReport:
         waived=settings.waivers,
         baseline=baseline,
         fields=edition,
-        options={"duration_s": plan.duration_s, "nodes": list(plan.servers), "valid_only": settings.valid_only},
+        options={
+            "duration_s": plan.duration_s,
+            "max_duration_s": plan.time_limit_s,
+            "nodes": list(plan.servers),
+            "valid_only": settings.valid_only,
+        },
         notes=[*result.notes, *settings.notes],
         secrets=secrets,
     )
@@ -157,6 +162,7 @@ def _make_plan(settings: PluginSettings, servers: list[str], headers: Headers) -
         server=servers[0],
         nodes=tuple(servers[1:]),
         duration_s=settings.duration_s,
+        max_duration_s=settings.max_duration_s,
         rate=SIMULATOR_RATE if settings.uses_simulator else SERVER_RATE,
         headers=headers,
         send_wrong_requests=not settings.valid_only,
