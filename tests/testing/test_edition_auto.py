@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from typing import Final
 
-import httpcore  # noqa: F401
 import pytest
 
-# So that runs inside of this process find them loaded, and drop only what is their own.
 from sora_stats_harness.api import edition
 from sora_stats_harness.cli import main
 from sora_stats_harness.simulator.server import Simulator
-from sora_stats_harness.testing import gate_run as gate  # noqa: F401
 from tests import hostile
 
 pytest_plugins = ["pytester"]
@@ -63,13 +60,13 @@ def test_two_processes_judge_by_what_the_first_was_told(
     pytester.makeconftest(
         """
         import os
-        from sora_stats_harness.cli import recognise
-        of_server = recognise.of_server
-        def asking(*args):
+        from sora_stats_harness.probe import edition_detection
+        detect_by_server = edition_detection.detect_by_server
+        def detecting(*args):
             with open("asked", "a") as file:
                 file.write(os.environ.get("PYTEST_XDIST_WORKER", "controller") + "\\n")
-            return of_server(*args)
-        recognise.of_server = asking
+            return detect_by_server(*args)
+        edition_detection.detect_by_server = detecting
         """
     )
     with serving("doc-2025") as simulator:

@@ -12,10 +12,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-# So that runs inside of this process find them loaded, and drop only what is their own.
 from sora_stats_harness.judge.requirements import REQUIREMENTS, Level
 from sora_stats_harness.reports.report import VerdictReport
-from sora_stats_harness.testing import gate_run as gate
+from sora_stats_harness.testing import gate_run
 from sora_stats_harness.testing.options import PluginSettings
 from tests import hostile
 
@@ -70,13 +69,13 @@ def test_gate_runs_once_on_two_processes(pytester: pytest.Pytester) -> None:
     counted = pytester.path / "counted"
     pytester.makeconftest(
         f"""
-        from sora_stats_harness.testing import gate
-        run = gate.run
+        from sora_stats_harness.testing import gate_run
+        run_gate = gate_run.run_gate
         def counting(settings):
             with open({str(counted)!r}, "a") as file:
                 file.write("run\\n")
-            return run(settings)
-        gate.run = counting
+            return run_gate(settings)
+        gate_run.run_gate = counting
         """
     )
     options = ("--sora-duration=1", "--sora-valid-only", "--sora-report=gate")
@@ -270,7 +269,7 @@ def test_gate_that_breaks_is_tried_once(pytester: pytest.Pytester, monkeypatch: 
         tried.append(settings)
         raise OSError("no more ports")
 
-    monkeypatch.setattr(gate, "run_gate", run)
+    monkeypatch.setattr(gate_run, "run_gate", run)
     done = pytester.runpytest_inprocess(*GATE, "--sora-allow-unknown", "-rf")
     assert (done.ret, names(done.outlines, "FAILED")) == (1, {"verdict"})
     assert done.parseoutcomes() == {"failed": 1, "skipped": ITEMS - 1}
@@ -285,12 +284,12 @@ def test_interrupted_gate_leaves_its_verdict(pytester: pytest.Pytester, monkeypa
     pytester.makeconftest(
         """
         import os, signal
-        from sora_stats_harness import conform
-        run = conform.run
+        from sora_stats_harness.testing import gate_run
+        run_conformance = gate_run.run_conformance
         def interrupted(*args, **more):
             os.kill(os.getpid(), signal.SIGINT)
-            return run(*args, **more)
-        conform.run = interrupted
+            return run_conformance(*args, **more)
+        gate_run.run_conformance = interrupted
         """
     )
     done = pytester.runpytest_subprocess(
