@@ -204,7 +204,7 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
             "*Captured sora call*",
             "counter.monotonic (MUST): *",
             "*_ test_expected_in_vain _*",
-            "counter.monotonic was expected to be missed, and was not",
+            "counter.monotonic was expected to be violated, and was not",
             "*_ test_bare_body _*",
             "shape.type (MUST): *",
         ]
@@ -213,7 +213,7 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
 
 
 def test_should_fails_where_strict(pytester: pytest.Pytester) -> None:
-    """A missed SHOULD is the test's to look at, and fails it with `--sora-strict`."""
+    """A violated SHOULD is the test's to look at, and fails it with `--sora-strict`."""
     pytester.makepyfile(
         """
         def test_undocumented(sora_judge):
