@@ -53,7 +53,7 @@ def conform(url: str, folder: Path, *options: str, timeout_s: float = 5) -> tupl
         (hostile.says(hostile.GARBAGE), FAIL, "http.complete is violated"),
         (hostile.endless_headers, FAIL, "http.complete is violated"),
         (hostile.says(hostile.UNAVAILABLE), FAIL, "http.status is violated"),
-        (hostile.says(hostile.HTML), FAIL, "http.content_type is violated"),
+        (hostile.says(hostile.HTML), FAIL, "http.content_type and 1 more are violated"),
         (hostile.says(hostile.DEEP), FAIL, "http.json is violated"),
         (hostile.says(hostile.WRONG_TYPE), FAIL, "is violated"),
         (hostile.says(hostile.LENGTH_TOO_SHORT), FAIL, "http.json is violated"),

@@ -20,7 +20,7 @@ from tests import hostile
 
 pytest_plugins = ["pytester"]
 
-GATE: Final = ("--sora-conformance", "--sora-url", "simulator", "--sora-duration", "2")
+GATE: Final = ("--sora-conformance", "--sora-url", "simulator", "--sora-duration", "0.1")
 ITEMS: Final = len(REQUIREMENTS) + 1
 HEAVY: Final = ("httpx", "jsonschema", "msgspec", "locust", "zstandard", "uvicorn", "hypothesis")
 
@@ -78,7 +78,7 @@ def test_gate_runs_once_on_two_processes(pytester: pytest.Pytester) -> None:
         gate_run.run_gate = counting
         """
     )
-    options = ("--sora-duration=1", "--sora-valid-only", "--sora-report=gate")
+    options = ("--sora-valid-only", "--sora-report=gate")
     done = pytester.runpytest_subprocess(*GATE, *options, "-n", "2")
     assert done.ret == 0, done.stdout.str()
     outcomes = done.parseoutcomes()
@@ -90,7 +90,7 @@ def test_gate_runs_once_on_two_processes(pytester: pytest.Pytester) -> None:
 
 def test_fault_fails_its_own_item_and_the_verdict(pytester: pytest.Pytester) -> None:
     """A counter that steps back once: `counter.monotonic` fails with where, expected, actual and a command, and no other."""
-    done = pytester.runpytest_inprocess(*GATE, "--sora-duration=1", "--sora-fault", "counter-falls:times=1", "-rf")
+    done = pytester.runpytest_inprocess(*GATE, "--sora-fault", "counter-falls:times=1", "-rf")
     assert done.ret == 1
     assert names(done.outlines, "FAILED") == {"counter.monotonic", "verdict"}
     done.stdout.fnmatch_lines(
@@ -110,7 +110,7 @@ def test_fault_fails_its_own_item_and_the_verdict(pytester: pytest.Pytester) -> 
 def test_idle_server_is_no_pass(pytester: pytest.Pytester) -> None:
     """Where nobody is connected nothing is violated, and still `sora::verdict` fails; unless that is allowed."""
     with hostile.serve(idle()) as server:
-        options = ("--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.3", "--sora-valid-only")
+        options = ("--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.1", "--sora-valid-only")
         done = pytester.runpytest_inprocess(*options, "-rf")
         allowed = pytester.runpytest_inprocess(*options, "--sora-allow-inconclusive")
     assert done.ret == 1
@@ -123,9 +123,7 @@ def test_idle_server_is_no_pass(pytester: pytest.Pytester) -> None:
 
 def test_nobody_at_the_url_is_no_pass(pytester: pytest.Pytester) -> None:
     """A port where nothing listens: `sora::verdict` fails as inconclusive, and `--sora-allow-inconclusive` has been told so."""
-    done = pytester.runpytest_inprocess(
-        "--sora-conformance", f"--sora-url={hostile.closed_port()}", "--sora-duration=1", "-rf"
-    )
+    done = pytester.runpytest_inprocess("--sora-conformance", f"--sora-url={hostile.closed_port()}", "-rf")
     assert (done.ret, names(done.outlines, "FAILED")) == (1, {"verdict"})
 
 
@@ -142,7 +140,7 @@ def test_verdict_is_never_skipped(pytester: pytest.Pytester, monkeypatch: pytest
         for mark in ("skip", "xfail"):
             monkeypatch.setenv("MARK", mark)
             done = pytester.runpytest_inprocess(
-                "--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.2", "-rfE"
+                "--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.1", "-rfE"
             )
             assert done.ret == 1
             done.stdout.fnmatch_lines(["sora::verdict cannot be skipped, nor be expected to fail (*not today*)"])
@@ -248,7 +246,7 @@ def test_what_is_known_or_waived_fails_nothing(pytester: pytest.Pytester) -> Non
     )
     wrong = hostile.says(hostile.response(b'[{"channel_id":1,"rtp":1}]'))
     with hostile.serve(wrong) as server:
-        options = ("--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.3", "--sora-valid-only", "-rfx")
+        options = ("--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.1", "--sora-valid-only", "-rfx")
         first = pytester.runpytest_inprocess(*options, "--sora-config=/dev/null", "--sora-report=first")
         waived = pytester.runpytest_inprocess(*options, "-k", "shape.type")
         known = pytester.runpytest_inprocess(*options, "--sora-baseline=first/verdict.json")

@@ -36,7 +36,7 @@ HELP: Final = "probe a server, judge every response, and write a verdict"
 EXAMPLES: Final = """\
 examples:
   sora-harness conform                                   probe the embedded simulator (SELF-TEST)
-  sora-harness conform http://127.0.0.1:3000             probe a server for 10 seconds
+  sora-harness conform http://127.0.0.1:3000             probe a server for 10 seconds or more
   sora-harness conform http://127.0.0.1:3000 --duration 1m --strict --record run.jsonl.zst
   sora-harness conform http://127.0.0.1:3000 --fuzz 500 --seed 7
   sora-harness conform http://10.0.0.1:3000 --node http://10.0.0.2:3000 --node http://10.0.0.3:3000
