@@ -520,7 +520,7 @@ def test_a_gate_of_the_simulator_gives_the_same_verdict_from_its_recording(
         capsys,
         "conform",
         "--duration",
-        "1",
+        "0.1",
         "--nodes",
         "2",
         "--fault",

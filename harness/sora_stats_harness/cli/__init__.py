@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -17,7 +18,7 @@ from typing import Final
 
 from .. import __version__
 from ..api.errors import ExitCode, HarnessError, UsageError, suggest_nearest
-from ..probe.interrupt import InterruptHandler
+from ..probe.interrupt import ProcessInterruptHandler
 from ..reports.escaping import escape_terminal
 from . import github_actions as github
 from .argument_parser import CommandArgumentParser
@@ -77,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code. Whatever goes wrong is one line on stderr; a reader who closes stdout early (`| head`) is none.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    InterruptHandler.ends_process = argv is None
+    if argv is None:
+        signal.signal(signal.SIGINT, ProcessInterruptHandler())
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # a terminal that knows no UTF-8 still shows every report

@@ -65,7 +65,16 @@ def add_options(parser: pytest.Parser) -> None:
         f"(default: ${URL_VARIABLE}, else the setting sora_url, else the configuration)",
     )
     add("--sora-node", action="append", default=[], metavar="URL", help="another node of its cluster (repeatable)")
-    add("--sora-duration", metavar="TIME", help=f"how long the gate probes (default: {DEFAULT_GATE_DURATION_S:g})")
+    add(
+        "--sora-duration",
+        metavar="TIME",
+        help=f"how long the gate probes at least (default: {DEFAULT_GATE_DURATION_S:g})",
+    )
+    add(
+        "--sora-max-duration",
+        metavar="TIME",
+        help="how long it probes at most, where not every requirement was observed yet (default: 60)",
+    )
     add("--sora-valid-only", action="store_true", help="the gate sends no request that is wrong on purpose")
     add(
         "--sora-allow-inconclusive",
@@ -93,6 +102,7 @@ class PluginSettings:
     """Why what was given for a URL can't be used: no matter to a test that needs none."""
     nodes: tuple[str, ...]
     duration_s: float
+    max_duration_s: float | None
     valid_only: bool
     strict: bool
     require: tuple[str, ...]
@@ -213,8 +223,9 @@ def _parse_settings(config: pytest.Config) -> PluginSettings:
         given: str | list[str] | None = option(f"--sora-{name}")
         values = [given] if isinstance(given, str) else given or []
         words += [f"--{name}={value}" for value in values]
-    if option("sora_duration") is not None:
-        words.append(f"--duration={option('sora_duration')}")
+    for name in ("duration", "max-duration"):
+        if (given := option(f"--sora-{name}")) is not None:
+            words.append(f"--{name}={given}")
     if option("sora_config") is None and (file := configuration.read_config(folder=config.rootpath).source) is not None:
         words.append(f"--config={file}")
     parser = CommandArgumentParser(prog="pytest", allow_abbrev=False)
@@ -222,6 +233,7 @@ def _parse_settings(config: pytest.Config) -> PluginSettings:
     common.add_judging_options(parser)
     common.add_simulator_options(parser)
     parser.add_argument("--duration", type=parse_duration, default=DEFAULT_GATE_DURATION_S)
+    parser.add_argument("--max-duration", type=parse_duration)
     arguments = parser.parse_args(words)
     url, problem = None, None
     try:
@@ -240,6 +252,7 @@ def _parse_settings(config: pytest.Config) -> PluginSettings:
         problem=problem,
         nodes=tuple(option("sora_node")),
         duration_s=arguments.duration,
+        max_duration_s=arguments.max_duration,
         valid_only=option("sora_valid_only"),
         strict=arguments.strict,
         require=tuple(arguments.require),
