@@ -177,7 +177,7 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
 
         def test_no_such_name(sora_judge):
             with pytest.raises(UsageError, match="did you mean 'counter.monotonic'"):
-                sora_judge.expect("order.realtim")
+                sora_judge.expect("counter.monotoni")
             with pytest.raises(UsageError, match="is none of GetStatsConnection"):
                 sora_judge.body("GetStats", "[]")
 

@@ -287,12 +287,12 @@ def test_interrupted_gate_leaves_its_verdict(pytester: pytest.Pytester, monkeypa
     pytester.makeconftest(
         """
         import os, signal
-        from sora_stats_harness import conform
-        run = conform.run
+        from sora_stats_harness.probe import conformance_run
+        run = conformance_run.run_conformance
         def interrupted(*args, **more):
             os.kill(os.getpid(), signal.SIGINT)
             return run(*args, **more)
-        conform.run = interrupted
+        conformance_run.run_conformance = interrupted
         """
     )
     done = pytester.runpytest_subprocess(

@@ -75,8 +75,8 @@ def describe_limits(field: FieldDefinition) -> str:
     """
     What a field's value is held to besides its type.
 
-    >>> from ..edition import load
-    >>> [describe_limits(field) for field in load().fields[:2]]
+    >>> from ..api.edition import load_edition
+    >>> [describe_limits(field) for field in load_edition().fields[:2]]
     ['RFC 3339 in UTC', 'up to 255 bytes']
     """
     told = []

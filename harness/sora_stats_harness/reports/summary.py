@@ -379,7 +379,7 @@ def count_with_noun(count: int, noun: str) -> str:
     A count with its noun.
 
     >>> count_with_noun(1, "sample"), count_with_noun(1200, "sample")
-    ('1 reading', '1,200 samples')
+    ('1 sample', '1,200 samples')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
