@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sora_stats_harness.cli.argument_parser import CommandArgumentParser
 
 from sora_stats_harness.api.errors import HarnessError, UsageError
 from sora_stats_harness.cli import command_support as common
-from sora_stats_harness.cli.argument_parser import CommandArgumentParser
 from sora_stats_harness.reports import report_folder as files
 
 from ..reports import verdicts

@@ -4,7 +4,6 @@ The two other questions of the command `capacity`: what a listing costs by size,
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -12,10 +11,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from ..api.errors import UsageError
-from ..probe.edition_detection import detect_by_address
 from . import command_support as common
-from .output import write_output
-from .progress import ProgressLine
+from .framework import Arguments
+from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
     from ..load.capacity.listing_cost import ListingMeasurement
@@ -36,7 +34,7 @@ SELF_TEST_MEDIA_RATE: Final = 100.0
 DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
 
 
-def check_polling_arguments(arguments: argparse.Namespace, url: str | None, *, by_size: bool) -> None:
+def check_polling_arguments(arguments: Arguments, url: str | None, *, by_size: bool) -> None:
     """
     Refuse what cannot be carried out, before anything heavy is imported.
 
@@ -56,7 +54,7 @@ def check_polling_arguments(arguments: argparse.Namespace, url: str | None, *, b
     _listing_slo(arguments)
 
 
-def run_cost_by_size(arguments: argparse.Namespace, url: str | None) -> int:
+def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
     """Fit what a listing costs: of simulators of several sizes, or of a server by the sizes that it meets."""
     from ..api.edition import load_edition
     from ..api.exchange import Target
@@ -64,6 +62,7 @@ def run_cost_by_size(arguments: argparse.Namespace, url: str | None) -> int:
     from ..load.capacity import step_runner as window
     from ..load.capacity.listing_cost import cost_section, fit_listing_cost, interval_statement
     from ..load.capacity.rate_search import SearchEnded
+    from ..load.edition_probe import detect_by_address
     from ..load.load_session import unobservable_requirements
     from ..load.load_spec import LOAD_OBSERVES
     from ..probe.interrupt import InterruptHandler
@@ -73,7 +72,7 @@ def run_cost_by_size(arguments: argparse.Namespace, url: str | None) -> int:
     started_at = format_utc_now()
     objective = _listing_slo(arguments)
     sizes: list[int] = arguments.connections or []
-    headers, secrets = common.read_headers(arguments.header)
+    headers, secrets = arguments.settings.look_up()
     write_output(f"{_size_plan_text(arguments, url, sizes)}{common.edition_plan_text(arguments)}\n", sys.stderr)
     if arguments.dry_run:
         return 0
@@ -85,19 +84,19 @@ def run_cost_by_size(arguments: argparse.Namespace, url: str | None) -> int:
 
     def tap_of(address: Any, timeout_s: float) -> window.SteppedSession:  # Any: load's Address
         told.extend(common.detect_edition(arguments, lambda: detect_by_address(address, headers, timeout_s, interrupt)))
-        return window.SteppedSession(load_edition(arguments.edition), address, headers=headers, timeout_s=timeout_s)
+        return window.SteppedSession(
+            load_edition(arguments.settings.edition), address, headers=headers, timeout_s=timeout_s
+        )
 
-    with InterruptHandler() as interrupt:
+    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
         with ExitStack() as stack:
             if url is not None:
                 server, address = command.resolve_target(arguments, url, stack)
-                tap = tap_of(address, arguments.timeout)
+                tap = tap_of(address, arguments.settings.timeout_s)
             else:
-                write_output(
-                    "SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n", sys.stderr
-                )
+                common.announce_self_test()
                 server = "the embedded simulator"
-                timeout_s = max(arguments.timeout, SELF_TEST_TIMEOUT_S)
+                timeout_s = max(arguments.settings.timeout_s, SELF_TEST_TIMEOUT_S)
                 tap = None
             try:
                 for number, size in enumerate(sizes if url is None else [0]):
@@ -154,7 +153,7 @@ def run_cost_by_size(arguments: argparse.Namespace, url: str | None) -> int:
         )
 
 
-def _listing_slo(arguments: argparse.Namespace) -> Slo | None:
+def _listing_slo(arguments: Arguments) -> Slo | None:
     from ..api.exchange import Target
     from ..load.slo import parse_slo
 
@@ -166,7 +165,7 @@ def _listing_slo(arguments: argparse.Namespace) -> Slo | None:
     return slos[0]
 
 
-def _size_plan_text(arguments: argparse.Namespace, url: str | None, sizes: list[int]) -> str:
+def _size_plan_text(arguments: Arguments, url: str | None, sizes: list[int]) -> str:
     if url is None:
         return f"plan: listings of simulators of {', '.join(f'{size:,}' for size in sizes)} connections, one at a time"
     return (
@@ -175,7 +174,7 @@ def _size_plan_text(arguments: argparse.Namespace, url: str | None, sizes: list[
     )
 
 
-def run_media_watch(arguments: argparse.Namespace, url: str | None) -> int:
+def run_media_watch(arguments: Arguments, url: str | None) -> int:
     """Poll in phases, and hold the media of the polled ones against those of the quiet ones."""
     from ..api.edition import load_edition
     from ..load.abort_limit import parse_abort_limit
@@ -183,6 +182,7 @@ def run_media_watch(arguments: argparse.Namespace, url: str | None) -> int:
     from ..load.capacity import step_runner as window
     from ..load.capacity.media_impact import compare_phases, media_section
     from ..load.capacity.rate_search import SearchEnded
+    from ..load.edition_probe import detect_by_address
     from ..load.load_session import unobservable_requirements
     from ..load.load_spec import LOAD_OBSERVES
     from ..load.scenarios import SCENARIOS
@@ -200,7 +200,7 @@ def run_media_watch(arguments: argparse.Namespace, url: str | None) -> int:
     rate, rounds, phase_s = arguments.max_rate or SELF_TEST_MEDIA_RATE, arguments.phases, arguments.phase
     limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
     scenario = SCENARIOS[arguments.scenario]
-    headers, secrets = common.read_headers(arguments.header)
+    headers, secrets = arguments.settings.look_up()
     write_output(
         f"plan: {rounds} phases of {phase_s:g} s at {rate:g} requests/s (scenario {arguments.scenario}) on "
         f"{url or 'the embedded simulator'}, a quiet one before and after each: about {(2 * rounds + 1) * phase_s:.0f} s"
@@ -211,16 +211,21 @@ def run_media_watch(arguments: argparse.Namespace, url: str | None) -> int:
         return 0
     progress = ProgressLine()
     watch = make_progress_watcher(progress)
-    with InterruptHandler() as interrupt:
+    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
         with ExitStack() as stack:
             server, address = command.resolve_target(arguments, url, stack)
             told = common.detect_edition(
-                arguments, lambda: detect_by_address(address, headers, arguments.timeout, interrupt)
+                arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
             )
             tap = window.SteppedSession(
-                load_edition(arguments.edition), address, headers=headers, timeout_s=arguments.timeout
+                load_edition(arguments.settings.edition),
+                address,
+                headers=headers,
+                timeout_s=arguments.settings.timeout_s,
             )
-            rig = window.StepRunner(tap, patience_s=arguments.timeout, limits=limits, interrupt=interrupt, watch=watch)
+            rig = window.StepRunner(
+                tap, patience_s=arguments.settings.timeout_s, limits=limits, interrupt=interrupt, watch=watch
+            )
             try:
                 phases, ended = window.run_users(
                     tap,
@@ -260,7 +265,7 @@ def run_media_watch(arguments: argparse.Namespace, url: str | None) -> int:
         )
 
 
-def resolve_address(arguments: argparse.Namespace, server: str) -> Any:  # Any: load's Address
+def resolve_address(arguments: Arguments, server: str) -> Any:  # Any: load's Address
     """
     Where a server listens.
 
@@ -270,7 +275,7 @@ def resolve_address(arguments: argparse.Namespace, server: str) -> Any:  # Any: 
     from ..api.exchange import TransportError
     from ..load.http_connection import resolve_server
 
-    address = resolve_server(server, ca_file=arguments.ca_file, insecure=arguments.insecure)
+    address = resolve_server(server, ca_file=arguments.settings.ca_file, insecure=arguments.settings.insecure)
     if isinstance(address, TransportError):
         raise UsageError(f"{server}: {address.detail}")
     return address

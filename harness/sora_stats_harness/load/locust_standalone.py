@@ -23,7 +23,7 @@ from ..api.edition import DEFAULT_EDITION, Edition
 from ..api.edition import load_edition as load_edition
 from ..api.errors import ExitCode, HarnessError, UsageError
 from ..api.exchange import TARGET_OF_OPERATION, Target, TransportError
-from ..probe.prober import normalize_server_url
+from ..api.server_url import normalize_server_url
 from ..reports import report_folder as files
 from ..reports import terminal
 from ..reports.report import VerdictReport

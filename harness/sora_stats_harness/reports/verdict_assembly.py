@@ -16,6 +16,7 @@ import msgspec
 from .. import __version__
 from ..api.edition import Edition
 from ..api.exchange import Exchange
+from ..api.project_config import Waiver
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge import drift
 from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
@@ -40,7 +41,6 @@ from .curl_command import curl_command
 from .escaping import replace_surrogates
 from .report import VerdictReport
 from .summary import count_with_noun
-from .waivers import Waiver
 
 
 class JudgeResultSource(Protocol):

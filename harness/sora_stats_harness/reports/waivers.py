@@ -12,38 +12,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import Annotated
 
 import msgspec
 
+from ..api.project_config import Waiver
 from ..judge.verdict import FindingEntry, WaiverReport
 
-_Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
 
+def covers_finding(waiver: Waiver, entry: FindingEntry) -> bool:
+    """
+    Whether a waiver is about a finding; the day is another question.
 
-class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One waiver; every part of it has to be given."""
-
-    requirement: Annotated[str, msgspec.Meta(description="The id of a requirement, such as shape.unknown")]
-    field: Annotated[
-        str,
-        msgspec.Meta(
-            description="Where: a pattern over the finding's field, such as /rtp/total_* (* any characters, ? one, "
-            "[ab] one of these; empty for findings about a complete response)"
-        ),
-    ]
-    reason: Annotated[_Text, msgspec.Meta(description="Why the deviation may stay")]
-    by: Annotated[_Text, msgspec.Meta(description="Who decided")]
-    until: Annotated[date, msgspec.Meta(description="The last day on which it holds, in UTC")]
-
-    def covers(self, entry: FindingEntry) -> bool:
-        """
-        Whether a finding is what this is about; the day is another question.
-
-        Source:
-            fnmatch.fnmatchcase over `FindingEntry.field`: `*` crosses `/`, and matches the `#*` of a label as well.
-        """
-        return entry.requirement == self.requirement and fnmatchcase(entry.field, self.field)
+    Source:
+        fnmatch.fnmatchcase over `FindingEntry.field`: `*` crosses `/`, and matches the `#*` of a label as well.
+    """
+    return entry.requirement == waiver.requirement and fnmatchcase(entry.field, waiver.field)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +56,12 @@ def apply_waivers(
     expired = [waiver for waiver in waivers if today > waiver.until]
     marked = [
         msgspec.structs.replace(entry, status="waived")
-        if any(waiver.covers(entry) for waiver in living)
+        if any(covers_finding(waiver, entry) for waiver in living)
         else msgspec.structs.replace(entry)
         for entry in entries
     ]
     live = [entry for entry in marked if entry.status != "waived"]
-    lapsed = frozenset(entry.fingerprint for entry in live if any(waiver.covers(entry) for waiver in expired))
+    lapsed = frozenset(entry.fingerprint for entry in live if any(covers_finding(waiver, entry) for waiver in expired))
     return WaiverResult(
         entries=marked,
         lapsed=lapsed,
@@ -89,7 +72,7 @@ def apply_waivers(
 def _waiver_report(
     waiver: Waiver, entries: Sequence[FindingEntry], checked: Mapping[str, int], today: date
 ) -> WaiverReport:
-    count = sum(waiver.covers(entry) for entry in entries)
+    count = sum(covers_finding(waiver, entry) for entry in entries)
     report = WaiverReport(
         requirement=waiver.requirement,
         field=waiver.field,

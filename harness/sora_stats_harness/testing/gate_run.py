@@ -19,11 +19,12 @@ from typing import IO, Final
 from ..api.edition import load_edition
 from ..api.errors import HarnessError, UsageError
 from ..api.exchange import Headers
+from ..api.server_url import normalize_server_url
 from ..judge.pipeline import Judge
 from ..probe import conformance_run as conform
 from ..probe.conformance_plan import SERVER_RATE, SIMULATOR_RATE, ConformancePlan
 from ..probe.interrupt import InterruptHandler
-from ..probe.prober import Prober, normalize_server_url
+from ..probe.prober import Prober
 from ..reports import report_folder as files
 from ..reports.baseline import baseline_mismatch
 from ..reports.report import VerdictReport

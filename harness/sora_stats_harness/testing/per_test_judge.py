@@ -15,6 +15,7 @@ from typing import Any, Final
 from ..api.edition import Edition
 from ..api.errors import UsageError, suggest_nearest
 from ..api.exchange import TARGET_OF_OPERATION, Exchange, Request, Response, Target, TransportError
+from ..api.project_config import Waiver
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.pipeline import Judge, PendingExchange
 from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
@@ -22,7 +23,6 @@ from ..judge.verdict import FindingEntry
 from ..probe import prober as client
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import assemble_verdict, format_utc_now
-from ..reports.waivers import Waiver
 from .finding_text import format_finding
 
 ExchangeCallback = Callable[[Exchange], None]
