@@ -17,7 +17,8 @@ from sora_stats_harness.api.exchange import Target
 from sora_stats_harness.cli import main
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.requirements import Level, RequiredCapability
-from sora_stats_harness.judge.verdict import FindingEntry, VerdictDecision, decide_verdict
+from sora_stats_harness.judge.verdict import FindingEntry
+from sora_stats_harness.judge.verdict_decision import RunScope, VerdictDecision, decide_verdict
 
 FILE: Final = Path(__file__).parents[1] / "data" / "example_response.json"
 """Names and values of the page's example."""
@@ -51,7 +52,7 @@ def judge(document: object) -> tuple[list[FindingEntry], VerdictDecision]:
     one.judge_bare_body(Target.CONNECTION, json.dumps(document).encode(), "example.json")
     one.finish()
     tally = one.result()
-    return tally.findings, decide_verdict(tally, observes={RequiredCapability.BODIES})
+    return tally.findings, decide_verdict(tally, RunScope(observes={RequiredCapability.BODIES}))
 
 
 def changed(path: tuple[str, ...], value: object, *, drop: bool = False) -> dict[str, Any]:

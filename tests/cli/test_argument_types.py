@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Callable
 
 import pytest
-
 from sora_stats_harness.cli.argument_types import parse_duration, parse_size
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sora_stats_harness.cli.argument_parser import CommandArgumentParser
 
 from sora_stats_harness.api.errors import HarnessError, UsageError
 from sora_stats_harness.cli import command_support as common
-from sora_stats_harness.cli.argument_parser import CommandArgumentParser
 from sora_stats_harness.reports import report_folder as files
 
 from ..reports import verdicts
@@ -28,18 +28,10 @@ def parse(*words: str) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def finish(*words: str, judge: verdicts.Counted | None = None, **given: Any) -> int:  # Any: the arguments of finish
+def finish(*words: str, judge: verdicts.Counted | None = None, **given: Any) -> int:  # Any: what is known of the run
     """End a run of ten seconds."""
-    defaults: dict[str, Any] = {
-        "command": "conform",
-        "judge": judge or verdicts.Counted(),
-        "observes": verdicts.LIVE,
-        "subject": verdicts.SERVER,
-        "judged_from": "live",
-        "started_at": "2026-11-24T03:15:00.000Z",
-        "options": {},
-    }
-    return common.report_and_exit_code(parse(*words), **(defaults | given))
+    write = given.pop("write", True)
+    return common.report_and_exit_code(parse(*words), judge or verdicts.Counted(), verdicts.facts(**given), write=write)
 
 
 def finding(requirement: str = "counter.monotonic") -> verdicts.Counted:
@@ -51,7 +43,7 @@ def finding(requirement: str = "counter.monotonic") -> verdicts.Counted:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--require", "counter.monotoni"], "no requirement 'order.realtim' (did you mean 'counter.monotonic'?)"),
+        (["--require", "counter.monotoni"], "no requirement 'counter.monotoni' (did you mean 'counter.monotonic'?)"),
         (["--label", "build"], "'build' is not of the form KEY=VALUE"),
         (["--label", "=1"], "'=1' is not of the form KEY=VALUE"),
         (["--timeout", "soon"], "'soon' is no time"),

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sora_stats_harness.cli.argument_parser import CommandArgumentParser
 
 from sora_stats_harness.api.errors import ConfigError, UsageError
 from sora_stats_harness.cli import command_support as common
 from sora_stats_harness.cli import main
-from sora_stats_harness.cli.argument_parser import CommandArgumentParser
 
 Capture = pytest.CaptureFixture[str]
 

@@ -7,9 +7,9 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from sora_stats_harness.cli.argument_parser import CommandArgumentParser
 
 from sora_stats_harness.cli import conform, main
-from sora_stats_harness.cli.argument_parser import CommandArgumentParser
 from sora_stats_harness.probe.discovery import KnownConnection
 
 from ..simulator.raw import listing

@@ -13,11 +13,12 @@ from datetime import UTC, date, datetime
 
 import msgspec
 
+from ..api.project_config import Waiver
 from ..judge.requirements import Finding, Level
 from ..judge.verdict import FindingEntry, FindingStatus
 from ..judge.verdict_decision import fails_run
 from .baseline import Baseline
-from .waivers import Waiver
+from .waivers import covers_finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class PassPolicy:
 
         What only an expired waiver covers is new, even where the baseline has it.
         """
-        covering = [waiver for waiver in self.waivers if waiver.covers(finding)]
+        covering = [waiver for waiver in self.waivers if covers_finding(waiver, finding)]
         if any(self.day <= waiver.until for waiver in covering):
             return "waived"
         if not covering and self.baseline is not None and finding.fingerprint in self.baseline.known_fingerprints:

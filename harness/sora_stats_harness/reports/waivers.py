@@ -11,39 +11,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import Annotated
 
-import msgspec
-
+from ..api.project_config import Waiver
 from ..judge.requirements import Finding
 from ..judge.verdict import FindingEntry, WaiverReport, WaiverState
 
-_Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
 
+def covers_finding(waiver: Waiver, finding: Finding | FindingEntry) -> bool:
+    """
+    Whether a waiver is about a finding; the day is another question.
 
-class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One waiver; every part of it has to be given."""
-
-    requirement: Annotated[str, msgspec.Meta(description="The id of a requirement, such as shape.unknown")]
-    field: Annotated[
-        str,
-        msgspec.Meta(
-            description="Where: a pattern over the finding's field, such as /rtp/total_* (* any characters, ? one, "
-            "[ab] one of these; empty for findings about a complete response)"
-        ),
-    ]
-    reason: Annotated[_Text, msgspec.Meta(description="Why the deviation may stay")]
-    by: Annotated[_Text, msgspec.Meta(description="Who decided")]
-    until: Annotated[date, msgspec.Meta(description="The last day on which it holds, in UTC")]
-
-    def covers(self, finding: Finding | FindingEntry) -> bool:
-        """
-        Whether a finding is what this is about; the day is another question.
-
-        Source:
-            fnmatch.fnmatchcase over `FindingEntry.field`: `*` crosses `/`, and matches the `#*` of a label as well.
-        """
-        return finding.requirement == self.requirement and fnmatchcase(finding.field, self.field)
+    Source:
+        fnmatch.fnmatchcase over the finding's field: `*` crosses `/`, and matches the `#*` of a label as well.
+    """
+    return finding.requirement == waiver.requirement and fnmatchcase(finding.field, waiver.field)
 
 
 def waiver_reports(
@@ -65,7 +46,7 @@ def _waiver_report(
     waiver: Waiver, entries: Sequence[FindingEntry], checked: Mapping[str, int], day: date
 ) -> WaiverReport:
     expired = day > waiver.until
-    count = sum(waiver.covers(entry) and not (expired and entry.status == "waived") for entry in entries)
+    count = sum(covers_finding(waiver, entry) and not (expired and entry.status == "waived") for entry in entries)
     state: WaiverState = "expired" if expired else "used"
     if not expired and count == 0:
         state = "unused" if checked.get(waiver.requirement) else "not_observed"

@@ -67,8 +67,9 @@ def _match_server_edition(config: pytest.Config, settings: options.PluginSetting
     """By which edition the server responds, and how near that is; it is asked once, when that is first wanted."""
     from concurrent.futures import ThreadPoolExecutor
 
+    from ..api.server_url import normalize_server_url
     from ..probe.edition_detection import detect_by_server
-    from ..probe.prober import Prober, normalize_server_url
+    from ..probe.prober import Prober
 
     if MATCHED_EDITION_KEY not in config.stash:
         server, (headers, _) = (
@@ -301,7 +302,7 @@ def sora_url(_sora_settings: options.PluginSettings, _sora_edition: Edition) -> 
     Where that is `simulator`, one runs for the session, with the faults of --sora-fault.
     """
     if not _sora_settings.uses_simulator:
-        from ..probe.prober import normalize_server_url
+        from ..api.server_url import normalize_server_url
 
         with _fail_in_one_line():
             url = normalize_server_url(_sora_settings.server_url)
