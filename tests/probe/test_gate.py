@@ -213,7 +213,7 @@ def test_check_names_evidence_only_where_it_writes_it(base: Path, folder: Path, 
     assert main(["check", str(base / "run.jsonl"), "--json"]) == 1
     captured = capsys.readouterr()
     assert json.loads(captured.out)["findings"][0]["evidence"] == []
-    assert "evidence/" not in captured.err and "responded to by  server: sora-harness-simulator/" in captured.err
+    assert "evidence/" not in captured.err and "sent by  server: sora-harness-simulator/" in captured.err
     assert main(["check", str(base / "run.jsonl"), "--output", "out"]) == 1
     (name,) = verdict(folder / "out")["findings"][0]["evidence"]
     assert (folder / "out" / name).is_file() and name in capsys.readouterr().out

@@ -15,7 +15,7 @@ from ..api.errors import ExitCode, HarnessError, UsageError, worst_exit_code
 from . import github_actions as github
 from .framework import Arguments
 from .options import check_baseline, simulator_parameters
-from .output import wants_colour, write_output
+from .output import report_width, wants_colour, write_output
 
 if TYPE_CHECKING:
     from ..reports.report import VerdictReport
@@ -141,7 +141,8 @@ def _print_report(report: VerdictReport, written: Path | None, *, as_json: bool)
     from ..reports import terminal
 
     stream = sys.stderr if as_json else sys.stdout
-    write_output(github.guard_log_text(terminal.render_terminal(report, colour=wants_colour(stream))), stream)
+    text = terminal.render_terminal(report, colour=wants_colour(stream), width=report_width(stream))
+    write_output(github.guard_log_text(text), stream)
     if written is not None:
         write_output(f"reports in {written}/: {', '.join(files.list_report_files(written))}\n", stream)
     github.annotate_report(report, stream)

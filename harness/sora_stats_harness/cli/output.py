@@ -79,6 +79,15 @@ def wants_colour(stream: TextIO) -> bool:
     return console.color_system is not None and not console.no_color
 
 
+def report_width(stream: TextIO) -> int:
+    """The columns of a report: those of the terminal, if there is one."""
+    from rich.console import Console
+
+    from ..reports.terminal import DEFAULT_WIDTH
+
+    return Console(file=stream).width if stream.isatty() else DEFAULT_WIDTH
+
+
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print a table on stdout; on a terminal its last column is wrapped."""
     write_output(format_columns(rows, terminal=sys.stdout.isatty()))

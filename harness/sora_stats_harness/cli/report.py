@@ -10,7 +10,7 @@ import click
 
 from ..api.errors import UsageError
 from .framework import Arguments, Choice, Command, Option
-from .output import wants_colour, write_output
+from .output import report_width, wants_colour, write_output
 
 EXAMPLES: Final = """\
 examples:
@@ -33,7 +33,7 @@ def run(arguments: Arguments) -> int:
 
     report = files.read_report(arguments.verdict)
     if arguments.format == "text" and arguments.output is None:
-        text = terminal.render_terminal(report, colour=wants_colour(sys.stdout))
+        text = terminal.render_terminal(report, colour=wants_colour(sys.stdout), width=report_width(sys.stdout))
     else:
         text = files.REPORT_RENDERERS[arguments.format](report)
     if arguments.output is None:
