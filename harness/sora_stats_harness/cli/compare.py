@@ -35,7 +35,8 @@ def run(arguments: Arguments) -> int:
     """
     from ..reports import comparison_formats as comparison
     from ..reports import report_folder as files
-    from ..reports.run_comparison import ComparisonPolicy, compare_runs
+    from ..reports.comparison_result import ComparisonPolicy
+    from ..reports.run_comparison import compare_runs
 
     given = {name: getattr(arguments, name) for name in ("time", "percentiles", "min_effect", "alpha")}
     policy = ComparisonPolicy(
@@ -96,7 +97,7 @@ def _find_verdicts(path: Path) -> list[Path]:
 
 
 def _parse_thresholds(text: str) -> list[str]:
-    from ..reports.run_comparison import THRESHOLDS
+    from ..reports.comparison_result import THRESHOLDS
 
     names = [name.strip() for name in text.split(",")]
     for name in names:

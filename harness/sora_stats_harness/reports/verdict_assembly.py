@@ -105,8 +105,7 @@ def assemble_verdict(
 
     Args:
         judge: Is finished here, and read.
-        facts: What else is known of the run.
-        policy: What decides a pass.
+        facts, policy: What else is known of the run, and what decides a pass.
         name_evidence: Whether findings name their evidence files; not where none will be written.
         measure_drift: Whether to compare the server with the documentation.
 
