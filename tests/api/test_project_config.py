@@ -14,6 +14,7 @@ import pytest
 from sora_stats_harness.api import project_config as config
 from sora_stats_harness.api.errors import ConfigError, ExitCode
 from sora_stats_harness.api.project_config import ConfigValues, LoadedConfig, Waiver
+from sora_stats_harness.judge.requirements import REQUIREMENTS
 
 WHOLE = """\
 url = "http://sora.example:3000"
@@ -121,11 +122,11 @@ def test_where_it_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("strict = 'yes'", "strict: Expected `bool"),
         ("timeout = 0", "timeout: Expected `float` > 0"),
         ("timeout = 'soon'", "timeout: it must be a time: seconds"),
-        ("require = ['order.realtim']", "no requirement 'order.realtim' (did you mean 'counter.monotonic'?)"),
+        ("require = ['counter.monotonc']", "no requirement 'counter.monotonc' (did you mean 'counter.monotonic'?)"),
         ("url = ''", "is set but empty"),
         ("url = '  '", "is set but empty"),
         ("url = 'http://me:sesame@host'", "must not hold credentials"),
-        ("url = 'http://[::1'", "is no URL"),
+        ("url = 'http://[::1'", "is not a URL"),
         ("headers = ['x']", "headers: Expected `object`"),
         ("[headers]\nAuthorization = 'Bearer sesame'", "Authorization has its value in the file"),
         ("[headers]\nAuthorization = 'Bearer env:sesame'", "Authorization has its value in the file"),
@@ -187,7 +188,7 @@ def plain(table: Any) -> Any:  # Any: TOML, then JSON
         ("", True),
         ("timeout = 2.5", True),
         ("urll = 'x'", False),
-        ("require = ['order.realtim']", False),
+        ("require = ['counter.monotonc']", False),
         ("[headers]\nAuthorization = 'Bearer sesame'", False),
         ("timeout = -1", False),
         ("[[waivers]]\nrequirement = 'shape.unknown'", False),
