@@ -109,7 +109,7 @@ def report_and_exit_code(
     secrets: Secrets | None = None,
     write: bool = True,
     sections: Sequence[ReportTable] = (),
-    slo_missed: str | None = None,
+    violated_slo: str | None = None,
     load: LoadResult | None = None,
     capacity: CapacityResult | None = None,
     estimate: PollingEstimate | None = None,
@@ -124,7 +124,7 @@ def report_and_exit_code(
         command: The command's name; names the default folder.
         judge: Is finished here.
         write: Whether files are written where --output was not given.
-        observes, subject, judged_from, started_at, options, excluded, interrupted, aborted, sections, slo_missed,
+        observes, subject, judged_from, started_at, options, excluded, interrupted, aborted, sections, violated_slo,
             load, capacity, estimate, cost, media: As in `reporters.assemble.assemble`.
         extra_notes: Its `notes`.
         secrets: None are known if None.
@@ -164,7 +164,7 @@ def report_and_exit_code(
         options=options,
         notes=extra_notes,
         sections=sections,
-        slo_missed=slo_missed,
+        violated_slo=violated_slo,
         load=load,
         capacity=capacity,
         estimate=estimate,

@@ -84,12 +84,12 @@ def rule_options() -> list[click.Parameter]:
             metavar="NAME|FILE",
             help=f"the field list to judge by (default: {DEFAULT_EDITION}; auto: the one nearest to the responses)",
         ),
-        Option(["--strict/--no-strict"], default=None, help="a missed SHOULD fails, too"),
+        Option(["--strict/--no-strict"], default=None, help="a violated SHOULD fails, too"),
         Option(
             ["--require"],
             multiple=True,
             metavar="ID",
-            help="unknown unless this requirement was observed (repeatable)",
+            help="inconclusive unless this requirement was observed (repeatable)",
         ),
         Option(
             ["--label"], multiple=True, metavar="KEY=VALUE", help="add to every report, such as build=123 (repeatable)"
