@@ -177,7 +177,7 @@ def test_what_is_no_baseline_for_this_run_is_refused_before_it(
 ) -> None:
     """One line, exit code 2, and nothing was sent or written."""
     (folder / "base.json").write_text(json.dumps(verdict(base / "reports") | change), encoding="utf-8")
-    assert main(["conform", "--baseline", "base.json", "--output", "out"]) == 1
+    assert main(["conform", "--baseline", "base.json", "--output", "out"]) == 2
     told = capsys.readouterr().err
     assert complaint in told and told.count("\n") == 1
     assert not (folder / "out").exists()
@@ -213,7 +213,7 @@ def test_check_names_evidence_only_where_it_writes_it(base: Path, folder: Path, 
     assert main(["check", str(base / "run.jsonl"), "--json"]) == 1
     captured = capsys.readouterr()
     assert json.loads(captured.out)["findings"][0]["evidence"] == []
-    assert "evidence/" not in captured.err and "sent by  server: sora-harness-simulator/" in captured.err
+    assert "evidence/" not in captured.err and "sent by      server: sora-harness-simulator/" in captured.err
     assert main(["check", str(base / "run.jsonl"), "--output", "out"]) == 1
     (name,) = verdict(folder / "out")["findings"][0]["evidence"]
     assert (folder / "out" / name).is_file() and name in capsys.readouterr().out

@@ -31,7 +31,7 @@ def normalize_server_url(url: str, origin: str | None = None) -> str:
 
     Args:
         url: As a person wrote it.
-        origin: What to call it in an error message, such as `SORA_URL`; the URL itself if None.
+        origin: What to call it in an error message, such as `SORA_URL`.
 
     Raises:
         UsageError: It is empty, as an unset CI secret is; it is no absolute http or https URL; or it has credentials, a
@@ -40,27 +40,26 @@ def normalize_server_url(url: str, origin: str | None = None) -> str:
     >>> normalize_server_url("HTTP://Sora.Example:80/")
     'http://sora.example'
     """
-    name = origin or repr(url)
+    place = origin or "the URL"
     if not url.strip():
-        raise UsageError(f"{origin or 'the URL'} is set but empty: give a URL like {EXAMPLE_URL}")
+        raise UsageError(f"{place} is set but empty: give a URL like {EXAMPLE_URL}")
     if "@" in url:  # before any message repeats the URL
-        raise UsageError(
-            f"{origin or 'the URL'} must not hold credentials: pass them as a header, 'Authorization: env:NAME'"
-        )
+        raise UsageError(f"{place} must not hold credentials: pass them as a header, 'Authorization: env:NAME'")
+    name = f"{place} {url!r}"
     if not url.isprintable() or " " in url:
-        raise UsageError(f"{name} is no URL: it contains a blank or a control character")
+        raise UsageError(f"{name} is not a URL: it contains a blank or a control character")
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise UsageError(f"{name} is no URL: {error}") from None
+        raise UsageError(f"{name} is not a URL: {error}") from None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-        raise UsageError(f"{name} is no http or https URL: give one like {EXAMPLE_URL}")
+        raise UsageError(f"{name} is not an http or https URL: give one like {EXAMPLE_URL}")
     try:
         port = parts.port
     except ValueError:
         port = 0
     if port == 0:
-        raise UsageError(f"{name} is no URL: its port must be an integer from 1 to 65535")
+        raise UsageError(f"{name} is not a URL: its port must be an integer from 1 to 65535")
     if parts.path not in ("", "/") or "?" in url or "#" in url:
         raise UsageError(f"{name} has a path or a query: the API is at /, so give only scheme, host and port")
     suffix = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
@@ -77,7 +76,7 @@ def _normalize_host(parts: SplitResult, name: str) -> str:
         try:
             host = idna.encode(host, uts46=True).decode("ascii")
         except idna.IDNAError as error:
-            raise UsageError(f"{name} is no URL: {error}") from None
+            raise UsageError(f"{name} is not a URL: {error}") from None
     if not _HOST_NAME.fullmatch(host):
-        raise UsageError(f"{name} is no URL: its host is no name and no address")
+        raise UsageError(f"{name} is not a URL: its host must be a name or an address")
     return host

@@ -10,14 +10,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Final
 
-import click
-
-from .. import __version__
 from ..api.errors import ExitCode, HarnessError
-from .framework import Option, describe_click_error, help_option, refuse_unknown_command
 from .output import discard_broken_streams, print_error, write_output
 
 PROGRAM: Final = "sora-harness"
@@ -68,36 +63,6 @@ examples:
 """
 
 
-class CommandGroup(click.Group):
-    """All commands; each module is imported when its command is wanted."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command's name, in the order of the overview."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = import_module(f".{cmd_name}", __name__).command
-        command.help = command.short_help = COMMANDS[cmd_name]
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the first word names."""
-        if (command := self.get_command(ctx, args[0])) is None:
-            refuse_unknown_command(ctx, args[0], COMMANDS)
-        return args[0], command, args[1:]
-
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the overview, which needs no command's module."""
-        wide = max(map(len, COMMANDS))
-        commands = "\n".join(f"  {name:<{wide}}  {text}" for name, text in COMMANDS.items())
-        formatter.write(_OVERVIEW.format(program=PROGRAM, commands=commands))
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """
     Run one command.
@@ -113,19 +78,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still shows every report
     if argv is None and (instruction := os.environ.get(COMPLETION_VARIABLE)):
-        from click.shell_completion import shell_complete
+        from .command_group import complete
 
-        return shell_complete(CommandGroup(), {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+        return complete(instruction)
     try:
-        code = run_words(words, ends_process=argv is None)
-        write_output("")
+        return _run(words, ends_process=argv is None)
     except HarnessError as error:
         print_error(str(error))
         return int(error.exit_code)
-    except click.ClickException as error:
-        print_error(describe_click_error(error))
-        return int(ExitCode.USAGE)
-    except (KeyboardInterrupt, click.Abort):
+    except KeyboardInterrupt:
         print_error("interrupted")
         return int(ExitCode.INCONCLUSIVE)
     except Exception as error:
@@ -136,39 +97,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         text = " ".join(str(error).split())
         print_error(f"{type(error).__name__}: {text} (a fault of the harness; {DEBUG_VARIABLE}=1 shows where)")
         return int(ExitCode.BROKEN)
-    return code
 
 
-def run_words(words: Sequence[str], *, ends_process: bool = False) -> int:
-    """
-    Run the command that some words name, and give its exit code.
-
-    Args:
-        words: The command line without the program's name.
-        ends_process: Whether the process ends with the command.
-
-    Raises:
-        HarnessError: Whatever the command raises.
-        click.ClickException: The words are wrong usage.
-    """
-    group = CommandGroup(PROGRAM, params=[help_option(), _version_option()], add_help_option=False)
+def _run(words: list[str], *, ends_process: bool) -> int:
+    """Run a command; the overview is printed without click, whose import takes longer than everything else here."""
     if not words:
-        write_output(group.get_help(click.Context(group)), sys.stderr)
+        write_output(overview(), sys.stderr)
         return int(ExitCode.USAGE)
-    try:
-        with group.make_context(PROGRAM, list(words), obj=ends_process) as context:
-            return int(group.invoke(context))
-    except click.exceptions.Exit as end:  # after --help and --version
-        return end.exit_code
+    if words in (["-h"], ["--help"]):
+        write_output(overview())
+        return int(ExitCode.PASS)
+    from .command_group import run_words
+
+    return run_words(words, ends_process=ends_process)
 
 
-def _version_option() -> Option:
-    def show(context: click.Context, option: click.Parameter, wanted: bool) -> None:
-        if wanted:
-            from ..judge import accelerator
-
-            how = "by the accelerator" if accelerator.is_available() else "in Python alone"
-            write_output(f"{PROGRAM} {__version__} (responses are read {how})\n")
-            context.exit()
-
-    return Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show)
+def overview() -> str:
+    """The help of the whole program."""
+    wide = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{wide}}  {text}" for name, text in COMMANDS.items())
+    return _OVERVIEW.format(program=PROGRAM, commands=commands)

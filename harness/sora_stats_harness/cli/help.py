@@ -17,7 +17,7 @@ examples:
 
 def run(arguments: Arguments) -> int:
     """Print the overview, or the help of one command."""
-    from . import run_words
+    from .command_group import run_words
 
     return run_words([*([arguments.name] if arguments.name else []), "--help"])
 

@@ -59,10 +59,11 @@ def run(arguments: Arguments) -> int:
     Raises:
         UsageError: A plan that is not bounded, or a value that cannot be used.
     """
+    settings = options.read_settings(arguments)
     if find_spec("locust") is None:
         raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'")
     if arguments.processes == 1:
-        import_module("..load.load_run", __package__)  # first of all: Locust replaces the socket module for everybody
+        import_module("..load.load_run", __package__)  # before what uses sockets, which Locust replaces
     from msgspec.structs import replace
 
     from ..api.edition import load_edition
@@ -77,7 +78,6 @@ def run(arguments: Arguments) -> int:
     from ..reports.verdict_assembly import RunFacts, format_utc_now
 
     started_at = format_utc_now()
-    settings = options.read_settings(arguments)
     url = settings.url
     limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
     headers, secrets = settings.look_up()

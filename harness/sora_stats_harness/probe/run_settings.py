@@ -8,7 +8,6 @@ Options win over the environment, the environment over the configuration, and th
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +74,8 @@ class RunSettings:
         if self.edition != AUTO_EDITION:
             load_edition(self.edition)
         if self.ca_file is not None:
+            import ssl  # not earlier: Locust replaces it
+
             try:
                 ssl.create_default_context(cafile=self.ca_file)
             except (OSError, ValueError) as error:
