@@ -14,7 +14,7 @@ from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.load import merged_judge as merged_module
 from sora_stats_harness.load.merged_judge import MergedJudge, encode_worker_report
 from sora_stats_harness.load.request_metrics import RequestMetrics
-from sora_stats_harness.load.run_measurements import RunMeasurements, load_sections
+from sora_stats_harness.load.run_measurements import RunMeasurements
 
 DOC = edition.load_edition()
 EXAMPLE = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())
@@ -64,7 +64,6 @@ def test_measures_of_two_processes_are_those_of_one() -> None:
     assert told == wanted
     assert (told.sent, told.judged, told.errors, told.planned_per_s) == (60, 59, 1, 12.0)
     assert [row.responses for row in told.timeline] == [row.responses for row in wanted.timeline]
-    assert load_sections(both, told)[0] == load_sections(alone, wanted)[0]
 
 
 def judged(*counters: int, at: str = "12:00:00.000000", server: str = SERVER, local: bool | None = None) -> Judge:

@@ -61,7 +61,7 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.capacity import listing_polls as survey
     from ..load.capacity import step_runner as window
-    from ..load.capacity.listing_cost import cost_section, fit_listing_cost, interval_statement
+    from ..load.capacity.listing_cost import fit_listing_cost, interval_statement
     from ..load.capacity.rate_search import SearchEnded
     from ..load.edition_probe import detect_by_address
     from ..load.load_session import unobservable_requirements
@@ -151,7 +151,6 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
                 options={"by_size": sizes or True, "scrapers": arguments.scrapers, "slo": list(arguments.slo)},
                 notes=[*said, *told],
                 secrets=secrets,
-                sections=[cost_section(found)],
                 cost=found,
             ),
         )
@@ -185,7 +184,7 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
     from ..load.abort_limit import parse_abort_limit
     from ..load.capacity import listing_polls as survey
     from ..load.capacity import step_runner as window
-    from ..load.capacity.media_impact import compare_phases, media_section
+    from ..load.capacity.media_impact import compare_phases
     from ..load.capacity.rate_search import SearchEnded
     from ..load.edition_probe import detect_by_address
     from ..load.load_session import unobservable_requirements
@@ -269,7 +268,6 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
                 },
                 notes=[found.statement, *told],
                 secrets=secrets,
-                sections=[media_section(found)],
                 media=found,
             ),
         )

@@ -73,7 +73,6 @@ def run(arguments: Arguments) -> int:
     from ..load.edition_probe import detect_by_address
     from ..load.http_connection import resolve_server
     from ..load.load_spec import LOAD_OBSERVES
-    from ..load.run_measurements import load_sections
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import RunFacts, format_utc_now
 
@@ -121,7 +120,6 @@ def run(arguments: Arguments) -> int:
                 options=task.options,
                 notes=[*told, *done.notes, *_load_notes(load)],
                 secrets=secrets,
-                sections=load_sections(done.measures, load),
                 load=load,
             ),
         )

@@ -33,7 +33,7 @@ from .http_connection import resolve_server
 from .load_session import LoadSession, unobservable_requirements
 from .load_spec import DEFAULT_WEIGHTS, LOAD_OBSERVES, WORKER_SEQUENCE_BITS
 from .locust_web_page import live_state
-from .run_measurements import RunMeasurements, load_sections
+from .run_measurements import RunMeasurements
 
 DEFAULT_USER_INTERVAL_S: Final = 0.1
 """From one sending of a user to its next, unless told: ten requests a second for each user that was asked for."""
@@ -245,7 +245,6 @@ def build_load_report(
         notes=notes,
         options={"scenario": sorted(each.__name__ for each in environment.user_classes)},
         load=load,
-        sections=load_sections(measures, load),
     )
     return assemble_verdict(judge, facts)
 
