@@ -29,7 +29,7 @@ from sora_stats_harness.api import accelerator_loader as built
 from sora_stats_harness.api import edition
 from sora_stats_harness.judge import accelerator
 from sora_stats_harness.judge.checks import relations
-from sora_stats_harness.judge.checks.counter_history import CounterHistory, _find_first_holders
+from sora_stats_harness.judge.counter_history import CounterHistory, _find_first_holders
 from sora_stats_harness.judge.sample_reader import ParsedBody, SampleReader
 from sora_stats_harness.simulator.world import SimulatedWorld
 

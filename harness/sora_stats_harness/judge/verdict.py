@@ -7,7 +7,7 @@ have made. The rule that turns counts into statuses, and statuses into an exit c
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -399,6 +399,8 @@ class JudgeResult(msgspec.Struct, kw_only=True):
     """Requirements that could not be judged because a body was withheld."""
     masked: Collection[str] = ()
     late: Collection[str] = ()
+    user_requirements: Sequence[Requirement] = ()
+    """Those of the user's own checks."""
 
 
 class VerdictDecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -439,7 +441,10 @@ def decide_verdict(
         scope is unknown for any reason but `no_traffic`, or the run was cut short; else pass. Findings that are waived,
         or known from a baseline, fail nothing.
     """
-    rows = [_requirement_status(rule, tally, set(observes), strict, excluded) for rule in REQUIREMENTS.values()]
+    rows = [
+        _requirement_status(rule, tally, set(observes), strict, excluded)
+        for rule in (*REQUIREMENTS.values(), *tally.user_requirements)
+    ]
     failed = [row for row in rows if row.status == "fail"]
     blocking = [
         row

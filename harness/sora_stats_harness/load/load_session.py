@@ -18,7 +18,8 @@ from gevent.queue import LifoQueue
 
 from ..api.edition import Edition
 from ..api.exchange import ErrorCode, Exchange, Headers, Request, Target, make_valid_request
-from ..judge.pipeline import Judge, PendingExchange
+from ..judge.exchange_queue import PendingExchange
+from ..judge.pipeline import Judge
 from ..judge.requirements import Finding, Level
 from ..probe.discovery import KnownConnection, connections_in_response
 from .arrival_schedule import ArrivalSchedule, RateSegment

@@ -1,0 +1,51 @@
+"""
+The checks of every judge, in the order in which they are asked within a stage.
+"""
+
+from __future__ import annotations
+
+from .check import Check
+from .checks.body import JsonCheck
+from .checks.clock import ClockOffsetCheck, FrozenClockCheck
+from .checks.cluster import ClusterCheck
+from .checks.http import CompleteResponseCheck, HeaderCheck, StatusCheck
+from .checks.identity import AskedCheck, ConstantCheck, FormCheck, UniqueCheck
+from .checks.monotonic import MonotonicCheck
+from .checks.presence import PresenceCheck
+from .checks.relation_check import RelationCheck
+from .checks.shape import ShapeCheck
+from .checks.timestamp_order import TimestampOrderCheck
+from .checks.unstable_level import UnstableLevelCheck
+from .checks.wrong_requests import WrongRequestCheck
+from .sample_reader import SampleReader
+
+
+def make_standard_checks(reader: SampleReader, tear_ns: int) -> tuple[Check, ...]:
+    """
+    Make a set of checks for one judge.
+
+    Args:
+        reader: Knows the edition, and its counters.
+        tear_ns: Stamps closer than this are not compared.
+    """
+    decoder = reader.codec
+    return (
+        CompleteResponseCheck(),
+        WrongRequestCheck(),
+        StatusCheck(),
+        HeaderCheck(),
+        JsonCheck(reader.edition),
+        ShapeCheck(reader.edition),
+        AskedCheck(),
+        UniqueCheck(),
+        FormCheck(),
+        ConstantCheck(decoder),
+        MonotonicCheck(decoder),
+        RelationCheck(reader.relations),
+        UnstableLevelCheck(decoder.blocks),
+        FrozenClockCheck(),
+        TimestampOrderCheck(decoder.blocks, tear_ns),
+        ClockOffsetCheck(),
+        PresenceCheck(),
+        ClusterCheck(),
+    )
