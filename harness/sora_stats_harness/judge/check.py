@@ -46,16 +46,19 @@ class Stage(IntEnum):
     """The same, once the body is known to be JSON."""
     IDENTITY = 5
     """For every sample that has a connection_id; a sample with a violation here is shown to no later stage."""
-    CONNECTION = 6
+    NEW_CONNECTION = 6
+    """For the first sample of every connection."""
+    CONNECTION = 7
     """For every sample from here on, with what is remembered of its connection."""
-    COUNTERS = 7
-    RELATIONS = 8
-    CLOCK = 9
-    USER = 10
+    COUNTERS = 8
+    RELATIONS = 9
+    CLOCK = 10
+    USER = 11
     """A user's own checks, unless they say otherwise."""
-    PRESENCE = 11
+    PRESENCE = 12
     """For every complete response to a valid request, after its samples."""
-    CLUSTER = 12
+    CLUSTER = 13
+    """The same, where several nodes are known to be one cluster."""
 
 
 class Observed(msgspec.Struct, gc=False):

@@ -13,6 +13,20 @@ from .state import State
 from .verdict import JudgeResult
 
 
+class CheckGroup:
+    """Checks that are asked together; their methods are looked up once."""
+
+    __slots__ = ("checks", "observers")
+
+    def __init__(self, checks: Sequence[Check]) -> None:
+        self.checks = tuple(checks)
+        self.observers = tuple(check.observe for check in checks)
+
+    def without_times(self) -> CheckGroup:
+        """Those that are not about the times of requests and responses."""
+        return CheckGroup([check for check in self.checks if not _needs_times(check)])
+
+
 class CheckRunner:
     """
     All checks of one judge.
@@ -32,30 +46,31 @@ class CheckRunner:
         self.masked: set[str] = set()
         """Requirements whose checks could not be asked about some sample."""
 
-    def between(self, first: Stage, last: Stage) -> tuple[Check, ...]:
+    def between(self, first: Stage, last: Stage) -> CheckGroup:
         """The checks of some stages, in their order."""
         found = [check for check in self._checks if first <= check.stage <= last]
-        return tuple(sorted(found, key=lambda check: check.stage))
+        return CheckGroup(sorted(found, key=lambda check: check.stage))
 
-    def ask(self, checks: Sequence[Check], seen: Observed, state: State) -> bool:
+    def ask(self, group: CheckGroup, seen: Observed, state: State) -> bool:
         """Ask each check; whether any gave a violation."""
         violated = False
-        for check in checks:
+        for observe in group.observers:
             try:
-                found = check.observe(seen, state)
-                if found:
-                    found = tuple(found)  # it may be a generator, which raises only now
+                found = observe(seen, state)
+                if not found:
+                    continue
+                found = tuple(found)  # it may be a generator, which raises only now
             except Exception as error:
-                self._note_crash(check, error)
+                self._note_crash(group.checks[group.observers.index(observe)], error)
                 continue
             for violation in found:
                 violated = True
                 self._findings.add_violation(violation)
         return violated
 
-    def mask(self, checks: Sequence[Check]) -> None:
+    def mask(self, *groups: CheckGroup) -> None:
         """Note that checks can't be asked about a sample."""
-        self.masked.update(row.id for check in checks for row in check.requirements)
+        self.masked.update(row.id for group in groups for check in group.checks for row in check.requirements)
 
     def settle(self, state: State) -> None:
         """Have every check settle what waits for the connections that are leaving."""
@@ -87,6 +102,6 @@ class CheckRunner:
             self.crashed.setdefault(row.id, f"{type(error).__name__}: {error}"[:200])
 
 
-def needs_times(check: Check) -> bool:
+def _needs_times(check: Check) -> bool:
     """Whether a check is about the times of requests and responses."""
     return any(RequiredCapability.TIMES in row.needs for row in check.requirements)

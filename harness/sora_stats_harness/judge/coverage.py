@@ -43,7 +43,7 @@ class CoverageTracker:
     def add_labels(self, sample: Sample, connection: ConnectionState) -> None:
         """Take in the labels that are new to a connection; the quick way out is for those that know them all."""
         configuration = sample.configuration
-        if configuration is connection.last_configuration or configuration.keys() <= connection.configuration.keys():
+        if configuration.keys() <= connection.configuration.keys():
             return
         for label, others in configuration.items():
             if label not in connection.configuration:

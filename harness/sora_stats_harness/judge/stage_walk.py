@@ -11,8 +11,8 @@ from typing import Final
 
 from ..api.exchange import Exchange, Response
 from .check import Observed, Stage
-from .check_runner import CheckRunner, needs_times
-from .connection_state import ConnectionState, EvidenceCache
+from .check_runner import CheckRunner
+from .connection_state import CONNECTION_EXPIRY_NS, ConnectionState, EvidenceCache
 from .coverage import CoverageTracker
 from .exchange_counts import ExchangeCounts
 from .exchange_queue import SLICING_THRESHOLD_BYTES
@@ -61,8 +61,10 @@ class StageWalk:
             runner.between(stage, stage) for stage in Stage if stage <= Stage.IDENTITY
         )
         self._sample_checks = runner.between(Stage.CONNECTION, Stage.USER)
-        self._timeless_checks = tuple(check for check in self._sample_checks if not needs_times(check))
-        self._listing_checks = runner.between(Stage.PRESENCE, Stage.CLUSTER)
+        self._timeless_checks = self._sample_checks.without_times()
+        self._listing_checks = runner.between(Stage.PRESENCE, Stage.PRESENCE)
+        self._cluster_checks = runner.between(Stage.CLUSTER, Stage.CLUSTER)
+        self._new_checks = runner.between(Stage.NEW_CONNECTION, Stage.NEW_CONNECTION)
 
     def judge(self, seen: Observed, state: State, pause: Callable[[], None] | None = None) -> None:
         """Judge an exchange; `pause` is called between slices of a large one."""
@@ -96,6 +98,8 @@ class StageWalk:
             if not response.withheld:
                 self.judge_body(seen, self._read(seen.exchange, response, pause), state, pause)
         self._runner.ask(self._listing_checks, seen, state)
+        if len(state.nodes) > 1:
+            self._runner.ask(self._cluster_checks, seen, state)
 
     def _read(self, exchange: Exchange, response: Response, pause: Callable[[], None] | None) -> ParsedBody:
         every, target = self._scan_every, exchange.request.target
@@ -127,7 +131,7 @@ class StageWalk:
         seen.evidence = self._evidence.add_exchange(seen.exchange)
         for place, sample in enumerate(samples):
             if sample.connection_id is None and not seen.alone:
-                self._runner.mask((*self._identity, *self._sample_checks, *self._listing_checks))
+                self._runner.mask(self._identity, self._sample_checks, self._listing_checks)
                 continue
             seen.sample, seen.connection_id = sample, sample.connection_id or ""
             if self._runner.ask(self._identity, seen, state):
@@ -153,7 +157,10 @@ class StageWalk:
             if known.known_ns >= exchange.sent_ns:
                 known = history.maxima_before(exchange.sent_ns)  # type: ignore[assignment]  # None is looked at below
             seen.known = known if known is not None and known.holder is not None else None
-        self._coverage.add_labels(sample, seen.connection)
+        if sample.configuration is not seen.connection.last_configuration:
+            self._coverage.add_labels(sample, seen.connection)
+        if seen.connection.samples == 0:
+            self._runner.ask(self._new_checks, seen, state)
         self._runner.ask(self._timeless_checks if seen.alone else self._sample_checks, seen, state)
         seen.connection.add_sample(exchange, seen.evidence, sample)
 
@@ -161,7 +168,8 @@ class StageWalk:
         connection_id = seen.connection_id
         connection = state.connections.get(connection_id)
         if connection is not None:
-            if not connection.is_expired(seen.exchange.received_ns):
+            last = connection.last
+            if last is None or seen.exchange.received_ns - last.received_ns <= CONNECTION_EXPIRY_NS:
                 return connection
             self._forget([connection_id], state)
         self._counts.add_connection(connection_id, returned=connection_id in state.expired)

@@ -8,8 +8,8 @@ from .check import Check
 from .checks.body import JsonCheck
 from .checks.clock import ClockOffsetCheck, FrozenClockCheck
 from .checks.cluster import ClusterCheck
-from .checks.http import CompleteResponseCheck, HeaderCheck, StatusCheck
-from .checks.identity import AskedCheck, ConstantCheck, FormCheck, UniqueCheck
+from .checks.http import CompleteResponseCheck, HeadCheck
+from .checks.identity import ConstantCheck, FormCheck, SampleIdentityCheck
 from .checks.monotonic import MonotonicCheck
 from .checks.presence import PresenceCheck
 from .checks.relation_check import RelationCheck
@@ -32,12 +32,10 @@ def make_standard_checks(reader: SampleReader, tear_ns: int) -> tuple[Check, ...
     return (
         CompleteResponseCheck(),
         WrongRequestCheck(),
-        StatusCheck(),
-        HeaderCheck(),
+        HeadCheck(),
         JsonCheck(reader.edition),
         ShapeCheck(reader.edition),
-        AskedCheck(),
-        UniqueCheck(),
+        SampleIdentityCheck(),
         FormCheck(),
         ConstantCheck(decoder),
         MonotonicCheck(decoder),

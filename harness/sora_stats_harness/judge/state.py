@@ -5,7 +5,7 @@ What the judge remembers within one run and one clock: nothing is compared acros
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ..api.exchange import Exchange
 from .availability import ServerAvailability
@@ -54,10 +54,10 @@ class State:
 
     def recall(self, owner: object, make: Callable[[], MemoryT]) -> MemoryT:
         """What a check keeps here, made when it is first asked for; `owner` is the check, or whatever tells it apart."""
-        memory = self._memory.get(owner)
+        memory: MemoryT | None = self._memory.get(owner)
         if memory is None:
             memory = self._memory[owner] = make()
-        return cast("MemoryT", memory)
+        return memory
 
     def add_connection(self, connection_id: str) -> ConnectionState:
         """Begin to remember a connection."""

@@ -18,6 +18,8 @@ from gevent.queue import LifoQueue
 
 from ..api.edition import Edition
 from ..api.exchange import ErrorCode, Exchange, Headers, Request, Target, make_valid_request
+from ..judge.checks.identity import ASKED, CLIENT
+from ..judge.checks.presence import PRESENT
 from ..judge.exchange_queue import PendingExchange
 from ..judge.pipeline import Judge
 from ..judge.requirements import Finding, Level
@@ -394,8 +396,8 @@ def failure_label(exchange: Exchange, missed: Collection[str]) -> str | None:
 def unobservable_requirements(targets: frozenset[Target]) -> frozenset[str]:
     """Requirements that cannot be observed by asking for these targets alone."""
     needs = {
-        "identity.asked": {Target.CONNECTION},
-        "identity.client": {Target.CLIENT},
-        "identity.present": {Target.CONNECTION, Target.ALL},
+        ASKED.id: {Target.CONNECTION},
+        CLIENT.id: {Target.CLIENT},
+        PRESENT.id: {Target.CONNECTION, Target.ALL},
     }
     return frozenset(id for id, wanted in needs.items() if not wanted <= targets)

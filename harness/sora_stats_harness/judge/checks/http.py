@@ -110,20 +110,38 @@ def check_incomplete(exchange: Exchange, *, responded: bool) -> Violation | None
     )
 
 
-class StatusCheck(Check):
-    """A valid request gets 200, or the accepted response about an unknown id."""
+class HeadCheck(Check):
+    """A valid request gets 200, or the accepted response about an unknown id; and the headers of a body are right."""
 
-    requirements = (STATUS,)
+    requirements = (STATUS, LENGTH, CONTENT_TYPE)
     stage = Stage.HTTP
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Judge the status line."""
-        response, target = seen.response, seen.exchange.request.target
-        if response is None or target is None or seen.bare:
+        """Judge the status line; the headers only where the status is 200."""
+        response, headers = seen.response, seen.headers
+        if response is None or headers is None or seen.bare:
             return ()
-        state.checked[STATUS.id] += 1
-        status = response.status
-        if status == 200 or is_accepted_not_found(target, response):
+        checked = state.checked
+        checked[STATUS.id] += 1
+        if response.status != 200:
+            return self._judge_status(seen, response)
+        checked[CONTENT_TYPE.id] += 1
+        length, label = headers.content_length, headers.content_type
+        if length is not None:
+            checked[LENGTH.id] += 1
+        if label == "application/json" and (length is None or length == str(len(response.body))):
+            return ()
+        found: list[Violation] = []
+        if length is not None and not _is_right_length(response, length):
+            found.append(_violation(LENGTH, seen.exchange, str(len(response.body)), length[:40], "length"))
+        if not _is_json_label(label):
+            actual = label[:200] if label is not None else "no Content-Type"
+            found.append(_violation(CONTENT_TYPE, seen.exchange, "application/json", actual, "content type"))
+        return found
+
+    def _judge_status(self, seen: Observed, response: Response) -> Iterable[Violation]:
+        target, status = seen.exchange.request.target, response.status
+        if target is None or is_accepted_not_found(target, response):
             return ()
         return (
             Violation(
@@ -135,32 +153,6 @@ class StatusCheck(Check):
                 facts={"status": str(status)},
             ),
         )
-
-
-class HeaderCheck(Check):
-    """A body's Content-Length and Content-Type."""
-
-    requirements = (LENGTH, CONTENT_TYPE)
-    stage = Stage.HTTP
-
-    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Judge the headers of a response that has status 200."""
-        response, headers = seen.response, seen.headers
-        if response is None or headers is None or seen.bare or response.status != 200:
-            return ()
-        state.checked[CONTENT_TYPE.id] += 1
-        found: list[Violation] = []
-        length = headers.content_length
-        if length is not None:
-            state.checked[LENGTH.id] += 1
-            if not _is_right_length(response, length):
-                size = str(len(response.body))
-                found.append(_violation(LENGTH, seen.exchange, size, length[:40], "length"))
-        label = headers.content_type
-        if label != "application/json" and not _is_json_label(label):
-            actual = label[:200] if label is not None else "no Content-Type"
-            found.append(_violation(CONTENT_TYPE, seen.exchange, "application/json", actual, "content type"))
-        return found
 
 
 def _violation(requirement: Requirement, exchange: Exchange, expected: str, actual: str, fault: str) -> Violation:

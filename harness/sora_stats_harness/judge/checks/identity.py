@@ -80,64 +80,44 @@ of eight.
 _ID_NAMES: Final = ("channel_id", "client_id", "bundle_id")
 
 
-class AskedCheck(Check):
-    """A sample is of the connection, or of the client, that was asked for."""
+class SampleIdentityCheck(Check):
+    """A sample is of the connection, or of the client, that was asked for, and stands once in its response."""
 
-    requirements = (ASKED, CLIENT)
+    requirements = (ASKED, CLIENT, UNIQUE)
     stage = Stage.IDENTITY
 
+    def __init__(self) -> None:
+        self._counted: tuple[str, int] | None = None
+        """The last response that was counted for `UNIQUE`."""
+
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Compare a sample's ids with the request's arguments."""
+        """Compare a sample's ids with the request's arguments, and with the samples before."""
         request, sample = seen.exchange.request, seen.sample
         if sample is None:
             return ()
         asked, target = request.asked, request.target
         if target is Target.CONNECTION and asked.connection_id is not None:
             state.checked[ASKED.id] += 1
-            if seen.connection_id == asked.connection_id and sample.channel_id == asked.channel_id:
-                return ()
-            return self._compare(seen, ASKED, "connection_id", asked.connection_id, seen.connection_id)
-        if target is Target.CLIENT and asked.client_id is not None:
+            if seen.connection_id != asked.connection_id or sample.channel_id != asked.channel_id:
+                found = _compare(seen, ASKED, "connection_id", asked.connection_id, seen.connection_id)
+                if found is not None:
+                    return (found,)
+        elif target is Target.CLIENT and asked.client_id is not None:
             state.checked[CLIENT.id] += 1
-            return self._compare(seen, CLIENT, "client_id", asked.client_id, sample.client_id)
-        return ()
+            found = _compare(seen, CLIENT, "client_id", asked.client_id, sample.client_id)
+            if found is not None:
+                return (found,)
+        if sample.index is None:
+            return ()
+        return self._look_for_another(seen, state)
 
-    def _compare(
-        self, seen: Observed, requirement: Requirement, name: str, expected: str, actual: str | None
-    ) -> Iterable[Violation]:
-        sample, channel_id = seen.sample, seen.exchange.request.asked.channel_id
-        assert sample is not None
-        pairs = ((name, expected, actual), ("channel_id", channel_id, sample.channel_id))
-        for key, wanted, given in pairs:
-            if given is not None and wanted is not None and given != wanted:
-                return (
-                    Violation(
-                        requirement=requirement,
-                        exchange=seen.exchange,
-                        field=(key,),
-                        place=seen.place(key),
-                        connection_id=seen.connection_id,
-                        expected=format_value(wanted),
-                        actual=format_value(given),
-                        fault=f"another {key}",
-                        facts={"what": key.removesuffix("_id")},
-                    ),
-                )
-        return ()
-
-
-class UniqueCheck(Check):
-    """No connection stands twice in one response."""
-
-    requirements = (UNIQUE,)
-    stage = Stage.IDENTITY
-
-    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Look for the connection among the response's samples before this one."""
+    def _look_for_another(self, seen: Observed, state: State) -> Iterable[Violation]:
         body = seen.body
         if body is None or len(body.samples) < 2:
             return ()
-        if seen.sample is body.samples[-1]:
+        key = seen.exchange.key
+        if self._counted != key:
+            self._counted = key
             state.checked[UNIQUE.id] += 1  # once a response
         if seen.connection_id not in seen.admitted:
             return ()
@@ -155,16 +135,37 @@ class UniqueCheck(Check):
         )
 
 
+def _compare(
+    seen: Observed, requirement: Requirement, name: str, expected: str, actual: str | None
+) -> Violation | None:
+    """The first id of a sample that is another than the request's."""
+    channel_id = seen.sample.channel_id if seen.sample is not None else None
+    pairs = ((name, expected, actual), ("channel_id", seen.exchange.request.asked.channel_id, channel_id))
+    for key, wanted, given in pairs:
+        if given is not None and wanted is not None and given != wanted:
+            return Violation(
+                requirement=requirement,
+                exchange=seen.exchange,
+                field=(key,),
+                place=seen.place(key),
+                connection_id=seen.connection_id,
+                expected=format_value(wanted),
+                actual=format_value(given),
+                fault=f"another {key}",
+                facts={"what": key.removesuffix("_id")},
+            )
+    return None
+
+
 class FormCheck(Check):
     """A connection_id has the form that others rely on."""
 
     requirements = (FORM,)
-    stage = Stage.CONNECTION
+    stage = Stage.NEW_CONNECTION
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Judge the id of a connection that is new."""
-        connection = seen.connection
-        if connection is None or connection.samples > 0 or not seen.connection_id:
+        if not seen.connection_id:
             return ()
         state.checked[FORM.id] += 1
         if CONNECTION_ID_PATTERN.fullmatch(seen.connection_id) is not None:

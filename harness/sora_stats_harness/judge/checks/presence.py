@@ -30,6 +30,10 @@ PRESENT: Final = Requirement(
 )
 
 
+_NodePresences = dict[str, NodePresence]
+"""By server."""
+
+
 class PresenceCheck(Check):
     """Connections that a node lists are found on it, and in what it lists of the whole cluster."""
 
@@ -40,7 +44,7 @@ class PresenceCheck(Check):
         """Note who was found, and who was not."""
         exchange = seen.exchange
         request = exchange.request
-        nodes = state.recall(self, dict[str, NodePresence])
+        nodes = state.recall(self, _NodePresences)
         if seen.body is None:
             response, target = seen.response, request.target
             if response is not None and target is not None and is_accepted_not_found(target, response):
@@ -66,7 +70,7 @@ class PresenceCheck(Check):
 
     def finish(self, state: State) -> Iterable[Violation]:
         """Forget who was forgotten; at the end of a run nobody is."""
-        for presence in state.recall(self, dict[str, NodePresence]).values():
+        for presence in state.recall(self, _NodePresences).values():
             for connection_id in state.leaving:
                 if connection_id not in state.connections:
                     presence.remove_connection(connection_id)
@@ -75,7 +79,7 @@ class PresenceCheck(Check):
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add how many responses were bracketed by listings."""
         for state in states:
-            for presence in state.recall(self, dict[str, NodePresence]).values():
+            for presence in state.recall(self, _NodePresences).values():
                 result.checked[PRESENT.id] = result.checked.get(PRESENT.id, 0) + presence.checked
 
     def _note_absence(self, nodes: dict[str, NodePresence], exchange: Exchange, had: Collection[str]) -> None:

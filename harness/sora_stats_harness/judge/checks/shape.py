@@ -4,7 +4,7 @@ A sample has the documented shape: the rows, and the check that reports what the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from ...api.edition import Edition, FieldProvenance
@@ -14,6 +14,7 @@ from ..requirement import DOCUMENTATION_SOURCE, Level, Requirement
 if TYPE_CHECKING:
     from ..shape_deviations import ShapeDeviation
     from ..state import State
+    from ..verdict import JudgeResult
 
 NOT_JSON: Final = "a body that is no JSON"
 
@@ -104,8 +105,6 @@ SHAPE_REQUIREMENTS: Final = {
     row.id: row for row in (REQUIRED, TYPE, RANGE, PATTERN, ENUM, GROUP, UNKNOWN, LEXICAL, UNDOCUMENTED)
 }
 
-_OF_EVERY_SAMPLE: Final = tuple(id for id in SHAPE_REQUIREMENTS if id != ENUM.id)
-
 
 class ShapeCheck(Check):
     """The shape of a body and of every sample in it."""
@@ -114,6 +113,7 @@ class ShapeCheck(Check):
     stage = Stage.SHAPE
 
     def __init__(self, edition: Edition) -> None:
+        self._samples = self._labelled_samples = 0
         self._carried_over = _find_carried_over_fields(edition)
         """What the edition only carries over from another: its absence, or another shape, is no MUST."""
 
@@ -122,24 +122,26 @@ class ShapeCheck(Check):
         body = seen.body
         if body is None:
             return ()
-        checked = state.checked
-        samples = body.samples
-        count = len(samples)
-        for id in _OF_EVERY_SAMPLE:
-            checked[id] += count
+        self._samples += len(body.samples)
         found: list[Violation] = []
         for deviation in body.deviations:
-            checked[TYPE.id] += 1
+            state.count(TYPE)
             found.append(self._violation(seen, deviation, None, ()))
-        for sample in samples:
+        for sample in body.samples:
             if sample.deviations:
                 place = () if sample.index is None else (sample.index,)
                 found += [
                     self._violation(seen, deviation, sample.connection_id, place) for deviation in sample.deviations
                 ]
             if sample.labels:
-                checked[ENUM.id] += 1
+                self._labelled_samples += 1
         return found
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the counts, which are the same for all but one."""
+        for row in self.requirements:
+            count = self._labelled_samples if row is ENUM else self._samples
+            result.checked[row.id] = result.checked.get(row.id, 0) + count
 
     def _violation(
         self, seen: Observed, deviation: ShapeDeviation, connection_id: str | None, place: Place
