@@ -35,13 +35,13 @@ class Stage(IntEnum):
     """When a check is asked: stages follow each other in this order."""
 
     TRANSPORT = 0
-    """For every exchange, one without a complete response included."""
+    """For every exchange without a complete response."""
     WRONG_REQUESTS = 1
     """For every response to a request that is wrong on purpose; no later stage sees those."""
     HTTP = 2
     """For every complete response to a valid request."""
     JSON = 3
-    """For every body of a response with status 200."""
+    """For every body of a response with status 200, where the reader found anything amiss in it."""
     SHAPE = 4
     """The same, once the body is known to be JSON."""
     IDENTITY = 5

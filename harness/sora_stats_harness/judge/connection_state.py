@@ -162,7 +162,7 @@ class ConnectionState:
 
     def is_expired(self, now_ns: int) -> bool:
         """Whether it was not heard of for so long that it is forgotten."""
-        return self.last is not None and now_ns - self.last.received_ns > CONNECTION_EXPIRY_NS
+        return now_ns - self.counter_history.last_received_ns > CONNECTION_EXPIRY_NS and self.last is not None
 
     def add_sample(self, exchange: Exchange, evidence: EvidenceExchange | None, sample: Sample) -> None:
         """Remember the newest sample, once every check has seen it."""

@@ -34,12 +34,6 @@ class CoverageTracker:
         self.known_absences: set[frozenset[Path]] = set()
         """What samples lacked: another one that lacks the same need not be noted."""
 
-    def add_samples(self, samples: Iterable[Sample]) -> None:
-        """Take in the samples of a response."""
-        for sample in samples:
-            if sample.absent not in self.known_absences:
-                self.add_fields_of_sample(sample)
-
     def add_labels(self, sample: Sample, connection: ConnectionState) -> None:
         """Take in the labels that are new to a connection; the quick way out is for those that know them all."""
         configuration = sample.configuration

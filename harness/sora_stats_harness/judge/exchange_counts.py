@@ -22,6 +22,12 @@ class ExchangeCounts:
         self._connections: set[str] = set()
         self._has_server = False
         self._has_simulator = False
+        self.complete = 0
+        """Exchanges with a complete response."""
+        self.bodies = self.searched_bodies = 0
+        """Bodies that were read, and those in which repeated keys were looked for."""
+        self.samples = self.labelled_samples = 0
+        """Samples, and those with data channels."""
 
     @property
     def subject_kind(self) -> SubjectKind:
@@ -37,8 +43,9 @@ class ExchangeCounts:
             self._has_simulator = True
         if seen.response is None:
             self._summary.errors += 1
-            self._has_server = True
-        elif not seen.bare:
+        else:
+            self.complete += 1
+        if seen.response is None or not seen.bare:
             self._has_server = True
 
     def add_late(self) -> None:
@@ -55,10 +62,9 @@ class ExchangeCounts:
         self._by_target[target] += 1
         self._summary.withheld += withheld
 
-    def add_samples(self, count: int, slow: int) -> None:
-        """Count the samples of a body, and how many of them the fast decoder did not accept."""
-        self._summary.samples += count
-        self._summary.slow_path += slow
+    def add_slow_samples(self, count: int) -> None:
+        """Count samples that the fast decoder did not accept."""
+        self._summary.slow_path += count
 
     def add_connection(self, name: str, *, returned: bool = False) -> None:
         """Count a connection, and whether it came back after it was forgotten."""
@@ -69,6 +75,7 @@ class ExchangeCounts:
         """A copy of the counts; what else belongs into the summary is still to be filled in."""
         return msgspec.structs.replace(
             self._summary,
+            samples=self.samples,
             connections=len(self._connections),
             by_target={target.operation: count for target, count in self._by_target.items()},
             notes=[],

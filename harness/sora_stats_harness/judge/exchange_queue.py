@@ -161,7 +161,8 @@ class ExchangeQueue:
             waiting.append(exchange)
             return exchange
         if self._soon is None:
-            self._judge_now(exchange)
+            del self._open[exchange.seq]
+            self._judge(exchange, self._open.values())
             return exchange
         waiting.append(exchange)
         if len(waiting) >= MAX_BATCH_EXCHANGES or (

@@ -73,9 +73,9 @@ class Judge:
         self._reader = reader = SampleReader(edition)
         self._counter_places = reader.codec.counter_places
         self._findings = FindingAggregator(on_finding, on_miss)
-        self._runner = CheckRunner((*make_standard_checks(reader, tear_ns), *checks), self._findings)
-        self._user_requirements = tuple(row for check in checks for row in check.requirements)
         self._counts = ExchangeCounts(len(edition.fields))
+        self._runner = CheckRunner((*make_standard_checks(reader, self._counts, tear_ns), *checks), self._findings)
+        self._user_requirements = tuple(row for check in checks for row in check.requirements)
         self._coverage = CoverageTracker(edition, reader.codec)
         self._stages = StageWalk(reader, self._runner, self._counts, self._coverage, observer, scan_every)
         self._states: dict[tuple[str, str], State] = {}

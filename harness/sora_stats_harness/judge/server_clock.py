@@ -116,13 +116,10 @@ class FrozenClock(msgspec.Struct, kw_only=True):
     """Receipt of the last response that did not overlap the ones counted before."""
     responses: int = 1
     reported: bool = False
-    is_repeated: bool = False
-    """Whether the last stamp was that of the response before."""
 
     def add_timestamp(self, stamp_ns: int, exchange: Exchange) -> bool:
         """Take in one stamp; whether it is now known to stand still, which is said once."""
-        self.is_repeated = stamp_ns == self.stamp_ns
-        if not self.is_repeated:
+        if stamp_ns != self.stamp_ns:
             self.stamp_ns, self.first, self.last_received_ns = stamp_ns, exchange, exchange.received_ns
             self.responses, self.reported = 1, False
             return False

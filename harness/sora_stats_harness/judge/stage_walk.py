@@ -12,7 +12,7 @@ from typing import Final
 from ..api.exchange import Exchange, Response
 from .check import Observed, Stage
 from .check_runner import CheckRunner
-from .connection_state import CONNECTION_EXPIRY_NS, ConnectionState, EvidenceCache
+from .connection_state import ConnectionState, EvidenceCache
 from .coverage import CoverageTracker
 from .exchange_counts import ExchangeCounts
 from .exchange_queue import SLICING_THRESHOLD_BYTES
@@ -76,16 +76,23 @@ class StageWalk:
             if exchange.error is None and response.complete:
                 seen.response = response
         self._counts.add_exchange(seen)
-        self._runner.ask(self._transport, seen, state)
-        if request.probe is not None:
+        probe = request.probe
+        if seen.response is not None:
+            state.availability.add_response(exchange)
+        else:
+            self._runner.ask(self._transport, seen, state)
+            if probe is None:
+                state.availability.add_failure(exchange)
+        if probe is not None:
             if response is not None:
                 self._runner.ask(self._wrong_requests, seen, state)
         elif seen.response is not None and request.target is not None:
             self._judge_response(seen, state, pause)
         if self._observer is not None:
             self._observer(exchange)
-        if expired := state.find_expired(exchange.received_ns):
-            self._forget(expired, state)
+        state.exchanges_until_expiry -= 1
+        if state.exchanges_until_expiry <= 0 or exchange.received_ns > state.expiry_due_ns:
+            self._forget(state.find_expired(), state)
 
     def _judge_response(self, seen: Observed, state: State, pause: Callable[[], None] | None) -> None:
         """Judge a complete response to a valid request: its head, its body if it may be read, and who is in it."""
@@ -121,13 +128,28 @@ class StageWalk:
     ) -> None:
         """Judge a body, and every sample in it."""
         seen.body = body
-        self._runner.ask(self._json, seen, state)
+        counts, samples = self._counts, body.samples
+        counts.bodies += 1
         if body.fault is not None:
+            self._runner.ask(self._json, seen, state)
             return
-        self._runner.ask(self._shape, seen, state)
-        samples = body.samples
-        self._counts.add_samples(len(samples), body.slow)
-        self._coverage.add_samples(samples)
+        counts.samples += len(samples)
+        if body.scanned:
+            counts.searched_bodies += 1
+        if body.slow:
+            counts.add_slow_samples(body.slow)
+        is_amiss = bool(body.duplicates or body.deviations)
+        known_absences = self._coverage.known_absences
+        for sample in samples:
+            if sample.labels:
+                counts.labelled_samples += 1
+            if sample.deviations:
+                is_amiss = True
+            if sample.absent not in known_absences:
+                self._coverage.add_fields_of_sample(sample)
+        if is_amiss:
+            self._runner.ask(self._json, seen, state)
+            self._runner.ask(self._shape, seen, state)
         seen.evidence = self._evidence.add_exchange(seen.exchange)
         for place, sample in enumerate(samples):
             if sample.connection_id is None and not seen.alone:
@@ -151,8 +173,11 @@ class StageWalk:
             seen.connection = ConnectionState(self._blocks)
             self._counts.add_connection(seen.connection_id or f"{exchange.seq}/{sample.index}")
         else:
-            seen.connection = self._connection_of(seen, state)
-            history = seen.connection.counter_history
+            connection = state.connections.get(seen.connection_id)
+            if connection is None or connection.is_expired(exchange.received_ns):
+                connection = self._begin_connection(seen.connection_id, state)
+            seen.connection = connection
+            history = connection.counter_history
             known = history.versions[-1]
             if known.known_ns >= exchange.sent_ns:
                 known = history.maxima_before(exchange.sent_ns)  # type: ignore[assignment]  # None is looked at below
@@ -164,18 +189,15 @@ class StageWalk:
         self._runner.ask(self._timeless_checks if seen.alone else self._sample_checks, seen, state)
         seen.connection.add_sample(exchange, seen.evidence, sample)
 
-    def _connection_of(self, seen: Observed, state: State) -> ConnectionState:
-        connection_id = seen.connection_id
-        connection = state.connections.get(connection_id)
-        if connection is not None:
-            last = connection.last
-            if last is None or seen.exchange.received_ns - last.received_ns <= CONNECTION_EXPIRY_NS:
-                return connection
+    def _begin_connection(self, connection_id: str, state: State) -> ConnectionState:
+        if connection_id in state.connections:
             self._forget([connection_id], state)
         self._counts.add_connection(connection_id, returned=connection_id in state.expired)
         return state.add_connection(connection_id)
 
     def _forget(self, connection_ids: Sequence[str], state: State) -> None:
+        if not connection_ids:
+            return
         state.expire(connection_ids)
         self.settle_leaving(state)
 

@@ -44,9 +44,10 @@ class State:
         self.availability = ServerAvailability()
         self.last_received_ns = -(2**63)
         self._blocks = blocks
-        self._memory: dict[object, Any] = {}  # Any: each check's own
-        self._exchanges_since_expiry = 0
-        self._expiry_checked_ns = -(2**63)
+        self.memory: dict[object, Any] = {}  # Any: each check's own
+        """What checks keep, by check; `recall` makes it."""
+        self.exchanges_until_expiry = EXPIRY_CHECK_EXCHANGES
+        self.expiry_due_ns = -(2**63)
 
     def count(self, requirement: Requirement, times: int = 1) -> None:
         """Note that a requirement was held against something."""
@@ -54,9 +55,9 @@ class State:
 
     def recall(self, owner: object, make: Callable[[], MemoryT]) -> MemoryT:
         """What a check keeps here, made when it is first asked for; `owner` is the check, or whatever tells it apart."""
-        memory: MemoryT | None = self._memory.get(owner)
+        memory: MemoryT | None = self.memory.get(owner)
         if memory is None:
-            memory = self._memory[owner] = make()
+            memory = self.memory[owner] = make()
         return memory
 
     def add_connection(self, connection_id: str) -> ConnectionState:
@@ -78,16 +79,11 @@ class State:
             if connection.last is not newest:
                 connection.release_large_bodies(newest.request.server, most_bytes)
 
-    def find_expired(self, now_ns: int) -> list[str]:
-        """Connections to be forgotten; looks for them now and then only."""
-        self._exchanges_since_expiry += 1
-        if (
-            self._exchanges_since_expiry < EXPIRY_CHECK_EXCHANGES
-            and now_ns - self._expiry_checked_ns <= EXPIRY_CHECK_INTERVAL_NS
-        ):
-            return []
-        self._exchanges_since_expiry = 0
-        self._expiry_checked_ns = now_ns
+    def find_expired(self) -> list[str]:
+        """Connections to be forgotten; looked for now and then only."""
+        now_ns = self.last_received_ns
+        self.exchanges_until_expiry = EXPIRY_CHECK_EXCHANGES
+        self.expiry_due_ns = now_ns + EXPIRY_CHECK_INTERVAL_NS
         return [each for each, connection in self.connections.items() if connection.is_expired(now_ns)]
 
     def __iter__(self) -> Iterator[tuple[str, ConnectionState]]:

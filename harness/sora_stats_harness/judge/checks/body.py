@@ -4,7 +4,7 @@ A body is JSON, and repeats no key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from ...api.edition import Edition
@@ -14,7 +14,9 @@ from ..requirement import Level, Requirement
 from ..value_text import format_value
 
 if TYPE_CHECKING:
+    from ..exchange_counts import ExchangeCounts
     from ..state import State
+    from ..verdict import JudgeResult
 
 JSON: Final = Requirement(
     id="http.json",
@@ -42,15 +44,15 @@ class JsonCheck(Check):
     requirements = (JSON, DUPLICATE_KEY)
     stage = Stage.JSON
 
-    def __init__(self, edition: Edition) -> None:
+    def __init__(self, edition: Edition, counts: ExchangeCounts) -> None:
         self._edition = edition
+        self._counts = counts
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Judge a body that was read."""
         body = seen.body
         if body is None:
             return ()
-        state.checked[JSON.id] += 1
         if body.fault is not None:
             return (
                 Violation(
@@ -61,9 +63,12 @@ class JsonCheck(Check):
                     fault="no JSON",
                 ),
             )
-        if body.scanned:
-            state.checked[DUPLICATE_KEY.id] += 1
         return [self._duplicate_key(seen, path) for path in body.duplicates] if body.duplicates else ()
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the counts."""
+        result.checked[JSON.id] += self._counts.bodies
+        result.checked[DUPLICATE_KEY.id] += self._counts.searched_bodies
 
     def _duplicate_key(self, seen: Observed, path: tuple[str | int, ...]) -> Violation:
         target = seen.exchange.request.target

@@ -11,7 +11,7 @@ from ...api.exchange import Exchange, Target
 from ..check import Check, Observed, Stage, Violation
 from ..cluster_listings import find_clock_skews
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_NODES, NEEDS_TIMES, Level, Requirement
-from ..server_clock import ClockOffset, FrozenClock
+from ..server_clock import ClockJump, ClockOffset, FrozenClock
 from ..timestamps import parse_timestamp_ns, timestamp_resolution_ns
 from ..value_text import format_value
 
@@ -54,44 +54,6 @@ SKEW: Final = Requirement(
 )
 
 
-class FrozenClockCheck(Check):
-    """A connection's timestamp moves on from response to response of one server."""
-
-    requirements = (FROZEN,)
-    stage = Stage.CLOCK
-
-    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Compare the timestamp with that of the server's last response about the connection."""
-        connection, sample, exchange = seen.connection, seen.sample, seen.exchange
-        if connection is None or sample is None or sample.stamp_ns is None:
-            return ()
-        server = exchange.request.server
-        frozen = connection.frozen_clocks.get(server)
-        if frozen is None:
-            connection.frozen_clocks[server] = FrozenClock(
-                stamp_ns=sample.stamp_ns, first=exchange, last_received_ns=exchange.received_ns
-            )
-            return ()
-        state.checked[FROZEN.id] += 1
-        first = frozen.first
-        if not frozen.add_timestamp(sample.stamp_ns, exchange):
-            return ()
-        return (
-            Violation(
-                requirement=FROZEN,
-                exchange=exchange,
-                field=("timestamp",),
-                place=seen.place("timestamp"),
-                connection_id=seen.connection_id,
-                expected="a later time",
-                actual=format_value(sample.timestamp),
-                fault="frozen",
-                facts={"responses": str(frozen.responses)},
-                proof=(first, exchange),
-            ),
-        )
-
-
 class _ServerClocks:
     """The clocks of all servers, as far as they are known, within one run."""
 
@@ -103,58 +65,51 @@ class _ServerClocks:
         """Pairs of nodes that a finding was made of."""
 
 
-class ClockOffsetCheck(Check):
-    """The timestamps of one server fit one offset to our clock, and those of a cluster's nodes agree."""
+class ClockCheck(Check):
+    """
+    The timestamps of a connection move on, those of one server fit one offset to our clock, and those of a cluster's nodes
+    agree.
+    """
 
-    requirements = (OFFSET, SKEW)
+    requirements = (OFFSET, FROZEN, SKEW)
     stage = Stage.CLOCK
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Narrow the offset of the server's clock by the first timestamp of a response."""
+        """Compare a timestamp with the last of the same connection; narrow the offset by the first of a response."""
         connection, sample, exchange = seen.connection, seen.sample, seen.exchange
         if connection is None or sample is None or sample.stamp_ns is None:
             return ()
-        request = exchange.request
-        if sample.index is not None and sample.index > 0:
-            return ()  # one stamp a response is enough
-        if request.target is Target.ALL and not request.asked.local:
-            return ()  # of a whole cluster other nodes may have stamped
+        request, stamp_ns = exchange.request, sample.stamp_ns
         frozen = connection.frozen_clocks.get(request.server)
-        if frozen is not None and frozen.is_repeated:
-            return ()  # a stamp that stands still is another requirement's
-        clocks = state.recall(self, _ServerClocks)
+        found: list[Violation] | None = None
+        if frozen is None:
+            connection.frozen_clocks[request.server] = FrozenClock(
+                stamp_ns=stamp_ns, first=exchange, last_received_ns=exchange.received_ns
+            )
+        else:
+            state.checked[FROZEN.id] += 1
+            if frozen.stamp_ns == stamp_ns:  # a stamp that stands still says nothing of the offset
+                first = frozen.first
+                return (_frozen(seen, frozen, first),) if frozen.add_timestamp(stamp_ns, exchange) else ()
+            frozen.add_timestamp(stamp_ns, exchange)
+        if sample.index or (request.target is Target.ALL and not request.asked.local):
+            return ()  # one stamp a response is enough; of a whole cluster other nodes may have stamped
+        clocks: _ServerClocks | None = state.memory.get(self)
+        if clocks is None:
+            clocks = state.recall(self, _ServerClocks)
         offset = clocks.offsets.get(request.server)
         if offset is None:
             offset = clocks.offsets[request.server] = ClockOffset()
         if clocks.wall_minus_clock_ns is None:
-            clocks.wall_minus_clock_ns = _wall_minus_clock_ns(exchange, sample.stamp_ns)
+            clocks.wall_minus_clock_ns = _wall_minus_clock_ns(exchange, stamp_ns)
         jump = offset.add_timestamp(
-            sample.stamp_ns,
-            timestamp_resolution_ns(sample.timestamp or ""),
-            exchange,
-            clocks.wall_minus_clock_ns,
+            stamp_ns, timestamp_resolution_ns(sample.timestamp or ""), exchange, clocks.wall_minus_clock_ns
         )
-        if jump is None and len(state.nodes) < 2:
-            return ()
-        found = []
         if jump is not None:
-            found.append(
-                Violation(
-                    requirement=OFFSET,
-                    exchange=exchange,
-                    field=("timestamp",),
-                    place=seen.place("timestamp"),
-                    connection_id=seen.connection_id,
-                    expected="one clock",
-                    actual=format_value(sample.timestamp),
-                    fault="jumped",
-                    facts={"seconds": f"{jump.gap_ns / 1e9:.3f}"},
-                    proof=(jump.earlier, exchange),
-                )
-            )
+            found = [_jumped(seen, jump)]
         if len(state.nodes) > 1:
-            found += self._compare_nodes(seen, state, clocks)
-        return found
+            found = [*(found or ()), *self._compare_nodes(seen, state, clocks)]
+        return found or ()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add how often clocks were compared, and note those that differ from ours."""
@@ -191,6 +146,40 @@ class ClockOffsetCheck(Check):
                 fault="apart",
                 facts={"one": one, "other": other},
             )
+
+
+def _frozen(seen: Observed, frozen: FrozenClock, first: Exchange) -> Violation:
+    return Violation(
+        requirement=FROZEN,
+        exchange=seen.exchange,
+        field=("timestamp",),
+        place=seen.place("timestamp"),
+        connection_id=seen.connection_id,
+        expected="a later time",
+        actual=_timestamp_text(seen),
+        fault="frozen",
+        facts={"responses": str(frozen.responses)},
+        proof=(first, seen.exchange),
+    )
+
+
+def _jumped(seen: Observed, jump: ClockJump) -> Violation:
+    return Violation(
+        requirement=OFFSET,
+        exchange=seen.exchange,
+        field=("timestamp",),
+        place=seen.place("timestamp"),
+        connection_id=seen.connection_id,
+        expected="one clock",
+        actual=_timestamp_text(seen),
+        fault="jumped",
+        facts={"seconds": f"{jump.gap_ns / 1e9:.3f}"},
+        proof=(jump.earlier, seen.exchange),
+    )
+
+
+def _timestamp_text(seen: Observed) -> str:
+    return format_value(seen.sample.timestamp if seen.sample is not None else None)
 
 
 def _wall_minus_clock_ns(exchange: Exchange, stamp_ns: int) -> int:

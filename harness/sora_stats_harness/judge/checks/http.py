@@ -4,7 +4,7 @@ What HTTP asks of an exchange, before anyone looks into the body.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import ErrorCode, Exchange, Response
@@ -14,7 +14,9 @@ from .not_found import is_accepted_not_found
 from .wrong_requests import LARGE_BODY
 
 if TYPE_CHECKING:
+    from ..exchange_counts import ExchangeCounts
     from ..state import State
+    from ..verdict import JudgeResult
 
 COMPLETE: Final = Requirement(
     id="http.complete",
@@ -69,19 +71,20 @@ class CompleteResponseCheck(Check):
     requirements = (COMPLETE,)
     stage = Stage.TRANSPORT
 
+    def __init__(self, counts: ExchangeCounts) -> None:
+        self._counts = counts
+
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Also keeps `state.availability`."""
+        """Judge an exchange without a complete response."""
         exchange = seen.exchange
-        if seen.response is not None:
-            state.checked[COMPLETE.id] += 1
-            state.availability.add_response(exchange)
-            return ()
         violation = check_incomplete(exchange, responded=state.availability.has_responded(exchange.request.server))
         if violation is not None:
             state.checked[COMPLETE.id] += 1
-        if exchange.request.probe is None:
-            state.availability.add_failure(exchange)
         return () if violation is None else (violation,)
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the exchanges that were complete."""
+        result.checked[COMPLETE.id] += self._counts.complete
 
 
 def check_incomplete(exchange: Exchange, *, responded: bool) -> Violation | None:

@@ -44,7 +44,9 @@ class PresenceCheck(Check):
         """Note who was found, and who was not."""
         exchange = seen.exchange
         request = exchange.request
-        nodes = state.recall(self, _NodePresences)
+        nodes: dict[str, NodePresence] | None = state.memory.get(self)
+        if nodes is None:
+            nodes = state.recall(self, _NodePresences)
         if seen.body is None:
             response, target = seen.response, request.target
             if response is not None and target is not None and is_accepted_not_found(target, response):

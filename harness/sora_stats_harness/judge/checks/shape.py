@@ -12,6 +12,7 @@ from ..check import Check, Observed, Place, Stage, Violation
 from ..requirement import DOCUMENTATION_SOURCE, Level, Requirement
 
 if TYPE_CHECKING:
+    from ..exchange_counts import ExchangeCounts
     from ..shape_deviations import ShapeDeviation
     from ..state import State
     from ..verdict import JudgeResult
@@ -112,8 +113,8 @@ class ShapeCheck(Check):
     requirements = tuple(SHAPE_REQUIREMENTS.values())
     stage = Stage.SHAPE
 
-    def __init__(self, edition: Edition) -> None:
-        self._samples = self._labelled_samples = 0
+    def __init__(self, edition: Edition, counts: ExchangeCounts) -> None:
+        self._counts = counts
         self._carried_over = _find_carried_over_fields(edition)
         """What the edition only carries over from another: its absence, or another shape, is no MUST."""
 
@@ -122,7 +123,6 @@ class ShapeCheck(Check):
         body = seen.body
         if body is None:
             return ()
-        self._samples += len(body.samples)
         found: list[Violation] = []
         for deviation in body.deviations:
             state.count(TYPE)
@@ -133,14 +133,12 @@ class ShapeCheck(Check):
                 found += [
                     self._violation(seen, deviation, sample.connection_id, place) for deviation in sample.deviations
                 ]
-            if sample.labels:
-                self._labelled_samples += 1
         return found
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the counts, which are the same for all but one."""
         for row in self.requirements:
-            count = self._labelled_samples if row is ENUM else self._samples
+            count = self._counts.labelled_samples if row is ENUM else self._counts.samples
             result.checked[row.id] = result.checked.get(row.id, 0) + count
 
     def _violation(
