@@ -19,7 +19,8 @@ from sora_stats_harness.judge.verdict import (
     RequirementStatus,
     Verdict,
 )
-from sora_stats_harness.reports.run_comparison import ComparisonPolicy, NamedVerdicts, RunComparison, compare_runs
+from sora_stats_harness.reports.comparison_result import ComparisonPolicy, RunComparison
+from sora_stats_harness.reports.run_comparison import NamedVerdicts, compare_runs
 
 TARGETS = {"GetStatsConnection": 2.0, "GetStatsClient": 3.0, "GetStatsAllConnections": 14.0}
 """Each target and its usual median, in milliseconds."""
@@ -50,8 +51,8 @@ def verdict(place: int = 0, **given: Any) -> Verdict:  # Any: the struct's own f
 
 def status(id: str, level: str = "MUST", checked: int = 100) -> RequirementStatus:
     """A requirement that was checked, or was not."""
-    outcome: Any = "pass" if checked else "unknown"
-    return RequirementStatus(id=id, level=level, status=outcome, reason=None, checked=checked, failed=0)
+    outcome: Any = "met" if checked else "not_checked"
+    return RequirementStatus(id=id, level=level, status=outcome, reason=None, checked=checked, violations=0)
 
 
 def finding(

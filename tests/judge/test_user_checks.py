@@ -15,12 +15,13 @@ from sora_stats_harness.api.exchange import Target
 from sora_stats_harness.judge.checks import load_user_checks
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.requirement import Finding, Level, RequiredCapability
-from sora_stats_harness.judge.verdict import decide_verdict
+from sora_stats_harness.judge.verdict_decision import RunScope, decide_verdict
 
 from .test_pipeline import ASK, response, sample
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "CHECKS.md"
 ID: Final = "mine.rtx_within_rtp"
+SCOPE: Final = RunScope(observes=frozenset(RequiredCapability))
 
 
 @pytest.fixture
@@ -49,8 +50,10 @@ def test_the_documented_check_finds_what_it_is_about(rules: Path) -> None:
     ]
     result = judge.result()
     assert result.checked[ID] == 2
-    decision = decide_verdict(result, observes=set(RequiredCapability))
-    assert [(row.status, row.failed) for row in decision.requirements if row.id == ID] == [("warn", 1)]
+    decision = decide_verdict(result, SCOPE)
+    assert [(row.status, row.violated_level, row.violations) for row in decision.requirements if row.id == ID] == [
+        ("violated", "SHOULD", 1)
+    ]
 
 
 def test_a_value_that_cannot_be_used_is_not_checked(rules: Path) -> None:
@@ -58,8 +61,8 @@ def test_a_value_that_cannot_be_used_is_not_checked(rules: Path) -> None:
     judge = Judge(edition.load_edition(), checks=load_user_checks(rules))
     judge.begin_exchange(ASK).complete(response(sample(rtp__total_received_rtp_rtx="1")))
     assert judge.result().checked[ID] == 0
-    decision = decide_verdict(judge.result(), observes=set(RequiredCapability))
-    assert [row.status for row in decision.requirements if row.id == ID] == ["unknown"]
+    decision = decide_verdict(judge.result(), SCOPE)
+    assert [row.status for row in decision.requirements if row.id == ID] == ["not_checked"]
 
 
 def test_a_body_from_a_file_is_checked_too(rules: Path) -> None:

@@ -1,5 +1,5 @@
 """
-Five runs that reports are tried on: passing, failing, unknown, waived, interrupted; and one full of hostile strings.
+Five runs that reports are tried on: passing, failing, inconclusive, waived, interrupted; and one full of hostile strings.
 
 They are put together from tallies written by hand, by the same function that real runs use, with fixed times and ids so
 that golden files stay the same.
@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from sora_stats_harness.api.edition import load_edition
 from sora_stats_harness.api.exchange import Exchange, Request, RequestArguments, Response, Target, make_valid_request
 from sora_stats_harness.api.secret_redaction import Secrets
 from sora_stats_harness.judge.requirements import REQUIREMENTS, RequiredCapability
@@ -33,8 +34,10 @@ from sora_stats_harness.judge.verdict import (
     TimelineRow,
     WaiverReport,
 )
+from sora_stats_harness.judge.verdict_decision import RunEnding, RunScope
+from sora_stats_harness.reports.pass_policy import PassPolicy
 from sora_stats_harness.reports.report import VerdictReport
-from sora_stats_harness.reports.verdict_assembly import assemble_verdict
+from sora_stats_harness.reports.verdict_assembly import RunFacts, assemble_verdict
 
 RUN = "11111111-2222-4333-8444-555555555555"
 SERVER = "http://127.0.0.1:3000"
@@ -202,19 +205,29 @@ def body(received: int, *, connection_id: str = CONNECTION_ID) -> bytes:
 EARLIER_AND_LATER = (exchange(17, body(1017)), exchange(23, body(1016)))
 
 
-def build(judge: Counted, **given: Any) -> VerdictReport:  # Any: the arguments of assemble
-    """Assemble with fixed times."""
+POLICY = ("strict", "require", "waivers", "baseline")
+ENDING = ("interrupted", "aborted", "violated_slo")
+
+
+def facts(**given: Any) -> RunFacts:  # Any: its fields, and those of the ending
+    """A run of ten seconds."""
+    ending = RunEnding(**{name: given.pop(name) for name in ENDING if name in given})
     defaults: dict[str, Any] = {
         "command": "conform",
-        "edition": "doc-2024",
+        "edition": load_edition(),
         "subject": SERVER,
-        "judged_from": "live",
-        "observes": LIVE,
+        "scope": RunScope(observes=LIVE),
         "started_at": "2026-11-24T03:15:00.000Z",
         "finished_at": "2026-11-24T03:15:10.250Z",
         "options": {"duration_s": 10.0, "targets": ["GetStatsClient"]},
     }
-    report = assemble_verdict(judge, **(defaults | given))
+    return RunFacts(**(defaults | given), ending=ending)
+
+
+def build(judge: Counted, **given: Any) -> VerdictReport:  # Any: what is known of the run, and what decides a pass
+    """Assemble with fixed times."""
+    policy = PassPolicy(**{name: given.pop(name) for name in POLICY if name in given})
+    report = assemble_verdict(judge, facts(**given), policy, measure_drift=False)
     report.verdict.harness_version = "0.0.0"
     # A few rows are enough, and golden files need not change whenever a rule is added.
     report.verdict.requirements = [row for row in report.verdict.requirements if row.id in ROWS]
@@ -259,7 +272,7 @@ def failing() -> VerdictReport:
     return build(Counted([known, unlisted, order], evidence=evidence), sections=[latency])
 
 
-def unknown() -> VerdictReport:
+def inconclusive() -> VerdictReport:
     """The server had no connection at all, and one check never ran."""
     coverage = CoverageSummary(exchanges=40, by_target={"GetStatsAllConnections": 40}, fields_documented=374)
     return build(Counted(checked=dict.fromkeys(["http.status", "http.json"], 40), coverage=coverage))
@@ -312,7 +325,7 @@ def hostile(text: str) -> VerdictReport:
 KINDS: dict[str, Callable[[], VerdictReport]] = {
     "passing": passing,
     "failing": failing,
-    "unknown": unknown,
+    "inconclusive": inconclusive,
     "waived": waived,
     "interrupted": interrupted,
 }
@@ -341,11 +354,11 @@ def loaded() -> VerdictReport:
         bytes_sent=4_100_000,
         bytes_received=212_000_000,
         processes=2,
-        generator_limited="p99 of lateness 12 ms, of its own delay 0.4 ms",
+        generator_limited="p99 of the send delay 12 ms, of the receive delay 0.4 ms",
         latency=[
             _latency(name, kind, us * (1 if kind == "response" else 0.8), count)
             for name, us, count in targets
-            for kind in ("response", "service", "generator delay", "lateness")
+            for kind in ("response", "service", "receive delay", "send delay")
         ],
         timeline=[
             TimelineRow(
@@ -391,7 +404,7 @@ def loaded() -> VerdictReport:
 
 def _latency(target: str, kind: Any, us: float, count: int) -> LatencyDistribution:  # Any: one of Latency's kinds
     """Times with a long tail, in twenty buckets of which each holds less than the one before."""
-    if kind in ("generator delay", "lateness"):
+    if kind in ("receive delay", "send delay"):
         us = 60
     left, buckets = count, []
     for step in range(20):

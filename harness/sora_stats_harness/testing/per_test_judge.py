@@ -15,15 +15,17 @@ from typing import Any, Final
 from ..api.edition import Edition
 from ..api.errors import UsageError, suggest_nearest
 from ..api.exchange import TARGET_OF_OPERATION, Exchange, Request, Response, Target, TransportError
+from ..api.project_config import Waiver
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.exchange_queue import PendingExchange
 from ..judge.pipeline import Judge
 from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
 from ..judge.verdict import FindingEntry
+from ..judge.verdict_decision import RunScope
 from ..probe import prober as client
+from ..reports.pass_policy import PassPolicy
 from ..reports.report import VerdictReport
-from ..reports.verdict_assembly import assemble_verdict, format_utc_now
-from ..reports.waivers import Waiver
+from ..reports.verdict_assembly import RunFacts, assemble_verdict, format_utc_now
 from .finding_text import format_finding
 
 ExchangeCallback = Callable[[Exchange], None]
@@ -42,7 +44,7 @@ class PerTestJudge:
 
     Args:
         edition: The documented field list.
-        strict: Whether a missed SHOULD fails the test, too.
+        strict: Whether a violated SHOULD fails the test, too.
         waivers: What they cover fails nothing.
         secrets: Nothing of them is told.
     """
@@ -107,7 +109,7 @@ class PerTestJudge:
 
     def expect_violations(self, *requirements: str) -> None:
         """
-        Say which requirements this test wants missed: their findings don't fail it, and it fails where there are none.
+        Say which requirements this test wants violated: their findings don't fail it, and it fails where there are none.
 
         Raises:
             UsageError: There is no such requirement.
@@ -142,25 +144,22 @@ class PerTestJudge:
         if count <= self._told:
             return None
         self._told = count
-        parts = [f"{id} was expected to be missed, and was not" for id in missing]
+        parts = [f"{id} was expected to be violated, and was not" for id in missing]
         parts += [f"the check of {id} crashed, which is a fault of the harness" for id in crashed]
         parts += [format_finding(report, entry) for entry in failing]
         return "\n\n".join(parts)
 
     def _report(self) -> VerdictReport:
-        return assemble_verdict(
-            self._judge,
+        facts = RunFacts(
             command="pytest",
-            edition=self._edition.name,
+            edition=self._edition,
             subject="",
-            judged_from="live",
-            observes=TEST_OBSERVED_NEEDS,
+            scope=RunScope(observes=TEST_OBSERVED_NEEDS),
             started_at=self._started_at,
-            strict=self._strict,
-            waived=self._waivers,
-            name_evidence=False,
             secrets=self._secrets,
         )
+        policy = PassPolicy(strict=self._strict, waivers=self._waivers)
+        return assemble_verdict(self._judge, facts, policy, name_evidence=False, measure_drift=False)
 
     def _fails_test(self, entry: FindingEntry) -> bool:
         least = Level.SHOULD if self._strict else Level.MUST
