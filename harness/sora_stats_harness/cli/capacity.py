@@ -217,7 +217,7 @@ def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal
             slo_missed=said
             if not done.found.low and done.found.high is not None and done.found.ended is None
             else None,
-            extra_notes=[said, *told, f"{address.server} is {address.shown}", *done.notes],
+            extra_notes=[said, *told, f"{address.server} is {address.display_address}", *done.notes],
             secrets=secrets,
             sections=[search_section(done.found)],
             capacity=build_capacity(done.found, goal, arguments.scenario, [told for _, told in done.finished]),

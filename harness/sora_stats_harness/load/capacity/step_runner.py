@@ -155,7 +155,7 @@ class SteppedSession(LoadSession):
         self._last_read_ns = self._recent_receive_delay_ns = 0
         """When the last response was read, and how late the latest of the last ones was."""
         self._idle_users: list[Any] = []  # Any: gevent's Waiter, of which there are no types
-        self.tell = self._record_exchange
+        self.on_judged = self._record_exchange
 
     @property
     def idle_users(self) -> int:
@@ -189,10 +189,10 @@ class SteppedSession(LoadSession):
 
     def forget_connections(self) -> None:
         """What is known of a server, since another one is asked from now on."""
-        self.known = ()
+        self.known_connections = ()
         self._prepared.clear()
 
-    def await_turn(self, alarm: PreciseTimer, turn_ns: int) -> int | None:
+    def wait_for_turn(self, alarm: PreciseTimer, turn_ns: int) -> int | None:
         """Take the next turn, as soon as there is one to be had."""
         while not self.draining:
             step = self.step
@@ -207,7 +207,7 @@ class SteppedSession(LoadSession):
             if early:
                 self._ready_users += 1
                 try:
-                    alarm.wait_until(due_ns, lambda step=step: step.over or self.draining)  # type: ignore[misc]  # the loop's
+                    alarm.wait_until(due_ns, lambda step=step: step.is_over or self.draining)  # type: ignore[misc]  # the loop's
                 finally:
                     self._ready_users -= 1
                 if step.is_over:
