@@ -75,11 +75,11 @@ _SLOWING: Final = """
 import time
 from pathlib import Path
 
-from sora_stats_harness.judge import Judge, Ticket
+from sora_stats_harness.judge.pipeline import Judge, PendingExchange
 
 since = Path({since!r})
 sleep = time.sleep  # before gevent replaces it by one that lets others go on
-init, end_in_slices = Judge.__init__, Ticket.end_in_slices
+init, complete_in_slices = Judge.__init__, PendingExchange.complete_in_slices
 
 
 def slowly(self, edition, run=None, observer=None, **options):
@@ -101,20 +101,20 @@ def slowly_in_slices(self, response, pause, *arguments):
         while since.exists() and time.time() < since.stat().st_mtime + 5.0:
             time.sleep(0.1)
 
-    return end_in_slices(self, response, longer, *arguments)
+    return complete_in_slices(self, response, longer, *arguments)
 
 
-Judge.__init__, Ticket.end_in_slices = slowly, slowly_in_slices
+Judge.__init__, PendingExchange.complete_in_slices = slowly, slowly_in_slices
 """
 
 
 _MOVING: Final = """
 import os
 
-from sora_stats_harness import exchange
+from sora_stats_harness.api import exchange
 
-clock_id, master = exchange.clock_id, os.getpid()
-exchange.clock_id = lambda: clock_id() if os.getpid() == master else f"another machine's, for {os.getpid()}"
+clock_id, master = exchange.monotonic_clock_id, os.getpid()
+exchange.monotonic_clock_id = lambda: clock_id() if os.getpid() == master else f"another machine's, for {os.getpid()}"
 """
 
 

@@ -133,7 +133,7 @@ def test_a_process_that_dies_is_named_and_what_it_had_spooled_is_judged(tmp_path
     code, told, served = run(kill_one, tmp_path, "--duration", "60s", "--record", str(path))
     load = told["load"]
     assert (code, told["verdict"]) == (3, "unknown")
-    assert re.search(r"process 1 \(pid \d+\) was killed by signal 9", told["reason"])
+    assert re.search(r"worker 1 \(pid \d+\) was killed by signal 9", told["reason"])
     assert 0 < load["sent"] == load["judged"] + load["errors"] + load["abandoned"] <= served
     assert told["coverage"]["exchanges"] == load["sent"]
     assert load["planned_per_s"] is not None

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ..api.errors import UsageError
@@ -22,10 +20,7 @@ from .output import write_output
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..judge.verdict import LatencyDistribution
     from ..load.capacity.rate_search import RateStep, SearchGoal, SearchResult
-    from ..probe.interrupt import InterruptHandler
-    from ..reports.verdict_assembly import JudgeResultSource
 
 HELP: Final = "search the highest rate that keeps objectives, or what it costs"
 
@@ -151,32 +146,31 @@ def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal
     from ..load.abort_limit import parse_abort_limit
     from ..load.capacity.load_window import operation_shares, window_length_s
     from ..load.capacity.search_report import build_capacity, search_section, search_statement, step_line
-    from ..load.load_session import unobservable_requirements
-    from ..load.load_spec import LOAD_OBSERVES
-    from ..load.scenarios import SCENARIOS as KNOWN
+    from ..load.capacity.search_task import SearchTask, run_search
+    from ..load.load_spec import LOAD_OBSERVES, LoadSpec
+    from ..load.load_task import ServerAccess
     from ..load.slo import longest_limit_us
+    from ..load.workers import WorkerPlan
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import format_utc_now
 
     started_at = format_utc_now()
-    for text in _abort_limits(arguments):
-        parse_abort_limit(text)
+    limits = tuple(parse_abort_limit(text) for text in _abort_limits(arguments))
     users = _max_in_flight(arguments, goal)
-    scenario = KNOWN[arguments.scenario]
     headers, secrets = common.read_headers(arguments.header)
 
-    def lasts_s(rate: float) -> float:
+    def window_s(rate: float) -> float:
         return window_length_s(rate, goal.slos, operation_shares(arguments.scenario, rate), arguments.window)
 
     write_output(
-        f"{_plan_text(arguments, url, goal, users, lasts_s)}{common.edition_plan_text(arguments)}\n", sys.stderr
+        f"{_plan_text(arguments, url, goal, users, window_s)}{common.edition_plan_text(arguments)}\n", sys.stderr
     )
     if arguments.dry_run:
         return 0
     progress = ProgressLine()
     longest = longest_limit_us(goal.slos)
 
-    def tell(step: RateStep) -> None:
+    def on_step(step: RateStep) -> None:
         progress.end()
         write_output(f"{step_line(step)}\n", sys.stderr)
 
@@ -186,143 +180,58 @@ def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal
             told = common.detect_edition(
                 arguments, lambda: detect_by_address(address, headers, arguments.timeout, interrupt)
             )
-            task = _SearchTask(
-                address=address,
-                goal=goal,
-                users=users,
+            spec = LoadSpec(
+                edition=arguments.edition,
                 headers=headers,
-                lasts_s=lasts_s,
-                tell=tell,
-                interrupt=interrupt,
+                timeout_s=arguments.timeout,
+                scenario=arguments.scenario,
+                users=users,
+            )
+            task = SearchTask(
+                spec=spec,
+                server=ServerAccess(
+                    address=address,
+                    kind="simulator" if url is None else "server",
+                    ca_file=arguments.ca_file,
+                    insecure=arguments.insecure,
+                    secrets=secrets,
+                ),
+                goal=goal,
+                workers=None if arguments.processes == 1 else WorkerPlan(count=arguments.processes),
+                limits=limits,
                 patience_s=arguments.timeout if longest is None else longest / 1e6,
+                window_s=window_s,
+                interrupt=interrupt,
+                on_step=on_step,
                 watch=surveys.make_progress_watcher(progress),
+                say=sys.stderr.write,
             )
             try:
-                done = (_search_in_process if arguments.processes == 1 else _search_with_workers)(arguments, task)
+                done = run_search(task)
             finally:
                 progress.end()
         said = search_statement(done.found, goal)
+        reasons = [each for each in (_abort_reason(done.found, said), done.aborted) if each is not None]
         return common.report_and_exit_code(
             arguments,
             command="capacity",
             judge=done.judge,
             observes=LOAD_OBSERVES,
-            excluded=unobservable_requirements(scenario.targets or frozenset()),
+            excluded=spec.unobservable_requirements,
             subject=server,
             judged_from="live",
             started_at=started_at,
             options=_verdict_options(arguments, goal, users),
             interrupted=interrupt.is_interrupted,
-            aborted=_abort_reason(done.found, said),
+            aborted="; ".join(dict.fromkeys(reasons)) or None,
             slo_missed=said
             if not done.found.low and done.found.high is not None and done.found.ended is None
             else None,
-            extra_notes=[said, *told, f"{address.server} is {address.display_address}", *done.notes],
+            extra_notes=[said, *told, *done.notes],
             secrets=secrets,
             sections=[search_section(done.found)],
-            capacity=build_capacity(done.found, goal, arguments.scenario, [told for _, told in done.finished]),
+            capacity=build_capacity(done.found, goal, arguments.scenario, [told for _, told in done.step_latencies]),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _SearchTask:
-    """A search, whoever sends."""
-
-    address: Any  # Any: load's Address
-    goal: SearchGoal
-    users: int
-    headers: Any  # Any: exchange's Headers
-    lasts_s: Callable[[float], float]
-    tell: Callable[[RateStep], None]
-    interrupt: InterruptHandler
-    patience_s: float
-    watch: Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _SearchRunResult:
-    """What came of it."""
-
-    found: SearchResult
-    judge: JudgeResultSource
-    finished: Sequence[tuple[float, list[LatencyDistribution]]]
-    notes: Sequence[str] = ()
-
-
-def _search_in_process(arguments: argparse.Namespace, task: _SearchTask) -> _SearchRunResult:
-    """In this process."""
-    from ..api.edition import load_edition
-    from ..load.abort_limit import parse_abort_limit
-    from ..load.capacity import step_runner as windows
-    from ..load.capacity.rate_search import SearchEnded, build_search_result, search_capacity
-    from ..load.scenarios import SCENARIOS as KNOWN
-
-    tap = windows.SteppedSession(
-        load_edition(arguments.edition), task.address, headers=task.headers, timeout_s=arguments.timeout
-    )
-    rig = windows.StepRunner(
-        tap,
-        patience_s=task.patience_s,
-        limits=tuple(parse_abort_limit(text) for text in _abort_limits(arguments)),
-        interrupt=task.interrupt,
-        watch=task.watch,
-    )
-    try:
-        found = windows.run_users(
-            tap,
-            KNOWN[arguments.scenario],
-            users=task.users,
-            interrupt=task.interrupt,
-            drive=lambda: search_capacity(rig, task.goal, task.lasts_s, task.tell),
-        )
-    except SearchEnded as ended:
-        found = build_search_result((), task.goal, str(ended))
-    return _SearchRunResult(found=found, judge=tap.judge, finished=rig.step_latencies)
-
-
-def _search_with_workers(arguments: argparse.Namespace, task: _SearchTask) -> _SearchRunResult:
-    """From several processes, which this one gives their orders."""
-    from ..api.edition import load_edition
-    from ..load.capacity.rate_search import SearchEnded, build_search_result, search_capacity
-    from ..load.fleet import Fleet
-    from ..load.merged_judge import MergedJudge
-    from ..load.shares import Errand
-
-    count, address = arguments.processes, task.address
-    errands = [
-        Errand(
-            edition=arguments.edition,
-            server=address.server,
-            family=int(address.family),
-            sockaddr=address.sockaddr,
-            ca_file=arguments.ca_file,
-            insecure=arguments.insecure,
-            headers=tuple(task.headers),
-            timeout_s=arguments.timeout,
-            scenario=arguments.scenario,
-            users=task.users // count + (index < task.users % count),
-            patience_s=task.patience_s,
-            limits=_abort_limits(arguments),
-            index=index,
-        )
-        for index in range(count)
-    ]
-    with Fleet(errands, interrupt=task.interrupt, watch=task.watch) as fleet:
-        try:
-            fleet.ready()
-            found = search_capacity(fleet, task.goal, task.lasts_s, task.tell)
-        except SearchEnded as ended:
-            found = build_search_result((), task.goal, str(ended))
-    note = (
-        f"{count} processes: each judged the order of what it saw itself, and of each connection its last response was held "
-        "against the others' by the server's timestamps"
-    )
-    return _SearchRunResult(
-        found=found,
-        judge=MergedJudge(load_edition(arguments.edition), None, fleet.reports),
-        finished=fleet.finished,
-        notes=[note],
-    )
 
 
 def _abort_limits(arguments: argparse.Namespace) -> tuple[str, ...]:

@@ -61,11 +61,10 @@ def run_cost_by_size(arguments: argparse.Namespace, url: str | None) -> int:
     from ..api.edition import load_edition
     from ..api.exchange import Target
     from ..load.capacity import listing_polls as survey
-    from ..load.capacity import step_runner as window
     from ..load.capacity.listing_cost import cost_section, fit_listing_cost, interval_statement
     from ..load.capacity.rate_search import SearchEnded
-    from ..load.load_session import unobservable_requirements
-    from ..load.load_spec import LOAD_OBSERVES
+    from ..load.capacity.stepped_session import SteppedSession
+    from ..load.load_spec import LOAD_OBSERVES, LoadSpec, unobservable_requirements
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import format_utc_now
     from . import capacity as command
@@ -83,22 +82,23 @@ def run_cost_by_size(arguments: argparse.Namespace, url: str | None) -> int:
     told: list[str] = []
     ended = None
 
-    def tap_of(address: Any, timeout_s: float) -> window.SteppedSession:  # Any: load's Address
+    def make_session(address: Any, timeout_s: float) -> SteppedSession:  # Any: load's ServerAddress
         told.extend(common.detect_edition(arguments, lambda: detect_by_address(address, headers, timeout_s, interrupt)))
-        return window.SteppedSession(load_edition(arguments.edition), address, headers=headers, timeout_s=timeout_s)
+        spec = LoadSpec(edition=arguments.edition, headers=headers, timeout_s=timeout_s, scenario="scrape", users=1)
+        return SteppedSession(load_edition(arguments.edition), address, spec)
 
     with InterruptHandler() as interrupt:
         with ExitStack() as stack:
             if url is not None:
                 server, address = command.resolve_target(arguments, url, stack)
-                tap = tap_of(address, arguments.timeout)
+                session = make_session(address, arguments.timeout)
             else:
                 write_output(
                     "SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n", sys.stderr
                 )
                 server = "the embedded simulator"
                 timeout_s = max(arguments.timeout, SELF_TEST_TIMEOUT_S)
-                tap = None
+                session = None
             try:
                 for number, size in enumerate(sizes if url is None else [0]):
                     if interrupt.is_interrupted:
@@ -111,12 +111,12 @@ def run_cost_by_size(arguments: argparse.Namespace, url: str | None) -> int:
                             address = resolve_address(
                                 arguments, command.start_simulator(arguments, one, size, seed=seed)
                             )
-                            if tap is None:
-                                tap = tap_of(address, timeout_s)
-                            survey.switch_server(tap, address)
-                        assert tap is not None, "made above"
+                            if session is None:
+                                session = make_session(address, timeout_s)
+                            session.switch_server(address)
+                        assert session is not None, "made above"
                         samples += survey.measure_listings(
-                            tap,
+                            session,
                             interrupt=interrupt,
                             count=(LISTINGS_PER_SIZE if size <= 1000 else LISTINGS_PER_LARGE_SIZE)
                             if url is None
@@ -129,13 +129,13 @@ def run_cost_by_size(arguments: argparse.Namespace, url: str | None) -> int:
                 ended = str(end)
             finally:
                 progress.end()
-        assert tap is not None, "there is a URL, or a size"
+        assert session is not None, "there is a URL, or a size"
         found = fit_listing_cost(samples, scrapers=arguments.scrapers, slo=objective)
         said = [found.statement] + ([interval_statement(found)] if found.points else [])
         return common.report_and_exit_code(
             arguments,
             command="capacity",
-            judge=tap.judge,
+            judge=session.judge,
             observes=LOAD_OBSERVES,
             excluded=unobservable_requirements(frozenset({Target.ALL})),
             subject=server,
@@ -180,11 +180,11 @@ def run_media_watch(arguments: argparse.Namespace, url: str | None) -> int:
     from ..api.edition import load_edition
     from ..load.abort_limit import parse_abort_limit
     from ..load.capacity import listing_polls as survey
-    from ..load.capacity import step_runner as window
     from ..load.capacity.media_impact import compare_phases, media_section
     from ..load.capacity.rate_search import SearchEnded
-    from ..load.load_session import unobservable_requirements
-    from ..load.load_spec import LOAD_OBSERVES
+    from ..load.capacity.step_runner import StepRunner, run_users
+    from ..load.capacity.stepped_session import SteppedSession
+    from ..load.load_spec import LOAD_OBSERVES, LoadSpec, unobservable_requirements
     from ..load.scenarios import SCENARIOS
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import format_utc_now
@@ -217,17 +217,21 @@ def run_media_watch(arguments: argparse.Namespace, url: str | None) -> int:
             told = common.detect_edition(
                 arguments, lambda: detect_by_address(address, headers, arguments.timeout, interrupt)
             )
-            tap = window.SteppedSession(
-                load_edition(arguments.edition), address, headers=headers, timeout_s=arguments.timeout
+            spec = LoadSpec(
+                edition=arguments.edition,
+                headers=headers,
+                timeout_s=arguments.timeout,
+                scenario=arguments.scenario,
+                users=arguments.max_in_flight or command.MIN_IN_FLIGHT,
             )
-            rig = window.StepRunner(tap, patience_s=arguments.timeout, limits=limits, interrupt=interrupt, watch=watch)
+            session = SteppedSession(load_edition(arguments.edition), address, spec)
+            steps = StepRunner(session, patience_s=arguments.timeout, limits=limits, interrupt=interrupt, watch=watch)
             try:
-                phases, ended = window.run_users(
-                    tap,
+                phases, ended = run_users(
+                    session,
                     scenario,
-                    users=arguments.max_in_flight or command.MIN_IN_FLIGHT,
                     interrupt=interrupt,
-                    drive=lambda: survey.run_media_phases(tap, rig, rate=rate, rounds=rounds, phase_s=phase_s),
+                    drive=lambda: survey.run_media_phases(session, steps, rate=rate, rounds=rounds, phase_s=phase_s),
                 )
             except SearchEnded as end:
                 phases, ended = [], str(end)
@@ -237,7 +241,7 @@ def run_media_watch(arguments: argparse.Namespace, url: str | None) -> int:
         return common.report_and_exit_code(
             arguments,
             command="capacity",
-            judge=tap.judge,
+            judge=session.judge,
             observes=LOAD_OBSERVES,
             excluded=unobservable_requirements(scenario.targets or frozenset()),
             subject=server,

@@ -5,16 +5,12 @@ The command `load`: a Locust scenario with every response judged.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from ..api.errors import UsageError
 from . import command_support as common
@@ -23,16 +19,9 @@ from .progress import ProgressLine
 
 if TYPE_CHECKING:
     from ..api.exchange import Headers
-    from ..api.secret_redaction import Secrets
-    from ..judge.pipeline import Judge
     from ..judge.verdict import LoadResult
     from ..load.abort_limit import AbortLimit
-    from ..load.http_connection import ServerAddress
     from ..load.load_spec import LoadSpec
-    from ..load.run_measurements import RunMeasurements
-    from ..probe.interrupt import InterruptHandler
-    from ..recording.writer import RecordingWriter
-    from ..reports.verdict_assembly import JudgeResultSource
 
 HELP: Final = "run a load scenario, and judge every response"
 
@@ -118,15 +107,16 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if find_spec("locust") is None:
         raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'")
-    if arguments.processes == 1:
-        import_module("..load.run", __package__)  # first of all: Locust replaces the socket module for everybody
+    import_module("..load.load_task", __package__)  # first of all: Locust replaces the socket module for everybody
     from msgspec.structs import replace
 
     from ..api.exchange import TransportError
     from ..load.abort_limit import parse_abort_limit
     from ..load.http_connection import resolve_server
     from ..load.load_spec import LOAD_OBSERVES
+    from ..load.load_task import LoadTask, RecordingPlan, ServerAccess, run_load_task
     from ..load.run_measurements import load_sections
+    from ..load.workers import WorkerPlan
     from ..probe.edition_detection import detect_by_address
     from ..probe.interrupt import InterruptHandler
     from ..probe.prober import normalize_server_url
@@ -150,19 +140,31 @@ def run(arguments: argparse.Namespace) -> int:
             arguments, lambda: detect_by_address(address, headers, arguments.timeout, interrupt)
         )
         spec = replace(spec, edition=arguments.edition)
+        progress = ProgressLine()
         task = LoadTask(
             spec=spec,
-            address=address,
-            kind="simulator" if url is None else "server",
+            server=ServerAccess(
+                address=address,
+                kind="simulator" if url is None else "server",
+                ca_file=arguments.ca_file,
+                insecure=arguments.insecure,
+                secrets=secrets,
+            ),
             limits=limits,
-            secrets=secrets,
+            workers=None if arguments.processes == 1 else WorkerPlan(count=arguments.processes),
+            recording=None
+            if arguments.record is None
+            else RecordingPlan(path=arguments.record, limit_bytes=arguments.record_limit),
             interrupt=interrupt,
-            stack=stack,
-            options=_verdict_options(spec, arguments.processes),
+            watch=lambda elapsed_s, counts: progress.show(elapsed_s, _progress_text(elapsed_s, spec, counts)),
+            say=sys.stderr.write,
         )
-        done = (_run_in_process if arguments.processes == 1 else _run_with_workers)(arguments, task)
+        try:
+            done = run_load_task(task)
+        finally:
+            progress.end()
         load = done.measures.to_load_summary(
-            scenario=spec.scenario, model=spec.model, planned_per_s=spec.planned_per_s, processes=arguments.processes
+            scenario=spec.scenario, model=spec.model, planned_per_s=spec.planned_per_s, processes=task.processes
         )
         return common.report_and_exit_code(
             arguments,
@@ -181,197 +183,6 @@ def run(arguments: argparse.Namespace) -> int:
             sections=load_sections(done.measures, load),
             load=load,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadTask:
-    """What is to be done, and by what means."""
-
-    spec: LoadSpec
-    address: ServerAddress
-    kind: Literal["server", "simulator"]
-    limits: tuple[AbortLimit, ...]
-    secrets: Secrets
-    interrupt: InterruptHandler
-    stack: ExitStack
-    options: dict[str, Any]  # Any: JSON
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadOutcome:
-    """What came of it."""
-
-    judge: JudgeResultSource
-    measures: RunMeasurements
-    interrupted: bool
-    aborted: str | None
-    notes: list[str]
-
-
-def _run_in_process(arguments: argparse.Namespace, task: LoadTask) -> LoadOutcome:
-    """In this process."""
-    from ..load import load_run as runs
-    from ..load.locust_standalone import session_notes
-    from ..load.scenarios import SCENARIOS
-
-    spec = task.spec
-    with ExitStack() as recording:
-        recorder = _create_recorder(arguments, task)
-        if recorder is not None:
-            recording.enter_context(recorder)
-        session = spec.create_session(task.address, observer=recorder.add_exchange if recorder is not None else None)
-        progress = ProgressLine()
-
-        def watch(elapsed_s: float) -> None:
-            progress.show(elapsed_s, _progress_text(elapsed_s, spec, session.metrics.counts()))
-
-        try:
-            ended = runs.run_load(
-                session,
-                SCENARIOS[spec.scenario],
-                users=spec.users,
-                duration_s=spec.duration_s,
-                limits=task.limits,
-                interrupt=task.interrupt,
-                watch=watch,
-            )
-        finally:
-            progress.end()
-        if recorder is not None:
-            recorder.mark_early_end(interrupted=ended.interrupted, aborted=ended.aborted)
-    return LoadOutcome(
-        judge=session.judge,
-        measures=ended.measures,
-        interrupted=ended.interrupted,
-        aborted=ended.aborted,
-        notes=[*session_notes(session), *_recorder_notes(recorder)],
-    )
-
-
-def _run_with_workers(arguments: argparse.Namespace, task: LoadTask) -> LoadOutcome:
-    """In several processes, whose spools are judged here in order."""
-    import uuid
-
-    from ..api.edition import load_edition as load_edition
-    from ..load import processes
-    from ..load.load_spec import WorkerJob
-    from ..load.spools import SpoolJudge
-    from ..probe.file_check import CheckStopped
-
-    spec, address, count = task.spec, task.address, arguments.processes
-    edition = load_edition(spec.edition)
-    recorder = _create_recorder(arguments, task)
-    folder = _spool_folder(arguments, task.stack)
-    run_id = str(uuid.uuid4())
-    jobs = [
-        WorkerJob(
-            spec=spec.share_for_worker(index, count),
-            index=index,
-            processes=count,
-            run=run_id,
-            server=address.server,
-            family=int(address.family),
-            sockaddr=address.sockaddr,
-            ca_file=arguments.ca_file,
-            insecure=arguments.insecure,
-            edition_name=edition.name,
-            subject_kind=task.kind,
-            secrets=task.secrets.values,
-            spool=str(path),
-        )
-        for index, path in enumerate(processes.spools_of(folder, count))
-    ]
-    progress = ProgressLine()
-    try:
-        ended = processes.run(
-            jobs,
-            limits=task.limits,
-            interrupt=task.interrupt,
-            watch=lambda elapsed_s, counts: progress.show(elapsed_s, _progress_text(elapsed_s, spec, counts)),
-        )
-    finally:
-        progress.end()
-    together = SpoolJudge(
-        edition,
-        reported=ended.reported,
-        began_ns=ended.began_ns,
-        observer=recorder.add_exchange if recorder is not None else None,
-    )
-    had_enough: list[bool] = []
-    task.interrupt.set_callback(None if ended.interrupted else lambda: had_enough.append(True))
-
-    def tick() -> None:
-        if had_enough:
-            raise CheckStopped
-
-    sys.stderr.write(f"judging together what {count} processes saw\n")
-    measures = ended.measures
-    with recorder if recorder is not None else nullcontext():
-        checked = together.judge_folder(folder, tick)
-        measures.add_metrics(together.unreported_metrics)
-        interrupted = ended.interrupted or checked.interrupted
-        aborted = ended.aborted
-        if aborted is None and not checked.interrupted:
-            aborted = _unaccounted_reason(
-                measures.metrics.sent, sum(together.exchanges_by_worker.values()), together.judge
-            )
-        if recorder is not None:
-            recorder.mark_early_end(interrupted=interrupted, aborted=aborted)
-    lost = [
-        f"process {index + 1} had sent {sent:,} requests as it last told, and its spool has {together.exchanges_by_worker.get(index, 0):,}"
-        for index, sent in ended.counts.items()
-        if index not in ended.reported
-    ]
-    notes = [
-        f"{address.server} is {address.display_address}",
-        *ended.notes,
-        *lost,
-        *checked.notes,
-        *_recorder_notes(recorder),
-    ]
-    return LoadOutcome(judge=checked, measures=measures, interrupted=interrupted, aborted=aborted, notes=notes)
-
-
-def _unaccounted_reason(sent: int, seen: int, judge: Judge) -> str | None:
-    """What no process could tell of itself: that spools lack requests, or that the server fell silent for all of them."""
-    if seen != sent:
-        return f"the processes sent {sent:,} requests, and their spools have {seen:,}"
-    return judge.outage.description if judge.outage is not None else None
-
-
-def _spool_folder(arguments: argparse.Namespace, stack: ExitStack) -> Path:
-    """Where spools go: beside the recording, where there is to be one, so that they are found if everything is killed."""
-    if arguments.record is None:
-        return Path(stack.enter_context(TemporaryDirectory(prefix="sora-harness-")))
-    folder = Path(f"{arguments.record}.parts")
-    try:
-        folder.mkdir(mode=0o700)
-    except OSError as error:
-        raise UsageError(f"--record: the folder {folder} cannot be made: {error.strerror or error}") from None
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _create_recorder(arguments: argparse.Namespace, task: LoadTask) -> RecordingWriter | None:
-    from ..api.edition import load_edition as load_edition
-    from ..load.spools import recording_scope
-    from ..recording.writer import RecordingWriter
-
-    if arguments.record is None:
-        return None
-    return RecordingWriter(
-        arguments.record,
-        subject=task.address.server,
-        subject_kind=task.kind,
-        edition=load_edition(task.spec.edition).name,
-        options=task.options | recording_scope(task.spec.unobservable_requirements),
-        secrets=task.secrets,
-        limit_bytes=arguments.record_limit,
-    )
-
-
-def _recorder_notes(recorder: RecordingWriter | None) -> list[str]:
-    return [recorder.problem] if recorder is not None and recorder.problem is not None else []
 
 
 def _load_spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> LoadSpec:
@@ -459,22 +270,6 @@ def _plan_text(spec: LoadSpec, processes: int, url: str | None, limits: Sequence
         f"plan: scenario {spec.scenario} on {url or 'the embedded simulator'}: {how}{sockets}{several}, "
         f"for {spec.duration_s:g} s; aborts at {stop}"
     )
-
-
-def _verdict_options(spec: LoadSpec, processes: int) -> dict[str, Any]:  # Any: JSON
-    return {
-        "scenario": spec.scenario,
-        "weights": spec.weights or None,
-        "rate": spec.rate,
-        "ramp_s": spec.ramp_s,
-        "users": spec.users,
-        "interval_s": spec.interval_s if spec.rate is None else None,
-        "duration_s": spec.duration_s,
-        "warm_up_s": spec.warm_up_s,
-        "sockets": spec.sockets,
-        "new_connection_each": not spec.keep_alive,
-        "processes": processes,
-    }
 
 
 def _progress_text(elapsed_s: float, spec: LoadSpec, counts: Mapping[str, int]) -> str:
