@@ -48,7 +48,7 @@ class ScrapeClusterUser(SoraUser):
         return requests.listing_request(local=False)
 
 
-class SingleConnectionUser(SoraUser):
+class DrillUser(SoraUser):
     """Single connections, as fast as it goes; who is there is asked now and then."""
 
     targets = SCENARIO_TARGETS["drill"]
@@ -90,6 +90,6 @@ SCENARIOS: Final[Mapping[str, type[SoraUser]]] = {
     "scrape-cluster": ScrapeClusterUser,
     "spike": SpikeUser,
     "soak": SoakUser,
-    "drill": SingleConnectionUser,
+    "drill": DrillUser,
 }
 """Each scenario by the name that the command line has for it."""

@@ -139,7 +139,7 @@ class StepRunner:
         if session.outage_text is not None and not self._interrupt.is_interrupted:
             no_server = session.discover(lambda: self._interrupt.is_interrupted)
             if no_server is not None:
-                raise SearchEnded(f"the server fell no_server: {no_server}")
+                raise SearchEnded(f"the server stopped responding: {no_server}")
         return tuple(step.findings)
 
     def wait(self, lasts_s: float) -> None:
