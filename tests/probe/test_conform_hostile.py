@@ -14,7 +14,7 @@ from sora_stats_harness.cli import main
 
 from .. import hostile
 
-FAIL, UNKNOWN = 1, 3
+FAIL, INCONCLUSIVE = 1, 3
 
 
 @pytest.fixture(autouse=True)
@@ -36,33 +36,33 @@ def conform(url: str, folder: Path, *options: str) -> tuple[int, dict[str, Any]]
 @pytest.mark.parametrize(
     ("behaviour", "code", "reason"),
     [
-        (hostile.hang, UNKNOWN, "gives no complete response: timeout: no complete response within 0.3 s"),
-        (hostile.slow_headers, UNKNOWN, "gives no complete response: timeout"),
-        (hostile.slow_body, UNKNOWN, "gives no complete response: timeout"),
-        (hostile.late_response(0.5, hostile.response(b"[]")), UNKNOWN, "gives no complete response: timeout"),
+        (hostile.hang, INCONCLUSIVE, "gives no complete response: timeout: no complete response within 0.3 s"),
+        (hostile.slow_headers, INCONCLUSIVE, "gives no complete response: timeout"),
+        (hostile.slow_body, INCONCLUSIVE, "gives no complete response: timeout"),
+        (hostile.late_response(0.5, hostile.response(b"[]")), INCONCLUSIVE, "gives no complete response: timeout"),
         (
             hostile.close_at_once,
-            UNKNOWN,
+            INCONCLUSIVE,
             "gives no complete response: reset: the connection was closed before a response",
         ),
-        (hostile.reset, UNKNOWN, "gives no complete response: reset"),
-        (hostile.says(hostile.TWO_RESPONSES), UNKNOWN, "no sample was judged"),
-        (hostile.says(hostile.CUT), FAIL, "http.complete is missed"),
-        (hostile.says(hostile.CUT_CHUNKED), FAIL, "http.complete is missed"),
-        (hostile.says(hostile.GARBAGE), FAIL, "http.complete is missed"),
-        (hostile.endless_headers, FAIL, "http.complete is missed"),
-        (hostile.says(hostile.UNAVAILABLE), FAIL, "http.status is missed"),
-        (hostile.says(hostile.HTML), FAIL, "http.content_type is missed"),
-        (hostile.says(hostile.DEEP), FAIL, "http.json is missed"),
-        (hostile.says(hostile.WRONG_TYPE), FAIL, "is missed"),
-        (hostile.says(hostile.LENGTH_TOO_SHORT), FAIL, "http.json is missed"),
+        (hostile.reset, INCONCLUSIVE, "gives no complete response: reset"),
+        (hostile.says(hostile.TWO_RESPONSES), INCONCLUSIVE, "no sample was judged"),
+        (hostile.says(hostile.CUT), FAIL, "http.complete is violated"),
+        (hostile.says(hostile.CUT_CHUNKED), FAIL, "http.complete is violated"),
+        (hostile.says(hostile.GARBAGE), FAIL, "http.complete is violated"),
+        (hostile.endless_headers, FAIL, "http.complete is violated"),
+        (hostile.says(hostile.UNAVAILABLE), FAIL, "http.status is violated"),
+        (hostile.says(hostile.HTML), FAIL, "http.content_type is violated"),
+        (hostile.says(hostile.DEEP), FAIL, "http.json is violated"),
+        (hostile.says(hostile.WRONG_TYPE), FAIL, "is violated"),
+        (hostile.says(hostile.LENGTH_TOO_SHORT), FAIL, "http.json is violated"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
 def test_every_misbehaviour_has_its_exit_code(
     behaviour: hostile.Behaviour, code: int, reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Never a traceback; what never responds is unknown, what responses wrongly fails."""
+    """Never a traceback; what never responds is inconclusive, what responses wrongly fails."""
     with hostile.serve(behaviour) as server:
         found, verdict = conform(server.url, tmp_path)
     assert found == code, verdict["reason"]
@@ -82,7 +82,7 @@ def test_every_misbehaviour_has_its_exit_code(
 def test_nobody_there(url: str | None, reason: str, tmp_path: Path) -> None:
     """Nothing was seen, so nothing is claimed."""
     code, verdict = conform(url or hostile.closed_port(), tmp_path)
-    assert code == UNKNOWN
+    assert code == INCONCLUSIVE
     assert reason in verdict["reason"]
     assert verdict["findings"] == []
 
@@ -91,7 +91,7 @@ def test_tls_that_cannot_be_trusted(tmp_path: Path) -> None:
     """The reason names the certificate; with the certificate as authority the server is asked."""
     with hostile.serve(hostile.says(hostile.UNAVAILABLE), tls=hostile.self_signed()) as server:
         code, verdict = conform(server.url, tmp_path)
-        assert code == UNKNOWN and "tls: the certificate is not accepted" in verdict["reason"]
+        assert code == INCONCLUSIVE and "tls: the certificate is not accepted" in verdict["reason"]
         code, verdict = conform(server.url, tmp_path, "--ca-file", str(hostile.CERTIFICATE))
         assert code == FAIL
 

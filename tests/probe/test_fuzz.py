@@ -208,7 +208,7 @@ def test_a_server_that_is_gone_ends_it() -> None:
 
 
 def test_without_a_server_nothing_is_said(tmp_path: Path) -> None:
-    """A refused connection accuses nobody; the run is unknown, with exit code 3."""
+    """A refused connection accuses nobody; the run is inconclusive, with exit code 3."""
     result, tally = search("http://127.0.0.1:9", 50)
     assert (result.sent, result.smallest, result.end_reason) == (
         0,

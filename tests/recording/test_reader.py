@@ -25,7 +25,12 @@ from sora_stats_harness.recording.reader import LATEST_NS
 from .build import RUN, exchange, record
 
 HEADER = lines.RecordingHeader(
-    v=1, run=RUN, subject_kind="server", subject="http://127.0.0.1", edition="doc-2024", harness_version="0"
+    format=lines.RECORDING_FORMAT,
+    run=RUN,
+    subject_kind="server",
+    subject="http://127.0.0.1",
+    edition="doc-2024",
+    harness_version="0",
 )
 
 
@@ -180,7 +185,15 @@ def test_a_recording_without_its_header_is_read_all_the_same(tmp_path: Path) -> 
     [
         (b"", "neither a header line nor an exchange"),
         (b"hello\n", "neither a header line nor an exchange"),
-        (b'{"v":2,"run":"r","subject_kind":"server","subject":"","edition":"","harness_version":""}\n', "version 2"),
+        (
+            b'{"v":1,"run":"r","subject_kind":"server","subject":"","edition":"","harness_version":""}\n',
+            "has the format 'sora-harness/recording/1'",
+        ),
+        (
+            b'{"format":"sora-harness/recording/3","run":"r","subject_kind":"server","subject":"","edition":"",'
+            b'"harness_version":""}\n',
+            "has the format 'sora-harness/recording/3', and this version reads 'sora-harness/recording/2'",
+        ),
     ],
 )
 def test_what_is_no_recording_is_wrong_usage(tmp_path: Path, content: bytes, message: str) -> None:

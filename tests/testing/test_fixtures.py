@@ -177,7 +177,7 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
 
         def test_no_such_name(sora_judge):
             with pytest.raises(UsageError, match="did you mean 'counter.monotonic'"):
-                sora_judge.expect("order.realtim")
+                sora_judge.expect("counter.monotoni")
             with pytest.raises(UsageError, match="is none of GetStatsConnection"):
                 sora_judge.body("GetStats", "[]")
 
@@ -206,7 +206,7 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
             "*Captured sora call*",
             "counter.monotonic (MUST): *",
             "*_ test_expected_in_vain _*",
-            "counter.monotonic was expected to be missed, and was not",
+            "counter.monotonic was expected to be violated, and was not",
             "*_ test_bare_body _*",
             "shape.type (MUST): *",
         ]
@@ -215,7 +215,7 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
 
 
 def test_should_fails_where_strict(pytester: pytest.Pytester) -> None:
-    """A missed SHOULD is the test's to look at, and fails it with `--sora-strict`."""
+    """A violated SHOULD is the test's to look at, and fails it with `--sora-strict`."""
     pytester.makepyfile(
         """
         def test_undocumented(sora_judge):

@@ -58,7 +58,7 @@ options:
   --version      the version
 
 exit codes:
-  0 pass, 1 fail, 2 wrong usage, 3 unknown (too little was seen), 4 the harness itself broke
+  0 pass, 1 fail, 2 wrong usage, 3 inconclusive (too little was seen), 4 the harness itself broke
 
 examples:
   {program} conform                          probe the embedded simulator (SELF-TEST)
@@ -89,10 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(error.exit_code)
     except KeyboardInterrupt:
         _print_error("interrupted")
-        return int(ExitCode.UNKNOWN)
+        return int(ExitCode.INCONCLUSIVE)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and discard_broken_streams():
-            return int(ExitCode.UNKNOWN)
+            return int(ExitCode.INCONCLUSIVE)
         if os.environ.get(DEBUG_VARIABLE):
             raise
         text = " ".join(str(error).split())

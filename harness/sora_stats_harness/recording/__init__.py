@@ -5,13 +5,13 @@ Recordings: exchanges on disk, so that a failure seen at night is judged again, 
 file back whatever has happened to it, and `reader` brings exchanges into the order in which they were received.
 """
 
-from .format import FORMAT_VERSION, RecordingEnd, RecordingHeader, recording_schema
+from .format import RECORDING_FORMAT, RecordingEnd, RecordingHeader, recording_schema
 from .reader import OrderedExchange, RecordingReader, open_recordings
 from .writer import DEFAULT_LIMIT_BYTES, RecordingWriter
 
 __all__ = [
     "DEFAULT_LIMIT_BYTES",
-    "FORMAT_VERSION",
+    "RECORDING_FORMAT",
     "OrderedExchange",
     "RecordingEnd",
     "RecordingHeader",

@@ -32,8 +32,8 @@ from ..api.exchange import (
 from ..api.secret_redaction import ALLOWED_REQUEST_HEADERS, ALLOWED_RESPONSE_HEADERS, Secrets, redact_headers
 from ..api.strict_json import MAX_DEPTH
 
-FORMAT_VERSION: Final = 1
-"""`v` in the header line."""
+RECORDING_FORMAT: Final = "sora-harness/recording/2"
+"""`format` in the header line."""
 
 Nanoseconds = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """Of the monotonic clock that the line names."""
@@ -47,7 +47,8 @@ HeaderField = tuple[str, str | None]
 class RecordingHeader(msgspec.Struct, frozen=True, kw_only=True):
     """First line of a recording: one run."""
 
-    v: int
+    format: str = "sora-harness/recording/1"
+    """Version 1 had no such key."""
     run: str
     subject_kind: Literal["server", "simulator", "recording"]
     subject: str
@@ -311,11 +312,12 @@ def check_recording_version(header: RecordingHeader, name: str) -> None:
     Refuse a recording of another version.
 
     Raises:
-        RecordingError: `v` is not ours; `name` is what to call the file.
+        RecordingError: `format` is not ours; `name` is what to call the file.
     """
-    if header.v != FORMAT_VERSION:
+    if header.format != RECORDING_FORMAT:
         raise RecordingError(
-            f"{name} is a recording of version {header.v}, and this harness reads version {FORMAT_VERSION}: update it"
+            f"{name} has the format {header.format!r}, and this version reads {RECORDING_FORMAT!r}: record it again, or "
+            f"check it with the version that wrote it"
         )
 
 
@@ -434,7 +436,8 @@ def recording_schema() -> dict[str, Any]:
     _, components = msgspec.json.schema_components(
         (RecordingHeader, RecordedExchange, RecordingEnd), ref_template="#/$defs/{name}"
     )
-    components["RecordingHeader"]["properties"]["v"] = {"const": FORMAT_VERSION}
+    components["RecordingHeader"]["properties"]["format"] = {"const": RECORDING_FORMAT}
+    components["RecordingHeader"]["required"].insert(0, "format")
     components["RecordedResponse"]["oneOf"] = [
         {"required": [key]} for key in ("json", "body", "body_base64", "withheld")
     ]

@@ -51,7 +51,7 @@ class PseudonymGenerator:
         stays one, any other keeps its length in bytes, from 19 on; the empty one stays empty.
 
         >>> names = PseudonymGenerator(b"key")
-        >>> len(names.id("KP8VZZ321D0A90RSVJC4RMGJ08")), len(names.id("x" * 300)), names.id("")
+        >>> len(names.pseudonym_of_id("KP8VZZ321D0A90RSVJC4RMGJ08")), len(names.pseudonym_of_id("x" * 300)), names.pseudonym_of_id("")
         (26, 300, '')
         """
         if not name:

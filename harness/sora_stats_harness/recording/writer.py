@@ -27,7 +27,7 @@ from ..api.errors import UsageError
 from ..api.exchange import ErrorCode, Exchange
 from ..api.secret_redaction import Secrets
 from . import format as lines
-from .format import FORMAT_VERSION, RecordingEnd, RecordingHeader
+from .format import RECORDING_FORMAT, RecordingEnd, RecordingHeader
 from .output_file import RecordingFile, make_compressor, open_recording_file
 
 DEFAULT_LIMIT_BYTES: Final = 2 << 30
@@ -106,7 +106,7 @@ class RecordingWriter:
         """Why the recording ended before the run, in one line for a person; None where it did not."""
         self._secrets = secrets or Secrets()
         self._header = RecordingHeader(
-            v=FORMAT_VERSION,
+            format=RECORDING_FORMAT,
             run="",
             subject_kind=subject_kind,
             subject=self._secrets.redact(subject),

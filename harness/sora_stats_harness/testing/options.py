@@ -42,11 +42,11 @@ _SHARED_OPTIONS: Final = (
     ("timeout", "TIME", "for a whole exchange (default: 5)"),
 )
 _SHARED_FLAGS: Final = (
-    ("strict", "a missed SHOULD fails, too: in the gate and in tests"),
+    ("strict", "a violated SHOULD fails, too: in the gate and in tests"),
     ("insecure", "accept any certificate"),
 )
 _SHARED_LISTS: Final = (
-    ("require", "ID", "the gate is unknown unless this requirement was observed (repeatable)"),
+    ("require", "ID", "the gate is inconclusive unless this requirement was observed (repeatable)"),
     ("label", "KEY=VALUE", "put into the gate's reports, such as build=123 (repeatable)"),
     ("header", "'NAME: VALUE'", "send this as well (repeatable); for secrets 'NAME: env:VARIABLE'"),
     ("fault", "NAME[:KEY=VALUE]", f"make the simulator of `--sora-url {SIMULATOR_URL}` misbehave (repeatable)"),
@@ -67,7 +67,11 @@ def add_options(parser: pytest.Parser) -> None:
     add("--sora-node", action="append", default=[], metavar="URL", help="another node of its cluster (repeatable)")
     add("--sora-duration", metavar="TIME", help=f"how long the gate probes (default: {DEFAULT_GATE_DURATION_S:g})")
     add("--sora-valid-only", action="store_true", help="the gate sends no request that is wrong on purpose")
-    add("--sora-allow-unknown", action="store_true", help="sora::verdict passes where too little was seen to tell")
+    add(
+        "--sora-allow-inconclusive",
+        action="store_true",
+        help="sora::verdict passes where too little was seen to decide",
+    )
     add("--sora-report", metavar="DIR", help="where the gate writes verdict.json, report.html and the like")
     for name, metavar, text in _SHARED_OPTIONS:
         add(f"--sora-{name}", metavar=metavar, help=text)
@@ -92,7 +96,7 @@ class PluginSettings:
     valid_only: bool
     strict: bool
     require: tuple[str, ...]
-    allow_unknown: bool
+    allow_inconclusive: bool
     labels: dict[str, str]
     baseline: Baseline | None
     waivers: Sequence[Waiver]
@@ -239,7 +243,7 @@ def _parse_settings(config: pytest.Config) -> PluginSettings:
         valid_only=option("sora_valid_only"),
         strict=arguments.strict,
         require=tuple(arguments.require),
-        allow_unknown=option("sora_allow_unknown"),
+        allow_inconclusive=option("sora_allow_inconclusive"),
         labels=dict(arguments.label),
         baseline=arguments.baseline,
         waivers=arguments.waivers,
