@@ -34,6 +34,7 @@ from .load_users import drain_users
 from .locust_standalone import StandalonePageSource, build_load_report, print_load_report, selected_edition
 from .locust_web_page import add_web_page, live_state
 from .run_measurements import RunStopwatch
+from .sample_trail import SampleTrail
 from .spools import WorkerSpool
 from .worker_messages import WorkerResult, encode_message
 from .worker_results import WorkerNames, judge_workers, make_worker_result
@@ -87,6 +88,7 @@ class _LocustWorker:
         self._environment = environment
         self._runner = runner
         self._spool: WorkerSpool | None = None
+        self._trail: SampleTrail | None = None
         self._stopwatch = RunStopwatch()
         self._tests = 0
         runner.register_message(DRAIN_MESSAGE, self._on_drain, concurrent=True)
@@ -119,7 +121,11 @@ class _LocustWorker:
         self._stopwatch.start()
         session = self._session
         folder = getattr(self._environment.parsed_options, "sora_spool", "")
-        if session is None or not folder or not self._is_on_masters_machine:
+        if session is None or not folder:
+            return
+        if not self._is_on_masters_machine:
+            self._trail = self._trail or SampleTrail(session.judge)
+            self._trail.start()
             return
         self._tests += 1
         self._spool = WorkerSpool(Path(folder), session.share.index, self._tests)
@@ -133,14 +139,8 @@ class _LocustWorker:
             return
         drain_users(self._runner, session)
         session.observer = None
-        problem = None if self._spool is None else self._spool.close()
-        result = make_worker_result(
-            session,
-            self._stopwatch.measures(session),
-            is_on_masters_machine=self._is_on_masters_machine,
-            spool=None if self._spool is None else self._spool.path,
-            spool_problem=problem,
-        )
+        trail = self._trail or SampleTrail(session.judge)
+        result = make_worker_result(session, self._stopwatch.measures(session), spool=self._spool, trail=trail)
         self._runner.send_message(RESULT_MESSAGE, encode_message(result))
 
 

@@ -26,6 +26,7 @@ from ..recording.writer import RecordingWriter
 from .load_session import LoadSession
 from .load_spec import LOAD_OBSERVES, WORKER_SEQUENCE_BITS
 from .request_metrics import RequestMetrics
+from .sample_trail import NOTE_INTERVAL_S, SampleTrail
 
 MAX_QUEUED_EXCHANGES: Final = 200_000
 MAX_QUEUED_BYTES: Final = 256 << 20
@@ -156,6 +157,9 @@ class SpoolJudge:
         self._reported = frozenset(reported)
         self._observer = observer
         self.judge = Judge(edition, observer=self._on_judged)
+        self.trail = SampleTrail(self.judge)
+        """For comparison with what workers on other machines saw."""
+        self._noted_ns = 0
         self.unreported_metrics = RequestMetrics()
         """What those measured that never reported."""
         self.unreported_metrics.start(began_ns)
@@ -170,6 +174,9 @@ class SpoolJudge:
         if index not in self._reported:
             self.unreported_metrics.sent += 1
             self.unreported_metrics.record(exchange)
+        if exchange.received_ns > self._noted_ns + NOTE_INTERVAL_S * 1e9:
+            self._noted_ns = exchange.received_ns
+            self.trail.note()
         if self._observer is not None:
             self._observer(exchange)
 
@@ -191,7 +198,9 @@ class SpoolJudge:
                 self.unreadable.append(str(error))
             else:
                 files += [] if file is None else [file]
-        return judge_files(self.judge, files, tick=tick) if files else None
+        checked = judge_files(self.judge, files, tick=tick) if files else None
+        self.trail.note()
+        return checked
 
 
 def open_spool(path: Path) -> OpenedFile | None:

@@ -34,6 +34,7 @@ from .http_connection import resolve_server
 from .load_session import LoadSession
 from .load_users import drain_users
 from .run_measurements import RunStopwatch
+from .sample_trail import SampleTrail
 from .scenarios import SCENARIOS
 from .spools import WorkerSpool
 from .worker_messages import (
@@ -96,6 +97,7 @@ class LoadWorker:
         self._session: LoadSession | None = None
         self._steps: StepRunner | None = None
         self._spool: WorkerSpool | None = None
+        self._trail: SampleTrail | None = None
         self._stopwatch = RunStopwatch()
         self._reported_s = 0
         self._stalled_s = 0.0
@@ -174,6 +176,9 @@ class LoadWorker:
             self._spool = WorkerSpool(Path(order.spool_folder), order.index)
             session.observer = self._spool.open(session, order.subject_kind, Secrets(order.secrets))
         self._session = self._environment.sora_session = session
+        self._trail = SampleTrail(session.judge)
+        if not self._is_on_masters_machine:
+            self._trail.start()
         self._environment.user_classes = [SCENARIOS[spec.scenario]]
         if order.patience_s is not None:
             assert isinstance(session, SteppedSession), "made above"
@@ -236,16 +241,10 @@ class LoadWorker:
         if self._runner.user_count:
             self._runner.stop()  # whoever was given up
         session.judge.judge_pending()
-        problem = None if self._spool is None else self._spool.close()
+        assert self._trail is not None, "made with the session"
+        measures = self._stopwatch.measures(session)
         self._report(
-            make_worker_result(
-                session,
-                self._stopwatch.measures(session),
-                is_on_masters_machine=self._is_on_masters_machine,
-                spool=None if self._spool is None else self._spool.path,
-                spool_problem=problem,
-                stalled_s=self._stalled_s,
-            )
+            make_worker_result(session, measures, spool=self._spool, trail=self._trail, stalled_s=self._stalled_s)
         )
 
     # -- progress -----------------------------------------------------------------------------------------------------

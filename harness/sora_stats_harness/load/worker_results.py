@@ -20,7 +20,8 @@ from ..reports.verdict_assembly import JudgeResultSource
 from .load_session import LoadSession, session_notes
 from .merged_judge import MergedJudge, encode_worker_report
 from .run_measurements import RunMeasurements
-from .spools import SpoolJudge, open_spool
+from .sample_trail import SampleTrail
+from .spools import SpoolJudge, WorkerSpool, open_spool
 from .worker_messages import WorkerResult
 
 MIN_TOLD_STALL_S: Final = 1.0
@@ -31,21 +32,31 @@ def make_worker_result(
     session: LoadSession,
     measures: RunMeasurements,
     *,
-    is_on_masters_machine: bool,
-    spool: str | None,
-    spool_problem: str | None,
+    spool: WorkerSpool | None,
+    trail: SampleTrail,
     stalled_s: float = 0.0,
 ) -> WorkerResult:
-    """Sum up what a worker did; its spool is closed."""
+    """
+    Sum up what a worker did.
+
+    Args:
+        session: Its users' own; nothing is in flight.
+        measures: What it measured.
+        spool: Closed here; None on another machine than the master's.
+        trail: Ended here.
+        stalled_s: The longest time for which the process did not run.
+    """
+    problem = None if spool is None else spool.close()
+    trail.stop()
     return WorkerResult(
         index=session.share.index,
         server=session.address.server,
         address=session.address.display_address,
-        is_on_masters_machine=is_on_masters_machine,
+        is_on_masters_machine=spool is not None,
         measures=measures.serialize(),
-        judged=encode_worker_report(session.judge),
-        spool=spool,
-        spool_problem=spool_problem,
+        judged=encode_worker_report(session.judge, trail),
+        spool=None if spool is None else spool.path,
+        spool_problem=problem,
         outage=session.outage_text,
         notes=tuple(session_notes(session)),
         in_flight=session.in_flight,
@@ -122,7 +133,7 @@ def judge_workers(
         reasons += _incomplete_spools(together, spools.exchanges_by_worker, names)
     judge: JudgeResultSource = spools.judge if checked is None else checked
     if apart:
-        judge = MergedJudge(edition, judge, [result.judged for result in apart], spools.judge)
+        judge = MergedJudge(edition, judge, [result.judged for result in apart], spools.trail)
     return JudgedWorkers(
         judge=judge,
         measures=measures,
