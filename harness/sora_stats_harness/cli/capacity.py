@@ -9,18 +9,21 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from ..api.errors import UsageError
 from ..probe.edition_detection import detect_by_address
 from . import capacity_polling as surveys
 from . import command_support as common
+from . import worker_options as workers
 from .argument_types import parse_duration
 from .output import write_output
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
     from ..load.capacity.rate_search import RateStep, SearchGoal, SearchResult
+    from ..load.worker_plan import WorkerPlan
 
 HELP: Final = "search the highest rate that keeps objectives, or what it costs"
 
@@ -31,6 +34,8 @@ examples:
   sora-harness capacity http://127.0.0.1:3000 --slo 'GetStatsAllConnections:p99<800ms' --scenario scrape --max-rate 20
   sora-harness capacity --connections 10,100,1000                              what a listing costs by size
   sora-harness capacity http://127.0.0.1:3000 --watch-media --max-rate 100     whether polling hurts the media"""
+
+_LOCUST_MISSING: Final = "capacity needs Locust: pip install 'sora-stats-harness[load]'"
 
 SELF_TEST_CONNECTIONS: Final = 100
 SELF_TEST_RATE: Final = 2000.0
@@ -66,13 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="requests that may be under way at a time (default: as many as the rate and the SLOs need)",
     )
-    add(
-        "--processes",
-        type=common.parse_processes,
-        default=1,
-        metavar="N",
-        help="send from so many processes (default: 1)",
-    )
+    workers.add_worker_options(add)
     add(
         "--abort-when",
         action="append",
@@ -115,12 +114,15 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: A run that is not bounded, or a value that cannot be used.
     """
+    if arguments.worker:
+        return _run_as_worker(arguments)
     url = common.server_url(arguments)
     _check_simulator(arguments, url)
     common.check_edition(arguments)
     by_size = arguments.by_size or len(arguments.connections or ()) > 1
-    if arguments.processes > 1 and (by_size or arguments.watch_media):
-        raise UsageError("--processes is for the search")
+    plan = workers.read_worker_plan(arguments)
+    if plan is not None and (by_size or arguments.watch_media):
+        raise UsageError(f"--{'master' if arguments.master else 'processes'} is for the search")
     if by_size and arguments.watch_media:
         raise UsageError("--by-size and --watch-media are two questions: ask one of them")
     if arguments.scenario not in CAPACITY_SCENARIOS:
@@ -130,19 +132,26 @@ def run(arguments: argparse.Namespace) -> int:
         surveys.check_polling_arguments(arguments, url, by_size=by_size)
     else:
         goal = _search_goal(arguments, url)
-        common.check_enough_users("--processes", arguments.processes, _max_in_flight(arguments, goal))
+        option = "--expect-workers" if arguments.master else "--processes"
+        common.check_enough_users(option, None if plan is None else plan.count, _max_in_flight(arguments, goal))
     try:
         from ..load.capacity import step_runner as _  # noqa: F401  # before what else may use sockets, which Locust replaces
     except ImportError:
-        raise UsageError("capacity needs Locust: pip install 'sora-stats-harness[load]'") from None
+        raise UsageError(_LOCUST_MISSING) from None
     if goal is not None:
-        return _run_search(arguments, url, goal)
+        return _run_search(arguments, url, goal, plan)
     if by_size:
         return surveys.run_cost_by_size(arguments, url)
     return surveys.run_media_watch(arguments, url)
 
 
-def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal) -> int:
+def _run_as_worker(arguments: argparse.Namespace) -> int:
+    if find_spec("locust") is None:
+        raise UsageError(_LOCUST_MISSING)
+    return workers.run_as_worker(arguments)
+
+
+def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal, plan: WorkerPlan | None) -> int:
     from ..load.abort_limit import parse_abort_limit
     from ..load.capacity.load_window import operation_shares, window_length_s
     from ..load.capacity.search_report import build_capacity, search_section, search_statement, step_line
@@ -150,7 +159,6 @@ def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal
     from ..load.load_spec import LOAD_OBSERVES, LoadSpec
     from ..load.load_task import ServerAccess
     from ..load.slo import longest_limit_us
-    from ..load.workers import WorkerPlan
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import format_utc_now
 
@@ -163,7 +171,7 @@ def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal
         return window_length_s(rate, goal.slos, operation_shares(arguments.scenario, rate), arguments.window)
 
     write_output(
-        f"{_plan_text(arguments, url, goal, users, window_s)}{common.edition_plan_text(arguments)}\n", sys.stderr
+        f"{_plan_text(arguments, url, goal, plan, window_s)}{common.edition_plan_text(arguments)}\n", sys.stderr
     )
     if arguments.dry_run:
         return 0
@@ -197,7 +205,7 @@ def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal
                     secrets=secrets,
                 ),
                 goal=goal,
-                workers=None if arguments.processes == 1 else WorkerPlan(count=arguments.processes),
+                workers=plan,
                 limits=limits,
                 patience_s=arguments.timeout if longest is None else longest / 1e6,
                 window_s=window_s,
@@ -221,7 +229,7 @@ def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal
             subject=server,
             judged_from="live",
             started_at=started_at,
-            options=_verdict_options(arguments, goal, users),
+            options=_verdict_options(arguments, goal, 1 if plan is None else plan.count),
             interrupted=interrupt.is_interrupted,
             aborted="; ".join(dict.fromkeys(reasons)) or None,
             violated_slo=said
@@ -326,7 +334,9 @@ def start_simulator(
     ).urls[0]
 
 
-def _plan_text(arguments: argparse.Namespace, url: str | None, goal: SearchGoal, users: int, lasts_s: Any) -> str:
+def _plan_text(
+    arguments: argparse.Namespace, url: str | None, goal: SearchGoal, plan: WorkerPlan | None, lasts_s: Any
+) -> str:
     # Any: a function of the rate
     from ..load.capacity.rate_search import WINDOWS_PER_STEP, expected_steps
 
@@ -334,7 +344,8 @@ def _plan_text(arguments: argparse.Namespace, url: str | None, goal: SearchGoal,
     rates = [goal.first_rate, goal.max_rate]
     step_s = [WINDOWS_PER_STEP * lasts_s(rate) + 2 for rate in rates]
     slos = ", ".join(slo.text for slo in goal.slos)
-    several = "" if arguments.processes == 1 else f", from {arguments.processes} processes"
+    several = "" if plan is None else f", from {plan.description}"
+    users = _max_in_flight(arguments, goal)
     return (
         f"plan: scenario {arguments.scenario} on {url or 'the embedded simulator'}: the highest rate up to "
         f"{goal.max_rate:g} requests/s that keeps {slos} and misses no MUST, from {goal.first_rate:g}/s on, at most {users} in "
@@ -348,14 +359,14 @@ def _format_duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _verdict_options(arguments: argparse.Namespace, goal: SearchGoal, users: int) -> dict[str, Any]:
+def _verdict_options(arguments: argparse.Namespace, goal: SearchGoal, processes: int) -> dict[str, Any]:
     return {
         "scenario": arguments.scenario,
         "slo": [slo.text for slo in goal.slos],
         "max_rate": goal.max_rate,
         "start": goal.first_rate,
-        "max_in_flight": users,
-        "processes": arguments.processes,
+        "max_in_flight": _max_in_flight(arguments, goal),
+        "processes": processes,
         "abort_when": list(_abort_limits(arguments)),
     }
 

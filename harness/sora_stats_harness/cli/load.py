@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..api.errors import UsageError
 from . import command_support as common
+from . import worker_options as workers
 from .argument_types import parse_duration
 from .progress import ProgressLine
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..judge.verdict import LoadResult
     from ..load.abort_limit import AbortLimit
     from ..load.load_spec import LoadSpec
+    from ..load.worker_plan import WorkerPlan
 
 HELP: Final = "run a load scenario, and judge every response"
 
@@ -74,13 +76,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--warm-up", type=parse_duration, default=0.0, metavar="TIME", help="leave the first so many seconds untimed")
     add("--sockets", type=_parse_users, metavar="N", help="share so many connections (default: one for each user)")
     add("--new-connection-each", action="store_true", help="never use a connection twice")
-    add(
-        "--processes",
-        type=common.parse_processes,
-        default=1,
-        metavar="N",
-        help="send from so many processes (default: 1)",
-    )
+    workers.add_worker_options(add)
     add(
         "--abort-when",
         action="append",
@@ -108,6 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
     if find_spec("locust") is None:
         raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'")
     import_module("..load.load_task", __package__)  # first of all: Locust replaces the socket module for everybody
+    if arguments.worker:
+        return workers.run_as_worker(arguments)
     from msgspec.structs import replace
 
     from ..api.exchange import TransportError
@@ -116,7 +114,6 @@ def run(arguments: argparse.Namespace) -> int:
     from ..load.load_spec import LOAD_OBSERVES
     from ..load.load_task import LoadTask, RecordingPlan, ServerAccess, run_load_task
     from ..load.run_measurements import load_sections
-    from ..load.workers import WorkerPlan
     from ..probe.edition_detection import detect_by_address
     from ..probe.interrupt import InterruptHandler
     from ..probe.prober import normalize_server_url
@@ -127,8 +124,9 @@ def run(arguments: argparse.Namespace) -> int:
     common.check_simulator_options(arguments, url)
     limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
     headers, secrets = common.read_headers(arguments.header)
-    spec = _load_spec(arguments, url, headers)
-    sys.stderr.write(f"{_plan_text(spec, arguments.processes, url, limits)}{common.edition_plan_text(arguments)}\n")
+    plan = workers.read_worker_plan(arguments)
+    spec = _load_spec(arguments, url, headers, 1 if plan is None else plan.count)
+    sys.stderr.write(f"{_plan_text(spec, plan, url, limits)}{common.edition_plan_text(arguments)}\n")
     if arguments.dry_run:
         return 0
     with InterruptHandler() as interrupt, ExitStack() as stack:
@@ -151,7 +149,7 @@ def run(arguments: argparse.Namespace) -> int:
                 secrets=secrets,
             ),
             limits=limits,
-            workers=None if arguments.processes == 1 else WorkerPlan(count=arguments.processes),
+            workers=plan,
             recording=None
             if arguments.record is None
             else RecordingPlan(path=arguments.record, limit_bytes=arguments.record_limit),
@@ -185,7 +183,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
 
 
-def _load_spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> LoadSpec:
+def _load_spec(arguments: argparse.Namespace, url: str | None, headers: Headers, processes: int) -> LoadSpec:
     """What the options say; a server that we did not start is never hammered unasked."""
     from ..load.load_spec import SCENARIO_TARGETS, SOAK_USER_INTERVAL_S, LoadSpec
 
@@ -223,11 +221,11 @@ def _load_spec(arguments: argparse.Namespace, url: str | None, headers: Headers)
             raise UsageError("say for how long: --duration TIME")
     if interval_s is None and scenario == "soak" and rate is None:
         interval_s = SOAK_USER_INTERVAL_S
-    users = arguments.max_in_flight if rate is not None else asked_users or max(4, arguments.processes)
+    users = arguments.max_in_flight if rate is not None else asked_users or max(4, processes)
     common.check_enough_users("--sockets", arguments.sockets, users)
-    common.check_enough_users("--processes", arguments.processes, users)
-    if arguments.sockets is not None and arguments.sockets < arguments.processes:
-        raise UsageError("--sockets: each process needs one at least")
+    common.check_enough_users("--expect-workers" if arguments.master else "--processes", processes, users)
+    if arguments.sockets is not None and arguments.sockets < processes:
+        raise UsageError("--sockets: each worker needs one at least")
     return LoadSpec(
         edition=arguments.edition,
         headers=headers,
@@ -254,7 +252,7 @@ def _start_simulator(arguments: argparse.Namespace, stack: ExitStack) -> str:
     return spawned.urls[0]
 
 
-def _plan_text(spec: LoadSpec, processes: int, url: str | None, limits: Sequence[AbortLimit]) -> str:
+def _plan_text(spec: LoadSpec, plan: WorkerPlan | None, url: str | None, limits: Sequence[AbortLimit]) -> str:
     if spec.rate is not None:
         ramp = f", reached over {spec.ramp_s:g} s" if spec.ramp_s else ""
         how = f"{spec.rate:g} requests/s (open model){ramp}, at most {spec.users} in flight"
@@ -264,7 +262,7 @@ def _plan_text(spec: LoadSpec, processes: int, url: str | None, limits: Sequence
     sockets = "" if spec.sockets is None else f", over {spec.sockets} connections"
     if not spec.keep_alive:
         sockets += ", a new connection for each request"
-    several = "" if processes == 1 else f" from {processes} processes"
+    several = "" if plan is None else f" from {plan.description}"
     stop = " or ".join(each.text for each in limits)
     return (
         f"plan: scenario {spec.scenario} on {url or 'the embedded simulator'}: {how}{sockets}{several}, "

@@ -26,8 +26,9 @@ from .load_spec import LoadSpec, WorkerShare
 from .run_measurements import RunMeasurements
 from .spools import SpoolFolder, recording_scope
 from .worker_messages import PrepareOrder
+from .worker_plan import WorkerPlan
 from .worker_results import judge_workers
-from .workers import WorkerPlan, Workers
+from .workers import Workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,8 @@ def _run_with_workers(task: LoadTask, recorder: RecordingWriter | None, stack: E
     edition = load_edition(task.spec.edition)
     folder = stack.enter_context(SpoolFolder(None if task.recording is None else task.recording.path, task.say))
     order = prepare_order(task.spec, task.server, folder.path)
+    if not task.workers.are_started_here:
+        task.say(f"waiting for {task.workers.description}\n")
     with Workers(task.workers, should_stop=lambda: task.interrupt.is_interrupted) as workers:
         end = run_load(
             WorkerGenerator(workers, order),

@@ -44,6 +44,7 @@ from .worker_messages import (
     decode_report,
     encode_message,
 )
+from .worker_plan import WorkerPlan
 from .worker_results import WorkerNames
 
 START_TIMEOUT_S: Final = 60.0
@@ -63,18 +64,6 @@ START_LEAD_NS: Final = 200_000_000
 POLL_S: Final = 0.02
 
 ReportType = TypeVar("ReportType", bound=msgspec.Struct)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerPlan:
-    """How many workers there are to be, and where they come from."""
-
-    count: int
-    are_started_here: bool = True
-    """Else they are started by somebody else, on any machine, and connect by themselves."""
-    bind_host: str = "127.0.0.1"
-    bind_port: int = 0
-    """0 is any free one."""
 
 
 @dataclass(slots=True)

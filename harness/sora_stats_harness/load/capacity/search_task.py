@@ -24,8 +24,9 @@ from ..run_measurements import summarize_latencies
 from ..scenarios import SCENARIOS
 from ..spools import SpoolFolder
 from ..worker_messages import EndStepOrder, HaltOrder, PrepareOrder, StepOrder, StepReport, WindowOrder, WindowReport
+from ..worker_plan import WorkerPlan
 from ..worker_results import judge_workers
-from ..workers import WorkerPlan, Workers
+from ..workers import Workers
 from .load_window import LoadWindow
 from .merged_window import merge_windows
 from .rate_search import (
@@ -114,7 +115,8 @@ def _search_with_workers(task: SearchTask, plan: WorkerPlan) -> SearchOutcome:
             patience_s=task.patience_s,
             limits=tuple(limit.text for limit in task.limits),
         )
-        task.watch("the workers start")
+        if not plan.are_started_here:
+            task.say(f"waiting for {plan.description}\n")
         with Workers(plan, should_stop=lambda: task.interrupt.is_interrupted) as workers:
             steps = WorkerSteps(workers, order, watch=task.watch, is_interrupted=lambda: task.interrupt.is_interrupted)
             try:
