@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from sora_stats_harness.api.exchange import Exchange, Request, Response, Target, TransportError, make_valid_request
 from sora_stats_harness.load.http_connection import HttpConnection, ServerAddress, TransportStats, resolve_server
 from sora_stats_harness.load.prepared_request import PreparedRequest, prepare_request
+from tests import hostile
+
+EXAMPLE: Final = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())
 
 
 class Ticket:
@@ -110,11 +116,19 @@ Judge.__init__, PendingExchange.complete_in_slices = slowly, slowly_in_slices
 
 _MOVING: Final = """
 import os
+import sys
 
 from sora_stats_harness.api import exchange
 
-clock_id, master = exchange.monotonic_clock_id, os.getpid()
-exchange.monotonic_clock_id = lambda: clock_id() if os.getpid() == master else f"another machine's, for {os.getpid()}"
+clock_id, first = exchange.monotonic_clock_id, os.getpid()
+is_worker = "--worker" in sys.orig_argv
+
+
+def moved():
+    return f"another machine's, for {os.getpid()}" if is_worker or os.getpid() != first else clock_id()
+
+
+exchange.monotonic_clock_id = moved
 """
 
 
@@ -138,7 +152,7 @@ class Customized:
 
 
 class OnOtherMachines(Customized):
-    """Has the workers that a process forks believe that they are on other machines than it, each on its own."""
+    """Has workers believe that they are on other machines than their master, each on its own."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, _MOVING)
@@ -160,3 +174,25 @@ class SlowAtTheEnd(Customized):
 
     def begin(self) -> None:
         self._since.touch()
+
+
+class Halved:
+    """A server that tells each connection another value of one counter, and never a smaller one on the same."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._given: dict[object, int] = {}
+
+    def __call__(self, talk: hostile.Talk) -> None:
+        request = talk.request
+        while request:
+            talk.write(hostile.response(self._body(talk.socket, listing=b"GetStatsAll" in request)))
+            request = talk.socket.recv(65536)
+
+    def _body(self, connection: object, *, listing: bool) -> bytes:
+        sample = json.loads(json.dumps(EXAMPLE))
+        sample["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        with self._lock:
+            value = 0 if listing else self._given.setdefault(connection, 100 - 50 * len(self._given))
+        sample["sctp"]["total_received_sctp"] = value
+        return json.dumps([sample] if listing else sample).encode()

@@ -21,6 +21,7 @@ from typing import Any, Final, NoReturn, Self, TypeVar
 import gevent
 import msgspec
 from locust.env import Environment
+from locust.exception import RPCError
 from locust.runners import MasterRunner
 
 from ..api.errors import HarnessError, UsageError
@@ -126,8 +127,10 @@ class Workers:
         environment = Environment(user_classes=[], catch_exceptions=False)
         try:
             self._runner = environment.runner = _Master(environment, self.plan.bind_host, self.plan.bind_port)
-        except SystemExit:  # what Locust makes of it
-            raise UsageError(f"port {self.plan.bind_port} of {self.plan.bind_host} is in use") from None
+        except (RPCError, SystemExit):  # Locust ends the process where the port is taken
+            raise UsageError(
+                f"port {self.plan.bind_port} of {self.plan.bind_host} can't be listened on: is it in use?"
+            ) from None
         self._runner.register_message(REPORT_MESSAGE, self._on_report)
         if self.plan.are_started_here:
             try:

@@ -15,6 +15,8 @@ from sora_stats_harness.load.capacity.load_window import LoadWindow, violated_sl
 from sora_stats_harness.load.capacity.merged_window import merge_windows, serialize_window
 from sora_stats_harness.load.histogram import Histogram, merge_histograms
 from sora_stats_harness.load.slo import parse_slo
+from tests import hostile
+from tests.load.build import Halved
 
 from .test_command import DRILL, LAX, TRIES, command, verdict
 
@@ -157,3 +159,18 @@ def workers_of(pid: int) -> list[int]:
     """The processes that another one started to send."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(each) for each in children if b"load.worker" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+def test_a_counter_that_falls_between_two_workers_is_found(tmp_path: Path) -> None:
+    """Neither saw it fall: each has one connection, on which it stood still."""
+    with hostile.serve(Halved()) as server:
+        code, told = verdict(
+            server.url,
+            *("--slo", "p50<200ms", "--scenario", "drill", "--window", "300ms"),
+            *("--start", "20", "--max-rate", "20", "--max-in-flight", "2", "--processes", "2"),
+            *("--output", str(tmp_path / "out")),
+        )
+    assert code == 1
+    fallen = [each for each in told["findings"] if each["requirement"] == "counter.monotonic"]
+    (_, first), (_, second) = next(each for each in fallen if each["target"] == ONE)["exchanges"]
+    assert {first >> 40, second >> 40} == {0, 1}
