@@ -40,7 +40,7 @@ def test_the_self_test_passes_and_says_what_it_is(tmp_path: Path, capfd: pytest.
             "32",
             "--large-request",
             "--duration",
-            "4",
+            "0.1",
             "--output",
             str(tmp_path / "out"),
         ]
@@ -58,7 +58,7 @@ def test_the_self_test_passes_and_says_what_it_is(tmp_path: Path, capfd: pytest.
 def test_a_subject_is_known_by_its_responses_whatever_the_url(tmp_path: Path) -> None:
     """A simulator that is asked by URL is no server; valid-only leaves wrong requests out of scope."""
     with Simulator(connections=5) as simulator:
-        code = main(["conform", simulator.url, "--valid-only", "--duration", "1", "--output", str(tmp_path / "out")])
+        code = main(["conform", simulator.url, "--valid-only", "--duration", "0.1", "--output", str(tmp_path / "out")])
     verdict = verdict_in(tmp_path / "out")
     assert code == 0, verdict["reason"]
     assert verdict["subject_kind"] == "simulator" and verdict["subject"] == simulator.url
@@ -75,7 +75,7 @@ def test_only_some_targets_and_given_connections(tmp_path: Path) -> None:
             "--targets",
             "GetStatsConnection",
             "--duration",
-            "1",
+            "0.1",
             "--channel-id",
             state["channel_id"],
             "--connection-id",
@@ -182,7 +182,7 @@ def test_ctrl_c_while_nothing_responses(tmp_path: Path) -> None:
     ("behaviour", "reason"),
     [
         (hostile.close_at_once, "gives no complete response: "),
-        (hostile.says(hostile.response(b'"busy"')), "responses, but not with a list of connections (status 200)"),
+        (hostile.says(hostile.response(b'"busy"')), "responds, but not with a list of connections (status 200)"),
     ],
 )
 def test_a_run_that_gave_up_is_judged_the_same_from_its_recording(
@@ -191,7 +191,7 @@ def test_a_run_that_gave_up_is_judged_the_same_from_its_recording(
     """Its end line tells why nothing more was sent; what was violated by then comes first all the same."""
     record = tmp_path / "run.jsonl"
     with hostile.serve(behaviour) as server:
-        main(["conform", server.url, "--duration", "2", "--output", str(tmp_path / "out"), "--record", str(record)])
+        main(["conform", server.url, "--duration", "0.1", "--output", str(tmp_path / "out"), "--record", str(record)])
     verdict = verdict_in(tmp_path / "out")
     end = json.loads(record.read_bytes().splitlines()[-1])
     assert (end["ended"], reason in end["why"]) == ("aborted", True)

@@ -110,7 +110,7 @@ def test_the_command_prints_the_smallest_request_and_its_command_line(
             "--seed",
             "5",
             "--duration",
-            "0.3",
+            "0.1",
             "--fault",
             "crashes-on-nul",
             "--connections",
@@ -142,7 +142,7 @@ def test_a_server_that_still_conforms_afterwards_is_needed_for_a_pass(tmp_path: 
                 "--seed",
                 "1",
                 "--duration",
-                "0.8",
+                "0.1",
                 "--output",
                 str(tmp_path / "out"),
             ]

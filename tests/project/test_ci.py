@@ -106,7 +106,7 @@ def test_the_action_installs_itself(action: Action, tmp_path: Path) -> None:
     [
         ({"self-test": "true", "options": SMOKE}, 0, "SELF-TEST"),
         ({}, 2, "SORA_URL is set but empty"),
-        ({"url": "$(touch pwned)"}, 2, "is no http or https URL"),
+        ({"url": "$(touch pwned)"}, 2, "is not an http or https URL"),
         ({"url": "http://127.0.0.1:9", "options": "--duration\n0.3\n$(touch pwned)\n"}, 2, "$(touch pwned)"),
     ],
 )

@@ -12,16 +12,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-# So that runs inside of this process find them loaded, and drop only what is their own.
 from sora_stats_harness.judge.requirements import REQUIREMENTS, Level
 from sora_stats_harness.reports.report import VerdictReport
-from sora_stats_harness.testing import gate_run as gate
+from sora_stats_harness.testing import gate_run
 from sora_stats_harness.testing.options import PluginSettings
 from tests import hostile
 
 pytest_plugins = ["pytester"]
 
-GATE: Final = ("--sora-conformance", "--sora-url", "simulator", "--sora-duration", "2")
+GATE: Final = ("--sora-conformance", "--sora-url", "simulator", "--sora-duration", "0.1")
 ITEMS: Final = len(REQUIREMENTS) + 1
 HEAVY: Final = ("httpx", "jsonschema", "msgspec", "locust", "zstandard", "uvicorn", "hypothesis")
 
@@ -70,16 +69,16 @@ def test_gate_runs_once_on_two_processes(pytester: pytest.Pytester) -> None:
     counted = pytester.path / "counted"
     pytester.makeconftest(
         f"""
-        from sora_stats_harness.testing import gate
-        run = gate.run
+        from sora_stats_harness.testing import gate_run
+        run_gate = gate_run.run_gate
         def counting(settings):
             with open({str(counted)!r}, "a") as file:
                 file.write("run\\n")
-            return run(settings)
-        gate.run = counting
+            return run_gate(settings)
+        gate_run.run_gate = counting
         """
     )
-    options = ("--sora-duration=1", "--sora-valid-only", "--sora-report=gate")
+    options = ("--sora-valid-only", "--sora-report=gate")
     done = pytester.runpytest_subprocess(*GATE, *options, "-n", "2")
     assert done.ret == 0, done.stdout.str()
     outcomes = done.parseoutcomes()
@@ -91,7 +90,7 @@ def test_gate_runs_once_on_two_processes(pytester: pytest.Pytester) -> None:
 
 def test_fault_fails_its_own_item_and_the_verdict(pytester: pytest.Pytester) -> None:
     """A counter that steps back once: `counter.monotonic` fails with where, expected, actual and a command, and no other."""
-    done = pytester.runpytest_inprocess(*GATE, "--sora-duration=1", "--sora-fault", "counter-falls:times=1", "-rf")
+    done = pytester.runpytest_inprocess(*GATE, "--sora-fault", "counter-falls:times=1", "-rf")
     assert done.ret == 1
     assert names(done.outlines, "FAILED") == {"counter.monotonic", "verdict"}
     done.stdout.fnmatch_lines(
@@ -111,7 +110,7 @@ def test_fault_fails_its_own_item_and_the_verdict(pytester: pytest.Pytester) -> 
 def test_idle_server_is_no_pass(pytester: pytest.Pytester) -> None:
     """Where nobody is connected nothing is violated, and still `sora::verdict` fails; unless that is allowed."""
     with hostile.serve(idle()) as server:
-        options = ("--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.3", "--sora-valid-only")
+        options = ("--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.1", "--sora-valid-only")
         done = pytester.runpytest_inprocess(*options, "-rf")
         allowed = pytester.runpytest_inprocess(*options, "--sora-allow-inconclusive")
     assert done.ret == 1
@@ -124,9 +123,7 @@ def test_idle_server_is_no_pass(pytester: pytest.Pytester) -> None:
 
 def test_nobody_at_the_url_is_no_pass(pytester: pytest.Pytester) -> None:
     """A port where nothing listens: `sora::verdict` fails as inconclusive, and `--sora-allow-inconclusive` has been told so."""
-    done = pytester.runpytest_inprocess(
-        "--sora-conformance", f"--sora-url={hostile.closed_port()}", "--sora-duration=1", "-rf"
-    )
+    done = pytester.runpytest_inprocess("--sora-conformance", f"--sora-url={hostile.closed_port()}", "-rf")
     assert (done.ret, names(done.outlines, "FAILED")) == (1, {"verdict"})
 
 
@@ -143,7 +140,7 @@ def test_verdict_is_never_skipped(pytester: pytest.Pytester, monkeypatch: pytest
         for mark in ("skip", "xfail"):
             monkeypatch.setenv("MARK", mark)
             done = pytester.runpytest_inprocess(
-                "--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.2", "-rfE"
+                "--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.1", "-rfE"
             )
             assert done.ret == 1
             done.stdout.fnmatch_lines(["sora::verdict cannot be skipped, nor be expected to fail (*not today*)"])
@@ -185,7 +182,7 @@ WRONG: Final = [
     (("--sora-conformance", "--sora-url="), "*--sora-url is set but empty*", "an unset CI secret"),
     (("--sora-url=",), "*--sora-url is set but empty*", "the same without the gate"),
     (("--sora-conformance", "-o", "sora_url="), "*the setting sora_url is set but empty*", "the same in a setting"),
-    (("--sora-conformance", "--sora-url=sora"), "*no http or https URL*", "no URL"),
+    (("--sora-conformance", "--sora-url=sora"), "*not an http or https URL*", "no URL"),
     (("--sora-conformance", "--sora-url=http://me:secret@127.0.0.1"), "*must not hold credentials*", "credentials"),
     (("--sora-conformance", "--sora-url=http://127.0.0.1:1/api"), "*has a path*", "a path"),
     (
@@ -249,7 +246,7 @@ def test_what_is_known_or_waived_fails_nothing(pytester: pytest.Pytester) -> Non
     )
     wrong = hostile.says(hostile.response(b'[{"channel_id":1,"rtp":1}]'))
     with hostile.serve(wrong) as server:
-        options = ("--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.3", "--sora-valid-only", "-rfx")
+        options = ("--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.1", "--sora-valid-only", "-rfx")
         first = pytester.runpytest_inprocess(*options, "--sora-config=/dev/null", "--sora-report=first")
         waived = pytester.runpytest_inprocess(*options, "-k", "shape.type")
         known = pytester.runpytest_inprocess(*options, "--sora-baseline=first/verdict.json")
@@ -272,7 +269,7 @@ def test_gate_that_breaks_is_tried_once(pytester: pytest.Pytester, monkeypatch: 
         tried.append(settings)
         raise OSError("no more ports")
 
-    monkeypatch.setattr(gate, "run_gate", run)
+    monkeypatch.setattr(gate_run, "run_gate", run)
     done = pytester.runpytest_inprocess(*GATE, "--sora-allow-inconclusive", "-rf")
     assert (done.ret, names(done.outlines, "FAILED")) == (1, {"verdict"})
     assert done.parseoutcomes() == {"failed": 1, "skipped": ITEMS - 1}
@@ -287,12 +284,12 @@ def test_interrupted_gate_leaves_its_verdict(pytester: pytest.Pytester, monkeypa
     pytester.makeconftest(
         """
         import os, signal
-        from sora_stats_harness.probe import conformance_run
-        run = conformance_run.run_conformance
+        from sora_stats_harness.testing import gate_run
+        run_conformance = gate_run.run_conformance
         def interrupted(*args, **more):
             os.kill(os.getpid(), signal.SIGINT)
-            return run(*args, **more)
-        conformance_run.run_conformance = interrupted
+            return run_conformance(*args, **more)
+        gate_run.run_conformance = interrupted
         """
     )
     done = pytester.runpytest_subprocess(

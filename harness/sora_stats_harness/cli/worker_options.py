@@ -4,67 +4,79 @@ The options of `load` and `capacity` by which workers send: processes on this ma
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+import click
+
 from ..api.errors import UsageError
-from . import command_support as common
+from .framework import Arguments, Option, group
+from .options import integer
 
 if TYPE_CHECKING:
     from ..load.worker_plan import WorkerPlan
+
+MAX_WORKERS: Final = 256
 
 DEFAULT_MASTER_PORT: Final = 5557
 """As Locust's."""
 
 
-def add_worker_options(add: Callable[..., argparse.Action]) -> None:
-    """Add --processes --master --expect-workers --master-bind-host --master-bind-port --worker --master-host --master-port."""
-    add(
-        "--processes",
-        type=common.parse_processes,
-        default=1,
-        metavar="N",
-        help="send from so many processes of this machine (default: 1)",
-    )
-    add("--master", action="store_true", help="have workers send that connect from any machine")
-    add(
-        "--expect-workers",
-        type=common.parse_processes,
-        default=1,
-        metavar="N",
-        help="with --master: begin when so many are there (default: 1)",
-    )
-    add(
-        "--master-bind-host",
-        default="127.0.0.1",
-        metavar="HOST",
-        help="with --master: listen there (default: 127.0.0.1; 0.0.0.0 lets in workers of other machines)",
-    )
-    add(
-        "--master-bind-port",
-        type=_parse_port,
-        default=DEFAULT_MASTER_PORT,
-        metavar="PORT",
-        help=f"with --master: listen on that port (default: {DEFAULT_MASTER_PORT})",
-    )
-    add("--worker", action="store_true", help="send for a master; everything else it says")
-    add("--master-host", default="127.0.0.1", metavar="HOST", help="with --worker: where it is (default: 127.0.0.1)")
-    add(
-        "--master-port",
-        type=_parse_port,
-        default=DEFAULT_MASTER_PORT,
-        metavar="PORT",
-        help=f"with --worker: its port (default: {DEFAULT_MASTER_PORT})",
+def worker_options() -> list[click.Parameter]:
+    """--processes; --master --expect-workers --master-bind-host --master-bind-port; --worker --master-host --master-port."""
+    port = integer(1, 65_535)
+    return group(
+        "who sends",
+        Option(
+            ["--processes"],
+            type=integer(1, MAX_WORKERS),
+            default=1,
+            metavar="N",
+            help="send from so many processes of this machine (default: 1)",
+        ),
+        Option(["--master"], is_flag=True, help="have workers send that connect from any machine"),
+        Option(
+            ["--expect-workers"],
+            type=integer(1, MAX_WORKERS),
+            default=1,
+            metavar="N",
+            help="with --master: begin when so many are there (default: 1)",
+        ),
+        Option(
+            ["--master-bind-host"],
+            default="127.0.0.1",
+            metavar="HOST",
+            help="with --master: listen there (default: 127.0.0.1; 0.0.0.0 lets in workers of other machines)",
+        ),
+        Option(
+            ["--master-bind-port"],
+            type=port,
+            default=DEFAULT_MASTER_PORT,
+            metavar="PORT",
+            help=f"with --master: listen on this port (default: {DEFAULT_MASTER_PORT})",
+        ),
+        Option(["--worker"], is_flag=True, help="send for a master, which says everything else"),
+        Option(
+            ["--master-host"],
+            default="127.0.0.1",
+            metavar="HOST",
+            help="with --worker: where the master is (default: 127.0.0.1)",
+        ),
+        Option(
+            ["--master-port"],
+            type=port,
+            default=DEFAULT_MASTER_PORT,
+            metavar="PORT",
+            help=f"with --worker: the master's port (default: {DEFAULT_MASTER_PORT})",
+        ),
     )
 
 
-def read_worker_plan(arguments: argparse.Namespace) -> WorkerPlan | None:
+def read_worker_plan(arguments: Arguments) -> WorkerPlan | None:
     """
     Read who sends; None where this process does.
 
     Raises:
-        UsageError: More than one way was given.
+        UsageError: Two ways were given.
     """
     from ..load.worker_plan import WorkerPlan
 
@@ -80,7 +92,7 @@ def read_worker_plan(arguments: argparse.Namespace) -> WorkerPlan | None:
     )
 
 
-def run_as_worker(arguments: argparse.Namespace) -> int:
+def run_as_worker(arguments: Arguments) -> int:
     """
     Work for a master; gives the exit code.
 
@@ -94,9 +106,3 @@ def run_as_worker(arguments: argparse.Namespace) -> int:
     from ..load.worker import run_worker
 
     return run_worker(arguments.master_host, arguments.master_port)
-
-
-def _parse_port(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 65_536:
-        raise argparse.ArgumentTypeError(f"{text!r} must be an integer from 1 to 65535")
-    return int(text)

@@ -1,9 +1,9 @@
 """
-Ctrl-C as a wish, not as an exception.
+Ctrl-C as a request to stop, not as an exception.
 
-A run that is interrupted still owes a whole verdict of what it saw. An exception thrown at an arbitrary line could leave
-a judge or a report half done, so for as long as a command works, SIGINT and SIGTERM only set a flag and call whoever
-wants to know. Who insists, by a third signal, gets the usual KeyboardInterrupt.
+An interrupted run still reports a verdict about what it saw. An exception at an arbitrary line could leave a judge or a
+report half done, so while a command works, SIGINT and SIGTERM only set a flag and call a callback. The third signal
+raises the usual KeyboardInterrupt.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Self
 
 FORCED_INTERRUPT_COUNT: Final = 3
-"""The signal by which we give in."""
+"""This signal raises KeyboardInterrupt."""
 
 
 class InterruptHandler:
     """
-    A context in which SIGINT and SIGTERM set `seen`; outside of the main thread it changes nothing.
+    A context in which SIGINT and SIGTERM set `is_interrupted`; outside of the main thread it changes nothing.
 
     The handlers that were there before come back at the end.
+
+    Args:
+        ends_process:
+            Whether the process ends with the context, as that of a command does: then SIGINT is ignored from there on.
+            The verdict stands by then, and another signal would only take its exit code away.
     """
 
-    ends_process: ClassVar[bool] = False
-    """
-    Whether the process ends with the context, as that of a command does: then SIGINT is ignored from there on. The verdict
-    stands, and whoever insists would only take its exit code away.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, *, ends_process: bool = False) -> None:
         self.is_interrupted = False
+        self._ends_process = ends_process
         self._count = 0
         self._call: Callable[[], object] | None = None
         self._before: dict[signal.Signals, Any] = {}  # Any: what signal.signal returns and takes back
@@ -47,7 +47,7 @@ class InterruptHandler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_IGN if self.ends_process and number is signal.SIGINT else handler)
+            signal.signal(number, signal.SIG_IGN if self._ends_process and number is signal.SIGINT else handler)
         self._before.clear()
 
     def set_callback(self, call: Callable[[], object] | None) -> None:
