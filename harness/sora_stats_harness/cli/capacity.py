@@ -126,6 +126,7 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
             )
             spec = LoadSpec(
                 edition=arguments.settings.edition,
+                checks=arguments.settings.checks,
                 headers=headers,
                 timeout_s=settings.timeout_s,
                 scenario=arguments.scenario,

@@ -48,6 +48,7 @@ def run(arguments: Arguments) -> int:
     """
     from ..api.edition import load_edition
     from ..api.exchange import TARGET_OF_OPERATION
+    from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..probe.edition_detection import detect_by_files
@@ -76,7 +77,7 @@ def run(arguments: Arguments) -> int:
                 f"recorded with edition {other}, and judged here by {edition.name}: {origin}"
                 for other in sorted(others)
             ]
-        judge = Judge(edition)
+        judge = Judge(edition, checks=load_check_files(settings.checks))
         progress = ProgressLine()
         try:
             checked = judge_files(judge, files, target=target, tick=_make_tick(interrupt, progress))

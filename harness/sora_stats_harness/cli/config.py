@@ -73,7 +73,7 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
         key: getattr(settings, "timeout_s" if key == "timeout" else key) for key in settings.origins
     }
     shown["headers"] = dict(mask_header(line) for line in settings.headers)
-    shown |= {"require": list(settings.require), "slos": list(settings.slos)}
+    shown |= {"require": list(settings.require), "checks": list(settings.checks), "slos": list(settings.slos)}
     origins = dict(settings.origins)
     source = config.source or ""
     origins["url"] = {"the URL": "command line", f"url in {source}": source}.get(origins["url"], origins["url"])

@@ -56,6 +56,7 @@ def run(arguments: Arguments) -> int:
         SimulatorError: The embedded simulator did not start.
     """
     from ..api.edition import load_edition
+    from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..probe import conformance_run as conform
@@ -102,7 +103,12 @@ def run(arguments: Arguments) -> int:
                         limit_bytes=arguments.record_limit,
                     )
                 )
-            judge = Judge(edition, observer=recorder.add_exchange if recorder else None, nodes=plan.servers)
+            judge = Judge(
+                edition,
+                observer=recorder.add_exchange if recorder else None,
+                nodes=plan.servers,
+                checks=load_check_files(settings.checks),
+            )
             progress = ProgressLine()
             try:
                 if seed is not None:

@@ -37,6 +37,7 @@ def run(arguments: Arguments) -> int:
     """
     from ..api.edition import load_edition
     from ..api.exchange import Target, make_valid_request
+    from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge
     from ..judge.requirements import RequiredCapability
     from ..judge.verdict_decision import RunEnding, RunScope
@@ -69,7 +70,7 @@ def run(arguments: Arguments) -> int:
             notes = common.detect_edition(arguments, lambda: detect_by_server(server, headers, prober(), interrupt))
             if notes:
                 _pause_between_requests(time.monotonic() - began_s, interrupt)
-            judge = Judge(load_edition(arguments.settings.edition))
+            judge = Judge(load_edition(arguments.settings.edition), checks=load_check_files(settings.checks))
             try:
                 exchanges = measure_requests(
                     make_valid_request(

@@ -175,6 +175,7 @@ def _load_spec(arguments: Arguments, url: str | None, headers: Headers, processe
         raise UsageError("--sockets: each worker needs one at least")
     return LoadSpec(
         edition=arguments.settings.edition,
+        checks=arguments.settings.checks,
         headers=headers,
         timeout_s=arguments.settings.timeout_s,
         scenario=scenario,

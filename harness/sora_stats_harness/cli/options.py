@@ -73,7 +73,7 @@ def server_options() -> list[click.Parameter]:
 
 
 def rule_options() -> list[click.Parameter]:
-    """What decides the verdict: --config --edition --strict --require --label."""
+    """What decides the verdict: --config --edition --strict --require --checks --label."""
     return group(
         "judging and reports",
         config_option(),
@@ -88,6 +88,12 @@ def rule_options() -> list[click.Parameter]:
             multiple=True,
             metavar="ID",
             help="inconclusive unless this requirement was observed (repeatable)",
+        ),
+        Option(
+            ["--checks"],
+            multiple=True,
+            metavar="FILE.py",
+            help="judge by the checks of your own in this file as well (repeatable)",
         ),
         Option(
             ["--label"], multiple=True, metavar="KEY=VALUE", help="add to every report, such as build=123 (repeatable)"

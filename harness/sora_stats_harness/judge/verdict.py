@@ -42,6 +42,8 @@ class RequirementStatus(msgspec.Struct, frozen=True, kw_only=True):
     checked: int
     violations: int
     """Occurrences, those that are known or waived included."""
+    title: str = ""
+    """What it says, where it is of a check of the user's own."""
 
 
 class FindingEntry(msgspec.Struct, kw_only=True):

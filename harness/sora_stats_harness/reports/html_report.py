@@ -192,7 +192,7 @@ def _requirement(requirement: RequirementStatus) -> SafeHtml:
         _badge(requirement),
         f"{requirement.checked:,}",
         f"{requirement.violations:,}",
-        [summary.requirement_title(requirement.id), f" ({why})" if why else None],
+        [summary.requirement_title(requirement), f" ({why})" if why else None],
         right=(3, 4),
     )
 

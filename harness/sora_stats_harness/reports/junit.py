@@ -104,7 +104,7 @@ def _requirement_case(row: RequirementStatus, report: VerdictReport) -> ElementT
     told = "\n\n".join(_text(entry, report) for entry in entries[:MAX_FINDINGS])
     if len(entries) > MAX_FINDINGS:
         told += f"\n\n… and {len(entries) - MAX_FINDINGS} more findings, in verdict.json"
-    title = summary.requirement_title(row.id)
+    title = summary.requirement_title(row)
     if row.fails:
         failure = ElementTree.SubElement(
             case, "failure", {"type": row.level, "message": escape_terminal(entries[0].message if entries else title)}

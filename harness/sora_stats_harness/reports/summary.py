@@ -140,10 +140,10 @@ def family_summaries(verdict: Verdict) -> list[FamilySummary]:
     ]
 
 
-def requirement_title(requirement: str) -> str:
+def requirement_title(row: RequirementStatus) -> str:
     """What a requirement says; empty for one that this version does not know."""
-    rule = REQUIREMENTS.get(requirement)
-    return rule.title if rule else ""
+    rule = REQUIREMENTS.get(row.id)
+    return rule.title if rule else row.title
 
 
 def not_checked_reason(row: RequirementStatus) -> str:
