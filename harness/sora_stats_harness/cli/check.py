@@ -58,7 +58,7 @@ def run(arguments: Arguments) -> int:
     from ..reports.verdict_assembly import RunFacts, format_utc_now
 
     started_at = format_utc_now()
-    settings = options.read_settings(arguments)
+    settings = options.read_settings(arguments, writes_reports=False)
     target = TARGET_OF_OPERATION[arguments.target] if arguments.target is not None else None
     origin = settings.origins["edition"]
     with InterruptHandler(ends_process=arguments.ends_process) as interrupt:

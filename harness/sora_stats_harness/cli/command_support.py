@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..api.errors import ExitCode, HarnessError, UsageError, worst_exit_code
+from ..api.errors import ExitCode, HarnessError, OutputError, UsageError, worst_exit_code
 from . import github_actions as github
 from .framework import Arguments
 from .options import check_baseline, simulator_parameters
@@ -95,7 +95,7 @@ def report_and_exit_code(
         The worst of the verdict's exit code and of what went wrong beside it.
 
     Raises:
-        HarnessError: The reports could not be written, and the verdict is not `fail`, which outranks that.
+        OutputError: The reports cannot be written, and the verdict is not `fail`, which outranks that.
         UsageError: The baseline is of another edition or kind of subject, and nothing worse has a say; the reports are
             written, without it.
     """
@@ -118,9 +118,13 @@ def report_and_exit_code(
         try:
             written = _write_reports(report, arguments.output)
         except OSError as error:
-            problems.append(HarnessError(f"the reports could not be written: {error.strerror or error}"))
-    _print_report(report, written, as_json=arguments.json)
+            problems.append(OutputError(f"the reports cannot be written: {error.strerror or error}"))
     code = worst_exit_code(report.verdict.exit_code, *(problem.exit_code for problem in problems))
+    if report.verdict.exit_code == ExitCode.PASS and code is not ExitCode.PASS:
+        # whoever reads no more than the last line must not read PASS
+        report.verdict.verdict, report.verdict.exit_code = "inconclusive", int(code)
+        report.verdict.reason = str(problems[0])
+    _print_report(report, written, as_json=arguments.json)
     for problem in problems:
         if problem.exit_code is code:
             raise problem

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..api.errors import UsageError
+from ..api.errors import OutputError, UsageError
 from ..api.option_values import parse_duration, parse_integer, parse_rate, parse_size
 from ..api.server_url import URL_VARIABLE
 from .framework import Arguments, Option, Parsed, group
@@ -204,11 +204,16 @@ def _parse_output(text: str) -> Path:
 # What the options come to.
 
 
-def read_settings(arguments: Arguments) -> RunSettings:
+def read_settings(arguments: Arguments, *, writes_reports: bool = True) -> RunSettings:
     """
     Put options, environment and configuration together; the result is also kept as `arguments.settings`.
 
+    Args:
+        arguments: Of a command.
+        writes_reports: Whether it writes reports where `--output` isn't given.
+
     Raises:
+        OutputError: Nothing can be written where the reports or the recording go by default.
         ConfigError: The configuration can't be used.
         UsageError: A value can't be used; options of the simulator stand beside a URL; or the baseline is of another
             edition or subject.
@@ -231,7 +236,22 @@ def read_settings(arguments: Arguments) -> RunSettings:
     settings.refuse_simulator_options([f"--{name}" for name in given])
     if "url" in values and values.get("baseline") is not None:
         check_baseline(arguments, subject_kind="simulator" if settings.url is None else None)
+    if "output" in values and not values.get("dry_run"):
+        _try_folders(arguments, writes_reports=writes_reports)
     return settings
+
+
+def _try_folders(arguments: Arguments, *, writes_reports: bool) -> None:
+    """Try where the run will write, before it sends anything; `--output` was tried as it was read."""
+    from ..reports.report_folder import DEFAULT_FOLDER, try_folder
+
+    if writes_reports and arguments.output is None:
+        try_folder(DEFAULT_FOLDER)
+    recording = Path(getattr(arguments, "record", None) or os.devnull)
+    if not recording.exists():
+        try_folder(recording.parent)
+    elif not os.access(recording, os.W_OK):
+        raise OutputError(f"the recording {recording} cannot be written: it is read-only")
 
 
 def check_baseline(arguments: Arguments, *, subject_kind: SubjectKind | None = None) -> None:
