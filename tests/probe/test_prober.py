@@ -21,7 +21,8 @@ from sora_stats_harness.api.exchange import (
     TransportError,
     make_valid_request,
 )
-from sora_stats_harness.probe.prober import GuardedTransport, Prober, normalize_server_url
+from sora_stats_harness.api.server_url import normalize_server_url
+from sora_stats_harness.probe.prober import GuardedTransport, Prober
 
 from .. import hostile
 

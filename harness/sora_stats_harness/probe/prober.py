@@ -216,29 +216,6 @@ class _PartialResponse:
         return Response(status=self._status, headers=self._headers, body=self._body.getvalue(), complete=self.whole)
 
 
-def normalize_server_url(url: str) -> str:
-    """
-    Give the name under which a server's exchanges are known: scheme, host and port.
-
-    Raises:
-        UsageError: No absolute http or https URL, or one with credentials, a path or a query: the API is at `/`.
-
-    >>> normalize_server_url("http://127.0.0.1:3000/")
-    'http://127.0.0.1:3000'
-    """
-    try:
-        parsed = httpx.URL(str(httpx.URL(url)))  # twice: a default port goes only behind a scheme in lower case
-    except (httpx.InvalidURL, ValueError) as error:
-        raise UsageError(f"{url!r} is no URL: {describe_error(error)}") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise UsageError(f"{url!r} is no http or https URL: give one like http://127.0.0.1:3000")
-    if parsed.userinfo:
-        raise UsageError("a URL must not hold credentials: pass them by --header 'Authorization: env:NAME'")
-    if parsed.raw_path != b"/" or parsed.fragment:
-        raise UsageError(f"{url!r} has a path or a query: the API is at /, give only scheme, host and port")
-    return f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"
-
-
 def _make_ssl_context(ca_file: str | None, insecure: bool) -> ssl.SSLContext:
     if insecure or ca_file is None:
         return httpx.create_ssl_context(verify=not insecure, trust_env=False)
