@@ -130,7 +130,7 @@ class TransportStats:
         self.tls_times.merge(Histogram.deserialize(state["tls"]))
 
 
-_SUMMED_STATS: Final = ("sent_bytes", "received_bytes", "connects", "idle_closes", "stray")
+_SUMMED_STATS: Final = ("sent_bytes", "received_bytes", "connects", "idle_closes", "unsolicited")
 """Of `TransportStats` what adds up."""
 
 
