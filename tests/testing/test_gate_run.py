@@ -190,7 +190,7 @@ WRONG: Final = [
         "*--sora-fault goes with*",
         "a fault for a server",
     ),
-    ((*GATE, "--sora-fault=counter-fall"), "*did you mean counter-falls*", "no such fault"),
+    ((*GATE, "--sora-fault=counter-fall"), "*did you mean 'counter-falls'*", "no such fault"),
     ((*GATE, "--sora-require=order"), "*no requirement 'order'*", "no such requirement"),
     ((*GATE, "--sora-edition=doc-1999"), "*no edition is called 'doc-1999'*", "no such edition"),
     ((*GATE, "--sora-node=http://127.0.0.1:1"), "*--sora-node goes with a URL*", "nodes of the simulator"),
