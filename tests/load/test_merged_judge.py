@@ -196,7 +196,7 @@ def test_only_what_the_timestamps_tell_is_compared(late: Judge, compared: int) -
     merged = MergedJudge(DOC, here, [report_of(late)], trail_of(here))
     found = stamped_late(merged)
     assert merged.result().checked.get("counter.timestamp_order", 0) == compared
-    assert found == (FALLEN if late._by_target[Target.ALL] and compared else [])
+    assert found == (FALLEN if late.result().coverage.by_target.get(Target.ALL.operation) and compared else [])
 
 
 def test_a_message_holds_so_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -479,7 +479,7 @@ def test_the_command_reads_stdin(capsys: pytest.CaptureFixture[str], monkeypatch
     ("arguments", "message"),
     [
         (["check", "no-such-file"], "No such file"),
-        (["check", ".", "--target", "GetStats"], "--target: 'GetStats' is none of"),
+        (["check", ".", "--target", "GetStats"], "--target: 'GetStats' must be one of"),
         (["check", "."], "cannot be read"),
         (["redact", "no-such-file", "out"], "No such file"),
     ],

@@ -19,7 +19,8 @@ from gevent.queue import LifoQueue
 
 from ..api.edition import Edition
 from ..api.exchange import ErrorCode, Exchange, Request, Target
-from ..judge.pipeline import Judge, PendingExchange
+from ..judge.exchange_queue import PendingExchange
+from ..judge.pipeline import Judge
 from ..judge.requirements import Finding, Level
 from .arrival_schedule import ArrivalSchedule
 from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection, ServerAddress, TransportStats

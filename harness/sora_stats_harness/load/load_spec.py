@@ -11,6 +11,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ..api.exchange import Target
+from ..judge.checks.identity import ASKED, CLIENT
+from ..judge.checks.presence import PRESENT
 from ..judge.requirements import RequiredCapability
 from .arrival_schedule import ArrivalSchedule, RateSegment, ramp_segments, spike_segments
 
@@ -147,8 +149,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
 def unobservable_requirements(targets: frozenset[Target]) -> frozenset[str]:
     """Requirements that cannot be observed by asking for these targets alone."""
     needs = {
-        "identity.asked": {Target.CONNECTION},
-        "identity.client": {Target.CLIENT},
-        "identity.present": {Target.CONNECTION, Target.ALL},
+        ASKED.id: {Target.CONNECTION},
+        CLIENT.id: {Target.CLIENT},
+        PRESENT.id: {Target.CONNECTION, Target.ALL},
     }
     return frozenset(id for id, wanted in needs.items() if not wanted <= targets)

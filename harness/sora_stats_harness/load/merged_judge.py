@@ -20,11 +20,12 @@ import msgspec
 from ..api.edition import Edition, FieldKind, make_json_pointer
 from ..api.exchange import Exchange
 from ..api.secret_redaction import NO_SECRETS
+from ..judge.checks.timestamp_order import TIMESTAMP_ORDER
 from ..judge.connection_state import DEFAULT_TEAR_NS
 from ..judge.edition_decoder import EditionDecoder
 from ..judge.findings import FindingAggregator
 from ..judge.pipeline import Judge
-from ..judge.requirements import REQUIREMENTS, Finding
+from ..judge.requirements import Finding
 from ..judge.verdict import CoverageSummary, FindingEntry, JudgeResult, SubjectKind
 from ..recording import format as lines
 from ..recording.format import DamagedLineError
@@ -139,7 +140,7 @@ class MergedJudge:
             tallies.insert(0, self._here.result())
         tally = merge_judge_results(self._edition, tallies)
         if self._ledger is not None:
-            tally.checked["counter.timestamp_order"] = tally.checked.get("counter.timestamp_order", 0) + self._compared
+            tally.checked[TIMESTAMP_ORDER.id] = tally.checked.get(TIMESTAMP_ORDER.id, 0) + self._compared
             tally.findings = _merge_findings([tally.findings, self._ledger.entries()])
         return tally
 
@@ -201,8 +202,8 @@ def _timestamp_order_finding(
 ) -> Finding:
     target = proof[-1].request.target if proof and proof[-1].key == late.exchange else None
     return Finding(
-        requirement="counter.timestamp_order",
-        level=REQUIREMENTS["counter.timestamp_order"].level,
+        requirement=TIMESTAMP_ORDER.id,
+        level=TIMESTAMP_ORDER.level,
         target=target.operation if target is not None else None,
         field=make_json_pointer(path),
         pointer=make_json_pointer(path),
@@ -249,6 +250,7 @@ def merge_judge_results(edition: Edition, tallies: Sequence[JudgeResult]) -> Jud
         withheld=_sorted_union(tally.withheld for tally in tallies),
         masked=_sorted_union(tally.masked for tally in tallies),
         late=_sorted_union(tally.late for tally in tallies),
+        user_requirements=list({row.id: row for tally in tallies for row in tally.user_requirements}.values()),
     )
 
 
