@@ -346,7 +346,7 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
             if self._observer is not None:
                 self._observer(observed.exchange)
 
-        StageWalk.judge = unjudged  # type: ignore[method-assign]  # as said
+        StageWalk.judge = unjudged  # type: ignore[method-assign,assignment]  # as said
 
     def address(url: str) -> ServerAddress:
         found = resolve_server(url)
