@@ -1,0 +1,3 @@
+"""
+What the API is: editions, targets, exchanges, strict JSON, HTTP/1.1 as it stands on the wire, and errors.
+"""
