@@ -25,9 +25,10 @@ import jsonschema_rs
 import msgspec
 import orjson
 
-from sora_stats_harness import accelerator, edition, schemas
-from sora_stats_harness.exchange import Answer, Asked, Request, Target
-from sora_stats_harness.judge import Judge
+from sora_stats_harness.api import edition, schemas
+from sora_stats_harness.api.exchange import Answer, Asked, Request, Target
+from sora_stats_harness.judge import accelerator
+from sora_stats_harness.judge.judge import Judge
 from sora_stats_harness.simulator.world import Connection, World
 
 DOC: Final = edition.load()

@@ -141,8 +141,8 @@ def run_locust(url: str, lasts_s: float, schema: bool) -> None:
     if schema:
         from jsonschema import Draft202012Validator
 
-        from sora_stats_harness import edition, schemas
-        from sora_stats_harness.exchange import Target
+        from sora_stats_harness.api import edition, schemas
+        from sora_stats_harness.api.exchange import Target
 
         validator = Draft202012Validator(schemas.response(edition.load(), Target.CONNECTION))
 
@@ -308,9 +308,9 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
     """The other side of `beside`: p50, p99 and maximum in milliseconds, and how many polls and scrapes there were."""
     import gevent
 
-    from sora_stats_harness import edition
-    from sora_stats_harness.exchange import Exchange, Target, TransportError, valid_request
-    from sora_stats_harness.judge import Judge
+    from sora_stats_harness.api import edition
+    from sora_stats_harness.api.exchange import Exchange, Target, TransportError, valid_request
+    from sora_stats_harness.judge.judge import Judge
     from sora_stats_harness.load.http import Address, Connection, resolve
     from sora_stats_harness.load.pacer import Alarm
     from sora_stats_harness.load.session import Session
@@ -391,9 +391,9 @@ def array() -> None:
 
 def run_array(who: str, file: Path) -> None:
     """The other side of `array`."""
-    from sora_stats_harness import edition
-    from sora_stats_harness.exchange import Answer, Target, valid_request
-    from sora_stats_harness.judge import Judge
+    from sora_stats_harness.api import edition
+    from sora_stats_harness.api.exchange import Answer, Target, valid_request
+    from sora_stats_harness.judge.judge import Judge
 
     if who == "make":
         import msgspec

@@ -23,8 +23,8 @@ from typing import Any, Final
 
 import msgspec
 
-from sora_stats_harness import edition
-from sora_stats_harness.edition import Kind
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.edition import Kind
 from sora_stats_harness.simulator.world import World
 
 DOC: Final = edition.load()

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from sora_stats_harness import edition
+from sora_stats_harness.api import edition
 from sora_stats_harness.cli import schemas
-from sora_stats_harness.reporters import reference
+from sora_stats_harness.reports import reference
 from sora_stats_harness.simulator import fidelity
 from sora_stats_harness.testing import stub
 

@@ -25,11 +25,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "harness")]
 from tests import comparing  # noqa: E402
 from tests.oracle import agreement, histories, judged, mutants, planted, scores  # noqa: E402
 
-from sora_stats_harness import accelerator, conform, edition  # noqa: E402  # found by the path set above
-from sora_stats_harness.checks.requirements import Level  # noqa: E402
-from sora_stats_harness.client import Prober  # noqa: E402
-from sora_stats_harness.interrupt import Interrupt  # noqa: E402
-from sora_stats_harness.plan import Plan  # noqa: E402
+from sora_stats_harness.api import edition  # noqa: E402  # found by the path set above
+from sora_stats_harness.judge import accelerator  # noqa: E402  # found by the path set above
+from sora_stats_harness.judge.requirements import Level  # noqa: E402
+from sora_stats_harness.probe import conform  # noqa: E402  # found by the path set above
+from sora_stats_harness.probe.client import Prober  # noqa: E402
+from sora_stats_harness.probe.interrupt import Interrupt  # noqa: E402
+from sora_stats_harness.probe.plan import Plan  # noqa: E402
 from sora_stats_harness.simulator.server import spawn  # noqa: E402
 
 PAGE: Final = ROOT / "docs" / "PROOF.md"

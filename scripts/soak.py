@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sora_stats_harness.capacity.trend import theil_sen
 from sora_stats_harness.cli.values import duration
+from sora_stats_harness.load.capacity.trend import theil_sen
 
 MINUTE_S: Final = 60.0
 

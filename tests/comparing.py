@@ -10,8 +10,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sora_stats_harness.compare import Comparison, Policy, Runs, compare
-from sora_stats_harness.verdict import Capacity, Coverage, FindingEntry, Latency, Load, RequirementStatus, Verdict
+from sora_stats_harness.judge.verdict import Capacity, Coverage, FindingEntry, Latency, Load, RequirementStatus, Verdict
+from sora_stats_harness.reports.compare import Comparison, Policy, Runs, compare
 
 TARGETS = {"GetStatsConnection": 2.0, "GetStatsClient": 3.0, "GetStatsAllConnections": 14.0}
 """Each target and its usual median, in milliseconds."""

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from sora_stats_harness.edition import ANY_LABEL, Edition, Field, Group, Type
+from sora_stats_harness.api.edition import ANY_LABEL, Edition, Field, Group, Type
 
 LABELS: Final = "# and whatever label begins with it"
 

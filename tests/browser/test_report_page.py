@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sora_stats_harness.reporters import files
+from sora_stats_harness.reports import files
 
-from ..reporters import verdicts
+from ..reports import verdicts
 from .chromium import SCHEMES, WIDTHS, opened
 
 if TYPE_CHECKING:

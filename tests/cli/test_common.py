@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from sora_stats_harness.api.errors import HarnessError, UsageError
 from sora_stats_harness.cli import common
 from sora_stats_harness.cli.parser import Parser
-from sora_stats_harness.errors import HarnessError, UsageError
-from sora_stats_harness.reporters import files
+from sora_stats_harness.reports import files
 
-from ..reporters import verdicts
+from ..reports import verdicts
 
 Capture = pytest.CaptureFixture[str]
 

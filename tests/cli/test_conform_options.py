@@ -10,7 +10,7 @@ import pytest
 
 from sora_stats_harness.cli import conform, main
 from sora_stats_harness.cli.parser import Parser
-from sora_stats_harness.discovery import Known
+from sora_stats_harness.probe.discovery import Known
 
 from ..simulator.raw import listing
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
+from sora_stats_harness.api.edition import load
+from sora_stats_harness.api.exchange import Answer, Target, valid_request
 from sora_stats_harness.cli import main
-from sora_stats_harness.edition import load
-from sora_stats_harness.exchange import Answer, Target, valid_request
-from sora_stats_harness.judge import Judge
-from sora_stats_harness.reporters import files
-from sora_stats_harness.reporters.assemble import assemble
+from sora_stats_harness.judge.judge import Judge
+from sora_stats_harness.reports import files
+from sora_stats_harness.reports.assemble import assemble
 from sora_stats_harness.simulator.world import World
 
-from ..reporters import verdicts
+from ..reports import verdicts
 
 Reading = dict[str, Any]  # Any: JSON
 

@@ -15,8 +15,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from sora_stats_harness import __version__, accelerator, cli
-from sora_stats_harness.errors import RecordingError, SimulatorError, TargetRefused, UsageError
+from sora_stats_harness import __version__, cli
+from sora_stats_harness.api.errors import RecordingError, SimulatorError, TargetRefused, UsageError
+from sora_stats_harness.judge import accelerator
 
 COMMAND = [sys.executable, "-m", "sora_stats_harness"]
 HEAVY = ("msgspec", "httpx", "jsonschema", "zstandard", "locust", "gevent", "hypothesis", "pytest", "orjson", "uvicorn")

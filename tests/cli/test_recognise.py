@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import pytest
 
-from sora_stats_harness import baseline, edition
-from sora_stats_harness import estimate as estimating
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.cli import common, main
-from sora_stats_harness.errors import UsageError
+from sora_stats_harness.probe import estimate as estimating
+from sora_stats_harness.reports import baseline
 from sora_stats_harness.simulator.server import Simulator
 from sora_stats_harness.simulator.world import World
 

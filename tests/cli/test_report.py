@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from sora_stats_harness.cli import main
-from sora_stats_harness.reporters import files
+from sora_stats_harness.reports import files
 
-from ..reporters import verdicts
+from ..reports import verdicts
 
 
 @pytest.mark.parametrize("form", files.FORMATS)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from sora_stats_harness.api.errors import ConfigError, UsageError
 from sora_stats_harness.cli import common, main
 from sora_stats_harness.cli.parser import Parser
-from sora_stats_harness.errors import ConfigError, UsageError
 
 Capture = pytest.CaptureFixture[str]
 

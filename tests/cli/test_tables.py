@@ -8,9 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from sora_stats_harness import edition
-from sora_stats_harness.checks.requirements import REQUIREMENTS
+from sora_stats_harness.api import edition
 from sora_stats_harness.cli import main
+from sora_stats_harness.judge.requirements import REQUIREMENTS
 
 Capture = pytest.CaptureFixture[str]
 

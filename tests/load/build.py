@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from sora_stats_harness.exchange import Answer, Exchange, Request, Target, TransportError, valid_request
+from sora_stats_harness.api.exchange import Answer, Exchange, Request, Target, TransportError, valid_request
 from sora_stats_harness.load.http import Address, Connection, Traffic, resolve
 from sora_stats_harness.load.wire import Prepared, prepare
 

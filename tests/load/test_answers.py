@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sora_stats_harness.exchange import Answer
+from sora_stats_harness.api.exchange import Answer
 from sora_stats_harness.load import answers
 from sora_stats_harness.load.answers import MAX_ANSWERS, MAX_HEADS, USUAL_HEAD, Reading
 from tests import hostile

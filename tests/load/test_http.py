@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from sora_stats_harness import edition
-from sora_stats_harness.errors import TargetRefused
-from sora_stats_harness.exchange import HEADER, ErrorCode, Exchange, Request, Target, valid_request
-from sora_stats_harness.judge import Judge
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.errors import TargetRefused
+from sora_stats_harness.api.exchange import HEADER, ErrorCode, Exchange, Request, Target, valid_request
+from sora_stats_harness.judge.judge import Judge
 from sora_stats_harness.load.http import Address, Connection, Traffic, resolve
 from sora_stats_harness.load.wire import prepare
 from sora_stats_harness.simulator.server import Simulator

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sora_stats_harness import edition
-from sora_stats_harness.exchange import Answer, ErrorCode, Exchange, Target, TransportError, valid_request
-from sora_stats_harness.judge import Judge
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.exchange import Answer, ErrorCode, Exchange, Target, TransportError, valid_request
+from sora_stats_harness.judge.judge import Judge
 from sora_stats_harness.load import merged as merged_module
 from sora_stats_harness.load.measures import Measures, sections
 from sora_stats_harness.load.merged import Merged, report_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sora_stats_harness.exchange import Answer, ErrorCode, Exchange, Request, Target, TransportError
+from sora_stats_harness.api.exchange import Answer, ErrorCode, Exchange, Request, Target, TransportError
 from sora_stats_harness.load.limits import limit
 from sora_stats_harness.load.metrics import Metrics
 from sora_stats_harness.load.schedule import Schedule, spiked, steady

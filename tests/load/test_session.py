@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from gevent.event import Event
 
-from sora_stats_harness import edition
-from sora_stats_harness.exchange import Answer, Exchange, Target, valid_request
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.exchange import Answer, Exchange, Target, valid_request
 from sora_stats_harness.load.http import IN_PLACE_BYTES, Address, resolve
 from sora_stats_harness.load.session import Session
 from sora_stats_harness.load.wire import Prepared, prepare

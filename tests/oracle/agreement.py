@@ -16,9 +16,9 @@ from random import Random
 from types import SimpleNamespace
 from unittest import mock
 
-from sora_stats_harness import judge
-from sora_stats_harness.checks.requirements import Finding, Level
-from sora_stats_harness.edition import Edition
+from sora_stats_harness.api.edition import Edition
+from sora_stats_harness.judge import judge
+from sora_stats_harness.judge.requirements import Finding, Level
 
 from . import documents, histories, judged, reference, torn
 

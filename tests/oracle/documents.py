@@ -15,8 +15,8 @@ from functools import cache
 from random import Random
 from typing import Any, Final
 
-from sora_stats_harness import strategies
-from sora_stats_harness.edition import Edition
+from sora_stats_harness.api.edition import Edition
+from sora_stats_harness.simulator import strategies
 
 Json = Any
 """Whatever JSON can hold, Verbatim and Repeated too."""

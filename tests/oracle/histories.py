@@ -16,9 +16,9 @@ from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
-from sora_stats_harness import strategies
-from sora_stats_harness.edition import ANY_LABEL, Edition, Field, Group, Kind, Presence, parse
-from sora_stats_harness.exchange import Answer, ErrorCode, Exchange, Target, TransportError, valid_request
+from sora_stats_harness.api.edition import ANY_LABEL, Edition, Field, Group, Kind, Presence, parse
+from sora_stats_harness.api.exchange import Answer, ErrorCode, Exchange, Target, TransportError, valid_request
+from sora_stats_harness.simulator import strategies
 
 from .reference import Fall, Path, Seen, pointer
 

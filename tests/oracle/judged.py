@@ -10,14 +10,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from sora_stats_harness.check import Checked, check, open_files
-from sora_stats_harness.checks.requirements import Finding
-from sora_stats_harness.edition import Edition
-from sora_stats_harness.exchange import Exchange, Target
-from sora_stats_harness.judge import Judge
+from sora_stats_harness.api.edition import Edition
+from sora_stats_harness.api.exchange import Exchange, Target
+from sora_stats_harness.api.redaction import Secrets
+from sora_stats_harness.judge.judge import Judge
+from sora_stats_harness.judge.requirements import Finding
+from sora_stats_harness.probe.check import Checked, check, open_files
 from sora_stats_harness.recording import lines
 from sora_stats_harness.recording.sink import Sink, open_sink
-from sora_stats_harness.redaction import Secrets
 
 from . import histories, reference
 

@@ -18,9 +18,8 @@ from functools import cache
 from random import Random
 from typing import Any, Final
 
-from sora_stats_harness import probes, strategies
-from sora_stats_harness.edition import ANY_LABEL, Edition, Field, Kind, Presence, Type
-from sora_stats_harness.exchange import (
+from sora_stats_harness.api.edition import ANY_LABEL, Edition, Field, Kind, Presence, Type
+from sora_stats_harness.api.exchange import (
     Answer,
     ErrorCode,
     Exchange,
@@ -30,6 +29,8 @@ from sora_stats_harness.exchange import (
     TransportError,
     valid_request,
 )
+from sora_stats_harness.probe import probes
+from sora_stats_harness.simulator import strategies
 
 from . import reference
 

@@ -37,33 +37,33 @@ ORDER: Final = "test_order"
 BODIES: Final = "test_documents"
 TORN: Final = "test_torn"
 MUTANTS: Final = "test_mutants"
-JUDGE: Final = "../test_judge"
+JUDGE: Final = "../judge/test_judge"
 
 BUGS: Final = (
     Bug(
         "equal times count as before",
-        "checks/order.py",
+        "judge/checks/order.py",
         "if latest.known_ns < sent_ns else",
         "if latest.known_ns <= sent_ns else",
         ORDER,
     ),
     Bug(
         "old versions: equal times",
-        "checks/order.py",
+        "judge/checks/order.py",
         "            if version.known_ns < sent_ns:",
         "            if version.known_ns <= sent_ns:",
         ORDER,
     ),
     Bug(
         "an overlapping answer counts",
-        "checks/order.py",
+        "judge/checks/order.py",
         "base = latest if latest.known_ns < sent_ns else self.base(sent_ns)",
         "base = latest",
         ORDER,
     ),
     Bug(
         "the last value, not the largest",
-        "checks/order.py",
+        "judge/checks/order.py",
         "                mine = tuple(map(max, most, mine))\n                if mine == most:\n                    continue\n"
         "            if top is known:\n                top = known.copy()\n            top[index] = mine",
         "            if top is known:\n                top = known.copy()\n            top[index] = mine",
@@ -71,105 +71,105 @@ BUGS: Final = (
     ),
     Bug(
         "an answer that was overtaken is never looked at",
-        "checks/order.py",
+        "judge/checks/order.py",
         "    if base is not None and rise(base.blocks, [*blocks]) is None:",
         "    if False:",
         ORDER,
     ),
     Bug(
         "what overtook an answer is forgotten",
-        "checks/order.py",
+        "judge/checks/order.py",
         "    return highest(known, blocks)",
         "    return blocks",
         ORDER,
     ),
     Bug(
         "falls to zero are passed over",
-        "checks/order.py",
+        "judge/checks/order.py",
         "        if 0 <= new < old\n    ]  # fmt: skip",
         "        if 0 < new < old\n    ]  # fmt: skip",
         ORDER,
     ),
     Bug(
         "masked counters fall",
-        "checks/order.py",
+        "judge/checks/order.py",
         "        if 0 <= new < old\n    ]  # fmt: skip",
         "        if new < old\n    ]  # fmt: skip",
         ORDER,
     ),
     Bug(
         "holders are worked out wrongly",
-        "checks/order.py",
+        "judge/checks/order.py",
         "self._hold(labels, chain, [[*map(version.labels.get, labels)] for version in chain])",
         "self._hold(labels, chain, [[self.labels.get(label) for label in labels] for version in chain])",
         JUDGE,
     ),
     Bug(
         "the nearest holder, not the first",
-        "checks/order.py",
+        "judge/checks/order.py",
         "            if counters is None or counters[counter] != value:",
         "            if True:",
         ORDER,
     ),
     Bug(
         "versions are let go too early",
-        "checks/order.py",
+        "judge/checks/order.py",
         "open_sent_ns[place] <= following.known_ns",
         "open_sent_ns[place] < following.known_ns - 1",
         ORDER,
     ),
     Bug(
         "the horizon is not looked at",
-        "checks/order.py",
+        "judge/checks/order.py",
         "following.known_ns >= horizon_ns",
         "following.known_ns > horizon_ns + 1",
         ORDER,
     ),
     Bug(
         "labels never start afresh",
-        "checks/order.py",
+        "judge/checks/order.py",
         "                    floors[label] = received_ns\n",
         "                    pass\n",
         ORDER,
     ),
     Bug(
         "labels: an answer that overlaps the gap counts",
-        "checks/order.py",
+        "judge/checks/order.py",
         "            if sent_ns > floor:",
         "            if True:",
         ORDER,
     ),
     Bug(
         "labels are not compared",
-        "checks/order.py",
+        "judge/checks/order.py",
         "                    falls += _falls(label, before, mine, base)",
         "                    pass",
         ORDER,
     ),
     Bug(
         "connections are never forgotten",
-        "judge.py",
+        "judge/judge.py",
         "FORGET_NS: Final = 60_000_000_000",
         "FORGET_NS: Final = 10**30",
         ORDER,
     ),
     Bug(
         "connections are forgotten too early",
-        "judge.py",
+        "judge/judge.py",
         "FORGET_NS: Final = 60_000_000_000",
         "FORGET_NS: Final = 50_000_000_000",
         ORDER,
     ),
     Bug(
         "clocks are mixed up",
-        "judge.py",
+        "judge/judge.py",
         "timeline = self._timelines.get((run, clock))",
         "clock = 'one'\n        timeline = self._timelines.get((run, clock))",
         ORDER,
     ),
     Bug(
         "runs are mixed up",
-        "judge.py",
+        "judge/judge.py",
         "timeline = self._timelines.get((run, clock))",
         "run = 'one'\n        timeline = self._timelines.get((run, clock))",
         ORDER,
@@ -183,14 +183,14 @@ BUGS: Final = (
     ),
     Bug(
         "the first group is not compared",
-        "codec.py",
+        "judge/codec.py",
         "        index = 0\n        for group in self.edition.root.walk():",
         "        index = 0\n        for group in list(self.edition.root.walk())[4:]:",
         MUTANTS,
     ),
     Bug(
         "counters of 64 bits",
-        "checks/order.py",
+        "judge/checks/order.py",
         "        known = latest.blocks\n",
         "        known = latest.blocks\n        for i, b in enumerate(blocks):\n"
         "            blocks[i] = b and tuple((c + 2**63) % 2**64 - 2**63 for c in b)\n",
@@ -198,93 +198,93 @@ BUGS: Final = (
     ),
     Bug(
         "negative counters",
-        "codec.py",
+        "judge/codec.py",
         "msgspec.Meta(ge=field.minimum, le=field.maximum)",
         "msgspec.Meta(le=field.maximum)",
         BODIES,
     ),
-    Bug("unknown keys pass", "codec.py", "forbid_unknown_fields=True", "forbid_unknown_fields=False", BODIES),
+    Bug("unknown keys pass", "judge/codec.py", "forbid_unknown_fields=True", "forbid_unknown_fields=False", BODIES),
     Bug(
         "lexical integers pass",
-        "checks/shape.py",
+        "judge/checks/shape.py",
         '        return "shape.lexical", "fraction or exponent"',
         "        return None",
         BODIES,
     ),
     Bug(
         "bytes are counted as characters",
-        "checks/shape.py",
+        "judge/checks/shape.py",
         'len(value.encode("utf-8", "surrogatepass")) > most',
         "len(value) > most",
         BODIES,
     ),
     Bug(
         "the calendar is not looked at",
-        "checks/shape.py",
+        "judge/checks/shape.py",
         "    except ValueError:\n        return False\n    return True",
         "    except ValueError:\n        return True\n    return True",
         BODIES,
     ),
     Bug(
         "numbers of any length",
-        "strict_json.py",
+        "api/strict_json.py",
         '    if len(text) > MAX_DIGITS:\n        raise NotJson(f"a number of {len(text)} digits")\n    try:',
         "    try:",
         BODIES,
     ),
     Bug(
         "depth is counted from the value on",
-        "checks/body.py",
+        "judge/checks/body.py",
         "    document = strict_json.parse(bytes(raw), depth=len(path) + (index is not None))",
         "    document = strict_json.parse(bytes(raw))",
         BODIES,
     ),
-    Bug("half a surrogate passes", "strict_json.py", '        text.encode("utf-8")\n', "        pass\n", BODIES),
+    Bug("half a surrogate passes", "api/strict_json.py", '        text.encode("utf-8")\n', "        pass\n", BODIES),
     Bug(
         "repeated keys are not looked for",
-        "checks/body.py",
+        "judge/checks/body.py",
         "    return bool(strict_json.parse(body).duplicates)",
         "    return False",
         BODIES,
     ),
     Bug(
         "a hidden value may be no JSON",
-        "strict_json.py",
+        "api/strict_json.py",
         "                _, again, members = repeated[id(node)]",
         "                _, again, _ = repeated[id(node)]",
         BODIES,
     ),
     Bug(
         "relations: less for less or equal",
-        "checks/relations.py",
+        "judge/checks/relations.py",
         '        if self.operator == "<=":\n            return left > right',
         '        if self.operator == "<=":\n            return left >= right',
         TORN,
     ),
     Bug(
         "relations: torn reads accuse",
-        "checks/relations.py",
+        "judge/checks/relations.py",
         "        return None if low is None else left < low",
         "        return True",
         TORN,
     ),
     Bug(
         "relations: too lenient",
-        "checks/relations.py",
+        "judge/checks/relations.py",
         "    return None if high is None else left > high\n\n",
         "    return None if high is None else left > 2 * high\n\n",
         TORN,
     ),
     Bug(
         "relations: a counter that fell accuses again",
-        "judge.py",
+        "judge/judge.py",
         "            return row.involves(subject.fallen)",
         "            return False",
         TORN,
     ),
     Bug(
         "who asked is not compared",
-        "judge.py",
+        "judge/judge.py",
         "            if actual is not None and expected is not None and actual != expected:",
         "            if False:",
         MUTANTS,
@@ -292,7 +292,7 @@ BUGS: Final = (
 )
 """Each is a mistake that somebody could make in a minute."""
 
-ACCELERATOR: Final = "_accelerator.c"
+ACCELERATOR: Final = "api/_accelerator.c"
 
 BUGS_IN_C: Final = tuple(
     Bug(name, ACCELERATOR, right, wrong, "test_accelerator")
@@ -344,7 +344,7 @@ def build(package: Path) -> None:
     assert spec is not None and spec.loader is not None
     hook = module_from_spec(spec)
     spec.loader.exec_module(hook)
-    why = hook.build(package / ACCELERATOR, package / hook.file_name())
+    why = hook.build(package / ACCELERATOR, package / "api" / hook.file_name())
     assert why is None, why
 
 
@@ -377,7 +377,7 @@ def passes(tests: str, bug: Bug | None = None) -> bool:
 
 
 def _passes(tests: str, name: str, folder: Path, *, pure: bool) -> bool:
-    file = f"tests/{tests}.py" if tests == "test_accelerator" else f"tests/oracle/{tests}.py"
+    file = f"tests/judge/{tests}.py" if tests == "test_accelerator" else f"tests/oracle/{tests}.py"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-q", "--import-mode=importlib", "-p", "no:cacheprovider", "-c",
          os.devnull, "--rootdir", str(folder), file],

@@ -15,7 +15,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Any, Final, Literal
 
-from sora_stats_harness.edition import ANY_LABEL, Edition, Field, Group, Kind, Presence, Type
+from sora_stats_harness.api.edition import ANY_LABEL, Edition, Field, Group, Kind, Presence, Type
 
 Json = Any
 """What `parse` gives: dict, list, str, int, bool, None, or a Fractional."""

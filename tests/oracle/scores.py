@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sora_stats_harness.checks.requirements import Level
-from sora_stats_harness.edition import Edition
+from sora_stats_harness.api.edition import Edition
+from sora_stats_harness.judge.requirements import Level
 
 from . import judged
 from .mutants import Mutant, ceiling

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sora_stats_harness import edition
+from sora_stats_harness.api import edition
 
 from . import agreement
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sora_stats_harness import edition
-from sora_stats_harness.checks.requirements import REQUIREMENTS, Level
+from sora_stats_harness.api import edition
+from sora_stats_harness.judge.requirements import REQUIREMENTS, Level
 
 from . import mutants, scores
 

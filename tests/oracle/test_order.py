@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from sora_stats_harness import edition, strategies
-from sora_stats_harness.exchange import OPERATIONS, Answer, Exchange, valid_request
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.exchange import OPERATIONS, Answer, Exchange, valid_request
+from sora_stats_harness.simulator import strategies
 
 from . import agreement, histories, judged
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sora_stats_harness import edition
+from sora_stats_harness.api import edition
 
 from . import histories, reference
 

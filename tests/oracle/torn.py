@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
 
-from sora_stats_harness import strategies
-from sora_stats_harness.edition import ANY_LABEL, Edition, pointer
-from sora_stats_harness.exchange import Answer, Exchange, Target, valid_request
+from sora_stats_harness.api.edition import ANY_LABEL, Edition, pointer
+from sora_stats_harness.api.exchange import Answer, Exchange, Target, valid_request
+from sora_stats_harness.simulator import strategies
 
 from . import reference
 

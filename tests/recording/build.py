@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from sora_stats_harness.exchange import Answer, Exchange, Request, Target, TransportError, valid_request
+from sora_stats_harness.api.exchange import Answer, Exchange, Request, Target, TransportError, valid_request
+from sora_stats_harness.api.redaction import Secrets
 from sora_stats_harness.recording import Recorder
-from sora_stats_harness.redaction import Secrets
 
 RUN = "11111111-2222-4333-8444-555555555555"
 SERVER = "http://127.0.0.1:3000"

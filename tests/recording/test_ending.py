@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sora_stats_harness.api.exchange import ErrorCode, Exchange, TransportError
+from sora_stats_harness.api.redaction import Secrets
 from sora_stats_harness.cli import load, main
-from sora_stats_harness.exchange import ErrorCode, Exchange, TransportError
-from sora_stats_harness.judge import Judge
+from sora_stats_harness.judge.judge import Judge
 from sora_stats_harness.recording import End, Recorder, lines, read, schema
 from sora_stats_harness.recording.reader import NEVER
-from sora_stats_harness.redact import redact
-from sora_stats_harness.redaction import Secrets
-from tests.test_check import EDITION, live
+from sora_stats_harness.recording.redact import redact
+from tests.probe.test_check import EDITION, live
 
 from .build import RUN, SERVER, exchange, record
 from .test_lines import VALIDATOR

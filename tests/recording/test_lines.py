@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sora_stats_harness import built
-from sora_stats_harness.exchange import (
+from sora_stats_harness.api import built
+from sora_stats_harness.api.exchange import (  # fmt: skip
     Answer,
     Asked,
     ErrorCode,
@@ -21,10 +21,10 @@ from sora_stats_harness.exchange import (
     Target,
     TransportError,
     valid_request,
-)  # fmt: skip
+)
+from sora_stats_harness.api.redaction import ALLOWED_ANSWER_HEADERS, ALLOWED_REQUEST_HEADERS, Secrets, redact_headers
+from sora_stats_harness.api.strict_json import NotJson, parse
 from sora_stats_harness.recording import lines, schema
-from sora_stats_harness.redaction import ALLOWED_ANSWER_HEADERS, ALLOWED_REQUEST_HEADERS, Secrets, redact_headers
-from sora_stats_harness.strict_json import NotJson, parse
 
 from .build import JSON_HEADERS, RUN, SERVER, exchange
 

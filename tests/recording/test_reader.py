@@ -15,11 +15,11 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sora_stats_harness.errors import RecordingError
-from sora_stats_harness.exchange import Exchange
+from sora_stats_harness.api.errors import RecordingError
+from sora_stats_harness.api.exchange import Exchange
+from sora_stats_harness.api.redaction import Secrets
 from sora_stats_harness.recording import lines, read, reader
 from sora_stats_harness.recording.reader import NEVER
-from sora_stats_harness.redaction import Secrets
 
 from .build import RUN, exchange, record
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sora_stats_harness import edition
-from sora_stats_harness.errors import UsageError
-from sora_stats_harness.exchange import ErrorCode, Exchange, TransportError
-from sora_stats_harness.judge import Judge
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.errors import UsageError
+from sora_stats_harness.api.exchange import ErrorCode, Exchange, TransportError
+from sora_stats_harness.api.redaction import Secrets
+from sora_stats_harness.judge.judge import Judge
 from sora_stats_harness.recording import Recorder, read, writer
-from sora_stats_harness.redaction import Secrets
 
 from .build import RUN, SERVER, exchange, record
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sora_stats_harness import edition
+from sora_stats_harness.api import edition
 from sora_stats_harness.simulator.calls import Call
 from sora_stats_harness.simulator.faults import parse
 from sora_stats_harness.simulator.faults.burdens import ROUND_TRIP, SUFFERS

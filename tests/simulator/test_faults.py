@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from sora_stats_harness import edition
-from sora_stats_harness.errors import UsageError
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.simulator.app import App, Pace, Plant
 from sora_stats_harness.simulator.calls import Call
 from sora_stats_harness.simulator.faults import FAULTS, parse

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
+from sora_stats_harness.api.errors import SimulatorError, UsageError
 from sora_stats_harness.cli import main
 from sora_stats_harness.cli import simulate as simulate_module
-from sora_stats_harness.errors import SimulatorError, UsageError
 from sora_stats_harness.simulator import server
 from sora_stats_harness.simulator.app import REMEMBERED_BYTES, Pace, Upsets
 from sora_stats_harness.simulator.calls import Mangle, Reply

@@ -10,8 +10,8 @@ from collections import Counter
 
 import pytest
 
-from sora_stats_harness import edition
-from sora_stats_harness.errors import UsageError
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.simulator.world import Connection, World
 
 EDITION = edition.load()

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from sora_stats_harness import edition
-from sora_stats_harness.edition import Edition, Presence, Type
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.edition import Edition, Presence, Type
 from sora_stats_harness.simulator import ice
 from sora_stats_harness.simulator.cast import CAST, Role
 from sora_stats_harness.simulator.columns import Columns

@@ -1,3 +1,1 @@
-"""
-What the API is: editions, targets, exchanges, strict JSON, HTTP/1.1 as it stands on the wire, and errors.
-"""
+"""What the documentation and the protocols say: editions, targets, exchanges, strict JSON, schemas, errors."""

@@ -27,7 +27,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from ..exchange import Answer, ErrorCode, TransportError
+from .exchange import Answer, ErrorCode, TransportError
 from .http1_faults import FramingFault
 from .http1_head import (
     USUAL_HEAD_BYTES,

@@ -16,9 +16,9 @@ from importlib import import_module
 from typing import Final
 
 from .. import __version__
-from ..errors import ExitCode, HarnessError, UsageError, nearest
-from ..interrupt import Interrupt
-from ..reporters.escape import plain
+from ..api.errors import ExitCode, HarnessError, UsageError, nearest
+from ..probe.interrupt import Interrupt
+from ..reports.escape import plain
 from . import github
 from .output import close_broken, emit
 from .parser import Parser
@@ -110,7 +110,7 @@ def _dispatch(words: list[str]) -> int:
         emit(_overview())
         return int(ExitCode.PASS)
     if name == "--version":
-        from .. import accelerator
+        from ..judge import accelerator
 
         how = "answers are read by the accelerator" if accelerator.is_there() else "answers are read in Python alone"
         emit(f"{PROGRAM} {__version__} ({how})\n")

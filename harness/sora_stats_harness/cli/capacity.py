@@ -13,18 +13,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import UsageError
+from ..api.errors import UsageError
+from ..probe.recognise import of_address
 from . import common, surveys
 from .output import emit
 from .progress import Progress
-from .recognise import of_address
 from .values import duration
 
 if TYPE_CHECKING:
-    from ..capacity.search import Found, Goal, Step
-    from ..interrupt import Interrupt
-    from ..reporters.assemble import Judged
-    from ..verdict import Latency
+    from ..judge.verdict import Latency
+    from ..load.capacity.search import Found, Goal, Step
+    from ..probe.interrupt import Interrupt
+    from ..reports.assemble import Judged
 
 HELP: Final = "search the highest rate that keeps objectives, or what it costs"
 
@@ -116,15 +116,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _search(arguments: argparse.Namespace, url: str | None, goal: Goal) -> int:
-    from ..capacity.report import capacity_of, line, section, statement
-    from ..capacity.slo import longest_us
-    from ..capacity.windows import shares, window_s
-    from ..interrupt import Interrupt
+    from ..load.capacity.report import capacity_of, line, section, statement
+    from ..load.capacity.slo import longest_us
+    from ..load.capacity.windows import shares, window_s
     from ..load.limits import limit
     from ..load.scenarios import SCENARIOS as KNOWN
     from ..load.session import excluded
     from ..load.spec import NEEDS
-    from ..reporters.assemble import utc_now
+    from ..probe.interrupt import Interrupt
+    from ..reports.assemble import utc_now
 
     started_at = utc_now()
     for text in _limits(arguments):
@@ -208,9 +208,9 @@ class _Done:
 
 def _alone(arguments: argparse.Namespace, task: _Task) -> _Done:
     """In this process."""
-    from ..capacity.search import Ended, conclude, search
-    from ..edition import load
+    from ..api.edition import load
     from ..load import window as windows
+    from ..load.capacity.search import Ended, conclude, search
     from ..load.limits import limit
     from ..load.scenarios import SCENARIOS as KNOWN
 
@@ -231,8 +231,8 @@ def _alone(arguments: argparse.Namespace, task: _Task) -> _Done:
 
 def _together(arguments: argparse.Namespace, task: _Task) -> _Done:
     """From several processes, which this one gives their orders."""
-    from ..capacity.search import Ended, conclude, search
-    from ..edition import load
+    from ..api.edition import load
+    from ..load.capacity.search import Ended, conclude, search
     from ..load.fleet import Fleet
     from ..load.merged import Merged
     from ..load.shares import Errand
@@ -275,9 +275,9 @@ def _aborted(found: Found, said: str) -> str | None:
 
 
 def _goal(arguments: argparse.Namespace, url: str | None) -> Goal:
-    from ..capacity.search import Goal
-    from ..capacity.slo import slo
-    from ..capacity.windows import shares
+    from ..load.capacity.search import Goal
+    from ..load.capacity.slo import slo
+    from ..load.capacity.windows import shares
 
     if not arguments.slo:
         raise UsageError("say what has to hold: --slo 'p99<50ms' (repeatable)")
@@ -299,7 +299,7 @@ SCENARIOS: Final = ("mixed", "drill", "scrape", "scrape-cluster")
 
 def _users(arguments: argparse.Namespace, goal: Goal) -> int:
     """How many requests may be under way: so many that a server which keeps every SLO never meets the limit."""
-    from ..capacity.slo import longest_us
+    from ..load.capacity.slo import longest_us
 
     given: int | None = arguments.max_in_flight
     if given is not None:
@@ -325,7 +325,7 @@ PACE: Final = ("service_time", "workers", "per_connection_cost")
 
 def target(arguments: argparse.Namespace, url: str | None, stack: ExitStack) -> tuple[str, Any]:  # Any: load's Address
     """The server to ask, which without a URL is a simulator that lives as long as the stack."""
-    from ..client import server_of
+    from ..probe.client import server_of
 
     if url is not None:
         server = server_of(url)
@@ -351,7 +351,7 @@ def simulator(arguments: argparse.Namespace, stack: ExitStack, connections: int,
 
 def _plan(arguments: argparse.Namespace, url: str | None, goal: Goal, users: int, lasts_s: Any) -> str:
     # Any: a function of the rate
-    from ..capacity.search import WINDOWS, steps_expected
+    from ..load.capacity.search import WINDOWS, steps_expected
 
     least, most = steps_expected(goal)
     rates = [goal.first, goal.max_rate]

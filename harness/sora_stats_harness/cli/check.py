@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from ..probe.recognise import AUTO, of_files
 from . import common
 from .progress import Progress
-from .recognise import AUTO, of_files
 from .settings import COMMAND_LINE, DEFAULT
 
 if TYPE_CHECKING:
-    from ..exchange import Target
-    from ..interrupt import Interrupt
+    from ..api.exchange import Target
+    from ..probe.interrupt import Interrupt
 
 HELP: Final = "judge recordings, or single answers in files"
 
@@ -59,11 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: A file is missing, unreadable or of no known kind; an edition or target is not known.
     """
-    from ..check import check, edition_for, open_files
-    from ..edition import load
-    from ..interrupt import Interrupt
-    from ..judge import Judge
-    from ..reporters.assemble import utc_now
+    from ..api.edition import load
+    from ..judge.judge import Judge
+    from ..probe.check import check, edition_for, open_files
+    from ..probe.interrupt import Interrupt
+    from ..reports.assemble import utc_now
 
     started_at = utc_now()
     target = _target(arguments.target)
@@ -104,8 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _target(name: str | None) -> Target | None:
-    from ..errors import UsageError
-    from ..exchange import OPERATIONS
+    from ..api.errors import UsageError
+    from ..api.exchange import OPERATIONS
 
     if name is not None and name not in OPERATIONS:
         raise UsageError(f"--target: {name!r} is none of {', '.join(OPERATIONS)}")
@@ -114,7 +114,7 @@ def _target(name: str | None) -> Target | None:
 
 def _ticker(interrupt: Interrupt, progress: Progress) -> Callable[[], None]:
     """What is called at every line: shows how far we are, and stops at Ctrl-C."""
-    from ..check import Stopped
+    from ..probe.check import Stopped
 
     started = time.monotonic()
     count = 0

@@ -13,21 +13,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ExitCode, HarnessError, UsageError, nearest
-from ..redaction import Secrets
+from ..api.errors import ExitCode, HarnessError, UsageError, nearest
+from ..api.redaction import Secrets
+from ..probe.recognise import AUTO
 from . import github
 from .output import emit, wants_colour
-from .recognise import AUTO
 from .settings import URL_VARIABLE, add_config_option, url_and_origin
 from .values import duration, size
 
 if TYPE_CHECKING:
-    from ..baseline import Baseline
-    from ..checks.requirements import Need
-    from ..exchange import Headers
-    from ..reporters.assemble import Judged
-    from ..reporters.report import Report
-    from ..verdict import Capacity, Cost, Estimate, JudgedFrom, Load, Media, Section, SubjectKind
+    from ..api.exchange import Headers
+    from ..judge.requirements import Need
+    from ..judge.verdict import Capacity, Cost, Estimate, JudgedFrom, Load, Media, Section, SubjectKind
+    from ..reports.assemble import Judged
+    from ..reports.baseline import Baseline
+    from ..reports.report import Report
 
 RECORD_LIMIT_BYTES: Final = 2 << 30
 """As the recorder's own; written here, since that is not to be loaded for --help."""
@@ -82,7 +82,7 @@ def add_judging_options(parser: argparse.ArgumentParser, *, no_output: str = "a 
 
 def add_rule_options(parser: argparse.ArgumentParser) -> Callable[..., argparse.Action]:
     """Add what decides over the verdict; gives the group's `add_argument`, for more of the kind."""
-    from ..edition import DEFAULT
+    from ..api.edition import DEFAULT
 
     add_config_option(parser)
     add = parser.add_argument_group("judging and reports").add_argument
@@ -169,7 +169,7 @@ def check_simulator_options(arguments: argparse.Namespace, url: str | None) -> N
     Raises:
         UsageError: There is a URL, and one of the options; or a baseline of another edition, or not of the simulator.
     """
-    from ..edition import load
+    from ..api.edition import load
 
     given = [option for option in _SIMULATOR_OPTIONS if getattr(arguments, option) is not None]
     if "seed" in given and getattr(arguments, "fuzz", None) is not None:
@@ -219,7 +219,7 @@ def _positive(text: str) -> int:
 
 
 def _requirement(text: str) -> str:
-    from ..checks.requirements import REQUIREMENTS
+    from ..judge.requirements import REQUIREMENTS
 
     if text not in REQUIREMENTS:
         raise UsageError(f"--require: there is no requirement {text!r}{nearest(text, REQUIREMENTS)}")
@@ -234,7 +234,7 @@ def _label(text: str) -> tuple[str, str]:
 
 
 def _baseline(text: str) -> Baseline:
-    from ..baseline import read
+    from ..reports.baseline import read
 
     if not text:
         raise UsageError("--baseline is empty: name a verdict.json")
@@ -242,7 +242,7 @@ def _baseline(text: str) -> Baseline:
 
 
 def _output(text: str) -> Path:
-    from ..reporters.files import check_folder
+    from ..reports.files import check_folder
 
     if not text:
         raise UsageError("--output is empty: name a folder")
@@ -264,7 +264,7 @@ def resolve_url(arguments: argparse.Namespace) -> str | None:
     Raises:
         UsageError: It is set but empty, as an unset CI secret is, or it holds credentials.
     """
-    from ..config import checked_url
+    from ..api.config import checked_url
 
     found = url_and_origin(arguments.url, arguments.configuration)
     return None if found is None else checked_url(*found)
@@ -277,7 +277,7 @@ def check_edition(arguments: argparse.Namespace) -> None:
     Raises:
         EditionError: There is none.
     """
-    from ..edition import load
+    from ..api.edition import load
 
     if arguments.edition != AUTO:
         load(arguments.edition)
@@ -418,8 +418,8 @@ def finish(
         HarnessError: The reports could not be written; not where the verdict is fail, which outranks that.
         UsageError: The baseline is of another edition or kind of subject; the reports are written, without it.
     """
-    from ..edition import load as load_edition
-    from ..reporters.assemble import assemble, subject_kind
+    from ..api.edition import load as load_edition
+    from ..reports.assemble import assemble, subject_kind
 
     secrets = secrets or Secrets()
     edition = load_edition(arguments.edition)
@@ -476,13 +476,13 @@ def finish(
 
 
 def _mismatch(baseline: Baseline, *, edition: str | None = None, subject_kind: SubjectKind | None = None) -> str | None:
-    from ..baseline import mismatch
+    from ..reports.baseline import mismatch
 
     return mismatch(baseline, edition=edition, subject_kind=subject_kind)
 
 
 def _write(report: Report, output: Path | None) -> Path:
-    from ..reporters import files
+    from ..reports import files
 
     folder = output or files.new_folder(report.verdict.command)
     files.write(report, folder)
@@ -490,7 +490,7 @@ def _write(report: Report, output: Path | None) -> Path:
 
 
 def _tell(report: Report, written: Path | None, *, as_json: bool) -> None:
-    from ..reporters import files, terminal
+    from ..reports import files, terminal
 
     stream = sys.stderr if as_json else sys.stdout
     emit(github.guarded(terminal.render(report, colour=wants_colour(stream))), stream)

@@ -7,12 +7,12 @@ import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..errors import UsageError, nearest
+from ..api.errors import UsageError, nearest
 from .output import emit
 
 if TYPE_CHECKING:
-    from ..compare import Runs
-    from ..verdict import Verdict
+    from ..judge.verdict import Verdict
+    from ..reports.compare import Runs
 
 HELP: Final = "compare two verdicts, or two sets of runs"
 
@@ -71,8 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: A verdict cannot be read, the two sides are not comparable, or the file cannot be written.
     """
-    from ..compare import Policy, compare
-    from ..reporters import comparison, files
+    from ..reports import comparison, files
+    from ..reports.compare import Policy, compare
 
     given = {name: getattr(arguments, name) for name in ("time", "percentiles", "min_effect", "alpha")}
     policy = Policy(
@@ -98,7 +98,7 @@ def read_runs(given: str) -> Runs:
     Raises:
         UsageError: There is none, or one of them cannot be read.
     """
-    from ..reporters import files
+    from ..reports import files
 
     if Path(given).exists():
         paths = [Path(given)]
@@ -115,7 +115,7 @@ def read_runs(given: str) -> Runs:
 
 
 def _read(path: Path) -> Verdict:
-    from ..verdict import decode
+    from ..judge.verdict import decode
 
     try:
         return decode(path.read_bytes(), str(path))
@@ -124,7 +124,7 @@ def _read(path: Path) -> Verdict:
 
 
 def _verdicts(path: Path) -> list[Path]:
-    from ..reporters import files
+    from ..reports import files
 
     if not path.is_dir():
         return [path]
@@ -133,7 +133,7 @@ def _verdicts(path: Path) -> list[Path]:
 
 
 def _thresholds(text: str) -> list[str]:
-    from ..compare import THRESHOLDS
+    from ..reports.compare import THRESHOLDS
 
     names = [name.strip() for name in text.split(",")]
     for name in names:

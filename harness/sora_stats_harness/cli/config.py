@@ -11,7 +11,7 @@ from . import common, settings
 from .output import columns, emit
 
 if TYPE_CHECKING:
-    from ..config import Config
+    from ..api.config import Config
 
 HELP: Final = "show what the configuration comes to, and where each part is from"
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: The configuration cannot be read, or the URL is one that a run would refuse.
     """
-    from ..config import ignored
+    from ..api.config import ignored
 
     values = arguments.configuration.values
     common.resolve_url(arguments)

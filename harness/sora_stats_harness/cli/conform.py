@@ -15,21 +15,21 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import UsageError
+from ..api.errors import UsageError
+from ..probe.recognise import of_server
 from . import common
 from .output import emit
 from .progress import Progress
-from .recognise import of_server
 from .values import duration
 
 if TYPE_CHECKING:
-    from ..client import Prober
-    from ..conform import Status
-    from ..discovery import Known
-    from ..exchange import Headers, Target
-    from ..interrupt import Interrupt
-    from ..judge import Judge
-    from ..plan import Plan
+    from ..api.exchange import Headers, Target
+    from ..judge.judge import Judge
+    from ..probe.client import Prober
+    from ..probe.conform import Status
+    from ..probe.discovery import Known
+    from ..probe.interrupt import Interrupt
+    from ..probe.plan import Plan
 
 HELP: Final = "probe a server, judge every answer, and write a verdict"
 
@@ -100,13 +100,13 @@ def run(arguments: argparse.Namespace) -> int:
         UsageError: Options that contradict each other, or a value that cannot be used.
         SimulatorError: The embedded simulator did not start.
     """
-    from .. import conform
-    from ..client import Prober
-    from ..edition import load
-    from ..interrupt import Interrupt
-    from ..judge import Judge
+    from ..api.edition import load
+    from ..judge.judge import Judge
+    from ..probe import conform
+    from ..probe.client import Prober
+    from ..probe.interrupt import Interrupt
     from ..recording.writer import Recorder
-    from ..reporters.assemble import utc_now
+    from ..reports.assemble import utc_now
 
     started_at = utc_now()
     common.check_edition(arguments)  # what is wrong with it is said before anything is started or sent
@@ -175,7 +175,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _servers(arguments: argparse.Namespace, url: str | None, stack: ExitStack) -> Sequence[str]:
     """The nodes to probe; without a URL those of a simulator, which lives as long as the stack."""
-    from ..client import server_of
+    from ..probe.client import server_of
 
     common.check_simulator_options(arguments, url)
     if url is not None:
@@ -193,7 +193,7 @@ def _fuzz_seed(arguments: argparse.Namespace) -> int | None:
     """What the made-up requests are drawn from; None where there are to be none."""
     if arguments.fuzz is None:
         return None
-    from ..fuzz import need_hypothesis
+    from ..probe.fuzz import need_hypothesis
 
     if arguments.valid_only:
         raise UsageError("--fuzz sends requests that are wrong on purpose, and --valid-only none: leave one out")
@@ -205,8 +205,8 @@ def _fuzz(
     count: int, seed: int, plan: Plan, judge: Judge, prober: Prober, interrupt: Interrupt, progress: Progress
 ) -> list[str]:
     """Send made-up requests; gives what there is to say about them."""
-    from .. import fuzz
-    from ..reproduce import command_line
+    from ..probe import fuzz
+    from ..reports.reproduce import command_line
 
     started_s = time.monotonic()
 
@@ -230,7 +230,7 @@ def _fuzz(
 
 
 def _plan(arguments: argparse.Namespace, servers: Sequence[str], headers: Headers, *, self_test: bool) -> Plan:
-    from ..plan import POLITE_RATE, SELF_TEST_RATE, Plan
+    from ..probe.plan import POLITE_RATE, SELF_TEST_RATE, Plan
 
     return Plan(
         server=servers[0],
@@ -267,7 +267,7 @@ def _count(text: str) -> int:
 
 
 def _targets(names: str | None) -> frozenset[Target]:
-    from ..exchange import OPERATIONS
+    from ..api.exchange import OPERATIONS
 
     if names is None:
         return frozenset(OPERATIONS.values())
@@ -293,7 +293,7 @@ class _Asked(argparse.Action):
 
 def given_from(asked: Iterable[tuple[str, str]], server: str) -> tuple[Known, ...]:
     """Each connection and client belongs to the channel named before it."""
-    from ..discovery import Known
+    from ..probe.discovery import Known
 
     channel_id: str | None = None
     used = True

@@ -10,14 +10,14 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
+from ..probe.recognise import of_server
 from . import common
 from .output import emit
 from .progress import Progress
-from .recognise import of_server
 from .values import duration
 
 if TYPE_CHECKING:
-    from ..interrupt import Interrupt
+    from ..probe.interrupt import Interrupt
 
 HELP: Final = "tell what polling costs, by a few polite requests"
 
@@ -52,14 +52,14 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: A value that cannot be used.
     """
-    from ..checks.requirements import Need
-    from ..client import Prober, server_of
-    from ..edition import load
-    from ..estimate import REQUESTS, Polling, estimate, section
-    from ..estimate import run as ask
-    from ..interrupt import Interrupt
-    from ..judge import Judge
-    from ..reporters.assemble import utc_now
+    from ..api.edition import load
+    from ..judge.judge import Judge
+    from ..judge.requirements import Need
+    from ..probe.client import Prober, server_of
+    from ..probe.estimate import REQUESTS, Polling, estimate, section
+    from ..probe.estimate import run as ask
+    from ..probe.interrupt import Interrupt
+    from ..reports.assemble import utc_now
 
     started_at = utc_now()
     url = common.resolve_url(arguments)
@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _rest(took_s: float, interrupt: Interrupt) -> None:
     """As after any other request."""
-    from ..estimate import REST_S, REST_SHARE
+    from ..probe.estimate import REST_S, REST_SHARE
 
     until_s = time.monotonic() + max(REST_S, REST_SHARE * took_s)
     while not interrupt.seen and (left_s := until_s - time.monotonic()) > 0:

@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from ..errors import UsageError, nearest
+from ..api.errors import UsageError, nearest
 from .output import columns, emit
 
 if TYPE_CHECKING:
-    from ..edition import Edition, Field
+    from ..api.edition import Edition, Field
 
 HELP: Final = "print the field list of an edition"
 
@@ -27,7 +27,7 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    from ..edition import DEFAULT, Kind
+    from ..api.edition import DEFAULT, Kind
 
     parser.add_argument(
         "action",
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         EditionError: There is no such edition, or a page cannot be read.
         UsageError: There is no such group in it, or the words after the command are none that it knows.
     """
-    from ..edition import load
+    from ..api.edition import load
 
     if arguments.action[:1] != ["import"] and (arguments.output is not None or arguments.name is not None):
         raise UsageError("--output and --name belong to `fields import PAGE`")
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def as_json(field: Field) -> dict[str, str | bool]:
     """One entry of `fields --json`; `standing` and `source` where the edition builds on another."""
-    from ..edition import Standing
+    from ..api.edition import Standing
 
     entry: dict[str, str | bool] = {
         "path": field.dotted,

@@ -10,7 +10,7 @@ from .output import columns, emit
 Path = tuple[str, ...]
 
 if TYPE_CHECKING:
-    from ..edition import Edition, Field
+    from ..api.edition import Edition, Field
 
 
 def run(before: str, after: str, *, as_json: bool) -> int:
@@ -20,7 +20,7 @@ def run(before: str, after: str, *, as_json: bool) -> int:
     Raises:
         EditionError: There is no such edition.
     """
-    from ..edition import load
+    from ..api.edition import load
 
     changes = differences(load(before), load(after))
     if as_json:

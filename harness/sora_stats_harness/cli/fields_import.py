@@ -6,8 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-from ..errors import EditionError, UsageError
-from ..reporters.escape import plain
+from ..api.errors import EditionError, UsageError
+from ..reports.escape import plain
 from .output import emit
 
 
@@ -24,7 +24,7 @@ def run(page: str, *, output: str | None, name: str | None) -> int:
         EditionError: The page cannot be read; the message names its line.
         UsageError: The edition cannot be written.
     """
-    from .. import pages
+    from ..api import pages
 
     origin = "stdin" if page == "-" else Path(page).name
     name = name or re.sub(r"[^A-Za-z0-9]+", "-", Path(origin).stem).strip("-").lower() or "imported"
@@ -44,7 +44,7 @@ def run(page: str, *, output: str | None, name: str | None) -> int:
 
 
 def _bytes(page: str) -> bytes:
-    from ..pages.source import MAX_BYTES
+    from ..api.pages.source import MAX_BYTES
 
     try:
         if page == "-":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 from .output import emit
 
 if TYPE_CHECKING:
-    from ..reporters.report import Report
+    from ..reports.report import Report
 
 RUNS_THERE: Final = "GITHUB_ACTIONS"
 STEP_SUMMARY: Final = "GITHUB_STEP_SUMMARY"
@@ -26,7 +26,7 @@ def runs_there() -> bool:
 
 def guarded(text: str) -> str:
     """A text as the runner's log may hold it; as it is, where there is no runner."""
-    from ..reporters import github
+    from ..reports import github
 
     return github.guarded(text, secrets.token_hex(16)) if runs_there() else text
 
@@ -34,7 +34,7 @@ def guarded(text: str) -> str:
 def complain(text: str) -> None:
     """Annotate why there is no verdict; nothing where there is no runner."""
     if runs_there():
-        from ..reporters import github
+        from ..reports import github
 
         emit(github.error(text), sys.stderr)
 
@@ -43,7 +43,7 @@ def tell(report: Report, stream: TextIO) -> None:
     """Annotate, and add to the step's summary; nothing where there is no runner. A summary that fails fails nothing."""
     if not runs_there():
         return
-    from ..reporters import github, markdown
+    from ..reports import github, markdown
 
     emit(github.annotate(report.verdict), stream)
     path = os.environ.get(STEP_SUMMARY)

@@ -16,23 +16,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ..errors import UsageError
+from ..api.errors import UsageError
 from . import common
 from .progress import Progress
 from .values import duration
 
 if TYPE_CHECKING:
-    from ..exchange import Headers
-    from ..interrupt import Interrupt
-    from ..judge import Judge
+    from ..api.exchange import Headers
+    from ..api.redaction import Secrets
+    from ..judge.judge import Judge
+    from ..judge.verdict import Load
     from ..load.http import Address
     from ..load.limits import Limit
     from ..load.measures import Measures
     from ..load.spec import Spec
+    from ..probe.interrupt import Interrupt
     from ..recording.writer import Recorder
-    from ..redaction import Secrets
-    from ..reporters.assemble import Judged
-    from ..verdict import Load
+    from ..reports.assemble import Judged
 
 HELP: Final = "run a load scenario, and judge every answer"
 
@@ -100,15 +100,15 @@ def run(arguments: argparse.Namespace) -> int:
         import_module("..load.run", __package__)  # first of all: Locust replaces the socket module for everybody
     from msgspec.structs import replace
 
-    from ..client import server_of
-    from ..exchange import TransportError
-    from ..interrupt import Interrupt
+    from ..api.exchange import TransportError
     from ..load.http import resolve
     from ..load.limits import limit
     from ..load.measures import sections
     from ..load.spec import NEEDS
-    from ..reporters.assemble import utc_now
-    from .recognise import of_address
+    from ..probe.client import server_of
+    from ..probe.interrupt import Interrupt
+    from ..probe.recognise import of_address
+    from ..reports.assemble import utc_now
 
     started_at = utc_now()
     url = common.resolve_url(arguments)
@@ -214,11 +214,11 @@ def _together(arguments: argparse.Namespace, task: Task) -> Done:
     """In several processes, whose spools are judged here in order."""
     import uuid
 
-    from ..check import Stopped
-    from ..edition import load as load_edition
+    from ..api.edition import load as load_edition
     from ..load import processes
     from ..load.spec import Job
     from ..load.spools import Together
+    from ..probe.check import Stopped
 
     spec, address, count = task.spec, task.address, arguments.processes
     edition = load_edition(spec.edition)
@@ -294,7 +294,7 @@ def _folder(arguments: argparse.Namespace, stack: ExitStack) -> Path:
 
 
 def _recorder(arguments: argparse.Namespace, task: Task) -> Recorder | None:
-    from ..edition import load as load_edition
+    from ..api.edition import load as load_edition
     from ..load.spools import scope
     from ..recording.writer import Recorder
 

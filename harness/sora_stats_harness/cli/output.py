@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from ..reporters.escape import plain
+from ..reports.escape import plain
 
 
 def emit(text: str, stream: TextIO | None = None) -> None:

@@ -8,8 +8,8 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from ..errors import UsageError
-from ..errors import nearest as nearest
+from ..api.errors import UsageError
+from ..api.errors import nearest as nearest
 
 Settle = Callable[[argparse.Namespace, Mapping[str, Any], Mapping[str, argparse.Action]], None]
 """Is given what was parsed, with None where an option was not given, the defaults, and the options by their names."""

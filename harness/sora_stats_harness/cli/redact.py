@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: It cannot be read, or OUT not be written.
     """
-    from ..redact import redact
+    from ..recording.redact import redact
 
     progress = Progress()
     started = time.monotonic()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from ..errors import UsageError
+from ..api.errors import UsageError
 from .output import emit, wants_colour
 
 HELP: Final = "write a verdict in another format"
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: The verdict cannot be read, or the file not be written.
     """
-    from ..reporters import files, terminal
+    from ..reports import files, terminal
 
     report = files.read(arguments.verdict)
     if arguments.format == "text" and arguments.output is None:

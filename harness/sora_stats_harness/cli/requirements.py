@@ -24,8 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every requirement, families together."""
-    from ..checks.requirements import REQUIREMENTS
-    from ..reporters.reference import scope
+    from ..judge.requirements import REQUIREMENTS
+    from ..reports.reference import scope
 
     if arguments.json:
         entries = [

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..errors import ExitCode, UsageError
+from ..api.errors import ExitCode, UsageError
 from .output import emit
 
 if TYPE_CHECKING:
-    from ..edition import Edition
+    from ..api.edition import Edition
 
 HELP: Final = "write the JSON Schemas, or check that they are up to date"
 
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         EditionError: There is no such edition.
         UsageError: A file cannot be read or written.
     """
-    from ..edition import load, names
+    from ..api.edition import load, names
 
     wanted = documents([load(name) for name in arguments.edition or names()])
     folder: Path = arguments.output
@@ -60,9 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def documents(editions: list[Edition]) -> dict[str, str]:
     """The text of every schema file, by its path below schemas/."""
-    from .. import config, schemas
+    from ..api import config, schemas
     from ..recording import lines
-    from ..reporters import comparison_schema, verdict_schema
+    from ..reports import comparison_schema, verdict_schema
 
     texts = {
         f"{edition.name}/{name}": schemas.render(schema)
@@ -92,7 +92,7 @@ def _check(wanted: dict[str, str], folder: Path) -> int:
 
 
 def _write(wanted: dict[str, str], folder: Path) -> None:
-    from ..reporters.files import write_file
+    from ..reports.files import write_file
 
     for name, text in wanted.items():
         path = folder / name

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ConfigError, UsageError
+from ..api.errors import ConfigError, UsageError
 from .parser import Parser
 
 if TYPE_CHECKING:
-    from ..config import Config, Configuration
+    from ..api.config import Config, Configuration
 
 URL_VARIABLE: Final = "SORA_URL"
 
@@ -69,7 +69,7 @@ def _file(text: str) -> Path:
 def _settle(
     parsed: argparse.Namespace, defaults: Mapping[str, Any], actions: Mapping[str, argparse.Action]
 ) -> None:  # Any: whatever an option holds
-    from ..config import read
+    from ..api.config import read
 
     configuration = read(parsed.config)
     values, source = configuration.values, configuration.source or ""

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from ..errors import ExitCode, UsageError
+from ..api.errors import ExitCode, UsageError
 from . import common
 from .output import emit
 from .values import duration
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace, stack: ExitStack) -> int:
-    from ..edition import load
+    from ..api.edition import load
     from ..simulator.app import Pace, Upsets
     from ..simulator.server import Simulator
 
@@ -141,7 +141,7 @@ def _played(arguments: argparse.Namespace, stack: ExitStack) -> Played | None:
     for option, default in _OF_THE_WORLD.items():
         if getattr(arguments, option) != default:
             raise UsageError(f"--{option.replace('_', '-')} shapes the simulated world, and with --play there is none")
-    from ..playback import open_recording
+    from ..probe.playback import open_recording
 
     playback = stack.enter_context(open_recording(arguments.play))
     for note in playback.notes:

@@ -11,15 +11,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import UsageError
+from ..api.errors import UsageError
+from ..probe.recognise import of_address
 from . import common
 from .output import emit
 from .progress import Progress
-from .recognise import of_address
 
 if TYPE_CHECKING:
-    from ..capacity.cost import Sample
-    from ..capacity.slo import Slo
+    from ..load.capacity.cost import Sample
+    from ..load.capacity.slo import Slo
 
 LISTINGS: Final = 21
 """Of each size of a simulator."""
@@ -58,15 +58,15 @@ def check(arguments: argparse.Namespace, url: str | None, *, by_size: bool) -> N
 
 def by_size(arguments: argparse.Namespace, url: str | None) -> int:
     """Fit what a listing costs: of simulators of several sizes, or of a server by the sizes that it meets."""
-    from ..capacity.cost import cost, interval_statement, section
-    from ..capacity.search import Ended
-    from ..edition import load
-    from ..exchange import Target
-    from ..interrupt import Interrupt
+    from ..api.edition import load
+    from ..api.exchange import Target
     from ..load import survey, window
+    from ..load.capacity.cost import cost, interval_statement, section
+    from ..load.capacity.search import Ended
     from ..load.session import excluded
     from ..load.spec import NEEDS
-    from ..reporters.assemble import utc_now
+    from ..probe.interrupt import Interrupt
+    from ..reports.assemble import utc_now
     from . import capacity as command
 
     started_at = utc_now()
@@ -147,8 +147,8 @@ def by_size(arguments: argparse.Namespace, url: str | None) -> int:
 
 
 def _listing_slo(arguments: argparse.Namespace) -> Slo | None:
-    from ..capacity.slo import slo
-    from ..exchange import Target
+    from ..api.exchange import Target
+    from ..load.capacity.slo import slo
 
     slos = [slo(text) for text in arguments.slo]
     if not slos:
@@ -169,16 +169,16 @@ def _size_plan(arguments: argparse.Namespace, url: str | None, sizes: list[int])
 
 def watch_media(arguments: argparse.Namespace, url: str | None) -> int:
     """Poll in phases, and hold the media of the polled ones against those of the quiet ones."""
-    from ..capacity.media import compare, section
-    from ..capacity.search import Ended
-    from ..edition import load
-    from ..interrupt import Interrupt
+    from ..api.edition import load
     from ..load import survey, window
+    from ..load.capacity.media import compare, section
+    from ..load.capacity.search import Ended
     from ..load.limits import limit
     from ..load.scenarios import SCENARIOS
     from ..load.session import excluded
     from ..load.spec import NEEDS
-    from ..reporters.assemble import utc_now
+    from ..probe.interrupt import Interrupt
+    from ..reports.assemble import utc_now
     from . import capacity as command
 
     started_at = utc_now()
@@ -251,7 +251,7 @@ def address_of(arguments: argparse.Namespace, server: str) -> Any:  # Any: load'
     Raises:
         UsageError: Its name does not resolve.
     """
-    from ..exchange import TransportError
+    from ..api.exchange import TransportError
     from ..load.http import resolve
 
     address = resolve(server, ca_file=arguments.ca_file, insecure=arguments.insecure)

@@ -17,7 +17,7 @@ from typing import Final
 
 import httptools
 
-from ..exchange import Answer, ErrorCode, Headers, TransportError
+from ..api.exchange import Answer, ErrorCode, Headers, TransportError
 
 HEAD_LIMIT: Final = 100 * 1024
 """Bytes until an answer's head has to be over; the same as the prober's."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import gevent
 
-from ..exchange import Exchange
+from ..api.exchange import Exchange
 
 LOOK_S: Final = 0.05
 

@@ -21,9 +21,9 @@ import msgspec
 from gevent.event import Event
 from gevent.fileobject import FileObject
 
-from ..errors import HarnessError
-from ..exchange import TransportError
-from ..redaction import Secrets
+from ..api.errors import HarnessError
+from ..api.exchange import TransportError
+from ..api.redaction import Secrets
 from .http import resolve
 from .metrics import Second
 from .run import run

@@ -19,12 +19,12 @@ from typing import Any, Final
 
 import msgspec
 
-from ..capacity.search import Ended, Overrun
-from ..capacity.windows import Window
-from ..errors import HarnessError
-from ..interrupt import Interrupt
-from ..verdict import Latency
+from ..api.errors import HarnessError
+from ..judge.verdict import Latency
+from ..probe.interrupt import Interrupt
 from .asking import end_quietly
+from .capacity.search import Ended, Overrun
+from .capacity.windows import Window
 from .measures import latencies
 from .metrics import Metrics
 from .shares import Errand, together

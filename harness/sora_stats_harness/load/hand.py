@@ -19,10 +19,10 @@ import msgspec
 from gevent.fileobject import FileObject
 from gevent.queue import Queue
 
-from ..capacity.search import Ended, Overrun
-from ..edition import load
-from ..errors import HarnessError
-from ..exchange import TransportError
+from ..api.edition import load
+from ..api.errors import HarnessError
+from ..api.exchange import TransportError
+from .capacity.search import Ended, Overrun
 from .child import Voice
 from .http import resolve
 from .limits import limit

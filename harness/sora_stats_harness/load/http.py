@@ -22,10 +22,10 @@ import certifi
 import gevent
 from gevent import monkey, socket, ssl
 
-from ..client import BODY_LIMIT
-from ..errors import UsageError
-from ..exchange import Answer, ErrorCode, Exchange, Request, TransportError
-from ..failures import one_line, transport_error
+from ..api.errors import UsageError
+from ..api.exchange import Answer, ErrorCode, Exchange, Request, TransportError
+from ..api.failures import one_line, transport_error
+from ..probe.client import BODY_LIMIT
 from . import stamps
 from .answers import Reading
 from .gate import Gate

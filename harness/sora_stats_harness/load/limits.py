@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from ..errors import UsageError
+from ..api.errors import UsageError
 from .metrics import Metrics
 
 _LIMIT = re.compile(r"(errors|p99)>([0-9.]+)(%|us|ms|s)")

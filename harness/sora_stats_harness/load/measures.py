@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from ..verdict import Latency, Load, Section, TimelineRow
+from ..judge.verdict import Latency, Load, Section, TimelineRow
 from .histogram import Histogram
 from .http import Traffic
 from .metrics import Metrics

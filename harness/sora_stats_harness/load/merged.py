@@ -19,18 +19,18 @@ from typing import Any, Final
 
 import msgspec
 
-from ..checks.requirements import REQUIREMENTS, Finding
-from ..checks.subject import TEAR_NS
-from ..codec import Codec
-from ..edition import Edition, Kind, pointer
-from ..exchange import Exchange
-from ..judge import Judge
-from ..ledger import Ledger
+from ..api.edition import Edition, Kind, pointer
+from ..api.exchange import Exchange
+from ..api.redaction import NO_SECRETS
+from ..judge.checks.subject import TEAR_NS
+from ..judge.codec import Codec
+from ..judge.judge import Judge
+from ..judge.ledger import Ledger
+from ..judge.requirements import REQUIREMENTS, Finding
+from ..judge.verdict import Coverage, FindingEntry, SubjectKind, Tally
 from ..recording import lines
 from ..recording.lines import Damaged
-from ..redaction import NO_SECRETS
-from ..reporters.assemble import Judged
-from ..verdict import Coverage, FindingEntry, SubjectKind, Tally
+from ..reports.assemble import Judged
 
 MAX_EVIDENCE: Final = 20
 """Findings of a process whose exchanges are sent along."""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..exchange import ErrorCode, Exchange
+from ..api.exchange import ErrorCode, Exchange
 from .histogram import Histogram, merged
 
 TIMES: Final = ("response", "service", "generator delay", "lateness")

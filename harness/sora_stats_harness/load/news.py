@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from ..checks.requirements import Finding, Level
+from ..judge.requirements import Finding, Level
 
 NEWEST: Final = 50
 """Findings that are shown, the newest first."""

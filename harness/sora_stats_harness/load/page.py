@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
-from ..reporters import html
-from ..reporters.report import Report
+from ..reports import html
+from ..reports.report import Report
 from .histogram import Histogram
 from .news import together
 from .session import Session

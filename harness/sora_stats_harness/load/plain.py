@@ -19,14 +19,14 @@ import gevent
 from locust.exception import StopUser
 from locust.runners import LocalRunner
 
-from ..client import server_of
-from ..edition import DEFAULT, Edition
-from ..edition import load as load_edition
-from ..errors import ExitCode, HarnessError, UsageError
-from ..exchange import OPERATIONS, Target, TransportError
-from ..reporters import files, terminal
-from ..reporters.assemble import Judged, assemble, utc_now
-from ..reporters.report import Report
+from ..api.edition import DEFAULT, Edition
+from ..api.edition import load as load_edition
+from ..api.errors import ExitCode, HarnessError, UsageError
+from ..api.exchange import OPERATIONS, Target, TransportError
+from ..probe.client import server_of
+from ..reports import files, terminal
+from ..reports.assemble import Judged, assemble, utc_now
+from ..reports.report import Report
 from .http import resolve
 from .measures import Measures, sections
 from .page import state

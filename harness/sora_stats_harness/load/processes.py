@@ -20,8 +20,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ..errors import HarnessError
-from ..interrupt import Interrupt
+from ..api.errors import HarnessError
+from ..probe.interrupt import Interrupt
 from .limits import Limit
 from .measures import Measures
 from .metrics import Metrics, Second

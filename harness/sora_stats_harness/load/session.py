@@ -16,11 +16,11 @@ from typing import Any, Final
 import gevent
 from gevent.queue import LifoQueue
 
-from ..checks.requirements import Finding, Level
-from ..discovery import Known, connections_in
-from ..edition import Edition
-from ..exchange import ErrorCode, Exchange, Headers, Request, Target, valid_request
-from ..judge import Judge, Ticket
+from ..api.edition import Edition
+from ..api.exchange import ErrorCode, Exchange, Headers, Request, Target, valid_request
+from ..judge.judge import Judge, Ticket
+from ..judge.requirements import Finding, Level
+from ..probe.discovery import Known, connections_in
 from .asking import ask, end_quietly
 from .heap import keep_flat, settle
 from .http import IN_PLACE_BYTES, Address, Connection, Traffic

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..capacity.windows import Window
+from .capacity.windows import Window
 from .histogram import Histogram, merged
 
 COUNTS: Final = ("failing", "errors", "open")

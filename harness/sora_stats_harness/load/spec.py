@@ -9,9 +9,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..checks.requirements import Need
-from ..edition import load
-from ..exchange import Exchange, Target
+from ..api.edition import load
+from ..api.exchange import Exchange, Target
+from ..judge.requirements import Need
 from .http import Address
 from .schedule import Piece, spiked, steady
 from .session import Session, excluded

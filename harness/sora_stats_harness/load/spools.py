@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, Literal
 
-from ..check import Checked, check, open_files
-from ..edition import Edition
-from ..exchange import Exchange
-from ..judge import Judge
+from ..api.edition import Edition
+from ..api.exchange import Exchange
+from ..api.redaction import NO_SECRETS, Secrets
+from ..judge.judge import Judge
+from ..probe.check import Checked, check, open_files
 from ..recording.writer import Recorder
-from ..redaction import NO_SECRETS, Secrets
 from .metrics import Metrics
 from .spec import NEEDS, SEQ_BITS
 

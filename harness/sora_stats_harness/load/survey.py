@@ -12,12 +12,12 @@ from typing import Final
 
 import gevent
 
-from ..capacity.cost import Sample
-from ..capacity.media import Phase, Snapshot, snapshot
-from ..capacity.search import Ended, Overrun
-from ..discovery import connections_in
-from ..exchange import Exchange
-from ..interrupt import Interrupt
+from ..api.exchange import Exchange
+from ..probe.discovery import connections_in
+from ..probe.interrupt import Interrupt
+from .capacity.cost import Sample
+from .capacity.media import Phase, Snapshot, snapshot
+from .capacity.search import Ended, Overrun
 from .http import Address
 from .session import TRIES
 from .window import Rig, Tap

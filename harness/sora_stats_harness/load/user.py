@@ -14,7 +14,7 @@ from gevent.lock import Semaphore
 from locust import User, events, task
 from locust.exception import StopUser
 
-from ..exchange import Exchange, Target
+from ..api.exchange import Exchange, Target
 from .http import Connection
 from .pacer import Alarm
 from .plain import add_options, begin

@@ -21,11 +21,11 @@ import msgspec
 from gevent.hub import Waiter
 from locust.env import Environment
 
-from ..capacity.search import Ended, Overrun
-from ..capacity.windows import Window
-from ..errors import HarnessError
-from ..exchange import ErrorCode, Exchange, Request
-from ..verdict import Latency
+from ..api.errors import HarnessError
+from ..api.exchange import ErrorCode, Exchange, Request
+from ..judge.verdict import Latency
+from .capacity.search import Ended, Overrun
+from .capacity.windows import Window
 from .histogram import Histogram, merged
 from .http import Connection
 from .limits import Limit

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..client import USER_AGENT
-from ..errors import UsageError
-from ..exchange import Request
-from ..targets import check_allowed
+from ..api.errors import UsageError
+from ..api.exchange import Request
+from ..api.targets import check_allowed
+from ..probe.client import USER_AGENT
 
 _DEFAULTS = (("Accept", "*/*"), ("Accept-Encoding", "identity"), ("User-Agent", USER_AGENT))
 

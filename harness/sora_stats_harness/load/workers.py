@@ -24,11 +24,11 @@ from typing import Any, Final
 import gevent
 from locust.runners import STATE_MISSING, STATE_STOPPED, MasterRunner, WorkerRunner
 
-from ..errors import HarnessError, UsageError
-from ..exchange import clock_id
+from ..api.errors import HarnessError, UsageError
+from ..api.exchange import clock_id
 from ..recording.writer import Recorder
-from ..reporters.assemble import Judged, utc_now
-from ..reporters.report import Report
+from ..reports.assemble import Judged, utc_now
+from ..reports.report import Report
 from .measures import Measures
 from .merged import Merged, report_of
 from .page import add_to, state

@@ -16,11 +16,11 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from ..built import line_head
-from ..errors import RecordingError
-from ..exchange import OPERATIONS, Answer, Asked, ErrorCode, Exchange, Headers, Request, Target, TransportError
-from ..redaction import ALLOWED_ANSWER_HEADERS, ALLOWED_REQUEST_HEADERS, Secrets, redact_headers
-from ..strict_json import MAX_DEPTH
+from ..api.built import line_head
+from ..api.errors import RecordingError
+from ..api.exchange import OPERATIONS, Answer, Asked, ErrorCode, Exchange, Headers, Request, Target, TransportError
+from ..api.redaction import ALLOWED_ANSWER_HEADERS, ALLOWED_REQUEST_HEADERS, Secrets, redact_headers
+from ..api.strict_json import MAX_DEPTH
 
 VERSION: Final = 1
 """`v` in the header line."""

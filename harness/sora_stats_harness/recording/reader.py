@@ -21,8 +21,8 @@ from typing import Final
 
 import msgspec
 
-from ..errors import RecordingError
-from ..exchange import Exchange, Target
+from ..api.errors import RecordingError
+from ..api.exchange import Exchange, Target
 from . import lines
 from .lines import Damaged, End, Header
 from .store import Piece, Store, skipped

@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Raw
 
-from ..exchange import Answer, Exchange, Target, valid_request
+from ..api.exchange import Answer, Exchange, Target, valid_request
 from .reader import NEVER, Step
 from .store import Piece, Store, skipped
 

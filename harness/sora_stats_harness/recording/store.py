@@ -19,7 +19,7 @@ from typing import IO, Final
 
 import msgspec
 
-from ..errors import RecordingError
+from ..api.errors import RecordingError
 
 STDIN: Final = "-"
 

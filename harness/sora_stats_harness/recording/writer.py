@@ -23,9 +23,9 @@ from typing import Any, Final, Literal, Self
 import msgspec
 
 from .. import __version__
-from ..errors import UsageError
-from ..exchange import ErrorCode, Exchange
-from ..redaction import Secrets
+from ..api.errors import UsageError
+from ..api.exchange import ErrorCode, Exchange
+from ..api.redaction import Secrets
 from . import lines
 from .lines import VERSION, End, Header
 from .sink import Sink, open_sink, packer

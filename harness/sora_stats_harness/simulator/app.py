@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from .. import __version__
-from ..edition import Edition
+from ..api.edition import Edition
 from .calls import Call, Fault, Reading, Reply, Seen
 from .played import Played
 from .wire import HEADER, Asked, answer_json, refusal, understand

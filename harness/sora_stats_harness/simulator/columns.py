@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator
 from functools import cached_property
 
-from ..edition import Edition, Field, Group
+from ..api.edition import Edition, Field, Group
 from .effects import Direction, Path
 
 MESSAGES = "data_channel"

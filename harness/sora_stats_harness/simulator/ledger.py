@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from random import Random
 from typing import Final
 
-from ..edition import Field, Kind, Type, Unit
+from ..api.edition import Field, Kind, Type, Unit
 from .columns import Columns
 from .effects import Effects, Path
 from .ids import connection_id

@@ -23,8 +23,8 @@ from typing import Any, Final, TypeVar
 
 import uvicorn
 
-from ..edition import Edition, load
-from ..errors import SimulatorError, UsageError
+from ..api.edition import Edition, load
+from ..api.errors import SimulatorError, UsageError
 from .app import App, Pace, Plant, Upsets, constant_headers
 from .calls import Fault, Reply, Seen
 from .faults import parse

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any, Final
 
-from ..edition import Edition
-from ..edition import pointer as join_pointer
-from ..errors import UsageError
+from ..api.edition import Edition
+from ..api.edition import pointer as join_pointer
+from ..api.errors import UsageError
 from . import ice, network, turn
 from .cast import CAST, Role, Turn
 from .columns import Columns

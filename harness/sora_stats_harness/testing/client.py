@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from ..client import Clerk, Prober
-from ..exchange import Exchange, Headers, Target, valid_request
+from ..api.exchange import Exchange, Headers, Target, valid_request
+from ..probe.client import Clerk, Prober
 from .loop import Background
 from .stats import Reading
 

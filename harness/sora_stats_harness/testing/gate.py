@@ -16,18 +16,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
-from .. import conform
-from ..baseline import mismatch
-from ..client import Prober, server_of
-from ..edition import load
-from ..errors import HarnessError, UsageError
-from ..exchange import Headers
-from ..interrupt import Interrupt
-from ..judge import Judge
-from ..plan import POLITE_RATE, SELF_TEST_RATE, Plan
-from ..reporters import files
-from ..reporters.assemble import assemble, subject_kind, utc_now
-from ..reporters.report import Report
+from ..api.edition import load
+from ..api.errors import HarnessError, UsageError
+from ..api.exchange import Headers
+from ..judge.judge import Judge
+from ..probe import conform
+from ..probe.client import Prober, server_of
+from ..probe.interrupt import Interrupt
+from ..probe.plan import POLITE_RATE, SELF_TEST_RATE, Plan
+from ..reports import files
+from ..reports.assemble import assemble, subject_kind, utc_now
+from ..reports.baseline import mismatch
+from ..reports.report import Report
 from ..simulator.faults import parse
 from ..simulator.server import spawn
 from .options import Settings

@@ -12,17 +12,17 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from .. import client
-from ..checks.requirements import REQUIREMENTS, Level, Need
-from ..edition import Edition
-from ..errors import UsageError, nearest
-from ..exchange import OPERATIONS, Answer, Exchange, Request, Target, TransportError
-from ..judge import Judge, Ticket
-from ..redaction import NO_SECRETS, Secrets
-from ..reporters.assemble import assemble, utc_now
-from ..reporters.report import Report
-from ..verdict import FindingEntry
-from ..waivers import Waiver
+from ..api.edition import Edition
+from ..api.errors import UsageError, nearest
+from ..api.exchange import OPERATIONS, Answer, Exchange, Request, Target, TransportError
+from ..api.redaction import NO_SECRETS, Secrets
+from ..judge.judge import Judge, Ticket
+from ..judge.requirements import REQUIREMENTS, Level, Need
+from ..judge.verdict import FindingEntry
+from ..probe import client
+from ..reports.assemble import assemble, utc_now
+from ..reports.report import Report
+from ..reports.waivers import Waiver
 from .told import tell
 
 Observer = Callable[[Exchange], None]

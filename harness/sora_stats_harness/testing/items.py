@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
-from ..checks.requirements import REQUIREMENTS, Requirement
-from ..errors import ExitCode, HarnessError
+from ..api.errors import ExitCode, HarnessError
+from ..judge.requirements import REQUIREMENTS, Requirement
 
 if TYPE_CHECKING:
-    from ..reporters.report import Report
+    from ..reports.report import Report
     from .options import Settings
 
 NAME: Final = "sora"
@@ -117,7 +117,7 @@ class RequirementItem(GateItem):
 
     def runtest(self) -> None:
         """Look up how it fared."""
-        from ..reporters import summary
+        from ..reports import summary
         from .told import tell
 
         try:
@@ -153,8 +153,8 @@ class VerdictItem(GateItem):
 
     def runtest(self) -> None:
         """Fail where the verdict is fail or unknown."""
-        from ..reporters import summary
-        from ..reporters.escape import plain
+        from ..reports import summary
+        from ..reports.escape import plain
 
         try:
             report = self.gate.report()

@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ..errors import UsageError
+from ..api.errors import UsageError
 
 if TYPE_CHECKING:
-    from ..baseline import Baseline
-    from ..exchange import Headers
-    from ..redaction import Secrets
-    from ..waivers import Waiver
+    from ..api.exchange import Headers
+    from ..api.redaction import Secrets
+    from ..reports.baseline import Baseline
+    from ..reports.waivers import Waiver
 
 SIMULATOR: Final = "simulator"
 """Given for a URL, it stands for a simulator of the plugin's own."""
@@ -198,7 +198,7 @@ def read(config: pytest.Config) -> Settings:
 
 
 def _read(config: pytest.Config) -> Settings:
-    from .. import config as configuration
+    from ..api import config as configuration
     from ..cli import common
     from ..cli.parser import Parser
     from ..cli.values import duration

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..exchange import Exchange
+from ..api.exchange import Exchange
 from ..recording.writer import Recorder
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from ..edition import Edition, Field, Group, Presence, Type, Unit
+from ..api.edition import Edition, Field, Group, Presence, Type, Unit
 
 _TYPES: Final = {Type.INTEGER: "int", Type.STRING: "str", Type.BOOLEAN: "bool"}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from ..reporters import summary, terminal
-from ..reporters.escape import plain
-from ..reporters.report import Report
-from ..verdict import FindingEntry
+from ..judge.verdict import FindingEntry
+from ..reports import summary, terminal
+from ..reports.escape import plain
+from ..reports.report import Report
 
 
 def tell(report: Report, entry: FindingEntry, *, folder: Path | None = None) -> str:

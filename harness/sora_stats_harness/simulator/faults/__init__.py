@@ -9,7 +9,7 @@ import difflib
 from types import MappingProxyType
 from typing import Final
 
-from ...errors import UsageError
+from ...api.errors import UsageError
 from ..calls import Fault
 from . import answers, burdens, cluster, refusals, relations, transport, values
 from .kinds import FaultKind

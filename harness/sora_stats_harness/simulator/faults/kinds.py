@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import UsageError
+from ...api.errors import UsageError
 from ..calls import Call, Fault, Mangle, Reading, Reply
 from ..world import Connection, World
 from .limits import LIMITS, limited

@@ -1,0 +1,530 @@
+"""
+What a run comes to: a status for each requirement, and one verdict.
+
+These structs are verdict.json, key for key, so that a report made later from the file is the report that the run would
+have made. The rule that turns counts into statuses, and statuses into an exit code, is in `conclude`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Literal
+
+import msgspec
+
+from ..api.errors import ExitCode, UsageError
+from .requirements import REQUIREMENTS, Level, Need, Requirement
+
+FORMAT = "sora-harness/verdict/1"
+
+Status = Literal["pass", "fail", "warn", "info", "known", "waived", "unknown", "not_applicable"]
+Reason = Literal["not_observed", "no_traffic", "late", "withheld", "check_crashed", "masked"]
+SubjectKind = Literal["server", "simulator", "recording"]
+JudgedFrom = Literal["live", "recording", "body"]
+
+
+class RequirementStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How one requirement fared: how often it was checked, how often missed, and what follows."""
+
+    id: str
+    level: str
+    status: Status
+    reason: Reason | None
+    checked: int
+    failed: int
+
+
+class FindingEntry(msgspec.Struct, kw_only=True):
+    """All findings with one fingerprint: the first one's evidence, and exact counts."""
+
+    requirement: str
+    level: str
+    status: Literal["new", "known", "waived"] = "new"
+    fingerprint: str
+    target: str | None
+    field: str
+    pointer: str
+    connection_id: str | None
+    message: str
+    expected: str
+    actual: str
+    count: int = 1
+    connections: int = 0
+    """Distinct connections that it was seen on."""
+    exchanges: list[tuple[str, int]]
+    """(run, seq) of the exchanges that prove it, the earlier first."""
+    evidence: list[str] = []
+    """Names of files beside verdict.json."""
+    reproduce: str = ""
+    """A command line that sends the request again."""
+
+
+class Coverage(msgspec.Struct, kw_only=True):
+    """What was seen, and what was not."""
+
+    exchanges: int = 0
+    readings: int = 0
+    connections: int = 0
+    by_target: dict[str, int] = {}
+    """Answers judged, by operation."""
+    errors: int = 0
+    """Requests that ended without a whole answer."""
+    late: int = 0
+    forgotten: int = 0
+    """Connections that came back after having been forgotten: their order could not be checked across the gap."""
+    slow_path: int = 0
+    """Readings that the fast decoder did not accept."""
+    relations_unconfirmed: int = 0
+    """Relations that did not hold in an answer without neighbours that could confirm it."""
+    fields_documented: int = 0
+    fields_seen: int = 0
+    never_seen: list[str] = []
+    counters_grew: int = 0
+    never_grew: list[str] = []
+    """Counters that were seen and never moved: nothing is known of their order."""
+    truncated: bool = False
+    """A recording that does not end as it should, or has damaged lines."""
+    damaged: int = 0
+    withheld: int = 0
+    notes: list[str] = []
+    """Facts worth knowing that are no findings, one line each."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A table that a command adds to its reports, such as a load run's latencies."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str | int | float | None]]
+    """As long as `columns` each; numbers are shown to the right, None as a dash."""
+    note: str = ""
+    """One sentence below the table."""
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of time of one target, in microseconds."""
+
+    target: str
+    """Its operation; `(connecting)` for the times of making connections."""
+    kind: Literal["response", "service", "generator delay", "lateness", "connect", "tls"]
+    count: int
+    percentiles: dict[str, int]
+    """By percent: 50, 90, 95, 99, 99.9, 99.99."""
+    max: int
+    buckets: list[tuple[int, int]] = []
+    """(upper bound in us, count), ascending, empty ones left out; the last one's bound may be above the maximum."""
+
+
+class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One second of a run, or several of a long one."""
+
+    from_s: int
+    lasts_s: int
+    answers: int
+    errors: int
+    bytes: int
+    p50_us: int | None
+    p99_us: int | None
+    max_us: int | None
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What a load run offered and measured; times without warm-up."""
+
+    scenario: str
+    model: Literal["open", "closed"]
+    planned_per_s: float | None
+    """What the schedule had due; None in a closed model without an interval."""
+    offered_per_s: float
+    """What was sent."""
+    lasted_s: float
+    """Until no more was sent."""
+    due: int | None = None
+    """Requests that the schedule had due; None in a closed model."""
+    sent: int
+    judged: int
+    errors: int
+    abandoned: int
+    """sent = judged + errors + abandoned."""
+    bytes_sent: int
+    bytes_received: int
+    """Heads included; without TCP and TLS."""
+    connections: int = 0
+    """That were made."""
+    processes: int = 1
+    generator_limited: str | None = None
+    """Why the generator was the bottleneck; None where it was not."""
+    latency: list[Latency] = []
+    timeline: list[TimelineRow] = []
+
+
+class DriftEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One way in which the server's answers and the documentation differ."""
+
+    way: Literal["absent", "undocumented", "changed", "moved"]
+    field: str
+    """JSON Pointer from the connection on, a label as `#*`."""
+    documented: str
+    """What the edition says: a type and range, or nothing."""
+    seen: str
+    connections: int
+    """That showed it; 0 where the answers do not tell connections apart."""
+    connections_without: int
+    readings: int = 0
+    """That showed it, under the target that showed it most."""
+    first_seen_at: str
+    """RFC 3339, of the first answer that showed it."""
+    known_from: str | None = None
+    """An edition in which it is as seen here."""
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the server and its documentation have come apart."""
+
+    entries: list[DriftEntry]
+    nearest: str
+    """The shipped edition that the answers are nearest to."""
+    distance: dict[str, int]
+    """Differing fields, by edition."""
+    headline: str | None = None
+    """Says so where another edition fits better."""
+
+
+class EarlierFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding of the baseline that this run did not have."""
+
+    requirement: str
+    level: str
+    fingerprint: str
+    target: str | None
+    field: str
+    message: str
+
+
+class BaselineReport(msgspec.Struct, frozen=True, kw_only=True):
+    """This run held against an earlier one; what is waived is neither new nor known."""
+
+    source: str
+    """The earlier verdict's file."""
+    finished_at: str
+    """When the earlier run ended, RFC 3339."""
+    new: int
+    known: int
+    fixed: list[EarlierFinding]
+    """Looked for in this run, and not found."""
+    not_seen: list[EarlierFinding]
+    """Not found, and this run could not have found them: nothing of what they are about was observed."""
+
+
+class WaiverReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One waiver of the configuration, and what became of it."""
+
+    requirement: str
+    field: str
+    """A pattern over `FindingEntry.field`."""
+    reason: str
+    by: str
+    until: str
+    """The last day on which it holds, in UTC."""
+    state: Literal["used", "unused", "not_observed", "expired"]
+    """`unused`: its requirement was checked, and nothing tripped it; `not_observed`: that was not checked at all."""
+    waived: int
+    """Entries that it waived; for an expired one those that it would have waived, and that count again."""
+
+
+class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One rate that was tried, once."""
+
+    rate: float
+    """Requests a second."""
+    outcome: Literal["passed", "failed", "void"]
+    """Void: it cannot be told whether the server or the generator was too slow."""
+    windows: int
+    windows_passed: int
+    windows_void: int = 0
+    reason: str | None
+    """Which SLO, or what else, decided against it."""
+    due: int = 0
+    completed: int = 0
+    """Of those due in its windows, ended with a whole answer by the time that the SLOs give them."""
+    backlog_per_s: tuple[float, float, float] | None = None
+    """Growth of what was due and had not ended, requests a second: low, middle and high of the 95 % interval."""
+    latency: list[Latency] = []
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the server bears."""
+
+    interval: tuple[float, float | None]
+    """Highest rate confirmed (0 if none), lowest that failed (None if none did); requests a second."""
+    at_least: bool
+    """The server bears at least the lower end: the search ended for another reason than the server."""
+    limited_by: str | None
+    """The SLO, or what else, by which the lowest rate failed; for `at_least` what ended the search."""
+    steps: list[CapacityStep]
+    """In the order in which they were run."""
+    slos: list[str] = []
+    scenario: str = ""
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a planned polling costs, worked out from a few requests."""
+
+    requests: int
+    answers: int
+    connections: int | None
+    """In the last answer; None where it was no list."""
+    answer_bytes: int
+    """Of a body, the median."""
+    wire_bytes: int
+    """Of an answer with status line and headers, the median; without TCP and IP."""
+    time_us: int
+    """From before connecting until the last byte was read, the median."""
+    longest_us: int
+    pollers: int
+    interval_s: float
+    mbit_per_s: float
+    """Of all pollers together."""
+    open_share: float
+    """Of the interval, in which one poller's request is open; above 1 its polls overlap."""
+    shortest_interval_s: float
+    """In which the polls of all pollers, one after another, do not overlap."""
+
+
+class CostPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a listing of so many connections cost."""
+
+    connections: int
+    answers: int
+    time_us: int
+    """Service time, the median."""
+    high_us: int
+    """The slowest of them."""
+    bytes: int
+    fit_us: int
+    residual: float
+    """Time over fit, less 1."""
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """How the cost of GetStatsAllConnections grows with the number of connections."""
+
+    points: list[CostPoint]
+    constant_us: float | None
+    """Of the fit; None where the sizes are too few, or too much alike, for one."""
+    per_connection_us: float | None
+    per_connection_bytes: float | None
+    linear: bool | None
+    statement: str
+    """In a sentence: the fit, or why there is none, or where it does not hold."""
+    scrapers: int = 1
+    slo: str | None = None
+    shortest_interval_s: float | None = None
+    """For so many scrapers at the largest size, if they are served one after another; None where the SLO forbids any."""
+
+
+class MediaQuantity(msgspec.Struct, frozen=True, kw_only=True):
+    """How one quantity of the media fared while the server was polled, against the quiet before and after."""
+
+    quantity: str
+    unit: str
+    quiet: float
+    """The mean over connections and quiet phases."""
+    polled: float
+    difference: tuple[float, float] | None
+    """Polled less quiet, the interval; None of too few phases."""
+    result: Literal["effect", "no effect seen", "too little data"]
+
+
+class Media(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether polling hurts the media."""
+
+    result: Literal["effect", "no effect seen", "too little data"]
+    statement: str
+    rate: float
+    """Requests a second in the polled phases."""
+    phase_s: float
+    polled_phases: int
+    connections: int
+    """That were there from the first phase to the last."""
+    confidence: float
+    """Of each interval, so that all of them hold together with 95 %."""
+    quantities: list[MediaQuantity]
+
+
+class Verdict(msgspec.Struct, kw_only=True):
+    """verdict.json."""
+
+    format: str = FORMAT
+    command: str = ""
+    """What made it: `conform`, `check`, `load`, …"""
+    verdict: Literal["pass", "fail", "unknown"]
+    exit_code: int
+    reason: str | None
+    interrupted: bool = False
+    strict: bool = False
+    edition: str
+    subject_kind: SubjectKind
+    subject: str
+    judged_from: JudgedFrom
+    labels: dict[str, str] = {}
+    started_at: str
+    finished_at: str
+    harness_version: str
+    options: dict[str, Any] = {}  # Any: whatever a command's options hold, as JSON
+    requirements: list[RequirementStatus]
+    findings: list[FindingEntry]
+    coverage: Coverage
+    sections: list[Section] = []
+    load: Load | None = None
+    drift: Drift | None = None
+    baseline: BaselineReport | None = None
+    waivers: list[WaiverReport] = []
+    capacity: Capacity | None = None
+    estimate: Estimate | None = None
+    cost: Cost | None = None
+    media: Media | None = None
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """What a judge counted, before any rule is applied."""
+
+    checked: dict[str, int]
+    """How often each requirement was held against something."""
+    findings: list[FindingEntry]
+    coverage: Coverage
+    crashed: dict[str, str] = {}
+    """Requirements whose check raised, with one line of what it said."""
+    withheld: Collection[str] = ()
+    """Requirements that could not be judged because a body was withheld."""
+    masked: Collection[str] = ()
+    late: Collection[str] = ()
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict's core: what `conclude` found."""
+
+    verdict: Literal["pass", "fail", "unknown"]
+    exit_code: ExitCode
+    reason: str | None
+    requirements: list[RequirementStatus]
+
+
+def conclude(
+    tally: Tally,
+    *,
+    observes: Collection[Need],
+    strict: bool = False,
+    require: Collection[str] = (),
+    excluded: Collection[str] = (),
+    interrupted: bool = False,
+    aborted: str | None = None,
+    slo_missed: str | None = None,
+) -> Outcome:
+    """
+    Apply the verdict's rule.
+
+    Args:
+        tally: What was counted.
+        observes: What this run could see; a requirement that needs more is not applicable.
+        strict: Whether a missed SHOULD fails.
+        require: Requirements that must have been observed, whatever the reason that they were not.
+        excluded: Requirements out of this run's scope for reasons of their own (targets left out, say).
+        interrupted: Whether the run was cut short by its user.
+        aborted: Why the run ended itself early; None where it did not.
+        slo_missed: Which objective the server does not keep; None where it keeps all, or there are none.
+
+    Returns:
+        fail if a MUST in scope fails (with `strict` also a SHOULD), or an objective is missed; else unknown if no reading was judged, or a MUST in
+        scope is unknown for any reason but `no_traffic`, or the run was cut short; else pass. Findings that are waived,
+        or known from a baseline, fail nothing.
+    """
+    rows = [_status(rule, tally, set(observes), strict, excluded) for rule in REQUIREMENTS.values()]
+    failed = [row for row in rows if row.status == "fail"]
+    blocking = [
+        row
+        for row in rows
+        if row.status == "unknown"
+        and (row.id in require or (row.level == "MUST" and row.reason != "no_traffic"))
+    ]  # fmt: skip
+    blocking += [row for row in rows if row.status == "not_applicable" and row.id in require]
+    if failed:
+        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        return Outcome(
+            verdict="fail", exit_code=ExitCode.FAIL, reason=f"{failed[0].id} is missed{more}", requirements=rows
+        )
+    if slo_missed is not None:
+        return Outcome(verdict="fail", exit_code=ExitCode.FAIL, reason=slo_missed, requirements=rows)
+    reason = None
+    code = ExitCode.UNKNOWN
+    if tally.crashed:
+        name, text = next(iter(tally.crashed.items()))
+        reason, code = f"the check of {name} crashed: {text}", ExitCode.BROKEN
+    elif aborted:
+        reason = aborted
+    elif interrupted:
+        reason = "interrupted"
+    elif tally.coverage.readings == 0:
+        reason = "no reading was judged"
+    elif tally.coverage.truncated:
+        reason = "the recording is not whole"
+    elif blocking:
+        more = f" and {len(blocking) - 1} more" if len(blocking) > 1 else ""
+        reason = f"{blocking[0].id} is unknown ({blocking[0].reason or 'not applicable to this run'}){more}"
+    if reason is not None:
+        return Outcome(verdict="unknown", exit_code=code, reason=reason, requirements=rows)
+    return Outcome(verdict="pass", exit_code=ExitCode.PASS, reason=None, requirements=rows)
+
+
+def _status(
+    rule: Requirement, tally: Tally, observes: set[Need], strict: bool, excluded: Collection[str]
+) -> RequirementStatus:
+    checked = tally.checked.get(rule.id, 0)
+    entries = [entry for entry in tally.findings if entry.requirement == rule.id]
+    failed = sum(entry.count for entry in entries)
+
+    def row(status: Status, reason: Reason | None = None) -> RequirementStatus:
+        return RequirementStatus(
+            id=rule.id, level=rule.level.name, status=status, reason=reason, checked=checked, failed=failed
+        )
+
+    live = [Level[entry.level] for entry in entries if entry.status == "new"]
+    if live:
+        worst = max(live)
+        if worst is Level.MUST or (strict and worst is Level.SHOULD):
+            return row("fail")
+        return row("warn" if worst is Level.SHOULD else "info")
+    if not entries and (not rule.needs <= observes or rule.id in excluded):
+        return row("not_applicable")
+    if rule.id in tally.crashed:
+        return row("unknown", "check_crashed")
+    if rule.id in tally.withheld:
+        return row("unknown", "withheld")
+    if entries:  # only now: what may stay does not stand for what could not be judged
+        return row("known" if any(entry.status == "known" for entry in entries) else "waived")
+    if checked:
+        return row("pass")
+    for reason, ids in (("late", tally.late), ("masked", tally.masked)):
+        if rule.id in ids:
+            return row("unknown", reason)  # type: ignore[arg-type]  # both are members of Reason
+    return row("unknown", "no_traffic" if rule.needs_traffic else "not_observed")
+
+
+def decode(data: bytes, name: str) -> Verdict:
+    """
+    Read a verdict.json.
+
+    Args:
+        data: The file's content.
+        name: What to call it in an error message.
+
+    Raises:
+        UsageError: It is no verdict, or one of another version of the format.
+    """
+    try:
+        verdict = msgspec.json.decode(data, type=Verdict)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{name} is no verdict: {error}") from None
+    if verdict.format != FORMAT:
+        raise UsageError(f"{name} has the format {verdict.format!r}, and this version reads {FORMAT!r}")
+    return verdict

@@ -1,0 +1,106 @@
+"""
+What a conformance run is to do, and what follows from it before the first request: what it can see, and what it cannot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..api.errors import UsageError
+from ..api.exchange import HEADER, Headers, Target
+from ..judge.requirements import REQUIREMENTS, Need
+from .discovery import Known
+from .probes import wrong_requests
+
+POLITE_RATE: Final = 200.0
+"""Requests a second at most against a server that we did not start."""
+
+SELF_TEST_RATE: Final = 400.0
+"""Against our own simulator; each request takes a connection, and ports run out at some 470 a second."""
+
+MAX_CONCURRENCY: Final = 32
+
+OWN_HEADERS: Final = frozenset({
+    HEADER, "content-length", "transfer-encoding", "accept-encoding", "connection", "expect", "upgrade",
+})  # fmt: skip
+"""What each request sets as it needs it; another value would have it read as something else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """
+    What a run is to do.
+
+    `nodes` are further nodes of the cluster that `server` belongs to. `given` are connections to ask for instead of those
+    that a listing shows. `concurrency` is how many requests may overlap, `rate` how many may be sent a second.
+    """
+
+    server: str
+    nodes: tuple[str, ...] = ()
+    targets: frozenset[Target] = frozenset(Target)
+    given: tuple[Known, ...] = ()
+    duration_s: float = 10.0
+    concurrency: int = 8
+    rate: float = POLITE_RATE
+    headers: Headers = ()
+    wrong_requests: bool = True
+    large_request: bool = False
+
+    def __post_init__(self) -> None:
+        """
+        Refuse a plan that cannot be carried out.
+
+        Raises:
+            UsageError: No target, nothing to ask for, or a number out of range.
+        """
+        if not 1 <= self.concurrency <= MAX_CONCURRENCY:
+            raise UsageError(f"--concurrency must be 1 to {MAX_CONCURRENCY}: conform is no load test")
+        if not (self.duration_s > 0 and self.rate > 0):
+            raise UsageError("the duration must be more than 0 seconds")
+        for name, _ in self.headers:
+            if name.strip().lower().replace("_", "-") in OWN_HEADERS:
+                raise UsageError(f"the header {name} is set by the harness itself and cannot be given")
+        if Target.ALL not in self.targets and not self.given:
+            raise UsageError(
+                "without GetStatsAllConnections nothing tells which connections there are: "
+                "give --channel-id with --connection-id or --client-id"
+            )
+        if Target.ALL not in self.targets and self.nodes:
+            raise UsageError("--node needs GetStatsAllConnections in --targets: nodes are compared by their listings")
+        for given in self.given:
+            needed = Target.CLIENT if given.connection_id is None else Target.CONNECTION
+            if needed not in self.targets:
+                raise UsageError(
+                    f"what was given for channel {given.channel_id!r} needs {needed.operation} in --targets"
+                )
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Every node, the one that was named first at the front."""
+        return (self.server, *self.nodes)
+
+    def observes(self) -> frozenset[Need]:
+        """What a run by this plan can see."""
+        needs = {Need.EXCHANGES, Need.BODIES, Need.ARGUMENTS, Need.TIMES}
+        if self.wrong_requests:
+            needs.add(Need.PROBES)
+            if self.large_request and Target.CONNECTION in self.targets:
+                needs.add(Need.LARGE_PROBE)
+        if self.nodes:
+            needs.add(Need.NODES)
+        return frozenset(needs)
+
+    def excluded(self) -> frozenset[str]:
+        """Requirements that the targets left out put out of scope."""
+        ids: set[str] = set()
+        if Target.CONNECTION not in self.targets:
+            ids.add("identity.asked")
+        if Target.CLIENT not in self.targets:
+            ids.add("identity.client")
+        if Target.ALL not in self.targets:
+            ids.add("identity.present")
+        if self.wrong_requests:
+            sent = {request.probe for request in wrong_requests(self.server, targets=self.targets, large=True)}
+            ids |= {id for id in REQUIREMENTS if id.startswith("request.shape.") and id not in sent}
+        return frozenset(ids)

@@ -1,0 +1,165 @@
+"""
+An earlier verdict that this run is held against: what was found then is known, and fails nothing.
+
+Findings are the same where their fingerprints are: ids and positions differ from run to run, the fault and its place
+do not. What the earlier run found and this one did not is called fixed only where this run looked, and could have seen
+it; everything else is not seen, which is no news, and never good news.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ..api.errors import UsageError
+from ..judge.verdict import BaselineReport, Coverage, EarlierFinding, FindingEntry, SubjectKind, Tally, Verdict, decode
+
+_NEEDS_GROWTH: Final = ("order.realtime", "order.timestamp")
+"""Nothing is known of the order of a counter that never moved."""
+
+_HIDES_ALL: Final = ("http.complete", "http.status", "http.json", "http.length", "http.duplicate_key")
+"""An answer with one of these may not have been looked into."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """An earlier verdict, and the file that it stands in."""
+
+    source: str
+    verdict: Verdict
+    documented: Collection[tuple[str, ...]] = ()
+    """Paths of the edition's fields: what of the answers could be seen or not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A run held against a baseline."""
+
+    entries: list[FindingEntry]
+    """In the same order; what is known has the status `known`."""
+    report: BaselineReport
+
+
+def read(path: Path) -> Baseline:
+    """
+    Read a baseline.
+
+    Raises:
+        UsageError: The file cannot be read, or is no verdict.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"the baseline {path} cannot be read: {error.strerror or error}") from None
+    return Baseline(source=str(path), verdict=decode(data, f"the baseline {path}"))
+
+
+def mismatch(baseline: Baseline, *, edition: str | None = None, subject_kind: SubjectKind | None = None) -> str | None:
+    """Why a run cannot be held against a baseline; None where it can, as far as the run is known."""
+    earlier = baseline.verdict
+    if edition is not None and edition != earlier.edition:
+        return f"the baseline {baseline.source} was judged by edition {earlier.edition}, this run is by {edition}"
+    if subject_kind is not None and subject_kind != earlier.subject_kind:
+        return f"the baseline {baseline.source} is about a {earlier.subject_kind}, this run about a {subject_kind}"
+    return None
+
+
+def hold(
+    baseline: Baseline,
+    entries: Sequence[FindingEntry],
+    *,
+    tally: Tally,
+    lapsed: Collection[str] = (),
+) -> Held:
+    """
+    Tell what is new, what is known, and what is no longer found.
+
+    Args:
+        baseline: Of the same edition and kind of subject.
+        entries: The run's findings, waivers applied.
+        tally: What the run observed.
+        lapsed: Fingerprints that an expired waiver covered; they stay new.
+
+    Returns:
+        Copies of the entries. What the baseline had waived is not known by it: only its waiver let it pass.
+    """
+    earlier = baseline.verdict.findings
+    known = {entry.fingerprint for entry in earlier if entry.status != "waived"} - set(lapsed)
+    marked = [
+        msgspec.structs.replace(entry, status="known")
+        if entry.status == "new" and entry.fingerprint in known
+        else msgspec.structs.replace(entry)
+        for entry in entries
+    ]
+    found = {entry.fingerprint for entry in entries}
+    hiding = [entry for entry in entries if entry.requirement in _HIDES_ALL or entry.requirement.startswith("shape.")]
+    fixed: list[EarlierFinding] = []
+    not_seen: list[EarlierFinding] = []
+    for entry in earlier:
+        if entry.fingerprint not in found:
+            looked_for = _looked_for(entry, hiding, tally, baseline.documented)
+            (fixed if looked_for else not_seen).append(_earlier(entry))
+    report = BaselineReport(
+        source=baseline.source,
+        finished_at=baseline.verdict.finished_at,
+        new=sum(entry.status == "new" for entry in marked),
+        known=sum(entry.status == "known" for entry in marked),
+        fixed=fixed,
+        not_seen=not_seen,
+    )
+    return Held(entries=marked, report=report)
+
+
+def _earlier(entry: FindingEntry) -> EarlierFinding:
+    return EarlierFinding(
+        requirement=entry.requirement,
+        level=entry.level,
+        fingerprint=entry.fingerprint,
+        target=entry.target,
+        field=entry.field,
+        message=entry.message,
+    )
+
+
+def _looked_for(
+    entry: FindingEntry, hiding: Sequence[FindingEntry], tally: Tally, documented: Collection[tuple[str, ...]]
+) -> bool:
+    """Whether this run would have shown a finding of the baseline, had it still been there."""
+    coverage = tally.coverage
+    return (
+        tally.checked.get(entry.requirement, 0) > 0
+        and entry.requirement not in tally.crashed
+        and (entry.target is None or coverage.by_target.get(entry.target, 0) > 0)
+        and _field_was_seen(entry, coverage, documented)
+        and not any(_hides(other, entry) for other in hiding)
+    )
+
+
+def _field_was_seen(entry: FindingEntry, coverage: Coverage, documented: Collection[tuple[str, ...]]) -> bool:
+    path = _path(entry.field)
+    while path and not (below := [".".join(each) for each in documented if each[: len(path)] == path]):
+        path = path[:-1]  # an undocumented key: what counts is whether the group that it was in was there
+    if not path:
+        return True
+    unseen = set(coverage.never_seen)
+    if entry.requirement in _NEEDS_GROWTH:
+        unseen |= set(coverage.never_grew)
+    return not unseen.issuperset(below)
+
+
+def _path(pointer: str) -> tuple[str, ...]:
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
+
+
+def _hides(other: FindingEntry, entry: FindingEntry) -> bool:
+    """Whether a finding of this run may be why another one was not made: what has no shape is judged no further."""
+    if other.target != entry.target or other.requirement == entry.requirement:
+        return False
+    if other.requirement in _HIDES_ALL:
+        return True
+    above, path = _path(other.field), _path(entry.field)
+    return bool(above) and path[: len(above)] == above

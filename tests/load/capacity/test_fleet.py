@@ -1,0 +1,127 @@
+"""A search from several processes: windows that are added up, and processes that die."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sora_stats_harness.load.capacity.slo import slo
+from sora_stats_harness.load.capacity.windows import Window, missed, void_reason
+from sora_stats_harness.load.histogram import Histogram, merged
+from sora_stats_harness.load.shares import dump, together
+
+from .test_command import DRILL, LAX, TRIES, command, verdict
+
+LAXER = ("--slo", "p50<200ms", *DRILL)
+"""Two processes and a server on two cores are in each other's way."""
+
+ONE, ALL = "GetStatsConnection", "GetStatsAllConnections"
+
+
+def seen(times_ms: dict[str, list[float]], **settings: Any) -> dict[str, Any]:
+    """What a process says of its window."""
+    times = {name: Histogram() for name in times_ms}
+    for name, values in times_ms.items():
+        for value in values:
+            times[name].record(int(value * 1e6))
+    whole = merged(times.values())
+    window = Window(
+        rate=50, lasts_s=2, times=times, whole=whole, services=times, service=whole,
+        **{"due": whole.count, "in_flight": 40, **settings},
+    )  # fmt: skip
+    told: dict[str, Any] = json.loads(json.dumps(dump(window)))
+    return told
+
+
+def test_counts_and_times_are_of_all() -> None:
+    """Two windows of 50 a second are one of 100; what one process alone saw is in it."""
+    found = together([
+        seen({ONE: [10] * 60, ALL: [70]}, errors={ONE: 1}, due=62, backlog=[(0.6, 2.0), (0.7, 3.0)]),
+        seen({ONE: [90] * 40}, errors={ONE: 2}, open={ALL: 1}, due=43, backlog=[(0.6, 1.0), (0.7, 1.0), (0.8, 9.0)]),
+    ])  # fmt: skip
+    assert (found.rate, found.due, found.completed, found.in_flight) == (100, 105, 101, 80)
+    assert (found.errors, found.open) == ({ONE: 3}, {ALL: 1})
+    assert found.times[ONE].count == 100
+    assert found.times[ONE].percentile(60) == pytest.approx(10_000, rel=0.01)
+    assert found.services[ALL].percentile(50) == pytest.approx(70_000, rel=0.01)
+    assert list(found.backlog) == [(0.6, 3.0), (0.7, 4.0)]
+    assert [each.text for each in missed(found, [slo("p50<50ms"), slo("p90<50ms")])] == ["p90<50ms"]
+
+
+@pytest.mark.parametrize("late", ["delay_p99_us", "lateness_p99_us"])
+def test_one_late_process_voids_the_window(late: str) -> None:
+    """However good the other was: nobody can tell what its share would have met."""
+    good, bad = seen({ONE: [1] * 100}), seen({ONE: [1] * 100}, **{late: 6_000})
+    assert void_reason(together([good, good]), [slo("p99<50ms")]) is None
+    assert void_reason(together([good, bad]), [slo("p99<50ms")]) is not None
+
+
+def test_one_process_that_had_all_under_way_is_said() -> None:
+    """And a finding of one is a finding."""
+    found = together([seen({ONE: [1]}), seen({ONE: [1]}, exhausted=True, findings=("order.realtime",))])
+    assert found.exhausted
+    assert found.findings == ("order.realtime",)
+
+
+def test_two_processes_find_what_one_would(tmp_path: Path) -> None:
+    """A worker of 10 ms serves 100/s: never is clearly more confirmed, nor clearly less said to fail."""
+    code, told = verdict(
+        *LAX, "--service-time", "10ms", "--start", "80", "--max-rate", "125", "--processes", "2",
+        "--output", str(tmp_path / "out"),
+    )  # fmt: skip
+    found = told["capacity"]
+    low, high = found["interval"]
+    assert low <= 112, found
+    assert found["at_least"] or high >= 88, found
+    assert code == (0 if low else 1 if not found["at_least"] else 3)
+    assert told["options"]["processes"] == 2
+    assert told["coverage"]["exchanges"] >= sum(step["completed"] for step in found["steps"])
+    assert any("2 processes" in note for note in told["coverage"]["notes"])
+
+
+def test_a_finding_of_one_process_ends_the_interval(tmp_path: Path) -> None:
+    """Each of them judges: exit 1, and the evidence is there."""
+    for attempt in range(TRIES):
+        code, told = verdict(
+            *LAXER, "--start", "39.2", "--max-rate", "42.8", "--processes", "2",
+            "--fault", "counter-falls:above=41,every=2",
+            "--output", str(tmp_path / str(attempt)),
+        )  # fmt: skip
+        if code == 1:
+            break
+    assert (code, told["verdict"]) == (1, "fail")
+    assert told["capacity"]["limited_by"] == "a finding: order.realtime"
+    assert told["capacity"]["interval"][0] < 41 <= told["capacity"]["interval"][1]
+    assert {finding["requirement"] for finding in told["findings"]} == {"order.realtime"}
+
+
+def test_a_process_that_dies_is_named(tmp_path: Path) -> None:
+    """Exit 3: nothing is told of what it would have seen."""
+    with subprocess.Popen(
+        command(*LAX, "--start", "20", "--max-rate", "40", "--processes", "2", "--output", str(tmp_path), "--json"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stderr is not None
+            assert any("/s from 2 processes" in line for line in process.stderr)
+            victim = hands_of(process.pid)[-1]
+            os.kill(victim, signal.SIGKILL)
+            out, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    told = json.loads(out)
+    assert (process.returncode, told["verdict"]) == (3, "unknown")
+    assert told["capacity"]["at_least"]
+    assert f"(pid {victim}) was killed by signal 9" in json.dumps(told)
+
+
+def hands_of(pid: int) -> list[int]:
+    """The processes that another one started to send."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(each) for each in children if b"load.hand" in Path(f"/proc/{each}/cmdline").read_bytes()]

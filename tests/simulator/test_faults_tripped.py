@@ -1,0 +1,113 @@
+"""Every requirement is tripped by a server that is wrong in just that way, and a good server trips none."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.errors import ExitCode
+from sora_stats_harness.judge.judge import Judge
+from sora_stats_harness.judge.requirements import REQUIREMENTS, Level
+from sora_stats_harness.judge.verdict import Outcome, Tally, conclude
+from sora_stats_harness.probe import fuzz
+from sora_stats_harness.probe.client import Prober
+from sora_stats_harness.probe.conform import run
+from sora_stats_harness.probe.interrupt import Interrupt
+from sora_stats_harness.probe.plan import SELF_TEST_RATE, Plan
+from sora_stats_harness.simulator.faults import FAULTS, FaultKind
+from sora_stats_harness.simulator.server import Simulator
+
+SHORT_S: Final = 1.2
+"""Long enough for everything that does not wait for time to pass."""
+
+LONGER_S: Final = {
+    "clock-jump": 2.0,
+    "frozen-clock": 3.2,
+    "huge": 2.0,
+    "misstamped": 4.0,
+    "reset": 2.2,
+    "stale-cache": 2.0,
+    "wraps-small": 2.5,
+    "wraps-negative": 2.5,
+}
+"""Faults that show only after a while."""
+
+
+MADE_UP: Final = 500
+"""Requests that are made up for faults which no fixed probe shows."""
+
+
+def probe(
+    *faults: str,
+    duration_s: float = SHORT_S,
+    nodes: int = 1,
+    large: bool = False,
+    generated: bool = False,
+    seed: int = 1,
+) -> tuple[Tally, Outcome]:
+    """Run the gate against a simulator, and sum up."""
+    judge = Judge(edition.load())
+    with Simulator(seed=seed, nodes=nodes, faults=faults) as simulator, Interrupt() as interrupt:
+        plan = Plan(
+            server=simulator.urls[0], nodes=tuple(simulator.urls[1:]), duration_s=duration_s, rate=SELF_TEST_RATE,
+            large_request=large,
+        )  # fmt: skip
+        judge.nodes = plan.servers if nodes > 1 else ()
+        if generated:
+            fuzz.run(plan, judge, Prober(timeout_s=1.0), count=MADE_UP, seed=seed, interrupt=interrupt)
+        result = run(plan, judge, Prober(timeout_s=1.0), interrupt=interrupt)
+    judge.finish()
+    tally = judge.tally()
+    return tally, conclude(tally, observes=plan.observes(), excluded=plan.excluded(), aborted=result.aborted)
+
+
+def tripped(tally: Tally) -> set[str]:
+    """The requirements that were missed, at whatever level."""
+    return {entry.requirement for entry in tally.findings}
+
+
+@pytest.mark.parametrize("kind", FAULTS.values(), ids=lambda kind: kind.name)
+def test_a_fault_trips_exactly_what_it_declares(kind: FaultKind) -> None:
+    """The set of missed requirements is the declared one, and the exit code follows from its levels."""
+    for longer in (1, 2, 4):  # a busy machine gets through fewer rounds in the same time
+        duration_s = longer * LONGER_S.get(kind.name, SHORT_S)
+        tally, outcome = probe(
+            kind.name, duration_s=duration_s, nodes=kind.nodes, large=kind.large, generated=kind.generated
+        )
+        if tripped(tally) >= kind.trips and outcome.exit_code is not ExitCode.UNKNOWN:
+            break
+    assert tally.crashed == {}
+    assert tripped(tally) == kind.trips, [(e.requirement, e.field, e.message, e.actual) for e in tally.findings]
+    fails = any(REQUIREMENTS[requirement].level is Level.MUST for requirement in kind.trips)
+    assert outcome.exit_code == (ExitCode.FAIL if fails else ExitCode.PASS), outcome.reason
+
+
+def test_every_requirement_has_a_fault_of_its_own() -> None:
+    """No requirement is a check that cannot fail."""
+    alone = {requirement for kind in FAULTS.values() if len(kind.trips) == 1 for requirement in kind.trips}
+    assert set(REQUIREMENTS) - alone == set()
+
+
+def test_faults_declare_requirements_that_exist() -> None:
+    """A misspelt id would never be tripped."""
+    assert {requirement for kind in FAULTS.values() for requirement in kind.trips} <= set(REQUIREMENTS)
+
+
+def test_what_only_made_up_requests_show_is_not_tripped_by_the_fixed_ones() -> None:
+    """That is what they are for."""
+    shown = [kind.name for kind in FAULTS.values() if kind.generated]
+    assert shown == ["crashes-on-nul"]
+    tally, outcome = probe(*shown)
+    assert tally.findings == []
+    assert outcome.exit_code is ExitCode.PASS
+
+
+@pytest.mark.parametrize(("seed", "nodes"), [(11, 1), (12, 3), (13, 2)])
+def test_the_good_simulator_trips_nothing(seed: int, nodes: int) -> None:
+    """Without faults there is no finding at all, and the verdict is pass."""
+    tally, outcome = probe(seed=seed, nodes=nodes, duration_s=2.0)
+    assert tally.findings == []
+    assert tally.crashed == {}
+    assert outcome.exit_code is ExitCode.PASS, outcome.reason
