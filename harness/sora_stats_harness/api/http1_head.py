@@ -12,7 +12,6 @@ that was seen before is not parsed again, and equal heads give the very same obj
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
@@ -264,29 +263,43 @@ def _clean(value: bytes, name: bytes, faults: FaultList) -> bytes:
 
 # -- the head as a whole ----------------------------------------------------------------------------------------------
 
+_USUAL_VALUE: Final = rb"[!-~](?:[\t -~]*[!-~])?"
+_USUAL_NAME: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_USUAL_FIELD: Final = re.compile(rb"(%b):[ \t]*(%b)[ \t]*\r\n" % (_USUAL_NAME, _USUAL_VALUE))
+_USUAL_HEAD: Final = re.compile(
+    rb"HTTP/1\.1 ([1-9][0-9]{2}) [\t -~]*\r\n((?:%b:[ \t]*%b[ \t]*\r\n)*)\r\n" % (_USUAL_NAME, _USUAL_VALUE)
+)
+"""A head whose every line is as it should be, of which the fields can be taken without looking at each."""
+
 
 def parse_head(raw: bytes) -> ResponseHead | FramingFault:
     """As `head_of`, without looking among those read before."""
     faults = FaultList()
-    lines = split_lines(raw, faults)
-    line = parse_status_line(lines[0], faults)
-    if isinstance(line, FramingFault):
-        return line
-    minor, status = line
-    fields = parse_fields(lines[1:], faults)
-    if isinstance(fields, FramingFault):
-        return fields
+    minor, status, fields = 1, 0, None
+    if (usual := _USUAL_HEAD.fullmatch(raw)) is not None:
+        status, fields = int(usual[1]), _USUAL_FIELD.findall(usual[2])
+    else:
+        lines = split_lines(raw, faults)
+        line = parse_status_line(lines[0], faults)
+        if isinstance(line, FramingFault):
+            return line
+        minor, status = line
+        found = parse_fields(lines[1:], faults)
+        if isinstance(found, FramingFault):
+            return found
+        fields = found
     values = _values(fields)
     ended = _body_end(status, minor, values, faults)
     if isinstance(ended, FramingFault):
         return ended
     body_end, length = ended
     _check_content(values, faults)
-    options = {option.lower() for option in _members(values.get(b"connection", ()))}
-    persists = b"close" not in options if minor else b"keep-alive" in options
+    options = values.get(b"connection")
+    named = [] if options is None else [option.lower() for option in _members(options)]
+    persists = b"close" not in named if minor else b"keep-alive" in named
     return ResponseHead(
         status=status,
-        headers=tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in fields),
+        headers=tuple([(name.decode("ascii"), value.decode("latin-1")) for name, value in fields]),
         body_end=body_end,
         length=length,
         keep=persists and body_end is not BodyEnd.CLOSE and faults.all_allowed,
@@ -302,11 +315,9 @@ def _values(fields: list[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
     return values
 
 
-def _members(values: list[bytes] | tuple[()]) -> Iterator[bytes]:
+def _members(values: list[bytes]) -> list[bytes]:
     """The members of a comma-separated list that may be spread over several lines (RFC 9110, 5.6.1)."""
-    for value in values:
-        for member in value.split(b","):
-            yield member.strip(_BLANKS)
+    return [member.strip(_BLANKS) for value in values for member in value.split(b",")]
 
 
 def _body_end(
@@ -343,7 +354,7 @@ def _body_end(
 
 
 def _length(values: list[bytes], faults: FaultList) -> int | FramingFault:
-    members = list(_members(values))
+    members = _members(values)
     for member in members:
         if not member.isdigit():
             return fault("length_invalid", f"Content-Length is {excerpt(member)}, not a number of bytes")
@@ -364,12 +375,11 @@ _TYPES: Final = re.compile(rb'((?:[^",]|"(?:[^"\\]|\\.)*"?)*),?', re.DOTALL)
 
 def _check_content(values: dict[bytes, list[bytes]], faults: FaultList) -> None:
     """Headers that say what the body is: repeated where they must not be, or of a kind that nobody asked for."""
-    given = [
-        member.strip(_BLANKS)
-        for value in values.get(b"content-type", ())
-        for member in _TYPES.findall(value)
-        if member.strip(_BLANKS)
-    ]
+    types = values.get(b"content-type", [])
+    given = types
+    if len(types) > 1 or (types and b"," in types[0]):
+        members = [member.strip(_BLANKS) for value in types for member in _TYPES.findall(value)]
+        given = [member for member in members if member]
     if len(given) > 1:
         plain = [re.sub(rb"[ \t]+", b"", member).lower() for member in given]
         if len(set(plain)) == 1:
@@ -377,10 +387,9 @@ def _check_content(values: dict[bytes, list[bytes]], faults: FaultList) -> None:
         else:
             other = next(member for member, key in zip(given, plain, strict=True) if key != plain[0])
             faults.add("content_type_conflict", f"Content-Type is given as {excerpt(given[0])} and as {excerpt(other)}")
-    codings = [
-        coding for coding in _members(values.get(b"content-encoding", ())) if coding.lower() not in (b"", b"identity")
-    ]
+    encodings = values.get(b"content-encoding", [])
+    codings = [coding for coding in _members(encodings) if coding.lower() not in (b"", b"identity")]
     if codings:
         faults.add("content_coding", f"Content-Encoding is {excerpt(b', '.join(codings))}, which was not asked for")
-    if len(values.get(b"access-control-allow-origin", ())) > 1:
+    if len(values.get(b"access-control-allow-origin", [])) > 1:
         faults.add("allow_origin_repeated")
