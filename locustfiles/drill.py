@@ -3,6 +3,6 @@
 locust -f locustfiles/drill.py --headless -u 4 -t 10s --host http://127.0.0.1:3000
 """
 
-from sora_stats_harness.load.scenarios import Drill
+from sora_stats_harness.load.scenarios import SingleConnectionUser
 
-__all__ = ["Drill"]
+__all__ = ["SingleConnectionUser"]

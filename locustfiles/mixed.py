@@ -3,6 +3,6 @@
 locust -f locustfiles/mixed.py --headless -u 4 -t 10s --host http://127.0.0.1:3000
 """
 
-from sora_stats_harness.load.scenarios import Mixed
+from sora_stats_harness.load.scenarios import MixedUser
 
-__all__ = ["Mixed"]
+__all__ = ["MixedUser"]

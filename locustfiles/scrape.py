@@ -3,6 +3,6 @@
 locust -f locustfiles/scrape.py --headless -u 4 -t 10s --host http://127.0.0.1:3000
 """
 
-from sora_stats_harness.load.scenarios import Scrape
+from sora_stats_harness.load.scenarios import ScrapeUser
 
-__all__ = ["Scrape"]
+__all__ = ["ScrapeUser"]

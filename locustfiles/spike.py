@@ -3,6 +3,6 @@
 locust -f locustfiles/spike.py --headless -u 4 -t 30s --host http://127.0.0.1:3000
 """
 
-from sora_stats_harness.load.scenarios import Spike, SpikeShape
+from sora_stats_harness.load.scenarios import SpikeLoadShape, SpikeUser
 
-__all__ = ["Spike", "SpikeShape"]
+__all__ = ["SpikeLoadShape", "SpikeUser"]

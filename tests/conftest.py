@@ -13,10 +13,21 @@ from typing import Final
 from hypothesis import settings
 
 OF_THE_SHELL: Final = (
-    "SORA_URL", "SORA_HARNESS_DEBUG", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY",
+    "SORA_URL",
+    "SORA_HARNESS_DEBUG",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "COLUMNS",
+    "GITHUB_ACTIONS",
+    "GITHUB_STEP_SUMMARY",
     "CI_PROJECT_DIR",
-    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy",
-)  # fmt: skip
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+)
 """Variables that change what a command does or prints; commands that tests start don't inherit them."""
 
 for name in OF_THE_SHELL:

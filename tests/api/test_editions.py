@@ -1,4 +1,4 @@
-"""Editions that build on each other: what is stated, what is carried over, and what a wrong statement is answered with."""
+"""Editions that build on each other: what is stated, what is carried over, and what a wrong statement gets."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from sora_stats_harness.api import edition
-from sora_stats_harness.api.edition import Standing
+from sora_stats_harness.api.edition import FieldProvenance
 from sora_stats_harness.api.errors import EditionError
 from sora_stats_harness.api.exchange import Target
 from sora_stats_harness.cli import main
-from sora_stats_harness.cli.fields_diff import differences
-from sora_stats_harness.judge.judge import Judge
+from sora_stats_harness.cli.fields_diff import field_differences
+from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.verdict import FindingEntry
-from sora_stats_harness.simulator.world import World
+from sora_stats_harness.simulator.world import SimulatedWorld
 
 HEAD = 'format = "sora-harness/edition/1"\nname = "mine"\ntitle = "T"\nsource = "S"\nextends = "doc-2024"\n'
 ADDED = """
@@ -32,29 +32,29 @@ description = "New."
 
 
 def listing(name: str, connections: int = 3) -> bytes:
-    """What GetStatsAllConnections of a simulated world answers in an edition."""
-    world = World(edition.load(name), seed=5, connections=connections, churn=False)
+    """What GetStatsAllConnections of a simulated world responds in an edition."""
+    world = SimulatedWorld(edition.load_edition(name), seed=5, connections=connections, churn=False)
     world.advance(30_000_000_000)
     stamp = "2026-11-24T00:00:30.000000Z"
-    return json.dumps([each.reading(30_000_000_000, stamp) for each in world.connections(0)]).encode()
+    return json.dumps([each.read_sample(30_000_000_000, stamp) for each in world.connections_of_node(0)]).encode()
 
 
 def findings(judged_by: str, body: bytes) -> list[FindingEntry]:
     """What a judge of one edition finds in a body."""
-    judge = Judge(edition.load(judged_by))
-    judge.body(Target.ALL, body, "a test")
+    judge = Judge(edition.load_edition(judged_by))
+    judge.judge_bare_body(Target.ALL, body, "a test")
     judge.finish()
-    return judge.tally().findings
+    return judge.result().findings
 
 
 def test_each_shipped_edition_says_what_it_knows_and_from_where() -> None:
     """Whatever is not the edition's own page has a source; doc-2024 is its page alone."""
-    assert {field.standing for field in edition.load("doc-2024").fields} == {Standing.DOCUMENTED}
+    assert {field.standing for field in edition.load_edition("doc-2024").fields} == {FieldProvenance.DOCUMENTED}
     for name in ("doc-2025", "doc-2026"):
-        fields = edition.load(name).fields
-        assert {field.standing for field in fields} == set(Standing)
+        fields = edition.load_edition(name).fields
+        assert {field.standing for field in fields} == set(FieldProvenance)
         assert all(field.source for field in fields)
-    names = {field.dotted for field in edition.load("doc-2026").fields}
+    names = {field.dotted for field in edition.load_edition("doc-2026").fields}
     assert {
         "session_id",
         "simulcast_auto.target_sender_count",
@@ -64,12 +64,12 @@ def test_each_shipped_edition_says_what_it_knows_and_from_where() -> None:
     assert any("av1_rtp_sepc" in name for name in names)
 
 
-@pytest.mark.parametrize("name", edition.names())
+@pytest.mark.parametrize("name", edition.shipped_edition_names())
 def test_the_simulator_serves_each_edition_and_only_that_finds_nothing_in_it(name: str) -> None:
     """Judged by any other edition there are differences."""
     body = listing(name)
     assert findings(name, body) == []
-    for other in edition.names():
+    for other in edition.shipped_edition_names():
         assert bool(findings(other, body)) == (other != name)
 
 
@@ -103,27 +103,31 @@ def test_a_statement_changes_what_it_names_and_nothing_else() -> None:
     """Added, removed, renamed; all others keep their place."""
     text = HEAD + ADDED + '[[remove]]\npath = "signaling.*"\nsource = "x"\n'
     text += '[[rename]]\nfrom = "turn.total_received_*_request"\nto = "turn.total_got_*_request"\nis = "seen"\nsource = "x"\n'
-    mine, base = edition.parse(text, origin="mine"), edition.load("doc-2024")
-    count = Counter(change["change"] for change in differences(base, mine))
+    mine, base = edition.parse_edition(text, origin="mine"), edition.load_edition("doc-2024")
+    count = Counter(change["change"] for change in field_differences(base, mine))
     requests = [
         field
         for field in base.fields
         if field.dotted.startswith("turn.total_received_") and field.name.endswith("_request")
     ]
     assert count == {"added": 1, "removed": 2, "renamed": len(requests)}
-    assert Counter(change["change"] for change in differences(mine, base)) == {
-        "removed": 1, "added": 2, "renamed": len(requests),
-    }  # fmt: skip
+    assert Counter(change["change"] for change in field_differences(mine, base)) == {
+        "removed": 1,
+        "added": 2,
+        "renamed": len(requests),
+    }
 
 
 def test_a_field_that_went_from_one_group_to_another_has_moved() -> None:
     """Though no edition says so."""
     entry = ADDED.replace("cc.total_new", "cc.total_sent_signaling_ping")
     text = HEAD + entry + '[[remove]]\npath = "signaling.total_sent_signaling_ping"\nsource = "x"\n'
-    (change,) = differences(edition.load("doc-2024"), edition.parse(text, origin="mine"))
+    (change,) = field_differences(edition.load_edition("doc-2024"), edition.parse_edition(text, origin="mine"))
     assert (change["change"], change["was"], change["is"]) == (
-        "moved", "signaling.total_sent_signaling_ping", "cc.total_sent_signaling_ping",
-    )  # fmt: skip
+        "moved",
+        "signaling.total_sent_signaling_ping",
+        "cc.total_sent_signaling_ping",
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,7 +152,7 @@ def test_a_field_that_went_from_one_group_to_another_has_moved() -> None:
 def test_a_wrong_statement_is_named(text: str, said: str) -> None:
     """One line, with the place."""
     with pytest.raises(EditionError, match="mine, ") as caught:
-        edition.parse(text, origin="mine")
+        edition.parse_edition(text, origin="mine")
     assert said in str(caught.value)
 
 

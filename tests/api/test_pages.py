@@ -9,21 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from sora_stats_harness.api import edition, pages
-from sora_stats_harness.api.edition import Field, Kind, Presence, Type, Unit
+from sora_stats_harness.api import edition
+from sora_stats_harness.api import edition_import as pages
+from sora_stats_harness.api.edition import FieldDefinition, FieldKind, FieldPresence, FieldType, FieldUnit
+from sora_stats_harness.api.edition_import.field_inference import infer_field
+from sora_stats_harness.api.edition_import.page_source import MAX_PAGE_BYTES
 from sora_stats_harness.api.errors import EditionError, ExitCode
-from sora_stats_harness.api.pages.infer import infer
-from sora_stats_harness.api.pages.source import MAX_BYTES
 from sora_stats_harness.cli import main
 
-from ..pages import FORMS, answer, flat, markdown, sphinx, text
+from ..pages import FORMS, flat, markdown, response, sphinx, text
 
-DOC = edition.load()
+DOC = edition.load_edition()
 
 
-def imported(page: str | bytes) -> pages.Imported:
+def imported(page: str | bytes) -> pages.ImportedEdition:
     """Read a page under a fixed name."""
-    return pages.read(page.encode() if isinstance(page, str) else page, origin="page.txt", name="mine")
+    return pages.import_edition(page.encode() if isinstance(page, str) else page, origin="page.txt", name="mine")
 
 
 def complaint(page: str | bytes) -> str:
@@ -35,21 +36,21 @@ def complaint(page: str | bytes) -> str:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", edition.names())
+@pytest.mark.parametrize("name", edition.shipped_edition_names())
 def test_every_form_of_an_editions_page_gives_the_editions_fields(name: str, form: str) -> None:
     """Paths, types and all other rules are the same whichever form the page has, in the same order."""
-    wanted = edition.load(name)
-    found = imported(FORMS[form](wanted, answer(wanted)))
+    wanted = edition.load_edition(name)
+    found = imported(FORMS[form](wanted, response(wanted)))
     assert [field.path for field in found.edition.fields] == [field.path for field in wanted.fields]
     assert [field.type for field in found.edition.fields] == [field.type for field in wanted.fields]
     assert found.inferred == ()
-    assert found.text == imported(text(wanted, answer(wanted))).text
+    assert found.text == imported(text(wanted, response(wanted))).text
 
 
 def test_a_documentation_page_gives_exactly_the_edition_that_it_is_the_source_of() -> None:
     """The real page, where SORA_DOC_PAGE names it, or one made from the edition: 374 leaves, each with all its rules."""
     real = os.environ.get("SORA_DOC_PAGE")
-    data = Path(real).read_bytes() if real else text(DOC, answer(DOC, without=_left_out)).encode()
+    data = Path(real).read_bytes() if real else text(DOC, response(DOC, without=_left_out)).encode()
     found = imported(data)
     assert len(found.edition.fields) == 374
     assert found.edition.fields == DOC.fields
@@ -59,45 +60,48 @@ def test_a_documentation_page_gives_exactly_the_edition_that_it_is_the_source_of
     assert found.comparison.undocumented == ((("sctp", "total_pruned_sctp_data_chunk"),) if real else ())
 
 
-def _left_out(field: Field) -> bool:
-    return field.presence is Presence.CONDITIONAL
+def _left_out(field: FieldDefinition) -> bool:
+    return field.presence is FieldPresence.CONDITIONAL
 
 
 def test_the_name_alone_tells_the_rules_of_every_field_that_ships() -> None:
     """Type, kind, unit, limits and presence are inferred as the editions have them."""
-    for name in edition.names():
-        for field in edition.load(name).fields:
-            guess = infer(field.path)
+    for name in edition.shipped_edition_names():
+        for field in edition.load_edition(name).fields:
+            guess = infer_field(field.path)
             assert guess.by_name, field.dotted
             assert (guess.type, guess.kind, guess.unit) == (field.type, field.kind, field.unit), field.dotted
             limits = (guess.minimum, guess.maximum, guess.max_bytes, guess.values, guess.form)
             assert limits == (field.minimum, field.maximum, field.max_bytes, field.values, field.form), field.dotted
-            assert guess.conditional == (field.presence is Presence.CONDITIONAL), field.dotted
+            assert guess.conditional == (field.presence is FieldPresence.CONDITIONAL), field.dotted
 
 
 def test_new_fields_are_inferred_and_marked() -> None:
     """What no edition has gets its rules from the name, or as little as can be demanded, and its description says so."""
     found = imported(
         "• rtp\n  • total_new_bytes\n  • total_wait_us\n  • colour\n• new_id\n\n"
-        'An answer:\n{"rtp": {"total_new_bytes": 1, "total_wait_us": 1, "colour": "red"}, "new_id": "x"}\n'
+        'A response:\n{"rtp": {"total_new_bytes": 1, "total_wait_us": 1, "colour": "red"}, "new_id": "x"}\n'
     )
     rules = {field.dotted: (field.type, field.kind, field.unit, field.description) for field in found.edition.fields}
     named = "(kind and unit inferred from the name)."
     assert rules == {
-        "new_id": (Type.STRING, Kind.IDENTITY, Unit.NONE, f"New id {named}"),
-        "rtp.total_new_bytes": (Type.INTEGER, Kind.COUNTER, Unit.BYTES, f"Total new bytes {named}"),
-        "rtp.total_wait_us": (Type.INTEGER, Kind.COUNTER, Unit.US, f"Total wait us {named}"),
+        "new_id": (FieldType.STRING, FieldKind.IDENTITY, FieldUnit.NONE, f"New id {named}"),
+        "rtp.total_new_bytes": (FieldType.INTEGER, FieldKind.COUNTER, FieldUnit.BYTES, f"Total new bytes {named}"),
+        "rtp.total_wait_us": (FieldType.INTEGER, FieldKind.COUNTER, FieldUnit.US, f"Total wait us {named}"),
         "rtp.colour": (
-            Type.STRING, Kind.GAUGE, Unit.NONE, "Colour (type, kind and unit guessed, for the name tells nothing).",
+            FieldType.STRING,
+            FieldKind.GAUGE,
+            FieldUnit.NONE,
+            "Colour (type, kind and unit guessed, for the name tells nothing).",
         ),
-    }  # fmt: skip
+    }
     assert len(found.inferred) == 4
     assert "no edition known here has it, kind and unit are inferred: rtp.colour" in found.notes
 
 
 def test_the_example_is_held_against_the_list() -> None:
     """What only one of the two has, what is a field in one and a group in the other, and a value of a wrong type."""
-    shown = answer(DOC)
+    shown = response(DOC)
     shown["sctp"]["total_new"] = 5
     shown["data_channel"]["#other"] = {"odd": True}
     shown["news"] = {"total_x": 1}
@@ -108,12 +112,16 @@ def test_the_example_is_held_against_the_list() -> None:
     found = imported(text(DOC, shown))
     assert found.comparison is not None
     assert set(found.comparison.undocumented) == {
-        ("sctp", "total_new"), ("data_channel", "#*", "odd"), ("news", "total_x"),
-    }  # fmt: skip
+        ("sctp", "total_new"),
+        ("data_channel", "#*", "odd"),
+        ("news", "total_x"),
+    }
     assert found.comparison.absent == (("dtls", "total_sent_dtls"),)
     assert [path for path, _ in found.comparison.contradictions] == [
-        ("cc", "bwe_period"), ("turn", "total_sent_turn_unknown"), ("cc", "target_bitrate"),
-    ]  # fmt: skip
+        ("cc", "bwe_period"),
+        ("turn", "total_sent_turn_unknown"),
+        ("cc", "target_bitrate"),
+    ]
     assert {field.path for field in found.edition.undocumented} == set(found.comparison.undocumented)
     assert "in the page's example, not in its list: news.total_x" in found.notes
     assert "cc.target_bitrate: integer in the edition, string in the page's example" in found.notes
@@ -225,7 +233,7 @@ def test_what_a_page_says_beside_its_names_is_told_and_does_no_harm() -> None:
     assert [field.dotted for field in found.edition.fields] == ["rtp.total_a"]
     assert "line 2: passed over as a text about rtp: 'About it'" in found.notes
     assert [(field.dotted, field.kind, field.type) for field in found.edition.undocumented] == [
-        ("rtp.total_b", Kind.GAUGE, Type.STRING),
+        ("rtp.total_b", FieldKind.GAUGE, FieldType.STRING),
     ]
     assert "rtp.n: its value in the example is of no documented type" in found.notes
 
@@ -264,13 +272,13 @@ def test_a_hostile_page_is_read_or_refused_in_one_line(kind: str) -> None:
 
 def test_a_page_beyond_the_limit_is_refused() -> None:
     """Its size is looked at before anything else."""
-    assert f"larger than {MAX_BYTES:,} bytes" in complaint(b" " * (MAX_BYTES + 1))
+    assert f"larger than {MAX_PAGE_BYTES:,} bytes" in complaint(b" " * (MAX_PAGE_BYTES + 1))
 
 
 def test_the_command_writes_an_edition_that_the_others_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The file is written, what is worth knowing goes to stderr, and `fields --edition FILE` reads it."""
     page, out = tmp_path / "API STATS.html", tmp_path / "mine.toml"
-    shown = answer(DOC)
+    shown = response(DOC)
     shown["sctp"]["total_new"] = 5
     page.write_text(sphinx(DOC, shown), encoding="utf-8")
     assert main(["fields", "import", str(page), "--output", str(out)]) == ExitCode.PASS
@@ -280,7 +288,7 @@ def test_the_command_writes_an_edition_that_the_others_take(tmp_path: Path, caps
         "374 fields read from API STATS.html, 0 of them in no edition known here",
         "in the page's example, not in its list: sctp.total_new",
     ]
-    assert edition.load(str(out)).name == "api-stats"
+    assert edition.load_edition(str(out)).name == "api-stats"
     assert main(["fields", "diff", "doc-2024", str(out)]) == ExitCode.PASS
     assert "have the same fields" in capsys.readouterr().out
 
@@ -292,9 +300,9 @@ def test_the_command_takes_stdin_and_a_name_and_prints_to_stdout(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(markdown(DOC).encode()), encoding="ascii"))
     assert main(["fields", "import", "-", "--name", 'my "own"\x1b\\']) == ExitCode.PASS
     written = capsys.readouterr()
-    found = edition.parse(written.out, origin="stdout")
+    found = edition.parse_edition(written.out, origin="stdout")
     assert (found.name, found.fields) == ('my "own"\ufffd\\', DOC.fields)
-    assert "the page shows no whole answer" in written.err
+    assert "the page shows no complete response" in written.err
 
 
 @pytest.mark.parametrize(
@@ -312,7 +320,7 @@ def test_a_wrong_use_is_one_line_and_exit_2(
     words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Files that are not there, and options that don't belong to it."""
-    (tmp_path / "page").write_text(flat(DOC, answer(DOC)), encoding="utf-8")
+    (tmp_path / "page").write_text(flat(DOC, response(DOC)), encoding="utf-8")
     assert main(["fields", *(word.replace("{tmp}", str(tmp_path)) for word in words)]) == ExitCode.USAGE
     written = capsys.readouterr().err
     assert said in written and written.count("\n") == 1

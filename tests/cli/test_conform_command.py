@@ -32,8 +32,19 @@ def statuses(verdict: dict[str, Any], prefix: str = "") -> dict[str, str]:
 def test_the_self_test_passes_and_says_what_it_is(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Several nodes, the most overlap, the large request: every MUST in scope is observed, every request row passes."""
     code = main(
-        ["conform", "--nodes", "3", "--concurrency", "32", "--large-request", "--duration", "4", "--output", str(tmp_path / "out")]
-    )  # fmt: skip
+        [
+            "conform",
+            "--nodes",
+            "3",
+            "--concurrency",
+            "32",
+            "--large-request",
+            "--duration",
+            "4",
+            "--output",
+            str(tmp_path / "out"),
+        ]
+    )
     verdict = verdict_in(tmp_path / "out")
     captured = capfd.readouterr()
     assert code == 0, verdict["reason"]
@@ -44,7 +55,7 @@ def test_the_self_test_passes_and_says_what_it_is(tmp_path: Path, capfd: pytest.
     assert set(statuses(verdict, "request.").values()) == {"pass"}
 
 
-def test_a_subject_is_known_by_its_answers_whatever_the_url(tmp_path: Path) -> None:
+def test_a_subject_is_known_by_its_responses_whatever_the_url(tmp_path: Path) -> None:
     """A simulator that is asked by URL is no server; valid-only leaves wrong requests out of scope."""
     with Simulator(connections=5) as simulator:
         code = main(["conform", simulator.url, "--valid-only", "--duration", "1", "--output", str(tmp_path / "out")])
@@ -59,16 +70,25 @@ def test_only_some_targets_and_given_connections(tmp_path: Path) -> None:
     with Simulator(connections=5) as simulator:
         state = first_listed(simulator)
         words = [
-            "conform", simulator.url, "--targets", "GetStatsConnection", "--duration", "1",
-            "--channel-id", state["channel_id"], "--connection-id", state["connection_id"],
-            "--output", str(tmp_path / "out"),
-        ]  # fmt: skip
+            "conform",
+            simulator.url,
+            "--targets",
+            "GetStatsConnection",
+            "--duration",
+            "1",
+            "--channel-id",
+            state["channel_id"],
+            "--connection-id",
+            state["connection_id"],
+            "--output",
+            str(tmp_path / "out"),
+        ]
         code = main(words)
     verdict = verdict_in(tmp_path / "out")
     assert code == 0, verdict["reason"]
     assert set(verdict["coverage"]["by_target"]) == {"GetStatsConnection"}
     rows = statuses(verdict)
-    assert rows["identity.asked"] == rows["order.realtime"] == rows["request.shape.missing_key"] == "pass"
+    assert rows["identity.asked"] == rows["counter.monotonic"] == rows["request.shape.missing_key"] == "pass"
     assert {rows[id] for id in ("identity.client", "identity.present", "cluster.union")} == {"not_applicable"}
 
 
@@ -107,7 +127,7 @@ def test_ctrl_c_in_the_middle_leaves_a_whole_verdict(tmp_path: Path) -> None:
     verdict = verdict_in(tmp_path / "out")
     assert process.returncode == verdict["exit_code"] == 3
     assert verdict["interrupted"] and verdict["verdict"] == "unknown" and verdict["reason"] == "interrupted"
-    assert verdict["findings"] == [] and verdict["coverage"]["readings"] > 0
+    assert verdict["findings"] == [] and verdict["coverage"]["samples"] > 0
     assert "Traceback" not in told
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"junit.xml", "report.html", "summary.md"}
     last = json.loads(record.read_bytes().rstrip(b"\n").rpartition(b"\n")[2])
@@ -128,14 +148,21 @@ def judged_again(recording: Path, folder: Path) -> tuple[Any, ...]:
     return judged(again)
 
 
-def test_ctrl_c_while_nothing_answers(tmp_path: Path) -> None:
+def test_ctrl_c_while_nothing_responses(tmp_path: Path) -> None:
     """What is in flight is given up at once, not waited for."""
     record = tmp_path / "run.jsonl"
     with hostile.serve(hostile.hang) as server:
         process = start(
-            server.url, "--timeout", "10m", "--duration", "10m", "--output", str(tmp_path / "out"),
-            "--record", str(record),
-        )  # fmt: skip
+            server.url,
+            "--timeout",
+            "10m",
+            "--duration",
+            "10m",
+            "--output",
+            str(tmp_path / "out"),
+            "--record",
+            str(record),
+        )
         try:
             while not server.seen:
                 assert process.poll() is None, process.communicate()[1]
@@ -154,8 +181,8 @@ def test_ctrl_c_while_nothing_answers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
-        (hostile.close_at_once, "gives no whole answer: "),
-        (hostile.says(hostile.answer(b'"busy"')), "answers, but not with a list of connections (status 200)"),
+        (hostile.close_at_once, "gives no complete response: "),
+        (hostile.says(hostile.response(b'"busy"')), "responses, but not with a list of connections (status 200)"),
     ],
 )
 def test_a_run_that_gave_up_is_judged_the_same_from_its_recording(
@@ -164,9 +191,7 @@ def test_a_run_that_gave_up_is_judged_the_same_from_its_recording(
     """Its end line tells why nothing more was sent; what was missed by then comes first all the same."""
     record = tmp_path / "run.jsonl"
     with hostile.serve(behaviour) as server:
-        main(
-            ["conform", server.url, "--duration", "2", "--output", str(tmp_path / "out"), "--record", str(record)]
-        )  # fmt: skip
+        main(["conform", server.url, "--duration", "2", "--output", str(tmp_path / "out"), "--record", str(record)])
     verdict = verdict_in(tmp_path / "out")
     end = json.loads(record.read_bytes().splitlines()[-1])
     assert (end["ended"], reason in end["why"]) == ("aborted", True)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sora_stats_harness.cli import conform, main
-from sora_stats_harness.cli.parser import Parser
-from sora_stats_harness.probe.discovery import Known
+from sora_stats_harness.cli.argument_parser import CommandArgumentParser
+from sora_stats_harness.probe.discovery import KnownConnection
 
 from ..simulator.raw import listing
 
@@ -62,7 +62,7 @@ def test_an_empty_variable_is_no_invitation_for_the_simulator(
 
 def test_connections_and_clients_belong_to_the_channel_before_them() -> None:
     """Any number of each, in the order in which they were given."""
-    parser = Parser(allow_abbrev=False)
+    parser = CommandArgumentParser(allow_abbrev=False)
     conform.configure(parser)
     words = [
         "--channel-id",
@@ -77,10 +77,10 @@ def test_connections_and_clients_belong_to_the_channel_before_them() -> None:
         "3",
     ]
     asked = parser.parse_args([URL, *words]).asked
-    assert conform.given_from(asked, URL) == (
-        Known(server=URL, channel_id="a", connection_id="1"),
-        Known(server=URL, channel_id="a", client_id="2"),
-        Known(server=URL, channel_id="b", connection_id="3"),
+    assert conform.known_from_options(asked, URL) == (
+        KnownConnection(server=URL, channel_id="a", connection_id="1"),
+        KnownConnection(server=URL, channel_id="a", client_id="2"),
+        KnownConnection(server=URL, channel_id="b", connection_id="3"),
     )
 
 
@@ -89,11 +89,11 @@ def test_the_embedded_simulator_serves_the_edition_that_judges(tmp_path: Path) -
     text = (resources.files("sora_stats_harness") / "editions" / "doc-2024.toml").read_text(encoding="utf-8")
     own = tmp_path / "own.toml"
     own.write_text(text.replace("turn_binding_error", "turn_binding_errror"), encoding="utf-8")
-    parser = Parser(allow_abbrev=False)
+    parser = CommandArgumentParser(allow_abbrev=False)
     conform.configure(parser)
     arguments = parser.parse_args(["--edition", str(own), "--connections", "1"])
     with ExitStack() as stack:
-        (url,) = conform._servers(arguments, None, stack)
+        (url,) = conform._resolve_servers(arguments, None, stack)
         (connection,) = listing(url)
     assert "total_received_turn_binding_errror" in connection["turn"]
     assert "total_received_turn_binding_error" not in connection["turn"]

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from sora_stats_harness import __version__, cli
-from sora_stats_harness.api.errors import RecordingError, SimulatorError, TargetRefused, UsageError
+from sora_stats_harness.api.errors import RecordingError, RequestRefusedError, SimulatorError, UsageError
 from sora_stats_harness.judge import accelerator
 
 COMMAND = [sys.executable, "-m", "sora_stats_harness"]
@@ -64,10 +64,10 @@ def test_every_example_in_a_help_text_is_understood(monkeypatch: pytest.MonkeyPa
 
 
 def test_version(capsys: Capture) -> None:
-    """On stdout, with the program's name, and by what answers are read."""
+    """On stdout, with the program's name, and by what responses are read."""
     assert cli.main(["--version"]) == 0
-    how = "by the accelerator" if accelerator.is_there() else "in Python alone"
-    assert capsys.readouterr().out == f"sora-harness {__version__} (answers are read {how})\n"
+    how = "by the accelerator" if accelerator.is_available() else "in Python alone"
+    assert capsys.readouterr().out == f"sora-harness {__version__} (responses are read {how})\n"
 
 
 def test_no_command_is_wrong_usage(capsys: Capture) -> None:
@@ -89,7 +89,7 @@ def test_no_command_is_wrong_usage(capsys: Capture) -> None:
         (["fields", "--kind"], f"argument --kind: expected one argument; {SEE}"),
         (["report"], "the following arguments are required: VERDICT; see sora-harness report --help"),
     ],
-)  # fmt: skip
+)
 def test_wrong_usage_is_one_line(words: list[str], complaint: str, capsys: Capture) -> None:
     """With the nearest name, exit 2; an abbreviation is no option."""
     assert cli.main(words) == 2
@@ -104,12 +104,12 @@ def test_wrong_usage_is_one_line(words: list[str], complaint: str, capsys: Captu
         (UsageError("no such file"), 2, "no such file"),
         (RecordingError("two\nlines"), 2, "two\\nlines"),
         (SimulatorError("it died"), 4, "it died"),
-        (TargetRefused("refused"), 4, "refused"),
+        (RequestRefusedError("refused"), 4, "refused"),
         (KeyboardInterrupt(), 3, "interrupted"),
         (ValueError("odd\n  thing"), 4, f"ValueError: odd thing {FAULT}"),
         (BrokenPipeError(32, "Broken pipe"), 4, f"BrokenPipeError: [Errno 32] Broken pipe {FAULT}"),
     ],
-)  # fmt: skip
+)
 def test_whatever_happens_is_one_line(
     error: BaseException, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

@@ -44,7 +44,7 @@ def test_colour_is_for_terminals(
 
 def test_tables_are_harmless() -> None:
     """Columns as wide as their widest cell, controls spelled."""
-    assert output.columns([("A", "B"), ("x\x1b[2J", "y"), ("z", "")]) == "A         B\nx\\x1b[2J  y\nz\n"
+    assert output.format_columns([("A", "B"), ("x\x1b[2J", "y"), ("z", "")]) == "A         B\nx\\x1b[2J  y\nz\n"
 
 
 def test_writing_to_a_reader_who_has_gone_is_silent() -> None:
@@ -53,10 +53,10 @@ def test_writing_to_a_reader_who_has_gone_is_silent() -> None:
         read, write = os.pipe()
         os.close(read)
         with os.fdopen(write, "w", buffering=buffering, encoding="utf-8") as stream:
-            output.emit("x\n" * 100_000, stream)
-            output.emit("more\n", stream)
+            output.write_output("x\n" * 100_000, stream)
+            output.write_output("more\n", stream)
     heard = io.StringIO()
-    output.emit("heard", heard)
+    output.write_output("heard", heard)
     assert heard.getvalue() == "heard"
 
 
@@ -65,7 +65,7 @@ def test_only_a_broken_output_is_closed(monkeypatch: pytest.MonkeyPatch) -> None
     read, write = os.pipe()
     with os.fdopen(write, "w", encoding="utf-8") as stream:
         monkeypatch.setattr("sys.stdout", stream)
-        assert output.close_broken() is False
+        assert output.discard_broken_streams() is False
         os.close(read)
-        assert output.close_broken() is True
+        assert output.discard_broken_streams() is True
         stream.write("nowhere")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from sora_stats_harness.cli.progress import Progress
+from sora_stats_harness.cli.progress import ProgressLine
 
 
 class Terminal(io.StringIO):
@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 def test_a_terminal_gets_one_line_that_changes() -> None:
     """The same text isn't written twice, and the line is gone at the end."""
     stream = Terminal()
-    progress = Progress(stream)
+    progress = ProgressLine(stream)
     for elapsed_s, text in ((0.0, "one"), (0.25, "one"), (0.5, "two")):
         progress.show(elapsed_s, text)
     progress.end()
@@ -27,7 +27,7 @@ def test_a_terminal_gets_one_line_that_changes() -> None:
 def test_a_file_gets_a_line_every_few_seconds() -> None:
     """Whole lines without control characters, none at the very beginning."""
     stream = io.StringIO()
-    progress = Progress(stream)
+    progress = ProgressLine(stream)
     for quarter in range(49):
         progress.show(quarter / 4, f"{quarter / 4:g} s")
     progress.end()
@@ -37,5 +37,5 @@ def test_a_file_gets_a_line_every_few_seconds() -> None:
 def test_a_run_without_progress_leaves_no_trace() -> None:
     """Nothing was shown, so there is nothing to take away."""
     stream = Terminal()
-    Progress(stream).end()
+    ProgressLine(stream).end()
     assert stream.getvalue() == ""

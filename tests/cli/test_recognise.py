@@ -13,18 +13,19 @@ import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import UsageError
-from sora_stats_harness.cli import common, main
-from sora_stats_harness.probe import estimate as estimating
+from sora_stats_harness.cli import command_support as common
+from sora_stats_harness.cli import main
+from sora_stats_harness.probe import polling_estimate as estimating
 from sora_stats_harness.reports import baseline
 from sora_stats_harness.simulator.server import Simulator
-from sora_stats_harness.simulator.world import World
+from sora_stats_harness.simulator.world import SimulatedWorld
 
 from .. import hostile
 
-EDITIONS: Final = edition.names()
+EDITIONS: Final = edition.shipped_edition_names()
 SECOND: Final = 1_000_000_000
-SAID: Final = "--edition auto: the answers are like {} in every field"
-NOTHING: Final = "--edition auto: there was no answer to tell by, so doc-2024 was taken"
+SAID: Final = "--edition auto: the responses are like {} in every field"
+NOTHING: Final = "--edition auto: there was no response to tell by, so doc-2024 was taken"
 PLANNED: Final = "the edition is found out first, by one listing (--edition auto)"
 
 LOAD: Final = (
@@ -48,16 +49,19 @@ CAPACITY: Final = {
 
 
 def serving(name: str) -> Simulator:
-    """A simulator that answers by an edition."""
-    return Simulator(edition.load(name), connections=3, churn=False)
+    """A simulator that responses by an edition."""
+    return Simulator(edition.load_edition(name), connections=3, churn=False)
 
 
 def run(command: str, *options: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own, since Locust replaces sockets."""
     return subprocess.run(
         [sys.executable, "-m", "sora_stats_harness", command, *options],
-        capture_output=True, text=True, timeout=timeout_s, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
 
 
 def auto(*options: str, out: Path) -> tuple[int, dict[str, Any], str]:  # Any: JSON
@@ -71,18 +75,18 @@ def auto(*options: str, out: Path) -> tuple[int, dict[str, Any], str]:  # Any: J
 @pytest.mark.parametrize("judged", EDITIONS)
 @pytest.mark.parametrize("served", EDITIONS)
 def test_a_wrong_edition_fails(served: str, judged: str, tmp_path: Path) -> None:
-    """With --strict each edition's answers are findings by any other: a pass below says that the guess was right."""
-    world = World(edition.load(served), seed=5, connections=3, churn=False)
+    """With --strict each edition's responses are findings by any other: a pass below says that the guess was right."""
+    world = SimulatedWorld(edition.load_edition(served), seed=5, connections=3, churn=False)
     world.advance(SECOND)
-    readings = [each.reading(SECOND, "2026-11-24T00:00:01.000000Z") for each in world.connections(0)]
+    samples = [each.read_sample(SECOND, "2026-11-24T00:00:01.000000Z") for each in world.connections_of_node(0)]
     path = tmp_path / "listing.json"
-    path.write_text(json.dumps(readings), encoding="utf-8")
+    path.write_text(json.dumps(samples), encoding="utf-8")
     assert main(["check", str(path), "--edition", judged, "--strict"]) == (0 if served == judged else 1)
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 @pytest.mark.parametrize("name", EDITIONS)
-def test_load_finds_out_which_edition_a_server_answers_by(name: str, processes: str, tmp_path: Path) -> None:
+def test_load_finds_out_which_edition_a_server_responses_by(name: str, processes: str, tmp_path: Path) -> None:
     """One listing more than is judged; it is said, and the recording tells `check` by what to judge again."""
     path = tmp_path / "run.jsonl"
     with serving(name) as simulator:
@@ -104,12 +108,12 @@ def test_load_finds_out_which_edition_a_server_answers_by(name: str, processes: 
 
 @pytest.mark.parametrize("question", CAPACITY)
 def test_capacity_finds_it_out(question: str, tmp_path: Path) -> None:
-    """Whichever its question is, and whoever sends; such short runs need not answer it."""
+    """Whichever its question is, and whoever sends; such short runs need not respond it."""
     with serving("doc-2026") as simulator:
         code, told, said = auto("capacity", simulator.url, *CAPACITY[question], out=tmp_path / "out")
     assert (told["edition"], told["findings"]) == ("doc-2026", [])
     assert code in (0, 3)
-    assert told["coverage"]["readings"] > 0
+    assert told["coverage"]["samples"] > 0
     assert SAID.format("doc-2026") in told["coverage"]["notes"]
     assert SAID.format("doc-2026") in said.splitlines()
     assert PLANNED in said
@@ -120,7 +124,7 @@ def test_estimate_finds_it_out_by_one_request_more(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Which rests afterwards as after any other, and is no part of the figures."""
-    monkeypatch.setattr(estimating, "REST_S", 0.05)
+    monkeypatch.setattr(estimating, "MIN_PAUSE_S", 0.05)
     with serving(name) as simulator:
         code = main(
             ["estimate", simulator.url, "--edition", "auto", "--strict", "--json", "--output", str(tmp_path / "out")]
@@ -135,7 +139,7 @@ def test_estimate_finds_it_out_by_one_request_more(
 
 @pytest.mark.parametrize(
     "options", [LOAD, *(("capacity", *each) for each in CAPACITY.values())], ids=["load", *CAPACITY]
-)  # fmt: skip
+)
 def test_a_dry_run_says_that_it_is_to_be_found_out_and_sends_nothing(options: tuple[str, ...]) -> None:
     """Nor does it say so where an edition is named."""
     with serving("doc-2025") as simulator:
@@ -148,9 +152,9 @@ def test_a_dry_run_says_that_it_is_to_be_found_out_and_sends_nothing(options: tu
     assert "auto" not in named.stderr
 
 
-def test_without_an_answer_the_default_holds_and_is_said(tmp_path: Path) -> None:
+def test_without_an_response_the_default_holds_and_is_said(tmp_path: Path) -> None:
     """Nobody there, or nobody connected."""
-    with hostile.serve(hostile.says(hostile.answer(b"[]"))) as server:
+    with hostile.serve(hostile.says(hostile.response(b"[]"))) as server:
         code, told, said = auto(*LOAD, server.url, out=tmp_path / "empty")
     assert (code, told["edition"]) == (3, "doc-2024")
     assert NOTHING in told["coverage"]["notes"]
@@ -161,7 +165,7 @@ def test_without_an_answer_the_default_holds_and_is_said(tmp_path: Path) -> None
 
 
 def test_an_embedded_simulator_is_asked_like_any_server(tmp_path: Path) -> None:
-    """Without a URL it answers by the default edition, of all sizes."""
+    """Without a URL it responds by the default edition, of all sizes."""
     code, told, _ = auto(*LOAD, "--connections", "3", out=tmp_path / "load")
     assert (code, told["edition"]) == (0, "doc-2024")
     assert SAID.format("doc-2024") in told["coverage"]["notes"]
@@ -177,7 +181,7 @@ def test_what_was_named_is_not_asked_for() -> None:
         raise AssertionError("nobody wanted to know")
 
     arguments = argparse.Namespace(edition="doc-2025", baseline=None)
-    assert common.settle_edition(arguments, ask) == []
+    assert common.detect_edition(arguments, ask) == []
     assert arguments.edition == "doc-2025"
 
 
@@ -185,12 +189,12 @@ def test_a_baseline_of_another_edition_ends_a_run_before_it_begins(tmp_path: Pat
     """It cannot be known earlier, and ten minutes later it would be too late."""
     with serving("doc-2024") as simulator:
         assert run(*LOAD, simulator.url, "--output", str(tmp_path / "old")).returncode == 0
-    known = baseline.read(tmp_path / "old" / "verdict.json")
+    known = baseline.read_baseline(tmp_path / "old" / "verdict.json")
     arguments = argparse.Namespace(edition="auto", baseline=known)
-    assert common.settle_edition(arguments, lambda: ("doc-2024", ["as before"])) == ["as before"]
+    assert common.detect_edition(arguments, lambda: ("doc-2024", ["as before"])) == ["as before"]
     arguments = argparse.Namespace(edition="auto", baseline=known)
     with pytest.raises(UsageError, match="doc-2024"):
-        common.settle_edition(arguments, lambda: ("doc-2025", ["another one"]))
+        common.detect_edition(arguments, lambda: ("doc-2025", ["another one"]))
 
 
 @pytest.mark.parametrize("command", ["load", "capacity", "estimate"])
@@ -213,8 +217,9 @@ def test_processes_are_a_number_of_1_to_256(command: str, number: str, capsys: p
 
 
 @pytest.mark.parametrize(
-    "options", [("load", "--users", "3", "--interval", "1", "--duration", "1s"), ("capacity", *SEARCH, "--max-in-flight", "3")]
-)  # fmt: skip
+    "options",
+    [("load", "--users", "3", "--interval", "1", "--duration", "1s"), ("capacity", *SEARCH, "--max-in-flight", "3")],
+)
 def test_processes_without_work_are_refused_in_the_same_words(options: tuple[str, ...]) -> None:
     """256 where there is so much to share, and no more than that."""
     done = run(*options, "http://127.0.0.1:9", "--processes", "4", "--dry-run")

@@ -25,26 +25,30 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sora_stats_harness.api import built, edition
+from sora_stats_harness.api import accelerator_loader as built
+from sora_stats_harness.api import edition
 from sora_stats_harness.judge import accelerator
 from sora_stats_harness.judge.checks import relations
-from sora_stats_harness.judge.checks.body import Body, BodyReader
-from sora_stats_harness.judge.checks.order import Lineage, _first_holders
-from sora_stats_harness.simulator.world import World
+from sora_stats_harness.judge.checks.counter_history import CounterHistory, _find_first_holders
+from sora_stats_harness.judge.sample_reader import ParsedBody, SampleReader
+from sora_stats_harness.simulator.world import SimulatedWorld
 
 from ..oracle import agreement, documents, histories
 
 NEEDED: Final = os.environ.get("SORA_HARNESS_ACCELERATOR") == "required"
 
 pytestmark = pytest.mark.skipif(
-    not accelerator.is_there() and not NEEDED, reason="there is no accelerator: no C compiler, or it is switched off"
+    not accelerator.is_available() and not NEEDED,
+    reason="there is no accelerator: no C compiler, or it is switched off",
 )
 
-DOC: Final = edition.load()
+DOC: Final = edition.load_edition()
 
-Counters: Final[Any] = getattr(built.MODULE, "Counters", None)  # Any: a type that is there only with the module
+Counters: Final[Any] = getattr(
+    built.ACCELERATOR_MODULE, "Counters", None
+)  # Any: a type that is there only with the module
 
-SMALL: Final = edition.parse(
+SMALL: Final = edition.parse_edition(
     """
 format = "sora-harness/edition/1"
 name = "small"
@@ -92,26 +96,39 @@ LABELS: Final = ("signaling", "#a", "#é", "#b:c")
 
 
 def small(source: random.Random) -> dict[str, Any]:  # Any: whatever JSON can hold
-    """An answer of the small edition."""
+    """A response of the small edition."""
 
     def label() -> dict[str, Any]:  # Any: as above
         made = {
-            "total_sent": source.choice((0, 1, 255, 70_000, 2**40)), "label": source.choice(("signaling", "#é", "")),
-            "ordered": source.random() < 0.5, "direction": source.choice(("sendrecv", "recvonly")),
-        }  # fmt: skip
+            "total_sent": source.choice((0, 1, 255, 70_000, 2**40)),
+            "label": source.choice(("signaling", "#é", "")),
+            "ordered": source.random() < 0.5,
+            "direction": source.choice(("sendrecv", "recvonly")),
+        }
         return made | ({"max_retransmits": source.choice((0, 7, 65535))} if source.random() < 0.5 else {})
 
     made: dict[str, Any] = {  # Any: as above
         "timestamp": f"2024-07-01T00:00:{source.randrange(60):02}.{source.randrange(10**6):06}Z",
-        "channel_id": source.choice(("sora", "チャネル", "x" * 64)), "client_id": "c", "bundle_id": "b",
+        "channel_id": source.choice(("sora", "チャネル", "x" * 64)),
+        "client_id": "c",
+        "bundle_id": "b",
         "connection_id": source.choice(("QX18W7FJ452XX9VZMRBNB96Q4W", "QX18W7FJ452XX9VZMRBNB96Q4R")),
-        "network_status": {"total_unstable_level0": source.randrange(300), "total_unstable_level1": 0, "unstable_level": 0},
-        "cc": {
-            "rate": source.choice((0, -1, 10**12)), "mode": source.choice(("on", "off")), "word": source.choice(("", "wörd")),
-            "open": source.random() < 0.5,
-            "deep": {"total_small": source.randrange(70_001), "total_deep": source.choice((0, 7, 2**47, 2**63, 2**64 - 1))},
+        "network_status": {
+            "total_unstable_level0": source.randrange(300),
+            "total_unstable_level1": 0,
+            "unstable_level": 0,
         },
-    }  # fmt: skip
+        "cc": {
+            "rate": source.choice((0, -1, 10**12)),
+            "mode": source.choice(("on", "off")),
+            "word": source.choice(("", "wörd")),
+            "open": source.random() < 0.5,
+            "deep": {
+                "total_small": source.randrange(70_001),
+                "total_deep": source.choice((0, 7, 2**47, 2**63, 2**64 - 1)),
+            },
+        },
+    }
     if source.random() < 0.8:
         made["data_channel"] = {name: label() for name in source.sample(LABELS, source.randrange(4))}
     keys = list(made)
@@ -121,10 +138,46 @@ def small(source: random.Random) -> dict[str, Any]:  # Any: whatever JSON can ho
 
 
 PIECES: Final = (
-    b'"', b"{", b"}", b"[", b"]", b",", b":", b" ", b"\n", b"\x00", b"\x1f", b"\x7f", b"\xff", b"\xc3\xa9", b"\xed\xa0\x80",
-    b"\\", b'\\"', b"\\u0041", b"0", b"1", b"9", b"-", b"-0", b".", b".0", b"e", b"E5", b"01", b"null", b"true", b"false",
-    b"NaN", b'"a":1,', b"{},", b"18446744073709551615", b"18446744073709551616", b"9" * 25, b"\xef\xbb\xbf", b"[" * 120,
-)  # fmt: skip
+    b'"',
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b" ",
+    b"\n",
+    b"\x00",
+    b"\x1f",
+    b"\x7f",
+    b"\xff",
+    b"\xc3\xa9",
+    b"\xed\xa0\x80",
+    b"\\",
+    b'\\"',
+    b"\\u0041",
+    b"0",
+    b"1",
+    b"9",
+    b"-",
+    b"-0",
+    b".",
+    b".0",
+    b"e",
+    b"E5",
+    b"01",
+    b"null",
+    b"true",
+    b"false",
+    b"NaN",
+    b'"a":1,',
+    b"{},",
+    b"18446744073709551615",
+    b"18446744073709551616",
+    b"9" * 25,
+    b"\xef\xbb\xbf",
+    b"[" * 120,
+)
 """What damage puts in."""
 
 
@@ -156,23 +209,23 @@ class Pair:
     counted: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.swift = BodyReader(self.edition)
-        self.plain = BodyReader(self.edition, accelerated=False)
-        self.filter = relations.Filter(self.plain.relations)
+        self.swift = SampleReader(self.edition)
+        self.plain = SampleReader(self.edition, accelerated=False)
+        self.filter = relations.RelationFilter(self.plain.relations)
 
-    def read(self, body: bytes, *, many: bool = False) -> Body:
+    def read(self, body: bytes, *, many: bool = False) -> ParsedBody:
         """Read with both, and compare; gives what the plain one gave."""
-        accepted = self.swift._receive(body, many) is not None
+        accepted = self.swift._decode_whole(body, many) is not None
         mine = self.swift.read(body, many=many, scan=True)
         theirs = self.plain.read(body, many=many, scan=True)
         self.counted["bodies"] += 1
         self.counted["accepted"] += accepted
         self.counted["faulty"] += theirs.fault is not None
-        self.counted["deviating"] += any(reading.deviations for reading in theirs.readings)
+        self.counted["deviating"] += any(sample.deviations for sample in theirs.samples)
         self.counted["repeated"] += bool(theirs.duplicates)
         assert mine.scanned
         assert not (accepted and (theirs.fault or theirs.duplicates or theirs.deviations)), body
-        for one, other in zip(mine.readings, theirs.readings, strict=True):
+        for one, other in zip(mine.samples, theirs.samples, strict=True):
             self._same(one, other, body)
         assert (mine.fault, mine.deviations, mine.duplicates) == (theirs.fault, theirs.deviations, theirs.duplicates), (
             body
@@ -180,14 +233,14 @@ class Pair:
         assert self.swift.codec.learned == self.plain.codec.learned, body
         return theirs
 
-    def _same(self, one: Any, other: Any, body: bytes) -> None:  # Any: readings
+    def _same(self, one: Any, other: Any, body: bytes) -> None:  # Any: samples
         related, one.related = one.related, None
         assert one == other, body
         if related is not None:
             self.counted["related"] += 1
-            missed = bool(self.filter.missed(other.blocks))
+            missed = bool(self.filter.violated_relations(other.blocks))
             assert related is not missed, body
-            assert self.filter.suspicious(other.blocks, None) or not missed, body
+            assert self.filter.may_be_violated(other.blocks, None) or not missed, body
         for key, counters in one.labels.items():
             assert [type(count) for count in counters] == [type(count) for count in other.labels[key]]
 
@@ -216,24 +269,27 @@ def bodies(seed: int, count: int) -> Iterator[bytes]:
 
 def test_it_is_there() -> None:
     """Where it is asked for, the tests of this file are about something."""
-    assert accelerator.is_there()
-    assert BodyReader(DOC)._scan is not None
-    assert BodyReader(SMALL)._scan is not None
-    assert BodyReader(DOC, accelerated=False)._scan is None
+    assert accelerator.is_available()
+    assert SampleReader(DOC)._scan is not None
+    assert SampleReader(SMALL)._scan is not None
+    assert SampleReader(DOC, accelerated=False)._scan is None
 
 
-@pytest.mark.parametrize("name", edition.names())
-def test_readings_of_a_world_are_the_same(name: str) -> None:
+@pytest.mark.parametrize("name", edition.shipped_edition_names())
+def test_samples_of_a_world_are_the_same(name: str) -> None:
     """All editions that ship: every connection of a world as it goes on, alone and in a listing, is accepted."""
-    doc = edition.load(name)
-    world = World(doc, seed=4, connections=12)
+    doc = edition.load_edition(name)
+    world = SimulatedWorld(doc, seed=4, connections=12)
     pair = Pair(doc)
     for second in range(1, 40):
         world.advance(second * 500_000_000)
-        readings = [each.reading(second * 500_000_000, "2024-07-01T00:00:01.000001Z") for each in world.connections(0)]
-        for reading in readings:
-            pair.read(msgspec.json.encode(reading))
-        pair.read(msgspec.json.encode(readings), many=True)
+        samples = [
+            each.read_sample(second * 500_000_000, "2024-07-01T00:00:01.000001Z")
+            for each in world.connections_of_node(0)
+        ]
+        for sample in samples:
+            pair.read(msgspec.json.encode(sample))
+        pair.read(msgspec.json.encode(samples), many=True)
     counted = pair.counted
     assert counted["accepted"] >= counted["bodies"] - 20, (
         counted
@@ -258,7 +314,7 @@ def test_bodies_with_edits_are_read_the_same(fresh: bool) -> None:
 def test_edges_are_read_the_same(fresh: bool) -> None:
     """Numbers, strings and worse, on which parsers disagree, at every kind of place: alone, hidden, and hiding."""
     pair = Pair(histories.SMALL)
-    for made in documents.edges(agreement.base(), step=61 if fresh else 7):
+    for made in documents.window_edges_ns(agreement.base(), step=61 if fresh else 7):
         if fresh:
             pair = Pair(histories.SMALL, pair.counted)
             pair.read(json.dumps(agreement.base()).encode())  # its labels are known from now on
@@ -286,11 +342,11 @@ def test_damaged_bodies_are_read_the_same(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_damaged_documented_answer_is_read_the_same(seed: int) -> None:
-    """The same for an answer of the documented size."""
+def test_a_damaged_documented_response_is_read_the_same(seed: int) -> None:
+    """The same for a response of the documented size."""
     source = random.Random(seed)
     pair = Pair(DOC)
-    text = (Path(__file__).parents[1] / "data" / "example_answer.json").read_bytes()
+    text = (Path(__file__).parents[1] / "data" / "example_response.json").read_bytes()
     for _ in range(60):
         pair.read(damaged(text, source))
         pair.read(text)
@@ -298,13 +354,53 @@ def test_a_damaged_documented_answer_is_read_the_same(seed: int) -> None:
 
 
 VALUES: Final = (
-    "0", "1", "-1", "-0", "2", "00", "65535", "65536", "70000", "70001", "1.0", "1e0", "9223372036854775807",
-    "9223372036854775808", "18446744073709551615", "18446744073709551616", "99999999999999999999", "9" * 21, "null", "true",
-    "false", "truth", '""', '"on"', '"o"', '"one"', '"2023-02-28T23:59:60.000000Z"', '"2023-02-29T00:00:00.000000Z"',
-    '"2024-02-29T00:00:00.000000Z"', '"2024-13-01T00:00:00.000000Z"', '"1969-12-31T00:00:00.000000Z"',
-    '"2024-07-01T24:00:00.000000Z"', '"2024-07-01T00:00:00.00000Z"', f'"{"x" * 63}"', f'"{"x" * 64}"', f'"{"x" * 256}"',
-    '"\x7f"', '"\x1f"', '"é"', '"\udcff"', '"\udcc3"', '"\udced\udca0\udc80"', '"\\u0041"', "{}", "[]", '{"a":1}',
-)  # fmt: skip
+    "0",
+    "1",
+    "-1",
+    "-0",
+    "2",
+    "00",
+    "65535",
+    "65536",
+    "70000",
+    "70001",
+    "1.0",
+    "1e0",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551615",
+    "18446744073709551616",
+    "99999999999999999999",
+    "9" * 21,
+    "null",
+    "true",
+    "false",
+    "truth",
+    '""',
+    '"on"',
+    '"o"',
+    '"one"',
+    '"2023-02-28T23:59:60.000000Z"',
+    '"2023-02-29T00:00:00.000000Z"',
+    '"2024-02-29T00:00:00.000000Z"',
+    '"2024-13-01T00:00:00.000000Z"',
+    '"1969-12-31T00:00:00.000000Z"',
+    '"2024-07-01T24:00:00.000000Z"',
+    '"2024-07-01T00:00:00.00000Z"',
+    f'"{"x" * 63}"',
+    f'"{"x" * 64}"',
+    f'"{"x" * 256}"',
+    '"\x7f"',
+    '"\x1f"',
+    '"é"',
+    '"\udcff"',
+    '"\udcc3"',
+    '"\udced\udca0\udc80"',
+    '"\\u0041"',
+    "{}",
+    "[]",
+    '{"a":1}',
+)
 """What may stand where a leaf should: each limit, and one beyond it."""
 
 
@@ -380,9 +476,9 @@ def test_relations_are_looked_at_as_in_python() -> None:
     Each relation of the edition, with a counter of either side at 0, 1 and 2 and at the largest that there is: below, at
     and above its limit, with and without what excuses it, and without each of its groups.
     """
-    world = World(DOC, seed=4, connections=1, churn=False)
-    (connection,) = world.connections(0)
-    document = connection.reading(0, "2024-07-01T00:00:01.000001Z")
+    world = SimulatedWorld(DOC, seed=4, connections=1, churn=False)
+    (connection,) = world.connections_of_node(0)
+    document = connection.read_sample(0, "2024-07-01T00:00:01.000001Z")
     pair = Pair(DOC)
     for block in pair.plain.codec.blocks:
         group = _group(document, block.path)
@@ -398,8 +494,8 @@ def test_relations_are_looked_at_as_in_python() -> None:
         for values in itertools.product(EDGES, EDGES, *[(0, 1)] * (len(counters) - 2)):
             for (group, name), value in zip(counters, values, strict=True):
                 group[name] = value
-            (reading,) = pair.read(msgspec.json.encode(document)).readings
-            seen.add((row.id, bool(pair.filter.missed(reading.blocks))))
+            (sample,) = pair.read(msgspec.json.encode(document)).samples
+            seen.add((row.id, bool(pair.filter.violated_relations(sample.blocks))))
         for values in itertools.product((0, 1, 2), repeat=2):
             for (group, name), value in zip(counters, values, strict=False):
                 group[name] = value
@@ -408,7 +504,7 @@ def test_relations_are_looked_at_as_in_python() -> None:
                 without = {key: each for key, each in above.items() if key != path[-1]}
                 lacking = without if above is document else document | {path[0]: without}
                 mine, theirs = (
-                    each.read(msgspec.json.encode(lacking), many=False, scan=True).readings[0]
+                    each.read(msgspec.json.encode(lacking), many=False, scan=True).samples[0]
                     for each in (pair.swift, pair.plain)
                 )
                 lack += mine.related is not None
@@ -435,15 +531,15 @@ def test_relations_are_looked_at_as_in_python() -> None:
     assert len(seen) > len({id for id, _ in seen})
 
 
-@pytest.mark.parametrize("id", sorted({row.id for row in BodyReader(DOC).relations}))
+@pytest.mark.parametrize("id", sorted({row.id for row in SampleReader(DOC).relations}))
 def test_relations_of_counters_that_deviated_once_are_looked_at_as_well(id: str) -> None:
     """Such a counter is let through from then on, unread: its relations are Python's."""
-    world = World(DOC, seed=4, connections=1, churn=False)
-    (connection,) = world.connections(0)
-    document = connection.reading(0, "2024-07-01T00:00:01.000001Z")
-    for block in BodyReader(DOC).codec.blocks:
+    world = SimulatedWorld(DOC, seed=4, connections=1, churn=False)
+    (connection,) = world.connections_of_node(0)
+    document = connection.read_sample(0, "2024-07-01T00:00:01.000001Z")
+    for block in SampleReader(DOC).codec.blocks:
         _group(document, block.path).update(dict.fromkeys((counter.name for counter in block.counters), 0))
-    row = next(row for row in BodyReader(DOC).relations if row.id == id)
+    row = next(row for row in SampleReader(DOC).relations if row.id == id)
     seen = set()
     for learned in (row.left[0], row.right[0]):
         pair = Pair(DOC)
@@ -458,9 +554,9 @@ def test_relations_of_counters_that_deviated_once_are_looked_at_as_well(id: str)
             for (side, counter), value in zip(sides, values, strict=True):
                 side[counter] = value
             accepted = pair.counted["accepted"]
-            (reading,) = pair.read(msgspec.json.encode(document)).readings
+            (sample,) = pair.read(msgspec.json.encode(document)).samples
             assert pair.counted["accepted"] == accepted + 1
-            seen.add(bool(pair.filter.missed(reading.blocks)))
+            seen.add(bool(pair.filter.violated_relations(sample.blocks)))
         for side, counter in sides:
             side[counter] = 0
     assert seen == {False, True}
@@ -472,19 +568,19 @@ def _group(value: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:  # Any
     return value
 
 
-def test_readings_share_what_did_not_change() -> None:
+def test_samples_share_what_did_not_change() -> None:
     """A block that is as before is the very same object."""
-    reader = BodyReader(SMALL)
+    reader = SampleReader(SMALL)
     document = small(random.Random(7))
     document["network_status"]["total_unstable_level0"] = 10**6
     document["cc"]["deep"] = {"total_small": 60_000, "total_deep": 10**7}
     for _ in range(2):  # a label that is new is first looked at in Python
-        first = reader.read(json.dumps(document, ensure_ascii=False).encode(), many=False, scan=False).readings[0]
+        first = reader.read(json.dumps(document, ensure_ascii=False).encode(), many=False, scan=False).samples[0]
     document["cc"]["deep"]["total_deep"] += 1
-    second = reader.read(json.dumps(document, ensure_ascii=False).encode(), many=False, scan=False).readings[0]
+    second = reader.read(json.dumps(document, ensure_ascii=False).encode(), many=False, scan=False).samples[0]
     same = [one is other for one, other in zip(first.blocks, second.blocks, strict=True)]
     assert sorted(same) == [False, True]
-    (one, other), = [pair for pair in zip(first.blocks, second.blocks, strict=True) if pair[0] is not pair[1]]  # fmt: skip
+    ((one, other),) = [pair for pair in zip(first.blocks, second.blocks, strict=True) if pair[0] is not pair[1]]
     assert one is not None and other is not None
     assert one[0] == other[0] and other[1] == one[1] + 1
     assert isinstance(one, Counters) and isinstance(other, Counters)
@@ -495,7 +591,7 @@ def test_readings_share_what_did_not_change() -> None:
 def test_repeated_keys_are_looked_for_in_what_it_refuses(many: bool, labels_raw: bool) -> None:
     """Asked for or not: an escape in a key is nothing for it, nor anything at all once labels are no objects."""
     document = small(random.Random(7)) | {"data_channel": {}}
-    reader = BodyReader(SMALL)
+    reader = SampleReader(SMALL)
     if labels_raw:
         reader.read(json.dumps(document | {"data_channel": 5}).encode(), many=False, scan=False)
     text = json.dumps(document)
@@ -509,15 +605,15 @@ def test_repeated_keys_are_looked_for_in_what_it_refuses(many: bool, labels_raw:
 @pytest.mark.parametrize("others", [100, 10**6], ids=["few others", "ever new ones"])
 def test_it_does_not_keep_connections_that_have_gone(others: int) -> None:
     """What it shares with is let go once a connection is not seen any more, however many follow."""
-    reader = BodyReader(SMALL)
+    reader = SampleReader(SMALL)
     document = small(random.Random(7)) | {"data_channel": {}}
     document["cc"]["deep"]["total_deep"] = 0
-    gone = reader.read(json.dumps(document, ensure_ascii=False).encode(), many=False, scan=False).readings[0].blocks[0]
+    gone = reader.read(json.dumps(document, ensure_ascii=False).encode(), many=False, scan=False).samples[0].blocks[0]
     assert gone is not None
     held = sys.getrefcount(gone)
     for number in range(50_000):
         document["connection_id"] = f"other{number % others}"
-        reader._receive(json.dumps(document, ensure_ascii=False).encode(), False)
+        reader._decode_whole(json.dumps(document, ensure_ascii=False).encode(), False)
     assert sys.getrefcount(gone) == held - 1
 
 
@@ -554,11 +650,18 @@ def test_an_array_holds_counters_only(wrong: Any) -> None:  # Any: all that is w
 
 
 @given(
-    known=st.lists(st.lists(st.integers(-1, 4) | st.sampled_from([2**63 - 1, 2**63, 2**64, 2**200]), min_size=2, max_size=2).map(tuple) | st.none(), min_size=3, max_size=3),
+    known=st.lists(
+        st.lists(st.integers(-1, 4) | st.sampled_from([2**63 - 1, 2**63, 2**64, 2**200]), min_size=2, max_size=2).map(
+            tuple
+        )
+        | st.none(),
+        min_size=3,
+        max_size=3,
+    ),
     change=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(-1, 5) | st.just(2**64)), max_size=4),
     dropped=st.sets(st.integers(0, 2), max_size=1),
     arrays=st.sets(st.tuples(st.booleans(), st.integers(0, 2))),
-)  # fmt: skip
+)
 @example(known=[(1, 2), (3, 4), None], change=[(0, 0, 2), (1, 1, 3)], dropped=set(), arrays=set())
 @example(known=[(1, 2), (3, 4), (5, 6)], change=[(1, 1, 3)], dropped=set(), arrays={(True, 1), (False, 1)})
 @example(known=[(1, 2), (3, 4), (5, 6)], change=[(1, 1, 3)], dropped=set(), arrays={(True, 1)})
@@ -573,7 +676,7 @@ def test_rising_is_what_the_loop_in_python_comes_to(
 
     Blocks are tuples, as the reader in Python makes them, or arrays, as the one in C does.
     """
-    assert accelerator.rise is not None
+    assert accelerator.merge_risen_blocks is not None
     blocks = [None if block is None or place in dropped else (*block,) for place, block in enumerate(known)]
     for place, counter, value in change:
         block = blocks[place]
@@ -582,12 +685,12 @@ def test_rising_is_what_the_loop_in_python_comes_to(
     known = [as_array(block) if (False, place) in arrays else block for place, block in enumerate(known)]
     blocks = [as_array(block) if (True, place) in arrays else block for place, block in enumerate(blocks)]
     before, mine, theirs = list(known), list(blocks), list(blocks)
-    risen = accelerator.rise(known, mine)
-    lineage: Lineage[str] = Lineage(3)
-    base = lineage.latest
+    risen = accelerator.merge_risen_blocks(known, mine)
+    lineage: CounterHistory[str] = CounterHistory(3)
+    base = lineage.current_maxima
     base.blocks, base.holder = list(known), "earlier"
     falls: list[Any] = []  # Any: falls
-    top = lineage._take_blocks(theirs, known, base, falls)
+    top = lineage._merge_blocks(theirs, known, base, falls)
     assert known == before
     if risen is None:
         assert any(
@@ -618,7 +721,7 @@ def test_labels_rise_as_blocks_do(
     arrays: set[tuple[bool, str]],
 ) -> None:
     """As long as they are the same labels in the same order; neither dictionary is touched."""
-    assert accelerator.rise_labels is not None
+    assert accelerator.merge_risen_labels is not None
     labels = dict(known)
     for label, counter, value in change:
         before = labels.get(label, (0, 0))
@@ -628,7 +731,7 @@ def test_labels_rise_as_blocks_do(
     known = {label: (as_array(each) or ()) if (False, label) in arrays else each for label, each in known.items()}
     labels = {label: (as_array(each) or ()) if (True, label) in arrays else each for label, each in labels.items()}
     copies = dict(known), dict(labels)
-    risen = accelerator.rise_labels(known, labels)
+    risen = accelerator.merge_risen_labels(known, labels)
     assert (known, labels) == copies
     fell = any(any(map(operator.lt, labels.get(label, each), each)) for label, each in known.items())
     if [*known] != [*labels] or fell:
@@ -640,10 +743,10 @@ def test_labels_rise_as_blocks_do(
 
 def test_labels_in_another_order_are_left_to_python() -> None:
     """Whatever they counted: they would be compared across."""
-    assert accelerator.rise_labels is not None
+    assert accelerator.merge_risen_labels is not None
     known: dict[str, Sequence[int]] = {"a": (1, 1), "b": (1, 1)}
-    assert accelerator.rise_labels(known, {"a": (1, 1), "b": (1, 2)}) == {"a": (1, 1), "b": (1, 2)}
-    assert accelerator.rise_labels(known, {"b": (1, 1), "a": (1, 1)}) is None
+    assert accelerator.merge_risen_labels(known, {"a": (1, 1), "b": (1, 2)}) == {"a": (1, 1), "b": (1, 2)}
+    assert accelerator.merge_risen_labels(known, {"b": (1, 1), "a": (1, 1)}) is None
 
 
 @given(
@@ -662,14 +765,14 @@ def test_the_highest_is_the_larger_of_each_two(
     same: set[int],
 ) -> None:
     """What is known stays the very same list where it has them all, and neither list is touched."""
-    assert accelerator.highest is not None
+    assert accelerator.merge_highest_blocks is not None
     before = [block if (False, place) in tuples else as_array(block) for place, block in enumerate(known)]
     blocks = [
         before[place] if place in same else block if (True, place) in tuples else as_array(block)
         for place, block in enumerate(other)
     ]
     copies = list(before), list(blocks)
-    top = accelerator.highest(before, blocks)
+    top = accelerator.merge_highest_blocks(before, blocks)
     assert (before, blocks) == copies and all(one is two for one, two in zip(before, copies[0], strict=True))
     pairs = list(zip(before, blocks, strict=True))
     if any(one is not two and not (isinstance(one, Counters) and isinstance(two, Counters)) for one, two in pairs):
@@ -685,18 +788,18 @@ def test_the_highest_is_the_larger_of_each_two(
 
 def test_the_highest_takes_two_lists() -> None:
     """Anything else is a TypeError, and no crash."""
-    assert accelerator.highest is not None
+    assert accelerator.merge_highest_blocks is not None
     for wrong in ((), ([],), ([], ()), ([1], []), ({}, {})):
         with pytest.raises(TypeError):
-            accelerator.highest(*wrong)
+            accelerator.merge_highest_blocks(*wrong)
 
 
 def test_rising_labels_are_two_dictionaries() -> None:
     """Anything else is a TypeError, and no crash."""
-    assert accelerator.rise_labels is not None
+    assert accelerator.merge_risen_labels is not None
     for wrong in ((), ({},), ({}, []), ([], {})):
         with pytest.raises(TypeError):
-            accelerator.rise_labels(*wrong)
+            accelerator.merge_risen_labels(*wrong)
 
 
 @given(
@@ -715,7 +818,7 @@ def test_first_holders_are_those_that_the_walk_in_python_finds(
     same: set[tuple[int, int]],
 ) -> None:
     """Of values that grow step by step, and not all in each; both are held to a search from the front."""
-    assert accelerator.first_holders is not None
+    assert accelerator.find_first_evidence is not None
     grown: list[list[Sequence[int] | None]] = []
     for number, step in enumerate(steps):
         blocks: list[Sequence[int] | None] = []
@@ -731,8 +834,8 @@ def test_first_holders_are_those_that_the_walk_in_python_finds(
         grown.append(blocks)
     owners = [f"owner {number}" for number in range(len(grown))]
     held = [[f"held {block}.{place}" for place in range(3)] if known[block] else None for block in range(2)]
-    found = accelerator.first_holders(grown, owners, held)
-    assert found == _first_holders(grown, owners, held)
+    found = accelerator.find_first_evidence(grown, owners, held)
+    assert found == _find_first_holders(grown, owners, held)
     for block, holders in enumerate(found):
         mine = [step[block] for step in grown]
         since = len(mine) - mine[::-1].index(None) if None in mine else 0
@@ -750,25 +853,33 @@ def test_first_holders_are_those_that_the_walk_in_python_finds(
 @pytest.mark.parametrize(
     "wrong",
     [
-        ([], [], []), ([[(1,)]], [], [None]), ([[(1,)]], [1], [[1, 2]]), ([[(1,)]], [1], [(1,)]), ([(1,)], [1], [None]),
-        ([[[1]]], [1], [None]), (((1,),), [1], [None]), ([[(1,)], [(1, 2)]], [1, 2], [None]), ([[(1,)]], [1], []),
-        ([[Counters((1,)) if Counters else (1,)]], [1], [[]]), ([[(1,)]], [1]),
+        ([], [], []),
+        ([[(1,)]], [], [None]),
+        ([[(1,)]], [1], [[1, 2]]),
+        ([[(1,)]], [1], [(1,)]),
+        ([(1,)], [1], [None]),
+        ([[[1]]], [1], [None]),
+        (((1,),), [1], [None]),
+        ([[(1,)], [(1, 2)]], [1, 2], [None]),
+        ([[(1,)]], [1], []),
+        ([[Counters((1,)) if Counters else (1,)]], [1], [[]]),
+        ([[(1,)]], [1]),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_first_holders_takes_three_lists(wrong: tuple[Any, ...]) -> None:  # Any: all that is wrong
     """Anything else is a TypeError, and no crash."""
-    assert accelerator.first_holders is not None
+    assert accelerator.find_first_evidence is not None
     with pytest.raises(TypeError):
-        accelerator.first_holders(*wrong)
+        accelerator.find_first_evidence(*wrong)
 
 
 @pytest.mark.parametrize("wrong", [((), []), ([], [()]), ([1],), ([1], [2], [3])], ids=str)
 def test_rising_takes_two_lists_of_blocks(wrong: tuple[Any, ...]) -> None:  # Any: all that is wrong
     """Anything else is a TypeError, and no crash."""
-    assert accelerator.rise is not None
+    assert accelerator.merge_risen_blocks is not None
     with pytest.raises(TypeError):
-        accelerator.rise(*wrong)
+        accelerator.merge_risen_blocks(*wrong)
 
 
 def test_it_can_be_switched_off() -> None:

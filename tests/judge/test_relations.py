@@ -1,4 +1,4 @@
-"""What two neighbours can tell of a reading in which a relation does not hold."""
+"""What two neighbours can tell of a sample in which a relation does not hold."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Final
 import pytest
 
 from sora_stats_harness.api import edition
-from sora_stats_harness.judge.checks.relations import Row, missed_between, resolve
-from sora_stats_harness.judge.codec import Codec
+from sora_stats_harness.judge.checks.relations import ResolvedRelation, is_violated_between, resolve_relations
+from sora_stats_harness.judge.edition_decoder import EditionDecoder
 
-BLOCKS: Final = Codec(edition.load()).blocks
-ROWS: Final = {(row.id, row.field): row for row in resolve(BLOCKS)}
+BLOCKS: Final = EditionDecoder(edition.load_edition()).blocks
+ROWS: Final = {(row.id, row.field): row for row in resolve_relations(BLOCKS)}
 SUBSET: Final = ROWS["relation.rtp_subset", ("rtp", "total_received_rtp_rtx")]
 TOTAL: Final = ROWS["relation.decrypt_skipped", ("rtp", "total_decrypt_skipped_srtp")]
 
 Values = dict[str, int]
 
 
-def reading(values: Values) -> list[tuple[int, ...] | None]:
+def sample(values: Values) -> list[tuple[int, ...] | None]:
     """A reading of these counters of `rtp`, others at 0."""
     return [
         tuple(values.get(field.name, 0) if block.path == ("rtp",) else 0 for field in block.counters)
         for block in BLOCKS
-    ]  # fmt: skip
+    ]
 
 
-def judged(row: Row, p: Values | None, r: Values, n: Values | None) -> bool | None:
-    """The relation between three readings."""
-    before, after = (None if values is None else reading(values) for values in (p, n))
-    return missed_between(row, before, reading(r), after)
+def judged(row: ResolvedRelation, p: Values | None, r: Values, n: Values | None) -> bool | None:
+    """The relation between three samples."""
+    before, after = (None if values is None else sample(values) for values in (p, n))
+    return is_violated_between(row, before, sample(r), after)
 
 
 def subset(rtx: int, rtp: int) -> Values:
@@ -57,7 +57,7 @@ def total(whole: int, audio: int, video: int) -> Values:
     ],
 )
 def test_a_torn_read_lies_between_its_neighbours(
-    row: Row, p: Values | None, r: Values, n: Values | None, missed: bool | None
+    row: ResolvedRelation, p: Values | None, r: Values, n: Values | None, missed: bool | None
 ) -> None:
     """True is a miss, False a torn read that proves nothing, None what no neighbour can tell."""
     assert judged(row, p, r, n) is missed

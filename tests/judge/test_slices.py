@@ -20,64 +20,64 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sora_stats_harness.api import edition, strict_json
-from sora_stats_harness.judge.checks import body as body_module
+from sora_stats_harness.judge import sample_reader as body_module
 from sora_stats_harness.judge.checks import shape
-from sora_stats_harness.judge.checks.body import (
-    IN_VAIN,
-    SLICE_BYTES,
-    SLOWER,
-    STEP,
-    WHOLE_BYTES,
-    Body,
-    BodyReader,
-    _absurd,
+from sora_stats_harness.judge.sample_reader import (
+    ALWAYS_DECODED_BYTES,
+    CONNECTIONS_PER_SLICE,
+    MAX_WASTE_FACTOR,
+    SCAN_SLICE_BYTES,
+    STRICT_PARSE_DIVISOR,
+    ParsedBody,
+    SampleReader,
+    _density_deviation,
 )
 from sora_stats_harness.simulator import strategies
 
 from ..oracle import agreement, documents, histories
 
-DOC: Final = edition.load()
+DOC: Final = edition.load_edition()
 SMALL: Final = histories.SMALL
-SPLITTER: Final = BodyReader(SMALL)
+SPLITTER: Final = SampleReader(SMALL)
 
 Pieces = list[bytes] | type[Exception]
 
 
-class Straight(BodyReader):
+class Straight(SampleReader):
     """Takes everything in one go."""
 
-    def slices(self, body: bytes, *, many: bool, scan: bool, slice_bytes: int = 0) -> Iterator[Body | None]:
+    def slices(self, body: bytes, *, many: bool, scan: bool, slice_bytes: int = 0) -> Iterator[ParsedBody | None]:
         """As the reader did before it gave way within a body."""
         objects = body.count(b"{")
-        if len(body) > body_module.WHOLE_BYTES and (
+        if len(body) > body_module.ALWAYS_DECODED_BYTES and (
             objects > len(body) // 64 or body.count(b",") > 100 * objects + 1000
         ):
-            yield Body(deviations=[_absurd(body)], scanned=True, slow=1)
+            yield ParsedBody(deviations=[_density_deviation(body)], scanned=True, slow=1)
             return
         try:
             pieces = [bytes(raw) for raw in self.codec.split.decode(body)] if many else [body]
         except (msgspec.MsgspecError, RecursionError):
             yield no_array(body)
             return
-        result = Body(scanned=True)
+        result = ParsedBody(scanned=True)
         for index, piece in enumerate(pieces):
             try:
-                self._read_piece(piece, index if many else None, scan, result)
-            except strict_json.NotJson as error:
+                self._read_element(piece, index if many else None, scan, result)
+            except strict_json.StrictJsonError as error:
                 place = f" (in element {index} of the array)" if many else ""
-                yield Body(fault=f"{error}{place}", scanned=True)
+                yield ParsedBody(fault=f"{error}{place}", scanned=True)
                 return
         yield result
 
 
-def no_array(body: bytes) -> Body:
+def no_array(body: bytes) -> ParsedBody:
     """What a body is that is none, parsed in one go."""
     try:
-        document = strict_json.parse(body)
-    except strict_json.NotJson as error:
-        return Body(fault=str(error), scanned=True)
-    deviation = msgspec.structs.replace(shape.wrong_group((), (), document.value), expected="array")
-    return Body(deviations=[deviation], duplicates=list(document.duplicates), scanned=True, slow=1)
+        document = strict_json.parse_strict_json(body)
+    except strict_json.StrictJsonError as error:
+        return ParsedBody(fault=str(error), scanned=True)
+    deviation = msgspec.structs.replace(shape.not_an_object_deviation((), (), document.value), expected="array")
+    return ParsedBody(deviations=[deviation], duplicates=list(document.duplicates), scanned=True, slow=1)
 
 
 def whole(body: bytes) -> Pieces:
@@ -90,7 +90,7 @@ def whole(body: bytes) -> Pieces:
 
 def in_parts(body: bytes, slice_bytes: int, decoded: list[int] | None = None) -> tuple[Pieces, int]:
     """The same a part at a time, and how often it gave way; adds the length of whatever was decoded."""
-    reader = BodyReader(SMALL) if decoded is not None else SPLITTER
+    reader = SampleReader(SMALL) if decoded is not None else SPLITTER
     if decoded is not None:
         decode = reader.codec.split.decode
 
@@ -99,7 +99,7 @@ def in_parts(body: bytes, slice_bytes: int, decoded: list[int] | None = None) ->
             return decode(part)
 
         reader.codec.split = SimpleNamespace(decode=measured)
-    steps, pauses = reader._split(body, slice_bytes), 0
+    steps, pauses = reader._split_array(body, slice_bytes), 0
     try:
         while True:
             next(steps)
@@ -113,18 +113,66 @@ def in_parts(body: bytes, slice_bytes: int, decoded: list[int] | None = None) ->
 # -- the elements -----------------------------------------------------------------------------------------------------
 
 HOSTILE: Final = (
-    "},{", '"', '\\"', "\\", "\\\\", "}", "{", "[", "]", ",", "} , {", "},\n{", '},{"', '"},{"', '":', "}]", "[{",
-    "é", "\u2028", "😀", "\x7f", "",
-)  # fmt: skip
+    "},{",
+    '"',
+    '\\"',
+    "\\",
+    "\\\\",
+    "}",
+    "{",
+    "[",
+    "]",
+    ",",
+    "} , {",
+    "},\n{",
+    '},{"',
+    '"},{"',
+    '":',
+    "}]",
+    "[{",
+    "é",
+    "\u2028",
+    "😀",
+    "\x7f",
+    "",
+)
 """What strings are made of."""
 
 BLANKS: Final = ("", "", "", " ", "\n", "\r\n\t", "  ", " " * 90)
 """What stands around commas; the longest does not fit into a window."""
 
 PUT_IN: Final = (
-    b'"', b"{", b"}", b"[", b"]", b",", b",,", b"},{", b"} , {", b":", b"\\", b"\\u", b"\\ud800", b"\xed\xa0\x80", b"\xff", b"\xc3", b"\xef\xbb\xbf",
-    b"\x00", b"\x0b", b"\x0c", b"\xc2\xa0", b" ", b"\n", b"1", b"-", b"x", b"null", b"[" * 3000, b'{"a":' * 3000, b"//",
-)  # fmt: skip
+    b'"',
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b",,",
+    b"},{",
+    b"} , {",
+    b":",
+    b"\\",
+    b"\\u",
+    b"\\ud800",
+    b"\xed\xa0\x80",
+    b"\xff",
+    b"\xc3",
+    b"\xef\xbb\xbf",
+    b"\x00",
+    b"\x0b",
+    b"\x0c",
+    b"\xc2\xa0",
+    b" ",
+    b"\n",
+    b"1",
+    b"-",
+    b"x",
+    b"null",
+    b"[" * 3000,
+    b'{"a":' * 3000,
+    b"//",
+)
 """What damage puts in."""
 
 texts = st.lists(st.sampled_from(HOSTILE), max_size=4).map("".join)
@@ -172,17 +220,57 @@ def stew(most: int) -> st.SearchStrategy[bytes]:
 
 
 EDGES: Final = (
-    b"", b" ", b"[]", b" [ ] ", b"[", b"]", b"{}", b"[{}]", b"[{},]", b"[,{}]", b"[{},,{}]", b"[{} {}]", b"[{},{}",
-    b"{},{}", b"{},{}]", b"[{},{}],{}", b"[{}],{}]", b"[{},{}]x", b"x[{},{}]", b"[{},{}][{},{}]", b"\xef\xbb\xbf[{},{}]",
-    b"[{},1]", b"[1,{},{}]", b"[{},[{},{}],{}]", b"[[{},{}],[{},{}]]", b"[[{},{}]", b'[{"a":[{},{}]},{}]',
-    b'[{"a":"x},{"},{"b":1}]', b'[{"a":"x},{"b":1},{}]', b'[{"a":"\\"},{"},{}]', b'[{"a":"\\\\"},{},{"b":"},{"}]',
-    b'["},{","},{"]', b'["},{]', b'[{"},{":"},{"},{"},{":"},{"}]', b'[{"},{}]', b'["a},{"},{"a"]', b'[{"a":{},{}]',
-    b"[{}\x0b,{}]", b"[{},\x0c{}]", b"[{}\xc2\xa0,{}]", b"[{}\x00,{}]", b"[{}, ,{}]", b"[{},{}, ]", b"[{},{},",
+    b"",
+    b" ",
+    b"[]",
+    b" [ ] ",
+    b"[",
+    b"]",
+    b"{}",
+    b"[{}]",
+    b"[{},]",
+    b"[,{}]",
+    b"[{},,{}]",
+    b"[{} {}]",
+    b"[{},{}",
+    b"{},{}",
+    b"{},{}]",
+    b"[{},{}],{}",
+    b"[{}],{}]",
+    b"[{},{}]x",
+    b"x[{},{}]",
+    b"[{},{}][{},{}]",
+    b"\xef\xbb\xbf[{},{}]",
+    b"[{},1]",
+    b"[1,{},{}]",
+    b"[{},[{},{}],{}]",
+    b"[[{},{}],[{},{}]]",
+    b"[[{},{}]",
+    b'[{"a":[{},{}]},{}]',
+    b'[{"a":"x},{"},{"b":1}]',
+    b'[{"a":"x},{"b":1},{}]',
+    b'[{"a":"\\"},{"},{}]',
+    b'[{"a":"\\\\"},{},{"b":"},{"}]',
+    b'["},{","},{"]',
+    b'["},{]',
+    b'[{"},{":"},{"},{"},{":"},{"}]',
+    b'[{"},{}]',
+    b'["a},{"},{"a"]',
+    b'[{"a":{},{}]',
+    b"[{}\x0b,{}]",
+    b"[{},\x0c{}]",
+    b"[{}\xc2\xa0,{}]",
+    b"[{}\x00,{}]",
+    b"[{}, ,{}]",
+    b"[{},{}, ]",
+    b"[{},{},",
     b"[{}" + b" " * 500 + b"," + b"\n" * 500 + b"{},{}]",
-    b"[{}," + b"[" * 90 + b"]" * 90 + b",{},{}]", b"[{},{}," + b"[" * 9000 + b"]" * 9000 + b",{},{}]",
-    b"[{},{}," + b'{"a":' * 9000 + b"1" + b"}" * 9000 + b",{},{}]", b"[{},{}," + b"[" * 9000,
+    b"[{}," + b"[" * 90 + b"]" * 90 + b",{},{}]",
+    b"[{},{}," + b"[" * 9000 + b"]" * 9000 + b",{},{}]",
+    b"[{},{}," + b'{"a":' * 9000 + b"1" + b"}" * 9000 + b",{},{}]",
+    b"[{},{}," + b"[" * 9000,
     b'[{"a":' + b"[{},{}]," * 40 + b"},{}]",
-)  # fmt: skip
+)
 """Bodies by hand."""
 
 
@@ -208,7 +296,7 @@ def test_damaged_arrays_are_refused_where_they_are_at_once(body: bytes, slice_by
 
 
 def test_all_short_bodies_of_what_cuts_are_made_of() -> None:
-    """All sequences of up to five tokens in and without brackets: no two readings of one body."""
+    """All sequences of up to five tokens in and without brackets: no two samples of one body."""
     tokens = (b"{}", b"},{", b'"', b",", b"[", b"]", b"\\", b'{"":')
     arrays = 0
     for count in range(6):
@@ -244,14 +332,14 @@ def test_no_body_makes_it_decode_many_times_as_much(body: bytes, slice_bytes: in
     """Each byte once; as many times its size in vain as are granted, and the one that goes beyond."""
     decoded: list[int] = []
     in_parts(body, slice_bytes, decoded)
-    assert sum(decoded) - 2 * len(decoded) <= (1 + IN_VAIN + 1) * len(body)
+    assert sum(decoded) - 2 * len(decoded) <= (1 + MAX_WASTE_FACTOR + 1) * len(body)
 
 
 def test_a_long_string_of_cuts_is_given_up_soon() -> None:
     """In 10 MB of them as many are tried as twice the body has room for."""
     body = b'[{},"' + b"},{" * 3_500_000 + b'"]'
     decoded: list[int] = []
-    pieces, pauses = in_parts(body, SLICE_BYTES, decoded)
+    pieces, pauses = in_parts(body, SCAN_SLICE_BYTES, decoded)
     assert pieces == [b"{}", body[4:-1]]
     assert 2 < len(decoded) < 90 and pauses >= len(decoded) - 1
 
@@ -283,12 +371,12 @@ def test_no_step_of_a_long_listing_handles_more_than_half_a_megabyte(
     accelerated: bool, separators: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """1,000 connections: of counting, splitting and reading there is so much between two times that it gives way."""
-    one = json.dumps(strategies.connection("busy", {}, DOC), separators=separators)
+    one = json.dumps(strategies.make_connection("busy", {}, DOC), separators=separators)
     name = json.dumps(json.loads(one)["connection_id"])
     listing = "[" + separators[0].join(one.replace(name, f'"{number:026d}"') for number in range(1000)) + "]"
     body = Watched(listing.encode())
-    assert len(body) > 2 * WHOLE_BYTES
-    reader = BodyReader(DOC, accelerated=accelerated)
+    assert len(body) > 2 * ALWAYS_DECODED_BYTES
+    reader = SampleReader(DOC, accelerated=accelerated)
     handled = 0
 
     def splits(part: bytes) -> list[msgspec.Raw]:
@@ -301,22 +389,22 @@ def test_no_step_of_a_long_listing_handles_more_than_half_a_megabyte(
         handled += len(piece)
         read(piece, *others)
 
-    split, read = reader.codec.split.decode, reader._read_piece
+    split, read = reader.codec.split.decode, reader._read_element
     monkeypatch.setattr(reader.codec, "split", SimpleNamespace(decode=splits))
     monkeypatch.setattr(reader, "_read_piece", reads)
     blocks, results = [], []
-    for step in reader.slices(body, many=True, scan=True):
+    for step in reader.read_in_slices(body, many=True, scan=True):
         blocks.append(handled + Watched.counted)
         results.append(step)
         handled = Watched.counted = 0
     result = results[-1]
-    assert result is not None and len(result.readings) == 1000 and not result.deviations
+    assert result is not None and len(result.samples) == 1000 and not result.deviations
     assert sum(blocks) > 3.9 * len(body), "twice counted, once split, once read"
-    assert max(blocks) <= 2 * SLICE_BYTES
+    assert max(blocks) <= 2 * SCAN_SLICE_BYTES
 
 
 LISTING: Final = [
-    json.dumps(strategies.connection("busy", {}, DOC) | {"connection_id": f"{number:026d}"}, separators=(",", ":"))
+    json.dumps(strategies.make_connection("busy", {}, DOC) | {"connection_id": f"{number:026d}"}, separators=(",", ":"))
     for number in range(350)
 ]
 
@@ -333,19 +421,19 @@ BLOWS: Final[dict[str, Callable[[str], str]]] = {
 """Damage to a connection with which the listing is no array."""
 
 
-def most_at_once(body: bytes, accelerated: bool) -> tuple[int, Body]:
+def most_at_once(body: bytes, accelerated: bool) -> tuple[int, ParsedBody]:
     """How much is parsed strictly between two times that a reader gives way, and what the body comes to."""
     handled, most = 0, 0
-    results: list[Body | None] = []
+    results: list[ParsedBody | None] = []
 
     def loads(text: str) -> Any:  # Any: passed on
         nonlocal handled
         handled += len(text)
         return load(text)
 
-    load = strict_json._load
+    load = strict_json._load_with_repeated
     with mock.patch.object(strict_json, "_load", loads):
-        for step in BodyReader(DOC, accelerated=accelerated).slices(body, many=True, scan=True):
+        for step in SampleReader(DOC, accelerated=accelerated).read_in_slices(body, many=True, scan=True):
             results.append(step)
             most, handled = max(most, handled), 0
     assert results[-1] is not None
@@ -360,10 +448,10 @@ def test_a_long_broken_listing_is_parsed_little_by_little(blow: str, place: int,
     listing = list(LISTING)
     listing[place] = BLOWS[blow](listing[place])
     body = f"[{','.join(listing)}]".encode()
-    assert len(body) > WHOLE_BYTES
+    assert len(body) > ALWAYS_DECODED_BYTES
     most, found = most_at_once(body, accelerated)
     assert found == no_array(body) and found.fault is not None
-    assert 0 < most < 3 * SLICE_BYTES / SLOWER
+    assert 0 < most < 3 * SCAN_SLICE_BYTES / STRICT_PARSE_DIVISOR
 
 
 @pytest.mark.parametrize("accelerated", [True, False])
@@ -377,23 +465,36 @@ def test_a_long_broken_listing_is_parsed_little_by_little(blow: str, place: int,
         json.dumps(",".join(LISTING)),
         json.dumps("あ" * 1_500_000, ensure_ascii=False),
         '"' + "\\u3042" * 800_000,
-        "1" * (WHOLE_BYTES + 1),
-        f"1.5{'1' * WHOLE_BYTES}e+7",
-        "t" * (WHOLE_BYTES + 1),
-        f"[{','.join(LISTING)},{'1' * WHOLE_BYTES},]",
-        "{}" + " " * WHOLE_BYTES,
-        f"{' ' * 100}{{{' ' * WHOLE_BYTES}x",
+        "1" * (ALWAYS_DECODED_BYTES + 1),
+        f"1.5{'1' * ALWAYS_DECODED_BYTES}e+7",
+        "t" * (ALWAYS_DECODED_BYTES + 1),
+        f"[{','.join(LISTING)},{'1' * ALWAYS_DECODED_BYTES},]",
+        "{}" + " " * ALWAYS_DECODED_BYTES,
+        f"{' ' * 100}{{{' ' * ALWAYS_DECODED_BYTES}x",
     ],
     ids=[
-        "wrapped", "wrapped and cut off", "wrapped with a bare key", "object", "string", "wide string", "escapes without an end",
-        "integer", "fraction", "word", "array with a number", "space behind", "space within",
+        "wrapped",
+        "wrapped and cut off",
+        "wrapped with a bare key",
+        "object",
+        "string",
+        "wide string",
+        "escapes without an end",
+        "integer",
+        "fraction",
+        "word",
+        "array with a number",
+        "space behind",
+        "space within",
     ],
-)  # fmt: skip
+)
 def test_what_is_long_and_no_array_is_parsed_little_by_little(body: str, accelerated: bool) -> None:
     """An object, a string, a number; it is shown as it is in one go."""
     most, found = most_at_once(body.encode(), accelerated)
     assert found == no_array(body.encode())
-    assert 0 < most < 3 * SLICE_BYTES / SLOWER or body[0] == "t", "of a word it is more, and only its beginning counts"
+    assert 0 < most < 3 * SCAN_SLICE_BYTES / STRICT_PARSE_DIVISOR or body[0] == "t", (
+        "of a word it is more, and only its beginning counts"
+    )
 
 
 @pytest.mark.parametrize(
@@ -421,8 +522,11 @@ def test_what_is_no_array_is_cut_where_it_is_in_one_go() -> None:
 
 def test_large_connections_are_read_one_at_a_time() -> None:
     """It gives way by bytes as well as by connections."""
-    body = b"[" + b",".join([b'{"x":"' + b"x" * 1000 + b'"}'] * STEP) + b"]"
-    assert sum(step is None for step in BodyReader(SMALL).slices(body, many=True, scan=True, slice_bytes=1000)) > STEP
+    body = b"[" + b",".join([b'{"x":"' + b"x" * 1000 + b'"}'] * CONNECTIONS_PER_SLICE) + b"]"
+    assert (
+        sum(step is None for step in SampleReader(SMALL).read_in_slices(body, many=True, scan=True, slice_bytes=1000))
+        > CONNECTIONS_PER_SLICE
+    )
 
 
 # -- what a body comes to ---------------------------------------------------------------------------------------------
@@ -434,13 +538,13 @@ class Two:
     """The reader and the straight one, which are shown the same bodies and learn the same."""
 
     def __init__(self, accelerated: bool) -> None:
-        self.parts = BodyReader(SMALL, accelerated=accelerated)
+        self.parts = SampleReader(SMALL, accelerated=accelerated)
         self.straight = Straight(SMALL, accelerated=accelerated)
-        self.whole = BodyReader(SMALL, accelerated=accelerated)
+        self.whole = SampleReader(SMALL, accelerated=accelerated)
 
-    def read(self, body: bytes, slice_bytes: int, *, many: bool = True, scan: bool = True) -> Body:
+    def read(self, body: bytes, slice_bytes: int, *, many: bool = True, scan: bool = True) -> ParsedBody:
         """Read with both, and with `read` of a third, and compare."""
-        *pauses, mine = self.parts.slices(body, many=many, scan=scan, slice_bytes=slice_bytes)
+        *pauses, mine = self.parts.read_in_slices(body, many=many, scan=scan, slice_bytes=slice_bytes)
         *_, theirs = self.straight.slices(body, many=many, scan=scan)
         assert pauses == [None] * len(pauses)
         assert mine is not None and theirs is not None
@@ -449,34 +553,74 @@ class Two:
         if scan:
             other = self.whole.read(body, many=many, scan=True)
             assert (mine.fault, mine.deviations, mine.duplicates) == (other.fault, other.deviations, other.duplicates)
-            assert [unrelated(each) for each in mine.readings] == [unrelated(each) for each in other.readings]
+            assert [unrelated(each) for each in mine.samples] == [unrelated(each) for each in other.samples]
         return mine
 
 
-def unrelated(reading: Any) -> Any:  # Any: a reading
+def unrelated(sample: Any) -> Any:  # Any: a sample
     """Whether relations hold is said where the accelerator has looked, which may be at the whole body or at a part."""
-    return msgspec.structs.replace(reading, related=None)
+    return msgspec.structs.replace(sample, related=None)
 
 
 TWO: Final = {accelerated: Two(accelerated) for accelerated in (True, False)}
 
 ELEMENTS: Final = (
-    BASE, BASE, BASE, BASE.replace(": ", ":").replace(", ", ","), json.dumps(agreement.base(), indent=1),
-    BASE[:-1] + ', "new": [{}, {},{}]}', BASE[:-1] + ',"new":"},{"}', BASE[:-1] + ',"new":{"a":1,"a":2}}',
-    BASE[:-1] + ', "timestamp": "2024-07-01T00:00:00Z"}', BASE.replace('"timestamp"', '"times"'),
-    BASE.replace('"plain"', '"plane"'), BASE[:-1] + ',"new":"\\ud800"}', BASE[:-1] + ',"new":NaN}',
-    BASE[:-1] + f',"new":{"9" * 4301}}}', BASE[:-1] + f',"new":{"[" * 99}{"]" * 99}}}',
-    BASE[:-1] + f',"new":{"[" * 3000}{"]" * 3000}}}', BASE[:-1] + ',"new":\x00}', BASE[:-1] + ",}", BASE[:-1],
-    "{}", "{},", ",{}", "null", "1", "[]", '"},{"', '["},{",{},{}]', '{"a":1,"a":2}', '"\\ud800"', "", "x", "{", "}", "[", "]",
-)  # fmt: skip
+    BASE,
+    BASE,
+    BASE,
+    BASE.replace(": ", ":").replace(", ", ","),
+    json.dumps(agreement.base(), indent=1),
+    BASE[:-1] + ', "new": [{}, {},{}]}',
+    BASE[:-1] + ',"new":"},{"}',
+    BASE[:-1] + ',"new":{"a":1,"a":2}}',
+    BASE[:-1] + ', "timestamp": "2024-07-01T00:00:00Z"}',
+    BASE.replace('"timestamp"', '"times"'),
+    BASE.replace('"plain"', '"plane"'),
+    BASE[:-1] + ',"new":"\\ud800"}',
+    BASE[:-1] + ',"new":NaN}',
+    BASE[:-1] + f',"new":{"9" * 4301}}}',
+    BASE[:-1] + f',"new":{"[" * 99}{"]" * 99}}}',
+    BASE[:-1] + f',"new":{"[" * 3000}{"]" * 3000}}}',
+    BASE[:-1] + ',"new":\x00}',
+    BASE[:-1] + ",}",
+    BASE[:-1],
+    "{}",
+    "{},",
+    ",{}",
+    "null",
+    "1",
+    "[]",
+    '"},{"',
+    '["},{",{},{}]',
+    '{"a":1,"a":2}',
+    '"\\ud800"',
+    "",
+    "x",
+    "{",
+    "}",
+    "[",
+    "]",
+)
 """Connections, sound and not, and what else an array may hold, or had better not."""
 
 elements = st.sampled_from(ELEMENTS[:1]) | st.sampled_from(ELEMENTS)
 
 INSTEAD: Final = (
-    b'{"data":%s}', b'{"data":{"list":%s},"page":1}', b'{"a":%s,"b":%s}', b'{"a":%s,"a":%s}', b'{"\\u0061":1,"b":%s,"a":2}',
-    b'{"%s":%s}', b"%t", b'{%t:1,%t:%t}', b'["\\ud800",%s]', b'{"a":%s,"b":"\\udfff"}', b"1%s", b"null", b"-1.50", b'"',
-)  # fmt: skip
+    b'{"data":%s}',
+    b'{"data":{"list":%s},"page":1}',
+    b'{"a":%s,"b":%s}',
+    b'{"a":%s,"a":%s}',
+    b'{"\\u0061":1,"b":%s,"a":2}',
+    b'{"%s":%s}',
+    b"%t",
+    b"{%t:1,%t:%t}",
+    b'["\\ud800",%s]',
+    b'{"a":%s,"b":"\\udfff"}',
+    b"1%s",
+    b"null",
+    b"-1.50",
+    b'"',
+)
 """What may stand instead of an array: with it in it, or a string of it."""
 
 
@@ -511,7 +655,7 @@ def listings(draw: st.DrawFn) -> bytes:
 def test_a_body_comes_to_what_it_came_to(
     accelerated: bool, body: bytes, slice_bytes: int, many: bool, scan: bool
 ) -> None:
-    """Readings, deviations, repeated keys, faults and where they are; and the decoder has learned the same."""
+    """Samples, deviations, repeated keys, faults and where they are; and the decoder has learned the same."""
     two = TWO[accelerated]
     if len(two.parts.codec.learned) > 4 or not scan:  # what is learned changes what is read without a look for keys
         two = TWO[accelerated] = Two(accelerated)
@@ -545,7 +689,7 @@ AFTER: Final = (
     (f"[{BASE},{BASE}],{BASE}]", f"Extra data at character {len(BASE) * 2 + 3}"),
     (f"[{BASE},{BASE},{'[' * 20_000}{']' * 20_000},{BASE}]", "nested deeper than 100"),
     (f"{BASE},{BASE}", f"Extra data at character {len(BASE)}"),
-)  # fmt: skip
+)
 """Elements that are at fault by themselves, and damage behind, with which the body is no array at all."""
 
 
@@ -556,7 +700,7 @@ def test_damage_far_behind_makes_the_body_no_array(text: str, fault: str, accele
     for slice_bytes in (1, 100, len(BASE), 100_000):
         two = Two(accelerated)
         found = two.read(text.encode(), slice_bytes)
-        assert found == Body(fault=fault, scanned=True)
+        assert found == ParsedBody(fault=fault, scanned=True)
         two.read(text.replace(BASE, BASE[:-1] + ',"newer":1}').encode(), slice_bytes)
         assert bool(two.parts.codec.learned) == (BASE in text.split(FAULTY)[0] and "element" in fault)
 
@@ -572,10 +716,10 @@ def test_a_body_with_too_much_in_it_comes_to_what_it_came_to(many: bool, body: b
 @pytest.mark.parametrize("lacking", [0, 1])
 def test_the_limit_on_objects_is_kept_to_the_byte(lacking: int) -> None:
     """Objects that lie across two parts are counted, and in one of them."""
-    length, objects = WHOLE_BYTES + 64, WHOLE_BYTES // 64 + 2 - lacking
+    length, objects = ALWAYS_DECODED_BYTES + 64, ALWAYS_DECODED_BYTES // 64 + 2 - lacking
     body = b"[" + b",".join([b"{}"] * objects)
     body += b" " * (length - len(body) - 1) + b"]"
-    *pauses, found = BodyReader(SMALL, accelerated=False).slices(body, many=False, scan=False)
+    *pauses, found = SampleReader(SMALL, accelerated=False).read_in_slices(body, many=False, scan=False)
     assert found is not None
     assert [each.expected for each in found.deviations] == ["object" if lacking else "connections of some 13 KB each"]
-    assert len(pauses) == -(-length // SLICE_BYTES) + lacking, "and one when it has been read"
+    assert len(pauses) == -(-length // SCAN_SLICE_BYTES) + lacking, "and one when it has been read"

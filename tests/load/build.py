@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from sora_stats_harness.api.exchange import Answer, Exchange, Request, Target, TransportError, valid_request
-from sora_stats_harness.load.http import Address, Connection, Traffic, resolve
-from sora_stats_harness.load.wire import Prepared, prepare
+from sora_stats_harness.api.exchange import Exchange, Request, Response, Target, TransportError, make_valid_request
+from sora_stats_harness.load.http_connection import HttpConnection, ServerAddress, TransportStats, resolve_server
+from sora_stats_harness.load.prepared_request import PreparedRequest, prepare_request
 
 
 class Ticket:
@@ -22,20 +22,30 @@ class Ticket:
         self._intended_ns = intended_ns
         self.sent_ns = time.monotonic_ns()
 
-    def end(
-        self, answer: Answer | None = None, error: TransportError | None = None, arrived_ns: int | None = None
+    def complete(
+        self, response: Response | None = None, error: TransportError | None = None, arrived_ns: int | None = None
     ) -> Exchange:
         exchange = Exchange(
-            run="test", seq=len(self._clerk.ended), request=self._request, clock="test", sent_ns=self.sent_ns,
-            received_ns=time.monotonic_ns(), sent_at="", answer=answer, error=error, intended_ns=self._intended_ns,
+            run="test",
+            seq=len(self._clerk.ended),
+            request=self._request,
+            clock="test",
+            sent_ns=self.sent_ns,
+            received_ns=time.monotonic_ns(),
+            sent_at="",
+            response=response,
+            error=error,
+            intended_ns=self._intended_ns,
             arrived_ns=arrived_ns,
-        )  # fmt: skip
+        )
         self._clerk.ended.append(exchange)
         return exchange
 
-    def end_in_slices(self, answer: Answer, pause: Callable[[], None], arrived_ns: int | None = None) -> Exchange:
+    def complete_in_slices(
+        self, response: Response, pause: Callable[[], None], arrived_ns: int | None = None
+    ) -> Exchange:
         self._clerk.sliced += 1
-        return self.end(answer, None, arrived_ns)
+        return self.complete(response, None, arrived_ns)
 
 
 class Clerk:
@@ -46,19 +56,19 @@ class Clerk:
         self.sliced = 0
         self.ended: list[Exchange] = []
 
-    def sent(self, request: Request, intended_ns: int | None = None) -> Ticket:
+    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> Ticket:
         self.taken += 1
         return Ticket(self, request, intended_ns)
 
 
-def listing(server: str) -> Prepared:
-    return prepare(valid_request(Target.ALL, server=server))
+def listing(server: str) -> PreparedRequest:
+    return prepare_request(make_valid_request(Target.ALL, server=server))
 
 
-def connection(server: str, *, timeout_s: float = 5.0, **settings: object) -> Connection:
-    address = resolve(server)
-    assert isinstance(address, Address)
-    return Connection(address, Traffic(), timeout_s=timeout_s, **settings)  # type: ignore[arg-type]
+def connection(server: str, *, timeout_s: float = 5.0, **settings: object) -> HttpConnection:
+    address = resolve_server(server)
+    assert isinstance(address, ServerAddress)
+    return HttpConnection(address, TransportStats(), timeout_s=timeout_s, **settings)  # type: ignore[arg-type]
 
 
 _SLOWING: Final = """
@@ -85,13 +95,13 @@ def slowly(self, edition, run=None, observer=None, **options):
     init(self, edition, run, observe, **options)
 
 
-def slowly_in_slices(self, answer, pause, *arguments):
+def slowly_in_slices(self, response, pause, *arguments):
     def longer():
         pause()
         while since.exists() and time.time() < since.stat().st_mtime + 5.0:
             time.sleep(0.1)
 
-    return end_in_slices(self, answer, longer, *arguments)
+    return end_in_slices(self, response, longer, *arguments)
 
 
 Judge.__init__, Ticket.end_in_slices = slowly, slowly_in_slices
@@ -136,8 +146,8 @@ class OnOtherMachines(Customized):
 
 class SlowAtTheEnd(Customized):
     """
-    Slows the judges of other processes down: after `begin` the next answer that each of them judges takes it a second
-    more, in which it does nothing else, before that answer is counted; and one that is judged in slices is not done
+    Slows the judges of other processes down: after `begin` the next response that each of them judges takes it a second
+    more, in which it does nothing else, before that response is counted; and one that is judged in slices is not done
     before five seconds have passed, in which others go on.
 
     Args:

@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from sora_stats_harness.recording import read
+from sora_stats_harness.recording import open_recordings
 from sora_stats_harness.simulator.server import Simulator
 from tests import hostile
 
 from .build import SlowAtTheEnd
 from .test_command import assert_check_says_the_same
 
-EXAMPLE = json.loads((Path(__file__).parents[1] / "data" / "example_answer.json").read_text())
+EXAMPLE = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())
 
 Process = subprocess.Popen[str]
 
@@ -34,7 +34,7 @@ def start(url: str, *options: str, environment: Mapping[str, str] | None = None)
     command = [sys.executable, "-m", "sora_stats_harness", "load", url, "--processes", "2", "--json", *options]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
-    )  # fmt: skip
+    )
 
 
 def result(process: Process, end: Callable[[Process], None] = lambda process: None) -> tuple[int, dict[str, Any]]:
@@ -71,13 +71,18 @@ def kill_one(process: Process) -> None:
 
 def run(
     end: Callable[[Process], None], folder: Path, *options: str, slow: SlowAtTheEnd | None = None
-) -> tuple[int, dict[str, Any], int]:  # fmt: skip
+) -> tuple[int, dict[str, Any], int]:
     """On a simulator; exit code, verdict, and how many requests it saw."""
     with Simulator(connections=5) as simulator:
         process = start(
-            simulator.url, "--rate", "100", "--output", str(folder / "out"), *options,
+            simulator.url,
+            "--rate",
+            "100",
+            "--output",
+            str(folder / "out"),
+            *options,
             environment=None if slow is None else slow.environment,
-        )  # fmt: skip
+        )
         give_up_s = time.monotonic() + 30
         while len(simulator.requests) < 150:
             assert process.poll() is None, process.communicate()
@@ -101,7 +106,7 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     check = [sys.executable, "-m", "sora_stats_harness", "check", str(path), "--json"]
     again = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
     assert again.returncode == 0
-    assert json.loads(again.stdout)["coverage"]["readings"] == told["coverage"]["readings"]
+    assert json.loads(again.stdout)["coverage"]["samples"] == told["coverage"]["samples"]
     assert list(tmp_path.glob("*.parts")) == []
 
 
@@ -114,9 +119,7 @@ def test_nothing_is_lost_at_the_end(
 ) -> None:
     """Whoever ends the run, and although every judge then stands still for a second: what is in flight is waited for."""
     path = tmp_path / "run.jsonl.zst"
-    code, told, served = run(
-        end, tmp_path, "--duration", lasts, "--record", str(path), slow=SlowAtTheEnd(tmp_path)
-    )  # fmt: skip
+    code, told, served = run(end, tmp_path, "--duration", lasts, "--record", str(path), slow=SlowAtTheEnd(tmp_path))
     load = told["load"]
     assert (code, told["interrupted"], told["findings"]) == (3 if interrupted else 0, interrupted, [])
     assert [load[name] for name in ("sent", "judged", "errors", "abandoned")] == [served, served, 0, 0]
@@ -174,33 +177,44 @@ class Halved:
     def __call__(self, talk: hostile.Talk) -> None:
         request = talk.request
         while request:
-            talk.write(hostile.answer(self._body(talk.socket, listing=b"GetStatsAll" in request)))
+            talk.write(hostile.response(self._body(talk.socket, listing=b"GetStatsAll" in request)))
             request = talk.socket.recv(65536)
 
     def _body(self, connection: object, *, listing: bool) -> bytes:
-        reading = json.loads(json.dumps(EXAMPLE))
-        reading["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        sample = json.loads(json.dumps(EXAMPLE))
+        sample["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         with self._lock:
             value = 0 if listing else self._given.setdefault(connection, 100 - 50 * len(self._given))
-        reading["sctp"]["total_received_sctp"] = value
-        return json.dumps([reading] if listing else reading).encode()
+        sample["sctp"]["total_received_sctp"] = value
+        return json.dumps([sample] if listing else sample).encode()
 
 
 def test_a_counter_that_falls_between_two_processes_is_found(tmp_path: Path) -> None:
-    """Neither saw it fall: each has one connection, on which it stood still. Both answers prove it."""
+    """Neither saw it fall: each has one connection, on which it stood still. Both responses prove it."""
     with hostile.serve(Halved()) as server:
         code, told = result(
             start(
-                server.url, "--scenario", "drill", "--users", "2", "--sockets", "2", "--interval", "0.02",
-                "--duration", "2s", "--output", str(tmp_path / "out"),
+                server.url,
+                "--scenario",
+                "drill",
+                "--users",
+                "2",
+                "--sockets",
+                "2",
+                "--interval",
+                "0.02",
+                "--duration",
+                "2s",
+                "--output",
+                str(tmp_path / "out"),
             )
-        )  # fmt: skip
+        )
     assert code == 1
     # A process's first request is a listing, and may come after the other process was told 100: that falls as well.
     fallen = [
         each
         for each in told["findings"]
-        if each["requirement"] == "order.realtime" and each["target"] == "GetStatsConnection"
+        if each["requirement"] == "counter.monotonic" and each["target"] == "GetStatsConnection"
     ]
     assert [each["field"] for each in fallen] == ["/sctp/total_received_sctp"]
     (_, first), (_, second) = fallen[0]["exchanges"]
@@ -208,7 +222,7 @@ def test_a_counter_that_falls_between_two_processes_is_found(tmp_path: Path) -> 
 
 
 class FallsOnce:
-    """A server that counts its answers, and in one of them tells fewer."""
+    """A server that counts its responses, and in one of them tells fewer."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -217,32 +231,43 @@ class FallsOnce:
     def __call__(self, talk: hostile.Talk) -> None:
         request = talk.request
         while request:
-            reading = json.loads(json.dumps(EXAMPLE))
+            sample = json.loads(json.dumps(EXAMPLE))
             with self._lock:
                 self._count += 1
-                reading["sctp"]["total_received_sctp"] = self._count - 900 * (self._count == 1100)
-            reading["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            talk.write(hostile.answer(json.dumps([reading] if b"GetStatsAll" in request else reading).encode()))
+                sample["sctp"]["total_received_sctp"] = self._count - 900 * (self._count == 1100)
+            sample["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            talk.write(hostile.response(json.dumps([sample] if b"GetStatsAll" in request else sample).encode()))
             request = talk.socket.recv(65536)
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_a_counter_that_falls_once_is_found_once(processes: str, tmp_path: Path) -> None:
-    """Exit 1, one finding, and both answers beside it."""
+    """Exit 1, one finding, and both responses beside it."""
     with hostile.serve(FallsOnce()) as server:
         code, told = result(
             start(
-                server.url, "--scenario", "drill", "--users", "4", "--interval", "0.02", "--duration", "2s",
-                "--processes", processes, "--output", str(tmp_path / "out"),
+                server.url,
+                "--scenario",
+                "drill",
+                "--users",
+                "4",
+                "--interval",
+                "0.02",
+                "--duration",
+                "2s",
+                "--processes",
+                processes,
+                "--output",
+                str(tmp_path / "out"),
             )
-        )  # fmt: skip
+        )
     assert code == 1
-    (fallen,) = [each for each in told["findings"] if each["requirement"] == "order.realtime"]
+    (fallen,) = [each for each in told["findings"] if each["requirement"] == "counter.monotonic"]
     assert (fallen["field"], fallen["count"], fallen["actual"]) == ("/sctp/total_received_sctp", 1, "200")
     (evidence,) = fallen["evidence"]
     values = [
-        step.exchange.answer and json.loads(step.exchange.answer.body)["sctp"]["total_received_sctp"]
-        for step in read([tmp_path / "out" / evidence])
+        step.exchange.response and json.loads(step.exchange.response.body)["sctp"]["total_received_sctp"]
+        for step in open_recordings([tmp_path / "out" / evidence])
     ]
     assert len(values) == 2
     assert values[1] == 200 < 1000 < values[0]

@@ -55,7 +55,7 @@ BUGS: Final = (
         ORDER,
     ),
     Bug(
-        "an overlapping answer counts",
+        "an overlapping response counts",
         "judge/checks/order.py",
         "base = latest if latest.known_ns < sent_ns else self.base(sent_ns)",
         "base = latest",
@@ -70,14 +70,14 @@ BUGS: Final = (
         ORDER,
     ),
     Bug(
-        "an answer that was overtaken is never looked at",
+        "a response that was overtaken is never looked at",
         "judge/checks/order.py",
         "    if base is not None and rise(base.blocks, [*blocks]) is None:",
         "    if False:",
         ORDER,
     ),
     Bug(
-        "what overtook an answer is forgotten",
+        "what overtook a response is forgotten",
         "judge/checks/order.py",
         "    return highest(known, blocks)",
         "    return blocks",
@@ -133,7 +133,7 @@ BUGS: Final = (
         ORDER,
     ),
     Bug(
-        "labels: an answer that overlaps the gap counts",
+        "labels: a response that overlaps the gap counts",
         "judge/checks/order.py",
         "            if sent_ns > floor:",
         "            if True:",
@@ -297,9 +297,16 @@ ACCELERATOR: Final = "api/_accelerator.c"
 BUGS_IN_C: Final = tuple(
     Bug(name, ACCELERATOR, right, wrong, "test_accelerator")
     for name, right, wrong in (
-        ("numbers beyond 64 bits wrap", "if (++digits >= 20 && (digits > 20 || sum > (UINT64_MAX - digit) / 10)) {",
-         "if (++digits >= 25) {"),
-        ("a key may stand twice", "if (entry->seen_in == number) {\n            self->refusal", "if (0) {\n            self->refusal"),
+        (
+            "numbers beyond 64 bits wrap",
+            "if (++digits >= 20 && (digits > 20 || sum > (UINT64_MAX - digit) / 10)) {",
+            "if (++digits >= 25) {",
+        ),
+        (
+            "a key may stand twice",
+            "if (entry->seen_in == number) {\n            self->refusal",
+            "if (0) {\n            self->refusal",
+        ),
         ("a label may stand twice", "if (known != 0) {", "if (known < 0) {"),
         ("keys may be missing", "if (entry->required) {", "if (0) {"),
         ("counters without an upper limit", "(entry->has_most && number > (uint64_t)entry->most)", "0"),
@@ -307,26 +314,46 @@ BUGS_IN_C: Final = tuple(
         ("bytes that are no UTF-8", "        if (!ascii) {", "        if (0) {"),
         ("control characters in strings", "if (byte < 0x20 || byte == '\\\\') {", "if (byte == '\\\\') {"),
         ("whatever follows the end", "if (blank(p) != end) {", "if (0) {"),
-        ("words that begin like a known one", "if (size == length && memcmp(word, from", "if (size >= length && memcmp(word, from"),
-        ("the last counter never moves", "size_t bytes = (size_t)count * sizeof", "size_t bytes = (size_t)(count - 1) * sizeof"),
+        (
+            "words that begin like a known one",
+            "if (size == length && memcmp(word, from",
+            "if (size >= length && memcmp(word, from",
+        ),
+        (
+            "the last counter never moves",
+            "size_t bytes = (size_t)count * sizeof",
+            "size_t bytes = (size_t)(count - 1) * sizeof",
+        ),
         ("a fall is none", "return fell ? -1 : grew;", "return grew;"),
         ("a fall beside a tuple is none", "grew = how < 0 ? how : grew | how;", "grew = how < 0 ? 0 : grew | how;"),
-        ("any two are equal beside a tuple", "same = tuple == NULL ? -1 : PyObject_RichCompareBool(tuple, two, Py_EQ);", "same = 1;"),
+        (
+            "any two are equal beside a tuple",
+            "same = tuple == NULL ? -1 : PyObject_RichCompareBool(tuple, two, Py_EQ);",
+            "same = 1;",
+        ),
         ("relations of what is not there", "&& is_there(self, row, 0, sides)) {", ") {"),
         ("only the left side has to be there", "is_there(self, row, 0, sides)", "is_there(self, row, 0, row->left)"),
         ("an excuse is none", "less || is_exact(self, row, sides)", "1"),
         ("an excuse for all", "less || is_exact(self, row, sides)", "less"),
         ("large sums are equal", "left.high == right.high && left.low == right.low", "left.low == right.low"),
         ("sums do not carry", "sum.high += sum.low >> 32;", ";"),
-        ("the latest holder, not the first", "            if (!same) {\n                break;", "            if (1) {\n                break;"),
+        (
+            "the latest holder, not the first",
+            "            if (!same) {\n                break;",
+            "            if (1) {\n                break;",
+        ),
         ("a block that was away is held as before", "known == Py_None || first > 0 ? NULL", "known == Py_None ? NULL"),
         ("the latest, not the highest", "new[place] > old[place] ? new[place] : old[place];", "new[place];"),
-        ("what overtook is forgotten", "if (!above) {\n            continue;", "if (!above && !below) {\n            continue;"),
+        (
+            "what overtook is forgotten",
+            "if (!above) {\n            continue;",
+            "if (!above && !below) {\n            continue;",
+        ),
         ("labels in another order", "int how = same < 0 ? -2 : !same ? -1 :", "int how = same < 0 ? -2 :"),
         ("29 days in any February", "+ (leap && month == 2)) {", "+ (month == 2)) {"),
         ("what is absent is not said", "self->absent[self->absent_count++] = entry->place;", ";"),
     )
-)  # fmt: skip
+)
 """The same for the accelerator, which is built anew for each."""
 
 
@@ -379,13 +406,30 @@ def passes(tests: str, bug: Bug | None = None) -> bool:
 def _passes(tests: str, name: str, folder: Path, *, pure: bool) -> bool:
     file = f"tests/judge/{tests}.py" if tests == "test_accelerator" else f"tests/oracle/{tests}.py"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "--import-mode=importlib", "-p", "no:cacheprovider", "-c",
-         os.devnull, "--rootdir", str(folder), file],
-        cwd=folder, capture_output=True, check=False,
-        env=os.environ | {
-            "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'harness'}", "PYTHONDONTWRITEBYTECODE": "1",
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "--import-mode=importlib",
+            "-p",
+            "no:cacheprovider",
+            "-c",
+            os.devnull,
+            "--rootdir",
+            str(folder),
+            file,
+        ],
+        cwd=folder,
+        capture_output=True,
+        check=False,
+        env=os.environ
+        | {
+            "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'harness'}",
+            "PYTHONDONTWRITEBYTECODE": "1",
             "SORA_HARNESS_PURE": "1" if pure else "",
         },
-    )  # fmt: skip
+    )
     assert done.returncode in (0, 1), f"{name}: {done.stdout.decode()[-2000:]}"  # 2: they did not even start
     return done.returncode == 0

@@ -15,7 +15,7 @@ from sora_stats_harness.judge.requirements import REQUIREMENTS, Level
 
 from . import mutants, scores
 
-DOC = edition.load()
+DOC = edition.load_edition()
 
 
 @cache

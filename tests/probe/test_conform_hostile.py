@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sora_stats_harness.api.exchange import HEADER, Target
-from sora_stats_harness.api.targets import INVENTED
+from sora_stats_harness.api.exchange import TARGET_HEADER, Target
+from sora_stats_harness.api.request_guard import INVENTED_TARGETS
 from sora_stats_harness.cli import main
 
 from .. import hostile
@@ -19,8 +19,8 @@ FAIL, UNKNOWN = 1, 3
 
 @pytest.fixture(autouse=True)
 def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pause after a lost answer is shorter than for a real server."""
-    monkeypatch.setattr("sora_stats_harness.probe.sender.BACK_OFF_S", 0.01)
+    """The pause after a lost response is shorter than for a real server."""
+    monkeypatch.setattr("sora_stats_harness.probe.paced_sender.BACK_OFF_S", 0.01)
 
 
 def conform(url: str, folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
@@ -36,13 +36,17 @@ def conform(url: str, folder: Path, *options: str) -> tuple[int, dict[str, Any]]
 @pytest.mark.parametrize(
     ("behaviour", "code", "reason"),
     [
-        (hostile.hang, UNKNOWN, "gives no whole answer: timeout: no whole answer within 0.3 s"),
-        (hostile.slow_headers, UNKNOWN, "gives no whole answer: timeout"),
-        (hostile.slow_body, UNKNOWN, "gives no whole answer: timeout"),
-        (hostile.late_answer(0.5, hostile.answer(b"[]")), UNKNOWN, "gives no whole answer: timeout"),
-        (hostile.close_at_once, UNKNOWN, "gives no whole answer: reset: the connection was closed before an answer"),
-        (hostile.reset, UNKNOWN, "gives no whole answer: reset"),
-        (hostile.says(hostile.TWO_ANSWERS), UNKNOWN, "no reading was judged"),
+        (hostile.hang, UNKNOWN, "gives no complete response: timeout: no complete response within 0.3 s"),
+        (hostile.slow_headers, UNKNOWN, "gives no complete response: timeout"),
+        (hostile.slow_body, UNKNOWN, "gives no complete response: timeout"),
+        (hostile.late_response(0.5, hostile.response(b"[]")), UNKNOWN, "gives no complete response: timeout"),
+        (
+            hostile.close_at_once,
+            UNKNOWN,
+            "gives no complete response: reset: the connection was closed before a response",
+        ),
+        (hostile.reset, UNKNOWN, "gives no complete response: reset"),
+        (hostile.says(hostile.TWO_RESPONSES), UNKNOWN, "no sample was judged"),
         (hostile.says(hostile.CUT), FAIL, "http.complete is missed"),
         (hostile.says(hostile.CUT_CHUNKED), FAIL, "http.complete is missed"),
         (hostile.says(hostile.GARBAGE), FAIL, "http.complete is missed"),
@@ -58,7 +62,7 @@ def conform(url: str, folder: Path, *options: str) -> tuple[int, dict[str, Any]]
 def test_every_misbehaviour_has_its_exit_code(
     behaviour: hostile.Behaviour, code: int, reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Never a traceback; what never answers is unknown, what answers wrongly fails."""
+    """Never a traceback; what never responds is unknown, what responses wrongly fails."""
     with hostile.serve(behaviour) as server:
         found, verdict = conform(server.url, tmp_path)
     assert found == code, verdict["reason"]
@@ -93,16 +97,16 @@ def test_tls_that_cannot_be_trusted(tmp_path: Path) -> None:
 
 
 def test_a_large_request_may_be_refused_while_it_is_sent(tmp_path: Path) -> None:
-    """The server says 413 and closes without reading on; that the reset eats its answer accuses nobody."""
+    """The server says 413 and closes without reading on; that the reset eats its response accuses nobody."""
     refused: list[bytes] = []
 
     def behave(talk: hostile.Talk) -> None:
         head = talk.socket.recv(65536)
         if b"Content-Length: 8000001" in head:
             refused.append(head)
-            talk.write(hostile.answer(b"", status=413))
+            talk.write(hostile.response(b"", status=413))
         else:
-            talk.write(hostile.answer(b"[]"))
+            talk.write(hostile.response(b"[]"))
 
     with hostile.serve(behave, read_request=False) as server:
         _, verdict = conform(server.url, tmp_path, "--large-request", "--duration", "1.5")
@@ -112,13 +116,19 @@ def test_a_large_request_may_be_refused_while_it_is_sent(tmp_path: Path) -> None
 
 def test_a_listening_socket_sees_only_targets_of_ours(tmp_path: Path) -> None:
     """Whatever a whole run writes, each target is a statistics one or an invented one, spelt exactly so."""
-    with hostile.serve(hostile.says(hostile.answer(b"[]"))) as server:
+    with hostile.serve(hostile.says(hostile.response(b"[]"))) as server:
         conform(server.url, tmp_path, "--large-request", "--duration", "2")
-    allowed = {target.value for target in Target} | INVENTED
+    allowed = {target.value for target in Target} | INVENTED_TARGETS
     heads = [seen.partition(b"\r\n\r\n")[0].decode("ascii").split("\r\n") for seen in server.seen]
-    values = [line[len(HEADER) + 2 :] for lines in heads for line in lines if line.lower().startswith(HEADER)]
+    values = [
+        line[len(TARGET_HEADER) + 2 :] for lines in heads for line in lines if line.lower().startswith(TARGET_HEADER)
+    ]
     assert set(values) == allowed
     assert {lines[0] for lines in heads} == {
-        "POST / HTTP/1.1", "POST /sora-harness-no-such-path HTTP/1.1", "POST /?sora-harness=1 HTTP/1.1",
-        "GET / HTTP/1.1", "PUT / HTTP/1.1", "OPTIONS / HTTP/1.1",
-    }  # fmt: skip
+        "POST / HTTP/1.1",
+        "POST /sora-harness-no-such-path HTTP/1.1",
+        "POST /?sora-harness=1 HTTP/1.1",
+        "GET / HTTP/1.1",
+        "PUT / HTTP/1.1",
+        "OPTIONS / HTTP/1.1",
+    }

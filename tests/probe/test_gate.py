@@ -195,7 +195,7 @@ def test_load_refuses_it_too(base: Path, folder: Path) -> None:
     assert not (folder / "out").exists()
 
 
-def test_what_only_the_answers_tell_is_refused_after_it(base: Path, folder: Path, capsys: Capture) -> None:
+def test_what_only_the_responses_tell_is_refused_after_it(base: Path, folder: Path, capsys: Capture) -> None:
     """A simulator behind a URL: exit code 2, and the reports are there, without the baseline."""
     (folder / "base.json").write_text(
         json.dumps(verdict(base / "reports") | {"subject_kind": "server"}), encoding="utf-8"
@@ -213,7 +213,7 @@ def test_check_names_evidence_only_where_it_writes_it(base: Path, folder: Path, 
     assert main(["check", str(base / "run.jsonl"), "--json"]) == 1
     captured = capsys.readouterr()
     assert json.loads(captured.out)["findings"][0]["evidence"] == []
-    assert "evidence/" not in captured.err and "answered by  server: sora-harness-simulator/" in captured.err
+    assert "evidence/" not in captured.err and "responded to by  server: sora-harness-simulator/" in captured.err
     assert main(["check", str(base / "run.jsonl"), "--output", "out"]) == 1
     (name,) = verdict(folder / "out")["findings"][0]["evidence"]
     assert (folder / "out" / name).is_file() and name in capsys.readouterr().out

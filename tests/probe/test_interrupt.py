@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from sora_stats_harness.probe.interrupt import Interrupt
+from sora_stats_harness.probe.interrupt import InterruptHandler
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -16,11 +16,11 @@ def test_a_signal_sets_the_flag_and_calls_once(number: signal.Signals) -> None:
     """The handler that was there before is back afterwards."""
     before = signal.getsignal(number)
     calls: list[str] = []
-    with Interrupt() as interrupt:
-        interrupt.tell(lambda: calls.append("called"))
-        seen = [interrupt.seen]
+    with InterruptHandler() as interrupt:
+        interrupt.set_callback(lambda: calls.append("called"))
+        seen = [interrupt.is_interrupted]
         os.kill(os.getpid(), number)
-        seen.append(interrupt.seen)
+        seen.append(interrupt.is_interrupted)
         assert seen == [False, True] and calls == ["called"]
     assert signal.getsignal(number) is before
 
@@ -28,25 +28,25 @@ def test_a_signal_sets_the_flag_and_calls_once(number: signal.Signals) -> None:
 def test_who_asks_late_is_told_at_once() -> None:
     """The signal came before anybody wanted to know."""
     calls: list[str] = []
-    with Interrupt() as interrupt:
+    with InterruptHandler() as interrupt:
         os.kill(os.getpid(), signal.SIGINT)
-        interrupt.tell(lambda: calls.append("called"))
+        interrupt.set_callback(lambda: calls.append("called"))
     assert calls == ["called"]
 
 
 def test_nobody_is_called_who_does_not_want_to_know() -> None:
     """A run that is over takes its name off the list."""
     calls: list[str] = []
-    with Interrupt() as interrupt:
-        interrupt.tell(lambda: calls.append("called"))
-        interrupt.tell(None)
+    with InterruptHandler() as interrupt:
+        interrupt.set_callback(lambda: calls.append("called"))
+        interrupt.set_callback(None)
         os.kill(os.getpid(), signal.SIGINT)
     assert calls == []
 
 
 def test_who_insists_gets_a_keyboard_interrupt() -> None:
     """The third signal raises, the first two do not."""
-    with Interrupt():
+    with InterruptHandler():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
@@ -59,7 +59,7 @@ def test_outside_of_the_main_thread_nothing_is_touched() -> None:
     seen: list[object] = []
 
     def work() -> None:
-        with Interrupt():
+        with InterruptHandler():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from sora_stats_harness import cli
-from sora_stats_harness.reports import files
+from sora_stats_harness.reports import report_folder as files
 
 from ..reports import verdicts
 
@@ -44,9 +44,14 @@ def run_step(
     (step,) = (step for step in action["runs"]["steps"] if step.get("name") == name)
     given = {key: value.get("default", "") for key, value in action["inputs"].items()} | inputs
     environment = {
-        "PATH": path, "HOME": str(folder), "LANG": "C.UTF-8", "GITHUB_OUTPUT": str(folder / "outputs"),
-        "GITHUB_PATH": str(folder / "path"), "RUNNER_TEMP": str(folder / "temp"), "GITHUB_ACTION_PATH": str(ROOT),
-    }  # fmt: skip
+        "PATH": path,
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "GITHUB_OUTPUT": str(folder / "outputs"),
+        "GITHUB_PATH": str(folder / "path"),
+        "RUNNER_TEMP": str(folder / "temp"),
+        "GITHUB_ACTION_PATH": str(ROOT),
+    }
     for variable, value in step["env"].items():
         name_of = re.fullmatch(r"\$\{\{ inputs\.([a-z-]+) \}\}", value)
         extra = "[load]" if given["command"] == "load" else ""  # the one expression that is more than a name
@@ -159,7 +164,9 @@ def test_every_command_on_the_page_is_understood(
     """In workflows and in recipes; what it would do is not done. Recipes are bash."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "baseline").mkdir()
-    (tmp_path / "baseline" / "verdict.json").write_text(files.to_json(verdicts.passing().verdict), encoding="ascii")
+    (tmp_path / "baseline" / "verdict.json").write_text(
+        files.verdict_to_json(verdicts.passing().verdict), encoding="ascii"
+    )
     texts = [text for block in blocks("yaml") for text in scripts(yaml.safe_load(block))] + blocks("sh")
     seen = 0
     for name in cli.COMMANDS:
@@ -180,8 +187,8 @@ def test_a_run_in_github_actions_annotates_and_sums_up(
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step.md"))
     (tmp_path / "step.md").write_text("before\n", encoding="utf-8")
-    (tmp_path / "answer.json").write_text("{}", encoding="utf-8")
-    assert cli.main(["check", "answer.json", "--json"]) == 1
+    (tmp_path / "response.json").write_text("{}", encoding="utf-8")
+    assert cli.main(["check", "response.json", "--json"]) == 1
     captured = capsys.readouterr()
     assert json.loads(captured.out)["verdict"] == "fail"
     lines = captured.err.splitlines()
@@ -191,12 +198,12 @@ def test_a_run_in_github_actions_annotates_and_sums_up(
     )
     assert (tmp_path / "step.md").read_text(encoding="utf-8").startswith("before\n## ❌ Sora statistics API: FAIL\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "none" / "step.md"))
-    assert cli.main(["check", "answer.json"]) == 1
+    assert cli.main(["check", "response.json"]) == 1
     captured = capsys.readouterr()
     assert captured.out.startswith("::stop-commands::") and token not in captured.out
     assert "the step's summary could not be written: No such file" in captured.err
     assert cli.main(["check", "none.json"]) == 2
     assert "\n::error title=sora-harness::none.json" in capsys.readouterr().err
     monkeypatch.setenv("GITHUB_ACTIONS", "")
-    assert cli.main(["check", "answer.json"]) == 1
+    assert cli.main(["check", "response.json"]) == 1
     assert "::" not in capsys.readouterr().out

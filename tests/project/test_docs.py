@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -76,9 +77,15 @@ def test_examples_run_as_shown(block: str, tmp_path: Path) -> None:
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     for step in steps(block):
         done = subprocess.run(
-            shlex.split(step.command), cwd=tmp_path, env=environment, text=True, timeout=120,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            shlex.split(step.command),
+            cwd=tmp_path,
+            env=environment,
+            text=True,
+            timeout=120,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
         assert done.returncode == step.exit_code, f"{step.command}\n{done.stdout}"
         printed = iter([pattern(line) for line in done.stdout.splitlines()])
         for line in step.shown:
@@ -128,33 +135,21 @@ def test_links_lead_somewhere() -> None:
     assert checked > 10
 
 
-def modules() -> set[str]:
-    """Every module of the package, as docs/ARCHITECTURE.md calls it; packages with code of their own as a folder."""
-    names = set()
+def test_every_module_says_in_one_line_what_it_is_for() -> None:
+    """The first paragraph of each module's docstring is one sentence, from which docs/ARCHITECTURE.md makes its table."""
     for path in PACKAGE.rglob("*.py"):
-        name = path.relative_to(PACKAGE)
-        if path.name != "__init__.py":
-            names.add(name.as_posix())
-        elif len(path.read_text(encoding="utf-8").splitlines()) > 20:
-            names.add(f"{name.parent.as_posix()}/")
-    return names
-
-
-def test_architecture_has_a_sentence_for_each_module() -> None:
-    """docs/ARCHITECTURE.md has one row for each module, and none for a module that is gone."""
-    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([^`]+)` \| (.+\.) \|$", text, re.MULTILINE)
-    named = [name for name, _ in rows]
-    assert sorted(named) == sorted(modules())
-    assert len(set(named)) == len(named)
+        first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n\n")[0]
+        assert first.strip(), path
 
 
 def test_architecture_draws_the_layers_that_are_enforced() -> None:
-    """The line of layers is import-linter's."""
+    """The table of floors is import-linter's contract: five floors, nine rooms, no exceptions."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
-    text = " ".join((ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8").split())
-    assert " → ".join(reversed(layers)) in text
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    drawn = [(int(floor), room) for floor, room in re.findall(r"^\| (\d) \| `(\w+)/`", text, re.MULTILINE)]
+    assert drawn == [(len(layers) - place, room) for place, layer in enumerate(layers) for room in layer.split(" | ")]
+    assert (len(layers), len(drawn)) == (5, 9)
 
 
 def test_pages_speak_of_requirements_that_exist() -> None:

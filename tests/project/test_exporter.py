@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from sora_stats_harness.testing import Client, Recording, Simulator
+from sora_stats_harness.testing import ExchangeRecording, Simulator, StatsClient
 
 EXPORTER: Final = Path(__file__).parents[1] / "exporter.py"
 SAMPLE: Final = re.compile(r'sora_(\w+?)_(total_\w+)\{.*connection_id="(\w+)"\} (\d+)')
@@ -19,9 +19,12 @@ def export(*options: str, scrapes: int = 1) -> subprocess.CompletedProcess[str]:
     """Run the exporter under `simulate -- COMMAND`, on a free port."""
     command = [sys.executable, "-m", "sora_stats_harness", "simulate", "--port", "0", *options]
     return subprocess.run(
-        [*command, "--", sys.executable, str(EXPORTER)], input="\n" * (scrapes - 1), capture_output=True, text=True,
+        [*command, "--", sys.executable, str(EXPORTER)],
+        input="\n" * (scrapes - 1),
+        capture_output=True,
+        text=True,
         timeout=60,
-    )  # fmt: skip
+    )
 
 
 def samples(text: str) -> list[dict[tuple[str, str, str], int]]:
@@ -55,7 +58,7 @@ def test_exporter_against_a_server_that_is_wrong() -> None:
 
 
 def test_exporter_against_a_recording(
-    sora_simulator: Simulator, sora_client: Client, sora_recording: Recording
+    sora_simulator: Simulator, sora_client: StatsClient, sora_recording: ExchangeRecording
 ) -> None:
     """Played back, each scrape exports the very numbers that a test recorded, in the same order."""
     replies = []
@@ -65,7 +68,7 @@ def test_exporter_against_a_recording(
     done = export("--play", str(sora_recording.close()), scrapes=3)
     assert done.returncode == 0, done.stderr
     recorded = [
-        {(reading.connection_id, group, name): value for reading in reply for group, name, value in counters(reading)}
+        {(sample.connection_id, group, name): value for sample in reply for group, name, value in counters(sample)}
         for reply in replies
     ]
     played = samples(done.stdout)
@@ -74,11 +77,11 @@ def test_exporter_against_a_recording(
     assert played[0] != played[1] != played[2]
 
 
-def counters(reading: Mapping[str, object]) -> list[tuple[str, str, int]]:
-    """Every counter of a group at the top of a reading."""
+def counters(sample: Mapping[str, object]) -> list[tuple[str, str, int]]:
+    """Every counter of a group at the top of a sample."""
     return [
         (group, name, value)
-        for group, below in reading.items()
+        for group, below in sample.items()
         if isinstance(below, Mapping)
         for name, value in below.items()
         if isinstance(value, int)

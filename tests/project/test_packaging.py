@@ -29,7 +29,7 @@ BUILT: Final = find_spec("sora_stats_harness.api._accelerator") is not None
 """Whether there is a compiler here: what was built for this checkout is built for the wheel."""
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-EXAMPLE: Final = ROOT / "tests" / "data" / "example_answer.json"
+EXAMPLE: Final = ROOT / "tests" / "data" / "example_response.json"
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,12 @@ class Published:
         environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "SORA_URL")}
         return subprocess.run(
             [str(self.scripts / command[0]), *command[1:]],
-            cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     folder = top / "elsewhere"
     (folder / "harness").mkdir(parents=True)
     (folder / "harness" / "__init__.py").write_text("raise RuntimeError('not ours to import')\n", encoding="utf-8")
-    shutil.copy(EXAMPLE, folder / "answer.json")
+    shutil.copy(EXAMPLE, folder / "response.json")
     return Published(sdist=sdist, wheel=wheel, folder=folder, scripts=scripts)
 
 
@@ -119,8 +123,16 @@ def test_sdist_can_be_read_and_tested(published: Published) -> None:
     """Sources, tests, schemas, pages and licence are in the sdist, and nothing of an environment or a run."""
     with tarfile.open(published.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    for name in ("harness/sora_stats_harness/judge/judge.py", "tests/project/test_packaging.py", "schemas/verdict.json",
-                 "docs/ARCHITECTURE.md", "README.md", "README.ja.md", "CHANGELOG.md", "LICENSE"):  # fmt: skip
+    for name in (
+        "harness/sora_stats_harness/judge/judge.py",
+        "tests/project/test_packaging.py",
+        "schemas/verdict.json",
+        "docs/ARCHITECTURE.md",
+        "README.md",
+        "README.ja.md",
+        "CHANGELOG.md",
+        "LICENSE",
+    ):
         assert name in names
     stray = {name for name in names if name.startswith((".venv", ".git/", "reports/conform")) or "__pycache__" in name}
     assert stray == set()
@@ -132,7 +144,7 @@ def test_installed_package_is_the_wheels(published: Published) -> None:
     assert Path(done.stdout.strip()).is_relative_to(published.scripts.parent), done.stdout + done.stderr
     done = published.run("python", "-m", "sora_stats_harness", "--version")
     assert (done.returncode, done.stdout.split()[1]) == (0, __version__), done.stderr
-    assert ("accelerator" in done.stdout) is accelerator.is_there()
+    assert ("accelerator" in done.stdout) is accelerator.is_available()
 
 
 def test_conform_runs_elsewhere(published: Published) -> None:
@@ -141,16 +153,16 @@ def test_conform_runs_elsewhere(published: Published) -> None:
     assert done.returncode == 0, done.stderr
     verdict = json.loads(done.stdout)
     assert (verdict["verdict"], verdict["subject_kind"]) == ("pass", "simulator")
-    assert verdict["coverage"]["readings"] > 100
+    assert verdict["coverage"]["samples"] > 100
     assert (published.folder / "gate" / "report.html").is_file()
 
 
 def test_check_runs_elsewhere(published: Published) -> None:
     """The documented example passes, and fails once a field of it is gone."""
-    assert published.run("sora-harness", "check", "answer.json").returncode == 0
-    answer = json.loads(EXAMPLE.read_text(encoding="utf-8"))
-    del answer["rtp"]["total_received_rtp"]
-    (published.folder / "broken.json").write_text(json.dumps(answer), encoding="utf-8")
+    assert published.run("sora-harness", "check", "response.json").returncode == 0
+    response = json.loads(EXAMPLE.read_text(encoding="utf-8"))
+    del response["rtp"]["total_received_rtp"]
+    (published.folder / "broken.json").write_text(json.dumps(response), encoding="utf-8")
     done = published.run("sora-harness", "check", "broken.json")
     assert done.returncode == 1
     assert "/rtp/total_received_rtp" in done.stdout
@@ -161,8 +173,8 @@ def test_simulate_runs_elsewhere(published: Published) -> None:
     ask = (
         "import httpx, os, sys\n"
         "headers = {'x-sora-target': 'Sora_20171101.GetStatsAllConnections'}\n"
-        "answer = httpx.post(os.environ['SORA_URL'], headers=headers, trust_env=False)\n"
-        "print(answer.status_code, len(answer.json()))\n"
+        "response = httpx.post(os.environ['SORA_URL'], headers=headers, trust_env=False)\n"
+        "print(response.status_code, len(response.json()))\n"
         "sys.exit(7)\n"
     )
     done = published.run(
@@ -186,8 +198,8 @@ def test_core_install_needs_no_extra(published: Published) -> None:
     """The gate, `check` and the simulator import neither Locust nor pytest nor Hypothesis."""
     code = (
         "import sys\n"
-        "import sora_stats_harness.cli.conform, sora_stats_harness.probe.conform, sora_stats_harness.probe.check\n"
-        "import sora_stats_harness.simulator.server, sora_stats_harness.reports.files\n"
+        "import sora_stats_harness.cli.conform, sora_stats_harness.probe.conformance_run, sora_stats_harness.probe.file_check\n"
+        "import sora_stats_harness.simulator.server, sora_stats_harness.reports.report_folder\n"
         "print(sorted({'locust', 'gevent', 'pytest', 'hypothesis', 'orjson', 'jsonschema_rs', 'pygal'} & set(sys.modules)))\n"
     )
     done = published.run("python", "-c", code)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sora_stats_harness.api.strict_json import NotJson, parse
-from sora_stats_harness.recording.json_strings import mask, mask_base64, replace_strings
+from sora_stats_harness.api.strict_json import StrictJsonError, parse_strict_json
+from sora_stats_harness.recording.json_strings import mask_base64, mask_text, replace_strings
 
 keys = st.sampled_from(["channel_id", "total_x", "a b", "#label", "x", "_id", "connection\u00e9_id"])
 documents = st.recursive(
@@ -44,13 +44,13 @@ def _obviously(value: object, key: str | None) -> object:
 @given(st.text(max_size=30))
 def test_a_masked_text_tells_nothing_and_is_json_only_if_it_was(text: str) -> None:
     """Punctuation alone is left, and it stays what it is not."""
-    masked = mask(text)
+    masked = mask_text(text)
     assert {char for char in masked if char.isalnum()} <= {"x"}
     try:
-        parse(text.encode())
-    except NotJson:
-        with pytest.raises(NotJson):
-            parse(masked.encode())
+        parse_strict_json(text.encode())
+    except StrictJsonError:
+        with pytest.raises(StrictJsonError):
+            parse_strict_json(masked.encode())
 
 
 def test_masked_bytes_stay_no_text() -> None:

@@ -15,14 +15,14 @@ import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import RecordingError
-from sora_stats_harness.api.exchange import Answer, ErrorCode, Target, TransportError, valid_request
-from sora_stats_harness.api.redaction import Secrets
+from sora_stats_harness.api.exchange import ErrorCode, Response, Target, TransportError, make_valid_request
+from sora_stats_harness.api.secret_redaction import Secrets
 from sora_stats_harness.cli import main
-from sora_stats_harness.judge.judge import Judge
-from sora_stats_harness.probe.client import Prober
-from sora_stats_harness.probe.playback import open_recording
-from sora_stats_harness.recording import Recorder
-from sora_stats_harness.simulator.server import Simulator, spawn
+from sora_stats_harness.judge.pipeline import Judge
+from sora_stats_harness.probe.playback import open_playback
+from sora_stats_harness.probe.prober import Prober
+from sora_stats_harness.recording import RecordingWriter
+from sora_stats_harness.simulator.server import Simulator, start_simulator_process
 
 from . import build
 
@@ -35,8 +35,8 @@ request = urllib.request.Request(
     os.environ["SORA_URL"], method="POST", headers={"x-sora-target": "Sora_20171101.GetStatsAllConnections"}
 )
 for _ in range(int(sys.argv[1])):
-    with urllib.request.urlopen(request) as answer:
-        for connection in json.load(answer):
+    with urllib.request.urlopen(request) as response:
+        for connection in json.load(response):
             value = connection["rtp"]["total_received_rtp"]
             print(f'sora_rtp_received_total{{connection="{connection["connection_id"]}"}} {value}')
 """
@@ -50,8 +50,11 @@ def listing(counter: int, **more: Any) -> bytes:
 def recording(path: Path, counters: list[int]) -> Path:
     return build.record(
         path,
-        [build.exchange(n, body=listing(counter), sent_ns=20 * n, received_ns=20 * n + 10) for n, counter in enumerate(counters)],
-    )  # fmt: skip
+        [
+            build.exchange(n, body=listing(counter), sent_ns=20 * n, received_ns=20 * n + 10)
+            for n, counter in enumerate(counters)
+        ],
+    )
 
 
 @pytest.mark.parametrize("name", ["run.jsonl", "run.jsonl.zst"])
@@ -60,12 +63,28 @@ def test_an_exporter_is_tested_with_a_played_recording(name: str, tmp_path: Path
     recording(tmp_path / name, [7, 9])
     (tmp_path / "exporter.py").write_text(EXPORTER)
     done = subprocess.run(
-        [sys.executable, "-m", "sora_stats_harness", "simulate", "--port", "0", "--play", name, "--", sys.executable,
-         "exporter.py", "3"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "sora_stats_harness",
+            "simulate",
+            "--port",
+            "0",
+            "--play",
+            name,
+            "--",
+            sys.executable,
+            "exporter.py",
+            "3",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.stdout.splitlines() == [f'sora_rtp_received_total{{connection="c"}} {value}' for value in (7, 9, 9)]
-    assert (done.returncode, done.stderr) == (0, f"playing 2 recorded answers of {name}\n")
+    assert (done.returncode, done.stderr) == (0, f"playing 2 recorded responses of {name}\n")
 
 
 def test_an_exporter_is_tested_with_the_simulated_world(tmp_path: Path) -> None:
@@ -94,11 +113,11 @@ def test_an_exporter_is_tested_with_the_simulated_world(tmp_path: Path) -> None:
 
 
 def test_a_played_recording_is_known_as_the_simulator(tmp_path: Path) -> None:
-    """Status, type and body are the recorded ones; Server, length and date are those of whoever answers now."""
+    """Status, type and body are the recorded ones; Server, length and date are those of whoever responses now."""
     headers = (("Server", "Cowboy"), ("Content-Type", "application/json; charset=utf-8"), ("Content-Length", "999"))
-    answer = Answer(status=201, headers=headers, body=b'{"a": 1.0}')
-    path = build.record(tmp_path / "run.jsonl", [build.exchange(answer=answer)])
-    with spawn(options={"play": str(path)}) as server:
+    response = Response(status=201, headers=headers, body=b'{"a": 1.0}')
+    path = build.record(tmp_path / "run.jsonl", [build.exchange(response=response)])
+    with start_simulator_process(options={"play": str(path)}) as server:
         got = httpx.post(server.url, headers=LISTING)
         wrong = httpx.post(server.url)
     assert (got.status_code, got.content, got.headers["content-type"]) == (201, b'{"a": 1.0}', headers[1][1])
@@ -108,13 +127,13 @@ def test_a_played_recording_is_known_as_the_simulator(tmp_path: Path) -> None:
 
 
 def test_a_played_cluster_has_a_port_for_each_node(tmp_path: Path) -> None:
-    """Servers become nodes in the order in which they first answered; each gives its own answers."""
+    """Servers become nodes in the order in which they first responded; each gives its own responses."""
     exchanges = [
         build.exchange(n, body=listing(n), sent_ns=20 * n, received_ns=20 * n + 10, server=f"http://10.0.0.{n}:3000")
         for n in (1, 2)
     ]
     path = build.record(tmp_path / "run.jsonl", exchanges)
-    with open_recording([str(path)]) as playback, Simulator(play=playback.played) as simulator:
+    with open_playback([str(path)]) as playback, Simulator(play=playback.played) as simulator:
         bodies = [httpx.post(url, headers=LISTING).content for url in simulator.urls]
     assert bodies == [listing(1), listing(2)]
 
@@ -123,13 +142,15 @@ async def ask_for_everything(url: str, judge: Judge, *, rounds: int, in_flight: 
     """List, then ask for each connection and each client, several at a time."""
     async with Prober(timeout_s=60.0) as prober:
         for _ in range(rounds):
-            listed = await prober.send(judge, valid_request(Target.ALL, server=url))
-            assert listed.answer is not None
+            listed = await prober.send(judge, make_valid_request(Target.ALL, server=url))
+            assert listed.response is not None
             singles = [
-                valid_request(target, server=url, **{key: each[key] for key in ("channel_id", "client_id", "connection_id")})
-                for each in reversed(json.loads(listed.answer.body))
+                make_valid_request(
+                    target, server=url, **{key: each[key] for key in ("channel_id", "client_id", "connection_id")}
+                )
+                for each in reversed(json.loads(listed.response.body))
                 for target in (Target.CLIENT, Target.CONNECTION)
-            ]  # fmt: skip
+            ]
             for start in range(0, len(singles), in_flight):
                 await asyncio.gather(*(prober.send(judge, request) for request in singles[start : start + in_flight]))
 
@@ -139,36 +160,36 @@ def test_a_recording_plays_without_a_counter_that_falls(tmp_path: Path) -> None:
     path = str(tmp_path / "run.jsonl.zst")
     with (
         Simulator(connections=4, churn=False) as server,
-        Recorder(path, subject=server.url, subject_kind="simulator", edition="doc-2024") as recorder,
+        RecordingWriter(path, subject=server.url, subject_kind="simulator", edition="doc-2024") as recorder,
     ):
-        recorded = Judge(edition.load(), observer=recorder.add)
+        recorded = Judge(edition.load_edition(), observer=recorder.add_exchange)
         asyncio.run(ask_for_everything(server.url, recorded, rounds=6, in_flight=6))
-    judge = Judge(edition.load())
-    with open_recording([path]) as playback, Simulator(play=playback.played) as simulator:
-        assert playback.played.answers == 6 * 9
+    judge = Judge(edition.load_edition())
+    with open_playback([path]) as playback, Simulator(play=playback.played) as simulator:
+        assert playback.played.responses == 6 * 9
         asyncio.run(ask_for_everything(simulator.url, judge, rounds=12, in_flight=1))
     judge.finish()
-    tally = judge.tally()
-    assert tally.checked["order.realtime"] > 100
+    tally = judge.result()
+    assert tally.checked["counter.monotonic"] > 100
     assert [entry.requirement for entry in tally.findings if entry.level == "MUST"] == []
 
 
 def test_a_recording_of_sorastats_plays_as_listings(tmp_path: Path) -> None:
-    """Its lines are answers of GetStatsAllConnections; there is nothing else in it."""
+    """Its lines are responses of GetStatsAllConnections; there is nothing else in it."""
     lines = [
         {"time": {"secs_since_epoch": 1_700_000_000 + n, "nanos_since_epoch": 0}, "values": json.loads(listing(n))}
         for n in range(2)
     ]
     path = tmp_path / "sorastats.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with open_recording([str(path)]) as playback, Simulator(play=playback.played) as simulator:
+    with open_playback([str(path)]) as playback, Simulator(play=playback.played) as simulator:
         got = [httpx.post(simulator.url, headers=LISTING).json()[0]["rtp"] for _ in range(2)]
     assert got == [{"total_received_rtp": 0}, {"total_received_rtp": 1}]
 
 
 def test_what_cannot_be_played_is_left_out_and_said(tmp_path: Path) -> None:
-    """Answers that are not whole, or were withheld, and wrong requests; a line cut short at the end is no hindrance."""
-    secret = valid_request(Target.CONNECTION, server=build.SERVER, channel_id="zTq81xx", connection_id="c")
+    """Responses that are not whole, or were withheld, and wrong requests; a line cut short at the end is no hindrance."""
+    secret = make_valid_request(Target.CONNECTION, server=build.SERVER, channel_id="zTq81xx", connection_id="c")
     path = build.record(
         tmp_path / "run.jsonl",
         [
@@ -179,12 +200,12 @@ def test_what_cannot_be_played_is_left_out_and_said(tmp_path: Path) -> None:
         secrets=Secrets(["zTq81xx"]),
     )
     path.write_bytes(path.read_bytes() + b'{"seq": 3, "ser')
-    with open_recording([str(path)]) as playback:
-        assert playback.played.answers == 1
+    with open_playback([str(path)]) as playback:
+        assert playback.played.responses == 1
     assert [note.removeprefix(f"{path}: ") for note in playback.notes] == [
         "the last line is cut short and was dropped",
-        "requests without a whole answer, left out: 1",
-        "answers that were withheld when they were recorded, left out: 1",
+        "requests without a complete response, left out: 1",
+        "responses that were withheld when they were recorded, left out: 1",
     ]
 
 
@@ -203,10 +224,10 @@ def damaged(path: Path) -> None:
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_bytes(b"hello"), "run.zst is no recording"),
         (lambda path: path.write_bytes(b'{"a":1}'), "run.zst is no recording"),
-        (lambda path: build.record(path, []), "holds no whole answer to a valid request"),
+        (lambda path: build.record(path, []), "holds no complete response to a valid request"),
         (damaged, "run.zst is damaged: nothing in it can be read"),
     ],
-    ids=["missing", "a folder", "empty", "text", "a body", "no answers", "damaged throughout"],
+    ids=["missing", "a folder", "empty", "text", "a body", "no responses", "damaged throughout"],
 )
 def test_what_is_no_recording_is_refused_in_one_line(
     make: Any, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -214,7 +235,7 @@ def test_what_is_no_recording_is_refused_in_one_line(
     """Exit code 2, one line that says what is wrong with which file, and nothing listens."""
     path = tmp_path / "run.zst"
     make(path)
-    with pytest.raises(RecordingError, match=r"run\.zst"), open_recording([str(path)]):
+    with pytest.raises(RecordingError, match=r"run\.zst"), open_playback([str(path)]):
         pass
     assert main(["simulate", "--port", "0", "--play", str(path)]) == 2
     captured = capsys.readouterr()

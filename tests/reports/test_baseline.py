@@ -9,17 +9,17 @@ import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import UsageError
-from sora_stats_harness.judge.verdict import Coverage, FindingEntry, Tally, conclude
-from sora_stats_harness.reports import files
-from sora_stats_harness.reports.baseline import Baseline, hold, mismatch, read
+from sora_stats_harness.judge.verdict import CoverageSummary, FindingEntry, JudgeResult, decide_verdict
+from sora_stats_harness.reports import report_folder as files
+from sora_stats_harness.reports.baseline import Baseline, baseline_mismatch, compare_with_baseline, read_baseline
 
 from . import verdicts
 
-FIELDS = [field.path for field in edition.load().fields]
+FIELDS = [field.path for field in edition.load_edition().fields]
 RTP = "/rtp/total_received_rtp"
 
 
-def entry(requirement: str = "order.realtime", field: str = RTP, **given: Any) -> FindingEntry:  # Any: its fields
+def entry(requirement: str = "counter.monotonic", field: str = RTP, **given: Any) -> FindingEntry:  # Any: its fields
     """Findings of the same requirement and field are the same."""
     return verdicts.entry(requirement, field=field, fingerprint=f"{abs(hash((requirement, field))):016x}"[:16], **given)
 
@@ -29,19 +29,19 @@ def baseline(*entries: FindingEntry) -> Baseline:
     return Baseline(source="base.json", verdict=verdicts.build(verdicts.Counted(entries)).verdict, documented=FIELDS)
 
 
-def tally(*entries: FindingEntry, **given: Any) -> Tally:  # Any: the tally's fields
+def tally(*entries: FindingEntry, **given: Any) -> JudgeResult:  # Any: the tally's fields
     """A run that saw all fields, all of whose counters moved."""
-    coverage = Coverage(by_target={"GetStatsClient": 100})
-    return Tally(
+    coverage = CoverageSummary(by_target={"GetStatsClient": 100})
+    return JudgeResult(
         **({"checked": dict.fromkeys(verdicts.SEEN, 9), "findings": list(entries), "coverage": coverage} | given)
     )
 
 
 def test_the_same_fingerprint_is_known_whatever_else_differs() -> None:
-    """Another connection, another place in the answer, another value: the same fault at the same field."""
+    """Another connection, another place in the response, another value: the same fault at the same field."""
     again = entry(connection_id="OTHER", pointer="/7/rtp/total_received_rtp", actual="3")
     other = entry("shape.type")
-    held = hold(baseline(entry()), [again, other], tally=tally())
+    held = compare_with_baseline(baseline(entry()), [again, other], tally=tally())
     assert [each.status for each in held.entries] == ["known", "new"]
     assert (held.report.new, held.report.known, held.report.fixed, held.report.not_seen) == (1, 1, [], [])
     assert again.status == "new"
@@ -49,18 +49,18 @@ def test_the_same_fingerprint_is_known_whatever_else_differs() -> None:
 
 def test_what_was_waived_is_not_known() -> None:
     """Only its waiver let it pass; once that is gone it counts."""
-    held = hold(baseline(entry(status="waived")), [entry()], tally=tally())
+    held = compare_with_baseline(baseline(entry(status="waived")), [entry()], tally=tally())
     assert [each.status for each in held.entries] == ["new"]
-    held = hold(baseline(entry(status="known")), [entry()], tally=tally())
+    held = compare_with_baseline(baseline(entry(status="known")), [entry()], tally=tally())
     assert [each.status for each in held.entries] == ["known"]
 
 
 def test_what_is_waived_is_neither_new_nor_known() -> None:
     """And an expired waiver makes its finding count, though the baseline knows it."""
-    held = hold(baseline(entry()), [entry(status="waived")], tally=tally())
+    held = compare_with_baseline(baseline(entry()), [entry(status="waived")], tally=tally())
     assert [each.status for each in held.entries] == ["waived"]
     assert (held.report.new, held.report.known, held.report.fixed) == (0, 0, [])
-    held = hold(baseline(entry()), [entry()], tally=tally(), lapsed={entry().fingerprint})
+    held = compare_with_baseline(baseline(entry()), [entry()], tally=tally(), lapsed={entry().fingerprint})
     assert [each.status for each in held.entries] == ["new"]
 
 
@@ -69,7 +69,7 @@ def test_what_is_waived_is_neither_new_nor_known() -> None:
     [
         (entry(), {}, True),
         (entry(), {"checked": {}}, False),
-        (entry(), {"crashed": {"order.realtime": "KeyError"}}, False),
+        (entry(), {"crashed": {"counter.monotonic": "KeyError"}}, False),
         (entry(target="GetStatsConnection"), {}, False),
         (entry(target=None), {}, True),
         (entry(), {"never_seen": ["rtp.total_received_rtp"]}, False),
@@ -84,9 +84,9 @@ def test_what_is_waived_is_neither_new_nor_known() -> None:
         ),
         (entry("shape.unknown", "/novelty"), {}, True),
         (entry("http.json", ""), {}, True),
-        (entry("order.realtime", "/data_channel/#*/total_received_messages"), {}, True),
+        (entry("counter.monotonic", "/data_channel/#*/total_received_messages"), {}, True),
         (
-            entry("order.realtime", "/data_channel/#*/total_received_messages"),
+            entry("counter.monotonic", "/data_channel/#*/total_received_messages"),
             {"never_seen": [".".join(path) for path in FIELDS if path[0] == "data_channel"]},
             False,
         ),
@@ -95,9 +95,9 @@ def test_what_is_waived_is_neither_new_nor_known() -> None:
 def test_fixed_is_only_what_was_looked_for(earlier: FindingEntry, run: dict[str, Any], fixed: bool) -> None:
     """Its requirement was checked, its target asked, its field (or the group around it) there, its counter moving."""
     seen = {name: run[name] for name in ("never_seen", "never_grew") if name in run}
-    coverage = Coverage(by_target={"GetStatsClient": 100, "GetStatsConnection": 0}, **seen)
+    coverage = CoverageSummary(by_target={"GetStatsClient": 100, "GetStatsConnection": 0}, **seen)
     rest = {name: value for name, value in run.items() if name not in seen}
-    report = hold(baseline(earlier), [], tally=tally(coverage=coverage, **rest)).report
+    report = compare_with_baseline(baseline(earlier), [], tally=tally(coverage=coverage, **rest)).report
     names = [[each.fingerprint for each in group] for group in (report.fixed, report.not_seen)]
     assert names == ([[earlier.fingerprint], []] if fixed else [[], [earlier.fingerprint]])
 
@@ -112,12 +112,12 @@ def test_fixed_is_only_what_was_looked_for(earlier: FindingEntry, run: dict[str,
         (entry("relation.rtp_subset"), False),
         (entry("http.json", ""), True),
         (entry("http.content_type", ""), False),
-        (entry("order.realtime", "/rtp/total_sent_rtp"), False),
+        (entry("counter.monotonic", "/rtp/total_sent_rtp"), False),
     ],
 )
 def test_what_another_finding_may_hide_is_not_fixed(other: FindingEntry, hides: bool) -> None:
     """A counter that has become a text is no longer held against anything: that is no good news."""
-    report = hold(baseline(entry()), [other], tally=tally(other)).report
+    report = compare_with_baseline(baseline(entry()), [other], tally=tally(other)).report
     assert (len(report.fixed), len(report.not_seen)) == ((0, 1) if hides else (1, 0))
 
 
@@ -133,29 +133,29 @@ def test_what_another_finding_may_hide_is_not_fixed(other: FindingEntry, hides: 
 )
 def test_another_edition_or_subject_is_no_baseline(run: dict[str, Any], complaint: str | None) -> None:
     """How it was judged, live or from a recording, makes no difference."""
-    told = mismatch(baseline(), **run)
+    told = baseline_mismatch(baseline(), **run)
     assert told is None if complaint is None else complaint in str(told)
 
 
 def test_a_baseline_is_read_whole_or_refused(tmp_path: Path) -> None:
     """Missing, unreadable, foreign, of another format: one line with the name."""
     path = tmp_path / "verdict.json"
-    path.write_text(files.to_json(verdicts.failing().verdict), encoding="ascii")
-    assert read(path).verdict == verdicts.failing().verdict
+    path.write_text(files.verdict_to_json(verdicts.failing().verdict), encoding="ascii")
+    assert read_baseline(path).verdict == verdicts.failing().verdict
     for text, complaint in (
         ("{}", "is no verdict: Object missing required field"),
         ("no JSON", "is no verdict"),
         ("[]", "is no verdict"),
         ("", "is no verdict"),
-        (files.to_json(verdicts.failing().verdict).replace("verdict/1", "verdict/2"), "has the format"),
+        (files.verdict_to_json(verdicts.failing().verdict).replace("verdict/1", "verdict/2"), "has the format"),
     ):
         path.write_text(text, encoding="ascii")
         with pytest.raises(UsageError) as caught:
-            read(path)
+            read_baseline(path)
         assert complaint in str(caught.value) and str(path) in str(caught.value) and "\n" not in str(caught.value)
     for other in (tmp_path, tmp_path / "none.json"):
         with pytest.raises(UsageError, match="cannot be read"):
-            read(other)
+            read_baseline(other)
 
 
 def test_only_new_findings_fail() -> None:
@@ -163,7 +163,7 @@ def test_only_new_findings_fail() -> None:
     known, new = entry(), entry("shape.type")
     held = verdicts.build(verdicts.Counted([known]), baseline=baseline(known)).verdict
     assert (held.verdict, held.exit_code) == ("pass", 0)
-    assert {row.id: (row.status, row.failed) for row in held.requirements}["order.realtime"] == ("known", 3)
+    assert {row.id: (row.status, row.failed) for row in held.requirements}["counter.monotonic"] == ("known", 3)
     both = verdicts.build(verdicts.Counted([known, new]), baseline=baseline(known)).verdict
     assert (both.verdict, both.exit_code, both.reason) == ("fail", 1, "shape.type is missed")
     assert [each.status for each in both.findings] == ["new", "known"]
@@ -181,12 +181,12 @@ def test_what_is_let_pass_does_not_make_a_run_whole(status: str) -> None:
         verdict = verdicts.build(verdicts.Counted([finding]), **given).verdict
         assert verdict.verdict == "unknown" and str(verdict.reason).startswith(reason)
     for given, reason, code in (
-        ({"withheld": ["order.realtime"]}, "withheld", 3),
-        ({"crashed": {"order.realtime": "KeyError"}}, "check_crashed", 4),
+        ({"withheld": ["counter.monotonic"]}, "withheld", 3),
+        ({"crashed": {"counter.monotonic": "KeyError"}}, "check_crashed", 4),
     ):
-        outcome = conclude(tally(finding, coverage=verdicts.covered(), **given), observes=verdicts.LIVE)
+        outcome = decide_verdict(tally(finding, coverage=verdicts.covered(), **given), observes=verdicts.LIVE)
         rows = {row.id: row for row in outcome.requirements}
-        assert (rows["order.realtime"].status, rows["order.realtime"].reason) == ("unknown", reason)
+        assert (rows["counter.monotonic"].status, rows["counter.monotonic"].reason) == ("unknown", reason)
         assert (outcome.verdict, outcome.exit_code) == ("unknown", code)
-    empty = verdicts.build(verdicts.Counted([finding], coverage=Coverage())).verdict
-    assert (empty.verdict, empty.reason) == ("unknown", "no reading was judged")
+    empty = verdicts.build(verdicts.Counted([finding], coverage=CoverageSummary())).verdict
+    assert (empty.verdict, empty.reason) == ("unknown", "no sample was judged")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.judge.verdict import FindingEntry
-from sora_stats_harness.reports import files, summary, terminal
+from sora_stats_harness.reports import report_folder as files
+from sora_stats_harness.reports import summary, terminal
 
 from . import golden, verdicts
 
@@ -61,7 +62,7 @@ def test_reports_look_as_they_are_meant_to(kind: str, form: str) -> None:
 @pytest.mark.parametrize("kind", verdicts.KINDS)
 def test_html_is_one_quiet_file(kind: str) -> None:
     """Balanced tags, no script, nothing that is fetched, no handler; headings begin with one h1."""
-    text = files.FORMATS["html"](verdicts.KINDS[kind]())
+    text = files.REPORT_RENDERERS["html"](verdicts.KINDS[kind]())
     page = Page(text)
     assert not page.open
     assert page.tags.count("h1") == 1
@@ -75,51 +76,58 @@ def test_html_is_one_quiet_file(kind: str) -> None:
     assert len(text) < 200_000
 
 
-@pytest.mark.parametrize("form", files.FORMATS)
+@pytest.mark.parametrize("form", files.REPORT_RENDERERS)
 def test_a_self_test_says_so(form: str) -> None:
-    """No report on the simulator's answers can be taken for one on a Sora."""
-    reports = {kind: files.FORMATS[form](make()) for kind, make in verdicts.KINDS.items()}
+    """No report on the simulator's responses can be taken for one on a Sora."""
+    reports = {kind: files.REPORT_RENDERERS[form](make()) for kind, make in verdicts.KINDS.items()}
     assert "SELF-TEST" in reports["passing"]
     assert "SELF-TEST" not in reports["failing"]
 
 
-@pytest.mark.parametrize("form", files.FORMATS)
+@pytest.mark.parametrize("form", files.REPORT_RENDERERS)
 def test_a_finding_is_told_whole(form: str) -> None:
     """Where, expected, actual, on which connection, how often, the evidence and the command line."""
-    text = files.FORMATS[form](verdicts.failing())
+    text = files.REPORT_RENDERERS[form](verdicts.failing())
     for part in (
-        "order.realtime", "/1/rtp/total_received_rtp", verdicts.CONNECTION_ID, "at least 1,017", "1,016",
-        "3 times on 2 connections", "Age: 3", "evidence/001-order.realtime.jsonl", "curl -gsSi",
-    ):  # fmt: skip
+        "counter.monotonic",
+        "/1/rtp/total_received_rtp",
+        verdicts.CONNECTION_ID,
+        "at least 1,017",
+        "1,016",
+        "3 times on 2 connections",
+        "Age: 3",
+        "evidence/001-counter.monotonic.jsonl",
+        "curl -gsSi",
+    ):
         assert part in text, part
 
 
-def test_html_lays_the_two_answers_side_by_side() -> None:
+def test_html_lays_the_two_responses_side_by_side() -> None:
     """The field that fell comes first and is marked; leaves that are equal are only counted."""
-    text = files.FORMATS["html"](verdicts.failing())
+    text = files.REPORT_RENDERERS["html"](verdicts.failing())
     row = re.search(r'<tr class="culprit differs">.*?</tr>', text)
     assert row is not None
     assert "/rtp/total_received_rtp<" in row[0]
     assert "falls" in row[0]
     assert row[0].index("1017") < row[0].index("<mark>1016</mark>")
-    assert "5 fields are the same in all answers" in text
+    assert "5 fields are the same in all responses" in text
     assert "total_sent_rtp<" not in text[row.start() : text.index("</table>", row.start())]
 
 
 @pytest.mark.parametrize(
     ("kind", "verdict_child", "requirement", "child"),
     [
-        ("passing", None, "order.realtime", None),
-        ("failing", "failure", "order.realtime", "failure"),
+        ("passing", None, "counter.monotonic", None),
+        ("failing", "failure", "counter.monotonic", "failure"),
         ("failing", "failure", "shape.unknown", None),
-        ("unknown", "error", "order.realtime", "skipped"),
-        ("waived", None, "order.realtime", "skipped"),
+        ("unknown", "error", "counter.monotonic", "skipped"),
+        ("waived", None, "counter.monotonic", "skipped"),
         ("interrupted", "error", "cluster.union", "skipped"),
     ],
 )
 def test_junit_cases(kind: str, verdict_child: str | None, requirement: str, child: str | None) -> None:
     """A CI server that reads nothing but this turns red on fail and on unknown; a warning stays a pass."""
-    root = ElementTree.fromstring(files.FORMATS["junit"](verdicts.KINDS[kind]()))
+    root = ElementTree.fromstring(files.REPORT_RENDERERS["junit"](verdicts.KINDS[kind]()))
     cases = {case.get("name"): case for case in root.iter("testcase")}
     for name, expected in (("verdict", verdict_child), (requirement, child)):
         found = [below.tag for below in cases[name] if below.tag != "system-out"]
@@ -133,16 +141,16 @@ def test_junit_cases(kind: str, verdict_child: str | None, requirement: str, chi
 def test_colour_changes_nothing_but_colour() -> None:
     """Without the escape sequences the coloured summary is the plain one."""
     report = verdicts.failing()
-    coloured = terminal.render(report, colour=True)
-    assert "\x1b[1;31morder.realtime\x1b[0m" in coloured
-    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == terminal.render(report)
+    coloured = terminal.render_terminal(report, colour=True)
+    assert "\x1b[1;31mcounter.monotonic\x1b[0m" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == terminal.render_terminal(report)
 
 
 def test_long_lists_of_findings_are_cut_and_counted() -> None:
     """A server that is wrong in a thousand ways still gives a report that can be opened."""
     entries = [verdicts.entry("shape.unknown", field=f"/f{i}", fingerprint=f"{i:016x}") for i in range(1000)]
     report = verdicts.build(verdicts.Counted(entries))
-    texts = {form: render(report) for form, render in files.FORMATS.items()}
+    texts = {form: render(report) for form, render in files.REPORT_RENDERERS.items()}
     assert "and 996 more, in the reports: shape.unknown 996" in texts["text"]
     assert "and 950 more" in texts["markdown"]
     assert "and 800 more" in texts["html"]
@@ -153,17 +161,19 @@ def test_long_lists_of_findings_are_cut_and_counted() -> None:
 def test_no_finding_hides_behind_many_of_another_kind() -> None:
     """On the terminal and among the evidence files each requirement gets its turn before any gets its fifth."""
     many = [verdicts.entry("shape.required", field=f"/f{i}", fingerprint=f"{i:016x}") for i in range(300)]
-    last = verdicts.entry("order.realtime")
+    last = verdicts.entry("counter.monotonic")
     kept = {entry.fingerprint: verdicts.EARLIER_AND_LATER for entry in (*many, last)}
     report = verdicts.build(verdicts.Counted([*many, last], evidence=kept))
-    assert report.verdict.findings[-1].evidence == ["evidence/301-order.realtime.jsonl"]
+    assert report.verdict.findings[-1].evidence == ["evidence/301-counter.monotonic.jsonl"]
     assert sum(bool(entry.evidence) for entry in report.verdict.findings) == 100
-    text = files.FORMATS["text"](report)
-    assert "301. order.realtime" in text
+    text = files.REPORT_RENDERERS["text"](report)
+    assert "301. counter.monotonic" in text
     assert "and 296 more, in the reports: shape.required 296" in text
 
 
-FIELDS: Final = {field.dotted for field in edition.load().fields} | {group.name for group in edition.load().root.groups}
+FIELDS: Final = {field.dotted for field in edition.load_edition().fields} | {
+    group.name for group in edition.load_edition().root.groups
+}
 
 
 @settings(max_examples=60)
@@ -172,21 +182,29 @@ def test_hostile_strings_do_nothing_anywhere(text: str) -> None:
     """One report, every format: the terminal gets no control, XML parses, HTML has no tag, Markdown no mention."""
     assume(text not in FIELDS)  # a field's name is shown as one
     report = verdicts.hostile(text)
-    for form, render in files.FORMATS.items():
+    for form, render in files.REPORT_RENDERERS.items():
         rendered = render(report)
         rendered.encode("utf-8")
         bad = {char for char in rendered if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}} - {"\n"}
         assert not bad, (form, bad)
-    root = ElementTree.fromstring(files.FORMATS["junit"](report))
+    root = ElementTree.fromstring(files.REPORT_RENDERERS["junit"](report))
     assert {element.tag for element in root.iter()} <= {
-        "testsuites", "testsuite", "properties", "property", "testcase", "failure", "skipped", "system-out", "error",
-    }  # fmt: skip
-    known = Page(files.FORMATS["html"](verdicts.hostile("harmless")))
-    page = Page(files.FORMATS["html"](report))
+        "testsuites",
+        "testsuite",
+        "properties",
+        "property",
+        "testcase",
+        "failure",
+        "skipped",
+        "system-out",
+        "error",
+    }
+    known = Page(files.REPORT_RENDERERS["html"](verdicts.hostile("harmless")))
+    page = Page(files.REPORT_RENDERERS["html"](report))
     assert not page.open
     assert page.tags == known.tags
     assert [key for key, _ in page.attributes] == [key for key, _ in known.attributes]
-    outside = re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", files.FORMATS["markdown"](report))
+    outside = re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", files.REPORT_RENDERERS["markdown"](report))
     assert "<" not in outside
     assert "@" not in outside
     assert "](" not in outside
@@ -195,7 +213,7 @@ def test_hostile_strings_do_nothing_anywhere(text: str) -> None:
 @given(st.lists(st.sampled_from(["expected", "actual", "message"]), unique=True))
 def test_facts_without_text_are_left_out(empty: list[str]) -> None:
     """An entry that knows less is shown with fewer rows, not with empty ones."""
-    entry: FindingEntry = verdicts.entry("order.realtime", connection_id=None, **dict.fromkeys(empty, ""))
-    labels = [label for label, _ in summary.facts(verdicts.passing(), entry)]
+    entry: FindingEntry = verdicts.entry("counter.monotonic", connection_id=None, **dict.fromkeys(empty, ""))
+    labels = [label for label, _ in summary.finding_facts(verdicts.passing(), entry)]
     assert not {"connection", "evidence", "reproduce", *empty} & set(labels)
     assert {"where", "seen"} <= set(labels)

@@ -13,8 +13,9 @@ import pytest
 import xmlschema
 from markdown_it import MarkdownIt
 
-from sora_stats_harness.reports import files, markdown, verdict_schema
-from sora_stats_harness.reports.report import Report
+from sora_stats_harness.reports import markdown, verdict_schema
+from sora_stats_harness.reports import report_folder as files
+from sora_stats_harness.reports.report import VerdictReport
 
 from . import verdicts
 
@@ -27,25 +28,25 @@ def junit_schema() -> xmlschema.XMLSchema:
     return xmlschema.XMLSchema(XSD)
 
 
-def junit(report: Report) -> ElementTree.Element:
+def junit(report: VerdictReport) -> ElementTree.Element:
     """The document, parsed."""
-    return ElementTree.fromstring(files.FORMATS["junit"](report))
+    return ElementTree.fromstring(files.REPORT_RENDERERS["junit"](report))
 
 
 @pytest.mark.parametrize("kind", verdicts.PAGES)
 def test_verdict_json_is_valid(kind: str) -> None:
     """Against the published schema, and it comes back as it was."""
     report = verdicts.PAGES[kind]()
-    text = files.to_json(report.verdict)
-    jsonschema.Draft202012Validator(verdict_schema.schema()).validate(json.loads(text))
-    assert files.decode(text.encode("ascii"), "it") == report.verdict
+    text = files.verdict_to_json(report.verdict)
+    jsonschema.Draft202012Validator(verdict_schema.verdict_schema()).validate(json.loads(text))
+    assert files.decode_verdict(text.encode("ascii"), "it") == report.verdict
 
 
 @pytest.mark.parametrize("kind", verdicts.PAGES)
 def test_junit_xml_is_valid(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against our XSD, as the run writes it, and its counts are those of its elements."""
     monkeypatch.chdir(tmp_path)
-    files.write(verdicts.PAGES[kind](), tmp_path / "out")
+    files.write_reports(verdicts.PAGES[kind](), tmp_path / "out")
     root = ElementTree.parse(tmp_path / "out" / "junit.xml").getroot()
     junit_schema().validate(root)
     for attribute, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
@@ -87,14 +88,14 @@ def test_evidence_is_attached_as_gitlab_looks_for_it(tmp_path: Path, monkeypatch
     """A failed case names its file from the top of the checkout; outside of that, and on a report to stdout, none."""
     top = tmp_path / "checkout"
     monkeypatch.setenv("CI_PROJECT_DIR", str(top))
-    files.write(verdicts.failing(), top / "reports" / "gate")
+    files.write_reports(verdicts.failing(), top / "reports" / "gate")
     text = (top / "reports" / "gate" / "junit.xml").read_text(encoding="utf-8")
-    name = "reports/gate/evidence/001-order.realtime.jsonl"
+    name = "reports/gate/evidence/001-counter.monotonic.jsonl"
     assert f"<system-out>[[ATTACHMENT|{name}]]</system-out>" in text
     assert (top / name).is_file()
-    assert files.FORMATS["junit"](files.read(top / "reports" / "gate" / "verdict.json")) == text
-    files.write(verdicts.failing(), tmp_path / "elsewhere")
-    files.write(verdicts.failing(), top / "a]b")
+    assert files.REPORT_RENDERERS["junit"](files.read_report(top / "reports" / "gate" / "verdict.json")) == text
+    files.write_reports(verdicts.failing(), tmp_path / "elsewhere")
+    files.write_reports(verdicts.failing(), top / "a]b")
     for folder in (tmp_path / "elsewhere", top / "a]b"):
         assert "ATTACHMENT" not in (folder / "junit.xml").read_text(encoding="utf-8")
 
@@ -109,7 +110,7 @@ def tokens(text: str) -> list[Any]:  # Any: markdown-it's tokens
 def test_summary_md_parses_to_what_it_means(kind: str) -> None:
     """One heading of the second level, then sections; tables with as many cells in each row; no markup beside ours."""
     report = verdicts.PAGES[kind]()
-    parsed = tokens(markdown.render(report))
+    parsed = tokens(markdown.render_markdown_summary(report))
     heads = [token.tag for token in parsed if token.type == "heading_open"]
     assert heads[0] == "h2" and set(heads[1:]) == {"h3"}
     assert not {token.type for token in parsed} & {
@@ -136,5 +137,5 @@ def test_summary_md_parses_to_what_it_means(kind: str) -> None:
 @pytest.mark.parametrize("text", verdicts.HOSTILE)
 def test_summary_md_of_hostile_strings_has_no_markup_of_theirs(text: str) -> None:
     """Neither tags nor links nor images, whatever a channel is called."""
-    parsed = tokens(markdown.render(verdicts.hostile(text)))
+    parsed = tokens(markdown.render_markdown_summary(verdicts.hostile(text)))
     assert not {token.type for token in parsed} & {"html_inline", "html_block", "link_open", "image"}

@@ -9,7 +9,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from sora_stats_harness.reports import files, verdict_schema
+from sora_stats_harness.reports import report_folder as files
+from sora_stats_harness.reports import verdict_schema
 
 from . import verdicts
 
@@ -18,12 +19,12 @@ Document = dict[str, Any]  # Any: JSON
 
 def validator() -> jsonschema.Draft202012Validator:
     """Of the published schema."""
-    return jsonschema.Draft202012Validator(verdict_schema.schema())
+    return jsonschema.Draft202012Validator(verdict_schema.verdict_schema())
 
 
 def test_the_schema_is_one() -> None:
     """Valid against the metaschema of draft 2020-12, and every reference leads somewhere in the document itself."""
-    schema = verdict_schema.schema()
+    schema = verdict_schema.verdict_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     references = {part.split('"')[0] for part in json.dumps(schema).split('"$ref": "')[1:]}
     assert references
@@ -33,13 +34,13 @@ def test_the_schema_is_one() -> None:
 @pytest.mark.parametrize("kind", verdicts.KINDS)
 def test_real_verdicts_are_valid(kind: str) -> None:
     """All five kinds of run."""
-    validator().validate(json.loads(files.to_json(verdicts.KINDS[kind]().verdict)))
+    validator().validate(json.loads(files.verdict_to_json(verdicts.KINDS[kind]().verdict)))
 
 
 @pytest.mark.parametrize("text", verdicts.HOSTILE)
 def test_hostile_verdicts_are_valid(text: str) -> None:
     """No string breaks the format."""
-    validator().validate(json.loads(files.to_json(verdicts.hostile(text).verdict)))
+    validator().validate(json.loads(files.verdict_to_json(verdicts.hostile(text).verdict)))
 
 
 def remove(key: str) -> Callable[[Document], object]:
@@ -65,19 +66,19 @@ def put(key: str, value: object) -> Callable[[Document], object]:
         lambda document: document["requirements"][0].update(level="MAY"),
         lambda document: document["findings"][0].update(fingerprint="x"),
         lambda document: document["findings"][0].update(exchanges=[["run"]]),
-        lambda document: document["coverage"].update(readings="many"),
+        lambda document: document["coverage"].update(samples="many"),
     ],
 )
 def test_what_is_no_verdict_is_invalid(change: Callable[[Document], object]) -> None:
     """Missing keys, unknown words and wrong types are told."""
-    document = json.loads(files.to_json(verdicts.failing().verdict))
+    document = json.loads(files.verdict_to_json(verdicts.failing().verdict))
     change(document)
     assert not validator().is_valid(document)
 
 
 def test_further_keys_are_allowed() -> None:
     """More may stand beside them: a new key is no new format."""
-    document = json.loads(files.to_json(verdicts.failing().verdict))
+    document = json.loads(files.verdict_to_json(verdicts.failing().verdict))
     document["novelty"] = 1
     document["coverage"]["novelty"] = 1
     assert validator().is_valid(document)

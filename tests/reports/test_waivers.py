@@ -6,14 +6,14 @@ from datetime import date, timedelta
 
 import pytest
 
-from sora_stats_harness.reports.waivers import Waiver, apply
+from sora_stats_harness.reports.waivers import Waiver, apply_waivers
 
 from .verdicts import entry
 
 LAST = date(2026, 12, 31)
 
 
-def waiver(requirement: str = "order.realtime", field: str = "/rtp/*", until: date = LAST) -> Waiver:
+def waiver(requirement: str = "counter.monotonic", field: str = "/rtp/*", until: date = LAST) -> Waiver:
     """With what the tests don't look at filled in."""
     return Waiver(requirement=requirement, field=field, reason="announced", by="Mori", until=until)
 
@@ -37,9 +37,9 @@ def waiver(requirement: str = "order.realtime", field: str = "/rtp/*", until: da
     ],
 )
 def test_a_field_is_matched_whole(pattern: str, field: str, covers: bool) -> None:
-    """`*` crosses slashes, an empty pattern is for findings about a whole answer."""
-    assert waiver(field=pattern).covers(entry("order.realtime", field=field)) is covers
-    assert not waiver("shape.type", pattern).covers(entry("order.realtime", field=field))
+    """`*` crosses slashes, an empty pattern is for findings about a complete response."""
+    assert waiver(field=pattern).covers(entry("counter.monotonic", field=field)) is covers
+    assert not waiver("shape.type", pattern).covers(entry("counter.monotonic", field=field))
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_it_holds_up_to_and_on_its_last_day(
     today: date, checked: int, found: bool, state: str, waived: int, status: str | None
 ) -> None:
     """The day after, what it covered counts; one that nothing trips is told from one that could not be tripped."""
-    given = [entry("order.realtime")] if found else []
-    result = apply([waiver()], given, checked={"order.realtime": checked}, today=today)
+    given = [entry("counter.monotonic")] if found else []
+    result = apply_waivers([waiver()], given, checked={"counter.monotonic": checked}, today=today)
     assert [each.status for each in result.entries] == ([status] if status else [])
     (report,) = result.reports
     assert (report.state, report.waived, report.until) == (state, waived, "2026-12-31")
@@ -69,7 +69,7 @@ def test_it_holds_up_to_and_on_its_last_day(
 def test_one_that_holds_is_enough() -> None:
     """Where an expired one and a living one cover a finding, it is waived, and none of it counts again."""
     old = waiver(until=LAST - timedelta(9))
-    result = apply([old, waiver(), waiver(field="*")], [entry("order.realtime")], checked={}, today=LAST)
+    result = apply_waivers([old, waiver(), waiver(field="*")], [entry("counter.monotonic")], checked={}, today=LAST)
     assert [each.status for each in result.entries] == ["waived"]
     assert [(report.state, report.waived) for report in result.reports] == [("expired", 0), ("used", 1), ("used", 1)]
     assert result.lapsed == frozenset()

@@ -11,41 +11,60 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sora_stats_harness.api.exchange import Answer, Asked, Exchange, Request, Target, valid_request
-from sora_stats_harness.api.redaction import Secrets
-from sora_stats_harness.judge.requirements import REQUIREMENTS, Need
-from sora_stats_harness.judge.verdict import (  # fmt: skip
+from sora_stats_harness.api.exchange import Exchange, Request, RequestArguments, Response, Target, make_valid_request
+from sora_stats_harness.api.secret_redaction import Secrets
+from sora_stats_harness.judge.requirements import REQUIREMENTS, RequiredCapability
+from sora_stats_harness.judge.verdict import (
+    BaselineFinding,
     BaselineReport,
-    Capacity,
-    CapacityStep,
-    Cost,
-    CostPoint,
-    Coverage,
-    Drift,
+    CapacityResult,
+    CapacityStepResult,
+    CoverageSummary,
+    DocumentationDrift,
     DriftEntry,
-    EarlierFinding,
     FindingEntry,
-    Latency,
-    Load,
-    Section,
+    JudgeResult,
+    LatencyDistribution,
+    ListingCost,
+    ListingCostPoint,
+    LoadResult,
+    ReportTable,
     SubjectKind,
-    Tally,
     TimelineRow,
     WaiverReport,
 )
-from sora_stats_harness.reports.assemble import assemble
-from sora_stats_harness.reports.report import Report
+from sora_stats_harness.reports.report import VerdictReport
+from sora_stats_harness.reports.verdict_assembly import assemble_verdict
 
 RUN = "11111111-2222-4333-8444-555555555555"
 SERVER = "http://127.0.0.1:3000"
 CONNECTION_ID = "2SJZ0R5FMC8FE10K5BP2NRM8ZW"
 
-LIVE = frozenset({Need.EXCHANGES, Need.BODIES, Need.ARGUMENTS, Need.TIMES, Need.PROBES})
+LIVE = frozenset(
+    {
+        RequiredCapability.EXCHANGES,
+        RequiredCapability.BODIES,
+        RequiredCapability.ARGUMENTS,
+        RequiredCapability.TIMES,
+        RequiredCapability.PROBES,
+    }
+)
 
 ROWS = (
-    "http.status", "http.json", "shape.required", "shape.enum", "identity.asked", "identity.unique", "order.realtime",
-    "request.no_5xx", "cluster.union", "shape.unknown", "clock.offset", "cluster.skew", "shape.undocumented",
-)  # fmt: skip
+    "http.status",
+    "http.json",
+    "shape.required",
+    "shape.enum",
+    "identity.asked",
+    "identity.unique",
+    "counter.monotonic",
+    "request.no_5xx",
+    "cluster.union",
+    "shape.unknown",
+    "clock.offset",
+    "cluster.skew",
+    "shape.undocumented",
+)
 """The requirements that these reports show."""
 
 HOSTILE = (
@@ -71,13 +90,13 @@ class Counted:
         findings: Sequence[FindingEntry] = (),
         *,
         checked: dict[str, int] | None = None,
-        coverage: Coverage | None = None,
+        coverage: CoverageSummary | None = None,
         evidence: Mapping[str, tuple[Exchange, ...]] | None = None,
         kind: SubjectKind = "server",
     ) -> None:
         self.subject_kind: SubjectKind = kind
         self.finished = 0
-        self._tally = Tally(
+        self._tally = JudgeResult(
             checked=checked if checked is not None else dict.fromkeys(SEEN, 1200),
             findings=list(findings),
             coverage=coverage or covered(),
@@ -87,7 +106,7 @@ class Counted:
     def finish(self) -> None:
         self.finished += 1
 
-    def tally(self) -> Tally:
+    def result(self) -> JudgeResult:
         return self._tally
 
     def evidence(self, fingerprint: str) -> tuple[Exchange, ...]:
@@ -97,11 +116,11 @@ class Counted:
 SEEN = [id for id, rule in REQUIREMENTS.items() if rule.needs <= LIVE and rule.needs_traffic is None]
 
 
-def covered() -> Coverage:
+def covered() -> CoverageSummary:
     """What a run of ten seconds sees."""
-    return Coverage(
+    return CoverageSummary(
         exchanges=1204,
-        readings=5310,
+        samples=5310,
         connections=20,
         by_target={"GetStatsConnection": 400, "GetStatsClient": 400, "GetStatsAllConnections": 400},
         errors=4,
@@ -130,7 +149,7 @@ def entry(requirement: str, **given: Any) -> FindingEntry:  # Any: the struct's 
         "field": "/rtp/total_received_rtp",
         "pointer": "/1/rtp/total_received_rtp",
         "connection_id": CONNECTION_ID,
-        "message": "the counter is lower than in an answer that had arrived before this one was asked for",
+        "message": "the counter is lower than in a response that had arrived before this one was asked for",
         "expected": "at least 1,017",
         "actual": "1,016",
         "count": 3,
@@ -140,7 +159,7 @@ def entry(requirement: str, **given: Any) -> FindingEntry:  # Any: the struct's 
     return FindingEntry(**(defaults | given))
 
 
-REQUEST = valid_request(
+REQUEST = make_valid_request(
     Target.CLIENT, server=SERVER, channel_id="lobby", client_id="alice", headers=(("X-Api-Key", "sesame-4711"),)
 )
 
@@ -156,7 +175,7 @@ def exchange(seq: int, body: bytes, *, request: Request | None = None, sent_ns: 
         sent_ns=sent,
         received_ns=sent + 2_000_000,
         sent_at=f"2026-11-24T03:15:00.{seq:03}000Z",
-        answer=Answer(
+        response=Response(
             status=200,
             headers=(("Content-Type", "application/json"), ("Server", "nginx"), ("Age", "3"), ("Set-Cookie", "a=b")),
             body=body,
@@ -183,7 +202,7 @@ def body(received: int, *, connection_id: str = CONNECTION_ID) -> bytes:
 EARLIER_AND_LATER = (exchange(17, body(1017)), exchange(23, body(1016)))
 
 
-def build(judge: Counted, **given: Any) -> Report:  # Any: the arguments of assemble
+def build(judge: Counted, **given: Any) -> VerdictReport:  # Any: the arguments of assemble
     """Assemble with fixed times."""
     defaults: dict[str, Any] = {
         "command": "conform",
@@ -195,21 +214,21 @@ def build(judge: Counted, **given: Any) -> Report:  # Any: the arguments of asse
         "finished_at": "2026-11-24T03:15:10.250Z",
         "options": {"duration_s": 10.0, "targets": ["GetStatsClient"]},
     }
-    report = assemble(judge, **(defaults | given))
+    report = assemble_verdict(judge, **(defaults | given))
     report.verdict.harness_version = "0.0.0"
     # A few rows are enough, and golden files need not change whenever a rule is added.
     report.verdict.requirements = [row for row in report.verdict.requirements if row.id in ROWS]
     return report
 
 
-def passing() -> Report:
+def passing() -> VerdictReport:
     """The simulator, without a finding."""
     return build(Counted(kind="simulator"), labels={"build": "123"})
 
 
-def failing() -> Report:
+def failing() -> VerdictReport:
     """A counter fell, an unknown field turned up, and one that is known though undocumented."""
-    order = entry("order.realtime")
+    order = entry("counter.monotonic")
     unlisted = entry(
         "shape.unknown",
         field="/rtp/total_received_novelty",
@@ -231,32 +250,32 @@ def failing() -> Report:
         exchanges=[(RUN, 17)],
     )
     evidence = {order.fingerprint: EARLIER_AND_LATER, unlisted.fingerprint: EARLIER_AND_LATER[1:]}
-    latency = Section(
+    latency = ReportTable(
         title="Latency",
-        columns=["target", "answers", "p50 ms", "p99 ms"],
+        columns=["target", "responses", "p50 ms", "p99 ms"],
         rows=[["GetStatsClient", 400, 2.125, 11.5], ["GetStatsAllConnections", 400, 8.25, None]],
         note="Response times, from when a request was due.",
     )
     return build(Counted([known, unlisted, order], evidence=evidence), sections=[latency])
 
 
-def unknown() -> Report:
+def unknown() -> VerdictReport:
     """The server had no connection at all, and one check never ran."""
-    coverage = Coverage(exchanges=40, by_target={"GetStatsAllConnections": 40}, fields_documented=374)
+    coverage = CoverageSummary(exchanges=40, by_target={"GetStatsAllConnections": 40}, fields_documented=374)
     return build(Counted(checked=dict.fromkeys(["http.status", "http.json"], 40), coverage=coverage))
 
 
-def waived() -> Report:
+def waived() -> VerdictReport:
     """Each finding is waived."""
-    return build(Counted([entry("order.realtime", status="waived")]))
+    return build(Counted([entry("counter.monotonic", status="waived")]))
 
 
-def interrupted() -> Report:
+def interrupted() -> VerdictReport:
     """Ctrl-C after a moment."""
     return build(Counted(), interrupted=True)
 
 
-def hostile(text: str) -> Report:
+def hostile(text: str) -> VerdictReport:
     """A run in which every string that may come from a server, or from its users, is this one."""
     finding = entry(
         "identity.asked",
@@ -273,7 +292,7 @@ def hostile(text: str) -> Report:
         headers=(("x-sora-target", Target.CONNECTION.value), ("X-Trace", text)),
         body=text.encode("utf-8", "surrogatepass"),
         target=Target.CONNECTION,
-        asked=Asked(channel_id=text, connection_id=text),
+        asked=RequestArguments(channel_id=text, connection_id=text),
     )
     shown = exchange(1, body(1, connection_id="x"), request=request)
     coverage = covered()
@@ -285,12 +304,12 @@ def hostile(text: str) -> Report:
         labels={text: text},
         options={text: [text]},
         aborted=text,
-        sections=[Section(title=text, columns=[text, "n"], rows=[[text, 1]], note=text)],
+        sections=[ReportTable(title=text, columns=[text, "n"], rows=[[text, 1]], note=text)],
         secrets=Secrets(["sesame-4711"]),
     )
 
 
-KINDS: dict[str, Callable[[], Report]] = {
+KINDS: dict[str, Callable[[], VerdictReport]] = {
     "passing": passing,
     "failing": failing,
     "unknown": unknown,
@@ -299,7 +318,7 @@ KINDS: dict[str, Callable[[], Report]] = {
 }
 
 
-def loaded() -> Report:
+def loaded() -> VerdictReport:
     """A load run of two minutes: three targets, a stall in the middle, and a server that drifted."""
     report = failing()
     report.verdict.command = "load"
@@ -309,9 +328,19 @@ def loaded() -> Report:
         ("GetStatsClient", 2_600, 6_000),
         ("GetStatsAllConnections", 19_000, 90),
     )
-    report.verdict.load = Load(
-        scenario="mixed", model="open", planned_per_s=120.0, offered_per_s=119.4, lasted_s=120.0, sent=14_090,
-        judged=14_084, errors=4, abandoned=2, bytes_sent=4_100_000, bytes_received=212_000_000, processes=2,
+    report.verdict.load = LoadResult(
+        scenario="mixed",
+        model="open",
+        planned_per_s=120.0,
+        offered_per_s=119.4,
+        lasted_s=120.0,
+        sent=14_090,
+        judged=14_084,
+        errors=4,
+        abandoned=2,
+        bytes_sent=4_100_000,
+        bytes_received=212_000_000,
+        processes=2,
         generator_limited="p99 of lateness 12 ms, of its own delay 0.4 ms",
         latency=[
             _latency(name, kind, us * (1 if kind == "response" else 0.8), count)
@@ -320,29 +349,47 @@ def loaded() -> Report:
         ],
         timeline=[
             TimelineRow(
-                from_s=s, lasts_s=2, answers=230 + s % 7, errors=2 if s == 60 else 0, bytes=3_500_000 + 9_000 * s,
-                p50_us=2_100 + 10 * (s % 11), p99_us=21_000 if s != 60 else 900_000, max_us=26_000 if s != 60 else 1_400_000,
+                from_s=s,
+                lasts_s=2,
+                responses=230 + s % 7,
+                errors=2 if s == 60 else 0,
+                bytes=3_500_000 + 9_000 * s,
+                p50_us=2_100 + 10 * (s % 11),
+                p99_us=21_000 if s != 60 else 900_000,
+                max_us=26_000 if s != 60 else 1_400_000,
             )
             for s in range(0, 120, 2)
         ],
-    )  # fmt: skip
-    report.verdict.drift = Drift(
+    )
+    report.verdict.drift = DocumentationDrift(
         entries=[
             DriftEntry(
-                way="undocumented", field="/rtp/total_received_novelty", documented="", seen="integer, 4 to 9",
-                connections=20, connections_without=0, first_seen_at="2026-11-24T03:15:00.230Z",
+                way="undocumented",
+                field="/rtp/total_received_novelty",
+                documented="",
+                seen="integer, 4 to 9",
+                connections=20,
+                connections_without=0,
+                first_seen_at="2026-11-24T03:15:00.230Z",
             ),
             DriftEntry(
-                way="absent", field="/data_channel/#*/max_retransmits", documented="integer of 0 or more", seen="",
-                connections=0, connections_without=20, first_seen_at="2026-11-24T03:15:00.230Z", known_from="doc-2022",
+                way="absent",
+                field="/data_channel/#*/max_retransmits",
+                documented="integer of 0 or more",
+                seen="",
+                connections=0,
+                connections_without=20,
+                first_seen_at="2026-11-24T03:15:00.230Z",
+                known_from="doc-2022",
             ),
         ],
-        nearest="doc-2024", distance={"doc-2024": 2, "doc-2022": 31},
-    )  # fmt: skip
+        nearest="doc-2024",
+        distance={"doc-2024": 2, "doc-2022": 31},
+    )
     return report
 
 
-def _latency(target: str, kind: Any, us: float, count: int) -> Latency:  # Any: one of Latency's kinds
+def _latency(target: str, kind: Any, us: float, count: int) -> LatencyDistribution:  # Any: one of Latency's kinds
     """Times with a long tail, in twenty buckets of which each holds less than the one before."""
     if kind in ("generator delay", "lateness"):
         us = 60
@@ -364,10 +411,12 @@ def _latency(target: str, kind: Any, us: float, count: int) -> Latency:  # Any: 
         return buckets[-1][0]
 
     shown = {f"{percent:g}": at(percent) for percent in (50, 90, 95, 99, 99.9, 99.99)}
-    return Latency(target=target, kind=kind, count=whole, percentiles=shown, max=buckets[-1][0], buckets=buckets)
+    return LatencyDistribution(
+        target=target, kind=kind, count=whole, percentiles=shown, max=buckets[-1][0], buckets=buckets
+    )
 
 
-def sized() -> Report:
+def sized() -> VerdictReport:
     """A search for the highest rate that keeps the objectives."""
     report = build(Counted(), command="capacity")
     rates = (
@@ -378,53 +427,80 @@ def sized() -> Report:
         (350.0, "void"),
         (340.0, "failed"),
     )
-    report.verdict.capacity = Capacity(
+    report.verdict.capacity = CapacityResult(
         interval=(300.0, 340.0),
         at_least=False,
         limited_by="p99 < 50 ms",
         slos=["p99 < 50 ms"],
         steps=[
-            CapacityStep(
-                rate=rate, outcome=outcome, windows=5, windows_passed=5 if outcome == "passed" else 1,  # type: ignore[arg-type]
+            CapacityStepResult(
+                rate=rate,
+                outcome=outcome,
+                windows=5,
+                windows_passed=5 if outcome == "passed" else 1,  # type: ignore[arg-type]
                 reason={"failed": "p99 < 50 ms", "void": "the generator was late"}.get(outcome),
                 latency=[_latency("GetStatsConnection", "response", 700 * (1 + rate / 60), 1000)],
             )
             for rate, outcome in rates
         ],
-    )  # fmt: skip
+    )
     points = ((10, 1_400), (100, 9_800), (400, 39_000))
-    report.verdict.cost = Cost(
+    report.verdict.cost = ListingCost(
         points=[
-            CostPoint(connections=n, answers=5, time_us=us, high_us=us * 2, bytes=n * 13_000, fit_us=400 + 96 * n, residual=0.01)
+            ListingCostPoint(
+                connections=n,
+                responses=5,
+                time_us=us,
+                high_us=us * 2,
+                bytes=n * 13_000,
+                fit_us=400 + 96 * n,
+                residual=0.01,
+            )
             for n, us in points
         ],
-        constant_us=400.0, per_connection_us=96.0, per_connection_bytes=13_000.0, linear=True,
+        constant_us=400.0,
+        per_connection_us=96.0,
+        per_connection_bytes=13_000.0,
+        linear=True,
         statement="0.4 ms and 0.096 ms for each connection",
-    )  # fmt: skip
+    )
     return report
 
 
-def gated() -> Report:
+def gated() -> VerdictReport:
     """Held against an earlier run, with waivers in each state."""
     report = build(
-        Counted([entry("order.realtime", status="known"), entry("shape.enum", status="waived", field="/ice/state")])
+        Counted([entry("counter.monotonic", status="known"), entry("shape.enum", status="waived", field="/ice/state")])
     )
-    earlier = EarlierFinding(
-        requirement="http.json", level="MUST", fingerprint="0" * 16, target="GetStatsClient", field="",
+    earlier = BaselineFinding(
+        requirement="http.json",
+        level="MUST",
+        fingerprint="0" * 16,
+        target="GetStatsClient",
+        field="",
         message="no JSON",
-    )  # fmt: skip
+    )
     report.verdict.baseline = BaselineReport(
-        source="reports/release/verdict.json", finished_at="2026-11-20T03:15:10.250Z", new=0, known=1,
-        fixed=[earlier], not_seen=[earlier],
-    )  # fmt: skip
+        source="reports/release/verdict.json",
+        finished_at="2026-11-20T03:15:10.250Z",
+        new=0,
+        known=1,
+        fixed=[earlier],
+        not_seen=[earlier],
+    )
     states: tuple[Any, ...] = ("used", "unused", "not_observed", "expired")
     report.verdict.waivers = [
         WaiverReport(
-            requirement="shape.enum", field="/ice/*", reason="fixed in the next release of the server", by="Mori",
-            until="2026-12-31", state=state, waived=1 if state in ("used", "expired") else 0,
+            requirement="shape.enum",
+            field="/ice/*",
+            reason="fixed in the next release of the server",
+            by="Mori",
+            until="2026-12-31",
+            state=state,
+            waived=1 if state in ("used", "expired") else 0,
         )
         for state in states
-    ]  # fmt: skip
+    ]
     return report
 
 

@@ -8,15 +8,15 @@ import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import ExitCode
-from sora_stats_harness.judge.judge import Judge
+from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.requirements import REQUIREMENTS, Level
-from sora_stats_harness.judge.verdict import Outcome, Tally, conclude
+from sora_stats_harness.judge.verdict import JudgeResult, VerdictDecision, decide_verdict
 from sora_stats_harness.probe import fuzz
-from sora_stats_harness.probe.client import Prober
-from sora_stats_harness.probe.conform import run
-from sora_stats_harness.probe.interrupt import Interrupt
-from sora_stats_harness.probe.plan import SELF_TEST_RATE, Plan
-from sora_stats_harness.simulator.faults import FAULTS, FaultKind
+from sora_stats_harness.probe.conformance_plan import SIMULATOR_RATE, ConformancePlan
+from sora_stats_harness.probe.conformance_run import run_conformance
+from sora_stats_harness.probe.interrupt import InterruptHandler
+from sora_stats_harness.probe.prober import Prober
+from sora_stats_harness.simulator.faults import FAULT_KINDS, FaultKind
 from sora_stats_harness.simulator.server import Simulator
 
 SHORT_S: Final = 1.2
@@ -46,58 +46,76 @@ def probe(
     large: bool = False,
     generated: bool = False,
     seed: int = 1,
-) -> tuple[Tally, Outcome]:
+) -> tuple[JudgeResult, VerdictDecision]:
     """Run the gate against a simulator, and sum up."""
-    judge = Judge(edition.load())
-    with Simulator(seed=seed, nodes=nodes, faults=faults) as simulator, Interrupt() as interrupt:
-        plan = Plan(
-            server=simulator.urls[0], nodes=tuple(simulator.urls[1:]), duration_s=duration_s, rate=SELF_TEST_RATE,
-            large_request=large,
-        )  # fmt: skip
+    judge = Judge(edition.load_edition())
+    with Simulator(seed=seed, nodes=nodes, faults=faults) as simulator, InterruptHandler() as interrupt:
+        plan = ConformancePlan(
+            server=simulator.urls[0],
+            nodes=tuple(simulator.urls[1:]),
+            duration_s=duration_s,
+            rate=SIMULATOR_RATE,
+            send_large_request=large,
+        )
         judge.nodes = plan.servers if nodes > 1 else ()
         if generated:
-            fuzz.run(plan, judge, Prober(timeout_s=1.0), count=MADE_UP, seed=seed, interrupt=interrupt)
-        result = run(plan, judge, Prober(timeout_s=1.0), interrupt=interrupt)
+            fuzz.run_fuzz(plan, judge, Prober(timeout_s=1.0), count=MADE_UP, seed=seed, interrupt=interrupt)
+        result = run_conformance(plan, judge, Prober(timeout_s=1.0), interrupt=interrupt)
     judge.finish()
-    tally = judge.tally()
-    return tally, conclude(tally, observes=plan.observes(), excluded=plan.excluded(), aborted=result.aborted)
+    tally = judge.result()
+    return tally, decide_verdict(
+        tally, observes=plan.observed_needs(), excluded=plan.excluded_requirements(), aborted=result.aborted
+    )
 
 
-def tripped(tally: Tally) -> set[str]:
+def tripped(tally: JudgeResult) -> set[str]:
     """The requirements that were missed, at whatever level."""
     return {entry.requirement for entry in tally.findings}
 
 
-@pytest.mark.parametrize("kind", FAULTS.values(), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", FAULT_KINDS.values(), ids=lambda kind: kind.name)
 def test_a_fault_trips_exactly_what_it_declares(kind: FaultKind) -> None:
     """The set of missed requirements is the declared one, and the exit code follows from its levels."""
     for longer in (1, 2, 4):  # a busy machine gets through fewer rounds in the same time
         duration_s = longer * LONGER_S.get(kind.name, SHORT_S)
         tally, outcome = probe(
-            kind.name, duration_s=duration_s, nodes=kind.nodes, large=kind.large, generated=kind.generated
+            kind.name,
+            duration_s=duration_s,
+            nodes=kind.nodes,
+            large=kind.needs_large_request,
+            generated=kind.needs_generated_requests,
         )
-        if tripped(tally) >= kind.trips and outcome.exit_code is not ExitCode.UNKNOWN:
+        if tripped(tally) >= kind.violated_requirements and outcome.exit_code is not ExitCode.UNKNOWN:
             break
     assert tally.crashed == {}
-    assert tripped(tally) == kind.trips, [(e.requirement, e.field, e.message, e.actual) for e in tally.findings]
-    fails = any(REQUIREMENTS[requirement].level is Level.MUST for requirement in kind.trips)
+    assert tripped(tally) == kind.violated_requirements, [
+        (e.requirement, e.field, e.message, e.actual) for e in tally.findings
+    ]
+    fails = any(REQUIREMENTS[requirement].level is Level.MUST for requirement in kind.violated_requirements)
     assert outcome.exit_code == (ExitCode.FAIL if fails else ExitCode.PASS), outcome.reason
 
 
 def test_every_requirement_has_a_fault_of_its_own() -> None:
     """No requirement is a check that cannot fail."""
-    alone = {requirement for kind in FAULTS.values() if len(kind.trips) == 1 for requirement in kind.trips}
+    alone = {
+        requirement
+        for kind in FAULT_KINDS.values()
+        if len(kind.violated_requirements) == 1
+        for requirement in kind.violated_requirements
+    }
     assert set(REQUIREMENTS) - alone == set()
 
 
 def test_faults_declare_requirements_that_exist() -> None:
     """A misspelt id would never be tripped."""
-    assert {requirement for kind in FAULTS.values() for requirement in kind.trips} <= set(REQUIREMENTS)
+    assert {requirement for kind in FAULT_KINDS.values() for requirement in kind.violated_requirements} <= set(
+        REQUIREMENTS
+    )
 
 
 def test_what_only_made_up_requests_show_is_not_tripped_by_the_fixed_ones() -> None:
     """That is what they are for."""
-    shown = [kind.name for kind in FAULTS.values() if kind.generated]
+    shown = [kind.name for kind in FAULT_KINDS.values() if kind.needs_generated_requests]
     assert shown == ["crashes-on-nul"]
     tally, outcome = probe(*shown)
     assert tally.findings == []

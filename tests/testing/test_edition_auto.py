@@ -1,4 +1,4 @@
-"""`--sora-edition auto`: the server is asked once which edition it answers by, and whoever reads the run is told."""
+"""`--sora-edition auto`: the server is asked once which edition it responds by, and whoever reads the run is told."""
 
 from __future__ import annotations
 
@@ -8,18 +8,11 @@ from typing import Final
 import httpcore  # noqa: F401
 import pytest
 
-import sora_stats_harness.api.config
-
 # So that runs inside of this process find them loaded, and drop only what is their own.
-import sora_stats_harness.cli.common
-import sora_stats_harness.testing.client
-import sora_stats_harness.testing.hearing
-import sora_stats_harness.testing.items
-import sora_stats_harness.testing.told  # noqa: F401
 from sora_stats_harness.api import edition
 from sora_stats_harness.cli import main
 from sora_stats_harness.simulator.server import Simulator
-from sora_stats_harness.testing import gate  # noqa: F401
+from sora_stats_harness.testing import gate_run as gate  # noqa: F401
 from tests import hostile
 
 pytest_plugins = ["pytester"]
@@ -38,12 +31,12 @@ SUITE: Final = """
 
 
 def serving(name: str) -> Simulator:
-    """A simulator that answers by an edition."""
-    return Simulator(edition.load(name), connections=3, churn=False)
+    """A simulator that responses by an edition."""
+    return Simulator(edition.load_edition(name), connections=3, churn=False)
 
 
-@pytest.mark.parametrize("name", edition.names())
-def test_the_gate_judges_by_what_the_server_answers_by(name: str, pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize("name", edition.shipped_edition_names())
+def test_the_gate_judges_by_what_the_server_responses_by(name: str, pytester: pytest.Pytester) -> None:
     """The header says so; any other edition would be a finding, with --sora-strict."""
     with serving(name) as simulator:
         options = ("--sora-conformance", f"--sora-url={simulator.url}", "--sora-duration=1.5", "--sora-report=gate")
@@ -51,11 +44,14 @@ def test_the_gate_judges_by_what_the_server_answers_by(name: str, pytester: pyte
         asked = simulator.requests
     assert (done.ret, asked[0].operation) == (0, LISTING)
     done.stdout.fnmatch_lines(
-        [f"sora: http://*, edition {name}, 1.5 s", f"sora: --sora-edition auto: the answers are like {name} in every field"]
-    )  # fmt: skip
+        [
+            f"sora: http://*, edition {name}, 1.5 s",
+            f"sora: --sora-edition auto: the responses are like {name} in every field",
+        ]
+    )
     told = json.loads((pytester.path / "gate" / "verdict.json").read_text(encoding="utf-8"))
     assert (told["edition"], told["findings"], told["verdict"]) == (name, [], "pass")
-    assert f"--sora-edition auto: the answers are like {name} in every field" in told["coverage"]["notes"]
+    assert f"--sora-edition auto: the responses are like {name} in every field" in told["coverage"]["notes"]
 
 
 def test_two_processes_judge_by_what_the_first_was_told(
@@ -85,7 +81,7 @@ def test_two_processes_judge_by_what_the_first_was_told(
 
 
 def test_tests_of_ones_own_are_judged_by_it(pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is asked once, before the first answer that is judged, and recordings bear its name."""
+    """It is asked once, before the first response that is judged, and recordings bear its name."""
     pytester.makepyfile(
         SUITE
         + """
@@ -100,7 +96,7 @@ def test_tests_of_ones_own_are_judged_by_it(pytester: pytest.Pytester, capsys: p
         wrong = pytester.runpytest_inprocess(f"--sora-url={simulator.url}", "--sora-strict", "-k", "again")
     done.assert_outcomes(passed=2, xfailed=1)
     assert asked == [LISTING] * 3
-    done.stdout.fnmatch_lines(["*sora setup*", "--sora-edition auto: the answers are like doc-2026 in every field"])
+    done.stdout.fnmatch_lines(["*sora setup*", "--sora-edition auto: the responses are like doc-2026 in every field"])
     wrong.assert_outcomes(failed=1, deselected=2)
     recording = pytester.path / "kept" / "test_listing0" / "sora.jsonl.zst"
     capsys.readouterr()
@@ -109,7 +105,7 @@ def test_tests_of_ones_own_are_judged_by_it(pytester: pytest.Pytester, capsys: p
     assert (told["edition"], told["findings"]) == ("doc-2026", [])
 
 
-def test_simulators_of_ones_own_answer_by_the_default(pytester: pytest.Pytester) -> None:
+def test_simulators_of_ones_own_response_by_the_default(pytester: pytest.Pytester) -> None:
     """A server that has nothing to do with such a test is not asked."""
     pytester.makepyfile(
         """
@@ -144,19 +140,19 @@ def test_nothing_is_asked_where_nothing_runs(pytester: pytest.Pytester) -> None:
     configured.stdout.fnmatch_lines(["sora: http://*, edition auto, 10 s"])
 
 
-def test_without_an_answer_the_default_holds_and_is_said(pytester: pytest.Pytester) -> None:
+def test_without_an_response_the_default_holds_and_is_said(pytester: pytest.Pytester) -> None:
     """And the verdict is no pass."""
     done = pytester.runpytest_inprocess(
         "--sora-conformance", f"--sora-url={hostile.closed_port()}", "--sora-duration=1", *AUTO
     )
     assert done.ret == 1
     done.stdout.fnmatch_lines(
-        ["sora: *edition doc-2024*", "sora: *there was no answer to tell by, so doc-2024 was taken"]
+        ["sora: *edition doc-2024*", "sora: *there was no response to tell by, so doc-2024 was taken"]
     )
 
 
 def test_a_baseline_of_another_edition_is_refused_at_once(pytester: pytest.Pytester) -> None:
-    """As soon as the server has said what it answers by."""
+    """As soon as the server has said what it responds by."""
     options = ("--sora-conformance", "--sora-duration=1", "--sora-valid-only")
     with serving("doc-2024") as simulator:
         pytester.runpytest_inprocess(*options, f"--sora-url={simulator.url}", "--sora-report=old")

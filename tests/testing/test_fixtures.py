@@ -9,21 +9,13 @@ from typing import Final
 import httpcore  # noqa: F401
 import pytest
 
-import sora_stats_harness.api.config
-
 # So that runs inside of this process find them loaded, and drop only what is their own; httpcore above, too.
-import sora_stats_harness.cli.common
-import sora_stats_harness.recording.writer
-import sora_stats_harness.simulator.server
-import sora_stats_harness.testing.client
-import sora_stats_harness.testing.hearing
-import sora_stats_harness.testing.record  # noqa: F401
 from sora_stats_harness import __version__
 from sora_stats_harness.api import edition
 from sora_stats_harness.cli import main
 from sora_stats_harness.simulator.server import Simulator
-from sora_stats_harness.testing.stub import render
-from sora_stats_harness.testing.view import Group
+from sora_stats_harness.testing.sample_group import SampleGroup
+from sora_stats_harness.testing.stub_generator import render_stub
 from tests import hostile
 
 pytest_plugins = ["pytester"]
@@ -98,12 +90,12 @@ def test_client_asks_the_simulator(pytester: pytest.Pytester) -> None:
 
 
 def test_simulator_is_set_up_by_marks_and_parameters(pytester: pytest.Pytester) -> None:
-    """Faults and world as parameters; then it is frozen, advanced, set, and made to answer other operations."""
+    """Faults and world as parameters; then it is frozen, advanced, set, and made to respond other operations."""
     pytester.makepyfile(
         """
         import json, urllib.request
         import pytest
-        from sora_stats_harness.testing import CannedReply
+        from sora_stats_harness.testing import CannedResponse
 
         pytestmark = pytest.mark.sora_simulator(connections=3)
 
@@ -128,11 +120,11 @@ def test_simulator_is_set_up_by_marks_and_parameters(pytester: pytest.Pytester) 
             sora_simulator.set(before.connection_id, "/spotlight/active_speaker_id", "x")
 
         def test_other_operations(sora_simulator):
-            sora_simulator.answer("Sora_20151104.DisconnectChannel", CannedReply(status=200, body=b"{}"))
+            sora_simulator.response("Sora_20151104.DisconnectChannel", CannedResponse(status=200, body=b"{}"))
             asked = urllib.request.Request(
                 sora_simulator.url, method="POST", headers={"x-sora-target": "Sora_20151104.DisconnectChannel"})
-            with urllib.request.urlopen(asked) as answer:
-                assert (answer.status, answer.read()) == (200, b"{}")
+            with urllib.request.urlopen(asked) as response:
+                assert (response.status, response.read()) == (200, b"{}")
             assert sora_simulator.requests[-1].headers
 
         @pytest.mark.sora_simulator(faults=["counter-fall"])
@@ -168,12 +160,12 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
 
         @falls
         def test_expected(sora_simulator, sora_client, sora_judge):
-            sora_judge.expect("order.realtime")
+            sora_judge.expect("counter.monotonic")
             ask(sora_client)
-            assert [entry.requirement for entry in sora_judge.findings] == ["order.realtime"]
+            assert [entry.requirement for entry in sora_judge.findings] == ["counter.monotonic"]
 
         def test_expected_in_vain(sora_simulator, sora_client, sora_judge):
-            sora_judge.expect("order.realtime")
+            sora_judge.expect("counter.monotonic")
             ask(sora_client)
 
         def test_next_one_is_innocent(sora_simulator, sora_client):
@@ -184,7 +176,7 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
             sora_judge.body("GetStatsConnection", {"channel_id": 1})
 
         def test_no_such_name(sora_judge):
-            with pytest.raises(UsageError, match="did you mean 'order.realtime'"):
+            with pytest.raises(UsageError, match="did you mean 'counter.monotonic'"):
                 sora_judge.expect("order.realtim")
             with pytest.raises(UsageError, match="is none of GetStatsConnection"):
                 sora_judge.body("GetStats", "[]")
@@ -203,13 +195,22 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
     done.stdout.fnmatch_lines(["found after the test was over:", "http.json (MUST): *"])
     done.stdout.fnmatch_lines(
         [
-            "*_ test_found _*", "order.realtime (MUST): *fell by *", "  where  *", "  expected  *", "  actual  *",
+            "*_ test_found _*",
+            "counter.monotonic (MUST): *fell by *",
+            "  where  *",
+            "  expected  *",
+            "  actual  *",
             "  reproduce  *curl *http://127.0.0.1:*",
-            "*_ test_own_failure_first _*", "*'mine' == 'yours'*", "*Captured sora call*", "order.realtime (MUST): *",
-            "*_ test_expected_in_vain _*", "order.realtime was expected to be missed, and was not",
-            "*_ test_bare_body _*", "shape.type (MUST): *",
+            "*_ test_own_failure_first _*",
+            "*'mine' == 'yours'*",
+            "*Captured sora call*",
+            "counter.monotonic (MUST): *",
+            "*_ test_expected_in_vain _*",
+            "counter.monotonic was expected to be missed, and was not",
+            "*_ test_bare_body _*",
+            "shape.type (MUST): *",
         ]
-    )  # fmt: skip
+    )
     assert "reproduce" not in done.stdout.str().split("_ test_bare_body _")[1].split("\n\n")[0]
 
 
@@ -219,16 +220,16 @@ def test_should_fails_where_strict(pytester: pytest.Pytester) -> None:
         """
         def test_undocumented(sora_judge):
             sora_judge.body("GetStatsAllConnections", '[]')
-            from tests_answer import answer
-            sora_judge.body("GetStatsConnection", answer() | {"extra": 1})
+            from tests_response import response
+            sora_judge.body("GetStatsConnection", response() | {"extra": 1})
             assert {entry.requirement for entry in sora_judge.findings} == {"shape.unknown"}
         """
     )
     pytester.makepyfile(
-        tests_answer="""
+        tests_response="""
         from sora_stats_harness.simulator.server import Simulator
         import json, urllib.request
-        def answer():
+        def response():
             with Simulator(connections=1, churn=False) as simulator:
                 asked = urllib.request.Request(
                     simulator.url, method="POST", headers={"x-sora-target": "Sora_20171101.GetStatsAllConnections"})
@@ -251,7 +252,7 @@ def test_recording_is_judged_again(pytester: pytest.Pytester, capsys: pytest.Cap
         import pytest
         @pytest.mark.sora_simulator(faults=["counter-falls:times=1"], connections=2)
         def test_recorded(sora_simulator, sora_client, sora_judge, sora_recording):
-            sora_judge.expect("order.realtime")
+            sora_judge.expect("counter.monotonic")
             for _ in range(20):
                 sora_client.get_stats_all_connections()
             assert len(sora_recording.exchanges) == 20
@@ -264,7 +265,7 @@ def test_recording_is_judged_again(pytester: pytest.Pytester, capsys: pytest.Cap
     capsys.readouterr()
     assert main(["check", path]) == 1
     told = capsys.readouterr().out
-    assert "order.realtime" in told and "GetStatsAllConnections 20" in told and "SELF-TEST" in told
+    assert "counter.monotonic" in told and "GetStatsAllConnections 20" in told and "SELF-TEST" in told
 
 
 def test_url_is_the_one_given(pytester: pytest.Pytester) -> None:
@@ -310,11 +311,11 @@ def test_simulator_needs_nothing_that_is_for_a_server(
 
 
 def test_server_that_gives_nothing_raises(pytester: pytest.Pytester) -> None:
-    """Without a whole answer there is nothing to return: the call raises, and says why."""
+    """Without a complete response there is nothing to return: the call raises, and says why."""
     pytester.makepyfile("def test_asks(sora_client): sora_client.get_stats_all_connections()")
     done = pytester.runpytest_inprocess(*OUTPUT, f"--sora-url={hostile.closed_port()}")
     done.assert_outcomes(failed=1)
-    done.stdout.fnmatch_lines(["*NoAnswer: no whole answer from http://127.0.0.1:*: refused*"])
+    done.stdout.fnmatch_lines(["*NoResponse: no complete response from http://127.0.0.1:*: refused*"])
 
 
 def test_secrets_are_sent_and_not_told(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +333,7 @@ def test_secrets_are_sent_and_not_told(pytester: pytest.Pytester, monkeypatch: p
     )
     done = pytester.runpytest_inprocess("--tb=line", "--sora-header", "Authorization: env:TOKEN")
     done.assert_outcomes(failed=1)
-    assert "order.realtime" in done.stdout.str() and "zTq81xx" not in done.stdout.str()
+    assert "counter.monotonic" in done.stdout.str() and "zTq81xx" not in done.stdout.str()
 
 
 def test_examples_of_the_page_run(pytester: pytest.Pytester) -> None:
@@ -345,18 +346,18 @@ def test_examples_of_the_page_run(pytester: pytest.Pytester) -> None:
 
 def test_group_is_a_mapping() -> None:
     """Attributes and items are the same, groups below are groups, and two equal objects are equal."""
-    group = Group({"rtp": {"total": 3, "items": 4}, "name": "x"})
-    assert group == Group({"rtp": {"total": 3, "items": 4}, "name": "x"})
+    group = SampleGroup({"rtp": {"total": 3, "items": 4}, "name": "x"})
+    assert group == SampleGroup({"rtp": {"total": 3, "items": 4}, "name": "x"})
     assert (group.name, group["rtp"]["items"], group.rtp.as_dict()) == ("x", 4, {"total": 3, "items": 4})  # type: ignore[attr-defined]
     assert {"rtp", "name"} < set(dir(group)) and repr(group["rtp"]) == "<Group rtp: 2 keys>"
     assert not hasattr(group, "absent")
 
 
 def test_editors_know_every_field() -> None:
-    """The types of a reading have each documented field once, by a class for each group, and are valid Python."""
-    text = render(edition.load())
+    """The types of a sample have each documented field once, by a class for each group, and are valid Python."""
+    text = render_stub(edition.load_edition())
     compile(text, "stats.pyi", "exec")
-    fields = edition.load().fields
+    fields = edition.load_edition().fields
     assert sum(
         line.startswith("    ") and line.endswith((": int", ": str", ": bool")) for line in text.splitlines()
     ) == (len(fields))

@@ -20,14 +20,14 @@ from typing import Any, TypeVar
 
 from .errors import EditionError
 
-FORMAT = "sora-harness/edition/1"
-DEFAULT = "doc-2024"
+EDITION_FORMAT = "sora-harness/edition/1"
+DEFAULT_EDITION = "doc-2024"
 ANY_LABEL = "#*"
 """Stands for every messaging label: in paths, tables and schemas."""
 
 
-class Kind(Enum):
-    """What may be expected of a field's value from one reading to the next."""
+class FieldKind(Enum):
+    """What may be expected of a field's value from one sample to the next."""
 
     COUNTER = "counter"
     """Cumulative since the connection began; never falls."""
@@ -40,7 +40,7 @@ class Kind(Enum):
     TIME = "time"
 
 
-class Unit(Enum):
+class FieldUnit(Enum):
     """Unit of a field's value."""
 
     BYTES = "bytes"
@@ -50,7 +50,7 @@ class Unit(Enum):
     NONE = "none"
 
 
-class Type(Enum):
+class FieldType(Enum):
     """JSON type of a field's value, in the words of JSON Schema."""
 
     INTEGER = "integer"
@@ -58,18 +58,18 @@ class Type(Enum):
     BOOLEAN = "boolean"
 
 
-class Standing(Enum):
+class FieldProvenance(Enum):
     """How it is known that a field belongs to the edition."""
 
     DOCUMENTED = "documented"
     """The edition's page lists it."""
     SEEN = "seen"
-    """Servers of that time answer it; the part of the page that would list it was not to be had."""
+    """Servers of that time response it; the part of the page that would list it was not to be had."""
     CARRIED_OVER = "carried-over"
     """An earlier edition lists it, and nothing is known of its fate: that it is absent or different is no MUST."""
 
 
-class Presence(Enum):
+class FieldPresence(Enum):
     """When a field has to be there."""
 
     ALWAYS = "always"
@@ -81,7 +81,7 @@ class Presence(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class FieldDefinition:
     """
     One entry of the field list.
 
@@ -90,10 +90,10 @@ class Field:
     """
 
     path: tuple[str, ...]
-    type: Type
-    kind: Kind
-    unit: Unit
-    presence: Presence
+    type: FieldType
+    kind: FieldKind
+    unit: FieldUnit
+    presence: FieldPresence
     description: str
     minimum: int | None = None
     maximum: int | None = None
@@ -102,7 +102,7 @@ class Field:
     form: str | None = None
     seen_in: str | None = None
     """Where an undocumented field was seen; None for documented ones."""
-    standing: Standing = Standing.DOCUMENTED
+    standing: FieldProvenance = FieldProvenance.DOCUMENTED
     source: str | None = None
     """What says so, where it is not the edition's source."""
     former: tuple[tuple[str, ...], ...] = ()
@@ -121,22 +121,22 @@ class Field:
     @property
     def pointer(self) -> str:
         """The path as a JSON Pointer from the connection on: `/rtp/total_received`."""
-        return pointer(self.path)
+        return make_json_pointer(self.path)
 
     @property
     def undocumented(self) -> bool:
-        """Known from answers, but not from the field list."""
+        """Known from responses, but not from the field list."""
         return self.seen_in is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """An object of the answer: its own leaves, then the groups below it, both in the page's order."""
+class FieldGroup:
+    """An object of the response: its own leaves, then the groups below it, both in the page's order."""
 
     path: tuple[str, ...]
     description: str
-    fields: tuple[Field, ...]
-    groups: tuple[Group, ...]
+    fields: tuple[FieldDefinition, ...]
+    groups: tuple[FieldGroup, ...]
     optional: bool = False
     """Whether it may be absent without a word (data_channel, and each label in it)."""
 
@@ -150,11 +150,11 @@ class Group:
         """Whether this is the group that stands for every messaging label."""
         return self.name == ANY_LABEL
 
-    def walk(self) -> Iterator[Group]:
+    def walk_groups(self) -> Iterator[FieldGroup]:
         """This group and all below it, parents first."""
         yield self
         for group in self.groups:
-            yield from group.walk()
+            yield from group.walk_groups()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,38 +164,38 @@ class Edition:
     name: str
     title: str
     source: str
-    root: Group
-    undocumented: tuple[Field, ...] = ()
+    root: FieldGroup
+    undocumented: tuple[FieldDefinition, ...] = ()
 
     @property
-    def fields(self) -> tuple[Field, ...]:
+    def fields(self) -> tuple[FieldDefinition, ...]:
         """Every documented leaf, parents' own leaves before those of their groups."""
-        return tuple(field for group in self.root.walk() for field in group.fields)
+        return tuple(field for group in self.root.walk_groups() for field in group.fields)
 
     @property
-    def counters(self) -> tuple[Field, ...]:
+    def counters(self) -> tuple[FieldDefinition, ...]:
         """The documented leaves that never fall."""
-        return tuple(field for field in self.fields if field.kind is Kind.COUNTER)
+        return tuple(field for field in self.fields if field.kind is FieldKind.COUNTER)
 
 
-def escape_pointer(key: str) -> str:
+def escape_json_pointer(key: str) -> str:
     """Escape one key for a JSON Pointer (RFC 6901)."""
     return key.replace("~", "~0").replace("/", "~1")
 
 
-def pointer(path: tuple[str | int, ...]) -> str:
+def make_json_pointer(path: tuple[str | int, ...]) -> str:
     """Join keys and indices into a JSON Pointer (RFC 6901); the empty path is the whole document."""
-    return "".join("/" + escape_pointer(str(key)) for key in path)
+    return "".join("/" + escape_json_pointer(str(key)) for key in path)
 
 
-def names() -> list[str]:
+def shipped_edition_names() -> list[str]:
     """The editions that ship with the package."""
     folder = resources.files(__package__) / "editions"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
 @cache
-def load(name_or_file: str = DEFAULT) -> Edition:
+def load_edition(name_or_file: str = DEFAULT_EDITION) -> Edition:
     """
     Load an edition by its name, or from a user's own file.
 
@@ -207,24 +207,24 @@ def load(name_or_file: str = DEFAULT) -> Edition:
     Raises:
         EditionError: No such edition, or the file is not one; the message names the place inside the file.
     """
-    if name_or_file in names():
+    if name_or_file in shipped_edition_names():
         text = (resources.files(__package__) / "editions" / f"{name_or_file}.toml").read_text(encoding="utf-8")
-        return parse(text, origin=name_or_file)
+        return parse_edition(text, origin=name_or_file)
     path = Path(name_or_file)
     if path.suffix != ".toml" and not path.exists():
-        hint = "; auto is for commands that see answers" if name_or_file == "auto" else ""
+        hint = "; auto is for commands that see responses" if name_or_file == "auto" else ""
         raise EditionError(
-            f"no edition is called {name_or_file!r}: take one of {', '.join(names())}, or a .toml file{hint}"
+            f"no edition is called {name_or_file!r}: take one of {', '.join(shipped_edition_names())}, or a .toml file{hint}"
         )
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8 text"
         raise EditionError(f"the edition file {name_or_file} cannot be read: {reason}") from None
-    return parse(text, origin=name_or_file)
+    return parse_edition(text, origin=name_or_file)
 
 
-def parse(text: str, *, origin: str) -> Edition:
+def parse_edition(text: str, *, origin: str) -> Edition:
     """
     Read an edition from the text of its file.
 
@@ -239,14 +239,23 @@ def parse(text: str, *, origin: str) -> Edition:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise EditionError(f"the edition file {origin} is not TOML: {error}") from None
-    return _Reader(document, origin).edition()
+    return _EditionParser(document, origin).edition()
 
 
 E = TypeVar("E", bound=Enum)
 
 _FIELD_KEYS = {
-    "type", "kind", "unit", "presence", "description", "minimum", "maximum", "max_bytes", "values", "form",
-}  # fmt: skip
+    "type",
+    "kind",
+    "unit",
+    "presence",
+    "description",
+    "minimum",
+    "maximum",
+    "max_bytes",
+    "values",
+    "form",
+}
 _GROUP_KEYS = {"description", "fields", "groups", "optional", "same_as"}
 _UNDOCUMENTED_KEYS = {"path", "type", "kind", "unit", "description", "seen_in"}
 _EDITION_KEYS = {"format", "name", "title", "source", "fields", "groups", "undocumented"}
@@ -269,15 +278,15 @@ _ADD_KEYS = _FIELD_KEYS | {"path", "is", "source"}
 
 
 _Path = tuple[str, ...]
-_Fields = dict[_Path, Field]
+_Fields = dict[_Path, FieldDefinition]
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+def _path_pattern(text: str) -> re.Pattern[str]:
     """A path in which each `*` stands for something without a dot."""
     return re.compile("([^.]*)".join(re.escape(piece) for piece in text.split("*")))
 
 
-class _Reader:
+class _EditionParser:
     """Turns the TOML document into an Edition; every complaint names the place."""
 
     def __init__(self, document: dict[str, Any], origin: str) -> None:  # Any: whatever TOML can hold
@@ -289,11 +298,11 @@ class _Reader:
 
     def edition(self) -> Edition:
         document = self.document
-        if document.get("format") != FORMAT:
-            raise self.fail("format", f"must be {FORMAT!r}")
+        if document.get("format") != EDITION_FORMAT:
+            raise self.fail("format", f"must be {EDITION_FORMAT!r}")
         if "extends" in document:
-            return self.extending()
-        self.known_keys(document, _EDITION_KEYS, "top level")
+            return self.extended_edition()
+        self.refuse_unknown_keys(document, _EDITION_KEYS, "top level")
         root = self.group((), {key: document[key] for key in ("fields", "groups") if key in document})
         if not root.fields and not root.groups:
             raise self.fail("top level", "no fields and no groups")
@@ -315,36 +324,38 @@ class _Reader:
 
     # -- an edition that builds on another ----------------------------------------------------------------------------
 
-    def extending(self) -> Edition:
+    def extended_edition(self) -> Edition:
         """What another edition has, changed by statements each of which has a source."""
         document = self.document
-        self.known_keys(document, _EXTENDING_KEYS, "top level")
+        self.refuse_unknown_keys(document, _EXTENDING_KEYS, "top level")
         name = self.text(document, "name", "top level")
         base_name = self.text(document, "extends", "top level")
-        if base_name not in names():
+        if base_name not in shipped_edition_names():
             raise self.fail("extends", f"{base_name!r} is no edition that ships with the package")
         if base_name == name:
             raise self.fail("extends", "an edition cannot extend itself")
-        base = load(base_name)
+        base = load_edition(base_name)
         fields = {
-            field.path: replace(field, standing=Standing.CARRIED_OVER, source=f"{base.name}, nothing newer was seen")
+            field.path: replace(
+                field, standing=FieldProvenance.CARRIED_OVER, source=f"{base.name}, nothing newer was seen"
+            )
             for field in base.fields
         }
-        groups = {group.path: group for group in base.root.walk()}
-        for number, entry in enumerate(self.statements("standing"), 1):
-            self.stand(fields, entry, f"standing {number}")
-        for number, entry in enumerate(self.statements("rename"), 1):
+        groups = {group.path: group for group in base.root.walk_groups()}
+        for number, entry in enumerate(self.read_statements("standing"), 1):
+            self.set_provenance(fields, entry, f"standing {number}")
+        for number, entry in enumerate(self.read_statements("rename"), 1):
             fields = self.rename(fields, groups, entry, f"rename {number}")
-        for number, entry in enumerate(self.statements("remove"), 1):
+        for number, entry in enumerate(self.read_statements("remove"), 1):
             fields = self.remove(fields, entry, f"remove {number}")
-        for number, entry in enumerate(self.statements("add"), 1):
+        for number, entry in enumerate(self.read_statements("add"), 1):
             self.add(fields, entry, f"add {number}")
         documented = set(fields)
         edition = Edition(
             name=name,
             title=self.text(document, "title", "top level"),
             source=self.text(document, "source", "top level"),
-            root=self.tree((), fields, groups),
+            root=self.build_group((), fields, groups),
             undocumented=(
                 *(field for field in base.undocumented if field.path not in documented),
                 *self.undocumented(),
@@ -353,18 +364,18 @@ class _Reader:
         self.check_undocumented(edition)
         return edition
 
-    def statements(self, key: str) -> list[dict[str, Any]]:
+    def read_statements(self, key: str) -> list[dict[str, Any]]:
         entries = self.document.get(key, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise self.fail(key, "must be an array of tables")
         return entries
 
-    def stand(self, fields: _Fields, entry: dict[str, Any], place: str) -> None:
-        self.known_keys(entry, _STANDING_KEYS, place)
+    def set_provenance(self, fields: _Fields, entry: dict[str, Any], place: str) -> None:
+        self.refuse_unknown_keys(entry, _STANDING_KEYS, place)
         paths = entry.get("paths")
         if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
             raise self.fail(place, "`paths` must be a list of texts")
-        standing, source = self.member(Standing, entry, "is", place), self.text(entry, "source", place)
+        standing, source = self.enum_member(FieldProvenance, entry, "is", place), self.text(entry, "source", place)
         for text in paths:
             path = tuple(text.split("."))
             below = [known for known in fields if known[: len(path)] == path]
@@ -373,10 +384,10 @@ class _Reader:
             for known in below:
                 fields[known] = replace(fields[known], standing=standing, source=source)
 
-    def rename(self, fields: _Fields, groups: dict[_Path, Group], entry: dict[str, Any], place: str) -> _Fields:
-        self.known_keys(entry, _RENAME_KEYS, place)
+    def rename(self, fields: _Fields, groups: dict[_Path, FieldGroup], entry: dict[str, Any], place: str) -> _Fields:
+        self.refuse_unknown_keys(entry, _RENAME_KEYS, place)
         old, new = self.text(entry, "from", place), self.text(entry, "to", place)
-        standing, source = self.member(Standing, entry, "is", place), self.text(entry, "source", place)
+        standing, source = self.enum_member(FieldProvenance, entry, "is", place), self.text(entry, "source", place)
         described: dict[str, Any] = (
             {"description": self.text(entry, "description", place)} if "description" in entry else {}
         )
@@ -385,7 +396,7 @@ class _Reader:
         renamed: _Fields = {}
         hits = 0
         for path, field in fields.items():
-            parts = _pattern(old).fullmatch(".".join(path))
+            parts = _path_pattern(old).fullmatch(".".join(path))
             if parts is None:
                 target = path
             else:
@@ -395,7 +406,7 @@ class _Reader:
                 target = tuple(text.split("."))
                 field = replace(
                     field, path=target, standing=standing, source=source, former=(path, *field.former), **described
-                )  # fmt: skip
+                )
                 for length in range(1, len(target)):
                     if length < len(path) and path[:length] in groups:
                         groups.setdefault(target[:length], replace(groups[path[:length]], path=target[:length]))
@@ -407,46 +418,48 @@ class _Reader:
         return renamed
 
     def remove(self, fields: _Fields, entry: dict[str, Any], place: str) -> _Fields:
-        self.known_keys(entry, _REMOVE_KEYS, place)
+        self.refuse_unknown_keys(entry, _REMOVE_KEYS, place)
         self.text(entry, "source", place)
-        gone = _pattern(self.text(entry, "path", place))
+        gone = _path_pattern(self.text(entry, "path", place))
         kept = {path: field for path, field in fields.items() if not gone.fullmatch(".".join(path))}
         if len(kept) == len(fields):
             raise self.fail(place, f"nothing of {self.document['extends']} is called {entry['path']}")
         return kept
 
     def add(self, fields: _Fields, entry: dict[str, Any], place: str) -> None:
-        self.known_keys(entry, _ADD_KEYS, place)
+        self.refuse_unknown_keys(entry, _ADD_KEYS, place)
         path = tuple(self.text(entry, "path", place).split("."))
         if path in fields:
             raise self.fail(place, f"{'.'.join(path)} is there already")
-        field = self.field(path, {key: entry[key] for key in entry if key in _FIELD_KEYS} | _limits(entry))
+        field = self.field(path, {key: entry[key] for key in entry if key in _FIELD_KEYS} | _value_limits(entry))
         fields[path] = replace(
-            field, standing=self.member(Standing, entry, "is", place), source=self.text(entry, "source", place)
-        )  # fmt: skip
+            field,
+            standing=self.enum_member(FieldProvenance, entry, "is", place),
+            source=self.text(entry, "source", place),
+        )
 
-    def tree(self, path: _Path, fields: _Fields, groups: Mapping[_Path, Group]) -> Group:
+    def build_group(self, path: _Path, fields: _Fields, groups: Mapping[_Path, FieldGroup]) -> FieldGroup:
         inner = [below for below in fields if below[: len(path)] == path]
         own = [below for below in inner if len(below) == len(path) + 1]
         children = dict.fromkeys(below[: len(path) + 1] for below in inner if len(below) > len(path) + 1)
         if clash := set(own) & set(children):
             raise self.fail("add", f"{'.'.join(sorted(clash)[0])} is both a field and a group")
         known = groups.get(path)
-        return Group(
+        return FieldGroup(
             path=path,
             description=known.description if known is not None else "",
             fields=tuple(fields[below] for below in own),
-            groups=tuple(self.tree(child, fields, groups) for child in children),
+            groups=tuple(self.build_group(child, fields, groups) for child in children),
             optional=known.optional if known is not None else False,
         )
 
     # -- groups and fields --------------------------------------------------------------------------------------------
 
-    def group(self, path: tuple[str, ...], table: Mapping[str, Any]) -> Group:
+    def group(self, path: tuple[str, ...], table: Mapping[str, Any]) -> FieldGroup:
         place = f"group {'.'.join(path)}" if path else "top level"
         if not isinstance(table, dict):
             raise self.fail(place, "must be a table")
-        self.known_keys(table, _GROUP_KEYS, place)
+        self.refuse_unknown_keys(table, _GROUP_KEYS, place)
         model: Mapping[str, Any] = table
         seen = [path]
         while "same_as" in model:
@@ -466,7 +479,7 @@ class _Reader:
         optional = table.get("optional", False)
         if not isinstance(optional, bool):
             raise self.fail(place, "`optional` must be true or false")
-        return Group(
+        return FieldGroup(
             path=path,
             description=str(table.get("description", "")),
             fields=tuple(self.field((*path, name), entry) for name, entry in fields.items()),
@@ -482,13 +495,13 @@ class _Reader:
                 raise self.fail(place, f"same_as names {'.'.join(path)}, which is no group of this file")
         return table  # type: ignore[no-any-return]  # checked to be a dict in the loop; path is never empty
 
-    def field(self, path: tuple[str, ...], entry: object) -> Field:
+    def field(self, path: tuple[str, ...], entry: object) -> FieldDefinition:
         place = f"field {'.'.join(path)}"
         if not isinstance(entry, dict):
             raise self.fail(place, "must be a table like { type = ..., kind = ..., unit = ..., description = ... }")
-        self.known_keys(entry, _FIELD_KEYS, place)
+        self.refuse_unknown_keys(entry, _FIELD_KEYS, place)
         below_label = len(path) > 2 and path[0] == "data_channel"
-        default = Presence.WITH_LABEL if below_label else Presence.ALWAYS
+        default = FieldPresence.WITH_LABEL if below_label else FieldPresence.ALWAYS
         values = entry.get("values")
         if values is not None and not (isinstance(values, list) and all(isinstance(v, str) for v in values)):
             raise self.fail(place, "`values` must be a list of strings")
@@ -497,12 +510,12 @@ class _Reader:
                 raise self.fail(place, f"`{key}` must be an integer")
         if entry.get("form") not in (None, "rfc3339-utc"):
             raise self.fail(place, "`form` must be 'rfc3339-utc'")
-        field = Field(
+        field = FieldDefinition(
             path=path,
-            type=self.member(Type, entry, "type", place),
-            kind=self.member(Kind, entry, "kind", place),
-            unit=self.member(Unit, entry, "unit", place),
-            presence=self.member(Presence, entry, "presence", place) if "presence" in entry else default,
+            type=self.enum_member(FieldType, entry, "type", place),
+            kind=self.enum_member(FieldKind, entry, "kind", place),
+            unit=self.enum_member(FieldUnit, entry, "unit", place),
+            presence=self.enum_member(FieldPresence, entry, "presence", place) if "presence" in entry else default,
             description=self.text(entry, "description", place),
             minimum=entry.get("minimum"),
             maximum=entry.get("maximum"),
@@ -510,11 +523,11 @@ class _Reader:
             values=tuple(values) if values is not None else None,
             form=entry.get("form"),
         )
-        if field.kind is Kind.COUNTER and (field.type is not Type.INTEGER or field.minimum is None):
+        if field.kind is FieldKind.COUNTER and (field.type is not FieldType.INTEGER or field.minimum is None):
             raise self.fail(place, "a counter must be an integer with a minimum")
         return field
 
-    def undocumented(self) -> tuple[Field, ...]:
+    def undocumented(self) -> tuple[FieldDefinition, ...]:
         found = []
         entries = self.document.get("undocumented", [])
         if not isinstance(entries, list):
@@ -523,18 +536,18 @@ class _Reader:
             place = "undocumented"
             if not isinstance(entry, dict):
                 raise self.fail(place, "must be an array of tables")
-            self.known_keys(entry, _UNDOCUMENTED_KEYS, place)
+            self.refuse_unknown_keys(entry, _UNDOCUMENTED_KEYS, place)
             path = tuple(self.text(entry, "path", place).split("."))
             found.append(
                 replace(
-                    self.field(path, {key: entry[key] for key in entry if key in _FIELD_KEYS} | _limits(entry)),
-                    presence=Presence.CONDITIONAL,
+                    self.field(path, {key: entry[key] for key in entry if key in _FIELD_KEYS} | _value_limits(entry)),
+                    presence=FieldPresence.CONDITIONAL,
                     seen_in=self.text(entry, "seen_in", place),
                 )
             )
         return tuple(found)
 
-    def known_keys(self, table: Mapping[str, Any], known: set[str], place: str) -> None:
+    def refuse_unknown_keys(self, table: Mapping[str, Any], known: set[str], place: str) -> None:
         if unknown := sorted(set(table) - known):
             raise self.fail(place, f"unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
 
@@ -544,12 +557,12 @@ class _Reader:
             raise self.fail(place, f"`{key}` must be a text")
         return value
 
-    def member(self, kind: type[E], table: Mapping[str, Any], key: str, place: str) -> E:
+    def enum_member(self, kind: type[E], table: Mapping[str, Any], key: str, place: str) -> E:
         try:
             return kind(table.get(key))
         except ValueError:
             raise self.fail(place, f"`{key}` must be one of {', '.join(str(m.value) for m in kind)}") from None
 
 
-def _limits(entry: Mapping[str, Any]) -> dict[str, int]:
-    return {"minimum": 0} if entry.get("kind") == Kind.COUNTER.value else {}
+def _value_limits(entry: Mapping[str, Any]) -> dict[str, int]:
+    return {"minimum": 0} if entry.get("kind") == FieldKind.COUNTER.value else {}

@@ -9,7 +9,7 @@ its work, and its message is one line that says what was found, where, and what 
     │   ├── ConfigError         a configuration that cannot be read, or says what cannot be meant
     │   ├── EditionError        an edition file that cannot be read
     │   └── RecordingError      a recording or body file that cannot be read
-    ├── TargetRefused           a request that may not be sent was about to be sent           exit code 4
+    ├── RequestRefusedError           a request that may not be sent was about to be sent           exit code 4
     └── SimulatorError          the embedded simulator did not start, or died                 exit code 4
 """
 
@@ -57,7 +57,7 @@ class RecordingError(UsageError):
     """A recording or a body file is missing, unreadable or of an unknown format."""
 
 
-class TargetRefused(HarnessError):
+class RequestRefusedError(HarnessError):
     """A request was about to be sent whose target is neither one of the three nor on the list of invented ones."""
 
 
@@ -65,11 +65,11 @@ class SimulatorError(HarnessError):
     """The embedded simulator did not start, or ended before it was asked to."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def suggest_nearest(name: str, known: Iterable[str]) -> str:
     """
     Say which known name was probably meant; empty where none is near.
 
-    >>> nearest("conferm", ["check", "conform"])
+    >>> suggest_nearest("conferm", ["check", "conform"])
     " (did you mean 'conform'?)"
     """
     import difflib  # only ever needed for a mistake

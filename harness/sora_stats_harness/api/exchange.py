@@ -1,5 +1,5 @@
 """
-One request, its answer and its times: the only thing that a judge is ever shown.
+One request, its response and its times: the only thing that a judge is ever shown.
 
 The prober, the load scenarios, a user's own tests and recordings all produce exchanges; the judge cannot tell which.
 Structs are frozen and cheap to make (about 0.3 us), since under load there are thousands a second.
@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-HEADER: Final = "x-sora-target"
+TARGET_HEADER: Final = "x-sora-target"
 """Names the operation of a request; case-insensitive, its value is not."""
 
 Headers = tuple[tuple[str, str], ...]
@@ -35,16 +35,16 @@ class Target(Enum):
         self.operation = header.partition(".")[2]
         """The name without the service: what reports and recordings say."""
         self.many = self.operation != "GetStatsConnection"
-        """Whether the answer is an array of connections."""
+        """Whether the response is an array of connections."""
 
     __hash__ = object.__hash__  # members are what they are; Enum's own takes a call of Python each time
 
 
-OPERATIONS: Final = {target.operation: target for target in Target}
+TARGET_OF_OPERATION: Final = {target.operation: target for target in Target}
 """Each target by the name that recordings and reports use."""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class RequestArguments(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The arguments of a valid request; None where it has none."""
 
     channel_id: str | None = None
@@ -66,13 +66,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     headers: Headers
     body: bytes | None
     target: Target | None
-    asked: Asked = Asked()
+    asked: RequestArguments = RequestArguments()
     probe: str | None = None
     method: str = "POST"
     path: str = "/"
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     What came back; `complete` is False where the body ended before its announced length.
 
@@ -94,7 +94,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ErrorCode(Enum):
-    """Why there is no whole answer."""
+    """Why there is no complete response."""
 
     REFUSED = "refused"
     """Nothing listens there."""
@@ -102,7 +102,7 @@ class ErrorCode(Enum):
     """The name does not resolve."""
     TIMEOUT = "timeout"
     RESET = "reset"
-    """The connection was closed or reset before a whole answer."""
+    """The connection was closed or reset before a complete response."""
     TLS = "tls"
     PROTOCOL = "protocol"
     """The bytes are no HTTP."""
@@ -114,7 +114,7 @@ class ErrorCode(Enum):
 
 
 class TransportError(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Why a request has no whole answer; `detail` is one line."""
+    """Why a request has no complete response; `detail` is one line."""
 
     code: ErrorCode
     detail: str
@@ -122,10 +122,10 @@ class TransportError(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
-    One request, its answer or error, and its times in nanoseconds of one monotonic clock.
+    One request, its response or error, and its times in nanoseconds of one monotonic clock.
 
     `sent_ns` was taken before the first byte was written, `received_ns` after the last was read, so the true interval
-    lies within. `arrived_ns` is the kernel's, `intended_ns` the schedule's; None where there is none. A partial answer
+    lies within. `arrived_ns` is the kernel's, `intended_ns` the schedule's; None where there is none. A partial response
     and an error may stand together. `(run, seq)` is unique.
     """
 
@@ -137,7 +137,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     received_ns: int
     sent_at: str
     """Wall-clock time of sending, RFC 3339 in UTC."""
-    answer: Answer | None = None
+    response: Response | None = None
     error: TransportError | None = None
     intended_ns: int | None = None
     arrived_ns: int | None = None
@@ -148,7 +148,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return (self.run, self.seq)
 
 
-def valid_request(
+def make_valid_request(
     target: Target,
     *,
     server: str,
@@ -167,14 +167,12 @@ def valid_request(
     Raises:
         ValueError: An argument that the target needs is missing.
 
-    >>> valid_request(Target.ALL, server="http://127.0.0.1:3000", local=False).body
+    >>> make_valid_request(Target.ALL, server="http://127.0.0.1:3000", local=False).body
     b'{"local":false}'
     """
     body: dict[str, str | bool] = {}
     if target is not Target.ALL:
-        key, value = (
-            ("connection_id", connection_id) if target is Target.CONNECTION else ("client_id", client_id)
-        )  # fmt: skip
+        key, value = ("connection_id", connection_id) if target is Target.CONNECTION else ("client_id", client_id)
         if channel_id is None or value is None:
             raise ValueError(f"{target.operation} needs channel_id and {key}")
         body = {"channel_id": channel_id, key: value}
@@ -184,10 +182,10 @@ def valid_request(
     content: Headers = (("Content-Type", "application/json"),) if encoded is not None else ()
     return Request(
         server=server,
-        headers=((HEADER, target.value), *content, *headers),
+        headers=((TARGET_HEADER, target.value), *content, *headers),
         body=encoded,
         target=target,
-        asked=Asked(
+        asked=RequestArguments(
             channel_id=channel_id,
             connection_id=connection_id,
             client_id=client_id,
@@ -196,20 +194,20 @@ def valid_request(
     )
 
 
-def light(exchange: Exchange) -> Exchange:
-    """The same exchange without its answer: what is kept of it when bodies would take too much memory."""
-    return msgspec.structs.replace(exchange, answer=None)
+def without_response(exchange: Exchange) -> Exchange:
+    """The same exchange without its response: what is kept of it when bodies would take too much memory."""
+    return msgspec.structs.replace(exchange, response=None)
 
 
 @cache
-def clock_id() -> str:
+def monotonic_clock_id() -> str:
     """
     Name this machine's monotonic clock: boot, time namespace and kind.
 
     Two times are on one clock, and may be compared, only where these names are equal. Where the platform does not tell
     its boot, the name holds the process, so that nothing is ever ordered wrongly.
     """
-    boot = _read("/proc/sys/kernel/random/boot_id") or f"process-{os.getpid()}-{time.time_ns()}"
+    boot = _read_system_file("/proc/sys/kernel/random/boot_id") or f"process-{os.getpid()}-{time.time_ns()}"
     try:
         namespace = str(Path("/proc/self/ns/time").readlink())
     except OSError:
@@ -217,7 +215,7 @@ def clock_id() -> str:
     return f"{boot}/{namespace}/monotonic"
 
 
-def _read(path: str) -> str | None:
+def _read_system_file(path: str) -> str | None:
     try:
         return Path(path).read_text(encoding="ascii").strip() or None
     except OSError:

@@ -16,22 +16,22 @@ from importlib import import_module
 from typing import Final
 
 from .. import __version__
-from ..api.errors import ExitCode, HarnessError, UsageError, nearest
-from ..probe.interrupt import Interrupt
-from ..reports.escape import plain
-from . import github
-from .output import close_broken, emit
-from .parser import Parser
+from ..api.errors import ExitCode, HarnessError, UsageError, suggest_nearest
+from ..probe.interrupt import InterruptHandler
+from ..reports.escaping import escape_terminal
+from . import github_actions as github
+from .argument_parser import CommandArgumentParser
+from .output import discard_broken_streams, write_output
 
 PROGRAM: Final = "sora-harness"
 
 COMMANDS: Final = {
-    "conform": "probe a server, judge every answer, and write a verdict",
+    "conform": "probe a server, judge every response, and write a verdict",
     "simulate": "run the embedded simulator until interrupted, or around a command",
-    "load": "run a load scenario, and judge every answer",
+    "load": "run a load scenario, and judge every response",
     "estimate": "tell what polling costs, by a few polite requests",
     "capacity": "search the highest rate that keeps objectives, or what it costs",
-    "check": "judge recordings, or single answers in files",
+    "check": "judge recordings, or single responses in files",
     "compare": "compare two verdicts, or two sets of runs",
     "report": "write a verdict in another format",
     "config": "show what the configuration comes to, and where each part is from",
@@ -42,10 +42,10 @@ COMMANDS: Final = {
 }
 """Each command and its `HELP`, in the order of the overview."""
 
-DEBUG: Final = "SORA_HARNESS_DEBUG"
+DEBUG_VARIABLE: Final = "SORA_HARNESS_DEBUG"
 """Environment variable; where it is set an unexpected exception shows its traceback."""
 
-_OVERVIEW: Final = """\
+_OVERVIEW_TEXT: Final = """\
 usage: {program} COMMAND [options]
 
 Load-testing and conformance harness for the statistics API of WebRTC SFU Sora.
@@ -77,50 +77,54 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code. Whatever goes wrong is one line on stderr; a reader who closes stdout early (`| head`) is none.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    Interrupt.is_last = argv is None
+    InterruptHandler.ends_process = argv is None
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # a terminal that knows no UTF-8 still shows every report
     try:
         code = _dispatch(words)
-        emit("")  # what argparse wrote; a reader who has gone is no error here either
+        write_output("")  # what argparse wrote; a reader who has gone is no error here either
     except HarnessError as error:
-        _complain(str(error))
+        _print_error(str(error))
         return int(error.exit_code)
     except KeyboardInterrupt:
-        _complain("interrupted")
+        _print_error("interrupted")
         return int(ExitCode.UNKNOWN)
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and close_broken():
+        if isinstance(error, BrokenPipeError) and discard_broken_streams():
             return int(ExitCode.UNKNOWN)
-        if os.environ.get(DEBUG):
+        if os.environ.get(DEBUG_VARIABLE):
             raise
         text = " ".join(str(error).split())
-        _complain(f"{type(error).__name__}: {text} (a fault of the harness; {DEBUG}=1 shows where)")
+        _print_error(f"{type(error).__name__}: {text} (a fault of the harness; {DEBUG_VARIABLE}=1 shows where)")
         return int(ExitCode.BROKEN)
     return code
 
 
 def _dispatch(words: list[str]) -> int:
     if not words:
-        emit(_overview(), sys.stderr)
+        write_output(_overview_text(), sys.stderr)
         return int(ExitCode.USAGE)
     name, *rest = words
     if name in ("-h", "--help"):
-        emit(_overview())
+        write_output(_overview_text())
         return int(ExitCode.PASS)
     if name == "--version":
         from ..judge import accelerator
 
-        how = "answers are read by the accelerator" if accelerator.is_there() else "answers are read in Python alone"
-        emit(f"{PROGRAM} {__version__} ({how})\n")
+        how = (
+            "responses are read by the accelerator"
+            if accelerator.is_available()
+            else "responses are read in Python alone"
+        )
+        write_output(f"{PROGRAM} {__version__} ({how})\n")
         return int(ExitCode.PASS)
     if name not in COMMANDS:
         what = "option" if name.startswith("-") else "command"
         known = ["--help", "--version"] if what == "option" else list(COMMANDS)
-        raise UsageError(f"there is no {what} {name!r}{nearest(name, known)}; see {PROGRAM} --help")
+        raise UsageError(f"there is no {what} {name!r}{suggest_nearest(name, known)}; see {PROGRAM} --help")
     command = import_module(f".{name}", __name__)
-    parser = Parser(
+    parser = CommandArgumentParser(
         prog=f"{PROGRAM} {name}",
         description=f"{command.HELP[0].upper()}{command.HELP[1:]}.",
         epilog=command.EXAMPLES,
@@ -135,12 +139,12 @@ def _dispatch(words: list[str]) -> int:
     return int(command.run(arguments))
 
 
-def _overview() -> str:
+def _overview_text() -> str:
     wide = max(map(len, COMMANDS))
     commands = "\n".join(f"  {name:<{wide}}  {text}" for name, text in COMMANDS.items())
-    return _OVERVIEW.format(program=PROGRAM, commands=commands)
+    return _OVERVIEW_TEXT.format(program=PROGRAM, commands=commands)
 
 
-def _complain(text: str) -> None:
-    emit(f"{PROGRAM}: {plain(text, 2000)}\n", sys.stderr)
-    github.complain(text)
+def _print_error(text: str) -> None:
+    write_output(f"{PROGRAM}: {escape_terminal(text, 2000)}\n", sys.stderr)
+    github.annotate_error(text)

@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ..api.errors import UsageError
-from ..probe.recognise import of_address
-from . import common, surveys
-from .output import emit
-from .progress import Progress
-from .values import duration
+from ..probe.edition_detection import detect_by_address
+from . import capacity_polling as surveys
+from . import command_support as common
+from .argument_types import parse_duration
+from .output import write_output
+from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..judge.verdict import Latency
-    from ..load.capacity.search import Found, Goal, Step
-    from ..probe.interrupt import Interrupt
-    from ..reports.assemble import Judged
+    from ..judge.verdict import LatencyDistribution
+    from ..load.capacity.rate_search import RateStep, SearchGoal, SearchResult
+    from ..probe.interrupt import InterruptHandler
+    from ..reports.verdict_assembly import JudgeResultSource
 
 HELP: Final = "search the highest rate that keeps objectives, or what it costs"
 
@@ -38,48 +39,79 @@ examples:
 
 SELF_TEST_CONNECTIONS: Final = 100
 SELF_TEST_RATE: Final = 2000.0
-DEFAULT_LIMITS: Final = ("errors>5%", "p99>10s")
-LEAST_IN_FLIGHT: Final = 64
-MOST_IN_FLIGHT: Final = 1000
+DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
+MIN_IN_FLIGHT: Final = 64
+MAX_SEARCH_IN_FLIGHT: Final = 1000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     common.add_server_options(parser)
     add = parser.add_argument_group("the search").add_argument
-    add("--slo", action="append", default=[], metavar="SLO",
-        help="what has to hold: p99<50ms, GetStatsAllConnections:p99<800ms, errors<0.1%% (repeatable)")  # fmt: skip
-    add("--max-rate", type=_rate, metavar="R", help="never ask more often than so many times a second")
-    add("--start", type=_rate, metavar="R", help="the first rate (default: an eighth of the highest)")
+    add(
+        "--slo",
+        action="append",
+        default=[],
+        metavar="SLO",
+        help="what has to hold: p99<50ms, GetStatsAllConnections:p99<800ms, errors<0.1%% (repeatable)",
+    )
+    add("--max-rate", type=_parse_rate, metavar="R", help="never ask more often than so many times a second")
+    add("--start", type=_parse_rate, metavar="R", help="the first rate (default: an eighth of the highest)")
     add("--scenario", default="mixed", metavar="NAME", help="mixed, drill, scrape or scrape-cluster (default: mixed)")
-    add("--window", type=duration, default=2.0, metavar="TIME",
-        help="each window lasts at least so long; three to seven are a step (default: 2s)")  # fmt: skip
-    add("--max-in-flight", type=int, metavar="N",
-        help="requests that may be under way at a time (default: as many as the rate and the SLOs need)")  # fmt: skip
-    add("--processes", type=common.processes, default=1, metavar="N", help="send from so many processes (default: 1)")
-    add("--abort-when", action="append", metavar="LIMIT",
-        help="take the load away at errors>5%% or p99>10s over the last 10 s (default: both; repeatable)")  # fmt: skip
+    add(
+        "--window",
+        type=parse_duration,
+        default=2.0,
+        metavar="TIME",
+        help="each window lasts at least so long; three to seven are a step (default: 2s)",
+    )
+    add(
+        "--max-in-flight",
+        type=int,
+        metavar="N",
+        help="requests that may be under way at a time (default: as many as the rate and the SLOs need)",
+    )
+    add(
+        "--processes",
+        type=common.parse_processes,
+        default=1,
+        metavar="N",
+        help="send from so many processes (default: 1)",
+    )
+    add(
+        "--abort-when",
+        action="append",
+        metavar="LIMIT",
+        help="take the load away at errors>5%% or p99>10s over the last 10 s (default: both; repeatable)",
+    )
     add("--dry-run", action="store_true", help="print the plan and send nothing")
     add = parser.add_argument_group("instead: what a listing costs by the number of connections").add_argument
     add("--by-size", action="store_true", help="of a server, by the numbers that it meets in --duration")
-    add("--duration", type=duration, metavar="TIME", help="how long to look")
-    add("--scrapers", type=_number, default=1, metavar="N", help="how many will ask for listings (default: 1)")
+    add("--duration", type=parse_duration, metavar="TIME", help="how long to look")
+    add("--scrapers", type=_parse_count, default=1, metavar="N", help="how many will ask for listings (default: 1)")
     add = parser.add_argument_group("instead: whether polling hurts the media").add_argument
     add("--watch-media", action="store_true", help="quiet and polled phases in turn; polled at --max-rate")
-    add("--phase", type=duration, default=10.0, metavar="TIME", help="how long each phase lasts (default: 10s)")
-    add("--phases", type=_number, default=5, metavar="N", help="how many polled ones (default: 5)")
+    add("--phase", type=parse_duration, default=10.0, metavar="TIME", help="how long each phase lasts (default: 10s)")
+    add("--phases", type=_parse_count, default=5, metavar="N", help="how many polled ones (default: 5)")
     common.add_judging_options(parser)
     add = common.add_simulator_options(
-        parser, connections=_sizes, connections_help="how many connections (default: 100); with commas: cost by size"
+        parser,
+        connections=_parse_sizes,
+        connections_help="how many connections (default: 100); with commas: cost by size",
     )
-    add("--service-time", type=duration, metavar="TIME", help="each request keeps a worker this long")
+    add("--service-time", type=parse_duration, metavar="TIME", help="each request keeps a worker this long")
     add("--workers", type=int, metavar="N", help="how many requests are served at a time (default: 1)")
-    add("--per-connection-cost", type=duration, metavar="TIME", help="and this long for each connection of the answer")
+    add(
+        "--per-connection-cost",
+        type=parse_duration,
+        metavar="TIME",
+        help="and this long for each connection of the response",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """
-    Search, or answer one of the other two questions; judge and report.
+    Search, or response one of the other two questions; judge and report.
 
     Returns:
         The exit code of the verdict: 1 as well where no rate that was tried keeps the objectives, and where polling had
@@ -88,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: A run that is not bounded, or a value that cannot be used.
     """
-    url = common.resolve_url(arguments)
+    url = common.server_url(arguments)
     _check_simulator(arguments, url)
     common.check_edition(arguments)
     by_size = arguments.by_size or len(arguments.connections or ()) > 1
@@ -96,188 +128,218 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--processes is for the search")
     if by_size and arguments.watch_media:
         raise UsageError("--by-size and --watch-media are two questions: ask one of them")
-    if arguments.scenario not in SCENARIOS:
-        raise UsageError(f"--scenario: {arguments.scenario!r} is none of {', '.join(SCENARIOS)}")
+    if arguments.scenario not in CAPACITY_SCENARIOS:
+        raise UsageError(f"--scenario: {arguments.scenario!r} is none of {', '.join(CAPACITY_SCENARIOS)}")
     goal = None
     if by_size or arguments.watch_media:
-        surveys.check(arguments, url, by_size=by_size)
+        surveys.check_polling_arguments(arguments, url, by_size=by_size)
     else:
-        goal = _goal(arguments, url)
-        common.check_shared("--processes", arguments.processes, _users(arguments, goal))
+        goal = _search_goal(arguments, url)
+        common.check_enough_users("--processes", arguments.processes, _max_in_flight(arguments, goal))
     try:
-        from ..load import window as _  # noqa: F401  # before what else may use sockets, which Locust replaces
+        from ..load.capacity import step_runner as _  # noqa: F401  # before what else may use sockets, which Locust replaces
     except ImportError:
         raise UsageError("capacity needs Locust: pip install 'sora-stats-harness[load]'") from None
     if goal is not None:
-        return _search(arguments, url, goal)
+        return _run_search(arguments, url, goal)
     if by_size:
-        return surveys.by_size(arguments, url)
-    return surveys.watch_media(arguments, url)
+        return surveys.run_cost_by_size(arguments, url)
+    return surveys.run_media_watch(arguments, url)
 
 
-def _search(arguments: argparse.Namespace, url: str | None, goal: Goal) -> int:
-    from ..load.capacity.report import capacity_of, line, section, statement
-    from ..load.capacity.slo import longest_us
-    from ..load.capacity.windows import shares, window_s
-    from ..load.limits import limit
+def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal) -> int:
+    from ..load.abort_limit import parse_abort_limit
+    from ..load.capacity.load_window import operation_shares, window_length_s
+    from ..load.capacity.search_report import build_capacity, search_section, search_statement, step_line
+    from ..load.load_session import unobservable_requirements
+    from ..load.load_spec import LOAD_OBSERVES
     from ..load.scenarios import SCENARIOS as KNOWN
-    from ..load.session import excluded
-    from ..load.spec import NEEDS
-    from ..probe.interrupt import Interrupt
-    from ..reports.assemble import utc_now
+    from ..load.slo import longest_limit_us
+    from ..probe.interrupt import InterruptHandler
+    from ..reports.verdict_assembly import format_utc_now
 
-    started_at = utc_now()
-    for text in _limits(arguments):
-        limit(text)
-    users = _users(arguments, goal)
+    started_at = format_utc_now()
+    for text in _abort_limits(arguments):
+        parse_abort_limit(text)
+    users = _max_in_flight(arguments, goal)
     scenario = KNOWN[arguments.scenario]
     headers, secrets = common.read_headers(arguments.header)
 
     def lasts_s(rate: float) -> float:
-        return window_s(rate, goal.slos, shares(arguments.scenario, rate), arguments.window)
+        return window_length_s(rate, goal.slos, operation_shares(arguments.scenario, rate), arguments.window)
 
-    emit(f"{_plan(arguments, url, goal, users, lasts_s)}{common.planned_edition(arguments)}\n", sys.stderr)
+    write_output(
+        f"{_plan_text(arguments, url, goal, users, lasts_s)}{common.edition_plan_text(arguments)}\n", sys.stderr
+    )
     if arguments.dry_run:
         return 0
-    progress = Progress()
-    longest = longest_us(goal.slos)
+    progress = ProgressLine()
+    longest = longest_limit_us(goal.slos)
 
-    def tell(step: Step) -> None:
+    def tell(step: RateStep) -> None:
         progress.end()
-        emit(f"{line(step)}\n", sys.stderr)
+        write_output(f"{step_line(step)}\n", sys.stderr)
 
-    with Interrupt() as interrupt:
+    with InterruptHandler() as interrupt:
         with ExitStack() as stack:
-            server, address = target(arguments, url, stack)
-            told = common.settle_edition(arguments, lambda: of_address(address, headers, arguments.timeout, interrupt))
-            task = _Task(
-                address=address, goal=goal, users=users, headers=headers, lasts_s=lasts_s, tell=tell, interrupt=interrupt,
-                patience_s=arguments.timeout if longest is None else longest / 1e6, watch=surveys.watcher(progress),
-            )  # fmt: skip
+            server, address = resolve_target(arguments, url, stack)
+            told = common.detect_edition(
+                arguments, lambda: detect_by_address(address, headers, arguments.timeout, interrupt)
+            )
+            task = _SearchTask(
+                address=address,
+                goal=goal,
+                users=users,
+                headers=headers,
+                lasts_s=lasts_s,
+                tell=tell,
+                interrupt=interrupt,
+                patience_s=arguments.timeout if longest is None else longest / 1e6,
+                watch=surveys.make_progress_watcher(progress),
+            )
             try:
-                done = (_alone if arguments.processes == 1 else _together)(arguments, task)
+                done = (_search_in_process if arguments.processes == 1 else _search_with_workers)(arguments, task)
             finally:
                 progress.end()
-        said = statement(done.found, goal)
-        return common.finish(
+        said = search_statement(done.found, goal)
+        return common.report_and_exit_code(
             arguments,
             command="capacity",
             judge=done.judge,
-            observes=NEEDS,
-            excluded=excluded(scenario.targets or frozenset()),
+            observes=LOAD_OBSERVES,
+            excluded=unobservable_requirements(scenario.targets or frozenset()),
             subject=server,
             judged_from="live",
             started_at=started_at,
-            options=_options(arguments, goal, users),
-            interrupted=interrupt.seen,
-            aborted=_aborted(done.found, said),
+            options=_verdict_options(arguments, goal, users),
+            interrupted=interrupt.is_interrupted,
+            aborted=_abort_reason(done.found, said),
             slo_missed=said
             if not done.found.low and done.found.high is not None and done.found.ended is None
             else None,
             extra_notes=[said, *told, f"{address.server} is {address.shown}", *done.notes],
             secrets=secrets,
-            sections=[section(done.found)],
-            capacity=capacity_of(done.found, goal, arguments.scenario, [told for _, told in done.finished]),
+            sections=[search_section(done.found)],
+            capacity=build_capacity(done.found, goal, arguments.scenario, [told for _, told in done.finished]),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
+class _SearchTask:
     """A search, whoever sends."""
 
     address: Any  # Any: load's Address
-    goal: Goal
+    goal: SearchGoal
     users: int
     headers: Any  # Any: exchange's Headers
     lasts_s: Callable[[float], float]
-    tell: Callable[[Step], None]
-    interrupt: Interrupt
+    tell: Callable[[RateStep], None]
+    interrupt: InterruptHandler
     patience_s: float
     watch: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Done:
+class _SearchRunResult:
     """What came of it."""
 
-    found: Found
-    judge: Judged
-    finished: Sequence[tuple[float, list[Latency]]]
+    found: SearchResult
+    judge: JudgeResultSource
+    finished: Sequence[tuple[float, list[LatencyDistribution]]]
     notes: Sequence[str] = ()
 
 
-def _alone(arguments: argparse.Namespace, task: _Task) -> _Done:
+def _search_in_process(arguments: argparse.Namespace, task: _SearchTask) -> _SearchRunResult:
     """In this process."""
-    from ..api.edition import load
-    from ..load import window as windows
-    from ..load.capacity.search import Ended, conclude, search
-    from ..load.limits import limit
+    from ..api.edition import load_edition
+    from ..load.abort_limit import parse_abort_limit
+    from ..load.capacity import step_runner as windows
+    from ..load.capacity.rate_search import SearchEnded, build_search_result, search_capacity
     from ..load.scenarios import SCENARIOS as KNOWN
 
-    tap = windows.Tap(load(arguments.edition), task.address, headers=task.headers, timeout_s=arguments.timeout)
-    rig = windows.Rig(
-        tap, patience_s=task.patience_s, limits=tuple(limit(text) for text in _limits(arguments)),
-        interrupt=task.interrupt, watch=task.watch,
-    )  # fmt: skip
+    tap = windows.SteppedSession(
+        load_edition(arguments.edition), task.address, headers=task.headers, timeout_s=arguments.timeout
+    )
+    rig = windows.StepRunner(
+        tap,
+        patience_s=task.patience_s,
+        limits=tuple(parse_abort_limit(text) for text in _abort_limits(arguments)),
+        interrupt=task.interrupt,
+        watch=task.watch,
+    )
     try:
-        found = windows.run(
-            tap, KNOWN[arguments.scenario], users=task.users, interrupt=task.interrupt,
-            drive=lambda: search(rig, task.goal, task.lasts_s, task.tell),
-        )  # fmt: skip
-    except Ended as ended:
-        found = conclude((), task.goal, str(ended))
-    return _Done(found=found, judge=tap.judge, finished=rig.finished)
+        found = windows.run_users(
+            tap,
+            KNOWN[arguments.scenario],
+            users=task.users,
+            interrupt=task.interrupt,
+            drive=lambda: search_capacity(rig, task.goal, task.lasts_s, task.tell),
+        )
+    except SearchEnded as ended:
+        found = build_search_result((), task.goal, str(ended))
+    return _SearchRunResult(found=found, judge=tap.judge, finished=rig.step_latencies)
 
 
-def _together(arguments: argparse.Namespace, task: _Task) -> _Done:
+def _search_with_workers(arguments: argparse.Namespace, task: _SearchTask) -> _SearchRunResult:
     """From several processes, which this one gives their orders."""
-    from ..api.edition import load
-    from ..load.capacity.search import Ended, conclude, search
+    from ..api.edition import load_edition
+    from ..load.capacity.rate_search import SearchEnded, build_search_result, search_capacity
     from ..load.fleet import Fleet
-    from ..load.merged import Merged
+    from ..load.merged_judge import MergedJudge
     from ..load.shares import Errand
 
     count, address = arguments.processes, task.address
     errands = [
         Errand(
-            edition=arguments.edition, server=address.server, family=int(address.family), sockaddr=address.sockaddr,
-            ca_file=arguments.ca_file, insecure=arguments.insecure, headers=tuple(task.headers),
-            timeout_s=arguments.timeout, scenario=arguments.scenario,
-            users=task.users // count + (index < task.users % count), patience_s=task.patience_s,
-            limits=_limits(arguments), index=index,
+            edition=arguments.edition,
+            server=address.server,
+            family=int(address.family),
+            sockaddr=address.sockaddr,
+            ca_file=arguments.ca_file,
+            insecure=arguments.insecure,
+            headers=tuple(task.headers),
+            timeout_s=arguments.timeout,
+            scenario=arguments.scenario,
+            users=task.users // count + (index < task.users % count),
+            patience_s=task.patience_s,
+            limits=_abort_limits(arguments),
+            index=index,
         )
         for index in range(count)
-    ]  # fmt: skip
+    ]
     with Fleet(errands, interrupt=task.interrupt, watch=task.watch) as fleet:
         try:
             fleet.ready()
-            found = search(fleet, task.goal, task.lasts_s, task.tell)
-        except Ended as ended:
-            found = conclude((), task.goal, str(ended))
+            found = search_capacity(fleet, task.goal, task.lasts_s, task.tell)
+        except SearchEnded as ended:
+            found = build_search_result((), task.goal, str(ended))
     note = (
-        f"{count} processes: each judged the order of what it saw itself, and of each connection its last answer was held "
+        f"{count} processes: each judged the order of what it saw itself, and of each connection its last response was held "
         "against the others' by the server's timestamps"
     )
-    return _Done(
-        found=found, judge=Merged(load(arguments.edition), None, fleet.reports), finished=fleet.finished, notes=[note]
+    return _SearchRunResult(
+        found=found,
+        judge=MergedJudge(load_edition(arguments.edition), None, fleet.reports),
+        finished=fleet.finished,
+        notes=[note],
     )
 
 
-def _limits(arguments: argparse.Namespace) -> tuple[str, ...]:
-    return tuple(arguments.abort_when or DEFAULT_LIMITS)
+def _abort_limits(arguments: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(arguments.abort_when or DEFAULT_ABORT_LIMITS)
 
 
-def _aborted(found: Found, said: str) -> str | None:
+def _abort_reason(found: SearchResult, said: str) -> str | None:
     """Why the result is not to be taken for one; None where it is."""
     if found.ended is not None:
         return found.ended
     return said if found.at_least and not found.low else None
 
 
-def _goal(arguments: argparse.Namespace, url: str | None) -> Goal:
-    from ..load.capacity.search import Goal
-    from ..load.capacity.slo import slo
-    from ..load.capacity.windows import shares
+def _search_goal(arguments: argparse.Namespace, url: str | None) -> SearchGoal:
+    from ..load.capacity.load_window import operation_shares
+    from ..load.capacity.rate_search import SearchGoal
+    from ..load.slo import parse_slo
 
     if not arguments.slo:
         raise UsageError("say what has to hold: --slo 'p99<50ms' (repeatable)")
@@ -286,104 +348,110 @@ def _goal(arguments: argparse.Namespace, url: str | None) -> Goal:
     max_rate = arguments.max_rate or SELF_TEST_RATE
     if arguments.start is not None and arguments.start > max_rate:
         raise UsageError(f"--start {arguments.start:g} is above --max-rate {max_rate:g}")
-    slos = tuple(slo(text) for text in arguments.slo)
+    slos = tuple(parse_slo(text) for text in arguments.slo)
     for each in slos:
-        if each.target is not None and each.target not in shares(arguments.scenario, max_rate):
+        if each.target is not None and each.target not in operation_shares(arguments.scenario, max_rate):
             raise UsageError(f"--slo {each.text}: the scenario {arguments.scenario} never asks for that")
-    return Goal(slos=slos, max_rate=max_rate, start=arguments.start)
+    return SearchGoal(slos=slos, max_rate=max_rate, start=arguments.start)
 
 
-SCENARIOS: Final = ("mixed", "drill", "scrape", "scrape-cluster")
-"""Those of `load` that have a rate which does not change by itself."""
+CAPACITY_SCENARIOS: Final = ("mixed", "drill", "scrape", "scrape-cluster")
+"""Those of `load_edition` that have a rate which does not change by itself."""
 
 
-def _users(arguments: argparse.Namespace, goal: Goal) -> int:
+def _max_in_flight(arguments: argparse.Namespace, goal: SearchGoal) -> int:
     """How many requests may be under way: so many that a server which keeps every SLO never meets the limit."""
-    from ..load.capacity.slo import longest_us
+    from ..load.slo import longest_limit_us
 
     given: int | None = arguments.max_in_flight
     if given is not None:
         if not 1 <= given <= 10_000:
             raise UsageError("--max-in-flight must be 1 to 10000")
         return given
-    longest = longest_us(goal.slos)
+    longest = longest_limit_us(goal.slos)
     needed = goal.max_rate * (arguments.timeout if longest is None else longest / 1e6)
-    return int(min(max(needed * 1.2 + LEAST_IN_FLIGHT / 2, LEAST_IN_FLIGHT), MOST_IN_FLIGHT))
+    return int(min(max(needed * 1.2 + MIN_IN_FLIGHT / 2, MIN_IN_FLIGHT), MAX_SEARCH_IN_FLIGHT))
 
 
 def _check_simulator(arguments: argparse.Namespace, url: str | None) -> None:
     common.check_simulator_options(arguments, url)
-    for name in PACE:
+    for name in SIMULATOR_PACE_OPTIONS:
         if url is not None and getattr(arguments, name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} is for the embedded simulator, and {url} was given")
     if arguments.workers is not None and arguments.workers < 1:
         raise UsageError("--workers must be at least 1")
 
 
-PACE: Final = ("service_time", "workers", "per_connection_cost")
+SIMULATOR_PACE_OPTIONS: Final = ("service_time", "workers", "per_connection_cost")
 
 
-def target(arguments: argparse.Namespace, url: str | None, stack: ExitStack) -> tuple[str, Any]:  # Any: load's Address
+def resolve_target(
+    arguments: argparse.Namespace, url: str | None, stack: ExitStack
+) -> tuple[str, Any]:  # Any: load's Address
     """The server to ask, which without a URL is a simulator that lives as long as the stack."""
-    from ..probe.client import server_of
+    from ..probe.prober import normalize_server_url
 
     if url is not None:
-        server = server_of(url)
+        server = normalize_server_url(url)
     else:
-        emit("SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n", sys.stderr)
+        write_output("SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n", sys.stderr)
         sizes: list[int] = arguments.connections or [SELF_TEST_CONNECTIONS]
-        server = simulator(arguments, stack, sizes[0])
-    return server, surveys.address_of(arguments, server)
+        server = start_simulator(arguments, stack, sizes[0])
+    return server, surveys.resolve_address(arguments, server)
 
 
-def simulator(arguments: argparse.Namespace, stack: ExitStack, connections: int, *, seed: int | None = None) -> str:
+def start_simulator(
+    arguments: argparse.Namespace, stack: ExitStack, connections: int, *, seed: int | None = None
+) -> str:
     """Start one, whose connections stay: what is measured is to be the rate's doing."""
-    from ..simulator.server import spawn
+    from ..simulator.server import start_simulator_process
 
     settings = common.simulator_settings(arguments) | {"connections": connections}
     if seed is not None:
         settings["seed"] = seed
-    pace = {name: getattr(arguments, name) for name in PACE}
+    pace = {name: getattr(arguments, name) for name in SIMULATOR_PACE_OPTIONS}
     options = {name.replace("_", "-"): str(value) for name, value in pace.items() if value is not None}
-    edition = common.served_edition(arguments)
-    return stack.enter_context(spawn(**settings, edition=edition, options=options | {"no-churn": None})).urls[0]
+    edition = common.simulator_edition(arguments)
+    return stack.enter_context(
+        start_simulator_process(**settings, edition=edition, options=options | {"no-churn": None})
+    ).urls[0]
 
 
-def _plan(arguments: argparse.Namespace, url: str | None, goal: Goal, users: int, lasts_s: Any) -> str:
+def _plan_text(arguments: argparse.Namespace, url: str | None, goal: SearchGoal, users: int, lasts_s: Any) -> str:
     # Any: a function of the rate
-    from ..load.capacity.search import WINDOWS, steps_expected
+    from ..load.capacity.rate_search import WINDOWS_PER_STEP, expected_steps
 
-    least, most = steps_expected(goal)
-    rates = [goal.first, goal.max_rate]
-    step_s = [WINDOWS * lasts_s(rate) + 2 for rate in rates]
+    least, most = expected_steps(goal)
+    rates = [goal.first_rate, goal.max_rate]
+    step_s = [WINDOWS_PER_STEP * lasts_s(rate) + 2 for rate in rates]
     slos = ", ".join(slo.text for slo in goal.slos)
     several = "" if arguments.processes == 1 else f", from {arguments.processes} processes"
     return (
         f"plan: scenario {arguments.scenario} on {url or 'the embedded simulator'}: the highest rate up to "
-        f"{goal.max_rate:g} requests/s that keeps {slos} and misses no MUST, from {goal.first:g}/s on, at most {users} in "
-        f"flight{several}; {least} to {most} steps of {WINDOWS} windows or more, about "
-        f"{_time(least * min(step_s))} to {_time((most + 2) * max(step_s))}; "
-        f"the load is taken away at {' or '.join(_limits(arguments))}"
+        f"{goal.max_rate:g} requests/s that keeps {slos} and misses no MUST, from {goal.first_rate:g}/s on, at most {users} in "
+        f"flight{several}; {least} to {most} steps of {WINDOWS_PER_STEP} windows or more, about "
+        f"{_format_duration(least * min(step_s))} to {_format_duration((most + 2) * max(step_s))}; "
+        f"the load is taken away at {' or '.join(_abort_limits(arguments))}"
     )
 
 
-def _time(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _options(arguments: argparse.Namespace, goal: Goal, users: int) -> dict[str, Any]:
+def _verdict_options(arguments: argparse.Namespace, goal: SearchGoal, users: int) -> dict[str, Any]:
     return {
         "scenario": arguments.scenario,
         "slo": [slo.text for slo in goal.slos],
         "max_rate": goal.max_rate,
-        "start": goal.first,
+        "start": goal.first_rate,
         "max_in_flight": users,
         "processes": arguments.processes,
-        "abort_when": list(_limits(arguments)),
+        "abort_when": list(_abort_limits(arguments)),
     }
 
 
-def _rate(text: str) -> float:
+def _parse_rate(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -393,13 +461,13 @@ def _rate(text: str) -> float:
     return value
 
 
-def _number(text: str) -> int:
+def _parse_count(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 10_000:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 to 10000")
     return int(text)
 
 
-def _sizes(text: str) -> list[int]:
+def _parse_sizes(text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.isascii() and part.isdecimal() and 0 < int(part) <= 100_000 for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r}: give numbers from 1 to 100000, with commas between")

@@ -7,11 +7,12 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from . import common, settings
-from .output import columns, emit
+from . import command_support as common
+from . import configured_options as settings
+from .output import format_columns, write_output
 
 if TYPE_CHECKING:
-    from ..api.config import Config
+    from ..api.project_config import ConfigValues
 
 HELP: Final = "show what the configuration comes to, and where each part is from"
 
@@ -37,41 +38,41 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: The configuration cannot be read, or the URL is one that a run would refuse.
     """
-    from ..api.config import ignored
+    from ..api.project_config import ignored_pyproject
 
     values = arguments.configuration.values
-    common.resolve_url(arguments)
+    common.server_url(arguments)
     found = settings.url_and_origin(arguments.url, arguments.configuration)
-    url, origin = found or (None, settings.DEFAULT)
+    url, origin = found or (None, settings.ORIGIN_DEFAULT)
     source = arguments.configuration.source
-    passed_over = ignored(arguments.configuration)
+    passed_over = ignored_pyproject(arguments.configuration)
     rows: dict[str, tuple[Any, str]] = {"url": (url, _url_origin(origin, source))}  # Any: JSON
-    rows |= {key: (_shown(key, arguments, values), arguments.origins[key]) for key in arguments.origins}
+    rows |= {key: (_effective_value(key, arguments, values), arguments.origins[key]) for key in arguments.origins}
     if url is None and values.headers:
         rows["headers"] = (dict(values.headers), f"{source}, not sent: there is no URL")
-    rows["slos"] = (values.slos, source if values.slos and source else settings.DEFAULT)
+    rows["slos"] = (values.slos, source if values.slos and source else settings.ORIGIN_DEFAULT)
     if arguments.json:
-        emit(_json(rows, values, source, passed_over))
+        write_output(_render_json(rows, values, source, passed_over))
     else:
-        emit(_text(rows, values, source, passed_over))
+        write_output(_render_text(rows, values, source, passed_over))
     return 0
 
 
 def _url_origin(origin: str, source: str | None) -> str:
     """As the other settings name theirs."""
-    return {"the URL": settings.COMMAND_LINE, f"url in {source}": source or ""}.get(origin, origin)
+    return {"the URL": settings.ORIGIN_COMMAND_LINE, f"url in {source}": source or ""}.get(origin, origin)
 
 
-def _shown(key: str, arguments: argparse.Namespace, values: Config) -> Any:  # Any: JSON
+def _effective_value(key: str, arguments: argparse.Namespace, values: ConfigValues) -> Any:  # Any: JSON
     """A setting's value; of a header only where its value comes from, and nothing where the value itself was given."""
     if key == "headers":
-        return dict(_header(line) for line in arguments.header)
+        return dict(_masked_header(line) for line in arguments.header)
     if key == "labels":
         return dict(arguments.label)
     return getattr(arguments, key)
 
 
-def _header(line: str) -> tuple[str, str]:
+def _masked_header(line: str) -> tuple[str, str]:
     name, separator, value = (part.strip() for part in line.partition(":"))
     if name == "env" or line.startswith("@"):
         return line, "whole lines"
@@ -79,30 +80,33 @@ def _header(line: str) -> tuple[str, str]:
     return name, value if reference else "(not shown)"
 
 
-def _text(
-    rows: dict[str, tuple[Any, str]], values: Config, source: str | None, passed_over: str | None
+def _render_text(
+    rows: dict[str, tuple[Any, str]], values: ConfigValues, source: str | None, passed_over: str | None
 ) -> str:  # Any: JSON
-    table = [("SETTING", "VALUE", "FROM"), *((key, _word(value), origin) for key, (value, origin) in rows.items())]
+    table = [
+        ("SETTING", "VALUE", "FROM"),
+        *((key, _value_text(value), origin) for key, (value, origin) in rows.items()),
+    ]
     text = f"configuration: {source or 'none'}\n"
     if passed_over:
         text += f"passed over: {passed_over}, since {source} is there\n"
-    text += "\n" + columns(table)
+    text += "\n" + format_columns(table)
     if values.waivers:
         head = ("WAIVER", "FIELD", "UNTIL", "BY", "REASON")
         waivers = [
-            (each.requirement, each.field, _until(each.until.isoformat()), each.by, each.reason)
+            (each.requirement, each.field, _expiry_text(each.until.isoformat()), each.by, each.reason)
             for each in values.waivers
         ]
-        text += "\n" + columns([head, *waivers])
+        text += "\n" + format_columns([head, *waivers])
     return text
 
 
-def _until(day: str) -> str:
+def _expiry_text(day: str) -> str:
     today = datetime.now(UTC).date().isoformat()
     return f"{day} (expired)" if day < today else day
 
 
-def _word(value: Any) -> str:  # Any: JSON
+def _value_text(value: Any) -> str:  # Any: JSON
     if value is None or value in ([], {}):
         return "-"
     if isinstance(value, bool):
@@ -114,8 +118,8 @@ def _word(value: Any) -> str:  # Any: JSON
     return f"{value:g} s" if isinstance(value, float) else str(value)
 
 
-def _json(
-    rows: dict[str, tuple[Any, str]], values: Config, source: str | None, passed_over: str | None
+def _render_json(
+    rows: dict[str, tuple[Any, str]], values: ConfigValues, source: str | None, passed_over: str | None
 ) -> str:  # Any: JSON
     import msgspec
 

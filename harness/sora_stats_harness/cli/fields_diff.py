@@ -5,36 +5,36 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from .output import columns, emit
+from .output import format_columns, write_output
 
-Path = tuple[str, ...]
+FieldPath = tuple[str, ...]
 
 if TYPE_CHECKING:
-    from ..api.edition import Edition, Field
+    from ..api.edition import Edition, FieldDefinition
 
 
-def run(before: str, after: str, *, as_json: bool) -> int:
+def run_fields_diff(before: str, after: str, *, as_json: bool) -> int:
     """
     Print the differences of two editions.
 
     Raises:
         EditionError: There is no such edition.
     """
-    from ..api.edition import load
+    from ..api.edition import load_edition
 
-    changes = differences(load(before), load(after))
+    changes = field_differences(load_edition(before), load_edition(after))
     if as_json:
-        emit(json.dumps(changes, indent=2) + "\n")
+        write_output(json.dumps(changes, indent=2) + "\n")
     elif changes:
         rows = [("CHANGE", "FIELD", "WAS", "IS", "KNOWN")]
         rows += [(each["change"], each["path"], each["was"], each["is"], each["standing"]) for each in changes]
-        emit(columns(rows))
+        write_output(format_columns(rows))
     else:
-        emit(f"{before} and {after} have the same fields\n")
+        write_output(f"{before} and {after} have the same fields\n")
     return 0
 
 
-def differences(before: Edition, after: Edition) -> list[dict[str, str]]:
+def field_differences(before: Edition, after: Edition) -> list[dict[str, str]]:
     """
     What changed: `renamed`, `moved`, `added`, `removed` and `changed`, in the later edition's order, removals last.
 
@@ -45,36 +45,38 @@ def differences(before: Edition, after: Edition) -> list[dict[str, str]]:
     new = {field.path: field for field in after.fields}
     gone = {path: field for path, field in old.items() if path not in new}
     came = {path: field for path, field in new.items() if path not in old}
-    renamed = _renamed(gone, came)
+    renamed = _match_renamed(gone, came)
     changes = []
     for path, field in new.items():
         if path in old:
-            was, now = _rule(old[path]), _rule(field)
+            was, now = _field_rule_text(old[path]), _field_rule_text(field)
             if was != now:
-                changes.append(_change("changed", field, was, now))
+                changes.append(_change_entry("changed", field, was, now))
             continue
         if path in renamed:
-            changes.append(_change("renamed", field, gone.pop(renamed[path]).dotted, field.dotted))
+            changes.append(_change_entry("renamed", field, gone.pop(renamed[path]).dotted, field.dotted))
             continue
         same = [other for other in gone if other[-1] == field.name and other not in renamed.values()]
         if len(same) == 1 and sum(other.name == field.name for other in came.values()) == 1:
-            changes.append(_change("moved", field, gone.pop(same[0]).dotted, field.dotted))
+            changes.append(_change_entry("moved", field, gone.pop(same[0]).dotted, field.dotted))
         else:
-            changes.append(_change("added", field, "", _rule(field)))
-    return changes + [_change("removed", field, _rule(field), "") for field in gone.values()]
+            changes.append(_change_entry("added", field, "", _field_rule_text(field)))
+    return changes + [_change_entry("removed", field, _field_rule_text(field), "") for field in gone.values()]
 
 
-def _renamed(gone: dict[Path, Field], came: dict[Path, Field]) -> dict[Path, Path]:
+def _match_renamed(
+    gone: dict[FieldPath, FieldDefinition], came: dict[FieldPath, FieldDefinition]
+) -> dict[FieldPath, FieldPath]:
     """New paths and the old ones that an edition says they were; whichever of the two extends the other."""
     found = {path: former for path, field in came.items() for former in field.former if former in gone}
     return found | {former: path for path, field in gone.items() for former in field.former if former in came}
 
 
-def _change(change: str, field: Field, was: str, now: str) -> dict[str, str]:
+def _change_entry(change: str, field: FieldDefinition, was: str, now: str) -> dict[str, str]:
     return {"change": change, "path": field.dotted, "was": was, "is": now, "standing": field.standing.value}
 
 
-def _rule(field: Field) -> str:
+def _field_rule_text(field: FieldDefinition) -> str:
     """What the edition demands of a field, in a few words."""
     parts = [field.type.value, field.kind.value, field.unit.value, field.presence.value]
     if field.minimum is not None or field.maximum is not None:

@@ -1,5 +1,5 @@
 """
-The command `load`: a Locust scenario with every answer judged.
+The command `load`: a Locust scenario with every response judged.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..api.errors import UsageError
-from . import common
-from .progress import Progress
-from .values import duration
+from . import command_support as common
+from .argument_types import parse_duration
+from .progress import ProgressLine
 
 if TYPE_CHECKING:
     from ..api.exchange import Headers
-    from ..api.redaction import Secrets
-    from ..judge.judge import Judge
-    from ..judge.verdict import Load
-    from ..load.http import Address
-    from ..load.limits import Limit
-    from ..load.measures import Measures
-    from ..load.spec import Spec
-    from ..probe.interrupt import Interrupt
-    from ..recording.writer import Recorder
-    from ..reports.assemble import Judged
+    from ..api.secret_redaction import Secrets
+    from ..judge.pipeline import Judge
+    from ..judge.verdict import LoadResult
+    from ..load.abort_limit import AbortLimit
+    from ..load.http_connection import ServerAddress
+    from ..load.load_spec import LoadSpec
+    from ..load.run_measurements import RunMeasurements
+    from ..probe.interrupt import InterruptHandler
+    from ..recording.writer import RecordingWriter
+    from ..reports.verdict_assembly import JudgeResultSource
 
-HELP: Final = "run a load scenario, and judge every answer"
+HELP: Final = "run a load scenario, and judge every response"
 
 EXAMPLES: Final = """\
 examples:
@@ -44,10 +44,10 @@ examples:
   sora-harness load --rate 200 --duration 5s --processes 2         from two processes, judged together
   sora-harness load --rate 500 --duration 20s --dry-run            print the plan, send nothing"""
 
-SELF_TEST_CONNECTIONS: Final = 100
+SELF_TEST_CONNECTION_COUNT: Final = 100
 DEFAULT_DURATION_S: Final = 10.0
-DEFAULT_LIMITS: Final = ("errors>5%", "p99>10s")
-MAX_IN_FLIGHT: Final = 64
+DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
+DEFAULT_MAX_IN_FLIGHT: Final = 64
 MAX_USERS: Final = 10_000
 
 
@@ -61,27 +61,49 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="mixed, scrape, scrape-cluster, spike, soak or drill (default: mixed)",
     )
-    add("--rate", type=_rate, metavar="N", help="open model: requests a second, whether or not answers come")
-    add("--ramp", type=duration, default=0.0, metavar="TIME", help="let the rate rise over this long")
-    add("--max-in-flight", type=_users, default=MAX_IN_FLIGHT, metavar="N",
-        help=f"open model: requests that may be under way at a time (default: {MAX_IN_FLIGHT})")  # fmt: skip
-    add("--users", type=_users, metavar="N", help="closed model: users that each wait for their answer")
-    add("--pollers", type=_users, metavar="N", help="the same, for scrape: dashboards and exporters")
-    add("--interval", type=_interval, metavar="TIME", help="from one sending of a user to its next; 0: at once")
+    add("--rate", type=_parse_rate, metavar="N", help="open model: requests a second, whether or not responses come")
+    add("--ramp", type=parse_duration, default=0.0, metavar="TIME", help="let the rate rise over this long")
+    add(
+        "--max-in-flight",
+        type=_parse_users,
+        default=DEFAULT_MAX_IN_FLIGHT,
+        metavar="N",
+        help=f"open model: requests that may be under way at a time (default: {DEFAULT_MAX_IN_FLIGHT})",
+    )
+    add("--users", type=_parse_users, metavar="N", help="closed model: users that each wait for their response")
+    add("--pollers", type=_parse_users, metavar="N", help="the same, for scrape: dashboards and exporters")
+    add("--interval", type=_parse_interval, metavar="TIME", help="from one sending of a user to its next; 0: at once")
     add("--cluster", action="store_true", help="for scrape: ask for the whole cluster")
-    add("--weights", type=_weights, default={}, metavar="TARGET=N,...",
-        help="for mixed: how often to ask for connection, client and all (default: connection=70,client=29,all=1)")  # fmt: skip
-    add("--duration", type=duration, metavar="TIME", help="how long (default on the simulator: 10)")
-    add("--warm-up", type=duration, default=0.0, metavar="TIME", help="leave the first so many seconds untimed")
-    add("--sockets", type=_users, metavar="N", help="share so many connections (default: one for each user)")
+    add(
+        "--weights",
+        type=_parse_weights,
+        default={},
+        metavar="TARGET=N,...",
+        help="for mixed: how often to ask for connection, client and all (default: connection=70,client=29,all=1)",
+    )
+    add("--duration", type=parse_duration, metavar="TIME", help="how long (default on the simulator: 10)")
+    add("--warm-up", type=parse_duration, default=0.0, metavar="TIME", help="leave the first so many seconds untimed")
+    add("--sockets", type=_parse_users, metavar="N", help="share so many connections (default: one for each user)")
     add("--new-connection-each", action="store_true", help="never use a connection twice")
-    add("--processes", type=common.processes, default=1, metavar="N", help="send from so many processes (default: 1)")
-    add("--abort-when", action="append", metavar="LIMIT",
-        help="end early at errors>5%% or p99>10s over the last 10 s (default: both; repeatable)")  # fmt: skip
+    add(
+        "--processes",
+        type=common.parse_processes,
+        default=1,
+        metavar="N",
+        help="send from so many processes (default: 1)",
+    )
+    add(
+        "--abort-when",
+        action="append",
+        metavar="LIMIT",
+        help="end early at errors>5%% or p99>10s over the last 10 s (default: both; repeatable)",
+    )
     add("--dry-run", action="store_true", help="print the plan and send nothing")
     common.add_recording_options(parser)
     common.add_judging_options(parser)
-    common.add_simulator_options(parser, connections_help=f"how many connections (default: {SELF_TEST_CONNECTIONS})")
+    common.add_simulator_options(
+        parser, connections_help=f"how many connections (default: {SELF_TEST_CONNECTION_COUNT})"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -101,186 +123,223 @@ def run(arguments: argparse.Namespace) -> int:
     from msgspec.structs import replace
 
     from ..api.exchange import TransportError
-    from ..load.http import resolve
-    from ..load.limits import limit
-    from ..load.measures import sections
-    from ..load.spec import NEEDS
-    from ..probe.client import server_of
-    from ..probe.interrupt import Interrupt
-    from ..probe.recognise import of_address
-    from ..reports.assemble import utc_now
+    from ..load.abort_limit import parse_abort_limit
+    from ..load.http_connection import resolve_server
+    from ..load.load_spec import LOAD_OBSERVES
+    from ..load.run_measurements import load_sections
+    from ..probe.edition_detection import detect_by_address
+    from ..probe.interrupt import InterruptHandler
+    from ..probe.prober import normalize_server_url
+    from ..reports.verdict_assembly import format_utc_now
 
-    started_at = utc_now()
-    url = common.resolve_url(arguments)
+    started_at = format_utc_now()
+    url = common.server_url(arguments)
     common.check_simulator_options(arguments, url)
-    limits = tuple(limit(text) for text in arguments.abort_when or DEFAULT_LIMITS)
+    limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
     headers, secrets = common.read_headers(arguments.header)
-    spec = _spec(arguments, url, headers)
-    sys.stderr.write(f"{_plan(spec, arguments.processes, url, limits)}{common.planned_edition(arguments)}\n")
+    spec = _load_spec(arguments, url, headers)
+    sys.stderr.write(f"{_plan_text(spec, arguments.processes, url, limits)}{common.edition_plan_text(arguments)}\n")
     if arguments.dry_run:
         return 0
-    with Interrupt() as interrupt, ExitStack() as stack:
-        server = server_of(url) if url is not None else _simulator(arguments, stack)
-        address = resolve(server, ca_file=arguments.ca_file, insecure=arguments.insecure)
+    with InterruptHandler() as interrupt, ExitStack() as stack:
+        server = normalize_server_url(url) if url is not None else _start_simulator(arguments, stack)
+        address = resolve_server(server, ca_file=arguments.ca_file, insecure=arguments.insecure)
         if isinstance(address, TransportError):
             raise UsageError(f"{server}: {address.detail}")
-        told = common.settle_edition(arguments, lambda: of_address(address, headers, arguments.timeout, interrupt))
+        told = common.detect_edition(
+            arguments, lambda: detect_by_address(address, headers, arguments.timeout, interrupt)
+        )
         spec = replace(spec, edition=arguments.edition)
-        task = Task(
-            spec=spec, address=address, kind="simulator" if url is None else "server", limits=limits, secrets=secrets,
-            interrupt=interrupt, stack=stack, options=_options(spec, arguments.processes),
-        )  # fmt: skip
-        done = (_alone if arguments.processes == 1 else _together)(arguments, task)
-        load = done.measures.load(
+        task = LoadTask(
+            spec=spec,
+            address=address,
+            kind="simulator" if url is None else "server",
+            limits=limits,
+            secrets=secrets,
+            interrupt=interrupt,
+            stack=stack,
+            options=_verdict_options(spec, arguments.processes),
+        )
+        done = (_run_in_process if arguments.processes == 1 else _run_with_workers)(arguments, task)
+        load = done.measures.to_load_summary(
             scenario=spec.scenario, model=spec.model, planned_per_s=spec.planned_per_s, processes=arguments.processes
-        )  # fmt: skip
-        return common.finish(
+        )
+        return common.report_and_exit_code(
             arguments,
             command="load",
             judge=done.judge,
-            observes=NEEDS,
-            excluded=spec.excluded,
+            observes=LOAD_OBSERVES,
+            excluded=spec.unobservable_requirements,
             subject=server,
             judged_from="live",
             started_at=started_at,
             options=task.options,
             interrupted=done.interrupted,
             aborted=done.aborted,
-            extra_notes=[*told, *done.notes, *_notes(load)],
+            extra_notes=[*told, *done.notes, *_load_notes(load)],
             secrets=secrets,
-            sections=sections(done.measures, load),
+            sections=load_sections(done.measures, load),
             load=load,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class LoadTask:
     """What is to be done, and by what means."""
 
-    spec: Spec
-    address: Address
+    spec: LoadSpec
+    address: ServerAddress
     kind: Literal["server", "simulator"]
-    limits: tuple[Limit, ...]
+    limits: tuple[AbortLimit, ...]
     secrets: Secrets
-    interrupt: Interrupt
+    interrupt: InterruptHandler
     stack: ExitStack
     options: dict[str, Any]  # Any: JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class LoadOutcome:
     """What came of it."""
 
-    judge: Judged
-    measures: Measures
+    judge: JudgeResultSource
+    measures: RunMeasurements
     interrupted: bool
     aborted: str | None
     notes: list[str]
 
 
-def _alone(arguments: argparse.Namespace, task: Task) -> Done:
+def _run_in_process(arguments: argparse.Namespace, task: LoadTask) -> LoadOutcome:
     """In this process."""
-    from ..load import run as runs
-    from ..load.plain import session_notes
+    from ..load import load_run as runs
+    from ..load.locust_standalone import session_notes
     from ..load.scenarios import SCENARIOS
 
     spec = task.spec
     with ExitStack() as recording:
-        recorder = _recorder(arguments, task)
+        recorder = _create_recorder(arguments, task)
         if recorder is not None:
             recording.enter_context(recorder)
-        session = spec.session(task.address, observer=recorder.add if recorder is not None else None)
-        progress = Progress()
+        session = spec.create_session(task.address, observer=recorder.add_exchange if recorder is not None else None)
+        progress = ProgressLine()
 
         def watch(elapsed_s: float) -> None:
-            progress.show(elapsed_s, _so_far(elapsed_s, spec, session.metrics.counts()))
+            progress.show(elapsed_s, _progress_text(elapsed_s, spec, session.metrics.counts()))
 
         try:
-            ended = runs.run(
-                session, SCENARIOS[spec.scenario], users=spec.users, duration_s=spec.duration_s, limits=task.limits,
-                interrupt=task.interrupt, watch=watch,
-            )  # fmt: skip
+            ended = runs.run_load(
+                session,
+                SCENARIOS[spec.scenario],
+                users=spec.users,
+                duration_s=spec.duration_s,
+                limits=task.limits,
+                interrupt=task.interrupt,
+                watch=watch,
+            )
         finally:
             progress.end()
         if recorder is not None:
-            recorder.cut_short(interrupted=ended.interrupted, aborted=ended.aborted)
-    return Done(
-        judge=session.judge, measures=ended.measures, interrupted=ended.interrupted, aborted=ended.aborted,
-        notes=[*session_notes(session), *_problem(recorder)],
-    )  # fmt: skip
+            recorder.mark_early_end(interrupted=ended.interrupted, aborted=ended.aborted)
+    return LoadOutcome(
+        judge=session.judge,
+        measures=ended.measures,
+        interrupted=ended.interrupted,
+        aborted=ended.aborted,
+        notes=[*session_notes(session), *_recorder_notes(recorder)],
+    )
 
 
-def _together(arguments: argparse.Namespace, task: Task) -> Done:
+def _run_with_workers(arguments: argparse.Namespace, task: LoadTask) -> LoadOutcome:
     """In several processes, whose spools are judged here in order."""
     import uuid
 
-    from ..api.edition import load as load_edition
+    from ..api.edition import load_edition as load_edition
     from ..load import processes
-    from ..load.spec import Job
-    from ..load.spools import Together
-    from ..probe.check import Stopped
+    from ..load.load_spec import WorkerJob
+    from ..load.spools import SpoolJudge
+    from ..probe.file_check import CheckStopped
 
     spec, address, count = task.spec, task.address, arguments.processes
     edition = load_edition(spec.edition)
-    recorder = _recorder(arguments, task)
-    folder = _folder(arguments, task.stack)
+    recorder = _create_recorder(arguments, task)
+    folder = _spool_folder(arguments, task.stack)
     run_id = str(uuid.uuid4())
     jobs = [
-        Job(
-            spec=spec.share(index, count), index=index, processes=count, run=run_id, server=address.server,
-            family=int(address.family), sockaddr=address.sockaddr, ca_file=arguments.ca_file,
-            insecure=arguments.insecure, edition_name=edition.name, subject_kind=task.kind,
-            secrets=task.secrets.values, spool=str(path),
+        WorkerJob(
+            spec=spec.share_for_worker(index, count),
+            index=index,
+            processes=count,
+            run=run_id,
+            server=address.server,
+            family=int(address.family),
+            sockaddr=address.sockaddr,
+            ca_file=arguments.ca_file,
+            insecure=arguments.insecure,
+            edition_name=edition.name,
+            subject_kind=task.kind,
+            secrets=task.secrets.values,
+            spool=str(path),
         )
         for index, path in enumerate(processes.spools_of(folder, count))
-    ]  # fmt: skip
-    progress = Progress()
+    ]
+    progress = ProgressLine()
     try:
         ended = processes.run(
-            jobs, limits=task.limits, interrupt=task.interrupt,
-            watch=lambda elapsed_s, counts: progress.show(elapsed_s, _so_far(elapsed_s, spec, counts)),
-        )  # fmt: skip
+            jobs,
+            limits=task.limits,
+            interrupt=task.interrupt,
+            watch=lambda elapsed_s, counts: progress.show(elapsed_s, _progress_text(elapsed_s, spec, counts)),
+        )
     finally:
         progress.end()
-    together = Together(
-        edition, reported=ended.reported, began_ns=ended.began_ns,
-        observer=recorder.add if recorder is not None else None,
-    )  # fmt: skip
+    together = SpoolJudge(
+        edition,
+        reported=ended.reported,
+        began_ns=ended.began_ns,
+        observer=recorder.add_exchange if recorder is not None else None,
+    )
     had_enough: list[bool] = []
-    task.interrupt.tell(None if ended.interrupted else lambda: had_enough.append(True))
+    task.interrupt.set_callback(None if ended.interrupted else lambda: had_enough.append(True))
 
     def tick() -> None:
         if had_enough:
-            raise Stopped
+            raise CheckStopped
 
     sys.stderr.write(f"judging together what {count} processes saw\n")
     measures = ended.measures
     with recorder if recorder is not None else nullcontext():
-        checked = together.check(folder, tick)
-        measures.add_metrics(together.others)
+        checked = together.judge_folder(folder, tick)
+        measures.add_metrics(together.unreported_metrics)
         interrupted = ended.interrupted or checked.interrupted
         aborted = ended.aborted
         if aborted is None and not checked.interrupted:
-            aborted = _unaccounted(measures.metrics.sent, sum(together.found.values()), together.judge)
+            aborted = _unaccounted_reason(
+                measures.metrics.sent, sum(together.exchanges_by_worker.values()), together.judge
+            )
         if recorder is not None:
-            recorder.cut_short(interrupted=interrupted, aborted=aborted)
+            recorder.mark_early_end(interrupted=interrupted, aborted=aborted)
     lost = [
-        f"process {index + 1} had sent {sent:,} requests as it last told, and its spool has {together.found.get(index, 0):,}"
+        f"process {index + 1} had sent {sent:,} requests as it last told, and its spool has {together.exchanges_by_worker.get(index, 0):,}"
         for index, sent in ended.counts.items()
         if index not in ended.reported
     ]
-    notes = [f"{address.server} is {address.shown}", *ended.notes, *lost, *checked.notes, *_problem(recorder)]
-    return Done(judge=checked, measures=measures, interrupted=interrupted, aborted=aborted, notes=notes)
+    notes = [
+        f"{address.server} is {address.display_address}",
+        *ended.notes,
+        *lost,
+        *checked.notes,
+        *_recorder_notes(recorder),
+    ]
+    return LoadOutcome(judge=checked, measures=measures, interrupted=interrupted, aborted=aborted, notes=notes)
 
 
-def _unaccounted(sent: int, seen: int, judge: Judge) -> str | None:
+def _unaccounted_reason(sent: int, seen: int, judge: Judge) -> str | None:
     """What no process could tell of itself: that spools lack requests, or that the server fell silent for all of them."""
     if seen != sent:
         return f"the processes sent {sent:,} requests, and their spools have {seen:,}"
-    return judge.silence.text if judge.silence is not None else None
+    return judge.outage.description if judge.outage is not None else None
 
 
-def _folder(arguments: argparse.Namespace, stack: ExitStack) -> Path:
+def _spool_folder(arguments: argparse.Namespace, stack: ExitStack) -> Path:
     """Where spools go: beside the recording, where there is to be one, so that they are found if everything is killed."""
     if arguments.record is None:
         return Path(stack.enter_context(TemporaryDirectory(prefix="sora-harness-")))
@@ -293,31 +352,35 @@ def _folder(arguments: argparse.Namespace, stack: ExitStack) -> Path:
     return folder
 
 
-def _recorder(arguments: argparse.Namespace, task: Task) -> Recorder | None:
-    from ..api.edition import load as load_edition
-    from ..load.spools import scope
-    from ..recording.writer import Recorder
+def _create_recorder(arguments: argparse.Namespace, task: LoadTask) -> RecordingWriter | None:
+    from ..api.edition import load_edition as load_edition
+    from ..load.spools import recording_scope
+    from ..recording.writer import RecordingWriter
 
     if arguments.record is None:
         return None
-    return Recorder(
-        arguments.record, subject=task.address.server, subject_kind=task.kind,
-        edition=load_edition(task.spec.edition).name, options=task.options | scope(task.spec.excluded),
-        secrets=task.secrets, limit_bytes=arguments.record_limit,
-    )  # fmt: skip
+    return RecordingWriter(
+        arguments.record,
+        subject=task.address.server,
+        subject_kind=task.kind,
+        edition=load_edition(task.spec.edition).name,
+        options=task.options | recording_scope(task.spec.unobservable_requirements),
+        secrets=task.secrets,
+        limit_bytes=arguments.record_limit,
+    )
 
 
-def _problem(recorder: Recorder | None) -> list[str]:
+def _recorder_notes(recorder: RecordingWriter | None) -> list[str]:
     return [recorder.problem] if recorder is not None and recorder.problem is not None else []
 
 
-def _spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> Spec:
+def _load_spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> LoadSpec:
     """What the options say; a server that we did not start is never hammered unasked."""
-    from ..load.spec import SCOPES, SOAK_INTERVAL_S, Spec
+    from ..load.load_spec import SCENARIO_TARGETS, SOAK_USER_INTERVAL_S, LoadSpec
 
     scenario = arguments.scenario
-    if scenario not in SCOPES:
-        raise UsageError(f"--scenario: {scenario!r} is none of {', '.join(SCOPES)}")
+    if scenario not in SCENARIO_TARGETS:
+        raise UsageError(f"--scenario: {scenario!r} is none of {', '.join(SCENARIO_TARGETS)}")
     common.check_edition(arguments)  # now, and not in another process
     if arguments.pollers is not None:
         if not scenario.startswith("scrape"):
@@ -334,7 +397,7 @@ def _spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> S
     rate, interval_s = arguments.rate, arguments.interval
     if rate is not None and asked_users is not None:
         raise UsageError("--rate and --users are two models of load: give one of them")
-    if rate is None and (arguments.ramp or arguments.max_in_flight != MAX_IN_FLIGHT):
+    if rate is None and (arguments.ramp or arguments.max_in_flight != DEFAULT_MAX_IN_FLIGHT):
         raise UsageError("--ramp and --max-in-flight go with --rate")
     if rate is not None and interval_s is not None:
         raise UsageError("--interval goes with --users")
@@ -342,17 +405,19 @@ def _spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> S
         raise UsageError("--scenario spike is for the open model: give --rate N")
     if url is not None:
         if rate is None and (asked_users is None or interval_s is None):
-            raise UsageError("say how hard: --rate N, or --users N with --interval TIME (0: at once after the answer)")
+            raise UsageError(
+                "say how hard: --rate N, or --users N with --interval TIME (0: at once after the response)"
+            )
         if arguments.duration is None:
             raise UsageError("say for how long: --duration TIME")
     if interval_s is None and scenario == "soak" and rate is None:
-        interval_s = SOAK_INTERVAL_S
+        interval_s = SOAK_USER_INTERVAL_S
     users = arguments.max_in_flight if rate is not None else asked_users or max(4, arguments.processes)
-    common.check_shared("--sockets", arguments.sockets, users)
-    common.check_shared("--processes", arguments.processes, users)
+    common.check_enough_users("--sockets", arguments.sockets, users)
+    common.check_enough_users("--processes", arguments.processes, users)
     if arguments.sockets is not None and arguments.sockets < arguments.processes:
         raise UsageError("--sockets: each process needs one at least")
-    return Spec(
+    return LoadSpec(
         edition=arguments.edition,
         headers=headers,
         timeout_s=arguments.timeout,
@@ -369,21 +434,21 @@ def _spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> S
     )
 
 
-def _simulator(arguments: argparse.Namespace, stack: ExitStack) -> str:
-    from ..simulator.server import spawn
+def _start_simulator(arguments: argparse.Namespace, stack: ExitStack) -> str:
+    from ..simulator.server import start_simulator_process
 
     sys.stderr.write("SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n")
-    settings = {"connections": SELF_TEST_CONNECTIONS} | common.simulator_settings(arguments)
-    spawned = stack.enter_context(spawn(**settings, edition=common.served_edition(arguments)))
+    settings = {"connections": SELF_TEST_CONNECTION_COUNT} | common.simulator_settings(arguments)
+    spawned = stack.enter_context(start_simulator_process(**settings, edition=common.simulator_edition(arguments)))
     return spawned.urls[0]
 
 
-def _plan(spec: Spec, processes: int, url: str | None, limits: Sequence[Limit]) -> str:
+def _plan_text(spec: LoadSpec, processes: int, url: str | None, limits: Sequence[AbortLimit]) -> str:
     if spec.rate is not None:
         ramp = f", reached over {spec.ramp_s:g} s" if spec.ramp_s else ""
         how = f"{spec.rate:g} requests/s (open model){ramp}, at most {spec.users} in flight"
     else:
-        interval = f"every {spec.interval_s:g} s" if spec.interval_s else "at once after each answer"
+        interval = f"every {spec.interval_s:g} s" if spec.interval_s else "at once after each response"
         how = f"{spec.users} users (closed model), each sending {interval}"
     sockets = "" if spec.sockets is None else f", over {spec.sockets} connections"
     if not spec.keep_alive:
@@ -396,7 +461,7 @@ def _plan(spec: Spec, processes: int, url: str | None, limits: Sequence[Limit]) 
     )
 
 
-def _options(spec: Spec, processes: int) -> dict[str, Any]:  # Any: JSON
+def _verdict_options(spec: LoadSpec, processes: int) -> dict[str, Any]:  # Any: JSON
     return {
         "scenario": spec.scenario,
         "weights": spec.weights or None,
@@ -412,11 +477,11 @@ def _options(spec: Spec, processes: int) -> dict[str, Any]:  # Any: JSON
     }
 
 
-def _so_far(elapsed_s: float, spec: Spec, counts: Mapping[str, int]) -> str:
+def _progress_text(elapsed_s: float, spec: LoadSpec, counts: Mapping[str, int]) -> str:
     return f"{max(0.0, elapsed_s):5.1f} of {spec.duration_s:g} s  {counts['sent']:,} sent  {counts['errors']:,} errors"
 
 
-def _notes(load: Load) -> list[str]:
+def _load_notes(load: LoadResult) -> list[str]:
     """What the figures say that one should not overlook."""
     notes = []
     if load.generator_limited is not None:
@@ -429,7 +494,7 @@ def _notes(load: Load) -> list[str]:
     return notes
 
 
-def _weights(text: str) -> dict[str, float]:
+def _parse_weights(text: str) -> dict[str, float]:
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, separator, value = part.strip().partition("=")
@@ -446,7 +511,7 @@ def _weights(text: str) -> dict[str, float]:
     return weights
 
 
-def _rate(text: str) -> float:
+def _parse_rate(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -456,11 +521,11 @@ def _rate(text: str) -> float:
     return value
 
 
-def _users(text: str) -> int:
+def _parse_users(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= MAX_USERS:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 to {MAX_USERS}")
     return int(text)
 
 
-def _interval(text: str) -> float:
-    return 0.0 if text.strip("0") in ("", ".", "s") else duration(text)
+def _parse_interval(text: str) -> float:
+    return 0.0 if text.strip("0") in ("", ".", "s") else parse_duration(text)

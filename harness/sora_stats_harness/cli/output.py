@@ -13,20 +13,20 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from ..reports.escape import plain
+from ..reports.escaping import escape_terminal
 
 
-def emit(text: str, stream: TextIO | None = None) -> None:
+def write_output(text: str, stream: TextIO | None = None) -> None:
     """Write to stdout (or `stream`) at once; a reader who has gone away has seen enough."""
     stream = stream or sys.stdout
     try:
         stream.write(text)
         stream.flush()
     except BrokenPipeError:
-        _discard(stream)
+        _redirect_to_null(stream)
 
 
-def close_broken() -> bool:
+def discard_broken_streams() -> bool:
     """
     Send nowhere what is still to come on stdout and stderr where the reader has gone: Python would complain at its end.
 
@@ -35,7 +35,7 @@ def close_broken() -> bool:
     """
     gone = [stream for stream in (sys.stdout, sys.stderr) if _has_no_reader(stream)]
     for stream in gone:
-        _discard(stream)
+        _redirect_to_null(stream)
     return bool(gone)
 
 
@@ -48,7 +48,7 @@ def _has_no_reader(stream: TextIO) -> bool:
         return False
 
 
-def _discard(stream: TextIO) -> None:
+def _redirect_to_null(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
@@ -59,15 +59,15 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def columns(rows: Sequence[Sequence[str]]) -> str:
+def format_columns(rows: Sequence[Sequence[str]]) -> str:
     """
     Lay out a table for the terminal, every string made harmless.
 
-    >>> print(columns([("A", "B"), ("long", "x")]), end="")
+    >>> print(format_columns([("A", "B"), ("long", "x")]), end="")
     A     B
     long  x
     """
-    shown = [[plain(cell, 1000) for cell in row] for row in rows]
+    shown = [[escape_terminal(cell, 1000) for cell in row] for row in rows]
     widths = [max(len(row[place]) for row in shown) for place in range(len(rows[0]))]
     lines = ("  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip() for row in shown)
     return "\n".join(lines) + "\n"

@@ -7,8 +7,8 @@ import sys
 import time
 from typing import Final
 
-from .output import emit
-from .progress import Progress
+from .output import write_output
+from .progress import ProgressLine
 
 HELP: Final = "copy a recording with ids and labels replaced"
 
@@ -18,7 +18,7 @@ examples:
   sora-harness redact run.jsonl.zst shared.jsonl && sora-harness check shared.jsonl
 """
 
-PATIENCE_S: Final = 2.0
+INTERRUPT_GRACE_S: Final = 2.0
 """After which progress is shown."""
 
 
@@ -35,20 +35,20 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: It cannot be read, or OUT not be written.
     """
-    from ..recording.redact import redact
+    from ..recording.pseudonymize import redact_recording
 
-    progress = Progress()
+    progress = ProgressLine()
     started = time.monotonic()
     count = 0
 
     def tick() -> None:
         nonlocal count
         count += 1
-        if count % 64 == 0 and (elapsed := time.monotonic() - started) > PATIENCE_S:
+        if count % 64 == 0 and (elapsed := time.monotonic() - started) > INTERRUPT_GRACE_S:
             progress.show(elapsed, f"redact: {count:,} lines read, each is read twice")
 
     try:
-        summary = redact(arguments.recording, arguments.out, tick=tick)
+        summary = redact_recording(arguments.recording, arguments.out, tick=tick)
     finally:
         progress.end()
     text = (
@@ -57,5 +57,5 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if summary.damaged:
         text += f"; {summary.damaged:,} lines could not be read, and stay marked as damaged"
-    emit(f"{text}\n", sys.stderr)
+    write_output(f"{text}\n", sys.stderr)
     return 0

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Final
 
-from .output import columns, emit
+from .output import format_columns, write_output
 
 HELP: Final = "print the rules that a server is held against"
 
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print every requirement, families together."""
     from ..judge.requirements import REQUIREMENTS
-    from ..reports.reference import scope
+    from ..reports.reference_pages import describe_scope
 
     if arguments.json:
         entries = [
@@ -40,9 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
             }
             for rule in REQUIREMENTS.values()
         ]
-        emit(json.dumps(entries, indent=2) + "\n")
+        write_output(json.dumps(entries, indent=2) + "\n")
         return 0
     rows = [("REQUIREMENT", "LEVEL", "WHAT IT SAYS", "A RUN HAS TO SEE")]
-    rows += [(rule.id, rule.level.name, rule.title, scope(rule)) for rule in REQUIREMENTS.values()]
-    emit(columns(rows))
+    rows += [(rule.id, rule.level.name, rule.title, describe_scope(rule)) for rule in REQUIREMENTS.values()]
+    write_output(format_columns(rows))
     return 0

@@ -10,41 +10,41 @@ from typing import Any
 
 from msgspec import UNSET
 
-from ..api.edition import Edition, Kind, Presence
-from .checks.body import Reading
-from .checks.relations import Row
-from .checks.subject import Subject
-from .codec import LABELS, Codec, Counters
-from .verdict import Coverage
+from ..api.edition import Edition, FieldKind, FieldPresence
+from .checks.relations import ResolvedRelation
+from .connection_state import ConnectionState
+from .edition_decoder import LABELS_GROUP, Counters, EditionDecoder
+from .sample_reader import Sample
+from .verdict import CoverageSummary
 
 Path = tuple[str, ...]
 
 
-class Seen:
-    """Fields seen and counters grown, gathered as readings come."""
+class CoverageTracker:
+    """Fields seen and counters grown, gathered as samples come."""
 
-    def __init__(self, edition: Edition, codec: Codec) -> None:
+    def __init__(self, edition: Edition, codec: EditionDecoder) -> None:
         self._edition = edition
         self._codec = codec
         self._plain = [
             field.path
             for field in edition.fields
-            if field.path[:1] != (LABELS,) and field.presence is not Presence.CONDITIONAL
+            if field.path[:1] != (LABELS_GROUP,) and field.presence is not FieldPresence.CONDITIONAL
         ]
         self._fields: set[Path] = set()
         self._grown: set[Path] = set()
-        self.noted: set[frozenset[Path]] = set()
-        """What readings lacked: another one that lacks the same need not be noted."""
+        self.known_absences: set[frozenset[Path]] = set()
+        """What samples lacked: another one that lacks the same need not be noted."""
 
-    def note(self, reading: Reading) -> None:
-        """Take in which groups a reading has."""
-        self.noted.add(reading.absent)
-        absent = reading.absent
+    def add_fields_of_sample(self, sample: Sample) -> None:
+        """Take in which groups a sample has."""
+        self.known_absences.add(sample.absent)
+        absent = sample.absent
         self._fields.update(
             path for path in self._plain if not any(path[:depth] in absent for depth in range(1, len(path) + 1))
         )
 
-    def label(self, path: Path | None, others: Sequence[Any]) -> None:  # Any: leaves of any type
+    def add_label(self, path: Path | None, others: Sequence[Any]) -> None:  # Any: leaves of any type
         """Take in a label: its counters, and those of its other leaves that are there."""
         if path is None:
             return
@@ -55,14 +55,14 @@ class Seen:
             if value is not UNSET
         )
 
-    def grow(self, subject: Subject) -> None:
+    def add_grown_counters(self, subject: ConnectionState) -> None:
         """Take in which of a connection's counters are larger than when they were first seen."""
-        self._grown |= self._grown_of(subject)
+        self._grown |= self._find_grown_counters(subject)
 
-    def _grown_of(self, subject: Subject) -> set[Path]:
-        lineage = subject.lineage
+    def _find_grown_counters(self, subject: ConnectionState) -> set[Path]:
+        lineage = subject.counter_history
         grown: set[Path] = set()
-        for block, first, last in zip(self._codec.blocks, lineage.first, lineage.latest.blocks, strict=True):
+        for block, first, last in zip(self._codec.blocks, lineage.first, lineage.current_maxima.blocks, strict=True):
             if first is None or last is None or first is last:
                 continue
             grown.update(
@@ -70,34 +70,36 @@ class Seen:
                 for field, old, new in zip(block.counters, first, last, strict=True)
                 if 0 <= old < new
             )
-        for label, counters in lineage.latest.labels.items():
+        for label, counters in lineage.current_maxima.labels.items():
             first = lineage.first_labels.get(label, counters)
-            self._add_label(grown, label, [old < new for old, new in zip(first, counters, strict=True)])
+            self._add_grown_label(grown, label, [old < new for old, new in zip(first, counters, strict=True)])
         for label, grew in lineage.grown_labels.items():
-            self._add_label(grown, label, grew)
+            self._add_grown_label(grown, label, grew)
         return grown
 
-    def _add_label(self, grown: set[Path], label: str, grew: Sequence[bool]) -> None:
-        path = self._codec.label_path(label)
+    def _add_grown_label(self, grown: set[Path], label: str, grew: Sequence[bool]) -> None:
+        path = self._codec.edition_path_of_label(label)
         if path is not None:
             grown.update(
                 (*path, field.name) for field, moved in zip(self._codec.label_counters, grew, strict=True) if moved
             )
 
-    def relations(self, rows: Sequence[Row], subjects: Iterable[Subject]) -> Counter[str]:
-        """How many readings each relation was held against in which it says anything: not all of its terms are 0."""
+    def count_relation_checks(
+        self, rows: Sequence[ResolvedRelation], subjects: Iterable[ConnectionState]
+    ) -> Counter[str]:
+        """How many samples each relation was held against in which it says anything: not all of its terms are 0."""
         checked: Counter[str] = Counter()
         for subject in subjects:
-            for requirement in self.related(rows, subject.lineage.latest.blocks):
-                checked[requirement] += subject.readings
+            for requirement in self.applicable_relations(rows, subject.counter_history.current_maxima.blocks):
+                checked[requirement] += subject.samples
         return checked
 
-    def related(self, rows: Sequence[Row], blocks: Sequence[Counters | None]) -> set[str]:
+    def applicable_relations(self, rows: Sequence[ResolvedRelation], blocks: Sequence[Counters | None]) -> set[str]:
         """The relations that say anything about these counters."""
         found = set()
         for row in rows:
             if row.id not in found:
-                sides = row.terms(blocks)
+                sides = row.evaluate(blocks)
                 if sides is not None and any(sides):
                     found.add(row.id)
         for block in self._codec.blocks:
@@ -105,14 +107,14 @@ class Seen:
                 found.add("relation.unstable_level")
         return found
 
-    def fill(self, coverage: Coverage, subjects: Iterable[Subject]) -> None:
+    def fill_coverage(self, coverage: CoverageSummary, subjects: Iterable[ConnectionState]) -> None:
         """Write what was seen into the verdict's coverage."""
         grown = set(self._grown)
         for subject in subjects:
-            grown |= self._grown_of(subject)
+            grown |= self._find_grown_counters(subject)
         documented = self._edition.fields
         coverage.fields_seen = sum(field.path in self._fields for field in documented)
         coverage.never_seen = [field.dotted for field in documented if field.path not in self._fields]
-        counters = [field for field in documented if field.kind is Kind.COUNTER and field.path in self._fields]
+        counters = [field for field in documented if field.kind is FieldKind.COUNTER and field.path in self._fields]
         coverage.counters_grew = sum(field.path in grown for field in counters)
         coverage.never_grew = [field.dotted for field in counters if field.path not in grown]

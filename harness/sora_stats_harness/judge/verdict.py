@@ -2,7 +2,7 @@
 What a run comes to: a status for each requirement, and one verdict.
 
 These structs are verdict.json, key for key, so that a report made later from the file is the report that the run would
-have made. The rule that turns counts into statuses, and statuses into an exit code, is in `conclude`.
+have made. The rule that turns counts into statuses, and statuses into an exit code, is in `decide_verdict`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, Literal
 import msgspec
 
 from ..api.errors import ExitCode, UsageError
-from .requirements import REQUIREMENTS, Level, Need, Requirement
+from .requirements import REQUIREMENTS, Level, RequiredCapability, Requirement
 
-FORMAT = "sora-harness/verdict/1"
+VERDICT_FORMAT = "sora-harness/verdict/1"
 
 Status = Literal["pass", "fail", "warn", "info", "known", "waived", "unknown", "not_applicable"]
-Reason = Literal["not_observed", "no_traffic", "late", "withheld", "check_crashed", "masked"]
+NotCheckedReason = Literal["not_observed", "no_traffic", "late", "withheld", "check_crashed", "masked"]
 SubjectKind = Literal["server", "simulator", "recording"]
-JudgedFrom = Literal["live", "recording", "body"]
+EvidenceSource = Literal["live", "recording", "body"]
 
 
 class RequirementStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class RequirementStatus(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     level: str
     status: Status
-    reason: Reason | None
+    reason: NotCheckedReason | None
     checked: int
     failed: int
 
@@ -59,23 +59,23 @@ class FindingEntry(msgspec.Struct, kw_only=True):
     """A command line that sends the request again."""
 
 
-class Coverage(msgspec.Struct, kw_only=True):
+class CoverageSummary(msgspec.Struct, kw_only=True):
     """What was seen, and what was not."""
 
     exchanges: int = 0
-    readings: int = 0
+    samples: int = 0
     connections: int = 0
     by_target: dict[str, int] = {}
-    """Answers judged, by operation."""
+    """Responses judged, by operation."""
     errors: int = 0
-    """Requests that ended without a whole answer."""
+    """Requests that ended without a complete response."""
     late: int = 0
     forgotten: int = 0
     """Connections that came back after having been forgotten: their order could not be checked across the gap."""
     slow_path: int = 0
-    """Readings that the fast decoder did not accept."""
+    """Samples that the fast decoder did not accept."""
     relations_unconfirmed: int = 0
-    """Relations that did not hold in an answer without neighbours that could confirm it."""
+    """Relations that did not hold in a response without neighbours that could confirm it."""
     fields_documented: int = 0
     fields_seen: int = 0
     never_seen: list[str] = []
@@ -90,7 +90,7 @@ class Coverage(msgspec.Struct, kw_only=True):
     """Facts worth knowing that are no findings, one line each."""
 
 
-class Section(msgspec.Struct, frozen=True, kw_only=True):
+class ReportTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table that a command adds to its reports, such as a load run's latencies."""
 
     title: str
@@ -101,7 +101,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     """One sentence below the table."""
 
 
-class Latency(msgspec.Struct, frozen=True, kw_only=True):
+class LatencyDistribution(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of time of one target, in microseconds."""
 
     target: str
@@ -120,7 +120,7 @@ class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
 
     from_s: int
     lasts_s: int
-    answers: int
+    responses: int
     errors: int
     bytes: int
     p50_us: int | None
@@ -128,7 +128,7 @@ class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
     max_us: int | None
 
 
-class Load(msgspec.Struct, frozen=True, kw_only=True):
+class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a load run offered and measured; times without warm-up."""
 
     scenario: str
@@ -154,12 +154,12 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     processes: int = 1
     generator_limited: str | None = None
     """Why the generator was the bottleneck; None where it was not."""
-    latency: list[Latency] = []
+    latency: list[LatencyDistribution] = []
     timeline: list[TimelineRow] = []
 
 
 class DriftEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One way in which the server's answers and the documentation differ."""
+    """One way in which the server's responses and the documentation differ."""
 
     way: Literal["absent", "undocumented", "changed", "moved"]
     field: str
@@ -168,29 +168,29 @@ class DriftEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What the edition says: a type and range, or nothing."""
     seen: str
     connections: int
-    """That showed it; 0 where the answers do not tell connections apart."""
+    """That showed it; 0 where the responses do not tell connections apart."""
     connections_without: int
-    readings: int = 0
+    samples: int = 0
     """That showed it, under the target that showed it most."""
     first_seen_at: str
-    """RFC 3339, of the first answer that showed it."""
+    """RFC 3339, of the first response that showed it."""
     known_from: str | None = None
     """An edition in which it is as seen here."""
 
 
-class Drift(msgspec.Struct, frozen=True, kw_only=True):
+class DocumentationDrift(msgspec.Struct, frozen=True, kw_only=True):
     """How far the server and its documentation have come apart."""
 
     entries: list[DriftEntry]
     nearest: str
-    """The shipped edition that the answers are nearest to."""
+    """The shipped edition that the responses are nearest to."""
     distance: dict[str, int]
     """Differing fields, by edition."""
     headline: str | None = None
     """Says so where another edition fits better."""
 
 
-class EarlierFinding(msgspec.Struct, frozen=True, kw_only=True):
+class BaselineFinding(msgspec.Struct, frozen=True, kw_only=True):
     """A finding of the baseline that this run did not have."""
 
     requirement: str
@@ -210,9 +210,9 @@ class BaselineReport(msgspec.Struct, frozen=True, kw_only=True):
     """When the earlier run ended, RFC 3339."""
     new: int
     known: int
-    fixed: list[EarlierFinding]
+    fixed: list[BaselineFinding]
     """Looked for in this run, and not found."""
-    not_seen: list[EarlierFinding]
+    not_seen: list[BaselineFinding]
     """Not found, and this run could not have found them: nothing of what they are about was observed."""
 
 
@@ -232,7 +232,7 @@ class WaiverReport(msgspec.Struct, frozen=True, kw_only=True):
     """Entries that it waived; for an expired one those that it would have waived, and that count again."""
 
 
-class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
+class CapacityStepResult(msgspec.Struct, frozen=True, kw_only=True):
     """One rate that was tried, once."""
 
     rate: float
@@ -246,13 +246,13 @@ class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
     """Which SLO, or what else, decided against it."""
     due: int = 0
     completed: int = 0
-    """Of those due in its windows, ended with a whole answer by the time that the SLOs give them."""
+    """Of those due in its windows, ended with a complete response by the time that the SLOs give them."""
     backlog_per_s: tuple[float, float, float] | None = None
     """Growth of what was due and had not ended, requests a second: low, middle and high of the 95 % interval."""
-    latency: list[Latency] = []
+    latency: list[LatencyDistribution] = []
 
 
-class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+class CapacityResult(msgspec.Struct, frozen=True, kw_only=True):
     """How much the server bears."""
 
     interval: tuple[float, float | None]
@@ -261,23 +261,23 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     """The server bears at least the lower end: the search ended for another reason than the server."""
     limited_by: str | None
     """The SLO, or what else, by which the lowest rate failed; for `at_least` what ended the search."""
-    steps: list[CapacityStep]
+    steps: list[CapacityStepResult]
     """In the order in which they were run."""
     slos: list[str] = []
     scenario: str = ""
 
 
-class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+class PollingEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """What a planned polling costs, worked out from a few requests."""
 
     requests: int
-    answers: int
+    responses: int
     connections: int | None
-    """In the last answer; None where it was no list."""
-    answer_bytes: int
+    """In the last response; None where it was no list."""
+    response_bytes: int
     """Of a body, the median."""
     wire_bytes: int
-    """Of an answer with status line and headers, the median; without TCP and IP."""
+    """Of a response with status line and headers, the median; without TCP and IP."""
     time_us: int
     """From before connecting until the last byte was read, the median."""
     longest_us: int
@@ -291,11 +291,11 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """In which the polls of all pollers, one after another, do not overlap."""
 
 
-class CostPoint(msgspec.Struct, frozen=True, kw_only=True):
+class ListingCostPoint(msgspec.Struct, frozen=True, kw_only=True):
     """What a listing of so many connections cost."""
 
     connections: int
-    answers: int
+    responses: int
     time_us: int
     """Service time, the median."""
     high_us: int
@@ -306,10 +306,10 @@ class CostPoint(msgspec.Struct, frozen=True, kw_only=True):
     """Time over fit, less 1."""
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
+class ListingCost(msgspec.Struct, frozen=True, kw_only=True):
     """How the cost of GetStatsAllConnections grows with the number of connections."""
 
-    points: list[CostPoint]
+    points: list[ListingCostPoint]
     constant_us: float | None
     """Of the fit; None where the sizes are too few, or too much alike, for one."""
     per_connection_us: float | None
@@ -323,7 +323,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """For so many scrapers at the largest size, if they are served one after another; None where the SLO forbids any."""
 
 
-class MediaQuantity(msgspec.Struct, frozen=True, kw_only=True):
+class MediaQuantityResult(msgspec.Struct, frozen=True, kw_only=True):
     """How one quantity of the media fared while the server was polled, against the quiet before and after."""
 
     quantity: str
@@ -336,7 +336,7 @@ class MediaQuantity(msgspec.Struct, frozen=True, kw_only=True):
     result: Literal["effect", "no effect seen", "too little data"]
 
 
-class Media(msgspec.Struct, frozen=True, kw_only=True):
+class MediaResult(msgspec.Struct, frozen=True, kw_only=True):
     """Whether polling hurts the media."""
 
     result: Literal["effect", "no effect seen", "too little data"]
@@ -349,13 +349,13 @@ class Media(msgspec.Struct, frozen=True, kw_only=True):
     """That were there from the first phase to the last."""
     confidence: float
     """Of each interval, so that all of them hold together with 95 %."""
-    quantities: list[MediaQuantity]
+    quantities: list[MediaQuantityResult]
 
 
 class Verdict(msgspec.Struct, kw_only=True):
     """verdict.json."""
 
-    format: str = FORMAT
+    format: str = VERDICT_FORMAT
     command: str = ""
     """What made it: `conform`, `check`, `load`, …"""
     verdict: Literal["pass", "fail", "unknown"]
@@ -366,7 +366,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     edition: str
     subject_kind: SubjectKind
     subject: str
-    judged_from: JudgedFrom
+    judged_from: EvidenceSource
     labels: dict[str, str] = {}
     started_at: str
     finished_at: str
@@ -374,25 +374,25 @@ class Verdict(msgspec.Struct, kw_only=True):
     options: dict[str, Any] = {}  # Any: whatever a command's options hold, as JSON
     requirements: list[RequirementStatus]
     findings: list[FindingEntry]
-    coverage: Coverage
-    sections: list[Section] = []
-    load: Load | None = None
-    drift: Drift | None = None
+    coverage: CoverageSummary
+    sections: list[ReportTable] = []
+    load: LoadResult | None = None
+    drift: DocumentationDrift | None = None
     baseline: BaselineReport | None = None
     waivers: list[WaiverReport] = []
-    capacity: Capacity | None = None
-    estimate: Estimate | None = None
-    cost: Cost | None = None
-    media: Media | None = None
+    capacity: CapacityResult | None = None
+    estimate: PollingEstimate | None = None
+    cost: ListingCost | None = None
+    media: MediaResult | None = None
 
 
-class Tally(msgspec.Struct, kw_only=True):
+class JudgeResult(msgspec.Struct, kw_only=True):
     """What a judge counted, before any rule is applied."""
 
     checked: dict[str, int]
     """How often each requirement was held against something."""
     findings: list[FindingEntry]
-    coverage: Coverage
+    coverage: CoverageSummary
     crashed: dict[str, str] = {}
     """Requirements whose check raised, with one line of what it said."""
     withheld: Collection[str] = ()
@@ -401,8 +401,8 @@ class Tally(msgspec.Struct, kw_only=True):
     late: Collection[str] = ()
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict's core: what `conclude` found."""
+class VerdictDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict's core: what `decide_verdict` found."""
 
     verdict: Literal["pass", "fail", "unknown"]
     exit_code: ExitCode
@@ -410,17 +410,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     requirements: list[RequirementStatus]
 
 
-def conclude(
-    tally: Tally,
+def decide_verdict(
+    tally: JudgeResult,
     *,
-    observes: Collection[Need],
+    observes: Collection[RequiredCapability],
     strict: bool = False,
     require: Collection[str] = (),
     excluded: Collection[str] = (),
     interrupted: bool = False,
     aborted: str | None = None,
     slo_missed: str | None = None,
-) -> Outcome:
+) -> VerdictDecision:
     """
     Apply the verdict's rule.
 
@@ -435,26 +435,25 @@ def conclude(
         slo_missed: Which objective the server does not keep; None where it keeps all, or there are none.
 
     Returns:
-        fail if a MUST in scope fails (with `strict` also a SHOULD), or an objective is missed; else unknown if no reading was judged, or a MUST in
+        fail if a MUST in scope fails (with `strict` also a SHOULD), or an objective is missed; else unknown if no sample was judged, or a MUST in
         scope is unknown for any reason but `no_traffic`, or the run was cut short; else pass. Findings that are waived,
         or known from a baseline, fail nothing.
     """
-    rows = [_status(rule, tally, set(observes), strict, excluded) for rule in REQUIREMENTS.values()]
+    rows = [_requirement_status(rule, tally, set(observes), strict, excluded) for rule in REQUIREMENTS.values()]
     failed = [row for row in rows if row.status == "fail"]
     blocking = [
         row
         for row in rows
-        if row.status == "unknown"
-        and (row.id in require or (row.level == "MUST" and row.reason != "no_traffic"))
-    ]  # fmt: skip
+        if row.status == "unknown" and (row.id in require or (row.level == "MUST" and row.reason != "no_traffic"))
+    ]
     blocking += [row for row in rows if row.status == "not_applicable" and row.id in require]
     if failed:
         more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-        return Outcome(
+        return VerdictDecision(
             verdict="fail", exit_code=ExitCode.FAIL, reason=f"{failed[0].id} is missed{more}", requirements=rows
         )
     if slo_missed is not None:
-        return Outcome(verdict="fail", exit_code=ExitCode.FAIL, reason=slo_missed, requirements=rows)
+        return VerdictDecision(verdict="fail", exit_code=ExitCode.FAIL, reason=slo_missed, requirements=rows)
     reason = None
     code = ExitCode.UNKNOWN
     if tally.crashed:
@@ -464,26 +463,26 @@ def conclude(
         reason = aborted
     elif interrupted:
         reason = "interrupted"
-    elif tally.coverage.readings == 0:
-        reason = "no reading was judged"
+    elif tally.coverage.samples == 0:
+        reason = "no sample was judged"
     elif tally.coverage.truncated:
         reason = "the recording is not whole"
     elif blocking:
         more = f" and {len(blocking) - 1} more" if len(blocking) > 1 else ""
         reason = f"{blocking[0].id} is unknown ({blocking[0].reason or 'not applicable to this run'}){more}"
     if reason is not None:
-        return Outcome(verdict="unknown", exit_code=code, reason=reason, requirements=rows)
-    return Outcome(verdict="pass", exit_code=ExitCode.PASS, reason=None, requirements=rows)
+        return VerdictDecision(verdict="unknown", exit_code=code, reason=reason, requirements=rows)
+    return VerdictDecision(verdict="pass", exit_code=ExitCode.PASS, reason=None, requirements=rows)
 
 
-def _status(
-    rule: Requirement, tally: Tally, observes: set[Need], strict: bool, excluded: Collection[str]
+def _requirement_status(
+    rule: Requirement, tally: JudgeResult, observes: set[RequiredCapability], strict: bool, excluded: Collection[str]
 ) -> RequirementStatus:
     checked = tally.checked.get(rule.id, 0)
     entries = [entry for entry in tally.findings if entry.requirement == rule.id]
     failed = sum(entry.count for entry in entries)
 
-    def row(status: Status, reason: Reason | None = None) -> RequirementStatus:
+    def row(status: Status, reason: NotCheckedReason | None = None) -> RequirementStatus:
         return RequirementStatus(
             id=rule.id, level=rule.level.name, status=status, reason=reason, checked=checked, failed=failed
         )
@@ -510,7 +509,7 @@ def _status(
     return row("unknown", "no_traffic" if rule.needs_traffic else "not_observed")
 
 
-def decode(data: bytes, name: str) -> Verdict:
+def decode_verdict(data: bytes, name: str) -> Verdict:
     """
     Read a verdict.json.
 
@@ -525,6 +524,6 @@ def decode(data: bytes, name: str) -> Verdict:
         verdict = msgspec.json.decode(data, type=Verdict)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{name} is no verdict: {error}") from None
-    if verdict.format != FORMAT:
-        raise UsageError(f"{name} has the format {verdict.format!r}, and this version reads {FORMAT!r}")
+    if verdict.format != VERDICT_FORMAT:
+        raise UsageError(f"{name} has the format {verdict.format!r}, and this version reads {VERDICT_FORMAT!r}")
     return verdict

@@ -23,14 +23,14 @@ from gevent.fileobject import FileObject
 
 from ..api.errors import HarnessError
 from ..api.exchange import TransportError
-from ..api.redaction import Secrets
-from .http import resolve
-from .metrics import Second
-from .run import run
+from ..api.secret_redaction import Secrets
+from .http_connection import resolve_server
+from .load_run import run_load
+from .load_session import LoadSession
+from .load_spec import WorkerJob
+from .request_metrics import TimelineInterval
 from .scenarios import SCENARIOS
-from .session import Session
-from .spec import Job
-from .spools import spool
+from .spools import create_spool
 
 TICK_S: Final = 0.5
 
@@ -43,12 +43,12 @@ class Orders:
         self._call: Callable[[], object] | None = None
         self._go = Event()
         self.begins_ns = 0
-        self.seen = False
+        self.is_interrupted = False
 
-    def tell(self, call: Callable[[], object] | None) -> None:
+    def set_callback(self, call: Callable[[], object] | None) -> None:
         """Have something called at every order to end."""
         self._call = call
-        if call is not None and self.seen:
+        if call is not None and self.is_interrupted:
             call()
 
     def listen(self) -> None:
@@ -68,7 +68,7 @@ class Orders:
         return self.begins_ns or time.monotonic_ns()
 
     def _end(self) -> None:
-        self.seen = True
+        self.is_interrupted = True
         self._go.set()
         if self._call is not None:
             self._call()
@@ -97,7 +97,7 @@ def main() -> int:
     voice = Voice()
     told = FileObject(sys.stdin.fileno(), "rb", close=False)
     try:
-        work(msgspec.json.decode(told.readline(), type=Job), Orders(told), voice)
+        work(msgspec.json.decode(told.readline(), type=WorkerJob), Orders(told), voice)
     except HarnessError as error:
         voice.say(failed=str(error))
         return 1
@@ -107,21 +107,24 @@ def main() -> int:
     return 0
 
 
-def work(job: Job, orders: Orders, voice: Voice) -> None:
+def work(job: WorkerJob, orders: Orders, voice: Voice) -> None:
     """Send, judge, spool and report."""
-    address = resolve(
-        job.server, ca_file=job.ca_file, insecure=job.insecure, at=(job.family, (*job.sockaddr,))
-    )  # fmt: skip
+    address = resolve_server(job.server, ca_file=job.ca_file, insecure=job.insecure, at=(job.family, (*job.sockaddr,)))
     if isinstance(address, TransportError):
         raise HarnessError(address.detail)
-    recorder = spool(
-        Path(job.spool), edition=job.edition_name, subject=job.server, run=job.run, excluded=job.spec.excluded,
-        secrets=Secrets(job.secrets), subject_kind=job.subject_kind,
-    )  # fmt: skip
+    recorder = create_spool(
+        Path(job.spool),
+        edition=job.edition_name,
+        subject=job.server,
+        run=job.run,
+        excluded=job.spec.unobservable_requirements,
+        secrets=Secrets(job.secrets),
+        subject_kind=job.subject_kind,
+    )
     with recorder:
-        session = job.spec.session(
-            address, observer=recorder.add, run=job.run, index=job.index, processes=job.processes
-        )  # fmt: skip
+        session = job.spec.create_session(
+            address, observer=recorder.add_exchange, run=job.run, index=job.index, processes=job.processes
+        )
         listening = gevent.spawn(orders.listen)
 
         def ready() -> int:
@@ -129,27 +132,34 @@ def work(job: Job, orders: Orders, voice: Voice) -> None:
             return orders.wait()
 
         ticking = gevent.spawn(_tick, session, voice)
-        ended = run(
-            session, SCENARIOS[job.spec.scenario], users=job.spec.users, duration_s=job.spec.duration_s, limits=(),
-            interrupt=orders, begins_at=ready,
-        )  # fmt: skip
+        ended = run_load(
+            session,
+            SCENARIOS[job.spec.scenario],
+            users=job.spec.users,
+            duration_s=job.spec.duration_s,
+            limits=(),
+            interrupt=orders,
+            begins_at=ready,
+        )
         ticking.kill()
         listening.kill()
-        recorder.cut_short(interrupted=ended.interrupted, aborted=ended.aborted)
+        recorder.mark_early_end(interrupted=ended.interrupted, aborted=ended.aborted)
     voice.say(
-        final=ended.measures.dump(), aborted=ended.aborted, problem=recorder.problem,
+        final=ended.measures.serialize(),
+        aborted=ended.aborted,
+        problem=recorder.problem,
         in_flight=session.in_flight,
-    )  # fmt: skip
+    )
 
 
-def _tick(session: Session, voice: Voice) -> None:
+def _tick(session: LoadSession, voice: Voice) -> None:
     told_s = 0
     while True:
         gevent.sleep(TICK_S)
-        seconds: list[Second] = session.metrics.seconds_since(told_s)
+        seconds: list[TimelineInterval] = session.metrics.intervals_since(told_s)
         if seconds:
             told_s = seconds[-1].from_s + 1
-        voice.say(tick=session.metrics.counts(), seconds=[each.dump() for each in seconds])
+        voice.say(tick=session.metrics.counts(), seconds=[each.serialize() for each in seconds])
 
 
 if __name__ == "__main__":

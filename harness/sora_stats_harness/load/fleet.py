@@ -3,7 +3,7 @@ A bench of several processes: one rate, dealt out to all of them, and one window
 
 For the search it is what `window.Rig` is. A window is void if any process was late, since nobody can tell what its share
 would have met; and where a process has died the search ends, and says which. Each process judges what it sees itself, the
-order of counters included; only a counter that falls between an answer that one of them saw and one that another saw is
+order of counters included; only a counter that falls between a response that one of them saw and one that another saw is
 not found, and that is said.
 """
 
@@ -20,13 +20,13 @@ from typing import Any, Final
 import msgspec
 
 from ..api.errors import HarnessError
-from ..judge.verdict import Latency
-from ..probe.interrupt import Interrupt
-from .asking import end_quietly
-from .capacity.search import Ended, Overrun
-from .capacity.windows import Window
-from .measures import latencies
-from .metrics import Metrics
+from ..judge.verdict import LatencyDistribution
+from ..probe.interrupt import InterruptHandler
+from .capacity.load_window import LoadWindow
+from .capacity.rate_search import LoadAborted, SearchEnded
+from .interruptible_request import silence_keyboard_interrupt
+from .request_metrics import RequestMetrics
+from .run_measurements import summarize_latencies
 from .shares import Errand, together
 
 START_S: Final = 60.0
@@ -36,7 +36,7 @@ AHEAD_NS: Final = 500_000_000
 """Between telling all processes a rate and its first request: each of them tidies its memory before."""
 
 BARRIER_S: Final = 30.0
-"""How much longer an answer to an order may take than what was ordered."""
+"""How much longer a response to an order may take than what was ordered."""
 
 LOOK_S: Final = 0.1
 
@@ -66,9 +66,13 @@ class Fleet:
     """
 
     def __init__(
-        self, errands: Sequence[Errand], *, interrupt: Interrupt, watch: Callable[[str], None] = lambda text: None
+        self,
+        errands: Sequence[Errand],
+        *,
+        interrupt: InterruptHandler,
+        watch: Callable[[str], None] = lambda text: None,
     ) -> None:
-        end_quietly()
+        silence_keyboard_interrupt()
         self._errands = errands
         self._interrupt = interrupt
         self._watch = watch
@@ -76,7 +80,7 @@ class Fleet:
         self._hands: list[_Hand] = []
         self._rate = 0.0
         self._patience_s = errands[0].patience_s + errands[0].timeout_s + BARRIER_S
-        self.finished: list[tuple[float, list[Latency]]] = []
+        self.finished: list[tuple[float, list[LatencyDistribution]]] = []
         """As `Rig.finished`."""
         self.reports: list[str] = []
         """What each process found, as `merged.report_of` gives it; of those that ended as they should."""
@@ -108,14 +112,14 @@ class Fleet:
         """
         self._gather(("ready",), START_S)
 
-    def begin(self, rate: float) -> None:
+    def start_step(self, rate: float) -> None:
         """Let requests fall due at this rate, in turn from each of them."""
         self._rate = rate
         begins_ns, count = time.monotonic_ns() + AHEAD_NS, len(self._hands)
         for one in self._hands:
             self._order(one, f"begin {rate / count!r} {begins_ns + round(one.index * 1e9 / rate)}")
 
-    def window(self, lasts_s: float) -> Window:
+    def wait_for_window(self, lasts_s: float) -> LoadWindow:
         """
         Wait for the next window of all of them.
 
@@ -126,21 +130,21 @@ class Fleet:
         self._tell(f"window {lasts_s!r}")
         said = self._gather(("window", "overrun"), lasts_s + self._patience_s)
         for each in (each for _, each in said if "overrun" in each):
-            raise Overrun(each["overrun"], None if each["seen"] is None else together([each["seen"]]))
+            raise LoadAborted(each["overrun"], None if each["seen"] is None else together([each["seen"]]))
         return together([each["window"] for _, each in said])
 
-    def end(self) -> tuple[str, ...]:
+    def end_step(self) -> tuple[str, ...]:
         """As `Rig.end`; of those that are left."""
-        self._tell("end now" if self._interrupt.seen else "end")
-        metrics, findings, silent = Metrics(), list[str](), None
+        self._tell("end now" if self._interrupt.is_interrupted else "end")
+        metrics, findings, silent = RequestMetrics(), list[str](), None
         for _, each in self._gather(("ended",), self._patience_s, heed=False):
-            metrics.add_dump(each["metrics"])
+            metrics.add_serialized(each["metrics"])
             findings += each["ended"]
             silent = silent or each["silent"]
-        told = [msgspec.structs.replace(each, buckets=[]) for each in latencies(metrics)]
+        told = [msgspec.structs.replace(each, buckets=[]) for each in summarize_latencies(metrics)]
         self.finished.append((self._rate, told))
         if silent is not None:
-            raise Ended(silent)
+            raise SearchEnded(silent)
         return tuple(findings)
 
     # -- the processes ------------------------------------------------------------------------------------------------
@@ -161,7 +165,7 @@ class Fleet:
         self, names: Sequence[str], within_s: float, *, heed: bool = True
     ) -> list[tuple[_Hand, dict[str, Any]]]:  # Any: as said
         """
-        The next answer of this kind from each of them, in the order of their indexes; others are passed over.
+        The next response of this kind from each of them, in the order of their indexes; others are passed over.
 
         With `heed` the user and a death end it; else it is for those that are left.
         """
@@ -178,18 +182,18 @@ class Fleet:
                         if "overrun" in each:
                             self._tell("halt")
                             names = [*names, "halted"]
-            if heed and self._interrupt.seen:
+            if heed and self._interrupt.is_interrupted:
                 self._tell("halt")
-                raise Ended("interrupted")
+                raise SearchEnded("interrupted")
             if time.monotonic() > until_s:
                 for one in awaited:
-                    one.failed, one.over = f"did not answer within {within_s:.0f} s", True
+                    one.failed, one.over = f"did not respond within {within_s:.0f} s", True
                     one.process.kill()
             if heed and (trouble := self._trouble()) is not None:
                 self._tell("halt")
-                raise Ended(trouble)
+                raise SearchEnded(trouble)
         if heed and not got:
-            raise Ended(self._trouble() or "no process is left")
+            raise SearchEnded(self._trouble() or "no process is left")
         return [(one, got[one.index]) for one in self._hands if one.index in got]
 
     def _trouble(self) -> str | None:

@@ -3,7 +3,7 @@ One of several processes of a search for capacity: opens and shuts its tap as it
 
 The first line of standard input is the errand. Then come orders, a line each: `begin RATE NS` (let requests fall due at
 that rate from that time of the monotonic clock on), `window SECONDS`, `halt` (whatever is waited for is no longer wanted),
-`end`, `quit`; an end of the input is `quit` as well. Each is answered by a line of JSON, a window by all that was counted
+`end`, `quit`; an end of the input is `quit` as well. Each is responded to by a line of JSON, a window by all that was counted
 in it. What the windows mean is for whoever gives the orders to say.
 """
 
@@ -19,27 +19,27 @@ import msgspec
 from gevent.fileobject import FileObject
 from gevent.queue import Queue
 
-from ..api.edition import load
+from ..api.edition import load_edition
 from ..api.errors import HarnessError
 from ..api.exchange import TransportError
-from .capacity.search import Ended, Overrun
+from .abort_limit import parse_abort_limit
+from .capacity.rate_search import LoadAborted, SearchEnded
+from .capacity.step_runner import SteppedSession, StepRunner, run_users
 from .child import Voice
-from .http import resolve
-from .limits import limit
-from .merged import report_of
+from .http_connection import resolve_server
+from .load_spec import WORKER_SEQUENCE_BITS
+from .merged_judge import encode_worker_report
 from .scenarios import SCENARIOS
 from .shares import Errand, dump
-from .spec import SEQ_BITS
-from .window import Rig, Tap, run
 
 
 class Word:
     """Whether the run is to end, as whoever gives the orders says."""
 
     def __init__(self) -> None:
-        self.seen = False
+        self.is_interrupted = False
 
-    def tell(self, call: Callable[[], object] | None) -> None:
+    def set_callback(self, call: Callable[[], object] | None) -> None:
         """What is in flight is waited for in any case."""
 
 
@@ -51,7 +51,7 @@ def main() -> int:
     told = FileObject(sys.stdin.fileno(), "rb", close=False)
     try:
         work(msgspec.json.decode(told.readline(), type=Errand), told, voice)
-    except (HarnessError, Ended) as error:
+    except (HarnessError, SearchEnded) as error:
         voice.say(failed=str(error))
         return 1
     except Exception as error:  # whoever gives the orders names it
@@ -62,65 +62,76 @@ def main() -> int:
 
 def work(errand: Errand, told: Any, voice: Voice) -> None:  # Any: a file object of gevent, which has no types
     """Follow orders until there are no more."""
-    address = resolve(
+    address = resolve_server(
         errand.server, ca_file=errand.ca_file, insecure=errand.insecure, at=(errand.family, (*errand.sockaddr,))
     )
     if isinstance(address, TransportError):
         raise HarnessError(address.detail)
-    tap = Tap(
-        load(errand.edition), address, headers=errand.headers, timeout_s=errand.timeout_s,
-        first_seq=errand.index << SEQ_BITS,
-    )  # fmt: skip
+    tap = SteppedSession(
+        load_edition(errand.edition),
+        address,
+        headers=errand.headers,
+        timeout_s=errand.timeout_s,
+        first_seq=errand.index << WORKER_SEQUENCE_BITS,
+    )
     word = Word()
-    rig = Rig(
-        tap, patience_s=errand.patience_s, limits=tuple(limit(text) for text in errand.limits), interrupt=word
-    )  # fmt: skip
+    rig = StepRunner(
+        tap,
+        patience_s=errand.patience_s,
+        limits=tuple(parse_abort_limit(text) for text in errand.limits),
+        interrupt=word,
+    )
     orders: Queue = Queue()
 
     def listen() -> None:
         for line in told:
             words = line.decode("ascii").split()
             if words == ["halt"]:
-                word.seen = True
+                word.is_interrupted = True
             else:
                 orders.put(words)
-        word.seen = True
+        word.is_interrupted = True
         orders.put(["quit"])
 
     listening = gevent.spawn(listen)
     try:
-        run(
-            tap, SCENARIOS[errand.scenario], users=errand.users, interrupt=word,
+        run_users(
+            tap,
+            SCENARIOS[errand.scenario],
+            users=errand.users,
+            interrupt=word,
             drive=lambda: _follow(orders, rig, tap, word, voice),
-        )  # fmt: skip
+        )
     finally:
         listening.kill()
-    voice.say(final=report_of(tap.judge))
+    voice.say(final=encode_worker_report(tap.judge))
 
 
-def _follow(orders: Queue, rig: Rig, tap: Tap, word: Word, voice: Voice) -> None:
+def _follow(orders: Queue, rig: StepRunner, tap: SteppedSession, word: Word, voice: Voice) -> None:
     voice.say(ready=True)
     while True:
         what, *given = orders.get()
         if what == "begin":
-            word.seen = False
-            rig.begin(float(given[0]), int(given[1]))
+            word.is_interrupted = False
+            rig.start_step(float(given[0]), int(given[1]))
         elif what == "window":
             try:
-                voice.say(window=dump(rig.window(float(given[0]))))
-            except Overrun as overrun:
-                voice.say(overrun=str(overrun), seen=None if overrun.seen is None else dump(overrun.seen))
-            except Ended:
+                voice.say(window=dump(rig.wait_for_window(float(given[0]))))
+            except LoadAborted as overrun:
+                voice.say(
+                    overrun=str(overrun), seen=None if overrun.partial_window is None else dump(overrun.partial_window)
+                )
+            except SearchEnded:
                 voice.say(halted=True)
         elif what == "end":
-            word.seen = given == ["now"]  # a window that was halted is over, and the server is to rest
+            word.is_interrupted = given == ["now"]  # a window that was halted is over, and the server is to rest
             findings: tuple[str, ...] = ()
             silent = None
             try:
-                findings = rig.end()
-            except Ended as ended:
+                findings = rig.end_step()
+            except SearchEnded as ended:
                 silent = str(ended)
-            voice.say(ended=list(findings), metrics=tap.metrics.dump(), silent=silent)
+            voice.say(ended=list(findings), metrics=tap.metrics.serialize(), silent=silent)
         else:
             return
 

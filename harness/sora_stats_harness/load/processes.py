@@ -21,11 +21,11 @@ from typing import Any, Final
 import msgspec
 
 from ..api.errors import HarnessError
-from ..probe.interrupt import Interrupt
-from .limits import Limit
-from .measures import Measures
-from .metrics import Metrics, Second
-from .spec import Job
+from ..probe.interrupt import InterruptHandler
+from .abort_limit import AbortLimit
+from .load_spec import WorkerJob
+from .request_metrics import RequestMetrics, TimelineInterval
+from .run_measurements import RunMeasurements
 
 START_S: Final = 60.0
 """How long a process may take until it is ready to send."""
@@ -50,7 +50,7 @@ class _Process:
     ready: bool = False
     over: bool = False
     """Whether nothing more is to come from it."""
-    final: dict[str, Any] | None = None  # Any: plain values, as `Measures.dump` gives them
+    final: dict[str, Any] | None = None  # Any: plain values, as `RunMeasurements.dump` gives them
     counts: dict[str, int] = field(default_factory=dict)
     """As it last told them."""
     trouble: str | None = None
@@ -67,7 +67,7 @@ class Ended:
     interrupted: bool
     aborted: str | None
     """Why it is not what it was to be: a limit, a process that died."""
-    measures: Measures
+    measures: RunMeasurements
     """Of those that reported."""
     reported: frozenset[int]
     counts: dict[int, int]
@@ -77,10 +77,10 @@ class Ended:
 
 
 def run(
-    jobs: Sequence[Job],
+    jobs: Sequence[WorkerJob],
     *,
-    limits: tuple[Limit, ...],
-    interrupt: Interrupt,
+    limits: tuple[AbortLimit, ...],
+    interrupt: InterruptHandler,
     watch: Callable[[float, dict[str, int]], None] = lambda elapsed_s, counts: None,
 ) -> Ended:
     """
@@ -103,17 +103,17 @@ def run(
 
 
 class _Team:
-    def __init__(self, jobs: Sequence[Job]) -> None:
+    def __init__(self, jobs: Sequence[WorkerJob]) -> None:
         self._jobs = jobs
         self._selector = selectors.DefaultSelector()
         self._processes: list[_Process] = []
-        self._live = Metrics()
+        self._live = RequestMetrics()
         self._aborted: str | None = None
         self._draining_since_s: float | None = None
         for job in jobs:
             self._start(job)
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: WorkerJob) -> None:
         command = [sys.executable, "-m", "sora_stats_harness.load.child"]
         try:
             process = subprocess.Popen(  # noqa: S603  # our own command
@@ -129,11 +129,14 @@ class _Team:
         self._order(one, msgspec.json.encode(job).decode())
 
     def run(
-        self, limits: tuple[Limit, ...], interrupt: Interrupt, watch: Callable[[float, dict[str, int]], None]
+        self,
+        limits: tuple[AbortLimit, ...],
+        interrupt: InterruptHandler,
+        watch: Callable[[float, dict[str, int]], None],
     ) -> Ended:
         spec = self._jobs[0].spec
         signals: list[float] = []
-        interrupt.tell(lambda: signals.append(time.monotonic()))
+        interrupt.set_callback(lambda: signals.append(time.monotonic()))
         obeyed = 0
         until_s = time.monotonic() + START_S
         while not all(each.ready or each.over for each in self._processes) and not signals:
@@ -149,7 +152,7 @@ class _Team:
             while obeyed < min(len(signals), INSISTING):
                 obeyed += 1
                 self._drain("drain" if obeyed < INSISTING else "give up")
-            reached = next((each for each in limits if each.reached(self._live)), None)
+            reached = next((each for each in limits if each.is_exceeded(self._live)), None)
             if reached is not None and self._draining_since_s is None:
                 self._abort(f"aborted at {reached.text}")
             if elapsed_s > spec.duration_s and self._draining_since_s is None:
@@ -158,15 +161,15 @@ class _Team:
                 patience_s = spec.timeout_s + BARRIER_S
                 if time.monotonic() > self._draining_since_s + patience_s:
                     self._give_up(f"did not report within {patience_s:g} s", lambda each: not each.over)
-        interrupt.tell(None)
-        return self._ended(interrupt.seen, began_ns)
+        interrupt.set_callback(None)
+        return self._ended(interrupt.is_interrupted, began_ns)
 
     def _ended(self, interrupted: bool, began_ns: int) -> Ended:
-        measures = Measures()
+        measures = RunMeasurements()
         notes = []
         for each in self._processes:
             if each.final is not None:
-                measures.add_dump(each.final)
+                measures.add_serialized(each.final)
                 sent = each.final["metrics"]["sent"]
                 notes.append(f"{each.name} sent {sent:,} requests, and took {each.final['cpu_share']:.0%} of a core")
         troubles = [f"{each.name} {each.trouble}" for each in self._processes if each.trouble is not None]
@@ -200,7 +203,7 @@ class _Team:
         elif "tick" in told:
             one.counts = told["tick"]
             for second in told["seconds"]:
-                self._live.add_second(Second.load(second))
+                self._live.add_interval(TimelineInterval.deserialize(second))
         elif "final" in told:
             one.final = told["final"]
             one.counts = {name: told["final"]["metrics"][name] for name in one.counts or ("sent",)}

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from .capacity.windows import Window
-from .histogram import Histogram, merged
+from .capacity.load_window import LoadWindow
+from .histogram import Histogram, merge_histograms
 
 COUNTS: Final = ("failing", "errors", "open")
 PLAIN: Final = ("rate", "lasts_s", "due", "delay_p99_us", "lateness_p99_us", "exhausted", "in_flight")
@@ -36,7 +36,7 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
     index: int
 
 
-def dump(window: Window) -> dict[str, Any]:  # Any: plain values
+def dump(window: LoadWindow) -> dict[str, Any]:  # Any: plain values
     """A window as plain values, for a message."""
     return {name: getattr(window, name) for name in PLAIN} | {
         **{name: dict(getattr(window, name)) for name in COUNTS},
@@ -48,10 +48,10 @@ def dump(window: Window) -> dict[str, Any]:  # Any: plain values
 
 def _dumped(times: object) -> dict[str, object]:
     assert isinstance(times, Histogram), "whoever drives load measures so"
-    return times.dump()
+    return times.serialize()
 
 
-def together(parts: Sequence[dict[str, Any]]) -> Window:  # Any: plain values, as `hand.dump` gives them
+def together(parts: Sequence[dict[str, Any]]) -> LoadWindow:  # Any: plain values, as `hand.dump` gives them
     """
     One window of those that several processes saw at the same time.
 
@@ -62,19 +62,27 @@ def together(parts: Sequence[dict[str, Any]]) -> Window:  # Any: plain values, a
         (max(at_s for at_s, _ in each), sum(value for _, value in each))
         for each in zip(*(part["backlog"] for part in parts), strict=False)
     ]
-    return Window(
-        rate=sum(part["rate"] for part in parts), lasts_s=parts[0]["lasts_s"], due=sum(part["due"] for part in parts),
-        times=times, whole=merged(times.values()), services=services,
-        service=merged(services.values()) if services else None,
+    return LoadWindow(
+        rate=sum(part["rate"] for part in parts),
+        lasts_s=parts[0]["lasts_s"],
+        due=sum(part["due"] for part in parts),
+        times=times,
+        all_times=merge_histograms(times.values()),
+        service_times=services,
+        all_service_times=merge_histograms(services.values()) if services else None,
         **{name: dict(sum((Counter(part[name]) for part in parts), Counter())) for name in COUNTS},
         findings=tuple(finding for part in parts for finding in part["findings"]),
-        delay_p99_us=max(part["delay_p99_us"] for part in parts),
-        lateness_p99_us=max(part["lateness_p99_us"] for part in parts),
-        exhausted=any(part["exhausted"] for part in parts), in_flight=sum(part["in_flight"] for part in parts),
+        receive_delay_p99_us=max(part["delay_p99_us"] for part in parts),
+        send_delay_p99_us=max(part["lateness_p99_us"] for part in parts),
+        users_exhausted=any(part["exhausted"] for part in parts),
+        max_in_flight=sum(part["in_flight"] for part in parts),
         backlog=samples,
-    )  # fmt: skip
+    )
 
 
 def _times(parts: Sequence[dict[str, Any]], name: str) -> dict[str, Histogram]:
     keys = dict.fromkeys(key for part in parts for key in part[name])
-    return {key: merged(Histogram.load(part[name][key]) for part in parts if key in part[name]) for key in keys}
+    return {
+        key: merge_histograms(Histogram.deserialize(part[name][key]) for part in parts if key in part[name])
+        for key in keys
+    }

@@ -1,7 +1,7 @@
 """
-Which connections there are to ask for, read from answers.
+Which connections there are to ask for, read from responses.
 
-Only the three ids are read, with a decoder that skips the rest: whether an answer is sound is the judge's to find, here
+Only the three ids are read, with a decoder that skips the rest: whether a response is sound is the judge's to find, here
 it only has to be of use. What cannot be asked for again is left out.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..api.exchange import Answer
+from ..api.exchange import Response
 
 _MAX_ID_BYTES: Final = 1024
 """Four times what is documented: nobody shall make us send megabytes."""
@@ -22,7 +22,7 @@ _MAX_OBJECTS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class KnownConnection:
     """A connection to ask for, at the server that listed it; an id is None as long as nobody told it."""
 
     server: str
@@ -31,7 +31,7 @@ class Known:
     client_id: str | None = None
 
 
-class _Ids(msgspec.Struct):
+class _DiscoveredIds(msgspec.Struct):
     """What is read of a connection."""
 
     channel_id: Any = None  # Any: whatever the server put there
@@ -39,15 +39,17 @@ class _Ids(msgspec.Struct):
     connection_id: Any = None
 
 
-_DECODER: Final[msgspec.json.Decoder[list[_Ids] | _Ids]] = msgspec.json.Decoder(list[_Ids] | _Ids)
+_DECODER: Final[msgspec.json.Decoder[list[_DiscoveredIds] | _DiscoveredIds]] = msgspec.json.Decoder(
+    list[_DiscoveredIds] | _DiscoveredIds
+)
 
 
-def connections_in(server: str, answer: Answer) -> list[Known] | None:
-    """The connections in an answer, those left out whose ids cannot be used; None if it is no list of objects."""
-    if answer.status != 200 or answer.body.count(b"{") > _MAX_OBJECTS:
+def connections_in_response(server: str, response: Response) -> list[KnownConnection] | None:
+    """The connections in a response, those left out whose ids cannot be used; None if it is no list of objects."""
+    if response.status != 200 or response.body.count(b"{") > _MAX_OBJECTS:
         return None
     try:
-        value = _DECODER.decode(answer.body)
+        value = _DECODER.decode(response.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     found = []
@@ -55,7 +57,9 @@ def connections_in(server: str, answer: Answer) -> list[Known] | None:
         if _is_id(ids.channel_id) and _is_id(ids.connection_id):
             client_id = ids.client_id if _is_id(ids.client_id) else None
             found.append(
-                Known(server=server, channel_id=ids.channel_id, connection_id=ids.connection_id, client_id=client_id)
+                KnownConnection(
+                    server=server, channel_id=ids.channel_id, connection_id=ids.connection_id, client_id=client_id
+                )
             )
     return list(dict.fromkeys(found))
 

@@ -3,7 +3,7 @@ Made-up requests, valid and wrong, and the smallest of them that a server stumbl
 
 The fixed probes show how a server refuses what its authors thought of. What crashes servers is what nobody thought of: a
 NUL in an id, a lone quote, a number where an object was meant. So requests are drawn from the strategies, sent one after
-the other, and each answer has to be no 5xx, and JSON or nothing. Once one is missed, Hypothesis makes the request smaller
+the other, and each response has to be no 5xx, and JSON or nothing. Once one is missed, Hypothesis makes the request smaller
 for as long as it is still missed, and the smallest one is what the finding shows.
 
 Nothing is sent that `targets` would refuse: the strategies draw the three statistics targets alone, and the invented ones
@@ -23,31 +23,40 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ..api.errors import UsageError
-from ..api.exchange import HEADER, Answer, Asked, ErrorCode, Exchange, Request, Target, TransportError
-from ..api.targets import INVENTED
-from ..judge.checks import request as refusals
-from .client import Clerk, Prober, Ticket
-from .interrupt import Interrupt
-from .plan import Plan
-from .sender import BACK_OFF_S, BYTES_RATE, TRIES
+from ..api.exchange import (
+    TARGET_HEADER,
+    ErrorCode,
+    Exchange,
+    Request,
+    RequestArguments,
+    Response,
+    Target,
+    TransportError,
+)
+from ..api.request_guard import INVENTED_TARGETS
+from ..judge.checks import wrong_requests as refusals
+from .conformance_plan import ConformancePlan
+from .interrupt import InterruptHandler
+from .paced_sender import FAILURE_PAUSE_S, MAX_FAILURES_BEFORE_GIVING_UP, MAX_RESPONSE_BYTES_PER_SECOND
+from .prober import ExchangeOpener, OpenExchange, Prober
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
     from ..simulator.strategies import WireRequest
 
-SHRINK_REQUESTS: Final = 500
+MAX_SHRINK_REQUESTS: Final = 500
 """Requests that are sent at most to make a failing one smaller."""
 
-SHRINK_S: Final = 60.0
+MAX_SHRINK_S: Final = 60.0
 """And how long that may take: each of them may run into the time-out."""
 
-_TELLS_NOTHING: Final = frozenset({ErrorCode.REFUSED, ErrorCode.DNS, ErrorCode.TLS, ErrorCode.ABANDONED})
+_ERRORS_UNRELATED_TO_REQUEST: Final = frozenset({ErrorCode.REFUSED, ErrorCode.DNS, ErrorCode.TLS, ErrorCode.ABANDONED})
 """Of the request: nobody read it, or it was we who gave up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class FuzzResult:
     """
     What became of the generated requests.
 
@@ -59,12 +68,12 @@ class Result:
     sent: int
     shrinking: int = 0
     smallest: Request | None = None
-    missed: str | None = None
-    again: bool = False
-    ended: str | None = None
+    violated: str | None = None
+    reproduced: bool = False
+    end_reason: str | None = None
 
 
-def need_hypothesis() -> None:
+def require_hypothesis() -> None:
     """
     See that there is a Hypothesis.
 
@@ -77,16 +86,16 @@ def need_hypothesis() -> None:
         raise UsageError("--fuzz needs Hypothesis: pip install 'sora-stats-harness[pytest]'") from None
 
 
-def run(
-    plan: Plan,
-    judge: Clerk,
+def run_fuzz(
+    plan: ConformancePlan,
+    judge: ExchangeOpener,
     prober: Prober,
     *,
     count: int,
     seed: int,
-    interrupt: Interrupt,
+    interrupt: InterruptHandler,
     watch: Callable[[int], None] = lambda sent: None,
-) -> Result:
+) -> FuzzResult:
     """
     Send generated requests until one fails, then find the smallest that fails in the same way.
 
@@ -102,9 +111,9 @@ def run(
     Raises:
         UsageError: Hypothesis is not installed.
     """
-    need_hypothesis()
-    with _no_traces(), asyncio.Runner() as runner:
-        search = _Search(plan, judge, prober, runner, interrupt, watch)
+    require_hypothesis()
+    with _temporary_hypothesis_home(), asyncio.Runner() as runner:
+        search = _FuzzSearch(plan, judge, prober, runner, interrupt, watch)
         try:
             return search.run(count, seed)
         finally:
@@ -112,7 +121,7 @@ def run(
 
 
 @contextmanager
-def _no_traces() -> Iterator[None]:
+def _temporary_hypothesis_home() -> Iterator[None]:
     """Keep what Hypothesis writes down for its next run out of the folder in which we happen to be."""
     from hypothesis import configuration
 
@@ -124,41 +133,42 @@ def _no_traces() -> Iterator[None]:
             configuration.set_hypothesis_home_dir(None)  # the default again
 
 
-def generated(targets: Collection[Target]) -> SearchStrategy[WireRequest]:
+def generated_requests(targets: Collection[Target]) -> SearchStrategy[WireRequest]:
     """Requests of these targets, valid and wrong, and some of invented targets; all of them may be sent."""
     from hypothesis import strategies as st
 
-    from ..simulator.strategies import WireRequest, bodies, requests, wrong_requests
+    from ..simulator.strategies import WireRequest, request_bodies, valid_requests, wrong_requests
 
     invented = st.builds(
-        lambda value, body: WireRequest(headers=((HEADER, value),), body=body, wrong="invented"),
-        st.sampled_from(sorted(INVENTED)), bodies(),
-    )  # fmt: skip
+        lambda value, body: WireRequest(headers=((TARGET_HEADER, value),), body=body, wrong="invented"),
+        st.sampled_from(sorted(INVENTED_TARGETS)),
+        request_bodies(),
+    )
     chosen = [target for target in Target if target in targets]
-    valid = [requests(target) for target in chosen]
+    valid = [valid_requests(target) for target in chosen]
     kinds = [*valid, *valid, *(wrong_requests(target) for target in chosen), invented]
     # a choice of kinds: `one_of` would merge their parts, and the many ways to be wrong would crowd out the valid ones
     return st.sampled_from(kinds).flatmap(lambda kind: kind)
 
 
-class _Over(BaseException):  # not an Exception: Hypothesis would take it for a failing example
+class _SearchEnded(BaseException):  # not an Exception: Hypothesis would take it for a failing example
     """Nothing more is to be sent."""
 
 
-class _Failed(Exception):
-    """The answer to a request misses what is due to every caller."""
+class _RequestFailed(Exception):
+    """The response to a request misses what is due to every caller."""
 
 
-class _Search:
+class _FuzzSearch:
     """One run of the search."""
 
     def __init__(
         self,
-        plan: Plan,
-        judge: Clerk,
+        plan: ConformancePlan,
+        judge: ExchangeOpener,
         prober: Prober,
         runner: asyncio.Runner,
-        interrupt: Interrupt,
+        interrupt: InterruptHandler,
         watch: Callable[[int], None],
     ) -> None:
         self._plan = plan
@@ -166,7 +176,7 @@ class _Search:
         self._runner = runner
         self._interrupt = interrupt
         self._watch = watch
-        self._clerk = _Clerk(judge)
+        self._clerk = _DeferringExchangeOpener(judge)
         self._sent = 0
         self._shrinking = 0
         self._missed: str | None = None
@@ -180,26 +190,26 @@ class _Search:
         async with self._prober:
             pass
 
-    def run(self, count: int, seed: int) -> Result:
+    def run(self, count: int, seed: int) -> FuzzResult:
         """Search, send the smallest once more, and have all that was held back judged."""
         ended: str | None = None
         again = False
         try:
-            self._reach()
+            self._wait_until_responding()
             self._search(count, seed)
             if self._smallest is not None:
-                again = self._ask(self._smallest) == self._missed
-        except _Over as over:
+                again = self._send_and_check(self._smallest) == self._missed
+        except _SearchEnded as over:
             ended = str(over)
-        smallest = None if self._smallest is None else self._request(self._smallest)
-        self._clerk.release(smallest)
-        return Result(
+        smallest = None if self._smallest is None else self._build_request(self._smallest)
+        self._clerk.judge_deferred(smallest)
+        return FuzzResult(
             sent=self._sent,
             shrinking=self._shrinking,
             smallest=smallest,
-            missed=self._missed,
-            again=again,
-            ended=ended,
+            violated=self._missed,
+            reproduced=again,
+            end_reason=ended,
         )
 
     def _search(self, count: int, seed: int) -> None:
@@ -215,79 +225,79 @@ class _Search:
             report_multiple_bugs=False,
             print_blob=False,
         )
-        @hypothesis.given(generated(self._plan.targets))
+        @hypothesis.given(generated_requests(self._plan.targets))
         def look(wire: WireRequest) -> None:
-            if self._fails(wire):
-                raise _Failed
+            if self._fails_the_same(wire):
+                raise _RequestFailed
 
-        with suppress(_Failed):
+        with suppress(_RequestFailed):
             look()
 
-    def _fails(self, wire: WireRequest) -> bool:
+    def _fails_the_same(self, wire: WireRequest) -> bool:
         """Whether a request fails, or, once one has, whether this one fails as that did."""
         if self._missed is None:
             self._sent += 1
-            self._missed = self._ask(wire)
+            self._missed = self._send_and_check(wire)
             self._watch(self._sent)
-            self._until_s = time.monotonic() + SHRINK_S
+            self._until_s = time.monotonic() + MAX_SHRINK_S
             fails = self._missed is not None
         elif wire in self._fails_as_well:
             fails = self._fails_as_well[wire]
-        elif self._shrinking < SHRINK_REQUESTS and time.monotonic() < self._until_s:
+        elif self._shrinking < MAX_SHRINK_REQUESTS and time.monotonic() < self._until_s:
             self._shrinking += 1
-            fails = self._ask(wire) == self._missed
+            fails = self._send_and_check(wire) == self._missed
         else:
             fails = False
         if self._missed is not None:
             self._fails_as_well[wire] = fails
         if fails:
             self._smallest = wire  # at the end Hypothesis asks for the smallest once more
-        if not self._clerk.answered:
-            self._reach()
+        if not self._clerk.responded:
+            self._wait_until_responding()
         return fails
 
-    def _reach(self) -> None:
-        """See that the server answers at all, by a request without a target."""
+    def _wait_until_responding(self) -> None:
+        """See that the server responds at all, by a request without a target."""
         from ..simulator.strategies import WireRequest
 
-        for _ in range(TRIES):
-            self._ask(WireRequest(headers=(), body=None))
-            if self._clerk.answered:
+        for _ in range(MAX_FAILURES_BEFORE_GIVING_UP):
+            self._send_and_check(WireRequest(headers=(), body=None))
+            if self._clerk.responded:
                 return
-            self._await(asyncio.sleep(BACK_OFF_S))
-        raise _Over(f"{self._plan.server} gives no whole answer")
+            self._run_coroutine(asyncio.sleep(FAILURE_PAUSE_S))
+        raise _SearchEnded(f"{self._plan.server} gives no complete response")
 
-    def _ask(self, wire: WireRequest) -> str | None:
-        """Send a request; gives what its answer misses."""
-        self._await(self._exchange(self._request(wire)))
+    def _send_and_check(self, wire: WireRequest) -> str | None:
+        """Send a request; gives what its response misses."""
+        self._run_coroutine(self._exchange_at_rate(self._build_request(wire)))
         return self._clerk.missed
 
-    async def _exchange(self, request: Request) -> None:
+    async def _exchange_at_rate(self, request: Request) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None, "a coroutine that runs has a task"
-        self._interrupt.tell(lambda: loop.call_soon_threadsafe(task.cancel))
+        self._interrupt.set_callback(lambda: loop.call_soon_threadsafe(task.cancel))
         started_s = loop.time()
         exchange = await self._prober.send(self._clerk, request)
-        received_bytes = len(exchange.answer.body) if exchange.answer is not None else 0
-        due_s = started_s + max(1 / self._plan.rate, received_bytes / BYTES_RATE)
+        received_bytes = len(exchange.response.body) if exchange.response is not None else 0
+        due_s = started_s + max(1 / self._plan.rate, received_bytes / MAX_RESPONSE_BYTES_PER_SECOND)
         await asyncio.sleep(max(0.0, due_s - loop.time()))
 
-    def _await(self, waiting: Coroutine[None, None, None]) -> None:
+    def _run_coroutine(self, waiting: Coroutine[None, None, None]) -> None:
         try:
             self._runner.run(waiting)
         except asyncio.CancelledError:
-            raise _Over("it was interrupted") from None
+            raise _SearchEnded("it was interrupted") from None
         finally:
-            self._interrupt.tell(None)
+            self._interrupt.set_callback(None)
 
-    def _request(self, wire: WireRequest) -> Request:
+    def _build_request(self, wire: WireRequest) -> Request:
         """
         A generated request as the judge knows requests.
 
         A valid listing is judged like any other. Whatever names ids that nobody has is a probe of what is due to every
         caller: no 5xx, and JSON or nothing.
         """
-        values = [value for name, value in wire.headers if name.lower() == HEADER]
+        values = [value for name, value in wire.headers if name.lower() == TARGET_HEADER]
         listing = wire.wrong is None and values == [Target.ALL.value]
         return Request(
             server=self._plan.server,
@@ -296,12 +306,14 @@ class _Search:
             headers=(*wire.headers, *self._plan.headers),
             body=wire.body,
             target=Target.ALL if listing else None,
-            asked=Asked(local=wire.body is None or b"false" not in wire.body) if listing else Asked(),
+            asked=RequestArguments(local=wire.body is None or b"false" not in wire.body)
+            if listing
+            else RequestArguments(),
             probe=None if listing else refusals.NO_5XX,
         )
 
 
-class _Clerk:
+class _DeferringExchangeOpener:
     """
     Hands out the judge's tickets, and keeps those of requests that failed until the smallest of them is known.
 
@@ -309,54 +321,61 @@ class _Clerk:
     ticket late only widens its interval.
     """
 
-    def __init__(self, judge: Clerk) -> None:
+    def __init__(self, judge: ExchangeOpener) -> None:
         self._judge = judge
-        self.held: list[tuple[Request, Ticket, Answer | None, TransportError | None]] = []
+        self.held: list[tuple[Request, OpenExchange, Response | None, TransportError | None]] = []
         self.missed: str | None = None
-        """What the last answer missed."""
-        self.answered = False
-        """Whether the last request had a whole answer."""
+        """What the last response missed."""
+        self.responded = False
+        """Whether the last request had a complete response."""
 
-    def sent(self, request: Request, intended_ns: int | None = None) -> _Ticket:
+    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> _DeferrableExchange:
         """Take the time of sending."""
-        return _Ticket(self, request, self._judge.sent(request, intended_ns))
+        return _DeferrableExchange(self, request, self._judge.begin_exchange(request, intended_ns))
 
-    def release(self, smallest: Request | None) -> None:
+    def judge_deferred(self, smallest: Request | None) -> None:
         """Have what was held back judged, the smallest failing request first."""
-        for _, ticket, answer, error in sorted(self.held, key=lambda held: held[0] != smallest):
-            ticket.end(answer, error)
+        for _, ticket, response, error in sorted(self.held, key=lambda held: held[0] != smallest):
+            ticket.complete(response, error)
         self.held.clear()
 
 
 @dataclass(frozen=True, slots=True)
-class _Ticket:
-    clerk: _Clerk
+class _DeferrableExchange:
+    clerk: _DeferringExchangeOpener
     request: Request
-    inner: Ticket
+    inner: OpenExchange
 
-    def end(
-        self, answer: Answer | None = None, error: TransportError | None = None, arrived_ns: int | None = None
+    def complete(
+        self, response: Response | None = None, error: TransportError | None = None, arrived_ns: int | None = None
     ) -> Exchange:
         """Judge, or hold back what is missed."""
         shown = Exchange(
-            run="", seq=0, request=self.request, clock="", sent_ns=0, received_ns=0, sent_at="", answer=answer,
+            run="",
+            seq=0,
+            request=self.request,
+            clock="",
+            sent_ns=0,
+            received_ns=0,
+            sent_at="",
+            response=response,
             error=error,
-        )  # fmt: skip
-        self.clerk.answered = answer is not None and answer.complete and error is None
-        self.clerk.missed = _missed(shown)
+        )
+        self.clerk.responded = response is not None and response.complete and error is None
+        self.clerk.missed = _violated_requirement(shown)
         if self.clerk.missed is None:
-            return self.inner.end(answer, error, arrived_ns)
-        self.clerk.held.append((self.request, self.inner, answer, error))
+            return self.inner.complete(response, error, arrived_ns)
+        self.clerk.held.append((self.request, self.inner, response, error))
         return shown
 
 
-def _missed(exchange: Exchange) -> str | None:
-    """What an answer misses of what is due to every caller: a requirement's id, or why there is no whole answer."""
-    request, answer, error = exchange.request, exchange.answer, exchange.error
+def _violated_requirement(exchange: Exchange) -> str | None:
+    """What a response misses of what is due to every caller: a requirement's id, or why there is no complete response."""
+    request, response, error = exchange.request, exchange.response, exchange.error
     if error is not None:
-        return None if error.code in _TELLS_NOTHING else error.code.value
-    if answer is None or (request.target is not None and answer.status == 200):
+        return None if error.code in _ERRORS_UNRELATED_TO_REQUEST else error.code.value
+    if response is None or (request.target is not None and response.status == 200):
         return None  # the latter is judged in every respect anyway
     probe = msgspec.structs.replace(request, probe=refusals.NO_5XX)
-    _, findings = refusals.check(msgspec.structs.replace(exchange, request=probe))
+    _, findings = refusals.check_probe_response(msgspec.structs.replace(exchange, request=probe))
     return findings[0].requirement if findings else None

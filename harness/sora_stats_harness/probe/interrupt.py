@@ -14,25 +14,25 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, ClassVar, Final, Self
 
-PATIENCE: Final = 3
+FORCED_INTERRUPT_COUNT: Final = 3
 """The signal by which we give in."""
 
 
-class Interrupt:
+class InterruptHandler:
     """
     A context in which SIGINT and SIGTERM set `seen`; outside of the main thread it changes nothing.
 
     The handlers that were there before come back at the end.
     """
 
-    is_last: ClassVar[bool] = False
+    ends_process: ClassVar[bool] = False
     """
     Whether the process ends with the context, as that of a command does: then SIGINT is ignored from there on. The verdict
     stands, and whoever insists would only take its exit code away.
     """
 
     def __init__(self) -> None:
-        self.seen = False
+        self.is_interrupted = False
         self._count = 0
         self._call: Callable[[], object] | None = None
         self._before: dict[signal.Signals, Any] = {}  # Any: what signal.signal returns and takes back
@@ -40,26 +40,26 @@ class Interrupt:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
+                self._before[number] = signal.signal(number, self._handle_signal)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_IGN if self.is_last and number is signal.SIGINT else handler)
+            signal.signal(number, signal.SIG_IGN if self.ends_process and number is signal.SIGINT else handler)
         self._before.clear()
 
-    def tell(self, call: Callable[[], object] | None) -> None:
+    def set_callback(self, call: Callable[[], object] | None) -> None:
         """Have `call` called when a signal comes, at once if one has; None for nobody. It runs in the main thread."""
         self._call = call
-        if call is not None and self.seen:
+        if call is not None and self.is_interrupted:
             call()
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.seen = True
+    def _handle_signal(self, number: int, frame: FrameType | None) -> None:
+        self.is_interrupted = True
         self._count += 1
-        if self._count >= PATIENCE:
+        if self._count >= FORCED_INTERRUPT_COUNT:
             raise KeyboardInterrupt
         if self._call is not None:
             self._call()

@@ -5,8 +5,18 @@ Recordings: exchanges on disk, so that a failure seen at night is judged again, 
 file back whatever has happened to it, and `reader` brings exchanges into the order in which they were received.
 """
 
-from .lines import VERSION, End, Header, schema
-from .reader import Recordings, Step, read
-from .writer import DEFAULT_LIMIT, Recorder
+from .format import FORMAT_VERSION, RecordingEnd, RecordingHeader, recording_schema
+from .reader import OrderedExchange, RecordingReader, open_recordings
+from .writer import DEFAULT_LIMIT_BYTES, RecordingWriter
 
-__all__ = ["DEFAULT_LIMIT", "VERSION", "End", "Header", "Recorder", "Recordings", "Step", "read", "schema"]
+__all__ = [
+    "DEFAULT_LIMIT_BYTES",
+    "FORMAT_VERSION",
+    "OrderedExchange",
+    "RecordingEnd",
+    "RecordingHeader",
+    "RecordingReader",
+    "RecordingWriter",
+    "open_recordings",
+    "recording_schema",
+]

@@ -14,26 +14,26 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Final
 
-ID: Final = "_id"
+ID_SUFFIX: Final = "_id"
 """How the keys of ids end."""
 
 _PLAIN_KEY: Final = re.compile(r"[a-z][a-z0-9_]*")
-_TEXT: Final = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
-_STRINGS: Final = re.compile(
+_STRING_PATTERN: Final = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
+_STRING_REGEX: Final = re.compile(
     # First what needs no look: runs of plain keys whose values are no strings. They are most of a body.
     r'(?:"[a-z][a-z0-9_]*(?<!_id)":(?:[-+.0-9eE]+|true|false|null|[\[{])[,\[\]{}]*)+'
     # Then a key with its string, a key alone, or a string alone.
-    rf"|{_TEXT}(\s*:\s*(?:{_TEXT})?)?",
+    rf"|{_STRING_PATTERN}(\s*:\s*(?:{_STRING_PATTERN})?)?",
     re.DOTALL,
 )
 
 _BRACKETS: Final = re.compile(r"[\[\]{}]")
 
-Replace = Callable[[str | None, str], str]
+StringReplacer = Callable[[str | None, str], str]
 """Gives a string's replacement, by the key that it stands under, or None."""
 
 
-def replace_strings(text: str, replace: Replace) -> str:
+def replace_strings(text: str, replace: StringReplacer) -> str:
     """
     Replace strings in the text of a JSON document, and leave all else as it is.
 
@@ -66,20 +66,20 @@ def replace_strings(text: str, replace: Replace) -> str:
             walk(match[0])
             return match[0]
         if colon is None:
-            return _quoted(first, above[-1] if above else None, replace)
+            return _replace_quoted(first, above[-1] if above else None, replace)
         key = _unquote(first)
-        written = f'"{first}"' if _PLAIN_KEY.fullmatch(key) else _quoted(first, None, replace)
-        last = key if key.endswith(ID) else None
+        written = f'"{first}"' if _PLAIN_KEY.fullmatch(key) else _replace_quoted(first, None, replace)
+        last = key if key.endswith(ID_SUFFIX) else None
         if second is None:
             return written + colon
-        value = _quoted(second, last, replace)
+        value = _replace_quoted(second, last, replace)
         last = None
         return f"{written}{colon[: -len(second) - 2]}{value}"
 
-    return _STRINGS.sub(one, text)
+    return _STRING_REGEX.sub(one, text)
 
 
-def _quoted(raw: str, key: str | None, replace: Replace) -> str:
+def _replace_quoted(raw: str, key: str | None, replace: StringReplacer) -> str:
     text = _unquote(raw)
     new = replace(key, text)
     return f'"{raw}"' if new == text else json.dumps(new, ensure_ascii=False)
@@ -89,19 +89,19 @@ def _unquote(raw: str) -> str:
     return str(json.loads(f'"{raw}"')) if "\\" in raw else raw
 
 
-def mask(text: str) -> str:
+def mask_text(text: str) -> str:
     """
     A text of which only punctuation and white space are left; what is no JSON does not become any.
 
-    >>> mask('{"channel_id": "lobb')
+    >>> mask_text('{"channel_id": "lobb')
     '{"xxxxxxxxxx": "xxxx'
     """
     return re.sub(r"\w", "x", text)
 
 
-_MASK: Final = bytes(
+_MASK_TABLE: Final = bytes(
     ord("x") if chr(byte).isalnum() and byte < 0x80 else 0xFF if byte >= 0x80 else byte for byte in range(256)
-)  # fmt: skip
+)
 
 
 def mask_base64(packed: str) -> str:
@@ -110,4 +110,4 @@ def mask_base64(packed: str) -> str:
         data = b64decode(packed, validate=True)
     except binascii.Error:
         return "damaged"  # as it was: nobody can read it
-    return b64encode(data.translate(_MASK)).decode("ascii")
+    return b64encode(data.translate(_MASK_TABLE)).decode("ascii")

@@ -14,25 +14,25 @@ import secrets
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+BASE32_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Clockwork Base32."""
 
-LAST: Final = "048CGMRW"
+LAST_CHARACTER_ALPHABET: Final = "048CGMRW"
 """What a 128-bit id can end in: two bits of its last character are padding."""
 
-_CLOCKWORK: Final = re.compile(rf"[{ALPHABET}]{{26}}")
+_CLOCKWORK: Final = re.compile(rf"[{BASE32_ALPHABET}]{{26}}")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-LABEL: Final = "#"
+LABEL_PREFIX: Final = "#"
 """Begins every messaging label."""
 
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _DIGITS: Final = 16
 """Of a hash in a pseudonym without a form of its own: 64 bits, so that two names hardly ever get the same one."""
 
 
-class Pseudonyms:
+class PseudonymGenerator:
     """
     Gives names their pseudonyms.
 
@@ -43,41 +43,51 @@ class Pseudonyms:
     def __init__(self, key: bytes | None = None) -> None:
         self._key = key or secrets.token_bytes(32)
 
-    def id(self, name: str) -> str:
+    def pseudonym_of_id(self, name: str) -> str:
         """
         The pseudonym of an id.
 
         Clockwork Base32 stays that (with a last character that may be, or may not, as the original's), a UUID's text
         stays one, any other keeps its length in bytes, from 19 on; the empty one stays empty.
 
-        >>> names = Pseudonyms(b"key")
+        >>> names = PseudonymGenerator(b"key")
         >>> len(names.id("KP8VZZ321D0A90RSVJC4RMGJ08")), len(names.id("x" * 300)), names.id("")
         (26, 300, '')
         """
         if not name:
             return name
-        number = self._number(name)
+        number = self._keyed_number(name)
         if _CLOCKWORK.fullmatch(name):
-            letters = "".join(ALPHABET[number >> 5 * place & 31] for place in range(25))
-            last = LAST if name[-1] in LAST else [letter for letter in ALPHABET if letter not in LAST]
+            letters = "".join(BASE32_ALPHABET[number >> 5 * place & 31] for place in range(25))
+            last = (
+                LAST_CHARACTER_ALPHABET
+                if name[-1] in LAST_CHARACTER_ALPHABET
+                else [letter for letter in BASE32_ALPHABET if letter not in LAST_CHARACTER_ALPHABET]
+            )
             return letters + last[(number >> 128) % len(last)]
         if _UUID.fullmatch(name):
             text = f"{number % 2**128:032x}"
             return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
-        return self._plain("id-", number, len(name.encode("utf-8", "replace")))
+        return self._prefixed_number("id-", number, len(name.encode("utf-8", "replace")))
 
-    def label(self, name: str) -> str:
+    def pseudonym_of_label(self, name: str) -> str:
         """The pseudonym of a messaging label, its `#` included."""
-        rest = name.removeprefix(LABEL)
+        rest = name.removeprefix(LABEL_PREFIX)
         if not rest:
             return name
-        return self._plain(f"{LABEL}label-", self._number(rest), len(name.encode("utf-8", "replace")))
+        return self._prefixed_number(
+            f"{LABEL_PREFIX}label-", self._keyed_number(rest), len(name.encode("utf-8", "replace"))
+        )
 
-    def host(self, name: str) -> str:
+    def pseudonym_of_host(self, name: str) -> str:
         """The pseudonym of a host; loopback stays."""
-        return name if name.strip("[]").lower() in LOOPBACK else f"host-{self._number(name.lower()) % 2**40:010x}"
+        return (
+            name
+            if name.strip("[]").lower() in LOOPBACK_HOSTS
+            else f"host-{self._keyed_number(name.lower()) % 2**40:010x}"
+        )
 
-    def url(self, text: str) -> str:
+    def pseudonym_of_url(self, text: str) -> str:
         """A URL with its host replaced, scheme and port kept; anything else is replaced as an id is."""
         parts = urlsplit(text)
         try:
@@ -85,21 +95,25 @@ class Pseudonyms:
         except ValueError:
             port = None
         if not parts.scheme or not parts.hostname:
-            return self.id(text)
-        host = self.host(parts.hostname)
+            return self.pseudonym_of_id(text)
+        host = self.pseudonym_of_host(parts.hostname)
         host = f"[{host}]" if ":" in host else host
         netloc = host if port is None else f"{host}:{port}"
-        path = parts.path if parts.path in ("", "/") else self._plain("/path-", self._number(parts.path), 0)
+        path = (
+            parts.path
+            if parts.path in ("", "/")
+            else self._prefixed_number("/path-", self._keyed_number(parts.path), 0)
+        )
         return urlunsplit((parts.scheme, netloc, path, "", ""))
 
-    def clock(self, name: str) -> str:
+    def pseudonym_of_clock(self, name: str) -> str:
         """The pseudonym of a clock, whose name tells a machine's boot."""
-        return self._plain("clock-", self._number(name), 0)
+        return self._prefixed_number("clock-", self._keyed_number(name), 0)
 
-    def _number(self, name: str) -> int:
+    def _keyed_number(self, name: str) -> int:
         data = name.encode("utf-8", "surrogatepass")
         return int.from_bytes(hashlib.blake2b(data, key=self._key, digest_size=32).digest(), "big")
 
     @staticmethod
-    def _plain(prefix: str, number: int, length: int) -> str:
+    def _prefixed_number(prefix: str, number: int, length: int) -> str:
         return f"{prefix}{number % 16**_DIGITS:0{_DIGITS}x}".ljust(length, "x")

@@ -23,24 +23,24 @@ import msgspec
 
 from ..api.errors import RecordingError
 from ..api.exchange import Exchange, Target
-from . import lines
-from .lines import Damaged, End, Header
-from .store import Piece, Store, skipped
+from . import format as lines
+from .format import DamagedLineError, RecordingEnd, RecordingHeader
+from .input_file import InputFile, UnreadablePart, describe_skipped_lines
 
 BLOCK_LINES: Final = 1024
 BLOCK_BYTES: Final = 8 << 20
 """A block ends at whichever comes first: as much of each file is in memory at a time, and its last line."""
 
-NEVER: Final = 2**63 - 1
+LATEST_NS: Final = 2**63 - 1
 """Later than any time of a recording."""
 
 LONG_AGO: Final = -(2**63)
 
-Key = tuple[str, str]
+StreamKey = tuple[str, str]
 """Run and clock."""
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class OrderedExchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One exchange, in order of receipt within its run and clock, and what is still to come there."""
 
     exchange: Exchange
@@ -50,18 +50,18 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """When those of them were sent that had been sent by now, ascending. Changes with the next step: copy to keep."""
 
 
-class Recordings:
+class RecordingReader:
     """
     One or more recordings that were looked through once, ready to be read in order.
 
-    Iterating gives a `Step` an exchange, as often as wanted. Made by `read`.
+    Iterating gives a `OrderedExchange` an exchange, as often as wanted. Made by `open_recordings`.
     """
 
-    def __init__(self, stores: Sequence[Store], tick: Callable[[], None]) -> None:
+    def __init__(self, stores: Sequence[InputFile], tick: Callable[[], None]) -> None:
         self._tick = tick
-        self.headers: list[Header] = []
+        self.headers: list[RecordingHeader] = []
         """One a run and file."""
-        self.ends: list[tuple[str, End]] = []
+        self.ends: list[tuple[str, RecordingEnd]] = []
         """The same, with the file's name."""
         self.notes: list[str] = []
         """What is wrong with the files, one line each."""
@@ -73,23 +73,25 @@ class Recordings:
         self.probes = False
         """Whether requests that are wrong on purpose are among them."""
         self.targets: set[Target] = set()
-        self._surveys = [self._survey(store) for store in stores]
+        self._surveys = [self._survey_file(store) for store in stores]
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[OrderedExchange]:
         keys = dict.fromkeys(key for survey in self._surveys for key in survey.streams)
         for key in keys:
-            yield from _ordered([_Source(survey, key) for survey in self._surveys if key in survey.streams], self._tick)
+            yield from _merge_by_receipt(
+                [_StreamSource(survey, key) for survey in self._surveys if key in survey.streams], self._tick
+            )
 
-    def _survey(self, store: Store) -> _Survey:
-        survey = _Survey(store)
-        for item in survey.items():
+    def _survey_file(self, store: InputFile) -> _FileSurvey:
+        survey = _FileSurvey(store)
+        for item in survey.exchanges():
             self._tick()
-            if isinstance(item, _Entry):
-                self._count(item.exchange)
-                stream = survey.streams.setdefault((item.exchange.run, item.exchange.clock), _Stream())
+            if isinstance(item, _SizedExchange):
+                self._count_exchange(item.exchange)
+                stream = survey.streams.setdefault((item.exchange.run, item.exchange.clock), _StreamTimes())
                 stream.add(item)
         for stream in survey.streams.values():
-            stream.close()
+            stream.finish_minima()
         if not survey.streams and not survey.headers:
             raise RecordingError(f"{store.name} is no recording: it has neither a header line nor an exchange")
         self.headers += survey.headers
@@ -98,18 +100,20 @@ class Recordings:
         problems = survey.problems()
         self.truncated = self.truncated or bool(problems)
         if survey.damaged:
-            problems.append(skipped(survey.damaged))
+            problems.append(describe_skipped_lines(survey.damaged))
         self.notes += [f"{store.name}: {problem}" for problem in problems]
         return survey
 
-    def _count(self, exchange: Exchange) -> None:
+    def _count_exchange(self, exchange: Exchange) -> None:
         self.exchanges += 1
         self.probes = self.probes or exchange.request.probe is not None
         if exchange.request.target is not None:
             self.targets.add(exchange.request.target)
 
 
-def read(files: Sequence[str | Path | Store], *, tick: Callable[[], None] = lambda: None) -> Recordings:
+def open_recordings(
+    files: Sequence[str | Path | InputFile], *, tick: Callable[[], None] = lambda: None
+) -> RecordingReader:
     """
     Look through recordings, and make them ready to be read in order of receipt.
 
@@ -128,24 +132,24 @@ def read(files: Sequence[str | Path | Store], *, tick: Callable[[], None] = lamb
     Raises:
         RecordingError: A file cannot be read, is no recording, or is of a version that is not known.
     """
-    return Recordings([file if isinstance(file, Store) else Store(file) for file in files], tick)
+    return RecordingReader([file if isinstance(file, InputFile) else InputFile(file) for file in files], tick)
 
 
-class _Entry(msgspec.Struct, frozen=True, gc=False):
+class _SizedExchange(msgspec.Struct, frozen=True, gc=False):
     """An exchange and the length of its line."""
 
     exchange: Exchange
     size: int
 
 
-class _Survey:
+class _FileSurvey:
     """One file: what stands in it beside exchanges, and the times of its streams."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: InputFile) -> None:
         self.store = store
-        self.streams: dict[Key, _Stream] = {}
-        self.headers: list[Header] = []
-        self.ends: list[End] = []
+        self.streams: dict[StreamKey, _StreamTimes] = {}
+        self.headers: list[RecordingHeader] = []
+        self.ends: list[RecordingEnd] = []
         self.damaged = 0
         self.cut = False
         self.found: dict[str, int] = {}
@@ -159,29 +163,29 @@ class _Survey:
                 return header.run
         return str(uuid.uuid5(uuid.NAMESPACE_URL, self.store.name))
 
-    def items(self) -> Iterator[_Entry]:
+    def exchanges(self) -> Iterator[_SizedExchange]:
         """Every exchange in the order of the file; the rest is counted here, anew each time."""
         self.headers, self.ends, self.damaged, self.cut, self.found = [], [], 0, False, {}
         run = self._fallback
         for piece in self.store.lines():
-            if isinstance(piece, Piece):
+            if isinstance(piece, UnreadablePart):
                 self.damaged += 1
                 continue
             if not piece.strip():
                 continue
             try:
-                line = lines.decode(piece)
-                if isinstance(line, Header):
-                    lines.check_version(line, self.store.name)
+                line = lines.decode_line(piece)
+                if isinstance(line, RecordingHeader):
+                    lines.check_recording_version(line, self.store.name)
                     run = line.run
                     self.headers.append(line)
-                elif isinstance(line, End):
+                elif isinstance(line, RecordingEnd):
                     self.ends.append(line)
                 else:
-                    exchange = lines.to_exchange(line, run)
+                    exchange = lines.line_to_exchange(line, run)
                     self.found[run] = self.found.get(run, 0) + 1
-                    yield _Entry(exchange, len(piece))
-            except Damaged:
+                    yield _SizedExchange(exchange, len(piece))
+            except DamagedLineError:
                 if piece.endswith(b"\n"):
                     self.damaged += 1
                 else:
@@ -205,22 +209,22 @@ class _Survey:
         return problems
 
 
-def _read_header(piece: bytes) -> Header | None:
+def _read_header(piece: bytes) -> RecordingHeader | None:
     try:
-        line = lines.decode(piece)
-    except Damaged:
+        line = lines.decode_line(piece)
+    except DamagedLineError:
         return None
-    return line if isinstance(line, Header) else None
+    return line if isinstance(line, RecordingHeader) else None
 
 
-class _Stream:
+class _StreamTimes:
     """
     The times of one run and clock in one file, block by block; about 100 bytes a block, and 8 for each exchange that
     was in flight where a block ends.
     """
 
     def __init__(self) -> None:
-        self._blocks = _Blocks()
+        self._blocks = _BlockAssigner()
         self.count = 0
         self.first_received: list[int] = []
         """The earliest time of receipt in a block or any after it."""
@@ -231,41 +235,41 @@ class _Stream:
         self.early: dict[int, array[int]] = {}
         """For a block: when exchanges of later blocks were sent that are open by the time this one has been read."""
 
-    def add(self, entry: _Entry) -> None:
+    def add(self, entry: _SizedExchange) -> None:
         exchange = entry.exchange
         self.count += 1
-        block = self._blocks.place(entry.size)
+        block = self._blocks.block_of_next_line(entry.size)
         if block == len(self.first_received):
-            self.first_received.append(NEVER)
-            self.first_sent.append(NEVER)
+            self.first_received.append(LATEST_NS)
+            self.first_sent.append(LATEST_NS)
             self.last_received.append(self.last_received[-1] if block else LONG_AGO)
         self.first_received[block] = min(self.first_received[block], exchange.received_ns)
         self.first_sent[block] = min(self.first_sent[block], exchange.sent_ns)
         self.last_received[block] = max(self.last_received[block], exchange.received_ns)
-        if (announced := self.announced(exchange, block)) is not None:
+        if (announced := self.block_to_announce_after(exchange, block)) is not None:
             self.early.setdefault(announced, array("q")).append(exchange.sent_ns)
 
-    def announced(self, exchange: Exchange, block: int) -> int | None:
+    def block_to_announce_after(self, exchange: Exchange, block: int) -> int | None:
         """The earlier block after which this exchange of a given block has to be known to be open; None for none."""
         earlier = bisect_left(self.last_received, exchange.sent_ns, 0, block)
         return earlier if earlier < block else None
 
-    def close(self) -> None:
+    def finish_minima(self) -> None:
         """Turn the minima of blocks into minima of all that follows."""
         for times in (self.first_received, self.first_sent):
             for block in range(len(times) - 2, -1, -1):
                 times[block] = min(times[block], times[block + 1])
 
 
-class _Blocks:
-    """Deals lines out to blocks, the same way in both readings."""
+class _BlockAssigner:
+    """Deals lines out to blocks, the same way in both samples."""
 
     def __init__(self) -> None:
         self._block = 0
         self._lines = 0
         self._bytes = 0
 
-    def place(self, size: int) -> int:
+    def block_of_next_line(self, size: int) -> int:
         if self._lines >= BLOCK_LINES or self._bytes >= BLOCK_BYTES:
             self._block += 1
             self._lines = self._bytes = 0
@@ -274,32 +278,30 @@ class _Blocks:
         return self._block
 
 
-class _Source:
-    """The second reading of one run and clock in one file, a block at a time."""
+class _StreamSource:
+    """The second sample of one run and clock in one file, a block at a time."""
 
-    def __init__(self, survey: _Survey, key: Key) -> None:
+    def __init__(self, survey: _FileSurvey, key: StreamKey) -> None:
         self._name = survey.store.name
         self._stream = survey.streams[key]
-        self._entries = (
-            entry for entry in survey.items() if (entry.exchange.run, entry.exchange.clock) == key
-        )  # fmt: skip
-        self._blocks = _Blocks()
+        self._entries = (entry for entry in survey.exchanges() if (entry.exchange.run, entry.exchange.clock) == key)
+        self._blocks = _BlockAssigner()
         self._ahead: tuple[int, Exchange] | None = None
         self._next = 0
         self._left = self._stream.count
 
     @property
-    def done(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether all blocks have been read."""
         return self._next == len(self._stream.first_received)
 
     @property
-    def safe_ns(self) -> int:
+    def complete_until_ns(self) -> int:
         """
         The time up to which nothing of this file is unknown: neither an exchange received, nor one that is open.
         """
-        if self.done:
-            return NEVER
+        if self.is_exhausted:
+            return LATEST_NS
         if self._next == 0:
             return LONG_AGO
         return min(self._stream.first_received[self._next], self._stream.last_received[self._next - 1])
@@ -307,7 +309,7 @@ class _Source:
     @property
     def first_sent_ns(self) -> int:
         """The earliest time of sending that is still to be read."""
-        return NEVER if self.done else self._stream.first_sent[self._next]
+        return LATEST_NS if self.is_exhausted else self._stream.first_sent[self._next]
 
     def read_block(self) -> Iterator[tuple[Exchange | None, int | None]]:
         """Exchanges of the next block, and times of sending that become known with it, in pairs of either or both."""
@@ -321,18 +323,18 @@ class _Source:
                         raise RecordingError(f"{self._name} changed while it was read")
                     break
                 self._left -= 1
-                self._ahead = self._blocks.place(entry.size), entry.exchange
+                self._ahead = self._blocks.block_of_next_line(entry.size), entry.exchange
             place, exchange = self._ahead
             if place != block:
                 break
             self._ahead = None
-            announced = self._stream.announced(exchange, block)
+            announced = self._stream.block_to_announce_after(exchange, block)
             yield exchange, exchange.sent_ns if announced is None else None
         for sent_ns in self._stream.early.get(block, ()):
             yield None, sent_ns
 
 
-def _ordered(sources: Sequence[_Source], tick: Callable[[], None]) -> Iterator[Step]:
+def _merge_by_receipt(sources: Sequence[_StreamSource], tick: Callable[[], None]) -> Iterator[OrderedExchange]:
     """Merge the files of one run and clock; O(log n) an exchange in the number that is held back."""
     waiting: list[tuple[int, int, int, Exchange]] = []
     """By time of receipt; then by seq, and by order of reading."""
@@ -341,8 +343,8 @@ def _ordered(sources: Sequence[_Source], tick: Callable[[], None]) -> Iterator[S
     sent: list[int] = []
     count = 0
     while True:
-        behind = min(sources, key=lambda source: source.safe_ns)
-        while not behind.done and (not waiting or waiting[0][0] > behind.safe_ns):
+        behind = min(sources, key=lambda source: source.complete_until_ns)
+        while not behind.is_exhausted and (not waiting or waiting[0][0] > behind.complete_until_ns):
             for exchange, sent_ns in behind.read_block():
                 if exchange is not None:
                     tick()
@@ -350,7 +352,7 @@ def _ordered(sources: Sequence[_Source], tick: Callable[[], None]) -> Iterator[S
                     heappush(waiting, (exchange.received_ns, exchange.seq, count, exchange))
                 if sent_ns is not None:
                     heappush(unsent, sent_ns)
-            behind = min(sources, key=lambda source: source.safe_ns)
+            behind = min(sources, key=lambda source: source.complete_until_ns)
         if not waiting:
             return
         now_ns, _, _, exchange = heappop(waiting)
@@ -360,5 +362,5 @@ def _ordered(sources: Sequence[_Source], tick: Callable[[], None]) -> Iterator[S
         if sent:
             horizon_ns = sent[0]
         else:
-            horizon_ns = min(unsent[0] if unsent else NEVER, *(source.first_sent_ns for source in sources))
-        yield Step(exchange=exchange, horizon_ns=horizon_ns, open_sent_ns=sent)
+            horizon_ns = min(unsent[0] if unsent else LATEST_NS, *(source.first_sent_ns for source in sources))
+        yield OrderedExchange(exchange=exchange, horizon_ns=horizon_ns, open_sent_ns=sent)

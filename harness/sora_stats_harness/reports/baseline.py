@@ -16,13 +16,22 @@ from typing import Final
 import msgspec
 
 from ..api.errors import UsageError
-from ..judge.verdict import BaselineReport, Coverage, EarlierFinding, FindingEntry, SubjectKind, Tally, Verdict, decode
+from ..judge.verdict import (
+    BaselineFinding,
+    BaselineReport,
+    CoverageSummary,
+    FindingEntry,
+    JudgeResult,
+    SubjectKind,
+    Verdict,
+    decode_verdict,
+)
 
-_NEEDS_GROWTH: Final = ("order.realtime", "order.timestamp")
+_REQUIRES_GROWING_COUNTER: Final = ("counter.monotonic", "counter.timestamp_order")
 """Nothing is known of the order of a counter that never moved."""
 
-_HIDES_ALL: Final = ("http.complete", "http.status", "http.json", "http.length", "http.duplicate_key")
-"""An answer with one of these may not have been looked into."""
+_MASKS_ALL_BODY_CHECKS: Final = ("http.complete", "http.status", "http.json", "http.length", "http.duplicate_key")
+"""A response with one of these may not have been looked into."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +41,11 @@ class Baseline:
     source: str
     verdict: Verdict
     documented: Collection[tuple[str, ...]] = ()
-    """Paths of the edition's fields: what of the answers could be seen or not."""
+    """Paths of the edition's fields: what of the responses could be seen or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class BaselineComparison:
     """A run held against a baseline."""
 
     entries: list[FindingEntry]
@@ -44,7 +53,7 @@ class Held:
     report: BaselineReport
 
 
-def read(path: Path) -> Baseline:
+def read_baseline(path: Path) -> Baseline:
     """
     Read a baseline.
 
@@ -55,10 +64,12 @@ def read(path: Path) -> Baseline:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"the baseline {path} cannot be read: {error.strerror or error}") from None
-    return Baseline(source=str(path), verdict=decode(data, f"the baseline {path}"))
+    return Baseline(source=str(path), verdict=decode_verdict(data, f"the baseline {path}"))
 
 
-def mismatch(baseline: Baseline, *, edition: str | None = None, subject_kind: SubjectKind | None = None) -> str | None:
+def baseline_mismatch(
+    baseline: Baseline, *, edition: str | None = None, subject_kind: SubjectKind | None = None
+) -> str | None:
     """Why a run cannot be held against a baseline; None where it can, as far as the run is known."""
     earlier = baseline.verdict
     if edition is not None and edition != earlier.edition:
@@ -68,13 +79,13 @@ def mismatch(baseline: Baseline, *, edition: str | None = None, subject_kind: Su
     return None
 
 
-def hold(
+def compare_with_baseline(
     baseline: Baseline,
     entries: Sequence[FindingEntry],
     *,
-    tally: Tally,
+    tally: JudgeResult,
     lapsed: Collection[str] = (),
-) -> Held:
+) -> BaselineComparison:
     """
     Tell what is new, what is known, and what is no longer found.
 
@@ -96,13 +107,17 @@ def hold(
         for entry in entries
     ]
     found = {entry.fingerprint for entry in entries}
-    hiding = [entry for entry in entries if entry.requirement in _HIDES_ALL or entry.requirement.startswith("shape.")]
-    fixed: list[EarlierFinding] = []
-    not_seen: list[EarlierFinding] = []
+    hiding = [
+        entry
+        for entry in entries
+        if entry.requirement in _MASKS_ALL_BODY_CHECKS or entry.requirement.startswith("shape.")
+    ]
+    fixed: list[BaselineFinding] = []
+    not_seen: list[BaselineFinding] = []
     for entry in earlier:
         if entry.fingerprint not in found:
-            looked_for = _looked_for(entry, hiding, tally, baseline.documented)
-            (fixed if looked_for else not_seen).append(_earlier(entry))
+            looked_for = _would_be_found(entry, hiding, tally, baseline.documented)
+            (fixed if looked_for else not_seen).append(_baseline_finding(entry))
     report = BaselineReport(
         source=baseline.source,
         finished_at=baseline.verdict.finished_at,
@@ -111,11 +126,11 @@ def hold(
         fixed=fixed,
         not_seen=not_seen,
     )
-    return Held(entries=marked, report=report)
+    return BaselineComparison(entries=marked, report=report)
 
 
-def _earlier(entry: FindingEntry) -> EarlierFinding:
-    return EarlierFinding(
+def _baseline_finding(entry: FindingEntry) -> BaselineFinding:
+    return BaselineFinding(
         requirement=entry.requirement,
         level=entry.level,
         fingerprint=entry.fingerprint,
@@ -125,8 +140,8 @@ def _earlier(entry: FindingEntry) -> EarlierFinding:
     )
 
 
-def _looked_for(
-    entry: FindingEntry, hiding: Sequence[FindingEntry], tally: Tally, documented: Collection[tuple[str, ...]]
+def _would_be_found(
+    entry: FindingEntry, hiding: Sequence[FindingEntry], tally: JudgeResult, documented: Collection[tuple[str, ...]]
 ) -> bool:
     """Whether this run would have shown a finding of the baseline, had it still been there."""
     coverage = tally.coverage
@@ -135,31 +150,31 @@ def _looked_for(
         and entry.requirement not in tally.crashed
         and (entry.target is None or coverage.by_target.get(entry.target, 0) > 0)
         and _field_was_seen(entry, coverage, documented)
-        and not any(_hides(other, entry) for other in hiding)
+        and not any(_masks(other, entry) for other in hiding)
     )
 
 
-def _field_was_seen(entry: FindingEntry, coverage: Coverage, documented: Collection[tuple[str, ...]]) -> bool:
-    path = _path(entry.field)
+def _field_was_seen(entry: FindingEntry, coverage: CoverageSummary, documented: Collection[tuple[str, ...]]) -> bool:
+    path = _path_of_pointer(entry.field)
     while path and not (below := [".".join(each) for each in documented if each[: len(path)] == path]):
         path = path[:-1]  # an undocumented key: what counts is whether the group that it was in was there
     if not path:
         return True
     unseen = set(coverage.never_seen)
-    if entry.requirement in _NEEDS_GROWTH:
+    if entry.requirement in _REQUIRES_GROWING_COUNTER:
         unseen |= set(coverage.never_grew)
     return not unseen.issuperset(below)
 
 
-def _path(pointer: str) -> tuple[str, ...]:
+def _path_of_pointer(pointer: str) -> tuple[str, ...]:
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
 
 
-def _hides(other: FindingEntry, entry: FindingEntry) -> bool:
+def _masks(other: FindingEntry, entry: FindingEntry) -> bool:
     """Whether a finding of this run may be why another one was not made: what has no shape is judged no further."""
     if other.target != entry.target or other.requirement == entry.requirement:
         return False
-    if other.requirement in _HIDES_ALL:
+    if other.requirement in _MASKS_ALL_BODY_CHECKS:
         return True
-    above, path = _path(other.field), _path(entry.field)
+    above, path = _path_of_pointer(other.field), _path_of_pointer(entry.field)
     return bool(above) and path[: len(above)] == above

@@ -8,21 +8,21 @@ from typing import Any, Final
 
 import msgspec
 
-from ..api.schemas import DIALECT
-from .compare import FORMAT, Comparison
+from ..api.edition_schemas import JSON_SCHEMA_DIALECT
+from .run_comparison import COMPARISON_FORMAT, RunComparison
 
-ID: Final = "urn:sora-stats-harness:comparison"
+COMPARISON_SCHEMA_ID: Final = "urn:sora-stats-harness:comparison"
 
 
-def schema() -> dict[str, Any]:  # Any: JSON
+def comparison_schema() -> dict[str, Any]:  # Any: JSON
     """The schema (draft 2020-12) of a whole comparison."""
-    _, components = msgspec.json.schema_components((Comparison,), ref_template="#/$defs/{name}")
-    top = components.pop("Comparison")
-    top["properties"]["format"] = {"const": FORMAT}
+    _, components = msgspec.json.schema_components((RunComparison,), ref_template="#/$defs/{name}")
+    top = components.pop("RunComparison")
+    top["properties"]["format"] = {"const": COMPARISON_FORMAT}
     top["properties"]["exit_code"] = {"enum": [0, 1, 3]}
     head = {
-        "$schema": DIALECT,
-        "$id": ID,
+        "$schema": JSON_SCHEMA_DIALECT,
+        "$id": COMPARISON_SCHEMA_ID,
         "title": "Comparison by sora-harness",
         "description": "What has changed between two sets of runs: findings, fields, coverage, latencies, capacity.",
     }

@@ -1,5 +1,5 @@
 """
-The findings in the page, each with the readings that prove it beside each other.
+The findings in the page, each with the samples that prove it beside each other.
 """
 
 from __future__ import annotations
@@ -10,105 +10,116 @@ from typing import Final
 from ..api.exchange import Exchange
 from ..judge.verdict import FindingEntry
 from . import summary
-from .html_parts import badge, folded, small, table
-from .markup import Content, Html, element
-from .report import Report
-from .sides import Row, Sides, compare
+from .html_components import data_table, folded_details, small_note, status_badge
+from .html_elements import HtmlContent, SafeHtml, html_element
+from .report import VerdictReport
+from .sample_table import SampleTable, SampleTableRow, make_sample_table
 
 MAX_FINDINGS: Final = 200
-OPEN_SIDES: Final = 3
-"""Findings whose readings are unfolded from the start, which is also what gets printed."""
-FIRST_ROWS: Final = 8
-"""Of the readings; in a live system nearly every counter differs, and the one that matters comes first."""
-MAX_SIDES: Final = 40
-"""Findings that show their readings; an ordinary report stays below 1 MB."""
+MAX_UNFOLDED_FINDINGS: Final = 3
+"""Findings whose samples are unfolded from the start, which is also what gets printed."""
+UNFOLDED_ROWS: Final = 8
+"""Of the samples; in a live system nearly every counter differs, and the one that matters comes first."""
+MAX_SAMPLE_TABLES: Final = 40
+"""Findings that show their samples; an ordinary report stays below 1 MB."""
 
 
-def findings(report: Report) -> Content:
+def findings_section(report: VerdictReport) -> HtmlContent:
     """Every finding in the verdict's order, up to a number that somebody may read."""
     entries = report.verdict.findings
     if not entries:
-        return element("p", "None.")
-    statuses = summary.statuses(report.verdict)
+        return html_element("p", "None.")
+    statuses = summary.status_by_requirement(report.verdict)
     shown = [
         _finding(place, entry, report, statuses.get(entry.requirement, "fail"))
         for place, entry in enumerate(entries[:MAX_FINDINGS], start=1)
     ]
     more = len(entries) - MAX_FINDINGS
-    return [*shown, element("p", f"… and {more:,} more, in verdict.json") if more > 0 else None]
+    return [*shown, html_element("p", f"… and {more:,} more, in verdict.json") if more > 0 else None]
 
 
-def _finding(place: int, entry: FindingEntry, report: Report, status: str) -> Html:
+def _finding(place: int, entry: FindingEntry, report: VerdictReport, status: str) -> SafeHtml:
     status = status if entry.status == "new" else entry.status
     rows = [
-        (element("dt", label), element("dd", element("code", text, limit=summary.limit(label))))
-        for label, text in summary.facts(report, entry)
+        (html_element("dt", label), html_element("dd", html_element("code", text, limit=summary.fact_limit(label))))
+        for label, text in summary.finding_facts(report, entry)
     ]
-    return element(
+    return html_element(
         "article",
-        element(
+        html_element(
             "h3",
             f"{place}. ",
-            element("code", entry.requirement),
+            html_element("code", entry.requirement),
             " ",
-            badge(status),
-            element("span", f" {entry.level}", class_="level"),
+            status_badge(status),
+            html_element("span", f" {entry.level}", class_="level"),
         ),
-        element("p", entry.message),
-        element("dl", rows),
-        _sides(entry, report.proof(entry), place) if place <= MAX_SIDES else None,
+        html_element("p", entry.message),
+        html_element("dl", rows),
+        _sample_table(entry, report.evidence_of(entry), place) if place <= MAX_SAMPLE_TABLES else None,
         class_=f"finding {status}",
         id=f"finding-{place}",
     )
 
 
-def _sides(entry: FindingEntry, exchanges: Sequence[Exchange], place: int) -> Content:
-    sides = compare(entry, exchanges)
+def _sample_table(entry: FindingEntry, exchanges: Sequence[Exchange], place: int) -> HtmlContent:
+    sides = make_sample_table(entry, exchanges)
     if sides is None:
         return None
-    heads = [_side_head(exchange, i, len(exchanges)) for i, exchange in enumerate(exchanges)]
-    caption = f"Finding {place}: " + ("the answers that prove it" if len(exchanges) > 1 else "the answer that shows it")
-    first, others = sides.rows[:FIRST_ROWS], sides.rows[FIRST_ROWS:]
+    heads = [_sample_column_head(exchange, i, len(exchanges)) for i, exchange in enumerate(exchanges)]
+    caption = f"Finding {place}: " + (
+        "the responses that prove it" if len(exchanges) > 1 else "the response that shows it"
+    )
+    first, others = sides.rows[:UNFOLDED_ROWS], sides.rows[UNFOLDED_ROWS:]
 
-    def rows(caption: str, shown: Sequence[Row]) -> Html:
-        return table(caption, ("Field", *heads), [_side_row(row) for row in shown], right=range(1, len(heads) + 1))
+    def rows(caption: str, shown: Sequence[SampleTableRow]) -> SafeHtml:
+        return data_table(
+            caption, ("Field", *heads), [_sample_row(row) for row in shown], right=range(1, len(heads) + 1)
+        )
 
-    return folded(
+    return folded_details(
         "Evidence side by side" if len(heads) > 1 else "Evidence",
         rows(caption, first),
-        folded(f"{len(others)} more fields", rows(f"{caption}, continued", others)) if others else None,
-        _rest(sides),
-        shown=place <= OPEN_SIDES,
+        folded_details(f"{len(others)} more fields", rows(f"{caption}, continued", others)) if others else None,
+        _omitted_rows_note(sides),
+        shown=place <= MAX_UNFOLDED_FINDINGS,
     )
 
 
-def _side_head(exchange: Exchange, place: int, count: int) -> Content:
-    name = {0: "Earlier answer", count - 1: "Later answer"}.get(place, "Answer between") if count > 1 else "Answer"
+def _sample_column_head(exchange: Exchange, place: int, count: int) -> HtmlContent:
+    name = (
+        {0: "Earlier response", count - 1: "Later response"}.get(place, "Response between") if count > 1 else "Response"
+    )
     took_ms = (exchange.received_ns - exchange.sent_ns) / 1e6
     target = exchange.request.target.operation if exchange.request.target else "a wrong request"
     text = f"{target}, exchange {exchange.seq}, sent {exchange.sent_at}, took {took_ms:,.1f} ms"
-    return [name, element("small", text)]
+    return [name, html_element("small", text)]
 
 
-def _side_row(row: Row) -> Html:
+def _sample_row(row: SampleTableRow) -> SafeHtml:
     words = [word for word, holds in (("this field", row.culprit), ("falls", row.falls and row.culprit)) if holds]
     classes = [name for name, holds in (("culprit", row.culprit), ("differs", row.differs)) if holds]
     last = len(row.values) - 1
-    return element(
+    return html_element(
         "tr",
-        element("th", element("code", row.field), element("small", ", ".join(words)) if words else None, scope="row"),
+        html_element(
+            "th",
+            html_element("code", row.field),
+            html_element("small", ", ".join(words)) if words else None,
+            scope="row",
+        ),
         [
-            element("td", element("mark" if row.differs and i == last else "span", value), class_="number")
+            html_element("td", html_element("mark" if row.differs and i == last else "span", value), class_="number")
             for i, value in enumerate(row.values)
         ],
         class_=" ".join(classes) or None,
     )
 
 
-def _rest(sides: Sides) -> Content:
+def _omitted_rows_note(sides: SampleTable) -> HtmlContent:
     told = []
     if sides.more:
         told.append(f"{sides.more:,} more fields that differ are in the evidence file")
     if sides.equal:
-        told.append(f"{sides.equal:,} fields are the same in all answers and not shown")
-    return small("; ".join(told), ".") if told else None
+        told.append(f"{sides.equal:,} fields are the same in all responses and not shown")
+    return small_note("; ".join(told), ".") if told else None

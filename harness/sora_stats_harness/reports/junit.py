@@ -15,21 +15,21 @@ from xml.etree import ElementTree
 
 from ..judge.verdict import FindingEntry, RequirementStatus, Verdict
 from . import summary
-from .escape import plain
-from .report import Report
+from .escaping import escape_terminal
+from .report import VerdictReport
 
-_SKIPPED: Final = ("unknown", "not_applicable", "known", "waived")
+_SKIPPED_STATUSES: Final = ("unknown", "not_applicable", "known", "waived")
 """What is let pass is shown as skipped, which every CI server lists, and not as passed."""
 
 MAX_FINDINGS: Final = 50
 """Of one requirement, in its case's text."""
 
 
-def render(report: Report) -> str:
+def render_junit(report: VerdictReport) -> str:
     """Write the document; every text in it is of characters that XML 1.0 allows."""
     verdict = report.verdict
-    cases = [_case(row, report) for row in verdict.requirements] + [_verdict_case(verdict)]
-    seconds = f"{summary.seconds(verdict) or 0.0:.3f}"
+    cases = [_requirement_case(row, report) for row in verdict.requirements] + [_verdict_case(verdict)]
+    seconds = f"{summary.run_duration_s(verdict) or 0.0:.3f}"
     counts = {
         "tests": len(cases),
         "failures": sum(case.find("failure") is not None for case in cases),
@@ -40,18 +40,18 @@ def render(report: Report) -> str:
     suite = ElementTree.Element(
         "testsuite",
         {
-            "name": plain(f"sora-harness {verdict.command}".strip()),
+            "name": escape_terminal(f"sora-harness {verdict.command}".strip()),
             **numbers,
             "time": seconds,
-            "timestamp": plain(verdict.started_at),
+            "timestamp": escape_terminal(verdict.started_at),
         },
     )
     properties = ElementTree.SubElement(suite, "properties")
     for name, value in _properties(verdict):
-        ElementTree.SubElement(properties, "property", {"name": plain(name), "value": plain(value)})
+        ElementTree.SubElement(properties, "property", {"name": escape_terminal(name), "value": escape_terminal(value)})
     suite.extend(cases)
     if verdict.coverage.notes:
-        ElementTree.SubElement(suite, "system-out").text = "\n".join(map(plain, verdict.coverage.notes))
+        ElementTree.SubElement(suite, "system-out").text = "\n".join(map(escape_terminal, verdict.coverage.notes))
     root = ElementTree.Element("testsuites", {"name": "sora-harness", **numbers, "time": seconds})
     root.append(suite)
     ElementTree.indent(root)
@@ -71,64 +71,74 @@ def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
     )
     for key, value in verdict.labels.items():
         yield f"label.{key}", value
-    for label, text in summary.waivers(verdict):
+    for label, text in summary.waiver_lines(verdict):
         yield f"waiver.{label.replace(' ', '_')}", text
-    for label, text in summary.baseline(verdict):
+    for label, text in summary.baseline_lines(verdict):
         yield f"baseline.{label.replace(' ', '_')}", text
-    for name, text in summary.coverage(verdict):
+    for name, text in summary.coverage_lines(verdict):
         yield f"coverage.{name.replace(' ', '_')}", text
 
 
-def _case(row: RequirementStatus, report: Report) -> ElementTree.Element:
+def _requirement_case(row: RequirementStatus, report: VerdictReport) -> ElementTree.Element:
     case = ElementTree.Element(
-        "testcase", {"classname": plain(f"sora.{row.id.partition('.')[0]}"), "name": plain(row.id), "time": "0"}
+        "testcase",
+        {
+            "classname": escape_terminal(f"sora.{row.id.partition('.')[0]}"),
+            "name": escape_terminal(row.id),
+            "time": "0",
+        },
     )
     entries = [entry for entry in report.verdict.findings if entry.requirement == row.id]
     told = "\n\n".join(_text(entry, report) for entry in entries[:MAX_FINDINGS])
     if len(entries) > MAX_FINDINGS:
         told += f"\n\n… and {len(entries) - MAX_FINDINGS} more findings, in verdict.json"
-    title = summary.title(row.id)
+    title = summary.requirement_title(row.id)
     if row.status == "fail":
         failure = ElementTree.SubElement(
-            case, "failure", {"type": row.level, "message": plain(entries[0].message if entries else title)}
+            case, "failure", {"type": row.level, "message": escape_terminal(entries[0].message if entries else title)}
         )
         failure.text = told
-        attached = [f"[[ATTACHMENT|{path}]]" for entry in entries if (path := report.attachment(entry))]
+        attached = [f"[[ATTACHMENT|{path}]]" for entry in entries if (path := report.evidence_path(entry))]
         if attached:
             ElementTree.SubElement(case, "system-out").text = "\n".join(attached[:MAX_FINDINGS])
         return case
-    if row.status in _SKIPPED:
-        ElementTree.SubElement(case, "skipped", {"message": plain(_why(row, report.verdict))})
+    if row.status in _SKIPPED_STATUSES:
+        ElementTree.SubElement(case, "skipped", {"message": escape_terminal(_skip_reason(row, report.verdict))})
     out = [f"{row.level}: {title}", f"{row.status}, checked {row.checked:,} times", *([told] if told else [])]
     ElementTree.SubElement(case, "system-out").text = "\n".join(out)
     return case
 
 
-def _why(row: RequirementStatus, verdict: Verdict) -> str:
+def _skip_reason(row: RequirementStatus, verdict: Verdict) -> str:
     """Why a case is neither passed nor failed."""
     if row.status == "known":
         return "known from the baseline"
     if row.status == "waived":
-        told = [summary.waiver(each) for each in verdict.waivers if each.requirement == row.id and each.state == "used"]
+        told = [
+            summary.waiver_line(each) for each in verdict.waivers if each.requirement == row.id and each.state == "used"
+        ]
         return "; ".join(["waived", *told])
-    return summary.reason(row)
+    return summary.not_checked_reason(row)
 
 
-def _text(entry: FindingEntry, report: Report) -> str:
-    told = [f"{entry.status}: {entry.level} {plain(entry.message)}"]
-    told += [f"{label}: {plain(text, summary.limit(label))}" for label, text in summary.facts(report, entry)]
+def _text(entry: FindingEntry, report: VerdictReport) -> str:
+    told = [f"{entry.status}: {entry.level} {escape_terminal(entry.message)}"]
+    told += [
+        f"{label}: {escape_terminal(text, summary.fact_limit(label))}"
+        for label, text in summary.finding_facts(report, entry)
+    ]
     return "\n".join(told)
 
 
 def _verdict_case(verdict: Verdict) -> ElementTree.Element:
     case = ElementTree.Element("testcase", {"classname": "sora", "name": "verdict", "time": "0"})
-    text = f"{verdict.verdict}: {summary.headline(verdict)}"
+    text = f"{verdict.verdict}: {summary.verdict_headline(verdict)}"
     if summary.is_self_test(verdict):
-        text = f"{summary.SELF_TEST} {text}"
+        text = f"{summary.SELF_TEST_NOTE} {text}"
     if verdict.verdict == "fail":
-        ElementTree.SubElement(case, "failure", {"type": "fail", "message": plain(text)})
+        ElementTree.SubElement(case, "failure", {"type": "fail", "message": escape_terminal(text)})
     elif verdict.verdict == "unknown":
-        ElementTree.SubElement(case, "error", {"type": "unknown", "message": plain(text)})
+        ElementTree.SubElement(case, "error", {"type": "unknown", "message": escape_terminal(text)})
     else:
-        ElementTree.SubElement(case, "system-out").text = plain(text)
+        ElementTree.SubElement(case, "system-out").text = escape_terminal(text)
     return case

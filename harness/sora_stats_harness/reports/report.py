@@ -15,7 +15,7 @@ from ..judge.verdict import FindingEntry, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class VerdictReport:
     """A verdict, and by fingerprint the exchanges that prove each finding, the earlier first."""
 
     verdict: Verdict
@@ -23,11 +23,11 @@ class Report:
     folder: str | None = None
     """Where verdict.json and its evidence stand, from the top of the checkout; None where that is not known."""
 
-    def proof(self, entry: FindingEntry) -> Sequence[Exchange]:
+    def evidence_of(self, entry: FindingEntry) -> Sequence[Exchange]:
         """The exchanges behind a finding; empty where none were kept."""
         return self.evidence.get(entry.fingerprint, ())
 
-    def attachment(self, entry: FindingEntry) -> str | None:
+    def evidence_path(self, entry: FindingEntry) -> str | None:
         """The path of a finding's evidence from the top of the checkout, with `/`; None where there is none."""
         if self.folder is None or not entry.evidence:
             return None

@@ -15,24 +15,33 @@ from typing import Final
 from ..api.exchange import Exchange
 from ..judge.requirements import REQUIREMENTS
 from ..judge.verdict import (
+    BaselineFinding,
     DriftEntry,
-    EarlierFinding,
     FindingEntry,
+    ReportTable,
     RequirementStatus,
-    Section,
     Status,
     Verdict,
     WaiverReport,
 )
-from .escape import LIMIT
-from .report import Report
+from .escaping import DEFAULT_LIMIT_CHARACTERS
+from .report import VerdictReport
 
-COMMAND_LIMIT: Final = 4000
+MAX_COMMAND_CHARACTERS: Final = 4000
 """Characters of a command line that are shown."""
 
-SELF_TEST: Final = "SELF-TEST, no Sora was tested: the answers came from the harness's own simulator."
+SELF_TEST_NOTE: Final = "SELF-TEST, no Sora was tested: the responses came from the harness's own simulator."
 
-STATUSES: Final[tuple[Status, ...]] = ("fail", "warn", "known", "waived", "info", "unknown", "pass", "not_applicable")
+STATUS_ORDER: Final[tuple[Status, ...]] = (
+    "fail",
+    "warn",
+    "known",
+    "waived",
+    "info",
+    "unknown",
+    "pass",
+    "not_applicable",
+)
 """What needs attention first."""
 
 _REASONS: Final = {
@@ -44,18 +53,18 @@ _REASONS: Final = {
     "masked": "hidden by another finding at the same place",
 }
 
-MAX_GROUPS: Final = 12
+MAX_FIELD_GROUPS: Final = 12
 """Groups of fields that a line of coverage names."""
 
-MAX_EARLIER: Final = 20
+MAX_BASELINE_FINDINGS: Final = 20
 """Findings of the baseline that are listed one by one."""
 
-_HOPS: Final = ("server", "age", "via", "x-cache")
-"""Answer headers that tell whether a proxy or a cache may be to blame."""
+_PROXY_HEADERS: Final = ("server", "age", "via", "x-cache")
+"""Response headers that tell whether a proxy or a cache may be to blame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class FamilySummary:
     """All requirements of one family: how many have each status, and how often they were checked and missed."""
 
     name: str
@@ -63,22 +72,24 @@ class Family:
     checked: int
     failed: int
 
-    def counts(self) -> str:
+    def status_counts(self) -> str:
         """`1 fail, 7 pass`; what needs attention first."""
-        return ", ".join(f"{self.statuses[status]} {word(status)}" for status in STATUSES if self.statuses[status])
+        return ", ".join(
+            f"{self.statuses[status]} {status_word(status)}" for status in STATUS_ORDER if self.statuses[status]
+        )
 
     @property
-    def worst(self) -> Status:
+    def worst_status(self) -> Status:
         """The status that needs attention most."""
-        return next(status for status in STATUSES if self.statuses[status])
+        return next(status for status in STATUS_ORDER if self.statuses[status])
 
 
 def is_self_test(verdict: Verdict) -> bool:
-    """Whether the simulator answered, and so nothing was learned about a Sora."""
+    """Whether the simulator responded, and so nothing was learned about a Sora."""
     return verdict.subject_kind == "simulator"
 
 
-def headline(verdict: Verdict) -> str:
+def verdict_headline(verdict: Verdict) -> str:
     """One sentence: what the verdict is, and why."""
     if verdict.verdict == "fail":
         text = verdict.reason or "a requirement is missed"
@@ -90,27 +101,29 @@ def headline(verdict: Verdict) -> str:
     let_pass = [status for status in ("known", "waived") if counts[status]]
     if verdict.verdict == "pass" and let_pass:
         text += f", apart from what is {' or '.join(let_pass)}"
-    extra = [f"{counts[status]} {word(status)}" for status in ("warn", "known", "waived", "info") if counts[status]]
+    extra = [
+        f"{counts[status]} {status_word(status)}" for status in ("warn", "known", "waived", "info") if counts[status]
+    ]
     lapsed = sum(waiver.state == "expired" for waiver in verdict.waivers)
     if lapsed:
-        extra.append(f"{number(lapsed, 'waiver')} expired")
+        extra.append(f"{count_with_noun(lapsed, 'waiver')} expired")
     if verdict.interrupted and verdict.reason != "interrupted":
         extra.append("interrupted")
     return f"{text} ({', '.join(extra)})" if extra else text
 
 
-def statuses(verdict: Verdict) -> dict[str, Status]:
+def status_by_requirement(verdict: Verdict) -> dict[str, Status]:
     """Each requirement's status, by its id."""
     return {row.id: row.status for row in verdict.requirements}
 
 
-def families(verdict: Verdict) -> list[Family]:
+def family_summaries(verdict: Verdict) -> list[FamilySummary]:
     """Every family in the order of the requirements."""
     rows: dict[str, list[RequirementStatus]] = {}
     for row in verdict.requirements:
         rows.setdefault(row.id.partition(".")[0], []).append(row)
     return [
-        Family(
+        FamilySummary(
             name=name,
             statuses=Counter(row.status for row in members),
             checked=sum(row.checked for row in members),
@@ -120,18 +133,18 @@ def families(verdict: Verdict) -> list[Family]:
     ]
 
 
-def title(requirement: str) -> str:
+def requirement_title(requirement: str) -> str:
     """What a requirement says; empty for one that this version does not know."""
     rule = REQUIREMENTS.get(requirement)
     return rule.title if rule else ""
 
 
-def word(status: str) -> str:
+def status_word(status: str) -> str:
     """A status or a verdict in words."""
     return status.replace("_", " ")
 
 
-def reason(row: RequirementStatus) -> str:
+def not_checked_reason(row: RequirementStatus) -> str:
     """Why a requirement was not observed, in words; empty where it was."""
     if row.status == "not_applicable":
         return "outside of what this run could show"
@@ -141,25 +154,25 @@ def reason(row: RequirementStatus) -> str:
     return _REASONS[row.reason] if row.reason else ""
 
 
-def unobserved(verdict: Verdict) -> list[tuple[str, list[str]]]:
+def unobserved_requirements(verdict: Verdict) -> list[tuple[str, list[str]]]:
     """What was not observed: each reason, and the requirements that have it; those out of scope come last."""
     rows: dict[str, list[str]] = {}
     for status in ("unknown", "not_applicable"):
         for row in verdict.requirements:
             if row.status == status:
-                rows.setdefault(reason(row), []).append(row.id)
+                rows.setdefault(not_checked_reason(row), []).append(row.id)
     return list(rows.items())
 
 
-def where(entry: FindingEntry) -> str:
+def finding_location(entry: FindingEntry) -> str:
     """Target and field, and the pointer into the body where it differs."""
-    place = f"{entry.target or 'a wrong request'}, {entry.field or 'the whole answer'}"
+    place = f"{entry.target or 'a wrong request'}, {entry.field or 'the complete response'}"
     return f"{place} (in the body at {entry.pointer})" if entry.pointer not in ("", entry.field) else place
 
 
-def waiver(report: WaiverReport) -> str:
+def waiver_line(report: WaiverReport) -> str:
     """What became of a waiver, and what it says."""
-    count = number(report.waived, "finding")
+    count = count_with_noun(report.waived, "finding")
     became = {
         "used": f"{count} waived until {report.until}",
         "unused": "nothing tripped it: take it out",
@@ -167,17 +180,17 @@ def waiver(report: WaiverReport) -> str:
         "expired": f"its last day was {report.until}, "
         + (f"and {count} count{'' if report.waived > 1 else 's'} again" if report.waived else "and nothing trips it"),
     }[report.state]
-    return f"{report.requirement} at {report.field or 'the whole answer'}: {became} ({report.by}: {report.reason})"
+    return f"{report.requirement} at {report.field or 'the complete response'}: {became} ({report.by}: {report.reason})"
 
 
-def waivers(verdict: Verdict) -> list[tuple[str, str]]:
+def waiver_lines(verdict: Verdict) -> list[tuple[str, str]]:
     """Each waiver: its state, and a line; those to be looked at first."""
     order = ("expired", "unused", "not_observed", "used")
     rows = sorted(verdict.waivers, key=lambda report: order.index(report.state))
-    return [(word(report.state), waiver(report)) for report in rows]
+    return [(status_word(report.state), waiver_line(report)) for report in rows]
 
 
-def baseline(verdict: Verdict) -> list[tuple[str, str]]:
+def baseline_lines(verdict: Verdict) -> list[tuple[str, str]]:
     """This run against the baseline: a line of counts, then what is fixed or was not seen; empty without a baseline."""
     held = verdict.baseline
     if held is None:
@@ -187,36 +200,38 @@ def baseline(verdict: Verdict) -> list[tuple[str, str]]:
         counts += " (of what these are about, this run observed nothing)"
     rows = [("against", f"{held.source}, of {held.finished_at}"), ("findings", counts)]
     for label, entries in (("fixed", held.fixed), ("not seen", held.not_seen)):
-        rows += [(label, _earlier(entry)) for entry in entries[:MAX_EARLIER]]
-        if len(entries) > MAX_EARLIER:
-            rows.append((label, f"… and {len(entries) - MAX_EARLIER:,} more, in verdict.json"))
+        rows += [(label, _baseline_finding_line(entry)) for entry in entries[:MAX_BASELINE_FINDINGS]]
+        if len(entries) > MAX_BASELINE_FINDINGS:
+            rows.append((label, f"… and {len(entries) - MAX_BASELINE_FINDINGS:,} more, in verdict.json"))
     return rows
 
 
-_WAYS: Final = {
-    "absent": "documented, absent", "undocumented": "present, undocumented", "changed": "otherwise than documented",
+_DRIFT_WORDS: Final = {
+    "absent": "documented, absent",
+    "undocumented": "present, undocumented",
+    "changed": "otherwise than documented",
     "moved": "moved",
-}  # fmt: skip
+}
 
-MAX_DRIFT: Final = 12
+MAX_DRIFT_ENTRIES: Final = 12
 """Differences shown; verdict.json and report.html have all of them."""
 
 
-def drift(verdict: Verdict) -> list[tuple[str, str]]:
-    """What differs between the answers and the documentation, a line a field; empty where nothing does."""
+def drift_lines(verdict: Verdict) -> list[tuple[str, str]]:
+    """What differs between the responses and the documentation, a line a field; empty where nothing does."""
     report = verdict.drift
     if report is None or not report.entries:
         return []
     counts = Counter(entry.way for entry in report.entries)
-    rows = [("fields", ", ".join(f"{count:,} {_WAYS[way]}" for way, count in counts.items()))]
-    rows += [(entry.way, _difference(entry)) for entry in report.entries[:MAX_DRIFT]]
-    if len(report.entries) > MAX_DRIFT:
-        rows.append(("", f"… and {len(report.entries) - MAX_DRIFT:,} more, in verdict.json and report.html"))
+    rows = [("fields", ", ".join(f"{count:,} {_DRIFT_WORDS[way]}" for way, count in counts.items()))]
+    rows += [(entry.way, _drift_line(entry)) for entry in report.entries[:MAX_DRIFT_ENTRIES]]
+    if len(report.entries) > MAX_DRIFT_ENTRIES:
+        rows.append(("", f"… and {len(report.entries) - MAX_DRIFT_ENTRIES:,} more, in verdict.json and report.html"))
     near = ", ".join(f"{name} {count:,}" for name, count in sorted(report.distance.items(), key=lambda each: each[1]))
     return [*rows, ("distance", f"fields that differ, by edition: {near}")]
 
 
-def _difference(entry: DriftEntry) -> str:
+def _drift_line(entry: DriftEntry) -> str:
     told = {
         "absent": f"{entry.documented} is documented",
         "undocumented": f"seen: {entry.seen}" + (f"; {entry.documented}" if entry.documented else ""),
@@ -227,18 +242,18 @@ def _difference(entry: DriftEntry) -> str:
     since = f", since {entry.first_seen_at}" if entry.first_seen_at else ""
     known = f"; as in {entry.known_from}" if entry.known_from else ""
     where = (
-        f"on {number(entry.connections, 'connection')}"
+        f"on {count_with_noun(entry.connections, 'connection')}"
         if entry.connections
-        else f"in {number(entry.readings, 'reading')}"
+        else f"in {count_with_noun(entry.samples, 'sample')}"
     )
     return f"{entry.field}: {told} ({where}{without}{since}{known})"
 
 
-FEW: Final = 3
+MAX_UNGROUPED_DRIFT: Final = 3
 """Differences up to so many are shown as findings, too."""
 
 
-def set_apart(verdict: Verdict) -> set[str]:
+def fingerprints_shown_as_drift(verdict: Verdict) -> set[str]:
     """Fingerprints of findings that are told as differences instead, since they would crowd out all others."""
     if verdict.drift is None:
         return set()
@@ -249,67 +264,68 @@ def set_apart(verdict: Verdict) -> set[str]:
         and (entry.level != "MUST" or verdict.drift.headline is not None)
     }
     fields = sum(entry.way != "changed" for entry in verdict.drift.entries)
-    return told if fields > FEW else set()
+    return told if fields > MAX_UNGROUPED_DRIFT else set()
 
 
-def recognised(verdict: Verdict) -> str:
-    """That the answers are rather those of another edition; empty where they are not."""
+def other_edition_note(verdict: Verdict) -> str:
+    """That the responses are rather those of another edition; empty where they are not."""
     return (verdict.drift.headline or "") if verdict.drift is not None else ""
 
 
-def _earlier(entry: EarlierFinding) -> str:
-    place = f"{entry.target or 'a wrong request'}, {entry.field or 'the whole answer'}"
+def _baseline_finding_line(entry: BaselineFinding) -> str:
+    place = f"{entry.target or 'a wrong request'}, {entry.field or 'the complete response'}"
     return f"{entry.requirement} ({entry.level}) at {place}: {entry.message}"
 
 
-def facts(report: Report, entry: FindingEntry) -> list[tuple[str, str]]:
+def finding_facts(report: VerdictReport, entry: FindingEntry) -> list[tuple[str, str]]:
     """A finding's rows, label and text, as every format shows them; those that have no text are left out."""
     rows = [
-        ("where", where(entry)),
+        ("where", finding_location(entry)),
         ("connection", entry.connection_id or ""),
         ("expected", entry.expected),
         ("actual", entry.actual),
-        ("seen", seen(entry)),
-        ("answered by", hops(report.proof(entry))),
+        ("seen", occurrence_text(entry)),
+        ("responded to by", proxy_headers(report.evidence_of(entry))),
         ("evidence", ", ".join(entry.evidence)),
         ("reproduce", entry.reproduce),
     ]
     return [(label, text) for label, text in rows if text]
 
 
-def limit(label: str) -> int:
+def fact_limit(label: str) -> int:
     """How many characters of a fact are shown: a command line is there to be copied whole."""
-    return COMMAND_LIMIT if label == "reproduce" else LIMIT
+    return MAX_COMMAND_CHARACTERS if label == "reproduce" else DEFAULT_LIMIT_CHARACTERS
 
 
-def seen(entry: FindingEntry) -> str:
+def occurrence_text(entry: FindingEntry) -> str:
     """How often, and on how many connections."""
-    times = f"{number(entry.count, 'time')}"
-    return f"{times} on {number(entry.connections, 'connection')}" if entry.connections else times
+    times = f"{count_with_noun(entry.count, 'time')}"
+    return f"{times} on {count_with_noun(entry.connections, 'connection')}" if entry.connections else times
 
 
-def hops(exchanges: Sequence[Exchange]) -> str:
-    """The headers of the last answer that tell who stands between: a stale answer may be a proxy's."""
-    answer = exchanges[-1].answer if exchanges else None
-    if answer is None:
+def proxy_headers(exchanges: Sequence[Exchange]) -> str:
+    """The headers of the last response that tell who stands between: a stale response may be a proxy's."""
+    response = exchanges[-1].response if exchanges else None
+    if response is None:
         return ""
-    return ", ".join(f"{name}: {value}" for name, value in answer.headers if name.lower() in _HOPS)
+    return ", ".join(f"{name}: {value}" for name, value in response.headers if name.lower() in _PROXY_HEADERS)
 
 
-def coverage(verdict: Verdict) -> list[tuple[str, str]]:
+def coverage_lines(verdict: Verdict) -> list[tuple[str, str]]:
     """What was covered: short names, and a line each."""
     seen = verdict.coverage
     unseen, still = seen.never_seen, seen.never_grew
     targets = ", ".join(f"{name} {count:,}" for name, count in seen.by_target.items() if count)
     rows = [
-        ("exchanges", f"{number(seen.exchanges, 'exchange')}, {seen.errors:,} without a whole answer"),
-        ("answers", targets or "none"),
-        ("readings", f"{number(seen.readings, 'reading')} of {number(seen.connections, 'connection')}"),
+        ("exchanges", f"{count_with_noun(seen.exchanges, 'exchange')}, {seen.errors:,} without a complete response"),
+        ("responses", targets or "none"),
+        ("samples", f"{count_with_noun(seen.samples, 'sample')} of {count_with_noun(seen.connections, 'connection')}"),
         (
             "fields",
-            f"{seen.fields_seen:,} of {seen.fields_documented:,} documented fields seen" + _of(unseen, "; never"),
+            f"{seen.fields_seen:,} of {seen.fields_documented:,} documented fields seen"
+            + _counted_paths(unseen, "; never"),
         ),
-        ("counters", f"{seen.counters_grew:,} grew, {len(still):,} were seen and never moved" + _of(still)),
+        ("counters", f"{seen.counters_grew:,} grew, {len(still):,} were seen and never moved" + _counted_paths(still)),
     ]
     losses = [
         (seen.late, "late"),
@@ -321,31 +337,31 @@ def coverage(verdict: Verdict) -> list[tuple[str, str]]:
     if told := [f"{count:,} {what}" for count, what in losses if count]:
         rows.append(("losses", ", ".join(told)))
     if seen.slow_path:
-        rows.append(("slow path", f"{number(seen.slow_path, 'reading')} judged by the slow path"))
+        rows.append(("slow path", f"{count_with_noun(seen.slow_path, 'sample')} judged by the slow path"))
     if seen.truncated:
         rows.append(("truncated", "the recording does not end as it should, or has damaged lines"))
     return rows
 
 
-def _of(paths: Sequence[str], words: str = "") -> str:
+def _counted_paths(paths: Sequence[str], words: str = "") -> str:
     if not paths:
         return ""
-    groups = by_group(paths)
-    told = ", ".join(f"{group} {count}" for group, count in groups[:MAX_GROUPS])
-    return f"{words}: {told}{', …' if len(groups) > MAX_GROUPS else ''}"
+    groups = abbreviate_by_group(paths)
+    told = ", ".join(f"{group} {count}" for group, count in groups[:MAX_FIELD_GROUPS])
+    return f"{words}: {told}{', …' if len(groups) > MAX_FIELD_GROUPS else ''}"
 
 
-def by_group(paths: Iterable[str]) -> list[tuple[str, int]]:
+def abbreviate_by_group(paths: Iterable[str]) -> list[tuple[str, int]]:
     """
     Abbreviate a list of fields: each top-level group, and how many of its fields are in the list.
 
-    >>> by_group(["rtp.total_received_rtp", "rtp.total_sent_rtp", "timestamp"])
+    >>> abbreviate_by_group(["rtp.total_received_rtp", "rtp.total_sent_rtp", "timestamp"])
     [('rtp', 2), ('timestamp', 1)]
     """
     return list(Counter(path.partition(".")[0] for path in paths).items())
 
 
-def seconds(verdict: Verdict) -> float | None:
+def run_duration_s(verdict: Verdict) -> float | None:
     """How long the run took; None where its times cannot be read."""
     try:
         started = datetime.fromisoformat(verdict.started_at)
@@ -355,26 +371,26 @@ def seconds(verdict: Verdict) -> float | None:
         return None
 
 
-def number(count: int, noun: str) -> str:
+def count_with_noun(count: int, noun: str) -> str:
     """
     A count with its noun.
 
-    >>> number(1, "reading"), number(1200, "reading")
-    ('1 reading', '1,200 readings')
+    >>> count_with_noun(1, "sample"), count_with_noun(1200, "sample")
+    ('1 reading', '1,200 samples')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def numeric(section: Section) -> list[bool]:
+def numeric_columns(section: ReportTable) -> list[bool]:
     """For each column of a table, whether it holds numbers alone and stands to the right."""
     return [all(not isinstance(row[i], str) for row in section.rows) for i in range(len(section.columns))]
 
 
-def cell(value: float | None) -> str:
+def format_cell(value: float | None) -> str:
     """
     A number in a table.
 
-    >>> cell(12345), cell(0.25), cell(None)
+    >>> format_cell(12345), format_cell(0.25), format_cell(None)
     ('12,345', '0.25', '-')
     """
     if value is None:

@@ -29,7 +29,7 @@ class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         str,
         msgspec.Meta(
             description="Where: a pattern over the finding's field, such as /rtp/total_* (* any characters, ? one, "
-            "[ab] one of these; empty for findings about a whole answer)"
+            "[ab] one of these; empty for findings about a complete response)"
         ),
     ]
     reason: Annotated[_Text, msgspec.Meta(description="Why the deviation may stay")]
@@ -47,7 +47,7 @@ class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waived:
+class WaiverResult:
     """What waivers come to in one run."""
 
     entries: list[FindingEntry]
@@ -57,9 +57,9 @@ class Waived:
     reports: list[WaiverReport]
 
 
-def apply(
+def apply_waivers(
     waivers: Sequence[Waiver], entries: Sequence[FindingEntry], *, checked: Mapping[str, int], today: date
-) -> Waived:
+) -> WaiverResult:
     """
     Mark the findings that are waived, and tell what became of each waiver.
 
@@ -79,14 +79,16 @@ def apply(
     ]
     live = [entry for entry in marked if entry.status != "waived"]
     lapsed = frozenset(entry.fingerprint for entry in live if any(waiver.covers(entry) for waiver in expired))
-    return Waived(
+    return WaiverResult(
         entries=marked,
         lapsed=lapsed,
-        reports=[_report(waiver, live if waiver in expired else marked, checked, today) for waiver in waivers],
+        reports=[_waiver_report(waiver, live if waiver in expired else marked, checked, today) for waiver in waivers],
     )
 
 
-def _report(waiver: Waiver, entries: Sequence[FindingEntry], checked: Mapping[str, int], today: date) -> WaiverReport:
+def _waiver_report(
+    waiver: Waiver, entries: Sequence[FindingEntry], checked: Mapping[str, int], today: date
+) -> WaiverReport:
     count = sum(waiver.covers(entry) for entry in entries)
     report = WaiverReport(
         requirement=waiver.requirement,

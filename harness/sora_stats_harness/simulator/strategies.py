@@ -6,7 +6,7 @@ fixed base with a few drawn changes: it shrinks to one change, and its repr is t
 relations between the fields are restored by raising what must be larger, so what is legal is legal in every respect
 that is known.
 
-Nothing here comes from the judge: what judges answers and what makes them up share the field list alone. Needs the
+Nothing here comes from the judge: what judges responses and what makes them up share the field list alone. Needs the
 extra `pytest`, which brings Hypothesis.
 """
 
@@ -24,44 +24,71 @@ from typing import Any, Final, Literal, TypeVar
 
 from hypothesis import strategies as st
 
-from ..api.edition import ANY_LABEL, DEFAULT, Edition, Field, Group, Kind, Presence, Type, load, pointer
+from ..api.edition import (
+    ANY_LABEL,
+    DEFAULT_EDITION,
+    Edition,
+    FieldDefinition,
+    FieldGroup,
+    FieldKind,
+    FieldPresence,
+    FieldType,
+    load_edition,
+    make_json_pointer,
+)
 from ..api.errors import UsageError
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 
-Json = Any
+JsonValue = Any
 """Whatever JSON can hold."""
 
-Base = Literal["quiet", "busy"]
+BaseName = Literal["quiet", "busy"]
 """`quiet`: just made, every counter 0, no data channel. `busy`: every counter that may have moved has, all differ."""
 
-LABEL: Final = "#chat"
+BASE_LABEL: Final = "#chat"
 """The messaging label of every base."""
 
-START: Final = datetime(2024, 7, 1, tzinfo=UTC)
+BASE_TIMESTAMP: Final = datetime(2024, 7, 1, tzinfo=UTC)
 """The timestamp of every base."""
 
 MAX_CHANGES: Final = 4
 
-OPERATIONS: Final = {
+TARGET_HEADER_VALUES: Final = {
     "GetStatsConnection": "Sora_20170529.GetStatsConnection",
     "GetStatsClient": "Sora_20170529.GetStatsClient",
     "GetStatsAllConnections": "Sora_20171101.GetStatsAllConnections",
 }
 """What the header carries, by operation."""
 
-TEXTS: Final = (
-    "sora", "", " ", "日本語", '"quoted"', "back\\slash", "a/b~c", "<script>alert(1)</script>", "=cmd()", "\x00",
-    "\x1b[31m", "\u202etxt", "line\nbreak", "\u2028", "😀" * 63, "x" * 255, "null", "0",
-)  # fmt: skip
+LEGAL_TEXTS: Final = (
+    "sora",
+    "",
+    " ",
+    "日本語",
+    '"quoted"',
+    "back\\slash",
+    "a/b~c",
+    "<script>alert(1)</script>",
+    "=cmd()",
+    "\x00",
+    "\x1b[31m",
+    "\u202etxt",
+    "line\nbreak",
+    "\u2028",
+    "😀" * 63,
+    "x" * 255,
+    "null",
+    "0",
+)
 """Legal values of free strings, the plain one first: any text of up to 255 bytes is one."""
 
 
-def _operation(target: str | Enum) -> str:
+def _operation_of_target(target: str | Enum) -> str:
     """The operation's name, from itself, from the header's value, or from an enumeration of these."""
     name = str(target.value if isinstance(target, Enum) else target).rpartition(".")[2]
-    if name not in OPERATIONS:
-        raise UsageError(f"no target is called {name!r}: take one of {', '.join(OPERATIONS)}")
+    if name not in TARGET_HEADER_VALUES:
+        raise UsageError(f"no target is called {name!r}: take one of {', '.join(TARGET_HEADER_VALUES)}")
     return name
 
 
@@ -69,7 +96,9 @@ T = TypeVar("T")
 
 
 @st.composite
-def _made(draw: st.DrawFn, make: Callable[..., T], *parts: st.SearchStrategy[Any]) -> T:  # Any: what `make` takes
+def _build_drawn(
+    draw: st.DrawFn, make: Callable[..., T], *parts: st.SearchStrategy[Any]
+) -> T:  # Any: what `make` takes
     """As `st.builds`, but a failing example prints as what was made, and not as a call of ours that made it."""
     return make(*(draw(part) for part in parts))
 
@@ -77,10 +106,10 @@ def _made(draw: st.DrawFn, make: Callable[..., T], *parts: st.SearchStrategy[Any
 # -- one connection ---------------------------------------------------------------------------------------------------
 
 
-class Connection(dict[str, Any]):  # Any: whatever JSON can hold
+class GeneratedConnection(dict[str, Any]):  # Any: whatever JSON can hold
     """A connection object that prints as what it was made from."""
 
-    def __init__(self, base: Base, changes: Mapping[str, Json], document: Mapping[str, Json]) -> None:
+    def __init__(self, base: BaseName, changes: Mapping[str, JsonValue], document: Mapping[str, JsonValue]) -> None:
         super().__init__(document)
         self.base = base
         self.changes = dict(changes)
@@ -89,9 +118,9 @@ class Connection(dict[str, Any]):  # Any: whatever JSON can hold
         return f"connection({self.base!r}, {self.changes!r})"
 
 
-def connection(
-    base: Base = "busy", changes: Mapping[str, Json] | None = None, edition: Edition | None = None
-) -> Connection:
+def make_connection(
+    base: BaseName = "busy", changes: Mapping[str, JsonValue] | None = None, edition: Edition | None = None
+) -> GeneratedConnection:
     """
     Make one legal connection without Hypothesis.
 
@@ -103,124 +132,126 @@ def connection(
     Raises:
         UsageError: A pointer leads to no documented leaf; a messaging label begins with `#`.
 
-    >>> connection("quiet", {"/rtp/total_received_rtp": 3})["rtp"]["total_received_rtp_byte_size"]
+    >>> make_connection("quiet", {"/rtp/total_received_rtp": 3})["rtp"]["total_received_rtp_byte_size"]
     36
     """
-    model = _model(edition or load(DEFAULT))
+    model = _cached_model(edition or load_edition(DEFAULT_EDITION))
     leaves = dict(model.bases[base])
     for place, value in (changes or {}).items():
-        model.set(leaves, _keys(place), value)
-    model.settle(leaves)
-    return Connection(base, changes or {}, _nest(leaves))
+        model.set_leaf(leaves, _pointer_keys(place), value)
+    model.restore_relations(leaves)
+    return GeneratedConnection(base, changes or {}, _nest_leaves(leaves))
 
 
-def connection_id(number: int) -> str:
-    """A connection_id, made from a number: 26 characters of Clockwork Base32 that hold a UUIDv4."""
+def make_connection_id(number: int) -> str:
+    """A make_connection_id, made from a number: 26 characters of Clockwork Base32 that hold a UUIDv4."""
     bits = uuid.uuid5(uuid.NAMESPACE_OID, str(number)).int
     bits = uuid.UUID(int=bits & (2**128 - 1), version=4).int << 2
     return "".join("0123456789ABCDEFGHJKMNPQRSTVWXYZ"[bits >> shift & 31] for shift in range(125, -1, -5))
 
 
-def connections(edition: Edition | None = None) -> st.SearchStrategy[Connection]:
+def connections(edition: Edition | None = None) -> st.SearchStrategy[GeneratedConnection]:
     """Legal connection objects: documented shape, legal ids, and every known relation between the fields holds."""
-    edition = edition or load(DEFAULT)
-    model = _model(edition)
+    edition = edition or load_edition(DEFAULT_EDITION)
+    model = _cached_model(edition)
 
-    def build(base: Base, drawn: Mapping[int, int]) -> Connection:
+    def build(base: BaseName, drawn: Mapping[int, int]) -> GeneratedConnection:
         changes = {}
         for index, number in sorted(drawn.items()):
             field = model.fields[index]
-            wire = _wire(field.path)
-            changes[pointer(wire)] = _value(field, number, model.bases[base].get(wire))
-        return connection(base, changes, edition)
+            wire = _concrete_path(field.path)
+            changes[make_json_pointer(wire)] = _legal_value(field, number, model.bases[base].get(wire))
+        return make_connection(base, changes, edition)
 
-    return _made(build, _bases(), _changes(len(model.fields)))
+    return _build_drawn(build, _base_names(), _drawn_changes(len(model.fields)))
 
 
-def answers(target: str | Enum, edition: Edition | None = None) -> st.SearchStrategy[Json]:
+def responses(target: str | Enum, edition: Edition | None = None) -> st.SearchStrategy[JsonValue]:
     """
-    Legal bodies of a target's answer: one connection, or an array of none to three.
+    Legal bodies of a target's response: one connection, or an array of none to three.
 
     Args:
         target: An operation (`GetStatsClient`), the header's value, or an Enum of either. The connections of
             GetStatsClient have one client and one channel.
         edition: The field list; the default edition if None.
     """
-    operation = _operation(target)
+    operation = _operation_of_target(target)
     if operation == "GetStatsConnection":
         return connections(edition)
-    edition = edition or load(DEFAULT)
-    model = _model(edition)
-    plain = [field for field in model.fields if field.kind is not Kind.IDENTITY]
+    edition = edition or load_edition(DEFAULT_EDITION)
+    model = _cached_model(edition)
+    plain = [field for field in model.fields if field.kind is not FieldKind.IDENTITY]
 
-    def build(kinds: Sequence[Base], drawn: Mapping[tuple[int, int], int]) -> list[Connection]:
+    def build(kinds: Sequence[BaseName], drawn: Mapping[tuple[int, int], int]) -> list[GeneratedConnection]:
         found = []
         for place, base in enumerate(kinds):
-            client = connection_id(1 if operation == "GetStatsClient" else place // 2)
-            changes: dict[str, Json] = {"/connection_id": connection_id(100 + place), "/client_id": client}
+            client = make_connection_id(1 if operation == "GetStatsClient" else place // 2)
+            changes: dict[str, JsonValue] = {"/connection_id": make_connection_id(100 + place), "/client_id": client}
             for (which, index), number in sorted(drawn.items()):
                 if which == place:
-                    wire = _wire(plain[index].path)
-                    changes[pointer(wire)] = _value(plain[index], number, model.bases[base].get(wire))
-            found.append(connection(base, changes, edition))
+                    wire = _concrete_path(plain[index].path)
+                    changes[make_json_pointer(wire)] = _legal_value(plain[index], number, model.bases[base].get(wire))
+            found.append(make_connection(base, changes, edition))
         return found
 
     drawn = st.dictionaries(
-        st.tuples(st.integers(0, 2), st.integers(0, len(plain) - 1)), _numbers(), max_size=MAX_CHANGES
+        st.tuples(st.integers(0, 2), st.integers(0, len(plain) - 1)), _drawn_numbers(), max_size=MAX_CHANGES
     )
-    return _made(build, st.lists(_bases(), max_size=3), drawn)
+    return _build_drawn(build, st.lists(_base_names(), max_size=3), drawn)
 
 
-def _bases() -> st.SearchStrategy[Base]:
-    names: tuple[Base, ...] = ("quiet", "busy")
+def _base_names() -> st.SearchStrategy[BaseName]:
+    names: tuple[BaseName, ...] = ("quiet", "busy")
     return st.sampled_from(names)
 
 
-def _changes(fields: int) -> st.SearchStrategy[dict[int, int]]:
-    return st.dictionaries(st.integers(0, fields - 1), _numbers(), max_size=MAX_CHANGES)
+def _drawn_changes(fields: int) -> st.SearchStrategy[dict[int, int]]:
+    return st.dictionaries(st.integers(0, fields - 1), _drawn_numbers(), max_size=MAX_CHANGES)
 
 
-def _numbers() -> st.SearchStrategy[int]:
+def _drawn_numbers() -> st.SearchStrategy[int]:
     """What a change is drawn from: small, anything, and just beyond where parsers and databases differ."""
-    return st.one_of(st.integers(0, 1000), st.integers(0, 2**70), st.sampled_from(LIMITS))
+    return st.one_of(st.integers(0, 1000), st.integers(0, 2**70), st.sampled_from(BOUNDARY_INTEGERS))
 
 
-LIMITS: Final = (2**31, 2**32, 2**53 + 1, 2**53 + 2, 2**63, 2**64)
+BOUNDARY_INTEGERS: Final = (2**31, 2**32, 2**53 + 1, 2**53 + 2, 2**63, 2**64)
 """The smallest numbers that a signed or unsigned integer of 32 bits, a float, and those of 64 bits cannot hold."""
 
 
-def _value(field: Field, number: int, was: Json) -> Json:
+def _legal_value(field: FieldDefinition, number: int, was: JsonValue) -> JsonValue:
     """Turn a drawn number into a legal value of a field; 0 gives the plainest."""
-    if field.type is Type.BOOLEAN:
+    if field.type is FieldType.BOOLEAN:
         return number % 2 == 1
     if field.values is not None:
         return field.values[number % len(field.values)]
-    if field.kind is Kind.TIME:
-        return _time(number)
-    if field.type is Type.STRING:
-        return connection_id(number) if field.name == "connection_id" else TEXTS[number % len(TEXTS)]
-    if field.kind is Kind.COUNTER:
+    if field.kind is FieldKind.TIME:
+        return _format_timestamp(number)
+    if field.type is FieldType.STRING:
+        return make_connection_id(number) if field.name == "connection_id" else LEGAL_TEXTS[number % len(LEGAL_TEXTS)]
+    if field.kind is FieldKind.COUNTER:
         return int(was or 0) + number
     if field.minimum is not None and field.maximum is not None:
         return field.minimum + number % (field.maximum - field.minimum + 1)
     return -(number // 2) - 1 if number % 2 else number // 2  # a gauge without limits moves both ways
 
 
-def _time(microseconds: int) -> str:
-    moment = START + timedelta(microseconds=microseconds % 10**15)  # about 31 years, so it stays in the calendar
+def _format_timestamp(microseconds: int) -> str:
+    moment = BASE_TIMESTAMP + timedelta(
+        microseconds=microseconds % 10**15
+    )  # about 31 years, so it stays in the calendar
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _wire(path: Path) -> Path:
-    return tuple(LABEL if key == ANY_LABEL else key for key in path)
+def _concrete_path(path: KeyPath) -> KeyPath:
+    return tuple(BASE_LABEL if key == ANY_LABEL else key for key in path)
 
 
-def _keys(place: str) -> Path:
+def _pointer_keys(place: str) -> KeyPath:
     return tuple(key.replace("~1", "/").replace("~0", "~") for key in place.split("/")[1:])
 
 
-def _nest(leaves: Mapping[Path, Json]) -> dict[str, Json]:
-    document: dict[str, Json] = {}
+def _nest_leaves(leaves: Mapping[KeyPath, JsonValue]) -> dict[str, JsonValue]:
+    document: dict[str, JsonValue] = {}
     for path, value in leaves.items():
         inner = document
         for key in path[:-1]:
@@ -230,38 +261,43 @@ def _nest(leaves: Mapping[Path, Json]) -> dict[str, Json]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
+class CounterBound:
     """`weighted sum of small <= sum of large`; where it does not hold, the first of large is raised."""
 
-    small: tuple[tuple[int, Path], ...]
-    large: tuple[Path, ...]
+    small: tuple[tuple[int, KeyPath], ...]
+    large: tuple[KeyPath, ...]
 
 
-class _Model:
+class _EditionModel:
     """An edition with its bases and bounds: worked out once."""
 
     def __init__(self, edition: Edition) -> None:
         self.edition = edition
         self.fields = edition.fields
         self.by_path = {field.path: field for field in edition.fields}
-        self.bounds = tuple(_bounds(self.by_path))
-        self.bases: dict[Base, dict[Path, Json]] = {"quiet": self._quiet(), "busy": self._busy()}
+        self.bounds = tuple(_counter_bounds(self.by_path))
+        self.bases: dict[BaseName, dict[KeyPath, JsonValue]] = {
+            "quiet": self._quiet_leaves(),
+            "busy": self._busy_leaves(),
+        }
 
-    def find(self, wire: Path) -> Field | None:
-        """The field at an answer's keys; a messaging label stands for `#*`."""
+    def find_field(self, wire: KeyPath) -> FieldDefinition | None:
+        """The field at a response's keys; a messaging label stands for `#*`."""
         generic = tuple(ANY_LABEL if i == 1 and key.startswith(ANY_LABEL[0]) else key for i, key in enumerate(wire))
         return self.by_path.get(wire) or self.by_path.get(generic)
 
-    def set(self, leaves: dict[Path, Json], wire: Path, value: Json) -> None:
+    def set_leaf(self, leaves: dict[KeyPath, JsonValue], wire: KeyPath, value: JsonValue) -> None:
         """Set one leaf; the label that it belongs to is made where it is not there."""
-        field = self.find(wire)
+        field = self.find_field(wire)
         if field is None:
-            raise UsageError(f"edition {self.edition.name} has no field {pointer(wire)}")
-        if field.presence is not Presence.ALWAYS and wire[:-1] not in {path[:-1] for path in leaves}:
-            leaves.update({(*wire[:-1], f.name): _plain(f) for f in self._siblings(field) if _always(f)})
+            raise UsageError(f"edition {self.edition.name} has no field {make_json_pointer(wire)}")
+        if field.presence is not FieldPresence.ALWAYS and wire[:-1] not in {path[:-1] for path in leaves}:
+            leaves.update(
+                {(*wire[:-1], f.name): _plainest_value(f) for f in self._siblings(field) if _is_always_present(f)}
+            )
         leaves[wire] = value
 
-    def settle(self, leaves: dict[Path, Json]) -> None:
+    def restore_relations(self, leaves: dict[KeyPath, JsonValue]) -> None:
         """Restore the relations by raising counters; what holds already is left alone."""
         level = leaves.get(("network_status", "unstable_level"))
         counter = ("network_status", f"total_unstable_level{level}")
@@ -277,57 +313,61 @@ class _Model:
                     leaves[bound.large[0]] += missing
                     moved = True
 
-    def _siblings(self, field: Field) -> Iterable[Field]:
+    def _siblings(self, field: FieldDefinition) -> Iterable[FieldDefinition]:
         return (other for other in self.fields if other.path[:-1] == field.path[:-1])
 
-    def _quiet(self) -> dict[Path, Json]:
-        return {f.path: _plain(f) for f in self.fields if _always(f) and f.presence is not Presence.WITH_LABEL}
+    def _quiet_leaves(self) -> dict[KeyPath, JsonValue]:
+        return {
+            f.path: _plainest_value(f)
+            for f in self.fields
+            if _is_always_present(f) and f.presence is not FieldPresence.WITH_LABEL
+        }
 
-    def _busy(self) -> dict[Path, Json]:
-        leaves = {_wire(f.path): _plain(f) for f in self.fields if _always(f)}
+    def _busy_leaves(self) -> dict[KeyPath, JsonValue]:
+        leaves = {_concrete_path(f.path): _plainest_value(f) for f in self.fields if _is_always_present(f)}
         for number, field in enumerate(self.edition.counters):
-            if field.dotted not in _IDLE:
-                leaves[_wire(field.path)] = 10 + number
+            if field.dotted not in _ALWAYS_ZERO_COUNTERS:
+                leaves[_concrete_path(field.path)] = 10 + number
         for field in self.fields:
-            if field.kind is Kind.GAUGE and field.maximum is None:
-                leaves[_wire(field.path)] = 1000 * len(field.name)
-        self.settle(leaves)
+            if field.kind is FieldKind.GAUGE and field.maximum is None:
+                leaves[_concrete_path(field.path)] = 1000 * len(field.name)
+        self.restore_relations(leaves)
         return leaves
 
 
-_IDLE: Final = {"rtp.total_received_srtp_invalid"} | {
+_ALWAYS_ZERO_COUNTERS: Final = {"rtp.total_received_srtp_invalid"} | {
     f"packet_loss_simulator.total_dropped_{way}_rtp" for way in ("received", "sent")
 }
 """Counters at 0 in every base: while they are, packets are counted exactly as the sum of their kinds."""
 
 
 @cache
-def _model(edition: Edition) -> _Model:
-    return _Model(edition)
+def _cached_model(edition: Edition) -> _EditionModel:
+    return _EditionModel(edition)
 
 
-def _always(field: Field) -> bool:
-    return field.presence is not Presence.CONDITIONAL
+def _is_always_present(field: FieldDefinition) -> bool:
+    return field.presence is not FieldPresence.CONDITIONAL
 
 
-def _plain(field: Field) -> Json:
-    if field.kind is Kind.IDENTITY:
-        return "sora" if field.name in ("channel_id", "group_id") else connection_id(0)
+def _plainest_value(field: FieldDefinition) -> JsonValue:
+    if field.kind is FieldKind.IDENTITY:
+        return "sora" if field.name in ("channel_id", "group_id") else make_connection_id(0)
     if field.name == "ordered":
         return True
     if field.name == "protocol":
         return ""
-    return _value(field, 0, 0)
+    return _legal_value(field, 0, 0)
 
 
-def _bounds(fields: Mapping[Path, Field]) -> Iterable[Bound]:
+def _counter_bounds(fields: Mapping[KeyPath, FieldDefinition]) -> Iterable[CounterBound]:
     """The relations between counters, as far as the edition has the fields: see the requirements `relation.*`."""
 
-    def bound(small: Iterable[tuple[int, str]], large: Iterable[str]) -> Iterable[Bound]:
+    def bound(small: Iterable[tuple[int, str]], large: Iterable[str]) -> Iterable[CounterBound]:
         less = tuple((weight, path) for weight, name in small if (path := tuple(name.split("."))) in fields)
         more = tuple(path for name in large if (path := tuple(name.split("."))) in fields)
         if less and more:
-            yield Bound(small=less, large=more)
+            yield CounterBound(small=less, large=more)
 
     def below(prefix: str, *, but: str = "\x00") -> list[str]:
         dotted = [".".join(path) for path in fields]
@@ -385,11 +425,11 @@ def _bounds(fields: Mapping[Path, Field]) -> Iterable[Bound]:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HistoryStep:
     """
     One call of a history, as drawn: `wait_ns` after the one before, the server reads its counters.
 
-    The request was sent `before_ns` earlier and its answer is in `after_ns` later, so calls may overlap. Before that
+    The request was sent `before_ns` earlier and its response is in `after_ns` later, so calls may overlap. Before that
     the counter `field` of connection `grows` grew by `by`.
     """
 
@@ -411,84 +451,94 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One request and its whole answer, with its times in nanoseconds since the history began."""
+class HistoryCall:
+    """One request and its complete response, with its times in nanoseconds since the history began."""
 
     operation: str
-    arguments: dict[str, Json] | None
+    arguments: dict[str, JsonValue] | None
     sent_ns: int
     received_ns: int
-    answer: Json
+    response: JsonValue
 
 
-class History:
+class CallHistory:
     """A legal history of calls; `calls` are in the order in which the server read its counters."""
 
-    def __init__(self, steps: Sequence[Step], edition: Edition | None = None) -> None:
+    def __init__(self, steps: Sequence[HistoryStep], edition: Edition | None = None) -> None:
         self.steps = tuple(steps)
         self._edition = edition
 
     @cached_property
-    def calls(self) -> tuple[Call, ...]:
+    def calls(self) -> tuple[HistoryCall, ...]:
         """The calls that the steps come to."""
-        return tuple(_play(self.steps, _model(self._edition or load(DEFAULT))))
+        return tuple(_run_steps(self.steps, _cached_model(self._edition or load_edition(DEFAULT_EDITION))))
 
     def __repr__(self) -> str:
         return f"History({list(self.steps)!r})"
 
 
-CONNECTIONS: Final = 3
+HISTORY_CONNECTION_COUNT: Final = 3
 """Connections in a history: two of one client, and one of another."""
 
 
-def histories(edition: Edition | None = None, *, max_calls: int = 8) -> st.SearchStrategy[History]:
+def histories(edition: Edition | None = None, *, max_calls: int = 8) -> st.SearchStrategy[CallHistory]:
     """
     Legal histories: several connections, all targets, overlapping requests; counters grow between the calls.
 
-    Whatever order the answers arrive in, none of them shows a counter below what had arrived before it was asked for.
+    Whatever order the responses arrive in, none of them shows a counter below what had arrived before it was asked for.
     """
-    edition = edition or load(DEFAULT)
+    edition = edition or load_edition(DEFAULT_EDITION)
     counters = len(edition.counters)
     moments = st.integers(0, 10**7)
-    which = st.integers(0, CONNECTIONS - 1)
-    steps = _made(
-        Step, st.sampled_from(list(OPERATIONS)), which, moments, moments, moments, which,
-        st.integers(0, counters - 1), _numbers(),
-    )  # fmt: skip
-    return _made(History, st.lists(steps, max_size=max_calls), st.just(edition))
+    which = st.integers(0, HISTORY_CONNECTION_COUNT - 1)
+    steps = _build_drawn(
+        HistoryStep,
+        st.sampled_from(list(TARGET_HEADER_VALUES)),
+        which,
+        moments,
+        moments,
+        moments,
+        which,
+        st.integers(0, counters - 1),
+        _drawn_numbers(),
+    )
+    return _build_drawn(CallHistory, st.lists(steps, max_size=max_calls), st.just(edition))
 
 
-def _play(steps: Sequence[Step], model: _Model) -> Iterable[Call]:
+def _run_steps(steps: Sequence[HistoryStep], model: _EditionModel) -> Iterable[HistoryCall]:
     states = []
-    for number in range(CONNECTIONS):
+    for number in range(HISTORY_CONNECTION_COUNT):
         state = dict(model.bases["busy"])
-        state[("connection_id",)] = connection_id(100 + number)
-        state[("client_id",)] = connection_id(number // 2)
+        state[("connection_id",)] = make_connection_id(100 + number)
+        state[("client_id",)] = make_connection_id(number // 2)
         states.append(state)
     now_ns = 0
     for step in steps:
         now_ns += step.wait_ns
         if step.by:
             growing = states[step.grows]
-            growing[_wire(model.edition.counters[step.field].path)] += step.by
-            model.settle(growing)
+            growing[_concrete_path(model.edition.counters[step.field].path)] += step.by
+            model.restore_relations(growing)
         for state in states:
-            state[("timestamp",)] = _time(now_ns // 1000)
+            state[("timestamp",)] = _format_timestamp(now_ns // 1000)
         asked = states[step.connection]
-        arguments: dict[str, Json] | None = {"channel_id": asked[("channel_id",)]}
+        arguments: dict[str, JsonValue] | None = {"channel_id": asked[("channel_id",)]}
         if step.operation == "GetStatsConnection":
-            answer: Json = _nest(asked)
+            response: JsonValue = _nest_leaves(asked)
             arguments = {"channel_id": asked[("channel_id",)], "connection_id": asked[("connection_id",)]}
         elif step.operation == "GetStatsClient":
-            answer = [_nest(state) for state in states if state[("client_id",)] == asked[("client_id",)]]
+            response = [_nest_leaves(state) for state in states if state[("client_id",)] == asked[("client_id",)]]
             arguments = {"channel_id": asked[("channel_id",)], "client_id": asked[("client_id",)]}
         else:
-            answer = [_nest(state) for state in states]
+            response = [_nest_leaves(state) for state in states]
             arguments = None
-        yield Call(
-            operation=step.operation, arguments=arguments, sent_ns=now_ns - step.before_ns,
-            received_ns=now_ns + step.after_ns, answer=answer,
-        )  # fmt: skip
+        yield HistoryCall(
+            operation=step.operation,
+            arguments=arguments,
+            sent_ns=now_ns - step.before_ns,
+            received_ns=now_ns + step.after_ns,
+            response=response,
+        )
 
 
 # -- requests ---------------------------------------------------------------------------------------------------------
@@ -505,73 +555,94 @@ class WireRequest:
     wrong: str | None = None
 
 
-HEADER_NAMES: Final = ("x-sora-target", "X-Sora-Target", "X-SORA-TARGET")
+TARGET_HEADER_SPELLINGS: Final = ("x-sora-target", "X-Sora-Target", "X-SORA-TARGET")
 """A header's name has no case."""
 
 
-def requests(target: str | Enum) -> st.SearchStrategy[WireRequest]:
+def valid_requests(target: str | Enum) -> st.SearchStrategy[WireRequest]:
     """
     Valid requests of a target: any channel and id, keys in either order, ASCII or UTF-8, with or without white space.
 
-    Whether the ids exist is not said: a server may answer 400 with an `error_type`, or an empty array.
+    Whether the ids exist is not said: a server may respond 400 with an `error_type`, or an empty array.
     """
-    operation = _operation(target)
-    names = st.sampled_from(HEADER_NAMES)
-    key = _KEYS[operation]
+    operation = _operation_of_target(target)
+    names = st.sampled_from(TARGET_HEADER_SPELLINGS)
+    key = _ID_ARGUMENT_NAMES[operation]
     if key is None:
-        arguments: st.SearchStrategy[Json] = st.sampled_from([None, {}, {"local": True}, {"local": False}])
+        arguments: st.SearchStrategy[JsonValue] = st.sampled_from([None, {}, {"local": True}, {"local": False}])
     else:
         pairs = st.permutations([("channel_id", 0), (key, 1)])
-        texts = st.tuples(_texts(), _texts())
-        arguments = _made(lambda order, drawn: {name: drawn[i] for name, i in order}, pairs, texts)
-    return _made(
+        texts = st.tuples(_text_arguments(), _text_arguments())
+        arguments = _build_drawn(lambda order, drawn: {name: drawn[i] for name, i in order}, pairs, texts)
+    return _build_drawn(
         lambda name, body, ascii_only, spaced: WireRequest(
-            headers=((name, OPERATIONS[operation]),),
-            body=None if body is None else _encode(body, ascii_only=ascii_only, spaced=spaced),
+            headers=((name, TARGET_HEADER_VALUES[operation]),),
+            body=None if body is None else _encode_body(body, ascii_only=ascii_only, spaced=spaced),
         ),
-        names, arguments, st.booleans(), st.booleans(),
-    )  # fmt: skip
+        names,
+        arguments,
+        st.booleans(),
+        st.booleans(),
+    )
 
 
-HOSTILE: Final = "\x00\"\\/%'<&;{}[]$`\n\x7f\u2028é😀"
+HOSTILE_CHARACTERS: Final = "\x00\"\\/%'<&;{}[]$`\n\x7f\u2028é😀"
 """Characters that mean something to some parser, shell, database or page on the way."""
 
 
-def _texts() -> st.SearchStrategy[str]:
+def _text_arguments() -> st.SearchStrategy[str]:
     """Any text of up to 255 bytes of UTF-8: 63 characters at most, since one takes up to four."""
-    hostile = st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=60, unique=True).map("".join)
+    hostile = st.lists(st.sampled_from(HOSTILE_CHARACTERS), min_size=1, max_size=60, unique=True).map("".join)
     return st.one_of(
-        st.sampled_from(TEXTS),
+        st.sampled_from(LEGAL_TEXTS),
         hostile,
         st.text(st.characters(exclude_categories=["Cs"]), max_size=63),
     )
 
 
-def _encode(body: Json, *, ascii_only: bool, spaced: bool) -> bytes:
+def _encode_body(body: JsonValue, *, ascii_only: bool, spaced: bool) -> bytes:
     separators = (", ", ": ") if spaced else (",", ":")
     return json.dumps(body, ensure_ascii=ascii_only, separators=separators).encode()
 
 
-NO_JSON: Final = (
-    b"{", b"[", b"nul", b"\xef\xbb\xbf{}", b" ", b"\n", b"{'a':1}", b'"\xff"', b"{}{}", b"\x00", b'{"local":NaN}',
-    b'{"local":01}', b'{"channel_id":"\x01"}',
-)  # fmt: skip
+INVALID_JSON_BODIES: Final = (
+    b"{",
+    b"[",
+    b"nul",
+    b"\xef\xbb\xbf{}",
+    b" ",
+    b"\n",
+    b"{'a':1}",
+    b'"\xff"',
+    b"{}{}",
+    b"\x00",
+    b'{"local":NaN}',
+    b'{"local":01}',
+    b'{"channel_id":"\x01"}',
+)
 """Bodies that some parser takes and none should, or that none takes."""
 
-NO_SUCH_PATH: Final = "/sora-harness-no-such-path"
+UNKNOWN_PATH: Final = "/sora-harness-no-such-path"
 
 
-def bodies() -> st.SearchStrategy[bytes | None]:
+def request_bodies() -> st.SearchStrategy[bytes | None]:
     """Any body at all: none, JSON of every kind, JSON that is cut short, and bytes that are no JSON."""
-    leaves: st.SearchStrategy[Json] = st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), _texts()
+    leaves: st.SearchStrategy[JsonValue] = st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), _text_arguments()
     )
-    values = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(_texts(), inner), max_leaves=5)
-    texts = _made(lambda value: json.dumps(value).encode(), values)
+    values = st.recursive(
+        leaves, lambda inner: st.lists(inner) | st.dictionaries(_text_arguments(), inner), max_leaves=5
+    )
+    texts = _build_drawn(lambda value: json.dumps(value).encode(), values)
     return st.one_of(
-        st.none(), st.just(b"{}"), st.sampled_from(NO_JSON), texts, _made(lambda text, at: text[:at], texts,
-        st.integers(1, 600)), st.binary(min_size=1, max_size=40), st.sampled_from([b"[" * 2000, b'{"a":' * 2000]),
-    )  # fmt: skip
+        st.none(),
+        st.just(b"{}"),
+        st.sampled_from(INVALID_JSON_BODIES),
+        texts,
+        _build_drawn(lambda text, at: text[:at], texts, st.integers(1, 600)),
+        st.binary(min_size=1, max_size=40),
+        st.sampled_from([b"[" * 2000, b'{"a":' * 2000]),
+    )
 
 
 def wrong_requests(target: str | Enum) -> st.SearchStrategy[WireRequest]:
@@ -581,12 +652,12 @@ def wrong_requests(target: str | Enum) -> st.SearchStrategy[WireRequest]:
     The header carries the target itself, or is left out. It is never another name, since the same port serves
     operations that disconnect users. Methods and the path are those that the harness itself may send.
     """
-    operation = _operation(target)
-    header = ("x-sora-target", OPERATIONS[operation])
+    operation = _operation_of_target(target)
+    header = ("x-sora-target", TARGET_HEADER_VALUES[operation])
     json_type = ("Content-Type", "application/json")
-    key = _KEYS[operation]
-    right: Json = {"local": True} if key is None else {"channel_id": "sora", key: connection_id(0)}
-    plain = _encode(right, ascii_only=True, spaced=False)
+    key = _ID_ARGUMENT_NAMES[operation]
+    right: JsonValue = {"local": True} if key is None else {"channel_id": "sora", key: make_connection_id(0)}
+    plain = _encode_body(right, ascii_only=True, spaced=False)
 
     def wrong(
         name: str, body: bytes | None, *, method: str = "POST", path: str = "/", bare: bool = False
@@ -597,31 +668,42 @@ def wrong_requests(target: str | Enum) -> st.SearchStrategy[WireRequest]:
     # what is not wrong about a request is drawn from little, so that most examples are about what is
     some = st.sampled_from([plain, b"{}", None])
     shapes = [
-        _made(lambda body: wrong("path", body, path=NO_SUCH_PATH), some),
-        _made(lambda body, method: wrong("method", body, method=method), some, st.sampled_from(["GET", "PUT"])),
-        _made(lambda body: wrong("no_target", body, bare=True), some),
-        _made(lambda body: wrong("invalid_json", body), st.sampled_from(NO_JSON)),
-        _made(lambda size: wrong("invalid_json", plain[:size]), st.integers(1, len(plain) - 1)),
-        _made(lambda body: wrong("wrong_type", body), st.sampled_from([b"[]", b"null", b"1", b'""', b"[{}]"])),
+        _build_drawn(lambda body: wrong("path", body, path=UNKNOWN_PATH), some),
+        _build_drawn(lambda body, method: wrong("method", body, method=method), some, st.sampled_from(["GET", "PUT"])),
+        _build_drawn(lambda body: wrong("no_target", body, bare=True), some),
+        _build_drawn(lambda body: wrong("invalid_json", body), st.sampled_from(INVALID_JSON_BODIES)),
+        _build_drawn(lambda size: wrong("invalid_json", plain[:size]), st.integers(1, len(plain) - 1)),
+        _build_drawn(lambda body: wrong("wrong_type", body), st.sampled_from([b"[]", b"null", b"1", b'""', b"[{}]"])),
     ]
-    values: st.SearchStrategy[Json] = st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.just([]),
-        st.just({}), st.lists(st.sampled_from(TEXTS), max_size=2),
-    )  # fmt: skip
+    values: st.SearchStrategy[JsonValue] = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.just([]),
+        st.just({}),
+        st.lists(st.sampled_from(LEGAL_TEXTS), max_size=2),
+    )
     if key is None:
-        values = st.one_of(st.none(), st.integers(), st.sampled_from(TEXTS), st.just([]), st.just({}))
+        values = st.one_of(st.none(), st.integers(), st.sampled_from(LEGAL_TEXTS), st.just([]), st.just({}))
     else:
         lacking = st.sampled_from([b"{}", b'{"channel_id":"sora"}', f'{{"{key}":"x"}}'.encode()])
         shapes += [
             st.just(wrong("no_body", None)),
-            _made(lambda body: wrong("missing_key", body), lacking),
+            _build_drawn(lambda body: wrong("missing_key", body), lacking),
         ]
-    wrong_values = _made(lambda name, value: right | {name: value}, st.sampled_from(list(right)), values)
-    shapes.append(_made(lambda body: wrong("wrong_type", _encode(body, ascii_only=True, spaced=False)), wrong_values))
+    wrong_values = _build_drawn(lambda name, value: right | {name: value}, st.sampled_from(list(right)), values)
+    shapes.append(
+        _build_drawn(lambda body: wrong("wrong_type", _encode_body(body, ascii_only=True, spaced=False)), wrong_values)
+    )
     return st.one_of(shapes)
 
 
-_KEYS: Final = {"GetStatsConnection": "connection_id", "GetStatsClient": "client_id", "GetStatsAllConnections": None}
+_ID_ARGUMENT_NAMES: Final = {
+    "GetStatsConnection": "connection_id",
+    "GetStatsClient": "client_id",
+    "GetStatsAllConnections": None,
+}
 """Beside the channel, what an operation asks for."""
 
 
@@ -633,18 +715,18 @@ class Mutation:
     """
     One way to make a legal connection wrong.
 
-    `requirement` is what then is missed, at `pointer`. `value` is what stands there instead; a `drop` has none.
+    `requirement` is what then is missed, at `make_json_pointer`. `value` is what stands there instead; a `drop` has none.
     """
 
     operator: str
     pointer: str
     requirement: str
-    value: Json = None
+    value: JsonValue = None
 
-    def apply(self, document: Mapping[str, Json]) -> dict[str, Json]:
+    def apply_to(self, document: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """A changed copy of a connection; the group that the pointer leads into must be there."""
-        changed: dict[str, Json] = deepcopy(dict(document))
-        *groups, name = _keys(self.pointer)
+        changed: dict[str, JsonValue] = deepcopy(dict(document))
+        *groups, name = _pointer_keys(self.pointer)
         inner = changed
         for key in groups:
             inner = inner[key]
@@ -662,8 +744,8 @@ def mutations(edition: Edition | None = None) -> st.SearchStrategy[Mutation]:
     Every leaf and group takes part: dropped, null, of another type, negative, written as 1.0, beyond its limits,
     another value, no time; and keys that nobody documented.
     """
-    table = all_mutations(edition or load(DEFAULT))
-    return _made(table.__getitem__, st.integers(0, len(table) - 1))
+    table = all_mutations(edition or load_edition(DEFAULT_EDITION))
+    return _build_drawn(table.__getitem__, st.integers(0, len(table) - 1))
 
 
 @cache
@@ -671,23 +753,23 @@ def all_mutations(edition: Edition) -> tuple[Mutation, ...]:
     """What `mutations` draws from: every single fault, leaf by leaf and then group by group."""
     found: list[Mutation] = []
     for field in edition.fields:
-        if _always(field):
-            found.extend(_leaf_mutations(field, pointer(_wire(field.path))))
-    for group in edition.root.walk():
+        if _is_always_present(field):
+            found.extend(_leaf_mutations(field, make_json_pointer(_concrete_path(field.path))))
+    for group in edition.root.walk_groups():
         found.extend(_group_mutations(group))
     return tuple(found)
 
 
-def _leaf_mutations(field: Field, place: str) -> Iterable[Mutation]:
-    def change(operator: str, requirement: str, value: Json = None) -> Mutation:
+def _leaf_mutations(field: FieldDefinition, place: str) -> Iterable[Mutation]:
+    def change(operator: str, requirement: str, value: JsonValue = None) -> Mutation:
         return Mutation(operator=operator, pointer=place, requirement=requirement, value=value)
 
     yield change("drop", "shape.required")
     yield change("null", "shape.type")
-    others: dict[Type, Json] = {Type.INTEGER: "1", Type.STRING: 1, Type.BOOLEAN: "true"}
+    others: dict[FieldType, JsonValue] = {FieldType.INTEGER: "1", FieldType.STRING: 1, FieldType.BOOLEAN: "true"}
     yield change("retype", "shape.type", others[field.type])
-    yield change("nest", "shape.type", {} if field.type is Type.STRING else [])
-    if field.type is Type.INTEGER:
+    yield change("nest", "shape.type", {} if field.type is FieldType.STRING else [])
+    if field.type is FieldType.INTEGER:
         yield change("fraction", "shape.type", 1.5)
         yield change("lexical", "shape.lexical", 1.0)
     if field.name == "connection_id":
@@ -710,11 +792,13 @@ def _leaf_mutations(field: Field, place: str) -> Iterable[Mutation]:
             yield change("no_time", "shape.pattern", text)
 
 
-def _group_mutations(group: Group) -> Iterable[Mutation]:
-    wire = _wire(group.path)
+def _group_mutations(group: FieldGroup) -> Iterable[Mutation]:
+    wire = _concrete_path(group.path)
 
-    def change(operator: str, requirement: str, value: Json = None, *, key: Path = ()) -> Mutation:
-        return Mutation(operator=operator, pointer=pointer((*wire, *key)), requirement=requirement, value=value)
+    def change(operator: str, requirement: str, value: JsonValue = None, *, key: KeyPath = ()) -> Mutation:
+        return Mutation(
+            operator=operator, pointer=make_json_pointer((*wire, *key)), requirement=requirement, value=value
+        )
 
     yield change("unknown", "shape.unknown", {} if wire == ("data_channel",) else 0, key=("new_field",))
     if wire:

@@ -14,38 +14,45 @@ from random import Random
 from typing import Any, Final
 
 from ..api.edition import Edition
-from ..api.edition import pointer as join_pointer
+from ..api.edition import make_json_pointer as join_pointer
 from ..api.errors import UsageError
-from . import ice, network, turn
-from .cast import CAST, Role, Turn
-from .columns import Columns
-from .ids import connection_id
-from .ledger import Ledger
-from .media import Media
-from .messaging import Messaging
-from .sheet import MOMENTS
-from .stays import Visit, visits
+from . import ice_history as ice
+from . import network_stability as network
+from . import turn_traffic as turn
+from .client_roles import CLIENT_ROLES, ClientRole, TurnTransport
+from .connection_ids import draw_connection_id
+from .connection_lifetimes import ConnectionLifetime, connection_lifetimes
+from .counter_model import CounterModel
+from .data_channel_traffic import DataChannelTraffic
+from .field_index import FieldIndex
+from .media_traffic import MediaTraffic
+from .sample_template import TEAR_MOMENTS
 
-CHANNELS: Final = ("sora", "会議室", "zakuro", "town hall/1")
+CHANNEL_NAMES: Final = ("sora", "会議室", "zakuro", "town hall/1")
 """Names of the first channels; more have a number behind."""
 
-CONNECTIONS_A_CHANNEL: Final = 5
+CONNECTIONS_PER_CHANNEL: Final = 5
 
-_JUDGED_EVERY_NS: Final = 4 * ice.SECOND_NS
-_UNSTABLE_JUDGED_EVERY_NS: Final = ice.SECOND_NS
+_STABILITY_INTERVAL_NS: Final = 4 * ice.SECOND_NS
+_LOSSY_STABILITY_INTERVAL_NS: Final = ice.SECOND_NS
 
 
-def enter(ledger: Ledger, role: Role, history: ice.History) -> None:
+def add_connection_events(ledger: CounterModel, role: ClientRole, history: ice.IceHistory) -> None:
     """Enter all that happens on a connection of a role."""
-    Media(ledger, role).enter()
-    Messaging(ledger, role).enter()
-    turn.enter(ledger, role)
-    ledger.source(history.at, ice.effects(over_turn=role.turn is not Turn.NONE))
-    every_ns = _UNSTABLE_JUDGED_EVERY_NS if role.lossy else _JUDGED_EVERY_NS
-    ledger.source(network.judgements(ledger.random, every_ns=every_ns, unstable=role.lossy), network.EFFECTS)
+    MediaTraffic(ledger, role).add_events()
+    DataChannelTraffic(ledger, role).add_events()
+    turn.add_turn_events(ledger, role)
+    ledger.add_column_source(
+        history.counts_at, ice.ice_counter_increments(over_turn=role.turn is not TurnTransport.NONE)
+    )
+    every_ns = _LOSSY_STABILITY_INTERVAL_NS if role.has_lossy_network else _STABILITY_INTERVAL_NS
+    ledger.add_column_source(
+        network.instability_source(ledger.random, every_ns=every_ns, unstable=role.has_lossy_network),
+        network.INSTABILITY_INCREMENTS,
+    )
 
 
-class Connection:
+class SimulatedConnection:
     """
     One connection of the world: its ids, and its statistics at any time.
 
@@ -66,51 +73,53 @@ class Connection:
         "role",
     )
 
-    def __init__(self, columns: Columns, role: Role, visit: Visit, *, slot: int, node: int) -> None:
+    def __init__(
+        self, columns: FieldIndex, role: ClientRole, visit: ConnectionLifetime, *, slot: int, node: int
+    ) -> None:
         random = Random(visit.key)
         self.role = role.name
         self.node = node
         self.joins_ns = visit.joins_ns
         self.leaves_ns = visit.leaves_ns
-        self.connection_id = connection_id(random)
-        self.channel_id = channel_name(slot // CONNECTIONS_A_CHANNEL)
-        self.client_id = role.client or self.connection_id
-        self.bundle_id = f"{role.client}@{self.channel_id}" if role.shares_bundle else self.connection_id
+        self.connection_id = draw_connection_id(random)
+        self.channel_id = channel_name(slot // CONNECTIONS_PER_CHANNEL)
+        self.client_id = role.client_id or self.connection_id
+        self.bundle_id = f"{role.client_id}@{self.channel_id}" if role.shares_bundle else self.connection_id
         self._seed = random.getrandbits(64)
-        ledger = Ledger(columns, [label.name for label in role.labels], random)
+        ledger = CounterModel(columns, [label.name for label in role.labels], random)
         for name in ("channel_id", "client_id", "bundle_id", "connection_id"):
-            ledger.constant((name,), getattr(self, name))
-        enter(ledger, role, visit.ice)
-        self._sheet = ledger.sheet()
+            ledger.set_constant((name,), getattr(self, name))
+        add_connection_events(ledger, role, visit.ice)
+        self._sheet = ledger.build_template()
         self._overrides: dict[tuple[str, ...], Any] = {}  # Any: a fault may set whatever JSON can hold
 
-    def reading(self, now_ns: int, timestamp: str, tear_ns: int = 0) -> dict[str, Any]:
+    def read_sample(self, now_ns: int, timestamp: str, tear_ns: int = 0) -> dict[str, Any]:
         """
-        The statistics at a moment, as the object that an answer holds; fresh, so the caller may change it.
+        The statistics at a moment, as the object that a response holds; fresh, so the caller may change it.
 
         Args:
             now_ns:
                 Nanoseconds since the world began. After the connection has left, and before it has joined, its last and
                 first values.
-            timestamp: What the answer says of when it was read.
+            timestamp: What the response says of when it was read.
             tear_ns:
                 0 gives all values of one moment. Otherwise every leaf is read at one of several moments, all within
-                [now_ns - tear_ns, now_ns]: whoever answers with it must have got the request before them, and must
-                not have answered before now_ns.
+                [now_ns - tear_ns, now_ns]: whoever responses with it must have got the request before them, and must
+                not have responded before now_ns.
 
         Cost: about 50 us, torn about 160 us.
         """
         if tear_ns:
             random = Random(self._seed + now_ns)
-            moments = [now_ns, now_ns - tear_ns, *(now_ns - random.randrange(tear_ns) for _ in range(MOMENTS - 2))]
-            found = self._sheet.torn([self._age(moment) for moment in moments], timestamp, random)
+            moments = [now_ns, now_ns - tear_ns, *(now_ns - random.randrange(tear_ns) for _ in range(TEAR_MOMENTS - 2))]
+            found = self._sheet.torn_sample([self._age(moment) for moment in moments], timestamp, random)
         else:
-            found = self._sheet.snapshot(self._age(now_ns), timestamp)
+            found = self._sheet.consistent_sample(self._age(now_ns), timestamp)
         for path, value in self._overrides.items():
-            _place(found, path)[path[-1]] = value
+            _find_group(found, path)[path[-1]] = value
         return found
 
-    def override(self, pointer: str, value: Any) -> None:  # Any: see _overrides
+    def override_value(self, pointer: str, value: Any) -> None:  # Any: see _overrides
         """
         Hold one value still from now on, or add one.
 
@@ -120,7 +129,7 @@ class Connection:
         path = tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
         if not pointer.startswith("/"):
             raise UsageError(f"{pointer!r} is no JSON Pointer to a field: it must begin with a slash")
-        _place(self.reading(self.joins_ns, ""), path)
+        _find_group(self.read_sample(self.joins_ns, ""), path)
         self._overrides[path] = value
 
     def _age(self, now_ns: int) -> int:
@@ -129,9 +138,9 @@ class Connection:
         return max(now_ns - self.joins_ns, 0)
 
 
-def _place(reading: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+def _find_group(sample: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
     """The object that holds, or is to hold, the leaf at the path."""
-    place = reading
+    place = sample
     for depth, name in enumerate(path[:-1]):
         below = place.get(name)
         if not isinstance(below, dict):
@@ -142,11 +151,11 @@ def _place(reading: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
 
 def channel_name(number: int) -> str:
     """The channel's id, by its number: any text will do, and not all are ASCII."""
-    turn_of, place = divmod(number, len(CHANNELS))
-    return f"{CHANNELS[place]}-{turn_of + 1}" if turn_of else CHANNELS[place]
+    turn_of, place = divmod(number, len(CHANNEL_NAMES))
+    return f"{CHANNEL_NAMES[place]}-{turn_of + 1}" if turn_of else CHANNEL_NAMES[place]
 
 
-class World:
+class SimulatedWorld:
     """
     Every connection of a cluster.
 
@@ -176,16 +185,16 @@ class World:
             raise UsageError("a simulated world needs at least one node, and no fewer than 0 connections")
         self.nodes = nodes
         self.now_ns = 0
-        self._columns = Columns(edition)
-        self._roles = [CAST[slot % len(CAST)] for slot in range(connections)]
-        self._living: list[Connection | None] = [None] * connections
-        self._visits: list[Iterator[Visit]] = []
-        self._changes: list[tuple[int, int, Visit, bool]] = []
+        self._columns = FieldIndex(edition)
+        self._roles = [CLIENT_ROLES[slot % len(CLIENT_ROLES)] for slot in range(connections)]
+        self._living: list[SimulatedConnection | None] = [None] * connections
+        self._visits: list[Iterator[ConnectionLifetime]] = []
+        self._changes: list[tuple[int, int, ConnectionLifetime, bool]] = []
         for slot, role in enumerate(self._roles):
-            self._visits.append(visits(role, f"{seed}/{incarnation}/{slot}", slot=slot, churn=churn))
-            self._expect(slot)
-        self._by_node: list[tuple[Connection, ...]] = []
-        self._by_id: dict[str, Connection] = {}
+            self._visits.append(connection_lifetimes(role, f"{seed}/{incarnation}/{slot}", slot=slot, churn=churn))
+            self._schedule_next_join(slot)
+        self._by_node: list[tuple[SimulatedConnection, ...]] = []
+        self._by_id: dict[str, SimulatedConnection] = {}
         self.advance(0)
 
     def advance(self, now_ns: int) -> None:
@@ -200,7 +209,7 @@ class World:
             _, slot, visit, joins = heapq.heappop(self._changes)
             over = visit.leaves_ns is not None and visit.leaves_ns <= self.now_ns
             if joins and not over:
-                self._living[slot] = Connection(
+                self._living[slot] = SimulatedConnection(
                     self._columns, self._roles[slot], visit, slot=slot, node=slot % self.nodes
                 )
             elif not joins:
@@ -208,12 +217,12 @@ class World:
             if joins and visit.leaves_ns is not None:
                 heapq.heappush(self._changes, (visit.leaves_ns, slot, visit, False))
             elif not joins:
-                self._expect(slot)
+                self._schedule_next_join(slot)
             changed = True
         if changed:
-            self._index()
+            self._rebuild_indexes()
 
-    def connections(self, node: int) -> Sequence[Connection]:
+    def connections_of_node(self, node: int) -> Sequence[SimulatedConnection]:
         """
         The connections that a node holds now; the sequence is not changed later.
 
@@ -222,23 +231,23 @@ class World:
         """
         return self._by_node[node]
 
-    def find(self, channel_id: str, connection_id: str) -> Connection | None:
+    def find_connection(self, channel_id: str, connection_id: str) -> SimulatedConnection | None:
         """The living connection of that name, if it is in that channel, whatever its node."""
         found = self._by_id.get(connection_id)
         return found if found is not None and found.channel_id == channel_id else None
 
-    def find_client(self, channel_id: str, client_id: str) -> Sequence[Connection]:
+    def find_client_connections(self, channel_id: str, client_id: str) -> Sequence[SimulatedConnection]:
         """The living connections of a client in a channel, on all nodes; empty where there are none."""
         return [
             found for found in self._by_id.values() if found.client_id == client_id and found.channel_id == channel_id
         ]
 
-    def set(self, connection_id: str, pointer: str, value: Any) -> None:  # Any: a fault may set any JSON
+    def set_value(self, connection_id: str, pointer: str, value: Any) -> None:  # Any: a fault may set any JSON
         """
         Hold one value of a living connection still from now on, or add one.
 
         Args:
-            connection_id: The connection.
+            draw_connection_id: The connection.
             pointer: JSON Pointer from the connection object on.
             value: Anything that JSON can hold.
 
@@ -248,15 +257,15 @@ class World:
         found = self._by_id.get(connection_id)
         if found is None:
             raise UsageError(f"no connection {connection_id!r} lives in the simulated world")
-        found.override(pointer, value)
+        found.override_value(pointer, value)
 
-    def _expect(self, slot: int) -> None:
+    def _schedule_next_join(self, slot: int) -> None:
         """Note when the slot's next connection joins."""
         visit = next(self._visits[slot], None)
         if visit is not None:
             heapq.heappush(self._changes, (visit.joins_ns, slot, visit, True))
 
-    def _index(self) -> None:
+    def _rebuild_indexes(self) -> None:
         living = [connection for connection in self._living if connection is not None]
         self._by_id = {connection.connection_id: connection for connection in living}
         self._by_node = [

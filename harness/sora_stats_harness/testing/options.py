@@ -23,18 +23,18 @@ from ..api.errors import UsageError
 
 if TYPE_CHECKING:
     from ..api.exchange import Headers
-    from ..api.redaction import Secrets
+    from ..api.secret_redaction import Secrets
     from ..reports.baseline import Baseline
     from ..reports.waivers import Waiver
 
-SIMULATOR: Final = "simulator"
+SIMULATOR_URL: Final = "simulator"
 """Given for a URL, it stands for a simulator of the plugin's own."""
 
 URL_VARIABLE: Final = "SORA_URL"
 
-DURATION_S: Final = 10.0
+DEFAULT_GATE_DURATION_S: Final = 10.0
 
-_SHARED: Final = (
+_SHARED_OPTIONS: Final = (
     ("config", "FILE", "the configuration (default: that of the rootdir, as of sora-harness)"),
     ("edition", "NAME|FILE", "the field list to judge by (default: doc-2024; auto: the nearest one)"),
     ("baseline", "FILE", "an earlier verdict.json: what was found then is known, and fails no item of the gate"),
@@ -49,7 +49,7 @@ _SHARED_LISTS: Final = (
     ("require", "ID", "the gate is unknown unless this requirement was observed (repeatable)"),
     ("label", "KEY=VALUE", "put into the gate's reports, such as build=123 (repeatable)"),
     ("header", "'NAME: VALUE'", "send this as well (repeatable); for secrets 'NAME: env:VARIABLE'"),
-    ("fault", "NAME[:KEY=VALUE]", f"make the simulator of `--sora-url {SIMULATOR}` misbehave (repeatable)"),
+    ("fault", "NAME[:KEY=VALUE]", f"make the simulator of `--sora-url {SIMULATOR_URL}` misbehave (repeatable)"),
 )
 """Options that `conform` has as well, without `sora-` before the name."""
 
@@ -61,15 +61,15 @@ def add_options(parser: pytest.Parser) -> None:
     add(
         "--sora-url",
         metavar="URL",
-        help=f"the server, such as http://127.0.0.1:3000, or `{SIMULATOR}` for one of the plugin's own "
+        help=f"the server, such as http://127.0.0.1:3000, or `{SIMULATOR_URL}` for one of the plugin's own "
         f"(default: ${URL_VARIABLE}, else the setting sora_url, else the configuration)",
     )
     add("--sora-node", action="append", default=[], metavar="URL", help="another node of its cluster (repeatable)")
-    add("--sora-duration", metavar="TIME", help=f"how long the gate probes (default: {DURATION_S:g})")
+    add("--sora-duration", metavar="TIME", help=f"how long the gate probes (default: {DEFAULT_GATE_DURATION_S:g})")
     add("--sora-valid-only", action="store_true", help="the gate sends no request that is wrong on purpose")
     add("--sora-allow-unknown", action="store_true", help="sora::verdict passes where too little was seen to tell")
     add("--sora-report", metavar="DIR", help="where the gate writes verdict.json, report.html and the like")
-    for name, metavar, text in _SHARED:
+    for name, metavar, text in _SHARED_OPTIONS:
         add(f"--sora-{name}", metavar=metavar, help=text)
     for name, text in _SHARED_FLAGS:
         add(f"--sora-{name}", action="store_true", help=text)
@@ -80,7 +80,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class PluginSettings:
     """The options as the rest of the plugin needs them, the configuration below them."""
 
     url: str | None
@@ -110,12 +110,12 @@ class Settings:
     """For the gate's verdict."""
 
     @property
-    def simulated(self) -> bool:
+    def uses_simulator(self) -> bool:
         """Whether a simulator of the plugin's own is what is asked."""
-        return self.url == SIMULATOR
+        return self.url == SIMULATOR_URL
 
     @property
-    def server(self) -> str:
+    def server_url(self) -> str:
         """
         The server's URL, or `simulator`.
 
@@ -127,11 +127,11 @@ class Settings:
         if self.url is None:
             raise UsageError(
                 f"no server is named: give --sora-url URL (or {URL_VARIABLE}, or the setting sora_url), "
-                f"or --sora-url {SIMULATOR} to test against the embedded simulator"
+                f"or --sora-url {SIMULATOR_URL} to test against the embedded simulator"
             )
         return self.url
 
-    def headers(self, *, simulated: bool) -> tuple[Headers, Secrets]:
+    def read_headers_and_secrets(self, *, simulated: bool) -> tuple[Headers, Secrets]:
         """
         Read what is sent besides, and which of it is secret.
 
@@ -141,12 +141,12 @@ class Settings:
         Raises:
             UsageError: A variable or file that isn't there, or no header.
         """
-        from ..cli.common import read_headers
+        from ..cli.command_support import read_headers
 
         return read_headers(self.given_headers if simulated else self.all_headers)
 
 
-def where(config: pytest.Config) -> str | None:
+def find_server_url(config: pytest.Config) -> str | None:
     """
     Find what was given for a URL: the option, else the variable, else the setting.
 
@@ -163,16 +163,16 @@ def where(config: pytest.Config) -> str | None:
     }
     for origin, url in given.items():
         if url is not None:
-            if url != SIMULATOR:
-                _check(origin, url)
+            if url != SIMULATOR_URL:
+                _check_url(origin, url)
             return url
     return None
 
 
-def _check(origin: str, url: str) -> None:
+def _check_url(origin: str, url: str) -> None:
     """What can be seen of a URL without what would send to it."""
     if not url.strip():
-        raise UsageError(f"{origin} is set but empty: give a URL like http://127.0.0.1:3000, or `{SIMULATOR}`")
+        raise UsageError(f"{origin} is set but empty: give a URL like http://127.0.0.1:3000, or `{SIMULATOR_URL}`")
     try:
         parts = urlsplit(url)
     except ValueError as error:
@@ -180,10 +180,10 @@ def _check(origin: str, url: str) -> None:
     if "@" in parts.netloc:
         raise UsageError(f"{origin} must not hold credentials: pass them by --sora-header 'Authorization: env:NAME'")
     if parts.scheme.lower() not in ("http", "https") or not parts.netloc:
-        raise UsageError(f"{origin} is no http or https URL: give one like http://127.0.0.1:3000, or `{SIMULATOR}`")
+        raise UsageError(f"{origin} is no http or https URL: give one like http://127.0.0.1:3000, or `{SIMULATOR_URL}`")
 
 
-def read(config: pytest.Config) -> Settings:
+def read_settings(config: pytest.Config) -> PluginSettings:
     """
     Read every option, and the configuration; imports what is needed to understand them.
 
@@ -191,47 +191,47 @@ def read(config: pytest.Config) -> Settings:
         UsageError: One of them can't be used.
     """
     try:
-        return _read(config)
+        return _parse_settings(config)
     except UsageError as error:
         # said by the code of the command line, which calls the same options by their names there
         raise UsageError(re.sub(r"(?<![\w-])--(?!sora-)(?=[a-z])", "--sora-", str(error))) from None
 
 
-def _read(config: pytest.Config) -> Settings:
-    from ..api import config as configuration
-    from ..cli import common
-    from ..cli.parser import Parser
-    from ..cli.values import duration
+def _parse_settings(config: pytest.Config) -> PluginSettings:
+    from ..api import project_config as configuration
+    from ..cli import command_support as common
+    from ..cli.argument_parser import CommandArgumentParser
+    from ..cli.argument_types import parse_duration
 
     option = config.getoption
     words = [f"--{name}" for name, _ in _SHARED_FLAGS if option(f"--sora-{name}")]
-    for name, *_ in (*_SHARED, *_SHARED_LISTS):
+    for name, *_ in (*_SHARED_OPTIONS, *_SHARED_LISTS):
         given: str | list[str] | None = option(f"--sora-{name}")
         values = [given] if isinstance(given, str) else given or []
         words += [f"--{name}={value}" for value in values]
     if option("sora_duration") is not None:
         words.append(f"--duration={option('sora_duration')}")
-    if option("sora_config") is None and (file := configuration.read(folder=config.rootpath).source) is not None:
+    if option("sora_config") is None and (file := configuration.read_config(folder=config.rootpath).source) is not None:
         words.append(f"--config={file}")
-    parser = Parser(prog="pytest", allow_abbrev=False)
+    parser = CommandArgumentParser(prog="pytest", allow_abbrev=False)
     common.add_server_options(parser)
     common.add_judging_options(parser)
     common.add_simulator_options(parser)
-    parser.add_argument("--duration", type=duration, default=DURATION_S)
+    parser.add_argument("--duration", type=parse_duration, default=DEFAULT_GATE_DURATION_S)
     arguments = parser.parse_args(words)
     url, problem = None, None
     try:
-        url = where(config) or common.resolve_url(arguments)
+        url = find_server_url(config) or common.server_url(arguments)
     except UsageError as error:
         problem = str(error)
-    if arguments.fault and url != SIMULATOR:
-        raise UsageError(f"--fault goes with --url {SIMULATOR}: it makes that one misbehave")
-    if option("sora_node") and url in (None, SIMULATOR):
+    if arguments.fault and url != SIMULATOR_URL:
+        raise UsageError(f"--fault goes with --url {SIMULATOR_URL}: it makes that one misbehave")
+    if option("sora_node") and url in (None, SIMULATOR_URL):
         raise UsageError("--node goes with a URL")
     if url is not None:
-        common.check_simulator_options(arguments, None if url == SIMULATOR else url)
+        common.check_simulator_options(arguments, None if url == SIMULATOR_URL else url)
     report = option("sora_report")
-    return Settings(
+    return PluginSettings(
         url=url,
         problem=problem,
         nodes=tuple(option("sora_node")),

@@ -23,17 +23,17 @@ from . import options
 
 if TYPE_CHECKING:
     from ..api.edition import Edition
-    from ..probe.client import Prober
+    from ..probe.prober import Prober
     from ..simulator.server import Simulator
-    from .client import Client
-    from .hearing import Hearing
-    from .items import Gate
-    from .loop import Background
-    from .record import Recording
+    from .background_loop import BackgroundLoop
+    from .client import StatsClient
+    from .exchange_recording import ExchangeRecording
+    from .gate_items import ConformanceGate
+    from .per_test_judge import PerTestJudge
 
 T = TypeVar("T")
 
-MARKERS: Final = (
+MARKER_LINES: Final = (
     "sora: an item of the conformance gate",
     "sora_must: an item of the gate whose requirement is a MUST (the verdict is among them)",
     "sora_should: the same for SHOULD",
@@ -42,20 +42,20 @@ MARKERS: Final = (
     "churn, and whatever else Simulator takes",
 )
 
-GATE: Final[pytest.StashKey[Gate]] = pytest.StashKey()
-SHARED: Final[pytest.StashKey[Path]] = pytest.StashKey()
-HEARING: Final[pytest.StashKey[Hearing]] = pytest.StashKey()
-ANSWERED: Final[pytest.StashKey[tuple[str, str]]] = pytest.StashKey()
-"""By which edition the server answers, where it was asked, and how near that is."""
+GATE_KEY: Final[pytest.StashKey[ConformanceGate]] = pytest.StashKey()
+SHARED_FOLDER_KEY: Final[pytest.StashKey[Path]] = pytest.StashKey()
+TEST_JUDGE_KEY: Final[pytest.StashKey[PerTestJudge]] = pytest.StashKey()
+MATCHED_EDITION_KEY: Final[pytest.StashKey[tuple[str, str]]] = pytest.StashKey()
+"""By which edition the server responds, where it was asked, and how near that is."""
 
-WORKER_INPUT: Final = "sora_shared"
+WORKER_SHARED_FOLDER: Final = "sora_shared"
 """How the folder that processes share is told to xdist's workers."""
-WORKER_EDITION: Final = "sora_answered"
-"""And what the server was found to answer by."""
+WORKER_MATCHED_EDITION: Final = "sora_responded"
+"""And what the server was found to respond by."""
 
 
 @contextmanager
-def _usage() -> Iterator[None]:
+def _as_pytest_usage_error() -> Iterator[None]:
     """What the command line says wrong ends the run as pytest ends it."""
     try:
         yield
@@ -63,44 +63,47 @@ def _usage() -> Iterator[None]:
         raise pytest.UsageError(str(error)) from None
 
 
-def _answered(config: pytest.Config, settings: options.Settings) -> tuple[str, str]:
-    """By which edition the server answers, and how near that is; it is asked once, when that is first wanted."""
+def _match_server_edition(config: pytest.Config, settings: options.PluginSettings) -> tuple[str, str]:
+    """By which edition the server responds, and how near that is; it is asked once, when that is first wanted."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from ..probe.client import Prober, server_of
-    from ..probe.recognise import of_server
+    from ..probe.edition_detection import detect_by_server
+    from ..probe.prober import Prober, normalize_server_url
 
-    if ANSWERED not in config.stash:
-        server, (headers, _) = server_of(settings.server), settings.headers(simulated=False)
+    if MATCHED_EDITION_KEY not in config.stash:
+        server, (headers, _) = (
+            normalize_server_url(settings.server_url),
+            settings.read_headers_and_secrets(simulated=False),
+        )
         prober = Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
         # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
         with ThreadPoolExecutor(1) as thread:
-            name, told = thread.submit(of_server, server, headers, prober).result()
-        config.stash[ANSWERED] = name, " ".join(told).replace("--edition", "--sora-edition")
-    return config.stash[ANSWERED]
+            name, told = thread.submit(detect_by_server, server, headers, prober).result()
+        config.stash[MATCHED_EDITION_KEY] = name, " ".join(told).replace("--edition", "--sora-edition")
+    return config.stash[MATCHED_EDITION_KEY]
 
 
-def _is_auto(settings: options.Settings) -> bool:
-    from ..probe.recognise import AUTO
+def _is_auto_edition(settings: options.PluginSettings) -> bool:
+    from ..probe.edition_detection import AUTO_EDITION
 
-    return settings.edition == AUTO
+    return settings.edition == AUTO_EDITION
 
 
-def _gate_settings(config: pytest.Config) -> options.Settings:
+def _read_gate_settings(config: pytest.Config) -> options.PluginSettings:
     """What the gate is told, with an edition in the place of `auto`."""
-    settings = options.read(config)
-    if not _is_auto(settings) or config.option.collectonly:
+    settings = options.read_settings(config)
+    if not _is_auto_edition(settings) or config.option.collectonly:
         return settings
-    from ..api.edition import DEFAULT
-    from ..reports.baseline import mismatch
-    from .gate import check
+    from ..api.edition import DEFAULT_EDITION
+    from ..reports.baseline import baseline_mismatch
+    from .gate_run import check_gate_settings
 
-    if settings.simulated:
-        return replace(settings, edition=DEFAULT)
-    if ANSWERED not in config.stash:
-        check(replace(settings, edition=DEFAULT))  # what is wrong is said before anything is sent
-    name, told = _answered(config, settings)
-    if settings.baseline is not None and (problem := mismatch(settings.baseline, edition=name)):
+    if settings.uses_simulator:
+        return replace(settings, edition=DEFAULT_EDITION)
+    if MATCHED_EDITION_KEY not in config.stash:
+        check_gate_settings(replace(settings, edition=DEFAULT_EDITION))  # what is wrong is said before anything is sent
+    name, told = _match_server_edition(config, settings)
+    if settings.baseline is not None and (problem := baseline_mismatch(settings.baseline, edition=name)):
         raise UsageError(problem)
     return replace(settings, edition=name, notes=(told,))
 
@@ -115,14 +118,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks, and see whether the gate is wanted and can be had."""
-    for line in MARKERS:
+    for line in MARKER_LINES:
         config.addinivalue_line("markers", line)
     gate_wanted = config.getoption("sora_conformance")
     if not gate_wanted and config.getoption("sora_url") is None:
         return
-    with _usage():
-        if options.where(config) is None and gate_wanted:
-            _ = options.read(config).server  # only a configuration may still name one
+    with _as_pytest_usage_error():
+        if options.find_server_url(config) is None and gate_wanted:
+            _ = options.read_settings(config).server_url  # only a configuration may still name one
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -131,34 +134,34 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if not config.getoption("sora_conformance"):
         return
-    from .items import Gate
+    from .gate_items import ConformanceGate
 
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)  # Any: xdist's own
-    shared = Path(tempfile.mkdtemp(prefix="sora-")) if worker is None else Path(worker[WORKER_INPUT])
-    config.stash[SHARED] = shared
-    if worker is not None and WORKER_EDITION in worker:
-        config.stash[ANSWERED] = tuple(worker[WORKER_EDITION])
-    gate = config.stash[GATE] = Gate(lambda: _gate_settings(config), shared)
+    shared = Path(tempfile.mkdtemp(prefix="sora-")) if worker is None else Path(worker[WORKER_SHARED_FOLDER])
+    config.stash[SHARED_FOLDER_KEY] = shared
+    if worker is not None and WORKER_MATCHED_EDITION in worker:
+        config.stash[MATCHED_EDITION_KEY] = tuple(worker[WORKER_MATCHED_EDITION])
+    gate = config.stash[GATE_KEY] = ConformanceGate(lambda: _read_gate_settings(config), shared)
     if worker is None and not config.option.collectonly:
-        from .gate import check
+        from .gate_run import check_gate_settings
 
-        with _usage():
-            check(gate.settings)
+        with _as_pytest_usage_error():
+            check_gate_settings(gate.settings)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # Any: xdist's, which may not be there
     """Tell a worker of xdist where all of them meet."""
-    shared = node.config.stash.get(SHARED, None)
+    shared = node.config.stash.get(SHARED_FOLDER_KEY, None)
     if shared is not None:
-        node.workerinput[WORKER_INPUT] = str(shared)
-    if ANSWERED in node.config.stash:
-        node.workerinput[WORKER_EDITION] = node.config.stash[ANSWERED]
+        node.workerinput[WORKER_SHARED_FOLDER] = str(shared)
+    if MATCHED_EDITION_KEY in node.config.stash:
+        node.workerinput[WORKER_MATCHED_EDITION] = node.config.stash[MATCHED_EDITION_KEY]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing behind."""
-    shared = config.stash.get(SHARED, None)
+    shared = config.stash.get(SHARED_FOLDER_KEY, None)
     if shared is not None and not hasattr(config, "workerinput"):
         shutil.rmtree(shared, ignore_errors=True)
 
@@ -168,41 +171,41 @@ def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None, None, None]:
     """Add the gate's items before others select and sort, and see afterwards that the verdict is still there."""
-    gate = config.stash.get(GATE, None)
+    gate = config.stash.get(GATE_KEY, None)
     if gate is None:
         return (yield)
-    from .items import collect, select_verdict
+    from .gate_items import collect_gate_items, reselect_verdict
 
-    own = collect(session, gate)
+    own = collect_gate_items(session, gate)
     items.extend(own)
     yield
-    select_verdict(config, own, items)
+    reselect_verdict(config, own, items)
 
 
 def pytest_report_header(config: pytest.Config) -> str | list[str] | None:
     """Say what is tested, and by which field list."""
-    gate = config.stash.get(GATE, None)
+    gate = config.stash.get(GATE_KEY, None)
     if gate is None:
         return None
-    if config.option.collectonly and (url := options.where(config)) is not None:
+    if config.option.collectonly and (url := options.find_server_url(config)) is not None:
         return f"sora: {url}"  # the rest takes a configuration, which takes long to understand
     settings = gate.settings
-    what = "SELF-TEST against the embedded simulator, no Sora" if settings.simulated else settings.server
+    what = "SELF-TEST against the embedded simulator, no Sora" if settings.uses_simulator else settings.server_url
     line = f"sora: {what}, edition {settings.edition}, {settings.duration_s:g} s"
-    _, told = config.stash.get(ANSWERED, ("", ""))
+    _, told = config.stash.get(MATCHED_EDITION_KEY, ("", ""))
     return [line, f"sora: {told}"] if told else line
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # Any: not exported by pytest
     """Print the verdict, family by family; the findings stand with the items that failed."""
-    gate = config.stash.get(GATE, None)
-    report = gate.known() if gate is not None else None
+    gate = config.stash.get(GATE_KEY, None)
+    report = gate.finished_report() if gate is not None else None
     if gate is None or report is None:
         return
-    from .told import table
+    from .finding_text import format_verdict_table
 
     terminalreporter.section(f"sora: {report.verdict.verdict}")
-    terminalreporter.write(table(report, colour=terminalreporter.hasmarkup))
+    terminalreporter.write(format_verdict_table(report, colour=terminalreporter.hasmarkup))
     if gate.settings.report is not None:
         terminalreporter.write_line(f"reports in {gate.settings.report}")
 
@@ -213,11 +216,11 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """See that the verdict isn't skipped."""
     report = yield
-    if GATE in item.config.stash:
-        from .items import VerdictItem, refuse_skip
+    if GATE_KEY in item.config.stash:
+        from .gate_items import VerdictItem, fail_skipped_verdict
 
         if isinstance(item, VerdictItem):
-            refuse_skip(report)
+            fail_skipped_verdict(report)
     return report
 
 
@@ -226,25 +229,25 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, T, T]:
-    """Fail a test whose answers have findings, in the phase in which they arose."""
+    """Fail a test whose responses have findings, in the phase in which they arose."""
     try:
         result = yield
     except BaseException:  # the test's own failure comes first, what was found stands below it
-        failure, remarks = _conclude(item)
+        failure, remarks = _finish_test_judge(item)
         _add_section(item, failure)
         _add_section(item, remarks)
         raise
-    failure, remarks = _conclude(item)
+    failure, remarks = _finish_test_judge(item)
     _add_section(item, remarks)
     if failure is not None:
         pytest.fail(failure, pytrace=False)
     return result
 
 
-def _conclude(item: pytest.Item) -> tuple[str | None, str | None]:
+def _finish_test_judge(item: pytest.Item) -> tuple[str | None, str | None]:
     """Why the judge fails a test, and what else was found."""
-    hearing = item.stash.get(HEARING, None)
-    return (hearing.conclude(), hearing.remarks) if hearing is not None else (None, None)
+    hearing = item.stash.get(TEST_JUDGE_KEY, None)
+    return (hearing.finish_test(), hearing.nonfatal_findings) if hearing is not None else (None, None)
 
 
 def _add_section(item: pytest.Item, text: str | None) -> None:
@@ -253,7 +256,7 @@ def _add_section(item: pytest.Item, text: str | None) -> None:
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
+def _fail_in_one_line() -> Iterator[None]:
     """What can't be done as asked is told in one line, not as a traceback through the plugin."""
     try:
         yield
@@ -262,51 +265,51 @@ def _plainly() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def _sora_settings(pytestconfig: pytest.Config) -> options.Settings:
-    with _plainly():
-        return options.read(pytestconfig)
+def _sora_settings(pytestconfig: pytest.Config) -> options.PluginSettings:
+    with _fail_in_one_line():
+        return options.read_settings(pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def _sora_edition(_sora_settings: options.Settings) -> Edition:
-    """Of a simulator of the plugin's own, and of what answers unless `auto` was given."""
-    from ..api.edition import DEFAULT, load
+def _sora_edition(_sora_settings: options.PluginSettings) -> Edition:
+    """Of a simulator of the plugin's own, and of what responses unless `auto` was given."""
+    from ..api.edition import DEFAULT_EDITION, load_edition
 
-    with _plainly():
-        return load(DEFAULT if _is_auto(_sora_settings) else _sora_settings.edition)
+    with _fail_in_one_line():
+        return load_edition(DEFAULT_EDITION if _is_auto_edition(_sora_settings) else _sora_settings.edition)
 
 
 @pytest.fixture(scope="session")
-def _sora_sender(_sora_settings: options.Settings) -> Iterator[tuple[Background, Prober]]:
-    from ..probe.client import Prober
-    from .loop import Background
+def _sora_prober(_sora_settings: options.PluginSettings) -> Iterator[tuple[BackgroundLoop, Prober]]:
+    from ..probe.prober import Prober
+    from .background_loop import BackgroundLoop
 
-    with _plainly():
+    with _fail_in_one_line():
         prober = Prober(
             timeout_s=_sora_settings.timeout_s, ca_file=_sora_settings.ca_file, insecure=_sora_settings.insecure
         )
-    with Background() as loop:
+    with BackgroundLoop() as loop:
         yield loop, prober
         loop.submit(prober.__aexit__(None, None, None)).result()
 
 
 @pytest.fixture(scope="session")
-def sora_url(_sora_settings: options.Settings, _sora_edition: Edition) -> Iterator[str]:
+def sora_url(_sora_settings: options.PluginSettings, _sora_edition: Edition) -> Iterator[str]:
     """
     The URL of the server that --sora-url, SORA_URL or the setting sora_url names.
 
     Where that is `simulator`, one runs for the session, with the faults of --sora-fault.
     """
-    if not _sora_settings.simulated:
-        from ..probe.client import server_of
+    if not _sora_settings.uses_simulator:
+        from ..probe.prober import normalize_server_url
 
-        with _plainly():
-            url = server_of(_sora_settings.server)
+        with _fail_in_one_line():
+            url = normalize_server_url(_sora_settings.server_url)
         yield url
         return
     from ..simulator.server import Simulator
 
-    with _plainly():
+    with _fail_in_one_line():
         simulator = Simulator(_sora_edition, faults=_sora_settings.faults)
     with simulator:
         yield simulator.url
@@ -327,41 +330,43 @@ def sora_simulator(request: pytest.FixtureRequest, _sora_edition: Edition) -> It
     for mark in reversed(list(request.node.iter_markers("sora_simulator"))):
         settings |= mark.kwargs
     settings |= getattr(request, "param", {})
-    with _plainly():
+    with _fail_in_one_line():
         simulator = Simulator(**settings)
     with simulator:
         yield simulator
 
 
 @pytest.fixture
-def _sora_judging(request: pytest.FixtureRequest, _sora_settings: options.Settings, _sora_edition: Edition) -> Edition:
-    """By which this test's answers are judged."""
-    from ..api.edition import load
+def _sora_judged_edition(
+    request: pytest.FixtureRequest, _sora_settings: options.PluginSettings, _sora_edition: Edition
+) -> Edition:
+    """By which this test's responses are judged."""
+    from ..api.edition import load_edition
 
-    if not _is_auto(_sora_settings) or _is_simulated(request, _sora_settings):
+    if not _is_auto_edition(_sora_settings) or _uses_simulator(request, _sora_settings):
         return _sora_edition
-    with _plainly():
-        name, told = _answered(request.config, _sora_settings)
+    with _fail_in_one_line():
+        name, told = _match_server_edition(request.config, _sora_settings)
     request.node.add_report_section("setup", "sora", told)
-    return load(name)
+    return load_edition(name)
 
 
 @pytest.fixture
 def sora_judge(
-    request: pytest.FixtureRequest, _sora_settings: options.Settings, _sora_judging: Edition
-) -> Iterator[Hearing]:
+    request: pytest.FixtureRequest, _sora_settings: options.PluginSettings, _sora_judging: Edition
+) -> Iterator[PerTestJudge]:
     """
     The judge of this test: what is shown to it, by `sora_client` or by the test, fails the test where it is wrong.
     """
-    from .hearing import Hearing
+    from .per_test_judge import PerTestJudge
 
     settings = _sora_settings
-    with _plainly():
-        _, secrets = settings.headers(simulated=_is_simulated(request, settings))
-    hearing = Hearing(_sora_judging, strict=settings.strict, waivers=settings.waivers, secrets=secrets)
-    request.node.stash[HEARING] = hearing
+    with _fail_in_one_line():
+        _, secrets = settings.read_headers_and_secrets(simulated=_uses_simulator(request, settings))
+    hearing = PerTestJudge(_sora_judging, strict=settings.strict, waivers=settings.waivers, secrets=secrets)
+    request.node.stash[TEST_JUDGE_KEY] = hearing
     yield hearing
-    late = hearing.conclude()
+    late = hearing.finish_test()
     if late is not None:
         pytest.fail(f"found after the test was over:\n{late}", pytrace=False)
 
@@ -369,61 +374,61 @@ def sora_judge(
 @pytest.fixture
 def sora_client(
     request: pytest.FixtureRequest,
-    sora_judge: Hearing,
-    _sora_settings: options.Settings,
-    _sora_sender: tuple[Background, Prober],
-) -> Client:
+    sora_judge: PerTestJudge,
+    _sora_settings: options.PluginSettings,
+    _sora_sender: tuple[BackgroundLoop, Prober],
+) -> StatsClient:
     """
-    A client of the three targets, each of whose answers is judged; `sora_client.aio` has coroutines.
+    A client of the three targets, each of whose responses is judged; `sora_client.aio` has coroutines.
 
     It asks this test's `sora_simulator` where the test has one, else the server of `sora_url`.
     """
-    from .client import Client
+    from .client import StatsClient
 
     loop, prober = _sora_sender
-    server = _server(request)
-    with _plainly():
-        headers, _ = _sora_settings.headers(simulated=_is_simulated(request, _sora_settings))
-    return Client(server, loop=loop, prober=prober, clerk=sora_judge, headers=headers)
+    server = _server_url(request)
+    with _fail_in_one_line():
+        headers, _ = _sora_settings.read_headers_and_secrets(simulated=_uses_simulator(request, _sora_settings))
+    return StatsClient(server, loop=loop, prober=prober, clerk=sora_judge, headers=headers)
 
 
 @pytest.fixture
 def sora_recording(
     request: pytest.FixtureRequest,
-    sora_judge: Hearing,
+    sora_judge: PerTestJudge,
     tmp_path: Path,
-    _sora_settings: options.Settings,
+    _sora_settings: options.PluginSettings,
     _sora_judging: Edition,
-) -> Iterator[Recording]:
+) -> Iterator[ExchangeRecording]:
     """
     What this test exchanges, in a file of its `tmp_path` that `sora-harness check` judges again.
     """
-    from ..recording.writer import Recorder
-    from .hearing import OBSERVES
-    from .record import Recording
+    from ..recording.writer import RecordingWriter
+    from .exchange_recording import ExchangeRecording
+    from .per_test_judge import TEST_OBSERVED_NEEDS
 
-    simulated = _is_simulated(request, _sora_settings)
-    _, secrets = _sora_settings.headers(simulated=simulated)
-    with Recorder(
+    simulated = _uses_simulator(request, _sora_settings)
+    _, secrets = _sora_settings.read_headers_and_secrets(simulated=simulated)
+    with RecordingWriter(
         tmp_path / "sora.jsonl.zst",
-        subject=_server(request),
+        subject=_server_url(request),
         subject_kind="simulator" if simulated else "server",
         edition=_sora_judging.name,
-        options={"test": request.node.nodeid, "observes": sorted(need.value for need in OBSERVES)},
+        options={"test": request.node.nodeid, "observes": sorted(need.value for need in TEST_OBSERVED_NEEDS)},
         secrets=secrets,
-        run=sora_judge.run,
+        run=sora_judge.run_id,
     ) as recorder:
-        recording = Recording(recorder)
+        recording = ExchangeRecording(recorder)
         sora_judge.observers.append(recording.add)
         yield recording
 
 
-def _is_simulated(request: pytest.FixtureRequest, settings: options.Settings) -> bool:
+def _uses_simulator(request: pytest.FixtureRequest, settings: options.PluginSettings) -> bool:
     """Whether this test asks a simulator, or nobody at all."""
-    return settings.simulated or "sora_simulator" in request.fixturenames or settings.url is None
+    return settings.uses_simulator or "sora_simulator" in request.fixturenames or settings.url is None
 
 
-def _server(request: pytest.FixtureRequest) -> str:
+def _server_url(request: pytest.FixtureRequest) -> str:
     """The URL of whom this test asks."""
     if "sora_simulator" in request.fixturenames:
         simulator: Simulator = request.getfixturevalue("sora_simulator")

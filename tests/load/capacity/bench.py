@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sora_stats_harness.load.capacity.search import Ended, Overrun
-from sora_stats_harness.load.capacity.windows import Window
+from sora_stats_harness.load.capacity.load_window import LoadWindow
+from sora_stats_harness.load.capacity.rate_search import LoadAborted, SearchEnded
 from sora_stats_harness.load.histogram import Histogram
 
 SAMPLES = 20
@@ -18,7 +18,7 @@ class Server:
     """
     Serves at most `capacity` requests a second, one after another, each in `service_s` and a little more by chance.
 
-    `stall` is the chance that a window has a stall of 0.2 s in it. `breaks_at` is the rate above which one answer of
+    `stall` is the chance that a window has a stall of 0.2 s in it. `breaks_at` is the rate above which one response of
     twenty takes 0.3 s longer. `own_capacity` is what the generator can offer: beyond, its own delay grows.
     `goes_back_at` is the rate above which a counter goes back.
     """
@@ -33,7 +33,7 @@ class Server:
     goes_back_at: float = float("inf")
     overruns_at: float = float("inf")
     failing: float = 0.0
-    """Share of answers of status 500."""
+    """Share of responses of status 500."""
 
 
 @dataclass
@@ -54,24 +54,24 @@ class Bench:
         self._elapsed_s = 0.5
         self._running = False
 
-    def begin(self, rate: float) -> None:
+    def start_step(self, rate: float) -> None:
         assert not self._running
         self.rates.append(rate)
         self._backlog, self._elapsed_s, self._running = 0.0, 0.5, True
 
-    def end(self) -> tuple[str, ...]:
+    def end_step(self) -> tuple[str, ...]:
         self._running = False
-        return ("order.realtime",) if self.rates[-1] > self.server.goes_back_at else ()
+        return ("counter.monotonic",) if self.rates[-1] > self.server.goes_back_at else ()
 
-    def window(self, lasts_s: float) -> Window:
+    def wait_for_window(self, lasts_s: float) -> LoadWindow:
         assert self._running
         server, rate, draw = self.server, self.rates[-1], self._random
         self.windows += 1
         self.seconds += lasts_s
         if self.windows > self.ends_after:
-            raise Ended("interrupted")
+            raise SearchEnded("interrupted")
         if rate > server.overruns_at:
-            raise Overrun("errors>5%")
+            raise LoadAborted("errors>5%")
         due = round(rate * lasts_s)
         slow = 1 + draw.random() * server.noise
         stalls_at = draw.random() * lasts_s if draw.random() < server.stall else None
@@ -94,12 +94,19 @@ class Bench:
         self._elapsed_s += lasts_s
         delay_us = 50_000 if rate > server.own_capacity else 100
         whole = response.count
-        return Window(
-            rate=rate, lasts_s=lasts_s, due=whole, times={"GetStatsConnection": response}, whole=response,
-            failing={"GetStatsConnection": round(whole * server.failing)} if server.failing else {},
-            findings=("order.realtime",) if rate > server.goes_back_at else (),
-            delay_p99_us=delay_us, lateness_p99_us=100, in_flight=self.in_flight, backlog=samples,
-        )  # fmt: skip
+        return LoadWindow(
+            rate=rate,
+            lasts_s=lasts_s,
+            due=whole,
+            times={"GetStatsConnection": response},
+            all_times=response,
+            server_errors={"GetStatsConnection": round(whole * server.failing)} if server.failing else {},
+            findings=("counter.monotonic",) if rate > server.goes_back_at else (),
+            receive_delay_p99_us=delay_us,
+            send_delay_p99_us=100,
+            max_in_flight=self.in_flight,
+            backlog=samples,
+        )
 
 
 def fixed(lasts_s: float) -> Callable[[float], float]:

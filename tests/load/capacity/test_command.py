@@ -38,9 +38,16 @@ def verdict(*options: str) -> tuple[int, dict[str, Any]]:  # Any: JSON
 def test_the_interval_is_found_on_a_server_of_known_capacity(tmp_path: Path) -> None:
     """A worker of 10 ms serves 100/s: that is confirmed or more never, and the SLO or the backlog is named."""
     code, told = verdict(
-        *QUICK, "--service-time", "10ms", "--start", "96", "--max-rate", "105",
-        "--output", str(tmp_path / "out"),
-    )  # fmt: skip
+        *QUICK,
+        "--service-time",
+        "10ms",
+        "--start",
+        "96",
+        "--max-rate",
+        "105",
+        "--output",
+        str(tmp_path / "out"),
+    )
     found = told["capacity"]
     low, high = found["interval"]
     assert low <= 112, found
@@ -61,16 +68,23 @@ def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
     """A counter goes back above 41/s only: exit 1, the capacity is below, and the finding is the reason."""
     for attempt in range(TRIES):
         code, told = verdict(
-            *LAX, "--start", "39.2", "--max-rate", "42.8", "--fault", "counter-falls:above=41,every=2",
-            "--output", str(tmp_path / str(attempt)),
-        )  # fmt: skip
+            *LAX,
+            "--start",
+            "39.2",
+            "--max-rate",
+            "42.8",
+            "--fault",
+            "counter-falls:above=41,every=2",
+            "--output",
+            str(tmp_path / str(attempt)),
+        )
         if code == 1:  # a busy machine may not get to 42.8/s at all
             break
     found = told["capacity"]
     assert code == 1
     assert told["verdict"] == "fail"
-    assert {finding["requirement"] for finding in told["findings"]} == {"order.realtime"}
-    assert found["limited_by"] == "a finding: order.realtime"
+    assert {finding["requirement"] for finding in told["findings"]} == {"counter.monotonic"}
+    assert found["limited_by"] == "a finding: counter.monotonic"
     assert found["interval"][0] < 41 <= found["interval"][1]
 
 
@@ -79,8 +93,10 @@ def test_ctrl_c_leaves_a_whole_verdict(tmp_path: Path) -> None:
     for attempt in range(TRIES):
         with subprocess.Popen(
             command(*LAX, "--start", "20", "--max-rate", "40", "--output", str(tmp_path / str(attempt)), "--json"),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        ) as process:  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
             try:
                 assert process.stderr is not None
                 told_so = any("3 of 3 windows" in line for line in process.stderr)  # the line of the first step
@@ -112,9 +128,18 @@ def test_what_a_listing_costs_by_size(tmp_path: Path) -> None:
 def test_a_short_watch_over_the_media_says_too_little(tmp_path: Path) -> None:
     """One polled phase is no proof of anything: exit 3."""
     code, told = verdict(
-        "--watch-media", "--phase", "400ms", "--phases", "1", "--max-rate", "40", "--connections", "3",
-        "--output", str(tmp_path / "out"),
-    )  # fmt: skip
+        "--watch-media",
+        "--phase",
+        "400ms",
+        "--phases",
+        "1",
+        "--max-rate",
+        "40",
+        "--connections",
+        "3",
+        "--output",
+        str(tmp_path / "out"),
+    )
     assert (code, told["media"]["result"], told["media"]["polled_phases"]) == (3, "too little data", 1)
     assert told["coverage"]["exchanges"] > 9
 
@@ -164,11 +189,27 @@ def test_a_server_that_goes_away_ends_the_search(tmp_path: Path, start: str, pro
     with Simulator(connections=3) as simulator:
         process = subprocess.Popen(
             command(
-                simulator.url, "--slo", "p50<100ms", "--window", "300ms", "--scenario", "drill", "--start", start,
-                "--max-rate", "400", "--processes", processes, "--json", "--output", str(tmp_path / "out"),
+                simulator.url,
+                "--slo",
+                "p50<100ms",
+                "--window",
+                "300ms",
+                "--scenario",
+                "drill",
+                "--start",
+                start,
+                "--max-rate",
+                "400",
+                "--processes",
+                processes,
+                "--json",
+                "--output",
+                str(tmp_path / "out"),
             ),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         give_up_s = time.monotonic() + 30
         while len(simulator.requests) < 20 and time.monotonic() < give_up_s:
             time.sleep(0.02)

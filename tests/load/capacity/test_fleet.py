@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from sora_stats_harness.load.capacity.slo import slo
-from sora_stats_harness.load.capacity.windows import Window, missed, void_reason
-from sora_stats_harness.load.histogram import Histogram, merged
+from sora_stats_harness.load.capacity.load_window import LoadWindow, violated_slos, void_reason
+from sora_stats_harness.load.histogram import Histogram, merge_histograms
 from sora_stats_harness.load.shares import dump, together
+from sora_stats_harness.load.slo import parse_slo
 
 from .test_command import DRILL, LAX, TRIES, command, verdict
 
@@ -30,51 +30,69 @@ def seen(times_ms: dict[str, list[float]], **settings: Any) -> dict[str, Any]:
     for name, values in times_ms.items():
         for value in values:
             times[name].record(int(value * 1e6))
-    whole = merged(times.values())
-    window = Window(
-        rate=50, lasts_s=2, times=times, whole=whole, services=times, service=whole,
+    whole = merge_histograms(times.values())
+    window = LoadWindow(
+        rate=50,
+        lasts_s=2,
+        times=times,
+        all_times=whole,
+        service_times=times,
+        all_service_times=whole,
         **{"due": whole.count, "in_flight": 40, **settings},
-    )  # fmt: skip
+    )
     told: dict[str, Any] = json.loads(json.dumps(dump(window)))
     return told
 
 
 def test_counts_and_times_are_of_all() -> None:
     """Two windows of 50 a second are one of 100; what one process alone saw is in it."""
-    found = together([
-        seen({ONE: [10] * 60, ALL: [70]}, errors={ONE: 1}, due=62, backlog=[(0.6, 2.0), (0.7, 3.0)]),
-        seen({ONE: [90] * 40}, errors={ONE: 2}, open={ALL: 1}, due=43, backlog=[(0.6, 1.0), (0.7, 1.0), (0.8, 9.0)]),
-    ])  # fmt: skip
-    assert (found.rate, found.due, found.completed, found.in_flight) == (100, 105, 101, 80)
-    assert (found.errors, found.open) == ({ONE: 3}, {ALL: 1})
+    found = together(
+        [
+            seen({ONE: [10] * 60, ALL: [70]}, errors={ONE: 1}, due=62, backlog=[(0.6, 2.0), (0.7, 3.0)]),
+            seen(
+                {ONE: [90] * 40}, errors={ONE: 2}, open={ALL: 1}, due=43, backlog=[(0.6, 1.0), (0.7, 1.0), (0.8, 9.0)]
+            ),
+        ]
+    )
+    assert (found.rate, found.due, found.completed, found.max_in_flight) == (100, 105, 101, 80)
+    assert (found.errors, found.unfinished) == ({ONE: 3}, {ALL: 1})
     assert found.times[ONE].count == 100
     assert found.times[ONE].percentile(60) == pytest.approx(10_000, rel=0.01)
-    assert found.services[ALL].percentile(50) == pytest.approx(70_000, rel=0.01)
+    assert found.service_times[ALL].percentile(50) == pytest.approx(70_000, rel=0.01)
     assert list(found.backlog) == [(0.6, 3.0), (0.7, 4.0)]
-    assert [each.text for each in missed(found, [slo("p50<50ms"), slo("p90<50ms")])] == ["p90<50ms"]
+    assert [each.text for each in violated_slos(found, [parse_slo("p50<50ms"), parse_slo("p90<50ms")])] == ["p90<50ms"]
 
 
 @pytest.mark.parametrize("late", ["delay_p99_us", "lateness_p99_us"])
 def test_one_late_process_voids_the_window(late: str) -> None:
     """However good the other was: nobody can tell what its share would have met."""
     good, bad = seen({ONE: [1] * 100}), seen({ONE: [1] * 100}, **{late: 6_000})
-    assert void_reason(together([good, good]), [slo("p99<50ms")]) is None
-    assert void_reason(together([good, bad]), [slo("p99<50ms")]) is not None
+    assert void_reason(together([good, good]), [parse_slo("p99<50ms")]) is None
+    assert void_reason(together([good, bad]), [parse_slo("p99<50ms")]) is not None
 
 
 def test_one_process_that_had_all_under_way_is_said() -> None:
     """And a finding of one is a finding."""
-    found = together([seen({ONE: [1]}), seen({ONE: [1]}, exhausted=True, findings=("order.realtime",))])
-    assert found.exhausted
-    assert found.findings == ("order.realtime",)
+    found = together([seen({ONE: [1]}), seen({ONE: [1]}, exhausted=True, findings=("counter.monotonic",))])
+    assert found.users_exhausted
+    assert found.findings == ("counter.monotonic",)
 
 
 def test_two_processes_find_what_one_would(tmp_path: Path) -> None:
     """A worker of 10 ms serves 100/s: never is clearly more confirmed, nor clearly less said to fail."""
     code, told = verdict(
-        *LAX, "--service-time", "10ms", "--start", "80", "--max-rate", "125", "--processes", "2",
-        "--output", str(tmp_path / "out"),
-    )  # fmt: skip
+        *LAX,
+        "--service-time",
+        "10ms",
+        "--start",
+        "80",
+        "--max-rate",
+        "125",
+        "--processes",
+        "2",
+        "--output",
+        str(tmp_path / "out"),
+    )
     found = told["capacity"]
     low, high = found["interval"]
     assert low <= 112, found
@@ -89,24 +107,34 @@ def test_a_finding_of_one_process_ends_the_interval(tmp_path: Path) -> None:
     """Each of them judges: exit 1, and the evidence is there."""
     for attempt in range(TRIES):
         code, told = verdict(
-            *LAXER, "--start", "39.2", "--max-rate", "42.8", "--processes", "2",
-            "--fault", "counter-falls:above=41,every=2",
-            "--output", str(tmp_path / str(attempt)),
-        )  # fmt: skip
+            *LAXER,
+            "--start",
+            "39.2",
+            "--max-rate",
+            "42.8",
+            "--processes",
+            "2",
+            "--fault",
+            "counter-falls:above=41,every=2",
+            "--output",
+            str(tmp_path / str(attempt)),
+        )
         if code == 1:
             break
     assert (code, told["verdict"]) == (1, "fail")
-    assert told["capacity"]["limited_by"] == "a finding: order.realtime"
+    assert told["capacity"]["limited_by"] == "a finding: counter.monotonic"
     assert told["capacity"]["interval"][0] < 41 <= told["capacity"]["interval"][1]
-    assert {finding["requirement"] for finding in told["findings"]} == {"order.realtime"}
+    assert {finding["requirement"] for finding in told["findings"]} == {"counter.monotonic"}
 
 
 def test_a_process_that_dies_is_named(tmp_path: Path) -> None:
     """Exit 3: nothing is told of what it would have seen."""
     with subprocess.Popen(
         command(*LAX, "--start", "20", "--max-rate", "40", "--processes", "2", "--output", str(tmp_path), "--json"),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         try:
             assert process.stderr is not None
             assert any("/s from 2 processes" in line for line in process.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sora_stats_harness.api.errors import UsageError
-from sora_stats_harness.load.capacity.slo import longest_us, slo, tightest_us
+from sora_stats_harness.load.slo import longest_limit_us, parse_slo, shortest_limit_us
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_what_is_an_slo(
     text: str, target: str | None, quantile: float | None, limit_us: int | None, errors: float | None
 ) -> None:
     """Quantiles of response time and shares of errors, of all requests or of one operation."""
-    found = slo(text)
+    found = parse_slo(text)
     assert (found.target, found.quantile, found.limit_us, found.errors) == (target, quantile, limit_us, errors)
 
 
@@ -49,19 +49,23 @@ def test_what_is_an_slo(
 def test_what_is_none(text: str, said: str) -> None:
     """One line says what is wrong, and nothing that could never fail or never hold is taken."""
     with pytest.raises(UsageError, match="--slo") as caught:
-        slo(text)
+        parse_slo(text)
     assert said in str(caught.value)
 
 
 def test_how_many_requests_decide() -> None:
     """Three times as many as hold one miss."""
-    assert [slo(text).needs for text in ("p50<1s", "p99<1s", "p99.9<1s", "max<1s", "errors<0.1%")] == [
-        10, 300, 3000, 1000, 3000,
-    ]  # fmt: skip
+    assert [parse_slo(text).requests_needed for text in ("p50<1s", "p99<1s", "p99.9<1s", "max<1s", "errors<0.1%")] == [
+        10,
+        300,
+        3000,
+        1000,
+        3000,
+    ]
 
 
 def test_which_time_bounds_the_generator_and_which_the_patience() -> None:
     """The tightest and the longest of several; none where all are on errors."""
-    slos = tuple(slo(text) for text in ("p99<50ms", "errors<1%", "GetStatsAllConnections:p99<800ms"))
-    assert (tightest_us(slos), longest_us(slos)) == (50_000, 800_000)
-    assert (tightest_us(slos[1:2]), longest_us(slos[1:2])) == (None, None)
+    slos = tuple(parse_slo(text) for text in ("p99<50ms", "errors<1%", "GetStatsAllConnections:p99<800ms"))
+    assert (shortest_limit_us(slos), longest_limit_us(slos)) == (50_000, 800_000)
+    assert (shortest_limit_us(slos[1:2]), longest_limit_us(slos[1:2])) == (None, None)

@@ -1,7 +1,7 @@
 """
-Relations between counters of one reading, and how they are judged though an answer may be put together piecemeal.
+Relations between counters of one sample, and how they are judged though a response may be put together piecemeal.
 
-A correct server may read its counters a moment apart, so a relation that does not hold in a reading R proves nothing by
+A correct server may read its counters a moment apart, so a relation that does not hold in a sample R proves nothing by
 itself. With P, known before R was asked for, and N, asked for after R had arrived, every counter of R lies between those
 of P and N. So `x == y` is missed only if x in R lies outside of [y in P, y in N], and `x <= y` only if x in R exceeds y
 in N. Without such neighbours a miss is unconfirmed.
@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..codec import Block, Counters
+from ..edition_decoder import CounterBlock, Counters
 
 Blocks = Sequence[Counters | None]
 Path = tuple[str, ...]
@@ -24,7 +24,7 @@ Path = tuple[str, ...]
 Operator = Literal["==", "<="]
 
 
-class Relation(msgspec.Struct, frozen=True, kw_only=True):
+class RelationTemplate(msgspec.Struct, frozen=True, kw_only=True):
     """
     `left operator right`, both sums over paths; a path's last name may end in `*`, for all counters that begin so.
 
@@ -43,14 +43,14 @@ class Relation(msgspec.Struct, frozen=True, kw_only=True):
     """Paths that a `*` of the left leaves out."""
 
 
-_LOSSES = (
+_LOSS_COUNTERS = (
     "rtp.total_received_srtp_invalid",
     "packet_loss_simulator.total_dropped_received_rtp",
     "packet_loss_simulator.total_dropped_sent_rtp",
 )
 
 
-def _both(template: Relation) -> Iterator[Relation]:
+def _for_both_directions(template: RelationTemplate) -> Iterator[RelationTemplate]:
     """A relation for what is received, and the same for what is sent."""
     for way in ("received", "sent"):
 
@@ -62,120 +62,232 @@ def _both(template: Relation) -> Iterator[Relation]:
         )
 
 
-def _all(*templates: Relation) -> tuple[Relation, ...]:
-    return tuple(relation for template in templates for relation in _both(template))
+def _all_templates(*templates: RelationTemplate) -> tuple[RelationTemplate, ...]:
+    return tuple(relation for template in templates for relation in _for_both_directions(template))
 
 
 _SIMULCAST_NAMES = (
-    "total_decrypt_skipped_srtp", "total_received_rtp", "total_received_rtp_byte_size", "total_received_rtp_padding",
-    "total_received_rtp_padding_size", "total_received_rtp_red", "total_received_rtp_red_rtx",
-    "total_received_rtp_red_ulpfec", "total_received_rtp_rtx",
-)  # fmt: skip
+    "total_decrypt_skipped_srtp",
+    "total_received_rtp",
+    "total_received_rtp_byte_size",
+    "total_received_rtp_padding",
+    "total_received_rtp_padding_size",
+    "total_received_rtp_red",
+    "total_received_rtp_red_rtx",
+    "total_received_rtp_red_ulpfec",
+    "total_received_rtp_rtx",
+)
 
-RELATIONS: Final[tuple[Relation, ...]] = (
-    *_all(
-        Relation(id="relation.total_packets", left=("rtp.total_WAY",), operator="==",
-                 right=("rtp.total_WAY_rtp", "rtcp.total_WAY_rtcp"), unless=_LOSSES),
-        Relation(id="relation.total_byte_size", left=("rtp.total_WAY_byte_size",), operator="==",
-                 right=("rtp.total_WAY_rtp_byte_size", "rtcp.total_WAY_rtcp_byte_size"), unless=_LOSSES),
-        Relation(id="relation.rtp_min_size", left=("rtp.total_WAY_rtp",), scale=(12,), operator="<=",
-                 right=("rtp.total_WAY_rtp_byte_size",)),
-        Relation(id="relation.rtcp_min_size", left=("rtcp.total_WAY_rtcp",), scale=(8,), operator="<=",
-                 right=("rtcp.total_WAY_rtcp_byte_size",)),
-        Relation(id="relation.rtcp_subtypes", left=("rtcp.total_WAY_rtcp",), operator="<=",
-                 right=("rtcp.total_WAY_rtcp_bye", "rtcp.total_WAY_rtcp_psfb_*", "rtcp.total_WAY_rtcp_rr",
-                        "rtcp.total_WAY_rtcp_rtpfb_*", "rtcp.total_WAY_rtcp_sdes", "rtcp.total_WAY_rtcp_sr",
-                        "rtcp.total_WAY_rtcp_unknown", "rtcp.total_WAY_rtcp_xr")),
-        Relation(id="relation.rtp_hdr_ext", left=("rtp_hdr_ext.total_WAY_rtp_hdr_ext_*",), each=True, operator="<=",
-                 right=("rtp.total_WAY_rtp",), but=("rtp_hdr_ext.total_WAY_rtp_hdr_ext_unknown",)),
-        Relation(id="relation.rtp_hdr_ext", left=("rtp_hdrext.total_WAY_rtp_hdrext_*",), each=True, operator="<=",
-                 right=("rtp.total_WAY_rtp",), but=("rtp_hdrext.total_WAY_rtp_hdrext_unknown",)),  # its later name
-        Relation(id="relation.sctp_chunks", left=("sctp.total_WAY_sctp",), operator="<=",
-                 right=("sctp.total_WAY_sctp_chunk_*",)),
-        Relation(id="relation.sctp_min_size", left=("sctp.total_WAY_sctp", "sctp.total_WAY_sctp_chunk_*"), scale=(12, 4),
-                 operator="<=", right=("sctp.total_WAY_sctp_byte_size",)),
-        Relation(id="relation.sctp_zero_checksum", left=("sctp.total_WAY_sctp_zero_checksum",), operator="<=",
-                 right=("sctp.total_WAY_sctp",)),
+RELATION_TEMPLATES: Final[tuple[RelationTemplate, ...]] = (
+    *_all_templates(
+        RelationTemplate(
+            id="relation.total_packets",
+            left=("rtp.total_WAY",),
+            operator="==",
+            right=("rtp.total_WAY_rtp", "rtcp.total_WAY_rtcp"),
+            unless=_LOSS_COUNTERS,
+        ),
+        RelationTemplate(
+            id="relation.total_byte_size",
+            left=("rtp.total_WAY_byte_size",),
+            operator="==",
+            right=("rtp.total_WAY_rtp_byte_size", "rtcp.total_WAY_rtcp_byte_size"),
+            unless=_LOSS_COUNTERS,
+        ),
+        RelationTemplate(
+            id="relation.rtp_min_size",
+            left=("rtp.total_WAY_rtp",),
+            scale=(12,),
+            operator="<=",
+            right=("rtp.total_WAY_rtp_byte_size",),
+        ),
+        RelationTemplate(
+            id="relation.rtcp_min_size",
+            left=("rtcp.total_WAY_rtcp",),
+            scale=(8,),
+            operator="<=",
+            right=("rtcp.total_WAY_rtcp_byte_size",),
+        ),
+        RelationTemplate(
+            id="relation.rtcp_subtypes",
+            left=("rtcp.total_WAY_rtcp",),
+            operator="<=",
+            right=(
+                "rtcp.total_WAY_rtcp_bye",
+                "rtcp.total_WAY_rtcp_psfb_*",
+                "rtcp.total_WAY_rtcp_rr",
+                "rtcp.total_WAY_rtcp_rtpfb_*",
+                "rtcp.total_WAY_rtcp_sdes",
+                "rtcp.total_WAY_rtcp_sr",
+                "rtcp.total_WAY_rtcp_unknown",
+                "rtcp.total_WAY_rtcp_xr",
+            ),
+        ),
+        RelationTemplate(
+            id="relation.rtp_hdr_ext",
+            left=("rtp_hdr_ext.total_WAY_rtp_hdr_ext_*",),
+            each=True,
+            operator="<=",
+            right=("rtp.total_WAY_rtp",),
+            but=("rtp_hdr_ext.total_WAY_rtp_hdr_ext_unknown",),
+        ),
+        RelationTemplate(
+            id="relation.rtp_hdr_ext",
+            left=("rtp_hdrext.total_WAY_rtp_hdrext_*",),
+            each=True,
+            operator="<=",
+            right=("rtp.total_WAY_rtp",),
+            but=("rtp_hdrext.total_WAY_rtp_hdrext_unknown",),
+        ),  # its later name
+        RelationTemplate(
+            id="relation.sctp_chunks",
+            left=("sctp.total_WAY_sctp",),
+            operator="<=",
+            right=("sctp.total_WAY_sctp_chunk_*",),
+        ),
+        RelationTemplate(
+            id="relation.sctp_min_size",
+            left=("sctp.total_WAY_sctp", "sctp.total_WAY_sctp_chunk_*"),
+            scale=(12, 4),
+            operator="<=",
+            right=("sctp.total_WAY_sctp_byte_size",),
+        ),
+        RelationTemplate(
+            id="relation.sctp_zero_checksum",
+            left=("sctp.total_WAY_sctp_zero_checksum",),
+            operator="<=",
+            right=("sctp.total_WAY_sctp",),
+        ),
     ),
-    Relation(id="relation.decrypt_skipped", left=("rtp.total_decrypt_skipped_srtp",), operator="==",
-             right=("rtp.total_decrypt_skipped_audio_srtp", "rtp.total_decrypt_skipped_video_srtp")),
-    Relation(id="relation.decrypt_skipped_received", left=("rtp.total_decrypt_skipped_srtp",), operator="<=",
-             right=("rtp.total_received_rtp",)),
-    Relation(id="relation.rtp_subset", each=True, operator="<=", right=("rtp.total_received_rtp",),
-             left=("rtp.total_received_rtp_rtx", "rtp.total_received_rtp_padding", "rtp.total_received_rtp_red",
-                   "rtp.total_received_rtp_red_rtx", "rtp.total_received_rtp_red_ulpfec")),
+    RelationTemplate(
+        id="relation.decrypt_skipped",
+        left=("rtp.total_decrypt_skipped_srtp",),
+        operator="==",
+        right=("rtp.total_decrypt_skipped_audio_srtp", "rtp.total_decrypt_skipped_video_srtp"),
+    ),
+    RelationTemplate(
+        id="relation.decrypt_skipped_received",
+        left=("rtp.total_decrypt_skipped_srtp",),
+        operator="<=",
+        right=("rtp.total_received_rtp",),
+    ),
+    RelationTemplate(
+        id="relation.rtp_subset",
+        each=True,
+        operator="<=",
+        right=("rtp.total_received_rtp",),
+        left=(
+            "rtp.total_received_rtp_rtx",
+            "rtp.total_received_rtp_padding",
+            "rtp.total_received_rtp_red",
+            "rtp.total_received_rtp_red_rtx",
+            "rtp.total_received_rtp_red_ulpfec",
+        ),
+    ),
     *(
-        Relation(id="relation.sctp_answers", left=(f"sctp.total_sent_sctp_chunk_{answer}",), operator="<=",
-                 right=(f"sctp.total_received_sctp_chunk_{request}",))
-        for answer, request in (
-            ("init_ack", "init"), ("cookie_ack", "cookie_echo"), ("heartbeat_ack", "heartbeat"),
+        RelationTemplate(
+            id="relation.sctp_responses",
+            left=(f"sctp.total_sent_sctp_chunk_{response}",),
+            operator="<=",
+            right=(f"sctp.total_received_sctp_chunk_{request}",),
+        )
+        for response, request in (
+            ("init_ack", "init"),
+            ("cookie_ack", "cookie_echo"),
+            ("heartbeat_ack", "heartbeat"),
         )
     ),
     *(
-        Relation(id="relation.turn_answers", left=(f"turn.total_sent_{name}_success", f"turn.total_sent_{name}_error"),
-                 operator="<=", right=(f"turn.total_received_{name}_request",))
+        RelationTemplate(
+            id="relation.turn_responses",
+            left=(f"turn.total_sent_{name}_success", f"turn.total_sent_{name}_error"),
+            operator="<=",
+            right=(f"turn.total_received_{name}_request",),
+        )
         for name in ("allocate", "refresh", "create_permission", "channel_bind", "binding")
     ),
-    Relation(id="relation.ice_acks", operator="<=",
-             left=("ice_connection_state.total_connected_ack", "ice_connection_state.total_checking_ack",
-                   "ice_connection_state.total_disconnected_ack"),
-             right=("ice_connection_state.total_connected_req", "ice_connection_state.total_checking_req",
-                    "ice_connection_state.total_disconnected_req")),
-    Relation(id="relation.ice_connected", left=("ice_connection_state.total_connected_to_checking",), operator="<=",
-             right=("ice_connection_state.total_checking_to_connected",)),
-    Relation(id="relation.ice_disconnected", operator="<=",
-             left=("ice_connection_state.total_disconnected_to_failed",
-                   "ice_connection_state.total_disconnected_to_checking"),
-             right=("ice_connection_state.total_checking_to_disconnected",)),
+    RelationTemplate(
+        id="relation.ice_acks",
+        operator="<=",
+        left=(
+            "ice_connection_state.total_connected_ack",
+            "ice_connection_state.total_checking_ack",
+            "ice_connection_state.total_disconnected_ack",
+        ),
+        right=(
+            "ice_connection_state.total_connected_req",
+            "ice_connection_state.total_checking_req",
+            "ice_connection_state.total_disconnected_req",
+        ),
+    ),
+    RelationTemplate(
+        id="relation.ice_connected",
+        left=("ice_connection_state.total_connected_to_checking",),
+        operator="<=",
+        right=("ice_connection_state.total_checking_to_connected",),
+    ),
+    RelationTemplate(
+        id="relation.ice_disconnected",
+        operator="<=",
+        left=(
+            "ice_connection_state.total_disconnected_to_failed",
+            "ice_connection_state.total_disconnected_to_checking",
+        ),
+        right=("ice_connection_state.total_checking_to_disconnected",),
+    ),
     *(
-        Relation(id="relation.simulcast_sum", operator="<=", right=(f"rtp.{name}",),
-                 left=tuple(f"simulcast.r{number}.rtp.{name}" for number in range(3)))
+        RelationTemplate(
+            id="relation.simulcast_sum",
+            operator="<=",
+            right=(f"rtp.{name}",),
+            left=tuple(f"simulcast.r{number}.rtp.{name}" for number in range(3)),
+        )
         for name in _SIMULCAST_NAMES
     ),
-)  # fmt: skip
+)
 """Every relation but that of the unstable level, which involves a gauge."""
 
-Term = tuple[int, int, int]
+WeightedCounter = tuple[int, int, int]
 """Factor, block, counter."""
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class ResolvedRelation(msgspec.Struct, frozen=True, kw_only=True):
     """One comparison, resolved against an edition."""
 
     id: str
     operator: Operator
-    left: tuple[Term, ...]
-    right: tuple[Term, ...]
-    unless: tuple[Term, ...]
+    left: tuple[WeightedCounter, ...]
+    right: tuple[WeightedCounter, ...]
+    unless: tuple[WeightedCounter, ...]
     field: Path
     text: str
 
-    def terms(self, blocks: Blocks) -> tuple[int, int] | None:
-        """Both sides in a reading; None where one of their counters is absent or masked."""
-        left, right = total(self.left, blocks), total(self.right, blocks)
+    def evaluate(self, blocks: Blocks) -> tuple[int, int] | None:
+        """Both sides in a sample; None where one of their counters is absent or masked."""
+        left, right = sum_terms(self.left, blocks), sum_terms(self.right, blocks)
         return None if left is None or right is None else (left, right)
 
     def involves(self, places: Collection[tuple[int | str, int]]) -> bool:
         """Whether one of its counters is among these, by block and number; a label's never is."""
         return any((block, counter) in places for _, block, counter in (*self.left, *self.right, *self.unless))
 
-    def exact(self, blocks: Blocks) -> bool:
+    def is_exact(self, blocks: Blocks) -> bool:
         """Whether `==` means just that."""
-        return self.operator == "==" and all(total((term,), blocks) == 0 for term in self.unless)
+        return self.operator == "==" and all(sum_terms((term,), blocks) == 0 for term in self.unless)
 
-    def missed(self, blocks: Blocks) -> bool:
-        """Whether the relation does not hold in a reading by itself."""
-        sides = self.terms(blocks)
+    def is_violated(self, blocks: Blocks) -> bool:
+        """Whether the relation does not hold in a sample by itself."""
+        sides = self.evaluate(blocks)
         if sides is None:
             return False
         left, right = sides
         if self.operator == "<=":
             return left > right
-        return left != right if self.exact(blocks) else left < right
+        return left != right if self.is_exact(blocks) else left < right
 
 
-def total(terms: Sequence[Term], blocks: Blocks) -> int | None:
-    """The sum of some counters of a reading; None where one of them is absent or masked."""
+def sum_terms(terms: Sequence[WeightedCounter], blocks: Blocks) -> int | None:
+    """The sum of some counters of a sample; None where one of them is absent or masked."""
     result = 0
     for factor, block, counter in terms:
         counters = blocks[block]
@@ -185,9 +297,11 @@ def total(terms: Sequence[Term], blocks: Blocks) -> int | None:
     return result
 
 
-def missed_between(row: Row, before: Blocks | None, blocks: Blocks, after: Blocks | None) -> bool | None:
+def is_violated_between(
+    row: ResolvedRelation, before: Blocks | None, blocks: Blocks, after: Blocks | None
+) -> bool | None:
     """
-    Judge a reading R, in which the relation does not hold, by its neighbours.
+    Judge a sample R, in which the relation does not hold, by its neighbours.
 
     Args:
         before: The counters of P, or the largest known before R was asked for; None where there are none.
@@ -198,57 +312,57 @@ def missed_between(row: Row, before: Blocks | None, blocks: Blocks, after: Block
         Whether the relation is missed whatever the server's moments of reading; None where a neighbour that could tell
         is not there.
     """
-    sides = row.terms(blocks)
+    sides = row.evaluate(blocks)
     if sides is None:
         return False
     left, right = sides
-    if row.operator == "==" and row.exact(blocks):
+    if row.operator == "==" and row.is_exact(blocks):
         if left < right:
-            low = None if before is None else total(row.right, before)
+            low = None if before is None else sum_terms(row.right, before)
             return None if low is None else left < low
         if after is None:
             return None
-        high = total(row.right, after)
-        return None if high is None else row.exact(after) and left > high
+        high = sum_terms(row.right, after)
+        return None if high is None else row.is_exact(after) and left > high
     if row.operator == "==":  # only >= is promised
-        high = None if after is None else total(row.left, after)
+        high = None if after is None else sum_terms(row.left, after)
         return None if high is None else right > high
-    high = None if after is None else total(row.right, after)
+    high = None if after is None else sum_terms(row.right, after)
     return None if high is None else left > high
 
 
-def resolve(blocks: Sequence[Block]) -> tuple[Row, ...]:
-    """The relations of which an edition has every counter, with their places in a reading's blocks."""
+def resolve_relations(blocks: Sequence[CounterBlock]) -> tuple[ResolvedRelation, ...]:
+    """The relations of which an edition has every counter, with their places in a sample's blocks."""
     places = {
         (*block.path, field.name): (block.index, counter)
         for block in blocks
         for counter, field in enumerate(block.counters)
     }
-    rows: list[Row] = []
-    for relation in RELATIONS:
-        lefts = [_expand(path, places, relation.but) for path in relation.left]
-        right = [place for path in relation.right for place in _expand(path, places, ())]
-        unless = [place for path in relation.unless for place in _expand(path, places, ())]
-        if not all(lefts) or not all(_expand(path, places, ()) for path in relation.right + relation.unless):
+    rows: list[ResolvedRelation] = []
+    for relation in RELATION_TEMPLATES:
+        lefts = [_expand_path(path, places, relation.but) for path in relation.left]
+        right = [place for path in relation.right for place in _expand_path(path, places, ())]
+        unless = [place for path in relation.unless for place in _expand_path(path, places, ())]
+        if not all(lefts) or not all(_expand_path(path, places, ()) for path in relation.right + relation.unless):
             continue
         scales = relation.scale or (1,) * len(lefts)
         terms = [(scale, place) for scale, found in zip(scales, lefts, strict=True) for place in found]
         rows += [
-            Row(
+            ResolvedRelation(
                 id=relation.id,
                 operator=relation.operator,
                 left=tuple((scale, *places[place]) for scale, place in group),
                 right=tuple((1, *places[place]) for place in right),
                 unless=tuple((1, *places[place]) for place in unless),
                 field=group[0][1],
-                text=f"{_words(group)} {relation.operator} {_words([(1, place) for place in right])}",
+                text=f"{_describe_terms(group)} {relation.operator} {_describe_terms([(1, place) for place in right])}",
             )
             for group in ([[term] for term in terms] if relation.each else [terms])
         ]
     return tuple(rows)
 
 
-def _expand(path: str, places: dict[Path, tuple[int, int]], but: tuple[str, ...]) -> list[Path]:
+def _expand_path(path: str, places: dict[Path, tuple[int, int]], but: tuple[str, ...]) -> list[Path]:
     parts = tuple(path.split("."))
     if not path.endswith("*"):
         return [parts] if parts in places else []
@@ -260,40 +374,41 @@ def _expand(path: str, places: dict[Path, tuple[int, int]], but: tuple[str, ...]
     ]
 
 
-def _words(terms: Sequence[tuple[int, Path]]) -> str:
+def _describe_terms(terms: Sequence[tuple[int, Path]]) -> str:
     shown = [f"{scale} x {'.'.join(path)}" if scale != 1 else ".".join(path) for scale, path in terms[:3]]
     more = [f"{len(terms) - 3} more"] if len(terms) > 3 else []
     return " + ".join(shown + more)
 
 
-Look = Callable[[Blocks], bool]
-"""Whether any of some rows might be missed in a reading. TypeError where a block is absent."""
+BlocksPredicate = Callable[[Blocks], bool]
+"""Whether any of some rows might be missed in a sample. TypeError where a block is absent."""
 
 
-class Filter:
+class RelationFilter:
     """
     All rows, and a quick look at whether any of them might be missed.
 
-    The look may err by suspecting a reading with masked counters, never by letting a miss pass.
+    The look may err by suspecting a sample with masked counters, never by letting a miss pass.
     """
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[ResolvedRelation]) -> None:
         self.rows = tuple(rows)
-        groups: dict[tuple[int, ...], list[Row]] = {}
+        groups: dict[tuple[int, ...], list[ResolvedRelation]] = {}
         for row in rows:
-            groups.setdefault(_needed([row]), []).append(row)
-        self._parts = [(_compile(members), members) for members in groups.values()]
+            groups.setdefault(_needed_counters([row]), []).append(row)
+        self._parts = [(_compile_predicate(members), members) for members in groups.values()]
         self._looks = [
-            (_needed(members), _compile(members)) for members in _connected(list(groups.values()))
-        ]  # fmt: skip
+            (_needed_counters(members), _compile_predicate(members))
+            for members in _merge_groups_sharing_blocks(list(groups.values()))
+        ]
 
-    def suspicious(self, blocks: Blocks, last: Blocks | None) -> bool:
+    def may_be_violated(self, blocks: Blocks, last: Blocks | None) -> bool:
         """
-        Look at a reading.
+        Look at a sample.
 
         Args:
             blocks: Its counters.
-            last: Those of a reading that was looked at before: blocks that are the same tuples are passed over. None
+            last: Those of a sample that was looked at before: blocks that are the same tuples are passed over. None
                 where there is none, or where it was suspicious.
         """
         try:
@@ -306,77 +421,79 @@ class Filter:
                             return True
                         break
         except TypeError:
-            return any(True for _ in self._missed(blocks))
+            return any(True for _ in self._evaluate_all(blocks))
         return False
 
-    def missed(self, blocks: Blocks) -> list[Row]:
-        """The rows that do not hold in a reading by itself."""
-        return list(self._missed(blocks))
+    def violated_relations(self, blocks: Blocks) -> list[ResolvedRelation]:
+        """The rows that do not hold in a sample by itself."""
+        return list(self._evaluate_all(blocks))
 
-    def _missed(self, blocks: Blocks) -> Iterator[Row]:
+    def _evaluate_all(self, blocks: Blocks) -> Iterator[ResolvedRelation]:
         for look, rows in self._parts:
             try:
                 if not look(blocks):
                     continue
             except TypeError:  # a block is absent: nothing is promised
                 continue
-            yield from (row for row in rows if row.missed(blocks))
+            yield from (row for row in rows if row.is_violated(blocks))
 
 
-def _needed(rows: Sequence[Row]) -> tuple[int, ...]:
+def _needed_counters(rows: Sequence[ResolvedRelation]) -> tuple[int, ...]:
     return tuple(sorted({block for row in rows for _, block, _ in (*row.left, *row.right)}))
 
 
-def _connected(groups: Sequence[list[Row]]) -> list[list[Row]]:
+def _merge_groups_sharing_blocks(groups: Sequence[list[ResolvedRelation]]) -> list[list[ResolvedRelation]]:
     """Groups that share a block become one, so that each block is unpacked once."""
-    merged: list[list[Row]] = []
+    merged: list[list[ResolvedRelation]] = []
     for rows in groups:
         mine = list(rows)
-        for other in [other for other in merged if set(_needed(other)) & set(_needed(mine))]:
+        for other in [other for other in merged if set(_needed_counters(other)) & set(_needed_counters(mine))]:
             merged.remove(other)
             mine = other + mine
         merged.append(mine)
     return merged
 
 
-def _compile(rows: Sequence[Row]) -> Look:
+def _compile_predicate(rows: Sequence[ResolvedRelation]) -> BlocksPredicate:
     """
     One function for many comparisons, since calling one for each costs more than the comparing.
 
     Blocks are unpacked into local variables. Left sides of one counter each against the same right side become one
     `max`. Nothing but integers and fixed words goes into the source.
     """
-    needed = _needed(rows)
+    needed = _needed_counters(rows)
     tests: list[str] = []
-    singles: dict[tuple[Term, ...], list[Term]] = {}
+    singles: dict[tuple[WeightedCounter, ...], list[WeightedCounter]] = {}
     for row in rows:
         if row.operator == "<=" and len(row.left) == 1 and row.left[0][0] == 1:
             singles.setdefault(row.right, []).append(row.left[0])
         else:
-            tests.append(f"{_sum(row.left)} {'!=' if row.operator == '==' else '>'} {_sum(row.right)}")
+            tests.append(
+                f"{_sum_expression(row.left)} {'!=' if row.operator == '==' else '>'} {_sum_expression(row.right)}"
+            )
     for right, lefts in singles.items():
-        names = ", ".join(_name(block, counter) for _, block, counter in lefts)
-        tests.append(f"{f'max({names})' if len(lefts) > 1 else names} > {_sum(right)}")
+        names = ", ".join(_variable_name(block, counter) for _, block, counter in lefts)
+        tests.append(f"{f'max({names})' if len(lefts) > 1 else names} > {_sum_expression(right)}")
     lines = ["def look(blocks):"]
     for block in needed:
         most = max(counter for row in rows for _, other, counter in (*row.left, *row.right) if other == block)
-        names = ", ".join(_name(block, counter) for counter in range(most + 1))
+        names = ", ".join(_variable_name(block, counter) for counter in range(most + 1))
         lines.append(f"    {names}, *_ = blocks[{block}]")
     lines.append(f"    return {' or '.join(tests)}")
-    made: dict[str, Look] = {}
+    made: dict[str, BlocksPredicate] = {}
     exec("\n".join(lines), {"__builtins__": {"max": max}}, made)  # noqa: S102  # our own integers only
     return made["look"]
 
 
-def _name(block: int, counter: int) -> str:
+def _variable_name(block: int, counter: int) -> str:
     return f"v{block}_{counter}"
 
 
-def _sum(terms: Sequence[Term]) -> str:
+def _sum_expression(terms: Sequence[WeightedCounter]) -> str:
     """Terms with the same factor together: fewer multiplications."""
     by_factor: dict[int, list[str]] = {}
     for factor, block, counter in terms:
-        by_factor.setdefault(factor, []).append(_name(block, counter))
+        by_factor.setdefault(factor, []).append(_variable_name(block, counter))
     return " + ".join(
         " + ".join(names) if factor == 1 else f"{factor} * ({' + '.join(names)})" for factor, names in by_factor.items()
     )

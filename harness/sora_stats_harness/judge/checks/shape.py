@@ -19,8 +19,8 @@ import jsonschema
 import msgspec
 from jsonschema.protocols import Validator
 
-from ...api.edition import ANY_LABEL, Edition, Field, Group, Type, pointer
-from ...api.schemas import TIME_PATTERN, connection
+from ...api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldType, make_json_pointer
+from ...api.edition_schemas import TIMESTAMP_PATTERN, connection_schema
 from ...api.strict_json import is_integral
 from ..requirements import Level
 
@@ -29,18 +29,25 @@ Json = Any
 
 Path = tuple[str, ...]
 
-TIME: Final = re.compile(TIME_PATTERN)
+TIMESTAMP_REGEX: Final = re.compile(TIMESTAMP_PATTERN)
 
-SHOWN: Final = 200
+MAX_SHOWN_CHARACTERS: Final = 200
 """Characters of a value that are shown in a finding."""
 
-MAX_BITS: Final = 14_000
+MAX_SHOWN_INTEGER_BITS: Final = 14_000
 """Bits of an integer that Python writes out; it refuses at 4,300 digits, which a sum of two counters can exceed."""
 
-_ORDER: Final = ("shape.type", "shape.required", "shape.enum", "shape.range", "shape.pattern", "shape.lexical")
+_DEVIATION_ORDER: Final = (
+    "shape.type",
+    "shape.required",
+    "shape.enum",
+    "shape.range",
+    "shape.pattern",
+    "shape.lexical",
+)
 """Of several deviations of one leaf, the first counts: one fault, one finding."""
 
-_RULES: Final = {
+_REQUIREMENT_OF_KEYWORD: Final = {
     "type": "shape.type",
     "enum": "shape.enum",
     "minimum": "shape.range",
@@ -51,14 +58,14 @@ _RULES: Final = {
 }
 
 
-class Deviation(msgspec.Struct, frozen=True, kw_only=True):
+class ShapeDeviation(msgspec.Struct, frozen=True, kw_only=True):
     """One way in which one connection is not as documented; paths lead from the connection on."""
 
     requirement: str
     path: Path
     """The edition's, with `#*` for any messaging label."""
     wire: Path
-    """The answer's own keys."""
+    """The response's own keys."""
     expected: str
     actual: str
     fault: str
@@ -66,28 +73,28 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the value there is unfit for every other check."""
 
 
-def show(value: Json) -> str:
+def format_value(value: Json) -> str:
     """A value (or its JSON as bytes) as a person would write it, cut where it is long."""
     if isinstance(value, bytes):
-        text = value[: 4 * SHOWN].decode("utf-8", "replace")
-        return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(value)} bytes)"
+        text = value[: 4 * MAX_SHOWN_CHARACTERS].decode("utf-8", "replace")
+        return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}… ({len(value)} bytes)"
     if isinstance(value, Decimal):
-        return str(value)[:SHOWN]
-    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        return str(value)[:MAX_SHOWN_CHARACTERS]
+    if isinstance(value, int) and value.bit_length() > MAX_SHOWN_INTEGER_BITS:
         return f"an integer of {value.bit_length()} bits"
     try:
         text = msgspec.json.encode(value, enc_hook=str).decode("utf-8", "replace")
     except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
         text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}… ({len(text)} characters)"
 
 
-def show_leaf(value: Json) -> str:
-    """As `show`, for a leaf that may not be there."""
-    return "absent" if value is msgspec.UNSET else show(value)
+def format_leaf(value: Json) -> str:
+    """As `format_value`, for a leaf that may not be there."""
+    return "absent" if value is msgspec.UNSET else format_value(value)
 
 
-def type_name(value: Json) -> str:
+def json_type_name(value: Json) -> str:
     """The JSON type of a value, in the words of JSON Schema."""
     if value is None:
         return "null"
@@ -101,7 +108,7 @@ def type_name(value: Json) -> str:
     return names[type(value)]
 
 
-def expectation(field: Field) -> str:
+def describe_expected(field: FieldDefinition) -> str:
     """What a leaf ought to be, in a few words: `integer, at least 0`."""
     parts: list[str] = [field.type.value]
     if field.minimum is not None:
@@ -117,14 +124,14 @@ def expectation(field: Field) -> str:
     return ", ".join(parts)
 
 
-def judge_value(field: Field, value: Json) -> tuple[str, str] | None:
+def check_value(field: FieldDefinition, value: Json) -> tuple[str, str] | None:
     """
     Hold one leaf's value against its entry, without jsonschema.
 
     Returns:
         The requirement that it misses and the class of fault; None where the leaf is sound.
     """
-    found = type_name(value)
+    found = json_type_name(value)
     if found != field.type.value:
         return "shape.type", f"is {found}"
     if field.values is not None and value not in field.values:
@@ -134,25 +141,25 @@ def judge_value(field: Field, value: Json) -> tuple[str, str] | None:
     if field.maximum is not None and value > field.maximum:
         return "shape.range", "too large"
     if isinstance(value, str):
-        return judge_text(field, value)
-    if field.type is Type.INTEGER and isinstance(value, Decimal):
+        return check_string(field, value)
+    if field.type is FieldType.INTEGER and isinstance(value, Decimal):
         return "shape.lexical", "fraction or exponent"
     return None
 
 
-def judge_text(field: Field, value: str) -> tuple[str, str] | None:
+def check_string(field: FieldDefinition, value: str) -> tuple[str, str] | None:
     """What no decoder checks of a string: its bytes, and whether a time is one."""
     most = field.max_bytes
     if most is not None and len(value) * 4 > most and len(value.encode("utf-8", "surrogatepass")) > most:
         return "shape.range", "too long"
-    if field.form is not None and not is_time(value):
+    if field.form is not None and not is_valid_timestamp(value):
         return "shape.pattern", "no time in UTC"
     return None
 
 
-def is_time(text: str) -> bool:
+def is_valid_timestamp(text: str) -> bool:
     """Whether a string is an RFC 3339 time in UTC that the calendar knows; a leap second is one."""
-    if TIME.fullmatch(text) is None:
+    if TIMESTAMP_REGEX.fullmatch(text) is None:
         return False
     try:
         date(int(text[:4]), int(text[5:7]), int(text[8:10]))
@@ -161,67 +168,91 @@ def is_time(text: str) -> bool:
     return True
 
 
-def leaf_deviation(field: Field, path: Path, wire: Path, value: Json) -> Deviation | None:
+def check_leaf(field: FieldDefinition, path: Path, wire: Path, value: Json) -> ShapeDeviation | None:
     """Judge one leaf alone; None where it is sound."""
-    missed = judge_value(field, value)
+    missed = check_value(field, value)
     if missed is None:
         return None
     requirement, fault = missed
-    return Deviation(
-        requirement=requirement, path=path, wire=wire, expected=expectation(field), actual=show(value), fault=fault
-    )  # fmt: skip
+    return ShapeDeviation(
+        requirement=requirement,
+        path=path,
+        wire=wire,
+        expected=describe_expected(field),
+        actual=format_value(value),
+        fault=fault,
+    )
 
 
-def absent_leaf(field: Field, path: Path, wire: Path) -> Deviation:
+def absent_leaf_deviation(field: FieldDefinition, path: Path, wire: Path) -> ShapeDeviation:
     """The deviation of a leaf that is not there."""
-    return Deviation(
-        requirement="shape.required", path=path, wire=wire, expected=expectation(field), actual="absent", fault="absent"
-    )  # fmt: skip
+    return ShapeDeviation(
+        requirement="shape.required",
+        path=path,
+        wire=wire,
+        expected=describe_expected(field),
+        actual="absent",
+        fault="absent",
+    )
 
 
-def absent_group(path: Path) -> Deviation:
+def absent_group_deviation(path: Path) -> ShapeDeviation:
     """The deviation of a whole group that is not there."""
-    return Deviation(
+    return ShapeDeviation(
         requirement="shape.group", path=path, wire=path, expected="an object", actual="absent", fault="absent"
     )
 
 
-def wrong_group(path: Path, wire: Path, value: Json) -> Deviation:
+def not_an_object_deviation(path: Path, wire: Path, value: Json) -> ShapeDeviation:
     """The deviation of something that stands where an object should."""
-    return Deviation(
-        requirement="shape.type", path=path, wire=wire, expected="object", actual=show(value),
-        fault=f"is {type_name(value)}",
-    )  # fmt: skip
+    return ShapeDeviation(
+        requirement="shape.type",
+        path=path,
+        wire=wire,
+        expected="object",
+        actual=format_value(value),
+        fault=f"is {json_type_name(value)}",
+    )
 
 
-def unknown_key(path: Path, wire: Path, value: Json) -> Deviation:
+def unknown_key_deviation(path: Path, wire: Path, value: Json) -> ShapeDeviation:
     """The deviation of a key that the edition does not know."""
-    return Deviation(
-        requirement="shape.unknown", path=path, wire=wire, expected="no such key in the edition", actual=show(value),
-        fault="unknown", masks=False,
-    )  # fmt: skip
+    return ShapeDeviation(
+        requirement="shape.unknown",
+        path=path,
+        wire=wire,
+        expected="no such key in the edition",
+        actual=format_value(value),
+        fault="unknown",
+        masks=False,
+    )
 
 
-def known_extra(field: Field, wire: Path, value: Json) -> Deviation:
+def undocumented_field_deviation(field: FieldDefinition, wire: Path, value: Json) -> ShapeDeviation:
     """The note about a field that is known though undocumented."""
-    return Deviation(
-        requirement="shape.undocumented", path=field.path, wire=wire, expected="not in the documented list",
-        actual=show(value), fault="undocumented", masks=False,
-    )  # fmt: skip
+    return ShapeDeviation(
+        requirement="shape.undocumented",
+        path=field.path,
+        wire=wire,
+        expected="not in the documented list",
+        actual=format_value(value),
+        fault="undocumented",
+        masks=False,
+    )
 
 
 @cache
-def validator(edition: Edition) -> Validator:
+def connection_validator(edition: Edition) -> Validator:
     """jsonschema for one connection of an edition; integers written with a fraction count as integers, as it says."""
     checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: type_name(value) == "integer"
-    ).redefine("number", lambda _, value: type_name(value) in {"integer", "number"})
+        "integer", lambda _, value: json_type_name(value) == "integer"
+    ).redefine("number", lambda _, value: json_type_name(value) in {"integer", "number"})
     kind = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=checker)  # type: ignore[no-untyped-call]
-    built: Validator = kind(connection(edition))
+    built: Validator = kind(connection_schema(edition))
     return built
 
 
-def survey(edition: Edition, document: Json) -> list[Deviation]:
+def find_all_deviations(edition: Edition, document: Json) -> list[ShapeDeviation]:
     """
     Find every deviation of one connection, slowly and surely.
 
@@ -232,22 +263,26 @@ def survey(edition: Edition, document: Json) -> list[Deviation]:
         One deviation a place at most, in the order of the edition.
     """
     if not isinstance(document, dict):
-        return [wrong_group((), (), document)]
-    found: dict[Path, Deviation] = {}
-    for deviation in [*_by_schema(edition, document), *_by_walk(edition, document)]:
+        return [not_an_object_deviation((), (), document)]
+    found: dict[Path, ShapeDeviation] = {}
+    for deviation in [*_find_schema_deviations(edition, document), *_find_other_deviations(edition, document)]:
         other = found.get(deviation.wire)
-        if other is None or _rank(deviation) < _rank(other):
+        if other is None or _deviation_rank(deviation) < _deviation_rank(other):
             found[deviation.wire] = deviation
     return list(found.values())
 
 
-def _rank(deviation: Deviation) -> int:
-    return _ORDER.index(deviation.requirement) if deviation.requirement in _ORDER else len(_ORDER)
+def _deviation_rank(deviation: ShapeDeviation) -> int:
+    return (
+        _DEVIATION_ORDER.index(deviation.requirement)
+        if deviation.requirement in _DEVIATION_ORDER
+        else len(_DEVIATION_ORDER)
+    )
 
 
-def _by_schema(edition: Edition, document: Json) -> Iterator[Deviation]:
-    entries = _entries(edition)
-    for error in validator(edition).iter_errors(document):
+def _find_schema_deviations(edition: Edition, document: Json) -> Iterator[ShapeDeviation]:
+    entries = _entries_by_path(edition)
+    for error in connection_validator(edition).iter_errors(document):
         wire = tuple(str(key) for key in error.absolute_path)
         keys: Iterable[Path] = [wire]
         if error.validator == "required":
@@ -256,28 +291,32 @@ def _by_schema(edition: Edition, document: Json) -> Iterator[Deviation]:
         for key in keys:
             path = edition_path(edition, key)
             entry = entries[path]
-            if isinstance(entry, Group):
-                yield wrong_group(path, key, error.instance)
+            if isinstance(entry, FieldGroup):
+                yield not_an_object_deviation(path, key, error.instance)
             elif error.validator == "required":
-                yield absent_leaf(entry, path, key)
+                yield absent_leaf_deviation(entry, path, key)
             else:
-                requirement = _RULES[str(error.validator)]
-                missed = judge_value(entry, error.instance)
-                yield Deviation(
-                    requirement=requirement, path=path, wire=key, expected=expectation(entry),
-                    actual=show(error.instance), fault=missed[1] if missed else str(error.validator),
-                )  # fmt: skip
+                requirement = _REQUIREMENT_OF_KEYWORD[str(error.validator)]
+                missed = check_value(entry, error.instance)
+                yield ShapeDeviation(
+                    requirement=requirement,
+                    path=path,
+                    wire=key,
+                    expected=describe_expected(entry),
+                    actual=format_value(error.instance),
+                    fault=missed[1] if missed else str(error.validator),
+                )
 
 
 @cache
-def _entries(edition: Edition) -> dict[Path, Field | Group]:
-    groups: dict[Path, Field | Group] = {group.path: group for group in edition.root.walk()}
+def _entries_by_path(edition: Edition) -> dict[Path, FieldDefinition | FieldGroup]:
+    groups: dict[Path, FieldDefinition | FieldGroup] = {group.path: group for group in edition.root.walk_groups()}
     return groups | {field.path: field for field in edition.fields}
 
 
 def edition_path(edition: Edition, wire: Path) -> Path:
-    """The edition's path for keys of an answer: a messaging label that it does not name becomes `#*`."""
-    group: Group | None = edition.root
+    """The edition's path for keys of a response: a messaging label that it does not name becomes `#*`."""
+    group: FieldGroup | None = edition.root
     path: list[str] = []
     for key in wire:
         below = {inner.name: inner for inner in group.groups} if group is not None else {}
@@ -288,10 +327,10 @@ def edition_path(edition: Edition, wire: Path) -> Path:
     return tuple(path)
 
 
-def _by_walk(edition: Edition, document: dict[str, Json]) -> Iterator[Deviation]:
+def _find_other_deviations(edition: Edition, document: dict[str, Json]) -> Iterator[ShapeDeviation]:
     """What JSON Schema does not say: whole groups, unknown keys, bytes, calendar, and how integers are written."""
     undocumented = {field.path: field for field in edition.undocumented}
-    todo: list[tuple[Group, Path, dict[str, Json]]] = [(edition.root, (), document)]
+    todo: list[tuple[FieldGroup, Path, dict[str, Json]]] = [(edition.root, (), document)]
     while todo:
         group, wire, value = todo.pop()
         fields = {field.name: field for field in group.fields}
@@ -299,26 +338,26 @@ def _by_walk(edition: Edition, document: dict[str, Json]) -> Iterator[Deviation]
         labels = next((inner for inner in group.groups if inner.is_label), None)
         for inner in groups.values():
             if inner.name not in value and not inner.optional:
-                yield absent_group((*wire, inner.name))
+                yield absent_group_deviation((*wire, inner.name))
         for key, below in value.items():
             path, here = (*group.path, key), (*wire, key)
             known = groups.get(key)
             if known is None and labels is not None and key.startswith(ANY_LABEL[0]):
                 known = labels
             if key in fields:
-                if deviation := leaf_deviation(fields[key], path, here, below):
+                if deviation := check_leaf(fields[key], path, here, below):
                     yield deviation
             elif known is not None:
                 if isinstance(below, dict):
                     todo.append((known, here, below))
             elif path in undocumented:
-                yield known_extra(undocumented[path], here, below)
+                yield undocumented_field_deviation(undocumented[path], here, below)
             else:
-                yield unknown_key(path, here, below)
+                yield unknown_key_deviation(path, here, below)
 
 
-def finding(
-    deviation: Deviation, *, level: Level, target: str | None, connection_id: str | None, at: tuple[str | int, ...]
+def deviation_finding_arguments(
+    deviation: ShapeDeviation, *, level: Level, target: str | None, connection_id: str | None, at: tuple[str | int, ...]
 ) -> dict[str, Any]:  # Any: keyword arguments of Finding
     """A deviation as the arguments of a finding; `at` leads from the body to the connection."""
     where = ".".join(deviation.path) or "the connection"
@@ -326,17 +365,17 @@ def finding(
         "requirement": deviation.requirement,
         "level": level,
         "target": target,
-        "field": pointer(deviation.path),
-        "pointer": pointer((*at, *deviation.wire)),
+        "field": make_json_pointer(deviation.path),
+        "pointer": make_json_pointer((*at, *deviation.wire)),
         "connection_id": connection_id,
-        "message": _MESSAGES[deviation.requirement].format(where=where),
+        "message": _MESSAGE_TEMPLATES[deviation.requirement].format(where=where),
         "expected": deviation.expected,
         "actual": deviation.actual,
         "fault": deviation.fault,
     }
 
 
-_MESSAGES: Final = {
+_MESSAGE_TEMPLATES: Final = {
     "shape.required": "{where} is missing",
     "shape.group": "the whole group {where} is missing",
     "shape.type": "{where} has another type",

@@ -10,22 +10,30 @@ from types import MappingProxyType
 from typing import Final
 
 from ...api.errors import UsageError
-from ..calls import Fault
-from . import answers, burdens, cluster, refusals, relations, transport, values
-from .kinds import FaultKind
+from ..fault_interface import Fault
+from . import cluster, refusals, relations, transport
+from . import overload as burdens
+from . import responses as responses
+from . import sample_values as values
+from .fault_kind import FaultKind
 
-_FAMILIES: Final = (
-    values.KINDS, relations.KINDS, answers.KINDS, refusals.KINDS, cluster.KINDS, transport.KINDS,
-    burdens.KINDS,
-)  # fmt: skip
+_FAULT_KIND_GROUPS: Final = (
+    values.VALUE_FAULT_KINDS,
+    relations.RELATION_FAULT_KINDS,
+    responses.RESPONSE_FAULT_KINDS,
+    refusals.REFUSAL_FAULT_KINDS,
+    cluster.CLUSTER_FAULT_KINDS,
+    transport.TRANSPORT_FAULT_KINDS,
+    burdens.OVERLOAD_FAULT_KINDS,
+)
 
-FAULTS: Final = MappingProxyType({kind.name: kind for family in _FAMILIES for kind in family})
+FAULT_KINDS: Final = MappingProxyType({kind.name: kind for family in _FAULT_KIND_GROUPS for kind in family})
 """Every fault by its name."""
 
-assert len(FAULTS) == sum(map(len, _FAMILIES)), "two faults have the same name"
+assert len(FAULT_KINDS) == sum(map(len, _FAULT_KIND_GROUPS)), "two faults have the same name"
 
 
-def parse(text: str) -> Fault:
+def parse_fault(text: str) -> Fault:
     """
     Make a fault from what a command line says.
 
@@ -36,9 +44,9 @@ def parse(text: str) -> Fault:
         UsageError: There is no such fault, it takes no such parameter, or the value does not fit.
     """
     name, _, rest = text.partition(":")
-    kind = FAULTS.get(name)
+    kind = FAULT_KINDS.get(name)
     if kind is None:
-        near = difflib.get_close_matches(name, FAULTS, n=1)
+        near = difflib.get_close_matches(name, FAULT_KINDS, n=1)
         hint = f"did you mean {near[0]}?" if near else "`sora-harness simulate --list-faults` lists them"
         raise UsageError(f"there is no fault {name!r}: {hint}")
     given: dict[str, str] = {}
@@ -47,7 +55,7 @@ def parse(text: str) -> Fault:
         if not sign:
             raise UsageError(f"the fault {name}: {part!r} is not of the form key=value")
         given[key] = value
-    return kind.make(given)
+    return kind.build_fault(given)
 
 
-__all__ = ["FAULTS", "FaultKind", "parse"]
+__all__ = ["FAULT_KINDS", "FaultKind", "parse_fault"]

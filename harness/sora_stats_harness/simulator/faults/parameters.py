@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-Parameters = Mapping[str, str]
+FaultParameters = Mapping[str, str]
 
 
-def number(parameters: Parameters, key: str, least: int = 1) -> int:
+def parse_integer_parameter(parameters: FaultParameters, key: str, least: int = 1) -> int:
     """A parameter as a whole number."""
     text = parameters[key]
     if not text.isascii() or not text.isdecimal() or int(text) < least:
@@ -17,7 +17,7 @@ def number(parameters: Parameters, key: str, least: int = 1) -> int:
     return int(text)
 
 
-def seconds(parameters: Parameters, key: str) -> float:
+def parse_seconds_parameter(parameters: FaultParameters, key: str) -> float:
     """A parameter as a time in seconds."""
     try:
         value = float(parameters[key])

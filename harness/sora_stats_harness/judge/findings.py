@@ -1,0 +1,120 @@
+"""
+Where findings are added up: those with one fingerprint are one entry, with the first one's evidence and an exact count.
+
+A server that is wrong in every response gives thousands a second, so adding one to an entry that is there takes a
+dictionary look-up, and neither texts nor hashes are made for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable
+from typing import Final
+
+import msgspec
+
+from ..api.exchange import Exchange
+from .requirements import Finding, Level
+from .verdict import FindingEntry
+
+MAX_FINGERPRINTS: Final = 1000
+"""Different fingerprints that are listed one by one; whatever is beyond is one entry a requirement."""
+
+MAX_COUNTED_CONNECTIONS: Final = 100_000
+"""Connections that are told apart in one entry's count."""
+
+FindingKey = tuple[Hashable, ...]
+
+
+class _AggregatedFinding(msgspec.Struct, kw_only=True):
+    finding: Finding
+    level: Level
+    count: int = 0
+    connections: set[str] = msgspec.field(default_factory=set)
+
+
+class FindingAggregator:
+    """
+    Findings by fingerprint.
+
+    Args:
+        on_finding: Is called with every single finding; without it, texts are made for first ones only.
+        on_miss: Is called as often, with the first finding of its entry and the level of this one.
+    """
+
+    def __init__(
+        self,
+        on_finding: Callable[[Finding], None] | None = None,
+        on_miss: Callable[[Finding, Level], None] | None = None,
+    ) -> None:
+        self.on_finding = on_finding
+        self.on_miss = on_miss
+        self._entries: dict[FindingKey, _AggregatedFinding] = {}
+        self.unlisted_counts: Counter[str] = Counter()
+        """By requirement, findings that went into an entry for all the rest."""
+
+    def add_violation(
+        self, key: FindingKey, connection_id: str | None, level: Level, make: Callable[[], Finding]
+    ) -> None:
+        """
+        Add a finding.
+
+        Args:
+            key: Requirement, target, field and class of fault: what makes the fingerprint.
+            connection_id: Whose it is.
+            level: Its level; an entry has that of its weightiest finding.
+            make: Gives the finding itself; called only where it is wanted.
+        """
+        entry = self._entries.get(key)
+        if entry is None:
+            if len(self._entries) >= MAX_FINGERPRINTS:
+                self.unlisted_counts[str(key[0])] += 1
+                key = (key[0], None, None, "more")
+                entry = self._entries.get(key)
+            if entry is None:
+                entry = self._entries[key] = _AggregatedFinding(finding=make(), level=level)
+        if self.on_finding is not None:
+            self.on_finding(make() if entry.count else entry.finding)
+        if self.on_miss is not None:
+            self.on_miss(entry.finding, level)
+        self._count_occurrence(entry, connection_id, level)
+
+    def add_finding(self, finding: Finding) -> None:
+        """Add a finding that is made already."""
+        key = (finding.requirement, finding.target, finding.field, finding.fault)
+        self.add_violation(key, finding.connection_id, finding.level, lambda: finding)
+
+    def _count_occurrence(self, entry: _AggregatedFinding, connection_id: str | None, level: Level) -> None:
+        entry.count += 1
+        if connection_id is not None and len(entry.connections) < MAX_COUNTED_CONNECTIONS:
+            entry.connections.add(connection_id)
+        if level > entry.level:
+            entry.level = level
+
+    def evidence_of(self, fingerprint: str) -> tuple[Exchange, ...]:
+        """The exchanges that prove the first finding with a fingerprint, the earlier first."""
+        for entry in self._entries.values():
+            if entry.finding.fingerprint == fingerprint:
+                return entry.finding.exchanges
+        return ()
+
+    def entries(self) -> list[FindingEntry]:
+        """All findings, as the verdict shows them, in the order in which they came up."""
+        return [
+            FindingEntry(
+                requirement=entry.finding.requirement,
+                level=entry.level.name,
+                fingerprint=entry.finding.fingerprint,
+                target=entry.finding.target,
+                field=entry.finding.field,
+                pointer=entry.finding.pointer,
+                connection_id=entry.finding.connection_id,
+                message=entry.finding.message,
+                expected=entry.finding.expected,
+                actual=entry.finding.actual,
+                count=entry.count,
+                connections=len(entry.connections),
+                exchanges=[exchange.key for exchange in entry.finding.exchanges],
+            )
+            for entry in self._entries.values()
+        ]

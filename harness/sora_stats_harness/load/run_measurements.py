@@ -1,0 +1,237 @@
+"""
+What a run measured, as verdict.json tells it, and the tables that a person reads.
+
+The figures stand once, in `verdict.Load`; the tables are made from that. Several processes hand in their measures as
+plain values, and what is told of them is what one process would have told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from ..judge.verdict import LatencyDistribution, LoadResult, ReportTable, TimelineRow
+from .histogram import Histogram
+from .http_connection import TransportStats
+from .request_metrics import RequestMetrics
+
+REPORTED_PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0, 99.9, 99.99)
+
+SHOWN_PERCENTILES: Final = ("50", "90", "99", "99.9", "99.99")
+"""Of those the ones in the table."""
+
+MAX_TIMELINE_ROWS: Final = 600
+
+MAX_SHOWN_TIMELINE_ROWS: Final = 60
+
+CONNECT_LABEL: Final = "(connecting)"
+"""In place of a target, for what belongs to none."""
+
+BUSY_CPU_SHARE: Final = 0.9
+"""Share of a core from which on a generator has none to spare."""
+
+NOTICEABLE_DELAY_US: Final = 1000
+"""Delays of our own below this are never called a bottleneck."""
+
+
+@dataclass(slots=True)
+class RunMeasurements:
+    """All figures of a run, or of one process of it."""
+
+    metrics: RequestMetrics = field(default_factory=RequestMetrics)
+    traffic: TransportStats = field(default_factory=TransportStats)
+    lasted_s: float = 0.0
+    """Until no more was sent."""
+    scheduled: int | None = None
+    """Requests that the schedule had due by then."""
+    cpu_share: float = 0.0
+    """Of one core; of several processes the busiest's."""
+    processes: int = 0
+    """How many have been added."""
+
+    def serialize(self) -> dict[str, Any]:  # Any: plain values
+        """The state as plain values, for a message."""
+        return {
+            "metrics": self.metrics.serialize(),
+            "traffic": self.traffic.serialize(),
+            "lasted_s": self.lasted_s,
+            "due": self.scheduled,
+            "cpu_share": self.cpu_share,
+        }
+
+    def add_serialized(self, state: Mapping[str, Any], *, same_clock: bool = True) -> None:  # Any: as above
+        """
+        Add what another process measured.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is no such state.
+        """
+        self.metrics.add_serialized(state["metrics"], same_clock=same_clock)
+        self.traffic.add_serialized(state["traffic"])
+        self.lasted_s = max(self.lasted_s, float(state["lasted_s"]))
+        if state["due"] is not None:
+            self.scheduled = (self.scheduled or 0) + int(state["due"])
+        self.cpu_share = max(self.cpu_share, float(state["cpu_share"]))
+        self.processes += 1
+
+    def add_metrics(self, metrics: RequestMetrics) -> None:
+        """Add what was worked out for a process that never told."""
+        self.metrics.add_serialized(metrics.serialize())
+
+    def bottleneck(self) -> str | None:
+        """How the generator held the run up; None where it did not."""
+        if self.cpu_share > BUSY_CPU_SHARE:
+            return f"it took {self.cpu_share:.0%} of a core"
+        late = self.metrics.ready_user_send_delay.percentile(99) or 0
+        delay, service = (
+            self.metrics.all_operations(kind).percentile(99) or 0 for kind in ("generator delay", "service")
+        )
+        if max(late, delay) > max(service, NOTICEABLE_DELAY_US):
+            return f"at its 99th percentile it woke up {late / 1000:g} ms late, and read responses {delay / 1000:g} ms late"
+        return None
+
+    def to_load_summary(
+        self, *, scenario: str, model: Literal["open", "closed"], planned_per_s: float | None, processes: int = 1
+    ) -> LoadResult:
+        """
+        Tell it as verdict.json does.
+
+        Args:
+            scenario: Its name.
+            model: Whether requests were due by a schedule, or by the responses before.
+            planned_per_s: Where there is no schedule, how much was to be sent; None if that cannot be told.
+            processes: How many there were to be.
+        """
+        metrics, lasted_s = self.metrics, max(self.lasted_s, 0.001)
+        return LoadResult(
+            scenario=scenario,
+            model=model,
+            planned_per_s=round(self.scheduled / lasted_s, 3) if self.scheduled is not None else planned_per_s,
+            offered_per_s=round(metrics.sent / lasted_s, 3),
+            lasted_s=round(lasted_s, 3),
+            due=self.scheduled,
+            sent=metrics.sent,
+            judged=metrics.judged,
+            errors=metrics.errors,
+            abandoned=metrics.abandoned,
+            bytes_sent=self.traffic.sent_bytes,
+            bytes_received=self.traffic.received_bytes,
+            connections=self.traffic.connects,
+            processes=processes,
+            generator_limited=self.bottleneck(),
+            latency=[*summarize_latencies(metrics), *_connect_latencies(self.traffic)],
+            timeline=build_timeline(metrics),
+        )
+
+
+def summarize_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
+    """The times of each target."""
+    return [
+        _latency_entry(name, kind, times)
+        for name in sorted(metrics.times)
+        for kind, times in metrics.times[name].items()
+        if times.count
+    ]
+
+
+def _connect_latencies(traffic: TransportStats) -> list[LatencyDistribution]:
+    kinds = {"connect": traffic.connect_times, "tls": traffic.tls_times}
+    return [_latency_entry(CONNECT_LABEL, kind, times) for kind, times in kinds.items() if times.count]
+
+
+def _latency_entry(target: str, kind: str, times: Histogram) -> LatencyDistribution:
+    return LatencyDistribution(
+        target=target,
+        kind=kind,  # type: ignore[arg-type]  # one of them
+        count=times.count,
+        percentiles={f"{percent:g}": times.percentile(percent) or 0 for percent in REPORTED_PERCENTILES},
+        max=times.max_us,
+        buckets=times.buckets,
+    )
+
+
+def build_timeline(metrics: RequestMetrics) -> list[TimelineRow]:
+    """The run by second, or by several; response times, warm-up included."""
+    step_s, seconds = metrics.coarse_timeline(MAX_TIMELINE_ROWS)
+    return [
+        TimelineRow(
+            from_s=each.from_s,
+            lasts_s=step_s,
+            responses=each.responses,
+            errors=each.errors,
+            bytes=each.bytes,
+            p50_us=each.response.percentile(50),
+            p99_us=each.response.percentile(99),
+            max_us=each.response.max_us if each.response.count else None,
+        )
+        for each in seconds
+    ]
+
+
+# Tables.
+
+
+def load_sections(measures: RunMeasurements, load: LoadResult) -> list[ReportTable]:
+    """Latency, traffic and timeline for a person; all of it stands in `load` as well."""
+    return [_latency_section(load), _traffic_section(measures, load), _timeline_section(measures.metrics)]
+
+
+def _latency_section(load: LoadResult) -> ReportTable:
+    rows: list[list[str | int | float | None]] = [
+        [
+            each.target,
+            each.kind,
+            each.count,
+            *(each.percentiles[percent] / 1000 for percent in SHOWN_PERCENTILES),
+            each.max / 1000,
+        ]
+        for each in load.latency
+    ]
+    columns = ["target", "time", "count", *(f"p{percent} ms" for percent in SHOWN_PERCENTILES), "max ms"]
+    note = (
+        "Response time counts from the schedule, service time from sending; generator delay and lateness are our own. "
+        "Percentiles are at most 1/128 too high."
+    )
+    return ReportTable(title="Latency", columns=columns, rows=rows, note=note)
+
+
+def _traffic_section(measures: RunMeasurements, load: LoadResult) -> ReportTable:
+    seconds = load.lasted_s
+
+    def rate(count: int) -> float:
+        return round(count / seconds, 1)
+
+    return ReportTable(
+        title="Traffic",
+        columns=["what", "count", "a second"],
+        rows=[
+            ["due", load.due, None if load.due is None else rate(load.due)],
+            ["sent", load.sent, rate(load.sent)],
+            ["judged", load.judged, rate(load.judged)],
+            ["errors", load.errors, None],
+            ["abandoned", load.abandoned, None],
+            ["bytes sent", load.bytes_sent, rate(load.bytes_sent)],
+            ["bytes received", load.bytes_received, rate(load.bytes_received)],
+            ["connections made", load.connections, None],
+            ["processes", load.processes, None],
+            ["CPU of the generator, cores", None, round(measures.cpu_share, 2)],
+        ],
+        note="Sent is the sum of judged, errors and abandoned.",
+    )
+
+
+def _timeline_section(metrics: RequestMetrics) -> ReportTable:
+    step_s, seconds = metrics.coarse_timeline(MAX_SHOWN_TIMELINE_ROWS)
+    rows: list[list[str | int | float | None]] = [
+        [each.from_s, each.responses, each.errors, each.bytes, *_shown_percentiles_ms(each.response)]
+        for each in seconds
+    ]
+    columns = ["from s", "responses", "errors", "body bytes", "p50 ms", "p99 ms", "max ms"]
+    note = f"Each row is {step_s} s, by arrival; response times, warm-up included."
+    return ReportTable(title="Timeline", columns=columns, rows=rows, note=note)
+
+
+def _shown_percentiles_ms(times: Histogram) -> list[float | None]:
+    found = (times.percentile(50), times.percentile(99), times.max_us if times.count else None)
+    return [None if us is None else us / 1000 for us in found]

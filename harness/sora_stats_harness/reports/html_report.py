@@ -1,0 +1,226 @@
+"""
+The report to send to somebody who wasn't there: one HTML file that loads nothing and runs nothing.
+
+Status is always said in words, colour only repeats it. Headings and tables are real ones, for screen readers and for
+print; long tables are folded with <details>, which needs no script.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from functools import cache
+from importlib import resources
+
+from ..judge.verdict import ReportTable, RequirementStatus, Verdict
+from . import html_baseline as html_gate
+from . import html_coverage, html_findings, summary
+from . import html_load as html_measures
+from .html_components import (
+    STATUS_SIGNS,
+    data_table,
+    definition_list,
+    folded_details,
+    small_note,
+    status_badge,
+    table_row,
+)
+from .html_elements import HtmlContent, SafeHtml, html_document, html_element
+from .report import VerdictReport
+
+
+def render_html(report: VerdictReport) -> str:
+    """Write the page."""
+    verdict = report.verdict
+    sections: list[tuple[str, str, HtmlContent]] = [
+        ("glance", "At a glance", _key_figures(verdict)),
+        ("baseline", "Since the earlier run", html_gate.baseline_section(verdict.baseline)),
+        ("requirements", "Requirements", _requirements(verdict)),
+        ("findings", f"Findings ({len(verdict.findings)})", html_findings.findings_section(report)),
+        ("waivers", f"Waivers ({len(verdict.waivers)})", html_gate.waivers_section(verdict.waivers)),
+        ("load", "Load", html_measures.load_section(verdict.load)),
+        ("capacity", "Capacity", html_measures.capacity_section(verdict.capacity)),
+        ("cost", "What a listing costs", html_measures.cost_section(verdict.cost)),
+        *((f"section-{i}", section.title, _section(section)) for i, section in enumerate(_sections(verdict), start=1)),
+        ("drift", "Server and documentation", html_gate.drift_section(verdict.drift, verdict)),
+        ("coverage", "Coverage of the field list", html_coverage.coverage_section(verdict)),
+        ("unobserved", "Not observed", _unobserved(verdict)),
+        ("notes", "Notes", _notes(verdict)),
+        ("run", "The run", _run(verdict)),
+    ]
+    shown = [section for section in sections if section[2]]
+    links = [html_element("li", html_element("a", title, href=f"#{name}")) for name, title, _ in shown]
+    body = [
+        html_element("a", "Skip to the findings", class_="skip", href="#findings"),
+        _head(verdict),
+        html_element("nav", html_element("ul", links), aria_label="Sections"),
+        html_element(
+            "main",
+            [
+                html_element("section", html_element("h2", title, id=name), content, aria_labelledby=name)
+                for name, title, content in shown
+            ],
+        ),
+    ]
+    title = f"{verdict.verdict.upper()} {verdict.subject}"
+    return html_document(title, _style(), body)
+
+
+@cache
+def _style() -> str:
+    return (resources.files(__package__) / "report.css").read_text(encoding="utf-8")
+
+
+def _head(verdict: Verdict) -> SafeHtml:
+    what = f"sora-harness {verdict.command}".strip()
+    facts = [what, verdict.finished_at, *(f"{key}={value}" for key, value in verdict.labels.items())]
+    return html_element(
+        "header",
+        html_element("p", summary.SELF_TEST_NOTE, class_="self-test") if summary.is_self_test(verdict) else None,
+        html_element("h1", status_badge(verdict.verdict), " ", html_element("span", verdict.subject, class_="subject")),
+        html_element("p", summary.verdict_headline(verdict), class_="headline"),
+        html_element("ul", [html_element("li", fact) for fact in facts], class_="facts"),
+        class_=f"verdict {verdict.verdict}",
+    )
+
+
+def _key_figures(verdict: Verdict) -> SafeHtml:
+    """The few numbers that a reader wants first."""
+    tiles = [
+        html_element("li", html_element("strong", number), " ", html_element("span", text))
+        for number, text in _figure_list(verdict)
+    ]
+    return html_element("ul", tiles, class_="tiles")
+
+
+def _figure_list(verdict: Verdict) -> list[tuple[str, str]]:
+    seen = verdict.coverage
+    held = [each for each in verdict.requirements if each.status not in ("unknown", "not_applicable")]
+    counting = Counter(entry.level for entry in verdict.findings if entry.status == "new")
+    excused = Counter(entry.status for entry in verdict.findings)
+    new = "new " if verdict.baseline else ""
+    numbers = [
+        (f"{len(held)} of {len(verdict.requirements)}", "requirements observed"),
+        (f"{counting['MUST']:,}", f"{new}MUST findings"),
+        (f"{counting['SHOULD']:,}", f"{new}SHOULD findings"),
+        *((f"{excused[name]:,}", f"{name} findings") for name in ("known", "waived") if excused[name]),
+        (f"{seen.exchanges - seen.errors:,}", "responses judged"),
+        (f"{seen.connections:,}", "connections seen"),
+        (f"{seen.fields_seen:,} of {seen.fields_documented:,}", "documented fields seen"),
+        (f"{seen.counters_grew:,}", "counters that grew"),
+    ]
+    if verdict.load is not None:
+        p99 = [each.percentiles.get("99") for each in verdict.load.latency if each.kind == "response"]
+        known = [us for us in p99 if us is not None]
+        numbers += [(f"{max(known) / 1000:,.4g} ms", "highest p99 of a target")] if known else []
+    if verdict.capacity is not None:
+        numbers.append((f"{verdict.capacity.interval[0]:,.4g}/s", "confirmed capacity"))
+    return numbers
+
+
+def _requirements(verdict: Verdict) -> list[HtmlContent]:
+    """The matrix: each requirement as one cell, family by family; and a table with their texts."""
+    rows = [
+        html_element(
+            "div",
+            html_element("h3", family.name, " ", status_badge(family.worst_status)),
+            html_element(
+                "p",
+                f"{family.status_counts()}; checked {family.checked:,} times, missed {family.failed:,}",
+                class_="rest",
+            ),
+            html_element(
+                "ul",
+                [_requirement_cell(each) for each in verdict.requirements if _family(each) == family.name],
+                class_="cells",
+            ),
+            class_="family",
+        )
+        for family in summary.family_summaries(verdict)
+    ]
+    every = [_requirement(each) for each in verdict.requirements]
+    columns = ("Requirement", "Level", "Status", "Checked", "Missed", "What it says")
+    return [
+        html_element("div", rows, class_="matrix"),
+        folded_details(f"All {len(every)} requirements", data_table("Every requirement", columns, every, right=(3, 4))),
+    ]
+
+
+def _family(requirement: RequirementStatus) -> str:
+    return requirement.id.partition(".")[0]
+
+
+def _requirement_cell(requirement: RequirementStatus) -> SafeHtml:
+    return html_element(
+        "li",
+        html_element("span", STATUS_SIGNS[requirement.status], class_="sign", aria_hidden="true"),
+        requirement.id.partition(".")[2],
+        html_element("span", f": {summary.status_word(requirement.status)}", class_="unseen"),
+        class_=f"cell {requirement.status}",
+    )
+
+
+def _requirement(requirement: RequirementStatus) -> SafeHtml:
+    why = summary.not_checked_reason(requirement)
+    return table_row(
+        html_element("code", requirement.id),
+        requirement.level,
+        status_badge(requirement.status),
+        f"{requirement.checked:,}",
+        f"{requirement.failed:,}",
+        [summary.requirement_title(requirement.id), f" ({why})" if why else None],
+        right=(3, 4),
+    )
+
+
+def _sections(verdict: Verdict) -> list[ReportTable]:
+    """The command's own tables, but for those whose content the page shows in full elsewhere."""
+    shown = {"Latency", "Timeline"} if verdict.load is not None else set()
+    if verdict.capacity is not None and any(step.latency for step in verdict.capacity.steps):
+        shown.add("Capacity")
+    return [section for section in verdict.sections if section.title not in shown]
+
+
+def _section(section: ReportTable) -> list[HtmlContent]:
+    numeric = summary.numeric_columns(section)
+    right = [i for i, is_number in enumerate(numeric) if is_number]
+    rows = [
+        table_row(*(each if isinstance(each, str) else summary.format_cell(each) for each in cells), right=right)
+        for cells in section.rows
+    ]
+    return [
+        data_table(section.title, section.columns, rows, right=right),
+        small_note(section.note) if section.note else None,
+    ]
+
+
+def _unobserved(verdict: Verdict) -> HtmlContent:
+    rows = summary.unobserved_requirements(verdict)
+    return (
+        definition_list((why, [(html_element("code", id), " ") for id in ids]) for why, ids in rows) if rows else None
+    )
+
+
+def _notes(verdict: Verdict) -> HtmlContent:
+    notes = verdict.coverage.notes
+    return html_element("ul", [html_element("li", note) for note in notes]) if notes else None
+
+
+def _run(verdict: Verdict) -> SafeHtml:
+    took = summary.run_duration_s(verdict)
+    return definition_list(
+        [
+            ("command", f"sora-harness {verdict.command}".strip()),
+            ("subject", f"{verdict.subject} ({verdict.subject_kind})"),
+            ("judged from", verdict.judged_from),
+            ("edition", verdict.edition),
+            ("strict", "yes" if verdict.strict else "no"),
+            ("interrupted", "yes" if verdict.interrupted else "no"),
+            ("started", verdict.started_at),
+            ("finished", verdict.finished_at + (f" ({took:,.1f} s)" if took is not None else "")),
+            ("harness version", verdict.harness_version),
+            ("exit code", str(verdict.exit_code)),
+            *((f"label {key}", value) for key, value in verdict.labels.items()),
+            *((f"option {key}", json.dumps(value, ensure_ascii=False)) for key, value in verdict.options.items()),
+        ]
+    )

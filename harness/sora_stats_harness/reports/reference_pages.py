@@ -1,0 +1,127 @@
+"""
+The reference pages docs/FIELDS.md and docs/REQUIREMENTS.md, made from what the code uses itself.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..api.edition import Edition, FieldDefinition
+from ..judge.requirements import REQUIREMENTS, RequiredCapability, Requirement
+from .summary import count_with_noun
+
+_GENERATED: Final = "<!-- Generated from the code; change it there, and run `python scripts/generate.py`. -->"
+
+_CAPABILITY_TEXTS: Final = {
+    RequiredCapability.EXCHANGES: "HTTP exchanges",
+    RequiredCapability.BODIES: "responses' bodies",
+    RequiredCapability.ARGUMENTS: "what was asked for",
+    RequiredCapability.TIMES: "times of sending and receipt",
+    RequiredCapability.PROBES: "requests that are wrong on purpose",
+    RequiredCapability.LARGE_PROBE: "a request of more than 8 MB (`--large-request`)",
+    RequiredCapability.NODES: "several nodes (`--node`)",
+}
+
+_LEVELS: Final = """\
+A missed MUST fails a run. A missed SHOULD is a warning, and fails with `--strict`. An INFO is told and decides nothing.
+A finding's level may be lower than its requirement's, never higher."""
+
+
+def fields_page(edition: Edition) -> str:
+    """The edition's table in Markdown, group by group."""
+    blocks = [
+        f"# Fields of {edition.name}",
+        _GENERATED,
+        f"{edition.title}. {count_with_noun(len(edition.fields), 'field')}, {len(edition.counters)} of them counters that never "
+        f"fall while a connection lives. Source: {edition.source} Names are those of the wire, misspelt ones included; "
+        "`#*` stands for any messaging label. `sora-harness fields --json` prints the same for programs.",
+    ]
+    for group in edition.root.walk_groups():
+        if group.fields:
+            blocks.append(f"## {'.'.join(group.path) or 'The connection'}")
+            blocks += [group.description] if group.description else []
+            blocks.append(_fields(group.fields))
+    if edition.undocumented:
+        blocks.append("## Known though undocumented")
+        blocks.append(
+            "Seen in responses, missing from the list: told as `shape.undocumented`, their order is not checked."
+        )
+        blocks.append(_fields(edition.undocumented))
+    return "\n\n".join(blocks) + "\n"
+
+
+def requirements_page() -> str:
+    """The registry of requirements in Markdown, family by family."""
+    blocks = [
+        "# Requirements",
+        _GENERATED,
+        f"{count_with_noun(len(REQUIREMENTS), 'rule')} that a server is held against. {_LEVELS}",
+    ]
+    families: dict[str, list[Requirement]] = {}
+    for rule in REQUIREMENTS.values():
+        families.setdefault(rule.family, []).append(rule)
+    for family, rules in families.items():
+        blocks.append(f"## {family}")
+        blocks += [_requirement(rule) for rule in rules]
+    return "\n\n".join(blocks) + "\n"
+
+
+def describe_scope(rule: Requirement) -> str:
+    """What a run has to see before a requirement applies to it, in words."""
+    return ", ".join(words for need, words in _CAPABILITY_TEXTS.items() if need in rule.needs)
+
+
+def describe_limits(field: FieldDefinition) -> str:
+    """
+    What a field's value is held to besides its type.
+
+    >>> from ..edition import load
+    >>> [describe_limits(field) for field in load().fields[:2]]
+    ['RFC 3339 in UTC', 'up to 255 bytes']
+    """
+    told = []
+    if field.form is not None:
+        told.append("RFC 3339 in UTC")
+    if field.values is not None:
+        told.append(" or ".join(f"`{value}`" for value in field.values))
+    if field.max_bytes is not None:
+        told.append(f"up to {field.max_bytes} bytes")
+    if field.minimum is not None and field.maximum is not None:
+        told.append(f"{field.minimum} to {field.maximum}")
+    elif field.minimum is not None:
+        told.append(f"at least {field.minimum}")
+    elif field.maximum is not None:
+        told.append(f"at most {field.maximum}")
+    return ", ".join(told)
+
+
+def _fields(fields: tuple[FieldDefinition, ...]) -> str:
+    lines = ["| field | type | kind | unit | presence | limits | description |", "| --- " * 7 + "|"]
+    for field in fields:
+        seen = f" Seen in: {field.seen_in}." if field.seen_in else ""
+        cells = (
+            f"`{field.dotted}`",
+            field.type.value,
+            field.kind.value,
+            field.unit.value,
+            field.presence.value,
+            describe_limits(field),
+            field.description + seen,
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def _requirement(rule: Requirement) -> str:
+    lines = [
+        f"### {rule.id}",
+        "",
+        f"**{rule.level.name}.** {rule.title}.",
+        "",
+        f"- Why: {rule.reason}",
+        f"- Source: {rule.source}",
+        f"- A run has to see: {describe_scope(rule)}",
+    ]
+    if rule.needs_traffic:
+        lines.append(f"- On the server there has to be: {rule.needs_traffic}")
+    return "\n".join(lines)

@@ -1,0 +1,231 @@
+"""
+The gate's items: one for each requirement, and `sora::verdict`, which says what all of them come to.
+
+Items without files: they hang on a collector of their own, and are told to pytest by its own hooks, so that every count
+at the end is right. Nothing heavy is imported until one of them runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import pytest
+
+from ..api.errors import ExitCode, HarnessError
+from ..judge.requirements import REQUIREMENTS, Requirement
+
+if TYPE_CHECKING:
+    from ..reports.report import VerdictReport
+    from .options import PluginSettings
+
+ITEM_NAME_PREFIX: Final = "sora"
+
+MAX_FINDINGS_PER_ITEM: Final = 20
+"""Of one requirement, in its failure."""
+
+
+class ConformanceGate:
+    """
+    The session's gate: its settings, where its processes meet, and its report once there is one.
+
+    Args:
+        read: Gives the settings.
+        shared: A folder that the run's processes have in common.
+    """
+
+    def __init__(self, read: Callable[[], PluginSettings], shared: Path) -> None:
+        self._read = read
+        self._settings: PluginSettings | None = None
+        self.shared = shared
+        self._report: VerdictReport | None = None
+
+    @property
+    def settings(self) -> PluginSettings:
+        """What the gate is told, read where it is first needed."""
+        if self._settings is None:
+            self._settings = self._read()
+        return self._settings
+
+    def run_and_report(self) -> VerdictReport:
+        """
+        Give the report; who asks first runs the gate.
+
+        Raises:
+            HarnessError: It couldn't be run.
+        """
+        from .gate_run import run_gate_once
+
+        if self._report is None:
+            self._report = run_gate_once(self.settings, self.shared)
+        return self._report
+
+    def finished_report(self) -> VerdictReport | None:
+        """The report, if the gate has run in any process."""
+        if self._report is None and not any(self.shared.iterdir()):
+            return None
+        from .gate_run import read_finished_report
+
+        return self._report or read_finished_report(self.shared)
+
+
+class GateCollector(pytest.Collector):
+    """Holds the gate's items; `sora` in their names."""
+
+    def __init__(self, gate: ConformanceGate, **more: Any) -> None:  # Any: pytest's own arguments
+        super().__init__(**more)
+        self.gate = gate
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Make them: the requirements in their order, the verdict last."""
+        for rule in REQUIREMENTS.values():
+            yield RequirementItem.from_parent(self, name=rule.id, rule=rule)
+        yield VerdictItem.from_parent(self, name="verdict")
+
+
+class GateItem(pytest.Item):
+    """What the gate's items have in common."""
+
+    parent: GateCollector
+
+    def __init__(self, **more: Any) -> None:  # Any: as above
+        super().__init__(**more)
+        self.add_marker("sora")
+
+    @property
+    def gate(self) -> ConformanceGate:
+        """The session's gate."""
+        return self.parent.gate
+
+    def reportinfo(self) -> tuple[str, int, str]:
+        """Where it stands, for whoever tells of it: in no file, but pytest wants a line where it is skipped by a mark."""
+        return ITEM_NAME_PREFIX, 0, f"{ITEM_NAME_PREFIX}::{self.name}"
+
+    def add_report_properties(self, **properties: Any) -> None:  # Any: JUnit writes each as text
+        """Add to what JUnit's XML and other reports say of this item."""
+        self.user_properties.extend((f"sora_{name}", value) for name, value in properties.items())
+
+
+class RequirementItem(GateItem):
+    """One requirement: fails with its findings, is skipped with the reason where it wasn't observed."""
+
+    def __init__(self, rule: Requirement, **more: Any) -> None:  # Any: as above
+        super().__init__(**more)
+        self.rule = rule
+        self.add_marker(f"sora_{rule.level.name.lower()}")
+
+    def runtest(self) -> None:
+        """Look up how it fared."""
+        from ..reports import summary
+        from .finding_text import format_finding
+
+        try:
+            report = self.gate.run_and_report()
+        except HarnessError as error:
+            pytest.skip(f"the gate could not be run: {error}")
+        row = next(row for row in report.verdict.requirements if row.id == self.rule.id)
+        self.add_report_properties(level=row.level, status=row.status, checked=row.checked, failed=row.failed)
+        entries = [entry for entry in report.verdict.findings if entry.requirement == row.id]
+        told = [
+            format_finding(report, entry, folder=self.gate.settings.report) for entry in entries[:MAX_FINDINGS_PER_ITEM]
+        ]
+        if len(entries) > MAX_FINDINGS_PER_ITEM:
+            told.append(f"… and {len(entries) - MAX_FINDINGS_PER_ITEM} more")
+        text = "\n\n".join(told)
+        if row.status == "fail":
+            _fail_without_traceback(text)
+        if row.reason == "check_crashed":
+            _fail_without_traceback(f"the check itself crashed: {report.verdict.reason}")
+        if row.status in ("unknown", "not_applicable"):
+            pytest.skip(summary.not_checked_reason(row))
+        if row.status in ("waived", "known"):
+            pytest.xfail(f"{row.status}\n{text}")
+        if text:
+            self.add_report_section("call", ITEM_NAME_PREFIX, text)
+
+
+class VerdictItem(GateItem):
+    """What the whole gate comes to; never skipped."""
+
+    def __init__(self, **more: Any) -> None:  # Any: as above
+        super().__init__(**more)
+        for level in ("must", "should", "info"):
+            self.add_marker(f"sora_{level}")
+
+    def runtest(self) -> None:
+        """Fail where the verdict is fail or unknown."""
+        from ..reports import summary
+        from ..reports.escaping import escape_terminal
+
+        try:
+            report = self.gate.run_and_report()
+        except HarnessError as error:
+            raise pytest.fail.Exception(f"the gate could not be run: {error}", pytrace=False) from None
+        verdict = report.verdict
+        seen = verdict.coverage
+        self.add_report_properties(
+            verdict=verdict.verdict,
+            subject=verdict.subject,
+            subject_kind=verdict.subject_kind,
+            edition=verdict.edition,
+            strict=verdict.strict,
+            started_at=verdict.started_at,
+            finished_at=verdict.finished_at,
+            harness_version=verdict.harness_version,
+            exchanges=seen.exchanges,
+            samples=seen.samples,
+            connections=seen.connections,
+        )
+        if verdict.verdict == "pass":
+            return
+        text = f"{verdict.verdict}: {escape_terminal(summary.verdict_headline(verdict))}"
+        if verdict.verdict == "unknown" and verdict.exit_code == ExitCode.UNKNOWN:
+            if self.gate.settings.allow_unknown:
+                self.add_report_section("call", ITEM_NAME_PREFIX, text)
+                return
+            text += "\nToo little was seen to tell; --sora-allow-unknown lets this pass."
+        _fail_without_traceback(text)
+
+
+def _fail_without_traceback(text: str) -> NoReturn:
+    pytest.fail(text, pytrace=False)
+
+
+def collect_gate_items(session: pytest.Session, gate: ConformanceGate) -> list[pytest.Item]:
+    """Collect the gate's items as pytest collects a file's, with every hook that others listen to."""
+    collector = GateCollector.from_parent(session, name=ITEM_NAME_PREFIX, nodeid=ITEM_NAME_PREFIX, gate=gate)
+    hook = session.ihook
+    hook.pytest_collectstart(collector=collector)
+    report: pytest.CollectReport = hook.pytest_make_collect_report(collector=collector)
+    items = [each for each in report.result if isinstance(each, pytest.Item)]
+    for item in items:
+        hook.pytest_itemcollected(item=item)
+    hook.pytest_collectreport(report=report)
+    return items
+
+
+def reselect_verdict(config: pytest.Config, own: list[pytest.Item], items: list[pytest.Item]) -> None:
+    """
+    Bring the verdict back where it was deselected, but another item of the gate was not.
+
+    A part of the gate of which nothing was observed is skipped, which is green; the verdict is what isn't.
+    """
+    verdict = own[-1]
+    if verdict in items or not any(item in items for item in own):
+        return
+    items.append(verdict)
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")  # Any: pytest's own, not exported
+    deselected = reporter.stats.get("deselected", []) if reporter is not None else []
+    if verdict in deselected:
+        deselected.remove(verdict)
+
+
+def fail_skipped_verdict(report: pytest.TestReport) -> None:
+    """Turn a verdict that was skipped, or failed as somebody expected, into a failed one."""
+    if report.outcome == "skipped":
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else getattr(report, "wasxfail", "")
+        if hasattr(report, "wasxfail"):
+            del report.wasxfail
+        report.outcome = "failed"
+        report.longrepr = f"sora::verdict cannot be skipped, nor be expected to fail ({why})"

@@ -1,0 +1,196 @@
+"""
+The gate inside of pytest: `conform`'s run, once a session, in whichever process comes to it first.
+
+Under pytest-xdist each process has a session and items of its own. The first that runs one takes a lock in a folder that
+the run's processes share, probes, and leaves the report there; the others wait for the lock and read it. A lock of the
+system is gone with the process that held it, so a worker that crashes doesn't leave the rest waiting.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Final
+
+from ..api.edition import load_edition
+from ..api.errors import HarnessError, UsageError
+from ..api.exchange import Headers
+from ..judge.pipeline import Judge
+from ..probe import conformance_run as conform
+from ..probe.conformance_plan import SERVER_RATE, SIMULATOR_RATE, ConformancePlan
+from ..probe.interrupt import InterruptHandler
+from ..probe.prober import Prober, normalize_server_url
+from ..reports import report_folder as files
+from ..reports.baseline import baseline_mismatch
+from ..reports.report import VerdictReport
+from ..reports.verdict_assembly import assemble_verdict, format_utc_now, verdict_subject_kind
+from ..simulator.faults import parse_fault
+from ..simulator.server import start_simulator_process
+from .options import PluginSettings
+
+LOCK_FILE_NAME: Final = "lock"
+REPORT_FOLDER_NAME: Final = "gate"
+PROBLEM_FILE_NAME: Final = "problem"
+"""Names in the shared folder: the lock, the report, and why there is none."""
+
+
+def check_gate_settings(settings: PluginSettings) -> None:
+    """
+    See before the run whether it can be made as asked.
+
+    Raises:
+        UsageError: A value that can't be used.
+    """
+    load_edition(settings.edition)
+    for fault in settings.faults:
+        parse_fault(fault)
+    headers, _ = settings.read_headers_and_secrets(simulated=settings.uses_simulator)
+    if not settings.uses_simulator:
+        _make_plan(settings, _server_urls(settings), headers)
+    _make_prober(settings)
+    if settings.report is not None:
+        files.check_report_folder(settings.report)
+
+
+def run_gate_once(settings: PluginSettings, shared: Path) -> VerdictReport:
+    """
+    Run the gate, unless another process of this run has.
+
+    Args:
+        settings: What to do.
+        shared: A folder that the processes of this run have in common.
+
+    Raises:
+        HarnessError: It couldn't be run, here or there.
+        KeyboardInterrupt: It was interrupted; its report is there nevertheless.
+    """
+    with _hold_lock(shared / LOCK_FILE_NAME):
+        report = read_finished_report(shared)
+        if report is not None:
+            return report
+        problem = shared / PROBLEM_FILE_NAME
+        if problem.exists():
+            raise HarnessError(problem.read_text(encoding="utf-8"))
+        try:
+            report = run_gate(settings)
+            files.write_reports(report, shared / REPORT_FOLDER_NAME)
+            if settings.report is not None:
+                files.write_reports(report, settings.report)
+        except Exception as error:  # whatever it is, the other items must not try it all again
+            text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+            problem.write_text(text, encoding="utf-8")
+            raise HarnessError(text) from error
+    if report.verdict.interrupted:
+        raise KeyboardInterrupt
+    return report
+
+
+def read_finished_report(shared: Path) -> VerdictReport | None:
+    """The report of a gate that has run; None where none has, to its end."""
+    path = shared / REPORT_FOLDER_NAME / files.VERDICT_FILE
+    return files.read_report(path) if path.is_file() else None
+
+
+def run_gate(settings: PluginSettings) -> VerdictReport:
+    """
+    Probe, judge and sum up.
+
+    Raises:
+        HarnessError: The simulator did not start, or the baseline is not of what responded.
+    """
+    started_at = format_utc_now()
+    edition = load_edition(settings.edition)
+    headers, secrets = settings.read_headers_and_secrets(simulated=settings.uses_simulator)
+    with InterruptHandler() as interrupt, ExitStack() as stack:
+        if settings.uses_simulator:
+            servers = stack.enter_context(
+                start_simulator_process(edition=settings.edition, faults=settings.faults)
+            ).urls
+        else:
+            servers = _server_urls(settings)
+        plan = _make_plan(settings, servers, headers)
+        judge = Judge(edition, nodes=plan.servers)
+        # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
+        with ThreadPoolExecutor(1) as thread:
+            result = thread.submit(
+                conform.run_conformance, plan, judge, _make_prober(settings), interrupt=interrupt
+            ).result()
+    baseline = settings.baseline
+    if baseline is not None:
+        kind = verdict_subject_kind(judge, "live")
+        if problem := baseline_mismatch(baseline, edition=edition.name, subject_kind=kind):
+            raise UsageError(problem)
+        baseline = replace(baseline, documented=[field.path for field in edition.fields])
+    return assemble_verdict(
+        judge,
+        command="pytest",
+        edition=edition.name,
+        subject=plan.server,
+        judged_from="live",
+        observes=plan.observed_needs(),
+        started_at=started_at,
+        strict=settings.strict,
+        require=settings.require,
+        excluded=plan.excluded_requirements(),
+        interrupted=result.interrupted,
+        aborted=result.aborted,
+        labels=settings.labels,
+        waived=settings.waivers,
+        baseline=baseline,
+        fields=edition,
+        options={"duration_s": plan.duration_s, "nodes": list(plan.servers), "valid_only": settings.valid_only},
+        notes=[*result.notes, *settings.notes],
+        secrets=secrets,
+    )
+
+
+def _server_urls(settings: PluginSettings) -> list[str]:
+    return list(dict.fromkeys(normalize_server_url(each) for each in (settings.server_url, *settings.nodes)))
+
+
+def _make_plan(settings: PluginSettings, servers: list[str], headers: Headers) -> ConformancePlan:
+    return ConformancePlan(
+        server=servers[0],
+        nodes=tuple(servers[1:]),
+        duration_s=settings.duration_s,
+        rate=SIMULATOR_RATE if settings.uses_simulator else SERVER_RATE,
+        headers=headers,
+        send_wrong_requests=not settings.valid_only,
+    )
+
+
+def _make_prober(settings: PluginSettings) -> Prober:
+    return Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
+
+
+@contextmanager
+def _hold_lock(path: Path) -> Iterator[None]:
+    """Hold a lock that no two processes hold at a time."""
+    with path.open("a+b") as file:
+        _lock_file(file)
+        yield  # closing the file lets go
+
+
+if sys.platform == "win32":
+
+    def _lock_file(file: IO[bytes]) -> None:
+        import msvcrt
+
+        while True:
+            try:
+                file.seek(0)
+                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)  # gives up after ten seconds
+            except OSError:
+                continue
+            return
+
+else:
+
+    def _lock_file(file: IO[bytes]) -> None:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,0 +1,184 @@
+"""
+One test before the judge: what it has shown, what was found, and whether it fails for that.
+
+Each test has a judge of its own. So nothing is held against it that another test saw, what waits for a neighbour is
+settled when the test ends, and simulators with the same ids don't accuse each other.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from ..api.edition import Edition
+from ..api.errors import UsageError, suggest_nearest
+from ..api.exchange import TARGET_OF_OPERATION, Exchange, Request, Response, Target, TransportError
+from ..api.secret_redaction import NO_SECRETS, Secrets
+from ..judge.pipeline import Judge, PendingExchange
+from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
+from ..judge.verdict import FindingEntry
+from ..probe import prober as client
+from ..reports.report import VerdictReport
+from ..reports.verdict_assembly import assemble_verdict, format_utc_now
+from ..reports.waivers import Waiver
+from .finding_text import format_finding
+
+ExchangeCallback = Callable[[Exchange], None]
+
+TEST_OBSERVED_NEEDS: Final = frozenset(
+    {RequiredCapability.EXCHANGES, RequiredCapability.BODIES, RequiredCapability.ARGUMENTS, RequiredCapability.TIMES}
+)
+"""What a test's exchanges can show."""
+
+
+class PerTestJudge:
+    """
+    Judges what one test shows. From the fixture `sora_judge`; `sora_client` shows it every exchange.
+
+    May be used from several threads.
+
+    Args:
+        edition: The documented field list.
+        strict: Whether a missed SHOULD fails the test, too.
+        waivers: What they cover fails nothing.
+        secrets: Nothing of them is told.
+    """
+
+    def __init__(
+        self,
+        edition: Edition,
+        *,
+        strict: bool = False,
+        waivers: Sequence[Waiver] = (),
+        secrets: Secrets = NO_SECRETS,
+    ) -> None:
+        self._edition = edition
+        self._strict = strict
+        self._waivers = waivers
+        self._secrets = secrets
+        self._lock = threading.RLock()
+        self._judge = Judge(edition, observer=self._notify_observers)
+        self._started_at = format_utc_now()
+        self._expected: dict[str, None] = {}
+        self._told = 0
+        """Findings that the test was already failed for, or let pass with."""
+        self.observers: list[ExchangeCallback] = []
+        """Called with every exchange after it was judged."""
+        self.nonfatal_findings: str | None = None
+        """After `conclude`: what was found that fails nothing (a SHOULD, or waived), as a text."""
+
+    @property
+    def run_id(self) -> str:
+        """The id under which the exchanges are known."""
+        return self._judge.run
+
+    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> client.OpenExchange:
+        """Take a ticket for a request that the test sends itself; as `Judge.sent`."""
+        with self._lock:
+            return _LockedExchange(self._lock, self._judge.begin_exchange(request, intended_ns))
+
+    def judge_body(self, target: Target | str, data: bytes | str | Any, name: str = "body") -> None:  # Any: JSON
+        """
+        Judge a bare body: its shape, and its relations by themselves.
+
+        Args:
+            target: The operation whose response it is: `GetStatsConnection`, `GetStatsClient`, `GetStatsAllConnections`.
+            data: Bytes or text as they came, or what was parsed from them.
+            name: What to call it in a failure.
+
+        Raises:
+            UsageError: There is no such operation.
+        """
+        if isinstance(target, str):
+            if target not in TARGET_OF_OPERATION:
+                raise UsageError(
+                    f"{target!r} is none of {', '.join(TARGET_OF_OPERATION)}{suggest_nearest(target, TARGET_OF_OPERATION)}"
+                )
+            target = TARGET_OF_OPERATION[target]
+        if isinstance(data, str):
+            data = data.encode("utf-8", "surrogatepass")
+        elif not isinstance(data, bytes):
+            data = json.dumps(data).encode()
+        with self._lock:
+            self._judge.judge_bare_body(target, data, name)
+
+    def expect_violations(self, *requirements: str) -> None:
+        """
+        Say which requirements this test wants missed: their findings don't fail it, and it fails where there are none.
+
+        Raises:
+            UsageError: There is no such requirement.
+        """
+        for id in requirements:
+            if id not in REQUIREMENTS:
+                raise UsageError(f"there is no requirement {id!r}{suggest_nearest(id, REQUIREMENTS)}")
+            self._expected[id] = None
+
+    @property
+    def findings(self) -> list[FindingEntry]:
+        """What was found until now, of every level; relations that wait for a neighbour are settled at the end."""
+        with self._lock:
+            return self._judge.result().findings
+
+    def finish_test(self) -> str | None:
+        """
+        Settle what waits.
+
+        Returns:
+            Why the test fails; None where it doesn't. Findings told once aren't told again.
+        """
+        with self._lock:
+            report = self._report()
+        found = {entry.requirement for entry in report.verdict.findings}
+        missing = [id for id in self._expected if id not in found]
+        crashed = [row.id for row in report.verdict.requirements if row.reason == "check_crashed"]
+        failing = [entry for entry in report.verdict.findings if self._fails_test(entry)]
+        others = [entry for entry in report.verdict.findings if entry not in failing]
+        self.nonfatal_findings = "\n\n".join(format_finding(report, entry) for entry in others) or None
+        count = sum(entry.count for entry in failing) + len(missing) + len(crashed)
+        if count <= self._told:
+            return None
+        self._told = count
+        parts = [f"{id} was expected to be missed, and was not" for id in missing]
+        parts += [f"the check of {id} crashed, which is a fault of the harness" for id in crashed]
+        parts += [format_finding(report, entry) for entry in failing]
+        return "\n\n".join(parts)
+
+    def _report(self) -> VerdictReport:
+        return assemble_verdict(
+            self._judge,
+            command="pytest",
+            edition=self._edition.name,
+            subject="",
+            judged_from="live",
+            observes=TEST_OBSERVED_NEEDS,
+            started_at=self._started_at,
+            strict=self._strict,
+            waived=self._waivers,
+            name_evidence=False,
+            secrets=self._secrets,
+        )
+
+    def _fails_test(self, entry: FindingEntry) -> bool:
+        least = Level.SHOULD if self._strict else Level.MUST
+        return entry.status == "new" and Level[entry.level] >= least and entry.requirement not in self._expected
+
+    def _notify_observers(self, exchange: Exchange) -> None:
+        for observer in self.observers:
+            observer(exchange)
+
+
+class _LockedExchange:
+    """A ticket whose end waits for the judge to be free."""
+
+    def __init__(self, lock: threading.RLock, ticket: PendingExchange) -> None:
+        self._lock = lock
+        self._ticket = ticket
+
+    def complete(
+        self, response: Response | None = None, error: TransportError | None = None, arrived_ns: int | None = None
+    ) -> Exchange:
+        with self._lock:
+            return self._ticket.complete(response, error, arrived_ns)

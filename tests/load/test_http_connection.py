@@ -1,0 +1,223 @@
+"""The load client over real sockets: what it keeps, what it never uses again, and what it says of a server."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.errors import RequestRefusedError
+from sora_stats_harness.api.exchange import TARGET_HEADER, ErrorCode, Exchange, Request, Target, make_valid_request
+from sora_stats_harness.judge.pipeline import Judge
+from sora_stats_harness.load.http_connection import HttpConnection, ServerAddress, TransportStats, resolve_server
+from sora_stats_harness.load.prepared_request import prepare_request
+from sora_stats_harness.simulator.server import Simulator
+from tests import hostile
+from tests.load.build import Clerk, connection, listing
+
+
+def counted(url: str) -> tuple[HttpConnection, TransportStats, Clerk]:
+    """A connection to a server, what is counted of it, and who hands out its tickets."""
+    address = resolve_server(url)
+    assert isinstance(address, ServerAddress)
+    traffic = TransportStats()
+    return HttpConnection(address, traffic), traffic, Clerk()
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """A good server."""
+    with Simulator(connections=3) as running:
+        yield running
+
+
+def ask(behaviour: hostile.Behaviour, *, timeout_s: float = 0.5) -> tuple[Exchange, HttpConnection]:
+    """One listing from a misbehaving server."""
+    with hostile.serve(behaviour) as server:
+        client = connection(server.url, timeout_s=timeout_s)
+        exchange = client.send(Clerk(), listing(server.url))
+        client.close()
+    return exchange, client
+
+
+def test_many_requests_go_over_one_connection_and_are_judged(simulator: Simulator) -> None:
+    """Kept alive, in order, each with the kernel's time of arrival within the exchange; nothing is found."""
+    judge = Judge(edition.load_edition())
+    address = resolve_server(simulator.url)
+    assert isinstance(address, ServerAddress)
+    traffic = TransportStats()
+    client = HttpConnection(address, traffic)
+    exchanges = [client.send(judge, listing(simulator.url)) for _ in range(30)]
+    client.close()
+    assert traffic.connects == 1
+    assert all(each.error is None and each.response is not None for each in exchanges)
+    stamped = [each for each in exchanges if each.arrived_ns is not None]
+    assert all(each.sent_ns <= (each.arrived_ns or 0) <= each.received_ns for each in stamped)
+    judge.finish()
+    assert judge.result().findings == []
+    assert judge.result().coverage.samples == 90
+
+
+def test_large_responses_are_judged_in_slices() -> None:
+    """More than 256 KiB: 30 connections of 13 KB."""
+    with Simulator(connections=30) as simulator:
+        clerk = Clerk()
+        client = connection(simulator.url)
+        client.send(clerk, listing(simulator.url))
+        client.close()
+    assert clerk.sliced == 1
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [
+        (hostile.hang, ErrorCode.TIMEOUT),
+        (hostile.slow_headers, ErrorCode.TIMEOUT),
+        (hostile.slow_body, ErrorCode.TIMEOUT),
+        (hostile.close_at_once, ErrorCode.RESET),
+        (hostile.reset, ErrorCode.RESET),
+        (hostile.says(hostile.CUT), ErrorCode.CUT),
+        (hostile.says(hostile.CUT_CHUNKED), ErrorCode.CUT),
+        (hostile.says(hostile.GARBAGE), ErrorCode.PROTOCOL),
+        (hostile.says(hostile.TWO_RESPONSES), ErrorCode.PROTOCOL),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or getattr(value, "name", None),
+)
+def test_a_misbehaving_server_is_told_by_its_code(behaviour: hostile.Behaviour, code: ErrorCode) -> None:
+    """Never an exception; and the client rests before it asks again."""
+    exchange, client = ask(behaviour)
+    assert exchange.error is not None
+    assert exchange.error.code is code
+    assert "\n" not in exchange.error.detail
+    assert client.backoff_s > 0
+
+
+def test_a_late_response_is_never_taken_for_the_next_one() -> None:
+    """After a time-out the socket is closed: the second request goes over another one."""
+    with hostile.serve(hostile.late_response(0.4, hostile.response(b"[]"))) as server:
+        clerk = Clerk()
+        client = connection(server.url, timeout_s=0.2)
+        first = client.send(clerk, listing(server.url))
+        second = client.send(clerk, listing(server.url))
+        client.close()
+    assert [each.error.code for each in (first, second) if each.error is not None] == [ErrorCode.TIMEOUT] * 2
+    assert len(clerk.ended) == 2
+
+
+@pytest.mark.parametrize("stray", [hostile.response(b'["stray"]'), b"\r", b""], ids=["a response", "a byte", "the end"])
+def test_what_comes_between_two_requests_is_never_taken_for_an_response(stray: bytes) -> None:
+    """Whatever a server says unasked, or if it closes: the next request goes over another connection, and gets a response there."""
+    numbers = itertools.count(1)
+    read, strayed = threading.Event(), threading.Event()
+
+    def behave(talk: hostile.Talk) -> None:
+        number = next(numbers)
+        talk.write(hostile.response(b"[%d]" % number))
+        if number == 1:
+            read.wait(10)
+            talk.write(stray) if stray else talk.socket.shutdown(socket.SHUT_WR)
+            strayed.set()
+        talk.over.wait()
+
+    with hostile.serve(behave) as server:
+        client, traffic, clerk = counted(server.url)
+        first = client.send(clerk, listing(server.url))
+        read.set()
+        assert strayed.wait(10)
+        time.sleep(0.001)  # at once after a response nobody looks
+        second = client.send(clerk, listing(server.url))
+        client.close()
+    assert [each.response.body for each in (first, second) if each.response is not None] == [b"[1]", b"[2]"]
+    assert (traffic.connects, traffic.unsolicited, traffic.idle_closes) == (2, 1 if stray else 0, 0)
+
+
+def test_a_server_that_was_seen_to_close_unasked_is_looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once after a response as well: one request may meet it, and then no more do."""
+
+    def behave(talk: hostile.Talk) -> None:
+        talk.write(hostile.response(b"[]"))
+
+    looks: list[bool] = []
+    quiet = HttpConnection._has_no_stray_data
+
+    def looking(self: HttpConnection) -> bool:
+        looks.append(quiet(self))
+        return looks[-1]
+
+    monkeypatch.setattr(HttpConnection, "_is_quiet", looking)
+    monkeypatch.setattr("sora_stats_harness.load.http_connection.AT_ONCE_NS", 10**18)
+    with hostile.serve(behave) as server:
+        client, traffic, clerk = counted(server.url)
+        for _ in range(4):
+            client.send(clerk, listing(server.url))
+            time.sleep(0.05)  # until it has closed
+        client.close()
+    met = [each.error is not None and each.error.code is ErrorCode.ABANDONED for each in clerk.ended]
+    assert met == [False, True, False, False]
+    assert (traffic.idle_closes, traffic.connects, looks) == (1, 3, [False])
+
+
+def test_connections_that_receive_at_one_time_do_not_mix() -> None:
+    """All receive into the same memory: each body of many pieces is its own connection's."""
+    numbers = itertools.count()
+
+    def behave(talk: hostile.Talk) -> None:
+        body = bytes([ord("a") + next(numbers)]) * 3_000_000
+        data = hostile.response(body)
+        for at in range(0, len(data), 100_000):
+            talk.write(data[at : at + 100_000])
+        talk.over.wait()
+
+    with hostile.serve(behave) as server:
+        address = resolve_server(server.url)
+        assert isinstance(address, ServerAddress)
+        traffic = TransportStats()
+        clients = [HttpConnection(address, traffic, timeout_s=60) for _ in range(6)]
+        asking = [gevent.spawn(client.send, Clerk(), listing(server.url)) for client in clients]
+        gevent.joinall(asking, raise_error=True)
+        for client in clients:
+            client.close()
+    bodies = [each.value.response.body for each in asking]
+    assert sorted(bodies) == [letter.encode() * 3_000_000 for letter in "abcdef"]
+    assert traffic.buffered_body_bytes == 0
+
+
+def test_no_time_out_is_early() -> None:
+    """Neither where nothing comes nor where something does again and again."""
+    for behaviour in (hostile.hang, hostile.slow_body):
+        began_ns = time.monotonic_ns()
+        exchange, _ = ask(behaviour, timeout_s=0.3)
+        assert exchange.error is not None and exchange.error.code is ErrorCode.TIMEOUT
+        assert time.monotonic_ns() - began_ns >= 300_000_000
+
+
+def test_a_closed_port_is_refused() -> None:
+    """There is nobody: that is an exchange as well, with its reason."""
+    url = hostile.closed_port()
+    exchange = connection(url).send(Clerk(), listing(url))
+    assert exchange.error is not None
+    assert exchange.error.code is ErrorCode.REFUSED
+
+
+def test_other_operations_cannot_even_be_prepared() -> None:
+    """The port that responses statistics also disconnects users."""
+    target = "Sora_20151104.DisconnectChannel"
+    request = Request(server="http://127.0.0.1:1", headers=((TARGET_HEADER, target),), body=b"{}", target=None)
+    with pytest.raises(RequestRefusedError):
+        prepare_request(request)
+
+
+def test_what_is_prepared_is_what_is_sent() -> None:
+    """The bytes of a valid request, with its true length."""
+    request = make_valid_request(Target.CONNECTION, server="http://h:1", channel_id="会", connection_id="x")
+    data = prepare_request(request).request_bytes
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert head.startswith(b"POST / HTTP/1.1\r\nHost: h:1\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert body == request.body
