@@ -24,7 +24,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .exchange import Answer, ErrorCode, TransportError
+from .exchange import Response, ErrorCode, TransportError
 from .http1_body import SECTION_END, SECTION_LIMIT, SPARE_BYTES, BodyMemory, Bytes, ChunkedBody
 from .http1_faults import FRAMING_RULES, Effect, FramingFault
 from .http1_head import (
@@ -94,7 +94,7 @@ class ResponseReader:
         """Forget the response before, and expect one to a request of this method."""
         self.over = False
         """Whether no more bytes are needed."""
-        self.response: Answer | None = None
+        self.response: Response | None = None
         """The response, or what came of it; None before the end, and where its head was not over."""
         self.error: TransportError | None = None
         """Why the response is not complete."""
@@ -124,7 +124,7 @@ class ResponseReader:
                 self.wire_bytes = size
                 self.faults = head.faults
                 if head.length == size - end:
-                    self.response = Answer(status=head.status, headers=head.headers, body=bytes(data[end:]))
+                    self.response = Response(status=head.status, headers=head.headers, body=bytes(data[end:]))
                     self.keep = head.keep
                     self.over = True
                     return True
@@ -183,7 +183,7 @@ class ResponseReader:
         self.over = True
         head, self._missing = self._head, 0
         if head is not None:
-            self.response = Answer(status=head.status, headers=head.headers, body=self._start(), complete=False)
+            self.response = Response(status=head.status, headers=head.headers, body=self._start(), complete=False)
             self._memory, self._pieces = None, []  # at once: the bodies that are being read share a limit
 
     @property
@@ -341,7 +341,7 @@ class ResponseReader:
     def _complete(self, body: bytes) -> None:
         head = self._head
         assert head is not None, "a body has begun"
-        self.response = Answer(status=head.status, headers=head.headers, body=body)
+        self.response = Response(status=head.status, headers=head.headers, body=body)
         self.keep = head.keep and all(FRAMING_RULES[each.code].effect is Effect.ALLOWED for each in self.faults)
         self._memory, self._pieces = None, []
         self.over = True
