@@ -123,7 +123,7 @@ class ResponseReader:
             if head is not None and head.status >= 200 and self._method != "HEAD":
                 self.wire_bytes = size
                 self.faults = head.faults
-                if head.length == size - end:
+                if size - end == head.length <= self._limit:
                     self.response = Response(status=head.status, headers=head.headers, body=bytes(data[end:]))
                     self.keep = head.keep
                     self.over = True
@@ -257,11 +257,12 @@ class ResponseReader:
         if (blank := _BLANK_LINES.match(buffer)) is not None:
             self._note(fault("blank_line", "a blank line stands before the status line"))
             self._head_bytes += blank.end()
+            self._scanned = 0
             del buffer[: blank.end()]
 
     def _look_at_first_line(self, buffer: bytearray) -> FramingFault | None:
         """What is no HTTP may go on for ever: the first line is judged as soon as it is there."""
-        end = buffer.find(b"\n")
+        end = buffer.find(b"\n", self._scanned)
         if end < 0:
             return status_line_so_far(bytes(buffer)) if len(buffer) >= FIRST_LINE_BYTES else None
         self._line_seen = True

@@ -19,7 +19,7 @@ import msgspec
 
 from .http1_faults import FRAMING_RULES, Effect, FramingFault
 
-MAXknown_heads: Final = 256
+MAX_HEADS: Final = 256
 """Heads that are kept by their bytes: there is another one with every length of a body."""
 
 USUAL_HEAD_BYTES: Final = 2048
@@ -80,7 +80,7 @@ def head_of(raw: bytes) -> ResponseHead | FramingFault:
         return head
     parsed = parse_head(raw)
     if isinstance(parsed, ResponseHead) and len(raw) <= USUAL_HEAD_BYTES:
-        if len(known_heads) >= MAXknown_heads:
+        if len(known_heads) >= MAX_HEADS:
             known_heads.clear()
         known_heads[raw] = parsed
     return parsed
