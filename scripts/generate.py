@@ -16,7 +16,6 @@ from typing import Final
 from sora_stats_harness.api import edition
 from sora_stats_harness.cli import schemas
 from sora_stats_harness.reports import reference_pages as reference
-from sora_stats_harness.simulator import fidelity_page as fidelity
 from sora_stats_harness.testing import stub_generator as stub
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -29,7 +28,6 @@ def wanted() -> dict[str, str]:
     files = {f"schemas/{name}": text for name, text in schemas.schema_files(editions).items()}
     files["docs/FIELDS.md"] = reference.fields_page(edition.load_edition())
     files["docs/REQUIREMENTS.md"] = reference.requirements_page()
-    files["docs/FIDELITY.md"] = fidelity.render_fidelity_page()
     files["harness/sora_stats_harness/testing/connection_sample.pyi"] = stub.render_stub(edition.load_edition())
     files["docs/ARCHITECTURE.md"] = architecture_page((ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8"))
     return files

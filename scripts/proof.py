@@ -112,7 +112,7 @@ def torn(shrink: int) -> Lines:
     )
     counted = agreement.alone(DOC, range(5000 // shrink))
     yield (
-        f"- {counted['bodies']:,} bare bodies, {counted['missed']:,} of which miss a relation: the same relations as "
+        f"- {counted['bodies']:,} bare bodies, {counted['missed']:,} of which violate a relation: the same relations as "
         "the reference."
     )
 

@@ -50,8 +50,8 @@ def verdict(place: int = 0, **given: Any) -> Verdict:  # Any: the struct's own f
 
 def status(id: str, level: str = "MUST", checked: int = 100) -> RequirementStatus:
     """A requirement that was checked, or was not."""
-    outcome: Any = "pass" if checked else "unknown"
-    return RequirementStatus(id=id, level=level, status=outcome, reason=None, checked=checked, failed=0)
+    outcome: Any = "met" if checked else "not_checked"
+    return RequirementStatus(id=id, level=level, status=outcome, reason=None, checked=checked, violations=0)
 
 
 def finding(

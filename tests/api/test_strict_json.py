@@ -45,7 +45,9 @@ def in_parts(body: bytes, part: int, *, once_more: bool = True) -> Found:
     """The same in parts; with or without parsing it in one go at the end."""
     steps = parse_in_parts(body, part=part)
     try:
-        with mock.patch.object(strict_json, "parse", parse_strict_json if once_more or len(body) <= part else None):
+        with mock.patch.object(
+            strict_json, "parse_strict_json", parse_strict_json if once_more or len(body) <= part else None
+        ):
             while True:
                 next(steps)
     except StrictJsonError as error:
@@ -305,7 +307,7 @@ def test_documents_with_many_keys_come_to_the_same(part: int) -> None:
         {f"{number:0999d}": [number, {"é": None}] for number in range(MAX_PREFIX_CHARACTERS // 400)}
     ).encode()
     for body in (many, many[:-1], many[:-1] + b",}", many.replace(b"null", b'"\\ud800"', 1)):
-        with mock.patch.object(strict_json, "_load", wraps=strict_json._load_with_repeated) as load:
+        with mock.patch.object(strict_json, "_load_with_repeated", wraps=strict_json._load_with_repeated) as load:
             assert in_parts(body, 1000) == at_once(body)
         sizes = [len(call.args[0]) for call in load.call_args_list]
         assert (
@@ -323,7 +325,7 @@ LONG: Final = "7" * 7000
 def test_long_numbers_have_all_digits_counted(begin: str, end: str) -> None:
     """Of which only the first are looked at."""
     body = f"{begin}{'9' * (20 * MAX_DIGITS)}{end}".encode()
-    with mock.patch.object(strict_json, "_load", wraps=strict_json._load_with_repeated) as load:
+    with mock.patch.object(strict_json, "_load_with_repeated", wraps=strict_json._load_with_repeated) as load:
         assert in_parts(body, 1000) == at_once(body)
     assert max(len(call.args[0]) for call in load.call_args_list[:-1]) < 2 * MAX_DIGITS
 
@@ -331,6 +333,6 @@ def test_long_numbers_have_all_digits_counted(begin: str, end: str) -> None:
 @pytest.mark.parametrize("body", [b"[" + b"[]," * 9999 + b"1]", b"[" + b"1," * 19999 + b"x"])
 def test_a_part_has_only_so_many_tokens(body: bytes) -> None:
     """Few characters may be a lot of work; what is left at last is less than a part."""
-    with mock.patch.object(strict_json, "_load", wraps=strict_json._load_with_repeated) as load:
+    with mock.patch.object(strict_json, "_load_with_repeated", wraps=strict_json._load_with_repeated) as load:
         assert in_parts(body, 16 << 10, once_more=False) == at_once(body)
     assert max(len(call.args[0]) for call in load.call_args_list[:-2]) < 2 * MAX_PART_TOKENS

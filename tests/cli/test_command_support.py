@@ -51,7 +51,7 @@ def finding(requirement: str = "counter.monotonic") -> verdicts.Counted:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--require", "order.realtim"], "no requirement 'order.realtim' (did you mean 'counter.monotonic'?)"),
+        (["--require", "counter.monotoni"], "no requirement 'order.realtim' (did you mean 'counter.monotonic'?)"),
         (["--label", "build"], "'build' is not of the form KEY=VALUE"),
         (["--label", "=1"], "'=1' is not of the form KEY=VALUE"),
         (["--timeout", "soon"], "'soon' is no time"),

@@ -86,7 +86,7 @@ def test_connections_and_clients_belong_to_the_channel_before_them() -> None:
 
 def test_the_embedded_simulator_serves_the_edition_that_judges(tmp_path: Path) -> None:
     """Else a self-test with an edition of one's own would find nothing but the difference between the two."""
-    text = (resources.files("sora_stats_harness") / "editions" / "doc-2024.toml").read_text(encoding="utf-8")
+    text = (resources.files("sora_stats_harness") / "api" / "editions" / "doc-2024.toml").read_text(encoding="utf-8")
     own = tmp_path / "own.toml"
     own.write_text(text.replace("turn_binding_error", "turn_binding_errror"), encoding="utf-8")
     parser = CommandArgumentParser(allow_abbrev=False)

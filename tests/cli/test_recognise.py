@@ -65,7 +65,7 @@ def run(command: str, *options: str, timeout_s: float = 60) -> subprocess.Comple
 
 
 def auto(*options: str, out: Path) -> tuple[int, dict[str, Any], str]:  # Any: JSON
-    """Exit code, verdict and what was said meanwhile, of a run in which a missed SHOULD fails too."""
+    """Exit code, verdict and what was said meanwhile, of a run in which a violated SHOULD fails too."""
     command, *others = options
     done = run(command, *others, "--edition", "auto", "--strict", "--json", "--output", str(out))
     assert done.stdout, done.stderr

@@ -884,7 +884,7 @@ def test_rising_takes_two_lists_of_blocks(wrong: tuple[Any, ...]) -> None:  # An
 
 def test_it_can_be_switched_off() -> None:
     """With SORA_HARNESS_PURE=1 all is judged in Python."""
-    code = "from sora_stats_harness import accelerator as a; print(a.is_there(), a.rise)"
+    code = "from sora_stats_harness.judge import accelerator as a; print(a.is_available(), a.rise)"
     for value, said in (("1", "False None"), ("0", "True <"), ("", "True <")):
         done = subprocess.run(
             [sys.executable, "-c", code], env=os.environ | {"SORA_HARNESS_PURE": value}, capture_output=True, text=True

@@ -512,12 +512,12 @@ def test_a_server_that_never_says_how_long_its_responses_are_is_no_worse() -> No
     excluded = frozenset(REQUIREMENTS) - {"http.length", "http.json"}
     told = decide_verdict(judge.result(), observes=frozenset(RequiredCapability), excluded=excluded)
     states = {row.id: (row.status, row.reason) for row in told.requirements}
-    assert (states["http.json"], states["http.length"]) == (("pass", None), ("unknown", "no_traffic"))
+    assert (states["http.json"], states["http.length"]) == (("met", None), ("not_checked", "no_traffic"))
     assert (told.verdict, told.reason) == ("pass", None)
     told = decide_verdict(
         judge.result(), observes=frozenset(RequiredCapability), excluded=excluded, require=["http.length"]
     )
-    assert (told.verdict, told.reason) == ("unknown", "http.length is unknown (no_traffic)")
+    assert (told.verdict, told.reason) == ("inconclusive", "http.length was not checked (no_traffic)")
 
 
 def _wall() -> str:

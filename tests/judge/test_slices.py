@@ -391,7 +391,7 @@ def test_no_step_of_a_long_listing_handles_more_than_half_a_megabyte(
 
     split, read = reader.codec.split.decode, reader._read_element
     monkeypatch.setattr(reader.codec, "split", SimpleNamespace(decode=splits))
-    monkeypatch.setattr(reader, "_read_piece", reads)
+    monkeypatch.setattr(reader, "_read_element", reads)
     blocks, results = [], []
     for step in reader.read_in_slices(body, many=True, scan=True):
         blocks.append(handled + Watched.counted)
@@ -432,7 +432,7 @@ def most_at_once(body: bytes, accelerated: bool) -> tuple[int, ParsedBody]:
         return load(text)
 
     load = strict_json._load_with_repeated
-    with mock.patch.object(strict_json, "_load", loads):
+    with mock.patch.object(strict_json, "_load_with_repeated", loads):
         for step in SampleReader(DOC, accelerated=accelerated).read_in_slices(body, many=True, scan=True):
             results.append(step)
             most, handled = max(most, handled), 0
@@ -709,7 +709,7 @@ def test_damage_far_behind_makes_the_body_no_array(text: str, fault: str, accele
 @given(body=listings() | stew(40), slice_bytes=st.integers(1, 300))
 def test_a_body_with_too_much_in_it_comes_to_what_it_came_to(many: bool, body: bytes, slice_bytes: int) -> None:
     """Also where the limit is so low that it is reached here; what is counted in parts is counted once."""
-    with mock.patch.object(body_module, "WHOLE_BYTES", 40):
+    with mock.patch.object(body_module, "ALWAYS_DECODED_BYTES", 40):
         Two(accelerated=False).read(body, slice_bytes, many=many)
 
 

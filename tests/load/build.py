@@ -111,7 +111,7 @@ Judge.__init__, Ticket.end_in_slices = slowly, slowly_in_slices
 _MOVING: Final = """
 import os
 
-from sora_stats_harness import exchange
+from sora_stats_harness.api import exchange
 
 clock_id, master = exchange.clock_id, os.getpid()
 exchange.clock_id = lambda: clock_id() if os.getpid() == master else f"another machine's, for {os.getpid()}"

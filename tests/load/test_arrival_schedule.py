@@ -82,8 +82,8 @@ def test_a_stalled_server_is_charged_from_the_schedule() -> None:
     metrics.record(exchange(2 * SECOND_NS, 2 * SECOND_NS + 10_000_000, intended_ns=0))
     assert metrics.all_operations("response").max_us == 2_009_999
     assert metrics.all_operations("service").max_us == 9_999
-    assert metrics.all_operations("lateness").max_us == 2_000_000
-    assert metrics.all_operations("generator delay").max_us == 1
+    assert metrics.all_operations("send delay").max_us == 2_000_000
+    assert metrics.all_operations("receive delay").max_us == 1
 
 
 def test_warm_up_is_counted_but_not_timed() -> None:

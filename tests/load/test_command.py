@@ -182,7 +182,7 @@ def test_a_connection_can_be_used_only_once(tmp_path: Path) -> None:
     assert connecting["count"] == load["sent"]
 
 
-def test_nobody_there_is_unknown(tmp_path: Path) -> None:
+def test_nobody_there_is_inconclusive(tmp_path: Path) -> None:
     """It aborts by itself, long before its time is over; its recording says why."""
     recording = tmp_path / "run.jsonl"
     done = run(
@@ -198,7 +198,7 @@ def test_nobody_there_is_unknown(tmp_path: Path) -> None:
         str(recording),
     )
     told = json.loads(done.stdout)
-    assert (done.returncode, told["verdict"]) == (3, "unknown")
+    assert (done.returncode, told["verdict"]) == (3, "inconclusive")
     assert_check_says_the_same(told, recording)
 
 
@@ -270,7 +270,7 @@ def test_a_finding_outranks_an_abort_in_the_recording_as_well(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["one", "two"])
-def test_a_server_that_goes_away_is_unknown(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_a_server_that_goes_away_is_inconclusive(tmp_path: Path, options: tuple[str, ...]) -> None:
     """However well it responded before: nobody knows what it would have said. `check` says so too."""
     recording = tmp_path / "run.jsonl"
     with Simulator(connections=3) as simulator:
@@ -307,7 +307,7 @@ def test_a_server_that_goes_away_is_unknown(tmp_path: Path, options: tuple[str, 
             time.sleep(0.02)
     out, said = process.communicate(timeout=50)
     told = json.loads(out)
-    assert (process.returncode, told["verdict"], told["findings"]) == (3, "unknown", []), said
+    assert (process.returncode, told["verdict"], told["findings"]) == (3, "inconclusive", []), said
     assert f"{simulator.url} stopped responding: refused: Connection refused" in told["reason"]
     assert told["load"]["judged"] > 50
     again = subprocess.run(
@@ -368,12 +368,12 @@ def test_every_scenario_file_is_one(name: str) -> None:
     assert done.returncode == 0
 
 
-def test_plain_locust_fails_where_a_must_is_missed() -> None:
+def test_plain_locust_fails_where_a_must_is_violated() -> None:
     """The failure has the requirement's name in Locust's table, and the exit code is the verdict's."""
     with Simulator(connections=3, faults=["counter-falls"]) as simulator:
         code, said = run_locust(simulator, "drill", "--sora-interval", "0.02")
     assert code == 1, said
-    assert "missed: counter.monotonic" in said
+    assert "violated: counter.monotonic" in said
     assert "FAIL" in said
 
 
@@ -414,7 +414,7 @@ def test_the_first_interrupt_waits_and_the_second_gives_up(signals: int, abandon
             process.wait()
     told = json.loads(out)
     counts = told["load"]
-    assert (process.returncode, told["verdict"], told["interrupted"]) == (3, "unknown", True)
+    assert (process.returncode, told["verdict"], told["interrupted"]) == (3, "inconclusive", True)
     assert (counts["sent"], counts["judged"], counts["abandoned"]) == (3, 3 - abandoned, abandoned)
     assert_check_says_the_same(told, tmp_path / "run.jsonl")
 

@@ -150,8 +150,8 @@ def test_a_server_that_was_seen_to_close_unasked_is_looked_at_each_time(monkeypa
         looks.append(quiet(self))
         return looks[-1]
 
-    monkeypatch.setattr(HttpConnection, "_is_quiet", looking)
-    monkeypatch.setattr("sora_stats_harness.load.http_connection.AT_ONCE_NS", 10**18)
+    monkeypatch.setattr(HttpConnection, "_has_no_stray_data", looking)
+    monkeypatch.setattr("sora_stats_harness.load.http_connection.MIN_IDLE_BEFORE_CHECK_NS", 10**18)
     with hostile.serve(behave) as server:
         client, traffic, clerk = counted(server.url)
         for _ in range(4):

@@ -128,11 +128,11 @@ def test_nothing_is_lost_at_the_end(
 
 
 def test_a_process_that_dies_is_named_and_what_it_had_spooled_is_judged(tmp_path: Path) -> None:
-    """The verdict is at best unknown, its recording's as well, and what was sent stands beside what was planned."""
+    """The verdict is at best inconclusive, its recording's as well, and what was sent stands beside what was planned."""
     path = tmp_path / "run.jsonl.zst"
     code, told, served = run(kill_one, tmp_path, "--duration", "60s", "--record", str(path))
     load = told["load"]
-    assert (code, told["verdict"]) == (3, "unknown")
+    assert (code, told["verdict"]) == (3, "inconclusive")
     assert re.search(r"process 1 \(pid \d+\) was killed by signal 9", told["reason"])
     assert 0 < load["sent"] == load["judged"] + load["errors"] + load["abandoned"] <= served
     assert told["coverage"]["exchanges"] == load["sent"]
@@ -163,7 +163,7 @@ def test_what_is_killed_as_a_whole_leaves_a_recording(processes: str, files: lis
     done = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
     told = json.loads(done.stdout)
     assert 150 <= told["coverage"]["exchanges"] <= served
-    assert (done.returncode, told["verdict"], told["findings"]) == (3, "unknown", [])
+    assert (done.returncode, told["verdict"], told["findings"]) == (3, "inconclusive", [])
     assert told["coverage"]["truncated"]
 
 
@@ -273,10 +273,10 @@ def test_a_counter_that_falls_once_is_found_once(processes: str, tmp_path: Path)
     assert values[1] == 200 < 1000 < values[0]
 
 
-def test_nobody_there_is_unknown(tmp_path: Path) -> None:
+def test_nobody_there_is_inconclusive(tmp_path: Path) -> None:
     """Each process tries, and says why it gave up."""
     code, told = result(
         start("http://127.0.0.1:9", "--rate", "100", "--duration", "40s", "--output", str(tmp_path / "out"))
     )
-    assert (code, told["verdict"]) == (3, "unknown")
+    assert (code, told["verdict"]) == (3, "inconclusive")
     assert "refused" in told["reason"]

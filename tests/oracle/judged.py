@@ -130,7 +130,7 @@ def record(folder: Path, exchanges: Iterable[Exchange], rng: Random, *, window: 
             files[run] = open_recording_file(path)
             waiting[run] = []
             header = lines.RecordingHeader(
-                v=lines.FORMAT_VERSION,
+                format=lines.RECORDING_FORMAT,
                 run=run,
                 subject_kind="server",
                 subject="made up",

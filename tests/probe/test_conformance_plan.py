@@ -22,10 +22,10 @@ CLIENT = KnownConnection(server=A, channel_id="ch", client_id="cl")
     ("changes", "more"),
     [
         ({}, {RequiredCapability.PROBES}),
-        ({"wrong_requests": False}, set()),
-        ({"large_request": True}, {RequiredCapability.PROBES, RequiredCapability.LARGE_PROBE}),
-        ({"large_request": True, "wrong_requests": False}, set()),
-        ({"large_request": True, "targets": frozenset({Target.ALL})}, {RequiredCapability.PROBES}),
+        ({"send_wrong_requests": False}, set()),
+        ({"send_large_request": True}, {RequiredCapability.PROBES, RequiredCapability.LARGE_PROBE}),
+        ({"send_large_request": True, "send_wrong_requests": False}, set()),
+        ({"send_large_request": True, "targets": frozenset({Target.ALL})}, {RequiredCapability.PROBES}),
         ({"nodes": (B,)}, {RequiredCapability.PROBES, RequiredCapability.NODES}),
     ],
 )
@@ -68,11 +68,12 @@ def test_targets_left_out_put_requirements_out_of_scope(targets: set[Target], ex
         ({"concurrency": 0}, "--concurrency"),
         ({"concurrency": 33}, "--concurrency"),
         ({"duration_s": 0}, "duration"),
+        ({"duration_s": 90, "max_duration_s": 60}, "--max-duration .60 s. must not be shorter"),
         ({"targets": frozenset({Target.CONNECTION})}, "--channel-id"),
         ({"targets": frozenset()}, "--channel-id"),
-        ({"targets": frozenset({Target.CONNECTION}), "given": (CLIENT,)}, "GetStatsClient"),
-        ({"targets": frozenset({Target.CLIENT}), "given": (CONNECTION,)}, "GetStatsConnection"),
-        ({"nodes": (B,), "targets": frozenset({Target.CONNECTION}), "given": (CONNECTION,)}, "--node"),
+        ({"targets": frozenset({Target.CONNECTION}), "given_connections": (CLIENT,)}, "GetStatsClient"),
+        ({"targets": frozenset({Target.CLIENT}), "given_connections": (CONNECTION,)}, "GetStatsConnection"),
+        ({"nodes": (B,), "targets": frozenset({Target.CONNECTION}), "given_connections": (CONNECTION,)}, "--node"),
         ({"headers": (("X-Sora-Target", "x"),)}, "X-Sora-Target"),
         ({"headers": (("x_sora_target", "x"),)}, "x_sora_target"),
         ({"headers": (("Content-Length", "1"),)}, "Content-Length"),
@@ -83,3 +84,9 @@ def test_a_plan_that_cannot_be_carried_out_is_wrong_usage(changes: dict[str, Any
     """One line that names what to change."""
     with pytest.raises(UsageError, match=word):
         ConformancePlan(server=A, **changes)
+
+
+@pytest.mark.parametrize(("duration_s", "given_s", "limit_s"), [(10, None, 60), (600, None, 600), (10, 20, 20)])
+def test_a_run_has_a_time_limit(duration_s: float, given_s: float | None, limit_s: float) -> None:
+    """A minute unless something else is asked for."""
+    assert ConformancePlan(server=A, duration_s=duration_s, max_duration_s=given_s).time_limit_s == limit_s

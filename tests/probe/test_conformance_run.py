@@ -15,17 +15,20 @@ from typing import Any
 import pytest
 
 from sora_stats_harness.api.exchange import ErrorCode, Exchange, Request, Response, Target, TransportError
+from sora_stats_harness.judge.verdict import CoverageSummary, JudgeResult
+from sora_stats_harness.probe.completion import MAX_IDLE_ROUNDS, MIN_ROUNDS
 from sora_stats_harness.probe.conformance_plan import ConformancePlan
 from sora_stats_harness.probe.conformance_run import ConformanceProgress, ConformanceResult, run_conformance
 from sora_stats_harness.probe.discovery import KnownConnection
 from sora_stats_harness.probe.interrupt import InterruptHandler
 from sora_stats_harness.probe.prober import ExchangeOpener, Prober
+from tests.virtual_time import run_in_virtual_time
 
 
 @pytest.fixture(autouse=True)
-def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pause after a lost response is shorter than for a real server."""
-    monkeypatch.setattr("sora_stats_harness.probe.paced_sender.BACK_OFF_S", 0.01)
+def virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run here waits: neither between requests nor for its end."""
+    monkeypatch.setattr(asyncio, "run", run_in_virtual_time)
 
 
 A, B, C = "http://a:3000", "http://b:3000", "http://c:3000"
@@ -48,6 +51,9 @@ class NoJudge:
 
     def begin_exchange(self, request: Request, intended_ns: int | None = None) -> Any:
         raise AssertionError("not used")
+
+    def result(self) -> JudgeResult:
+        return JudgeResult(checked={}, findings=[], coverage=CoverageSummary())
 
 
 Connection = tuple[str, str, str]
@@ -198,7 +204,7 @@ def test_every_node_is_asked_between_two_responses_about_the_whole() -> None:
 def test_wrong_requests_come_once_or_twice_each() -> None:
     """Once in a row and once among overlapping ones; the large one only once, and only when asked for."""
     prober = Canned(limit=300)
-    conform(prober, large_request=True)
+    conform(prober, send_large_request=True)
     seen = Counter(each.request for each in prober.sent if each.request.probe is not None)
     large = [request for request in seen if request.probe == "request.shape.large_body"]
     assert [seen.pop(request) for request in large] == [1]
@@ -209,7 +215,7 @@ def test_wrong_requests_come_once_or_twice_each() -> None:
 def test_valid_only_sends_no_wrong_request() -> None:
     """And the run does not claim to see how they get a response."""
     prober = Canned(limit=100)
-    conform(prober, wrong_requests=False)
+    conform(prober, send_wrong_requests=False)
     assert prober.sent and all(each.request.probe is None for each in prober.sent)
 
 
@@ -227,7 +233,7 @@ def test_given_connections_are_asked_for_without_a_listing() -> None:
     """A response tells the ids that were not given, and these are asked for as well."""
     prober = Canned(limit=100)
     given = (KnownConnection(server=A, channel_id="ch", client_id="cl1"),)
-    conform(prober, given=given, targets=frozenset({Target.CONNECTION, Target.CLIENT}))
+    conform(prober, given_connections=given, targets=frozenset({Target.CONNECTION, Target.CLIENT}))
     assert prober.valid(Target.ALL) == []
     assert {each.request.asked.connection_id for each in prober.valid(Target.CONNECTION)} == {"c1", "c2"}
     assert {each.request.asked.client_id for each in prober.valid(Target.CLIENT)} == {"cl1"}
@@ -242,7 +248,7 @@ def test_connections_that_come_and_go_are_followed() -> None:
             prober.world[A] = [("ch", "cl9", "c9")]
 
     prober.fails = churn
-    conform(prober, wrong_requests=False)
+    conform(prober, send_wrong_requests=False)
     asked = [each.request.asked.connection_id for each in prober.valid(Target.CONNECTION)]
     assert asked[-1] == "c9" and "c1" in asked
     assert "c1" not in asked[asked.index("c9") :]
@@ -252,19 +258,20 @@ def test_of_many_connections_each_has_its_turn() -> None:
     """A round asks for a few of them, those of clients with several first; the next round for the next ones."""
     world = {A: [("ch", f"cl{i}", f"c{i}") for i in range(60)] + [("ch", "twin", "t1"), ("ch", "twin", "t2")]}
     prober = Canned(world=world, limit=400)
-    conform(prober, wrong_requests=False)
+    conform(prober, send_wrong_requests=False)
     asked = [each.request.asked.connection_id for each in prober.valid(Target.CONNECTION)]
     assert set(asked[:4]) >= {"t1", "t2"}
     assert len(set(asked)) == 62
 
 
 def test_the_rate_is_kept() -> None:
-    """No more requests than the rate allows for the time that passed, beside those that begin at once."""
+    """As many requests as the rate allows for the time that passed, beside those that begin at once."""
     prober = Canned()
     seen: list[ConformanceProgress] = []
     with InterruptHandler() as interrupt:
-        run_conformance(plan(rate=100.0, duration_s=0.4), NoJudge(), prober, interrupt=interrupt, watch=seen.append)
-    assert 4 <= len(prober.sent) <= 0.4 * 100 + 2 * 4
+        run_conformance(plan(rate=100.0, duration_s=10.0), NoJudge(), prober, interrupt=interrupt, watch=seen.append)
+    assert 950 <= len(prober.sent) <= 1000 + 2 * 4
+    assert 40 <= len(seen) <= 41
     assert seen[0].exchanges == 0 and seen[-1].connections == 3
     assert [status.elapsed_s for status in seen] == sorted(status.elapsed_s for status in seen)
 
@@ -274,7 +281,7 @@ def error(code: ErrorCode) -> TransportError:
 
 
 @pytest.mark.parametrize("code", [ErrorCode.REFUSED, ErrorCode.DNS, ErrorCode.TLS, ErrorCode.RESET, ErrorCode.PROTOCOL])
-def test_a_server_that_never_responses_is_left_alone(code: ErrorCode) -> None:
+def test_a_server_that_never_responds_is_left_alone(code: ErrorCode) -> None:
     """Three tries, then one line of reason."""
     prober = Canned(fails=lambda number, request: error(code))
     result = conform(prober, duration_s=60.0)
@@ -282,7 +289,7 @@ def test_a_server_that_never_responses_is_left_alone(code: ErrorCode) -> None:
     assert result.aborted == f"{A} gives no complete response: {code.value}: as told"
 
 
-def test_a_node_that_never_responses_ends_the_run() -> None:
+def test_a_node_that_never_responds_ends_the_run() -> None:
     """It was named as one of the cluster, so that without it too little is seen; the first node is fine."""
     world = {A: WORLD[A], B: []}
     prober = Canned(
@@ -295,18 +302,27 @@ def test_a_node_that_never_responses_ends_the_run() -> None:
 
 def test_a_first_try_that_takes_all_the_time_is_told_too() -> None:
     """The time was over before a second try."""
-    prober = Canned(fails=lambda number, request: error(ErrorCode.TIMEOUT), delay_s=0.2)
-    result = conform(prober, duration_s=0.1)
+    prober = Canned(fails=lambda number, request: error(ErrorCode.TIMEOUT), delay_s=2.0)
+    result = conform(prober, duration_s=1.0, max_duration_s=1.0)
     assert len(prober.sent) == 1
     assert result.aborted == f"{A} gives no complete response: timeout: as told"
 
 
 def test_a_server_that_stops_responding_aborts_the_run() -> None:
-    """It is tried until the time is over, since a restart may take a moment."""
+    """It is asked until the least time is over, since a restart may take a moment, and no longer."""
     prober = Canned(fails=lambda number, request: error(ErrorCode.REFUSED) if number > 20 else None)
-    result = conform(prober, duration_s=0.5)
+    elapsed_s = []
+    with InterruptHandler() as interrupt:
+        result = run_conformance(
+            plan(duration_s=10.0),
+            NoJudge(),
+            prober,
+            interrupt=interrupt,
+            watch=lambda progress: elapsed_s.append(progress.elapsed_s),
+        )
     assert result.aborted == f"{A} stopped responding: refused: as told"
     assert len(prober.sent) > 23
+    assert elapsed_s[-1] == pytest.approx(10.0, abs=0.5)
 
 
 def test_a_server_that_comes_back_is_probed_on() -> None:
@@ -338,15 +354,69 @@ def test_responses_without_a_list_end_the_run_early(response: Response) -> None:
 def test_an_empty_server_is_asked_until_the_time_is_over() -> None:
     """An empty list is a response: somebody may still join."""
     prober = Canned(world={A: []})
-    result = conform(prober, duration_s=0.2)
+    result = conform(prober, duration_s=10.0)
     assert result.aborted is None and result.errors == 0
     assert prober.valid(Target.CONNECTION) == [] and prober.valid(Target.ALL) != []
 
 
 def test_a_run_that_was_too_short_says_so() -> None:
-    """The first round was not through."""
-    result = conform(Canned(delay_s=0.02), duration_s=0.1)
-    assert result.notes == ("the first round was not through after 0.1 s: give a longer --duration",)
+    """The first round was not finished within the time limit."""
+    result = conform(Canned(delay_s=1.0), duration_s=1.0, max_duration_s=5.0)
+    assert result.notes == ("the first round of requests was not finished within 5 s: give a longer --max-duration",)
+
+
+@dataclass
+class Observing(NoJudge):
+    """Has observed every requirement once it was asked so many times; `asked` counts."""
+
+    rounds: int
+    asked: int = 0
+
+    def result(self) -> JudgeResult:
+        self.asked += 1
+        ids = plan().expected_requirements() if self.asked >= self.rounds else ()
+        return JudgeResult(checked=dict.fromkeys(ids, 1), findings=[], coverage=CoverageSummary())
+
+
+@pytest.mark.parametrize(
+    ("needed", "rounds"), [(1, MIN_ROUNDS), (MAX_IDLE_ROUNDS, MAX_IDLE_ROUNDS), (99, MAX_IDLE_ROUNDS)]
+)
+def test_a_slow_run_takes_longer_than_its_least_time(needed: int, rounds: int) -> None:
+    """It ends with the round that shows the last requirement, or when rounds show nothing new."""
+    judge = Observing(rounds=needed)
+    with InterruptHandler() as interrupt:
+        slow = Canned(delay_s=0.1)
+        run_conformance(plan(duration_s=1.0), judge, slow, interrupt=interrupt)
+    assert judge.asked == rounds
+
+
+def test_a_fast_run_takes_its_least_time() -> None:
+    """Further rounds may find what the first ones didn't."""
+    judge = Observing(rounds=1)
+    elapsed_s = []
+    with InterruptHandler() as interrupt:
+        run_conformance(
+            plan(duration_s=5.0, rate=1000.0),
+            judge,
+            Canned(),
+            interrupt=interrupt,
+            watch=lambda progress: elapsed_s.append(progress.elapsed_s),
+        )
+    assert judge.asked == MIN_ROUNDS and elapsed_s[-1] == pytest.approx(5.0, abs=0.5)
+
+
+def test_a_run_ends_at_its_time_limit() -> None:
+    """Whatever it has not seen yet."""
+    elapsed_s = []
+    with InterruptHandler() as interrupt:
+        run_conformance(
+            plan(duration_s=1.0, max_duration_s=3.0),
+            Observing(rounds=99),
+            Canned(delay_s=0.1),
+            interrupt=interrupt,
+            watch=lambda progress: elapsed_s.append(progress.elapsed_s),
+        )
+    assert elapsed_s[-1] == pytest.approx(3.0, abs=0.5)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

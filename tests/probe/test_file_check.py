@@ -187,7 +187,7 @@ def test_a_redacted_recording_gives_the_same_findings_ids_aside(tmp_path: Path) 
     assert after["coverage"] == before["coverage"]
     names = ("connection_id", "expected", "actual")
     assert without(after["findings"], *names) == without(before["findings"], *names)
-    text = out.read_text()
+    text = out.read_text().replace("sora-harness/recording", "")
     for step in open_recordings([path]):
         for name in (step.exchange.request.asked.connection_id, step.exchange.request.asked.channel_id):
             assert name is None or f'"{name}' not in text
@@ -232,7 +232,7 @@ def test_sorastats_shows_order_and_neither_http_nor_the_clock(tmp_path: Path) ->
     outcome = decide_verdict(result.result(), observes=result.observes, excluded=result.excluded, strict=True)
     assert (outcome.verdict, result.result().findings) == ("pass", [])
     status = {row.id: row.status for row in outcome.requirements}
-    assert status["counter.monotonic"] == "pass"
+    assert status["counter.monotonic"] == "met"
     assert status["clock.frozen"] == status["clock.offset"] == status["http.status"] == "not_applicable"
 
 
@@ -283,17 +283,17 @@ def test_a_body_is_its_targets(tmp_path: Path, content: bytes, target: Target | 
     assert result.observes == {RequiredCapability.BODIES}
 
 
-def test_a_recording_that_broke_off_is_unknown_at_best(tmp_path: Path) -> None:
+def test_a_recording_that_broke_off_is_inconclusive_at_best(tmp_path: Path) -> None:
     """What was seen may be fine; what was not seen may not."""
     path = tmp_path / "run.jsonl"
     live(path, overlap=1, faulty=False)
     path.write_bytes(path.read_bytes()[:-40])
     tally = checked(path).result()
     assert tally.coverage.truncated
-    assert decide_verdict(tally, observes=[RequiredCapability.BODIES]).verdict == "unknown"
+    assert decide_verdict(tally, observes=[RequiredCapability.BODIES]).verdict == "inconclusive"
 
 
-def test_a_damaged_line_is_unknown_at_best(tmp_path: Path) -> None:
+def test_a_damaged_line_is_inconclusive_at_best(tmp_path: Path) -> None:
     """It is counted, and named in the notes."""
     path = tmp_path / "run.jsonl"
     live(path, overlap=1, faulty=False)
@@ -419,7 +419,10 @@ def test_the_edition_is_the_one_it_was_recorded_with(tmp_path: Path) -> None:
         (b"\n \n", "is empty"),
         (b"hello", "neither a recording nor JSON"),
         (b'{"v":1,"run":"', "neither a header line nor an exchange"),
-        (b'{"v":9,"run":"r","subject_kind":"server","subject":"","edition":"","harness_version":""}\n', "version 9"),
+        (
+            b'{"v":1,"run":"r","subject_kind":"server","subject":"","edition":"","harness_version":""}\n',
+            "has the format 'sora-harness/recording/1', and this version reads 'sora-harness/recording/2': record it again",
+        ),
     ],
 )
 def test_what_cannot_be_judged_is_wrong_usage(tmp_path: Path, content: bytes, message: str) -> None:
@@ -429,7 +432,7 @@ def test_what_cannot_be_judged_is_wrong_usage(tmp_path: Path, content: bytes, me
         checked(tmp_path / "file")
 
 
-def test_a_withheld_body_is_unknown_and_not_judged(tmp_path: Path) -> None:
+def test_a_withheld_body_is_inconclusive_and_not_judged(tmp_path: Path) -> None:
     """Neither good nor bad can be said of it."""
     response = Response(status=200, headers=(("content-type", "application/json"),), body=b"", withheld=True)
     path = record(tmp_path / "run.jsonl", [exchange(response=response)])
@@ -517,7 +520,7 @@ def test_a_gate_of_the_simulator_gives_the_same_verdict_from_its_recording(
         capsys,
         "conform",
         "--duration",
-        "1",
+        "0.1",
         "--nodes",
         "2",
         "--fault",

@@ -110,7 +110,7 @@ def test_the_command_prints_the_smallest_request_and_its_command_line(
             "--seed",
             "5",
             "--duration",
-            "0.3",
+            "0.1",
             "--fault",
             "crashes-on-nul",
             "--connections",
@@ -142,7 +142,7 @@ def test_a_server_that_still_conforms_afterwards_is_needed_for_a_pass(tmp_path: 
                 "--seed",
                 "1",
                 "--duration",
-                "0.8",
+                "0.1",
                 "--output",
                 str(tmp_path / "out"),
             ]
@@ -208,7 +208,7 @@ def test_a_server_that_is_gone_ends_it() -> None:
 
 
 def test_without_a_server_nothing_is_said(tmp_path: Path) -> None:
-    """A refused connection accuses nobody; the run is unknown, with exit code 3."""
+    """A refused connection accuses nobody; the run is inconclusive, with exit code 3."""
     result, tally = search("http://127.0.0.1:9", 50)
     assert (result.sent, result.smallest, result.end_reason) == (
         0,

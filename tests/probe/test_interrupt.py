@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from sora_stats_harness.probe.interrupt import InterruptHandler
+from sora_stats_harness.probe.interrupt import InterruptHandler, ProcessInterruptHandler
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -66,3 +66,17 @@ def test_outside_of_the_main_thread_nothing_is_touched() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_command_that_has_its_verdict_is_not_interrupted() -> None:
+    """Until then a signal outside of the context raises KeyboardInterrupt."""
+    before = signal.signal(signal.SIGINT, ProcessInterruptHandler())
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        with InterruptHandler() as interrupt:
+            os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.is_interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -103,7 +103,7 @@ def test_a_counter_that_falls_is_found_on_the_way(tmp_path: Path, monkeypatch: p
         assert main(["estimate", simulator.url, "--output", str(tmp_path / "out")]) == 1
 
 
-def test_nobody_there_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_there_is_inconclusive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit 3, and no figures."""
     monkeypatch.setattr(module, "MIN_PAUSE_S", 0.01)
     assert main(["estimate", "http://127.0.0.1:9", "--output", str(tmp_path / "out")]) == 3

@@ -24,6 +24,7 @@ import pytest
 
 from sora_stats_harness import __version__
 from sora_stats_harness.judge import accelerator
+from tests.once import make_once
 
 BUILT: Final = find_spec("sora_stats_harness.api._accelerator") is not None
 """Whether there is a compiler here: what was built for this checkout is built for the wheel."""
@@ -56,18 +57,15 @@ class Published:
         )
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
+def publish(top: Path) -> None:
     """Build, and install into an environment that has our dependencies, but neither pip nor the checkout."""
-    top = tmp_path_factory.mktemp("published")
     build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(top / "dist"), str(ROOT)]
     done = subprocess.run(build, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    (sdist,), (wheel,) = (top / "dist").glob("*.tar.gz"), (top / "dist").glob("*.whl")
+    (wheel,) = (top / "dist").glob("*.whl")
 
     venv.create(top / "env", with_pip=False, symlinks=True)
-    scripts = top / "env" / "bin"
-    install = [sys.executable, "-m", "pip", "--python", str(scripts / "python"), "install", "--quiet"]
+    install = [sys.executable, "-m", "pip", "--python", str(top / "env" / "bin" / "python"), "install", "--quiet"]
     options = ["--disable-pip-version-check", "--no-deps", "--no-index"]
     done = subprocess.run([*install, *options, str(wheel)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -76,11 +74,17 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     (own,) = (top / "env" / "lib").glob("python*/site-packages")
     (own / "dependencies.pth").write_text("".join(f"{folder}\n" for folder in site.getsitepackages()), encoding="utf-8")
 
-    folder = top / "elsewhere"
-    (folder / "harness").mkdir(parents=True)
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """The sdist and the wheel, built once a run, and a folder of this process's own."""
+    top = make_once(tmp_path_factory, "published", publish)
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "harness").mkdir()
     (folder / "harness" / "__init__.py").write_text("raise RuntimeError('not ours to import')\n", encoding="utf-8")
     shutil.copy(EXAMPLE, folder / "response.json")
-    return Published(sdist=sdist, wheel=wheel, folder=folder, scripts=scripts)
+    (sdist,), (wheel,) = (top / "dist").glob("*.tar.gz"), (top / "dist").glob("*.whl")
+    return Published(sdist=sdist, wheel=wheel, folder=folder, scripts=top / "env" / "bin")
 
 
 def test_wheel_holds_the_package_alone(published: Published) -> None:
@@ -92,8 +96,8 @@ def test_wheel_holds_the_package_alone(published: Published) -> None:
         f"sora_stats_harness-{__version__}.dist-info",
     }
     assert "sora_stats_harness/py.typed" in names
-    assert "sora_stats_harness/editions/doc-2024.toml" in names
-    assert "sora_stats_harness/testing/stats.pyi" in names
+    assert "sora_stats_harness/api/editions/doc-2024.toml" in names
+    assert "sora_stats_harness/testing/connection_sample.pyi" in names
     assert [name for name in names if name.endswith((".pyc", ".c"))] == []
     built = [name for name in names if name.endswith(".so")]
     assert len(built) == BUILT
@@ -111,7 +115,7 @@ def test_without_a_compiler_the_wheel_is_whole(tmp_path: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert "sora_stats_harness/accelerator.py" in names
+    assert "sora_stats_harness/judge/accelerator.py" in names
     assert [name for name in names if name.endswith(".so")] == []
     insisting = nowhere | {"SORA_HARNESS_ACCELERATOR": "required"}
     done = subprocess.run(build, env=insisting, capture_output=True, text=True, timeout=300)
@@ -124,7 +128,7 @@ def test_sdist_can_be_read_and_tested(published: Published) -> None:
     with tarfile.open(published.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for name in (
-        "harness/sora_stats_harness/judge/judge.py",
+        "harness/sora_stats_harness/judge/pipeline.py",
         "tests/project/test_packaging.py",
         "schemas/verdict.json",
         "docs/ARCHITECTURE.md",
@@ -149,7 +153,7 @@ def test_installed_package_is_the_wheels(published: Published) -> None:
 
 def test_conform_runs_elsewhere(published: Published) -> None:
     """The gate passes on its own simulator, and writes its reports where it runs."""
-    done = published.run("sora-harness", "conform", "--duration", "5", "--json", "--output", "gate")
+    done = published.run("sora-harness", "conform", "--duration", "0.1", "--json", "--output", "gate")
     assert done.returncode == 0, done.stderr
     verdict = json.loads(done.stdout)
     assert (verdict["verdict"], verdict["subject_kind"]) == ("pass", "simulator")
@@ -186,7 +190,7 @@ def test_simulate_runs_elsewhere(published: Published) -> None:
 
 def test_pytest_plugin_runs_elsewhere(published: Published) -> None:
     """Pytest finds the plugin by itself; the gate passes beside Locust's plugin, and next to that other `harness/`."""
-    gate = ("--sora-conformance", "--sora-url", "simulator", "--sora-duration", "2", "--sora-report", "plugin")
+    gate = ("--sora-conformance", "--sora-url", "simulator", "--sora-duration", "0.1", "--sora-report", "plugin")
     done = published.run("python", "-m", "pytest", *gate, "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "sora: pass" in done.stdout

@@ -158,18 +158,20 @@ def test_check_says_why_a_run_ended(
     reason: str | None,
     interrupted: bool,
 ) -> None:
-    """Unknown, for the reason that the run had; and a note names the file, since the checking was not interrupted."""
+    """Inconclusive, for the reason that the run had; and a note names the file, since the checking was not interrupted."""
     path = tmp_path / "run.jsonl"
     live(path, overlap=1, faulty=False)
     ended(path, kind, why)
     found, verdict = check(capsys, path)
     assert (found, verdict["reason"], verdict["interrupted"]) == (code, reason, interrupted)
-    assert verdict["verdict"] == ("unknown" if code else "pass")
+    assert verdict["verdict"] == ("inconclusive" if code else "pass")
     assert any(note.startswith(f"{path}: run ") for note in verdict["coverage"]["notes"]) == bool(code)
 
 
 @pytest.mark.parametrize("kind", ["interrupted", "aborted"])
-def test_a_missed_must_is_more_than_an_early_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+def test_a_violated_must_is_more_than_an_early_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
     """What was found was found."""
     path = tmp_path / "run.jsonl"
     live(path, overlap=1, faulty=True)

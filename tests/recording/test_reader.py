@@ -25,7 +25,12 @@ from sora_stats_harness.recording.reader import LATEST_NS
 from .build import RUN, exchange, record
 
 HEADER = lines.RecordingHeader(
-    v=1, run=RUN, subject_kind="server", subject="http://127.0.0.1", edition="doc-2024", harness_version="0"
+    format=lines.RECORDING_FORMAT,
+    run=RUN,
+    subject_kind="server",
+    subject="http://127.0.0.1",
+    edition="doc-2024",
+    harness_version="0",
 )
 
 
@@ -116,7 +121,9 @@ def test_a_recording_cut_at_any_byte_leaves_what_was_whole(tmp_path: Path, compr
         pieces = [zstandard.ZstdCompressor(write_checksum=True).compress(piece) for piece in pieces]
     whole = b"".join(pieces)
     path = tmp_path / "run.jsonl"
-    for size in range(len(pieces[0]), len(whole)):
+    ends = [sum(map(len, pieces[: n + 1])) for n in range(len(pieces))]
+    sizes = [size for size in range(ends[0], len(whole)) if size % 7 == 0 or min(abs(size - end) for end in ends) < 12]
+    for size in sizes:
         path.write_bytes(whole[:size])
         found = open_recordings([path])
         seen = [step.exchange for step in found]
@@ -125,7 +132,7 @@ def test_a_recording_cut_at_any_byte_leaves_what_was_whole(tmp_path: Path, compr
         assert len(seen) <= ended + 1
         assert found.damaged == 0
         assert found.truncated or len(seen) == len(items)
-    for size in range(1, len(pieces[0]) - 5):  # all but the line break, and a frame's checksum of four bytes
+    for size in range(1, len(pieces[0]) - 5, 3):  # all but the line break, and a frame's checksum of four bytes
         path.write_bytes(whole[:size])
         with pytest.raises(RecordingError):
             open_recordings([path])
@@ -180,7 +187,15 @@ def test_a_recording_without_its_header_is_read_all_the_same(tmp_path: Path) -> 
     [
         (b"", "neither a header line nor an exchange"),
         (b"hello\n", "neither a header line nor an exchange"),
-        (b'{"v":2,"run":"r","subject_kind":"server","subject":"","edition":"","harness_version":""}\n', "version 2"),
+        (
+            b'{"v":1,"run":"r","subject_kind":"server","subject":"","edition":"","harness_version":""}\n',
+            "has the format 'sora-harness/recording/1'",
+        ),
+        (
+            b'{"format":"sora-harness/recording/3","run":"r","subject_kind":"server","subject":"","edition":"",'
+            b'"harness_version":""}\n',
+            "has the format 'sora-harness/recording/3', and this version reads 'sora-harness/recording/2'",
+        ),
     ],
 )
 def test_what_is_no_recording_is_wrong_usage(tmp_path: Path, content: bytes, message: str) -> None:

@@ -127,7 +127,7 @@ def test_a_full_queue_ends_the_recording_and_not_the_run(
     """`add` neither waits nor raises; what was queued by then is written."""
     release = threading.Event()
     take = RecordingWriter._dequeue_batch
-    monkeypatch.setattr(RecordingWriter, "_take", lambda self: take(self) if release.is_set() else [])
+    monkeypatch.setattr(RecordingWriter, "_dequeue_batch", lambda self: take(self) if release.is_set() else [])
     with recorder(tmp_path / "run.jsonl", **bound) as recording:
         for seq in range(20):
             recording.add_exchange(exchange(seq))

@@ -1,7 +1,7 @@
 """
 Golden files: reports as they are meant to look, to be read by eye in a diff.
 
-`python -m tests.reporters.golden` writes them again after a change that was intended.
+`python -m tests.reports.golden` writes them again after a change that was intended.
 """
 
 from __future__ import annotations

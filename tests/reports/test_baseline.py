@@ -147,7 +147,7 @@ def test_a_baseline_is_read_whole_or_refused(tmp_path: Path) -> None:
         ("no JSON", "is no verdict"),
         ("[]", "is no verdict"),
         ("", "is no verdict"),
-        (files.verdict_to_json(verdicts.failing().verdict).replace("verdict/1", "verdict/2"), "has the format"),
+        (files.verdict_to_json(verdicts.failing().verdict).replace("verdict/2", "verdict/1"), "has the format"),
     ):
         path.write_text(text, encoding="ascii")
         with pytest.raises(UsageError) as caught:
@@ -163,30 +163,30 @@ def test_only_new_findings_fail() -> None:
     known, new = entry(), entry("shape.type")
     held = verdicts.build(verdicts.Counted([known]), baseline=baseline(known)).verdict
     assert (held.verdict, held.exit_code) == ("pass", 0)
-    assert {row.id: (row.status, row.failed) for row in held.requirements}["counter.monotonic"] == ("known", 3)
+    assert {row.id: (row.status, row.violations) for row in held.requirements}["counter.monotonic"] == ("known", 3)
     both = verdicts.build(verdicts.Counted([known, new]), baseline=baseline(known)).verdict
-    assert (both.verdict, both.exit_code, both.reason) == ("fail", 1, "shape.type is missed")
+    assert (both.verdict, both.exit_code, both.reason) == ("fail", 1, "shape.type is violated")
     assert [each.status for each in both.findings] == ["new", "known"]
     assert both.baseline is not None and (both.baseline.new, both.baseline.known) == (1, 1)
 
 
 @pytest.mark.parametrize("status", ["known", "waived"])
 def test_what_is_let_pass_does_not_make_a_run_whole(status: str) -> None:
-    """A run that saw too little stays unknown, interrupted stays interrupted."""
+    """A run that saw too little stays inconclusive, interrupted stays interrupted."""
     finding = entry(status=status)
     for given, reason in (
         ({"interrupted": True}, "interrupted"),
-        ({"require": ["cluster.once"]}, "cluster.once is unknown"),
+        ({"require": ["cluster.once"]}, "cluster.once was not checked"),
     ):
         verdict = verdicts.build(verdicts.Counted([finding]), **given).verdict
-        assert verdict.verdict == "unknown" and str(verdict.reason).startswith(reason)
+        assert verdict.verdict == "inconclusive" and str(verdict.reason).startswith(reason)
     for given, reason, code in (
         ({"withheld": ["counter.monotonic"]}, "withheld", 3),
         ({"crashed": {"counter.monotonic": "KeyError"}}, "check_crashed", 4),
     ):
         outcome = decide_verdict(tally(finding, coverage=verdicts.covered(), **given), observes=verdicts.LIVE)
         rows = {row.id: row for row in outcome.requirements}
-        assert (rows["counter.monotonic"].status, rows["counter.monotonic"].reason) == ("unknown", reason)
-        assert (outcome.verdict, outcome.exit_code) == ("unknown", code)
+        assert (rows["counter.monotonic"].status, rows["counter.monotonic"].reason) == ("not_checked", reason)
+        assert (outcome.verdict, outcome.exit_code) == ("inconclusive", code)
     empty = verdicts.build(verdicts.Counted([finding], coverage=CoverageSummary())).verdict
-    assert (empty.verdict, empty.reason) == ("unknown", "no sample was judged")
+    assert (empty.verdict, empty.reason) == ("inconclusive", "no sample was judged")

@@ -120,13 +120,13 @@ def test_html_lays_the_two_responses_side_by_side() -> None:
         ("passing", None, "counter.monotonic", None),
         ("failing", "failure", "counter.monotonic", "failure"),
         ("failing", "failure", "shape.unknown", None),
-        ("unknown", "error", "counter.monotonic", "skipped"),
+        ("inconclusive", "error", "counter.monotonic", "skipped"),
         ("waived", None, "counter.monotonic", "skipped"),
         ("interrupted", "error", "cluster.union", "skipped"),
     ],
 )
 def test_junit_cases(kind: str, verdict_child: str | None, requirement: str, child: str | None) -> None:
-    """A CI server that reads nothing but this turns red on fail and on unknown; a warning stays a pass."""
+    """A CI server that reads nothing but this turns red on fail and on inconclusive; a warning stays a pass."""
     root = ElementTree.fromstring(files.REPORT_RENDERERS["junit"](verdicts.KINDS[kind]()))
     cases = {case.get("name"): case for case in root.iter("testcase")}
     for name, expected in (("verdict", verdict_child), (requirement, child)):

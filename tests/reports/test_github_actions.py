@@ -34,12 +34,16 @@ def orders(line: str) -> list[str]:
         ("passing", "::notice title=sora-harness conform::SELF-TEST, no Sora was tested", {"notice": 1}),
         (
             "failing",
-            "::error title=sora-harness conform::FAIL: counter.monotonic is missed",
+            "::error title=sora-harness conform::FAIL: counter.monotonic is violated",
             {"error": 2, "warning": 1},
         ),
-        ("unknown", "::error title=sora-harness conform::UNKNOWN: ", {"error": 1}),
-        ("waived", "::notice title=sora-harness conform::PASS: no MUST is missed, apart from", {"notice": 1}),
-        ("interrupted", "::error title=sora-harness conform::UNKNOWN: interrupted", {"error": 1}),
+        ("inconclusive", "::error title=sora-harness conform::INCONCLUSIVE: ", {"error": 1}),
+        (
+            "waived",
+            "::notice title=sora-harness conform::PASS: all MUST requirements were met, apart from",
+            {"notice": 1},
+        ),
+        ("interrupted", "::error title=sora-harness conform::INCONCLUSIVE: interrupted", {"error": 1}),
         ("gated", "::notice title=sora-harness conform::PASS: ", {"notice": 1, "warning": 2}),
     ],
 )

@@ -45,7 +45,12 @@ def test_evidence_is_a_whole_private_recording_without_secrets(tmp_path: Path) -
     files.write_reports(verdicts.failing(), tmp_path)
     path = tmp_path / "evidence" / "001-counter.monotonic.jsonl"
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    assert [next(key for key in ("v", "seq", "end") if key in line) for line in lines] == ["v", "seq", "seq", "end"]
+    assert [next(key for key in ("format", "seq", "end") if key in line) for line in lines] == [
+        "format",
+        "seq",
+        "seq",
+        "end",
+    ]
     assert lines[-1]["sent"] == 2
     read = evidence.decode_evidence(path.read_bytes())
     assert [each.response and each.response.body for each in read] == [verdicts.body(1017), verdicts.body(1016)]
@@ -89,7 +94,7 @@ def test_default_folders_never_collide(tmp_path: Path) -> None:
         (None, "cannot be read"),
         (b"{", "is no verdict"),
         (b"\xff", "is no verdict"),
-        (b'{"format": "sora-harness/verdict/1"}', "is no verdict"),
+        (b'{"format": "sora-harness/verdict/2"}', "is no verdict"),
         (b"[" * 100_000, "is no verdict"),
     ],
 )
@@ -104,7 +109,7 @@ def test_what_is_no_verdict_is_wrong_usage(content: bytes | None, complaint: str
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
     """A verdict of a later version may mean something else by the same keys."""
-    text = files.verdict_to_json(verdicts.passing().verdict).replace("verdict/1", "verdict/2")
+    text = files.verdict_to_json(verdicts.passing().verdict).replace("verdict/2", "verdict/1")
     (tmp_path / "v.json").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match="verdict/2"):
         files.read_report(tmp_path / "v.json")

@@ -217,7 +217,7 @@ def test_runs_under_another_load_are_not_compared() -> None:
     found = compare_runs(base, new, policy("latency"))
     assert found.latency == []
     assert any("differ in load" in note for note in found.notes)
-    assert (found.verdict, found.exit_code) == ("unknown", 3)
+    assert (found.verdict, found.exit_code) == ("inconclusive", 3)
 
 
 def test_runs_whose_generator_was_the_bottleneck_are_left_out() -> None:
@@ -262,8 +262,8 @@ def test_nothing_is_claimed_where_nothing_changed(name: str) -> None:
 # The threshold.
 
 
-def case_unknown() -> Verdict:
-    return verdict(1, verdict="unknown", exit_code=3, reason="interrupted")
+def case_inconclusive() -> Verdict:
+    return verdict(1, verdict="inconclusive", exit_code=3, reason="interrupted")
 
 
 @pytest.mark.parametrize(
@@ -274,12 +274,12 @@ def case_unknown() -> Verdict:
         (("new-findings",), verdict(0), verdict(1, findings=[finding("a", status="waived")]), ("pass", 0)),
         (("new-findings",), verdict(0), verdict(1, findings=[finding("a", level="INFO")]), ("pass", 0)),
         (("new-findings",), verdict(0, findings=[finding("a")]), verdict(1, findings=[finding("a")]), ("pass", 0)),
-        (("new-findings",), verdict(0), case_unknown(), ("unknown", 3)),
+        (("new-findings",), verdict(0), case_inconclusive(), ("inconclusive", 3)),
         (("fields-gone",), verdict(0), verdict(1, coverage=CoverageSummary(samples=1, never_seen=["z"])), ("fail", 1)),
-        (("fields-gone",), verdict(0), verdict(1, coverage=CoverageSummary()), ("unknown", 3)),
-        (("latency",), verdict(0), verdict(1), ("unknown", 3)),
+        (("fields-gone",), verdict(0), verdict(1, coverage=CoverageSummary()), ("inconclusive", 3)),
+        (("latency",), verdict(0), verdict(1), ("inconclusive", 3)),
         (("latency", "new-findings"), verdict(0), verdict(1, findings=[finding("a")]), ("fail", 1)),
-        (("capacity",), verdict(0), verdict(1), ("unknown", 3)),
+        (("capacity",), verdict(0), verdict(1), ("inconclusive", 3)),
         (
             ("capacity",),
             verdict(0, capacity=comparing.capacity(9, 10)),
@@ -289,7 +289,7 @@ def case_unknown() -> Verdict:
     ],
 )
 def test_thresholds(fail_on: tuple[Threshold, ...], base: Verdict, new: Verdict, outcome: tuple[str, int]) -> None:
-    """What is so fails, what was asked for and cannot be told is unknown, and nothing fails unasked."""
+    """What is so fails, what was asked for and cannot be told is inconclusive, and nothing fails unasked."""
     found = compare_runs(one(base), one(new), policy(*fail_on))
     assert (found.verdict, found.exit_code) == outcome
     assert (found.reason is None) == (outcome == ("pass", 0))

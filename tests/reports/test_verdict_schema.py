@@ -59,7 +59,7 @@ def put(key: str, value: object) -> Callable[[Document], object]:
         remove("verdict"),
         remove("findings"),
         put("verdict", "green"),
-        put("format", "sora-harness/verdict/2"),
+        put("format", "sora-harness/verdict/1"),
         put("exit_code", 2),
         put("subject_kind", "sora"),
         lambda document: document["requirements"][0].update(status="ok"),

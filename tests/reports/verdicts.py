@@ -1,5 +1,5 @@
 """
-Five runs that reports are tried on: passing, failing, unknown, waived, interrupted; and one full of hostile strings.
+Five runs that reports are tried on: passing, failing, inconclusive, waived, interrupted; and one full of hostile strings.
 
 They are put together from tallies written by hand, by the same function that real runs use, with fixed times and ids so
 that golden files stay the same.
@@ -259,7 +259,7 @@ def failing() -> VerdictReport:
     return build(Counted([known, unlisted, order], evidence=evidence), sections=[latency])
 
 
-def unknown() -> VerdictReport:
+def inconclusive() -> VerdictReport:
     """The server had no connection at all, and one check never ran."""
     coverage = CoverageSummary(exchanges=40, by_target={"GetStatsAllConnections": 40}, fields_documented=374)
     return build(Counted(checked=dict.fromkeys(["http.status", "http.json"], 40), coverage=coverage))
@@ -312,7 +312,7 @@ def hostile(text: str) -> VerdictReport:
 KINDS: dict[str, Callable[[], VerdictReport]] = {
     "passing": passing,
     "failing": failing,
-    "unknown": unknown,
+    "inconclusive": inconclusive,
     "waived": waived,
     "interrupted": interrupted,
 }
@@ -341,11 +341,11 @@ def loaded() -> VerdictReport:
         bytes_sent=4_100_000,
         bytes_received=212_000_000,
         processes=2,
-        generator_limited="p99 of lateness 12 ms, of its own delay 0.4 ms",
+        generator_limited="p99 of the send delay 12 ms, of the receive delay 0.4 ms",
         latency=[
             _latency(name, kind, us * (1 if kind == "response" else 0.8), count)
             for name, us, count in targets
-            for kind in ("response", "service", "generator delay", "lateness")
+            for kind in ("response", "service", "receive delay", "send delay")
         ],
         timeline=[
             TimelineRow(
@@ -391,7 +391,7 @@ def loaded() -> VerdictReport:
 
 def _latency(target: str, kind: Any, us: float, count: int) -> LatencyDistribution:  # Any: one of Latency's kinds
     """Times with a long tail, in twenty buckets of which each holds less than the one before."""
-    if kind in ("generator delay", "lateness"):
+    if kind in ("receive delay", "send delay"):
         us = 60
     left, buckets = count, []
     for step in range(20):

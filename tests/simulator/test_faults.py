@@ -17,8 +17,8 @@ import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import UsageError
-from sora_stats_harness.simulator.asgi_app import ServiceModel, SimulatedCluster, SimulatedNode
-from sora_stats_harness.simulator.fault_interface import RequestContext
+from sora_stats_harness.simulator.asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions
+from sora_stats_harness.simulator.fault_interface import ReceivedRequest
 from sora_stats_harness.simulator.faults import FAULT_KINDS, parse_fault
 from sora_stats_harness.simulator.faults.conditions import CONDITION_DEFAULTS
 from sora_stats_harness.simulator.request_parser import TARGET_HEADER_BYTES
@@ -65,15 +65,7 @@ class Node:
 
 def plant(*faults: str, connections: int = 20, nodes: int = 1) -> SimulatedCluster:
     """A world that stands still, a minute old, at the same time of day in every test."""
-    made = SimulatedCluster(
-        edition.load_edition(),
-        seed=1,
-        connections=connections,
-        nodes=nodes,
-        churn=False,
-        pace=ServiceModel(),
-        faults=[parse_fault(each) for each in faults],
-    )
+    made = SimulatedCluster(SimulatorOptions(connections=connections, nodes=nodes, churn=False, faults=faults))
     made._frozen_ns, made._epoch_ns = 60_000_000_000, 1_700_000_000_000_000_000
     return made
 
@@ -372,17 +364,7 @@ def struck(fault: str, calls: list[tuple[str, float]]) -> list[bool]:
     made = parse_fault(fault)
     found = []
     for number, (operation, now_s) in enumerate(calls):
-        call = RequestContext(
-            node=0,
-            operation=operation,
-            arguments={},
-            number=number,
-            now_ns=int(now_s * 1e9),
-            method="POST",
-            path="/",
-            query="",
-            target="",
-        )
+        call = ReceivedRequest(operation=operation, number=number, now_ns=int(now_s * 1e9))
         sample: Sample = {"connection_id": "c", "dtls": {"total_received_dtls": 5}}
         made.on_samples(call, [sample])
         found.append(sample["dtls"]["total_received_dtls"] != 5)
@@ -430,13 +412,13 @@ def test_faults_add_up() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("counter-fals", "did you mean counter-falls"),
+        ("counter-fals", "did you mean 'counter-falls'"),
         ("nothing like it", "--list-faults"),
         ("vanishing-zero:every=1", "takes target, after, above, not 'every'"),
-        ("negative:every=-1", "every must be a whole number of at least 1, not '-1'"),
-        ("negative:every=", "every must be a whole number"),
-        ("negative:times=x", "times must be a whole number of at least 0"),
-        ("negative:above=1.5", "above must be a whole number"),
+        ("negative:every=-1", "every must be an integer of at least 1, not '-1'"),
+        ("negative:every=", "every must be an integer"),
+        ("negative:times=x", "times must be an integer of at least 0"),
+        ("negative:above=1.5", "above must be an integer"),
         ("negative:after=-1", "after must be a number of seconds"),
         ("negative:target=GetStats", "target must be one of GetStatsConnection, GetStatsClient"),
         ("negative:field=", "field must be a dotted path"),
@@ -444,7 +426,7 @@ def test_faults_add_up() -> None:
         ("negative:every", "'every' is not of the form key=value"),
         ("drip:pause=long", "pause must be a number of seconds"),
         ("drip:after=1", "the fault drip takes every, pause, times, not 'after'"),
-        ("deep:depth=0", "depth must be a whole number"),
+        ("deep:depth=0", "depth must be an integer"),
     ],
 )
 def test_what_cannot_be_set_is_refused_at_once(text: str, complaint: str) -> None:

@@ -19,7 +19,7 @@ from sora_stats_harness.probe.prober import Prober
 from sora_stats_harness.simulator.faults import FAULT_KINDS, FaultKind
 from sora_stats_harness.simulator.server import Simulator
 
-SHORT_S: Final = 1.2
+SHORT_S: Final = 0.7
 """Long enough for everything that does not wait for time to pass."""
 
 LONGER_S: Final = {
@@ -69,14 +69,14 @@ def probe(
 
 
 def tripped(tally: JudgeResult) -> set[str]:
-    """The requirements that were missed, at whatever level."""
+    """The requirements that were violated, at whatever level."""
     return {entry.requirement for entry in tally.findings}
 
 
 @pytest.mark.parametrize("kind", FAULT_KINDS.values(), ids=lambda kind: kind.name)
 def test_a_fault_trips_exactly_what_it_declares(kind: FaultKind) -> None:
-    """The set of missed requirements is the declared one, and the exit code follows from its levels."""
-    for longer in (1, 2, 4):  # a busy machine gets through fewer rounds in the same time
+    """The set of violated requirements is the declared one, and the exit code follows from its levels."""
+    for longer in (1, 2, 6):  # a busy machine gets through fewer rounds in the same time
         duration_s = longer * LONGER_S.get(kind.name, SHORT_S)
         tally, outcome = probe(
             kind.name,
@@ -85,7 +85,7 @@ def test_a_fault_trips_exactly_what_it_declares(kind: FaultKind) -> None:
             large=kind.needs_large_request,
             generated=kind.needs_generated_requests,
         )
-        if tripped(tally) >= kind.violated_requirements and outcome.exit_code is not ExitCode.UNKNOWN:
+        if tripped(tally) >= kind.violated_requirements and outcome.exit_code is not ExitCode.INCONCLUSIVE:
             break
     assert tally.crashed == {}
     assert tripped(tally) == kind.violated_requirements, [

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sora_stats_harness.api import edition
-from sora_stats_harness.simulator.fault_interface import RequestContext
+from sora_stats_harness.simulator.fault_interface import ReceivedRequest
 from sora_stats_harness.simulator.faults import parse_fault
 from sora_stats_harness.simulator.faults.overload import OVERLOAD_GROWTH_PER_SECOND, OVERLOAD_ROUND_TRIP_INCREASE
 
@@ -22,18 +22,8 @@ SAMPLE: dict[str, Any] = {
 }
 
 
-def call(number: int, now_s: float) -> RequestContext:
-    return RequestContext(
-        node=0,
-        operation="GetStatsConnection",
-        arguments={},
-        number=number,
-        now_ns=int(now_s * 1e9),
-        method="POST",
-        path="/",
-        query="",
-        target="",
-    )
+def call(number: int, now_s: float) -> ReceivedRequest:
+    return ReceivedRequest(operation="GetStatsConnection", number=number, now_ns=int(now_s * 1e9))
 
 
 def asked(fault: str, times_s: Sequence[float], sample: dict[str, Any] = SAMPLE) -> dict[str, Any]:

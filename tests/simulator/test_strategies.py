@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sora_stats_harness.api import edition
 from sora_stats_harness.api import edition_schemas as schemas
 from sora_stats_harness.api.errors import UsageError
-from sora_stats_harness.api.exchange import Target
+from sora_stats_harness.api.exchange import TARGET_OF_OPERATION, Target
 from sora_stats_harness.api.request_guard import check_request_allowed
 from sora_stats_harness.simulator import strategies
 
@@ -66,15 +66,15 @@ def test_drawn_connections_are_legal(document: strategies.GeneratedConnection) -
 @given(strategies.connections())
 def test_a_connection_prints_as_what_makes_it_again(document: strategies.GeneratedConnection) -> None:
     """The repr is a call that gives the same document."""
-    assert eval(repr(document), {"connection": strategies.make_connection}) == document  # our own text
+    assert eval(repr(document), {"make_connection": strategies.make_connection}) == document  # our own text
 
 
 @pytest.mark.parametrize(
     ("strategy", "shown"),
     [
-        (strategies.connections(), "connection('quiet', {})"),
-        (strategies.responses("GetStatsConnection"), "connection('quiet', {})"),
-        (strategies.histories(), "History([])"),
+        (strategies.connections(), "make_connection('quiet', {})"),
+        (strategies.responses("GetStatsConnection"), "make_connection('quiet', {})"),
+        (strategies.histories(), "CallHistory([])"),
         (
             strategies.mutations(),
             "Mutation(operator='drop', pointer='/timestamp', requirement='shape.required', value=None)",
@@ -155,7 +155,7 @@ def test_a_failing_example_shrinks_to_one_change() -> None:
         lambda document: document["dtls"]["total_sent_dtls"] > 100_000,
         settings=settings(database=None, derandomize=True, max_examples=20_000),
     )
-    assert repr(smallest) == "connection('quiet', {'/dtls/total_sent_dtls': 100001})"
+    assert repr(smallest) == "make_connection('quiet', {'/dtls/total_sent_dtls': 100001})"
 
 
 @pytest.mark.parametrize("target", list(Target), ids=lambda target: target.operation)
@@ -194,7 +194,7 @@ def test_histories_are_legal_to_the_all_pairs_reference() -> None:
         operations.update(call.operation for call in history.calls)
 
     check()
-    assert operations == set(strategies.TARGET_HEADER_VALUES)
+    assert operations == set(TARGET_OF_OPERATION)
 
 
 def test_an_overlap_shrinks_to_two_calls() -> None:

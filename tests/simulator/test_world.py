@@ -44,9 +44,10 @@ def test_the_same_seed_gives_the_same_ids_and_values_however_often_one_looks() -
 def test_the_same_seed_gives_the_same_world_in_another_process() -> None:
     """Nothing depends on the order of sets, which differs from process to process."""
     program = (
-        "import json; from sora_stats_harness import edition; from sora_stats_harness.simulator.world import World\n"
-        "world = World(edition.load(), seed=3, connections=10)\n"
-        "print(json.dumps([c.reading(10**9, 'now', 5000) for c in world.connections(0)]))"
+        "import json; from sora_stats_harness.api.edition import load_edition\n"
+        "from sora_stats_harness.simulator.world import SimulatedWorld\n"
+        "world = SimulatedWorld(load_edition(), seed=3, connections=10)\n"
+        "print(json.dumps([c.read_sample(10**9, 'now', 5000) for c in world.connections_of_node(0)]))"
     )
     here = [
         c.read_sample(10**9, "now", 5000)

@@ -13,7 +13,6 @@ from sora_stats_harness.simulator import counter_increments as effects
 from sora_stats_harness.simulator import ice_history as ice
 from sora_stats_harness.simulator import network_stability as network
 from sora_stats_harness.simulator.client_roles import CLIENT_ROLES, ClientRole, StayLength
-from sora_stats_harness.simulator.fidelity_world_facts import WORLD_FACTS
 from sora_stats_harness.simulator.ice_history import ICE_COUNTERS, IceState
 
 MS_NS = 1_000_000
@@ -137,15 +136,6 @@ def test_a_stable_network_is_mostly_at_level_zero() -> None:
     assert level in (0, 1)
     assert found[0] > 700
     assert found[2] == found[3] == 0
-
-
-def test_facts_are_told_once_and_honestly() -> None:
-    """No behaviour is told twice, each has a source, and what is ours is said to be assumed."""
-    behaviours = [fact.behaviour for fact in WORLD_FACTS]
-    assert len(set(behaviours)) == len(behaviours)
-    assert {fact.status for fact in WORLD_FACTS} == {"documented", "measured", "assumed"}
-    assert all(fact.source for fact in WORLD_FACTS)
-    assert all(fact.status == "assumed" for fact in WORLD_FACTS if fact.source == "our choice")
 
 
 @pytest.mark.parametrize("module", [effects, ids])

@@ -296,7 +296,7 @@ changed_at = { type = "string", kind = "configuration", unit = "none", form = "r
 
 def newer_edition() -> Edition:
     """The shipped edition with a group renamed, fields renamed and added, a label and a group gone."""
-    text = (resources.files("sora_stats_harness") / "editions" / "doc-2024.toml").read_text(encoding="utf-8")
+    text = (resources.files("sora_stats_harness.api") / "editions" / "doc-2024.toml").read_text(encoding="utf-8")
     text = text.replace("hdr_ext", "hdrext").replace("video_timeing", "video_timing")
     text = text.replace("total_received_sounding_rtp", "total_received_loud_rtp")
     for head in ("[groups.rtp.fields]\n", "[groups.simulcast.groups.r0.groups.rtp.fields]\n"):

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from typing import Final
 
-import httpcore  # noqa: F401
 import pytest
 
-# So that runs inside of this process find them loaded, and drop only what is their own.
 from sora_stats_harness.api import edition
 from sora_stats_harness.cli import main
 from sora_stats_harness.simulator.server import Simulator
-from sora_stats_harness.testing import gate_run as gate  # noqa: F401
 from tests import hostile
 
 pytest_plugins = ["pytester"]
@@ -39,13 +36,13 @@ def serving(name: str) -> Simulator:
 def test_the_gate_judges_by_what_the_server_responses_by(name: str, pytester: pytest.Pytester) -> None:
     """The header says so; any other edition would be a finding, with --sora-strict."""
     with serving(name) as simulator:
-        options = ("--sora-conformance", f"--sora-url={simulator.url}", "--sora-duration=1.5", "--sora-report=gate")
+        options = ("--sora-conformance", f"--sora-url={simulator.url}", "--sora-duration=0.1", "--sora-report=gate")
         done = pytester.runpytest_inprocess(*options, *AUTO)
         asked = simulator.requests
     assert (done.ret, asked[0].operation) == (0, LISTING)
     done.stdout.fnmatch_lines(
         [
-            f"sora: http://*, edition {name}, 1.5 s",
+            f"sora: http://*, edition {name}, 0.1 s",
             f"sora: --sora-edition auto: the responses are like {name} in every field",
         ]
     )
@@ -63,17 +60,17 @@ def test_two_processes_judge_by_what_the_first_was_told(
     pytester.makeconftest(
         """
         import os
-        from sora_stats_harness.cli import recognise
-        of_server = recognise.of_server
-        def asking(*args):
+        from sora_stats_harness.probe import edition_detection
+        detect_by_server = edition_detection.detect_by_server
+        def detecting(*args):
             with open("asked", "a") as file:
                 file.write(os.environ.get("PYTEST_XDIST_WORKER", "controller") + "\\n")
-            return of_server(*args)
-        recognise.of_server = asking
+            return detect_by_server(*args)
+        edition_detection.detect_by_server = detecting
         """
     )
     with serving("doc-2025") as simulator:
-        options = ("--sora-conformance", f"--sora-url={simulator.url}", "--sora-duration=1.5", "-n", "2")
+        options = ("--sora-conformance", f"--sora-url={simulator.url}", "--sora-duration=0.1", "-n", "2")
         done = pytester.runpytest_subprocess(*options, *AUTO)
     assert done.ret == 0, done.stdout.str()
     assert (pytester.path / "asked").read_text(encoding="utf-8") == "controller\n"
@@ -119,10 +116,10 @@ def test_simulators_of_ones_own_response_by_the_default(pytester: pytest.Pyteste
         assert len(simulator.requests) == 0
     done.assert_outcomes(passed=1)
     gated = pytester.runpytest_inprocess(
-        "--sora-conformance", "--sora-url=simulator", "--sora-duration=1.5", "-k", "verdict", *AUTO
+        "--sora-conformance", "--sora-url=simulator", "--sora-duration=0.1", "-k", "verdict", *AUTO
     )
     assert gated.ret == 0
-    gated.stdout.fnmatch_lines(["sora: SELF-TEST*, edition doc-2024, 1.5 s"])
+    gated.stdout.fnmatch_lines(["sora: SELF-TEST*, edition doc-2024, 0.1 s"])
 
 
 def test_nothing_is_asked_where_nothing_runs(pytester: pytest.Pytester) -> None:
@@ -143,7 +140,7 @@ def test_nothing_is_asked_where_nothing_runs(pytester: pytest.Pytester) -> None:
 def test_without_an_response_the_default_holds_and_is_said(pytester: pytest.Pytester) -> None:
     """And the verdict is no pass."""
     done = pytester.runpytest_inprocess(
-        "--sora-conformance", f"--sora-url={hostile.closed_port()}", "--sora-duration=1", *AUTO
+        "--sora-conformance", f"--sora-url={hostile.closed_port()}", "--sora-duration=0.1", *AUTO
     )
     assert done.ret == 1
     done.stdout.fnmatch_lines(
@@ -153,7 +150,7 @@ def test_without_an_response_the_default_holds_and_is_said(pytester: pytest.Pyte
 
 def test_a_baseline_of_another_edition_is_refused_at_once(pytester: pytest.Pytester) -> None:
     """As soon as the server has said what it responds by."""
-    options = ("--sora-conformance", "--sora-duration=1", "--sora-valid-only")
+    options = ("--sora-conformance", "--sora-duration=0.1", "--sora-valid-only")
     with serving("doc-2024") as simulator:
         pytester.runpytest_inprocess(*options, f"--sora-url={simulator.url}", "--sora-report=old")
     with serving("doc-2025") as simulator:

@@ -6,10 +6,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-import httpcore  # noqa: F401
 import pytest
 
-# So that runs inside of this process find them loaded, and drop only what is their own; httpcore above, too.
 from sora_stats_harness import __version__
 from sora_stats_harness.api import edition
 from sora_stats_harness.cli import main
@@ -30,18 +28,18 @@ def test_client_asks_the_simulator(pytester: pytest.Pytester) -> None:
         """
         import asyncio
         import pytest
-        from sora_stats_harness.testing import Client, ConnectionsReply, NoReading, Simulator
+        from sora_stats_harness.testing import NoSampleError, Simulator, StatsClient
 
-        def test_three_targets(sora_simulator: Simulator, sora_client: Client):
+        def test_three_targets(sora_simulator: Simulator, sora_client: StatsClient):
             listed = sora_client.get_stats_all_connections()
             assert (listed.status, len(listed), dict(listed.headers)["server"][:5]) == (200, 20, "sora-")
             first = listed[0]
-            one = sora_client.get_stats_connection(first.channel_id, first.connection_id).reading
+            one = sora_client.get_stats_connection(first.channel_id, first.connection_id).sample
             assert one.connection_id == first["connection_id"]
             assert one.rtp.total_received_rtp >= first.rtp.total_received_rtp > 0
             assert one.simulcast.r0.rtp.as_dict().keys() == first["simulcast"]["r0"]["rtp"].keys()
             mine = sora_client.get_stats_client(first.channel_id, first.client_id)
-            assert mine.find(first.connection_id).bundle_id == first.bundle_id
+            assert mine.find_connection(first.connection_id).bundle_id == first.bundle_id
             assert len(sora_client.get_stats_all_connections(local=False)) == 20
             asked = [(seen.operation, dict(seen.arguments)) for seen in sora_simulator.requests]
             assert asked[1] == ("GetStatsConnection",
@@ -52,8 +50,8 @@ def test_client_asks_the_simulator(pytester: pytest.Pytester) -> None:
         def test_refusal(sora_simulator, sora_client):
             nobody = sora_client.get_stats_connection("nowhere", "A" * 26)
             assert (nobody.status, nobody.error_type) == (400, "NotFound")
-            with pytest.raises(NoReading, match="status 400 .NotFound."):
-                nobody.reading
+            with pytest.raises(NoSampleError, match="status 400 .NotFound."):
+                nobody.sample
 
         def test_mistyped_field(sora_simulator, sora_client):
             with pytest.raises(AttributeError, match="no total_recieved_rtp in rtp; did you mean total_received_rtp"):
@@ -62,7 +60,7 @@ def test_client_asks_the_simulator(pytester: pytest.Pytester) -> None:
         def test_asyncio_run(sora_simulator, sora_client):
             async def several():
                 return await asyncio.gather(*(sora_client.aio.get_stats_all_connections() for _ in range(5)))
-            assert [len(reply) for reply in asyncio.run(several())] == [20] * 5
+            assert [len(response) for response in asyncio.run(several())] == [20] * 5
 
         @pytest.mark.anyio
         @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -70,7 +68,7 @@ def test_client_asks_the_simulator(pytester: pytest.Pytester) -> None:
             first = (await sora_client.aio.get_stats_all_connections())[0]
             one = await sora_client.aio.get_stats_connection(first.channel_id, first.connection_id)
             mine = await sora_client.aio.get_stats_client(first.channel_id, first.client_id)
-            assert one.reading.connection_id in {reading.connection_id for reading in mine}
+            assert one.sample.connection_id in {sample.connection_id for sample in mine}
             assert len(sora_client.get_stats_all_connections()) == 20  # waiting inside of a running loop, too
 
         @pytest.mark.anyio
@@ -90,7 +88,7 @@ def test_client_asks_the_simulator(pytester: pytest.Pytester) -> None:
 
 
 def test_simulator_is_set_up_by_marks_and_parameters(pytester: pytest.Pytester) -> None:
-    """Faults and world as parameters; then it is frozen, advanced, set, and made to respond other operations."""
+    """Faults and world as parameters; then it is frozen, advanced, set, and given responses to other operations."""
     pytester.makepyfile(
         """
         import json, urllib.request
@@ -114,13 +112,13 @@ def test_simulator_is_set_up_by_marks_and_parameters(pytester: pytest.Pytester) 
             before = sora_client.get_stats_all_connections()[0]
             assert sora_client.get_stats_all_connections()[0] == before
             sora_simulator.advance(60)
-            after = sora_client.get_stats_all_connections().find(before.connection_id)
+            after = sora_client.get_stats_all_connections().find_connection(before.connection_id)
             assert after.timestamp > before.timestamp
             assert after.rtp.total_received_rtp > before.rtp.total_received_rtp
-            sora_simulator.set(before.connection_id, "/spotlight/active_speaker_id", "x")
+            sora_simulator.set_value(before.connection_id, "/spotlight/active_speaker_id", "x")
 
         def test_other_operations(sora_simulator):
-            sora_simulator.response("Sora_20151104.DisconnectChannel", CannedResponse(status=200, body=b"{}"))
+            sora_simulator.set_canned_response("Sora_20151104.DisconnectChannel", CannedResponse(status=200, body=b"{}"))
             asked = urllib.request.Request(
                 sora_simulator.url, method="POST", headers={"x-sora-target": "Sora_20151104.DisconnectChannel"})
             with urllib.request.urlopen(asked) as response:
@@ -142,7 +140,7 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
-        from sora_stats_harness.errors import UsageError
+        from sora_stats_harness.api.errors import UsageError
         falls = pytest.mark.sora_simulator(faults=["counter-falls:times=1"], connections=2)
 
         def ask(client):
@@ -160,31 +158,31 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
 
         @falls
         def test_expected(sora_simulator, sora_client, sora_judge):
-            sora_judge.expect("counter.monotonic")
+            sora_judge.expect_violations("counter.monotonic")
             ask(sora_client)
             assert [entry.requirement for entry in sora_judge.findings] == ["counter.monotonic"]
 
         def test_expected_in_vain(sora_simulator, sora_client, sora_judge):
-            sora_judge.expect("counter.monotonic")
+            sora_judge.expect_violations("counter.monotonic")
             ask(sora_client)
 
         def test_next_one_is_innocent(sora_simulator, sora_client):
             ask(sora_client)
 
         def test_bare_body(sora_judge):
-            sora_judge.body("GetStatsAllConnections", "[]")
-            sora_judge.body("GetStatsConnection", {"channel_id": 1})
+            sora_judge.judge_body("GetStatsAllConnections", "[]")
+            sora_judge.judge_body("GetStatsConnection", {"channel_id": 1})
 
         def test_no_such_name(sora_judge):
             with pytest.raises(UsageError, match="did you mean 'counter.monotonic'"):
-                sora_judge.expect("order.realtim")
+                sora_judge.expect_violations("counter.monotoni")
             with pytest.raises(UsageError, match="is none of GetStatsConnection"):
-                sora_judge.body("GetStats", "[]")
+                sora_judge.judge_body("GetStats", "[]")
 
         @pytest.fixture
         def late(sora_judge):
             yield
-            sora_judge.body("GetStatsConnection", b"no JSON")
+            sora_judge.judge_body("GetStatsConnection", b"no JSON")
 
         def test_found_after_the_test(late):
             pass
@@ -206,7 +204,7 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
             "*Captured sora call*",
             "counter.monotonic (MUST): *",
             "*_ test_expected_in_vain _*",
-            "counter.monotonic was expected to be missed, and was not",
+            "counter.monotonic was expected to be violated, and was not",
             "*_ test_bare_body _*",
             "shape.type (MUST): *",
         ]
@@ -215,13 +213,13 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
 
 
 def test_should_fails_where_strict(pytester: pytest.Pytester) -> None:
-    """A missed SHOULD is the test's to look at, and fails it with `--sora-strict`."""
+    """A violated SHOULD is the test's to look at, and fails it with `--sora-strict`."""
     pytester.makepyfile(
         """
         def test_undocumented(sora_judge):
-            sora_judge.body("GetStatsAllConnections", '[]')
+            sora_judge.judge_body("GetStatsAllConnections", '[]')
             from tests_response import response
-            sora_judge.body("GetStatsConnection", response() | {"extra": 1})
+            sora_judge.judge_body("GetStatsConnection", response() | {"extra": 1})
             assert {entry.requirement for entry in sora_judge.findings} == {"shape.unknown"}
         """
     )
@@ -233,8 +231,8 @@ def test_should_fails_where_strict(pytester: pytest.Pytester) -> None:
             with Simulator(connections=1, churn=False) as simulator:
                 asked = urllib.request.Request(
                     simulator.url, method="POST", headers={"x-sora-target": "Sora_20171101.GetStatsAllConnections"})
-                with urllib.request.urlopen(asked) as reply:
-                    return json.load(reply)[0]
+                with urllib.request.urlopen(asked) as response:
+                    return json.load(response)[0]
         """
     )
     done = pytester.runpytest_inprocess(*OUTPUT)
@@ -252,7 +250,7 @@ def test_recording_is_judged_again(pytester: pytest.Pytester, capsys: pytest.Cap
         import pytest
         @pytest.mark.sora_simulator(faults=["counter-falls:times=1"], connections=2)
         def test_recorded(sora_simulator, sora_client, sora_judge, sora_recording):
-            sora_judge.expect("counter.monotonic")
+            sora_judge.expect_violations("counter.monotonic")
             for _ in range(20):
                 sora_client.get_stats_all_connections()
             assert len(sora_recording.exchanges) == 20
@@ -315,7 +313,7 @@ def test_server_that_gives_nothing_raises(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_asks(sora_client): sora_client.get_stats_all_connections()")
     done = pytester.runpytest_inprocess(*OUTPUT, f"--sora-url={hostile.closed_port()}")
     done.assert_outcomes(failed=1)
-    done.stdout.fnmatch_lines(["*NoResponse: no complete response from http://127.0.0.1:*: refused*"])
+    done.stdout.fnmatch_lines(["*NoResponseError: no complete response from http://127.0.0.1:*: refused*"])
 
 
 def test_secrets_are_sent_and_not_told(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,7 +347,7 @@ def test_group_is_a_mapping() -> None:
     group = SampleGroup({"rtp": {"total": 3, "items": 4}, "name": "x"})
     assert group == SampleGroup({"rtp": {"total": 3, "items": 4}, "name": "x"})
     assert (group.name, group["rtp"]["items"], group.rtp.as_dict()) == ("x", 4, {"total": 3, "items": 4})  # type: ignore[attr-defined]
-    assert {"rtp", "name"} < set(dir(group)) and repr(group["rtp"]) == "<Group rtp: 2 keys>"
+    assert {"rtp", "name"} < set(dir(group)) and repr(group["rtp"]) == "<SampleGroup rtp: 2 keys>"
     assert not hasattr(group, "absent")
 
 
@@ -361,5 +359,5 @@ def test_editors_know_every_field() -> None:
     assert sum(
         line.startswith("    ") and line.endswith((": int", ": str", ": bool")) for line in text.splitlines()
     ) == (len(fields))
-    assert "\nclass Reading(Group):\n" in text
+    assert "\nclass ConnectionSample(SampleGroup):\n" in text
     assert all(f"    {field.name}: " in text for field in fields)

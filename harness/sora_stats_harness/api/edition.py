@@ -1,191 +1,73 @@
 """
-The documented field list as data.
+Editions: versions of the documented field list, read from files.
 
-An edition is the one source of truth: the JSON Schemas, the fast decoder, the list of counters, the simulator's columns
-and the reference table all come from it, so that a change of the documentation is a change of one file. Nothing else
-spells a field's name, except a relation that is about that field.
+An edition is the one source of truth. The JSON Schemas, the fast decoder, the list of counters, the simulator's columns
+and the reference table all come from it, so a change of the documentation is a change of one file. Nothing else spells a
+field's name, except a relation that is about that field.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from enum import Enum
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from .errors import EditionError
+from .field_definitions import (
+    ANY_LABEL,
+    Edition,
+    FieldDefinition,
+    FieldGroup,
+    FieldKind,
+    FieldPresence,
+    FieldProvenance,
+    FieldType,
+    FieldUnit,
+    escape_json_pointer,
+    make_json_pointer,
+    split_json_pointer,
+)
+
+__all__ = [
+    "ANY_LABEL",
+    "DEFAULT_EDITION",
+    "EDITION_FORMAT",
+    "Edition",
+    "FieldDefinition",
+    "FieldGroup",
+    "FieldKind",
+    "FieldPresence",
+    "FieldProvenance",
+    "FieldType",
+    "FieldUnit",
+    "escape_json_pointer",
+    "load_edition",
+    "make_json_pointer",
+    "parse_edition",
+    "shipped_edition_names",
+    "split_json_pointer",
+]
 
 EDITION_FORMAT = "sora-harness/edition/1"
 DEFAULT_EDITION = "doc-2024"
-ANY_LABEL = "#*"
-"""Stands for every messaging label: in paths, tables and schemas."""
 
+MAX_FILE_BYTES: Final = 2_000_000
+"""The largest edition file; those that ship with the package have 60 kB."""
+MAX_FIELDS: Final = 20_000
+"""The most fields; real editions have 374. A few groups that stand for others could amount to any number."""
+MAX_DEPTH: Final = 12
+"""Groups in groups; real ones go three levels deep."""
+MAX_KEY_PARTS: Final = 64
+"""The most parts of a dotted key in TOML."""
 
-class FieldKind(Enum):
-    """What may be expected of a field's value from one sample to the next."""
-
-    COUNTER = "counter"
-    """Cumulative since the connection began; never falls."""
-    GAUGE = "gauge"
-    """May move both ways."""
-    CONFIGURATION = "configuration"
-    """Fixed for the life of the data channel."""
-    IDENTITY = "identity"
-    """Fixed for the life of the connection."""
-    TIME = "time"
-
-
-class FieldUnit(Enum):
-    """Unit of a field's value."""
-
-    BYTES = "bytes"
-    MS = "ms"
-    US = "us"
-    COUNT = "count"
-    NONE = "none"
-
-
-class FieldType(Enum):
-    """JSON type of a field's value, in the words of JSON Schema."""
-
-    INTEGER = "integer"
-    STRING = "string"
-    BOOLEAN = "boolean"
-
-
-class FieldProvenance(Enum):
-    """How it is known that a field belongs to the edition."""
-
-    DOCUMENTED = "documented"
-    """The edition's page lists it."""
-    SEEN = "seen"
-    """Servers of that time response it; the part of the page that would list it was not to be had."""
-    CARRIED_OVER = "carried-over"
-    """An earlier edition lists it, and nothing is known of its fate: that it is absent or different is no MUST."""
-
-
-class FieldPresence(Enum):
-    """When a field has to be there."""
-
-    ALWAYS = "always"
-    """Whenever the group that it belongs to is."""
-    WITH_LABEL = "with-label"
-    """Whenever the data-channel label that it belongs to is."""
-    CONDITIONAL = "conditional"
-    """May be absent."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldDefinition:
-    """
-    One entry of the field list.
-
-    `path` leads from the connection object to the leaf, with `#*` for any messaging label. `minimum` and `maximum` are
-    inclusive; `max_bytes` counts UTF-8; `values` is a closed set; `form` names a lexical form ("rfc3339-utc").
-    """
-
-    path: tuple[str, ...]
-    type: FieldType
-    kind: FieldKind
-    unit: FieldUnit
-    presence: FieldPresence
-    description: str
-    minimum: int | None = None
-    maximum: int | None = None
-    max_bytes: int | None = None
-    values: tuple[str, ...] | None = None
-    form: str | None = None
-    seen_in: str | None = None
-    """Where an undocumented field was seen; None for documented ones."""
-    standing: FieldProvenance = FieldProvenance.DOCUMENTED
-    source: str | None = None
-    """What says so, where it is not the edition's source."""
-    former: tuple[tuple[str, ...], ...] = ()
-    """Its paths in the editions that this one extends, where it had others; the latest first."""
-
-    @property
-    def name(self) -> str:
-        """The key on the wire."""
-        return self.path[-1]
-
-    @property
-    def dotted(self) -> str:
-        """The path for people: `rtp.total_received`."""
-        return ".".join(self.path)
-
-    @property
-    def pointer(self) -> str:
-        """The path as a JSON Pointer from the connection on: `/rtp/total_received`."""
-        return make_json_pointer(self.path)
-
-    @property
-    def undocumented(self) -> bool:
-        """Known from responses, but not from the field list."""
-        return self.seen_in is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldGroup:
-    """An object of the response: its own leaves, then the groups below it, both in the page's order."""
-
-    path: tuple[str, ...]
-    description: str
-    fields: tuple[FieldDefinition, ...]
-    groups: tuple[FieldGroup, ...]
-    optional: bool = False
-    """Whether it may be absent without a word (data_channel, and each label in it)."""
-
-    @property
-    def name(self) -> str:
-        """The key on the wire; empty for the connection object."""
-        return self.path[-1] if self.path else ""
-
-    @property
-    def is_label(self) -> bool:
-        """Whether this is the group that stands for every messaging label."""
-        return self.name == ANY_LABEL
-
-    def walk_groups(self) -> Iterator[FieldGroup]:
-        """This group and all below it, parents first."""
-        yield self
-        for group in self.groups:
-            yield from group.walk_groups()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edition:
-    """One version of the documented field list; `doc-2024` has 374 leaves."""
-
-    name: str
-    title: str
-    source: str
-    root: FieldGroup
-    undocumented: tuple[FieldDefinition, ...] = ()
-
-    @property
-    def fields(self) -> tuple[FieldDefinition, ...]:
-        """Every documented leaf, parents' own leaves before those of their groups."""
-        return tuple(field for group in self.root.walk_groups() for field in group.fields)
-
-    @property
-    def counters(self) -> tuple[FieldDefinition, ...]:
-        """The documented leaves that never fall."""
-        return tuple(field for field in self.fields if field.kind is FieldKind.COUNTER)
-
-
-def escape_json_pointer(key: str) -> str:
-    """Escape one key for a JSON Pointer (RFC 6901)."""
-    return key.replace("~", "~0").replace("/", "~1")
-
-
-def make_json_pointer(path: tuple[str | int, ...]) -> str:
-    """Join keys and indices into a JSON Pointer (RFC 6901); the empty path is the whole document."""
-    return "".join("/" + escape_json_pointer(str(key)) for key in path)
+_KEY_PART: Final = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
+_LONG_KEY: Final = re.compile(f"(?:{_KEY_PART}){{{MAX_KEY_PARTS}}}")
 
 
 def shipped_edition_names() -> list[str]:
@@ -201,11 +83,10 @@ def load_edition(name_or_file: str = DEFAULT_EDITION) -> Edition:
 
     Args:
         name_or_file:
-            The name of an edition that ships with the package, or a path to a TOML file (recognised by its ending or
-            by a path separator).
+            The name of an edition that ships with the package, or a path to a TOML file.
 
     Raises:
-        EditionError: No such edition, or the file is not one; the message names the place inside the file.
+        EditionError: There is no such edition, or the file is wrong; the message names the place in the file.
     """
     if name_or_file in shipped_edition_names():
         text = (resources.files(__package__) / "editions" / f"{name_or_file}.toml").read_text(encoding="utf-8")
@@ -217,11 +98,12 @@ def load_edition(name_or_file: str = DEFAULT_EDITION) -> Edition:
             f"no edition is called {name_or_file!r}: take one of {', '.join(shipped_edition_names())}, or a .toml file{hint}"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        return parse_edition(data.decode("utf-8"), origin=name_or_file)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8 text"
         raise EditionError(f"the edition file {name_or_file} cannot be read: {reason}") from None
-    return parse_edition(text, origin=name_or_file)
 
 
 def parse_edition(text: str, *, origin: str) -> Edition:
@@ -233,44 +115,29 @@ def parse_edition(text: str, *, origin: str) -> Edition:
         origin: What to call it in an error message.
 
     Raises:
-        EditionError: The text is no TOML, or a statement in it is missing, unknown or contradictory.
+        EditionError: The text is no TOML, or larger than any field list, or a statement in it is missing, unknown or
+            contradictory.
     """
+    if len(text) > MAX_FILE_BYTES:
+        raise EditionError(f"the edition file {origin} is larger than {MAX_FILE_BYTES:,} bytes, which no field list is")
+    if _LONG_KEY.search(text):  # tomllib takes quadratic time and memory for these
+        raise EditionError(f"the edition file {origin}: a key has more than {MAX_KEY_PARTS} parts")
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise EditionError(f"the edition file {origin} is not TOML: {error}") from None
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise EditionError(f"the edition file {origin} is not TOML: {reason}") from None
     return _EditionParser(document, origin).edition()
 
 
 E = TypeVar("E", bound=Enum)
 
-_FIELD_KEYS = {
-    "type",
-    "kind",
-    "unit",
-    "presence",
-    "description",
-    "minimum",
-    "maximum",
-    "max_bytes",
-    "values",
-    "form",
-}
+_LIMIT_KEYS = {"minimum", "maximum", "max_bytes", "values", "form"}
+_FIELD_KEYS = {"type", "kind", "unit", "presence", "description"} | _LIMIT_KEYS
 _GROUP_KEYS = {"description", "fields", "groups", "optional", "same_as"}
 _UNDOCUMENTED_KEYS = {"path", "type", "kind", "unit", "description", "seen_in"}
 _EDITION_KEYS = {"format", "name", "title", "source", "fields", "groups", "undocumented"}
-_EXTENDING_KEYS = {
-    "format",
-    "name",
-    "title",
-    "source",
-    "extends",
-    "standing",
-    "rename",
-    "add",
-    "remove",
-    "undocumented",
-}
+_EXTENDING_KEYS = (_EDITION_KEYS - {"fields", "groups"}) | {"extends", "standing", "rename", "add", "remove"}
 _STANDING_KEYS = {"paths", "is", "source"}
 _RENAME_KEYS = {"from", "to", "is", "source", "description"}
 _REMOVE_KEYS = {"path", "source"}
@@ -282,16 +149,17 @@ _Fields = dict[_Path, FieldDefinition]
 
 
 def _path_pattern(text: str) -> re.Pattern[str]:
-    """A path in which each `*` stands for something without a dot."""
+    """The pattern of a path in which each `*` stands for any text without a dot."""
     return re.compile("([^.]*)".join(re.escape(piece) for piece in text.split("*")))
 
 
 class _EditionParser:
-    """Turns the TOML document into an Edition; every complaint names the place."""
+    """Turns the TOML document into an Edition; every error names the place."""
 
     def __init__(self, document: dict[str, Any], origin: str) -> None:  # Any: whatever TOML can hold
         self.document = document
         self.origin = origin
+        self.field_count = 0
 
     def fail(self, place: str, problem: str) -> EditionError:
         return EditionError(f"the edition file {self.origin}, {place}: {problem}")
@@ -325,7 +193,7 @@ class _EditionParser:
     # -- an edition that builds on another ----------------------------------------------------------------------------
 
     def extended_edition(self) -> Edition:
-        """What another edition has, changed by statements each of which has a source."""
+        """What another edition has, changed by statements that each name a source."""
         document = self.document
         self.refuse_unknown_keys(document, _EXTENDING_KEYS, "top level")
         name = self.text(document, "name", "top level")
@@ -456,9 +324,11 @@ class _EditionParser:
     # -- groups and fields --------------------------------------------------------------------------------------------
 
     def group(self, path: tuple[str, ...], table: Mapping[str, Any]) -> FieldGroup:
-        place = f"group {'.'.join(path)}" if path else "top level"
+        place = f"group {_show_path(path)}" if path else "top level"
         if not isinstance(table, dict):
             raise self.fail(place, "must be a table")
+        if len(path) > MAX_DEPTH:
+            raise self.fail(place, f"groups in groups, on more than {MAX_DEPTH} levels")
         self.refuse_unknown_keys(table, _GROUP_KEYS, place)
         model: Mapping[str, Any] = table
         seen = [path]
@@ -496,10 +366,15 @@ class _EditionParser:
         return table  # type: ignore[no-any-return]  # checked to be a dict in the loop; path is never empty
 
     def field(self, path: tuple[str, ...], entry: object) -> FieldDefinition:
-        place = f"field {'.'.join(path)}"
+        place = f"field {_show_path(path)}"
         if not isinstance(entry, dict):
             raise self.fail(place, "must be a table like { type = ..., kind = ..., unit = ..., description = ... }")
         self.refuse_unknown_keys(entry, _FIELD_KEYS, place)
+        self.field_count += 1
+        if self.field_count > MAX_FIELDS:
+            raise self.fail(place, f"more than {MAX_FIELDS:,} fields, which no field list has")
+        if not all(name.isprintable() for name in path):
+            raise self.fail(place, "a name must consist of printable characters")
         below_label = len(path) > 2 and path[0] == "data_channel"
         default = FieldPresence.WITH_LABEL if below_label else FieldPresence.ALWAYS
         values = entry.get("values")
@@ -547,8 +422,8 @@ class _EditionParser:
             )
         return tuple(found)
 
-    def refuse_unknown_keys(self, table: Mapping[str, Any], known: set[str], place: str) -> None:
-        if unknown := sorted(set(table) - known):
+    def refuse_unknown_keys(self, table: Mapping[str, Any], known: Collection[str], place: str) -> None:
+        if unknown := sorted(set(table) - set(known)):
             raise self.fail(place, f"unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
 
     def text(self, table: Mapping[str, Any], key: str, place: str) -> str:
@@ -566,3 +441,8 @@ class _EditionParser:
 
 def _value_limits(entry: Mapping[str, Any]) -> dict[str, int]:
     return {"minimum": 0} if entry.get("kind") == FieldKind.COUNTER.value else {}
+
+
+def _show_path(path: _Path) -> str:
+    """A path in an error message: one printable line, not too long."""
+    return "".join(char if char.isprintable() else "?" for char in ".".join(path))[:200]

@@ -20,15 +20,15 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit statuses of every command that judges; a finding outranks BROKEN, BROKEN outranks UNKNOWN."""
+    """Exit statuses of every command that judges; a finding outranks BROKEN, BROKEN outranks INCONCLUSIVE."""
 
     PASS = 0
     FAIL = 1
-    """A requirement was missed, or an SLO."""
+    """A requirement was violated, or an SLO."""
     USAGE = 2
     """The command line, the configuration or a file named there is wrong."""
-    UNKNOWN = 3
-    """Too little was seen to tell: no server, an aborted or an interrupted run."""
+    INCONCLUSIVE = 3
+    """Too little was seen to decide: no server, an aborted or an interrupted run."""
     BROKEN = 4
     """The harness itself failed: a check crashed, an exception escaped."""
 

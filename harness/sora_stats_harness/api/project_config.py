@@ -44,7 +44,7 @@ class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     edition: Annotated[
         str | None, _described("The field list to judge by: a name, or a .toml file relative to this one")
     ] = None
-    strict: Annotated[bool | None, _described("Whether a missed SHOULD fails, too")] = None
+    strict: Annotated[bool | None, _described("Whether a violated SHOULD fails, too")] = None
     require: Annotated[list[str], _described("Requirements that must have been observed")] = []
     headers: Annotated[
         dict[

@@ -76,7 +76,7 @@ def parse_strict_json(body: bytes, *, depth: int = 0) -> StrictJsonDocument:
             containers nested deeper than 100, a number of more than 4,300 digits, or no JSON at all.
 
     >>> parse_strict_json(b'{"a": 1, "a": 2}')
-    Document(value={'a': 2}, duplicates=(('a',),))
+    StrictJsonDocument(value={'a': 2}, duplicates=(('a',),))
     """
     if body.startswith(b"\xef\xbb\xbf"):
         raise StrictJsonError("begins with a byte order mark")

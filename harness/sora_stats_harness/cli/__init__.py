@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -17,7 +18,7 @@ from typing import Final
 
 from .. import __version__
 from ..api.errors import ExitCode, HarnessError, UsageError, suggest_nearest
-from ..probe.interrupt import InterruptHandler
+from ..probe.interrupt import ProcessInterruptHandler
 from ..reports.escaping import escape_terminal
 from . import github_actions as github
 from .argument_parser import CommandArgumentParser
@@ -58,7 +59,7 @@ options:
   --version      the version
 
 exit codes:
-  0 pass, 1 fail, 2 wrong usage, 3 unknown (too little was seen), 4 the harness itself broke
+  0 pass, 1 fail, 2 wrong usage, 3 inconclusive (too little was seen), 4 the harness itself broke
 
 examples:
   {program} conform                          probe the embedded simulator (SELF-TEST)
@@ -77,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code. Whatever goes wrong is one line on stderr; a reader who closes stdout early (`| head`) is none.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    InterruptHandler.ends_process = argv is None
+    if argv is None:
+        signal.signal(signal.SIGINT, ProcessInterruptHandler())
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # a terminal that knows no UTF-8 still shows every report
@@ -89,10 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(error.exit_code)
     except KeyboardInterrupt:
         _print_error("interrupted")
-        return int(ExitCode.UNKNOWN)
+        return int(ExitCode.INCONCLUSIVE)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and discard_broken_streams():
-            return int(ExitCode.UNKNOWN)
+            return int(ExitCode.INCONCLUSIVE)
         if os.environ.get(DEBUG_VARIABLE):
             raise
         text = " ".join(str(error).split())

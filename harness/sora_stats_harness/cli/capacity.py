@@ -214,7 +214,7 @@ def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal
             options=_verdict_options(arguments, goal, users),
             interrupted=interrupt.is_interrupted,
             aborted=_abort_reason(done.found, said),
-            slo_missed=said
+            violated_slo=said
             if not done.found.low and done.found.high is not None and done.found.ended is None
             else None,
             extra_notes=[said, *told, f"{address.server} is {address.shown}", *done.notes],

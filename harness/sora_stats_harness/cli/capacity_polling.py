@@ -144,7 +144,7 @@ def run_cost_by_size(arguments: argparse.Namespace, url: str | None) -> int:
             options={"by_size": sizes or True, "scrapers": arguments.scrapers, "slo": list(arguments.slo)},
             interrupted=interrupt.is_interrupted,
             aborted=ended or (found.statement if found.linear is None else None),
-            slo_missed=said[-1]
+            violated_slo=said[-1]
             if objective is not None and found.points and found.shortest_interval_s is None
             else None,
             extra_notes=[*said, *told],
@@ -252,7 +252,7 @@ def run_media_watch(arguments: argparse.Namespace, url: str | None) -> int:
             },
             interrupted=interrupt.is_interrupted,
             aborted=ended or (found.statement if found.result == "too little data" else None),
-            slo_missed=found.statement if found.result == "effect" else None,
+            violated_slo=found.statement if found.result == "effect" else None,
             extra_notes=[found.statement, *told],
             secrets=secrets,
             sections=[media_section(found)],

@@ -101,14 +101,14 @@ def add_rule_options(parser: argparse.ArgumentParser) -> Callable[..., argparse.
         metavar="NAME|FILE",
         help=f"the field list to judge by (default: {DEFAULT_EDITION}; auto: the one that the responses are nearest to)",
     )
-    add("--strict", action=argparse.BooleanOptionalAction, default=False, help="a missed SHOULD fails, too")
+    add("--strict", action=argparse.BooleanOptionalAction, default=False, help="a violated SHOULD fails, too")
     add(
         "--require",
         action="append",
         default=[],
         type=_parse_requirement,
         metavar="ID",
-        help="unknown unless this requirement was observed (repeatable)",
+        help="inconclusive unless this requirement was observed (repeatable)",
     )
     add(
         "--label",
@@ -405,7 +405,7 @@ def report_and_exit_code(
     secrets: Secrets | None = None,
     write: bool = True,
     sections: Sequence[ReportTable] = (),
-    slo_missed: str | None = None,
+    violated_slo: str | None = None,
     load: LoadResult | None = None,
     capacity: CapacityResult | None = None,
     estimate: PollingEstimate | None = None,
@@ -420,7 +420,7 @@ def report_and_exit_code(
         command: The command's name; names the default folder.
         judge: Is finished here.
         write: Whether files are written where --output was not given.
-        observes, subject, judged_from, started_at, options, excluded, interrupted, aborted, sections, slo_missed,
+        observes, subject, judged_from, started_at, options, excluded, interrupted, aborted, sections, violated_slo,
             load, capacity, estimate, cost, media: As in `reporters.assemble.assemble`.
         extra_notes: Its `notes`.
         secrets: None are known if None.
@@ -460,7 +460,7 @@ def report_and_exit_code(
         options=options,
         notes=extra_notes,
         sections=sections,
-        slo_missed=slo_missed,
+        violated_slo=violated_slo,
         load=load,
         capacity=capacity,
         estimate=estimate,

@@ -36,7 +36,7 @@ HELP: Final = "probe a server, judge every response, and write a verdict"
 EXAMPLES: Final = """\
 examples:
   sora-harness conform                                   probe the embedded simulator (SELF-TEST)
-  sora-harness conform http://127.0.0.1:3000             probe a server for 10 seconds
+  sora-harness conform http://127.0.0.1:3000             probe a server for 10 seconds or more
   sora-harness conform http://127.0.0.1:3000 --duration 1m --strict --record run.jsonl.zst
   sora-harness conform http://127.0.0.1:3000 --fuzz 500 --seed 7
   sora-harness conform http://10.0.0.1:3000 --node http://10.0.0.2:3000 --node http://10.0.0.3:3000
@@ -56,7 +56,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=parse_duration,
         default=10.0,
         metavar="TIME",
-        help="how long to probe: 10, 90s, 5m (default: 10)",
+        help="how long to probe at least: 10, 90s, 5m (default: 10)",
+    )
+    add(
+        "--max-duration",
+        type=parse_duration,
+        metavar="TIME",
+        help="how long to probe at most, where after --duration not every requirement was observed yet "
+        "(default: 60, or --duration where that is longer)",
     )
     add(
         "--targets",
@@ -262,6 +269,7 @@ def _probe_plan(
         targets=_parse_targets(arguments.targets),
         given_connections=known_from_options(arguments.asked or (), servers[0]),
         duration_s=arguments.duration,
+        max_duration_s=arguments.max_duration,
         concurrency=arguments.concurrency,
         rate=SIMULATOR_RATE if self_test else SERVER_RATE,
         headers=headers,
@@ -274,6 +282,7 @@ def _verdict_options(plan: ConformancePlan) -> dict[str, Any]:
     """What a verdict and a recording tell of the run; header values stay out."""
     return {
         "duration_s": plan.duration_s,
+        "max_duration_s": plan.time_limit_s,
         "targets": sorted(target.operation for target in plan.targets),
         "nodes": list(plan.servers),
         "given": len(plan.given_connections),
@@ -342,9 +351,10 @@ def known_from_options(asked: Iterable[tuple[str, str]], server: str) -> tuple[K
 
 def _make_watcher(progress: ProgressLine, plan: ConformancePlan) -> Callable[[ConformanceProgress], None]:
     def watch(status: ConformanceProgress) -> None:
+        limit_s = plan.duration_s if status.elapsed_s <= plan.duration_s else plan.time_limit_s
         progress.show(
             status.elapsed_s,
-            f"conform: {min(status.elapsed_s, plan.duration_s):.0f} of {plan.duration_s:g} s, "
+            f"conform: {status.elapsed_s:.0f} of {'' if limit_s == plan.duration_s else 'at most '}{limit_s:g} s, "
             f"{status.exchanges} exchanges, {status.connections} connections, {status.errors} without a complete response",
         )
 

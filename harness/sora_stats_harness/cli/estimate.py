@@ -53,11 +53,17 @@ def run(arguments: argparse.Namespace) -> int:
         UsageError: A value that cannot be used.
     """
     from ..api.edition import load_edition
+    from ..api.exchange import Target, make_valid_request
     from ..judge.pipeline import Judge
     from ..judge.requirements import RequiredCapability
     from ..probe.interrupt import InterruptHandler
-    from ..probe.polling_estimate import MAX_ESTIMATE_REQUESTS, PollingPlan, estimate_polling_cost, estimate_section
-    from ..probe.polling_estimate import measure_requests as ask
+    from ..probe.polling_estimate import (
+        MAX_ESTIMATE_REQUESTS,
+        PollingPlan,
+        estimate_polling_cost,
+        estimate_section,
+        measure_requests,
+    )
     from ..probe.prober import Prober, normalize_server_url
     from ..reports.verdict_assembly import format_utc_now
 
@@ -81,12 +87,12 @@ def run(arguments: argparse.Namespace) -> int:
                 _pause_between_requests(time.monotonic() - began_s, interrupt)
             judge = Judge(load_edition(arguments.edition))
             try:
-                exchanges = ask(
-                    server,
+                exchanges = measure_requests(
+                    make_valid_request(
+                        Target.ALL, server=server, headers=headers, local=False if arguments.cluster else None
+                    ),
                     judge,
                     prober(),
-                    cluster=arguments.cluster,
-                    headers=headers,
                     interrupt=interrupt,
                     watch=lambda sent: progress.show(0, f"request {sent} of {MAX_ESTIMATE_REQUESTS}"),
                 )

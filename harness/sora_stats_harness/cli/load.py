@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     if find_spec("locust") is None:
         raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'")
     if arguments.processes == 1:
-        import_module("..load.run", __package__)  # first of all: Locust replaces the socket module for everybody
+        import_module("..load.load_run", __package__)  # first of all: Locust replaces the socket module for everybody
     from msgspec.structs import replace
 
     from ..api.exchange import TransportError

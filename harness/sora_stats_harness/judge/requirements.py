@@ -49,7 +49,7 @@ class Requirement:
     One rule.
 
     `needs` decides whether it is in a run's scope. `needs_traffic`, where set, says what has to be there on the server
-    before the rule can be observed; without it the status is unknown with the reason `no_traffic`, which does not block
+    before the rule can be observed; without it the status is `not_checked` with the reason `no_traffic`, which does not block
     a verdict.
     """
 

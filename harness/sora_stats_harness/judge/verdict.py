@@ -15,23 +15,31 @@ import msgspec
 from ..api.errors import ExitCode, UsageError
 from .requirements import REQUIREMENTS, Level, RequiredCapability, Requirement
 
-VERDICT_FORMAT = "sora-harness/verdict/1"
+VERDICT_FORMAT = "sora-harness/verdict/2"
 
-Status = Literal["pass", "fail", "warn", "info", "known", "waived", "unknown", "not_applicable"]
+LevelName = Literal["MUST", "SHOULD", "INFO"]
+Status = Literal["violated", "known", "waived", "not_checked", "met", "not_applicable"]
 NotCheckedReason = Literal["not_observed", "no_traffic", "late", "withheld", "check_crashed", "masked"]
+VerdictName = Literal["pass", "fail", "inconclusive"]
 SubjectKind = Literal["server", "simulator", "recording"]
 EvidenceSource = Literal["live", "recording", "body"]
 
 
 class RequirementStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How one requirement fared: how often it was checked, how often missed, and what follows."""
+    """What became of one requirement: how often it was checked and violated, and what follows."""
 
     id: str
     level: str
     status: Status
+    violated_level: LevelName | None = None
+    """The highest level among its findings that count; None unless it is violated. At most the requirement's own."""
+    fails: bool = False
+    """Whether it makes the verdict `fail`."""
     reason: NotCheckedReason | None
+    """Why it was not checked."""
     checked: int
-    failed: int
+    violations: int
+    """Occurrences, those that are known or waived included."""
 
 
 class FindingEntry(msgspec.Struct, kw_only=True):
@@ -106,7 +114,7 @@ class LatencyDistribution(msgspec.Struct, frozen=True, kw_only=True):
 
     target: str
     """Its operation; `(connecting)` for the times of making connections."""
-    kind: Literal["response", "service", "generator delay", "lateness", "connect", "tls"]
+    kind: Literal["response", "service", "receive delay", "send delay", "connect", "tls"]
     count: int
     percentiles: dict[str, int]
     """By percent: 50, 90, 95, 99, 99.9, 99.99."""
@@ -358,7 +366,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     format: str = VERDICT_FORMAT
     command: str = ""
     """What made it: `conform`, `check`, `load`, …"""
-    verdict: Literal["pass", "fail", "unknown"]
+    verdict: VerdictName
     exit_code: int
     reason: str | None
     interrupted: bool = False
@@ -404,7 +412,7 @@ class JudgeResult(msgspec.Struct, kw_only=True):
 class VerdictDecision(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict's core: what `decide_verdict` found."""
 
-    verdict: Literal["pass", "fail", "unknown"]
+    verdict: VerdictName
     exit_code: ExitCode
     reason: str | None
     requirements: list[RequirementStatus]
@@ -419,7 +427,7 @@ def decide_verdict(
     excluded: Collection[str] = (),
     interrupted: bool = False,
     aborted: str | None = None,
-    slo_missed: str | None = None,
+    violated_slo: str | None = None,
 ) -> VerdictDecision:
     """
     Apply the verdict's rule.
@@ -427,35 +435,35 @@ def decide_verdict(
     Args:
         tally: What was counted.
         observes: What this run could see; a requirement that needs more is not applicable.
-        strict: Whether a missed SHOULD fails.
+        strict: Whether a violated SHOULD fails.
         require: Requirements that must have been observed, whatever the reason that they were not.
         excluded: Requirements out of this run's scope for reasons of their own (targets left out, say).
         interrupted: Whether the run was cut short by its user.
         aborted: Why the run ended itself early; None where it did not.
-        slo_missed: Which objective the server does not keep; None where it keeps all, or there are none.
+        violated_slo: Which SLO the server violates; None where it meets all of them, or there are none.
 
     Returns:
-        fail if a MUST in scope fails (with `strict` also a SHOULD), or an objective is missed; else unknown if no sample was judged, or a MUST in
-        scope is unknown for any reason but `no_traffic`, or the run was cut short; else pass. Findings that are waived,
-        or known from a baseline, fail nothing.
+        fail if a MUST in scope is violated (with `strict` also a SHOULD), or an SLO is; else inconclusive if no sample
+        was judged, or a MUST in scope was not checked for any reason but `no_traffic`, or the run was cut short; else
+        pass. Findings that are waived, or known from a baseline, fail nothing.
     """
     rows = [_requirement_status(rule, tally, set(observes), strict, excluded) for rule in REQUIREMENTS.values()]
-    failed = [row for row in rows if row.status == "fail"]
+    failed = [row for row in rows if row.fails]
     blocking = [
         row
         for row in rows
-        if row.status == "unknown" and (row.id in require or (row.level == "MUST" and row.reason != "no_traffic"))
+        if row.status == "not_checked" and (row.id in require or (row.level == "MUST" and row.reason != "no_traffic"))
     ]
     blocking += [row for row in rows if row.status == "not_applicable" and row.id in require]
     if failed:
-        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        more = f" and {len(failed) - 1} more are" if len(failed) > 1 else " is"
         return VerdictDecision(
-            verdict="fail", exit_code=ExitCode.FAIL, reason=f"{failed[0].id} is missed{more}", requirements=rows
+            verdict="fail", exit_code=ExitCode.FAIL, reason=f"{failed[0].id}{more} violated", requirements=rows
         )
-    if slo_missed is not None:
-        return VerdictDecision(verdict="fail", exit_code=ExitCode.FAIL, reason=slo_missed, requirements=rows)
+    if violated_slo is not None:
+        return VerdictDecision(verdict="fail", exit_code=ExitCode.FAIL, reason=violated_slo, requirements=rows)
     reason = None
-    code = ExitCode.UNKNOWN
+    code = ExitCode.INCONCLUSIVE
     if tally.crashed:
         name, text = next(iter(tally.crashed.items()))
         reason, code = f"the check of {name} crashed: {text}", ExitCode.BROKEN
@@ -468,10 +476,11 @@ def decide_verdict(
     elif tally.coverage.truncated:
         reason = "the recording is not whole"
     elif blocking:
-        more = f" and {len(blocking) - 1} more" if len(blocking) > 1 else ""
-        reason = f"{blocking[0].id} is unknown ({blocking[0].reason or 'not applicable to this run'}){more}"
+        why = blocking[0].reason or "not applicable to this run"
+        more = f", and {len(blocking) - 1} more" if len(blocking) > 1 else ""
+        reason = f"{blocking[0].id} was not checked ({why}){more}"
     if reason is not None:
-        return VerdictDecision(verdict="unknown", exit_code=code, reason=reason, requirements=rows)
+        return VerdictDecision(verdict="inconclusive", exit_code=code, reason=reason, requirements=rows)
     return VerdictDecision(verdict="pass", exit_code=ExitCode.PASS, reason=None, requirements=rows)
 
 
@@ -480,33 +489,37 @@ def _requirement_status(
 ) -> RequirementStatus:
     checked = tally.checked.get(rule.id, 0)
     entries = [entry for entry in tally.findings if entry.requirement == rule.id]
-    failed = sum(entry.count for entry in entries)
+    violations = sum(entry.count for entry in entries)
 
-    def row(status: Status, reason: NotCheckedReason | None = None) -> RequirementStatus:
+    def row(status: Status, reason: NotCheckedReason | None = None, violated: Level | None = None) -> RequirementStatus:
         return RequirementStatus(
-            id=rule.id, level=rule.level.name, status=status, reason=reason, checked=checked, failed=failed
+            id=rule.id,
+            level=rule.level.name,
+            status=status,
+            violated_level=None if violated is None else violated.name,  # type: ignore[arg-type]  # the same three names
+            fails=violated is Level.MUST or (strict and violated is Level.SHOULD),
+            reason=reason,
+            checked=checked,
+            violations=violations,
         )
 
     live = [Level[entry.level] for entry in entries if entry.status == "new"]
     if live:
-        worst = max(live)
-        if worst is Level.MUST or (strict and worst is Level.SHOULD):
-            return row("fail")
-        return row("warn" if worst is Level.SHOULD else "info")
+        return row("violated", violated=max(live))
     if not entries and (not rule.needs <= observes or rule.id in excluded):
         return row("not_applicable")
     if rule.id in tally.crashed:
-        return row("unknown", "check_crashed")
+        return row("not_checked", "check_crashed")
     if rule.id in tally.withheld:
-        return row("unknown", "withheld")
+        return row("not_checked", "withheld")
     if entries:  # only now: what may stay does not stand for what could not be judged
         return row("known" if any(entry.status == "known" for entry in entries) else "waived")
     if checked:
-        return row("pass")
+        return row("met")
     for reason, ids in (("late", tally.late), ("masked", tally.masked)):
         if rule.id in ids:
-            return row("unknown", reason)  # type: ignore[arg-type]  # both are members of Reason
-    return row("unknown", "no_traffic" if rule.needs_traffic else "not_observed")
+            return row("not_checked", reason)  # type: ignore[arg-type]  # both are members of Reason
+    return row("not_checked", "no_traffic" if rule.needs_traffic else "not_observed")
 
 
 def decode_verdict(data: bytes, name: str) -> Verdict:
@@ -521,9 +534,16 @@ def decode_verdict(data: bytes, name: str) -> Verdict:
         UsageError: It is no verdict, or one of another version of the format.
     """
     try:
-        verdict = msgspec.json.decode(data, type=Verdict)
+        found = msgspec.json.decode(data, type=_FormatLine).format
+        if found != VERDICT_FORMAT:
+            raise UsageError(
+                f"{name} has the format {found!r}, and this version reads {VERDICT_FORMAT!r}: run the command again, or "
+                f"read it with the version that wrote it"
+            )
+        return msgspec.json.decode(data, type=Verdict)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{name} is no verdict: {error}") from None
-    if verdict.format != VERDICT_FORMAT:
-        raise UsageError(f"{name} has the format {verdict.format!r}, and this version reads {VERDICT_FORMAT!r}")
-    return verdict
+
+
+class _FormatLine(msgspec.Struct):
+    format: str = VERDICT_FORMAT

@@ -387,7 +387,7 @@ def failure_label(exchange: Exchange, missed: Collection[str]) -> str | None:
     """A short, stable name of what went wrong with an exchange; None where nothing did, or it was we who gave up."""
     if exchange.error is not None:
         return None if exchange.error.code is ErrorCode.ABANDONED else f"error: {exchange.error.code.value}"
-    return f"missed: {', '.join(sorted(missed))}" if missed else None
+    return f"violated: {', '.join(sorted(missed))}" if missed else None
 
 
 def unobservable_requirements(targets: frozenset[Target]) -> frozenset[str]:

@@ -3,7 +3,7 @@ What a run measured, apart by target: how often, how long, and whose time it was
 
 Response time is from when the schedule wanted the request sent to the arrival of its response, so that a server that stalls
 is not forgiven its queue; service time from when it was sent. What lies between arrival and our reading is the
-generator's delay, what lies between schedule and sending its lateness: both are ours, and never the server's.
+receive delay, what lies between schedule and sending its send delay: both are ours, and never the server's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from ..api.exchange import ErrorCode, Exchange
 from .histogram import Histogram, merge_histograms
 
-TIME_KINDS: Final = ("response", "service", "generator delay", "lateness")
+TIME_KINDS: Final = ("response", "service", "receive delay", "send delay")
 
 REQUEST_COUNTS: Final = ("sent", "judged", "errors", "abandoned")
 
@@ -142,9 +142,9 @@ class RequestMetrics:
             kinds["service"].record(response_ns)
         else:
             kinds["service"].record(arrived_ns - sent_ns)
-            kinds["lateness"].record(sent_ns - intended_ns)
+            kinds["send delay"].record(sent_ns - intended_ns)
         if exchange.arrived_ns is not None:
-            kinds["generator delay"].record(received_ns - arrived_ns)
+            kinds["receive delay"].record(received_ns - arrived_ns)
 
     def _interval_at(self, at_s: int) -> TimelineInterval:
         """The second that is under way; exchanges come in order of receipt."""
@@ -192,7 +192,7 @@ class RequestMetrics:
             "times": {
                 name: {kind: each.serialize() for kind, each in kinds.items()} for name, kinds in self.times.items()
             },
-            "overslept": self.ready_user_send_delay.serialize(),
+            "ready_user_send_delay": self.ready_user_send_delay.serialize(),
             "began_ns": self._began_ns,
             "step_s": self._interval_s,
             "timeline": [each.serialize() for each in self.intervals()],
@@ -215,7 +215,7 @@ class RequestMetrics:
             mine = self.times.setdefault(name, {kind: Histogram() for kind in TIME_KINDS})
             for kind in TIME_KINDS:
                 mine[kind].merge(Histogram.deserialize(kinds[kind]))
-        self.ready_user_send_delay.merge(Histogram.deserialize(state["overslept"]))
+        self.ready_user_send_delay.merge(Histogram.deserialize(state["ready_user_send_delay"]))
         if not self._began_ns:
             self._began_ns = int(state["began_ns"])
         later_s = round((int(state["began_ns"]) - self._began_ns) / 1e9) if same_clock else 0

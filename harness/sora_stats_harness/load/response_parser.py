@@ -64,7 +64,7 @@ def parse_head(fields: RawHeaderFields) -> ResponseHead:
     Read header fields.
 
     >>> parse_head(((b"Content-Length", b"2"),))
-    Head(headers=(('Content-Length', '2'),), length=2, until_end=False)
+    ResponseHead(headers=(('Content-Length', '2'),), length=2, until_end=False)
     """
     head = _HEAD_CACHE.get(fields)
     if head is None:

@@ -85,7 +85,7 @@ class RunMeasurements:
             return f"it took {self.cpu_share:.0%} of a core"
         late = self.metrics.ready_user_send_delay.percentile(99) or 0
         delay, service = (
-            self.metrics.all_operations(kind).percentile(99) or 0 for kind in ("generator delay", "service")
+            self.metrics.all_operations(kind).percentile(99) or 0 for kind in ("receive delay", "service")
         )
         if max(late, delay) > max(service, NOTICEABLE_DELAY_US):
             return f"at its 99th percentile it woke up {late / 1000:g} ms late, and read responses {delay / 1000:g} ms late"
@@ -190,7 +190,7 @@ def _latency_section(load: LoadResult) -> ReportTable:
     ]
     columns = ["target", "time", "count", *(f"p{percent} ms" for percent in SHOWN_PERCENTILES), "max ms"]
     note = (
-        "Response time counts from the schedule, service time from sending; generator delay and lateness are our own. "
+        "Response time counts from the schedule, service time from sending; receive delay and send delay are our own. "
         "Percentiles are at most 1/128 too high."
     )
     return ReportTable(title="Latency", columns=columns, rows=rows, note=note)

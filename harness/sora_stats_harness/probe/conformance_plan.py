@@ -1,5 +1,5 @@
 """
-What a conformance run is to do, and what follows from it before the first request: what it can see, and what it cannot.
+The plan of a conformance run, and what follows from it before the first request: what the run can observe.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Final
 
 from ..api.errors import UsageError
 from ..api.exchange import TARGET_HEADER, Headers, Target
-from ..judge.requirements import REQUIREMENTS, RequiredCapability
+from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
 from .discovery import KnownConnection
 from .wrong_requests import build_wrong_requests
 
@@ -20,6 +20,9 @@ SIMULATOR_RATE: Final = 400.0
 """Against our own simulator; each request takes a connection, and ports run out at some 470 a second."""
 
 MAX_CONCURRENCY: Final = 32
+
+DEFAULT_MAX_DURATION_S: Final = 60.0
+"""A run that has not seen enough by then ends all the same, unless its least time is longer."""
 
 RESERVED_HEADERS: Final = frozenset(
     {
@@ -40,8 +43,10 @@ class ConformancePlan:
     """
     What a run is to do.
 
-    `nodes` are further nodes of the cluster that `server` belongs to. `given` are connections to ask for instead of those
-    that a listing shows. `concurrency` is how many requests may overlap, `rate` how many may be sent a second.
+    `nodes` are further nodes of the cluster that `server` belongs to. `given_connections` are asked for instead of those
+    that a listing shows. A run takes at least `duration_s`, and goes on until it has seen enough, for `max_duration_s`
+    at most (None: 60 seconds, or `duration_s` where that is longer). `concurrency` is how many requests may overlap,
+    `rate` how many may be sent a second.
     """
 
     server: str
@@ -49,6 +54,7 @@ class ConformancePlan:
     targets: frozenset[Target] = frozenset(Target)
     given_connections: tuple[KnownConnection, ...] = ()
     duration_s: float = 10.0
+    max_duration_s: float | None = None
     concurrency: int = 8
     rate: float = SERVER_RATE
     headers: Headers = ()
@@ -66,6 +72,10 @@ class ConformancePlan:
             raise UsageError(f"--concurrency must be 1 to {MAX_CONCURRENCY}: conform is no load test")
         if not (self.duration_s > 0 and self.rate > 0):
             raise UsageError("the duration must be more than 0 seconds")
+        if self.time_limit_s < self.duration_s:
+            raise UsageError(
+                f"--max-duration ({self.time_limit_s:g} s) must not be shorter than --duration ({self.duration_s:g} s)"
+            )
         for name, _ in self.headers:
             if name.strip().lower().replace("_", "-") in RESERVED_HEADERS:
                 raise UsageError(f"the header {name} is set by the harness itself and cannot be given")
@@ -87,6 +97,22 @@ class ConformancePlan:
     def servers(self) -> tuple[str, ...]:
         """Every node, the one that was named first at the front."""
         return (self.server, *self.nodes)
+
+    @property
+    def time_limit_s(self) -> float:
+        """How long the run takes at most."""
+        if self.max_duration_s is None:
+            return max(self.duration_s, DEFAULT_MAX_DURATION_S)
+        return self.max_duration_s
+
+    def expected_requirements(self) -> frozenset[str]:
+        """The MUST and SHOULD requirements that a run by this plan can observe, if the server has what they need."""
+        observed, excluded = self.observed_needs(), self.excluded_requirements()
+        return frozenset(
+            rule.id
+            for rule in REQUIREMENTS.values()
+            if rule.level >= Level.SHOULD and rule.needs <= observed and rule.id not in excluded
+        )
 
     def observed_needs(self) -> frozenset[RequiredCapability]:
         """What a run by this plan can see."""

@@ -1,13 +1,12 @@
 """
-The gate: which requests are sent, in which order, so that every requirement can be observed.
+The conformance run: sends requests in such an order that every requirement can be observed.
 
-What a judge can see depends on how it is asked. Relations need samples of one connection that do not overlap, one
-before and one after; the order of counters needs responses that had arrived before the next request; `counter.timestamp_order`
-needs overlapping ones; `identity.present` needs a listing before and after; a cluster's nodes have to be asked between
-two responses about the whole. So a run repeats rounds in which these come in turn, until its time is over.
+Relations need samples of one connection that don't overlap, one before and one after. The order of counters needs
+responses that arrived before the next request was sent, `counter.timestamp_order` needs overlapping ones. A connection's
+presence needs a listing before and after. A cluster's nodes are asked between two responses about the whole cluster. A
+round does all of these in turn, and the run repeats rounds until it has seen enough.
 
-It is a gate, no load test: against a server that somebody else started it stays at a polite rate, and what it sends at
-most is known in advance.
+This is no load test: the rate towards a server that somebody else started is low, and known in advance.
 """
 
 from __future__ import annotations
@@ -21,21 +20,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..api.exchange import Exchange, Request, Target, make_valid_request
+from .completion import CompletionTracker, ConformanceJudge
 from .conformance_plan import ConformancePlan
 from .discovery import KnownConnection, connections_in_response
 from .interrupt import InterruptHandler
 from .paced_sender import MAX_FAILURES_BEFORE_GIVING_UP, PacedSender, RunEnded
-from .prober import ExchangeOpener, Prober
+from .prober import Prober
 from .wrong_requests import build_wrong_requests
 
 CONNECTIONS_PER_ROUND: Final = 16
-"""Connections that are asked for one by one in a round; the next round takes the next ones."""
+"""Connections that a round asks for one by one; the next round takes the next ones."""
 
 CONNECTIONS_IN_FIRST_ROUND: Final = 4
-"""The same in the first round, so that a short run has been through everything once."""
+"""The same for the first round, so that it is over soon."""
 
 MAX_KNOWN_CONNECTIONS: Final = 10_000
-"""Connections of one server that are kept to ask for."""
+"""Connections of one server that the run remembers to ask for."""
 
 _MAX_LISTING_BYTES_IN_FLIGHT: Final = 64 * 1024 * 1024
 _EMPTY_ROUND_PAUSE_S: Final = 0.25
@@ -55,7 +55,7 @@ class ConformanceProgress:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConformanceResult:
     """
-    How a run ended: cut short by its user, or by itself with a reason; `notes` tell what is worth knowing besides.
+    How a run ended: interrupted by its user, aborted for a reason, or complete; `notes` are facts worth knowing.
     """
 
     interrupted: bool = False
@@ -67,21 +67,21 @@ class ConformanceResult:
 
 def run_conformance(
     plan: ConformancePlan,
-    judge: ExchangeOpener,
+    judge: ConformanceJudge,
     prober: Prober,
     *,
     interrupt: InterruptHandler,
     watch: Callable[[ConformanceProgress], None] = lambda status: None,
 ) -> ConformanceResult:
     """
-    Probe until the plan's time is over, and wait for what is in flight.
+    Probe until enough was seen, within the plan's times, and wait for what is in flight.
 
     Args:
         plan: What to send.
-        judge: Is shown every exchange; finishing it is the caller's.
-        prober: Sends; it is closed at the end.
-        interrupt: Ends the run at once when it is seen; exchanges in flight end as abandoned.
-        watch: Is called four times a second, in this thread.
+        judge: Judges every exchange; the caller finishes it.
+        prober: Sends the requests; it is closed at the end.
+        interrupt: A signal ends the run at once; exchanges in flight end as abandoned.
+        watch: Called four times a second, in this thread.
 
     Raises:
         UsageError: A header of the plan cannot be written as HTTP.
@@ -91,13 +91,13 @@ def run_conformance(
 
 async def _run_until_done(
     plan: ConformancePlan,
-    judge: ExchangeOpener,
+    judge: ConformanceJudge,
     prober: Prober,
     interrupt: InterruptHandler,
     watch: Callable[[ConformanceProgress], None],
 ) -> ConformanceResult:
     loop = asyncio.get_running_loop()
-    run = _ConformanceRun(plan, PacedSender(plan, judge, prober))
+    run = _ConformanceRun(plan, PacedSender(plan, judge, prober), CompletionTracker(plan, judge))
     rounds = asyncio.create_task(run.run_rounds())
     ticker = asyncio.create_task(_report_progress(run, watch))
     interrupt.set_callback(lambda: loop.call_soon_threadsafe(rounds.cancel))
@@ -120,17 +120,18 @@ async def _report_progress(run: _ConformanceRun, watch: Callable[[ConformancePro
 
 
 class _ConformanceRun:
-    """A run's rounds, and which connections are known to ask for."""
+    """A run's rounds, and the connections that it knows."""
 
-    def __init__(self, plan: ConformancePlan, sender: PacedSender) -> None:
+    def __init__(self, plan: ConformancePlan, sender: PacedSender, completion: CompletionTracker) -> None:
         self._plan = plan
         self._sender = sender
+        self._completion = completion
         self._known: dict[str, list[KnownConnection]] = {}
         self._listing_bytes = 0
         self._offset = 0
         self._rounds = 0
         self._unusable = 0
-        """Listings in a row that show no list."""
+        """Responses to listing requests in a row that hold no list."""
         self._aborted: str | None = None
         self._notes: set[str] = set()
 
@@ -146,7 +147,8 @@ class _ConformanceRun:
         aborted = None if interrupted else self._aborted or self._sender.no_response_reason()
         if self._rounds == 0 and not interrupted and aborted is None:
             self._notes.add(
-                f"the first round was not through after {self._plan.duration_s:g} s: give a longer --duration"
+                f"the first round of requests was not finished within {self._plan.time_limit_s:g} s: "
+                "give a longer --max-duration"
             )
         return ConformanceResult(
             interrupted=interrupted,
@@ -159,13 +161,14 @@ class _ConformanceRun:
     # The rounds.
 
     async def run_rounds(self) -> None:
-        """Repeat the rounds until the time is over, or the servers have shown that there is no use."""
+        """Repeat the rounds until enough was seen, or a server turns out to be of no use."""
         with suppress(RunEnded):
             while not self._sender.have_all_responded():
                 await self._discover()
             for number in itertools.count():
                 await self._run_round(number)
                 self._rounds += 1
+                self._sender.may_end = self._sender.may_end or self._completion.finish_round()
 
     async def _run_round(self, number: int) -> None:
         await self._discover()
@@ -195,7 +198,7 @@ class _ConformanceRun:
         return requests
 
     async def _send_cluster_listings(self, number: int) -> None:
-        """Every node between two responses about the whole cluster, none overlapping."""
+        """Ask every node between two requests about the whole cluster, none overlapping."""
         if Target.ALL not in self._plan.targets:
             return
         servers = self._plan.servers
@@ -216,7 +219,7 @@ class _ConformanceRun:
         await self._sender.send([*mixed, *besides], in_flight)
 
     def _overlapping_listings(self, in_flight: int) -> list[Request]:
-        """A listing for every third request, as long as they do not take too much memory together."""
+        """Listings for a third of the requests, fewer where together they would take too much memory."""
         if Target.ALL not in self._plan.targets:
             return []
         fit = max(1, _MAX_LISTING_BYTES_IN_FLIGHT // max(1, self._listing_bytes))
@@ -231,7 +234,7 @@ class _ConformanceRun:
         plan = self._plan
         return build_wrong_requests(plan.server, headers=plan.headers, targets=plan.targets, large=large)
 
-    # What there is to ask for.
+    # The connections to ask for.
 
     async def _discover(self) -> None:
         if Target.ALL in self._plan.targets:
@@ -240,7 +243,7 @@ class _ConformanceRun:
             await self._query_given()
 
     async def _list_connections(self) -> None:
-        """List every node's connections, which also opens or closes a bracket for what is asked in between."""
+        """List every node's connections, for `identity.present` as well: it needs one listing before and one after."""
         if Target.ALL not in self._plan.targets:
             return
         for server in self._plan.servers:
@@ -256,7 +259,7 @@ class _ConformanceRun:
             self._unusable += 1
             if self._unusable >= MAX_FAILURES_BEFORE_GIVING_UP and not self._known and not self._plan.given_connections:
                 self._aborted = (
-                    f"{server} responses, but not with a list of connections (status {exchange.response.status}): "
+                    f"{server} responds, but not with a list of connections (status {exchange.response.status}): "
                     "nothing to ask for"
                 )
                 raise RunEnded
@@ -270,7 +273,7 @@ class _ConformanceRun:
             self._known[server] = found[:MAX_KNOWN_CONNECTIONS]
 
     async def _query_given(self) -> None:
-        """Ask for what was given; a response may tell the ids that were not."""
+        """Ask for the given connections; a response may tell the ids that weren't given."""
         known: dict[KnownConnection, None] = {}
         for given in self._plan.given_connections:
             found: list[KnownConnection] = []

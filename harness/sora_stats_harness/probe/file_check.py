@@ -227,7 +227,7 @@ def _classify_file(store: InputFile, target: Target | None) -> OpenedFile:
     if not start:
         raise RecordingError(f"{store.name} is {'damaged: nothing in it can be read' if gaps else 'empty'}")
     start = start.removeprefix(_UTF8_BOM).lstrip()
-    if start.startswith((b'{"v":', b'{"seq":')):
+    if start.startswith((b'{"format":"sora-harness/recording', b'{"v":', b'{"seq":')):
         return OpenedFile(store=store, kind=FileKind.RECORDING)  # cut short within its first line: the reader says so
     if target is None and not start.startswith((b"{", b"[")):
         raise RecordingError(

@@ -1,8 +1,8 @@
 """
-Sends a plan's requests: in turn or several at a time, never faster than agreed, and no longer than there is any use.
+Sends a plan's requests, in turn or several at a time, at the plan's rate and within the plan's time.
 
-It keeps what the servers have shown of themselves so far, for a server that never responds is left alone after a few
-tries, while one that has responded and falls silent may be restarting, and is asked until the time is over.
+It counts each server's failures. A server that never responds is given up after a few requests. One that has responded
+and falls silent may be restarting, so it is asked until the plan's least time is over.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ MAX_RESPONSE_BYTES_PER_SECOND: Final = 64 * 1024 * 1024
 """Bytes of bodies a second at most, over each call of `send`."""
 
 MAX_FAILURES_BEFORE_GIVING_UP: Final = 3
-"""Responses that may fail to come before we stop asking a server that has never given one."""
+"""Requests in a row without a complete response after which a server counts as silent."""
 
 FAILURE_PAUSE_S: Final = 0.3
-"""After a request that brought no complete response."""
+"""The least pause after a request that got no complete response."""
 
 
 class RunEnded(Exception):
-    """The run has come to its end: its time is over, or a server never responds."""
+    """Nothing more is to be sent: the run's time is over, or a server never responds."""
 
 
 class PacedSender:
@@ -43,6 +43,8 @@ class PacedSender:
         self._silent: Counter[str] = Counter()
         """By server, exchanges without a complete response since the last one with it."""
         self._last_error: dict[str, str] = {}
+        self.may_end = False
+        """Whether the run has seen enough: it ends with the plan's least time, no longer with its time limit."""
         self.exchanges = 0
         self.errors = 0
 
@@ -53,15 +55,16 @@ class PacedSender:
 
     @property
     def left_s(self) -> float:
-        """Seconds until the plan's time is over; negative after that."""
-        return self._plan.duration_s - self.elapsed_s
+        """Seconds until the run ends, as things stand; negative after that."""
+        ends_early = self.may_end or self._is_silent()
+        return (self._plan.duration_s if ends_early else self._plan.time_limit_s) - self.elapsed_s
 
     def have_all_responded(self) -> bool:
         """Whether every server of the plan has given a complete response."""
         return self._responded.issuperset(self._plan.servers)
 
     def no_response_reason(self) -> str | None:
-        """Why too little may have been seen, in one line: a server that never responded, or does so no more."""
+        """Name a server that never responded, or that has stopped responding, with its last error; None without one."""
         for server, error in self._last_error.items():
             if server not in self._responded:
                 return f"{server} gives no complete response: {error}"
@@ -77,7 +80,7 @@ class PacedSender:
             The exchanges, in order of receipt.
 
         Raises:
-            Over: Nothing more is to be sent; what was in flight has come back.
+            RunEnded: Nothing more is to be sent; what was in flight has come back.
         """
         queue = iter(requests)
         exchanges: list[Exchange] = []
@@ -104,15 +107,18 @@ class PacedSender:
         return exchanges
 
     async def _sleep_until(self, due_s: float) -> None:
-        """Sleep until a time of the loop, or until the plan's time is over."""
+        """Sleep until a time of the loop, or until the run ends."""
         await asyncio.sleep(max(0.0, min(due_s - self._loop.time(), self.left_s)))
 
     def _has_ended(self) -> bool:
-        hopeless = any(
-            count >= MAX_FAILURES_BEFORE_GIVING_UP and server not in self._responded
+        return self.left_s <= 0 or self._is_silent(never_responded=True)
+
+    def _is_silent(self, *, never_responded: bool = False) -> bool:
+        """Whether a server doesn't respond: at the moment, or ever since the beginning."""
+        return any(
+            count >= MAX_FAILURES_BEFORE_GIVING_UP and not (never_responded and server in self._responded)
             for server, count in self._silent.items()
         )
-        return hopeless or self.left_s <= 0
 
     def _count_exchange(self, exchange: Exchange) -> None:
         server = exchange.request.server

@@ -1,8 +1,8 @@
 """
-What a planned polling costs, from a handful of requests: safe to ask of a server that people are using.
+Estimates what a planned polling will cost, from five requests: safe for a server that is in use.
 
-Nothing here is a load: requests go one after the other with rests in between, and are judged like all others. From what
-they cost follows what the planned polling will; the command `load --scenario scrape` verifies it.
+The requests go one after the other, with pauses in between, and are judged like all others. `load --scenario scrape`
+verifies the estimate.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from ..api.exchange import Exchange, Headers, Response, Target, make_valid_request
+from ..api.exchange import Exchange, Request, Response
 from ..judge.verdict import PollingEstimate, ReportTable
 from .discovery import connections_in_response
 from .interrupt import InterruptHandler
@@ -22,77 +22,67 @@ from .prober import ExchangeOpener, Prober
 MAX_ESTIMATE_REQUESTS: Final = 5
 
 MIN_PAUSE_S: Final = 1.0
-"""Between the end of an exchange and the next request, at least."""
+"""The least pause between the end of an exchange and the next request."""
 
 PAUSE_TO_DURATION_RATIO: Final = 4
-"""And so many times as long as the exchange took: a server that is busy with us is so a fifth of the time at most."""
+"""The pause is this many times as long as the exchange took, so that the server is busy a fifth of the time at most."""
 
 _STATUS_LINE_BYTES: Final = len("HTTP/1.1 200 OK\r\n") + len("\r\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollingPlan:
-    """Who is going to poll: so many, each once in so many seconds."""
+    """How many pollers there will be, and how often each of them polls."""
 
     pollers: int
     interval_s: float
 
 
 def measure_requests(
-    server: str,
+    request: Request,
     judge: ExchangeOpener,
     prober: Prober,
     *,
-    cluster: bool,
-    headers: Headers = (),
-    requests: int = MAX_ESTIMATE_REQUESTS,
     interrupt: InterruptHandler,
     watch: Callable[[int], None] = lambda sent: None,
 ) -> list[Exchange]:
     """
-    Ask for everything a few times, with rests.
+    Send a request five times, with pauses in between.
 
     Args:
-        server: As `client.server_of` gives it.
-        judge: Is shown every exchange.
+        request: Such as one for all connections.
+        judge: Judges every exchange.
         prober: Sends; it is closed at the end.
-        cluster: Whether to ask for all nodes' connections.
-        headers: Sent with every request.
-        requests: How many; five at most.
-        interrupt: Ends it at once.
-        watch: Is told how many were sent.
+        interrupt: A signal ends it at once.
+        watch: Called with the number of each request, before it is sent.
     """
-    return asyncio.run(_measure_requests(server, judge, prober, cluster, headers, requests, interrupt, watch))
+    return asyncio.run(_measure_requests(request, judge, prober, interrupt, watch))
 
 
 async def _measure_requests(
-    server: str,
+    request: Request,
     judge: ExchangeOpener,
     prober: Prober,
-    cluster: bool,
-    headers: Headers,
-    requests: int,
     interrupt: InterruptHandler,
     watch: Callable[[int], None],
 ) -> list[Exchange]:
     loop = asyncio.get_running_loop()
-    request = make_valid_request(Target.ALL, server=server, headers=headers, local=False if cluster else None)
     exchanges: list[Exchange] = []
 
-    async def ask() -> None:
-        for number in range(min(requests, MAX_ESTIMATE_REQUESTS)):
-            watch(number + 1)
+    async def send_all() -> None:
+        for number in range(1, MAX_ESTIMATE_REQUESTS + 1):
+            watch(number)
             exchange = await prober.send(judge, request)
             exchanges.append(exchange)
-            if number + 1 < min(requests, MAX_ESTIMATE_REQUESTS):
+            if number < MAX_ESTIMATE_REQUESTS:
                 took_s = (exchange.received_ns - exchange.sent_ns) / 1e9
                 await asyncio.sleep(max(MIN_PAUSE_S, PAUSE_TO_DURATION_RATIO * took_s))
 
-    asking = asyncio.create_task(ask())
-    interrupt.set_callback(lambda: loop.call_soon_threadsafe(asking.cancel))
+    sending = asyncio.create_task(send_all())
+    interrupt.set_callback(lambda: loop.call_soon_threadsafe(sending.cancel))
     try:
         async with prober:
-            await asking
+            await sending
     except asyncio.CancelledError:
         pass
     finally:
@@ -101,39 +91,39 @@ async def _measure_requests(
 
 
 def response_wire_bytes(response: Response) -> int:
-    """What a response takes on the wire above TCP: status line, headers and body, as it comes with a Content-Length."""
+    """The size of a response with a Content-Length above TCP: status line, headers and body."""
     headers = sum(len(name) + len(value) + len(": \r\n") for name, value in response.headers)
     return _STATUS_LINE_BYTES + headers + len(response.body)
 
 
 def estimate_polling_cost(exchanges: Sequence[Exchange], polling: PollingPlan) -> PollingEstimate | None:
     """
-    Work out what a polling costs.
+    Estimate what a polling costs.
 
     Args:
-        exchanges: Of requests for everything, in the order of sending.
+        exchanges: Of requests for all connections, in the order of sending.
         polling: What is planned.
 
     Returns:
-        None where not one response was whole and of status 200.
+        None if there is no complete response of status 200.
     """
-    whole = [
+    complete = [
         (exchange, response)
         for exchange in exchanges
         if (response := exchange.response) is not None and exchange.error is None and response.status == 200
     ]
-    if not whole:
+    if not complete:
         return None
-    times_us = [(exchange.received_ns - exchange.sent_ns) // 1000 for exchange, _ in whole]
-    wire = median(response_wire_bytes(response) for _, response in whole)
+    times_us = [(exchange.received_ns - exchange.sent_ns) // 1000 for exchange, _ in complete]
+    wire = median(response_wire_bytes(response) for _, response in complete)
     time_us, longest_us = median(times_us), max(times_us)
-    last_exchange, last = whole[-1]
+    last_exchange, last = complete[-1]
     found = connections_in_response(last_exchange.request.server, last)
     return PollingEstimate(
         requests=len(exchanges),
-        responses=len(whole),
+        responses=len(complete),
         connections=None if found is None else len(found),
-        response_bytes=round(median(len(response.body) for _, response in whole)),
+        response_bytes=round(median(len(response.body) for _, response in complete)),
         wire_bytes=round(wire),
         time_us=round(time_us),
         longest_us=longest_us,

@@ -1,8 +1,8 @@
 """
-The lines of a recording: how an exchange is written down, and read again to the byte.
+The lines of a recording: how an exchange becomes a line of JSON, and the line the same exchange again, to the byte.
 
-A header, the exchanges, an end. The structs below are the parser and, through `recording_schema`, the published JSON Schema. What
-is in a line that JSON cannot say (bytes that are no text) is in base64; what may not be said is left out and marked.
+A recording is a header, the exchanges, and an end. The structs below are the parser and, through `recording_schema`, the
+published JSON Schema. Bytes that are no text stand in base64; what may not be written down is left out and marked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from ..api.accelerator_loader import encode_line_head
 from ..api.errors import RecordingError
 from ..api.exchange import (
     TARGET_OF_OPERATION,
@@ -32,22 +31,23 @@ from ..api.exchange import (
 from ..api.secret_redaction import ALLOWED_REQUEST_HEADERS, ALLOWED_RESPONSE_HEADERS, Secrets, redact_headers
 from ..api.strict_json import MAX_DEPTH
 
-FORMAT_VERSION: Final = 1
-"""`v` in the header line."""
+RECORDING_FORMAT: Final = "sora-harness/recording/2"
+"""`format` in the header line."""
 
 Nanoseconds = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-"""Of the monotonic clock that the line names."""
+"""A time on the monotonic clock that the line names."""
 
 Operation = Literal["GetStatsConnection", "GetStatsClient", "GetStatsAllConnections"]
 
 HeaderField = tuple[str, str | None]
-"""Name and value; null where the value was not to be kept."""
+"""Name and value; the value is null where it was not kept."""
 
 
 class RecordingHeader(msgspec.Struct, frozen=True, kw_only=True):
     """First line of a recording: one run."""
 
-    v: int
+    format: str = "sora-harness/recording/1"
+    """Version 1 had no such key."""
     run: str
     subject_kind: Literal["server", "simulator", "recording"]
     subject: str
@@ -57,27 +57,27 @@ class RecordingHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordingEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Last line of a recording that is whole: what the run came to, and why where it ended before its time."""
+    """Last line of a complete recording: the run's counts, and why it ended where it ended early."""
 
     end: str
-    """The run."""
+    """The id of the run."""
     sent: int
     judged: int
     errors: int
     abandoned: int
     ended: Literal["interrupted", "aborted"] | None = None
-    """Who ended it early, its user or it itself; absent where it came to its planned end."""
+    """Whether its user or the run itself ended it early; absent after a planned end."""
     why: str | None = None
-    """What it gave up for, in a line for a person; one that was interrupted may have had a reason besides."""
+    """Why it ended itself, in one line; a run that was interrupted may have had a reason as well."""
 
     @property
     def interrupted(self) -> bool:
-        """Whether its user ended it."""
+        """Whether its user ended the run."""
         return self.ended == "interrupted"
 
     @property
     def aborted(self) -> str | None:
-        """What it gave up for; None where it did not."""
+        """Why the run ended itself; None where it did not."""
         return self.why or ("the run ended early" if self.ended == "aborted" else None)
 
 
@@ -90,7 +90,7 @@ class RecordedRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: str | None = None
     body_base64: str | UnsetType = UNSET
     withheld: bool | UnsetType = UNSET
-    """True where the body was left out, since a secret stood in it."""
+    """True where the body was left out because it contains a secret."""
 
 
 class RecordedResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +105,7 @@ class RecordedResponse(msgspec.Struct, frozen=True, kw_only=True):
     body_base64: str | UnsetType = UNSET
     """The body, where it is no UTF-8."""
     withheld: bool | UnsetType = UNSET
-    """True where the body was left out, since a secret stood in it."""
+    """True where the body was left out because it contains a secret."""
     complete: bool = True
 
 
@@ -134,8 +134,8 @@ class RecordedExchange(msgspec.Struct, frozen=True, kw_only=True):
     error: RecordedError | None = None
 
 
-class DamagedLineError(ValueError):  # said of a line
-    """A line that is none of a recording's."""
+class DamagedLineError(ValueError):
+    """A line is not one of a recording."""
 
 
 RecordingLine = RecordingHeader | RecordedExchange | RecordingEnd
@@ -147,141 +147,11 @@ _ANY_DECODER: Final = msgspec.json.Decoder(Raw)
 
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _STRING_REGEX: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-MAX_CACHED_REQUESTS: Final = 10_000
-"""Requests that an encoder remembers."""
-
-MAX_CACHED_RESPONSE_HEADERS: Final = 256
-"""Heads of responses that it remembers."""
-
-MAX_CACHED_HEADER_BYTES: Final = 2048
-"""Of a request or a head that is remembered."""
-
-_COMPLETE_RESPONSE_TAIL: Final = b',"complete":true},"error":null}\n'
-"""Of a line, behind the body."""
-
-_UNCHECKED_DEPTH: Final = 6
-"""An array of connections has five levels."""
 
 
 def encode_line(line: RecordingLine) -> bytes:
-    """The bytes of a line, its line break included."""
+    """The bytes of a line, with its line break."""
     return _ENCODER.encode(line) + b"\n"
-
-
-class ExchangeEncoder:
-    """
-    Makes lines of exchanges: the same bytes as `exchange_to_line` and `encode_line` come to, for a fifth of the time.
-
-    Under load requests, and the headers of their responses, are the same again and again: what they come to is remembered.
-
-    Args:
-        secrets: What may not be written down.
-    """
-
-    def __init__(self, secrets: Secrets) -> None:
-        self._secrets = secrets
-        self._has_secrets = bool(secrets)
-        self._requests: dict[int, tuple[Request, bytes]] = {}
-        """By the object's identity, which its entry keeps alive."""
-        self._responses: dict[int, tuple[Headers, int, bytes]] = {}
-        """By the identity of the headers."""
-        self._clock: str | None = None
-        self._encoded_clock = b""
-        self._head = encode_line_head or _encode_line_head
-
-    def encode(self, exchange: Exchange, strict: bool = False) -> tuple[bytes, ...]:
-        """
-        The bytes of an exchange's line, its line break included, in parts, of which the body is one, not copied.
-
-        Takes about 1 us for a response of 13 KB, 2 without the accelerator, 8 if it is not `strict`.
-
-        Args:
-            exchange: What is recorded.
-            strict: Whether its response's body is known to be strict JSON, nested no deeper than the documented responses.
-        """
-        request, response = exchange.request, exchange.response
-        if response is None or exchange.error is not None or not response.complete or response.withheld:
-            return self._encode_slowly(exchange)
-        body = response.body
-        if not strict and not _is_one_line_of_json(body):
-            return self._encode_slowly(exchange)
-        if self._has_secrets and (
-            self._secrets.occur_in(body) or (request.body is not None and self._secrets.occur_in(request.body))
-        ):
-            return self._encode_slowly(exchange)
-        known = self._requests.get(id(request))
-        asked = known[1] if known is not None else self._encode_request(request)
-        headers, status = response.headers, response.status
-        said = self._responses.get(id(headers))
-        told = said[2] if said is not None and said[1] == status else self._encode_response_head(response)
-        if exchange.clock is not self._clock:
-            self._clock = exchange.clock
-            self._encoded_clock = _ENCODER.encode(exchange.clock)
-        head = self._head(
-            body,
-            exchange.seq,
-            asked,
-            self._encoded_clock,
-            exchange.intended_ns,
-            exchange.sent_ns,
-            exchange.received_ns,
-            exchange.arrived_ns,
-            exchange.sent_at,
-            told,
-        )
-        return (head, body, _COMPLETE_RESPONSE_TAIL) if head is not None else self._encode_slowly(exchange)
-
-    def _encode_slowly(self, exchange: Exchange) -> tuple[bytes, ...]:
-        return (encode_line(exchange_to_line(exchange, self._secrets)),)
-
-    def _encode_request(self, request: Request) -> bytes:
-        """From the server to where the clock's name begins."""
-        part = _to_request(request, self._secrets, withheld=False)
-        parts = (_redact_text(request.server, self._secrets), _operation_name(request), request.probe, part)
-        made = b'"server":%b,"target":%b,"probe":%b,"request":%b,"clock":' % tuple(map(_ENCODER.encode, parts))
-        if len(made) <= MAX_CACHED_HEADER_BYTES:
-            if len(self._requests) >= MAX_CACHED_REQUESTS:
-                self._requests.clear()
-            self._requests[id(request)] = request, made
-        return made
-
-    def _encode_response_head(self, response: Response) -> bytes:
-        """From the response to where its body begins."""
-        headers = _headers(response.headers, ALLOWED_RESPONSE_HEADERS, self._secrets)
-        made = b'"response":{"status":%d,"headers":%b,"json":' % (response.status, _ENCODER.encode(headers))
-        if len(made) <= MAX_CACHED_HEADER_BYTES:
-            if len(self._responses) >= MAX_CACHED_RESPONSE_HEADERS:
-                self._responses.clear()
-            self._responses[id(response.headers)] = response.headers, response.status, made
-        return made
-
-
-def _encode_line_head(
-    body: bytes,
-    seq: int,
-    asked: bytes,
-    clock: bytes,
-    intended_ns: int | None,
-    sent_ns: int,
-    received_ns: int,
-    arrived_ns: int | None,
-    sent_at: str,
-    told: bytes,
-) -> bytes | None:
-    """As `built.line_head`."""
-    if b"\n" in body or b"\r" in body or not body or body[0] <= 32 or body[-1] <= 32:
-        return None
-    return b'{"seq":%d,%b%b,"intended_ns":%b,"sent_ns":%d,"received_ns":%d,"arrived_ns":%b,"sent_at":%b,%b' % (
-        seq,
-        asked,
-        clock,
-        b"null" if intended_ns is None else b"%d" % intended_ns,
-        sent_ns,
-        received_ns,
-        b"null" if arrived_ns is None else b"%d" % arrived_ns,
-        _ENCODER.encode(sent_at),
-        told,
-    )
 
 
 def decode_line(line: bytes) -> RecordingLine:
@@ -289,7 +159,7 @@ def decode_line(line: bytes) -> RecordingLine:
     Read one line.
 
     Raises:
-        Damaged: It is no UTF-8, no JSON, or lacks what its kind needs.
+        DamagedLineError: It is not UTF-8, not JSON, or lacks a required key.
     """
     try:
         line.decode("utf-8")  # msgspec passes over raw JSON without looking at its encoding
@@ -311,24 +181,25 @@ def check_recording_version(header: RecordingHeader, name: str) -> None:
     Refuse a recording of another version.
 
     Raises:
-        RecordingError: `v` is not ours; `name` is what to call the file.
+        RecordingError: The format is another one; the message calls the file `name`.
     """
-    if header.v != FORMAT_VERSION:
+    if header.format != RECORDING_FORMAT:
         raise RecordingError(
-            f"{name} is a recording of version {header.v}, and this harness reads version {FORMAT_VERSION}: update it"
+            f"{name} has the format {header.format!r}, and this version reads {RECORDING_FORMAT!r}: record it again, or "
+            f"check it with the version that wrote it"
         )
 
 
 def exchange_to_line(exchange: Exchange, secrets: Secrets) -> RecordedExchange:
-    """Put an exchange into its line; costs about 14 us for a response of 13 KB, and 4 for each form of a secret."""
+    """Make an exchange's line; costs about 14 us for a response of 13 KB, and 4 us for each form of a secret."""
     request, response, error = exchange.request, exchange.response, exchange.error
     withheld = request.body is not None and secrets.occur_in(request.body)
     return RecordedExchange(
         seq=exchange.seq,
-        server=_redact_text(request.server, secrets),
-        target=_operation_name(request),
+        server=redact_text(request.server, secrets),
+        target=operation_name(request),
         probe=request.probe,
-        request=_to_request(request, secrets, withheld),
+        request=request_to_line(request, secrets, withheld),
         clock=exchange.clock,
         intended_ns=exchange.intended_ns,
         sent_ns=exchange.sent_ns,
@@ -337,27 +208,25 @@ def exchange_to_line(exchange: Exchange, secrets: Secrets) -> RecordedExchange:
         sent_at=exchange.sent_at,
         response=RecordedResponse(
             status=response.status,
-            headers=_headers(response.headers, ALLOWED_RESPONSE_HEADERS, secrets),
+            headers=headers_to_line(response.headers, ALLOWED_RESPONSE_HEADERS, secrets),
             complete=response.complete,
-            # what was asked for is part of what a response is judged by
+            # without its request a response cannot be judged
             **encode_response_body(
                 None if response.withheld or withheld or secrets.occur_in(response.body) else response.body
             ),
         )
         if response is not None
         else None,
-        error=RecordedError(code=error.code, detail=_redact_text(error.detail, secrets)) if error is not None else None,
+        error=RecordedError(code=error.code, detail=redact_text(error.detail, secrets)) if error is not None else None,
     )
 
 
 def line_to_exchange(line: RecordedExchange, run: str) -> Exchange:
     """
-    Take an exchange out of its line.
-
-    Values of headers that were not kept come back empty.
+    Make the exchange of a line; header values that were not kept are empty.
 
     Raises:
-        Damaged: Its times or bodies contradict the format.
+        DamagedLineError: Its times or bodies contradict the format.
     """
     received_ns = line.received_ns
     if received_ns is None:
@@ -393,7 +262,7 @@ def line_to_exchange(line: RecordedExchange, run: str) -> Exchange:
 
 
 def parse_request_arguments(target: Target | None, body: bytes | None) -> RequestArguments:
-    """The arguments that a valid request's body holds; none where there are none to be had."""
+    """The arguments in a valid request's body; none where it has none."""
     if target is None or not body:
         return RequestArguments()
     try:
@@ -415,13 +284,13 @@ def parse_request_arguments(target: Target | None, body: bytes | None) -> Reques
 
 def encode_response_body(body: bytes | None) -> dict[str, Any]:
     """
-    How a response's body is put down: the one key of `RecordedResponse` that holds it, and its value.
+    Encode a response's body: the one key of `RecordedResponse` that holds it, and its value.
 
-    None is a body that is withheld.
+    A body of None is withheld.
     """
     if body is None:
         return {"withheld": True}
-    if _is_one_line_of_json(body):
+    if is_one_line_of_json(body):
         return {"json": Raw(body)}
     try:
         return {"body": body.decode("utf-8")}
@@ -434,7 +303,8 @@ def recording_schema() -> dict[str, Any]:
     _, components = msgspec.json.schema_components(
         (RecordingHeader, RecordedExchange, RecordingEnd), ref_template="#/$defs/{name}"
     )
-    components["RecordingHeader"]["properties"]["v"] = {"const": FORMAT_VERSION}
+    components["RecordingHeader"]["properties"]["format"] = {"const": RECORDING_FORMAT}
+    components["RecordingHeader"]["required"].insert(0, "format")
     components["RecordedResponse"]["oneOf"] = [
         {"required": [key]} for key in ("json", "body", "body_base64", "withheld")
     ]
@@ -448,7 +318,8 @@ def recording_schema() -> dict[str, Any]:
     }
 
 
-def _is_one_line_of_json(body: bytes) -> bool:
+def is_one_line_of_json(body: bytes) -> bool:
+    """Whether a body is strict JSON on one line, without white space around it, and not nested too deeply to be read."""
     if b"\n" in body or b"\r" in body or body[:1] in _WHITESPACE or body[-1:] in _WHITESPACE:
         return False
     try:
@@ -461,22 +332,8 @@ def _is_one_line_of_json(body: bytes) -> bool:
 
 
 def _is_deep(body: bytes) -> bool:
-    """
-    Whether strict JSON is nested deeper than a reader takes it: how deep that is must not depend on this machine's stack.
-
-    Nearly always what is innermost can be taken away a few times, and nothing is left; only where it cannot are strings
-    told from brackets.
-    """
-    if (
-        body.count(b"{") + body.count(b"[") <= MAX_DEPTH
-    ):  # as in a response about one connection, and four times as fast
-        return False
-    brackets = body.translate(None, _NO_BRACKETS)
-    if len(brackets) <= 2 * MAX_DEPTH:
-        return False
-    for _ in range(_UNCHECKED_DEPTH):
-        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
-    if not brackets:
+    """Whether strict JSON is nested deeper than readers take it, which must not depend on this machine's stack."""
+    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:  # as in a response about one connection
         return False
     depth = deepest = 0
     for bracket in _STRING_REGEX.sub(b"", body).translate(None, _NO_BRACKETS):
@@ -488,15 +345,15 @@ def _is_deep(body: bytes) -> bool:
 _WHITESPACE: Final = (b"", b" ", b"\t")
 
 
-def _operation_name(request: Request) -> Operation | None:
+def operation_name(request: Request) -> Operation | None:
     return request.target.operation if request.target is not None else None  # type: ignore[return-value]  # the same names
 
 
-def _to_request(request: Request, secrets: Secrets, withheld: bool) -> RecordedRequest:
+def request_to_line(request: Request, secrets: Secrets, withheld: bool) -> RecordedRequest:
     return RecordedRequest(
-        method=_redact_text(request.method, secrets),
-        path=_redact_text(request.path, secrets),
-        headers=_headers(request.headers, ALLOWED_REQUEST_HEADERS, secrets),
+        method=redact_text(request.method, secrets),
+        path=redact_text(request.path, secrets),
+        headers=headers_to_line(request.headers, ALLOWED_REQUEST_HEADERS, secrets),
         **_request_body(request.body, withheld),
     )
 
@@ -544,7 +401,7 @@ def _decode_base64(text: str) -> bytes:
         raise DamagedLineError(f"base64: {error}") from None
 
 
-def _headers(headers: Headers, allowed: frozenset[str], secrets: Secrets) -> tuple[HeaderField, ...]:
+def headers_to_line(headers: Headers, allowed: frozenset[str], secrets: Secrets) -> tuple[HeaderField, ...]:
     return tuple(
         (replace_lone_surrogates(name), replace_lone_surrogates(value) if value is not None else None)
         for name, value in redact_headers(headers, allowed, secrets)
@@ -555,10 +412,10 @@ def _header_values(headers: Iterable[HeaderField]) -> Headers:
     return tuple((name, value or "") for name, value in headers)
 
 
-def _redact_text(text: str, secrets: Secrets) -> str:
+def redact_text(text: str, secrets: Secrets) -> str:
     return replace_lone_surrogates(secrets.redact(text))
 
 
 def replace_lone_surrogates(text: str) -> str:
-    """Without the lone surrogates that undecodable bytes leave behind, which JSON cannot hold."""
+    """Replace the lone surrogates that undecodable bytes leave behind, which JSON cannot hold."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

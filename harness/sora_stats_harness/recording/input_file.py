@@ -1,8 +1,8 @@
 """
-The lines of a file, whatever has happened to it.
+The lines of a recording's file, also of one that is compressed, cut short or damaged.
 
 A recording may be plain or compressed, still growing, cut short by a crash, or damaged in the middle, and it may come
-through a pipe although it has to be read twice. Here each of these turns into a sequence of lines and of gaps.
+through a pipe although it has to be read twice. `InputFile` gives each of these as a sequence of lines and of gaps.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from ..api.errors import RecordingError
 STDIN_NAME: Final = "-"
 
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
-"""Begins every frame of zstd."""
+"""The first bytes of every zstd frame."""
 
 PLAIN_CHUNK_BYTES: Final = 1 << 20
 FRAME_CHUNK_BYTES: Final = 1 << 12
-"""Compressed bytes fed at a time: a block of 128 KiB may be a run of one byte that takes up four."""
+"""Compressed bytes read at a time: a block of 128 KiB may be a run of one byte, compressed to four bytes."""
 
 
 class UnreadablePart(Enum):
-    """What stands in a file beside whole lines."""
+    """What a file holds besides lines."""
 
     GAP = "gap"
-    """Something was here and cannot be read."""
+    """A part that cannot be read."""
 
 
 class InputFile:
     """
-    One file, or the standard input, that can be read several times and is the same each time.
+    A file, or the standard input, that can be read several times with the same result.
 
-    What a writer appends after it was opened is not seen. Pipes are copied to a temporary file.
+    What is appended after it was opened is not read. Pipes are copied to a temporary file.
 
     Args:
         path: A path, or `-` for the standard input.
@@ -71,7 +71,7 @@ class InputFile:
             raise RecordingError(f"{self.name} cannot be read: {error.strerror or error}") from None
 
     def _spool_pipe(self, pipe: IO[bytes]) -> None:
-        self._copy = tempfile.NamedTemporaryFile(prefix="sora-harness-")  # noqa: SIM115  # gone with this object
+        self._copy = tempfile.NamedTemporaryFile(prefix="sora-harness-")  # noqa: SIM115  # deleted with this object
         shutil.copyfileobj(pipe, self._copy)
         self._copy.flush()
         self._file = Path(self._copy.name)
@@ -81,14 +81,14 @@ class InputFile:
         return self._file.open("rb")
 
     def read(self) -> bytes:
-        """All of it in one piece, decompressed: for a file that is one body."""
+        """The whole content, decompressed: for a file that is one body."""
         return b"".join(chunk for chunk in self._decompressed_chunks() if isinstance(chunk, bytes))
 
     def lines(self) -> Iterator[bytes | UnreadablePart]:
         """
-        Lines with their line breaks (the last one may lack it), and gaps where there is something unreadable.
+        Lines with their line breaks (the last one may lack it), and gaps where something cannot be read.
 
-        Lines end at `\\n` alone. Memory is one line's, and a frame's where it is compressed.
+        Lines end only at `\\n`. Takes the memory of one line, and of a frame where the file is compressed.
         """
         rest: list[bytes] = []
         for chunk in self._decompressed_chunks():
@@ -123,12 +123,12 @@ class InputFile:
 
 
 def describe_skipped_lines(count: int) -> str:
-    """How to say that so many lines could not be read."""
+    """Say that so many lines could not be read."""
     return "1 damaged line was skipped" if count == 1 else f"{count:,} damaged lines were skipped"
 
 
 class _ZstdFrame(msgspec.Struct, frozen=True, kw_only=True):
-    """A frame of zstd by its bytes in the file; one that is cut short by the file's end counts as sound."""
+    """A zstd frame by its place in the file; one that the file's end cuts short counts as sound."""
 
     start: int
     stop: int
@@ -137,10 +137,10 @@ class _ZstdFrame(msgspec.Struct, frozen=True, kw_only=True):
 
 def _find_frames(store: InputFile) -> Iterator[_ZstdFrame]:
     """
-    Find the frames, and see which can be relied on.
+    Find the frames, and check which are sound.
 
-    A checksum stands at a frame's end: only reading all of it tells whether its first line is what was written, and a
-    wrong digit must not be held against a server.
+    The checksum is at a frame's end, so only reading the whole frame tells whether its first line is as it was written,
+    and a server must not be accused because of a damaged digit.
     """
     import zstandard
 
@@ -181,7 +181,7 @@ def _read_range(file: IO[bytes], start: int, stop: int, size: int) -> Iterator[b
 
 
 def _find_magic(file: IO[bytes], start: int, stop: int) -> int:
-    """Where the next frame may begin; `stop` where none does."""
+    """The place where the next frame may begin; `stop` where there is none."""
     tail = b""
     for chunk in _read_range(file, start, stop, io.DEFAULT_BUFFER_SIZE):
         window = tail + chunk

@@ -1,8 +1,8 @@
 """
-Strings inside the text of a JSON document, replaced where they stand.
+Replacing strings in the text of a JSON document without changing anything else.
 
-A document that is parsed and written again has lost how its numbers were written, which keys stood twice, and where its
-white space was. Here only strings are touched, and all else stays byte for byte.
+A document that is parsed and written again loses how its numbers were written, repeated keys, and white space. Here only
+strings change, and everything else stays byte for byte.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from collections.abc import Callable
 from typing import Final
 
 ID_SUFFIX: Final = "_id"
-"""How the keys of ids end."""
+"""The end of every id's key."""
 
 _PLAIN_KEY: Final = re.compile(r"[a-z][a-z0-9_]*")
 _STRING_PATTERN: Final = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
 _STRING_REGEX: Final = re.compile(
-    # First what needs no look: runs of plain keys whose values are no strings. They are most of a body.
+    # First what can be skipped: runs of plain keys whose values are no strings, which are most of a body.
     r'(?:"[a-z][a-z0-9_]*(?<!_id)":(?:[-+.0-9eE]+|true|false|null|[\[{])[,\[\]{}]*)+'
     # Then a key with its string, a key alone, or a string alone.
     rf"|{_STRING_PATTERN}(\s*:\s*(?:{_STRING_PATTERN})?)?",
@@ -30,18 +30,18 @@ _STRING_REGEX: Final = re.compile(
 _BRACKETS: Final = re.compile(r"[\[\]{}]")
 
 StringReplacer = Callable[[str | None, str], str]
-"""Gives a string's replacement, by the key that it stands under, or None."""
+"""Gives a string's replacement, from the key that it belongs to, or None, and the string."""
 
 
 def replace_strings(text: str, replace: StringReplacer) -> str:
     """
     Replace strings in the text of a JSON document, and leave all else as it is.
 
-    `replace` is asked for each string value, with the key of an id that it stands under, also where it stands in an
-    array there, else with None; and with None for keys, other than plain lower-case ones.
+    `replace` gets each string value, with its key if that is an id's (also for strings in an array under that key), else
+    with None. It also gets each key that is not plain lower case, with None.
     """
     above: list[str | None] = []
-    """The id's key that each array stands under; None for objects, which have keys of their own."""
+    """The id's key that each open array belongs to; None for objects, which have keys of their own."""
     last: str | None = None
     end = 0
 
@@ -91,7 +91,7 @@ def _unquote(raw: str) -> str:
 
 def mask_text(text: str) -> str:
     """
-    A text of which only punctuation and white space are left; what is no JSON does not become any.
+    Mask all of a text but punctuation and white space; text that is no JSON does not become JSON.
 
     >>> mask_text('{"channel_id": "lobb')
     '{"xxxxxxxxxx": "xxxx'
@@ -105,9 +105,9 @@ _MASK_TABLE: Final = bytes(
 
 
 def mask_base64(packed: str) -> str:
-    """The same for bytes that are no text, in base64 before and after; they stay none."""
+    """Mask bytes that are no text, in base64 before and after; they do not become text."""
     try:
         data = b64decode(packed, validate=True)
     except binascii.Error:
-        return "damaged"  # as it was: nobody can read it
+        return "damaged"  # as before, it cannot be decoded
     return b64encode(data.translate(_MASK_TABLE)).decode("ascii")

@@ -1,8 +1,8 @@
 """
-Files that lines go to: plain or compressed, and for their owner alone.
+The files that recordings are written to: plain or compressed, and readable only by their owner.
 
-A compressed one consists of frames, each of which can be read without the others and ends in a checksum; so what a
-crash or a bad disk leaves behind is whole up to the last one.
+A compressed file consists of frames. Each can be read without the others and ends in a checksum, so a crash or a bad disk
+costs at most the last frame.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import IO, Final, Protocol
 
 ZSTD_PARAMETERS: Final = {"window_log": 21, "hash_log": 14, "min_match": 7, "target_length": 3}
 """
-Responses about many connections come by turns, and each is much like the one before it about the same connection: what is
-looked back at is 2 MiB, some 150 responses, and only longer matches count. What comes of it is as small as by zstd's level 1,
-in two thirds of the time; more would be smaller, and cost a run more by what it takes from the processor's caches.
+Responses about many connections come in turn, and each is much like the last one about the same connection. So the window
+is 2 MiB, some 150 responses, and only long matches are searched for. The result is as small as with zstd's level 1 and
+takes two thirds of the time. A larger window would save more bytes, and slow the run by using the processor's caches.
 """
 
 
 def open_recording_file(path: Path) -> RecordingFile:
     """
-    Open a file for lines: compressed where its name ends in `.zst`, for its owner alone, what was in it gone.
+    Create a file for lines, readable only by its owner, and compressed if its name ends in `.zst`.
 
     Raises:
         OSError: It cannot be written.
@@ -32,45 +32,45 @@ def open_recording_file(path: Path) -> RecordingFile:
 
 
 def make_compressor(path: Path) -> LineCompressor:
-    """What makes lines into a file's bytes, by the file's name."""
+    """Make the compressor that fits a file's name."""
     return _ZstdFrames() if path.suffix == ".zst" else _UncompressedLines()
 
 
 class LineCompressor(Protocol):
-    """Makes lines into the bytes of a file; knows nothing of the file."""
+    """Turns lines into the bytes of a file."""
 
     def add_line(self, parts: Sequence[bytes]) -> bytes:
-        """Take a line in parts, its line break included; gives what is to be written by now, often nothing."""
+        """Take a line in parts, with its line break; gives the bytes to write by now, often none."""
 
     def finish_frame(self) -> bytes:
-        """What is still to be written for everything so far to be readable."""
+        """End the frame; gives the bytes that are still to be written."""
 
 
 class RecordingFile:
-    """A file that lines go to."""
+    """A file that lines are written to."""
 
-    def __init__(self, file: IO[bytes], packer: LineCompressor) -> None:
+    def __init__(self, file: IO[bytes], compressor: LineCompressor) -> None:
         self._file = file
-        self._packer = packer
+        self._compressor = compressor
         self.size = 0
-        """Bytes handed to the operating system so far, and what waits in our own buffer."""
+        """Bytes written so far, those in the buffer included."""
 
     def write(self, line: bytes) -> None:
-        """Take a line, its line break included."""
-        self.write_compressed(self._packer.add_line((line,)))
+        """Write a line with its line break."""
+        self.write_compressed(self._compressor.add_line((line,)))
 
     def end_frame(self) -> None:
-        """Have everything written so far readable by others."""
-        self.write_compressed(self._packer.finish_frame())
+        """Make everything written so far readable by others."""
+        self.write_compressed(self._compressor.finish_frame())
         self._file.flush()
 
     def write_compressed(self, data: bytes) -> None:
-        """Take what a packer made; between two frames of our own."""
+        """Write what another compressor made, between two frames of this one."""
         self._file.write(data)
         self.size += len(data)
 
     def flush(self) -> None:
-        """Hand over what was put."""
+        """Hand the buffer over to the operating system."""
         self._file.flush()
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class _ZstdFrames:
         self._compressor = zstandard.ZstdCompressor(compression_params=parameters)
         self._frame: zstandard.ZstdCompressionObj | None = None
         self._left = b""
-        """The end of the last line, if it is a part of its own: it goes with the next one's beginning, which saves a call."""
+        """The last part of the last line; it is compressed together with the next line's first part, to save a call."""
 
     def add_line(self, parts: Sequence[bytes]) -> bytes:
         frame = self._frame
@@ -114,7 +114,7 @@ class _ZstdFrames:
 
 
 def _create_private_file(path: Path) -> IO[bytes]:
-    """Open a file for writing that only its owner can read, also if it was there before."""
+    """Open a file for writing that only its owner can read, also if the file existed."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
     if stat.S_ISREG(os.fstat(descriptor).st_mode) and hasattr(os, "fchmod"):
         os.fchmod(descriptor, 0o600)

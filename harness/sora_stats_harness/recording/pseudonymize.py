@@ -1,9 +1,9 @@
 """
-Recordings that can be passed on: ids, labels and hosts replaced, and the verdict is the same.
+Redacting a recording so that it can be passed on: ids, labels and hosts are replaced, and its verdict stays the same.
 
-What a judge looks at must survive: how a number was written, which key stands twice, what is no JSON. So bodies are not
-parsed and written again; only strings inside the text are replaced, and all else stays byte for byte. A body that is no
-JSON may hold an id anywhere, so nothing but its punctuation is kept.
+What the judge looks at must survive: how a number was written, repeated keys, text that is no JSON. So bodies are not
+parsed and written again. Only strings in their text are replaced, and everything else stays byte for byte. A body that
+is no JSON may hold an id anywhere, so only its punctuation is kept.
 """
 
 from __future__ import annotations
@@ -50,47 +50,47 @@ KEPT_HEADERS: Final = frozenset(
         "x-cache",
     }
 )
-"""Whose values are kept: those that checks look at, and that name neither hosts nor people."""
+"""Headers whose values are kept: checks look at them, and they name neither hosts nor people."""
 
 KEPT_OPTIONS: Final = frozenset({"observes", "excluded", "targets"})
-"""Options of a header line that hold words of our own, whatever a channel may be called."""
+"""Options of a header line that hold only words of the harness."""
 
 DAMAGED_LINE: Final = b'{"damaged":true}\n'
-"""Stands in for what could not be read, and cannot be read either."""
+"""Replaces a line that could not be read, and cannot be read either."""
 
 MIN_FREE_TEXT_LENGTH: Final = 8
-"""Bytes from which an id is also looked for inside of other strings; a shorter one would be found in any word."""
+"""The least length of an id that is also replaced inside other strings; a shorter one would be found in any word."""
 
 DOCUMENTED_VALUES: Final = frozenset({"sendrecv", "sendonly", "recvonly"})
-"""Values of the API itself, to be kept even where a channel is called so."""
+"""Values of the API itself, which are kept even if a channel has such a name."""
 
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.]+(?:[Zz]|[+-][0-9:]+)")
 
 
 class RedactionSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done."""
+    """What was replaced."""
 
     exchanges: int
     ids: int
     labels: int
     hosts: int
     damaged: int
-    """Lines that could not be read; a damaged line stands in for each, so that they still count."""
+    """Lines that could not be read; a damaged line replaces each, so that they still count."""
 
 
 def redact_recording(
     recording: str | Path, out: str | Path, *, key: bytes | None = None, tick: Callable[[], None] = lambda: None
 ) -> RedactionSummary:
     """
-    Write a recording again with pseudonyms for connection, client, channel and bundle ids, labels, and hosts.
+    Copy a recording with pseudonyms for connection, client, channel and bundle ids, labels, and hosts.
 
-    Lines keep their order. Reads the recording twice: ids are also replaced where they stand inside other strings, so
-    all must be known first. Memory grows with the number of different ids.
+    Lines keep their order. The recording is read twice: ids are also replaced inside other strings, so all of them must
+    be known first. Memory grows with the number of different ids.
 
     Args:
         recording: A path, or `-` for the standard input.
-        out: Where to write, compressed where the name ends in `.zst`; removed again if it cannot be finished.
-        key: Same key, same pseudonyms; random if None.
+        out: The file to write, compressed if its name ends in `.zst`; deleted again if it cannot be finished.
+        key: The same key gives the same pseudonyms; random if None.
         tick: Called at every line; what it raises passes through.
 
     Raises:
@@ -133,7 +133,7 @@ def redact_recording(
 
 
 class _RecordedNames:
-    """What was found in a recording."""
+    """The names that were found in a recording."""
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
@@ -174,7 +174,7 @@ def _collect_names(store: InputFile, tick: Callable[[], None]) -> _RecordedNames
 
 
 def _decode_lines(store: InputFile) -> Iterator[lines.RecordingLine | None]:
-    """Every line; None for what cannot be read."""
+    """Every line; None for one that cannot be read."""
     for piece in store.lines():
         if isinstance(piece, UnreadablePart):
             yield None
@@ -264,7 +264,7 @@ class _LineRedactor:
         return msgspec.structs.replace(part, detail=self.free(part.detail))
 
     def _redact_body_text(self, text: str) -> str:
-        """A body that is text: its strings replaced where it is JSON, else all but its punctuation."""
+        """Redact a body that is text: its strings where it is JSON, else everything but its punctuation."""
         return replace_strings(text, self._redact_string) if _is_json(text) else mask_text(text)
 
     def _redact_string(self, key: str | None, text: str) -> str:
@@ -279,7 +279,7 @@ class _LineRedactor:
         return self.free(text)
 
     def _redact_free_text(self, text: str) -> str:
-        """Any text: ids, labels and hosts of this recording are replaced wherever they stand in it."""
+        """Replace ids, labels and hosts of this recording anywhere in a text."""
         found = [name for name in self._inner if name in text]
         found += [host for host in self._hosts if host in text]
         if not found:
@@ -319,7 +319,7 @@ def _is_json(text: str) -> bool:
 
 
 def _headers(headers: Iterable[HeaderField], grown: int) -> tuple[HeaderField, ...]:
-    """Headers with the values that are kept; Content-Length grows with the body, right or wrong as it was."""
+    """Headers with the values that are kept; Content-Length grows with the body, whether it was right or wrong."""
     kept: list[HeaderField] = []
     for name, value in headers:
         lower = name.lower()

@@ -1,9 +1,9 @@
 """
-Other names of the same form: consistent within one redaction, and of no use to anyone outside of it.
+Pseudonyms for ids, labels, hosts and clocks: names of the same form, consistent within one redaction.
 
-A pseudonym is a keyed hash of the name that it stands for. So there is no table to grow or to leak, one name gets the
-same pseudonym wherever it stands (a client_id is often the connection_id), and who does not have the key, which is
-thrown away, cannot try names until one fits.
+A pseudonym is a keyed hash of the name that it replaces. So there is no table that could grow or leak, and one name gets
+the same pseudonym everywhere (a client_id is often the connection_id). Without the key, which is thrown away, nobody can
+try names until one fits.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ BASE32_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Clockwork Base32."""
 
 LAST_CHARACTER_ALPHABET: Final = "048CGMRW"
-"""What a 128-bit id can end in: two bits of its last character are padding."""
+"""The last characters that a 128-bit id can have: two bits of the last character are padding."""
 
 _CLOCKWORK: Final = re.compile(rf"[{BASE32_ALPHABET}]{{26}}")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 LABEL_PREFIX: Final = "#"
-"""Begins every messaging label."""
+"""The first character of every messaging label."""
 
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _DIGITS: Final = 16
-"""Of a hash in a pseudonym without a form of its own: 64 bits, so that two names hardly ever get the same one."""
+"""Hexadecimal digits in a pseudonym without a form of its own: 64 bits, so that collisions are very unlikely."""
 
 
 class PseudonymGenerator:
     """
-    Gives names their pseudonyms.
+    Makes pseudonyms.
 
     Args:
-        key: What makes them this redaction's own; random if None.
+        key: The key of the hash; random if None.
     """
 
     def __init__(self, key: bytes | None = None) -> None:
@@ -47,11 +47,11 @@ class PseudonymGenerator:
         """
         The pseudonym of an id.
 
-        Clockwork Base32 stays that (with a last character that may be, or may not, as the original's), a UUID's text
-        stays one, any other keeps its length in bytes, from 19 on; the empty one stays empty.
+        Clockwork Base32 stays Clockwork Base32 (with a last character that is valid if the original's is), a UUID stays a
+        UUID, any other id keeps its length in bytes if that is 19 or more, and an empty id stays empty.
 
         >>> names = PseudonymGenerator(b"key")
-        >>> len(names.id("KP8VZZ321D0A90RSVJC4RMGJ08")), len(names.id("x" * 300)), names.id("")
+        >>> len(names.pseudonym_of_id("KP8VZZ321D0A90RSVJC4RMGJ08")), len(names.pseudonym_of_id("x" * 300)), names.pseudonym_of_id("")
         (26, 300, '')
         """
         if not name:
@@ -71,7 +71,7 @@ class PseudonymGenerator:
         return self._prefixed_number("id-", number, len(name.encode("utf-8", "replace")))
 
     def pseudonym_of_label(self, name: str) -> str:
-        """The pseudonym of a messaging label, its `#` included."""
+        """The pseudonym of a messaging label, with its `#`."""
         rest = name.removeprefix(LABEL_PREFIX)
         if not rest:
             return name
@@ -88,7 +88,7 @@ class PseudonymGenerator:
         )
 
     def pseudonym_of_url(self, text: str) -> str:
-        """A URL with its host replaced, scheme and port kept; anything else is replaced as an id is."""
+        """Replace the host of a URL, and keep scheme and port; any other text is replaced like an id."""
         parts = urlsplit(text)
         try:
             port = parts.port
@@ -107,7 +107,7 @@ class PseudonymGenerator:
         return urlunsplit((parts.scheme, netloc, path, "", ""))
 
     def pseudonym_of_clock(self, name: str) -> str:
-        """The pseudonym of a clock, whose name tells a machine's boot."""
+        """The pseudonym of a clock, whose name identifies a machine's boot."""
         return self._prefixed_number("clock-", self._keyed_number(name), 0)
 
     def _keyed_number(self, name: str) -> int:

@@ -1,12 +1,12 @@
 """
-Exchanges from recordings, in the order in which they were received.
+Reading the exchanges of recordings in the order in which they were received.
 
-A judge needs that order, and lines may stand in any. So a recording is read twice: first for the times alone, of which
-a few numbers are kept for every block of lines, then for good. A line is held back only until no line that is still to
-be read can have been received earlier; so memory grows with how much the file is out of order, not with its length.
+The judge needs that order, and lines may stand in any. So a recording is read twice: first for the times only, of which a
+few numbers are kept for every block of lines, then for the exchanges. An exchange is held back only until no line that is
+still to be read can have been received earlier, so memory grows with the disorder of the file, not with its length.
 
 Runs, and clocks within a run, are read one after the other: nothing is ordered across them. Files of one run (each
-worker of a load test writes its own) are read side by side and give one order.
+worker of a load test writes its own) are merged into one order.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .input_file import InputFile, UnreadablePart, describe_skipped_lines
 
 BLOCK_LINES: Final = 1024
 BLOCK_BYTES: Final = 8 << 20
-"""A block ends at whichever comes first: as much of each file is in memory at a time, and its last line."""
+"""A block ends at whichever comes first; one block of each file is in memory at a time."""
 
 LATEST_NS: Final = 2**63 - 1
 """Later than any time of a recording."""
@@ -41,35 +41,35 @@ StreamKey = tuple[str, str]
 
 
 class OrderedExchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One exchange, in order of receipt within its run and clock, and what is still to come there."""
+    """One exchange, in order of receipt within its run and clock, and what is known of those still to come there."""
 
     exchange: Exchange
     horizon_ns: int
     """The smallest `sent_ns` of the same run and clock that is still to come; 2**63 - 1 after the last."""
     open_sent_ns: Sequence[int]
-    """When those of them were sent that had been sent by now, ascending. Changes with the next step: copy to keep."""
+    """When those that are in flight now were sent, ascending. The list changes with the next exchange: copy it to keep it."""
 
 
 class RecordingReader:
     """
-    One or more recordings that were looked through once, ready to be read in order.
+    One or more recordings that were surveyed, ready to be read in order; made by `open_recordings`.
 
-    Iterating gives a `OrderedExchange` an exchange, as often as wanted. Made by `open_recordings`.
+    Iterating gives an `OrderedExchange` for each exchange, as often as wanted.
     """
 
     def __init__(self, stores: Sequence[InputFile], tick: Callable[[], None]) -> None:
         self._tick = tick
         self.headers: list[RecordingHeader] = []
-        """One a run and file."""
+        """The headers of all files."""
         self.ends: list[tuple[str, RecordingEnd]] = []
-        """The same, with the file's name."""
+        """The end lines of all files, each with the file's name."""
         self.notes: list[str] = []
-        """What is wrong with the files, one line each."""
+        """What is wrong with the files, a line for each problem."""
         self.exchanges = 0
         self.damaged = 0
-        """Lines, or stretches of a file, that could not be read."""
+        """How many lines, or other parts of a file, could not be read."""
         self.truncated = False
-        """Whether exchanges are missing: no end line, or fewer than it counts."""
+        """Whether exchanges are missing: there is no end line, or it counts more of them."""
         self.probes = False
         """Whether requests that are wrong on purpose are among them."""
         self.targets: set[Target] = set()
@@ -115,19 +115,18 @@ def open_recordings(
     files: Sequence[str | Path | InputFile], *, tick: Callable[[], None] = lambda: None
 ) -> RecordingReader:
     """
-    Look through recordings, and make them ready to be read in order of receipt.
+    Survey recordings, and make them ready to be read in order of receipt.
 
     Args:
         files:
-            Paths, `-` for the standard input, or stores that were opened before; plain or zstd. Files of one run are
-            merged. Lines may stand in any order; only if there are several runs in one file must each begin with its
-            header.
+            Paths, `-` for the standard input, or files that were opened before; plain or zstd. Files of one run are
+            merged. Lines may stand in any order, except that each of several runs in one file must begin with its header.
         tick:
             Called at every line; what it raises passes through.
 
     Returns:
-        What the files hold and what is wrong with them, to be iterated over. A last line that is cut short is dropped
-        with a note; a damaged one is skipped and counted.
+        A reader that has surveyed the files. A last line that is cut short is dropped with a note; a damaged line is
+        skipped and counted.
 
     Raises:
         RecordingError: A file cannot be read, is no recording, or is of a version that is not known.
@@ -143,7 +142,7 @@ class _SizedExchange(msgspec.Struct, frozen=True, gc=False):
 
 
 class _FileSurvey:
-    """One file: what stands in it beside exchanges, and the times of its streams."""
+    """One file: its lines other than exchanges, and the times of its streams."""
 
     def __init__(self, store: InputFile) -> None:
         self.store = store
@@ -153,18 +152,18 @@ class _FileSurvey:
         self.damaged = 0
         self.cut = False
         self.found: dict[str, int] = {}
-        """Exchanges of each run."""
+        """How many exchanges of each run were found."""
         self._fallback = self._first_run()
 
     def _first_run(self) -> str:
-        """The run of exchanges that stand before any header; one of our own making where there is no header."""
+        """The run of exchanges before the first header; a made-up id where there is no header."""
         for piece in self.store.lines():
             if isinstance(piece, bytes) and (header := _read_header(piece)) is not None:
                 return header.run
         return str(uuid.uuid5(uuid.NAMESPACE_URL, self.store.name))
 
     def exchanges(self) -> Iterator[_SizedExchange]:
-        """Every exchange in the order of the file; the rest is counted here, anew each time."""
+        """Every exchange in the order of the file; each call counts the other lines anew."""
         self.headers, self.ends, self.damaged, self.cut, self.found = [], [], 0, False, {}
         run = self._fallback
         for piece in self.store.lines():
@@ -192,7 +191,7 @@ class _FileSurvey:
                     self.cut = True
 
     def problems(self) -> list[str]:
-        """Why it may not be all that was recorded, one line each."""
+        """Why exchanges may be missing, a line for each reason."""
         problems = []
         if self.cut:
             problems.append("the last line is cut short and was dropped")
@@ -229,11 +228,11 @@ class _StreamTimes:
         self.first_received: list[int] = []
         """The earliest time of receipt in a block or any after it."""
         self.first_sent: list[int] = []
-        """The same of sending."""
+        """The earliest time of sending in a block or any after it."""
         self.last_received: list[int] = []
         """The latest time of receipt in a block or any before it."""
         self.early: dict[int, array[int]] = {}
-        """For a block: when exchanges of later blocks were sent that are open by the time this one has been read."""
+        """For a block, the times of sending of exchanges in later blocks that were in flight when this one ended."""
 
     def add(self, entry: _SizedExchange) -> None:
         exchange = entry.exchange
@@ -250,19 +249,19 @@ class _StreamTimes:
             self.early.setdefault(announced, array("q")).append(exchange.sent_ns)
 
     def block_to_announce_after(self, exchange: Exchange, block: int) -> int | None:
-        """The earlier block after which this exchange of a given block has to be known to be open; None for none."""
+        """The earlier block after which this exchange of a later block is known to be in flight; None for none."""
         earlier = bisect_left(self.last_received, exchange.sent_ns, 0, block)
         return earlier if earlier < block else None
 
     def finish_minima(self) -> None:
-        """Turn the minima of blocks into minima of all that follows."""
+        """Turn each block's minima into minima of the block and all that follow."""
         for times in (self.first_received, self.first_sent):
             for block in range(len(times) - 2, -1, -1):
                 times[block] = min(times[block], times[block + 1])
 
 
 class _BlockAssigner:
-    """Deals lines out to blocks, the same way in both samples."""
+    """Assigns lines to blocks, in the same way both times that a file is read."""
 
     def __init__(self) -> None:
         self._block = 0
@@ -279,7 +278,7 @@ class _BlockAssigner:
 
 
 class _StreamSource:
-    """The second sample of one run and clock in one file, a block at a time."""
+    """The second reading of one run and clock in one file, a block at a time."""
 
     def __init__(self, survey: _FileSurvey, key: StreamKey) -> None:
         self._name = survey.store.name
@@ -298,7 +297,7 @@ class _StreamSource:
     @property
     def complete_until_ns(self) -> int:
         """
-        The time up to which nothing of this file is unknown: neither an exchange received, nor one that is open.
+        The time up to which everything in this file is known: all exchanges received, and all in flight.
         """
         if self.is_exhausted:
             return LATEST_NS
@@ -308,11 +307,11 @@ class _StreamSource:
 
     @property
     def first_sent_ns(self) -> int:
-        """The earliest time of sending that is still to be read."""
+        """The earliest time of sending in the blocks that are still to be read."""
         return LATEST_NS if self.is_exhausted else self._stream.first_sent[self._next]
 
     def read_block(self) -> Iterator[tuple[Exchange | None, int | None]]:
-        """Exchanges of the next block, and times of sending that become known with it, in pairs of either or both."""
+        """Exchanges of the next block, and times of sending that become known with it, as pairs of either or both."""
         block = self._next
         self._next += 1
         while True:
@@ -335,11 +334,11 @@ class _StreamSource:
 
 
 def _merge_by_receipt(sources: Sequence[_StreamSource], tick: Callable[[], None]) -> Iterator[OrderedExchange]:
-    """Merge the files of one run and clock; O(log n) an exchange in the number that is held back."""
+    """Merge the files of one run and clock; takes O(log n) for each exchange, where n is the number held back."""
     waiting: list[tuple[int, int, int, Exchange]] = []
     """By time of receipt; then by seq, and by order of reading."""
     unsent: list[int] = []
-    """Times of sending later than the last exchange given."""
+    """Times of sending that are later than the receipt of the last exchange given."""
     sent: list[int] = []
     count = 0
     while True:

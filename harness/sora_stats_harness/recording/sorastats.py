@@ -1,9 +1,9 @@
 """
-Recordings of sorastats, the terminal viewer that polls GetStatsAllConnections and writes down what it got.
+Reading the recordings of sorastats, a terminal viewer that polls GetStatsAllConnections and records the responses.
 
-A line is `{"time": {"secs_since_epoch": S, "nanos_since_epoch": N}, "values": [connection, …]}`. Nothing tells when a
-request was sent, or what HTTP said; but the viewer polls one request at a time, so each response was asked for after the
-one before it had been written down. That is all that the order of counters needs.
+A line is `{"time": {"secs_since_epoch": S, "nanos_since_epoch": N}, "values": [connection, …]}`. It does not say when the
+request was sent, or anything about HTTP. But the viewer sends one request at a time, so each request was sent after the
+response before it was recorded, which is enough to judge the order of counters.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from .input_file import InputFile, UnreadablePart, describe_skipped_lines
 from .reader import LATEST_NS, OrderedExchange
 
 FIRST_SENT_NS: Final = 60_000_000_000
-"""How long before the first line its request may have been sent: nobody knows, and an interval may be too wide."""
+"""How long before the first line its request is taken to be sent: this is unknown, and an interval may be too wide."""
 
 
 class _SystemTime(msgspec.Struct, frozen=True):
-    """Serde's form of a system time."""
+    """A system time as Serde writes it."""
 
     secs_since_epoch: Annotated[int, Meta(ge=0, le=2**33)]
     nanos_since_epoch: Annotated[int, Meta(ge=0, lt=1_000_000_000)]
 
 
 class SorastatsLine(msgspec.Struct, frozen=True):
-    """One poll."""
+    """One response."""
 
     time: _SystemTime
     values: Raw
@@ -42,7 +42,7 @@ _DECODER: Final = msgspec.json.Decoder(SorastatsLine)
 
 
 def decode_sorastats_line(line: bytes) -> SorastatsLine | None:
-    """Read one line; None where it is no line of sorastats."""
+    """Read one line; None where it is not a line of sorastats."""
     try:
         line.decode("utf-8")
         decoded = _DECODER.decode(line)
@@ -53,9 +53,9 @@ def decode_sorastats_line(line: bytes) -> SorastatsLine | None:
 
 class SorastatsReader:
     """
-    A file of sorastats, to be iterated over as exchanges of GetStatsAllConnections in the order of their lines.
+    A file of sorastats: iterating gives exchanges of GetStatsAllConnections, in the order of their lines.
 
-    The time of a line, taken after its response, stands for the time of receipt; the one before it for that of sending.
+    A line's time, taken after its response, counts as the time of receipt; that of the line before as the time of sending.
     """
 
     def __init__(self, store: InputFile, tick: Callable[[], None] = lambda: None) -> None:
@@ -66,7 +66,7 @@ class SorastatsReader:
         self.notes: list[str] = []
 
     def __iter__(self) -> Iterator[OrderedExchange]:
-        """Give each response; what is wrong with the file is told when all was read."""
+        """Give each response; `notes` say afterwards what is wrong with the file."""
         self.damaged, self.notes = 0, []
         request = make_valid_request(Target.ALL, server=f"sorastats:{self._store.name}")
         before_ns: int | None = None

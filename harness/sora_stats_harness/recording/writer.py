@@ -1,10 +1,10 @@
 """
-Writing a recording beside a run, without ever waiting for a disk.
+Writing a recording during a run, without ever waiting for a disk.
 
-`RecordingWriter.add` encodes and compresses exchanges by the dozen, while their responses are still at hand for the processor, and
-queues what comes of them: a fortieth of the bytes. A thread of its own writes. It encodes and compresses as well what
-waits while little comes, and what is so large that the run would be held up. What goes wrong (a full disk, a full queue, a
-file as large as allowed) ends the recording, never the run, and is said.
+`RecordingWriter.add_exchange` encodes and compresses exchanges in batches, while their responses are still in the
+processor's caches, and queues the result, a fortieth of the bytes. A thread writes the queue. The thread also encodes
+what waits while few exchanges come, and bodies so large that the run would be held up. A problem (a full disk, a full
+queue, a file as large as allowed) ends the recording, never the run, and is reported.
 """
 
 from __future__ import annotations
@@ -27,61 +27,62 @@ from ..api.errors import UsageError
 from ..api.exchange import ErrorCode, Exchange
 from ..api.secret_redaction import Secrets
 from . import format as lines
-from .format import FORMAT_VERSION, RecordingEnd, RecordingHeader
+from .exchange_encoder import ExchangeEncoder
+from .format import RECORDING_FORMAT, RecordingEnd, RecordingHeader
 from .output_file import RecordingFile, make_compressor, open_recording_file
 
 DEFAULT_LIMIT_BYTES: Final = 2 << 30
-"""Bytes of a recording's file."""
+"""The largest size of a recording's file, unless told otherwise."""
 
 MAX_QUEUED_EXCHANGES: Final = 20_000
 MAX_QUEUED_BYTES: Final = 64 << 20
-"""What may wait for the thread."""
+"""How much may wait for the thread."""
 
 THREAD_ENCODED_BYTES: Final = 256 * 1024
-"""Larger bodies are left to the thread: a listing of 130 MB takes it a third of a second."""
+"""The thread encodes bodies above this size: a listing of 130 MB takes a third of a second."""
 
 ENCODE_BATCH_EXCHANGES: Final = 64
 """
-Exchanges that are encoded and compressed one after the other: what that takes of the processor's caches is then fetched
-once, and a run is held up by half a millisecond. Where fewer have come, the thread takes them when it wakes.
+How many exchanges are encoded and compressed in one batch: the encoder's data is fetched into the processor's caches only
+once, and the run is held up by half a millisecond. Where fewer have come, the thread encodes them when it wakes.
 """
 
 MAX_BATCHED_BODY_BYTES: Final = 32 * 1024
-"""Larger responses are not waited with, so that what waits takes little memory, and little time."""
+"""Responses above this size end a batch at once, so that a batch takes little memory and time."""
 
 FRAME_INTERVAL_S: Final = 0.8
-"""After which a frame is ended and written, so that a crash costs no more than a second."""
+"""How often a frame is ended and written, so that a crash costs no more than a second."""
 
 QUEUE_POLL_S: Final = 0.05
-"""How long the thread rests where nothing waits: asking costs a run less than being woken at every response."""
+"""How long the thread sleeps while nothing waits: polling costs a run less than waking at every response."""
 
 WRITE_BATCH_BYTES: Final = 1 << 20
 """
-Written in one go. Each of these lets go of Python's lock, and a run that keeps its processor busy hardly gives it back.
+How much is written at once. Each write releases Python's lock, and gets it back late while the run is busy.
 """
 
 EXCHANGE_OVERHEAD_BYTES: Final = 1024
-"""Bytes by which an exchange takes more memory than its bodies, about."""
+"""The memory that an exchange takes besides its bodies, roughly."""
 
 
 class RecordingWriter:
     """
-    Records exchanges to a file, from a `with` block; `add` may be handed to a judge as its observer.
+    Records exchanges to a file while a `with` block lasts; `add_exchange` can be a judge's observer.
 
-    The file is readable by its owner alone. It is compressed where its name ends in `.zst`, and one that exists is
-    written over. All exchanges must be of one run. On leaving the block what waits is written, and the end line.
+    The file is readable only by its owner. It is compressed if its name ends in `.zst`, and an existing file is
+    overwritten. All exchanges must be of one run. Leaving the block writes what waits, and the end line.
 
     Args:
-        path: Where to write.
-        subject: What is asked: a URL without credentials.
-        subject_kind: What responses.
+        path: The file.
+        subject: The server's URL, without credentials.
+        subject_kind: What the server is.
         edition: The edition's name.
-        options: What the command was told, for the header line; secrets in it are replaced.
-        secrets: What may not be written down. A response in which one occurs is marked as withheld.
-        run: The run's id; where it is left out, that of the first exchange.
-        limit_bytes: The recording ends at this size, give or take what is written at a time.
-        queue_count: Exchanges, or pieces of the file, that may wait to be written.
-        queue_bytes: When these take so much memory, no more may come.
+        options: The command's options, for the header line; secrets in them are replaced.
+        secrets: Values that may not be written down. A response that contains one is marked as withheld.
+        run: The run's id; that of the first exchange if None.
+        limit_bytes: The size at which the recording ends, give or take one write.
+        queue_count: How many exchanges, or pieces of the file, may wait to be written.
+        queue_bytes: How much memory they may take.
 
     Raises:
         UsageError: The file cannot be written to.
@@ -106,7 +107,7 @@ class RecordingWriter:
         """Why the recording ended before the run, in one line for a person; None where it did not."""
         self._secrets = secrets or Secrets()
         self._header = RecordingHeader(
-            v=FORMAT_VERSION,
+            format=RECORDING_FORMAT,
             run="",
             subject_kind=subject_kind,
             subject=self._secrets.redact(subject),
@@ -119,18 +120,18 @@ class RecordingWriter:
         self._queue_count = queue_count
         self._queue_bytes = queue_bytes
         self._queue: deque[Exchange | bytes] = deque()
-        """Bytes as they go into the file, and exchanges that still have to be made into such."""
+        """Bytes for the file, and exchanges that the thread has to encode first."""
         self._added: deque[tuple[Exchange, bool]] = deque()
-        """Exchanges that nothing was done about yet."""
-        self._packed = 0
-        """Times that they were taken from there by who adds."""
-        self._encoder = lines.ExchangeEncoder(self._secrets)
-        """Of the same; the thread has its own, since they remember."""
-        self._packer = make_compressor(self.path)
-        """Of the exchanges that are not left to the thread; only with the lock."""
+        """Exchanges of the current batch, not encoded yet."""
+        self._batches_added = 0
+        """How many batches `add_exchange` has encoded."""
+        self._encoder = ExchangeEncoder(self._secrets)
+        """Used with the lock; the thread has an encoder of its own, since encoders keep caches."""
+        self._compressor = make_compressor(self.path)
+        """Used with the lock, for exchanges that are not left to the thread."""
         self._frame_began_s: float | None = None
         self._began = False
-        """Whether the header line is in."""
+        """Whether the header line was written."""
         self._waiting_bytes = self._made_bytes = 0
         self._sent = self._errors = self._abandoned = 0
         self._interrupted = False
@@ -138,9 +139,9 @@ class RecordingWriter:
         self._closing = False
         self._closed = False
         self._over = False
-        """Whether the end line is in: what is added now comes too late."""
+        """Whether the end line was written: exchanges that are added now come too late."""
         self._sink: RecordingFile | None = None
-        # gevent turns threads and locks into its own kind, which would stop with the loop that they are to relieve
+        # gevent replaces threads and locks by its own, which would run in the event loop that they should relieve
         self._lock = _unpatched_function("_thread", "allocate_lock")()
         self._finished = _unpatched_function("_thread", "allocate_lock")()
         self._sleep: Callable[[float], None] = _unpatched_function("time", "sleep")
@@ -165,13 +166,13 @@ class RecordingWriter:
 
     def add_exchange(self, exchange: Exchange, strict: bool = False) -> None:
         """
-        Have an exchange recorded; never waits for the file and never raises. For any thread.
+        Record an exchange; never waits for the file and never raises. Any thread may call it.
 
-        Takes about 12 us for a response of 13 KB, paid for many together.
+        Takes about 12 us for a response of 13 KB, spent on a whole batch at a time.
 
         Args:
-            exchange: What is recorded.
-            strict: Whether its response's body is known to be strict JSON: as a judge `is_known_strict_json`.
+            exchange: The exchange.
+            strict: Whether its response's body is known to be strict JSON.
         """
         added, response = self._added, exchange.response
         added.append((exchange, strict))
@@ -179,35 +180,35 @@ class RecordingWriter:
             response is not None and len(response.body) > MAX_BATCHED_BODY_BYTES
         ):
             with self._lock:
-                self._packed += 1
+                self._batches_added += 1
                 self._encode_batch()
 
     def mark_early_end(self, *, interrupted: bool = False, aborted: str | None = None) -> None:
         """
-        Have the end line say that the run ended before its time, so that `check` comes to what the run came to.
+        Make the end line say that the run ended early, so that `check` gives the same verdict as the run.
 
-        To be called before `close`; an exception that leaves the block says so by itself.
+        Call it before `close`. An exception that leaves the block does the same.
 
         Args:
-            interrupted: Whether its user ended it.
-            aborted: Why it ended itself, as the verdict says it; None where it did not.
+            interrupted: Whether its user ended the run.
+            aborted: Why the run ended itself, as in the verdict; None where it did not.
         """
         self._interrupted = self._interrupted or interrupted
         self._aborted = self._aborted or aborted
 
     def close(self) -> None:
-        """Write what waits, and the end line if nothing is missing; returns when the file is closed."""
+        """Write what waits, and the end line if the recording is complete; returns when the file is closed."""
         if self._sink is None or self._closed:
             return
         self._closed = True
         self._closing = True
         self._finished.acquire()
 
-    # -- with the lock ------------------------------------------------------------------------------------------------
+    # With the lock.
 
     def _encode_batch(self) -> None:
         """Encode and compress what was added."""
-        added, encode, pack = self._added, self._encoder.encode, self._packer.add_line
+        added, encode, compress = self._added, self._encoder.encode, self._compressor.add_line
         for _ in range(len(added)):
             exchange, strict = added.popleft()
             if self._over:
@@ -233,10 +234,10 @@ class RecordingWriter:
                     self._end_frame()
                     self._queue.append(exchange)
                     self._waiting_bytes += _queued_size(exchange)
-                elif made := pack(encode(exchange, strict)):
+                elif made := compress(encode(exchange, strict)):
                     self._write_compressed(made)
                     self._stop_at_size_limit()
-            except Exception as error:  # whatever is wrong with us here is no reason to stop a run
+            except Exception as error:  # a problem of the recording is no reason to stop the run
                 self._abandon_recording(_describe_error(error))
         if self._frame_began_s is None:
             self._frame_began_s = time.monotonic()
@@ -247,11 +248,11 @@ class RecordingWriter:
             raise ValueError(f"an exchange of run {run} in the recording of run {self._run}")
         self._began = True
         self._write_compressed(
-            self._packer.add_line((lines.encode_line(msgspec.structs.replace(self._header, run=self._run)),))
+            self._compressor.add_line((lines.encode_line(msgspec.structs.replace(self._header, run=self._run)),))
         )
 
     def _end_old_frame(self) -> None:
-        """End a frame that is old enough, with all in it that was added by now."""
+        """End a frame that is old enough, with everything that was added by now."""
         if self._frame_began_s is None:
             if self._added:
                 self._frame_began_s = time.monotonic()
@@ -261,7 +262,7 @@ class RecordingWriter:
 
     def _end_frame(self) -> None:
         self._frame_began_s = None
-        self._write_compressed(self._packer.finish_frame())
+        self._write_compressed(self._compressor.finish_frame())
 
     def _write_compressed(self, data: bytes) -> None:
         if data:
@@ -270,7 +271,7 @@ class RecordingWriter:
             self._made_bytes += len(data)
 
     def _stop_at_size_limit(self) -> bool:
-        """End the recording, with a whole frame, where it is as large as allowed; whether it is."""
+        """End the recording, with a complete frame, if it is as large as allowed; gives whether it is."""
         if self._made_bytes < self._limit_bytes:
             return False
         if self.problem is None:
@@ -279,15 +280,15 @@ class RecordingWriter:
         return True
 
     def _discard_queue(self) -> None:
-        """Forget what waits to be written."""
+        """Drop what waits to be written."""
         self._queue.clear()
         self._waiting_bytes = 0
-        self._packer = make_compressor(self.path)  # what it held is part of a frame that will not be whole
+        self._compressor = make_compressor(self.path)  # the old one holds part of a frame that will never be complete
 
     def _abandon_recording(self, reason: str) -> None:
         self.problem = self.problem or self._ended(reason)
 
-    # -- in the thread ------------------------------------------------------------------------------------------------
+    # In the thread.
 
     def _run_thread(self, sink: RecordingFile) -> None:
         try:
@@ -302,8 +303,8 @@ class RecordingWriter:
             self._finished.release()
 
     def _write_all(self, sink: RecordingFile) -> None:
-        packed = 0
-        encoder = lines.ExchangeEncoder(self._secrets)
+        batches_added = 0
+        encoder = ExchangeEncoder(self._secrets)
         while not self._closing:
             self._write_queue(sink, encoder)
             with self._lock:
@@ -311,9 +312,11 @@ class RecordingWriter:
             if not self._queue:
                 self._sleep(QUEUE_POLL_S)
                 with self._lock:
-                    if self._packed == packed:  # so little comes that the run may as well be spared it
+                    if (
+                        self._batches_added == batches_added
+                    ):  # few exchanges come, so the thread can spare the run this work
                         self._encode_batch()
-                    packed = self._packed
+                    batches_added = self._batches_added
         with self._lock:
             self._encode_batch()
             self._over = True
@@ -322,7 +325,7 @@ class RecordingWriter:
             self._end_frame()
         self._write_queue(sink, encoder)
 
-    def _write_queue(self, sink: RecordingFile, encoder: lines.ExchangeEncoder) -> None:
+    def _write_queue(self, sink: RecordingFile, encoder: ExchangeEncoder) -> None:
         while batch := self._dequeue_batch():
             ready: list[bytes] = []
             for item in batch:
@@ -343,7 +346,7 @@ class RecordingWriter:
             sink.flush()
 
     def _dequeue_batch(self) -> list[Exchange | bytes]:
-        """What has waited longest, as much as is written in one go; nothing where nothing waits."""
+        """Take the oldest part of the queue, as much as is written at once."""
         batch = []
         size = 0
         with self._lock:
@@ -355,7 +358,7 @@ class RecordingWriter:
         return batch
 
     def _write_end_line(self) -> None:
-        """Put the end line in; with the lock."""
+        """Write the end line; with the lock."""
         if not self._began:
             self._write_header(self._run or str(uuid.uuid4()))
         aborted = self._aborted
@@ -368,7 +371,7 @@ class RecordingWriter:
             ended="interrupted" if self._interrupted else "aborted" if aborted is not None else None,
             why=lines.replace_lone_surrogates(self._secrets.redact(aborted)) if aborted is not None else None,
         )
-        self._write_compressed(self._packer.add_line((lines.encode_line(end),)))
+        self._write_compressed(self._compressor.add_line((lines.encode_line(end),)))
 
     def _stop(self, reason: str) -> None:
         with self._lock:
@@ -395,7 +398,7 @@ def _describe_error(error: BaseException) -> str:
 
 
 def _unpatched_function(module: str, name: str) -> Any:  # Any: functions of several modules
-    """A function of the standard library as it was before gevent, where that is in use."""
+    """A function of the standard library as it was before gevent's patching, if that is in use."""
     if (monkey := sys.modules.get("gevent.monkey")) is not None:
         return monkey.get_original(module, name)
     return getattr(import_module(module), name)

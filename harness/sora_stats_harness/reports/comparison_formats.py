@@ -84,7 +84,7 @@ def render_markdown(comparison: RunComparison) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-_VERDICT_SIGNS: Final = {"PASS": "✅", "FAIL": "❌", "UNKNOWN": "❔", "COMPARED": "Compared:"}
+_VERDICT_SIGNS: Final = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "COMPARED": "Compared:"}
 
 
 def render_json(comparison: RunComparison) -> str:

@@ -41,8 +41,8 @@ def curl_command(request: Request) -> str:
     The status and headers of the response are shown too. A header whose value may be secret is `$NAME`, to be set before.
     Where a body is too long to be shown, the command reads it from the file BODY.
 
-    >>> from .exchange import Target, valid_request
-    >>> request = valid_request(Target.ALL, server="http://127.0.0.1:3000", local=False)
+    >>> from ..api.exchange import Target, make_valid_request
+    >>> request = make_valid_request(Target.ALL, server="http://127.0.0.1:3000", local=False)
     >>> print(curl_command(request))  # doctest: +NORMALIZE_WHITESPACE
     curl -gsSi -H 'x-sora-target: Sora_20171101.GetStatsAllConnections' -H 'Content-Type: application/json'
     --data-raw '{"local":false}' http://127.0.0.1:3000/

@@ -79,7 +79,7 @@ def encode_evidence(verdict: Verdict, exchanges: Sequence[Exchange]) -> bytes:
     # compared across them.
     run = runs[-1]
     header = lines.RecordingHeader(
-        v=lines.FORMAT_VERSION,
+        format=lines.RECORDING_FORMAT,
         run=run,
         subject_kind=verdict.subject_kind,
         subject=verdict.subject,

@@ -7,25 +7,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from . import summary
 from .html_elements import HtmlContent, SafeHtml, html_element, scrollable
 
 STATUS_SIGNS: Final = {
-    "pass": "✓",
+    "met": "✓",
     "fail": "✗",
     "warn": "!",
     "info": "i",
     "known": "=",
     "waived": "~",
-    "unknown": "?",
+    "not_checked": "?",
     "not_applicable": "–",
 }
 """Beside the word for a status, never alone."""
 
 
-def status_badge(status: str) -> SafeHtml:
+def status_badge(text: str, style: str) -> SafeHtml:
     """A status or a verdict; colour repeats what the word says."""
-    return html_element("span", summary.status_word(status), class_=f"badge {status}")
+    return html_element("span", text, class_=f"badge {style}")
 
 
 def definition_list(rows: Iterable[tuple[str, HtmlContent]]) -> SafeHtml:

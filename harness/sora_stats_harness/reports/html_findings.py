@@ -29,17 +29,13 @@ def findings_section(report: VerdictReport) -> HtmlContent:
     entries = report.verdict.findings
     if not entries:
         return html_element("p", "None.")
-    statuses = summary.status_by_requirement(report.verdict)
-    shown = [
-        _finding(place, entry, report, statuses.get(entry.requirement, "fail"))
-        for place, entry in enumerate(entries[:MAX_FINDINGS], start=1)
-    ]
+    shown = [_finding(place, entry, report) for place, entry in enumerate(entries[:MAX_FINDINGS], start=1)]
     more = len(entries) - MAX_FINDINGS
     return [*shown, html_element("p", f"… and {more:,} more, in verdict.json") if more > 0 else None]
 
 
-def _finding(place: int, entry: FindingEntry, report: VerdictReport, status: str) -> SafeHtml:
-    status = status if entry.status == "new" else entry.status
+def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml:
+    style = summary.finding_style(report, entry)
     rows = [
         (html_element("dt", label), html_element("dd", html_element("code", text, limit=summary.fact_limit(label))))
         for label, text in summary.finding_facts(report, entry)
@@ -51,13 +47,13 @@ def _finding(place: int, entry: FindingEntry, report: VerdictReport, status: str
             f"{place}. ",
             html_element("code", entry.requirement),
             " ",
-            status_badge(status),
+            status_badge("violated" if entry.status == "new" else entry.status, style),
             html_element("span", f" {entry.level}", class_="level"),
         ),
         html_element("p", entry.message),
         html_element("dl", rows),
         _sample_table(entry, report.evidence_of(entry), place) if place <= MAX_SAMPLE_TABLES else None,
-        class_=f"finding {status}",
+        class_=f"finding {style}",
         id=f"finding-{place}",
     )
 

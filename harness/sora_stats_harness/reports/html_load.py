@@ -22,7 +22,7 @@ from .html_elements import HtmlContent, SafeHtml, html_element
 
 NO_CHARTS_NOTE: Final = f"Charts are drawn where the extra '{charts.CHARTS_EXTRA}' is installed: pip install 'sora-stats-harness[{charts.CHARTS_EXTRA}]'."
 
-_STEP_STATUSES: Final = {"passed": "pass", "failed": "fail", "void": "unknown"}
+_STEP_STATUSES: Final = {"passed": "pass", "failed": "fail", "void": "inconclusive"}
 
 
 def load_section(measured: LoadResult | None) -> HtmlContent:
@@ -42,7 +42,7 @@ def load_section(measured: LoadResult | None) -> HtmlContent:
         _charts_note(_percentiles(measured.latency), *_timeline(measured)),
         _latency_table(measured.latency) if measured.latency else None,
         small_note(
-            "Response time counts from the schedule, service time from sending; generator delay and lateness are the "
+            "Response time counts from the schedule, service time from sending; receive delay and send delay are the "
             "harness's own. Of fewer responses than a percentile speaks of it is the longest time."
         ),
         folded_details("Timeline as a table", _timeline_table(measured.timeline)) if measured.timeline else None,

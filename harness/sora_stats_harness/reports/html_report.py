@@ -77,7 +77,12 @@ def _head(verdict: Verdict) -> SafeHtml:
     return html_element(
         "header",
         html_element("p", summary.SELF_TEST_NOTE, class_="self-test") if summary.is_self_test(verdict) else None,
-        html_element("h1", status_badge(verdict.verdict), " ", html_element("span", verdict.subject, class_="subject")),
+        html_element(
+            "h1",
+            status_badge(verdict.verdict, verdict.verdict),
+            " ",
+            html_element("span", verdict.subject, class_="subject"),
+        ),
         html_element("p", summary.verdict_headline(verdict), class_="headline"),
         html_element("ul", [html_element("li", fact) for fact in facts], class_="facts"),
         class_=f"verdict {verdict.verdict}",
@@ -95,7 +100,7 @@ def _key_figures(verdict: Verdict) -> SafeHtml:
 
 def _figure_list(verdict: Verdict) -> list[tuple[str, str]]:
     seen = verdict.coverage
-    held = [each for each in verdict.requirements if each.status not in ("unknown", "not_applicable")]
+    held = [each for each in verdict.requirements if each.status not in ("not_checked", "not_applicable")]
     counting = Counter(entry.level for entry in verdict.findings if entry.status == "new")
     excused = Counter(entry.status for entry in verdict.findings)
     new = "new " if verdict.baseline else ""
@@ -123,10 +128,10 @@ def _requirements(verdict: Verdict) -> list[HtmlContent]:
     rows = [
         html_element(
             "div",
-            html_element("h3", family.name, " ", status_badge(family.worst_status)),
+            html_element("h3", family.name, " ", _badge(family.worst)),
             html_element(
                 "p",
-                f"{family.status_counts()}; checked {family.checked:,} times, missed {family.failed:,}",
+                f"{family.status_counts()}; checked {family.checked:,} times, {family.violations:,} violations",
                 class_="rest",
             ),
             html_element(
@@ -139,7 +144,7 @@ def _requirements(verdict: Verdict) -> list[HtmlContent]:
         for family in summary.family_summaries(verdict)
     ]
     every = [_requirement(each) for each in verdict.requirements]
-    columns = ("Requirement", "Level", "Status", "Checked", "Missed", "What it says")
+    columns = ("Requirement", "Level", "Status", "Checked", "Violations", "What it says")
     return [
         html_element("div", rows, class_="matrix"),
         folded_details(f"All {len(every)} requirements", data_table("Every requirement", columns, every, right=(3, 4))),
@@ -150,13 +155,17 @@ def _family(requirement: RequirementStatus) -> str:
     return requirement.id.partition(".")[0]
 
 
+def _badge(requirement: RequirementStatus) -> SafeHtml:
+    return status_badge(summary.status_text(requirement), summary.status_style(requirement))
+
+
 def _requirement_cell(requirement: RequirementStatus) -> SafeHtml:
     return html_element(
         "li",
-        html_element("span", STATUS_SIGNS[requirement.status], class_="sign", aria_hidden="true"),
+        html_element("span", STATUS_SIGNS[summary.status_style(requirement)], class_="sign", aria_hidden="true"),
         requirement.id.partition(".")[2],
-        html_element("span", f": {summary.status_word(requirement.status)}", class_="unseen"),
-        class_=f"cell {requirement.status}",
+        html_element("span", f": {summary.status_text(requirement)}", class_="unseen"),
+        class_=f"cell {summary.status_style(requirement)}",
     )
 
 
@@ -165,9 +174,9 @@ def _requirement(requirement: RequirementStatus) -> SafeHtml:
     return table_row(
         html_element("code", requirement.id),
         requirement.level,
-        status_badge(requirement.status),
+        _badge(requirement),
         f"{requirement.checked:,}",
-        f"{requirement.failed:,}",
+        f"{requirement.violations:,}",
         [summary.requirement_title(requirement.id), f" ({why})" if why else None],
         right=(3, 4),
     )

@@ -2,7 +2,7 @@
 JUnit XML, which every CI server draws: a test case for each requirement, and one for the verdict.
 
 JUnit knows passed, failed, error and skipped, and a job that reads nothing else must not turn green on a run that saw
-too little. So a case called `verdict` fails with the verdict, and is an error where it is unknown.
+too little. So a case called `verdict` fails with the verdict, and is an error where it is inconclusive.
 
 Names of cases are unique, and evidence is named as GitLab (and Jenkins with its plugin) look for attachments.
 """
@@ -18,7 +18,7 @@ from . import summary
 from .escaping import escape_terminal
 from .report import VerdictReport
 
-_SKIPPED_STATUSES: Final = ("unknown", "not_applicable", "known", "waived")
+_SKIPPED_STATUSES: Final = ("not_checked", "not_applicable", "known", "waived")
 """What is let pass is shown as skipped, which every CI server lists, and not as passed."""
 
 MAX_FINDINGS: Final = 50
@@ -93,7 +93,7 @@ def _requirement_case(row: RequirementStatus, report: VerdictReport) -> ElementT
     if len(entries) > MAX_FINDINGS:
         told += f"\n\n… and {len(entries) - MAX_FINDINGS} more findings, in verdict.json"
     title = summary.requirement_title(row.id)
-    if row.status == "fail":
+    if row.fails:
         failure = ElementTree.SubElement(
             case, "failure", {"type": row.level, "message": escape_terminal(entries[0].message if entries else title)}
         )
@@ -104,7 +104,11 @@ def _requirement_case(row: RequirementStatus, report: VerdictReport) -> ElementT
         return case
     if row.status in _SKIPPED_STATUSES:
         ElementTree.SubElement(case, "skipped", {"message": escape_terminal(_skip_reason(row, report.verdict))})
-    out = [f"{row.level}: {title}", f"{row.status}, checked {row.checked:,} times", *([told] if told else [])]
+    out = [
+        f"{row.level}: {title}",
+        summary.status_text(row) + (f", checked {row.checked:,} times" if row.checked else ""),
+        *([told] if told else []),
+    ]
     ElementTree.SubElement(case, "system-out").text = "\n".join(out)
     return case
 
@@ -137,8 +141,8 @@ def _verdict_case(verdict: Verdict) -> ElementTree.Element:
         text = f"{summary.SELF_TEST_NOTE} {text}"
     if verdict.verdict == "fail":
         ElementTree.SubElement(case, "failure", {"type": "fail", "message": escape_terminal(text)})
-    elif verdict.verdict == "unknown":
-        ElementTree.SubElement(case, "error", {"type": "unknown", "message": escape_terminal(text)})
+    elif verdict.verdict == "inconclusive":
+        ElementTree.SubElement(case, "error", {"type": "inconclusive", "message": escape_terminal(text)})
     else:
         ElementTree.SubElement(case, "system-out").text = escape_terminal(text)
     return case

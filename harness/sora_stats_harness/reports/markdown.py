@@ -20,7 +20,7 @@ from .report import VerdictReport
 MAX_FINDINGS: Final = 50
 """Shown; GitHub takes 1 MiB a step."""
 
-_SIGNS: Final = {"pass": "✅", "fail": "❌", "unknown": "❔"}
+_SIGNS: Final = {"pass": "✅", "fail": "❌", "inconclusive": "❔"}
 
 
 def render_markdown_summary(report: VerdictReport) -> str:
@@ -62,9 +62,9 @@ def _head(verdict: Verdict) -> str:
 
 
 def _families(verdict: Verdict) -> str:
-    lines = ["| family | requirements | checked | missed |", "| --- | --- | ---: | ---: |"]
+    lines = ["| family | requirements | checked | violations |", "| --- | --- | ---: | ---: |"]
     lines += [
-        f"| {escape_inline(row.name)} | {row.status_counts()} | {row.checked:,} | {row.failed:,} |"
+        f"| {escape_inline(row.name)} | {row.status_counts()} | {row.checked:,} | {row.violations:,} |"
         for row in summary.family_summaries(verdict)
     ]
     return "\n".join(lines)

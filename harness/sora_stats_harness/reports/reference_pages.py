@@ -23,7 +23,7 @@ _CAPABILITY_TEXTS: Final = {
 }
 
 _LEVELS: Final = """\
-A missed MUST fails a run. A missed SHOULD is a warning, and fails with `--strict`. An INFO is told and decides nothing.
+A violated MUST fails a run. A violated SHOULD is a warning, and fails with `--strict`. An INFO is reported and decides nothing.
 A finding's level may be lower than its requirement's, never higher."""
 
 
@@ -75,8 +75,8 @@ def describe_limits(field: FieldDefinition) -> str:
     """
     What a field's value is held to besides its type.
 
-    >>> from ..edition import load
-    >>> [describe_limits(field) for field in load().fields[:2]]
+    >>> from ..api.edition import load_edition
+    >>> [describe_limits(field) for field in load_edition().fields[:2]]
     ['RFC 3339 in UTC', 'up to 255 bytes']
     """
     told = []

@@ -17,7 +17,7 @@ import msgspec
 
 from ..api.errors import ExitCode, UsageError
 from ..judge.requirements import Level
-from ..judge.verdict import CapacityResult, FindingEntry, LatencyDistribution, SubjectKind, Verdict
+from ..judge.verdict import CapacityResult, FindingEntry, LatencyDistribution, SubjectKind, Verdict, VerdictName
 from .rank_statistics import (
     hodges_lehmann_shift,
     holm_correction,
@@ -59,7 +59,7 @@ class ComparedRuns(msgspec.Struct, frozen=True, kw_only=True):
     sources: list[str]
     runs: int
     verdicts: dict[str, int]
-    """How many runs passed, failed, and were unknown."""
+    """How many runs passed, failed, and were inconclusive."""
     subjects: list[str]
     labels: dict[str, str]
     """Those that all runs share."""
@@ -132,7 +132,7 @@ class RunComparison(msgspec.Struct, kw_only=True):
     """All that has changed; what `compare --json` prints."""
 
     format: str = COMPARISON_FORMAT
-    verdict: Literal["pass", "fail", "unknown"]
+    verdict: VerdictName
     exit_code: int
     reason: str | None
     subject_kind: SubjectKind
@@ -163,7 +163,7 @@ def compare_runs(base: NamedVerdicts, new: NamedVerdicts, policy: ComparisonPoli
         policy: The defaults if None.
 
     Returns:
-        The verdict is `pass` unless `policy.fail_on` names something that is so (fail) or cannot be told (unknown).
+        The verdict is `pass` unless `policy.fail_on` names something that is so (fail) or cannot be decided (inconclusive).
 
     Raises:
         UsageError: A side is empty, the two share a run, or they are of different kinds of subject or editions.
@@ -547,16 +547,20 @@ def _capacity_hull(runs: Sequence[CapacityResult]) -> tuple[float, float | None]
 
 
 def _decide_comparison(comparison: RunComparison, new: Sequence[Verdict]) -> None:
-    """Apply the thresholds: what is so fails; what was asked for and cannot be told is unknown."""
+    """Apply the thresholds: what is so fails; what was asked for and cannot be decided is inconclusive."""
     failed, open_ = [], []
     for threshold in sorted(comparison.policy.fail_on):
-        so, unknown = _THRESHOLD_JUDGES[threshold](comparison, new)
+        so, undecided = _THRESHOLD_JUDGES[threshold](comparison, new)
         failed += [so] if so else []
-        open_ += [unknown] if unknown else []
+        open_ += [undecided] if undecided else []
     if failed:
         comparison.verdict, comparison.exit_code, comparison.reason = "fail", int(ExitCode.FAIL), "; ".join(failed)
     elif open_:
-        comparison.verdict, comparison.exit_code, comparison.reason = "unknown", int(ExitCode.UNKNOWN), "; ".join(open_)
+        comparison.verdict, comparison.exit_code, comparison.reason = (
+            "inconclusive",
+            int(ExitCode.INCONCLUSIVE),
+            "; ".join(open_),
+        )
 
 
 ThresholdResult = tuple[str | None, str | None]
@@ -572,9 +576,9 @@ def _judge_findings(comparison: RunComparison, new: Sequence[Verdict]) -> Thresh
     if bad:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         return f"new finding: {bad[0].requirement} at {bad[0].field or 'the complete response'}{more}", None
-    unknown = [verdict for verdict in new if verdict.verdict == "unknown"]
-    if unknown:
-        return None, f"{len(unknown)} of {len(new)} runs of NEW are unknown: {unknown[0].reason}"
+    inconclusive = [verdict for verdict in new if verdict.verdict == "inconclusive"]
+    if inconclusive:
+        return None, f"{len(inconclusive)} of {len(new)} runs of NEW are inconclusive: {inconclusive[0].reason}"
     return None, None
 
 

@@ -20,7 +20,6 @@ from ..judge.verdict import (
     FindingEntry,
     ReportTable,
     RequirementStatus,
-    Status,
     Verdict,
     WaiverReport,
 )
@@ -32,17 +31,17 @@ MAX_COMMAND_CHARACTERS: Final = 4000
 
 SELF_TEST_NOTE: Final = "SELF-TEST, no Sora was tested: the responses came from the harness's own simulator."
 
-STATUS_ORDER: Final[tuple[Status, ...]] = (
-    "fail",
-    "warn",
+STATUS_ORDER: Final = (
+    "MUST violated",
+    "SHOULD violated",
     "known",
     "waived",
-    "info",
-    "unknown",
-    "pass",
-    "not_applicable",
+    "INFO violated",
+    "not checked",
+    "met",
+    "not applicable",
 )
-"""What needs attention first."""
+"""What `status_text` says of a requirement; what needs attention first."""
 
 _REASONS: Final = {
     "not_observed": "nothing in this run could show it",
@@ -65,23 +64,18 @@ _PROXY_HEADERS: Final = ("server", "age", "via", "x-cache")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilySummary:
-    """All requirements of one family: how many have each status, and how often they were checked and missed."""
+    """All requirements of one family: how many have each status, and how often they were checked and violated."""
 
     name: str
-    statuses: Counter[Status]
+    statuses: Counter[str]
+    worst: RequirementStatus
+    """The one that needs attention most."""
     checked: int
-    failed: int
+    violations: int
 
     def status_counts(self) -> str:
-        """`1 fail, 7 pass`; what needs attention first."""
-        return ", ".join(
-            f"{self.statuses[status]} {status_word(status)}" for status in STATUS_ORDER if self.statuses[status]
-        )
-
-    @property
-    def worst_status(self) -> Status:
-        """The status that needs attention most."""
-        return next(status for status in STATUS_ORDER if self.statuses[status])
+        """`1 MUST violated, 7 met`; what needs attention first."""
+        return ", ".join(f"{self.statuses[text]} {text}" for text in STATUS_ORDER if self.statuses[text])
 
 
 def is_self_test(verdict: Verdict) -> bool:
@@ -92,18 +86,16 @@ def is_self_test(verdict: Verdict) -> bool:
 def verdict_headline(verdict: Verdict) -> str:
     """One sentence: what the verdict is, and why."""
     if verdict.verdict == "fail":
-        text = verdict.reason or "a requirement is missed"
-    elif verdict.verdict == "unknown":
+        text = verdict.reason or "a requirement is violated"
+    elif verdict.verdict == "inconclusive":
         text = verdict.reason or "too little was seen"
     else:
-        text = "no MUST and no SHOULD is missed" if verdict.strict else "no MUST is missed"
-    counts = Counter(row.status for row in verdict.requirements)
+        text = f"all MUST {'and SHOULD ' if verdict.strict else ''}requirements were met"
+    counts = Counter(status_text(row) for row in verdict.requirements if not row.fails)
     let_pass = [status for status in ("known", "waived") if counts[status]]
     if verdict.verdict == "pass" and let_pass:
         text += f", apart from what is {' or '.join(let_pass)}"
-    extra = [
-        f"{counts[status]} {status_word(status)}" for status in ("warn", "known", "waived", "info") if counts[status]
-    ]
+    extra = [f"{counts[text]} {text}" for text in STATUS_ORDER[1:5] if counts[text]]
     lapsed = sum(waiver.state == "expired" for waiver in verdict.waivers)
     if lapsed:
         extra.append(f"{count_with_noun(lapsed, 'waiver')} expired")
@@ -112,9 +104,24 @@ def verdict_headline(verdict: Verdict) -> str:
     return f"{text} ({', '.join(extra)})" if extra else text
 
 
-def status_by_requirement(verdict: Verdict) -> dict[str, Status]:
-    """Each requirement's status, by its id."""
-    return {row.id: row.status for row in verdict.requirements}
+def status_text(row: RequirementStatus) -> str:
+    """A requirement's status in words: `MUST violated`, `not checked`."""
+    return f"{row.violated_level} violated" if row.violated_level else row.status.replace("_", " ")
+
+
+def status_style(row: RequirementStatus) -> str:
+    """The name of the colour and sign that a requirement's status has in every report."""
+    if row.violated_level is None:
+        return row.status
+    return "fail" if row.fails else "warn" if row.violated_level == "SHOULD" else "info"
+
+
+def finding_style(report: VerdictReport, entry: FindingEntry) -> str:
+    """The same for a finding: that of its requirement, but for one that is known or waived."""
+    if entry.status != "new":
+        return entry.status
+    row = next((row for row in report.verdict.requirements if row.id == entry.requirement), None)
+    return "fail" if row is None else status_style(row)
 
 
 def family_summaries(verdict: Verdict) -> list[FamilySummary]:
@@ -125,9 +132,10 @@ def family_summaries(verdict: Verdict) -> list[FamilySummary]:
     return [
         FamilySummary(
             name=name,
-            statuses=Counter(row.status for row in members),
+            statuses=Counter(status_text(row) for row in members),
+            worst=min(members, key=lambda row: STATUS_ORDER.index(status_text(row))),
             checked=sum(row.checked for row in members),
-            failed=sum(row.failed for row in members),
+            violations=sum(row.violations for row in members),
         )
         for name, members in rows.items()
     ]
@@ -137,11 +145,6 @@ def requirement_title(requirement: str) -> str:
     """What a requirement says; empty for one that this version does not know."""
     rule = REQUIREMENTS.get(requirement)
     return rule.title if rule else ""
-
-
-def status_word(status: str) -> str:
-    """A status or a verdict in words."""
-    return status.replace("_", " ")
 
 
 def not_checked_reason(row: RequirementStatus) -> str:
@@ -157,7 +160,7 @@ def not_checked_reason(row: RequirementStatus) -> str:
 def unobserved_requirements(verdict: Verdict) -> list[tuple[str, list[str]]]:
     """What was not observed: each reason, and the requirements that have it; those out of scope come last."""
     rows: dict[str, list[str]] = {}
-    for status in ("unknown", "not_applicable"):
+    for status in ("not_checked", "not_applicable"):
         for row in verdict.requirements:
             if row.status == status:
                 rows.setdefault(not_checked_reason(row), []).append(row.id)
@@ -187,7 +190,7 @@ def waiver_lines(verdict: Verdict) -> list[tuple[str, str]]:
     """Each waiver: its state, and a line; those to be looked at first."""
     order = ("expired", "unused", "not_observed", "used")
     rows = sorted(verdict.waivers, key=lambda report: order.index(report.state))
-    return [(status_word(report.state), waiver_line(report)) for report in rows]
+    return [(report.state.replace("_", " "), waiver_line(report)) for report in rows]
 
 
 def baseline_lines(verdict: Verdict) -> list[tuple[str, str]]:
@@ -332,7 +335,7 @@ def coverage_lines(verdict: Verdict) -> list[tuple[str, str]]:
         (seen.forgotten, "connections forgotten and seen again"),
         (seen.withheld, "bodies withheld"),
         (seen.damaged, "damaged lines"),
-        (seen.relations_unconfirmed, "relations missed without neighbours to confirm it"),
+        (seen.relations_unconfirmed, "relations violated without neighbours to confirm it"),
     ]
     if told := [f"{count:,} {what}" for count, what in losses if count]:
         rows.append(("losses", ", ".join(told)))
@@ -376,7 +379,7 @@ def count_with_noun(count: int, noun: str) -> str:
     A count with its noun.
 
     >>> count_with_noun(1, "sample"), count_with_noun(1200, "sample")
-    ('1 reading', '1,200 samples')
+    ('1 sample', '1,200 samples')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 

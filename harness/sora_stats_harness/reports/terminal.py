@@ -27,11 +27,13 @@ _WIDTH: Final = 110
 _COLOURS: Final = {
     "fail": "\x1b[1;31m",
     "warn": "\x1b[33m",
-    "unknown": "\x1b[35m",
+    "inconclusive": "\x1b[35m",
+    "not_checked": "\x1b[35m",
     "known": "\x1b[36m",
     "waived": "\x1b[36m",
     "info": "\x1b[36m",
     "pass": "\x1b[32m",
+    "met": "\x1b[32m",
     "bold": "\x1b[1m",
     "dim": "\x1b[2m",
 }
@@ -90,7 +92,7 @@ def _families(verdict: Verdict, paint: Colouriser) -> list[str]:
     wide = max(len(row.name) for row in rows)
     counts = max(len(row.status_counts()) for row in rows)
     return [
-        f"  {escape_terminal(row.name):<{wide}}  {paint(f'{row.status_counts():<{counts}}', row.worst_status)}  {row.checked:>12,} checked"
+        f"  {escape_terminal(row.name):<{wide}}  {paint(f'{row.status_counts():<{counts}}', summary.status_style(row.worst))}  {row.checked:>12,} checked"
         for row in rows
     ]
 
@@ -121,9 +123,8 @@ def _findings(report: VerdictReport, paint: Colouriser) -> list[str]:
 
 
 def _finding(place: int, entry: FindingEntry, report: VerdictReport, paint: Colouriser) -> list[str]:
-    status = summary.status_by_requirement(report.verdict).get(entry.requirement, "fail")
     mark = entry.status if entry.status != "new" else ""
-    name = paint(escape_terminal(entry.requirement), mark or status)
+    name = paint(escape_terminal(entry.requirement), summary.finding_style(report, entry))
     lines = ["", f"  {place}. {name}  {entry.level}{f', {mark}' if mark else ''}  {escape_terminal(entry.message)}"]
     for label, text in summary.finding_facts(report, entry):
         lines.append(f"     {paint(f'{label:<11}', 'dim')}  {escape_terminal(text, summary.fact_limit(label))}")

@@ -79,7 +79,7 @@ def assemble_verdict(
     options: Mapping[str, Any] | None = None,  # Any: whatever a command's options hold, as JSON
     notes: Collection[str] = (),
     sections: Sequence[ReportTable] = (),
-    slo_missed: str | None = None,
+    violated_slo: str | None = None,
     load: LoadResult | None = None,
     capacity: CapacityResult | None = None,
     estimate: PollingEstimate | None = None,
@@ -105,7 +105,7 @@ def assemble_verdict(
         labels, options: Go into the verdict as they are.
         notes: Facts worth knowing, one line each, besides those that the judge has.
         sections: Tables of the command's own.
-        slo_missed: As in `verdict.conclude`.
+        violated_slo: As in `verdict.conclude`.
         load, capacity, estimate, cost, media: Go into the verdict as they are.
         waived: The configuration's waivers; whether one has expired is a question of the day on which the run started.
         baseline: An earlier verdict, of the same edition and kind of subject.
@@ -134,7 +134,7 @@ def assemble_verdict(
         excluded=excluded,
         interrupted=interrupted,
         aborted=aborted,
-        slo_missed=slo_missed,
+        violated_slo=violated_slo,
     )
     findings = sorted(entries, key=_finding_rank)
     # A bare body was never asked for: there is no exchange to show, and the file itself is the evidence.

@@ -1,7 +1,8 @@
 """
-The API over ASGI: the three targets, on one node or several, over one world.
+The simulated API as an ASGI application: the three targets, on one node or several, over one world.
 
-Everything that nodes share is in a `SimulatedCluster`; an `SimulatedNode` is one node of it. All of it runs on one event loop.
+A `SimulatedCluster` holds everything that nodes share; a `SimulatedNode` is one node of it. All of it runs on one event
+loop.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ import json
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
 from .. import __version__
-from ..api.edition import Edition
-from .fault_interface import Fault, ReceivedRequest, RequestContext, SampleObject, SimulatedResponse
+from ..api.edition import Edition, load_edition
+from ..api.errors import UsageError
+from ..api.exchange import TARGET_HEADER
+from .fault_interface import Connections, Fault, ReceivedRequest, SampleObject, SimulatedResponse
+from .faults import parse_fault
 from .recording_player import RecordingPlayer
 from .request_parser import TARGET_HEADER_BYTES, ParsedRequest, make_error_response, make_json_response, parse_request
-from .world import SimulatedConnection, SimulatedWorld
+from .world import SimulatedWorld
 
 AsgiScope = MutableMapping[str, Any]  # Any: ASGI's own types
 AsgiMessage = MutableMapping[str, Any]  # Any: the same
@@ -30,27 +34,36 @@ AsgiReceive = Callable[[], Awaitable[AsgiMessage]]
 AsgiSend = Callable[[AsgiMessage], Awaitable[None]]
 
 SERVER_HEADER_VALUE: Final = f"sora-harness-simulator/{__version__}"
-"""By this header whoever reads a response knows that no Sora gave it."""
+"""The value of the Server header, which tells readers of a response that no Sora gave it."""
 
 INITIAL_WORLD_AGE_NS: Final = 30_000_000_000
-"""How old the world is when the server starts: counters have grown, and clients have joined."""
+"""The world's age when the server starts: counters have grown, and clients have joined."""
 
 MAX_READ_REQUEST_BYTES: Final = 64 << 20
-"""A request's body beyond this is not read to its end."""
+"""The most that is kept of a request's body while it is read."""
 
 MAX_LOGGED_REQUESTS: Final = 10_000
-"""Requests that are kept for tests to look at."""
+"""How many requests are kept for tests to look at."""
 
 MAX_LOGGED_BODY_BYTES: Final = 16 << 10
-"""Of each of their bodies."""
+"""How much is kept of each of their bodies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """Where the simulator reads the time, and how it waits; a test gives one that it moves."""
+
+    monotonic_ns: Callable[[], int] = time.monotonic_ns
+    wall_ns: Callable[[], int] = time.time_ns
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduledDisturbances:
     """
-    What happens to a good server, and must be held against nobody; in seconds, from the first request on.
+    What happens to a good server and must not be held against it; in seconds from the first request on.
 
-    `restart_after_s`: the server begins anew, with other connection ids. `clock_step_s`: its clock is set by so much,
+    `restart_after_s`: the server starts again, with other connection ids. `clock_step_s`: its clock is set by so much,
     once, after `clock_step_after_s`.
     """
 
@@ -64,7 +77,7 @@ class ServiceModel:
     """
     How long responses take.
 
-    `workers` requests are served at a time, each for `service_s` and `per_connection_s` for every connection in its
+    `workers` requests are served at a time, each for `service_s`, and for `per_connection_s` for every connection in its
     response. `tear_s` is the time over which one response's counters are read.
     """
 
@@ -74,71 +87,96 @@ class ServiceModel:
     tear_s: float = 0.0
 
 
-class SimulatedCluster:
-    """What the nodes of one simulated cluster share: the world, its clock, its faults, and what was asked."""
+@dataclass(kw_only=True, eq=False)
+class SimulatorOptions:
+    """
+    What a simulated cluster is like.
 
-    def __init__(
-        self,
-        edition: Edition,
-        *,
-        seed: int,
-        connections: int,
-        nodes: int,
-        churn: bool,
-        faults: Sequence[Fault],
-        pace: ServiceModel,
-        upsets: ScheduledDisturbances | None = None,
-        cors: bool = True,
-        empty_for_unknown: bool = False,
-        played: RecordingPlayer | None = None,
-    ) -> None:
-        self.played = played
-        """A recording to respond valid requests from, instead of the world."""
-        self._edition = edition
-        self._seed = seed
-        self._connections = connections
-        self._churn = churn
-        self._incarnation = 0
-        self.nodes = nodes
-        self.faults = tuple(faults)
-        self.pace = pace
-        self.cors = cors
-        self.empty_for_unknown = empty_for_unknown
+    Raises:
+        UsageError: `cors` is no origin, or a fault is unknown.
+    """
+
+    edition: Edition | None = field(default=None, kw_only=False)
+    """The edition whose fields it serves; `doc-2024` where none is given."""
+    seed: int = 1
+    """Decides on the world: the same seed gives the same ids and the same growth."""
+    connections: int = 20
+    """How many connections all nodes hold together."""
+    nodes: int = 1
+    """How many nodes there are; each listens on a port of its own."""
+    faults: Sequence[Fault | str] = ()
+    """Ways in which it is wrong; see `simulator.faults`."""
+    port: int = 0
+    """The port of the first node, the others follow; 0 takes free ones."""
+    host: str = "127.0.0.1"
+    churn: bool = True
+    """Whether connections join and leave."""
+    pace: ServiceModel = field(default_factory=ServiceModel)
+    upsets: ScheduledDisturbances = field(default_factory=ScheduledDisturbances)
+    cors: str | None = "*"
+    """The origin of the web pages that may read responses; None for none, and then OPTIONS is refused."""
+    empty_for_unknown: bool = False
+    """Whether GetStatsClient responds to an unknown client with `[]` instead of 400; both are right."""
+    play: RecordingPlayer | None = None
+    """
+    A recording to respond from, on as many nodes as it has. Then there is no world: `seed`, `connections`, `nodes`,
+    `churn` and `empty_for_unknown` mean nothing, and of the faults only those of complete responses strike.
+    """
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        if self.cors is not None and not (self.cors.isascii() and self.cors.isprintable() and self.cors.strip()):
+            raise UsageError(f"{self.cors!r} is no origin: give one like http://127.0.0.1:5000, or *")
+        self.faults = [parse_fault(fault) if isinstance(fault, str) else fault for fault in self.faults]
+        if self.play is not None:
+            self.connections, self.nodes = 0, self.play.nodes
+
+
+class SimulatedCluster:
+    """What the nodes of one simulated cluster share: the world, its clock, its faults, and the requests it got."""
+
+    def __init__(self, options: SimulatorOptions) -> None:
+        self.options = options
+        self.faults = [fault for fault in options.faults if isinstance(fault, Fault)]
+        self.nodes = options.nodes
         self.canned: dict[str, SimulatedResponse] = {}
         """Responses for other operations, by the whole value of the target header."""
         self.requests: deque[ReceivedRequest] = deque(maxlen=MAX_LOGGED_REQUESTS)
         self.wall_offset_s = 0.0
         """How far the server's clock is ahead of this machine's."""
-        self._number = 0
-        self._upsets = upsets or ScheduledDisturbances()
+        self._clock = options.clock
+        self._requests = 0
+        self._incarnation = 0
+        self._due = options.upsets
         self._first_ns: int | None = None
-        """When the first request came, on this machine's monotonic clock."""
-        self._free = [0.0] * max(pace.workers, 1)
+        """When the first request came, on the monotonic clock."""
+        self._free_at_ns = [0] * max(options.pace.workers, 1)
+        """When each worker is free again, on the monotonic clock."""
         self._frozen_ns: int | None = None
-        self._zero_ns = time.monotonic_ns() - INITIAL_WORLD_AGE_NS
-        self._epoch_ns = time.time_ns() - INITIAL_WORLD_AGE_NS
+        self._zero_ns = self._clock.monotonic_ns() - INITIAL_WORLD_AGE_NS
+        self._epoch_ns = self._clock.wall_ns() - INITIAL_WORLD_AGE_NS
         """The time of day at which the world began."""
         self.world = self._create_world()
 
     def _create_world(self) -> SimulatedWorld:
         return SimulatedWorld(
-            self._edition,
-            seed=self._seed,
-            connections=self._connections,
+            self.options.edition or load_edition(),
+            seed=self.options.seed,
+            connections=self.options.connections,
             nodes=self.nodes,
             incarnation=self._incarnation,
-            churn=self._churn,
+            churn=self.options.churn,
         )
 
     def now_ns(self) -> int:
         """The world's time."""
-        return self._frozen_ns if self._frozen_ns is not None else time.monotonic_ns() - self._zero_ns
+        return self._frozen_ns if self._frozen_ns is not None else self._clock.monotonic_ns() - self._zero_ns
 
     def current_timestamp(self) -> str:
         """
-        The server's own clock, as responses bear it.
+        The server's own clock, as its responses show it.
 
-        It goes with the world's time, so that whoever divides what counters grew by what stamps did gets the rate, also
+        It follows the world's time, so that the growth of a counter divided by that of the timestamp is its rate, also
         where the world was frozen and advanced.
         """
         wall_s = (self._epoch_ns + self.now_ns()) / 1e9 + self.wall_offset_s
@@ -157,150 +195,153 @@ class SimulatedCluster:
             self._zero_ns -= step_ns
 
     def restart(self) -> None:
-        """
-        Begin anew: the same clients, with other connection ids and counters from the start. The time of day goes on.
-        """
+        """Start again: the same clients, with other connection ids and counters from the start. The time of day goes on."""
         self._incarnation += 1
         wall_ns = self._epoch_ns + self.now_ns()
-        self._zero_ns = time.monotonic_ns() - INITIAL_WORLD_AGE_NS
+        self._zero_ns = self._clock.monotonic_ns() - INITIAL_WORLD_AGE_NS
         if self._frozen_ns is not None:
             self._frozen_ns = INITIAL_WORLD_AGE_NS
         self._epoch_ns = wall_ns - INITIAL_WORLD_AGE_NS
         self.world = self._create_world()
 
     def count_request(self) -> int:
-        """Count a request, and let happen what is due."""
-        self._number += 1
+        """Count a request, and let happen what is due; gives the request's number."""
+        self._requests += 1
         self._apply_due_disturbances()
-        return self._number - 1
+        return self._requests - 1
 
     def _apply_due_disturbances(self) -> None:
-        now_ns, upsets = time.monotonic_ns(), self._upsets
+        now_ns, due = self._clock.monotonic_ns(), self._due
         if self._first_ns is None:
             self._first_ns = now_ns
         since_s = (now_ns - self._first_ns) / 1e9
-        if upsets.clock_step_s and since_s >= upsets.clock_step_after_s:
-            self.wall_offset_s += upsets.clock_step_s
-            self._upsets = upsets = replace(upsets, clock_step_s=0.0)
-        if upsets.restart_after_s is not None and since_s >= upsets.restart_after_s:
-            self._upsets = replace(upsets, restart_after_s=None)
+        if due.clock_step_s and since_s >= due.clock_step_after_s:
+            self.wall_offset_s += due.clock_step_s
+            self._due = due = replace(due, clock_step_s=0.0)
+        if due.restart_after_s is not None and since_s >= due.restart_after_s:
+            self._due = replace(due, restart_after_s=None)
             self.restart()
 
-    async def wait_for_service(self, call: RequestContext) -> None:
-        """Wait until this request has been served, but for what its connections cost."""
-        await self._occupy_worker(self.pace.service_s, sum(fault.delay_s(call) for fault in self.faults))
+    async def wait_for_service(self, call: ReceivedRequest) -> None:
+        """Wait until this request has been served, except for what its connections cost."""
+        await self._occupy_worker(self.options.pace.service_s, sum(fault.delay_s(call) for fault in self.faults))
 
     async def wait_for_connections(self, connections: int) -> None:
         """
         Wait for as long as so many connections cost.
 
-        When their response has been made: after a wait of seconds making it would take a tenth longer than without, and the
-        cost of a connection would seem to be more than was told.
+        This comes after their response was made: making it takes a tenth longer after a wait of seconds, and a
+        connection would seem to cost more than it was set to.
         """
-        await self._occupy_worker(self.pace.per_connection_s * connections)
+        await self._occupy_worker(self.options.pace.per_connection_s * connections)
 
-    async def _occupy_worker(self, lasts_s: float, delay_s: float = 0.0) -> None:
-        """
-        Keep a worker busy for a time, and wait until it has had that.
+    async def wait_for_tear(self) -> None:
+        """Wait for as long as the response's counters are read, so that all are read while the request is open."""
+        if self.options.pace.tear_s > 0:
+            await self._clock.sleep(self.options.pace.tear_s)
 
-        By deadline: each worker is busy until a moment that is worked out, so that late timers do not add up.
+    async def _occupy_worker(self, service_s: float, delay_s: float = 0.0) -> None:
         """
-        if lasts_s > 0:
-            worker = min(range(len(self._free)), key=self._free.__getitem__)
-            now_s = time.monotonic()
-            self._free[worker] = max(now_s, self._free[worker]) + lasts_s
-            delay_s += self._free[worker] - now_s
+        Keep a worker busy for a time, and wait until it is done.
+
+        It is done at a moment that is worked out beforehand, so that late timers do not add up.
+        """
+        if service_s > 0:
+            worker = min(range(len(self._free_at_ns)), key=self._free_at_ns.__getitem__)
+            now_ns = self._clock.monotonic_ns()
+            self._free_at_ns[worker] = max(now_ns, self._free_at_ns[worker]) + int(service_s * 1e9)
+            delay_s += (self._free_at_ns[worker] - now_ns) / 1e9
         if delay_s > 0:
-            await asyncio.sleep(delay_s)
+            await self._clock.sleep(delay_s)
 
 
 class SimulatedNode:
     """One node, as an ASGI application."""
 
-    def __init__(self, plant: SimulatedCluster, node: int) -> None:
-        self._plant = plant
+    def __init__(self, cluster: SimulatedCluster, node: int) -> None:
+        self._cluster = cluster
         self._node = node
 
     async def __call__(self, scope: AsgiScope, receive: AsgiReceive, send: AsgiSend) -> None:
-        """Response one request; anything but HTTP is not served."""
+        """Respond to one request; anything but HTTP is not served."""
         if scope["type"] != "http":
             return
         body = await _read_request_body(receive)
         if body is None:
             return
         try:
-            reply = await self._make_response(scope, body)
+            response = await self._make_response(scope, body)
         except Exception as error:  # a fault that crashes is a handler that crashes
-            reply = make_json_response(500, {"error_type": "Crash", "error_reason": type(error).__name__})
-        await _send_response(reply, send)
+            response = make_json_response(500, {"error_type": "Crash", "error_reason": type(error).__name__})
+        await _send_response(response, send)
 
     async def _make_response(self, scope: AsgiScope, body: bytes) -> SimulatedResponse:
-        plant = self._plant
-        method, path = scope["method"], scope["path"]
+        cluster, options = self._cluster, self._cluster.options
         targets = [value for name, value in scope["headers"] if name == TARGET_HEADER_BYTES]
-        asked = parse_request(method, path, targets, body, canned=plant.canned, cors=plant.cors)
-        if isinstance(asked, ParsedRequest):
-            for fault in plant.faults:
-                asked = replace(asked, arguments=fault.on_arguments(asked.arguments))
-        operation = asked.operation if isinstance(asked, ParsedRequest) else None
-        arguments = asked.arguments if isinstance(asked, ParsedRequest) else {}
-        plant.requests.append(
-            ReceivedRequest(
-                node=self._node,
-                method=method,
-                path=path,
-                body=body[:MAX_LOGGED_BODY_BYTES],
-                operation=operation,
-                arguments=arguments,
-                headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
-            )
+        parsed = parse_request(
+            scope["method"], scope["path"], targets, body, canned=cluster.canned, cors=options.cors is not None
         )
-        call = RequestContext(
-            node=self._node,
-            operation=operation,
-            arguments=arguments,
-            number=plant.count_request(),
-            now_ns=plant.now_ns(),
-            method=method,
-            path=path,
-            query=scope["query_string"].decode("latin-1"),
-            target=targets[0].decode("latin-1") if targets else "",
-        )
-        if isinstance(asked, SimulatedResponse):
-            await plant.wait_for_service(call)
-            return self._apply_response_faults(call, asked)
-        if plant.played is not None:
-            await plant.wait_for_service(call)
-            return self._apply_response_faults(call, plant.played.next_response(self._node, asked))
-        await plant.wait_for_service(call)
-        if plant.pace.tear_s > 0:
-            await asyncio.sleep(plant.pace.tear_s)  # so that all that is read is read while the request is open
-        plant.world.advance(plant.now_ns())
-        found = self._find_connections(asked)
-        for fault in plant.faults:
-            found = fault.on_connections(call, plant.world, found)
-        if not found and not self._allows_empty_array(operation):
-            return self._apply_response_faults(call, make_error_response("NotFound"))
-        now_ns, stamp = plant.now_ns(), plant.current_timestamp()
-        # no moment before the request had come, also where the world stood still or began anew meanwhile
-        tear_ns = max(min(int(plant.pace.tear_s * 1e9), now_ns - call.now_ns), 0)
-        samples: Sequence[SampleObject] = [connection.read_sample(now_ns, stamp, tear_ns) for connection in found]
-        for fault in plant.faults:
-            samples = fault.on_samples(call, samples)
-        value: object = samples if operation != "GetStatsConnection" else samples[0]
-        body = _encode_json(value)
-        await plant.wait_for_connections(len(found))
-        return self._apply_response_faults(
-            call, SimulatedResponse(status=200, headers=(("content-type", "application/json"),), body=body)
-        )
+        if isinstance(parsed, ParsedRequest):
+            for fault in cluster.faults:
+                parsed = replace(parsed, arguments=fault.on_arguments(parsed.arguments))
+        call = self._log_request(scope, body, parsed)
+        await cluster.wait_for_service(call)
+        if isinstance(parsed, SimulatedResponse):
+            response = parsed
+        elif options.play is not None:
+            response = options.play.next_response(self._node, parsed)
+        else:
+            response = await self._read_world(call)
+        for fault in cluster.faults:
+            response = fault.on_response(call, response)
+        return response
 
-    def _find_connections(self, asked: ParsedRequest) -> Sequence[SimulatedConnection]:
-        """The connections that are asked for."""
-        world, arguments = self._plant.world, asked.arguments
-        if asked.operation == "GetStatsAllConnections":
-            nodes = [self._node] if arguments.get("local", True) else range(self._plant.nodes)
+    def _log_request(self, scope: AsgiScope, body: bytes, parsed: ParsedRequest | SimulatedResponse) -> ReceivedRequest:
+        valid = parsed if isinstance(parsed, ParsedRequest) else None
+        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+        call = ReceivedRequest(
+            node=self._node,
+            operation=valid.operation if valid is not None else None,
+            arguments=valid.arguments if valid is not None else {},
+            number=self._cluster.count_request(),
+            now_ns=self._cluster.now_ns(),
+            method=scope["method"],
+            path=scope["path"],
+            query=scope["query_string"].decode("latin-1"),
+            target=next((value for name, value in headers if name == TARGET_HEADER), ""),
+            headers=headers,
+            body=body[:MAX_LOGGED_BODY_BYTES],
+        )
+        self._cluster.requests.append(call)
+        return call
+
+    async def _read_world(self, call: ReceivedRequest) -> SimulatedResponse:
+        """The response to a valid request, from the world."""
+        cluster = self._cluster
+        await cluster.wait_for_tear()
+        cluster.world.advance(cluster.now_ns())
+        found = self._find_connections(call)
+        for fault in cluster.faults:
+            found = fault.on_connections(call, cluster.world, found)
+        if not found and not self._allows_empty_array(call.operation):
+            return make_error_response("NotFound")
+        now_ns, timestamp = cluster.now_ns(), cluster.current_timestamp()
+        # never from before the request, also where the world stood still or started again meanwhile
+        tear_ns = max(min(int(cluster.options.pace.tear_s * 1e9), now_ns - call.now_ns), 0)
+        samples: Sequence[SampleObject] = [each.read_sample(now_ns, timestamp, tear_ns) for each in found]
+        for fault in cluster.faults:
+            samples = fault.on_samples(call, samples)
+        body = _encode_json(samples if call.operation != "GetStatsConnection" else samples[0])
+        await cluster.wait_for_connections(len(found))
+        return SimulatedResponse(status=200, headers=(("content-type", "application/json"),), body=body)
+
+    def _find_connections(self, call: ReceivedRequest) -> Connections:
+        """The connections that a request asks for."""
+        world, arguments = self._cluster.world, call.arguments
+        if call.operation == "GetStatsAllConnections":
+            nodes = [self._node] if arguments.get("local", True) else range(self._cluster.nodes)
             return [connection for node in nodes for connection in world.connections_of_node(node)]
-        if asked.operation == "GetStatsClient":
+        if call.operation == "GetStatsClient":
             found = world.find_client_connections(arguments["channel_id"], arguments["client_id"])
             return [connection for connection in found if connection.node == self._node]
         one = world.find_connection(arguments["channel_id"], arguments["connection_id"])
@@ -309,16 +350,11 @@ class SimulatedNode:
     def _allows_empty_array(self, operation: str | None) -> bool:
         """Whether nothing found is an empty array, not an unknown id."""
         listing = operation == "GetStatsAllConnections"
-        return listing or (operation == "GetStatsClient" and self._plant.empty_for_unknown)
-
-    def _apply_response_faults(self, call: RequestContext, reply: SimulatedResponse) -> SimulatedResponse:
-        for fault in self._plant.faults:
-            reply = fault.on_response(call, reply)
-        return reply
+        return listing or (operation == "GetStatsClient" and self._cluster.options.empty_for_unknown)
 
 
 def _encode_json(value: object) -> bytes:
-    """Compact JSON. Integers of any size; json where msgspec cannot."""
+    """Encode as compact JSON; integers beyond 64 bits and the like are left to the standard library."""
     try:
         return msgspec.json.encode(value)
     except (OverflowError, ValueError, msgspec.MsgspecError):
@@ -326,7 +362,7 @@ def _encode_json(value: object) -> bytes:
 
 
 async def _read_request_body(receive: AsgiReceive) -> bytes | None:
-    """The request's body, cut where it is beyond all measure; None where the client has gone."""
+    """Read the request's body, cut where it is too large; None where the client has gone."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -341,7 +377,7 @@ async def _read_request_body(receive: AsgiReceive) -> bytes | None:
 
 
 def common_response_headers(cors: str | None) -> list[tuple[str, str]]:
-    """What every response bears, those of the HTTP library too: who gave it, and which web pages may read it."""
+    """The headers of every response, those of the HTTP library too: who gave it, and which web pages may read it."""
     headers = [("server", SERVER_HEADER_VALUE)]
     if cors is not None:
         headers += [

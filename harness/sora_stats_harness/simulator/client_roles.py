@@ -1,8 +1,8 @@
 """
-Who takes part: the kinds of client of which the world is made.
+The kinds of client that take part in the simulated world.
 
-Slot i of a world plays role i modulo 10, so that ten connections show every role and twenty show each one twice. Roles
-differ in what real clients differ in; one of them, the interoperability tester, sends everything that has a counter.
+Connection number i of a world has role i modulo 10, so that ten connections show every role and twenty show each one
+twice. Roles differ as real clients do; one of them, the interoperability tester, sends everything that has a counter.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 
 class StayLength(Enum):
-    """How long a client stays before it leaves, and comes back as a new connection."""
+    """How long a client stays before it leaves and comes back as a new connection."""
 
     ALWAYS = "always"
     LONG = "long"
@@ -21,7 +21,7 @@ class StayLength(Enum):
     SHORT = "short"
     """Seconds."""
     UNTIL_FAILURE = "until-failure"
-    """Until its network is lost for good and ICE has given up."""
+    """Until its network is lost for good and ICE has failed."""
 
 
 class TurnTransport(Enum):
@@ -34,7 +34,7 @@ class TurnTransport(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataChannelConfig:
-    """A data channel's configuration; at most one of the two limits is set, none on a reliable channel."""
+    """A data channel's configuration; at most one of the two limits is set, and none on a reliable channel."""
 
     name: str
     direction: str = "sendrecv"
@@ -69,7 +69,7 @@ class ClientRole:
     """
     One kind of client. "Sends" and "receives" are the client's: what it sends is what the server counts as received.
 
-    `client` is the client_id; None means that it names none, so that its connection_id stands in.
+    A client whose `client_id` is None does not name one, and the connection_id takes its place.
     """
 
     name: str
@@ -79,7 +79,7 @@ class ClientRole:
     stay: StayLength = StayLength.LONG
     turn: TurnTransport = TurnTransport.UDP
     labels: tuple[DataChannelConfig, ...] = (*SYSTEM_DATA_CHANNELS, E2EE_CHANNEL)
-    """None at all: signaling goes over WebSocket."""
+    """Empty where signaling goes over WebSocket."""
     sends_audio: bool = True
     sends_video: bool = True
     receives: bool = True
@@ -90,12 +90,12 @@ class ClientRole:
     fec: bool = False
     """Video is protected by ULPFEC in RED."""
     has_lossy_network: bool = False
-    """A bad radio link: loss, unstable levels, outages, and the server's packet loss simulator on top."""
+    """A bad radio link: loss, unstable levels, outages; the server's packet loss simulator drops packets as well."""
     zero_checksum: bool = False
     has_huge_counters: bool = False
-    """Has sent so much that some sizes are above 2**53."""
+    """Whether it has sent so much that some sizes are above 2**53."""
     uses_every_counter: bool = False
-    """Sends whatever has a counter, sensible or not."""
+    """Whether it sends everything that has a counter, sensible or not."""
 
 
 CLIENT_ROLES: Final = (

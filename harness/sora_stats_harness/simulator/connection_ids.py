@@ -1,8 +1,7 @@
 """
-Names of the simulated world's connections, in the form that real servers use.
+The connection_ids of simulated connections, in the form that real servers use: a UUID of version 4 in Clockwork Base32.
 
-A draw_connection_id is a UUID of version 4 in Clockwork Base32. Ids come from the caller's random source, so that one seed
-always gives the same ones.
+Ids come from the caller's random source, so that one seed always gives the same ones.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """
-When connections join and leave.
+When the connections of the simulated world join and leave.
 
-A slot of the world is one place in the cast that is never empty for long: when its connection leaves, another one joins
-a moment later, with the same client_id where the client names one, and with a connection_id of its own. Everything here
-depends on seed, incarnation and slot alone, never on when anybody looks.
+The world has a fixed number of slots. When the connection of a slot leaves, another one joins a moment later, with the
+same client_id where the client names one, and with a connection_id of its own. All of it depends on seed, incarnation
+and slot alone, never on when anybody looks.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ _LONG_STAY_S: Final = (90, 900)
 _REJOIN_DELAY_S: Final = (0.5, 2)
 _NETWORK_LOSS_AFTER_S: Final = (8, 40)
 _MAX_INITIAL_AGE_S: Final = 1800
-"""Connections that are there when the world begins have been there for up to so long."""
+"""The largest age of connections that are there when the world begins."""
 
 _LOSSY_OUTAGE_NS: Final = (SECOND_NS, 10 * SECOND_NS + SECOND_NS // 2)
-"""Long enough to pass through checking into disconnected; the round of good and bad is about 13 s."""
+"""Long enough to pass through checking into disconnected; a round of good and bad takes about 13 s."""
 _LOSSY_INITIAL_PHASE_NS: Final = 4 * SECOND_NS
-"""Where in that round the world begins: 1 s before checking, so that 10 s show every change that is survived."""
+"""Where in that round the world begins: 1 s before checking, so that 10 s show every change except to failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLifetime:
-    """One connection's time in the world, in nanoseconds since the world began; negative where it was there before."""
+    """One connection's time in the world, in nanoseconds since the world began; negative before that."""
 
     joins_ns: int
     leaves_ns: int | None
     ice: IceHistory
     key: str
-    """Seeds everything else about the connection."""
+    """The seed of everything else about the connection."""
 
 
 def connection_lifetimes(role: ClientRole, key: str, *, slot: int, churn: bool) -> Iterator[ConnectionLifetime]:
-    """The connections of one slot, in order, without end where they leave; `key` names seed, incarnation and slot."""
+    """The connections of one slot, in order, without end where they leave; `key` holds seed, incarnation and slot."""
     leaves_ns: int | None = None
     generation = 0
     while generation == 0 or leaves_ns is not None:
@@ -65,7 +65,7 @@ def connection_lifetimes(role: ClientRole, key: str, *, slot: int, churn: bool) 
 
 
 def _draw_ice_history(role: ClientRole, random: Random, churn: bool) -> tuple[IceHistory, int | None]:
-    """The connection's ICE history, and how long it stays; None is for ever."""
+    """The connection's ICE history, and how long the connection stays; None is for ever."""
     response_after_ns = _draw_duration_ns(random, (0.06, 0.12) if role.has_lossy_network else (0.005, 0.06))
     if churn and role.stay is StayLength.UNTIL_FAILURE:
         ice = make_failing_history(

@@ -1,9 +1,9 @@
 """
-Where the models of a connection enter what happens on it, and what comes out as a sheet.
+The model of one connection's counters: collects the events on the connection, and compiles them into a sample template.
 
-The models say which events there are, how often, and with which effects; the ledger turns that round, into one row a
-leaf. What no model has claimed (a field that a user's edition adds or renames) is filled in by kind: a counter grows at
-a rate of its own, a gauge moves within its limits, anything else is a valid constant.
+Others add events (which, how often, with which increments); the model turns that round, into one formula for each leaf.
+A field that nobody has claimed (a user's edition may add or rename fields) is filled in by its kind: a counter grows at a
+rate of its own, a gauge moves within its limits, anything else is a valid constant.
 """
 
 from __future__ import annotations
@@ -28,25 +28,24 @@ from .sample_template import (
 _SECOND_NS: Final = 1_000_000_000
 
 _DEFAULT_INCREMENTS: Final = {FieldUnit.BYTES: (40, 1200), FieldUnit.MS: (3, 50), FieldUnit.US: (300, 5000)}
-"""How much one event adds to a counter that no model knows, by its unit; otherwise 1."""
+"""How much one event adds to a counter that nobody has claimed, by its unit; otherwise 1."""
 
 _DEFAULT_GAUGE_RANGES: Final = (("bitrate", 300_000, 3_000_000), ("window", 4_000, 60_000), ("", 5, 300))
-"""Between what a gauge moves that no model knows, by a word in its name."""
+"""The limits of a gauge that nobody has claimed, by a word in its name."""
 
 _GAUGE_PERIOD_RANGE_NS: Final = (3 * _SECOND_NS, 20 * _SECOND_NS)
-"""How fast such a gauge moves: once up and down."""
-
+"""How long such a gauge takes to move up and down once."""
 
 LeafFormula = tuple[tuple[int, ...], tuple[int, ...], int]
-"""How a leaf comes about: columns, a weight for each, and a constant."""
+"""How a leaf is worked out: columns, a weight for each, and a constant."""
 
 
 class CounterModel:
     """
-    Events of one connection and their effects.
+    Events of one connection and their increments.
 
     Args:
-        columns: The edition.
+        columns: The fields of the edition.
         labels: The connection's data-channel labels; without any it has no data channels.
         random: The connection's random source, for rates, phases and amounts.
     """
@@ -65,7 +64,7 @@ class CounterModel:
         self._claimed: set[FieldPath] = set()
 
     def add_steady_events(self, per_second: float, effects: Increments) -> None:
-        """Enter events that come at a steady rate, give or take an eighth; 0 claims the fields and leaves them."""
+        """Add events at a steady rate, give or take an eighth; a rate of 0 only claims the fields."""
         self._claimed.update(effects)
         if per_second > 0:
             rate = per_second * self.random.uniform(0.875, 1.125)
@@ -75,20 +74,20 @@ class CounterModel:
             self._flow_effects.append(effects)
 
     def add_initial_event(self, effects: Increments) -> None:
-        """Enter an event that happened when the connection began."""
+        """Add an event that happened when the connection began."""
         self._claimed.update(effects)
         for path, amount in effects.items():
             self._fixed[path] = self._fixed.get(path, 0) + amount
 
     def add_column_source(self, source: ColumnSource, effects: Iterable[Increments]) -> None:
-        """Enter columns that have a course of their own, with the effects of each."""
+        """Add columns that are worked out otherwise, with the increments of each."""
         self._sources.append(source)
         for each in effects:
             self._claimed.update(each)
             self._source_effects.append(each)
 
     def set_constant(self, path: FieldPath, value: LeafValue | None) -> None:
-        """Enter a leaf that never changes; None leaves it out."""
+        """Set a leaf that never changes; None leaves it out."""
         self._claimed.add(path)
         if value is None:
             self._leaves.pop(path, None)
@@ -96,7 +95,7 @@ class CounterModel:
             self._constants[path] = value
 
     def unmodelled_leaves(self) -> dict[FieldPath, FieldDefinition]:
-        """The leaves that no model looks after so far, those that hold the time of the sample aside."""
+        """The leaves that nobody has claimed so far, except those that hold the time of the sample."""
         return {
             path: field
             for path, field in self._leaves.items()
@@ -104,7 +103,7 @@ class CounterModel:
         }
 
     def build_template(self) -> SampleTemplate:
-        """Fill in what no model has claimed, and work out how to read it all."""
+        """Fill in what nobody has claimed, and work out how to read it all."""
         self._model_remaining_leaves()
         rows: dict[FieldPath, dict[int, int]] = {}
         for column, effects in enumerate((*self._flow_effects, *self._source_effects)):
@@ -135,7 +134,7 @@ class CounterModel:
             )
 
     def _compile_template(self, rows: dict[FieldPath, dict[int, int]]) -> SampleTemplate:
-        """Number the formulas, each one once, and say for every object of the response where its leaves come from."""
+        """Number the different formulas, and say for every object of the response where its leaves come from."""
         formulas = {path: (tuple(row), tuple(row.values()), self._fixed.get(path, 0)) for path, row in rows.items()}
         kinds: dict[str, list[LeafFormula]] = {"sum": [], "scaled": [], "weighted": []}
         for formula in dict.fromkeys(formulas.values()):
@@ -177,12 +176,12 @@ class CounterModel:
         )
 
     def _template_value(self, leaf: FieldPath) -> LeafValue:
-        """What the template holds: the value of a leaf that does not move, a place for one that does."""
+        """What the template holds: the value of a constant leaf, or the first value of one that changes."""
         return self._constants.get(leaf, self._fixed.get(leaf, 0))
 
 
 def _formula_kind(formula: LeafFormula) -> str:
-    """The cheapest way to work a formula out; a bare one is a column as it stands."""
+    """The cheapest way to work out a formula; a bare one is a column as it is."""
     columns, weights, constant = formula
     if len(columns) == 1:
         return "bare" if weights == (1,) and not constant else "scaled"
@@ -190,7 +189,7 @@ def _formula_kind(formula: LeafFormula) -> str:
 
 
 def _default_value(field: FieldDefinition, random: Random) -> LeafValue:
-    """A valid value of a field of which nothing more is known."""
+    """A valid value of a field about which nothing more is known."""
     if field.type is FieldType.BOOLEAN:
         return False
     if field.type is FieldType.INTEGER:
@@ -203,7 +202,7 @@ def _default_value(field: FieldDefinition, random: Random) -> LeafValue:
 
 
 def _make_gauge_waves(fields: Sequence[FieldDefinition], random: Random) -> ColumnSource:
-    """Gauges that go up and down in straight lines, each within limits and with a period of its own."""
+    """Make gauges that go up and down in straight lines, each within limits and with a period of its own."""
     waves = []
     for field in fields:
         low, high = next((low, high) for word, low, high in _DEFAULT_GAUGE_RANGES if word in field.name)

@@ -1,10 +1,10 @@
 """
-DTLS, SCTP, data channels, and the signaling's pings.
+The traffic of data channels in the simulated world: DTLS, SCTP, messages, and the pings of signaling.
 
-A message goes as a DATA chunk in an SCTP packet, that packet in a DTLS record, that record perhaps in TURN channel
-data, and a packet with a SACK comes back. Where a channel is compressed its counters hold the size before compression,
-SCTP's the size after, so that neither bounds the other. A client whose signaling goes over WebSocket has nothing of
-this but the DTLS handshake.
+A message travels as a DATA chunk in an SCTP packet, the packet in a DTLS record, the record perhaps in TURN channel
+data, and a packet with a SACK comes back. The counters of a compressed channel hold the size before compression, those of
+SCTP the size after it, so neither bounds the other. A client whose signaling goes over WebSocket has none of this except
+the DTLS handshake.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .field_index import DATA_CHANNEL_GROUP
 
 _SCTP_HEADER_BYTES: Final = 12
 _SCTP_CHUNK_HEADER_BYTES: Final = 4
-"""Of an SCTP packet's common header and of each chunk's (RFC 9260, 3)."""
+"""The sizes of an SCTP packet's common header and of each chunk's header (RFC 9260, 3)."""
 
 _COMPRESSION_RATIO: Final = 4
-"""A compressed message is so many times smaller on the wire."""
+"""How many times smaller a compressed message is on the wire."""
 
 _MESSAGE_RATE_BY_LABEL: Final = {"signaling": 0.3, "notify": 0.5, "push": 0.3, "stats": 0.3, "e2ee": 0.5}
 _DEFAULT_MESSAGE_RATE: Final = 4.0
@@ -41,19 +41,19 @@ _CHANNEL_DIRECTIONS: Final[dict[Direction, tuple[str, str]]] = {
 
 
 class DataChannelTraffic:
-    """Enters one connection's messages into its ledger."""
+    """Adds one connection's messages to its counter model."""
 
-    def __init__(self, ledger: CounterModel, role: ClientRole) -> None:
-        self.ledger = ledger
-        self.columns = ledger.columns
+    def __init__(self, model: CounterModel, role: ClientRole) -> None:
+        self.model = model
+        self.columns = model.columns
         self.role = role
         self.on = float(bool(role.labels))
 
     def add_events(self) -> None:
-        """The handshakes, what keeps the association alive, and every label."""
-        role, ledger = self.role, self.ledger
-        ledger.add_initial_event(self._dtls_records("received", 4))
-        ledger.add_initial_event(self._dtls_records("sent", 3))
+        """Add the handshakes, what keeps the association alive, and every label."""
+        role, model = self.role, self.model
+        model.add_initial_event(self._dtls_records("received", 4))
+        model.add_initial_event(self._dtls_records("sent", 3))
         self._add_signaling_pings()
         self._add_sctp_association()
         for label in role.labels:
@@ -68,28 +68,28 @@ class DataChannelTraffic:
         )
 
     def sctp_packet(self, direction: Direction, chunk: str, *, payload: int = 0, also: str | None = None) -> Increments:
-        """One SCTP packet with one chunk, or two; none where the edition does not know the chunk."""
+        """One SCTP packet with one chunk or two; no packet where the edition does not have the chunk."""
         chunks = [name for name in (chunk, also) if name is not None]
         counted: Increments = {("sctp", f"total_{direction}_sctp_chunk_{name}"): 1 for name in chunks}
         if not any(path in self.columns for path in counted):
             return counted
         prefix = f"total_{direction}_sctp"
         size = _SCTP_HEADER_BYTES + len(chunks) * _SCTP_CHUNK_HEADER_BYTES + payload
-        # A packet with INIT or COOKIE-ECHO always bears its checksum (RFC 9653).
+        # A packet with INIT or COOKIE-ECHO always has its checksum (RFC 9653).
         zero = int(self.role.zero_checksum and chunk not in ("init", "cookie_echo"))
         sctp = increments_in_group("sctp", **{prefix: 1, f"{prefix}_byte_size": size, f"{prefix}_zero_checksum": zero})
         return sum_increments(sctp, counted, self._dtls_records(direction, 1))
 
     def _add_signaling_pings(self) -> None:
-        """Only WebSocket needs them; over a bad link now and then one stays unanswered."""
+        """Only WebSocket needs them; over a bad link some get no pong."""
         websocket = 1 - self.on
         ping = increments_in_group("signaling", total_sent_signaling_ping=1)
         pong = increments_in_group("signaling", total_received_signaling_pong=1)
-        self.ledger.add_steady_events(websocket / 5, sum_increments(ping, pong))
-        self.ledger.add_steady_events(float(self.role.has_lossy_network) / 10, ping)
+        self.model.add_steady_events(websocket / 5, sum_increments(ping, pong))
+        self.model.add_steady_events(float(self.role.has_lossy_network) / 10, ping)
 
     def _add_sctp_association(self) -> None:
-        flow, once, packets = self.ledger.add_steady_events, self.ledger.add_initial_event, self.sctp_packet
+        flow, once, packets = self.model.add_steady_events, self.model.add_initial_event, self.sctp_packet
         if self.on:
             once(sum_increments(packets("received", "init", payload=16), packets("sent", "init_ack", payload=300)))
             once(sum_increments(packets("received", "cookie_echo", payload=280), packets("sent", "cookie_ack")))
@@ -102,8 +102,8 @@ class DataChannelTraffic:
         group = (DATA_CHANNEL_GROUP, label.name)
         settings = ("ordered", "max_packet_life_time", "max_retransmits", "protocol", "direction", "compress")
         for name in settings:
-            self.ledger.set_constant((*group, name), getattr(label, name))
-        self.ledger.add_initial_event(
+            self.model.set_constant((*group, name), getattr(label, name))
+        self.model.add_initial_event(
             increments_in_group(
                 *group,
                 total_data_channel_open_message=int(label.name.startswith("#")),
@@ -119,7 +119,7 @@ class DataChannelTraffic:
         self._add_retransmissions(label)
 
     def _add_messages(self, label: DataChannelConfig, direction: Direction, rate: float) -> None:
-        size = self.ledger.random.randint(*((2000, 10_000) if label.name == "stats" else (30, 900)))
+        size = self.model.random.randint(*((2000, 10_000) if label.name == "stats" else (30, 900)))
         carried = size // _COMPRESSION_RATIO if label.compress else size
         message = increments_in_group(
             DATA_CHANNEL_GROUP,
@@ -130,29 +130,29 @@ class DataChannelTraffic:
             },
         )
         data = self.sctp_packet(direction, "data", payload=12 + carried)
-        self.ledger.add_steady_events(
+        self.model.add_steady_events(
             rate, sum_increments(message, data, self.sctp_packet(opposite_direction(direction), "sack", payload=12))
         )
 
     def _add_retransmissions(self, label: DataChannelConfig) -> None:
-        """Loss costs a message where a limit is set, and time where none is."""
+        """Loss costs a message where a limit is set, and time where none is set."""
         group = (DATA_CHANNEL_GROUP, label.name)
         everything = float(self.role.uses_every_counter)
         again = increments_in_group(*group, total_data_channel_retransmit_message=1)
-        self.ledger.add_steady_events(
+        self.model.add_steady_events(
             max(0.3 * self.role.has_lossy_network, 0.3 * everything),
             sum_increments(again, self.sctp_packet("sent", "data", payload=200)),
         )
         gone = increments_in_group(*group, total_data_channel_abandon_message=1)
         skip = self.sctp_packet("sent", "forward_tsn", payload=4)
-        self.ledger.add_steady_events(
+        self.model.add_steady_events(
             max(0.0 if label.is_reliable else 0.2, 0.3 * everything), sum_increments(gone, skip)
         )
         opened = increments_in_group(*group, total_data_channel_open_message=1, total_data_channel_ack_message=1)
-        self.ledger.add_steady_events(0.3 * everything, opened)
+        self.model.add_steady_events(0.3 * everything, opened)
 
     def _add_every_chunk_type(self, on: float) -> None:
-        """An association that runs through every kind of chunk, both ways, and through packets that are none."""
+        """Add every kind of chunk in both directions, and packets that hold no chunk."""
         chunks = {
             direction: self.columns.match_counter_names("sctp", f"total_{direction}_sctp_chunk_(.+)")
             for direction in DIRECTIONS
@@ -160,10 +160,10 @@ class DataChannelTraffic:
         each: list[Increments] = [
             self.sctp_packet(direction, chunk, payload=8) for direction, names in chunks.items() for chunk in names
         ]
-        self.ledger.add_steady_events(0.25 * on, sum_increments(*each))
-        self.ledger.add_steady_events(0.25 * on, self.sctp_packet("sent", "heartbeat", payload=40))
+        self.model.add_steady_events(0.25 * on, sum_increments(*each))
+        self.model.add_steady_events(0.25 * on, self.sctp_packet("sent", "heartbeat", payload=40))
         for field in self.columns.counters("sctp"):
             if "invalid" in field.name or "unknown_sctp" in field.name:
-                self.ledger.add_steady_events(
+                self.model.add_steady_events(
                     0.25 * on, sum_increments({field.path: 1}, self._dtls_records("received", 1))
                 )

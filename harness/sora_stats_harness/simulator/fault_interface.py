@@ -1,87 +1,80 @@
 """
-What passes between the simulator's server and the faults that are set in it.
+What passes between the simulator's server and the faults that are set in it: requests, responses, and a fault's hooks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from .world import SimulatedConnection, SimulatedWorld
 
 SampleObject = dict[str, Any]
-"""A connection object of a response; Any: whatever JSON can hold."""
+"""A connection object of a response. Any: whatever JSON can hold."""
+
+Arguments = Mapping[str, Any]
+"""A request's arguments. Any: checked to be of the documented types where the request names an operation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestContext:
-    """One request that was understood, or not."""
+class ReceivedRequest:
+    """One request that the simulator got, valid or not."""
 
-    node: int
-    operation: str | None
+    node: int = 0
+    operation: str | None = None
     """GetStatsConnection, GetStatsClient or GetStatsAllConnections; None for any other request."""
-    arguments: Mapping[str, Any]  # Any: checked to be of the documented types where there is an operation
-    number: int
+    arguments: Arguments = field(default_factory=dict)
+    number: int = 0
     """Counts the requests of all nodes, from 0."""
-    now_ns: int
+    now_ns: int = 0
     """The world's time when the request had come."""
-    method: str
-    path: str
-    query: str
-    target: str
+    method: str = "POST"
+    path: str = "/"
+    query: str = ""
+    target: str = ""
     """The value of the target header; empty where there was none."""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    """The first 16 KiB of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedResponse:
-    """What is sent back; Server and Date are added on the way, Content-Length where it is not among the headers."""
+    """What is sent back. The server adds Server and Date, and Content-Length where the headers lack it."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
 
     def with_body(self, body: bytes) -> SimulatedResponse:
-        """The same with another body."""
+        """The same response with another body."""
         return replace(self, body=body)
 
 
 RelayAction = tuple[str, float]
-"""What a relay does to one response, by its name in `relay.WAYS`, and how long it pauses, in seconds."""
+"""What the relay does to one response, by its name in `tcp_fault_relay.RELAY_HANDLERS`, and its pause in seconds."""
+
+Connections = Sequence[SimulatedConnection]
 
 
-class Fault(Protocol):
-    """A way in which the simulator is wrong. It keeps its own state; all calls come from one thread."""
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """
+    A way in which the simulator is wrong: a hook for each step of a response, which changes nothing unless given.
 
-    transport: Callable[[], RelayAction | None] | None
-    """What the relay in front does to the next response, None for nothing. None itself where no relay is needed."""
+    Hooks may keep state; all calls come from one thread.
+    """
 
-    def on_arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Change what was asked for, before it is looked up; Any: as in Call."""
-
-    def on_connections(
-        self, call: RequestContext, world: SimulatedWorld, found: Sequence[SimulatedConnection]
-    ) -> Sequence[SimulatedConnection]:
-        """Change which connections get a response; none at all is an unknown id."""
-
-    def delay_s(self, call: RequestContext) -> float:
-        """How much longer this response takes."""
-
-    def on_samples(self, call: RequestContext, samples: Sequence[SampleObject]) -> Sequence[SampleObject]:
-        """Change what gets a response; the samples belong to this call alone."""
-
-    def on_response(self, call: RequestContext, reply: SimulatedResponse) -> SimulatedResponse:
-        """Change the finished response."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedRequest:
-    """A request that the simulator was sent, for tests that look."""
-
-    node: int
-    method: str
-    path: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    operation: str | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)  # Any: as in Call
+    on_arguments: Callable[[Arguments], Arguments] = lambda arguments: arguments
+    """Changes what was asked for, before it is looked up."""
+    on_connections: Callable[[ReceivedRequest, SimulatedWorld, Connections], Connections] = lambda _, __, found: found
+    """Changes which connections the response is about; none at all is an unknown id."""
+    delay_s: Callable[[ReceivedRequest], float] = lambda _: 0.0
+    """Says how much longer this response takes."""
+    on_samples: Callable[[ReceivedRequest, Sequence[SampleObject]], Sequence[SampleObject]] = lambda _, samples: samples
+    """Changes the samples; they belong to this response alone."""
+    on_response: Callable[[ReceivedRequest, SimulatedResponse], SimulatedResponse] = lambda _, response: response
+    """Changes the finished response."""
+    transport: Callable[[], RelayAction | None] | None = None
+    """Says what the relay does to the next response, None for nothing. None itself where no relay is needed."""

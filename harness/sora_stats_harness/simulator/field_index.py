@@ -1,8 +1,8 @@
 """
-The edition as the simulator needs it: which leaves there are, and which names follow a pattern.
+The fields of an edition as the simulator looks them up: by path, by group, and by patterns of names.
 
-Models name a field only where they know something about it. Families (header extensions, chunks, RTCP subtypes, TURN
-requests) are found by the pattern of their names, so that a user's edition with one more or one less is served too.
+The traffic modules name a field only where they know something about it. Families of fields (header extensions, chunks,
+RTCP subtypes, TURN requests) are found by their names' pattern, so that a user's edition may have more of them, or fewer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _EXTENSION_COUNTER = re.compile(r"total_(received|sent)_rtp_hdr_?ext_(.+)")
 
 
 class FieldIndex:
-    """A view of an edition; `doc-2024` and an edition in which fields were added, renamed or removed alike."""
+    """An index of an edition's fields, also of an edition in which fields were added, renamed or removed."""
 
     def __init__(self, edition: Edition) -> None:
         self.edition = edition
@@ -34,11 +34,11 @@ class FieldIndex:
         return path in self._fields
 
     def counters(self, group: str) -> list[FieldDefinition]:
-        """The counters of a root group that has no groups of its own, in the edition's order."""
+        """The counters of a top-level group, in the edition's order."""
         return self._counters.get(group, [])
 
     def match_counter_names(self, group: str, pattern: str) -> list[str]:
-        """The first part in brackets of each counter name in a root group that matches the pattern as a whole."""
+        """The first subgroup of the pattern in each counter name of a top-level group that matches it as a whole."""
         matches = (re.fullmatch(pattern, field.name) for field in self.counters(group))
         return [match[1] for match in matches if match]
 
@@ -59,7 +59,7 @@ class FieldIndex:
 
     @cached_property
     def system_labels(self) -> list[str]:
-        """The data-channel labels with a name of their own, those of messaging not among them."""
+        """The data-channel labels with a fixed name, which excludes those of messaging."""
         return [group.name for group in self._group(DATA_CHANNEL_GROUP) if not group.is_label]
 
     def _group(self, name: str) -> tuple[FieldGroup, ...]:

@@ -1,12 +1,13 @@
 """
-Connectivity checks and the state of ICE, by the server's timing.
+The ICE states and connectivity checks of a simulated connection over its life, by the server's timing.
 
-Connected sends a check every 2.5 s, and 2.5 s without a response lead to checking; checking sends every second, and 5 s
-lead to disconnected; disconnected sends every 50 ms, and 10 s lead to failed, which ends the connection. A response
-counts in the state in which it arrives, which may be a later one than its request's: only the sums are ordered.
+In the state connected a check is sent every 2.5 s, and 2.5 s without a response lead to checking. There a check is sent
+every second, and 5 s lead to disconnected. There a check is sent every 50 ms, and 10 s lead to failed, which ends the
+connection. A response counts in the state in which it arrives, which may be a later state than its request's, so only
+the sums over all states are ordered.
 
-A stretch of such history is played through once and then repeated for as long as the connection lives, so that the
-counts at any age can be looked up, in whatever order ages are asked for.
+A segment of such a history is played through once and then repeated for as long as the connection lives, so that the
+counts at any age can be looked up, in any order.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ NEVER_NS: Final = 1 << 62
 
 
 class IceState(Enum):
-    """States of ICE; the values are the names' parts on the wire."""
+    """States of ICE; the values are parts of the fields' names."""
 
     CHECKING = "checking"
     CONNECTED = "connected"
@@ -69,27 +70,27 @@ CounterValues = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IceHistorySegment:
-    """A stretch of history: what was counted up to when, and how long it lasted."""
+    """A segment of a history: what was counted by when, and how long the segment lasts."""
 
     times_ns: tuple[int, ...]
     counts: tuple[CounterValues, ...]
-    """Cumulative; the first is before any event, so there is one more than times."""
+    """Cumulative counts; the first are from before any event, so there is one more than there are times."""
     length_ns: int
 
     def counts_at(self, age_ns: int) -> CounterValues:
-        """The counts so far, `age_ns` after the stretch began."""
+        """The counts `age_ns` after the segment began."""
         return self.counts[bisect_right(self.times_ns, age_ns)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IceHistory:
-    """A beginning, and a stretch that is repeated from then on; None where the beginning is all there is."""
+    """A beginning, and a segment that is repeated from then on; None where there is only the beginning."""
 
     beginning: IceHistorySegment
     repeated: IceHistorySegment | None
 
     def counts_at(self, age_ns: int) -> CounterValues:
-        """The counts at an age, in the order of COLUMNS."""
+        """The counts at an age, in the order of ICE_COUNTERS."""
         repeated = self.repeated
         if repeated is None or age_ns < self.beginning.length_ns:
             return self.beginning.counts_at(age_ns)
@@ -118,7 +119,7 @@ class _IceAgent:
 
     @property
     def is_settled(self) -> bool:
-        """Connected, and nothing is under way but the next check."""
+        """Whether it is connected, and the next check is all that will happen."""
         return self.state is IceState.CONNECTED and not self.responses_ns and self.unanswered_since_ns is None
 
     @property
@@ -176,14 +177,14 @@ def simulate_ice(
     state: IceState, *, response_after_ns: int, outages_ns: Sequence[tuple[int, int]] = (), until_ns: int = 0
 ) -> IceHistorySegment:
     """
-    Play a stretch of history.
+    Play a segment of a history.
 
     Args:
         state: The state at the beginning, in which a check is sent at once.
         response_after_ns: Round-trip time of a check.
-        outages_ns: From when to when checks are not responded.
-        until_ns: How long at least; the stretch ends with the first moment after that at which the connection is
-            settled and the next check is due, or with the failure.
+        outages_ns: Beginnings and ends of times in which checks get no response.
+        until_ns: The least length. The segment ends at the first moment after it at which the connection is settled and
+            the next check is due, or with the failure.
     """
     agent = _IceAgent(state, response_after_ns, outages_ns)
     while agent.state is not IceState.FAILED:
@@ -208,7 +209,7 @@ def _add_counts(left: CounterValues, right: CounterValues) -> CounterValues:
 
 
 def make_stable_history(*, response_after_ns: int, outage_ns: tuple[int, int] | None) -> IceHistory:
-    """The history of a connection that stays; an outage, where there is one, comes back again and again."""
+    """The history of a connection that stays; an outage, where there is one, comes again and again."""
     beginning = simulate_ice(IceState.CHECKING, response_after_ns=response_after_ns)
     outages = [] if outage_ns is None else [outage_ns]
     until_ns = 0 if outage_ns is None else outage_ns[1]
@@ -219,7 +220,7 @@ def make_stable_history(*, response_after_ns: int, outage_ns: tuple[int, int] | 
 
 
 def make_failing_history(*, response_after_ns: int, lost_after_ns: int) -> IceHistory:
-    """The history of a connection that is lost for good at some age, and fails less than 20 s later."""
+    """The history of a connection whose network is lost for good at some age, so that it fails within 20 s."""
     outages = [(lost_after_ns, NEVER_NS)]
     beginning = simulate_ice(
         IceState.CHECKING, response_after_ns=response_after_ns, outages_ns=outages, until_ns=NEVER_NS
@@ -228,7 +229,7 @@ def make_failing_history(*, response_after_ns: int, lost_after_ns: int) -> IceHi
 
 
 def ice_counter_increments(*, over_turn: bool) -> list[Increments]:
-    """What each column adds to; a check is a STUN binding request, which passes through TURN where that is used."""
+    """The increments of each column; a check is a STUN binding request, which passes through TURN where it is used."""
     through = int(over_turn)
     also: dict[str, Increments] = {
         "req": increments_in_group("turn", total_sent_turn_binding_request=through),

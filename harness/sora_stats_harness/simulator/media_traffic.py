@@ -1,9 +1,9 @@
 """
-RTP with its header extensions, simulcast layers, RTCP, spotlight, and what the packet loss simulator takes away.
+The media traffic of the simulated world: RTP with header extensions, simulcast, RTCP, spotlight, and packet loss.
 
-Every event is one packet or a few that belong together. A packet counts in each group that it concerns: in `rtp`, in
-the layer that it belongs to, under each header extension that it carries, and as TURN channel data where it came that
-way. So parts never exceed the whole, at any instant.
+Every event is one packet or a few that belong together. A packet counts in each group that it concerns: in `rtp`, in its
+simulcast layer, under each header extension that it carries, and as TURN channel data where it takes that way. So the
+parts never exceed the whole, at any instant.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _VIDEO_EXTENSIONS: Final = _COMMON_EXTENSIONS | {"toffset"}
 _LAYER_EXTENSIONS: Final = _VIDEO_EXTENSIONS | {"sdes_rtp_stream_id"}
 _REPAIR_EXTENSIONS: Final = _VIDEO_EXTENSIONS | {"sdes_repaired_rtp_stream_id"}
 _KNOWN_EXTENSIONS: Final = _SILENCE_EXTENSIONS | _LAYER_EXTENSIONS | _REPAIR_EXTENSIONS | {UNKNOWN_EXTENSION}
-"""Every other extension, known to this file or not, travels on key frames."""
+"""The extensions with a rule of their own; every other one travels on key frames."""
 
 SIMULCAST_LAYER_SHARES: Final = (0.2, 0.35, 0.45)
-"""Of a video's packets, what each simulcast layer takes, smallest first."""
+"""Each simulcast layer's share of a video's packets, smallest layer first."""
 
 
 class MediaTraffic:
-    """Enters one connection's media into its ledger."""
+    """Adds one connection's media to its counter model."""
 
-    def __init__(self, ledger: CounterModel, role: ClientRole) -> None:
-        self.ledger = ledger
-        self.columns = ledger.columns
+    def __init__(self, model: CounterModel, role: ClientRole) -> None:
+        self.model = model
+        self.columns = model.columns
         self.role = role
         self.everything = float(role.uses_every_counter)
         extensions = {name for _, name in self.columns.header_extension_counters}
@@ -44,7 +44,7 @@ class MediaTraffic:
         self.all_extensions = extensions - {UNKNOWN_EXTENSION}
 
     def add_events(self) -> None:
-        """Audio and video both ways, feedback, spotlight, loss."""
+        """Add audio and video in both directions, feedback, spotlight and loss."""
         role = self.role
         self._add_received_audio(float(role.sends_audio))
         layers = self.columns.simulcast_layers
@@ -61,17 +61,17 @@ class MediaTraffic:
             self._add_rtcp(direction, active)
         if role.has_huge_counters:
             size = 2**53 + self.draw_packet_size(1, 1_000_000)
-            ledger = self.ledger
-            ledger.add_initial_event(
+            model = self.model
+            model.add_initial_event(
                 increments_in_group("rtp", total_sent_byte_size=size, total_sent_rtp_byte_size=size)
             )
 
     def draw_packet_size(self, low: int, high: int) -> int:
-        """A packet size of this connection."""
-        return self.ledger.random.randint(low, high)
+        """Draw a packet size for this connection."""
+        return self.model.random.randint(low, high)
 
     def turn_channel_data(self, direction: Direction) -> Increments:
-        """What passes through TURN is channel data there."""
+        """Whatever passes through TURN is channel data there."""
         return increments_in_group(
             "turn", **{f"total_{direction}_channel_data": int(self.role.turn is not TurnTransport.NONE)}
         )
@@ -86,7 +86,7 @@ class MediaTraffic:
         layer: str | None = None,
         also: Increments = NO_INCREMENTS,
     ) -> Increments:
-        """One RTP packet with header extensions, `unknown` of them not known; `also` is whatever else it counts as."""
+        """One RTP packet with header extensions, `unknown` of them unknown; `also` is what else it counts as."""
         prefix = f"total_{direction}"
         rtp = increments_in_group(
             "rtp",
@@ -102,7 +102,7 @@ class MediaTraffic:
         return sum_increments(packet, layered, self.turn_channel_data(direction))
 
     def _add_received_audio(self, on: float) -> None:
-        flow, packet = self.ledger.add_steady_events, self.rtp_packet
+        flow, packet = self.model.add_steady_events, self.rtp_packet
         red = increments_in_group("rtp", total_received_rtp_red=int(self.role.red))
         speech = sum_increments(red, increments_in_group("rtp", total_received_sounding_rtp=1))
         skipped = sum_increments(
@@ -113,21 +113,21 @@ class MediaTraffic:
         flow(5 * on, packet("received", self.draw_packet_size(60, 180), _VOICE_EXTENSIONS, also=skipped))
 
     def _add_received_video(self, share: float, layer: str | None) -> None:
-        """One video, or one simulcast layer of it; `share` is the part of the whole video's packets."""
+        """Add a video or one simulcast layer of it; `share` is its share of the whole video's packets."""
         role = self.role
         carried = _VIDEO_EXTENSIONS if layer is None else _LAYER_EXTENSIONS
 
         def flow(per_second: float, extensions: Collection[str], size: int, unknown: int = 0, **counts: int) -> None:
             also = increments_in_group("rtp", **counts)
             packet = self.rtp_packet("received", size, extensions, unknown=unknown, layer=layer, also=also)
-            self.ledger.add_steady_events(per_second * share, packet)
+            self.model.add_steady_events(per_second * share, packet)
 
         def full() -> int:
             return self.draw_packet_size(900, 1150)
 
         flow(150, carried, full())
         flow(25, carried, full(), total_decrypt_skipped_srtp=1, total_decrypt_skipped_video_srtp=1)
-        # The last packet of a key frame bears what only changes there; the others are packets like any other.
+        # Only the last packet of a key frame has the extensions that change there.
         flow(1, carried | self.key_frame_extensions, full(), total_received_intra_frame=1)
         flow(9 if role.has_lossy_network else 1.5, _REPAIR_EXTENSIONS, full(), total_received_rtp_rtx=1)
         padding = self.draw_packet_size(100, 255)
@@ -137,11 +137,11 @@ class MediaTraffic:
         flow(10 * fec, carried, full(), total_received_rtp_red=1, total_received_rtp_red_ulpfec=1)
         repair = {"total_received_rtp_red": 1, "total_received_rtp_rtx": 1, "total_received_rtp_red_rtx": 1}
         flow(3 * fec, _REPAIR_EXTENSIONS, full(), **repair)
-        self.ledger.add_steady_events(fec * share, increments_in_group("rtp", total_ulpfec_recovered=1))
+        self.model.add_steady_events(fec * share, increments_in_group("rtp", total_ulpfec_recovered=1))
         flow(2 * self.everything, self.all_extensions, full(), unknown=2)
 
     def _add_sent_media(self, on: float) -> None:
-        flow, packet = self.ledger.add_steady_events, self.rtp_packet
+        flow, packet = self.model.add_steady_events, self.rtp_packet
         flow(80 * on, packet("sent", self.draw_packet_size(60, 180), _VOICE_EXTENSIONS))
         flow(180 * on, packet("sent", self.draw_packet_size(900, 1150), _VIDEO_EXTENSIONS))
         flow(on, packet("sent", self.draw_packet_size(900, 1150), _VIDEO_EXTENSIONS | self.key_frame_extensions))
@@ -150,20 +150,20 @@ class MediaTraffic:
 
     def _add_spotlight(self, on: float) -> None:
         for field in self.columns.counters("spotlight"):
-            self.ledger.add_steady_events(on * self.ledger.random.uniform(0.5, 5), {field.path: 1})
+            self.model.add_steady_events(on * self.model.random.uniform(0.5, 5), {field.path: 1})
 
     def _add_packet_loss(self, on: float) -> None:
-        """What arrived and was not accepted counts in the total, and neither as RTP nor as RTCP."""
+        """A packet that arrived and was not accepted counts in the total, but neither as RTP nor as RTCP."""
         for direction in DIRECTIONS:
             dropped = increments_in_group("packet_loss_simulator", **{f"total_dropped_{direction}_rtp": 1})
-            self.ledger.add_steady_events(0.8 * on, self._unclassified_packet(direction, dropped))
+            self.model.add_steady_events(0.8 * on, self._unclassified_packet(direction, dropped))
             message = increments_in_group("packet_loss_simulator", **{f"total_dropped_{direction}_data_channel": 1})
-            self.ledger.add_steady_events(0.4 * on, message)
+            self.model.add_steady_events(0.4 * on, message)
         invalid = increments_in_group("rtp", total_received_srtp_invalid=1)
-        self.ledger.add_steady_events(0.3 * on, self._unclassified_packet("received", invalid))
+        self.model.add_steady_events(0.3 * on, self._unclassified_packet("received", invalid))
 
     def _unclassified_packet(self, direction: Direction, reason: Increments) -> Increments:
-        """A packet that is only in the total; none at all where the edition has no counter that tells of it."""
+        """A packet that counts only in the total; no packet where the edition has no counter for the reason."""
         if not any(path in self.columns for path in reason):
             return reason
         prefix = f"total_{direction}"
@@ -171,7 +171,7 @@ class MediaTraffic:
         return sum_increments(rtp, reason, self.turn_channel_data(direction))
 
     def _rtcp_packet(self, direction: Direction, size: int, *subtypes: str) -> Increments:
-        """One compound packet; no packet at all where the edition has none of its subtypes."""
+        """One compound packet; no packet where the edition has none of its subtypes."""
         counted: Increments = {("rtcp", f"total_{direction}_rtcp_{subtype}"): 1 for subtype in subtypes}
         if not any(path in self.columns for path in counted):
             return counted
@@ -181,8 +181,8 @@ class MediaTraffic:
         return sum_increments(rtp, rtcp, counted, self.turn_channel_data(direction))
 
     def _add_rtcp(self, direction: Direction, on: float) -> None:
-        """Sender and receiver reports, with other feedback in the same packets; NACK and PLI travel alone."""
-        flow = self.ledger.add_steady_events
+        """Add sender and receiver reports, with other feedback in the same packets; NACK and PLI travel alone."""
+        flow = self.model.add_steady_events
         loss = 4.0 if self.role.has_lossy_network else 0.5
         known = {"byte_size", "sr", "rr", "sdes", "rtpfb_generic_nack", "psfb_pli"}
         rest = [
@@ -202,7 +202,7 @@ class MediaTraffic:
             flow(loss * on, nack)
             flow(0.2 * on, sum_increments(pli, increments_in_group("rtcp", total_pli_trigger=1)))
             return
-        # A NACK may ask for several packets; what is still in the cache is sent again.
+        # A NACK may ask for several packets; those that are still in the cache are sent again.
         hit = increments_in_group("rtcp", total_generic_nack_cache_hit=1)
         miss = increments_in_group("rtcp", total_generic_nack_cache_miss=1)
         again = self.rtp_packet("sent", self.draw_packet_size(900, 1150), _VIDEO_EXTENSIONS)

@@ -1,8 +1,8 @@
 """
-How stable the network is judged to be, every so often.
+The unstable levels of a simulated connection: the current one, and how often each was found.
 
-Each judgement gives a level and is counted under it, in one step: so the level of the moment has always been counted.
-The levels of a connection follow a pattern that is repeated, so that the counts at any age can be looked up.
+The server finds a level at regular intervals and counts it in the same step, so the current level has always been
+counted. The levels of a connection follow a pattern that is repeated, so that the counts at any age can be looked up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INSTABILITY_INCREMENTS: Final[tuple[Increments, ...]] = (
     increments_in_group("network_status", unstable_level=1),
     *(increments_in_group("network_status", **{f"total_unstable_level{level}": 1}) for level in INSTABILITY_LEVELS),
 )
-"""Of the columns that `instability_source` gives: the level, and how often each was found."""
+"""The increments of the columns that `instability_source` gives: the level, and how often each was found."""
 
 _PATTERN_LENGTH: Final = 24
 
@@ -29,7 +29,7 @@ LevelCounts = tuple[int, ...]
 
 
 def instability_source(random: Random, *, every_ns: int, unstable: bool) -> ColumnSource:
-    """The level and the counts as a function of age; before the first judgement all are 0."""
+    """The level and the counts as a function of age; all are 0 before the first level was found."""
     pattern = _draw_level_pattern(random) if unstable else [int(random.random() < 0.1) for _ in range(_PATTERN_LENGTH)]
     found: list[LevelCounts] = [tuple(int(level == known) for known in INSTABILITY_LEVELS) for level in pattern]
     counts = list(accumulate(found, _add_level_counts, initial=(0,) * len(INSTABILITY_LEVELS)))
@@ -43,7 +43,7 @@ def instability_source(random: Random, *, every_ns: int, unstable: bool) -> Colu
 
 
 def _draw_level_pattern(random: Random) -> list[int]:
-    """Up and down through all levels, staying at each for one judgement or two."""
+    """Go up and down through all levels, and stay at each once or twice."""
     tour = [0, 1, 2, 3, 2, 1]
     levels: list[int] = []
     while len(levels) < _PATTERN_LENGTH:

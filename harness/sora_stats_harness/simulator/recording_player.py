@@ -1,12 +1,12 @@
 """
-Responses out of a recording instead of a world, for whoever tests a client against what a server once really said.
+Responses from a recording instead of a simulated world, for tests of a client against what a server once really said.
 
 Reading the recording is not done here: responses come in as plain data, in the order in which they were received. Each
-request gets the next response that was recorded for the same operation and ids. One that had been asked for before an
-response already given about the same connection was in is passed over: so whatever order a client asks in, and though the
-recorded requests overlapped, counters only fall where they fell on the recorded server. After the last response of a kind
-that one is given again and again, with each of its connections as it was last shown in any response: to begin anew would
-let every counter fall.
+request gets the next response that was recorded for the same operation and ids. A response is passed over if it had been
+asked for before the client was given a newer one about the same connection. So whatever order a client asks in, and
+although recorded requests may overlap, counters only fall where they fell on the recorded server. After the last response
+of a kind, that one is given again and again, with each of its connections as any response last showed it: to start again
+would let every counter fall.
 """
 
 from __future__ import annotations
@@ -18,36 +18,32 @@ from typing import Any, Final
 import msgspec
 
 from .fault_interface import SimulatedResponse
-from .request_parser import ParsedRequest, make_error_response
+from .request_parser import ARGUMENT_TYPES, ParsedRequest, make_error_response
 
 RequestKey = tuple[int, str, tuple[tuple[str, object], ...]]
-"""Node, operation, and the arguments that tell one request from another."""
+"""Node, operation, and arguments."""
 
 RecordingTime = tuple[int, int]
-"""Which of the recording's clocks, in the order in which they are read, and nanoseconds on it."""
+"""The number of one of the recording's clocks, in the order in which they are read, and nanoseconds on it."""
 
-KEY_ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "GetStatsConnection": ("channel_id", "connection_id"),
-    "GetStatsClient": ("channel_id", "client_id"),
-    "GetStatsAllConnections": ("local",),
-}
+_ARGUMENT_NAMES: Final = {operation: tuple(types) for (_, operation), types in ARGUMENT_TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlayableResponse:
-    """One response: what was asked of which node and when, whose connections it shows, and what came back."""
+    """One recorded response, with its request and its times."""
 
     sent: RecordingTime
     received: RecordingTime
     node: int
     operation: str
-    arguments: Mapping[str, Any]  # Any: of the types in wire.OPERATIONS
+    arguments: Mapping[str, Any]  # Any: of the types in ARGUMENT_TYPES
     connections: tuple[str, ...]
-    """What `connection_ids_in_body` gives."""
+    """The ids of its connections, as `connection_ids_in_body` gives them."""
     status: int
     headers: tuple[tuple[str, str], ...]
     body: Callable[[], bytes]
-    """A recording may be larger than memory, so bodies are fetched when they are needed."""
+    """Fetches the body when it is needed, since a recording may be larger than memory."""
 
 
 class _ConnectionIdField(msgspec.Struct):
@@ -64,7 +60,7 @@ def _split_samples(operation: str, body: bytes) -> list[msgspec.Raw]:
 
 def connection_ids_in_body(operation: str, body: bytes) -> tuple[str, ...]:
     """
-    The ids of the connections in a body, in their order; none where one of them has none, or it is another body.
+    The ids of the connections in a body, in order; none where a connection lacks its id, or the body is something else.
 
     >>> connection_ids_in_body("GetStatsClient", b'[{"connection_id":"a"},{"connection_id":"b"}]')
     ('a', 'b')
@@ -77,33 +73,31 @@ def connection_ids_in_body(operation: str, body: bytes) -> tuple[str, ...]:
 
 class RecordingPlayer:
     """
-    A recording that is being responded from; it belongs to one thread.
+    Plays a recording: chooses the response to each request. For one thread.
 
     Args:
-        responses: In the order in which they were received.
+        responses: The recorded responses in the order in which they were received.
     """
 
     def __init__(self, responses: Iterable[PlayableResponse]) -> None:
         self._lines: dict[RequestKey, list[PlayableResponse]] = {}
         self._next: dict[RequestKey, int] = {}
         self._shown: dict[str, PlayableResponse] = {}
-        """By connection, the response given about it that was received last."""
+        """For each connection, the newest response about it that was given."""
         self.responses = 0
         self.nodes = 1
         for response in responses:
-            self._lines.setdefault(_request_key(response.node, response.operation, response.arguments), []).append(
-                response
-            )
+            key = _request_key(response.node, response.operation, response.arguments)
+            self._lines.setdefault(key, []).append(response)
             self.responses += 1
             self.nodes = max(self.nodes, response.node + 1)
 
     def next_response(self, node: int, asked: ParsedRequest) -> SimulatedResponse:
-        """Response a valid request; 400 `NotRecorded` where there is nothing about these ids."""
+        """Give the response to a valid request; 400 `NotRecorded` where nothing was recorded about these ids."""
         key = _request_key(node, asked.operation, asked.arguments)
         if key not in self._lines and self.nodes == 1 and asked.operation == "GetStatsAllConnections":
-            key = _request_key(
-                node, asked.operation, {"local": not asked.arguments.get("local", True)}
-            )  # one node is the whole
+            # a single node is the whole cluster, so both values of `local` mean the same
+            key = _request_key(node, asked.operation, {"local": not asked.arguments.get("local", True)})
         if key not in self._lines:
             return make_error_response("NotRecorded")
         line = self._lines[key]
@@ -118,7 +112,7 @@ class RecordingPlayer:
         return _to_simulated_response(line[-1], self._latest_body(line[-1]))
 
     def _latest_body(self, response: PlayableResponse) -> bytes:
-        """The body of a response, with its connections as they were last shown; as it is where it holds none."""
+        """The body of a response, with its connections as they were last shown; unchanged where it holds none."""
         sources = {self._shown.get(each, response) for each in response.connections}
         if sources <= {response}:
             return response.body()
@@ -139,4 +133,4 @@ def _to_simulated_response(response: PlayableResponse, body: bytes) -> Simulated
 
 
 def _request_key(node: int, operation: str, arguments: Mapping[str, object]) -> RequestKey:
-    return node, operation, tuple((name, arguments.get(name, True)) for name in KEY_ARGUMENTS[operation])
+    return node, operation, tuple((name, arguments.get(name, True)) for name in _ARGUMENT_NAMES[operation])

@@ -1,6 +1,7 @@
 """
-How requests are read and wrong ones refused: the table measured on the dispatcher whose headers and error shape the API
-shares. Pure functions, from a request's parts to what is asked, or to the refusal.
+How the simulator reads requests and refuses wrong ones: pure functions from a request's parts to its meaning or a refusal.
+
+The refusals are those measured on the open-source dispatcher whose headers and error shape the API shares.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..api.exchange import TARGET_HEADER
 from .fault_interface import SimulatedResponse
 
-TARGET_HEADER_BYTES: Final = b"x-sora-target"
+TARGET_HEADER_BYTES: Final = TARGET_HEADER.encode()
 MAX_REQUEST_BODY_BYTES: Final = 8_000_000
 
 ARGUMENT_TYPES: Final[Mapping[tuple[str, str], Mapping[str, type]]] = {
@@ -22,7 +24,7 @@ ARGUMENT_TYPES: Final[Mapping[tuple[str, str], Mapping[str, type]]] = {
     ("20170529", "GetStatsClient"): {"channel_id": str, "client_id": str},
     ("20171101", "GetStatsAllConnections"): {"local": bool},
 }
-"""Version and operation, and the types of the arguments; those of the first two are required."""
+"""The types of each operation's arguments, by version and operation; those of the first two are required."""
 
 JSON_TYPE_NAMES: Final[Mapping[type, str]] = {str: "string", bool: "boolean"}
 
@@ -31,14 +33,14 @@ _TARGET_PATTERN = re.compile(r"([A-Za-z]+)_([0-9]{8})\.([A-Za-z]+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedRequest:
-    """A request that is right."""
+    """A valid request."""
 
     operation: str
-    arguments: Mapping[str, Any]  # Any: of the types in OPERATIONS
+    arguments: Mapping[str, Any]  # Any: of the types in ARGUMENT_TYPES
 
 
 def make_json_response(status: int, value: object) -> SimulatedResponse:
-    """A compact JSON response."""
+    """Make a response with compact JSON."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     try:
         body = text.encode()
@@ -48,7 +50,7 @@ def make_json_response(status: int, value: object) -> SimulatedResponse:
 
 
 def make_error_response(error_type: str, reason: object = None) -> SimulatedResponse:
-    """The usual shape of a refusal."""
+    """Make a refusal of the usual shape."""
     value: dict[str, object] = {"error_type": error_type}
     return make_json_response(400, value if reason is None else value | {"error_reason": reason})
 
@@ -66,14 +68,14 @@ def parse_request(
     Read a request.
 
     Args:
-        method, path: Of the request line; a query string is not part of the path.
+        method, path: As in the request line; a query string is not part of the path.
         targets: Every value of the target header.
-        body: Without transfer coding; no body, an empty and an empty chunked one are the same.
+        body: The body without transfer coding; no body, an empty and an empty chunked one are the same.
         canned: Responses for other operations, by the whole value of the target header.
         cors: Whether browsers may ask, so that OPTIONS gets a response.
 
     Returns:
-        What is asked for, or the response that refuses it.
+        The valid request, or the response that refuses it.
     """
     if path != "/":
         return SimulatedResponse(status=404)
@@ -110,7 +112,7 @@ def parse_request(
         return ParsedRequest(operation=operation, arguments={})
     try:
         return _parse_arguments(operation, types, value)
-    except RecursionError:  # just shallow enough to be read, too deep to be told
+    except RecursionError:  # shallow enough to be parsed, too deep to be quoted
         return make_error_response("InvalidJSON", [{"invalid": "parse"}])
 
 
@@ -138,7 +140,7 @@ def _invalid_argument_response(data: object, error: str, path: list[str], schema
 
 
 def _parse_json(body: bytes) -> object:
-    """Parse JSON; of repeated keys the first counts, and there is neither NaN nor a number beyond all floats."""
+    """Parse JSON: of repeated keys the first counts; NaN and numbers beyond the range of floats are refused."""
 
     def first(pairs: list[tuple[str, object]]) -> dict[str, object]:
         return dict(reversed(pairs))

@@ -1,9 +1,9 @@
 """
-A connection's statistics as a function of its age, evaluated in one pass.
+A simulated connection's statistics as a function of its age, compiled so that a sample takes about 50 us.
 
-A server under load asks for thousands of samples a second, so what can be worked out when a connection joins is: each
-leaf is a constant in a template, a column, or a sum of columns, and a sample is a handful of list comprehensions over
-C functions: about 50 us over the whole cast, where a plain loop over events and effects took 160.
+The simulator under load makes thousands of samples a second, so as much as possible is worked out when a connection
+joins. Each leaf is a constant in a template, a column, or a weighted sum of columns, and a sample is a few list
+comprehensions over C functions. A plain loop over events and increments took 160 us.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ LeafValue = int | str | bool
 ColumnPicker = Callable[[Sequence[int]], Sequence[int]]
 
 FIXED_POINT_BITS: Final = 40
-"""Flows are fixed-point numbers with so many binary places: exact, so the same on every machine."""
+"""The binary places of flows, which are fixed-point numbers: exact, so the same on every machine."""
 
 TEAR_MOMENTS: Final = 4
-"""At how many moments the leaves of a torn sample are read."""
+"""The number of moments at which the leaves of a torn sample are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupTemplate:
-    """One object of the response: constants in the edition's order, and which leaves to fill in from where."""
+    """One object of the response: constants in the edition's order, and the columns of the other leaves."""
 
     parent: int
-    """Index of the part that holds this one; -1 for the connection object."""
+    """The index of the part that holds this one; -1 for the connection object."""
     name: str
     template: dict[str, LeafValue]
     keys: tuple[str, ...]
@@ -42,7 +42,7 @@ class GroupTemplate:
 
 
 def make_column_picker(indices: Sequence[int]) -> ColumnPicker:
-    """Select several columns; itemgetter gives a bare value for a single one, and takes no fewer."""
+    """Make a function that selects columns: itemgetter, which cannot take none and gives a bare value for one."""
     if not indices:
         return lambda _: ()
     if len(indices) == 1:
@@ -60,7 +60,7 @@ class SampleTemplate:
     """
 
     flows: tuple[tuple[int, int], ...]
-    """Phase and rate per nanosecond, both scaled by 2**SHIFT."""
+    """Phase and rate per nanosecond, both scaled by 2**FIXED_POINT_BITS."""
     sources: tuple[ColumnSource, ...]
     sums: tuple[tuple[ColumnPicker, int], ...]
     """Which columns to add up, and a constant."""
@@ -71,7 +71,7 @@ class SampleTemplate:
     parts: tuple[GroupTemplate, ...]
     """Parents before children; the connection object is the first."""
     stamps: tuple[tuple[int, str], ...]
-    """Part and key of the leaves that hold the time of the sample."""
+    """Part and key of each leaf that holds the time of the sample."""
 
     def column_values(self, age_ns: int) -> list[int]:
         """Every column at one age."""
@@ -86,7 +86,7 @@ class SampleTemplate:
         return columns
 
     def consistent_sample(self, age_ns: int, timestamp: str) -> dict[str, Any]:  # Any: a response is nested JSON
-        """All leaves at one and the same moment."""
+        """A sample with all leaves read at the same moment."""
         columns = self.column_values(age_ns)
         made: list[dict[str, Any]] = []
         for part in self.parts:
@@ -98,7 +98,7 @@ class SampleTemplate:
         return self._set_timestamps(made, timestamp)
 
     def torn_sample(self, ages_ns: Sequence[int], timestamp: str, random: Random) -> dict[str, Any]:
-        """Each leaf at one of the ages, whichever `random` gives."""
+        """A sample with each leaf read at one of the ages, which `random` chooses."""
         moments = [self.column_values(age_ns) for age_ns in ages_ns]
         made: list[dict[str, Any]] = []
         for part in self.parts:

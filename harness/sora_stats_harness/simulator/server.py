@@ -1,8 +1,8 @@
 """
-The simulator as a server: in this process for tests, or in one of its own.
+The simulator as a server: in a thread of this process for tests, or in a process of its own.
 
-`Simulator` runs uvicorn in a thread, one listening socket a node. `start_simulator_process` starts the command `simulate` and ends it
-again, so that whoever probes it shares neither its interpreter nor its event loop.
+`Simulator` runs uvicorn in a thread, with one listening socket for each node. `start_simulator_process` runs the command
+`simulate` while a context lasts, so that a client under test shares neither its interpreter nor its event loop.
 """
 
 from __future__ import annotations
@@ -23,141 +23,90 @@ from typing import Any, Final, TypeVar
 
 import uvicorn
 
-from ..api.edition import Edition, load_edition
 from ..api.errors import SimulatorError, UsageError
-from .asgi_app import ScheduledDisturbances, ServiceModel, SimulatedCluster, SimulatedNode, common_response_headers
-from .fault_interface import Fault, ReceivedRequest, SimulatedResponse
-from .faults import parse_fault
-from .recording_player import RecordingPlayer
+from .asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions, common_response_headers
+from .fault_interface import ReceivedRequest, SimulatedResponse
 from .tcp_fault_relay import TcpFaultRelay
 
 START_TIMEOUT_S: Final = 30.0
 """How long a server may take to listen, or to end."""
 
 START_TIMEOUT_PER_CONNECTION_S: Final = 0.02
-"""And for each connection of the world: some 3 ms are usual."""
+"""How much longer for each connection of the world; some 3 ms are usual."""
 
 KEEP_ALIVE_S: Final = 75
-"""How long an idle connection is kept: longer than any client of ours waits before it sends again."""
+"""How long an idle connection is kept: longer than any client of the harness waits before it sends again."""
 
 _NULL_LOG_HANDLER: Final = logging.NullHandler()
-"""Keeps what uvicorn says of bad requests off stderr, where nobody has set up logging."""
+"""Keeps uvicorn's warnings about bad requests off stderr where nobody has set up logging."""
 
 T = TypeVar("T")
 
 
-class Simulator:
+class Simulator(SimulatorOptions):
     """
-    The simulated API, listening while the context lasts.
-
-    Args:
-        edition: Whose fields it serves; `doc-2024` unless given.
-        seed: Decides on the world: same ids and growth for the same seed.
-        connections: Of all nodes together.
-        nodes: How many; each listens on a port of its own.
-        faults: Ways in which it is wrong; see `simulator.faults`.
-        port: Of the first node, the others follow; 0 takes free ones.
-        host: Loopback, unless told otherwise.
-        churn: Whether connections join and leave.
-        pace: How long responses take.
-        upsets: Restarts and steps of the clock that a good server may have.
-        cors: Web pages of which origin may read responses; None for none, and no response to OPTIONS.
-        empty_for_unknown: Whether GetStatsClient responds an unknown client with `[]`, and not with 400; both are right.
-        play: A recording to respond from, on as many nodes as it has. Then there is no world: `seed`, `connections`,
-            `nodes`, `churn` and `empty_for_unknown` mean nothing, and of the faults only those of complete responses strike.
+    The simulated API, listening while the context lasts; made from its options: `Simulator(connections=3, seed=2)`.
 
     Raises:
         UsageError: The port is in use, or a value is out of range.
         SimulatorError: It did not start.
     """
 
-    def __init__(
-        self,
-        edition: Edition | None = None,
-        *,
-        seed: int = 1,
-        connections: int = 20,
-        nodes: int = 1,
-        faults: Sequence[Fault | str] = (),
-        port: int = 0,
-        host: str = "127.0.0.1",
-        churn: bool = True,
-        pace: ServiceModel | None = None,
-        upsets: ScheduledDisturbances | None = None,
-        cors: str | None = "*",
-        empty_for_unknown: bool = False,
-        play: RecordingPlayer | None = None,
-    ) -> None:
-        if cors is not None and not (cors.isascii() and cors.isprintable() and cors.strip()):
-            raise UsageError(f"{cors!r} is no origin: give one like http://127.0.0.1:5000, or *")
-        self._host = host
-        self._port = port
-        self._plant = SimulatedCluster(
-            edition or load_edition(),
-            seed=seed,
-            connections=connections if play is None else 0,
-            nodes=nodes if play is None else play.nodes,
-            churn=churn,
-            faults=[parse_fault(fault) if isinstance(fault, str) else fault for fault in faults],
-            pace=pace or ServiceModel(),
-            upsets=upsets,
-            cors=cors is not None,
-            empty_for_unknown=empty_for_unknown,
-            played=play,
-        )
-        self._headers = common_response_headers(cors)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.urls: list[str] = []
+        self._cluster = SimulatedCluster(self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._servers: list[uvicorn.Server] = []
         self._relays: list[TcpFaultRelay] = []
         self._error: BaseException | None = None
-        self.urls: list[str] = []
 
     @property
     def url(self) -> str:
-        """Of the first node."""
+        """The URL of the first node."""
         return self.urls[0]
 
     @property
     def requests(self) -> Sequence[ReceivedRequest]:
-        """What was asked, the oldest first; the newest 10,000."""
-        return tuple(self._plant.requests)
+        """The newest 10,000 requests that it got, oldest first."""
+        return tuple(self._cluster.requests)
 
     def freeze(self) -> None:
         """Let the world and its time of day stand still."""
-        self._run_on_loop(self._plant.freeze)
+        self._run_on_loop(self._cluster.freeze)
 
     def advance(self, seconds: float) -> None:
         """Let this much of the world's time pass at once, its time of day included."""
-        self._run_on_loop(lambda: self._plant.advance(seconds))
+        self._run_on_loop(lambda: self._cluster.advance(seconds))
 
     def restart(self) -> None:
-        """As a server that was restarted: the same clients, other connection ids."""
-        self._run_on_loop(self._plant.restart)
+        """Restart the server: the same clients, other connection ids."""
+        self._run_on_loop(self._cluster.restart)
 
     def step_clock(self, seconds: float) -> None:
-        """Set the server's clock forward (or back)."""
+        """Set the server's clock forward, or back where `seconds` is negative."""
 
         def step() -> None:
-            self._plant.wall_offset_s += seconds
+            self._cluster.wall_offset_s += seconds
 
         self._run_on_loop(step)
 
     def set_value(self, connection_id: str, pointer: str, value: Any) -> None:  # Any: a fault may set any JSON
         """
-        Hold one value of a connection still from now on.
+        Keep one value of a connection constant from now on.
 
         Raises:
             UsageError: No such connection lives, or it has no place for the value.
         """
-        self._run_on_loop(lambda: self._plant.world.set_value(connection_id, pointer, value))
+        self._run_on_loop(lambda: self._cluster.world.set_value(connection_id, pointer, value))
 
     def set_canned_response(self, target: str, reply: SimulatedResponse) -> None:
         """Give a fixed response to another operation, by the whole value of its target header."""
-        self._run_on_loop(lambda: self._plant.canned.__setitem__(target, reply))
+        self._run_on_loop(lambda: self._cluster.canned.__setitem__(target, reply))
 
     def _run_on_loop(self, action: Callable[[], T]) -> T:
-        """Do something on the server's own loop, since the world is not for several threads."""
+        """Run an action on the server's own event loop, since the world is not safe for several threads."""
         loop = self._loop
         if loop is None or not loop.is_running():
             return action()
@@ -176,7 +125,7 @@ class Simulator:
             self._stop()
             if isinstance(self._error, UsageError):
                 raise self._error
-            raise SimulatorError(f"the simulator did not start: {self._error or 'no response in time'}")
+            raise SimulatorError(f"the simulator did not start: {self._error or 'it took too long'}")
         return self
 
     def __exit__(
@@ -193,32 +142,32 @@ class Simulator:
 
     def _listen(self) -> list[socket.socket]:
         sockets: list[socket.socket] = []
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        relayed = any(fault.transport is not None for fault in self._plant.faults)
-        for node in range(self._plant.nodes):
-            port = self._port + node if self._port and not relayed else 0
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        relayed = any(fault.transport is not None for fault in self._cluster.faults)
+        for node in range(self.nodes):
+            port = self.port + node if self.port and not relayed else 0
             try:
-                sockets.append(socket.create_server((self._host, port), family=family, backlog=1024))
+                sockets.append(socket.create_server((self.host, port), family=family, backlog=1024))
             except (OSError, OverflowError) as error:
                 for other in sockets:
                     other.close()
                 raise self._listen_error(port, error) from None
-            # asyncio does so for sockets that it made itself. Without, a body waits for the acknowledgement of its
-            # head: 40 ms on every connection that is kept, and 340 responses a second where there could be thousands.
+            # asyncio does so for the sockets that it makes. Without it a body waits for the acknowledgement of its head:
+            # 40 ms on every kept connection, and 340 responses a second where there could be thousands.
             sockets[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sockets
 
     def _listen_error(self, port: int, error: Exception) -> UsageError:
-        # not its own text, to which asyncio and socket each add the address in their own way
+        # not the error's own text, to which asyncio and socket each add the address in their own way
         number = error.errno if isinstance(error, OSError) else None
         own = getattr(error, "strerror", None) or str(error)
         reason = os.strerror(number) if number is not None and number > 0 else own
-        return UsageError(f"cannot listen on {self._host} port {port}: {reason}")
+        return UsageError(f"cannot listen on {self.host} port {port}: {reason}")
 
     def _run_thread(self, sockets: list[socket.socket], started: threading.Event) -> None:
         try:
             asyncio.run(self._serve(sockets, started))
-        except BaseException as error:  # told to whoever waits for the start
+        except BaseException as error:  # `__enter__` reports it
             self._error = error
         finally:
             for each in sockets:
@@ -230,14 +179,14 @@ class Simulator:
         logging.getLogger("uvicorn").addHandler(_NULL_LOG_HANDLER)
         for node in range(len(sockets)):
             config = uvicorn.Config(
-                SimulatedNode(self._plant, node),
+                SimulatedNode(self._cluster, node),
                 http="httptools",
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                headers=self._headers,
+                headers=common_response_headers(self.cors),
                 timeout_keep_alive=KEEP_ALIVE_S,
                 backlog=1024,
             )
@@ -251,26 +200,26 @@ class Simulator:
                 break
             await asyncio.sleep(0.005)
         ports = await self._start_relays([each.getsockname()[1] for each in sockets])
-        shown = f"[{self._host}]" if ":" in self._host else self._host
+        shown = f"[{self.host}]" if ":" in self.host else self.host
         self.urls = [f"http://{shown}:{port}" for port in ports]
         started.set()
         await asyncio.gather(*serving)
-        for server in self._servers:  # who still waits for a response is told that there will be none
+        for server in self._servers:  # tells clients that still wait that there will be no response
             for connection in list(server.server_state.connections):
                 connection.transport.abort()
         for relay in self._relays:
             await relay.close()
-        await asyncio.sleep(0)  # in which they are closed
+        await asyncio.sleep(0)  # lets the loop close them
 
     async def _start_relays(self, ports: list[int]) -> list[int]:
-        """Put relays before the servers where a fault of the transport is set; the ports that clients are told."""
-        transports = [fault for fault in self._plant.faults if fault.transport is not None]
+        """Put a relay before each server where a fault of the transport is set; gives the ports for clients."""
+        transports = [fault.transport for fault in self._cluster.faults if fault.transport is not None]
         if not transports:
             return ports
         fronts = []
         for node, port in enumerate(ports):
-            relay = TcpFaultRelay(self._host, port, transports)
-            wanted = self._port + node if self._port else 0
+            relay = TcpFaultRelay(self.host, port, transports)
+            wanted = self.port + node if self.port else 0
             try:
                 fronts.append(await relay.open(wanted))
             except (OSError, OverflowError) as error:
@@ -288,7 +237,7 @@ class SimulatorProcess:
 
     @property
     def url(self) -> str:
-        """Of the first node."""
+        """The URL of the first node."""
         return self.urls[0]
 
 
@@ -318,7 +267,7 @@ def start_simulator_process(
     command += [f"--{name}={value}" for name, value in given.items() if value is not None]
     command += [f"--fault={fault}" for fault in faults]
     command += [f"--{name}" if value is None else f"--{name}={value}" for name, value in (options or {}).items()]
-    process = subprocess.Popen(  # noqa: S603  # our own command
+    process = subprocess.Popen(  # noqa: S603  # the harness's own command
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -341,7 +290,7 @@ def start_simulator_process(
             urls.append(line)
         watchdog.cancel()
         drain = threading.Thread(target=process.stderr.read, daemon=True)
-        drain.start()  # so that it never waits for us to read
+        drain.start()  # so that the process never waits for a reader
         yield SimulatorProcess(urls=urls, pid=process.pid)
     finally:
         watchdog.cancel()
@@ -373,4 +322,4 @@ def _stop_process(process: subprocess.Popen[str]) -> None:
             try:
                 pipe.close()
             except OSError:
-                pass  # it has gone already
+                pass  # the process has gone already

@@ -1,9 +1,9 @@
 """
-TURN: how a connection was set up, what keeps it alive, and the channel data that media and data channels ride on.
+The TURN traffic of a simulated connection: how it was set up, and what keeps it alive.
 
-The server responds a request with a success, an error or not at all, so every event that holds a response holds its
-request. The counters don't tell UDP from TCP; what differs is the traffic: a client on TCP has tried UDP before, and
-needs no STUN binding requests to keep a NAT's mapping open.
+The server responds to a request with a success, an error or not at all, so every event with a response has its request.
+The counters do not distinguish UDP from TCP, but the traffic differs: a client on TCP has tried UDP before, and needs no
+STUN binding requests to keep a NAT's mapping open.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .counter_model import CounterModel
 from .field_index import FieldIndex
 
 _ICE_CHECK_REQUEST: Final = "turn_binding"
-"""ICE's own connectivity checks, inside TURN: these go both ways."""
+"""ICE's own connectivity checks, inside TURN: these go in both directions."""
 
 
 def _request_with_responses(request: str, *, asked: int = 1, success: int = 1, error: int = 0) -> Increments:
@@ -30,49 +30,49 @@ def _request_with_responses(request: str, *, asked: int = 1, success: int = 1, e
     )
 
 
-def add_turn_events(ledger: CounterModel, role: ClientRole) -> None:
-    """Enter one connection's TURN traffic, all but the channel data, which whatever rides on it enters."""
+def add_turn_events(model: CounterModel, role: ClientRole) -> None:
+    """Add one connection's TURN traffic, except the channel data, which comes with whatever it carries."""
     used = float(role.turn is not TurnTransport.NONE)
     udp = float(role.turn is TurnTransport.UDP)
     everything = float(role.uses_every_counter)
     requests = [
         name
-        for name in ledger.columns.match_counter_names("turn", "total_received_(.+)_request")
+        for name in model.columns.match_counter_names("turn", "total_received_(.+)_request")
         if name != _ICE_CHECK_REQUEST
     ]
     if used:
-        # The first allocation is refused, because it bears no credentials yet (RFC 8656, 7.2).
+        # The first allocation is refused because it has no credentials yet (RFC 8656, 7.2).
         tries = 1 if udp else 2
-        ledger.add_initial_event(_request_with_responses("allocate", asked=2 * tries + 1, success=tries, error=tries))
-        ledger.add_initial_event(_request_with_responses("create_permission"))
-        ledger.add_initial_event(_request_with_responses("channel_bind"))
-        ledger.add_initial_event(
+        model.add_initial_event(_request_with_responses("allocate", asked=2 * tries + 1, success=tries, error=tries))
+        model.add_initial_event(_request_with_responses("create_permission"))
+        model.add_initial_event(_request_with_responses("channel_bind"))
+        model.add_initial_event(
             increments_in_group("turn", total_received_send_indication=3, total_sent_data_indication=2)
         )
-    ledger.add_steady_events(used / 20, _request_with_responses("refresh"))
-    ledger.add_steady_events(used / 60, _request_with_responses("create_permission"))
-    ledger.add_steady_events(used / 60, _request_with_responses("channel_bind"))
-    ledger.add_steady_events(udp / 5, _request_with_responses("binding"))
-    ledger.add_steady_events(used / 2.5, _request_with_responses(_ICE_CHECK_REQUEST))
-    ledger.add_steady_events(
+    model.add_steady_events(used / 20, _request_with_responses("refresh"))
+    model.add_steady_events(used / 60, _request_with_responses("create_permission"))
+    model.add_steady_events(used / 60, _request_with_responses("channel_bind"))
+    model.add_steady_events(udp / 5, _request_with_responses("binding"))
+    model.add_steady_events(used / 2.5, _request_with_responses(_ICE_CHECK_REQUEST))
+    model.add_steady_events(
         everything / 2, increments_in_group("turn", total_received_send_indication=1, total_sent_data_indication=1)
     )
     for request in requests:
-        ledger.add_steady_events(everything / 3, _request_with_responses(request, asked=3, success=1, error=1))
+        model.add_steady_events(everything / 3, _request_with_responses(request, asked=3, success=1, error=1))
     checks = increments_in_group(
         "turn",
         total_sent_turn_binding_request=3,
         total_received_turn_binding_success=1,
         total_received_turn_binding_error=1,
     )
-    ledger.add_steady_events(
+    model.add_steady_events(
         everything / 3, sum_increments(checks, _request_with_responses(_ICE_CHECK_REQUEST, asked=3, success=1, error=1))
     )
-    for effects in _malformed_packet_increments(ledger.columns):
-        ledger.add_steady_events(everything / 4, effects)
+    for effects in _malformed_packet_increments(model.columns):
+        model.add_steady_events(everything / 4, effects)
 
 
 def _malformed_packet_increments(columns: FieldIndex) -> list[Increments]:
-    """Packets that nobody can make sense of, by the words in the counters' names."""
+    """One event for each counter of packets that cannot be understood, found by the words in its name."""
     words = ("unknown", "invalid", "expired")
     return [{field.path: 1} for field in columns.counters("turn") if any(word in field.name for word in words)]

@@ -152,19 +152,19 @@ class _RequestSubmitter:
     """Sends a request over the common loop, in the name of one test."""
 
     def __init__(
-        self, server: str, loop: BackgroundLoop, prober: Prober, clerk: ExchangeOpener, headers: Headers
+        self, server: str, loop: BackgroundLoop, prober: Prober, opener: ExchangeOpener, headers: Headers
     ) -> None:
         self.server = server
         self._loop = loop
         self._prober = prober
-        self._clerk = clerk
+        self._opener = opener
         self._headers = headers
 
     def submit_request(
         self, target: Target, **arguments: Any
     ) -> Future[Exchange]:  # Any: as make_valid_request takes them
         request = make_valid_request(target, server=self.server, headers=self._headers, **arguments)
-        return self._loop.submit(self._prober.send(self._clerk, request))
+        return self._loop.submit(self._prober.send(self._opener, request))
 
 
 class StatsClient:
@@ -176,9 +176,9 @@ class StatsClient:
     """
 
     def __init__(
-        self, server: str, *, loop: BackgroundLoop, prober: Prober, clerk: ExchangeOpener, headers: Headers = ()
+        self, server: str, *, loop: BackgroundLoop, prober: Prober, opener: ExchangeOpener, headers: Headers = ()
     ) -> None:
-        self._sender = _RequestSubmitter(server, loop, prober, clerk, headers)
+        self._sender = _RequestSubmitter(server, loop, prober, opener, headers)
         self.server = server
         self.aio = AsyncStatsClient(self._sender)
 

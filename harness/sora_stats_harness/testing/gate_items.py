@@ -125,7 +125,7 @@ class RequirementItem(GateItem):
         except HarnessError as error:
             pytest.skip(f"the gate could not be run: {error}")
         row = next(row for row in report.verdict.requirements if row.id == self.rule.id)
-        self.add_report_properties(level=row.level, status=row.status, checked=row.checked, failed=row.failed)
+        self.add_report_properties(level=row.level, status=row.status, checked=row.checked, violations=row.violations)
         entries = [entry for entry in report.verdict.findings if entry.requirement == row.id]
         told = [
             format_finding(report, entry, folder=self.gate.settings.report) for entry in entries[:MAX_FINDINGS_PER_ITEM]
@@ -133,11 +133,11 @@ class RequirementItem(GateItem):
         if len(entries) > MAX_FINDINGS_PER_ITEM:
             told.append(f"… and {len(entries) - MAX_FINDINGS_PER_ITEM} more")
         text = "\n\n".join(told)
-        if row.status == "fail":
+        if row.fails:
             _fail_without_traceback(text)
         if row.reason == "check_crashed":
             _fail_without_traceback(f"the check itself crashed: {report.verdict.reason}")
-        if row.status in ("unknown", "not_applicable"):
+        if row.status in ("not_checked", "not_applicable"):
             pytest.skip(summary.not_checked_reason(row))
         if row.status in ("waived", "known"):
             pytest.xfail(f"{row.status}\n{text}")
@@ -154,7 +154,7 @@ class VerdictItem(GateItem):
             self.add_marker(f"sora_{level}")
 
     def runtest(self) -> None:
-        """Fail where the verdict is fail or unknown."""
+        """Fail where the verdict is fail or inconclusive."""
         from ..reports import summary
         from ..reports.escaping import escape_terminal
 
@@ -180,11 +180,11 @@ class VerdictItem(GateItem):
         if verdict.verdict == "pass":
             return
         text = f"{verdict.verdict}: {escape_terminal(summary.verdict_headline(verdict))}"
-        if verdict.verdict == "unknown" and verdict.exit_code == ExitCode.UNKNOWN:
-            if self.gate.settings.allow_unknown:
+        if verdict.verdict == "inconclusive" and verdict.exit_code == ExitCode.INCONCLUSIVE:
+            if self.gate.settings.allow_inconclusive:
                 self.add_report_section("call", ITEM_NAME_PREFIX, text)
                 return
-            text += "\nToo little was seen to tell; --sora-allow-unknown lets this pass."
+            text += "\nToo little was seen to decide; --sora-allow-inconclusive lets this pass."
         _fail_without_traceback(text)
 
 

@@ -1,9 +1,9 @@
 """
-The gate inside of pytest: `conform`'s run, once a session, in whichever process comes to it first.
+Runs the conformance gate inside of pytest: once a session, in whichever process needs it first.
 
-Under pytest-xdist each process has a session and items of its own. The first that runs one takes a lock in a folder that
-the run's processes share, probes, and leaves the report there; the others wait for the lock and read it. A lock of the
-system is gone with the process that held it, so a worker that crashes doesn't leave the rest waiting.
+Under pytest-xdist each process has a session and items of its own. The first that runs a gate item takes a lock in a
+folder that the processes share, probes, and writes the report there; the others wait for the lock and read the report.
+The operating system releases the lock of a process that ends, so a worker that crashes doesn't block the rest.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ..api.edition import load_edition
 from ..api.errors import HarnessError, UsageError
 from ..api.exchange import Headers
 from ..judge.pipeline import Judge
-from ..probe import conformance_run as conform
 from ..probe.conformance_plan import SERVER_RATE, SIMULATOR_RATE, ConformancePlan
+from ..probe.conformance_run import run_conformance
 from ..probe.interrupt import InterruptHandler
 from ..probe.prober import Prober, normalize_server_url
-from ..reports import report_folder as files
+from ..reports import report_folder
 from ..reports.baseline import baseline_mismatch
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import assemble_verdict, format_utc_now, verdict_subject_kind
@@ -53,7 +53,7 @@ def check_gate_settings(settings: PluginSettings) -> None:
         _make_plan(settings, _server_urls(settings), headers)
     _make_prober(settings)
     if settings.report is not None:
-        files.check_report_folder(settings.report)
+        report_folder.check_report_folder(settings.report)
 
 
 def run_gate_once(settings: PluginSettings, shared: Path) -> VerdictReport:
@@ -77,9 +77,9 @@ def run_gate_once(settings: PluginSettings, shared: Path) -> VerdictReport:
             raise HarnessError(problem.read_text(encoding="utf-8"))
         try:
             report = run_gate(settings)
-            files.write_reports(report, shared / REPORT_FOLDER_NAME)
+            report_folder.write_reports(report, shared / REPORT_FOLDER_NAME)
             if settings.report is not None:
-                files.write_reports(report, settings.report)
+                report_folder.write_reports(report, settings.report)
         except Exception as error:  # whatever it is, the other items must not try it all again
             text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
             problem.write_text(text, encoding="utf-8")
@@ -91,8 +91,8 @@ def run_gate_once(settings: PluginSettings, shared: Path) -> VerdictReport:
 
 def read_finished_report(shared: Path) -> VerdictReport | None:
     """The report of a gate that has run; None where none has, to its end."""
-    path = shared / REPORT_FOLDER_NAME / files.VERDICT_FILE
-    return files.read_report(path) if path.is_file() else None
+    path = shared / REPORT_FOLDER_NAME / report_folder.VERDICT_FILE
+    return report_folder.read_report(path) if path.is_file() else None
 
 
 def run_gate(settings: PluginSettings) -> VerdictReport:
@@ -116,9 +116,7 @@ def run_gate(settings: PluginSettings) -> VerdictReport:
         judge = Judge(edition, nodes=plan.servers)
         # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
         with ThreadPoolExecutor(1) as thread:
-            result = thread.submit(
-                conform.run_conformance, plan, judge, _make_prober(settings), interrupt=interrupt
-            ).result()
+            result = thread.submit(run_conformance, plan, judge, _make_prober(settings), interrupt=interrupt).result()
     baseline = settings.baseline
     if baseline is not None:
         kind = verdict_subject_kind(judge, "live")
@@ -142,7 +140,12 @@ def run_gate(settings: PluginSettings) -> VerdictReport:
         waived=settings.waivers,
         baseline=baseline,
         fields=edition,
-        options={"duration_s": plan.duration_s, "nodes": list(plan.servers), "valid_only": settings.valid_only},
+        options={
+            "duration_s": plan.duration_s,
+            "max_duration_s": plan.time_limit_s,
+            "nodes": list(plan.servers),
+            "valid_only": settings.valid_only,
+        },
         notes=[*result.notes, *settings.notes],
         secrets=secrets,
     )
@@ -157,6 +160,7 @@ def _make_plan(settings: PluginSettings, servers: list[str], headers: Headers) -
         server=servers[0],
         nodes=tuple(servers[1:]),
         duration_s=settings.duration_s,
+        max_duration_s=settings.max_duration_s,
         rate=SIMULATOR_RATE if settings.uses_simulator else SERVER_RATE,
         headers=headers,
         send_wrong_requests=not settings.valid_only,

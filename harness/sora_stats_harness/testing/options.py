@@ -42,11 +42,11 @@ _SHARED_OPTIONS: Final = (
     ("timeout", "TIME", "for a whole exchange (default: 5)"),
 )
 _SHARED_FLAGS: Final = (
-    ("strict", "a missed SHOULD fails, too: in the gate and in tests"),
+    ("strict", "a violated SHOULD fails, too: in the gate and in tests"),
     ("insecure", "accept any certificate"),
 )
 _SHARED_LISTS: Final = (
-    ("require", "ID", "the gate is unknown unless this requirement was observed (repeatable)"),
+    ("require", "ID", "the gate is inconclusive unless this requirement was observed (repeatable)"),
     ("label", "KEY=VALUE", "put into the gate's reports, such as build=123 (repeatable)"),
     ("header", "'NAME: VALUE'", "send this as well (repeatable); for secrets 'NAME: env:VARIABLE'"),
     ("fault", "NAME[:KEY=VALUE]", f"make the simulator of `--sora-url {SIMULATOR_URL}` misbehave (repeatable)"),
@@ -65,9 +65,22 @@ def add_options(parser: pytest.Parser) -> None:
         f"(default: ${URL_VARIABLE}, else the setting sora_url, else the configuration)",
     )
     add("--sora-node", action="append", default=[], metavar="URL", help="another node of its cluster (repeatable)")
-    add("--sora-duration", metavar="TIME", help=f"how long the gate probes (default: {DEFAULT_GATE_DURATION_S:g})")
+    add(
+        "--sora-duration",
+        metavar="TIME",
+        help=f"how long the gate probes at least (default: {DEFAULT_GATE_DURATION_S:g})",
+    )
+    add(
+        "--sora-max-duration",
+        metavar="TIME",
+        help="how long it probes at most, where not every requirement was observed yet (default: 60)",
+    )
     add("--sora-valid-only", action="store_true", help="the gate sends no request that is wrong on purpose")
-    add("--sora-allow-unknown", action="store_true", help="sora::verdict passes where too little was seen to tell")
+    add(
+        "--sora-allow-inconclusive",
+        action="store_true",
+        help="sora::verdict passes where too little was seen to decide",
+    )
     add("--sora-report", metavar="DIR", help="where the gate writes verdict.json, report.html and the like")
     for name, metavar, text in _SHARED_OPTIONS:
         add(f"--sora-{name}", metavar=metavar, help=text)
@@ -89,10 +102,11 @@ class PluginSettings:
     """Why what was given for a URL can't be used: no matter to a test that needs none."""
     nodes: tuple[str, ...]
     duration_s: float
+    max_duration_s: float | None
     valid_only: bool
     strict: bool
     require: tuple[str, ...]
-    allow_unknown: bool
+    allow_inconclusive: bool
     labels: dict[str, str]
     baseline: Baseline | None
     waivers: Sequence[Waiver]
@@ -209,8 +223,9 @@ def _parse_settings(config: pytest.Config) -> PluginSettings:
         given: str | list[str] | None = option(f"--sora-{name}")
         values = [given] if isinstance(given, str) else given or []
         words += [f"--{name}={value}" for value in values]
-    if option("sora_duration") is not None:
-        words.append(f"--duration={option('sora_duration')}")
+    for name in ("duration", "max-duration"):
+        if (given := option(f"--sora-{name}")) is not None:
+            words.append(f"--{name}={given}")
     if option("sora_config") is None and (file := configuration.read_config(folder=config.rootpath).source) is not None:
         words.append(f"--config={file}")
     parser = CommandArgumentParser(prog="pytest", allow_abbrev=False)
@@ -218,6 +233,7 @@ def _parse_settings(config: pytest.Config) -> PluginSettings:
     common.add_judging_options(parser)
     common.add_simulator_options(parser)
     parser.add_argument("--duration", type=parse_duration, default=DEFAULT_GATE_DURATION_S)
+    parser.add_argument("--max-duration", type=parse_duration)
     arguments = parser.parse_args(words)
     url, problem = None, None
     try:
@@ -236,10 +252,11 @@ def _parse_settings(config: pytest.Config) -> PluginSettings:
         problem=problem,
         nodes=tuple(option("sora_node")),
         duration_s=arguments.duration,
+        max_duration_s=arguments.max_duration,
         valid_only=option("sora_valid_only"),
         strict=arguments.strict,
         require=tuple(arguments.require),
-        allow_unknown=option("sora_allow_unknown"),
+        allow_inconclusive=option("sora_allow_inconclusive"),
         labels=dict(arguments.label),
         baseline=arguments.baseline,
         waivers=arguments.waivers,

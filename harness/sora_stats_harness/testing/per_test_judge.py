@@ -41,7 +41,7 @@ class PerTestJudge:
 
     Args:
         edition: The documented field list.
-        strict: Whether a missed SHOULD fails the test, too.
+        strict: Whether a violated SHOULD fails the test, too.
         waivers: What they cover fails nothing.
         secrets: Nothing of them is told.
     """
@@ -106,7 +106,7 @@ class PerTestJudge:
 
     def expect_violations(self, *requirements: str) -> None:
         """
-        Say which requirements this test wants missed: their findings don't fail it, and it fails where there are none.
+        Say which requirements this test wants violated: their findings don't fail it, and it fails where there are none.
 
         Raises:
             UsageError: There is no such requirement.
@@ -141,7 +141,7 @@ class PerTestJudge:
         if count <= self._told:
             return None
         self._told = count
-        parts = [f"{id} was expected to be missed, and was not" for id in missing]
+        parts = [f"{id} was expected to be violated, and was not" for id in missing]
         parts += [f"the check of {id} crashed, which is a fault of the harness" for id in crashed]
         parts += [format_finding(report, entry) for entry in failing]
         return "\n\n".join(parts)

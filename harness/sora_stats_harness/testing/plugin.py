@@ -20,16 +20,22 @@ import pytest
 
 from ..api.errors import HarnessError, UsageError
 from . import options
+from .edition_match import MATCHED_EDITION_KEY, is_auto_edition, match_server_edition
+from .fixtures import (  # pytest finds fixtures among the names of the plugin
+    TEST_JUDGE_KEY,
+    _sora_edition,  # noqa: F401
+    _sora_judged_edition,  # noqa: F401
+    _sora_prober,  # noqa: F401
+    _sora_settings,  # noqa: F401
+    sora_client,  # noqa: F401
+    sora_judge,  # noqa: F401
+    sora_recording,  # noqa: F401
+    sora_simulator,  # noqa: F401
+    sora_url,  # noqa: F401
+)
 
 if TYPE_CHECKING:
-    from ..api.edition import Edition
-    from ..probe.prober import Prober
-    from ..simulator.server import Simulator
-    from .background_loop import BackgroundLoop
-    from .client import StatsClient
-    from .exchange_recording import ExchangeRecording
     from .gate_items import ConformanceGate
-    from .per_test_judge import PerTestJudge
 
 T = TypeVar("T")
 
@@ -44,9 +50,6 @@ MARKER_LINES: Final = (
 
 GATE_KEY: Final[pytest.StashKey[ConformanceGate]] = pytest.StashKey()
 SHARED_FOLDER_KEY: Final[pytest.StashKey[Path]] = pytest.StashKey()
-TEST_JUDGE_KEY: Final[pytest.StashKey[PerTestJudge]] = pytest.StashKey()
-MATCHED_EDITION_KEY: Final[pytest.StashKey[tuple[str, str]]] = pytest.StashKey()
-"""By which edition the server responds, where it was asked, and how near that is."""
 
 WORKER_SHARED_FOLDER: Final = "sora_shared"
 """How the folder that processes share is told to xdist's workers."""
@@ -63,36 +66,10 @@ def _as_pytest_usage_error() -> Iterator[None]:
         raise pytest.UsageError(str(error)) from None
 
 
-def _match_server_edition(config: pytest.Config, settings: options.PluginSettings) -> tuple[str, str]:
-    """By which edition the server responds, and how near that is; it is asked once, when that is first wanted."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from ..probe.edition_detection import detect_by_server
-    from ..probe.prober import Prober, normalize_server_url
-
-    if MATCHED_EDITION_KEY not in config.stash:
-        server, (headers, _) = (
-            normalize_server_url(settings.server_url),
-            settings.read_headers_and_secrets(simulated=False),
-        )
-        prober = Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
-        # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
-        with ThreadPoolExecutor(1) as thread:
-            name, told = thread.submit(detect_by_server, server, headers, prober).result()
-        config.stash[MATCHED_EDITION_KEY] = name, " ".join(told).replace("--edition", "--sora-edition")
-    return config.stash[MATCHED_EDITION_KEY]
-
-
-def _is_auto_edition(settings: options.PluginSettings) -> bool:
-    from ..probe.edition_detection import AUTO_EDITION
-
-    return settings.edition == AUTO_EDITION
-
-
 def _read_gate_settings(config: pytest.Config) -> options.PluginSettings:
     """What the gate is told, with an edition in the place of `auto`."""
     settings = options.read_settings(config)
-    if not _is_auto_edition(settings) or config.option.collectonly:
+    if not is_auto_edition(settings) or config.option.collectonly:
         return settings
     from ..api.edition import DEFAULT_EDITION
     from ..reports.baseline import baseline_mismatch
@@ -102,7 +79,7 @@ def _read_gate_settings(config: pytest.Config) -> options.PluginSettings:
         return replace(settings, edition=DEFAULT_EDITION)
     if MATCHED_EDITION_KEY not in config.stash:
         check_gate_settings(replace(settings, edition=DEFAULT_EDITION))  # what is wrong is said before anything is sent
-    name, told = _match_server_edition(config, settings)
+    name, told = match_server_edition(config, settings)
     if settings.baseline is not None and (problem := baseline_mismatch(settings.baseline, edition=name)):
         raise UsageError(problem)
     return replace(settings, edition=name, notes=(told,))
@@ -246,192 +223,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, T, T]:
 
 def _finish_test_judge(item: pytest.Item) -> tuple[str | None, str | None]:
     """Why the judge fails a test, and what else was found."""
-    hearing = item.stash.get(TEST_JUDGE_KEY, None)
-    return (hearing.finish_test(), hearing.nonfatal_findings) if hearing is not None else (None, None)
+    judge = item.stash.get(TEST_JUDGE_KEY, None)
+    return (judge.finish_test(), judge.nonfatal_findings) if judge is not None else (None, None)
 
 
 def _add_section(item: pytest.Item, text: str | None) -> None:
     if text is not None:
         item.add_report_section("call", "sora", text)
-
-
-@contextmanager
-def _fail_in_one_line() -> Iterator[None]:
-    """What can't be done as asked is told in one line, not as a traceback through the plugin."""
-    try:
-        yield
-    except HarnessError as error:
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
-
-
-@pytest.fixture(scope="session")
-def _sora_settings(pytestconfig: pytest.Config) -> options.PluginSettings:
-    with _fail_in_one_line():
-        return options.read_settings(pytestconfig)
-
-
-@pytest.fixture(scope="session")
-def _sora_edition(_sora_settings: options.PluginSettings) -> Edition:
-    """Of a simulator of the plugin's own, and of what responses unless `auto` was given."""
-    from ..api.edition import DEFAULT_EDITION, load_edition
-
-    with _fail_in_one_line():
-        return load_edition(DEFAULT_EDITION if _is_auto_edition(_sora_settings) else _sora_settings.edition)
-
-
-@pytest.fixture(scope="session")
-def _sora_prober(_sora_settings: options.PluginSettings) -> Iterator[tuple[BackgroundLoop, Prober]]:
-    from ..probe.prober import Prober
-    from .background_loop import BackgroundLoop
-
-    with _fail_in_one_line():
-        prober = Prober(
-            timeout_s=_sora_settings.timeout_s, ca_file=_sora_settings.ca_file, insecure=_sora_settings.insecure
-        )
-    with BackgroundLoop() as loop:
-        yield loop, prober
-        loop.submit(prober.__aexit__(None, None, None)).result()
-
-
-@pytest.fixture(scope="session")
-def sora_url(_sora_settings: options.PluginSettings, _sora_edition: Edition) -> Iterator[str]:
-    """
-    The URL of the server that --sora-url, SORA_URL or the setting sora_url names.
-
-    Where that is `simulator`, one runs for the session, with the faults of --sora-fault.
-    """
-    if not _sora_settings.uses_simulator:
-        from ..probe.prober import normalize_server_url
-
-        with _fail_in_one_line():
-            url = normalize_server_url(_sora_settings.server_url)
-        yield url
-        return
-    from ..simulator.server import Simulator
-
-    with _fail_in_one_line():
-        simulator = Simulator(_sora_edition, faults=_sora_settings.faults)
-    with simulator:
-        yield simulator.url
-
-
-@pytest.fixture
-def sora_simulator(request: pytest.FixtureRequest, _sora_edition: Edition) -> Iterator[Simulator]:
-    """
-    A simulator of this test's own.
-
-    What it is like is said by `@pytest.mark.sora_simulator(faults=["counter-falls"], seed=2, connections=5)`, or by
-    `@pytest.mark.parametrize("sora_simulator", [{...}, {...}], indirect=True)`, with any argument that
-    `sora_stats_harness.simulator.server.Simulator` takes. Unless told otherwise connections neither join nor leave.
-    """
-    from ..simulator.server import Simulator
-
-    settings: dict[str, Any] = {"edition": _sora_edition, "churn": False}  # Any: as Simulator takes them
-    for mark in reversed(list(request.node.iter_markers("sora_simulator"))):
-        settings |= mark.kwargs
-    settings |= getattr(request, "param", {})
-    with _fail_in_one_line():
-        simulator = Simulator(**settings)
-    with simulator:
-        yield simulator
-
-
-@pytest.fixture
-def _sora_judged_edition(
-    request: pytest.FixtureRequest, _sora_settings: options.PluginSettings, _sora_edition: Edition
-) -> Edition:
-    """By which this test's responses are judged."""
-    from ..api.edition import load_edition
-
-    if not _is_auto_edition(_sora_settings) or _uses_simulator(request, _sora_settings):
-        return _sora_edition
-    with _fail_in_one_line():
-        name, told = _match_server_edition(request.config, _sora_settings)
-    request.node.add_report_section("setup", "sora", told)
-    return load_edition(name)
-
-
-@pytest.fixture
-def sora_judge(
-    request: pytest.FixtureRequest, _sora_settings: options.PluginSettings, _sora_judging: Edition
-) -> Iterator[PerTestJudge]:
-    """
-    The judge of this test: what is shown to it, by `sora_client` or by the test, fails the test where it is wrong.
-    """
-    from .per_test_judge import PerTestJudge
-
-    settings = _sora_settings
-    with _fail_in_one_line():
-        _, secrets = settings.read_headers_and_secrets(simulated=_uses_simulator(request, settings))
-    hearing = PerTestJudge(_sora_judging, strict=settings.strict, waivers=settings.waivers, secrets=secrets)
-    request.node.stash[TEST_JUDGE_KEY] = hearing
-    yield hearing
-    late = hearing.finish_test()
-    if late is not None:
-        pytest.fail(f"found after the test was over:\n{late}", pytrace=False)
-
-
-@pytest.fixture
-def sora_client(
-    request: pytest.FixtureRequest,
-    sora_judge: PerTestJudge,
-    _sora_settings: options.PluginSettings,
-    _sora_sender: tuple[BackgroundLoop, Prober],
-) -> StatsClient:
-    """
-    A client of the three targets, each of whose responses is judged; `sora_client.aio` has coroutines.
-
-    It asks this test's `sora_simulator` where the test has one, else the server of `sora_url`.
-    """
-    from .client import StatsClient
-
-    loop, prober = _sora_sender
-    server = _server_url(request)
-    with _fail_in_one_line():
-        headers, _ = _sora_settings.read_headers_and_secrets(simulated=_uses_simulator(request, _sora_settings))
-    return StatsClient(server, loop=loop, prober=prober, clerk=sora_judge, headers=headers)
-
-
-@pytest.fixture
-def sora_recording(
-    request: pytest.FixtureRequest,
-    sora_judge: PerTestJudge,
-    tmp_path: Path,
-    _sora_settings: options.PluginSettings,
-    _sora_judging: Edition,
-) -> Iterator[ExchangeRecording]:
-    """
-    What this test exchanges, in a file of its `tmp_path` that `sora-harness check` judges again.
-    """
-    from ..recording.writer import RecordingWriter
-    from .exchange_recording import ExchangeRecording
-    from .per_test_judge import TEST_OBSERVED_NEEDS
-
-    simulated = _uses_simulator(request, _sora_settings)
-    _, secrets = _sora_settings.read_headers_and_secrets(simulated=simulated)
-    with RecordingWriter(
-        tmp_path / "sora.jsonl.zst",
-        subject=_server_url(request),
-        subject_kind="simulator" if simulated else "server",
-        edition=_sora_judging.name,
-        options={"test": request.node.nodeid, "observes": sorted(need.value for need in TEST_OBSERVED_NEEDS)},
-        secrets=secrets,
-        run=sora_judge.run_id,
-    ) as recorder:
-        recording = ExchangeRecording(recorder)
-        sora_judge.observers.append(recording.add)
-        yield recording
-
-
-def _uses_simulator(request: pytest.FixtureRequest, settings: options.PluginSettings) -> bool:
-    """Whether this test asks a simulator, or nobody at all."""
-    return settings.uses_simulator or "sora_simulator" in request.fixturenames or settings.url is None
-
-
-def _server_url(request: pytest.FixtureRequest) -> str:
-    """The URL of whom this test asks."""
-    if "sora_simulator" in request.fixturenames:
-        simulator: Simulator = request.getfixturevalue("sora_simulator")
-        return simulator.url
-    url: str = request.getfixturevalue("sora_url")
-    return url

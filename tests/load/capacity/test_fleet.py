@@ -144,7 +144,7 @@ def test_a_process_that_dies_is_named(tmp_path: Path) -> None:
         finally:
             process.kill()
     told = json.loads(out)
-    assert (process.returncode, told["verdict"]) == (3, "unknown")
+    assert (process.returncode, told["verdict"]) == (3, "inconclusive")
     assert told["capacity"]["at_least"]
     assert f"(pid {victim}) was killed by signal 9" in json.dumps(told)
 

@@ -266,8 +266,8 @@ class SteppedSession(LoadSession):
         intended_ns = exchange.intended_ns
         if step is None or intended_ns is None or intended_ns < step.begins_ns:
             return
-        if failed is not None and failed.startswith("missed: "):
-            step.findings.append(failed.removeprefix("missed: "))
+        if failed is not None and failed.startswith("violated: "):
+            step.findings.append(failed.removeprefix("violated: "))
         step.ended += 1
         cell = step.counts_for(intended_ns)
         cell.ended += 1

@@ -1,36 +1,33 @@
 """
-How the simulator can be made to misbehave: every fault by its name, with the requirements that it trips, no more and no
-fewer. A harness is worth what it finds, and each of its requirements is shown to be found by one of these.
+How the simulator can be made to misbehave: every fault by its name, with the requirements that it violates.
+
+A harness is worth what it finds, and each of its requirements is shown to be found by one of these.
 """
 
 from __future__ import annotations
 
-import difflib
 from types import MappingProxyType
 from typing import Final
 
-from ...api.errors import UsageError
+from ...api.errors import UsageError, suggest_nearest
 from ..fault_interface import Fault
-from . import cluster, refusals, relations, transport
-from . import overload as burdens
-from . import responses as responses
-from . import sample_values as values
+from . import cluster, overload, refusals, relations, responses, sample_values, transport
 from .fault_kind import FaultKind
 
-_FAULT_KIND_GROUPS: Final = (
-    values.VALUE_FAULT_KINDS,
-    relations.RELATION_FAULT_KINDS,
-    responses.RESPONSE_FAULT_KINDS,
-    refusals.REFUSAL_FAULT_KINDS,
-    cluster.CLUSTER_FAULT_KINDS,
-    transport.TRANSPORT_FAULT_KINDS,
-    burdens.OVERLOAD_FAULT_KINDS,
+_FAMILIES: Final = (
+    sample_values.FAULTS,
+    relations.FAULTS,
+    responses.FAULTS,
+    refusals.FAULTS,
+    cluster.FAULTS,
+    transport.FAULTS,
+    overload.FAULTS,
 )
 
-FAULT_KINDS: Final = MappingProxyType({kind.name: kind for family in _FAULT_KIND_GROUPS for kind in family})
+FAULT_KINDS: Final = MappingProxyType({kind.name: kind for family in _FAMILIES for kind in family.kinds})
 """Every fault by its name."""
 
-assert len(FAULT_KINDS) == sum(map(len, _FAULT_KIND_GROUPS)), "two faults have the same name"
+assert len(FAULT_KINDS) == sum(len(family.kinds) for family in _FAMILIES), "two faults have the same name"
 
 
 def parse_fault(text: str) -> Fault:
@@ -41,14 +38,13 @@ def parse_fault(text: str) -> Fault:
         text: `NAME` or `NAME:key=value,key=value`.
 
     Raises:
-        UsageError: There is no such fault, it takes no such parameter, or the value does not fit.
+        UsageError: There is no such fault, it takes no such parameter, or a value does not fit.
     """
     name, _, rest = text.partition(":")
     kind = FAULT_KINDS.get(name)
     if kind is None:
-        near = difflib.get_close_matches(name, FAULT_KINDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`sora-harness simulate --list-faults` lists them"
-        raise UsageError(f"there is no fault {name!r}: {hint}")
+        hint = suggest_nearest(name, FAULT_KINDS) or "; `sora-harness simulate --list-faults` lists them"
+        raise UsageError(f"there is no fault {name!r}{hint}")
     given: dict[str, str] = {}
     for part in rest.split(",") if rest else []:
         key, sign, value = part.partition("=")

@@ -1,5 +1,5 @@
 """
-Faults of several nodes together.
+Faults of several nodes together: listings that disagree, and a clock that is ahead.
 """
 
 from __future__ import annotations
@@ -8,100 +8,63 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Final
 
-from ..fault_interface import RequestContext, SampleObject
-from ..world import SimulatedConnection, SimulatedWorld
-from .fault_kind import FaultKind, HookedFault
-from .parameters import FaultParameters, parse_seconds_parameter
+from ..fault_interface import Connections, Fault, ReceivedRequest, SampleObject
+from ..world import SimulatedWorld
+from .fault_kind import FaultFamily
+from .parameters import FaultParameters
 from .sample_values import shift_timestamp
 
+FAULTS: Final = FaultFamily()
 
-def _asks_whole_cluster(call: RequestContext) -> bool:
+
+def _asks_whole_cluster(call: ReceivedRequest) -> bool:
     return call.operation == "GetStatsAllConnections" and call.arguments.get("local", True) is False
 
 
-def _build_half_cluster(parameters: FaultParameters) -> HookedFault:
-    def found(
-        call: RequestContext, world: SimulatedWorld, given: Sequence[SimulatedConnection]
-    ) -> Sequence[SimulatedConnection]:
-        return [one for one in given if one.node == call.node] if _asks_whole_cluster(call) else given
+@FAULTS.fault("half-cluster", "local: false gives one node's connections alone", "cluster.union", nodes=2)
+def _build_half_cluster(parameters: FaultParameters) -> Fault:
+    def on_connections(call: ReceivedRequest, world: SimulatedWorld, found: Connections) -> Connections:
+        return [each for each in found if each.node == call.node] if _asks_whole_cluster(call) else found
 
-    return HookedFault(found=found)
-
-
-def _build_ghost(parameters: FaultParameters) -> HookedFault:
-    def samples(call: RequestContext, given: list[SampleObject]) -> Sequence[SampleObject]:
-        if not _asks_whole_cluster(call) or not given:
-            return given
-        ghost = deepcopy(given[0])
-        ghost["connection_id"] = "GH0ST" + "0" * 21
-        return [*given, ghost]
-
-    return HookedFault(samples=samples)
+    return Fault(on_connections=on_connections)
 
 
-def _build_two_homes(parameters: FaultParameters) -> HookedFault:
+@FAULTS.fault("ghost", "local: false has a connection that is on no node", "cluster.union", nodes=2)
+def _build_ghost(parameters: FaultParameters) -> Fault:
+    def on_samples(call: ReceivedRequest, samples: Sequence[SampleObject]) -> Sequence[SampleObject]:
+        if not _asks_whole_cluster(call) or not samples:
+            return samples
+        return [*samples, deepcopy(samples[0]) | {"connection_id": "GH0ST" + "0" * 21}]
+
+    return Fault(on_samples=on_samples)
+
+
+@FAULTS.fault("two-homes", "two nodes list the same connection", "cluster.once", nodes=2)
+def _build_two_homes(parameters: FaultParameters) -> Fault:
     """The second node has the first one's oldest connection as well."""
 
-    def found(
-        call: RequestContext, world: SimulatedWorld, given: Sequence[SimulatedConnection]
-    ) -> Sequence[SimulatedConnection]:
+    def on_connections(call: ReceivedRequest, world: SimulatedWorld, found: Connections) -> Connections:
         if call.node != 1 or not world.connections_of_node(0):
-            return given
-        other = world.connections_of_node(0)[0]
+            return found
+        other, asked = world.connections_of_node(0)[0], call.arguments
         if call.operation == "GetStatsAllConnections":
-            return given if _asks_whole_cluster(call) else [*given, other]
+            return found if _asks_whole_cluster(call) else [*found, other]
         if call.operation == "GetStatsClient":
-            mine = (call.arguments["channel_id"], call.arguments["client_id"]) == (other.channel_id, other.client_id)
-            return [*given, other] if mine else given
-        mine = (call.arguments["channel_id"], call.arguments["connection_id"]) == (
-            other.channel_id,
-            other.connection_id,
-        )
-        return [other] if mine else given
+            same = (asked["channel_id"], asked["client_id"]) == (other.channel_id, other.client_id)
+            return [*found, other] if same else found
+        same = (asked["channel_id"], asked["connection_id"]) == (other.channel_id, other.connection_id)
+        return [other] if same else found
 
-    return HookedFault(found=found)
+    return Fault(on_connections=on_connections)
 
 
-def _build_skewed_node(parameters: FaultParameters) -> HookedFault:
-    by_s = parse_seconds_parameter(parameters, "by")
+@FAULTS.fault("skewed-node", "the second node's clock is ahead", "cluster.skew", nodes=2, own={"by": "5"})
+def _build_skewed_node(parameters: FaultParameters) -> Fault:
+    by_s = parameters.seconds("by")
 
-    def samples(call: RequestContext, given: list[SampleObject]) -> Sequence[SampleObject]:
-        if call.node == 1:
-            for sample in given:
-                shift_timestamp(sample, by_s)
-        return given
+    def on_samples(call: ReceivedRequest, samples: Sequence[SampleObject]) -> Sequence[SampleObject]:
+        for sample in samples if call.node == 1 else ():
+            shift_timestamp(sample, by_s)
+        return samples
 
-    return HookedFault(samples=samples)
-
-
-CLUSTER_FAULT_KINDS: Final = (
-    FaultKind(
-        name="half-cluster",
-        description="local: false gives one node's connections alone",
-        violated_requirements=frozenset({"cluster.union"}),
-        build=_build_half_cluster,
-        nodes=2,
-    ),
-    FaultKind(
-        name="ghost",
-        description="local: false has a connection that is on no node",
-        violated_requirements=frozenset({"cluster.union"}),
-        build=_build_ghost,
-        nodes=2,
-    ),
-    FaultKind(
-        name="two-homes",
-        description="two nodes list the same connection",
-        violated_requirements=frozenset({"cluster.once"}),
-        build=_build_two_homes,
-        nodes=2,
-    ),
-    FaultKind(
-        name="skewed-node",
-        description="the second node's clock is ahead",
-        violated_requirements=frozenset({"cluster.skew"}),
-        build=_build_skewed_node,
-        nodes=2,
-        own_parameters={"by": "5"},
-    ),
-)
+    return Fault(on_samples=on_samples)

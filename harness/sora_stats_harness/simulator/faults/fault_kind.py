@@ -1,107 +1,52 @@
 """
-What a fault is made of: hooks that do nothing unless given, parameters, and when it strikes.
+How faults are described and built: a name, parameters with defaults, the requirements that it violates, and helpers that
+most of them share.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...api.errors import UsageError
-from ..fault_interface import Fault, RelayAction, RequestContext, SampleObject, SimulatedResponse
-from ..world import SimulatedConnection, SimulatedWorld
+from ..fault_interface import Fault, ReceivedRequest, SampleObject, SimulatedResponse
 from .conditions import CONDITION_DEFAULTS, apply_conditions
-from .parameters import FaultParameters, parse_integer_parameter
+from .parameters import FaultParameters, StrikeCounter
 
-SamplesHook = Callable[[RequestContext, list[SampleObject]], Sequence[SampleObject]]
-SampleHook = Callable[[RequestContext, SampleObject], None]
-ResponseHook = Callable[[RequestContext, SimulatedResponse], SimulatedResponse]
-
-
-class HookedFault:
-    """A fault: whatever is not given does nothing."""
-
-    def __init__(
-        self,
-        *,
-        samples: SamplesHook | None = None,
-        reply: ResponseHook | None = None,
-        arguments: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,  # Any: as in Call
-        found: Callable[[RequestContext, SimulatedWorld, Sequence[SimulatedConnection]], Sequence[SimulatedConnection]]
-        | None = None,
-        delay_s: Callable[[RequestContext], float] | None = None,
-        transport: Callable[[], RelayAction | None] | None = None,
-    ) -> None:
-        self.transport = transport
-        self._samples = samples
-        self._reply = reply
-        self._arguments = arguments
-        self._found = found
-        self._delay_s = delay_s
-
-    def on_arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """See calls.Fault."""
-        return arguments if self._arguments is None else self._arguments(arguments)
-
-    def on_connections(
-        self, call: RequestContext, world: SimulatedWorld, found: Sequence[SimulatedConnection]
-    ) -> Sequence[SimulatedConnection]:
-        """See calls.Fault."""
-        return found if self._found is None else self._found(call, world, found)
-
-    def delay_s(self, call: RequestContext) -> float:
-        """See calls.Fault."""
-        return 0.0 if self._delay_s is None else self._delay_s(call)
-
-    def on_samples(self, call: RequestContext, samples: Sequence[SampleObject]) -> Sequence[SampleObject]:
-        """See calls.Fault."""
-        return samples if self._samples is None else self._samples(call, list(samples))
-
-    def on_response(self, call: RequestContext, reply: SimulatedResponse) -> SimulatedResponse:
-        """See calls.Fault."""
-        return reply if self._reply is None else self._reply(call, reply)
+FaultBuilder = Callable[[FaultParameters], Fault]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultKind:
-    """
-    A fault by its name.
-
-    `trips` is exactly what the gate finds in a server that has it, with its defaults and a world of 20 connections.
-    """
+    """A fault by its name, and how to build one."""
 
     name: str
     description: str
     violated_requirements: frozenset[str]
-    build: Callable[[FaultParameters], HookedFault]
+    """Exactly what the gate finds in a server with this fault, its defaults, and a world of 20 connections."""
+    build: FaultBuilder
     own_parameters: Mapping[str, str] = field(default_factory=dict)
     """The parameters that only some faults have, with their defaults."""
     nodes: int = 1
     """How many nodes it takes to show."""
     needs_large_request: bool = False
-    """Whether it shows in the response to a request of more than 8 MB alone."""
+    """Whether it shows only in the response to a request of more than 8 MB."""
     needs_generated_requests: bool = False
-    """Whether it shows in the responses to made-up requests alone."""
-
+    """Whether it shows only in the responses to made-up requests."""
     needs_relay: bool = False
-    """Whether a relay makes it, which knows nothing of requests and so of no limits."""
+    """Whether the relay makes it, which knows nothing of requests and so of no conditions."""
 
     @property
     def parameters(self) -> dict[str, str]:
-        """All that it takes, with the defaults: `times` goes with `every`, then the limits."""
+        """All parameters with their defaults: its own, `times` where it has `every`, then the conditions."""
         times = {"times": "0"} if "every" in self.own_parameters else {}
-        limits = {} if self.needs_relay else CONDITION_DEFAULTS
-        return {
-            **self.own_parameters,
-            **times,
-            **{key: value for key, value in limits.items() if key not in self.own_parameters},
-        }
+        conditions = {} if self.needs_relay else CONDITION_DEFAULTS
+        return {**self.own_parameters, **times, **{k: v for k, v in conditions.items() if k not in self.own_parameters}}
 
-    def build_fault(self, given: FaultParameters) -> Fault:
+    def build_fault(self, given: Mapping[str, str]) -> Fault:
         """
-        A fault of this kind.
+        Build a fault of this kind.
 
         Raises:
             UsageError: There is no such parameter, or a value does not fit.
@@ -110,7 +55,7 @@ class FaultKind:
             if key not in self.parameters:
                 takes = ", ".join(self.parameters) or "nothing"
                 raise UsageError(f"the fault {self.name} takes {takes}, not {key!r}")
-        parameters = {**self.parameters, **given}
+        parameters = FaultParameters({**self.parameters, **given})
         try:
             fault = self.build(parameters)
             return fault if self.needs_relay else apply_conditions(fault, parameters)
@@ -118,60 +63,70 @@ class FaultKind:
             raise UsageError(f"the fault {self.name}: {error}") from None
 
 
+class FaultFamily:
+    """The faults of one module, in the order in which they are defined."""
+
+    def __init__(self) -> None:
+        self.kinds: list[FaultKind] = []
+
+    def fault(
+        self, name: str, description: str, violates: str, *, own: Mapping[str, str] | None = None, **traits: Any
+    ) -> Callable[[FaultBuilder], FaultBuilder]:
+        """
+        Add the decorated builder as a fault.
+
+        Args:
+            name, description: As users read them.
+            violates: Ids of requirements, separated by blanks.
+            own: The fault's own parameters with their defaults.
+            traits: Other attributes of `FaultKind`. Any: of its types.
+        """
+
+        def add(build: FaultBuilder) -> FaultBuilder:
+            self.kinds.append(
+                FaultKind(
+                    name=name,
+                    description=description,
+                    violated_requirements=frozenset(violates.split()),
+                    build=build,
+                    own_parameters=own or {},
+                    **traits,
+                )
+            )
+            return build
+
+        return add
+
+
 def make_sample_fault(
-    change: SampleHook, strikes: StrikeCounter | None = None, *, operation: str | None = None
-) -> HookedFault:
-    """A fault of single samples: of every connection, each so-many-th reading."""
-    strikes = strikes or StrikeCounter()
+    change: Callable[[ReceivedRequest, SampleObject], object],
+    strikes: StrikeCounter | None = None,
+    *,
+    operation: str | None = None,
+) -> Fault:
+    """A fault of single samples: it changes every so-many-th sample of each connection, in place."""
+    strike = strikes or StrikeCounter()
 
-    def samples(call: RequestContext, given: list[SampleObject]) -> Sequence[SampleObject]:
-        for sample in given:
-            if operation in (None, call.operation) and strikes(str(sample["connection_id"])):
+    def on_samples(call: ReceivedRequest, samples: Sequence[SampleObject]) -> Sequence[SampleObject]:
+        for sample in samples:
+            if operation in (None, call.operation) and strike(str(sample["connection_id"])):
                 change(call, sample)
-        return given
+        return samples
 
-    return HookedFault(samples=samples)
+    return Fault(on_samples=on_samples)
 
 
 def make_response_fault(
-    change: ResponseHook,
+    change: Callable[[SimulatedResponse], SimulatedResponse],
     strikes: StrikeCounter | None = None,
     *,
-    when: Callable[[RequestContext, SimulatedResponse], bool] | None = None,
-) -> HookedFault:
-    """A fault of finished responses: each so-many-th of those to valid requests, unless `when` says which."""
-    strikes = strikes or StrikeCounter()
-
-    def reply(call: RequestContext, given: SimulatedResponse) -> SimulatedResponse:
-        mine = when(call, given) if when is not None else call.operation is not None and given.status == 200
-        return change(call, given) if mine and strikes("") else given
-
-    return HookedFault(reply=reply)
-
-
-class StrikeCounter:
-    """Counts by key, and strikes at the last of so many; `times` in all, 0 is without end."""
-
-    def __init__(self, every: int = 1, times: int = 0) -> None:
-        self._every = every
-        self._left = times or -1
-        self._counts: Counter[str] = Counter()
-
-    def __call__(self, key: str) -> bool:
-        if self._left == 0:
-            return False
-        self._counts[key] += 1
-        if self._counts[key] % self._every:
-            return False
-        self._left -= 1
-        return True
-
-
-def make_strike_counter(parameters: FaultParameters) -> StrikeCounter:
-    """The turn that `every` and `times` tell of."""
-    return StrikeCounter(
-        parse_integer_parameter(parameters, "every"), parse_integer_parameter(parameters, "times", least=0)
-    )
+    when: Callable[[ReceivedRequest, SimulatedResponse], bool] = lambda call, response: (
+        call.operation is not None and response.status == 200
+    ),
+) -> Fault:
+    """A fault of finished responses: it changes every so-many-th of those to valid requests, or that `when` chooses."""
+    strike = strikes or StrikeCounter()
+    return Fault(on_response=lambda call, given: change(given) if when(call, given) and strike() else given)
 
 
 class LeafAccessor:
@@ -183,7 +138,7 @@ class LeafAccessor:
             raise ValueError(f"field must be a dotted path such as dtls.total_sent_dtls, not {dotted!r}")
 
     def find_group(self, sample: SampleObject) -> dict[str, Any] | None:
-        """The object that it stands in; None where there is none. Any: whatever JSON can hold."""
+        """The object that holds the leaf, None where the leaf is absent. Any: whatever JSON can hold."""
         node: Any = sample
         for name in self._groups:
             node = node.get(name) if isinstance(node, dict) else None
@@ -195,7 +150,7 @@ class LeafAccessor:
         return None if group is None else group[self._name]
 
     def set_value(self, sample: SampleObject, value: Any) -> None:  # Any: whatever JSON can hold
-        """Change it, where it is there."""
+        """Change it, where it is present."""
         if (group := self.find_group(sample)) is not None:
             group[self._name] = value
 
@@ -206,11 +161,11 @@ class LeafAccessor:
 
 
 def iterate_counters(sample: SampleObject) -> Iterator[tuple[dict[str, Any], str]]:
-    """Every `total_*` of a sample: the object that it stands in, and its name; Any: whatever JSON can hold."""
+    """Every `total_*` of a sample: the object that holds it, and its name. Any: whatever JSON can hold."""
     todo: list[dict[str, Any]] = [sample]
     while todo:
         group = todo.pop()
-        for name, value in group.items():
+        for name, value in list(group.items()):
             if isinstance(value, dict):
                 todo.append(value)
             elif name.startswith("total_"):

@@ -1,50 +1,35 @@
 """
-Faults of the bytes on the wire, which no HTTP server library would send: a relay in front makes them.
+Faults of the bytes on the wire that no HTTP server library would send: the relay in front of the server makes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-from .fault_kind import FaultKind, HookedFault, make_strike_counter
-from .parameters import FaultParameters, parse_seconds_parameter
+from ..fault_interface import Fault
+from .fault_kind import FaultFamily
+from .parameters import FaultParameters
+
+FAULTS: Final = FaultFamily()
 
 
-def _build_relay_fault(way: str) -> Callable[[FaultParameters], HookedFault]:
-    def build(parameters: FaultParameters) -> HookedFault:
-        strikes = make_strike_counter(parameters)
-        mangle = (way, parse_seconds_parameter(parameters, "pause") if "pause" in parameters else 0.0)
-        return HookedFault(transport=lambda: mangle if strikes("") else None)
+def _add_fault(name: str, description: str, violates: str, **own: str) -> None:
+    def build(parameters: FaultParameters) -> Fault:
+        strikes = parameters.strikes()
+        action = (name, parameters.seconds("pause") if "pause" in parameters else 0.0)
+        return Fault(transport=lambda: action if strikes() else None)
 
-    return build
-
-
-def _make_transport_fault_kind(name: str, description: str, trips: str, **parameters: str) -> FaultKind:
-    return FaultKind(
-        name=name,
-        description=description,
-        violated_requirements=frozenset(trips.split()),
-        build=_build_relay_fault(name),
-        own_parameters={"every": "20"} | parameters,
-        needs_relay=True,
-    )
+    FAULTS.fault(name, description, violates, own={"every": "20"} | own, needs_relay=True)(build)
 
 
-TRANSPORT_FAULT_KINDS: Final = (
-    _make_transport_fault_kind("hang", "no response, and the connection stays open", "http.complete", every="20"),
-    _make_transport_fault_kind("drip", "a byte now and then", "http.complete", every="20", pause="0.2"),
-    _make_transport_fault_kind("cut", "half of the body, then the end", "http.complete"),
-    _make_transport_fault_kind("connection-reset", "half of the body, then a reset", "http.complete", pause="0.01"),
-    _make_transport_fault_kind("too-long", "a Content-Length that is larger than the body", "http.complete"),
-    _make_transport_fault_kind("too-short", "a Content-Length that is smaller than the body", "http.json"),
-    _make_transport_fault_kind("garbage", "bytes that are no HTTP", "http.complete"),
-    _make_transport_fault_kind("endless-headers", "header lines without end", "http.complete", every="20"),
-    _make_transport_fault_kind("huge", "a body that never ends", "http.complete", every="40"),
-    _make_transport_fault_kind(
-        "two-responses", "the response twice in one go; only a client that keeps connections can tell", ""
-    ),
-    _make_transport_fault_kind(
-        "late-response", "a response after the client has given up", "http.complete", every="20", pause="6"
-    ),
-)
+_add_fault("hang", "no response, and the connection stays open", "http.complete")
+_add_fault("drip", "a byte now and then", "http.complete", pause="0.2")
+_add_fault("cut", "half of the body, then the end", "http.complete")
+_add_fault("connection-reset", "half of the body, then a reset", "http.complete", pause="0.01")
+_add_fault("too-long", "a Content-Length that is larger than the body", "http.complete")
+_add_fault("too-short", "a Content-Length that is smaller than the body", "http.json")
+_add_fault("garbage", "bytes that are no HTTP", "http.complete")
+_add_fault("endless-headers", "header lines without end", "http.complete")
+_add_fault("huge", "a body that never ends", "http.complete", every="40")
+_add_fault("two-responses", "the response twice in one go; only a client that keeps connections can tell", "")
+_add_fault("late-response", "a response after the client has given up", "http.complete", pause="6")
