@@ -24,7 +24,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .exchange import Response, ErrorCode, TransportError
+from .exchange import ErrorCode, Response, TransportError
 from .http1_body import SECTION_END, SECTION_LIMIT, SPARE_BYTES, BodyMemory, Bytes, ChunkedBody
 from .http1_faults import FRAMING_RULES, Effect, FramingFault
 from .http1_head import (
