@@ -332,8 +332,9 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
 
     from sora_stats_harness.api import edition
     from sora_stats_harness.api.exchange import Exchange, Target, TransportError, make_valid_request
+    from sora_stats_harness.api.server_address import ServerAddress
     from sora_stats_harness.judge.pipeline import Judge
-    from sora_stats_harness.load.http_connection import HttpConnection, ServerAddress, resolve_server
+    from sora_stats_harness.load.http_connection import HttpConnection, resolve_server
     from sora_stats_harness.load.load_session import LoadSession
     from sora_stats_harness.load.precise_timer import PreciseTimer
     from sora_stats_harness.load.prepared_request import prepare_request

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from sora_stats_harness.api.exchange import Exchange, Request, Response, Target, TransportError, make_valid_request
-from sora_stats_harness.load.http_connection import HttpConnection, ServerAddress, TransportStats, resolve_server
+from sora_stats_harness.api.server_address import ServerAddress
+from sora_stats_harness.load.http_connection import HttpConnection, TransportStats, resolve_server
 from sora_stats_harness.load.prepared_request import PreparedRequest, prepare_request
 
 

@@ -186,6 +186,11 @@ class ResponseReader:
             self.response = Response(status=head.status, headers=head.headers, body=self._start(), complete=False)
             self._memory, self._pieces = None, []  # at once: the bodies that are being read share a limit
 
+    def too_late(self, timeout_s: float) -> TransportError:
+        """The error of a response that was not over in time, with how far it came."""
+        so_far = "" if self.status is None else f" (status {self.status}, {self.body_bytes} bytes of body so far)"
+        return TransportError(code=ErrorCode.TIMEOUT, detail=f"no complete response within {timeout_s:g} s{so_far}")
+
     @property
     def status(self) -> int | None:
         """The status of the final response; None before its head was over."""

@@ -138,6 +138,13 @@ _TABLE: Final = (
     # as part of the prior message body, which might be the case if the prior message's Content-Length value is
     # incorrect. A client MUST NOT process, cache, or forward such extra data as a separate response" (6.3).
     _tolerated("surplus", "bytes follow the end of the response", "RFC 9112, 6.3"),
+    # -- what a connection shows between two responses ----------------------------------------------------------------
+    # "A client that receives data on a connection that does not have any outstanding requests MUST NOT consider that
+    # data to be a valid response; the client SHOULD close the connection, since message delimitation is now ambiguous".
+    _tolerated("unasked", "bytes came on an idle connection", "RFC 9112, 9.2"),
+    # "A server that does not support persistent connections MUST send the "close" connection option in every response
+    # message that does not have a 1xx (Informational) status code" (9.3). Idle connections may be closed at any time.
+    _tolerated("closed_unannounced", "a connection that was to be kept was closed without a word", "RFC 9112, 9.3"),
     # -- what leaves nothing to rely on -------------------------------------------------------------------------------
     # status-line = HTTP-version SP status-code SP [ reason-phrase ]
     _fatal("not_http", "the first line is no status line", "RFC 9112, 4"),

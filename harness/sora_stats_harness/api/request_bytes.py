@@ -10,17 +10,17 @@ from typing import Final
 
 from .. import __version__
 from .errors import UsageError
-from .exchange import Headers, Request
+from .exchange import Request
 
 USER_AGENT: Final = f"sora-harness/{__version__}"
 
 _DEFAULT_HEADERS: Final = (("Accept", "*/*"), ("Accept-Encoding", "identity"), ("User-Agent", USER_AGENT))
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FIELD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t -~\x80-\xff]*")
 
 
 def encode_request(request: Request) -> bytes:
     """
-    Write a request as HTTP/1.1, with the headers that every request of ours has.
+    Write a request as HTTP/1.1.
 
     Raises:
         UsageError: A header can't be written: a line break in it, say.
@@ -29,33 +29,36 @@ def encode_request(request: Request) -> bytes:
     >>> encode_request(make_valid_request(Target.ALL, server="http://127.0.0.1:3000")).splitlines()[:2]
     [b'POST / HTTP/1.1', b'Host: 127.0.0.1:3000']
     """
-    given = {name.lower() for name, _ in request.headers}
-    host = () if "host" in given else (("Host", request.server.partition("://")[2]),)
-    defaults = [(name, value) for name, value in _DEFAULT_HEADERS if name.lower() not in given]
-    headers = (*host, *request.headers, *defaults)
-    return encode_message(request.method, request.path, headers, request.body)
+    return encode_message(
+        request.method.encode("ascii"), request.path.encode("ascii"), encode_headers(request), request.body
+    )
 
 
-def encode_message(method: str, path: str, headers: Headers | Iterable[tuple[str, str]], body: bytes | None) -> bytes:
+def encode_headers(request: Request) -> list[tuple[bytes, bytes]]:
     """
-    Write a request's parts; `Content-Length` is added, except where a method without content has no body.
+    The headers of a request, with those that every request of ours has, without `Content-Length`.
 
     Raises:
         UsageError: One of them can't be written.
     """
-    fields = list(headers)
-    if body is not None or method in ("POST", "PUT"):
-        fields.append(("Content-Length", str(len(body or b""))))
-    try:
-        lines = [f"{method} {path} HTTP/1.1".encode("ascii")]
-    except UnicodeEncodeError:
-        raise UsageError(f"the request {method!r} {path!r} can't be written as HTTP") from None
-    for name, value in fields:
+    given = {name.lower() for name, _ in request.headers}
+    host = () if "host" in given else (("Host", request.server.partition("://")[2]),)
+    defaults = [(name, value) for name, value in _DEFAULT_HEADERS if name.lower() not in given]
+    encoded = []
+    for name, value in (*host, *request.headers, *defaults):
         try:
-            line = name.encode("ascii") + b": " + value.encode("utf-8")
+            encoded.append((name.encode("ascii"), value.encode("utf-8")))
         except UnicodeEncodeError:
             raise UsageError(f"the header {name!r} can't be written as HTTP") from None
-        if _TOKEN.fullmatch(name) is None or any(byte < 32 or byte == 127 for byte in line):
+        if _FIELD.fullmatch(b"%b: %b" % encoded[-1]) is None:
             raise UsageError(f"the header {name!r} can't be written as HTTP: it holds a character that none may hold")
-        lines.append(line)
+    return encoded
+
+
+def encode_message(method: bytes, path: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes | None) -> bytes:
+    """Put a request's parts together; `Content-Length` is added, except where a method without content has no body."""
+    fields = list(headers)
+    if body is not None or method in (b"POST", b"PUT"):
+        fields.append((b"Content-Length", b"%d" % len(body or b"")))
+    lines = [b"%b %b HTTP/1.1" % (method, path), *(b"%b: %b" % field for field in fields)]
     return b"\r\n".join([*lines, b"", body or b""])

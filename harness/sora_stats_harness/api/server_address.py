@@ -56,16 +56,17 @@ class ServerAddress:
         others = len(self.addresses) - 1
         return f"{host}:{port}" + (f" (of {others + 1} addresses)" if others else "")
 
-    def attempts(self, deadline_ns: int) -> Iterator[tuple[SocketAddress, int]]:
+    def attempts(self, timeout_s: float | None) -> Iterator[tuple[SocketAddress, float | None]]:
         """
-        The addresses to try, the one that worked last first, each with its own deadline on `time.monotonic_ns`'s clock.
+        The addresses to try, the one that worked last first, each with the seconds that its attempt may take.
 
         The time that is left is shared out evenly, so that one address that swallows packets leaves some to the others.
         """
+        began_s = time.monotonic()
         others = [address for address in self.addresses if address is not self._best]
-        for left, address in enumerate((self._best, *others)):
-            now_ns = time.monotonic_ns()
-            yield address, now_ns + (deadline_ns - now_ns) // (len(self.addresses) - left)
+        for tried, address in enumerate((self._best, *others)):
+            left_s = None if timeout_s is None else max(0.0, timeout_s - (time.monotonic() - began_s))
+            yield address, None if left_s is None else left_s / (len(self.addresses) - tried)
 
     def prefer(self, address: SocketAddress) -> None:
         """Begin with this one from now on: somebody connected to it."""

@@ -293,8 +293,7 @@ def _search_with_workers(arguments: argparse.Namespace, task: _SearchTask) -> _S
         Errand(
             edition=arguments.edition,
             server=address.server,
-            family=int(address.family),
-            sockaddr=address.sockaddr,
+            addresses=address.addresses,
             ca_file=arguments.ca_file,
             insecure=arguments.insecure,
             headers=tuple(task.headers),

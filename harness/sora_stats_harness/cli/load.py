@@ -24,10 +24,10 @@ from .progress import ProgressLine
 if TYPE_CHECKING:
     from ..api.exchange import Headers
     from ..api.secret_redaction import Secrets
+    from ..api.server_address import ServerAddress
     from ..judge.pipeline import Judge
     from ..judge.verdict import LoadResult
     from ..load.abort_limit import AbortLimit
-    from ..load.http_connection import ServerAddress
     from ..load.load_spec import LoadSpec
     from ..load.run_measurements import RunMeasurements
     from ..probe.interrupt import InterruptHandler
@@ -270,8 +270,7 @@ def _run_with_workers(arguments: argparse.Namespace, task: LoadTask) -> LoadOutc
             processes=count,
             run=run_id,
             server=address.server,
-            family=int(address.family),
-            sockaddr=address.sockaddr,
+            addresses=address.addresses,
             ca_file=arguments.ca_file,
             insecure=arguments.insecure,
             edition_name=edition.name,

@@ -29,6 +29,7 @@ from ..api.exchange import (
     TransportError,
     monotonic_clock_id,
 )
+from ..api.http1_faults import FramingFault
 from .checks import http, relations, shape
 from .checks import wrong_requests as request
 from .checks.cluster import ClusterListings, find_clock_skews
@@ -102,7 +103,11 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
     _ended: bool = False
 
     def complete(
-        self, response: Response | None = None, error: TransportError | None = None, arrived_ns: int | None = None
+        self,
+        response: Response | None = None,
+        error: TransportError | None = None,
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
         """
         Take the time of receipt and judge.
@@ -113,20 +118,28 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
         Raises:
             ValueError: The ticket was ended before, or neither a response nor an error is given.
         """
-        return self._judge._enqueue_or_judge(self._make_exchange(response, error, arrived_ns))
+        return self._judge._enqueue_or_judge(self._make_exchange(response, error, arrived_ns, faults))
 
     def complete_in_slices(
-        self, response: Response, pause: Callable[[], None], arrived_ns: int | None = None
+        self,
+        response: Response,
+        pause: Callable[[], None],
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
         """
         As `end`, for a large array: calls `pause` between slices, so that the caller can serve its sockets.
 
         Exchanges that end meanwhile are judged after this one, and before it returns, in their order of receipt.
         """
-        return self._judge._judge_in_slices(self._make_exchange(response, None, arrived_ns), pause)
+        return self._judge._judge_in_slices(self._make_exchange(response, None, arrived_ns, faults), pause)
 
     def _make_exchange(
-        self, response: Response | None, error: TransportError | None, arrived_ns: int | None
+        self,
+        response: Response | None,
+        error: TransportError | None,
+        arrived_ns: int | None,
+        faults: tuple[FramingFault, ...],
     ) -> Exchange:
         received_ns = time.monotonic_ns()
         if self._ended:
@@ -146,6 +159,7 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
             error=error,
             intended_ns=self.intended_ns,
             arrived_ns=arrived_ns,
+            faults=faults,
         )
 
 

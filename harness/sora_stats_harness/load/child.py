@@ -109,7 +109,7 @@ def main() -> int:
 
 def work(job: WorkerJob, orders: Orders, voice: Voice) -> None:
     """Send, judge, spool and report."""
-    address = resolve_server(job.server, ca_file=job.ca_file, insecure=job.insecure, at=(job.family, (*job.sockaddr,)))
+    address = resolve_server(job.server, ca_file=job.ca_file, insecure=job.insecure, at=job.addresses)
     if isinstance(address, TransportError):
         raise HarnessError(address.detail)
     recorder = create_spool(

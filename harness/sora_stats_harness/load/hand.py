@@ -62,9 +62,7 @@ def main() -> int:
 
 def work(errand: Errand, told: Any, voice: Voice) -> None:  # Any: a file object of gevent, which has no types
     """Follow orders until there are no more."""
-    address = resolve_server(
-        errand.server, ca_file=errand.ca_file, insecure=errand.insecure, at=(errand.family, (*errand.sockaddr,))
-    )
+    address = resolve_server(errand.server, ca_file=errand.ca_file, insecure=errand.insecure, at=errand.addresses)
     if isinstance(address, TransportError):
         raise HarnessError(address.detail)
     tap = SteppedSession(

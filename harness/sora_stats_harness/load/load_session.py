@@ -18,11 +18,12 @@ from gevent.queue import LifoQueue
 
 from ..api.edition import Edition
 from ..api.exchange import ErrorCode, Exchange, Headers, Request, Target, make_valid_request
+from ..api.server_address import ServerAddress
 from ..judge.pipeline import Judge, PendingExchange
 from ..judge.requirements import Finding, Level
 from ..probe.discovery import KnownConnection, connections_in_response
 from .arrival_schedule import ArrivalSchedule, RateSegment
-from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection, ServerAddress, TransportStats
+from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection, TransportStats
 from .interruptible_request import send_interruptibly, silence_keyboard_interrupt
 from .live_findings import LiveFindings
 from .memory_tuning import fix_mmap_threshold, freeze_startup_objects

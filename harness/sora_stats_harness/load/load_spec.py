@@ -11,9 +11,9 @@ import msgspec
 
 from ..api.edition import load_edition
 from ..api.exchange import Exchange, Target
+from ..api.server_address import ServerAddress, SocketAddress
 from ..judge.requirements import RequiredCapability
 from .arrival_schedule import RateSegment, ramp_segments, spike_segments
-from .http_connection import ServerAddress
 from .load_session import LoadSession, unobservable_requirements
 
 SPIKE_FACTOR: Final = 5.0
@@ -138,8 +138,7 @@ class WorkerJob(msgspec.Struct, frozen=True, kw_only=True):
     processes: int
     run: str
     server: str
-    family: int
-    sockaddr: tuple[str | int, ...]
+    addresses: tuple[SocketAddress, ...]
     ca_file: str | None
     insecure: bool
     edition_name: str

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..api.server_address import SocketAddress
 from .capacity.load_window import LoadWindow
 from .histogram import Histogram, merge_histograms
 
@@ -22,8 +23,7 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True):
 
     edition: str
     server: str
-    family: int
-    sockaddr: tuple[str | int, ...]
+    addresses: tuple[SocketAddress, ...]
     ca_file: str | None
     insecure: bool
     headers: tuple[tuple[str, str], ...]

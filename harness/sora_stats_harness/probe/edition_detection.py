@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from ..api.exchange import Exchange, Headers
-    from ..load.http_connection import ServerAddress
+    from ..api.server_address import ServerAddress
     from .file_check import OpenedFile
     from .interrupt import InterruptHandler
     from .prober import Prober

@@ -13,9 +13,9 @@ from typing import Final
 import gevent
 
 from ...api.exchange import Exchange
+from ...api.server_address import ServerAddress
 from ...probe.discovery import connections_in_response
 from ...probe.interrupt import InterruptHandler
-from ..http_connection import ServerAddress
 from ..load_session import MAX_DISCOVERY_ATTEMPTS
 from .listing_cost import ListingMeasurement
 from .media_impact import MediaSnapshot, PollingPhase, read_media_snapshot
