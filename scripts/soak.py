@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sora_stats_harness.cli.argument_types import parse_duration
+from sora_stats_harness.api.option_values import parse_duration
 from sora_stats_harness.load.capacity.trend import theil_sen_slope
 
 MINUTE_S: Final = 60.0

@@ -19,7 +19,8 @@ from sora_stats_harness.judge.verdict import (
     RequirementStatus,
     Verdict,
 )
-from sora_stats_harness.reports.run_comparison import ComparisonPolicy, NamedVerdicts, RunComparison, compare_runs
+from sora_stats_harness.reports.comparison_result import ComparisonPolicy, RunComparison
+from sora_stats_harness.reports.run_comparison import NamedVerdicts, compare_runs
 
 TARGETS = {"GetStatsConnection": 2.0, "GetStatsClient": 3.0, "GetStatsAllConnections": 14.0}
 """Each target and its usual median, in milliseconds."""

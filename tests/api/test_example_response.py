@@ -17,7 +17,7 @@ from sora_stats_harness.api.exchange import Target
 from sora_stats_harness.cli import main
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.requirements import Level, RequiredCapability
-from sora_stats_harness.judge.verdict import decide_verdict
+from sora_stats_harness.judge.verdict_decision import RunScope, decide_verdict
 
 FILE: Final = Path(__file__).parents[1] / "data" / "example_response.json"
 """Names and values of the page's example."""
@@ -106,7 +106,7 @@ def test_any_single_change_is_found_where_it_is(change: str) -> None:
         found[entry.field] = found.get(entry.field, 0) + entry.count
     assert found == {field: len(pointers) for field, pointers in expected.items()}
     assert sum(found.values()) >= 300
-    assert decide_verdict(result, observes={RequiredCapability.BODIES}).exit_code is ExitCode.FAIL
+    assert decide_verdict(result, RunScope(observes={RequiredCapability.BODIES})).exit_code is ExitCode.FAIL
 
 
 OTHER_VALUES: Final[dict[FieldType | None, object]] = {

@@ -13,8 +13,8 @@ import pytest
 
 from sora_stats_harness.api import project_config as config
 from sora_stats_harness.api.errors import ConfigError, ExitCode
-from sora_stats_harness.api.project_config import ConfigValues, LoadedConfig
-from sora_stats_harness.reports.waivers import Waiver
+from sora_stats_harness.api.project_config import ConfigValues, LoadedConfig, Waiver
+from sora_stats_harness.judge.requirements import REQUIREMENTS
 
 WHOLE = """\
 url = "http://sora.example:3000"
@@ -40,6 +40,11 @@ reason = "announced for the next release"
 by = "Mori"
 until = 2026-12-31
 """
+
+
+def read(file: Path | None = None, **given: Any) -> LoadedConfig:  # Any: the reader's own
+    """The configuration, with the requirements that there are."""
+    return config.read_config(file, requirement_ids=REQUIREMENTS, **given)
 
 
 def put(folder: Path, text: str, name: str = config.CONFIG_FILE) -> Path:
@@ -76,34 +81,34 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             waivers=[waiver],
         ),
     )
-    assert config.read_config(folder=tmp_path) == expected
+    assert read(folder=tmp_path) == expected
     put(tmp_path, WHOLE.replace("2026-12-31", '"2026-12-31"'))
-    assert config.read_config(folder=tmp_path) == expected
+    assert read(folder=tmp_path) == expected
 
 
 def test_an_edition_of_ones_own_stands_beside_the_configuration(tmp_path: Path) -> None:
     """A name is a name, anything else a file."""
     path = put(tmp_path, 'edition = "mine.toml"', "gate/gate.toml")
-    assert config.read_config(path).values.edition == str(tmp_path / "gate" / "mine.toml")
+    assert read(path).values.edition == str(tmp_path / "gate" / "mine.toml")
 
 
 def test_where_it_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """sora-harness.toml, else the table in pyproject.toml, of the current folder and of none above."""
     monkeypatch.chdir(tmp_path)
-    assert config.read_config() == LoadedConfig()
+    assert read() == LoadedConfig()
     put(tmp_path, "[project]\nname = 'x'\n", config.PYPROJECT)
-    assert config.read_config() == LoadedConfig()
+    assert read() == LoadedConfig()
     put(tmp_path, "[tool.sora-harness]\nstrict = true\n", config.PYPROJECT)
-    found = config.read_config()
+    found = read()
     assert (found.source, found.values.strict, config.ignored_pyproject(found)) == ("pyproject.toml", True, None)
     put(tmp_path, "insecure = true\n")
-    found = config.read_config()
+    found = read()
     assert (found.source, found.values.strict, found.values.insecure) == ("sora-harness.toml", None, True)
     assert config.ignored_pyproject(found) == "pyproject.toml"
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
-    assert config.read_config() == LoadedConfig()
-    assert config.read_config(tmp_path / config.PYPROJECT).values.strict
+    assert read() == LoadedConfig()
+    assert read(tmp_path / config.PYPROJECT).values.strict
 
 
 @pytest.mark.parametrize(
@@ -116,16 +121,16 @@ def test_where_it_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("[tool.sora-harness]\nstrict = true", "unknown key 'tool'"),
         ("strict = 'yes'", "strict: Expected `bool"),
         ("timeout = 0", "timeout: Expected `float` > 0"),
-        ("timeout = 'soon'", "timeout: no time: give seconds"),
-        ("require = ['counter.monotoni']", "no requirement 'order.realtim' (did you mean 'counter.monotonic'?)"),
+        ("timeout = 'soon'", "timeout: it must be a time: seconds"),
+        ("require = ['counter.monotonc']", "no requirement 'counter.monotonc' (did you mean 'counter.monotonic'?)"),
         ("url = ''", "is set but empty"),
         ("url = '  '", "is set but empty"),
         ("url = 'http://me:sesame@host'", "must not hold credentials"),
-        ("url = 'http://[::1'", "is no URL"),
+        ("url = 'http://[::1'", "is not a URL"),
         ("headers = ['x']", "headers: Expected `object`"),
         ("[headers]\nAuthorization = 'Bearer sesame'", "Authorization has its value in the file"),
         ("[headers]\nAuthorization = 'Bearer env:sesame'", "Authorization has its value in the file"),
-        ("[headers]\n'X Y' = 'env:A'", "headers: no header's name"),
+        ("[headers]\n'X Y' = 'env:A'", "headers: it must be the name of a header"),
         ("[headers]\nX = 3", "Expected `str`, got `int`"),
         ("[labels]\nbuild = 3", "labels"),
         ("waivers = 3", "waivers: Expected `array`"),
@@ -148,7 +153,7 @@ def test_what_cannot_be_meant_is_refused(text: str, complaint: str, tmp_path: Pa
     """One line that names the file and the key; exit code 2; and no secret in it."""
     put(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
-        config.read_config(folder=tmp_path)
+        read(folder=tmp_path)
     told = str(caught.value)
     assert complaint in told and config.CONFIG_FILE in told
     assert "\n" not in told and "sesame" not in told
@@ -164,11 +169,11 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         (put(tmp_path / "a", "[tool]\nsora-harness = 3", config.PYPROJECT), "tool.sora-harness is no table"),
     ):
         with pytest.raises(ConfigError) as caught:
-            config.read_config(path)
+            read(path)
         assert complaint in str(caught.value)
     (tmp_path / "latin.toml").write_bytes(b"url = '\xff'")
     with pytest.raises(ConfigError, match="not UTF-8 text"):
-        config.read_config(tmp_path / "latin.toml")
+        read(tmp_path / "latin.toml")
 
 
 def plain(table: Any) -> Any:  # Any: TOML, then JSON
@@ -183,7 +188,7 @@ def plain(table: Any) -> Any:  # Any: TOML, then JSON
         ("", True),
         ("timeout = 2.5", True),
         ("urll = 'x'", False),
-        ("require = ['counter.monotoni']", False),
+        ("require = ['counter.monotonc']", False),
         ("[headers]\nAuthorization = 'Bearer sesame'", False),
         ("timeout = -1", False),
         ("[[waivers]]\nrequirement = 'shape.unknown'", False),
@@ -192,12 +197,12 @@ def plain(table: Any) -> Any:  # Any: TOML, then JSON
 )
 def test_the_schema_says_what_the_reader_says(text: str, valid: bool, tmp_path: Path) -> None:
     """An editor marks what the command line would refuse."""
-    schema = config.config_schema()
+    schema = config.config_schema(REQUIREMENTS)
     jsonschema.Draft202012Validator.check_schema(schema)
     assert jsonschema.Draft202012Validator(schema).is_valid(plain(tomllib.loads(text))) is valid
     put(tmp_path, text)
     if valid:
-        assert config.read_config(folder=tmp_path).source is not None
+        assert read(folder=tmp_path).source is not None
     else:
         with pytest.raises(ConfigError):
-            config.read_config(folder=tmp_path)
+            read(folder=tmp_path)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from sora_stats_harness.api.errors import HarnessError, UsageError
+from sora_stats_harness.api.request_headers import read_headers
 from sora_stats_harness.cli import command_support as common
-from sora_stats_harness.cli.argument_parser import CommandArgumentParser
+from sora_stats_harness.cli import options
+from sora_stats_harness.cli.framework import Arguments, Command, describe_click_error
 from sora_stats_harness.reports import report_folder as files
 
 from ..reports import verdicts
@@ -19,27 +21,19 @@ from ..reports import verdicts
 Capture = pytest.CaptureFixture[str]
 
 
-def parse(*words: str) -> argparse.Namespace:
-    """A command with all common options."""
-    parser = CommandArgumentParser(prog="sora-harness test", allow_abbrev=False)
-    common.add_server_options(parser)
-    common.add_judging_options(parser)
-    common.add_simulator_options(parser)
-    return parser.parse_args(words)
+def parse(*words: str) -> Arguments:
+    """What a command with all common options makes of its words."""
+    params = [*options.server_options(), *options.judging_options(), *options.simulator_options()]
+    context = Command("test", params, examples="", run=lambda arguments: 0).make_context("test", list(words))
+    arguments = Arguments(**context.params)
+    options.read_settings(arguments)
+    return arguments
 
 
-def finish(*words: str, judge: verdicts.Counted | None = None, **given: Any) -> int:  # Any: the arguments of finish
+def finish(*words: str, judge: verdicts.Counted | None = None, **given: Any) -> int:  # Any: what is known of the run
     """End a run of ten seconds."""
-    defaults: dict[str, Any] = {
-        "command": "conform",
-        "judge": judge or verdicts.Counted(),
-        "observes": verdicts.LIVE,
-        "subject": verdicts.SERVER,
-        "judged_from": "live",
-        "started_at": "2026-11-24T03:15:00.000Z",
-        "options": {},
-    }
-    return common.report_and_exit_code(parse(*words), **(defaults | given))
+    write = given.pop("write", True)
+    return common.report_and_exit_code(parse(*words), judge or verdicts.Counted(), verdicts.facts(**given), write=write)
 
 
 def finding(requirement: str = "counter.monotonic") -> verdicts.Counted:
@@ -51,21 +45,22 @@ def finding(requirement: str = "counter.monotonic") -> verdicts.Counted:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--require", "counter.monotoni"], "no requirement 'order.realtim' (did you mean 'counter.monotonic'?)"),
-        (["--label", "build"], "'build' is not of the form KEY=VALUE"),
-        (["--label", "=1"], "'=1' is not of the form KEY=VALUE"),
-        (["--timeout", "soon"], "'soon' is no time"),
-        (["--nodes", "0"], "'0' is no number of 1 or more"),
-        (["--connections", "-1"], "'-1' is no number of 1 or more"),
+        (["--require", "counter.monotonc"], "no requirement 'counter.monotonc' (did you mean 'counter.monotonic'?)"),
+        (["--label", "build"], "'build' must have the form KEY=VALUE"),
+        (["--label", "=1"], "'=1' must have the form KEY=VALUE"),
+        (["--timeout", "soon"], "--timeout: 'soon' must be a time"),
+        (["--nodes", "0"], "'0' must be an integer of 1 or more"),
+        (["--connections", "-1"], "'-1' must be an integer of 1 or more"),
         (["--output", ""], "--output is empty"),
         (["--stric"], "did you mean '--strict'?"),
     ],
 )
 def test_options_are_checked_at_once(words: list[str], complaint: str) -> None:
     """Before anything runs; an abbreviated option is none."""
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises((UsageError, click.UsageError)) as caught:
         parse(*words)
-    assert complaint in str(caught.value)
+    error = caught.value
+    assert complaint in (describe_click_error(error) if isinstance(error, click.UsageError) else str(error))
 
 
 def test_a_foreign_output_folder_is_refused_before_the_run(tmp_path: Path) -> None:
@@ -92,7 +87,7 @@ def test_the_url_is_the_argument_else_the_environment(
     monkeypatch.delenv("SORA_URL", raising=False)
     if variable is not None:
         monkeypatch.setenv("SORA_URL", variable)
-    assert common.server_url(parse(*([argument] if argument is not None else []))) == url
+    assert parse(*([argument] if argument is not None else [])).settings.url == url
 
 
 @pytest.mark.parametrize("where", ["argument", "environment"])
@@ -102,7 +97,7 @@ def test_the_url_is_the_argument_else_the_environment(
         ("", "is set but empty"),
         ("  ", "is set but empty"),
         ("http://user:secret@host:3000", "must not hold credentials"),
-        ("http://[::1", "is no URL"),
+        ("http://[::1", "is not a URL"),
     ],
 )
 def test_a_url_that_cannot_be_meant_is_wrong_usage(
@@ -113,7 +108,7 @@ def test_a_url_that_cannot_be_meant_is_wrong_usage(
     if where == "environment":
         monkeypatch.setenv("SORA_URL", url)
     with pytest.raises(UsageError, match=complaint) as caught:
-        common.server_url(parse(*([url] if where == "argument" else [])))
+        parse(*([url] if where == "argument" else []))
     assert "secret" not in str(caught.value)
 
 
@@ -143,7 +138,7 @@ def test_headers_come_from_the_command_line_the_environment_or_a_file(
     monkeypatch.setenv("LINE", "X-Line: 12345")
     (tmp_path / "value").write_text("12345\n", encoding="utf-8")
     (tmp_path / "lines").write_text("X-One: 12345\n\nX-Two: 67890\n", encoding="utf-8")
-    read, secrets = common.read_headers(values)
+    read, secrets = read_headers(values)
     assert list(read) == headers
     assert secrets.occur_in(b"token 12345 here") is secret
 
@@ -172,19 +167,18 @@ def test_a_header_that_cannot_be_sent_is_wrong_usage(
     monkeypatch.setenv("EMPTY", "")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match=complaint) as caught:
-        common.read_headers([value])
+        read_headers([value])
     assert "secret" not in str(caught.value)
 
 
 def test_simulator_options_are_for_the_simulator() -> None:
     """Beside a URL they are wrong usage; what was not given is left to the simulator."""
-    given = parse("--fault", "a", "--fault", "b:x=1", "--seed", "7", "--nodes", "3")
-    assert common.simulator_settings(given) == {"faults": ("a", "b:x=1"), "seed": 7, "nodes": 3}
-    common.check_simulator_options(given, None)
-    with pytest.raises(UsageError, match="--fault is for the embedded simulator"):
-        common.check_simulator_options(given, "http://a:1")
-    assert common.simulator_settings(parse()) == {}
-    common.check_simulator_options(parse(), "http://a:1")
+    words = ["--fault", "a", "--fault", "b:x=1", "--seed", "7", "--nodes", "3"]
+    assert options.simulator_parameters(parse(*words)) == {"faults": ("a", "b:x=1"), "seed": 7, "nodes": 3}
+    assert options.simulator_parameters(parse()) == {}
+    assert options.simulator_parameters(parse("http://a:1")) == {}
+    with pytest.raises(UsageError, match="--fault is for the embedded simulator, and http://a:1 was given"):
+        parse("http://a:1", *words)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import pytest
 
 from sora_stats_harness.api.errors import ConfigError, UsageError
-from sora_stats_harness.cli import command_support as common
-from sora_stats_harness.cli import main
-from sora_stats_harness.cli.argument_parser import CommandArgumentParser
+from sora_stats_harness.cli import main, options
+from sora_stats_harness.cli.framework import Arguments, Command, Option
+from sora_stats_harness.probe.run_settings import RunSettings
 
 Capture = pytest.CaptureFixture[str]
 
@@ -51,96 +50,81 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def parse(*words: str, edition: str | None = "doc-2024") -> argparse.Namespace:
-    """A command with all common options and one of its own that a configuration may hold."""
-    parser = CommandArgumentParser(prog="sora-harness test", allow_abbrev=False)
-    common.add_server_options(parser)
-    common.add_judging_options(parser)
-    parser.add_argument("--slo", action="append", default=[], type=str.upper)
-    parser.set_defaults(edition=edition)
-    return parser.parse_args(words)
-
-
-def holds(arguments: argparse.Namespace) -> dict[str, Any]:  # Any: whatever an option holds
-    """The options that a configuration may hold."""
-    names = ("edition", "strict", "require", "header", "ca_file", "insecure", "timeout", "slo", "label")
-    return {name: getattr(arguments, name) for name in names}
+def resolve(*words: str) -> RunSettings:
+    """What a command with all common options makes of its words."""
+    params = [*options.server_options(), *options.judging_options(), Option(["--slo"], multiple=True)]
+    context = Command("test", params, examples="", run=lambda arguments: 0).make_context("test", list(words))
+    return options.read_settings(Arguments(**context.params))
 
 
 NOTHING = {
+    "url": None,
     "edition": "doc-2024",
     "strict": False,
-    "require": [],
-    "header": [],
+    "require": (),
+    "headers": (),
     "ca_file": None,
     "insecure": False,
-    "timeout": 5.0,
-    "slo": [],
-    "label": [],
+    "timeout_s": 5.0,
+    "slos": (),
+    "labels": {},
+    "waivers": [],
 }
 
 
+def held(settings: RunSettings) -> dict[str, Any]:  # Any: whatever a setting holds
+    """Every setting by its name, but for where it comes from."""
+    return {name: getattr(settings, name) for name in NOTHING}
+
+
 def test_without_a_configuration_the_defaults_hold() -> None:
-    """Those that a command has set last, too; and they are the same at the second parsing."""
-    assert holds(parse()) == NOTHING
-    assert holds(parse(edition=None)) == NOTHING | {"edition": None}
-    assert set(parse().origins.values()) == {"default"}
-    assert parse().waivers == []
+    """And it is said of each that it is one."""
+    found = resolve()
+    assert held(found) == NOTHING
+    assert set(found.origins.values()) == {"default"}
 
 
 def test_the_configuration_fills_in_what_was_not_given(folder: Path) -> None:
-    """By the types of the options, and for options of a command's own as well."""
+    """Each value as the option would read it."""
     (folder / "sora-harness.toml").write_text(WHOLE, encoding="utf-8")
-    found = parse()
-    assert holds(found) == {
+    found = resolve()
+    assert held(found) | {"waivers": []} == {
+        "url": "http://sora.example:3000",
         "edition": "mine.toml",
         "strict": True,
-        "require": ["counter.monotonic"],
+        "require": ("counter.monotonic",),
         "ca_file": "ca.pem",
         "insecure": True,
-        "header": ["Authorization: env:SORA_TOKEN", "X-Trace: @trace"],
-        "timeout": 2.0,
-        "slo": ["P99<50MS"],
-        "label": [("build", "123"), ("region", "tokyo")],
+        "headers": ("Authorization: env:SORA_TOKEN", "X-Trace: @trace"),
+        "timeout_s": 2.0,
+        "slos": ("p99<50ms",),
+        "labels": {"build": "123", "region": "tokyo"},
+        "waivers": [],
     }
-    assert set(found.origins.values()) == {"sora-harness.toml"}
+    assert {origin for key, origin in found.origins.items() if key != "url"} == {"sora-harness.toml"}
     assert [waiver.by for waiver in found.waivers] == ["Mori"]
-    assert common.server_url(found) == "http://sora.example:3000"
 
 
 def test_the_command_line_wins(folder: Path) -> None:
-    """Headers and labels name by name; what is required is added; any other list takes the place of the file's."""
+    """Headers and labels name by name; what is required is added; any other list replaces that of the file."""
     (folder / "sora-harness.toml").write_text(WHOLE, encoding="utf-8")
-    words = [
-        "http://a:1",
-        "--edition",
-        "doc-2024",
-        "--no-strict",
-        "--require",
-        "http.json",
-        "--ca-file",
-        "b",
-        "--no-insecure",
-        "--timeout",
-        "7",
-        "--slo",
-        "p50<1ms",
-        "--label",
-        "build=9",
-        "--header",
-        "authorization: Basic x",
-    ]
-    found = parse(*words)
-    assert holds(found) == {
+    text = (
+        "http://a:1 --edition doc-2024 --no-strict --require http.json --ca-file b --no-insecure --timeout 7 "
+        "--slo p50<1ms --label build=9"
+    )
+    found = resolve(*text.split(), "--header", "authorization: Basic x")
+    assert held(found) | {"waivers": []} == {
+        "url": "http://a:1",
         "edition": "doc-2024",
         "strict": False,
-        "require": ["counter.monotonic", "http.json"],
+        "require": ("counter.monotonic", "http.json"),
         "ca_file": "b",
         "insecure": False,
-        "header": ["X-Trace: @trace", "authorization: Basic x"],
-        "timeout": 7.0,
-        "slo": ["P50<1MS"],
-        "label": [("region", "tokyo"), ("build", "9")],
+        "headers": ("X-Trace: @trace", "authorization: Basic x"),
+        "timeout_s": 7.0,
+        "slos": ("p50<1ms",),
+        "labels": {"region": "tokyo", "build": "9"},
+        "waivers": [],
     }
     assert found.origins["strict"] == found.origins["slos"] == "command line"
     assert found.origins["headers"] == found.origins["require"] == "sora-harness.toml, command line"
@@ -169,7 +153,7 @@ def test_the_url_comes_from_the_first_that_names_one(
         (folder / "sora-harness.toml").write_text(f"url = {configured!r}", encoding="utf-8")
     if variable is not None:
         monkeypatch.setenv("SORA_URL", variable)
-    assert common.server_url(parse(*([argument] if argument else []))) == url
+    assert resolve(*([argument] if argument else [])).url == url
 
 
 def test_a_url_that_is_set_but_empty_is_not_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +161,7 @@ def test_a_url_that_is_set_but_empty_is_not_passed_over(folder: Path, monkeypatc
     (folder / "sora-harness.toml").write_text("url = 'http://c:3'", encoding="utf-8")
     monkeypatch.setenv("SORA_URL", "")
     with pytest.raises(UsageError, match="SORA_URL is set but empty"):
-        common.server_url(parse())
+        resolve()
 
 
 def test_a_configured_url_is_a_url(folder: Path, capsys: Capture) -> None:
@@ -190,27 +174,27 @@ def test_a_configured_url_is_a_url(folder: Path, capsys: Capture) -> None:
 def test_headers_are_for_a_server(folder: Path) -> None:
     """A self-test needs no secret: without a URL none is looked up."""
     (folder / "sora-harness.toml").write_text("headers = {Authorization = 'env:NOT_SET'}", encoding="utf-8")
-    assert parse().header == []
-    assert parse("http://a:1").header == ["Authorization: env:NOT_SET"]
+    assert resolve().headers == ()
+    assert resolve("http://a:1").headers == ("Authorization: env:NOT_SET",)
 
 
 def test_another_file_may_be_named(folder: Path) -> None:
     """Instead of the one that is there; a file that is missing, or no name, is wrong usage."""
     (folder / "sora-harness.toml").write_text("strict = true", encoding="utf-8")
     (folder / "other.toml").write_text("insecure = true", encoding="utf-8")
-    found = parse("--config", "other.toml")
+    found = resolve("--config", "other.toml")
     assert (found.strict, found.insecure, found.origins["insecure"]) == (False, True, "other.toml")
     with pytest.raises(UsageError, match="--config is empty"):
-        parse("--config", "")
+        resolve("--config", "")
     with pytest.raises(ConfigError, match=r"none\.toml cannot be read"):
-        parse("--config", "none.toml")
+        resolve("--config", "none.toml")
 
 
 def test_values_that_an_option_refuses_name_the_file(folder: Path) -> None:
     """As the option would, but it was not the command line that said it."""
     (folder / "sora-harness.toml").write_text("timeout = '0s'", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"sora-harness.toml: timeout: '0s' is no time"):
-        parse()
+    with pytest.raises(ConfigError, match=r"sora-harness.toml: timeout: '0s' must be a time greater than 0"):
+        resolve()
 
 
 def test_help_needs_no_configuration(folder: Path, capsys: Capture) -> None:
@@ -241,7 +225,7 @@ def test_config_shows_what_holds_and_where_from(folder: Path, monkeypatch: pytes
     text = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "configuration: sora-harness.toml" in lines
-    assert "passed over: pyproject.toml, since sora-harness.toml is there" in lines
+    assert "ignored: pyproject.toml, because sora-harness.toml exists" in lines
     assert "url http://b:2 SORA_URL" in lines
     assert "strict no command line" in lines
     assert "timeout 2 s sora-harness.toml" in lines
@@ -276,3 +260,32 @@ def test_config_refuses_what_a_run_would(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setenv("SORA_URL", "")
     assert main(["config"]) == 2
     assert "SORA_URL is set but empty" in capsys.readouterr().err
+
+
+BAD_SETTINGS = {
+    "edition": ("edition = 'doc-1999'", "no edition is called 'doc-1999'"),
+    "ca_file": (
+        "url = 'http://c:3'\nca_file = 'none.pem'",
+        "the certificates in none.pem cannot be read: No such file",
+    ),
+    "headers": ("url = 'http://c:3'\nheaders = {X = 'env:NOT_SET'}", "the environment variable NOT_SET is not set"),
+    "slos": ("slos = ['p99']", "sora-harness.toml: slos: 'p99'"),
+}
+
+
+@pytest.mark.parametrize("key", BAD_SETTINGS)
+def test_check_looks_up_what_settings_refer_to(key: str, folder: Path, capsys: Capture) -> None:
+    """As a command does before it sends anything; without --check they are only shown."""
+    text, complaint = BAD_SETTINGS[key]
+    (folder / "sora-harness.toml").write_text(text, encoding="utf-8")
+    assert main(["config"]) == 0
+    capsys.readouterr()
+    assert main(["config", "--check"]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_check_of_a_good_configuration(folder: Path, capsys: Capture) -> None:
+    """One line, exit 0."""
+    (folder / "sora-harness.toml").write_text("strict = true", encoding="utf-8")
+    assert main(["config", "--check"]) == 0
+    assert capsys.readouterr().out == "sora-harness.toml: every setting can be used\n"

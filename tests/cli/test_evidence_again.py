@@ -12,8 +12,9 @@ from sora_stats_harness.api.edition import load_edition
 from sora_stats_harness.api.exchange import Response, Target, make_valid_request
 from sora_stats_harness.cli import main
 from sora_stats_harness.judge.pipeline import Judge
+from sora_stats_harness.judge.verdict_decision import RunScope
 from sora_stats_harness.reports import report_folder as files
-from sora_stats_harness.reports.verdict_assembly import assemble_verdict
+from sora_stats_harness.reports.verdict_assembly import RunFacts, assemble_verdict
 from sora_stats_harness.simulator.world import SimulatedWorld
 
 from ..reports import verdicts
@@ -45,15 +46,14 @@ def test_a_counter_that_fell_falls_again_in_the_evidence(tmp_path: Path, capsys:
     earlier = connection.read_sample(5_000_000_000, "2026-11-24T03:15:05.000000Z")
     later = connection.read_sample(5_000_000_000, "2026-11-24T03:15:06.000000Z")
     later["dtls"]["total_received_dtls"] = earlier["dtls"]["total_received_dtls"] - 1
-    report = assemble_verdict(
-        judged(earlier, later),
+    facts = RunFacts(
         command="conform",
-        edition="doc-2024",
+        edition=load_edition(),
         subject=verdicts.SERVER,
-        judged_from="live",
-        observes=verdicts.LIVE,
+        scope=RunScope(observes=verdicts.LIVE),
         started_at="2026-11-24T03:15:00.000Z",
     )
+    report = assemble_verdict(judged(earlier, later), facts)
     files.write_reports(report, tmp_path)
     (found,) = [entry for entry in report.verdict.findings if entry.requirement == "counter.monotonic"]
     assert found.field == "/dtls/total_received_dtls"

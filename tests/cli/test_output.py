@@ -29,13 +29,15 @@ class Stream(io.StringIO):
         (True, {"NO_COLOR": "1"}, False),
         (True, {"NO_COLOR": ""}, True),
         (True, {"TERM": "dumb"}, False),
+        (False, {"FORCE_COLOR": "1"}, True),
     ],
 )
 def test_colour_is_for_terminals(
     terminal: bool, environment: dict[str, str], colour: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And NO_COLOR is obeyed, unless it is empty."""
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -45,6 +47,14 @@ def test_colour_is_for_terminals(
 def test_tables_are_harmless() -> None:
     """Columns as wide as their widest cell, controls spelled."""
     assert output.format_columns([("A", "B"), ("x\x1b[2J", "y"), ("z", "")]) == "A         B\nx\\x1b[2J  y\nz\n"
+
+
+def test_a_narrow_terminal_wraps_the_last_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wide characters take two columns; without a terminal no line is wrapped."""
+    rows = [("A", "B"), ("接続", "one two three four five six")]
+    monkeypatch.setenv("COLUMNS", "20")
+    assert output.format_columns(rows, terminal=True) == "A     B\n接続  one two three\n      four five six\n"
+    assert output.format_columns(rows) == "A     B\n接続  one two three four five six\n"
 
 
 def test_writing_to_a_reader_who_has_gone_is_silent() -> None:

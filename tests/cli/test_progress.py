@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 
-from sora_stats_harness.cli.progress import ProgressLine
+import pytest
+
+from sora_stats_harness.cli.output import ProgressLine
 
 
 class Terminal(io.StringIO):
@@ -21,7 +23,21 @@ def test_a_terminal_gets_one_line_that_changes() -> None:
     for elapsed_s, text in ((0.0, "one"), (0.25, "one"), (0.5, "two")):
         progress.show(elapsed_s, text)
     progress.end()
-    assert stream.getvalue() == "\r\x1b[Kone\r\x1b[Ktwo\r\x1b[K"
+    shown = stream.getvalue()
+    assert shown.count("one") == 1
+    assert shown.index("one") < shown.index("two")
+    assert shown.endswith("\x1b[2K")  # the line is erased
+    assert shown.count("\x1b[?25h") == shown.count("\x1b[?25l")  # and the cursor is visible again
+
+
+def test_a_line_is_no_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that wraps could not be taken away again."""
+    monkeypatch.setenv("COLUMNS", "20")
+    stream = Terminal()
+    progress = ProgressLine(stream)
+    progress.show(0.0, "x" * 30)
+    progress.end()
+    assert "x" * 19 + "…" in stream.getvalue()
 
 
 def test_a_file_gets_a_line_every_few_seconds() -> None:

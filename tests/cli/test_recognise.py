@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -13,9 +12,12 @@ import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import UsageError
+from sora_stats_harness.api.project_config import LoadedConfig
 from sora_stats_harness.cli import command_support as common
 from sora_stats_harness.cli import main
+from sora_stats_harness.cli.framework import Arguments
 from sora_stats_harness.probe import polling_estimate as estimating
+from sora_stats_harness.probe.run_settings import resolve_settings
 from sora_stats_harness.reports import baseline
 from sora_stats_harness.simulator.server import Simulator
 from sora_stats_harness.simulator.world import SimulatedWorld
@@ -174,15 +176,21 @@ def test_an_embedded_simulator_is_asked_like_any_server(tmp_path: Path) -> None:
     assert told["coverage"]["notes"].count(SAID.format("doc-2024")) == 1
 
 
+def settled(name: str, known: baseline.Baseline | None = None) -> Arguments:
+    """Arguments with their settings, of which only the edition matters."""
+    settings = resolve_settings({"edition": name}, LoadedConfig(), None)
+    return Arguments(settings=settings, baseline=known)
+
+
 def test_what_was_named_is_not_asked_for() -> None:
     """Nothing is sent, and nothing said."""
 
     def ask() -> tuple[str, list[str]]:
         raise AssertionError("nobody wanted to know")
 
-    arguments = argparse.Namespace(edition="doc-2025", baseline=None)
+    arguments = settled("doc-2025")
     assert common.detect_edition(arguments, ask) == []
-    assert arguments.edition == "doc-2025"
+    assert arguments.settings.edition == "doc-2025"
 
 
 def test_a_baseline_of_another_edition_ends_a_run_before_it_begins(tmp_path: Path) -> None:
@@ -190,9 +198,9 @@ def test_a_baseline_of_another_edition_ends_a_run_before_it_begins(tmp_path: Pat
     with serving("doc-2024") as simulator:
         assert run(*LOAD, simulator.url, "--output", str(tmp_path / "old")).returncode == 0
     known = baseline.read_baseline(tmp_path / "old" / "verdict.json")
-    arguments = argparse.Namespace(edition="auto", baseline=known)
+    arguments = settled("auto", known)
     assert common.detect_edition(arguments, lambda: ("doc-2024", ["as before"])) == ["as before"]
-    arguments = argparse.Namespace(edition="auto", baseline=known)
+    arguments = settled("auto", known)
     with pytest.raises(UsageError, match="doc-2024"):
         common.detect_edition(arguments, lambda: ("doc-2025", ["another one"]))
 
@@ -213,7 +221,7 @@ def test_an_edition_that_there_is_not_is_refused_before_anything_is_sent(command
 def test_processes_are_a_number_of_1_to_256(command: str, number: str, capsys: pytest.CaptureFixture[str]) -> None:
     """By whichever command."""
     assert main([command, "http://127.0.0.1:9", f"--processes={number}", "--dry-run"]) == 2
-    assert f"{number!r} is no number of 1 to 256" in capsys.readouterr().err
+    assert f"{number!r} must be an integer from 1 to 256" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

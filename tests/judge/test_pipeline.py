@@ -31,7 +31,7 @@ from sora_stats_harness.judge.pipeline import (
     Judge,
 )
 from sora_stats_harness.judge.requirements import REQUIREMENTS, Finding, Level, RequiredCapability
-from sora_stats_harness.judge.verdict import decide_verdict
+from sora_stats_harness.judge.verdict_decision import RunScope, decide_verdict
 
 EXAMPLE: Final[dict[str, Any]] = json.loads(  # Any: whatever JSON can hold
     (Path(__file__).parents[1] / "data" / "example_response.json").read_text(encoding="utf-8")
@@ -510,13 +510,12 @@ def test_a_server_that_never_says_how_long_its_responses_are_is_no_worse() -> No
         judge.begin_exchange(ASK).complete(response(sample(timestamp=_wall())))
     judge.finish()
     excluded = frozenset(REQUIREMENTS) - {"http.length", "http.json"}
-    told = decide_verdict(judge.result(), observes=frozenset(RequiredCapability), excluded=excluded)
+    scope = RunScope(observes=frozenset(RequiredCapability), excluded=excluded)
+    told = decide_verdict(judge.result(), scope)
     states = {row.id: (row.status, row.reason) for row in told.requirements}
     assert (states["http.json"], states["http.length"]) == (("met", None), ("not_checked", "no_traffic"))
     assert (told.verdict, told.reason) == ("pass", None)
-    told = decide_verdict(
-        judge.result(), observes=frozenset(RequiredCapability), excluded=excluded, require=["http.length"]
-    )
+    told = decide_verdict(judge.result(), scope, require=["http.length"])
     assert (told.verdict, told.reason) == ("inconclusive", "http.length was not checked (no_traffic)")
 
 

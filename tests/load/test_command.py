@@ -91,7 +91,7 @@ def test_a_counter_that_falls_is_found_with_both_responses(tmp_path: Path) -> No
         (("--rate", "10"), "say for how long"),
         (("--users", "2", "--duration", "2s"), "say how hard"),
         (("--rate", "10", "--users", "2", "--duration", "2s"), "two models"),
-        (("--scenario", "nonsense", "--rate", "10", "--duration", "2s"), "is none of"),
+        (("--scenario", "nonsense", "--rate", "10", "--duration", "2s"), "must be one of"),
         (("--rate", "10", "--duration", "2s", "--abort-when", "never"), "is no limit"),
         (("--rate", "10", "--duration", "2s", "--seed", "2"), "for the embedded simulator"),
         (("--rate", "10", "--duration", "2s", "--weights", "everything=1"), "connection=N"),

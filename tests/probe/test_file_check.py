@@ -28,7 +28,8 @@ from sora_stats_harness.api.exchange import (
 from sora_stats_harness.cli import main
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.requirements import RequiredCapability
-from sora_stats_harness.judge.verdict import JudgeResult, decide_verdict
+from sora_stats_harness.judge.verdict import JudgeResult
+from sora_stats_harness.judge.verdict_decision import RunScope, decide_verdict
 from sora_stats_harness.probe.file_check import CheckStopped, FileCheckResult, choose_edition, judge_files, open_files
 from sora_stats_harness.recording import RecordingWriter, open_recordings
 from sora_stats_harness.recording.pseudonymize import redact_recording
@@ -229,7 +230,7 @@ def test_sorastats_shows_order_and_neither_http_nor_the_clock(tmp_path: Path) ->
     ]
     path.write_bytes(b"".join(_poll(1_790_000_000 + 3 * n, body) for n, body in enumerate(frozen)))
     result = checked(path)
-    outcome = decide_verdict(result.result(), observes=result.observes, excluded=result.excluded, strict=True)
+    outcome = decide_verdict(result.result(), RunScope(observes=result.observes, excluded=result.excluded), strict=True)
     assert (outcome.verdict, result.result().findings) == ("pass", [])
     status = {row.id: row.status for row in outcome.requirements}
     assert status["counter.monotonic"] == "met"
@@ -290,7 +291,7 @@ def test_a_recording_that_broke_off_is_inconclusive_at_best(tmp_path: Path) -> N
     path.write_bytes(path.read_bytes()[:-40])
     tally = checked(path).result()
     assert tally.coverage.truncated
-    assert decide_verdict(tally, observes=[RequiredCapability.BODIES]).verdict == "inconclusive"
+    assert decide_verdict(tally, RunScope(observes=[RequiredCapability.BODIES])).verdict == "inconclusive"
 
 
 def test_a_damaged_line_is_inconclusive_at_best(tmp_path: Path) -> None:
@@ -478,7 +479,7 @@ def test_the_command_reads_stdin(capsys: pytest.CaptureFixture[str], monkeypatch
     ("arguments", "message"),
     [
         (["check", "no-such-file"], "No such file"),
-        (["check", ".", "--target", "GetStats"], "--target: 'GetStats' is none of"),
+        (["check", ".", "--target", "GetStats"], "--target: 'GetStats' must be one of"),
         (["check", "."], "cannot be read"),
         (["redact", "no-such-file", "out"], "No such file"),
     ],

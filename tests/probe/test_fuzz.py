@@ -230,8 +230,8 @@ def test_an_interrupt_ends_it_at_once() -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--fuzz", "0"], "is no number from 1"),
-        (["--fuzz", "many"], "is no number from 1"),
+        (["--fuzz", "0"], "must be an integer from 1"),
+        (["--fuzz", "many"], "must be an integer from 1"),
         (["--fuzz", "5", "--valid-only"], "leave one out"),
         (["http://127.0.0.1:9", "--seed", "3"], "--seed is for the embedded simulator"),
     ],

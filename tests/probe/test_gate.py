@@ -196,11 +196,11 @@ def test_load_refuses_it_too(base: Path, folder: Path) -> None:
 
 
 def test_what_only_the_responses_tell_is_refused_after_it(base: Path, folder: Path, capsys: Capture) -> None:
-    """A simulator behind a URL: exit code 2, and the reports are there, without the baseline."""
+    """A simulator behind a URL: the reports are there, without the baseline; exit code 2, but a finding outranks it."""
     (folder / "base.json").write_text(
         json.dumps(verdict(base / "reports") | {"subject_kind": "server"}), encoding="utf-8"
     )
-    assert main(["check", str(base / "run.jsonl"), "--baseline", "base.json", "--output", "out"]) == 2
+    assert main(["check", str(base / "run.jsonl"), "--baseline", "base.json", "--output", "out"]) == 1
     assert (
         "is about a server, this run about a simulator; what the reports say is without it" in capsys.readouterr().err
     )
@@ -213,7 +213,7 @@ def test_check_names_evidence_only_where_it_writes_it(base: Path, folder: Path, 
     assert main(["check", str(base / "run.jsonl"), "--json"]) == 1
     captured = capsys.readouterr()
     assert json.loads(captured.out)["findings"][0]["evidence"] == []
-    assert "evidence/" not in captured.err and "responded to by  server: sora-harness-simulator/" in captured.err
+    assert "evidence/" not in captured.err and "sent by      server: sora-harness-simulator/" in captured.err
     assert main(["check", str(base / "run.jsonl"), "--output", "out"]) == 1
     (name,) = verdict(folder / "out")["findings"][0]["evidence"]
     assert (folder / "out" / name).is_file() and name in capsys.readouterr().out

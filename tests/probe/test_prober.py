@@ -21,7 +21,9 @@ from sora_stats_harness.api.exchange import (
     TransportError,
     make_valid_request,
 )
-from sora_stats_harness.probe.prober import GuardedTransport, Prober, normalize_server_url
+from sora_stats_harness.api.server_url import normalize_server_url
+from sora_stats_harness.probe.prober import Prober
+from sora_stats_harness.probe.transport import OneConnectionTransport
 
 from .. import hostile
 
@@ -324,7 +326,7 @@ def test_the_transport_itself_refuses_what_may_not_be_sent(
     """Real other operations and near misses, pushed into the transport, leave a listening socket without a byte."""
 
     async def main(url: str) -> None:
-        transport = GuardedTransport(trust_env=False)
+        transport = OneConnectionTransport()
         message = httpx.Request(
             method, url + path, headers=[(name.encode(), value.encode("utf-8")) for name, value in headers]
         )

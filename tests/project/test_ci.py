@@ -106,7 +106,7 @@ def test_the_action_installs_itself(action: Action, tmp_path: Path) -> None:
     [
         ({"self-test": "true", "options": SMOKE}, 0, "SELF-TEST"),
         ({}, 2, "SORA_URL is set but empty"),
-        ({"url": "$(touch pwned)"}, 2, "is no http or https URL"),
+        ({"url": "$(touch pwned)"}, 2, "is not a URL"),
         ({"url": "http://127.0.0.1:9", "options": "--duration\n0.3\n$(touch pwned)\n"}, 2, "$(touch pwned)"),
     ],
 )
@@ -170,7 +170,7 @@ def test_every_command_on_the_page_is_understood(
     texts = [text for block in blocks("yaml") for text in scripts(yaml.safe_load(block))] + blocks("sh")
     seen = 0
     for name in cli.COMMANDS:
-        monkeypatch.setattr(import_module(f"{cli.__name__}.{name}"), "run", lambda arguments: 0)
+        monkeypatch.setattr(import_module(f"{cli.__name__}.{name}").command, "callback", lambda **values: 0)
     for text in texts:
         assert subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True).returncode == 0, text
         for line in re.findall(r"^ *sora-harness (.*?)(?: \|\| .*)?$", text, re.MULTILINE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,13 @@ import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import UsageError
-from sora_stats_harness.judge.verdict import CoverageSummary, FindingEntry, JudgeResult, decide_verdict
+from sora_stats_harness.api.project_config import Waiver
+from sora_stats_harness.judge.requirements import Finding, Level
+from sora_stats_harness.judge.verdict import BaselineReport, CoverageSummary, FindingEntry, JudgeResult
+from sora_stats_harness.judge.verdict_decision import RunScope, decide_verdict
 from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports.baseline import Baseline, baseline_mismatch, compare_with_baseline, read_baseline
+from sora_stats_harness.reports.pass_policy import PassPolicy
 
 from . import verdicts
 
@@ -26,7 +31,7 @@ def entry(requirement: str = "counter.monotonic", field: str = RTP, **given: Any
 
 def baseline(*entries: FindingEntry) -> Baseline:
     """An earlier run with these findings."""
-    return Baseline(source="base.json", verdict=verdicts.build(verdicts.Counted(entries)).verdict, documented=FIELDS)
+    return Baseline(source="base.json", verdict=verdicts.build(verdicts.Counted(entries)).verdict)
 
 
 def tally(*entries: FindingEntry, **given: Any) -> JudgeResult:  # Any: the tally's fields
@@ -37,31 +42,58 @@ def tally(*entries: FindingEntry, **given: Any) -> JudgeResult:  # Any: the tall
     )
 
 
+def held_against(earlier: Baseline, *entries: FindingEntry, **policy: Any) -> tuple[list[str], BaselineReport]:
+    """The statuses of findings, and the report; Any: what else decides a pass."""
+    marked = PassPolicy(baseline=earlier, **policy).mark(entries)
+    return [each.status for each in marked], compare_with_baseline(earlier, tally(*marked), FIELDS)
+
+
 def test_the_same_fingerprint_is_known_whatever_else_differs() -> None:
     """Another connection, another place in the response, another value: the same fault at the same field."""
     again = entry(connection_id="OTHER", pointer="/7/rtp/total_received_rtp", actual="3")
-    other = entry("shape.type")
-    held = compare_with_baseline(baseline(entry()), [again, other], tally=tally())
-    assert [each.status for each in held.entries] == ["known", "new"]
-    assert (held.report.new, held.report.known, held.report.fixed, held.report.not_seen) == (1, 1, [], [])
+    statuses, report = held_against(baseline(entry()), again, entry("shape.type"))
+    assert statuses == ["known", "new"]
+    assert (report.new, report.known, report.fixed, report.not_seen) == (1, 1, [], [])
     assert again.status == "new"
 
 
 def test_what_was_waived_is_not_known() -> None:
     """Only its waiver let it pass; once that is gone it counts."""
-    held = compare_with_baseline(baseline(entry(status="waived")), [entry()], tally=tally())
-    assert [each.status for each in held.entries] == ["new"]
-    held = compare_with_baseline(baseline(entry(status="known")), [entry()], tally=tally())
-    assert [each.status for each in held.entries] == ["known"]
+    assert held_against(baseline(entry(status="waived")), entry())[0] == ["new"]
+    assert held_against(baseline(entry(status="known")), entry())[0] == ["known"]
 
 
 def test_what_is_waived_is_neither_new_nor_known() -> None:
     """And an expired waiver makes its finding count, though the baseline knows it."""
-    held = compare_with_baseline(baseline(entry()), [entry(status="waived")], tally=tally())
-    assert [each.status for each in held.entries] == ["waived"]
-    assert (held.report.new, held.report.known, held.report.fixed) == (0, 0, [])
-    held = compare_with_baseline(baseline(entry()), [entry()], tally=tally(), lapsed={entry().fingerprint})
-    assert [each.status for each in held.entries] == ["new"]
+    waiver = Waiver(requirement="counter.monotonic", field="*", reason="r", by="b", until=date(2026, 12, 31))
+    statuses, report = held_against(baseline(entry()), entry(), waivers=[waiver], day=waiver.until)
+    assert (statuses, report.new, report.known, report.fixed) == (["waived"], 0, 0, [])
+    statuses, _ = held_against(baseline(entry()), entry(), waivers=[waiver], day=waiver.until + timedelta(1))
+    assert statuses == ["new"]
+
+
+def test_a_finding_fails_by_what_decides_the_verdict() -> None:
+    """Level, waiver and baseline are asked in one place, which a run that is under way asks as well."""
+    finding = Finding(
+        requirement="shape.enum",
+        level=Level.SHOULD,
+        target=None,
+        field="/ice/state",
+        pointer="",
+        connection_id=None,
+        message="",
+        expected="",
+        actual="",
+        fault="enum",
+        exchanges=(),
+    )
+    waiver = Waiver(requirement="shape.enum", field="/ice/*", reason="r", by="b", until=date(2026, 12, 31))
+    known = baseline(verdicts.entry("shape.enum", fingerprint=finding.fingerprint))
+    assert not PassPolicy().fails(finding, Level.SHOULD)
+    assert PassPolicy(strict=True).fails(finding, Level.SHOULD)
+    assert PassPolicy().fails(finding, Level.MUST)
+    assert not PassPolicy(waivers=[waiver], day=waiver.until).fails(finding, Level.MUST)
+    assert not PassPolicy(baseline=known).fails(finding, Level.MUST)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +129,7 @@ def test_fixed_is_only_what_was_looked_for(earlier: FindingEntry, run: dict[str,
     seen = {name: run[name] for name in ("never_seen", "never_grew") if name in run}
     coverage = CoverageSummary(by_target={"GetStatsClient": 100, "GetStatsConnection": 0}, **seen)
     rest = {name: value for name, value in run.items() if name not in seen}
-    report = compare_with_baseline(baseline(earlier), [], tally=tally(coverage=coverage, **rest)).report
+    report = compare_with_baseline(baseline(earlier), tally(coverage=coverage, **rest), FIELDS)
     names = [[each.fingerprint for each in group] for group in (report.fixed, report.not_seen)]
     assert names == ([[earlier.fingerprint], []] if fixed else [[], [earlier.fingerprint]])
 
@@ -117,7 +149,7 @@ def test_fixed_is_only_what_was_looked_for(earlier: FindingEntry, run: dict[str,
 )
 def test_what_another_finding_may_hide_is_not_fixed(other: FindingEntry, hides: bool) -> None:
     """A counter that has become a text is no longer held against anything: that is no good news."""
-    report = compare_with_baseline(baseline(entry()), [other], tally=tally(other)).report
+    report = compare_with_baseline(baseline(entry()), tally(other), FIELDS)
     assert (len(report.fixed), len(report.not_seen)) == ((0, 1) if hides else (1, 0))
 
 
@@ -184,7 +216,7 @@ def test_what_is_let_pass_does_not_make_a_run_whole(status: str) -> None:
         ({"withheld": ["counter.monotonic"]}, "withheld", 3),
         ({"crashed": {"counter.monotonic": "KeyError"}}, "check_crashed", 4),
     ):
-        outcome = decide_verdict(tally(finding, coverage=verdicts.covered(), **given), observes=verdicts.LIVE)
+        outcome = decide_verdict(tally(finding, coverage=verdicts.covered(), **given), RunScope(observes=verdicts.LIVE))
         rows = {row.id: row for row in outcome.requirements}
         assert (rows["counter.monotonic"].status, rows["counter.monotonic"].reason) == ("not_checked", reason)
         assert (outcome.verdict, outcome.exit_code) == ("inconclusive", code)

@@ -15,8 +15,9 @@ from sora_stats_harness.judge.verdict import CoverageSummary, Verdict
 from sora_stats_harness.reports import comparison_formats as comparison
 from sora_stats_harness.reports import comparison_schema
 from sora_stats_harness.reports import report_folder as files
+from sora_stats_harness.reports.comparison_result import ComparisonPolicy, RunComparison
 from sora_stats_harness.reports.escaping import replace_surrogates
-from sora_stats_harness.reports.run_comparison import ComparisonPolicy, RunComparison, compare_runs
+from sora_stats_harness.reports.run_comparison import compare_runs
 
 from .. import comparing
 from . import verdicts

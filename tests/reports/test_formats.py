@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sora_stats_harness.api import edition
-from sora_stats_harness.judge.verdict import FindingEntry
+from sora_stats_harness.judge.verdict import FindingEntry, ReportTable
 from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports import summary, terminal
 
@@ -144,6 +144,25 @@ def test_colour_changes_nothing_but_colour() -> None:
     coloured = terminal.render_terminal(report, colour=True)
     assert "\x1b[1;31mcounter.monotonic\x1b[0m" in coloured
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == terminal.render_terminal(report)
+
+
+WORD = re.compile(r"\S+")
+
+
+@pytest.mark.parametrize("kind", [*verdicts.KINDS, "wide"])
+@pytest.mark.parametrize("width", [40, 80, 110, 200])
+def test_no_word_is_broken_at_any_width(kind: str, width: int) -> None:
+    """Only a line without a blank to break at is longer than the terminal, and command lines, which are to be copied."""
+    if kind == "wide":
+        columns = [f"column{i}" for i in range(12)]
+        table = ReportTable(title="Wide", columns=columns, rows=[[f"cell{i}" for i in range(12)]])
+        report = verdicts.build(verdicts.Counted(), sections=[table])
+    else:
+        report = verdicts.KINDS[kind]()
+    shown = terminal.render_terminal(report, width=width)
+    assert sorted(set(WORD.findall(shown))) == sorted(set(WORD.findall(terminal.render_terminal(report, width=1000))))
+    for line in shown.splitlines():
+        assert len(line) <= width or "reproduce" in line or " " not in line.strip() or width == 40, line
 
 
 def test_long_lists_of_findings_are_cut_and_counted() -> None:

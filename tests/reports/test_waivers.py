@@ -6,7 +6,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from sora_stats_harness.reports.waivers import Waiver, apply_waivers
+from sora_stats_harness.api.project_config import Waiver
+from sora_stats_harness.reports.pass_policy import PassPolicy
+from sora_stats_harness.reports.waivers import covers_finding, waiver_reports
 
 from .verdicts import entry
 
@@ -38,8 +40,8 @@ def waiver(requirement: str = "counter.monotonic", field: str = "/rtp/*", until:
 )
 def test_a_field_is_matched_whole(pattern: str, field: str, covers: bool) -> None:
     """`*` crosses slashes, an empty pattern is for findings about a complete response."""
-    assert waiver(field=pattern).covers(entry("counter.monotonic", field=field)) is covers
-    assert not waiver("shape.type", pattern).covers(entry("counter.monotonic", field=field))
+    assert covers_finding(waiver(field=pattern), entry("counter.monotonic", field=field)) is covers
+    assert not covers_finding(waiver("shape.type", pattern), entry("counter.monotonic", field=field))
 
 
 @pytest.mark.parametrize(
@@ -58,18 +60,17 @@ def test_it_holds_up_to_and_on_its_last_day(
 ) -> None:
     """The day after, what it covered counts; one that nothing trips is told from one that could not be tripped."""
     given = [entry("counter.monotonic")] if found else []
-    result = apply_waivers([waiver()], given, checked={"counter.monotonic": checked}, today=today)
-    assert [each.status for each in result.entries] == ([status] if status else [])
-    (report,) = result.reports
+    marked = PassPolicy(waivers=[waiver()], day=today).mark(given)
+    assert [each.status for each in marked] == ([status] if status else [])
+    (report,) = waiver_reports([waiver()], marked, {"counter.monotonic": checked}, today)
     assert (report.state, report.waived, report.until) == (state, waived, "2026-12-31")
-    assert result.lapsed == ({given[0].fingerprint} if status == "new" else frozenset())
     assert all(each.status == "new" for each in given)
 
 
 def test_one_that_holds_is_enough() -> None:
     """Where an expired one and a living one cover a finding, it is waived, and none of it counts again."""
-    old = waiver(until=LAST - timedelta(9))
-    result = apply_waivers([old, waiver(), waiver(field="*")], [entry("counter.monotonic")], checked={}, today=LAST)
-    assert [each.status for each in result.entries] == ["waived"]
-    assert [(report.state, report.waived) for report in result.reports] == [("expired", 0), ("used", 1), ("used", 1)]
-    assert result.lapsed == frozenset()
+    waivers = [waiver(until=LAST - timedelta(9)), waiver(), waiver(field="*")]
+    marked = PassPolicy(waivers=waivers, day=LAST).mark([entry("counter.monotonic")])
+    assert [each.status for each in marked] == ["waived"]
+    reports = waiver_reports(waivers, marked, {}, LAST)
+    assert [(report.state, report.waived) for report in reports] == [("expired", 0), ("used", 1), ("used", 1)]

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from sora_stats_harness.api.edition import load_edition
 from sora_stats_harness.api.exchange import Exchange, Request, RequestArguments, Response, Target, make_valid_request
 from sora_stats_harness.api.secret_redaction import Secrets
 from sora_stats_harness.judge.requirements import REQUIREMENTS, RequiredCapability
@@ -33,8 +34,10 @@ from sora_stats_harness.judge.verdict import (
     TimelineRow,
     WaiverReport,
 )
+from sora_stats_harness.judge.verdict_decision import RunEnding, RunScope
+from sora_stats_harness.reports.pass_policy import PassPolicy
 from sora_stats_harness.reports.report import VerdictReport
-from sora_stats_harness.reports.verdict_assembly import assemble_verdict
+from sora_stats_harness.reports.verdict_assembly import RunFacts, assemble_verdict
 
 RUN = "11111111-2222-4333-8444-555555555555"
 SERVER = "http://127.0.0.1:3000"
@@ -202,19 +205,29 @@ def body(received: int, *, connection_id: str = CONNECTION_ID) -> bytes:
 EARLIER_AND_LATER = (exchange(17, body(1017)), exchange(23, body(1016)))
 
 
-def build(judge: Counted, **given: Any) -> VerdictReport:  # Any: the arguments of assemble
-    """Assemble with fixed times."""
+POLICY = ("strict", "require", "waivers", "baseline")
+ENDING = ("interrupted", "aborted", "violated_slo")
+
+
+def facts(**given: Any) -> RunFacts:  # Any: its fields, and those of the ending
+    """A run of ten seconds."""
+    ending = RunEnding(**{name: given.pop(name) for name in ENDING if name in given})
     defaults: dict[str, Any] = {
         "command": "conform",
-        "edition": "doc-2024",
+        "edition": load_edition(),
         "subject": SERVER,
-        "judged_from": "live",
-        "observes": LIVE,
+        "scope": RunScope(observes=LIVE),
         "started_at": "2026-11-24T03:15:00.000Z",
         "finished_at": "2026-11-24T03:15:10.250Z",
         "options": {"duration_s": 10.0, "targets": ["GetStatsClient"]},
     }
-    report = assemble_verdict(judge, **(defaults | given))
+    return RunFacts(**(defaults | given), ending=ending)
+
+
+def build(judge: Counted, **given: Any) -> VerdictReport:  # Any: what is known of the run, and what decides a pass
+    """Assemble with fixed times."""
+    policy = PassPolicy(**{name: given.pop(name) for name in POLICY if name in given})
+    report = assemble_verdict(judge, facts(**given), policy, measure_drift=False)
     report.verdict.harness_version = "0.0.0"
     # A few rows are enough, and golden files need not change whenever a rule is added.
     report.verdict.requirements = [row for row in report.verdict.requirements if row.id in ROWS]

@@ -10,7 +10,8 @@ from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import ExitCode
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.requirements import REQUIREMENTS, Level
-from sora_stats_harness.judge.verdict import JudgeResult, VerdictDecision, decide_verdict
+from sora_stats_harness.judge.verdict import JudgeResult
+from sora_stats_harness.judge.verdict_decision import RunEnding, RunScope, VerdictDecision, decide_verdict
 from sora_stats_harness.probe import fuzz
 from sora_stats_harness.probe.conformance_plan import SIMULATOR_RATE, ConformancePlan
 from sora_stats_harness.probe.conformance_run import run_conformance
@@ -63,9 +64,8 @@ def probe(
         result = run_conformance(plan, judge, Prober(timeout_s=1.0), interrupt=interrupt)
     judge.finish()
     tally = judge.result()
-    return tally, decide_verdict(
-        tally, observes=plan.observed_needs(), excluded=plan.excluded_requirements(), aborted=result.aborted
-    )
+    scope = RunScope(observes=plan.observed_needs(), excluded=plan.excluded_requirements())
+    return tally, decide_verdict(tally, scope, RunEnding(aborted=result.aborted))
 
 
 def tripped(tally: JudgeResult) -> set[str]:

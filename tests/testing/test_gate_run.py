@@ -182,7 +182,7 @@ WRONG: Final = [
     (("--sora-conformance", "--sora-url="), "*--sora-url is set but empty*", "an unset CI secret"),
     (("--sora-url=",), "*--sora-url is set but empty*", "the same without the gate"),
     (("--sora-conformance", "-o", "sora_url="), "*the setting sora_url is set but empty*", "the same in a setting"),
-    (("--sora-conformance", "--sora-url=sora"), "*no http or https URL*", "no URL"),
+    (("--sora-conformance", "--sora-url=sora"), "*not an http or https URL*", "no URL"),
     (("--sora-conformance", "--sora-url=http://me:secret@127.0.0.1"), "*must not hold credentials*", "credentials"),
     (("--sora-conformance", "--sora-url=http://127.0.0.1:1/api"), "*has a path*", "a path"),
     (
@@ -195,7 +195,7 @@ WRONG: Final = [
     ((*GATE, "--sora-edition=doc-1999"), "*no edition is called 'doc-1999'*", "no such edition"),
     ((*GATE, "--sora-node=http://127.0.0.1:1"), "*--sora-node goes with a URL*", "nodes of the simulator"),
     ((*GATE, "--sora-header=nothing"), "*not of the form 'Name: value'*", "no header"),
-    ((*GATE, "--sora-duration=0"), "*'0' is no time*", "no time"),
+    ((*GATE, "--sora-duration=0"), "*'0' must be a time*", "no time"),
     ((*GATE, "--sora-baseline=absent.json"), "*the baseline absent.json cannot be read*", "no baseline"),
     ((*GATE, "--sora-config=absent.toml"), "*the configuration absent.toml cannot be read*", "no configuration"),
     ((*GATE, "--sora-report=."), "*holds other files*", "a folder with other files"),

@@ -20,7 +20,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit statuses of every command that judges; a finding outranks BROKEN, BROKEN outranks INCONCLUSIVE."""
+    """Exit statuses of every command that judges; `worst_exit_code` ranks them."""
 
     PASS = 0
     FAIL = 1
@@ -31,6 +31,19 @@ class ExitCode(IntEnum):
     """Too little was seen to decide: no server, an aborted or an interrupted run."""
     BROKEN = 4
     """The harness itself failed: a check crashed, an exception escaped."""
+
+
+def worst_exit_code(*codes: int) -> ExitCode:
+    """
+    Give the exit code of a run in which several things have a say.
+
+    A finding outranks a broken harness, that outranks wrong usage, and that an inconclusive run.
+
+    >>> worst_exit_code(ExitCode.PASS, ExitCode.INCONCLUSIVE, ExitCode.FAIL).name
+    'FAIL'
+    """
+    ranks = (ExitCode.FAIL, ExitCode.BROKEN, ExitCode.USAGE, ExitCode.INCONCLUSIVE)
+    return next((code for code in ranks if code in codes), ExitCode.PASS)
 
 
 class HarnessError(Exception):

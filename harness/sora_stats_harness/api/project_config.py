@@ -1,28 +1,27 @@
 """
 What a project always says the same way: `[tool.sora-harness]` in pyproject.toml, or a file sora-harness.toml.
 
-The command line wins over the environment, and that over the file; whoever reads a configuration (the command line, the
-pytest plugin) lays it below what it was told itself. A mistyped key must not weaken a gate in silence, so an unknown
-one is an error. Secrets never stand in the file: headers are references to a variable or to another file.
+Options win over the environment, and the environment over the file; `probe.run_settings` puts them together. An unknown
+key is an error, because a mistyped one would weaken a gate in silence. The file never contains a secret: the values of
+headers are references to a variable or to another file.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
-from ..judge.requirements import REQUIREMENTS
-from ..reports.waivers import Waiver
 from . import edition as editions
 from .edition_schemas import JSON_SCHEMA_DIALECT
 from .errors import ConfigError, UsageError, suggest_nearest
+from .server_url import normalize_server_url
 
 CONFIG_FILE: Final = "sora-harness.toml"
 """Looked for first; where it is there, pyproject.toml is not looked at."""
@@ -35,6 +34,25 @@ _VALUE_REFERENCE: Final = r"^(env:[A-Za-z_][A-Za-z0-9_]*|@.+)$"
 
 def _described(text: str, **more: Any) -> msgspec.Meta:  # Any: msgspec's own constraints
     return msgspec.Meta(description=text, **more)
+
+
+_Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
+
+
+class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A known deviation that somebody has decided to live with for a while; every key has to be given."""
+
+    requirement: Annotated[str, _described("The id of a requirement, such as shape.unknown")]
+    field: Annotated[
+        str,
+        _described(
+            "Where: a pattern over the finding's field, such as /rtp/total_* (* any characters, ? one, [ab] one of "
+            "these; empty for findings about a complete response)"
+        ),
+    ]
+    reason: Annotated[_Text, _described("Why the deviation may stay")]
+    by: Annotated[_Text, _described("Who decided")]
+    until: Annotated[date, _described("The last day on which it holds, in UTC")]
 
 
 class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,17 +93,20 @@ class LoadedConfig:
     values: ConfigValues = field(default_factory=ConfigValues)
 
 
-def read_config(file: Path | None = None, *, folder: Path | None = None) -> LoadedConfig:
+def read_config(
+    file: Path | None = None, *, folder: Path | None = None, requirement_ids: Collection[str]
+) -> LoadedConfig:
     """
     Read the configuration: sora-harness.toml of the folder, else `[tool.sora-harness]` of its pyproject.toml.
 
     Args:
         file: This one instead; one that is called pyproject.toml has the table, any other has the keys at its top.
         folder: Where to look; the current one if None. Folders above are not looked at.
+        requirement_ids: The requirements that there are.
 
     Returns:
-        What it says, with files (edition, ca_file, `@FILE`) as paths that lead there from the current folder; all empty
-        where there is no configuration.
+        The values, with files (edition, ca_file, `@FILE`) as paths from the current folder; all empty where there is no
+        configuration.
 
     Raises:
         ConfigError: A file is missing, no TOML, or has a key that is unknown or whose value cannot be meant.
@@ -94,11 +115,11 @@ def read_config(file: Path | None = None, *, folder: Path | None = None) -> Load
         table = _read_table(file)
         if table is None:
             raise ConfigError(f"{file} has no table [{PYPROJECT_TABLE}]")
-        return _validate_config(table, file)
+        return _validate_config(table, file, requirement_ids)
     for name in (CONFIG_FILE, PYPROJECT):
         path = (folder or Path()) / name
         if path.is_file() and (table := _read_table(path)) is not None:
-            return _validate_config(table, path)
+            return _validate_config(table, path, requirement_ids)
     return LoadedConfig()
 
 
@@ -110,36 +131,14 @@ def ignored_pyproject(configuration: LoadedConfig, folder: Path | None = None) -
     return str(path) if _read_table(path) is not None else None
 
 
-def validate_url(url: str, origin: str) -> str:
-    """
-    Refuse a URL that cannot be meant.
-
-    Args:
-        url: The URL.
-        origin: What to call it in an error message, such as `SORA_URL`.
-
-    Raises:
-        UsageError: It is empty, as an unset CI secret is, or it is none, or it holds credentials.
-    """
-    if not url.strip():
-        raise UsageError(f"{origin} is set but empty: give a URL like http://127.0.0.1:3000")
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise UsageError(f"{origin} is no URL: {error}") from None
-    if "@" in parts.netloc:
-        raise UsageError(f"{origin} must not hold credentials: pass them by --header 'Authorization: env:NAME'")
-    return url
-
-
-def config_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of sora-harness.toml, for editors."""
+def config_schema(requirement_ids: Collection[str]) -> dict[str, Any]:  # Any: JSON
+    """The JSON Schema (draft 2020-12) of sora-harness.toml, for editors; it lists the requirements that there are."""
     _, components = msgspec.json.schema_components((ConfigValues,), ref_template="#/$defs/{name}")
     top = components.pop("ConfigValues")
     for definition in (top, *components.values()):
         definition["properties"] = {name: _without_null(value) for name, value in definition["properties"].items()}
-    components["Waiver"]["properties"]["requirement"]["enum"] = list(REQUIREMENTS)
-    top["properties"]["require"]["items"] = {"enum": list(REQUIREMENTS)}
+    components["Waiver"]["properties"]["requirement"]["enum"] = list(requirement_ids)
+    top["properties"]["require"]["items"] = {"enum": list(requirement_ids)}
     head = {
         "$schema": JSON_SCHEMA_DIALECT,
         "$id": "urn:sora-stats-harness:config",
@@ -186,7 +185,7 @@ def _syntax_error(path: Path, text: str, message: str) -> str:
     return f"{path} is not TOML: line {line}: {message[: at.start()] if at else message}"
 
 
-def _validate_config(table: dict[str, Any], path: Path) -> LoadedConfig:
+def _validate_config(table: dict[str, Any], path: Path, requirement_ids: Collection[str]) -> LoadedConfig:  # Any: TOML
     _refuse_unknown(table, ConfigValues, path, "")
     waivers = table.get("waivers")
     if isinstance(waivers, list):
@@ -195,7 +194,7 @@ def _validate_config(table: dict[str, Any], path: Path) -> LoadedConfig:
                 _refuse_unknown(waiver, Waiver, path, f"waiver {place}: ")
     headers = table.get("headers")
     for name, value in headers.items() if isinstance(headers, dict) else ():
-        # said here, since what stands there may be a secret, and must not be repeated
+        # msgspec's message would repeat the value, which may be a secret
         if isinstance(value, str) and not re.fullmatch(_VALUE_REFERENCE, value):
             raise ConfigError(
                 f"{path}: headers: {name} has its value in the file: name a variable (env:NAME) or a file (@FILE)"
@@ -205,13 +204,13 @@ def _validate_config(table: dict[str, Any], path: Path) -> LoadedConfig:
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_explain_error(str(error))}") from None
     for id in (*values.require, *(waiver.requirement for waiver in values.waivers)):
-        if id not in REQUIREMENTS:
-            raise ConfigError(f"{path}: there is no requirement {id!r}{suggest_nearest(id, REQUIREMENTS)}")
-    if values.url is not None:
-        try:
-            validate_url(values.url, f"url in {path}")
-        except UsageError as error:
-            raise ConfigError(str(error)) from None
+        if id not in requirement_ids:
+            raise ConfigError(f"{path}: there is no requirement {id!r}{suggest_nearest(id, requirement_ids)}")
+    try:
+        if values.url is not None:
+            normalize_server_url(values.url, f"url in {path}")
+    except UsageError as error:
+        raise ConfigError(str(error)) from None
     return LoadedConfig(source=str(path), values=_resolve_paths(values, path.parent))
 
 
@@ -223,10 +222,10 @@ def _refuse_unknown(table: Iterable[str], struct: type[msgspec.Struct], path: Pa
 
 
 _TYPE_HINTS: Final = {
-    "timeout": "no time: give seconds, or a text such as 200us, 20ms, 90s, 5m, 1h",
-    "headers": "no header's name",
+    "timeout": "it must be a time: seconds, or a number with us, ms, s, m or h",
+    "headers": "it must be the name of a header",
 }
-"""What is said where a text has not the form that its key needs; of any other that it is blank."""
+"""The message for a text that has not the form that its key needs; any other such text is blank."""
 
 
 def _explain_error(message: str) -> str:

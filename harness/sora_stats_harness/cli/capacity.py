@@ -1,12 +1,11 @@
 """
-The command `capacity`: how much a server bears, what it costs by size, and whether that hurts the media.
+`sora-harness capacity`: how much load a server takes, what a listing costs by size, and whether polling hurts the media.
 
-A server that the harness did not start is never asked faster than `--max-rate`, which has no default for one.
+A server that the harness did not start never gets more requests than `--max-rate`, which has no default there.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -14,12 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ..api.errors import UsageError
-from ..probe.edition_detection import detect_by_address
 from . import capacity_polling as surveys
 from . import command_support as common
-from .argument_types import parse_duration
-from .output import write_output
-from .progress import ProgressLine
+from . import options
+from .framework import Arguments, Command, Option, Parsed, group
+from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
     from ..judge.verdict import LatencyDistribution
@@ -27,15 +25,14 @@ if TYPE_CHECKING:
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import JudgeResultSource
 
-HELP: Final = "search the highest rate that keeps objectives, or what it costs"
-
 EXAMPLES: Final = """\
 examples:
   sora-harness capacity --slo 'p99<50ms' --service-time 10ms --workers 4       on the embedded simulator (SELF-TEST)
   sora-harness capacity http://127.0.0.1:3000 --slo 'p99<50ms' --slo 'errors<0.1%' --max-rate 2000
   sora-harness capacity http://127.0.0.1:3000 --slo 'GetStatsAllConnections:p99<800ms' --scenario scrape --max-rate 20
   sora-harness capacity --connections 10,100,1000                              what a listing costs by size
-  sora-harness capacity http://127.0.0.1:3000 --watch-media --max-rate 100     whether polling hurts the media"""
+  sora-harness capacity http://127.0.0.1:3000 --watch-media --max-rate 100     whether polling hurts the media
+"""
 
 SELF_TEST_CONNECTIONS: Final = 100
 SELF_TEST_RATE: Final = 2000.0
@@ -44,72 +41,7 @@ MIN_IN_FLIGHT: Final = 64
 MAX_SEARCH_IN_FLIGHT: Final = 1000
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    common.add_server_options(parser)
-    add = parser.add_argument_group("the search").add_argument
-    add(
-        "--slo",
-        action="append",
-        default=[],
-        metavar="SLO",
-        help="what has to hold: p99<50ms, GetStatsAllConnections:p99<800ms, errors<0.1%% (repeatable)",
-    )
-    add("--max-rate", type=_parse_rate, metavar="R", help="never ask more often than so many times a second")
-    add("--start", type=_parse_rate, metavar="R", help="the first rate (default: an eighth of the highest)")
-    add("--scenario", default="mixed", metavar="NAME", help="mixed, drill, scrape or scrape-cluster (default: mixed)")
-    add(
-        "--window",
-        type=parse_duration,
-        default=2.0,
-        metavar="TIME",
-        help="each window lasts at least so long; three to seven are a step (default: 2s)",
-    )
-    add(
-        "--max-in-flight",
-        type=int,
-        metavar="N",
-        help="requests that may be under way at a time (default: as many as the rate and the SLOs need)",
-    )
-    add(
-        "--processes",
-        type=common.parse_processes,
-        default=1,
-        metavar="N",
-        help="send from so many processes (default: 1)",
-    )
-    add(
-        "--abort-when",
-        action="append",
-        metavar="LIMIT",
-        help="take the load away at errors>5%% or p99>10s over the last 10 s (default: both; repeatable)",
-    )
-    add("--dry-run", action="store_true", help="print the plan and send nothing")
-    add = parser.add_argument_group("instead: what a listing costs by the number of connections").add_argument
-    add("--by-size", action="store_true", help="of a server, by the numbers that it meets in --duration")
-    add("--duration", type=parse_duration, metavar="TIME", help="how long to look")
-    add("--scrapers", type=_parse_count, default=1, metavar="N", help="how many will ask for listings (default: 1)")
-    add = parser.add_argument_group("instead: whether polling hurts the media").add_argument
-    add("--watch-media", action="store_true", help="quiet and polled phases in turn; polled at --max-rate")
-    add("--phase", type=parse_duration, default=10.0, metavar="TIME", help="how long each phase lasts (default: 10s)")
-    add("--phases", type=_parse_count, default=5, metavar="N", help="how many polled ones (default: 5)")
-    common.add_judging_options(parser)
-    add = common.add_simulator_options(
-        parser,
-        connections=_parse_sizes,
-        connections_help="how many connections (default: 100); with commas: cost by size",
-    )
-    add("--service-time", type=parse_duration, metavar="TIME", help="each request keeps a worker this long")
-    add("--workers", type=int, metavar="N", help="how many requests are served at a time (default: 1)")
-    add(
-        "--per-connection-cost",
-        type=parse_duration,
-        metavar="TIME",
-        help="and this long for each connection of the response",
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Search, or response one of the other two questions; judge and report.
 
@@ -120,16 +52,19 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: A run that is not bounded, or a value that cannot be used.
     """
-    url = common.server_url(arguments)
-    _check_simulator(arguments, url)
-    common.check_edition(arguments)
+    settings = options.read_settings(arguments)
+    url = settings.url
+    settings.refuse_simulator_options(
+        [f"--{name.replace('_', '-')}" for name in SIMULATOR_PACE_OPTIONS if getattr(arguments, name) is not None]
+    )
+    arguments.slo = settings.slos
     by_size = arguments.by_size or len(arguments.connections or ()) > 1
     if arguments.processes > 1 and (by_size or arguments.watch_media):
         raise UsageError("--processes is for the search")
     if by_size and arguments.watch_media:
         raise UsageError("--by-size and --watch-media are two questions: ask one of them")
     if arguments.scenario not in CAPACITY_SCENARIOS:
-        raise UsageError(f"--scenario: {arguments.scenario!r} is none of {', '.join(CAPACITY_SCENARIOS)}")
+        raise UsageError(f"--scenario: {arguments.scenario!r} must be one of {', '.join(CAPACITY_SCENARIOS)}")
     goal = None
     if by_size or arguments.watch_media:
         surveys.check_polling_arguments(arguments, url, by_size=by_size)
@@ -147,23 +82,26 @@ def run(arguments: argparse.Namespace) -> int:
     return surveys.run_media_watch(arguments, url)
 
 
-def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal) -> int:
+def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal) -> int:
+    from ..api.edition import load_edition
+    from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.abort_limit import parse_abort_limit
     from ..load.capacity.load_window import operation_shares, window_length_s
     from ..load.capacity.search_report import build_capacity, search_section, search_statement, step_line
+    from ..load.edition_probe import detect_by_address
     from ..load.load_session import unobservable_requirements
     from ..load.load_spec import LOAD_OBSERVES
     from ..load.scenarios import SCENARIOS as KNOWN
     from ..load.slo import longest_limit_us
     from ..probe.interrupt import InterruptHandler
-    from ..reports.verdict_assembly import format_utc_now
+    from ..reports.verdict_assembly import RunFacts, format_utc_now
 
     started_at = format_utc_now()
     for text in _abort_limits(arguments):
         parse_abort_limit(text)
     users = _max_in_flight(arguments, goal)
     scenario = KNOWN[arguments.scenario]
-    headers, secrets = common.read_headers(arguments.header)
+    headers, secrets = arguments.settings.look_up()
 
     def lasts_s(rate: float) -> float:
         return window_length_s(rate, goal.slos, operation_shares(arguments.scenario, rate), arguments.window)
@@ -180,11 +118,11 @@ def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal
         progress.end()
         write_output(f"{step_line(step)}\n", sys.stderr)
 
-    with InterruptHandler() as interrupt:
+    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
         with ExitStack() as stack:
             server, address = resolve_target(arguments, url, stack)
             told = common.detect_edition(
-                arguments, lambda: detect_by_address(address, headers, arguments.timeout, interrupt)
+                arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
             )
             task = _SearchTask(
                 address=address,
@@ -194,7 +132,7 @@ def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal
                 lasts_s=lasts_s,
                 tell=tell,
                 interrupt=interrupt,
-                patience_s=arguments.timeout if longest is None else longest / 1e6,
+                patience_s=arguments.settings.timeout_s if longest is None else longest / 1e6,
                 watch=surveys.make_progress_watcher(progress),
             )
             try:
@@ -204,23 +142,28 @@ def _run_search(arguments: argparse.Namespace, url: str | None, goal: SearchGoal
         said = search_statement(done.found, goal)
         return common.report_and_exit_code(
             arguments,
-            command="capacity",
-            judge=done.judge,
-            observes=LOAD_OBSERVES,
-            excluded=unobservable_requirements(scenario.targets or frozenset()),
-            subject=server,
-            judged_from="live",
-            started_at=started_at,
-            options=_verdict_options(arguments, goal, users),
-            interrupted=interrupt.is_interrupted,
-            aborted=_abort_reason(done.found, said),
-            violated_slo=said
-            if not done.found.low and done.found.high is not None and done.found.ended is None
-            else None,
-            extra_notes=[said, *told, f"{address.server} is {address.shown}", *done.notes],
-            secrets=secrets,
-            sections=[search_section(done.found)],
-            capacity=build_capacity(done.found, goal, arguments.scenario, [told for _, told in done.finished]),
+            done.judge,
+            RunFacts(
+                command="capacity",
+                edition=load_edition(arguments.settings.edition),
+                subject=server,
+                scope=RunScope(
+                    observes=LOAD_OBSERVES, excluded=unobservable_requirements(scenario.targets or frozenset())
+                ),
+                ending=RunEnding(
+                    interrupted=interrupt.is_interrupted,
+                    aborted=_abort_reason(done.found, said),
+                    violated_slo=said
+                    if not done.found.low and done.found.high is not None and done.found.ended is None
+                    else None,
+                ),
+                started_at=started_at,
+                options=_verdict_options(arguments, goal, users),
+                notes=[said, *told, f"{address.server} is {address.shown}", *done.notes],
+                secrets=secrets,
+                sections=[search_section(done.found)],
+                capacity=build_capacity(done.found, goal, arguments.scenario, [told for _, told in done.finished]),
+            ),
         )
 
 
@@ -249,7 +192,7 @@ class _SearchRunResult:
     notes: Sequence[str] = ()
 
 
-def _search_in_process(arguments: argparse.Namespace, task: _SearchTask) -> _SearchRunResult:
+def _search_in_process(arguments: Arguments, task: _SearchTask) -> _SearchRunResult:
     """In this process."""
     from ..api.edition import load_edition
     from ..load.abort_limit import parse_abort_limit
@@ -258,7 +201,10 @@ def _search_in_process(arguments: argparse.Namespace, task: _SearchTask) -> _Sea
     from ..load.scenarios import SCENARIOS as KNOWN
 
     tap = windows.SteppedSession(
-        load_edition(arguments.edition), task.address, headers=task.headers, timeout_s=arguments.timeout
+        load_edition(arguments.settings.edition),
+        task.address,
+        headers=task.headers,
+        timeout_s=arguments.settings.timeout_s,
     )
     rig = windows.StepRunner(
         tap,
@@ -280,7 +226,7 @@ def _search_in_process(arguments: argparse.Namespace, task: _SearchTask) -> _Sea
     return _SearchRunResult(found=found, judge=tap.judge, finished=rig.step_latencies)
 
 
-def _search_with_workers(arguments: argparse.Namespace, task: _SearchTask) -> _SearchRunResult:
+def _search_with_workers(arguments: Arguments, task: _SearchTask) -> _SearchRunResult:
     """From several processes, which this one gives their orders."""
     from ..api.edition import load_edition
     from ..load.capacity.rate_search import SearchEnded, build_search_result, search_capacity
@@ -291,13 +237,13 @@ def _search_with_workers(arguments: argparse.Namespace, task: _SearchTask) -> _S
     count, address = arguments.processes, task.address
     errands = [
         Errand(
-            edition=arguments.edition,
+            edition=arguments.settings.edition,
             server=address.server,
             addresses=address.addresses,
-            ca_file=arguments.ca_file,
-            insecure=arguments.insecure,
+            ca_file=arguments.settings.ca_file,
+            insecure=arguments.settings.insecure,
             headers=tuple(task.headers),
-            timeout_s=arguments.timeout,
+            timeout_s=arguments.settings.timeout_s,
             scenario=arguments.scenario,
             users=task.users // count + (index < task.users % count),
             patience_s=task.patience_s,
@@ -318,13 +264,13 @@ def _search_with_workers(arguments: argparse.Namespace, task: _SearchTask) -> _S
     )
     return _SearchRunResult(
         found=found,
-        judge=MergedJudge(load_edition(arguments.edition), None, fleet.reports),
+        judge=MergedJudge(load_edition(arguments.settings.edition), None, fleet.reports),
         finished=fleet.finished,
         notes=[note],
     )
 
 
-def _abort_limits(arguments: argparse.Namespace) -> tuple[str, ...]:
+def _abort_limits(arguments: Arguments) -> tuple[str, ...]:
     return tuple(arguments.abort_when or DEFAULT_ABORT_LIMITS)
 
 
@@ -335,7 +281,7 @@ def _abort_reason(found: SearchResult, said: str) -> str | None:
     return said if found.at_least and not found.low else None
 
 
-def _search_goal(arguments: argparse.Namespace, url: str | None) -> SearchGoal:
+def _search_goal(arguments: Arguments, url: str | None) -> SearchGoal:
     from ..load.capacity.load_window import operation_shares
     from ..load.capacity.rate_search import SearchGoal
     from ..load.slo import parse_slo
@@ -358,65 +304,40 @@ CAPACITY_SCENARIOS: Final = ("mixed", "drill", "scrape", "scrape-cluster")
 """Those of `load_edition` that have a rate which does not change by itself."""
 
 
-def _max_in_flight(arguments: argparse.Namespace, goal: SearchGoal) -> int:
+def _max_in_flight(arguments: Arguments, goal: SearchGoal) -> int:
     """How many requests may be under way: so many that a server which keeps every SLO never meets the limit."""
     from ..load.slo import longest_limit_us
 
     given: int | None = arguments.max_in_flight
     if given is not None:
-        if not 1 <= given <= 10_000:
-            raise UsageError("--max-in-flight must be 1 to 10000")
         return given
     longest = longest_limit_us(goal.slos)
-    needed = goal.max_rate * (arguments.timeout if longest is None else longest / 1e6)
+    needed = goal.max_rate * (arguments.settings.timeout_s if longest is None else longest / 1e6)
     return int(min(max(needed * 1.2 + MIN_IN_FLIGHT / 2, MIN_IN_FLIGHT), MAX_SEARCH_IN_FLIGHT))
-
-
-def _check_simulator(arguments: argparse.Namespace, url: str | None) -> None:
-    common.check_simulator_options(arguments, url)
-    for name in SIMULATOR_PACE_OPTIONS:
-        if url is not None and getattr(arguments, name) is not None:
-            raise UsageError(f"--{name.replace('_', '-')} is for the embedded simulator, and {url} was given")
-    if arguments.workers is not None and arguments.workers < 1:
-        raise UsageError("--workers must be at least 1")
 
 
 SIMULATOR_PACE_OPTIONS: Final = ("service_time", "workers", "per_connection_cost")
 
 
-def resolve_target(
-    arguments: argparse.Namespace, url: str | None, stack: ExitStack
-) -> tuple[str, Any]:  # Any: load's Address
+def resolve_target(arguments: Arguments, url: str | None, stack: ExitStack) -> tuple[str, Any]:  # Any: load's Address
     """The server to ask, which without a URL is a simulator that lives as long as the stack."""
-    from ..probe.prober import normalize_server_url
-
-    if url is not None:
-        server = normalize_server_url(url)
-    else:
-        write_output("SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n", sys.stderr)
+    server = url
+    if server is None:
+        common.announce_self_test()
         sizes: list[int] = arguments.connections or [SELF_TEST_CONNECTIONS]
         server = start_simulator(arguments, stack, sizes[0])
     return server, surveys.resolve_address(arguments, server)
 
 
-def start_simulator(
-    arguments: argparse.Namespace, stack: ExitStack, connections: int, *, seed: int | None = None
-) -> str:
+def start_simulator(arguments: Arguments, stack: ExitStack, connections: int, *, seed: int | None = None) -> str:
     """Start one, whose connections stay: what is measured is to be the rate's doing."""
-    from ..simulator.server import start_simulator_process
-
-    settings = common.simulator_settings(arguments) | {"connections": connections}
-    if seed is not None:
-        settings["seed"] = seed
+    more: dict[str, Any] = {"connections": connections} | ({} if seed is None else {"seed": seed})
     pace = {name: getattr(arguments, name) for name in SIMULATOR_PACE_OPTIONS}
-    options = {name.replace("_", "-"): str(value) for name, value in pace.items() if value is not None}
-    edition = common.simulator_edition(arguments)
-    return stack.enter_context(
-        start_simulator_process(**settings, edition=edition, options=options | {"no-churn": None})
-    ).urls[0]
+    words = {name.replace("_", "-"): str(value) for name, value in pace.items() if value is not None}
+    return common.start_simulator(arguments, stack, **more, options=words | {"no-churn": None})[0]
 
 
-def _plan_text(arguments: argparse.Namespace, url: str | None, goal: SearchGoal, users: int, lasts_s: Any) -> str:
+def _plan_text(arguments: Arguments, url: str | None, goal: SearchGoal, users: int, lasts_s: Any) -> str:
     # Any: a function of the rate
     from ..load.capacity.rate_search import WINDOWS_PER_STEP, expected_steps
 
@@ -438,7 +359,7 @@ def _format_duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _verdict_options(arguments: argparse.Namespace, goal: SearchGoal, users: int) -> dict[str, Any]:
+def _verdict_options(arguments: Arguments, goal: SearchGoal, users: int) -> dict[str, Any]:
     return {
         "scenario": arguments.scenario,
         "slo": [slo.text for slo in goal.slos],
@@ -450,24 +371,105 @@ def _verdict_options(arguments: argparse.Namespace, goal: SearchGoal, users: int
     }
 
 
-def _parse_rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no rate: give requests a second, more than 0")
-    return value
-
-
-def _parse_count(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 to 10000")
-    return int(text)
-
-
 def _parse_sizes(text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.isascii() and part.isdecimal() and 0 < int(part) <= 100_000 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r}: give numbers from 1 to 100000, with commas between")
+        raise UsageError(f"{text!r} must be integers from 1 to 100,000, with commas between")
     return [int(part) for part in parts]
+
+
+command = Command(
+    "capacity",
+    [
+        *options.server_options(),
+        *group(
+            "the search",
+            Option(
+                ["--slo"],
+                multiple=True,
+                metavar="SLO",
+                help="what has to hold: p99<50ms, GetStatsAllConnections:p99<800ms, errors<0.1% (repeatable)",
+            ),
+            Option(
+                ["--max-rate"], type=options.RATE, metavar="R", help="never send more requests per second than this"
+            ),
+            Option(
+                ["--start"], type=options.RATE, metavar="R", help="the first rate (default: an eighth of the highest)"
+            ),
+            Option(
+                ["--scenario"],
+                default="mixed",
+                metavar="NAME",
+                help="mixed, drill, scrape or scrape-cluster (default: mixed)",
+            ),
+            Option(
+                ["--window"],
+                type=options.DURATION,
+                default=2.0,
+                metavar="TIME",
+                help="the least length of a window; a step is three to seven of them (default: 2s)",
+            ),
+            Option(
+                ["--max-in-flight"],
+                type=options.integer(1, 10_000),
+                metavar="N",
+                help="requests that may be under way at a time (default: as many as the rate and the SLOs need)",
+            ),
+            options.processes_option(),
+            options.abort_option("stop the load"),
+            Option(["--dry-run"], is_flag=True, help="print the plan and send nothing"),
+        ),
+        *group(
+            "instead: what a listing costs by the number of connections",
+            Option(["--by-size"], is_flag=True, help="of a server, by the sizes that its listings have in --duration"),
+            Option(["--duration"], type=options.DURATION, metavar="TIME", help="how long to measure"),
+            Option(
+                ["--scrapers"],
+                type=options.integer(1, 10_000),
+                default=1,
+                metavar="N",
+                help="how many will ask for listings (default: 1)",
+            ),
+        ),
+        *group(
+            "instead: whether polling hurts the media",
+            Option(["--watch-media"], is_flag=True, help="quiet and polled phases in turn; polled at --max-rate"),
+            Option(
+                ["--phase"],
+                type=options.DURATION,
+                default=10.0,
+                metavar="TIME",
+                help="how long each phase lasts (default: 10s)",
+            ),
+            Option(
+                ["--phases"],
+                type=options.integer(1, 10_000),
+                default=5,
+                metavar="N",
+                help="how many polled phases (default: 5)",
+            ),
+        ),
+        *options.judging_options(),
+        *options.simulator_options(
+            Option(
+                ["--service-time"], type=options.DURATION, metavar="TIME", help="each request keeps a worker this long"
+            ),
+            Option(
+                ["--workers"],
+                type=options.integer(1),
+                metavar="N",
+                help="how many requests are served at a time (default: 1)",
+            ),
+            Option(
+                ["--per-connection-cost"],
+                type=options.DURATION,
+                metavar="TIME",
+                help="and this long for each connection of the response",
+            ),
+            connections=Parsed(_parse_sizes),
+            connections_help="how many connections (default: 100); with commas: cost by size",
+        ),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -4,7 +4,6 @@ The two other questions of the command `capacity`: what a listing costs by size,
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -12,10 +11,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from ..api.errors import UsageError
-from ..probe.edition_detection import detect_by_address
 from . import command_support as common
-from .output import write_output
-from .progress import ProgressLine
+from .framework import Arguments
+from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
     from ..load.capacity.listing_cost import ListingMeasurement
@@ -36,7 +34,7 @@ SELF_TEST_MEDIA_RATE: Final = 100.0
 DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
 
 
-def check_polling_arguments(arguments: argparse.Namespace, url: str | None, *, by_size: bool) -> None:
+def check_polling_arguments(arguments: Arguments, url: str | None, *, by_size: bool) -> None:
     """
     Refuse what cannot be carried out, before anything heavy is imported.
 
@@ -56,24 +54,26 @@ def check_polling_arguments(arguments: argparse.Namespace, url: str | None, *, b
     _listing_slo(arguments)
 
 
-def run_cost_by_size(arguments: argparse.Namespace, url: str | None) -> int:
+def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
     """Fit what a listing costs: of simulators of several sizes, or of a server by the sizes that it meets."""
     from ..api.edition import load_edition
     from ..api.exchange import Target
+    from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.capacity import listing_polls as survey
     from ..load.capacity import step_runner as window
     from ..load.capacity.listing_cost import cost_section, fit_listing_cost, interval_statement
     from ..load.capacity.rate_search import SearchEnded
+    from ..load.edition_probe import detect_by_address
     from ..load.load_session import unobservable_requirements
     from ..load.load_spec import LOAD_OBSERVES
     from ..probe.interrupt import InterruptHandler
-    from ..reports.verdict_assembly import format_utc_now
+    from ..reports.verdict_assembly import RunFacts, format_utc_now
     from . import capacity as command
 
     started_at = format_utc_now()
     objective = _listing_slo(arguments)
     sizes: list[int] = arguments.connections or []
-    headers, secrets = common.read_headers(arguments.header)
+    headers, secrets = arguments.settings.look_up()
     write_output(f"{_size_plan_text(arguments, url, sizes)}{common.edition_plan_text(arguments)}\n", sys.stderr)
     if arguments.dry_run:
         return 0
@@ -85,19 +85,19 @@ def run_cost_by_size(arguments: argparse.Namespace, url: str | None) -> int:
 
     def tap_of(address: Any, timeout_s: float) -> window.SteppedSession:  # Any: load's Address
         told.extend(common.detect_edition(arguments, lambda: detect_by_address(address, headers, timeout_s, interrupt)))
-        return window.SteppedSession(load_edition(arguments.edition), address, headers=headers, timeout_s=timeout_s)
+        return window.SteppedSession(
+            load_edition(arguments.settings.edition), address, headers=headers, timeout_s=timeout_s
+        )
 
-    with InterruptHandler() as interrupt:
+    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
         with ExitStack() as stack:
             if url is not None:
                 server, address = command.resolve_target(arguments, url, stack)
-                tap = tap_of(address, arguments.timeout)
+                tap = tap_of(address, arguments.settings.timeout_s)
             else:
-                write_output(
-                    "SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n", sys.stderr
-                )
+                common.announce_self_test()
                 server = "the embedded simulator"
-                timeout_s = max(arguments.timeout, SELF_TEST_TIMEOUT_S)
+                timeout_s = max(arguments.settings.timeout_s, SELF_TEST_TIMEOUT_S)
                 tap = None
             try:
                 for number, size in enumerate(sizes if url is None else [0]):
@@ -134,27 +134,30 @@ def run_cost_by_size(arguments: argparse.Namespace, url: str | None) -> int:
         said = [found.statement] + ([interval_statement(found)] if found.points else [])
         return common.report_and_exit_code(
             arguments,
-            command="capacity",
-            judge=tap.judge,
-            observes=LOAD_OBSERVES,
-            excluded=unobservable_requirements(frozenset({Target.ALL})),
-            subject=server,
-            judged_from="live",
-            started_at=started_at,
-            options={"by_size": sizes or True, "scrapers": arguments.scrapers, "slo": list(arguments.slo)},
-            interrupted=interrupt.is_interrupted,
-            aborted=ended or (found.statement if found.linear is None else None),
-            violated_slo=said[-1]
-            if objective is not None and found.points and found.shortest_interval_s is None
-            else None,
-            extra_notes=[*said, *told],
-            secrets=secrets,
-            sections=[cost_section(found)],
-            cost=found,
+            tap.judge,
+            RunFacts(
+                command="capacity",
+                edition=load_edition(arguments.settings.edition),
+                subject=server,
+                scope=RunScope(observes=LOAD_OBSERVES, excluded=unobservable_requirements(frozenset({Target.ALL}))),
+                ending=RunEnding(
+                    interrupted=interrupt.is_interrupted,
+                    aborted=ended or (found.statement if found.linear is None else None),
+                    violated_slo=said[-1]
+                    if objective is not None and found.points and found.shortest_interval_s is None
+                    else None,
+                ),
+                started_at=started_at,
+                options={"by_size": sizes or True, "scrapers": arguments.scrapers, "slo": list(arguments.slo)},
+                notes=[*said, *told],
+                secrets=secrets,
+                sections=[cost_section(found)],
+                cost=found,
+            ),
         )
 
 
-def _listing_slo(arguments: argparse.Namespace) -> Slo | None:
+def _listing_slo(arguments: Arguments) -> Slo | None:
     from ..api.exchange import Target
     from ..load.slo import parse_slo
 
@@ -166,7 +169,7 @@ def _listing_slo(arguments: argparse.Namespace) -> Slo | None:
     return slos[0]
 
 
-def _size_plan_text(arguments: argparse.Namespace, url: str | None, sizes: list[int]) -> str:
+def _size_plan_text(arguments: Arguments, url: str | None, sizes: list[int]) -> str:
     if url is None:
         return f"plan: listings of simulators of {', '.join(f'{size:,}' for size in sizes)} connections, one at a time"
     return (
@@ -175,19 +178,21 @@ def _size_plan_text(arguments: argparse.Namespace, url: str | None, sizes: list[
     )
 
 
-def run_media_watch(arguments: argparse.Namespace, url: str | None) -> int:
+def run_media_watch(arguments: Arguments, url: str | None) -> int:
     """Poll in phases, and hold the media of the polled ones against those of the quiet ones."""
     from ..api.edition import load_edition
+    from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.abort_limit import parse_abort_limit
     from ..load.capacity import listing_polls as survey
     from ..load.capacity import step_runner as window
     from ..load.capacity.media_impact import compare_phases, media_section
     from ..load.capacity.rate_search import SearchEnded
+    from ..load.edition_probe import detect_by_address
     from ..load.load_session import unobservable_requirements
     from ..load.load_spec import LOAD_OBSERVES
     from ..load.scenarios import SCENARIOS
     from ..probe.interrupt import InterruptHandler
-    from ..reports.verdict_assembly import format_utc_now
+    from ..reports.verdict_assembly import RunFacts, format_utc_now
     from . import capacity as command
 
     started_at = format_utc_now()
@@ -200,7 +205,7 @@ def run_media_watch(arguments: argparse.Namespace, url: str | None) -> int:
     rate, rounds, phase_s = arguments.max_rate or SELF_TEST_MEDIA_RATE, arguments.phases, arguments.phase
     limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
     scenario = SCENARIOS[arguments.scenario]
-    headers, secrets = common.read_headers(arguments.header)
+    headers, secrets = arguments.settings.look_up()
     write_output(
         f"plan: {rounds} phases of {phase_s:g} s at {rate:g} requests/s (scenario {arguments.scenario}) on "
         f"{url or 'the embedded simulator'}, a quiet one before and after each: about {(2 * rounds + 1) * phase_s:.0f} s"
@@ -211,16 +216,21 @@ def run_media_watch(arguments: argparse.Namespace, url: str | None) -> int:
         return 0
     progress = ProgressLine()
     watch = make_progress_watcher(progress)
-    with InterruptHandler() as interrupt:
+    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
         with ExitStack() as stack:
             server, address = command.resolve_target(arguments, url, stack)
             told = common.detect_edition(
-                arguments, lambda: detect_by_address(address, headers, arguments.timeout, interrupt)
+                arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
             )
             tap = window.SteppedSession(
-                load_edition(arguments.edition), address, headers=headers, timeout_s=arguments.timeout
+                load_edition(arguments.settings.edition),
+                address,
+                headers=headers,
+                timeout_s=arguments.settings.timeout_s,
             )
-            rig = window.StepRunner(tap, patience_s=arguments.timeout, limits=limits, interrupt=interrupt, watch=watch)
+            rig = window.StepRunner(
+                tap, patience_s=arguments.settings.timeout_s, limits=limits, interrupt=interrupt, watch=watch
+            )
             try:
                 phases, ended = window.run_users(
                     tap,
@@ -236,31 +246,36 @@ def run_media_watch(arguments: argparse.Namespace, url: str | None) -> int:
         found = compare_phases(phases, rate=rate, phase_s=phase_s)
         return common.report_and_exit_code(
             arguments,
-            command="capacity",
-            judge=tap.judge,
-            observes=LOAD_OBSERVES,
-            excluded=unobservable_requirements(scenario.targets or frozenset()),
-            subject=server,
-            judged_from="live",
-            started_at=started_at,
-            options={
-                "watch_media": True,
-                "rate": rate,
-                "phase_s": phase_s,
-                "phases": rounds,
-                "scenario": arguments.scenario,
-            },
-            interrupted=interrupt.is_interrupted,
-            aborted=ended or (found.statement if found.result == "too little data" else None),
-            violated_slo=found.statement if found.result == "effect" else None,
-            extra_notes=[found.statement, *told],
-            secrets=secrets,
-            sections=[media_section(found)],
-            media=found,
+            tap.judge,
+            RunFacts(
+                command="capacity",
+                edition=load_edition(arguments.settings.edition),
+                subject=server,
+                scope=RunScope(
+                    observes=LOAD_OBSERVES, excluded=unobservable_requirements(scenario.targets or frozenset())
+                ),
+                ending=RunEnding(
+                    interrupted=interrupt.is_interrupted,
+                    aborted=ended or (found.statement if found.result == "too little data" else None),
+                    violated_slo=found.statement if found.result == "effect" else None,
+                ),
+                started_at=started_at,
+                options={
+                    "watch_media": True,
+                    "rate": rate,
+                    "phase_s": phase_s,
+                    "phases": rounds,
+                    "scenario": arguments.scenario,
+                },
+                notes=[found.statement, *told],
+                secrets=secrets,
+                sections=[media_section(found)],
+                media=found,
+            ),
         )
 
 
-def resolve_address(arguments: argparse.Namespace, server: str) -> Any:  # Any: load's Address
+def resolve_address(arguments: Arguments, server: str) -> Any:  # Any: load's Address
     """
     Where a server listens.
 
@@ -270,7 +285,7 @@ def resolve_address(arguments: argparse.Namespace, server: str) -> Any:  # Any: 
     from ..api.exchange import TransportError
     from ..load.http_connection import resolve_server
 
-    address = resolve_server(server, ca_file=arguments.ca_file, insecure=arguments.insecure)
+    address = resolve_server(server, ca_file=arguments.settings.ca_file, insecure=arguments.settings.insecure)
     if isinstance(address, TransportError):
         raise UsageError(f"{server}: {address.detail}")
     return address

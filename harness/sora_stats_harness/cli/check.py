@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from ..probe.edition_detection import AUTO_EDITION, detect_by_files
+import click
+
 from . import command_support as common
-from .configured_options import ORIGIN_COMMAND_LINE, ORIGIN_DEFAULT
-from .progress import ProgressLine
+from . import options
+from .framework import Arguments, Choice, Command, Option
+from .output import ProgressLine
 
 if TYPE_CHECKING:
-    from ..api.exchange import Target
     from ..probe.interrupt import InterruptHandler
-
-HELP: Final = "judge recordings, or single responses in files"
 
 EXAMPLES: Final = """\
 examples:
@@ -27,29 +26,17 @@ examples:
   curl -s -H 'x-sora-target: Sora_20171101.GetStatsAllConnections' -X POST http://127.0.0.1:3000/ | sora-harness check -
 """
 
-INTERRUPT_GRACE_S: Final = 2.0
-"""After which progress is shown."""
+PROGRESS_AFTER_S: Final = 2.0
+"""Progress is shown after this time."""
+
+_OPERATIONS: Final = ("GetStatsConnection", "GetStatsClient", "GetStatsAllConnections")
+"""The names of the targets, as `api.exchange` has them, which `--help` does not load."""
 
 _LINES_PER_TICK: Final = 64
-"""Between two looks at the time."""
+"""The clock is read once in so many lines."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="a recording or a body, compressed or not; - for stdin"
-    )
-    parser.add_argument(
-        "--target",
-        metavar="NAME",
-        help="whose response a body is: GetStatsConnection, GetStatsClient, GetStatsAllConnections",
-    )
-    common.add_judging_options(parser, no_output="none are written")
-    # without --edition a recording is judged as it was when it was made
-    parser.set_defaults(edition=None)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Judge the files, and report; files are written only with --output.
 
@@ -60,25 +47,34 @@ def run(arguments: argparse.Namespace) -> int:
         UsageError: A file is missing, unreadable or of no known kind; an edition or target is not known.
     """
     from ..api.edition import load_edition
+    from ..api.exchange import TARGET_OF_OPERATION
     from ..judge.pipeline import Judge
+    from ..judge.verdict_decision import RunEnding, RunScope
+    from ..probe.edition_detection import detect_by_files
     from ..probe.file_check import choose_edition, judge_files, open_files
     from ..probe.interrupt import InterruptHandler
-    from ..reports.verdict_assembly import format_utc_now
+    from ..probe.run_settings import ORIGIN_DEFAULT, ORIGIN_OPTION
+    from ..reports.verdict_assembly import RunFacts, format_utc_now
 
     started_at = format_utc_now()
-    target = _parse_target(arguments.target)
-    with InterruptHandler() as interrupt:
+    settings = options.read_settings(arguments)
+    target = TARGET_OF_OPERATION[arguments.target] if arguments.target is not None else None
+    origin = settings.origins["edition"]
+    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
         files = open_files(arguments.files, target)
-        if arguments.edition == AUTO_EDITION:
-            arguments.edition, notes = detect_by_files(files)
+        if settings.edition == common.AUTO_EDITION:
+            name, notes = detect_by_files(files)
         else:
-            arguments.edition, notes = choose_edition(files, arguments.edition)
-        edition = load_edition(arguments.edition)
-        if (origin := arguments.origins["edition"]) not in (ORIGIN_COMMAND_LINE, ORIGIN_DEFAULT):
-            # it was not asked for today, so where it makes a difference that is worth a word
+            # unless an edition was named, a recording is judged by the one that it was made with
+            name, notes = choose_edition(files, None if origin == ORIGIN_DEFAULT else settings.edition)
+        arguments.settings = replace(settings, edition=name)
+        edition = load_edition(name)
+        if origin not in (ORIGIN_OPTION, ORIGIN_DEFAULT):
+            # the command line does not name it, so a difference is worth a note
             others = {file.edition for file in files if file.edition is not None} - {edition.name}
             notes += [
-                f"recorded with edition {name}, and judged here by {edition.name}: {origin}" for name in sorted(others)
+                f"recorded with edition {other}, and judged here by {edition.name}: {origin}"
+                for other in sorted(others)
             ]
         judge = Judge(edition)
         progress = ProgressLine()
@@ -88,28 +84,22 @@ def run(arguments: argparse.Namespace) -> int:
             progress.end()
         return common.report_and_exit_code(
             arguments,
-            command="check",
-            judge=checked,
-            observes=checked.observes,
-            excluded=checked.excluded,
-            subject=checked.subject,
-            judged_from=checked.judged_from,
-            started_at=started_at,
-            options={"files": [file.store.name for file in files], "target": arguments.target},
-            interrupted=checked.interrupted or checked.was_interrupted,
-            aborted=checked.abort_reasons,
-            extra_notes=[*notes, *checked.notes, *checked.early_endings],
+            checked,
+            RunFacts(
+                command="check",
+                edition=load_edition(arguments.settings.edition),
+                subject=checked.subject,
+                judged_from=checked.judged_from,
+                scope=RunScope(observes=checked.observes, excluded=checked.excluded),
+                ending=RunEnding(
+                    interrupted=checked.interrupted or checked.was_interrupted, aborted=checked.abort_reasons
+                ),
+                started_at=started_at,
+                options={"files": [file.store.name for file in files], "target": arguments.target},
+                notes=[*notes, *checked.notes, *checked.early_endings],
+            ),
             write=arguments.output is not None,
         )
-
-
-def _parse_target(name: str | None) -> Target | None:
-    from ..api.errors import UsageError
-    from ..api.exchange import TARGET_OF_OPERATION
-
-    if name is not None and name not in TARGET_OF_OPERATION:
-        raise UsageError(f"--target: {name!r} is none of {', '.join(TARGET_OF_OPERATION)}")
-    return TARGET_OF_OPERATION[name] if name is not None else None
 
 
 def _make_tick(interrupt: InterruptHandler, progress: ProgressLine) -> Callable[[], None]:
@@ -124,7 +114,30 @@ def _make_tick(interrupt: InterruptHandler, progress: ProgressLine) -> Callable[
         if interrupt.is_interrupted:
             raise CheckStopped
         count += 1
-        if count % _LINES_PER_TICK == 0 and (elapsed := time.monotonic() - started) > INTERRUPT_GRACE_S:
+        if count % _LINES_PER_TICK == 0 and (elapsed := time.monotonic() - started) > PROGRESS_AFTER_S:
             progress.show(elapsed, f"check: {count:,} lines read, each is read twice")
 
     return tick
+
+
+command = Command(
+    "check",
+    [
+        click.Argument(
+            ["files"],
+            nargs=-1,
+            required=True,
+            metavar="FILE...",
+            help="a recording or a body, compressed or not; - for stdin",
+        ),
+        Option(
+            ["--target"],
+            type=Choice(_OPERATIONS),
+            metavar="NAME",
+            help=f"whose response a body is: {', '.join(_OPERATIONS)}",
+        ),
+        *options.judging_options(no_output="none are written"),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import click
+
 from ..api.errors import UsageError, suggest_nearest
+from .framework import Arguments, Choice, Command, Option, Parsed, group
 from .output import write_output
 
 if TYPE_CHECKING:
     from ..judge.verdict import Verdict
     from ..reports.run_comparison import NamedVerdicts
-
-HELP: Final = "compare two verdicts, or two sets of runs"
 
 EXAMPLES: Final = """\
 examples:
@@ -26,45 +26,7 @@ examples:
 _COMPARISON_FORMATS: Final = ("text", "markdown", "json")
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    kinds = "a verdict.json, a folder with one or more below it, or a quoted pattern of those"
-    parser.add_argument("base", metavar="BASE", help=f"the runs to compare with: {kinds}")
-    parser.add_argument("new", metavar="NEW", help="the runs to judge, given in the same way")
-    parser.add_argument("--format", choices=_COMPARISON_FORMATS, default="text", help="what to write (default: text)")
-    parser.add_argument("--json", action="store_true", help="the same as --format json")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write it (default: stdout)")
-    parser.add_argument(
-        "--fail-on",
-        action="append",
-        default=[],
-        type=_parse_thresholds,
-        metavar="WHAT,…",
-        help="exit 1 where it is so, 3 where it cannot be told: new-findings, fields-gone, latency, capacity",
-    )
-    add = parser.add_argument_group("latencies").add_argument
-    add("--time", choices=("response", "service"), help="which time (default: response)")
-    add(
-        "--percentiles",
-        type=_parse_percentiles,
-        metavar="P,…",
-        help="of 50, 90, 95, 99, 99.9 and 99.99, the weightiest first (default: 50,99)",
-    )
-    add(
-        "--min-effect",
-        type=_parse_percent,
-        metavar="PERCENT",
-        help="the least change that counts (default: 5 %%)",
-    )
-    add(
-        "--alpha",
-        type=_parse_alpha,
-        metavar="P",
-        help="how often a change may be claimed where there is none, over all latencies together (default: 0.01)",
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Compare, and print what has changed.
 
@@ -73,7 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from ..reports import comparison_formats as comparison
     from ..reports import report_folder as files
-    from ..reports.run_comparison import ComparisonPolicy, compare_runs
+    from ..reports.comparison_result import ComparisonPolicy
+    from ..reports.run_comparison import compare_runs
 
     given = {name: getattr(arguments, name) for name in ("time", "percentiles", "min_effect", "alpha")}
     policy = ComparisonPolicy(
@@ -134,12 +97,12 @@ def _find_verdicts(path: Path) -> list[Path]:
 
 
 def _parse_thresholds(text: str) -> list[str]:
-    from ..reports.run_comparison import THRESHOLDS
+    from ..reports.comparison_result import THRESHOLDS
 
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in THRESHOLDS:
-            raise UsageError(f"--fail-on: there is no {name!r}{suggest_nearest(name, THRESHOLDS)}")
+            raise UsageError(f"there is no {name!r}{suggest_nearest(name, THRESHOLDS)}")
     return names
 
 
@@ -148,18 +111,21 @@ def _parse_percentiles(text: str) -> tuple[float, ...]:
     names = [name.strip().removeprefix("p") for name in text.split(",")]
     for name in names:
         if name not in known:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+            raise UsageError(f"{name!r} must be one of {', '.join(known)}")
     return tuple(dict.fromkeys(float(name) for name in names))
 
 
 def _parse_percent(text: str) -> float:
     return (
-        _parse_bounded_number(text.removesuffix("%").strip(), 0, 1000, f"{text!r} is no percentage of 0 or more") / 100
+        _parse_bounded_number(
+            text.removesuffix("%").strip(), 0, 1000, f"{text!r} must be a percentage from 0 to 100000"
+        )
+        / 100
     )
 
 
 def _parse_alpha(text: str) -> float:
-    return _parse_bounded_number(text, 1e-6, 0.5, f"{text!r} is no probability between 0.000001 and 0.5")
+    return _parse_bounded_number(text, 1e-6, 0.5, f"{text!r} must be a probability from 0.000001 to 0.5")
 
 
 def _parse_bounded_number(text: str, least: float, most: float, complaint: str) -> float:
@@ -168,5 +134,50 @@ def _parse_bounded_number(text: str, least: float, most: float, complaint: str) 
     except ValueError:
         value = float("nan")
     if not least <= value <= most:
-        raise argparse.ArgumentTypeError(complaint)
+        raise UsageError(complaint)
     return value
+
+
+_RUNS_HELP: Final = "a verdict.json, a folder with one or more below it, or a quoted pattern of those"
+
+command = Command(
+    "compare",
+    [
+        click.Argument(["base"], metavar="BASE", help=f"the runs to compare with: {_RUNS_HELP}"),
+        click.Argument(["new"], metavar="NEW", help="the runs to judge, given in the same way"),
+        Option(["--format"], type=Choice(_COMPARISON_FORMATS), default="text", help="what to write (default: text)"),
+        Option(["--json"], is_flag=True, help="the same as --format json"),
+        Option(["--output"], type=Path, metavar="FILE", help="where to write it (default: stdout)"),
+        Option(
+            ["--fail-on"],
+            multiple=True,
+            type=Parsed(_parse_thresholds),
+            metavar="WHAT,…",
+            help="exit 1 where it is so, 3 where too little is known: new-findings, fields-gone, latency, capacity",
+        ),
+        *group(
+            "latencies",
+            Option(["--time"], type=Choice(("response", "service")), help="which time (default: response)"),
+            Option(
+                ["--percentiles"],
+                type=Parsed(_parse_percentiles),
+                metavar="P,…",
+                help="some of 50, 90, 95, 99, 99.9 and 99.99, the most important first (default: 50,99)",
+            ),
+            Option(
+                ["--min-effect"],
+                type=Parsed(_parse_percent),
+                metavar="PERCENT",
+                help="the least change that counts (default: 5 %)",
+            ),
+            Option(
+                ["--alpha"],
+                type=Parsed(_parse_alpha),
+                metavar="P",
+                help="how often a change may be claimed where there is none, over all latencies together (default: 0.01)",
+            ),
+        ),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -1,26 +1,25 @@
 """
 `sora-harness conform`: the gate on the command line.
 
-It turns options into a plan, starts the simulator where no URL was given, and leaves the rest to the modules that do
-the work. Nothing heavy is imported before the command really runs.
+It turns options into a plan, starts the simulator where no URL was given, and leaves the rest to `probe` and `reports`.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-from ..api.errors import UsageError
-from ..probe.edition_detection import detect_by_server
+import click
+
+from ..api.errors import UsageError, suggest_nearest
+from ..api.server_url import normalize_server_url
 from . import command_support as common
-from .argument_types import parse_duration
-from .output import write_output
-from .progress import ProgressLine
+from . import options
+from .framework import Arguments, Command, Option, group
+from .output import ProgressLine
 
 if TYPE_CHECKING:
     from ..api.exchange import Headers, Target
@@ -31,12 +30,10 @@ if TYPE_CHECKING:
     from ..probe.interrupt import InterruptHandler
     from ..probe.prober import Prober
 
-HELP: Final = "probe a server, judge every response, and write a verdict"
-
 EXAMPLES: Final = """\
 examples:
   sora-harness conform                                   probe the embedded simulator (SELF-TEST)
-  sora-harness conform http://127.0.0.1:3000             probe a server for 10 seconds or more
+  sora-harness conform http://127.0.0.1:3000             probe a server for 10 seconds
   sora-harness conform http://127.0.0.1:3000 --duration 1m --strict --record run.jsonl.zst
   sora-harness conform http://127.0.0.1:3000 --fuzz 500 --seed 7
   sora-harness conform http://10.0.0.1:3000 --node http://10.0.0.2:3000 --node http://10.0.0.3:3000
@@ -47,68 +44,7 @@ examples:
 MAX_FUZZ_DOCUMENTS: Final = 1_000_000
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    common.add_server_options(parser)
-    add = parser.add_argument_group("what is sent").add_argument
-    add(
-        "--duration",
-        type=parse_duration,
-        default=10.0,
-        metavar="TIME",
-        help="how long to probe at least: 10, 90s, 5m (default: 10)",
-    )
-    add(
-        "--max-duration",
-        type=parse_duration,
-        metavar="TIME",
-        help="how long to probe at most, where after --duration not every requirement was observed yet "
-        "(default: 60, or --duration where that is longer)",
-    )
-    add(
-        "--targets",
-        metavar="NAMES",
-        help="send only these, with commas between: GetStatsConnection, GetStatsClient, "
-        "GetStatsAllConnections (default: all three)",
-    )
-    add(
-        "--node",
-        action="append",
-        default=[],
-        metavar="URL",
-        help="another node of the cluster to which URL belongs (repeatable)",
-    )
-    add(
-        "--channel-id",
-        dest="asked",
-        action=_IdOptionAction,
-        metavar="ID",
-        help="ask for this channel's connections, not for those that a listing shows: followed by --connection-id or "
-        "--client-id (all three repeatable)",
-    )
-    add(
-        "--connection-id",
-        dest="asked",
-        action=_IdOptionAction,
-        metavar="ID",
-        help="a connection of the channel named before",
-    )
-    add("--client-id", dest="asked", action=_IdOptionAction, metavar="ID", help="a client of the channel named before")
-    add("--valid-only", action="store_true", help="send no request that is wrong on purpose")
-    add("--large-request", action="store_true", help="send one wrong request of more than 8 MB as well")
-    add(
-        "--fuzz",
-        type=_parse_count,
-        metavar="N",
-        help="before that, send N made-up requests, valid and wrong, and find the smallest that fails; --seed repeats them",
-    )
-    add("--concurrency", type=int, default=8, metavar="N", help="requests that may overlap, 1 to 32 (default: 8)")
-    common.add_recording_options(parser)
-    common.add_judging_options(parser)
-    common.add_simulator_options(parser)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Probe, judge and report.
 
@@ -121,38 +57,39 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from ..api.edition import load_edition
     from ..judge.pipeline import Judge
+    from ..judge.verdict_decision import RunEnding, RunScope
     from ..probe import conformance_run as conform
+    from ..probe.edition_detection import detect_by_server
     from ..probe.interrupt import InterruptHandler
     from ..probe.prober import Prober
     from ..recording.writer import RecordingWriter
-    from ..reports.verdict_assembly import format_utc_now
+    from ..reports.verdict_assembly import RunFacts, format_utc_now
 
     started_at = format_utc_now()
-    common.check_edition(arguments)  # what is wrong with it is said before anything is started or sent
-    headers, secrets = common.read_headers(arguments.header)
-    url = common.server_url(arguments)
+    settings = options.read_settings(arguments)
+    headers, secrets = settings.look_up()
+    is_self_test = settings.url is None
     notes: list[str] = []
     seed = _fuzz_seed(arguments)
     fuzzed = {} if seed is None else {"fuzz": arguments.fuzz, "seed": seed}
-    with InterruptHandler() as interrupt:
+    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
         with ExitStack() as stack:
-            servers = _resolve_servers(arguments, url, stack)
-            plan = _probe_plan(arguments, servers, headers, self_test=url is None)
+            plan = _probe_plan(arguments, _resolve_servers(arguments, stack), headers)
 
             def prober() -> Prober:
-                return Prober(timeout_s=arguments.timeout, ca_file=arguments.ca_file, insecure=arguments.insecure)
+                return Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
 
             notes += common.detect_edition(
                 arguments, lambda: detect_by_server(plan.server, headers, prober(), interrupt)
             )
-            edition = load_edition(arguments.edition)
+            edition = load_edition(arguments.settings.edition)
             recorder = None
             if arguments.record is not None:
                 recorder = stack.enter_context(
                     RecordingWriter(
                         arguments.record,
                         subject=plan.server,
-                        subject_kind="simulator" if url is None else "server",
+                        subject_kind="simulator" if is_self_test else "server",
                         edition=edition.name,
                         # what the run can see: `check` judges the recording within the same scope
                         options=_verdict_options(plan)
@@ -181,38 +118,33 @@ def run(arguments: argparse.Namespace) -> int:
             notes.append(recorder.problem)
         return common.report_and_exit_code(
             arguments,
-            command="conform",
-            judge=judge,
-            observes=plan.observed_needs(),
-            excluded=plan.excluded_requirements(),
-            subject=plan.server,
-            judged_from="live",
-            started_at=started_at,
-            options=_verdict_options(plan) | fuzzed,
-            interrupted=result.interrupted,
-            aborted=result.aborted,
-            extra_notes=[*result.notes, *notes],
-            secrets=secrets,
+            judge,
+            RunFacts(
+                command="conform",
+                edition=load_edition(arguments.settings.edition),
+                subject=plan.server,
+                scope=RunScope(observes=plan.observed_needs(), excluded=plan.excluded_requirements()),
+                ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted),
+                started_at=started_at,
+                options=_verdict_options(plan) | fuzzed,
+                notes=[*result.notes, *notes],
+                secrets=secrets,
+            ),
         )
 
 
-def _resolve_servers(arguments: argparse.Namespace, url: str | None, stack: ExitStack) -> Sequence[str]:
+def _resolve_servers(arguments: Arguments, stack: ExitStack) -> Sequence[str]:
     """The nodes to probe; without a URL those of a simulator, which lives as long as the stack."""
-    from ..probe.prober import normalize_server_url
-
-    common.check_simulator_options(arguments, url)
+    url = arguments.settings.url
     if url is not None:
-        return list(dict.fromkeys(normalize_server_url(each) for each in (url, *arguments.node)))
+        return list(dict.fromkeys([url, *(normalize_server_url(node) for node in arguments.node)]))
     if arguments.node or arguments.asked:
         raise UsageError("--node, --channel-id, --connection-id and --client-id go with a URL")
-    from ..simulator.server import start_simulator_process
-
-    write_output("SELF-TEST: no URL was given, so the embedded simulator is probed, and no Sora\n", sys.stderr)
-    served = common.simulator_edition(arguments)
-    return stack.enter_context(start_simulator_process(edition=served, **common.simulator_settings(arguments))).urls
+    common.announce_self_test()
+    return common.start_simulator(arguments, stack)
 
 
-def _fuzz_seed(arguments: argparse.Namespace) -> int | None:
+def _fuzz_seed(arguments: Arguments) -> int | None:
     """What the made-up requests are drawn from; None where there are to be none."""
     if arguments.fuzz is None:
         return None
@@ -258,20 +190,18 @@ def _run_fuzz(
     ]
 
 
-def _probe_plan(
-    arguments: argparse.Namespace, servers: Sequence[str], headers: Headers, *, self_test: bool
-) -> ConformancePlan:
+def _probe_plan(arguments: Arguments, servers: Sequence[str], headers: Headers) -> ConformancePlan:
     from ..probe.conformance_plan import SERVER_RATE, SIMULATOR_RATE, ConformancePlan
 
     return ConformancePlan(
         server=servers[0],
         nodes=tuple(servers[1:]),
         targets=_parse_targets(arguments.targets),
-        given_connections=known_from_options(arguments.asked or (), servers[0]),
+        given_connections=known_from_options(arguments.asked, servers[0]),
         duration_s=arguments.duration,
         max_duration_s=arguments.max_duration,
         concurrency=arguments.concurrency,
-        rate=SIMULATOR_RATE if self_test else SERVER_RATE,
+        rate=SIMULATOR_RATE if arguments.settings.url is None else SERVER_RATE,
         headers=headers,
         send_wrong_requests=not arguments.valid_only,
         send_large_request=arguments.large_request,
@@ -293,12 +223,6 @@ def _verdict_options(plan: ConformancePlan) -> dict[str, Any]:
     }
 
 
-def _parse_count(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= MAX_FUZZ_DOCUMENTS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MAX_FUZZ_DOCUMENTS:,}")
-    return int(text)
-
-
 def _parse_targets(names: str | None) -> frozenset[Target]:
     from ..api.exchange import TARGET_OF_OPERATION
 
@@ -306,22 +230,11 @@ def _parse_targets(names: str | None) -> frozenset[Target]:
         return frozenset(TARGET_OF_OPERATION.values())
     chosen = [name.strip() for name in names.split(",")]
     if unknown := [name for name in chosen if name not in TARGET_OF_OPERATION]:
-        raise UsageError(f"--targets: {unknown[0]!r} is none of {', '.join(TARGET_OF_OPERATION)}")
+        raise UsageError(
+            f"--targets: {unknown[0]!r} must be one of {', '.join(TARGET_OF_OPERATION)}"
+            f"{suggest_nearest(unknown[0], TARGET_OF_OPERATION)}"
+        )
     return frozenset(TARGET_OF_OPERATION[name] for name in chosen)
-
-
-class _IdOptionAction(argparse.Action):
-    """Keeps channels, connections and clients in the order in which they were given."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,  # Any: argparse's own signature
-        option_string: str | None = None,
-    ) -> None:
-        asked = [*(namespace.asked or ()), (option_string, values)]
-        namespace.asked = asked
 
 
 def known_from_options(asked: Iterable[tuple[str, str]], server: str) -> tuple[KnownConnection, ...]:
@@ -354,8 +267,90 @@ def _make_watcher(progress: ProgressLine, plan: ConformancePlan) -> Callable[[Co
         limit_s = plan.duration_s if status.elapsed_s <= plan.duration_s else plan.time_limit_s
         progress.show(
             status.elapsed_s,
-            f"conform: {status.elapsed_s:.0f} of {'' if limit_s == plan.duration_s else 'at most '}{limit_s:g} s, "
+            f"conform: {min(status.elapsed_s, limit_s):.0f} of {limit_s:g} s, "
             f"{status.exchanges} exchanges, {status.connections} connections, {status.errors} without a complete response",
         )
 
     return watch
+
+
+_ID_OPTIONS: Final = {"channel_id": "--channel-id", "connection_id": "--connection-id", "client_id": "--client-id"}
+
+
+class _ConformCommand(Command):
+    """Keeps channels, connections and clients in the order in which they were given, as `asked`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and bring the options of several names into one order."""
+        order = [param.name for param in self.make_parser(ctx).parse_args(list(args))[2]]
+        rest = super().parse_args(ctx, args)
+        values = {name: iter(ctx.params.pop(name)) for name in _ID_OPTIONS}
+        ctx.params["asked"] = [(_ID_OPTIONS[name], next(values[name])) for name in order if name in _ID_OPTIONS]
+        return rest
+
+
+command = _ConformCommand(
+    "conform",
+    [
+        *options.server_options(),
+        *group(
+            "requests",
+            Option(
+                ["--duration"],
+                type=options.DURATION,
+                default=10.0,
+                metavar="TIME",
+                help="how long to probe at least: 10, 90s, 5m (default: 10)",
+            ),
+            Option(
+                ["--max-duration"],
+                type=options.DURATION,
+                metavar="TIME",
+                help="how long to probe at most, where after --duration not every requirement was observed yet "
+                "(default: 60, or --duration where that is longer)",
+            ),
+            Option(
+                ["--targets"],
+                metavar="NAMES",
+                help="send only these, with commas between: GetStatsConnection, GetStatsClient, GetStatsAllConnections "
+                "(default: all three)",
+            ),
+            Option(
+                ["--node"],
+                multiple=True,
+                metavar="URL",
+                help="another node of the cluster to which URL belongs (repeatable)",
+            ),
+            Option(
+                ["--channel-id"],
+                multiple=True,
+                metavar="ID",
+                help="ask for connections of this channel instead of those in a listing: followed by --connection-id or "
+                "--client-id (all three repeatable)",
+            ),
+            Option(["--connection-id"], multiple=True, metavar="ID", help="a connection of the channel named before"),
+            Option(["--client-id"], multiple=True, metavar="ID", help="a client of the channel named before"),
+            Option(["--valid-only"], is_flag=True, help="send no request that is wrong on purpose"),
+            Option(["--large-request"], is_flag=True, help="send one wrong request of more than 8 MB as well"),
+            Option(
+                ["--fuzz"],
+                type=options.integer(1, MAX_FUZZ_DOCUMENTS),
+                metavar="N",
+                help="before that, send N made-up requests, valid and wrong, and find the smallest that fails; --seed "
+                "repeats them",
+            ),
+            Option(
+                ["--concurrency"],
+                type=options.integer(1, 32),
+                default=8,
+                metavar="N",
+                help="requests that may overlap, 1 to 32 (default: 8)",
+            ),
+        ),
+        *options.recording_options(),
+        *options.judging_options(),
+        *options.simulator_options(),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

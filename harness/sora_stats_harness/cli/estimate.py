@@ -1,50 +1,33 @@
-"""
-The command `estimate_polling_cost`: what polling costs, by at most five requests, and one before them with `--edition auto`.
-"""
+"""`sora-harness estimate`: what polling costs, from at most five requests, and one more with `--edition auto`."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-from ..probe.edition_detection import detect_by_server
 from . import command_support as common
-from .argument_types import parse_duration
-from .output import write_output
-from .progress import ProgressLine
+from . import options
+from .framework import Arguments, Command, Option, group
+from .output import ProgressLine
 
 if TYPE_CHECKING:
     from ..probe.interrupt import InterruptHandler
-
-HELP: Final = "tell what polling costs, by a few polite requests"
 
 EXAMPLES: Final = """\
 examples:
   sora-harness estimate                                                      of the embedded simulator (SELF-TEST)
   sora-harness estimate http://127.0.0.1:3000 --pollers 3 --interval 1s
-  sora-harness estimate http://127.0.0.1:3000 --pollers 2 --interval 15s --cluster"""
+  sora-harness estimate http://127.0.0.1:3000 --pollers 2 --interval 15s --cluster
+"""
 
 
 INTERRUPT_POLL_S: Final = 0.1
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    common.add_server_options(parser)
-    add = parser.add_argument_group("the planned polling").add_argument
-    add("--pollers", type=_parse_pollers, default=1, metavar="N", help="how many poll (default: 1)")
-    add("--interval", type=parse_duration, default=1.0, metavar="TIME", help="of each of them (default: 1s)")
-    add("--cluster", action="store_true", help="they ask for the connections of all nodes (local: false)")
-    common.add_judging_options(parser)
-    common.add_simulator_options(parser)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
-    Ask, judge, work it out and report.
+    Send the requests, judge the responses, and report the estimate.
 
     Returns:
         The exit code of the verdict.
@@ -56,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     from ..api.exchange import Target, make_valid_request
     from ..judge.pipeline import Judge
     from ..judge.requirements import RequiredCapability
+    from ..judge.verdict_decision import RunEnding, RunScope
+    from ..probe.edition_detection import detect_by_server
     from ..probe.interrupt import InterruptHandler
     from ..probe.polling_estimate import (
         MAX_ESTIMATE_REQUESTS,
@@ -64,28 +49,28 @@ def run(arguments: argparse.Namespace) -> int:
         estimate_section,
         measure_requests,
     )
-    from ..probe.prober import Prober, normalize_server_url
-    from ..reports.verdict_assembly import format_utc_now
+    from ..probe.prober import Prober
+    from ..reports.verdict_assembly import RunFacts, format_utc_now
 
     started_at = format_utc_now()
-    url = common.server_url(arguments)
-    common.check_simulator_options(arguments, url)
-    headers, secrets = common.read_headers(arguments.header)
-    common.check_edition(arguments)
+    settings = options.read_settings(arguments)
+    headers, secrets = settings.look_up()
+    if settings.url is None:
+        common.announce_self_test()
     polling = PollingPlan(pollers=arguments.pollers, interval_s=arguments.interval)
     progress = ProgressLine()
-    with InterruptHandler() as interrupt:
+    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
         with ExitStack() as stack:
-            server = normalize_server_url(url) if url is not None else _start_simulator(arguments, stack)
+            server = settings.url or common.start_simulator(arguments, stack)[0]
 
             def prober() -> Prober:
-                return Prober(timeout_s=arguments.timeout, ca_file=arguments.ca_file, insecure=arguments.insecure)
+                return Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
 
             began_s = time.monotonic()
             notes = common.detect_edition(arguments, lambda: detect_by_server(server, headers, prober(), interrupt))
             if notes:
                 _pause_between_requests(time.monotonic() - began_s, interrupt)
-            judge = Judge(load_edition(arguments.edition))
+            judge = Judge(load_edition(arguments.settings.edition))
             try:
                 exchanges = measure_requests(
                     make_valid_request(
@@ -101,25 +86,31 @@ def run(arguments: argparse.Namespace) -> int:
         found = estimate_polling_cost(exchanges, polling)
         return common.report_and_exit_code(
             arguments,
-            command="estimate",
-            judge=judge,
-            observes={
-                RequiredCapability.EXCHANGES,
-                RequiredCapability.BODIES,
-                RequiredCapability.ARGUMENTS,
-                RequiredCapability.TIMES,
-            },
-            excluded={"identity.asked", "identity.client", "identity.present"},
-            subject=server,
-            judged_from="live",
-            started_at=started_at,
-            options=_verdict_options(arguments),
-            interrupted=interrupt.is_interrupted,
-            aborted=_no_response_reason(exchanges) if found is None else None,
-            extra_notes=notes,
-            secrets=secrets,
-            sections=[] if found is None else [estimate_section(found)],
-            estimate=found,
+            judge,
+            RunFacts(
+                command="estimate",
+                edition=load_edition(arguments.settings.edition),
+                subject=server,
+                scope=RunScope(
+                    observes={
+                        RequiredCapability.EXCHANGES,
+                        RequiredCapability.BODIES,
+                        RequiredCapability.ARGUMENTS,
+                        RequiredCapability.TIMES,
+                    },
+                    excluded={"identity.asked", "identity.client", "identity.present"},
+                ),
+                ending=RunEnding(
+                    interrupted=interrupt.is_interrupted,
+                    aborted=_no_response_reason(exchanges) if found is None else None,
+                ),
+                started_at=started_at,
+                options=_verdict_options(arguments),
+                notes=notes,
+                secrets=secrets,
+                sections=[] if found is None else [estimate_section(found)],
+                estimate=found,
+            ),
         )
 
 
@@ -139,20 +130,35 @@ def _no_response_reason(exchanges: list[Any]) -> str:  # Any: Exchange, which is
     )
 
 
-def _start_simulator(arguments: argparse.Namespace, stack: ExitStack) -> str:
-    from ..simulator.server import start_simulator_process
-
-    write_output("SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n", sys.stderr)
-    return stack.enter_context(
-        start_simulator_process(edition=common.simulator_edition(arguments), **common.simulator_settings(arguments))
-    ).urls[0]
-
-
-def _verdict_options(arguments: argparse.Namespace) -> dict[str, Any]:
+def _verdict_options(arguments: Arguments) -> dict[str, Any]:
     return {"pollers": arguments.pollers, "interval_s": arguments.interval, "cluster": arguments.cluster}
 
 
-def _parse_pollers(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 to 100000")
-    return int(text)
+command = Command(
+    "estimate",
+    [
+        *options.server_options(),
+        *group(
+            "the planned polling",
+            Option(
+                ["--pollers"],
+                type=options.integer(1, 100_000),
+                default=1,
+                metavar="N",
+                help="how many poll (default: 1)",
+            ),
+            Option(
+                ["--interval"],
+                type=options.DURATION,
+                default=1.0,
+                metavar="TIME",
+                help="the interval of each of them (default: 1s)",
+            ),
+            Option(["--cluster"], is_flag=True, help="they ask for the connections of all nodes (local: false)"),
+        ),
+        *options.judging_options(),
+        *options.simulator_options(),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+import click
+
 from ..api.errors import UsageError, suggest_nearest
-from .output import format_columns, write_output
+from .framework import Arguments, Choice, Command, Option
+from .options import DEFAULT_EDITION
+from .output import print_table, write_output
 
 if TYPE_CHECKING:
     from ..api.edition import Edition, FieldDefinition
-
-HELP: Final = "print the field list of an edition"
 
 EXAMPLES: Final = """\
 examples:
@@ -25,51 +26,34 @@ examples:
 """
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    from ..api.edition import DEFAULT_EDITION, FieldKind
-
-    parser.add_argument(
-        "action",
-        nargs="*",
-        metavar="ACTION",
-        help="`diff A B` for what changed from one edition to another; `import PAGE` to make an edition from a page of"
-        " the documentation (HTML, text or Markdown; - for stdin)",
-    )
-    parser.add_argument(
-        "--edition", default=DEFAULT_EDITION, metavar="NAME|FILE", help=f"which list (default: {DEFAULT_EDITION})"
-    )
-    parser.add_argument("--group", metavar="GROUP", help="only the fields at and below it, such as rtp or simulcast.r0")
-    parser.add_argument("--kind", choices=[kind.value for kind in FieldKind], help="only the fields of this kind")
-    parser.add_argument("--json", action="store_true", help="print a JSON array")
-    parser.add_argument("--output", metavar="FILE", help="import: where to write the edition (default: stdout)")
-    parser.add_argument("--name", metavar="NAME", help="import: what to call the edition (default: after the page)")
+_FIELD_KINDS: Final = ("counter", "gauge", "configuration", "identity", "time")
+"""The values of `api.edition.FieldKind`, which `--help` does not load."""
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Print the documented fields in the page's order, and after them those known though undocumented.
 
     Raises:
         EditionError: There is no such edition, or a page cannot be read.
-        UsageError: There is no such group in it, or the words after the command are none that it knows.
+        UsageError: There is no such group in it, or the words after the command are unknown.
     """
     from ..api.edition import load_edition
 
-    if arguments.action[:1] != ["import"] and (arguments.output is not None or arguments.name is not None):
+    if arguments.action[:1] != ("import",) and (arguments.output is not None or arguments.name is not None):
         raise UsageError("--output and --name belong to `fields import PAGE`")
     match arguments.action:
-        case []:
+        case ():
             pass
-        case ["diff", before, after]:
+        case ("diff", before, after):
             from . import fields_diff
 
             return fields_diff.run_fields_diff(before, after, as_json=arguments.json)
-        case ["import", page] if arguments.group is None and arguments.kind is None and not arguments.json:
+        case ("import", page) if arguments.group is None and arguments.kind is None and not arguments.json:
             from . import fields_import
 
             return fields_import.run_fields_import(page, output=arguments.output, name=arguments.name)
-        case ["import", _]:
+        case ("import", _):
             raise UsageError("`fields import PAGE` takes only --output and --name: it writes an edition, in TOML")
         case _:
             raise UsageError("fields takes no words, or `diff A B` with two editions, or `import PAGE`")
@@ -82,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_output(json.dumps([field_to_json(field) for field in fields], indent=2) + "\n")
     else:
-        write_output(_render_table(fields))
+        print_table(_table_rows(fields))
     return 0
 
 
@@ -114,8 +98,8 @@ def _fields_in_group(edition: Edition, fields: Iterable[FieldDefinition], group:
 _PROVENANCE_LABELS: Final = {"documented": "", "seen": "(seen) ", "carried-over": "(carried over) "}
 
 
-def _render_table(fields: list[FieldDefinition]) -> str:
-    rows = [("FIELD", "TYPE", "KIND", "UNIT", "PRESENCE", "DESCRIPTION")]
+def _table_rows(fields: list[FieldDefinition]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("FIELD", "TYPE", "KIND", "UNIT", "PRESENCE", "DESCRIPTION")]
     for field in fields:
         mark = "(undocumented) " if field.undocumented else _PROVENANCE_LABELS[field.standing.value]
         rows.append(
@@ -128,4 +112,31 @@ def _render_table(fields: list[FieldDefinition]) -> str:
                 mark + field.description,
             )
         )
-    return format_columns(rows)
+    return rows
+
+
+command = Command(
+    "fields",
+    [
+        click.Argument(
+            ["action"],
+            nargs=-1,
+            metavar="[ACTION]",
+            help="`diff A B` for what changed from one edition to another; `import PAGE` to make an edition from a page "
+            "of the documentation (HTML, text or Markdown; - for stdin)",
+        ),
+        Option(
+            ["--edition"],
+            default=DEFAULT_EDITION,
+            metavar="NAME|FILE",
+            help=f"which list (default: {DEFAULT_EDITION})",
+        ),
+        Option(["--group"], metavar="GROUP", help="only the fields in this group, such as rtp or simulcast.r0"),
+        Option(["--kind"], type=Choice(_FIELD_KINDS), help="only the fields of this kind"),
+        Option(["--json"], is_flag=True, help="print a JSON array"),
+        Option(["--output"], metavar="FILE", help="import: where to write the edition (default: stdout)"),
+        Option(["--name"], metavar="NAME", help="import: what to call the edition (default: after the page)"),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

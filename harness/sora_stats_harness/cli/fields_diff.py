@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from .output import format_columns, write_output
+from .output import print_table, write_output
 
 FieldPath = tuple[str, ...]
 
@@ -28,7 +28,7 @@ def run_fields_diff(before: str, after: str, *, as_json: bool) -> int:
     elif changes:
         rows = [("CHANGE", "FIELD", "WAS", "IS", "KNOWN")]
         rows += [(each["change"], each["path"], each["was"], each["is"], each["standing"]) for each in changes]
-        write_output(format_columns(rows))
+        print_table(rows)
     else:
         write_output(f"{before} and {after} have the same fields\n")
     return 0

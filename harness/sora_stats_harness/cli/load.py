@@ -1,10 +1,7 @@
-"""
-The command `load`: a Locust scenario with every response judged.
-"""
+"""`sora-harness load`: a Locust scenario with every response judged."""
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,9 +14,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..api.errors import UsageError
+from ..api.option_values import parse_interval
 from . import command_support as common
-from .argument_types import parse_duration
-from .progress import ProgressLine
+from . import options
+from .framework import Arguments, Command, Option, Parsed, group
+from .output import ProgressLine
 
 if TYPE_CHECKING:
     from ..api.exchange import Headers
@@ -34,79 +33,23 @@ if TYPE_CHECKING:
     from ..recording.writer import RecordingWriter
     from ..reports.verdict_assembly import JudgeResultSource
 
-HELP: Final = "run a load scenario, and judge every response"
-
 EXAMPLES: Final = """\
 examples:
   sora-harness load --scenario mixed --rate 200 --duration 10s     on the embedded simulator (SELF-TEST)
   sora-harness load --users 4 --interval 0 --duration 5s           as fast as four users go
   sora-harness load http://127.0.0.1:3000 --scenario scrape --pollers 3 --interval 1 --duration 60s
   sora-harness load --rate 200 --duration 5s --processes 2         from two processes, judged together
-  sora-harness load --rate 500 --duration 20s --dry-run            print the plan, send nothing"""
+  sora-harness load --rate 500 --duration 20s --dry-run            print the plan, send nothing
+"""
 
 SELF_TEST_CONNECTION_COUNT: Final = 100
 DEFAULT_DURATION_S: Final = 10.0
 DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
 DEFAULT_MAX_IN_FLIGHT: Final = 64
-MAX_USERS: Final = 10_000
+_USERS: Final = options.integer(1, 10_000)
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    common.add_server_options(parser)
-    add = parser.add_argument_group("the load").add_argument
-    add(
-        "--scenario",
-        default="mixed",
-        metavar="NAME",
-        help="mixed, scrape, scrape-cluster, spike, soak or drill (default: mixed)",
-    )
-    add("--rate", type=_parse_rate, metavar="N", help="open model: requests a second, whether or not responses come")
-    add("--ramp", type=parse_duration, default=0.0, metavar="TIME", help="let the rate rise over this long")
-    add(
-        "--max-in-flight",
-        type=_parse_users,
-        default=DEFAULT_MAX_IN_FLIGHT,
-        metavar="N",
-        help=f"open model: requests that may be under way at a time (default: {DEFAULT_MAX_IN_FLIGHT})",
-    )
-    add("--users", type=_parse_users, metavar="N", help="closed model: users that each wait for their response")
-    add("--pollers", type=_parse_users, metavar="N", help="the same, for scrape: dashboards and exporters")
-    add("--interval", type=_parse_interval, metavar="TIME", help="from one sending of a user to its next; 0: at once")
-    add("--cluster", action="store_true", help="for scrape: ask for the whole cluster")
-    add(
-        "--weights",
-        type=_parse_weights,
-        default={},
-        metavar="TARGET=N,...",
-        help="for mixed: how often to ask for connection, client and all (default: connection=70,client=29,all=1)",
-    )
-    add("--duration", type=parse_duration, metavar="TIME", help="how long (default on the simulator: 10)")
-    add("--warm-up", type=parse_duration, default=0.0, metavar="TIME", help="leave the first so many seconds untimed")
-    add("--sockets", type=_parse_users, metavar="N", help="share so many connections (default: one for each user)")
-    add("--new-connection-each", action="store_true", help="never use a connection twice")
-    add(
-        "--processes",
-        type=common.parse_processes,
-        default=1,
-        metavar="N",
-        help="send from so many processes (default: 1)",
-    )
-    add(
-        "--abort-when",
-        action="append",
-        metavar="LIMIT",
-        help="end early at errors>5%% or p99>10s over the last 10 s (default: both; repeatable)",
-    )
-    add("--dry-run", action="store_true", help="print the plan and send nothing")
-    common.add_recording_options(parser)
-    common.add_judging_options(parser)
-    common.add_simulator_options(
-        parser, connections_help=f"how many connections (default: {SELF_TEST_CONNECTION_COUNT})"
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Send, judge, measure and report.
 
@@ -116,40 +59,41 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: A plan that is not bounded, or a value that cannot be used.
     """
+    settings = options.read_settings(arguments)
     if find_spec("locust") is None:
         raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'")
     if arguments.processes == 1:
-        import_module("..load.load_run", __package__)  # first of all: Locust replaces the socket module for everybody
+        import_module("..load.load_run", __package__)  # before what uses sockets, which Locust replaces
     from msgspec.structs import replace
 
+    from ..api.edition import load_edition
     from ..api.exchange import TransportError
+    from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.abort_limit import parse_abort_limit
+    from ..load.edition_probe import detect_by_address
     from ..load.http_connection import resolve_server
     from ..load.load_spec import LOAD_OBSERVES
     from ..load.run_measurements import load_sections
-    from ..probe.edition_detection import detect_by_address
     from ..probe.interrupt import InterruptHandler
-    from ..probe.prober import normalize_server_url
-    from ..reports.verdict_assembly import format_utc_now
+    from ..reports.verdict_assembly import RunFacts, format_utc_now
 
     started_at = format_utc_now()
-    url = common.server_url(arguments)
-    common.check_simulator_options(arguments, url)
+    url = settings.url
     limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
-    headers, secrets = common.read_headers(arguments.header)
+    headers, secrets = settings.look_up()
     spec = _load_spec(arguments, url, headers)
     sys.stderr.write(f"{_plan_text(spec, arguments.processes, url, limits)}{common.edition_plan_text(arguments)}\n")
     if arguments.dry_run:
         return 0
-    with InterruptHandler() as interrupt, ExitStack() as stack:
-        server = normalize_server_url(url) if url is not None else _start_simulator(arguments, stack)
-        address = resolve_server(server, ca_file=arguments.ca_file, insecure=arguments.insecure)
+    with InterruptHandler(ends_process=arguments.ends_process) as interrupt, ExitStack() as stack:
+        server = url or _start_simulator(arguments, stack)
+        address = resolve_server(server, ca_file=arguments.settings.ca_file, insecure=arguments.settings.insecure)
         if isinstance(address, TransportError):
             raise UsageError(f"{server}: {address.detail}")
         told = common.detect_edition(
-            arguments, lambda: detect_by_address(address, headers, arguments.timeout, interrupt)
+            arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
         )
-        spec = replace(spec, edition=arguments.edition)
+        spec = replace(spec, edition=arguments.settings.edition)
         task = LoadTask(
             spec=spec,
             address=address,
@@ -166,20 +110,20 @@ def run(arguments: argparse.Namespace) -> int:
         )
         return common.report_and_exit_code(
             arguments,
-            command="load",
-            judge=done.judge,
-            observes=LOAD_OBSERVES,
-            excluded=spec.unobservable_requirements,
-            subject=server,
-            judged_from="live",
-            started_at=started_at,
-            options=task.options,
-            interrupted=done.interrupted,
-            aborted=done.aborted,
-            extra_notes=[*told, *done.notes, *_load_notes(load)],
-            secrets=secrets,
-            sections=load_sections(done.measures, load),
-            load=load,
+            done.judge,
+            RunFacts(
+                command="load",
+                edition=load_edition(arguments.settings.edition),
+                subject=server,
+                scope=RunScope(observes=LOAD_OBSERVES, excluded=spec.unobservable_requirements),
+                ending=RunEnding(interrupted=done.interrupted, aborted=done.aborted),
+                started_at=started_at,
+                options=task.options,
+                notes=[*told, *done.notes, *_load_notes(load)],
+                secrets=secrets,
+                sections=load_sections(done.measures, load),
+                load=load,
+            ),
         )
 
 
@@ -208,7 +152,7 @@ class LoadOutcome:
     notes: list[str]
 
 
-def _run_in_process(arguments: argparse.Namespace, task: LoadTask) -> LoadOutcome:
+def _run_in_process(arguments: Arguments, task: LoadTask) -> LoadOutcome:
     """In this process."""
     from ..load import load_run as runs
     from ..load.locust_standalone import session_notes
@@ -248,7 +192,7 @@ def _run_in_process(arguments: argparse.Namespace, task: LoadTask) -> LoadOutcom
     )
 
 
-def _run_with_workers(arguments: argparse.Namespace, task: LoadTask) -> LoadOutcome:
+def _run_with_workers(arguments: Arguments, task: LoadTask) -> LoadOutcome:
     """In several processes, whose spools are judged here in order."""
     import uuid
 
@@ -271,8 +215,8 @@ def _run_with_workers(arguments: argparse.Namespace, task: LoadTask) -> LoadOutc
             run=run_id,
             server=address.server,
             addresses=address.addresses,
-            ca_file=arguments.ca_file,
-            insecure=arguments.insecure,
+            ca_file=arguments.settings.ca_file,
+            insecure=arguments.settings.insecure,
             edition_name=edition.name,
             subject_kind=task.kind,
             secrets=task.secrets.values,
@@ -338,7 +282,7 @@ def _unaccounted_reason(sent: int, seen: int, judge: Judge) -> str | None:
     return judge.outage.description if judge.outage is not None else None
 
 
-def _spool_folder(arguments: argparse.Namespace, stack: ExitStack) -> Path:
+def _spool_folder(arguments: Arguments, stack: ExitStack) -> Path:
     """Where spools go: beside the recording, where there is to be one, so that they are found if everything is killed."""
     if arguments.record is None:
         return Path(stack.enter_context(TemporaryDirectory(prefix="sora-harness-")))
@@ -351,7 +295,7 @@ def _spool_folder(arguments: argparse.Namespace, stack: ExitStack) -> Path:
     return folder
 
 
-def _create_recorder(arguments: argparse.Namespace, task: LoadTask) -> RecordingWriter | None:
+def _create_recorder(arguments: Arguments, task: LoadTask) -> RecordingWriter | None:
     from ..api.edition import load_edition as load_edition
     from ..load.spools import recording_scope
     from ..recording.writer import RecordingWriter
@@ -373,14 +317,13 @@ def _recorder_notes(recorder: RecordingWriter | None) -> list[str]:
     return [recorder.problem] if recorder is not None and recorder.problem is not None else []
 
 
-def _load_spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> LoadSpec:
+def _load_spec(arguments: Arguments, url: str | None, headers: Headers) -> LoadSpec:
     """What the options say; a server that we did not start is never hammered unasked."""
     from ..load.load_spec import SCENARIO_TARGETS, SOAK_USER_INTERVAL_S, LoadSpec
 
     scenario = arguments.scenario
     if scenario not in SCENARIO_TARGETS:
-        raise UsageError(f"--scenario: {scenario!r} is none of {', '.join(SCENARIO_TARGETS)}")
-    common.check_edition(arguments)  # now, and not in another process
+        raise UsageError(f"--scenario: {scenario!r} must be one of {', '.join(SCENARIO_TARGETS)}")
     if arguments.pollers is not None:
         if not scenario.startswith("scrape"):
             raise UsageError("--pollers is for --scenario scrape")
@@ -417,11 +360,11 @@ def _load_spec(arguments: argparse.Namespace, url: str | None, headers: Headers)
     if arguments.sockets is not None and arguments.sockets < arguments.processes:
         raise UsageError("--sockets: each process needs one at least")
     return LoadSpec(
-        edition=arguments.edition,
+        edition=arguments.settings.edition,
         headers=headers,
-        timeout_s=arguments.timeout,
+        timeout_s=arguments.settings.timeout_s,
         scenario=scenario,
-        weights=arguments.weights,
+        weights=arguments.weights or {},
         rate=rate,
         ramp_s=arguments.ramp,
         users=users,
@@ -433,13 +376,10 @@ def _load_spec(arguments: argparse.Namespace, url: str | None, headers: Headers)
     )
 
 
-def _start_simulator(arguments: argparse.Namespace, stack: ExitStack) -> str:
-    from ..simulator.server import start_simulator_process
-
-    sys.stderr.write("SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n")
-    settings = {"connections": SELF_TEST_CONNECTION_COUNT} | common.simulator_settings(arguments)
-    spawned = stack.enter_context(start_simulator_process(**settings, edition=common.simulator_edition(arguments)))
-    return spawned.urls[0]
+def _start_simulator(arguments: Arguments, stack: ExitStack) -> str:
+    common.announce_self_test()
+    connections = arguments.connections or SELF_TEST_CONNECTION_COUNT
+    return common.start_simulator(arguments, stack, connections=connections)[0]
 
 
 def _plan_text(spec: LoadSpec, processes: int, url: str | None, limits: Sequence[AbortLimit]) -> str:
@@ -498,33 +438,83 @@ def _parse_weights(text: str) -> dict[str, float]:
     for part in text.split(","):
         name, separator, value = part.strip().partition("=")
         if not separator or name not in ("connection", "client", "all") or name in weights:
-            raise argparse.ArgumentTypeError(f"{text!r}: give connection=N,client=N,all=N, or some of them")
+            raise UsageError(f"{text!r}: give connection=N,client=N,all=N, or some of them")
         try:
             weights[name] = float(value)
         except ValueError:
             weights[name] = -1.0
         if not 0 <= weights[name] <= 1e6:
-            raise argparse.ArgumentTypeError(f"{part!r}: a weight is a number from 0 on")
+            raise UsageError(f"{part!r}: a weight is a number from 0 on")
     if not any(weights.values()):
-        raise argparse.ArgumentTypeError(f"{text!r}: one weight at least is more than 0")
+        raise UsageError(f"{text!r}: one weight at least is more than 0")
     return weights
 
 
-def _parse_rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no rate: give requests a second, more than 0")
-    return value
-
-
-def _parse_users(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= MAX_USERS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 to {MAX_USERS}")
-    return int(text)
-
-
-def _parse_interval(text: str) -> float:
-    return 0.0 if text.strip("0") in ("", ".", "s") else parse_duration(text)
+command = Command(
+    "load",
+    [
+        *options.server_options(),
+        *group(
+            "the load",
+            Option(
+                ["--scenario"],
+                default="mixed",
+                metavar="NAME",
+                help="mixed, scrape, scrape-cluster, spike, soak or drill (default: mixed)",
+            ),
+            Option(
+                ["--rate"],
+                type=options.RATE,
+                metavar="N",
+                help="open model: requests per second, whether or not responses arrive",
+            ),
+            Option(
+                ["--ramp"], type=options.DURATION, default=0.0, metavar="TIME", help="let the rate rise over this long"
+            ),
+            Option(
+                ["--max-in-flight"],
+                type=_USERS,
+                default=DEFAULT_MAX_IN_FLIGHT,
+                metavar="N",
+                help=f"open model: requests that may be under way at a time (default: {DEFAULT_MAX_IN_FLIGHT})",
+            ),
+            Option(["--users"], type=_USERS, metavar="N", help="closed model: users that each wait for their response"),
+            Option(["--pollers"], type=_USERS, metavar="N", help="the same, for scrape: dashboards and exporters"),
+            Option(
+                ["--interval"],
+                type=Parsed(parse_interval),
+                metavar="TIME",
+                help="from one request of a user to its next; 0: at once",
+            ),
+            Option(["--cluster"], is_flag=True, help="for scrape: ask for the whole cluster"),
+            Option(
+                ["--weights"],
+                type=Parsed(_parse_weights),
+                metavar="TARGET=N,...",
+                help="for mixed: how often to ask for connection, client and all (default: connection=70,client=29,all=1)",
+            ),
+            Option(
+                ["--duration"], type=options.DURATION, metavar="TIME", help="how long (default on the simulator: 10)"
+            ),
+            Option(
+                ["--warm-up"],
+                type=options.DURATION,
+                default=0.0,
+                metavar="TIME",
+                help="leave the first requests, up to this time, out of the figures",
+            ),
+            Option(
+                ["--sockets"], type=_USERS, metavar="N", help="share so many connections (default: one for each user)"
+            ),
+            Option(["--new-connection-each"], is_flag=True, help="use each connection for one request only"),
+            options.processes_option(),
+            options.abort_option("end early"),
+            Option(["--dry-run"], is_flag=True, help="print the plan and send nothing"),
+        ),
+        *options.recording_options(),
+        *options.judging_options(),
+        *options.simulator_options(connections_help=f"how many connections (default: {SELF_TEST_CONNECTION_COUNT})"),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

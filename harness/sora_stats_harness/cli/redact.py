@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from typing import Final
 
-from .output import write_output
-from .progress import ProgressLine
+import click
 
-HELP: Final = "copy a recording with ids and labels replaced"
+from .framework import Arguments, Command
+from .output import ProgressLine, write_output
 
 EXAMPLES: Final = """\
 examples:
@@ -18,17 +17,11 @@ examples:
   sora-harness redact run.jsonl.zst shared.jsonl && sora-harness check shared.jsonl
 """
 
-INTERRUPT_GRACE_S: Final = 2.0
-"""After which progress is shown."""
+PROGRESS_AFTER_S: Final = 2.0
+"""Progress is shown after this time."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument("recording", metavar="RECORDING", help="what to read, compressed or not; - for stdin")
-    parser.add_argument("out", metavar="OUT", help="what to write, compressed where the name ends in .zst")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Redact a recording.
 
@@ -44,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     def tick() -> None:
         nonlocal count
         count += 1
-        if count % 64 == 0 and (elapsed := time.monotonic() - started) > INTERRUPT_GRACE_S:
+        if count % 64 == 0 and (elapsed := time.monotonic() - started) > PROGRESS_AFTER_S:
             progress.show(elapsed, f"redact: {count:,} lines read, each is read twice")
 
     try:
@@ -59,3 +52,14 @@ def run(arguments: argparse.Namespace) -> int:
         text += f"; {summary.damaged:,} lines could not be read, and stay marked as damaged"
     write_output(f"{text}\n", sys.stderr)
     return 0
+
+
+command = Command(
+    "redact",
+    [
+        click.Argument(["recording"], metavar="RECORDING", help="what to read, compressed or not; - for stdin"),
+        click.Argument(["out"], metavar="OUT", help="what to write, compressed where the name ends in .zst"),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Final
 
-from ..api.errors import UsageError
-from .output import wants_colour, write_output
+import click
 
-HELP: Final = "write a verdict in another format"
+from ..api.errors import UsageError
+from .framework import Arguments, Choice, Command, Option
+from .output import report_width, wants_colour, write_output
 
 EXAMPLES: Final = """\
 examples:
@@ -21,14 +21,7 @@ examples:
 _REPORT_FORMATS: Final = ("text", "html", "junit", "markdown")
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument("verdict", type=Path, metavar="VERDICT", help="a verdict.json; evidence beside it is used")
-    parser.add_argument("--format", choices=_REPORT_FORMATS, default="text", help="what to write (default: text)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write it (default: stdout)")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Write the report that the run itself would have written.
 
@@ -40,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     report = files.read_report(arguments.verdict)
     if arguments.format == "text" and arguments.output is None:
-        text = terminal.render_terminal(report, colour=wants_colour(sys.stdout))
+        text = terminal.render_terminal(report, colour=wants_colour(sys.stdout), width=report_width(sys.stdout))
     else:
         text = files.REPORT_RENDERERS[arguments.format](report)
     if arguments.output is None:
@@ -51,3 +44,15 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"{arguments.output} cannot be written: {error.strerror or error}") from None
     return 0
+
+
+command = Command(
+    "report",
+    [
+        click.Argument(["verdict"], type=Path, metavar="VERDICT", help="a verdict.json; evidence beside it is used"),
+        Option(["--format"], type=Choice(_REPORT_FORMATS), default="text", help="what to write (default: text)"),
+        Option(["--output"], type=Path, metavar="FILE", help="where to write it (default: stdout)"),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

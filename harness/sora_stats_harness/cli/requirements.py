@@ -1,14 +1,12 @@
-"""`sora-harness requirements`: the rules that a server is held against."""
+"""`sora-harness requirements`: the rules that a server is checked against."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import Final
 
-from .output import format_columns, write_output
-
-HELP: Final = "print the rules that a server is held against"
+from .framework import Arguments, Command, Option
+from .output import print_table, write_output
 
 EXAMPLES: Final = """\
 examples:
@@ -17,12 +15,7 @@ examples:
 """
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument("--json", action="store_true", help="print a JSON array, with reasons and sources")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Print every requirement, families together."""
     from ..judge.requirements import REQUIREMENTS
     from ..reports.reference_pages import describe_scope
@@ -44,5 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     rows = [("REQUIREMENT", "LEVEL", "WHAT IT SAYS", "A RUN HAS TO SEE")]
     rows += [(rule.id, rule.level.name, rule.title, describe_scope(rule)) for rule in REQUIREMENTS.values()]
-    write_output(format_columns(rows))
+    print_table(rows)
     return 0
+
+
+command = Command(
+    "requirements",
+    [Option(["--json"], is_flag=True, help="print a JSON array, with reasons and sources")],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..api.errors import ExitCode, UsageError
+from .framework import Arguments, Command, Option
 from .output import write_output
 
 if TYPE_CHECKING:
     from ..api.edition import Edition
-
-HELP: Final = "write the JSON Schemas, or check that they are up to date"
 
 EXAMPLES: Final = """\
 examples:
@@ -22,19 +20,7 @@ examples:
 """
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument(
-        "--edition",
-        action="append",
-        metavar="NAME|FILE",
-        help="of these editions (repeatable; default: all that ship with the package)",
-    )
-    parser.add_argument("--output", type=Path, default=Path("schemas"), metavar="DIR", help="where (default: schemas)")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a file is missing or stale")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Write every schema, or compare with what is there.
 
@@ -62,6 +48,7 @@ def schema_files(editions: list[Edition]) -> dict[str, str]:
     """The text of every schema file, by its path below schemas/."""
     from ..api import edition_schemas as schemas
     from ..api import project_config as config
+    from ..judge.requirements import REQUIREMENTS
     from ..recording import format as lines
     from ..reports import comparison_schema, verdict_schema
 
@@ -72,7 +59,7 @@ def schema_files(editions: list[Edition]) -> dict[str, str]:
     }
     texts["verdict.json"] = schemas.render_schema(verdict_schema.verdict_schema())
     texts["comparison.json"] = schemas.render_schema(comparison_schema.comparison_schema())
-    texts["config.json"] = schemas.render_schema(config.config_schema())
+    texts["config.json"] = schemas.render_schema(config.config_schema(REQUIREMENTS))
     texts["recording.json"] = schemas.render_schema(lines.recording_schema())
     return texts
 
@@ -85,7 +72,7 @@ def _check_up_to_date(wanted: dict[str, str], folder: Path) -> int:
         if (folder / name).is_file() and (folder / name).read_bytes() != text.encode("utf-8")
     ]
     if wrong:
-        wrong.append(f"{len(wrong)} of {len(wanted)} schemas are to be written again: leave out --check")
+        wrong.append(f"{len(wrong)} of {len(wanted)} schemas must be written again: leave out --check")
         write_output("".join(f"{line}\n" for line in wrong), sys.stderr)
         return int(ExitCode.FAIL)
     write_output(f"{len(wanted)} schemas in {folder} are up to date\n")
@@ -100,3 +87,20 @@ def _write_schemas(wanted: dict[str, str], folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file_atomically(path, text.encode("utf-8"))
     write_output(f"wrote {len(wanted)} schemas to {folder}\n")
+
+
+command = Command(
+    "schemas",
+    [
+        Option(
+            ["--edition"],
+            multiple=True,
+            metavar="NAME|FILE",
+            help="of these editions (repeatable; default: all that ship with the package)",
+        ),
+        Option(["--output"], type=Path, default=Path("schemas"), metavar="DIR", help="where (default: schemas)"),
+        Option(["--check"], is_flag=True, help="write nothing; exit 1 where a file is missing or stale"),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -1,10 +1,7 @@
-"""
-The command `simulate`: the embedded simulator, until interrupted or while a command runs.
-"""
+"""`sora-harness simulate`: the embedded simulator, until interrupted or while a command runs."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -16,15 +13,16 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
+import click
+
 from ..api.errors import ExitCode, UsageError
-from . import command_support as common
-from .argument_types import parse_duration
+from ..api.option_values import parse_duration
+from . import options
+from .framework import Arguments, Command, Option, Parsed
 from .output import write_output
 
 if TYPE_CHECKING:
     from ..simulator.recording_player import RecordingPlayer
-
-HELP: Final = "run the embedded simulator until interrupted, or around a command"
 
 EXAMPLES: Final = """\
 examples:
@@ -33,12 +31,13 @@ examples:
   sora-harness simulate --list-faults                        how it can be made to misbehave
   sora-harness simulate --fault counter-falls                with one of them
   sora-harness simulate --port 0 -- sh -c 'echo $SORA_URL'   for the length of a command
-  sora-harness simulate --play run.jsonl.zst                 with the responses of a recording"""
+  sora-harness simulate --play run.jsonl.zst                 with the responses of a recording
+"""
 
 _LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 
 _WORLD_OPTIONS: Final = {
-    "fault": None,
+    "fault": (),
     "seed": None,
     "connections": None,
     "nodes": None,
@@ -53,64 +52,7 @@ _WORLD_OPTIONS: Final = {
 """Options that mean nothing where a recording is played, and their defaults."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    add = parser.add_argument
-    add(
-        "--port",
-        type=_parse_port,
-        default=3000,
-        metavar="N",
-        help="of the first node; 0 takes free ones (default: 3000)",
-    )
-    add("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)")
-    add("--tear", type=parse_duration, default=0.0, metavar="TIME", help="read a response's counters over this long")
-    add(
-        "--service-time", type=parse_duration, default=0.0, metavar="TIME", help="each request keeps a worker this long"
-    )
-    add("--workers", type=int, default=1, metavar="N", help="how many requests are served at a time (default: 1)")
-    add(
-        "--per-connection-cost",
-        type=parse_duration,
-        default=0.0,
-        metavar="TIME",
-        help="and this long for each connection of the response",
-    )
-    add("--no-churn", action="store_true", help="no connection joins or leaves")
-    add(
-        "--restart-after",
-        type=parse_duration,
-        metavar="TIME",
-        help="begin anew this long after the first request, as a server that was restarted",
-    )
-    add(
-        "--clock-step",
-        type=_parse_step,
-        default=0.0,
-        metavar="TIME",
-        help="a second after the first request the clock is set forward by this much; back: --clock-step=-200ms",
-    )
-    add("--cors", default="*", metavar="ORIGIN", help="which web pages may read responses, or none (default: *)")
-    add(
-        "--empty-for-unknown",
-        action="store_true",
-        help="GetStatsClient responds an unknown client with [], not with 400; both are right",
-    )
-    add("--edition", default="doc-2024", metavar="NAME|FILE", help="whose fields to serve (default: doc-2024)")
-    add(
-        "--play",
-        action="append",
-        metavar="RECORDING",
-        help="response from this recording, and not from a simulated world (repeatable: the files of one run)",
-    )
-    add("--list-faults", action="store_true", help="print what --fault takes, and end")
-    add("--json", action="store_true", help="with --list-faults: as JSON")
-    add("--with-parent", action="store_true", help=argparse.SUPPRESS)
-    common.add_simulator_options(parser)
-    add("command", nargs="*", metavar="-- COMMAND", help="run this with SORA_URL set, and end with its status")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Listen, say where, and wait.
 
@@ -122,15 +64,15 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.list_faults:
         return _list_faults(as_json=arguments.json)
-    if arguments.workers < 1:
-        raise UsageError("--workers must be at least 1")
     if arguments.host not in _LOOPBACK_HOSTS:
-        write_output(f"listening on {arguments.host}: whoever reaches this machine can ask\n", sys.stderr)
+        write_output(
+            f"listening on {arguments.host}: everyone who reaches this machine can send requests\n", sys.stderr
+        )
     with ExitStack() as stack:
         return _run_simulator(arguments, stack)
 
 
-def _run_simulator(arguments: argparse.Namespace, stack: ExitStack) -> int:
+def _run_simulator(arguments: Arguments, stack: ExitStack) -> int:
     from ..api.edition import load_edition
     from ..simulator.asgi_app import ScheduledDisturbances, ServiceModel
     from ..simulator.server import Simulator
@@ -138,7 +80,7 @@ def _run_simulator(arguments: argparse.Namespace, stack: ExitStack) -> int:
     played = _read_playback(arguments, stack)
     simulator = Simulator(
         load_edition(arguments.edition),
-        **common.simulator_settings(arguments),
+        **options.simulator_parameters(arguments),
         port=arguments.port,
         host=arguments.host,
         churn=not arguments.no_churn,
@@ -171,13 +113,15 @@ def _run_simulator(arguments: argparse.Namespace, stack: ExitStack) -> int:
     return ExitCode.PASS
 
 
-def _read_playback(arguments: argparse.Namespace, stack: ExitStack) -> RecordingPlayer | None:
-    """What --play names, ready to get a response from."""
-    if arguments.play is None:
+def _read_playback(arguments: Arguments, stack: ExitStack) -> RecordingPlayer | None:
+    """The recording that --play names; None without one."""
+    if not arguments.play:
         return None
     for option, default in _WORLD_OPTIONS.items():
         if getattr(arguments, option) != default:
-            raise UsageError(f"--{option.replace('_', '-')} shapes the simulated world, and with --play there is none")
+            raise UsageError(
+                f"--{option.replace('_', '-')} shapes the simulated world, and --play has none: leave one of them out"
+            )
     from ..probe.playback import open_playback
 
     playback = stack.enter_context(open_playback(arguments.play))
@@ -192,11 +136,11 @@ def _read_playback(arguments: argparse.Namespace, stack: ExitStack) -> Recording
 def _stop_on_signal(ended: threading.Event, stack: ExitStack) -> None:
     """Set an event on SIGINT and SIGTERM, for as long as the stack lasts."""
 
-    def tell(number: int, frame: FrameType | None) -> None:
+    def set_event(number: int, frame: FrameType | None) -> None:
         ended.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        stack.callback(signal.signal, number, signal.signal(number, tell))
+        stack.callback(signal.signal, number, signal.signal(number, set_event))
 
 
 def _run_command(command: Sequence[str], urls: Sequence[str], ended: threading.Event) -> int:
@@ -205,14 +149,14 @@ def _run_command(command: Sequence[str], urls: Sequence[str], ended: threading.E
         process = subprocess.Popen(command, env=environment)  # noqa: S603  # the user's own command
     except OSError as error:
         raise UsageError(f"cannot run {command[0]}: {error.strerror or error}") from None
-    # Ctrl-C in a terminal reaches the command as well, and it is for it to end; SIGTERM is for us alone.
-    asked = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
-    if ended.is_set():  # told before there was anyone to hand it on to
+    # Ctrl-C in a terminal reaches the command as well, which then ends; SIGTERM reaches only this process.
+    before = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+    if ended.is_set():  # the signal came before the command was there
         process.terminate()
     try:
         status = process.wait()
     finally:
-        signal.signal(signal.SIGTERM, asked)
+        signal.signal(signal.SIGTERM, before)
     return 128 - status if status < 0 else status
 
 
@@ -253,8 +197,8 @@ def _list_faults(*, as_json: bool) -> int:
         for name, line in zip((kind.name, "", "", ""), lines, strict=False):
             write_output(f"{name:<{wide}}  {line}\n")
     write_output(
-        "\nAll but those of the transport also take target=OPERATION, after=SECONDS and above=REQUESTS A SECOND;\n"
-        "times=N ends a fault after so many strikes (0 is never).\n"
+        "\nAll but those of the transport also take target=OPERATION, after=SECONDS and above=REQUESTS PER SECOND;\n"
+        "times=N ends a fault after it has struck N times (0: never).\n"
     )
     return ExitCode.PASS
 
@@ -263,7 +207,91 @@ def _parse_step(text: str) -> float:
     return -parse_duration(text[1:]) if text.startswith("-") else parse_duration(text)
 
 
-def _parse_port(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
-    return int(text)
+command = Command(
+    "simulate",
+    [
+        click.Argument(
+            ["command"],
+            nargs=-1,
+            type=click.UNPROCESSED,
+            metavar="[-- COMMAND...]",
+            help="run this with SORA_URL set, and end with its status",
+        ),
+        Option(
+            ["--port"],
+            type=options.integer(0, 65535),
+            default=3000,
+            metavar="N",
+            help="the port of the first node; 0 takes free ones (default: 3000)",
+        ),
+        Option(["--host"], default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)"),
+        Option(
+            ["--tear"],
+            type=options.DURATION,
+            default=0.0,
+            metavar="TIME",
+            help="read a response's counters over this long",
+        ),
+        Option(
+            ["--service-time"],
+            type=options.DURATION,
+            default=0.0,
+            metavar="TIME",
+            help="each request keeps a worker this long",
+        ),
+        Option(
+            ["--workers"],
+            type=options.integer(1),
+            default=1,
+            metavar="N",
+            help="how many requests are served at a time (default: 1)",
+        ),
+        Option(
+            ["--per-connection-cost"],
+            type=options.DURATION,
+            default=0.0,
+            metavar="TIME",
+            help="and this long for each connection of the response",
+        ),
+        Option(["--no-churn"], is_flag=True, help="no connection joins or leaves"),
+        Option(
+            ["--restart-after"],
+            type=options.DURATION,
+            metavar="TIME",
+            help="begin anew this long after the first request, as a server that was restarted",
+        ),
+        Option(
+            ["--clock-step"],
+            type=Parsed(_parse_step),
+            default=0.0,
+            metavar="TIME",
+            help="a second after the first request the clock is set forward by this much; back: --clock-step=-200ms",
+        ),
+        Option(
+            ["--cors"], default="*", metavar="ORIGIN", help="which web pages may read responses, or none (default: *)"
+        ),
+        Option(
+            ["--empty-for-unknown"],
+            is_flag=True,
+            help="GetStatsClient responds to an unknown client with [], not with 400; both are right",
+        ),
+        Option(
+            ["--edition"],
+            default=options.DEFAULT_EDITION,
+            metavar="NAME|FILE",
+            help=f"whose fields to serve (default: {options.DEFAULT_EDITION})",
+        ),
+        Option(
+            ["--play"],
+            multiple=True,
+            metavar="RECORDING",
+            help="respond from this recording instead of from a simulated world (repeatable: the files of one run)",
+        ),
+        Option(["--list-faults"], is_flag=True, help="print what --fault takes, and end"),
+        Option(["--json"], is_flag=True, help="with --list-faults: as JSON"),
+        Option(["--with-parent"], is_flag=True, hidden=True),
+        *options.simulator_options(),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -1,8 +1,8 @@
 """
-What a run comes to: a status for each requirement, and one verdict.
+The verdict of a run as data: these structs are verdict.json, key for key.
 
-These structs are verdict.json, key for key, so that a report made later from the file is the report that the run would
-have made. The rule that turns counts into statuses, and statuses into an exit code, is in `decide_verdict`.
+A report made later from the file is therefore the report that the run itself would have made. How counts become statuses
+and a verdict stands in `verdict_decision`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from ..api.errors import ExitCode, UsageError
-from .requirements import REQUIREMENTS, Level, RequiredCapability, Requirement
+from ..api.errors import UsageError
 
 VERDICT_FORMAT = "sora-harness/verdict/2"
 
 LevelName = Literal["MUST", "SHOULD", "INFO"]
+FindingStatus = Literal["new", "known", "waived"]
 Status = Literal["violated", "known", "waived", "not_checked", "met", "not_applicable"]
 NotCheckedReason = Literal["not_observed", "no_traffic", "late", "withheld", "check_crashed", "masked"]
+WaiverState = Literal["used", "unused", "not_observed", "expired"]
 VerdictName = Literal["pass", "fail", "inconclusive"]
 SubjectKind = Literal["server", "simulator", "recording"]
 EvidenceSource = Literal["live", "recording", "body"]
@@ -47,7 +48,7 @@ class FindingEntry(msgspec.Struct, kw_only=True):
 
     requirement: str
     level: str
-    status: Literal["new", "known", "waived"] = "new"
+    status: FindingStatus = "new"
     fingerprint: str
     target: str | None
     field: str
@@ -234,7 +235,7 @@ class WaiverReport(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     until: str
     """The last day on which it holds, in UTC."""
-    state: Literal["used", "unused", "not_observed", "expired"]
+    state: WaiverState
     """`unused`: its requirement was checked, and nothing tripped it; `not_observed`: that was not checked at all."""
     waived: int
     """Entries that it waived; for an expired one those that it would have waived, and that count again."""
@@ -407,119 +408,6 @@ class JudgeResult(msgspec.Struct, kw_only=True):
     """Requirements that could not be judged because a body was withheld."""
     masked: Collection[str] = ()
     late: Collection[str] = ()
-
-
-class VerdictDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict's core: what `decide_verdict` found."""
-
-    verdict: VerdictName
-    exit_code: ExitCode
-    reason: str | None
-    requirements: list[RequirementStatus]
-
-
-def decide_verdict(
-    tally: JudgeResult,
-    *,
-    observes: Collection[RequiredCapability],
-    strict: bool = False,
-    require: Collection[str] = (),
-    excluded: Collection[str] = (),
-    interrupted: bool = False,
-    aborted: str | None = None,
-    violated_slo: str | None = None,
-) -> VerdictDecision:
-    """
-    Apply the verdict's rule.
-
-    Args:
-        tally: What was counted.
-        observes: What this run could see; a requirement that needs more is not applicable.
-        strict: Whether a violated SHOULD fails.
-        require: Requirements that must have been observed, whatever the reason that they were not.
-        excluded: Requirements out of this run's scope for reasons of their own (targets left out, say).
-        interrupted: Whether the run was cut short by its user.
-        aborted: Why the run ended itself early; None where it did not.
-        violated_slo: Which SLO the server violates; None where it meets all of them, or there are none.
-
-    Returns:
-        fail if a MUST in scope is violated (with `strict` also a SHOULD), or an SLO is; else inconclusive if no sample
-        was judged, or a MUST in scope was not checked for any reason but `no_traffic`, or the run was cut short; else
-        pass. Findings that are waived, or known from a baseline, fail nothing.
-    """
-    rows = [_requirement_status(rule, tally, set(observes), strict, excluded) for rule in REQUIREMENTS.values()]
-    failed = [row for row in rows if row.fails]
-    blocking = [
-        row
-        for row in rows
-        if row.status == "not_checked" and (row.id in require or (row.level == "MUST" and row.reason != "no_traffic"))
-    ]
-    blocking += [row for row in rows if row.status == "not_applicable" and row.id in require]
-    if failed:
-        more = f" and {len(failed) - 1} more are" if len(failed) > 1 else " is"
-        return VerdictDecision(
-            verdict="fail", exit_code=ExitCode.FAIL, reason=f"{failed[0].id}{more} violated", requirements=rows
-        )
-    if violated_slo is not None:
-        return VerdictDecision(verdict="fail", exit_code=ExitCode.FAIL, reason=violated_slo, requirements=rows)
-    reason = None
-    code = ExitCode.INCONCLUSIVE
-    if tally.crashed:
-        name, text = next(iter(tally.crashed.items()))
-        reason, code = f"the check of {name} crashed: {text}", ExitCode.BROKEN
-    elif aborted:
-        reason = aborted
-    elif interrupted:
-        reason = "interrupted"
-    elif tally.coverage.samples == 0:
-        reason = "no sample was judged"
-    elif tally.coverage.truncated:
-        reason = "the recording is not whole"
-    elif blocking:
-        why = blocking[0].reason or "not applicable to this run"
-        more = f", and {len(blocking) - 1} more" if len(blocking) > 1 else ""
-        reason = f"{blocking[0].id} was not checked ({why}){more}"
-    if reason is not None:
-        return VerdictDecision(verdict="inconclusive", exit_code=code, reason=reason, requirements=rows)
-    return VerdictDecision(verdict="pass", exit_code=ExitCode.PASS, reason=None, requirements=rows)
-
-
-def _requirement_status(
-    rule: Requirement, tally: JudgeResult, observes: set[RequiredCapability], strict: bool, excluded: Collection[str]
-) -> RequirementStatus:
-    checked = tally.checked.get(rule.id, 0)
-    entries = [entry for entry in tally.findings if entry.requirement == rule.id]
-    violations = sum(entry.count for entry in entries)
-
-    def row(status: Status, reason: NotCheckedReason | None = None, violated: Level | None = None) -> RequirementStatus:
-        return RequirementStatus(
-            id=rule.id,
-            level=rule.level.name,
-            status=status,
-            violated_level=None if violated is None else violated.name,  # type: ignore[arg-type]  # the same three names
-            fails=violated is Level.MUST or (strict and violated is Level.SHOULD),
-            reason=reason,
-            checked=checked,
-            violations=violations,
-        )
-
-    live = [Level[entry.level] for entry in entries if entry.status == "new"]
-    if live:
-        return row("violated", violated=max(live))
-    if not entries and (not rule.needs <= observes or rule.id in excluded):
-        return row("not_applicable")
-    if rule.id in tally.crashed:
-        return row("not_checked", "check_crashed")
-    if rule.id in tally.withheld:
-        return row("not_checked", "withheld")
-    if entries:  # only now: what may stay does not stand for what could not be judged
-        return row("known" if any(entry.status == "known" for entry in entries) else "waived")
-    if checked:
-        return row("met")
-    for reason, ids in (("late", tally.late), ("masked", tally.masked)):
-        if rule.id in ids:
-            return row("not_checked", reason)  # type: ignore[arg-type]  # both are members of Reason
-    return row("not_checked", "no_traffic" if rule.needs_traffic else "not_observed")
 
 
 def decode_verdict(data: bytes, name: str) -> Verdict:

@@ -3,7 +3,7 @@ One of several processes of a search for capacity: opens and shuts its tap as it
 
 The first line of standard input is the errand. Then come orders, a line each: `begin RATE NS` (let requests fall due at
 that rate from that time of the monotonic clock on), `window SECONDS`, `halt` (whatever is waited for is no longer wanted),
-`end`, `quit`; an end of the input is `quit` as well. Each is responded to by a line of JSON, a window by all that was counted
+`end`, `quit`; an end of the input is `quit` as well. Each is sent by a line of JSON, a window by all that was counted
 in it. What the windows mean is for whoever gives the orders to say.
 """
 

@@ -23,11 +23,12 @@ from ..api.edition import DEFAULT_EDITION, Edition
 from ..api.edition import load_edition as load_edition
 from ..api.errors import ExitCode, HarnessError, UsageError
 from ..api.exchange import TARGET_OF_OPERATION, Target, TransportError
-from ..probe.prober import normalize_server_url
+from ..api.server_url import normalize_server_url
+from ..judge.verdict_decision import RunEnding, RunScope
 from ..reports import report_folder as files
 from ..reports import terminal
 from ..reports.report import VerdictReport
-from ..reports.verdict_assembly import JudgeResultSource, assemble_verdict, format_utc_now
+from ..reports.verdict_assembly import JudgeResultSource, RunFacts, assemble_verdict, format_utc_now
 from .http_connection import resolve_server
 from .load_session import LoadSession, unobservable_requirements
 from .load_spec import DEFAULT_WEIGHTS, LOAD_OBSERVES, WORKER_SEQUENCE_BITS
@@ -224,7 +225,7 @@ def build_load_report(
     aborted: str | None = None,
     notes: Collection[str] = (),
 ) -> VerdictReport:
-    """Sum up; the other arguments are those of `assemble_verdict`."""
+    """Sum up; the other arguments are those of `RunFacts`."""
     asked = frozenset(TARGET_OF_OPERATION[name] for name in judge.result().coverage.by_target)
     declared = (getattr(each, "targets", None) for each in environment.user_classes)
     targets = frozenset[Target]().union(*(asked if each is None else each for each in declared))
@@ -234,22 +235,19 @@ def build_load_report(
         planned_per_s=None,
         processes=processes,
     )
-    return assemble_verdict(
-        judge,
+    facts = RunFacts(
         command="load",
-        edition=selected_edition(environment).name,
-        fields=selected_edition(environment),
+        edition=selected_edition(environment),
         subject=subject,
-        judged_from="live",
-        observes=LOAD_OBSERVES,
-        excluded=unobservable_requirements(targets),
+        scope=RunScope(observes=LOAD_OBSERVES, excluded=unobservable_requirements(targets)),
+        ending=RunEnding(aborted=aborted),
         started_at=started_at,
-        aborted=aborted,
         notes=notes,
         options={"scenario": sorted(each.__name__ for each in environment.user_classes)},
         load=load,
         sections=load_sections(measures, load),
     )
+    return assemble_verdict(judge, facts)
 
 
 def print_load_report(environment: Any, report: VerdictReport | None) -> None:  # Any: as above

@@ -1,20 +1,18 @@
 """
-`--edition auto`: which edition a server responds by is asked of its own responses, before anything is judged.
+`--edition auto`: find the edition that a server's responses are nearest to, before anything is judged.
 
-One listing is enough, or the first responses in the files. Where there is nothing to go by, the default edition holds, and
-that is said. Whoever sends under load asks over a connection of that kind, since Locust replaces what others stand on.
+One listing is enough, or the first responses in the files. Where there is no response to compare, the default edition is
+used, and a note says so. `load.edition_probe` does the same over a connection of load's kind.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from ..api.exchange import Exchange, Headers
-    from ..api.server_address import ServerAddress
     from .file_check import OpenedFile
     from .interrupt import InterruptHandler
     from .prober import Prober
@@ -35,14 +33,16 @@ def detect_by_server(
     Ask a server for its connections once.
 
     Args:
-        server: As `client.server_of` gives it.
+        server: As `normalize_server_url` gives it.
         headers: Sent with the request.
-        prober: Sends; it is closed at the end.
-        interrupt: Ends it at once.
+        prober: Sends the request; it is closed at the end.
+        interrupt: Gives the request up at once.
 
     Returns:
         The edition's name, and a line that says how near it is.
     """
+    import asyncio
+
     from ..api.edition import DEFAULT_EDITION, load_edition
     from ..api.exchange import Target, make_valid_request
     from ..judge.pipeline import Judge
@@ -62,40 +62,18 @@ def detect_by_server(
                 if interrupt is not None:
                     interrupt.set_callback(None)
 
-    return _nearest_edition(_exchange_bodies(asyncio.run(ask())))
+    return nearest_to_exchange(asyncio.run(ask()))
 
 
-def detect_by_address(
-    address: ServerAddress, headers: Headers, timeout_s: float, interrupt: InterruptHandler
-) -> tuple[str, list[str]]:
-    """As `detect_by_server`, where Locust has been loaded or may be; the first Ctrl-C ends it."""
-    from ..api.edition import DEFAULT_EDITION, load_edition
-    from ..api.exchange import Target, make_valid_request
-    from ..judge.pipeline import Judge
-    from ..load.http_connection import HttpConnection, TransportStats
-    from ..load.interruptible_request import send_interruptibly, silence_keyboard_interrupt
-    from ..load.prepared_request import prepare_request
-
-    connection = HttpConnection(address, TransportStats(), timeout_s=timeout_s)
-    request = make_valid_request(Target.ALL, server=address.server, headers=headers)
-    try:
-        silence_keyboard_interrupt()
-        exchange = send_interruptibly(
-            lambda: connection.send(Judge(load_edition(DEFAULT_EDITION)), prepare_request(request)),
-            lambda: interrupt.is_interrupted,
-        )
-    finally:
-        connection.close()
-    return _nearest_edition(_exchange_bodies(exchange))
-
-
-def _exchange_bodies(exchange: Exchange | None) -> list[bytes]:
+def nearest_to_exchange(exchange: Exchange | None) -> tuple[str, list[str]]:
+    """The edition that the response of one exchange is nearest to, and a line that says how near it is."""
     response = exchange.response if exchange is not None else None
-    return [response.body] if response is not None and response.complete and response.status == 200 else []
+    found = response is not None and response.complete and response.status == 200
+    return _nearest_edition([response.body] if response is not None and found else [])
 
 
 def detect_by_files(files: Sequence[OpenedFile]) -> tuple[str, list[str]]:
-    """As `detect_by_server`, by the first responses in some files."""
+    """The edition that the first responses in some files are nearest to, and a line that says how near it is."""
     return _nearest_edition(body for file in files for body in _file_bodies(file))
 
 

@@ -92,29 +92,6 @@ class Prober:
             reader.give_up(reader.too_late(self._timeout_s))
 
 
-def normalize_server_url(url: str) -> str:
-    """
-    Give the name under which a server's exchanges are known: scheme, host and port.
-
-    Raises:
-        UsageError: No absolute http or https URL, or one with credentials, a path or a query: the API is at `/`.
-
-    >>> normalize_server_url("http://127.0.0.1:3000/")
-    'http://127.0.0.1:3000'
-    """
-    try:
-        parsed = httpx.URL(str(httpx.URL(url)))  # twice: a default port goes only behind a scheme in lower case
-    except (httpx.InvalidURL, ValueError) as error:
-        raise UsageError(f"{url!r} is no URL: {describe_error(error)}") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise UsageError(f"{url!r} is no http or https URL: give one like http://127.0.0.1:3000")
-    if parsed.userinfo:
-        raise UsageError("a URL must not hold credentials: pass them by --header 'Authorization: env:NAME'")
-    if parsed.raw_path != b"/" or parsed.fragment:
-        raise UsageError(f"{url!r} has a path or a query: the API is at /, give only scheme, host and port")
-    return f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"
-
-
 def _to_httpx_request(request: Request, reader: ResponseReader, timeout_s: float) -> httpx.Request:
     try:
         return httpx.Request(

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from ..api.errors import UsageError
 from ..judge.verdict import (
@@ -34,23 +33,17 @@ _MASKS_ALL_BODY_CHECKS: Final = ("http.complete", "http.status", "http.json", "h
 """A response with one of these may not have been looked into."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Baseline:
     """An earlier verdict, and the file that it stands in."""
 
     source: str
     verdict: Verdict
-    documented: Collection[tuple[str, ...]] = ()
-    """Paths of the edition's fields: what of the responses could be seen or not."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaselineComparison:
-    """A run held against a baseline."""
-
-    entries: list[FindingEntry]
-    """In the same order; what is known has the status `known`."""
-    report: BaselineReport
+    @cached_property
+    def known_fingerprints(self) -> frozenset[str]:
+        """Findings that are known by it; not those that only a waiver let pass."""
+        return frozenset(entry.fingerprint for entry in self.verdict.findings if entry.status != "waived")
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -80,32 +73,17 @@ def baseline_mismatch(
 
 
 def compare_with_baseline(
-    baseline: Baseline,
-    entries: Sequence[FindingEntry],
-    *,
-    tally: JudgeResult,
-    lapsed: Collection[str] = (),
-) -> BaselineComparison:
+    baseline: Baseline, tally: JudgeResult, documented: Collection[tuple[str, ...]]
+) -> BaselineReport:
     """
     Tell what is new, what is known, and what is no longer found.
 
     Args:
         baseline: Of the same edition and kind of subject.
-        entries: The run's findings, waivers applied.
-        tally: What the run observed.
-        lapsed: Fingerprints that an expired waiver covered; they stay new.
-
-    Returns:
-        Copies of the entries. What the baseline had waived is not known by it: only its waiver let it pass.
+        tally: What the run observed; its findings have their status.
+        documented: Paths of the edition's fields.
     """
-    earlier = baseline.verdict.findings
-    known = {entry.fingerprint for entry in earlier if entry.status != "waived"} - set(lapsed)
-    marked = [
-        msgspec.structs.replace(entry, status="known")
-        if entry.status == "new" and entry.fingerprint in known
-        else msgspec.structs.replace(entry)
-        for entry in entries
-    ]
+    entries = tally.findings
     found = {entry.fingerprint for entry in entries}
     hiding = [
         entry
@@ -114,19 +92,18 @@ def compare_with_baseline(
     ]
     fixed: list[BaselineFinding] = []
     not_seen: list[BaselineFinding] = []
-    for entry in earlier:
+    for entry in baseline.verdict.findings:
         if entry.fingerprint not in found:
-            looked_for = _would_be_found(entry, hiding, tally, baseline.documented)
+            looked_for = _would_be_found(entry, hiding, tally, documented)
             (fixed if looked_for else not_seen).append(_baseline_finding(entry))
-    report = BaselineReport(
+    return BaselineReport(
         source=baseline.source,
         finished_at=baseline.verdict.finished_at,
-        new=sum(entry.status == "new" for entry in marked),
-        known=sum(entry.status == "known" for entry in marked),
+        new=sum(entry.status == "new" for entry in entries),
+        known=sum(entry.status == "known" for entry in entries),
         fixed=fixed,
         not_seen=not_seen,
     )
-    return BaselineComparison(entries=marked, report=report)
 
 
 def _baseline_finding(entry: FindingEntry) -> BaselineFinding:

@@ -15,10 +15,10 @@ from typing import Final
 import msgspec
 
 from . import summary
+from .comparison_result import CapacityChange, ComparedRuns, FindingChange, LatencyChange, RunComparison
 from .escaping import escape_markdown as code
 from .escaping import escape_terminal
 from .markdown import escape_inline
-from .run_comparison import CapacityChange, ComparedRuns, FindingChange, LatencyChange, RunComparison
 
 MAX_FINDINGS: Final = 50
 MAX_FIELDS: Final = 30

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from ..api.edition_schemas import JSON_SCHEMA_DIALECT
-from .run_comparison import COMPARISON_FORMAT, RunComparison
+from .comparison_result import COMPARISON_FORMAT, RunComparison
 
 COMPARISON_SCHEMA_ID: Final = "urn:sora-stats-harness:comparison"
 

@@ -9,146 +9,25 @@ claimed only if chance would hardly do it and somebody would care. Whatever else
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from statistics import fmean, median
-from typing import Final, Literal, get_args
+from collections.abc import Callable, Collection, Sequence
+from statistics import median
+from typing import Final, Literal
 
 import msgspec
 
 from ..api.errors import ExitCode, UsageError
 from ..judge.requirements import Level
-from ..judge.verdict import CapacityResult, FindingEntry, LatencyDistribution, SubjectKind, Verdict, VerdictName
-from .rank_statistics import (
-    hodges_lehmann_shift,
-    holm_correction,
-    rank_sum_test,
-    shift_confidence_interval,
-    smallest_possible_p,
+from ..judge.verdict import CapacityResult, FindingEntry, Verdict
+from .comparison_result import (
+    CapacityChange,
+    ComparedRuns,
+    ComparisonPolicy,
+    CoverageChange,
+    FindingChange,
+    RunComparison,
+    Threshold,
 )
-
-COMPARISON_FORMAT: Final = "sora-harness/comparison/1"
-
-MIN_RUNS_PER_SIDE: Final = 5
-"""A side; four against four cannot be told from chance at 1 %."""
-
-ALL_TARGETS: Final = "all targets"
-
-Threshold = Literal["new-findings", "fields-gone", "latency", "capacity"]
-THRESHOLDS: Final[tuple[Threshold, ...]] = get_args(Threshold)
-"""What a comparison can be told to fail on."""
-
-ComparedTime = Literal["response", "service"]
-
-
-class ComparisonPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What is compared, and from when on a change counts."""
-
-    time: ComparedTime = "response"
-    percentiles: tuple[float, ...] = (50.0, 99.0)
-    """In the order of their weight: where runs are few the first are tested alone."""
-    min_effect: float = 0.05
-    """The least change that counts, as a share of BASE."""
-    alpha: float = 0.01
-    """How often a comparison in which nothing has changed may claim otherwise, over all of its latencies together."""
-    fail_on: frozenset[Threshold] = frozenset()
-
-
-class ComparedRuns(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the two sets of runs."""
-
-    sources: list[str]
-    runs: int
-    verdicts: dict[str, int]
-    """How many runs passed, failed, and were inconclusive."""
-    subjects: list[str]
-    labels: dict[str, str]
-    """Those that all runs share."""
-    started_at: str
-    finished_at: str
-
-
-class FindingChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A finding that one side has and the other lacks."""
-
-    change: Literal["new", "fixed", "not_seen"]
-    """`not_seen`: no run of NEW held anything against the requirement, so that nothing is known."""
-    requirement: str
-    level: str
-    waived: bool
-    fingerprint: str
-    target: str | None
-    field: str
-    message: str
-    runs: int
-    """Runs that have it, on the side that does."""
-    observed_before: bool
-    """Whether BASE looked at the requirement at all; a new finding need not be a new fault where it did not."""
-
-
-class CoverageChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A number of the coverage: the median of the runs of each side."""
-
-    name: str
-    base: float
-    new: float
-
-
-LatencyOutcome = Literal["slower", "faster", "below_min_effect", "not_shown", "not_tested", "too_few_runs"]
-
-
-class LatencyChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One percentile of one target, a number a run; times in milliseconds."""
-
-    target: str
-    percentile: float
-    base_runs: int
-    new_runs: int
-    base_ms: float
-    """The median of its runs."""
-    new_ms: float
-    shift_ms: float
-    """By how much NEW is higher: the median of all differences between a run of either."""
-    shift_interval_ms: tuple[float, float] | None
-    """Where the shift lies, with a confidence of 1 - alpha for this row alone."""
-    effect: float | None
-    """The shift as a share of `base_ms`; None where that is 0."""
-    p: float | None
-    p_holm: float | None
-    """Corrected for all rows that were tested; None where this one was not."""
-    outcome: LatencyOutcome
-    runs_needed: int | None
-    """A side, for this row to be tested."""
-
-
-class CapacityChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server bears: from the lowest rate that any run confirmed to the highest that any run left open."""
-
-    base: tuple[float, float | None]
-    new: tuple[float, float | None]
-    outcome: Literal["lower", "higher", "overlap"]
-
-
-class RunComparison(msgspec.Struct, kw_only=True):
-    """All that has changed; what `compare --json` prints."""
-
-    format: str = COMPARISON_FORMAT
-    verdict: VerdictName
-    exit_code: int
-    reason: str | None
-    subject_kind: SubjectKind
-    edition: str
-    policy: ComparisonPolicy
-    base: ComparedRuns
-    new: ComparedRuns
-    findings: list[FindingChange]
-    findings_in_both: int
-    fields_new: list[str]
-    fields_gone: list[str]
-    coverage: list[CoverageChange]
-    latency: list[LatencyChange]
-    capacity: CapacityChange | None
-    notes: list[str]
-
+from .latency_comparison import compare_latencies
 
 NamedVerdicts = Sequence[tuple[str, Verdict]]
 """Each run of a side: where it was read, and its verdict."""
@@ -194,7 +73,7 @@ def compare_runs(base: NamedVerdicts, new: NamedVerdicts, policy: ComparisonPoli
         fields_new=fields_new,
         fields_gone=fields_gone,
         coverage=_coverage(old_runs, new_runs),
-        latency=_latency(old_runs, new_runs, policy, notes),
+        latency=compare_latencies(old_runs, new_runs, policy, notes),
         capacity=_capacity(old_runs, new_runs),
         notes=notes,
     )
@@ -331,197 +210,6 @@ def _coverage(base: Sequence[Verdict], new: Sequence[Verdict]) -> list[CoverageC
     return [CoverageChange(name=name, base=number(base, name), new=number(new, name)) for name in _COMPARED_COVERAGE]
 
 
-# Latency.
-
-
-class _LatencyTestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row to be: the numbers of each side, one a run, in microseconds."""
-
-    target: str
-    percentile: float
-    base: list[float]
-    new: list[float]
-
-    @property
-    def smallest_p(self) -> float:
-        return smallest_possible_p(len(self.base), len(self.new))
-
-
-def _latency(
-    base: Sequence[Verdict], new: Sequence[Verdict], policy: ComparisonPolicy, notes: list[str]
-) -> list[LatencyChange]:
-    before, after = _usable_latency_runs(base, "BASE", policy, notes), _usable_latency_runs(new, "NEW", policy, notes)
-    if not before or not after:
-        return []
-    loads = {_load_conditions(verdict) for verdict in (*before, *after)}
-    if len(loads) > 1:
-        notes.append(f"latencies are not compared, since the runs differ in load: {'; '.join(sorted(loads))}")
-        return []
-    notes += [note for name, side in (("BASE", before), ("NEW", after)) if (note := _unanswered_note(name, side))]
-    rows = list(_latency_rows(before, after, policy, notes))
-    tested = _count_testable_rows(rows, policy.alpha)
-    corrected = iter(holm_correction([rank_sum_test(row.base, row.new) for row in rows[:tested]]))
-    needed = _runs_needed(len(rows), policy.alpha)
-    return [
-        _latency_change(row, policy, next(corrected) if place < tested else None, needed)
-        for place, row in enumerate(rows)
-    ]
-
-
-def _usable_latency_runs(
-    runs: Sequence[Verdict], name: str, policy: ComparisonPolicy, notes: list[str]
-) -> list[Verdict]:
-    """The runs that measured the server, and not their own generator."""
-    kept = []
-    limited = 0
-    for verdict in runs:
-        if verdict.load is None or not any(each.kind == policy.time for each in verdict.load.latency):
-            continue
-        if verdict.load.generator_limited is not None:
-            limited += 1
-            continue
-        kept.append(verdict)
-    if limited:
-        notes.append(f"{name}: the latencies of {limited} runs are the generator's own, and left out")
-    return kept
-
-
-def _unanswered_note(name: str, runs: Sequence[Verdict]) -> str | None:
-    """What was never responded is in no percentile, and may have been the slowest."""
-    loads = [verdict.load for verdict in runs if verdict.load is not None]
-    sent, lost = sum(load.sent for load in loads), sum(load.errors + load.abandoned for load in loads)
-    if lost * 100 < sent or not lost:
-        return None
-    return f"{name}: {lost / sent:.1%} of the requests had no complete response, and are in no latency"
-
-
-def _load_conditions(verdict: Verdict) -> str:
-    """What two runs must share for their latencies to be comparable, for a person."""
-    load = verdict.load
-    if load is None:
-        return "none"
-    options = verdict.options
-    if load.model == "open":
-        # What was due by the schedule, as measured, differs from run to run in the last digits.
-        how = f"{options.get('rate') or load.planned_per_s or 0:.3g}/s"
-    else:
-        how = f"{options.get('users', '?')} users every {options.get('interval_s') or 0} s"
-    fresh = ", a connection each" if options.get("new_connection_each") else ""
-    return f"{load.scenario}, {load.model} model, {how}{fresh}"
-
-
-def _latency_rows(
-    base: Sequence[Verdict], new: Sequence[Verdict], policy: ComparisonPolicy, notes: list[str]
-) -> Iterable[_LatencyTestRow]:
-    """
-    The rows in the order of their weight: a percentile of all targets together, and then of each.
-
-    All targets together are the mean of their percentiles, each as often as it responded in all runs of both sides: the
-    same weights for every run, so that a listing that is rare, and therefore uncertain, does not drown the rest.
-    """
-
-    weights = Counter[str]()
-    for verdict in (*base, *new):
-        for one in _latency_by_target(verdict, policy.time):
-            weights[one.target] += one.count
-
-    def values(runs: Sequence[Verdict], targets: Collection[str], percentile: float) -> list[float]:
-        found = []
-        for verdict in runs:
-            times = {
-                one.target: one.percentiles.get(f"{percentile:g}") for one in _latency_by_target(verdict, policy.time)
-            }
-            known = {target: us for target in targets if (us := times.get(target)) is not None}
-            if known:
-                found.append(fmean(known.values(), [max(1, weights[target]) for target in known]))
-        return found
-
-    everywhere = _targets([*base, *new], policy.time, all)
-    targets = _targets([*base, *new], policy.time, any)
-    if left := [target for target in targets if target not in everywhere]:
-        notes.append(f"not every run asked for {', '.join(left)}: not in '{ALL_TARGETS}'")
-    groups = {ALL_TARGETS: everywhere} if len(everywhere) > 1 else {}
-    groups |= {target: [target] for target in targets}
-    for percentile in policy.percentiles:
-        for name, members in groups.items():
-            before, after = values(base, members, percentile), values(new, members, percentile)
-            if before and after:
-                yield _LatencyTestRow(target=name, percentile=percentile, base=before, new=after)
-
-
-def _latency_by_target(verdict: Verdict, time: str) -> list[LatencyDistribution]:
-    return [each for each in verdict.load.latency if each.kind == time] if verdict.load else []
-
-
-def _targets(runs: Sequence[Verdict], time: str, rule: Callable[[Iterable[bool]], bool]) -> list[str]:
-    asked = [{each.target for each in _latency_by_target(verdict, time)} for verdict in runs]
-    return [target for target in sorted(set().union(*asked)) if rule(target in each for each in asked)]
-
-
-def _count_testable_rows(rows: Sequence[_LatencyTestRow], alpha: float) -> int:
-    """
-    How many rows, from the first, can be tested together such that each could still be found to differ.
-
-    This is decided by the number of runs alone, before any time is looked at, and so costs no error.
-    """
-    tested = 0
-    for count, row in enumerate(rows, start=1):
-        enough = min(len(row.base), len(row.new)) >= MIN_RUNS_PER_SIDE
-        if not enough or count * max(other.smallest_p for other in rows[:count]) > alpha:
-            break
-        tested = count
-    return tested
-
-
-def _runs_needed(rows: int, alpha: float) -> int:
-    """Runs a side with which so many rows can be tested together."""
-    runs = MIN_RUNS_PER_SIDE
-    while rows * smallest_possible_p(runs, runs) > alpha:
-        runs += 1
-    return runs
-
-
-def _latency_change(
-    row: _LatencyTestRow, policy: ComparisonPolicy, corrected: float | None, needed: int
-) -> LatencyChange:
-    moved = hodges_lehmann_shift(row.base, row.new)
-    middle = median(row.base)
-    effect = moved / middle if middle else None
-    bounds = shift_confidence_interval(row.base, row.new, policy.alpha)
-    runs = min(len(row.base), len(row.new))
-    return LatencyChange(
-        target=row.target,
-        percentile=row.percentile,
-        base_runs=len(row.base),
-        new_runs=len(row.new),
-        base_ms=_ms(middle),
-        new_ms=_ms(median(row.new)),
-        shift_ms=_ms(moved),
-        shift_interval_ms=(_ms(bounds[0]), _ms(bounds[1])) if bounds else None,
-        effect=effect if effect is None else round(effect, 4),
-        p=rank_sum_test(row.base, row.new) if corrected is not None else None,
-        p_holm=corrected,
-        outcome=_latency_outcome(runs, moved, effect, corrected, policy),
-        runs_needed=needed if corrected is None else None,
-    )
-
-
-def _latency_outcome(
-    runs: int, moved: float, effect: float | None, corrected: float | None, policy: ComparisonPolicy
-) -> LatencyOutcome:
-    if corrected is None:
-        return "too_few_runs" if runs < MIN_RUNS_PER_SIDE else "not_tested"
-    if corrected > policy.alpha or moved == 0:
-        return "not_shown"
-    if effect is not None and abs(effect) < policy.min_effect:
-        return "below_min_effect"
-    return "slower" if moved > 0 else "faster"
-
-
-def _ms(us: float) -> float:
-    return round(us / 1000, 4)
-
-
 # Capacity, and the end.
 
 
@@ -548,19 +236,14 @@ def _capacity_hull(runs: Sequence[CapacityResult]) -> tuple[float, float | None]
 
 def _decide_comparison(comparison: RunComparison, new: Sequence[Verdict]) -> None:
     """Apply the thresholds: what is so fails; what was asked for and cannot be decided is inconclusive."""
-    failed, open_ = [], []
-    for threshold in sorted(comparison.policy.fail_on):
-        so, undecided = _THRESHOLD_JUDGES[threshold](comparison, new)
-        failed += [so] if so else []
-        open_ += [undecided] if undecided else []
+    results = [_THRESHOLD_JUDGES[threshold](comparison, new) for threshold in sorted(comparison.policy.fail_on)]
+    failed = [why for why, _ in results if why]
+    undecided = [why for _, why in results if why]
     if failed:
-        comparison.verdict, comparison.exit_code, comparison.reason = "fail", int(ExitCode.FAIL), "; ".join(failed)
-    elif open_:
-        comparison.verdict, comparison.exit_code, comparison.reason = (
-            "inconclusive",
-            int(ExitCode.INCONCLUSIVE),
-            "; ".join(open_),
-        )
+        comparison.verdict, comparison.exit_code = "fail", int(ExitCode.FAIL)
+    elif undecided:
+        comparison.verdict, comparison.exit_code = "inconclusive", int(ExitCode.INCONCLUSIVE)
+    comparison.reason = "; ".join(failed or undecided) or None
 
 
 ThresholdResult = tuple[str | None, str | None]

@@ -288,7 +288,7 @@ def finding_facts(report: VerdictReport, entry: FindingEntry) -> list[tuple[str,
         ("expected", entry.expected),
         ("actual", entry.actual),
         ("seen", occurrence_text(entry)),
-        ("responded to by", proxy_headers(report.evidence_of(entry))),
+        ("sent by", proxy_headers(report.evidence_of(entry))),
         ("evidence", ", ".join(entry.evidence)),
         ("reproduce", entry.reproduce),
     ]

@@ -2,15 +2,22 @@
 The summary that a person reads at the end of a run, in the order in which questions come up.
 
 What was tested, family by family; each finding with where, expected, actual and how to see it again; what was covered,
-and what was not; and last, where the eye rests when the prompt comes back, the verdict.
+and what was not; and last, where the eye rests when the prompt comes back, the verdict. rich lays it out; no word is ever
+broken, since ids, pointers and command lines are there to be copied.
 """
 
 from __future__ import annotations
 
-import textwrap
+import io
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from ..judge.verdict import FindingEntry, ReportTable, Verdict
 from . import summary
@@ -23,85 +30,181 @@ MAX_FINDINGS: Final = 20
 MAX_FINDINGS_PER_REQUIREMENT: Final = 4
 """Shown of one requirement: a server without a whole group must not hide the one counter that fell."""
 
-_WIDTH: Final = 110
-_COLOURS: Final = {
-    "fail": "\x1b[1;31m",
-    "warn": "\x1b[33m",
-    "inconclusive": "\x1b[35m",
-    "not_checked": "\x1b[35m",
-    "known": "\x1b[36m",
-    "waived": "\x1b[36m",
-    "info": "\x1b[36m",
-    "pass": "\x1b[32m",
-    "met": "\x1b[32m",
-    "bold": "\x1b[1m",
-    "dim": "\x1b[2m",
+DEFAULT_WIDTH: Final = 110
+"""Columns where there is no terminal."""
+
+FACT_LABEL_WIDTH: Final = 11
+"""Columns of the longest label of a finding's facts."""
+
+MAX_LINE_CHARACTERS: Final = 4000
+"""Of a list of ids."""
+
+_STYLES: Final = {
+    "fail": "bold red",
+    "warn": "yellow",
+    "inconclusive": "magenta",
+    "not_checked": "magenta",
+    "known": "cyan",
+    "waived": "cyan",
+    "info": "cyan",
+    "pass": "green",
+    "met": "green",
 }
-_RESET: Final = "\x1b[0m"
-
-Colouriser = Callable[[str, str], str]
-"""Colours a text by the name of a status."""
 
 
-def render_terminal(report: VerdictReport, *, colour: bool = False) -> str:
-    """Write the summary; without `colour` it holds no control character but the line break."""
+_WORD: Final = re.compile(r"\S+\s*")
+
+
+def render_terminal(report: VerdictReport, *, colour: bool = False, width: int = DEFAULT_WIDTH) -> str:
+    """
+    Write the summary.
+
+    Args:
+        report: What to tell of.
+        colour: Whether to colour; without it the text holds no control character but the line break.
+        width: Columns to wrap at; what has no blank to be wrapped at is longer.
+    """
+    page = _Page(colour=colour, width=width)
     verdict = report.verdict
-    paint: Colouriser = _colour if colour else _without_colour
-    blocks = [
-        _head(verdict, paint),
-        _families(verdict, paint),
-        _findings(report, paint),
-        _labelled_lines("Differences from the documentation", summary.drift_lines(verdict), paint),
-        _labelled_lines("Waivers", summary.waiver_lines(verdict), paint),
-        _labelled_lines("Baseline", summary.baseline_lines(verdict), paint),
-        *(_section(section, paint) for section in verdict.sections),
-        _coverage(verdict, paint),
-        _unobserved(verdict, paint),
-        _notes(verdict, paint),
-        _verdict(verdict, paint),
-    ]
-    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+    _write_head(page, verdict)
+    _write_families(page, verdict)
+    _write_findings(page, report)
+    _write_pairs(page, "Differences from the documentation", summary.drift_lines(verdict))
+    _write_pairs(page, "Waivers", summary.waiver_lines(verdict))
+    _write_pairs(page, "Baseline", summary.baseline_lines(verdict))
+    for section in verdict.sections:
+        _write_table(page, section)
+    _write_pairs(page, "Covered", summary.coverage_lines(verdict))
+    _write_unobserved(page, verdict)
+    _write_notes(page, verdict)
+    _write_verdict(page, verdict)
+    return page.text()
 
 
-def _colour(text: str, name: str) -> str:
-    code = _COLOURS.get(name)
-    return f"{code}{text}{_RESET}" if code else text
+class _Page:
+    """Collects lines; strings of a server have been escaped before they come here."""
+
+    def __init__(self, *, colour: bool, width: int) -> None:
+        self.width = width
+        self._file = io.StringIO()
+        self._console = Console(
+            file=self._file,
+            width=width,
+            color_system="standard" if colour else None,
+            force_terminal=colour,
+            no_color=not colour,
+            highlight=False,
+            legacy_windows=False,
+        )
+
+    def text(self) -> str:
+        """All of it; blanks at the end of a line are left out."""
+        lines = [line.rstrip() for line in self._file.getvalue().split("\n")]
+        return "\n".join(lines).strip("\n") + "\n"
+
+    def line(self, *parts: str | tuple[str, str], indent: int = 0, hanging: int = 0) -> None:
+        """Write a line of texts, some with a style; what doesn't fit goes on below, `hanging` columns from the left."""
+        lines = _wrap(Text.assemble(*parts), self.width - max(indent, hanging))
+        for place, part in enumerate(lines):
+            self._print(" " * (hanging if place else indent), part)
+
+    def _print(self, *parts: str | Text | tuple[str, str]) -> None:
+        self._console.print(Text.assemble(*parts), soft_wrap=True)
+
+    def title(self, text: str) -> None:
+        """Begin a block."""
+        self.gap()
+        self.line((text, "bold"))
+
+    def gap(self) -> None:
+        """Leave a line empty."""
+        self._console.print()
+
+    def pair(self, label: str, text: str, *, indent: int, label_width: int, wrap: bool = True) -> None:
+        """Write a label and a text, which goes on below itself."""
+        start = " " * indent + f"{label:<{label_width}}  "
+        rows = _wrap(Text(text), self.width - len(start)) if wrap else [Text(text)]
+        for place, part in enumerate(rows):
+            self._print(" " * len(start) if place else (start, "dim"), part)
+
+    def grid(self, rows: Sequence[Sequence[Text]], *, right: Collection[int] = (), wrapped: int | None) -> bool:
+        """
+        Write a table.
+
+        Args:
+            rows: Cells, the heads among them.
+            right: The columns that stand to the right.
+            wrapped: The column that takes what is left of the width, and goes on below where that is too little.
+
+        Returns:
+            Whether it was written; not where it can't be shown without breaking a word.
+        """
+        least = 0
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for place, column in enumerate(zip(*rows, strict=True)):
+            least += 2 + max(_longest_word(cell) if place == wrapped else cell.cell_len for cell in column)
+            table.add_column(justify="right" if place in right else "left", no_wrap=place != wrapped)
+        if least - 2 > self.width:
+            return False
+        for cells in rows:
+            table.add_row(*cells)
+        self._console.print(table)
+        return True
 
 
-def _without_colour(text: str, name: str) -> str:
-    return text
+def _longest_word(text: Text) -> int:
+    return max((cell_len(word) for word in text.plain.split()), default=0)
 
 
-def _head(verdict: Verdict, paint: Colouriser) -> list[str]:
+def _wrap(text: Text, width: int) -> list[Text]:
+    """Break a text at blanks only; rich itself would cut a word that is longer than the line."""
+    column, breaks = 0, []
+    for word in _WORD.finditer(text.plain):
+        if column and column + cell_len(word[0].rstrip()) > width:
+            breaks.append(word.start())
+            column = 0
+        column += cell_len(word[0])
+    return list(text.divide(breaks))
+
+
+def _write_head(page: _Page, verdict: Verdict) -> None:
     what = " ".join(part for part in ("sora-harness", verdict.command) if part)
     took = summary.run_duration_s(verdict)
-    parts = [f"edition {verdict.edition}"] + ([f"{took:,.1f} s"] if took is not None else [])
-    lines = [paint(escape_terminal(text), "warn")] if (text := summary.other_edition_note(verdict)) else []
-    lines.append(
-        f"{paint(escape_terminal(what), 'bold')}  {escape_terminal(verdict.subject)}  ({escape_terminal(', '.join(parts))})"
+    about = ", ".join([f"edition {verdict.edition}"] + ([f"{took:,.1f} s"] if took is not None else []))
+    if text := summary.other_edition_note(verdict):
+        page.line((escape_terminal(text), _STYLES["warn"]))
+    page.line(
+        (escape_terminal(what), "bold"), f"  {escape_terminal(verdict.subject)}  ({escape_terminal(about)})", hanging=2
     )
     if labels := ", ".join(f"{key}={value}" for key, value in verdict.labels.items()):
-        lines.append(f"labels  {escape_terminal(labels)}")
-    return lines
+        page.line(f"labels  {escape_terminal(labels)}", hanging=8)
 
 
-def _families(verdict: Verdict, paint: Colouriser) -> list[str]:
-    rows = summary.family_summaries(verdict)
-    if not rows:
-        return []
-    wide = max(len(row.name) for row in rows)
-    counts = max(len(row.status_counts()) for row in rows)
-    return [
-        f"  {escape_terminal(row.name):<{wide}}  {paint(f'{row.status_counts():<{counts}}', summary.status_style(row.worst))}  {row.checked:>12,} checked"
-        for row in rows
+def _write_families(page: _Page, verdict: Verdict) -> None:
+    families = summary.family_summaries(verdict)
+    rows = [
+        (
+            Text(f"  {escape_terminal(row.name)}"),
+            Text(row.status_counts(), style=_STYLES.get(summary.status_style(row.worst), "")),
+            Text(f"{f'{row.checked:,}':>12} checked"),
+        )
+        for row in families
     ]
+    if not rows:
+        return
+    page.gap()
+    if not page.grid(rows, wrapped=1):
+        wide = max(len(row.name) for row in families)
+        for row in families:
+            text = f"{row.status_counts()} {row.checked:,} checked"
+            page.pair(escape_terminal(row.name), text, indent=2, label_width=wide)
 
 
-def _findings(report: VerdictReport, paint: Colouriser) -> list[str]:
+def _write_findings(page: _Page, report: VerdictReport) -> None:
     entries = report.verdict.findings
     if not entries:
-        return []
-    lines = [paint(f"Findings ({len(entries)})", "bold")]
+        return
+    page.title(f"Findings ({len(entries)})")
     shown: Counter[str] = Counter()
     apart = summary.fingerprints_shown_as_drift(report.verdict)
     for place, entry in enumerate(entries, start=1):
@@ -109,82 +212,81 @@ def _findings(report: VerdictReport, paint: Colouriser) -> list[str]:
             continue
         if shown[entry.requirement] < MAX_FINDINGS_PER_REQUIREMENT and shown.total() < MAX_FINDINGS:
             shown[entry.requirement] += 1
-            lines += _finding(place, entry, report, paint)
+            _write_finding(page, place, entry, report)
     if apart:
-        lines += [
-            "",
-            *_wrap_line(f"  {len(apart)} of them are differences from the documentation: see below", indent=4),
-        ]
+        page.gap()
+        page.line(f"{len(apart)} of them are differences from the documentation: see below", indent=2, hanging=4)
     more = Counter(entry.requirement for entry in entries if entry.fingerprint not in apart) - shown
     if more:
         kinds = ", ".join(f"{escape_terminal(name)} {count}" for name, count in more.items())
-        lines += ["", *_wrap_line(f"  … and {more.total()} more, in the reports: {kinds}", indent=4)]
-    return lines
+        page.gap()
+        page.line(f"… and {more.total()} more, in the reports: {kinds}", indent=2, hanging=4)
 
 
-def _finding(place: int, entry: FindingEntry, report: VerdictReport, paint: Colouriser) -> list[str]:
-    mark = entry.status if entry.status != "new" else ""
-    name = paint(escape_terminal(entry.requirement), summary.finding_style(report, entry))
-    lines = ["", f"  {place}. {name}  {entry.level}{f', {mark}' if mark else ''}  {escape_terminal(entry.message)}"]
+def _write_finding(page: _Page, place: int, entry: FindingEntry, report: VerdictReport) -> None:
+    mark = f", {entry.status}" if entry.status != "new" else ""
+    name = (escape_terminal(entry.requirement), _STYLES.get(summary.finding_style(report, entry), ""))
+    page.gap()
+    page.line(f"{place}. ", name, f"  {entry.level}{mark}  {escape_terminal(entry.message)}", indent=2, hanging=5)
     for label, text in summary.finding_facts(report, entry):
-        lines.append(f"     {paint(f'{label:<11}', 'dim')}  {escape_terminal(text, summary.fact_limit(label))}")
-    return lines
+        shown = escape_terminal(text, summary.fact_limit(label))
+        page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
 
 
-def _section(section: ReportTable, paint: Colouriser) -> list[str]:
-    table = [[escape_terminal(cell) for cell in section.columns]]
-    table += [[_cell(value) for value in row] for row in section.rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(section.columns))]
-    lines = [paint(escape_terminal(section.title), "bold")]
-    for row in table:
-        cells = [
-            f"{cell:>{wide}}" if right else f"{cell:<{wide}}"
-            for cell, wide, right in zip(row, widths, summary.numeric_columns(section), strict=True)
-        ]
-        lines.append("  " + "  ".join(cells).rstrip())
-    return lines + ([f"  {escape_terminal(section.note)}"] if section.note else [])
+def _write_table(page: _Page, section: ReportTable) -> None:
+    page.title(escape_terminal(section.title))
+    columns = [escape_terminal(column) for column in section.columns]
+    rows = [[_cell_text(value) for value in row] for row in section.rows]
+    numeric = summary.numeric_columns(section)
+    grid = [[Text(f"  {cells[0]}"), *map(Text, cells[1:])] for cells in (columns, *rows)]
+    right = [place for place, is_number in enumerate(numeric) if is_number]
+    last = len(columns) - 1
+    if not page.grid(grid, right=right, wrapped=None if numeric[last] else last):
+        wide = max(map(len, columns))
+        for place, cells in enumerate(rows):
+            if place:
+                page.gap()
+            for label, text in zip(columns, cells, strict=True):
+                page.pair(label, text, indent=2, label_width=wide)
+    if section.note:
+        page.line(escape_terminal(section.note), indent=2, hanging=2)
 
 
-def _cell(value: str | float | None) -> str:
+def _cell_text(value: str | float | None) -> str:
     return escape_terminal(value) if isinstance(value, str) else summary.format_cell(value)
 
 
-def _coverage(verdict: Verdict, paint: Colouriser) -> list[str]:
-    return _labelled_lines("Covered", summary.coverage_lines(verdict), paint)
-
-
-def _labelled_lines(title: str, rows: Sequence[tuple[str, str]], paint: Colouriser) -> list[str]:
+def _write_pairs(page: _Page, title: str, rows: Sequence[tuple[str, str]]) -> None:
     if not rows:
-        return []
+        return
+    page.title(title)
     wide = max(10, *(len(label) for label, _ in rows))
-    lines = [paint(title, "bold")]
     for label, text in rows:
-        first, *rest = _wrap_line(f"  {label:<{wide}}  {escape_terminal(text, 1000)}", indent=wide + 4)
-        lines += [first.replace(label, paint(label, "dim"), 1), *rest]
-    return lines
+        page.pair(label, escape_terminal(text, 1000), indent=2, label_width=wide)
 
 
-def _unobserved(verdict: Verdict, paint: Colouriser) -> list[str]:
+def _write_unobserved(page: _Page, verdict: Verdict) -> None:
     rows = summary.unobserved_requirements(verdict)
     if not rows:
-        return []
-    lines = [paint("Not observed", "bold")]
+        return
+    page.title("Not observed")
     for why, ids in rows:
-        lines.append(f"  {escape_terminal(why)}:")
-        lines += _wrap_line("    " + escape_terminal(", ".join(ids), 4000), indent=4)
-    return lines
+        page.line(f"{escape_terminal(why)}:", indent=2, hanging=4)
+        page.line(escape_terminal(", ".join(ids), MAX_LINE_CHARACTERS), indent=4, hanging=4)
 
 
-def _notes(verdict: Verdict, paint: Colouriser) -> list[str]:
+def _write_notes(page: _Page, verdict: Verdict) -> None:
     notes = verdict.coverage.notes
-    return [paint("Notes", "bold"), *(f"  {escape_terminal(note)}" for note in notes)] if notes else []
+    if not notes:
+        return
+    page.title("Notes")
+    for note in notes:
+        page.line(escape_terminal(note), indent=2, hanging=4)
 
 
-def _verdict(verdict: Verdict, paint: Colouriser) -> list[str]:
-    lines = [paint(summary.SELF_TEST_NOTE, "bold")] if summary.is_self_test(verdict) else []
-    word = paint(verdict.verdict.upper(), verdict.verdict)
-    return [*lines, f"{word}  {escape_terminal(summary.verdict_headline(verdict))}  (exit {verdict.exit_code})"]
-
-
-def _wrap_line(line: str, *, indent: int) -> list[str]:
-    return textwrap.wrap(line, _WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+def _write_verdict(page: _Page, verdict: Verdict) -> None:
+    page.gap()
+    if summary.is_self_test(verdict):
+        page.line((summary.SELF_TEST_NOTE, "bold"))
+    word = (verdict.verdict.upper(), _STYLES[verdict.verdict])
+    page.line(word, f"  {escape_terminal(summary.verdict_headline(verdict))}  (exit {verdict.exit_code})", hanging=6)

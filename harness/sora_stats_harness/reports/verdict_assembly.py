@@ -8,6 +8,7 @@ once, so that no reporter has to think of them.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from ..api.edition import Edition
 from ..api.exchange import Exchange
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge import drift
-from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
+from ..judge.requirements import REQUIREMENTS, Level
 from ..judge.verdict import (
     CapacityResult,
     EvidenceSource,
@@ -31,16 +32,16 @@ from ..judge.verdict import (
     ReportTable,
     SubjectKind,
     Verdict,
-    decide_verdict,
 )
+from ..judge.verdict_decision import RAN_TO_ITS_END, RunEnding, RunScope, decide_verdict
 from . import evidence_files as files
-from . import waivers
-from .baseline import Baseline, compare_with_baseline
+from .baseline import compare_with_baseline
 from .curl_command import curl_command
 from .escaping import replace_surrogates
+from .pass_policy import DEFAULT_POLICY, PassPolicy
 from .report import VerdictReport
 from .summary import count_with_noun
-from .waivers import Waiver
+from .waivers import waiver_reports
 
 
 class JudgeResultSource(Protocol):
@@ -60,133 +61,121 @@ class JudgeResultSource(Protocol):
         """The exchanges that prove the first finding of an entry, the earlier first."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What a command knows of its run, besides what the judge counted."""
+
+    command: str
+    """What made the verdict: `conform`, `check`, `pytest`, …"""
+    edition: Edition
+    subject: str
+    """URL, or names of files."""
+    judged_from: EvidenceSource = "live"
+    scope: RunScope
+    ending: RunEnding = RAN_TO_ITS_END
+    started_at: str
+    """RFC 3339 in UTC."""
+    finished_at: str | None = None
+    """The same; now if None."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)  # Any: whatever a command's options hold, as JSON
+    notes: Collection[str] = ()
+    """Facts worth knowing, one line each, besides those that the judge has."""
+    secrets: Secrets = NO_SECRETS
+    """Nothing of them stands in the report, evidence included."""
+    sections: Sequence[ReportTable] = ()
+    """Tables of the command's own."""
+    load: LoadResult | None = None
+    capacity: CapacityResult | None = None
+    estimate: PollingEstimate | None = None
+    cost: ListingCost | None = None
+    media: MediaResult | None = None
+
+
 def assemble_verdict(
     judge: JudgeResultSource,
+    facts: RunFacts,
+    policy: PassPolicy = DEFAULT_POLICY,
     *,
-    command: str,
-    edition: str,
-    subject: str,
-    judged_from: EvidenceSource,
-    observes: Collection[RequiredCapability],
-    started_at: str,
-    finished_at: str | None = None,
-    strict: bool = False,
-    require: Collection[str] = (),
-    excluded: Collection[str] = (),
-    interrupted: bool = False,
-    aborted: str | None = None,
-    labels: Mapping[str, str] | None = None,
-    options: Mapping[str, Any] | None = None,  # Any: whatever a command's options hold, as JSON
-    notes: Collection[str] = (),
-    sections: Sequence[ReportTable] = (),
-    violated_slo: str | None = None,
-    load: LoadResult | None = None,
-    capacity: CapacityResult | None = None,
-    estimate: PollingEstimate | None = None,
-    cost: ListingCost | None = None,
-    media: MediaResult | None = None,
-    waived: Sequence[Waiver] = (),
-    baseline: Baseline | None = None,
     name_evidence: bool = True,
-    fields: Edition | None = None,
-    secrets: Secrets = NO_SECRETS,
+    measure_drift: bool = True,
 ) -> VerdictReport:
     """
     Finish the judge and sum up.
 
     Args:
         judge: Is finished here, and read.
-        command: What made the verdict: `conform`, `check`, `pytest`, …
-        edition: Its name.
-        subject: URL, or names of files.
-        judged_from: Exchanges seen live, a recording, or bare bodies.
-        observes, strict, require, excluded, interrupted, aborted: As in `verdict.conclude`.
-        started_at, finished_at: RFC 3339 in UTC; the end is now, unless given.
-        labels, options: Go into the verdict as they are.
-        notes: Facts worth knowing, one line each, besides those that the judge has.
-        sections: Tables of the command's own.
-        violated_slo: As in `verdict.conclude`.
-        load, capacity, estimate, cost, media: Go into the verdict as they are.
-        waived: The configuration's waivers; whether one has expired is a question of the day on which the run started.
-        baseline: An earlier verdict, of the same edition and kind of subject.
-        fields: The edition itself, for what the server and the documentation differ in; that is left out without it.
+        facts, policy: What else is known of the run, and what decides a pass.
         name_evidence: Whether findings name their evidence files; not where none will be written.
-        secrets: Nothing of them stands in the result, evidence included.
+        measure_drift: Whether to compare the server with the documentation.
 
     Returns:
         The report: findings with the weightiest first, each with evidence and a command line.
     """
     judge.finish()
+    policy = replace(policy, day=date.fromisoformat(facts.started_at[:10]))
     tally = judge.result()
-    day = date.fromisoformat(started_at[:10])
-    excused = waivers.apply_waivers(waived, tally.findings, checked=tally.checked, today=day)
-    entries = excused.entries
-    held = None
-    if baseline is not None:
-        held = compare_with_baseline(baseline, entries, tally=tally, lapsed=excused.lapsed)
-        entries = held.entries
-    tally = msgspec.structs.replace(tally, findings=entries)
-    outcome = decide_verdict(
-        tally,
-        observes=observes,
-        strict=strict,
-        require=require,
-        excluded=excluded,
-        interrupted=interrupted,
-        aborted=aborted,
-        violated_slo=violated_slo,
+    tally = msgspec.structs.replace(tally, findings=sorted(policy.mark(tally.findings), key=_finding_rank))
+    decision = decide_verdict(tally, facts.scope, facts.ending, strict=policy.strict, require=policy.require)
+    evidence, notes = _attach_evidence(judge, tally.findings, facts, name_evidence=name_evidence)
+    verdict = Verdict(
+        command=facts.command,
+        verdict=decision.verdict,
+        exit_code=int(decision.exit_code),
+        reason=decision.reason,
+        interrupted=facts.ending.interrupted,
+        strict=policy.strict,
+        edition=facts.edition.name,
+        subject_kind=verdict_subject_kind(judge, facts.judged_from),
+        subject=facts.subject,
+        judged_from=facts.judged_from,
+        labels=dict(facts.labels),
+        started_at=facts.started_at,
+        finished_at=facts.finished_at or format_utc_now(),
+        harness_version=__version__,
+        options=dict(facts.options),
+        requirements=decision.requirements,
+        findings=tally.findings,
+        coverage=msgspec.structs.replace(tally.coverage, notes=[*tally.coverage.notes, *facts.notes, *notes]),
+        sections=list(facts.sections),
+        load=facts.load,
+        capacity=facts.capacity,
+        estimate=facts.estimate,
+        cost=facts.cost,
+        media=facts.media,
+        drift=drift.measure_drift(facts.edition, tally.findings, tally.coverage, judge.evidence)
+        if measure_drift
+        else None,
+        baseline=compare_with_baseline(policy.baseline, tally, [each.path for each in facts.edition.fields])
+        if policy.baseline is not None
+        else None,
+        waivers=waiver_reports(policy.waivers, tally.findings, tally.checked, policy.day),
     )
-    findings = sorted(entries, key=_finding_rank)
+    return VerdictReport(verdict=redact_verdict(verdict, facts.secrets), evidence=evidence)
+
+
+def _attach_evidence(
+    judge: JudgeResultSource, findings: Sequence[FindingEntry], facts: RunFacts, *, name_evidence: bool
+) -> tuple[dict[str, Sequence[Exchange]], list[str]]:
+    """Give findings their evidence files and command lines; returns the exchanges by fingerprint, and notes."""
     # A bare body was never asked for: there is no exchange to show, and the file itself is the evidence.
-    proven = findings if judged_from != "body" else []
+    proven = findings if facts.judged_from != "body" else []
     proof = {entry.fingerprint: tuple(judge.evidence(entry.fingerprint)) for entry in proven}
     left_out = files.name_evidence_files(findings, proof)
-    shown = {
-        entry.fingerprint: files.redact_exchanges(proof[entry.fingerprint], secrets)
+    shown: dict[str, Sequence[Exchange]] = {
+        entry.fingerprint: files.redact_exchanges(proof[entry.fingerprint], facts.secrets)
         for entry in findings
         if entry.evidence
     }
-    if not name_evidence:
-        left_out = 0
-        for entry in findings:
-            entry.evidence = []
     for entry in findings:
+        if not name_evidence:
+            entry.evidence = []
         if exchanges := proof.get(entry.fingerprint):
             entry.reproduce = curl_command(exchanges[-1].request)
-    all_notes = [*tally.coverage.notes, *notes]
-    if left_out:
-        what = count_with_noun(left_out, "finding")
-        all_notes.append(f"the evidence of {what} is too large, or one too many, to be written beside the verdict")
-    verdict = Verdict(
-        command=command,
-        verdict=outcome.verdict,
-        exit_code=int(outcome.exit_code),
-        reason=outcome.reason,
-        interrupted=interrupted,
-        strict=strict,
-        edition=edition,
-        subject_kind=verdict_subject_kind(judge, judged_from),
-        subject=subject,
-        judged_from=judged_from,
-        labels=dict(labels or {}),
-        started_at=started_at,
-        finished_at=finished_at or format_utc_now(),
-        harness_version=__version__,
-        options=dict(options or {}),
-        requirements=outcome.requirements,
-        findings=findings,
-        coverage=msgspec.structs.replace(tally.coverage, notes=all_notes),
-        sections=list(sections),
-        load=load,
-        capacity=capacity,
-        estimate=estimate,
-        cost=cost,
-        media=media,
-        drift=drift.measure_drift(fields, findings, tally.coverage, judge.evidence) if fields is not None else None,
-        baseline=held.report if held is not None else None,
-        waivers=excused.reports,
-    )
-    return VerdictReport(verdict=redact_verdict(verdict, secrets), evidence=shown)
+    if not left_out or not name_evidence:
+        return shown, []
+    what = count_with_noun(left_out, "finding")
+    return shown, [f"the evidence of {what} is too large, or one too many, to be written beside the verdict"]
 
 
 def verdict_subject_kind(judge: JudgeResultSource, judged_from: EvidenceSource) -> SubjectKind:

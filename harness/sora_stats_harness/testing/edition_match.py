@@ -18,8 +18,9 @@ def match_server_edition(config: pytest.Config, settings: PluginSettings) -> tup
     """Find the edition that the server responds by, and say how near it is; the first call asks the server."""
     from concurrent.futures import ThreadPoolExecutor
 
+    from ..api.server_url import normalize_server_url
     from ..probe.edition_detection import detect_by_server
-    from ..probe.prober import Prober, normalize_server_url
+    from ..probe.prober import Prober
 
     if MATCHED_EDITION_KEY not in config.stash:
         server = normalize_server_url(settings.server_url)

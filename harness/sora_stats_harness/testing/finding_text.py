@@ -30,7 +30,7 @@ def format_finding(report: VerdictReport, entry: FindingEntry, *, folder: Path |
     for label, text in summary.finding_facts(report, entry):
         if label == "evidence" and folder is None:
             continue
-        if label in ("responded to by", "reproduce") and bare:
+        if label in ("sent by", "reproduce") and bare:
             continue
         shown = f"{folder}: {text}" if label == "evidence" else text
         lines.append(f"  {label:<11}  {escape_terminal(shown, summary.fact_limit(label))}")

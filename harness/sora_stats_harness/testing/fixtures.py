@@ -76,7 +76,7 @@ def sora_url(_sora_settings: options.PluginSettings, _sora_edition: Edition) -> 
     Where that is `simulator`, one runs for the session, with the faults of --sora-fault.
     """
     if not _sora_settings.uses_simulator:
-        from ..probe.prober import normalize_server_url
+        from ..api.server_url import normalize_server_url
 
         with _fail_in_one_line():
             url = normalize_server_url(_sora_settings.server_url)

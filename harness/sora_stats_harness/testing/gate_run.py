@@ -12,22 +12,24 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
 from ..api.edition import load_edition
 from ..api.errors import HarnessError, UsageError
 from ..api.exchange import Headers
+from ..api.server_url import normalize_server_url
 from ..judge.pipeline import Judge
+from ..judge.verdict_decision import RunEnding, RunScope
 from ..probe.conformance_plan import SERVER_RATE, SIMULATOR_RATE, ConformancePlan
 from ..probe.conformance_run import run_conformance
 from ..probe.interrupt import InterruptHandler
-from ..probe.prober import Prober, normalize_server_url
+from ..probe.prober import Prober
 from ..reports import report_folder
 from ..reports.baseline import baseline_mismatch
+from ..reports.pass_policy import PassPolicy
 from ..reports.report import VerdictReport
-from ..reports.verdict_assembly import assemble_verdict, format_utc_now, verdict_subject_kind
+from ..reports.verdict_assembly import RunFacts, assemble_verdict, format_utc_now, verdict_subject_kind
 from ..simulator.faults import parse_fault
 from ..simulator.server import start_simulator_process
 from .options import PluginSettings
@@ -122,24 +124,14 @@ def run_gate(settings: PluginSettings) -> VerdictReport:
         kind = verdict_subject_kind(judge, "live")
         if problem := baseline_mismatch(baseline, edition=edition.name, subject_kind=kind):
             raise UsageError(problem)
-        baseline = replace(baseline, documented=[field.path for field in edition.fields])
-    return assemble_verdict(
-        judge,
+    facts = RunFacts(
         command="pytest",
-        edition=edition.name,
+        edition=edition,
         subject=plan.server,
-        judged_from="live",
-        observes=plan.observed_needs(),
+        scope=RunScope(observes=plan.observed_needs(), excluded=plan.excluded_requirements()),
+        ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted),
         started_at=started_at,
-        strict=settings.strict,
-        require=settings.require,
-        excluded=plan.excluded_requirements(),
-        interrupted=result.interrupted,
-        aborted=result.aborted,
         labels=settings.labels,
-        waived=settings.waivers,
-        baseline=baseline,
-        fields=edition,
         options={
             "duration_s": plan.duration_s,
             "max_duration_s": plan.time_limit_s,
@@ -149,6 +141,8 @@ def run_gate(settings: PluginSettings) -> VerdictReport:
         notes=[*result.notes, *settings.notes],
         secrets=secrets,
     )
+    policy = PassPolicy(strict=settings.strict, require=settings.require, waivers=settings.waivers, baseline=baseline)
+    return assemble_verdict(judge, facts, policy)
 
 
 def _server_urls(settings: PluginSettings) -> list[str]:

@@ -1,36 +1,32 @@
 """
-What `pytest --sora-…` takes, and what follows from it before anything heavy is imported.
+The options `pytest --sora-…`, and the settings that they and the configuration give.
 
-Most options are those of `sora-harness conform` with `sora-` before the name, and are read by the same code, so that a
-configuration lies below them in the same way, and the same mistakes are called by the same words. A URL that is set but
-empty is what an unset CI secret leaves behind, so it is never taken for "none"; and where there is none, the simulator
-stands in only by name: a suite that tests nothing must not be green by accident.
+Most options are those of `sora-harness conform` with `sora-` before the name. `probe.run_settings` reads both, so the
+configuration completes them in the same way, and the same mistakes get the same messages. A URL that is set but empty is
+what an unset CI secret leaves behind, so it is an error; and without a URL the simulator is used only where it is named: a
+suite that tests nothing must not be green by accident.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 import pytest
 
 from ..api.errors import UsageError
+from ..api.server_url import SIMULATOR_URL, URL_VARIABLE, normalize_server_url
 
 if TYPE_CHECKING:
     from ..api.exchange import Headers
+    from ..api.project_config import Waiver
     from ..api.secret_redaction import Secrets
+    from ..judge.verdict import SubjectKind
+    from ..probe.run_settings import RunSettings
     from ..reports.baseline import Baseline
-    from ..reports.waivers import Waiver
-
-SIMULATOR_URL: Final = "simulator"
-"""Given for a URL, it stands for a simulator of the plugin's own."""
-
-URL_VARIABLE: Final = "SORA_URL"
 
 DEFAULT_GATE_DURATION_S: Final = 10.0
 
@@ -73,7 +69,7 @@ def add_options(parser: pytest.Parser) -> None:
     add(
         "--sora-max-duration",
         metavar="TIME",
-        help="how long it probes at most, where not every requirement was observed yet (default: 60)",
+        help="how long the gate probes at most, where not every requirement was observed yet (default: 60)",
     )
     add("--sora-valid-only", action="store_true", help="the gate sends no request that is wrong on purpose")
     add(
@@ -94,12 +90,12 @@ def add_options(parser: pytest.Parser) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginSettings:
-    """The options as the rest of the plugin needs them, the configuration below them."""
+    """The settings that options, environment and configuration give together."""
 
     url: str | None
-    """Of the server, or `simulator`; None where nothing was given that can be used."""
+    """Of the server, or `simulator`; None where no usable URL was given."""
     problem: str | None
-    """Why what was given for a URL can't be used: no matter to a test that needs none."""
+    """Why the URL that was given can't be used: no matter to a test that needs none."""
     nodes: tuple[str, ...]
     duration_s: float
     max_duration_s: float | None
@@ -112,7 +108,7 @@ class PluginSettings:
     waivers: Sequence[Waiver]
     edition: str
     given_headers: Sequence[str]
-    """Of the command line, as it has them; they may be references to secrets that aren't there."""
+    """The lines of the options alone, still with their references to secrets."""
     all_headers: Sequence[str]
     """Those of the configuration as well."""
     ca_file: str | None
@@ -125,7 +121,7 @@ class PluginSettings:
 
     @property
     def uses_simulator(self) -> bool:
-        """Whether a simulator of the plugin's own is what is asked."""
+        """Whether the server is a simulator of the plugin's own."""
         return self.url == SIMULATOR_URL
 
     @property
@@ -134,7 +130,7 @@ class PluginSettings:
         The server's URL, or `simulator`.
 
         Raises:
-            UsageError: Neither was given, or what was can't be used.
+            UsageError: Neither was given, or the URL can't be used.
         """
         if self.problem is not None:
             raise UsageError(self.problem)
@@ -147,54 +143,41 @@ class PluginSettings:
 
     def read_headers_and_secrets(self, *, simulated: bool) -> tuple[Headers, Secrets]:
         """
-        Read what is sent besides, and which of it is secret.
+        Read the headers to send, and which of their values are secret.
 
         Args:
-            simulated: Whether a simulator is asked, which needs none of the configuration's, nor the secrets in them.
+            simulated: Whether the requests go to a simulator, which needs none of the configuration's headers.
 
         Raises:
             UsageError: A variable or file that isn't there, or no header.
         """
-        from ..cli.command_support import read_headers
+        from ..api.request_headers import read_headers
 
         return read_headers(self.given_headers if simulated else self.all_headers)
 
 
 def find_server_url(config: pytest.Config) -> str | None:
     """
-    Find what was given for a URL: the option, else the variable, else the setting.
+    Find the URL outside of a configuration: the option, else the variable, else the setting.
 
     Returns:
-        A URL, `simulator`, or None where nothing was given but perhaps in a configuration.
+        A server's URL, or `simulator`; None where nothing was given.
 
     Raises:
-        UsageError: It is set but empty, no URL, or holds credentials.
+        UsageError: It is set but empty, or no URL of a server.
     """
-    given: dict[str, str | None] = {
-        "--sora-url": config.getoption("sora_url"),
-        URL_VARIABLE: os.environ.get(URL_VARIABLE),
-        "the setting sora_url": config.getini("sora_url"),
-    }
-    for origin, url in given.items():
+    for url, origin in _url_candidates(config):
         if url is not None:
-            if url != SIMULATOR_URL:
-                _check_url(origin, url)
-            return url
+            return url if url == SIMULATOR_URL else normalize_server_url(url, origin)
     return None
 
 
-def _check_url(origin: str, url: str) -> None:
-    """What can be seen of a URL without what would send to it."""
-    if not url.strip():
-        raise UsageError(f"{origin} is set but empty: give a URL like http://127.0.0.1:3000, or `{SIMULATOR_URL}`")
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise UsageError(f"{origin} is no URL: {error}") from None
-    if "@" in parts.netloc:
-        raise UsageError(f"{origin} must not hold credentials: pass them by --sora-header 'Authorization: env:NAME'")
-    if parts.scheme.lower() not in ("http", "https") or not parts.netloc:
-        raise UsageError(f"{origin} is no http or https URL: give one like http://127.0.0.1:3000, or `{SIMULATOR_URL}`")
+def _url_candidates(config: pytest.Config) -> list[tuple[str | None, str]]:
+    return [
+        (config.getoption("sora_url"), "--sora-url"),
+        (os.environ.get(URL_VARIABLE), URL_VARIABLE),
+        (config.getini("sora_url"), "the setting sora_url"),
+    ]
 
 
 def read_settings(config: pytest.Config) -> PluginSettings:
@@ -204,68 +187,76 @@ def read_settings(config: pytest.Config) -> PluginSettings:
     Raises:
         UsageError: One of them can't be used.
     """
-    try:
-        return _parse_settings(config)
-    except UsageError as error:
-        # said by the code of the command line, which calls the same options by their names there
-        raise UsageError(re.sub(r"(?<![\w-])--(?!sora-)(?=[a-z])", "--sora-", str(error))) from None
-
-
-def _parse_settings(config: pytest.Config) -> PluginSettings:
-    from ..api import project_config as configuration
-    from ..cli import command_support as common
-    from ..cli.argument_parser import CommandArgumentParser
-    from ..cli.argument_types import parse_duration
+    from ..probe import run_settings
 
     option = config.getoption
-    words = [f"--{name}" for name, _ in _SHARED_FLAGS if option(f"--sora-{name}")]
-    for name, *_ in (*_SHARED_OPTIONS, *_SHARED_LISTS):
-        given: str | list[str] | None = option(f"--sora-{name}")
-        values = [given] if isinstance(given, str) else given or []
-        words += [f"--{name}={value}" for value in values]
-    for name in ("duration", "max-duration"):
-        if (given := option(f"--sora-{name}")) is not None:
-            words.append(f"--{name}={given}")
-    if option("sora_config") is None and (file := configuration.read_config(folder=config.rootpath).source) is not None:
-        words.append(f"--config={file}")
-    parser = CommandArgumentParser(prog="pytest", allow_abbrev=False)
-    common.add_server_options(parser)
-    common.add_judging_options(parser)
-    common.add_simulator_options(parser)
-    parser.add_argument("--duration", type=parse_duration, default=DEFAULT_GATE_DURATION_S)
-    parser.add_argument("--max-duration", type=parse_duration)
-    arguments = parser.parse_args(words)
+    file = option("sora_config")
+    if file == "":
+        raise UsageError("--sora-config is empty: name a file")
+    loaded = run_settings.read_configuration(None if file is None else Path(file), folder=config.rootpath)
     url, problem = None, None
     try:
-        url = find_server_url(config) or common.server_url(arguments)
+        url = run_settings.find_server_url(
+            *_url_candidates(config), (loaded.values.url, f"url in {loaded.source}"), allow_simulator=True
+        )
     except UsageError as error:
         problem = str(error)
-    if arguments.fault and url != SIMULATOR_URL:
-        raise UsageError(f"--fault goes with --url {SIMULATOR_URL}: it makes that one misbehave")
-    if option("sora_node") and url in (None, SIMULATOR_URL):
-        raise UsageError("--node goes with a URL")
-    if url is not None:
-        common.check_simulator_options(arguments, None if url == SIMULATOR_URL else url)
+    names = [name.replace("-", "_") for name, *_ in (*_SHARED_OPTIONS, *_SHARED_FLAGS, *_SHARED_LISTS)]
+    given = {name: option(f"sora_{name}") or None for name in names}
+    settings = run_settings.resolve_settings(given, loaded, url, option_prefix="--sora-")
+    simulated = settings.url == SIMULATOR_URL
+    if option("sora_fault") and not simulated:
+        raise UsageError(f"--sora-fault goes with --sora-url {SIMULATOR_URL}: it makes that one misbehave")
+    if option("sora_node") and (settings.url is None or simulated):
+        raise UsageError("--sora-node goes with a URL")
     report = option("sora_report")
+    duration_s = _parse_gate_duration("--sora-duration", option("sora_duration"))
     return PluginSettings(
-        url=url,
+        url=settings.url,
         problem=problem,
-        nodes=tuple(option("sora_node")),
-        duration_s=arguments.duration,
-        max_duration_s=arguments.max_duration,
+        nodes=tuple(normalize_server_url(node, f"--sora-node {node}") for node in option("sora_node")),
+        duration_s=DEFAULT_GATE_DURATION_S if duration_s is None else duration_s,
+        max_duration_s=_parse_gate_duration("--sora-max-duration", option("sora_max_duration")),
         valid_only=option("sora_valid_only"),
-        strict=arguments.strict,
-        require=tuple(arguments.require),
+        strict=settings.strict,
+        require=settings.require,
         allow_inconclusive=option("sora_allow_inconclusive"),
-        labels=dict(arguments.label),
-        baseline=arguments.baseline,
-        waivers=arguments.waivers,
-        edition=arguments.edition,
+        labels=settings.labels,
+        baseline=_read_baseline(option("sora_baseline"), settings),
+        waivers=settings.waivers,
+        edition=settings.edition,
         given_headers=option("sora_header"),
-        all_headers=arguments.header,
-        ca_file=arguments.ca_file,
-        insecure=arguments.insecure,
-        timeout_s=arguments.timeout,
-        faults=tuple(arguments.fault or ()),
+        all_headers=settings.headers,
+        ca_file=settings.ca_file,
+        insecure=settings.insecure,
+        timeout_s=settings.timeout_s,
+        faults=tuple(option("sora_fault")),
         report=config.invocation_params.dir / report if report is not None else None,
     )
+
+
+def _parse_gate_duration(option: str, text: str | None) -> float | None:
+    from ..api.option_values import parse_duration
+
+    try:
+        return None if text is None else parse_duration(text)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error}") from None
+
+
+def _read_baseline(file: str | None, settings: RunSettings) -> Baseline | None:
+    from ..api.edition import load_edition
+    from ..probe.edition_detection import AUTO_EDITION
+    from ..reports.baseline import baseline_mismatch, read_baseline
+
+    if file is None:
+        return None
+    if not file:
+        raise UsageError("--sora-baseline is empty: name a verdict.json")
+    baseline = read_baseline(Path(file))
+    if settings.url is not None:
+        edition = None if settings.edition == AUTO_EDITION else load_edition(settings.edition).name
+        kind: SubjectKind | None = "simulator" if settings.url == SIMULATOR_URL else None
+        if mismatch := baseline_mismatch(baseline, edition=edition, subject_kind=kind):
+            raise UsageError(mismatch)
+    return baseline

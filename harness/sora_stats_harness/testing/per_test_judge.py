@@ -16,13 +16,15 @@ from ..api.edition import Edition
 from ..api.errors import UsageError, suggest_nearest
 from ..api.exchange import TARGET_OF_OPERATION, Exchange, OpenExchange, Request, Response, Target, TransportError
 from ..api.http1_faults import FramingFault
+from ..api.project_config import Waiver
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.pipeline import Judge, PendingExchange
 from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
 from ..judge.verdict import FindingEntry
+from ..judge.verdict_decision import RunScope
+from ..reports.pass_policy import PassPolicy
 from ..reports.report import VerdictReport
-from ..reports.verdict_assembly import assemble_verdict, format_utc_now
-from ..reports.waivers import Waiver
+from ..reports.verdict_assembly import RunFacts, assemble_verdict, format_utc_now
 from .finding_text import format_finding
 
 ExchangeCallback = Callable[[Exchange], None]
@@ -147,19 +149,16 @@ class PerTestJudge:
         return "\n\n".join(parts)
 
     def _report(self) -> VerdictReport:
-        return assemble_verdict(
-            self._judge,
+        facts = RunFacts(
             command="pytest",
-            edition=self._edition.name,
+            edition=self._edition,
             subject="",
-            judged_from="live",
-            observes=TEST_OBSERVED_NEEDS,
+            scope=RunScope(observes=TEST_OBSERVED_NEEDS),
             started_at=self._started_at,
-            strict=self._strict,
-            waived=self._waivers,
-            name_evidence=False,
             secrets=self._secrets,
         )
+        policy = PassPolicy(strict=self._strict, waivers=self._waivers)
+        return assemble_verdict(self._judge, facts, policy, name_evidence=False, measure_drift=False)
 
     def _fails_test(self, entry: FindingEntry) -> bool:
         least = Level.SHOULD if self._strict else Level.MUST
