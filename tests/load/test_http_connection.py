@@ -86,7 +86,6 @@ def test_large_responses_are_judged_in_slices() -> None:
         (hostile.says(hostile.CUT), ErrorCode.CUT),
         (hostile.says(hostile.CUT_CHUNKED), ErrorCode.CUT),
         (hostile.says(hostile.GARBAGE), ErrorCode.PROTOCOL),
-        (hostile.says(hostile.TWO_RESPONSES), ErrorCode.PROTOCOL),
     ],
     ids=lambda value: getattr(value, "__name__", None) or getattr(value, "name", None),
 )
@@ -97,6 +96,17 @@ def test_a_misbehaving_server_is_told_by_its_code(behaviour: hostile.Behaviour, 
     assert exchange.error.code is code
     assert "\n" not in exchange.error.detail
     assert client.backoff_s > 0
+
+
+def test_a_second_response_in_one_go_is_a_fault_of_the_first() -> None:
+    """The first is judged, the second never taken for one, and the connection is not used again."""
+    with hostile.serve(hostile.says(hostile.TWO_RESPONSES)) as server:
+        client, traffic, clerk = counted(server.url)
+        exchanges = [client.send(clerk, listing(server.url)) for _ in range(2)]
+        client.close()
+    assert [each.response.body for each in exchanges if each.response is not None] == [b"[]", b"[]"]
+    assert [[fault.code for fault in each.faults] for each in exchanges] == [["surplus"], ["surplus"]]
+    assert traffic.connects == 2
 
 
 def test_a_late_response_is_never_taken_for_the_next_one() -> None:
@@ -159,7 +169,8 @@ def test_a_server_that_was_seen_to_close_unasked_is_looked_at_each_time(monkeypa
             client.send(clerk, listing(server.url))
             time.sleep(0.05)  # until it has closed
         client.close()
-    met = [each.error is not None and each.error.code is ErrorCode.ABANDONED for each in clerk.ended]
+    met = [each.error is not None and each.error.code is ErrorCode.RESET for each in clerk.ended]
+    assert [[fault.code for fault in each.faults] for each in clerk.ended] == [[], ["closed_unannounced"], [], []]
     assert met == [False, True, False, False]
     assert (traffic.idle_closes, traffic.connects, looks) == (1, 3, [False])
 

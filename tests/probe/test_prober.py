@@ -21,6 +21,7 @@ from sora_stats_harness.api.exchange import (
     TransportError,
     make_valid_request,
 )
+from sora_stats_harness.api.http1_faults import FramingFault
 from sora_stats_harness.api.server_url import normalize_server_url
 from sora_stats_harness.probe.prober import Prober
 from sora_stats_harness.probe.transport import OneConnectionTransport
@@ -47,7 +48,11 @@ class FakeTicket:
         self.clerk, self.request = clerk, request
 
     def complete(
-        self, response: Response | None = None, error: TransportError | None = None, arrived_ns: int | None = None
+        self,
+        response: Response | None = None,
+        error: TransportError | None = None,
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
         clerk = self.clerk
         clerk.open -= 1
@@ -61,6 +66,7 @@ class FakeTicket:
             sent_at="2026-01-01T00:00:00Z",
             response=response,
             error=error,
+            faults=faults,
         )
         clerk.exchanges.append(exchange)
         return exchange
@@ -242,7 +248,7 @@ def test_bodies_in_flight_share_one_limit() -> None:
             sent = asyncio.gather(*(prober.send(clerk, listing(url)) for _ in range(count)))
             try:
                 while (
-                    prober._held_bytes < count * chunk
+                    prober._transport.held_bytes < count * chunk
                 ):  # each has its first piece: none is alone before the others end
                     assert not sent.done()
                     await asyncio.sleep(0.001)

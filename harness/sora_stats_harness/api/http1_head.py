@@ -373,6 +373,19 @@ _TYPES: Final = re.compile(rb'((?:[^",]|"(?:[^"\\]|\\.)*"?)*),?', re.DOTALL)
 """One member of a list of media types; commas within quotes belong to it."""
 
 
+def media_types(content_type: str) -> list[str]:
+    """
+    The media types in a Content-Type, which should be one, in lower case and without parameters.
+
+    >>> media_types('Application/JSON; x="a,b", text/html')
+    ['application/json', 'text/html']
+    """
+    members = _TYPES.findall(content_type.encode("utf-8"))
+    return [
+        member.partition(b";")[0].strip().lower().decode("utf-8", "replace") for member in members if member.strip()
+    ]
+
+
 def _check_content(values: dict[bytes, list[bytes]], faults: FaultList) -> None:
     """Headers that say what the body is: repeated where they must not be, or of a kind that nobody asked for."""
     types = values.get(b"content-type", [])

@@ -286,6 +286,7 @@ class Judge:
         self._whole = self._responses = self._bodies = self._scanned = self._labelled = self._measured = 0
         """Complete responses, those to valid requests, their bodies, bodies searched for repeated keys, samples with data
         channels, responses with a Content-Length."""
+        self._unannounced_closes = 0
         self._strict: Response | None = None
         """The last response that is known to be strict JSON."""
         self._ordered = self._stamped = self._asked = 0
@@ -485,6 +486,10 @@ class Judge:
         samples = self._coverage.samples
         return {
             "http.complete": self._whole,
+            "http.header": self._whole,
+            "http.framing": self._whole,
+            "http.keep_alive": self._whole,
+            "http.unusual": self._whole,
             "http.status": self._responses,
             "http.content_type": self._responses,
             "http.length": self._measured,
@@ -604,6 +609,8 @@ class Judge:
         request_ = exchange.request
         response = exchange.response
         server = request_.server
+        if exchange.faults:
+            self._judge_faults(exchange)
         if response is None or exchange.error is not None or not response.complete:
             self._judge_incomplete(exchange, timeline)
         else:
@@ -635,6 +642,21 @@ class Judge:
             timeline.swept_ns = exchange.received_ns
             self._expire_connections(timeline, exchange.received_ns)
 
+    def _judge_faults(self, exchange: Exchange) -> None:
+        """Report what deviates from HTTP/1.1, whatever the request was."""
+        for fault in exchange.faults:
+            found = http.fault_violation(exchange, fault)
+            if found is None:
+                continue
+            miss, level = found
+            self._checked[miss[0]] += 1
+            if fault.code == http.UNANNOUNCED_CLOSE:
+                self._unannounced_closes += 1
+                few = self._unannounced_closes < http.MIN_UNANNOUNCED_CLOSES
+                if few or self._unannounced_closes < self._whole * http.MIN_UNANNOUNCED_SHARE:
+                    level = Level.INFO
+            self._report_http_violation(miss, exchange, level)
+
     def _judge_incomplete(self, exchange: Exchange, timeline: _ClockScope) -> None:
         self._coverage.errors += 1
         server = exchange.request.server
@@ -653,6 +675,7 @@ class Judge:
         if (
             error is not None
             and error.code is not ErrorCode.ABANDONED
+            and not http.has_fault(exchange, http.UNANNOUNCED_CLOSE)
             and (
                 exchange.sent_ns > timeline.responded.get(server, -(2**63))  # else it has responded since
             )
@@ -692,7 +715,8 @@ class Judge:
                     self._report_http_violation(http.status_violation(response), exchange)
                 return None
             self._responses += 1
-            if head.content_length is not None:
+            chunked = bool(exchange.faults) and http.has_fault(exchange, "length_with_chunked")
+            if head.content_length is not None and not chunked:
                 self._measured += 1
                 if miss := http.check_content_length(response, head.content_length):
                     self._report_http_violation(miss, exchange)
@@ -724,9 +748,11 @@ class Judge:
         operation = target.operation if target is not None else None
         self._bodies += 1
         if body.fault is not None:
-            self._report_http_violation(
-                ("http.json", "the body is no strict JSON", "strict JSON", body.fault, "no JSON"), exchange
-            )
+            if not http.has_fault(exchange, "surplus"):  # else it was cut by its own length, and that is told already
+                found = http.describe_body_fault(exchange, body.fault)
+                self._report_http_violation(
+                    ("http.json", "the body is no strict JSON", "strict JSON", found, "no JSON"), exchange
+                )
             return []
         if body.scanned:
             self._scanned += 1
@@ -1457,9 +1483,11 @@ class Judge:
     def _record_check_crash(self, requirement: str, error: Exception) -> None:
         self._crashed.setdefault(requirement, f"{type(error).__name__}: {error}"[:200])
 
-    def _report_http_violation(self, miss: http.HttpViolation, exchange: Exchange) -> None:
+    def _report_http_violation(self, miss: http.HttpViolation, exchange: Exchange, level: Level | None = None) -> None:
         requirement, message, expected, actual, fault = miss
-        self._report_violation(requirement, exchange, "", (), None, message, expected, actual, fault, (exchange,))
+        self._report_violation(
+            requirement, exchange, "", (), None, message, expected, actual, fault, (exchange,), level=level
+        )
 
     def _report_duplicate_key(self, exchange: Exchange, path: tuple[str | int, ...]) -> None:
         many = exchange.request.target is not None and exchange.request.target.many

@@ -41,6 +41,8 @@ class RequiredCapability(Enum):
     """A request of more than 8 MB, only sent when asked for."""
     NODES = "nodes"
     """Several nodes of one cluster."""
+    KEPT_ALIVE = "kept-alive"
+    """Connections that take one request after the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,7 @@ DOCUMENTATION_SOURCE = "documentation page, statistics API"
 DISPATCHER_SOURCE = "measured on the open-source dispatcher whose headers and error shape the API shares"
 
 _NEEDS_HTTP = frozenset({RequiredCapability.EXCHANGES})
+_NEEDS_KEPT_ALIVE = frozenset({RequiredCapability.EXCHANGES, RequiredCapability.KEPT_ALIVE})
 _NEEDS_BODIES = frozenset({RequiredCapability.BODIES})
 _NEEDS_ARGUMENTS = frozenset({RequiredCapability.BODIES, RequiredCapability.ARGUMENTS})
 _NEEDS_TIMES = frozenset({RequiredCapability.BODIES, RequiredCapability.TIMES})
@@ -182,10 +185,18 @@ _ALL_REQUIREMENTS = (
         _M,
         _NEEDS_HTTP,
         "http.length",
-        "Content-Length is the number of bytes that follow",
+        "Content-Length is the number of bytes that follow, and nothing follows them",
         "A wrong length garbles the next response on the connection.",
-        "RFC 9110, 8.6",
+        "RFC 9110, 8.6; RFC 9112, 6.3 and 9.2",
         "a response with a Content-Length",
+    ),
+    _requirement(
+        _M,
+        _NEEDS_HTTP,
+        "http.header",
+        "Headers that tell what a response is and where it ends are given once, and agree",
+        "Of two values some clients follow the first, some the last, and some refuse the response.",
+        "RFC 9110, 5.3 and 8.3; RFC 9112, 6.3",
     ),
     _requirement(
         _M,
@@ -310,6 +321,22 @@ _ALL_REQUIREMENTS = (
         "It would be counted twice.",
         f"{DOCUMENTATION_SOURCE}: local",
         "several nodes with connections",
+    ),
+    _requirement(
+        _S,
+        _NEEDS_HTTP,
+        "http.framing",
+        "A response is written as HTTP/1.1 has it",
+        "Clients and proxies that put up with a deviation differ in what they make of it.",
+        "RFC 9112",
+    ),
+    _requirement(
+        _S,
+        _NEEDS_KEPT_ALIVE,
+        "http.keep_alive",
+        "A server that closes a connection after a response says so in it",
+        "A request that meets the close is lost, and its client can't tell whether it was read.",
+        "RFC 9112, 9.3",
     ),
     _requirement(
         _S,
@@ -466,6 +493,14 @@ _ALL_REQUIREMENTS = (
         "Series of several nodes are laid over each other.",
         DOCUMENTATION_SOURCE,
         "several nodes with connections",
+    ),
+    _requirement(
+        _I,
+        _NEEDS_HTTP,
+        "http.unusual",
+        "What HTTP/1.1 allows a server, and few do",
+        "For information.",
+        "RFC 9112",
     ),
     _requirement(
         _I,

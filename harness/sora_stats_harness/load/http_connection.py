@@ -212,7 +212,7 @@ class HttpConnection:
         check_bytes_allowed(data)
         now_ns = time.monotonic_ns()
         deadline_ns = now_ns + self._timeout_ns
-        if self._socket is not None and self._needs_idle_check(now_ns) and not self._is_quiet():
+        if self._socket is not None and self._needs_idle_check(now_ns) and not self._has_no_stray_data():
             self.close()
         if self._socket is None and (failed := self._connect(clerk, prepared, intended_ns, deadline_ns)) is not None:
             return failed
@@ -336,7 +336,7 @@ class HttpConnection:
         traffic = self._traffic
         return now_ns - self._used_ns > MIN_IDLE_BEFORE_CHECK_NS or traffic.idle_closes > 0 or traffic.unsolicited > 0
 
-    def _is_quiet(self) -> bool:
+    def _has_no_stray_data(self) -> bool:
         """Whether nothing has come on an idle connection: neither its end nor bytes of whatever kind."""
         if not self._poll.poll(0):
             return True

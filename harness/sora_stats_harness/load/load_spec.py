@@ -41,7 +41,13 @@ WORKER_SEQUENCE_BITS: Final = 40
 
 
 LOAD_OBSERVES: Final = frozenset(
-    {RequiredCapability.EXCHANGES, RequiredCapability.BODIES, RequiredCapability.ARGUMENTS, RequiredCapability.TIMES}
+    {
+        RequiredCapability.EXCHANGES,
+        RequiredCapability.BODIES,
+        RequiredCapability.ARGUMENTS,
+        RequiredCapability.TIMES,
+        RequiredCapability.KEPT_ALIVE,
+    }
 )
 """What a load run can observe."""
 
@@ -80,7 +86,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
         asked = SCENARIO_TARGETS[self.scenario]
         if self.weights:
             asked = frozenset(_TARGET_BY_NAME[name] for name, weight in self.weights.items() if weight)
-        return unobservable_requirements(asked)
+        unused = frozenset() if self.keep_alive else frozenset({"http.keep_alive"})
+        return unobservable_requirements(asked) | unused
 
     def segments_before_rate(self) -> list[RateSegment]:
         """What comes before the constant rate."""

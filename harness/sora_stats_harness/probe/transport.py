@@ -16,7 +16,7 @@ import httpx
 from ..api.exchange import ErrorCode, TransportError
 from ..api.http1 import BODY_LIMIT, ResponseReader
 from ..api.request_bytes import encode_message
-from ..api.request_guard import check_bytes_allowed
+from ..api.request_guard import check_bytes_allowed, check_request_allowed
 from ..api.server_address import ServerAddress, SocketAddress, look_up_addresses, make_tls_context
 from ..api.transport_errors import classify_transport_error
 
@@ -55,6 +55,7 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
             RequestRefusedError: It may not be sent; no connection was made.
             httpx.TransportError: There is no complete response; a reader of the caller's has what there is of one.
         """
+        check_request_allowed(request.method, request.url.raw_path, request.headers.raw)
         headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"content-length"]
         body = await request.aread() or None
         data = encode_message(request.method.encode(), request.url.raw_path, headers, body)

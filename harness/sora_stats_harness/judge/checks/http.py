@@ -10,6 +10,9 @@ import msgspec
 
 from ...api import strict_json
 from ...api.exchange import ErrorCode, Exchange, Headers, Response, Target
+from ...api.http1_faults import FRAMING_RULES, Effect, FramingFault
+from ...api.http1_head import media_types
+from ..requirements import Level
 
 SIMULATOR_SERVER_PREFIX: Final = "sora-harness-simulator/"
 """How the embedded simulator's Server header begins."""
@@ -34,7 +37,9 @@ class RelevantHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The headers that matter."""
 
     content_type: str | None
+    """Of several lines, all of them, as a proxy would join them."""
     content_length: str | None
+    """Of several equal lengths, one of them."""
     simulator: bool
 
 
@@ -64,9 +69,9 @@ def _parse_relevant_headers(response: Response) -> RelevantHeaders:
     for name, value in response.headers:
         lower = name.lower()
         if lower == "content-type":
-            content_type = value
+            content_type = value if content_type is None else f"{content_type}, {value}"
         elif lower == "content-length":
-            content_length = value
+            content_length = value.partition(",")[0].strip()
         elif lower == "server" and value.startswith(SIMULATOR_SERVER_PREFIX):
             simulator = True
     return RelevantHeaders(content_type=content_type, content_length=content_length, simulator=simulator)
@@ -86,13 +91,79 @@ def check_incomplete(exchange: Exchange, *, responded: bool) -> HttpViolation | 
     if code is ErrorCode.RESET and exchange.request.probe == TOO_LARGE_PROBE:
         return None
     detail = error.detail if error is not None else "the body ended early"
-    return (
-        "http.complete",
-        f"no complete response: {code.value}",
-        "a complete response",
-        detail or code.value,
-        code.value,
-    )
+    words, fault = code.value, code.value
+    for each in exchange.faults:
+        if each.code in _FAULT_REQUIREMENTS:
+            if FRAMING_RULES[each.code].effect is Effect.FATAL or each.code == UNANNOUNCED_CLOSE:
+                return None  # one fault, one finding: it's that requirement's
+        elif FRAMING_RULES[each.code].effect is Effect.FATAL:
+            words, fault = FRAMING_RULES[each.code].words, each.code
+    return ("http.complete", f"no complete response: {words}", "a complete response", detail or code.value, fault)
+
+
+UNANNOUNCED_CLOSE: Final = "closed_unannounced"
+
+MIN_UNANNOUNCED_CLOSES: Final = 3
+"""Connections closed without a word until it's a habit: single ones are idle time-outs that a request happened to meet."""
+
+MIN_UNANNOUNCED_SHARE: Final = 0.01
+"""And their share of the complete responses."""
+
+_FAULT_REQUIREMENTS: Final = {
+    "length_conflict": ("http.header", Level.MUST),
+    "length_repeated": ("http.header", Level.SHOULD),
+    "length_with_chunked": ("http.header", Level.SHOULD),
+    "length_without_body": ("http.header", Level.SHOULD),
+    "chunked_without_body": ("http.header", Level.SHOULD),
+    "content_type_conflict": ("http.header", Level.MUST),
+    "content_type_repeated": ("http.header", Level.SHOULD),
+    "content_coding": ("http.header", Level.SHOULD),
+    "allow_origin_repeated": ("http.header", Level.SHOULD),
+    "length_invalid": ("http.length", Level.MUST),
+    "surplus": ("http.length", Level.MUST),
+    "unasked": ("http.length", Level.MUST),
+    UNANNOUNCED_CLOSE: ("http.keep_alive", Level.SHOULD),
+}
+"""
+Where faults belong that are not just a matter of how a response is written. A MUST is what leads clients astray: the others
+are such as RFC 9112 lets a client put up with.
+"""
+
+_CODINGS: Final = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress")
+"""What a client undoes by itself: one that believes the label can't read a plain body."""
+
+
+def fault_violation(exchange: Exchange, fault: FramingFault) -> tuple[HttpViolation, Level] | None:
+    """What a deviation from HTTP/1.1 violates, and how badly; None where another requirement tells it."""
+    rule = FRAMING_RULES[fault.code]
+    if fault.code in _FAULT_REQUIREMENTS:
+        requirement, level = _FAULT_REQUIREMENTS[fault.code]
+    elif rule.effect is Effect.FATAL:
+        return None
+    elif rule.effect is Effect.ALLOWED:
+        requirement, level = "http.unusual", Level.INFO
+    else:
+        requirement, level = "http.framing", Level.SHOULD
+    if fault.code == "content_coding" and exchange.response is not None:
+        if exchange.response.body.lstrip()[:1] not in (b"{", b"["):
+            return None  # it is encoded, then: no JSON
+        if (exchange.response.header("content-encoding") or "").lower() in _CODINGS:
+            level = Level.MUST
+    return (requirement, fault.text, f"as {rule.clause} has it", rule.words, fault.code), level
+
+
+def has_fault(exchange: Exchange, code: str) -> bool:
+    """Whether a response deviates in this way."""
+    return any(fault.code == code for fault in exchange.faults)
+
+
+def describe_body_fault(exchange: Exchange, found: str) -> str:
+    """Why a body is no JSON: what it is instead, where that can be told."""
+    body = exchange.response.body if exchange.response is not None else b""
+    for fault in exchange.faults:
+        if fault.code == "content_coding":
+            return fault.text
+    return "gzip, which was not asked for, and without a Content-Encoding" if body[:2] == b"\x1f\x8b" else found
 
 
 def check_content_length(response: Response, length: str | None) -> HttpViolation | None:
@@ -106,8 +177,7 @@ def check_content_length(response: Response, length: str | None) -> HttpViolatio
 
 def check_content_type(content_type: str | None) -> HttpViolation | None:
     """Judge the label of a body; parameters such as a charset are allowed."""
-    media = (content_type or "").partition(";")[0].strip().lower()
-    if media == "application/json":
+    if "application/json" in media_types(content_type or ""):  # of several, the conflict is `http.header`'s
         return None
     actual = content_type if content_type is not None else "no Content-Type"
     return ("http.content_type", "the body is not labelled as JSON", "application/json", actual[:200], "content type")
