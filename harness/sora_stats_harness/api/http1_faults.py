@@ -54,6 +54,9 @@ def _fatal(code: str, words: str, clause: str) -> FramingRule:
     return FramingRule(code=code, effect=Effect.FATAL, words=words, clause=clause)
 
 
+UNANNOUNCED_CLOSE: Final = "closed_unannounced"
+"""The one fault that a client notes, not the reader: only it knows that the connection was used before."""
+
 _TABLE: Final = (
     # -- what the standard allows -------------------------------------------------------------------------------------
     # "A server MAY send an HTTP/1.0 response to an HTTP/1.1 request if it is known or suspected that the client
@@ -144,7 +147,7 @@ _TABLE: Final = (
     _tolerated("unasked", "bytes came on an idle connection", "RFC 9112, 9.2"),
     # "A server that does not support persistent connections MUST send the "close" connection option in every response
     # message that does not have a 1xx (Informational) status code" (9.3). Idle connections may be closed at any time.
-    _tolerated("closed_unannounced", "a connection that was to be kept was closed without a word", "RFC 9112, 9.3"),
+    _tolerated(UNANNOUNCED_CLOSE, "a connection that was to be kept was closed without a word", "RFC 9112, 9.3"),
     # -- what leaves nothing to rely on -------------------------------------------------------------------------------
     # status-line = HTTP-version SP status-code SP [ reason-phrase ]
     _fatal("not_http", "the first line is no status line", "RFC 9112, 4"),

@@ -7,12 +7,13 @@ and a verdict stands in `verdict_decision`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from ..api.errors import UsageError
+from .requirement import Requirement
 
 VERDICT_FORMAT = "sora-harness/verdict/2"
 
@@ -408,6 +409,8 @@ class JudgeResult(msgspec.Struct, kw_only=True):
     """Requirements that could not be judged because a body was withheld."""
     masked: Collection[str] = ()
     late: Collection[str] = ()
+    user_requirements: Sequence[Requirement] = ()
+    """Those of the user's own checks."""
 
 
 def decode_verdict(data: bytes, name: str) -> Verdict:

@@ -79,7 +79,9 @@ def decide_verdict(
         MUST in scope was not checked for any reason but `no_traffic`, a check crashed, or the run was cut short; else
         `pass`.
     """
-    rows = [_requirement_status(rule, tally, scope, strict) for rule in REQUIREMENTS.values()]
+    rows = [
+        _requirement_status(rule, tally, scope, strict) for rule in (*REQUIREMENTS.values(), *tally.user_requirements)
+    ]
     objections = list(_objections(rows, tally, ending, require))
     code = worst_exit_code(*(code for code, _ in objections))
     names: dict[ExitCode, VerdictName] = {ExitCode.PASS: "pass", ExitCode.FAIL: "fail"}

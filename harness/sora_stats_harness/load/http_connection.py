@@ -22,7 +22,7 @@ from gevent import monkey, socket, ssl
 
 from ..api.exchange import ErrorCode, Exchange, OpenExchange, Request, Response, TransportError
 from ..api.http1 import BODY_LIMIT, ResponseReader
-from ..api.http1_faults import FramingFault
+from ..api.http1_faults import UNANNOUNCED_CLOSE, FramingFault
 from ..api.http1_head import excerpt, fault
 from ..api.request_guard import check_bytes_allowed
 from ..api.server_address import ServerAddress, SocketAddress, look_up_addresses, make_tls_context
@@ -246,7 +246,7 @@ class HttpConnection:
             return exchange
         if used and reader.wire_bytes == 0 and self._was_closing(reader.error, opened.sent_ns):
             self._traffic.idle_closes += 1
-            return opened.complete(None, reader.error, arrived_ns, (*faults, fault("closed_unannounced")))
+            return opened.complete(None, reader.error, arrived_ns, (*faults, fault(UNANNOUNCED_CLOSE)))
         self.consecutive_failures += 1
         return opened.complete(response, reader.error, arrived_ns, faults)
 

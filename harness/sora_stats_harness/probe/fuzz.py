@@ -312,7 +312,7 @@ class _FuzzSearch:
             asked=RequestArguments(local=wire.body is None or b"false" not in wire.body)
             if listing
             else RequestArguments(),
-            probe=None if listing else refusals.NO_5XX,
+            probe=None if listing else refusals.NO_5XX.id,
         )
 
 
@@ -385,6 +385,6 @@ def _violated_requirement(exchange: Exchange) -> str | None:
         return None if error.code in _ERRORS_UNRELATED_TO_REQUEST else error.code.value
     if response is None or (request.target is not None and response.status == 200):
         return None  # the latter is judged in every respect anyway
-    probe = msgspec.structs.replace(request, probe=refusals.NO_5XX)
-    _, findings = refusals.check_probe_response(msgspec.structs.replace(exchange, request=probe))
-    return findings[0].requirement if findings else None
+    probe = msgspec.structs.replace(request, probe=refusals.NO_5XX.id)
+    _, violations = refusals.check_probe_response(msgspec.structs.replace(exchange, request=probe))
+    return violations[0].requirement.id if violations else None

@@ -18,7 +18,8 @@ from ..api.exchange import TARGET_OF_OPERATION, Exchange, OpenExchange, Request,
 from ..api.http1_faults import FramingFault
 from ..api.project_config import Waiver
 from ..api.secret_redaction import NO_SECRETS, Secrets
-from ..judge.pipeline import Judge, PendingExchange
+from ..judge.exchange_queue import PendingExchange
+from ..judge.pipeline import Judge
 from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
 from ..judge.verdict import FindingEntry
 from ..judge.verdict_decision import RunScope
