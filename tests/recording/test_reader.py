@@ -22,6 +22,7 @@ from sora_stats_harness.recording import format as lines
 from sora_stats_harness.recording import open_recordings, reader
 from sora_stats_harness.recording.reader import LATEST_NS
 
+from ..examples import some_of
 from .build import RUN, exchange, record
 
 HEADER = lines.RecordingHeader(
@@ -65,7 +66,7 @@ def histories(draw: st.DrawFn) -> list[list[list[Exchange]]]:
     return [[order[:cut]], [order[cut:]]]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=some_of(200))
 @given(histories(), st.integers(1, 5))
 def test_the_order_is_that_of_receipt_and_what_is_to_come_is_known(
     tmp_path_factory: pytest.TempPathFactory, history: list[list[list[Exchange]]], block: int
