@@ -21,6 +21,7 @@ import msgspec
 from . import edition as editions
 from .edition_schemas import JSON_SCHEMA_DIALECT
 from .errors import ConfigError, UsageError, suggest_nearest
+from .input_budget import MAX_CONFIG_BYTES, parse_toml, read_small_file
 from .server_url import normalize_server_url
 
 CONFIG_FILE: Final = "sora-harness.toml"
@@ -159,17 +160,16 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _read_table(path: Path) -> dict[str, Any] | None:  # Any: TOML
     """The keys of a file; None where it is a pyproject.toml without our table."""
+    name = f"the configuration {path}"
+    data = read_small_file(path, limit=MAX_CONFIG_BYTES, name=name, error=ConfigError)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (error.strerror or "unreadable") if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"the configuration {path} cannot be read: {reason}") from None
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name} cannot be read: not UTF-8 text") from None
     try:
-        document = tomllib.loads(text)
+        document = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(_syntax_error(path, text, str(error))) from None
-    except RecursionError:
-        raise ConfigError(f"{path} is nested too deep") from None
     if path.name != PYPROJECT:
         return document
     tool = document.get("tool", {})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..api.edition import DEFAULT_EDITION, load_edition
 from ..api.errors import ConfigError, UsageError, suggest_nearest
+from ..api.input_budget import MAX_CERTIFICATES_BYTES, read_small_file
 from ..api.option_values import parse_duration
 from ..api.project_config import ConfigValues, LoadedConfig, Waiver, read_config
 from ..api.request_headers import read_headers
@@ -76,11 +77,13 @@ class RunSettings:
         if self.ca_file is not None:
             import ssl  # not earlier: Locust replaces it
 
+            name = f"the certificates in {self.ca_file}"
+            read_small_file(self.ca_file, limit=MAX_CERTIFICATES_BYTES, name=name)
             try:
                 ssl.create_default_context(cafile=self.ca_file)
             except (OSError, ValueError) as error:
                 reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-                raise UsageError(f"the certificates in {self.ca_file} cannot be read: {reason}") from None
+                raise UsageError(f"{name} cannot be read: {reason}") from None
         return read_headers(self.headers)
 
     def refuse_simulator_options(self, given: Collection[str]) -> None:

@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from ..api.errors import UsageError
+from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
 from ..judge.verdict import Verdict, decode_verdict
 from . import evidence_files as evidence
 from . import html_report as html
@@ -157,11 +158,7 @@ def read_report(path: Path) -> VerdictReport:
     Raises:
         UsageError: It cannot be read, or is no verdict.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    verdict = decode_verdict(data, str(path))
+    verdict = decode_verdict(read_small_file(path, limit=MAX_VERDICT_BYTES, name=str(path)), str(path))
     return VerdictReport(
         verdict=verdict,
         evidence=evidence.read_evidence_folder(path.parent, verdict),
