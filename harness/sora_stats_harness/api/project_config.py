@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -92,6 +92,8 @@ class LoadedConfig:
     source: str | None = None
     """The file, as a person would name it; None where there is none."""
     values: ConfigValues = field(default_factory=ConfigValues)
+    was_found: bool = False
+    """Whether the file was found in a folder; False where the user named it."""
 
 
 def read_config(
@@ -120,7 +122,7 @@ def read_config(
     for name in (CONFIG_FILE, PYPROJECT):
         path = (folder or Path()) / name
         if path.is_file() and (table := _read_table(path)) is not None:
-            return _validate_config(table, path, requirement_ids)
+            return replace(_validate_config(table, path, requirement_ids), was_found=True)
     return LoadedConfig()
 
 

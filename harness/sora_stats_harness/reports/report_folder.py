@@ -116,7 +116,9 @@ def write_reports(report: VerdictReport, folder: Path) -> None:
             path.unlink()
     placed = replace(report, folder=path_in_checkout(folder))
     for kind, name in _FILE_NAMES.items():
-        write_file_atomically(folder / name, REPORT_RENDERERS[kind](placed).encode("utf-8"))
+        text = REPORT_RENDERERS[kind](placed)
+        # The page shows evidence, so it is as private
+        write_file_atomically(folder / name, text.encode("utf-8"), private=kind == "html")
     write_file_atomically(folder / VERDICT_FILE, verdict_to_json(report.verdict).encode("ascii"))
 
 
