@@ -103,6 +103,18 @@ def test_the_configuration_names_checks_and_waives_their_findings(
         assert "few_packets" in (reports / name).read_text(), name
 
 
+def test_a_configuration_that_was_found_runs_no_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pull request of a fork could have added it: it is named, or trusted."""
+    write_rule(tmp_path / "rules" / "mine.py")
+    (tmp_path / "sora-harness.toml").write_text(WAIVER)
+    monkeypatch.chdir(tmp_path)
+    code, _, told = check(capsys)
+    assert code == 2 and "say --trust-config" in told
+    assert check(capsys, "--trust-config")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("text", "words", "message"),
     [

@@ -78,6 +78,11 @@ def rule_options() -> list[click.Parameter]:
         "judging and reports",
         config_option(),
         Option(
+            ["--trust-config"],
+            is_flag=True,
+            help="let a configuration that was found here name secrets for the server that it names itself",
+        ),
+        Option(
             ["--edition"],
             metavar="NAME|FILE",
             help=f"the field list to judge by (default: {DEFAULT_EDITION}; auto: the one nearest to the responses)",

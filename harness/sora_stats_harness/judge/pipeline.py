@@ -210,7 +210,7 @@ class Judge:
         """What was counted until now; may be asked at any time."""
         states = self._states.values()
         coverage = self._counts.summarize()
-        self._coverage.fill_coverage(coverage, [each for state in states for each in state.connections.values()])
+        self._coverage.fill_coverage(coverage, states)
         result = JudgeResult(
             checked=self._runner.checked.copy(),
             findings=self._findings.entries(),

@@ -123,6 +123,8 @@ class ClockCheck(Check):
                     result.coverage.notes.append(
                         f"the clock of {server} is at least {abs(apart) / 1e9:.3f} s {word} ours"
                     )
+            if state.is_unusable(("timestamp",)):
+                result.unusable = (*result.unusable, OFFSET.id, FROZEN.id)
 
     def _compare_nodes(self, seen: Observed, state: State, clocks: _ServerClocks) -> Iterator[Violation]:
         bounds = {

@@ -80,9 +80,11 @@ class MonotonicCheck(Check):
         )
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Exchanges that came too late were put in no order."""
+        """Exchanges that came too late were put in no order, nor were values that could not be used."""
         if result.coverage.late:
             result.late = (*result.late, MONOTONIC.id)
+        if result.coverage.unusable:
+            result.unusable = (*result.unusable, MONOTONIC.id)
 
 
 def _proof(seen: Observed, earlier: Exchange) -> tuple[Exchange, ...]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ..state import State
     from ..verdict import JudgeResult
 
+ABSENT: Final = "absent"
+"""The class of fault where there is no value at all."""
+
 NOT_JSON: Final = "a body that is no JSON"
 
 REQUIRED: Final = Requirement(
@@ -129,6 +132,7 @@ class ShapeCheck(Check):
             found.append(self._violation(seen, deviation, None, ()))
         for sample in body.samples:
             if sample.deviations:
+                state.unusable.update(each.path for each in sample.deviations if each.masks and each.fault != ABSENT)
                 place = () if sample.index is None else (sample.index,)
                 found += [
                     self._violation(seen, deviation, sample.connection_id, place) for deviation in sample.deviations
