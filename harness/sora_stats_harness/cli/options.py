@@ -80,7 +80,7 @@ def rule_options() -> list[click.Parameter]:
         Option(
             ["--trust-config"],
             is_flag=True,
-            help="let a configuration that was found here name secrets for the server that it names itself",
+            help="let a configuration that was found here name checks, and secrets for the server that it names itself",
         ),
         Option(
             ["--edition"],
