@@ -11,7 +11,7 @@ import click
 
 from . import command_support as common
 from . import options
-from .framework import Arguments, Choice, Command, Option
+from .framework import Arguments, Choice, Command, with_value
 from .output import ProgressLine
 
 if TYPE_CHECKING:
@@ -131,12 +131,7 @@ command = Command(
             metavar="FILE...",
             help="a recording or a body, compressed or not; - for stdin",
         ),
-        Option(
-            ["--target"],
-            type=Choice(_OPERATIONS),
-            metavar="NAME",
-            help=f"whose response a body is: {', '.join(_OPERATIONS)}",
-        ),
+        with_value("--target", "NAME", f"whose response a body is: {', '.join(_OPERATIONS)}", type=Choice(_OPERATIONS)),
         *options.judging_options(no_output="none are written"),
     ],
     examples=EXAMPLES,

@@ -4,6 +4,7 @@ What several commands do alike: start the simulator, find the edition out, and r
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..api.errors import ExitCode, HarnessError, OutputError, UsageError, worst_exit_code
-from . import github_actions as github
 from .framework import Arguments
 from .options import check_baseline, simulator_parameters
 from .output import report_width, wants_colour, write_output
@@ -141,14 +141,19 @@ def _write_reports(report: VerdictReport, output: Path | None) -> Path:
 
 
 def _print_report(report: VerdictReport, written: Path | None, *, as_json: bool) -> None:
+    from ..reports import github_actions as github
     from ..reports import report_folder as files
     from ..reports import terminal
 
     stream = sys.stderr if as_json else sys.stdout
     text = terminal.render_terminal(report, colour=wants_colour(stream), width=report_width(stream))
-    write_output(github.guard_log_text(text), stream)
+    on_github = github.in_github_actions()
+    write_output(github.guard_log_commands(text, secrets.token_hex(16)) if on_github else text, stream)
     if written is not None:
         write_output(f"reports in {written}/: {', '.join(files.list_report_files(written))}\n", stream)
-    github.annotate_report(report, stream)
+    if on_github:
+        write_output(github.verdict_annotations(report.verdict), stream)
+        if problem := github.write_step_summary(report):
+            write_output(f"sora-harness: the step's summary could not be written: {problem}\n", sys.stderr)
     if as_json:
         write_output(files.verdict_to_json(report.verdict))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..api.errors import UsageError
 from . import options
-from .framework import Arguments, Command, Option
+from .framework import Arguments, Command, flag
 from .output import print_table, write_output
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ command = Command(
     [
         *options.server_options(),
         *options.rule_options(),
-        Option(["--json"], is_flag=True, help="print JSON"),
-        Option(["--check"], is_flag=True, help="print nothing but whether a command could use the settings"),
+        flag("--json", "print JSON"),
+        flag("--check", "print nothing but whether a command could use the settings"),
     ],
     examples=EXAMPLES,
     run=run,

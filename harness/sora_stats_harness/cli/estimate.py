@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import command_support as common
 from . import options
-from .framework import Arguments, Command, Option, group
+from .framework import Arguments, Command, flag, group, with_value
 from .output import ProgressLine
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ examples:
 INTERRUPT_POLL_S: Final = 0.1
 
 
-def run(arguments: Arguments) -> int:
+def run(arguments: Arguments) -> int:  # long: one run from its settings to its report
     """
     Send the requests, judge the responses, and report the estimate.
 
@@ -139,21 +139,11 @@ command = Command(
         *options.server_options(),
         *group(
             "the planned polling",
-            Option(
-                ["--pollers"],
-                type=options.integer(1, 100_000),
-                default=1,
-                metavar="N",
-                help="how many poll (default: 1)",
+            with_value("--pollers", "N", "how many poll (default: 1)", type=options.integer(1, 100_000), default=1),
+            with_value(
+                "--interval", "TIME", "the interval of each of them (default: 1s)", type=options.DURATION, default=1.0
             ),
-            Option(
-                ["--interval"],
-                type=options.DURATION,
-                default=1.0,
-                metavar="TIME",
-                help="the interval of each of them (default: 1s)",
-            ),
-            Option(["--cluster"], is_flag=True, help="they ask for the connections of all nodes (local: false)"),
+            flag("--cluster", "they ask for the connections of all nodes (local: false)"),
         ),
         *options.judging_options(),
         *options.simulator_options(),

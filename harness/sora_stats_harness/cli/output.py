@@ -87,10 +87,12 @@ def write_output(text: str, stream: TextIO | None = None) -> None:
 def print_error(text: str) -> None:
     """Write one line to stderr, and an annotation where this is a step of a workflow."""
     from ..reports.escaping import escape_terminal
-    from . import github_actions as github
 
     write_output(f"sora-harness: {escape_terminal(text, 2000)}\n", sys.stderr)
-    github.annotate_error(text)
+    if os.environ.get("GITHUB_ACTIONS"):
+        from ..reports import github_actions as github
+
+        write_output(github.error_annotation(text) if github.in_github_actions() else "", sys.stderr)
 
 
 def _redirect_to_null(stream: TextIO) -> None:

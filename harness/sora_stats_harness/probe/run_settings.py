@@ -199,13 +199,10 @@ def resolve_settings(
         UsageError: An option's value can't be used.
     """
     has_server = url is not None and url.url != SIMULATOR_URL
-    if url is not None and url.origin == f"url in {config.source}" and not given.get("trust_config"):
-        _refuse_untrusted_headers(config, given.get("header") or (), option_prefix)
-    if config.was_found and config.values.checks and not given.get("trust_config"):
-        raise ConfigError(
-            f"{config.source} names code to be run, in checks: name it yourself by {option_prefix}checks, or the file by "
-            f"{option_prefix}config, or say {option_prefix}trust-config"
-        )
+    if config.was_found and not given.get("trust_config"):
+        _refuse_untrusted_checks(config, option_prefix)
+        if url is not None and url.origin == f"url in {config.source}":
+            _refuse_untrusted_headers(config, given.get("header") or (), option_prefix)
     values, origins = {}, {"url": ORIGIN_DEFAULT if url is None else url.origin}
     for setting in SETTINGS:
         option_value = given.get(setting.option.replace("-", "_"))
@@ -252,6 +249,15 @@ def _refuse_unknown_requirements(values: Mapping[str, Any], config: LoadedConfig
             raise error_type(f"{where}: there is no requirement {id!r}{suggest_nearest(id, known)}")
 
 
+def _refuse_untrusted_checks(config: LoadedConfig, option_prefix: str) -> None:
+    """Refuse a file that names code, and that nobody has named."""
+    if config.values.checks:
+        raise ConfigError(
+            f"{config.source} names code to be run, in checks: name it yourself by {option_prefix}checks, or the file by "
+            f"{option_prefix}config, or say {option_prefix}trust-config"
+        )
+
+
 def _refuse_untrusted_headers(config: LoadedConfig, given: Sequence[str], option_prefix: str) -> None:
     """
     Refuse a file that names both a secret and the server that gets it, and that nobody has named.
@@ -260,7 +266,7 @@ def _refuse_untrusted_headers(config: LoadedConfig, given: Sequence[str], option
     """
     names = {_name_of(line) for line in given}
     untrusted = [name for name in config.values.headers if name.lower() not in names]
-    if config.was_found and untrusted:
+    if untrusted:
         raise ConfigError(
             f"{config.source} names the server as well as a secret for it, in the header {untrusted[0]}: give the URL "
             f"yourself, or say {option_prefix}trust-config if you trust the file"

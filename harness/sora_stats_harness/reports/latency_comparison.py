@@ -54,7 +54,7 @@ def compare_latencies(
     if len(loads) > 1:
         notes.append(f"latencies are not compared, since the runs differ in load: {'; '.join(sorted(loads))}")
         return []
-    notes += [note for name, side in (("BASE", before), ("NEW", after)) if (note := _unanswered_note(name, side))]
+    notes += [note for name, side in (("BASE", before), ("NEW", after)) if (note := _failed_requests_note(name, side))]
     rows = list(_latency_rows(before, after, policy, notes))
     tested = _count_testable_rows(rows, policy.alpha)
     corrected = iter(holm_correction([rank_sum_test(row.base, row.new) for row in rows[:tested]]))
@@ -83,7 +83,7 @@ def _usable_latency_runs(
     return kept
 
 
-def _unanswered_note(name: str, runs: Sequence[Verdict]) -> str | None:
+def _failed_requests_note(name: str, runs: Sequence[Verdict]) -> str | None:
     """What was never responded is in no percentile, and may have been the slowest."""
     loads = [verdict.load for verdict in runs if verdict.load is not None]
     sent, lost = sum(load.sent for load in loads), sum(load.errors + load.abandoned for load in loads)
