@@ -20,6 +20,7 @@ from sora_stats_harness.recording import format as lines
 from sora_stats_harness.recording import open_recordings, reader
 from sora_stats_harness.recording.reader import LATEST_NS
 
+from ..examples import some_of
 from .build import RUN, exchange, pipe_to_stdin, record
 
 HEADER = lines.RecordingHeader(
