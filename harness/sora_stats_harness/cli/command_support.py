@@ -83,7 +83,7 @@ def report_and_exit_code(
     arguments: Arguments, judge: JudgeResultSource, facts: RunFacts, *, write: bool = True
 ) -> ExitCode:
     """
-    Sum up, write the reports, tell the person (and the CI server), and give the exit code.
+    Sum up, write the reports, print the summary (and what the CI server reads), and give the exit code.
 
     Args:
         arguments: With the judging options.
@@ -121,7 +121,7 @@ def report_and_exit_code(
             problems.append(OutputError(f"the reports cannot be written: {error.strerror or error}"))
     code = worst_exit_code(report.verdict.exit_code, *(problem.exit_code for problem in problems))
     if report.verdict.exit_code == ExitCode.PASS and code is not ExitCode.PASS:
-        # whoever reads no more than the last line must not read PASS
+        # a reader of the last line alone must not read PASS
         report.verdict.verdict, report.verdict.exit_code = "inconclusive", int(code)
         report.verdict.reason = str(problems[0])
     _print_report(report, written, as_json=arguments.json)

@@ -214,7 +214,7 @@ def _probe_plan(arguments: Arguments, servers: Sequence[str], headers: Headers) 
 
 
 def _verdict_options(plan: ConformancePlan) -> dict[str, Any]:
-    """What a verdict and a recording tell of the run; header values stay out."""
+    """What a verdict and a recording hold of the run; header values stay out."""
     return {
         "duration_s": plan.duration_s,
         "max_duration_s": plan.time_limit_s,

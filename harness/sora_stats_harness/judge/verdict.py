@@ -190,7 +190,7 @@ class DriftEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What the edition says: a type and range, or nothing."""
     seen: str
     connections: int
-    """That showed it; 0 where the responses do not tell connections apart."""
+    """That showed it; 0 where the responses do not name connections."""
     connections_without: int
     samples: int = 0
     """That showed it, under the target that showed it most."""
@@ -224,7 +224,7 @@ class BaselineFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BaselineReport(msgspec.Struct, frozen=True, kw_only=True):
-    """This run held against an earlier one; what is waived is neither new nor known."""
+    """This run compared with an earlier one; a waived finding is neither new nor known."""
 
     source: str
     """The earlier verdict's file."""
@@ -260,7 +260,7 @@ class CapacityStepResult(msgspec.Struct, frozen=True, kw_only=True):
     rate: float
     """Requests a second."""
     outcome: Literal["passed", "failed", "void"]
-    """Void: it cannot be told whether the server or the generator was too slow."""
+    """Void: nothing shows whether the server or the generator was too slow."""
     windows: int
     windows_passed: int
     windows_void: int = 0
@@ -411,7 +411,7 @@ class JudgeResult(msgspec.Struct, kw_only=True):
     """What a judge counted, before any rule is applied."""
 
     checked: dict[str, int]
-    """How often each requirement was held against something."""
+    """How often each requirement was checked."""
     findings: list[FindingEntry]
     coverage: CoverageSummary
     crashed: dict[str, str] = {}

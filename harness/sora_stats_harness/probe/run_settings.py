@@ -2,7 +2,7 @@
 Which server a run asks, and how it judges: the one reader and validator of these settings.
 
 The command line, the pytest plugin and the configuration name the same settings. `SETTINGS` has a row for each, and every
-value goes through it, whoever gave it; so a mistake is refused in the same words everywhere, before anything is sent.
+value goes through it; so a mistake is refused in the same words everywhere, before anything is sent.
 Options win over the environment, the environment over the configuration, and the configuration over the default.
 """
 

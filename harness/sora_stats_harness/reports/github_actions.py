@@ -1,9 +1,9 @@
 """
-What a run tells GitHub Actions: annotations, and a log in which no server can give the runner orders.
+What a run writes for GitHub Actions: annotations, a step summary, and a log in which no server can give commands.
 
-The runner takes any line that begins with `::` for a command, whoever wrote it, and `##[` anywhere in a line. So a
-summary is put between two lines that switch commands off and on again by a word that nobody can guess, and what goes
-into a command itself is escaped by the runner's own rules.
+The runner takes any line that begins with `::` for a command, and `##[` anywhere in a line. So a summary stands between two
+lines that switch commands off and on again by a word that nobody can guess, and the text of a command is escaped by the
+runner's own rules.
 
 Source: actions/runner, ActionCommand.cs; GitHub's page on workflow commands.
 """

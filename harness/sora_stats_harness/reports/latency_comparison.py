@@ -2,7 +2,7 @@
 Whether responses have become slower or faster from one set of runs to another.
 
 Two runs of the same server differ, so latencies are compared only as sets of runs, one number a run, by a rank test, and a
-change is claimed only if chance would hardly do it and somebody would care.
+change is claimed only if it is significant and large enough to matter.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .rank_statistics import (
 )
 
 MIN_RUNS_PER_SIDE: Final = 5
-"""Four against four cannot be told from chance at 1 %."""
+"""With four runs a side, no rank test is significant at 1 %."""
 
 ALL_TARGETS: Final = "all targets"
 
