@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ..judge.verdict import LatencyDistribution, LoadResult, TimelineRow
+import msgspec
+
+from ..judge.verdict import ALL_TARGETS, LatencyDistribution, LoadResult, TimelineRow
 from .histogram import Histogram
 from .http_connection import TransportStats
-from .request_metrics import RequestMetrics
+from .request_metrics import TIME_KINDS, RequestMetrics
 
 if TYPE_CHECKING:
     from .load_session import LoadSession
@@ -166,6 +168,13 @@ def summarize_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
         for kind, times in metrics.times[name].items()
         if times.count
     ]
+
+
+def summarize_step_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
+    """The times of one of many steps, of all targets together and of each; without buckets, which many steps would add up."""
+    together = {kind: metrics.all_operations(kind) for kind in TIME_KINDS}
+    rows = [_latency_entry(ALL_TARGETS, kind, times) for kind, times in together.items() if times.count]
+    return [msgspec.structs.replace(each, buckets=[]) for each in (*rows, *summarize_latencies(metrics))]
 
 
 def _connect_latencies(traffic: TransportStats) -> list[LatencyDistribution]:
