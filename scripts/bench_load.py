@@ -331,9 +331,10 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
     import gevent
 
     from sora_stats_harness.api import edition
-    from sora_stats_harness.api.exchange import Exchange, Target, TransportError, make_valid_request
+    from sora_stats_harness.api.exchange import Target, TransportError, make_valid_request
     from sora_stats_harness.api.server_address import ServerAddress
-    from sora_stats_harness.judge.pipeline import Judge
+    from sora_stats_harness.judge.check import Observed
+    from sora_stats_harness.judge.stage_walk import StageWalk
     from sora_stats_harness.load.http_connection import HttpConnection, resolve_server
     from sora_stats_harness.load.load_session import LoadSession
     from sora_stats_harness.load.load_spec import LoadSpec
@@ -342,11 +343,11 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
 
     if how == "not":  # all else stays as it is
 
-        def unjudged(self: Judge, exchange: Exchange, *_: object, **__: object) -> None:
+        def unjudged(self: StageWalk, observed: Observed, *_: object) -> None:
             if self._observer is not None:
-                self._observer(exchange)
+                self._observer(observed.exchange)
 
-        Judge._judge_exchange = unjudged  # type: ignore[method-assign]  # as said
+        StageWalk.judge = unjudged  # type: ignore[method-assign,assignment]  # as said
 
     def address(url: str) -> ServerAddress:
         found = resolve_server(url)
