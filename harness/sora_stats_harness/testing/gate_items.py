@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import pytest
 
 from ..api.errors import ExitCode, HarnessError
+from ..judge.checks.user_checks import load_check_files
 from ..judge.requirements import REQUIREMENTS, Requirement
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class GateCollector(pytest.Collector):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Make them: the requirements in their order, the verdict last."""
-        for rule in REQUIREMENTS.values():
+        own = [row for check in load_check_files(self.gate.settings.checks) for row in check.requirements]
+        for rule in (*REQUIREMENTS.values(), *own):
             yield RequirementItem.from_parent(self, name=rule.id, rule=rule)
         yield VerdictItem.from_parent(self, name="verdict")
 
