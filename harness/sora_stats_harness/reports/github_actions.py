@@ -10,7 +10,9 @@ Source: actions/runner, ActionCommand.cs; GitHub's page on workflow commands.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final, Literal
 
 from ..judge.verdict import FindingEntry, Verdict
@@ -23,7 +25,28 @@ MAX_ANNOTATIONS: Final = 10
 MAX_SUMMARY_BYTES: Final = 1_000_000
 """A step's summary may have 1 MiB; one that is larger is not shown at all."""
 
+ACTIONS_VARIABLE: Final = "GITHUB_ACTIONS"
+STEP_SUMMARY_VARIABLE: Final = "GITHUB_STEP_SUMMARY"
+
 AnnotationLevel = Literal["error", "warning", "notice"]
+
+
+def is_in_github_actions() -> bool:
+    """Whether this is a step of a workflow."""
+    return os.environ.get(ACTIONS_VARIABLE) == "true"
+
+
+def append_step_summary(text: str) -> str | None:
+    """Add Markdown to the step's summary, where there is one. Returns why that couldn't be done; None where it could."""
+    path = os.environ.get(STEP_SUMMARY_VARIABLE)
+    if not path:
+        return None
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(limit_step_summary(text))
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def guard_log_commands(text: str, token: str) -> str:
