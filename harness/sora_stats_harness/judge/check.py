@@ -41,9 +41,9 @@ class Stage(IntEnum):
     HTTP = 2
     """For every complete response to a valid request."""
     JSON = 3
-    """For every body of a response with status 200, where the reader found anything amiss in it."""
+    """For every body of a response with status 200 that is no JSON, or repeats a key."""
     SHAPE = 4
-    """The same, once the body is known to be JSON."""
+    """For every body that is JSON, where the reader found anything amiss in it."""
     IDENTITY = 5
     """For every sample that has a connection_id; a sample with a violation here is shown to no later stage."""
     NEW_CONNECTION = 6
@@ -52,12 +52,15 @@ class Stage(IntEnum):
     """For every sample from here on, with what is remembered of its connection."""
     COUNTERS = 8
     RELATIONS = 9
-    CLOCK = 10
-    USER = 11
+    """For every sample but those in which the reader found that all relations hold, with none pending."""
+    OVERLAPS = 10
+    """For every sample while other requests are under way, or that an earlier one kept for it may overlap."""
+    CLOCK = 11
+    USER = 12
     """A user's own checks, unless they say otherwise."""
-    PRESENCE = 12
+    PRESENCE = 13
     """For every complete response to a valid request, after its samples."""
-    CLUSTER = 13
+    CLUSTER = 14
     """The same, where several nodes are known to be one cluster."""
 
 

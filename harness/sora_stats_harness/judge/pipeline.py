@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 
 from ..api.edition import Edition
 from ..api.exchange import Exchange, Request, RequestArguments, Response, Target, monotonic_clock_id
@@ -20,7 +21,7 @@ from .connection_state import DEFAULT_TEAR_NS
 from .counter_history import EARLIEST_NS
 from .coverage import CoverageTracker
 from .exchange_counts import ExchangeCounts
-from .exchange_queue import ExchangeQueue, PendingExchange
+from .exchange_queue import ExchangeQueue
 from .findings import FindingAggregator
 from .last_samples import LastSample, find_last_samples
 from .requirement import Finding, Level
@@ -80,19 +81,12 @@ class Judge:
         self._stages = StageWalk(reader, self._runner, self._counts, self._coverage, observer, scan_every)
         self._states: dict[tuple[str, str], State] = {}
         self._live = self._state_of(self.run, self.clock)
-        self._queue = ExchangeQueue(self.run, self.clock, self._judge_live, first_seq=first_seq, soon=soon)
+        judge_live = partial(self._stages.judge, self._live)
+        self._queue = ExchangeQueue(self.run, self.clock, judge_live, first_seq=first_seq, soon=soon)
+        self.begin_exchange = self._queue.begin_exchange
+        """Announce a request; to be called right before its first byte is written."""
 
     # What goes in.
-
-    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> PendingExchange:
-        """
-        Announce a request; call it right before its first byte is written.
-
-        Args:
-            request: What is sent.
-            intended_ns: When the schedule wanted it sent, on `time.monotonic_ns`'s clock.
-        """
-        return self._queue.begin_exchange(request, intended_ns)
 
     def judge_pending(self) -> None:
         """Judge all exchanges that have ended and wait, in their order."""
@@ -118,13 +112,13 @@ class Judge:
         """
         state = self._state_of(exchange.run, exchange.clock)
         if exchange.received_ns < state.last_received_ns:
-            self._counts.add_late()
+            self._counts.late += 1
             return
         if open_sent_ns is None:
             open_sent_ns, horizon_ns = (), EARLIEST_NS if horizon_ns is None else horizon_ns
         else:
             horizon_ns = None
-        self._stages.judge(Observed(exchange, open_sent_ns, horizon_ns, bare, self._counter_places), state)
+        self._stages.judge(state, exchange, open_sent_ns, None, horizon_ns, bare)
 
     def judge_bare_body(self, target: Target, data: bytes, name: str) -> None:
         """
@@ -145,7 +139,8 @@ class Judge:
             sent_at="",
             response=Response(status=200, headers=(), body=data),
         )
-        self._counts.add_bare_body(target)
+        self._counts.bare_bodies += 1
+        self._counts.by_target[target] += 1
         seen = Observed(exchange, (), None, True, self._counter_places, alone=True)
         self._stages.judge_body(seen, self._reader.read(data, many=target.many, scan=True), self._live)
 
@@ -226,11 +221,6 @@ class Judge:
         return result
 
     # Within.
-
-    def _judge_live(
-        self, exchange: Exchange, open_sent_ns: Collection[int], pause: Callable[[], None] | None = None
-    ) -> None:
-        self._stages.judge(Observed(exchange, open_sent_ns, None, False, self._counter_places), self._live, pause)
 
     def _state_of(self, run: str, clock: str) -> State:
         state = self._states.get((run, clock))

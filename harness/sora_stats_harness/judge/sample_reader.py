@@ -27,6 +27,7 @@ from . import timestamps as stamp
 from .accelerator import ScannedConnection
 from .checks import relations
 from .checks.shape import GROUP, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED
+from .checks.unstable_level import find_level_block
 from .edition_decoder import LABELS_GROUP, MISSING_COUNTER, Counters, EditionDecoder, GroupPlan, Json, LenientLeaf
 from .shape_deviations import ShapeDeviation
 
@@ -98,7 +99,7 @@ class Sample(msgspec.Struct, kw_only=True, gc=False):
     deviations: list[ShapeDeviation]
     stamp_ns: int | None = None
     related: bool | None = None
-    """Whether all relations hold between its counters; None where nobody has looked."""
+    """Whether all relations hold between its counters and its level; None where nobody has looked."""
     absent: frozenset[Path] = frozenset()
     """Paths of documented groups and leaves that are not there, labels aside."""
 
@@ -159,6 +160,7 @@ class SampleReader:
         self.codec = EditionDecoder(edition)
         self.relations = relations.resolve_relations(self.codec.blocks)
         """Those that this edition has all the counters for."""
+        self._level_block = find_level_block(self.codec.blocks)
         self._roots = {field.name: field for field in edition.root.fields}
         self._usual_labels: set[str] = set()
         self._colons_of_others: dict[tuple[Any, ...], int] = {}
@@ -237,9 +239,11 @@ class SampleReader:
             scan: Whether to look for repeated keys where the decoder accepts it; otherwise they are found only where
                 something else deviates. With the accelerator they are always looked for.
         """
-        samples = self._decode_whole(body, many)
-        if samples is not None:
-            return ParsedBody(samples=samples, scanned=True, strict=True)
+        if self._scan is not None and type(taken := self._scan(body, many)) is list:
+            try:
+                return ParsedBody(samples=self._samples_from_scan(taken, many), scanned=True, strict=True)
+            except (strict_json.StrictJsonError, NeedsSlowPath):
+                pass
         scan = scan or self._thorough
         try:
             self._unread = False
@@ -332,12 +336,15 @@ class SampleReader:
         return pieces
 
     def _read_element(self, piece: bytes, index: int | None, scan: bool, result: ParsedBody) -> None:
-        samples = self._decode_whole(piece, False)
-        if samples is not None:
-            for sample in samples:
-                sample.index = index
-            result.samples += samples
-            return
+        if self._scan is not None and type(taken := self._scan(piece, False)) is list:
+            try:
+                samples = self._samples_from_scan(taken, False)
+            except (strict_json.StrictJsonError, NeedsSlowPath):
+                pass
+            else:
+                samples[0].index = index
+                result.samples += samples
+                return
         scan = scan or self._thorough
         result.scanned = result.scanned and scan
         try:
@@ -389,67 +396,67 @@ class SampleReader:
 
     # -- what the accelerator accepted --------------------------------------------------------------------------------
 
-    def _decode_whole(self, body: bytes, many: bool) -> list[Sample] | None:
-        """Its samples, or None."""
-        if self._scan is None:
-            return None
-        taken = self._scan(body, many)
-        if isinstance(taken, int):
-            return None
-        try:
-            if not many:
-                return [self._samples_from_scan(taken[0], None)]
-            return [self._samples_from_scan(parts, place) for place, parts in enumerate(taken)]
-        except (strict_json.StrictJsonError, NeedsSlowPath):
-            return None
+    def _samples_from_scan(self, connections: list[ScannedConnection], many: bool) -> list[Sample]:
+        """
+        What the accelerator read, as samples.
 
-    def _samples_from_scan(self, parts: ScannedConnection, index: int | None) -> Sample:
-        (
-            timestamp,
-            channel_id,
-            client_id,
-            bundle_id,
-            connection_id,
-            stamp_ns,
-            brief,
-            level,
-            blocks,
-            labels,
-            configuration,
-            related,
-            absent,
-            raws,
-        ) = parts
-        if labels and not self._usual_labels.issuperset(labels):
-            raise NeedsSlowPath
-        sample = Sample(
-            index=index,
-            timestamp=timestamp,
-            channel_id=channel_id,
-            client_id=client_id,
-            bundle_id=bundle_id,
-            connection_id=connection_id,
-            blocks=blocks,
-            labels=labels,
-            configuration=configuration,
-            level=level,
-            deviations=[],
-            stamp_ns=stamp_ns,
-            related=related,
-        )
-        loose = self._relaxed or (raws is not None and any(raws))
-        if absent is not None:
-            if loose:
+        Raises:
+            StrictJsonError, NeedsSlowPath: It has to be read in Python after all.
+        """
+        samples = []
+        for index, connection in enumerate(connections):
+            (
+                timestamp,
+                channel_id,
+                client_id,
+                bundle_id,
+                connection_id,
+                stamp_ns,
+                brief,
+                level,
+                blocks,
+                labels,
+                configuration,
+                related,
+                absent,
+                raws,
+            ) = connection
+            if labels and not self._usual_labels.issuperset(labels):
                 raise NeedsSlowPath
-            self._add_absent_groups(absent, sample)
-        if loose:
-            for leeway, raw in zip(self._leeways, raws or (), strict=True):
-                self._judge_lenient_place(leeway, raw or b"", sample)
-            if related and any(row.is_violated(blocks) for row in self._rows_of_learned):
-                sample.related = False
-        if not brief or stamp_ns is None:
-            self._check_strings(sample)
-        return sample
+            sample = Sample(
+                index=index if many else None,
+                timestamp=timestamp,
+                channel_id=channel_id,
+                client_id=client_id,
+                bundle_id=bundle_id,
+                connection_id=connection_id,
+                blocks=blocks,
+                labels=labels,
+                configuration=configuration,
+                level=level,
+                deviations=[],
+                stamp_ns=stamp_ns,
+                related=related,
+            )
+            loose = self._relaxed or (raws is not None and any(raws))
+            if absent is not None:
+                if loose:
+                    raise NeedsSlowPath
+                self._add_absent_groups(absent, sample)
+            if loose:
+                for leeway, raw in zip(self._leeways, raws or (), strict=True):
+                    self._judge_lenient_place(leeway, raw or b"", sample)
+                if related and any(row.is_violated(blocks) for row in self._rows_of_learned):
+                    sample.related = False
+                level = sample.level
+            if level is not None and self._level_block is not None:
+                counted = blocks[self._level_block]
+                if counted is not None and level < len(counted) and not counted[level]:
+                    sample.related = False
+            if not brief or stamp_ns is None:
+                self._check_strings(sample)
+            samples.append(sample)
+        return samples
 
     def _add_absent_groups(self, absent: tuple[int, ...], sample: Sample) -> None:
         groups = [self.codec.plans[place].group for place in sorted(absent)]

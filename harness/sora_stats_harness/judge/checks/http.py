@@ -119,19 +119,22 @@ class HeadCheck(Check):
     requirements = (STATUS, LENGTH, CONTENT_TYPE)
     stage = Stage.HTTP
 
+    def __init__(self) -> None:
+        self._responses = self._refusals = self._unmeasured = 0
+        """Complete responses; those with another status than 200; others without a Content-Length."""
+
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Judge the status line; the headers only where the status is 200."""
         response, headers = seen.response, seen.headers
         if response is None or headers is None or seen.bare:
             return ()
-        checked = state.checked
-        checked[STATUS.id] += 1
+        self._responses += 1
         if response.status != 200:
+            self._refusals += 1
             return self._judge_status(seen, response)
-        checked[CONTENT_TYPE.id] += 1
         length, label = headers.content_length, headers.content_type
-        if length is not None:
-            checked[LENGTH.id] += 1
+        if length is None:
+            self._unmeasured += 1
         if label == "application/json" and (length is None or length == str(len(response.body))):
             return ()
         found: list[Violation] = []
@@ -141,6 +144,12 @@ class HeadCheck(Check):
             actual = label[:200] if label is not None else "no Content-Type"
             found.append(_violation(CONTENT_TYPE, seen.exchange, "application/json", actual, "content type"))
         return found
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the counts."""
+        result.checked[STATUS.id] += self._responses
+        result.checked[CONTENT_TYPE.id] += self._responses - self._refusals
+        result.checked[LENGTH.id] += self._responses - self._refusals - self._unmeasured
 
     def _judge_status(self, seen: Observed, response: Response) -> Iterable[Violation]:
         target, status = seen.exchange.request.target, response.status

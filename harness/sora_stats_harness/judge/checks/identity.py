@@ -5,7 +5,7 @@ Samples are about the connections that were asked for, each once, and a connecti
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from ...api.exchange import Target
@@ -16,8 +16,10 @@ from ..value_text import format_leaf, format_value
 
 if TYPE_CHECKING:
     from ..connection_state import ConnectionState
+    from ..exchange_counts import ExchangeCounts
     from ..sample_reader import Sample
     from ..state import State
+    from ..verdict import JudgeResult
 
 NO_ID: Final = "a sample without a sound connection_id"
 
@@ -190,16 +192,15 @@ class ConstantCheck(Check):
     requirements = (CONSTANT,)
     stage = Stage.CONNECTION
 
-    def __init__(self, decoder: EditionDecoder) -> None:
+    def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
         self._decoder = decoder
+        self._counts = counts
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a sample with what the connection had."""
         connection, sample = seen.connection, seen.sample
         if connection is None or sample is None:
             return ()
-        if seen.known is not None:
-            state.checked[CONSTANT.id] += 1
         found: list[Violation] | None = None
         identity = (sample.channel_id, sample.client_id, sample.bundle_id)
         if identity != connection.identity or connection.first is None:
@@ -209,6 +210,10 @@ class ConstantCheck(Check):
             if sample.configuration != connection.configuration:
                 found = (found or []) + self._compare_configuration(seen, connection, sample)
         return found or ()
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the samples that were compared."""
+        result.checked[CONSTANT.id] += self._counts.comparable_samples
 
     def _compare_identity(
         self, seen: Observed, connection: ConnectionState, identity: tuple[str | None, str | None, str | None]

@@ -57,7 +57,7 @@ class UnstableLevelCheck(Check):
 
     def __init__(self, blocks: Sequence[CounterBlock]) -> None:
         self._group = next((block.index for block in blocks if block.path == GROUP_PATH), None)
-        self._block = _find_level_block(blocks)
+        self._block = find_level_block(blocks)
         self._unconfirmed = 0
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
@@ -165,7 +165,7 @@ def _violation(pending: PendingLevel, connection_id: str | None, fault: str, pro
     )
 
 
-def _find_level_block(blocks: Sequence[CounterBlock]) -> int | None:
+def find_level_block(blocks: Sequence[CounterBlock]) -> int | None:
     """The block of total_unstable_level0, 1, …, if its counters are just those."""
     for block in blocks:
         names = [f"{COUNTER_PREFIX}{level}" for level in range(len(block.counters))]
