@@ -56,7 +56,7 @@ def run(arguments: Arguments) -> int:
         SimulatorError: The embedded simulator did not start.
     """
     from ..api.edition import load_edition
-    from ..judge.pipeline import Judge
+    from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..probe import conformance_run as conform
     from ..probe.edition_detection import detect_by_server
@@ -102,7 +102,11 @@ def run(arguments: Arguments) -> int:
                         limit_bytes=arguments.record_limit,
                     )
                 )
-            judge = Judge(edition, observer=recorder.add_exchange if recorder else None, nodes=plan.servers)
+            judge = Judge(
+                edition,
+                observer=recorder.add_exchange if recorder else None,
+                options=JudgeOptions(nodes=plan.servers),
+            )
             progress = ProgressLine()
             try:
                 if seed is not None:

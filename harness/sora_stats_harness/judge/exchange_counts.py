@@ -4,8 +4,6 @@ What a judge counts of the exchanges themselves, whatever becomes of them.
 
 from __future__ import annotations
 
-from collections import Counter
-
 from ..api.exchange import Target
 from .verdict import CoverageSummary, SubjectKind
 
@@ -25,7 +23,7 @@ class ExchangeCounts:
         """Of the complete ones, those of which a recording has the samples alone."""
         self.late = 0
         """Exchanges that came out of order."""
-        self.by_target: Counter[Target] = Counter()
+        self.by_target = dict.fromkeys(Target, 0)
         """Responses whose body is judged, those with a withheld body included."""
         self.withheld = 0
         self.unsearched_bodies = 0
@@ -39,6 +37,11 @@ class ExchangeCounts:
         if self.has_simulator:
             return "simulator"
         return "server" if self.errors or self.complete > self.without_http else "recording"
+
+    @property
+    def accepted(self) -> int:
+        """Responses to valid requests with status 200."""
+        return sum(self.by_target.values()) - self.without_http - self.bare_bodies
 
     @property
     def bodies(self) -> int:
@@ -62,5 +65,5 @@ class ExchangeCounts:
             forgotten=self._returned,
             samples=self.samples,
             connections=len(self._connections),
-            by_target={target.operation: count for target, count in self.by_target.items()},
+            by_target={target.operation: count for target, count in self.by_target.items() if count},
         )

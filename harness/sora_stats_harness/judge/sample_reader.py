@@ -560,7 +560,7 @@ class SampleReader:
         if learned and field is not None:
             value = _parse_raw_value(text, path, index)
             deviation = shape.check_leaf(field, path, wire, value)
-            return (value if deviation is None else None), deviation
+            return shape.usable_value(value, deviation), deviation
         number = len(text) > MAX_UNCHECKED_NUMBER_LENGTH and text[:1] in b"-0123456789"
         if number or text[:1] in b"[{" or len(text) > value_text.MAX_SHOWN_CHARACTERS or b"\\" in text:
             _parse_raw_value(text, path, index)
@@ -787,8 +787,8 @@ class SampleReader:
         )
         sample.stamp_ns = None if sample.timestamp is None else stamp.parse_timestamp_ns(sample.timestamp)
         level_group = sound.group(UNSTABLE_LEVEL[:1])
-        if level_group is not None and UNSTABLE_LEVEL not in masked and type(level_group.get(UNSTABLE_LEVEL[1])) is int:
-            sample.level = level_group[UNSTABLE_LEVEL[1]]
+        if level_group is not None and UNSTABLE_LEVEL not in masked:
+            sample.level = shape.integer_value(level_group.get(UNSTABLE_LEVEL[1]))
         for label in sound.group((LABELS_GROUP,)) or ():
             below = sound.group((LABELS_GROUP, label))
             if codec.edition_path_of_label(label) is None or below is None:
@@ -850,13 +850,15 @@ class _MaskedConnection:
         return node if isinstance(node, dict) and path not in self._masked else None
 
     def counter(self, group: dict[str, Json], path: Path) -> int:
-        value = group.get(path[-1])
-        return value if type(value) is int and path not in self._masked else MISSING_COUNTER
+        value = shape.integer_value(group.get(path[-1]))
+        return MISSING_COUNTER if value is None or path in self._masked else value
 
     def leaf(self, group: dict[str, Json], path: Path) -> Any:  # Any: a leaf of any type
         if path in self._masked:
             return None
-        return group.get(path[-1], UNSET)
+        value = group.get(path[-1], UNSET)
+        number = shape.integer_value(value)
+        return value if number is None else number
 
     def text(self, name: str) -> str | None:
         value = self._value.get(name)

@@ -7,6 +7,7 @@ It knows the order of the stages, and which of them an exchange comes to; it kno
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import product
 from typing import Final
 
 from ..api.exchange import Exchange, Response, Target
@@ -64,18 +65,20 @@ class StageWalk:
         self._transport = runner.observers(Stage.TRANSPORT)
         self._wrong_requests = runner.observers(Stage.WRONG_REQUESTS)
         self._http = runner.observers(Stage.HTTP)
+        self._head = runner.observers(Stage.HEAD)
         self._json = runner.observers(Stage.JSON)
         self._shape = runner.observers(Stage.SHAPE)
         self._identity = runner.observers(Stage.IDENTITY)
         self._new_connection = runner.observers(Stage.NEW_CONNECTION)
-        stages = {stage for stage in Stage if Stage.CONNECTION <= stage <= Stage.USER}
+        stages = {stage for stage in Stage if Stage.CONFIGURATION <= stage <= Stage.USER}
         self._sample = runner.observers(*stages)
         self._timeless = runner.observers(*stages, timeless=True)
+        asked_at_need = (Stage.RELATIONS, Stage.OVERLAPS, Stage.CONFIGURATION)
         self._choices = tuple(
-            tuple(runner.observers(*(stages - related - ordered)) for ordered in (set(), {Stage.OVERLAPS}))
-            for related in (set(), {Stage.RELATIONS})
+            runner.observers(*(stages - {stage for stage, skip in zip(asked_at_need, skips, strict=True) if skip}))
+            for skips in product((False, True), repeat=len(asked_at_need))
         )
-        """By whether a sample's relations are known to hold, and by whether no request overlaps it."""
+        """By whether a sample's relations are known to hold, whether no request overlaps it, and whether it is steady."""
         self._presence = runner.observers(Stage.PRESENCE)
         self._cluster = runner.observers(Stage.CLUSTER)
 
@@ -106,21 +109,21 @@ class StageWalk:
             if request.probe is not None:
                 self._ask(self._wrong_requests, seen, state)
             elif target is not None:
-                self._ask(self._http, seen, state)
+                if self._http:
+                    self._ask(self._http, seen, state)
+                data = response.body
+                if (
+                    response.status != 200
+                    or headers.content_type != "application/json"
+                    or headers.content_length != str(len(data))
+                ):
+                    self._ask(self._head, seen, state)
                 if response.status == 200 or bare:
                     counts.by_target[target] += 1
                     if response.withheld:
                         counts.withheld += 1
                     else:
-                        every = self._scan_every
-                        scan = every == 1 or (every > 1 and exchange.seq % every == 0)
-                        if pause is None:
-                            body = self._reader.read(response.body, many=target.many, scan=scan)
-                            if body.strict:
-                                self.strict_response = response
-                        else:
-                            body = self._read_in_slices(response, target, scan, pause)
-                        self.judge_body(seen, body, state, pause)
+                        self.judge_body(seen, data, target, state, pause)
                 self._ask(self._presence, seen, state)
                 if len(state.nodes) > 1:
                     self._ask(self._cluster, seen, state)
@@ -141,19 +144,19 @@ class StageWalk:
         elif exchange.response is not None:
             self._ask(self._wrong_requests, seen, state)
 
-    def _read_in_slices(self, response: Response, target: Target, scan: bool, pause: Callable[[], None]) -> ParsedBody:
-        for step in self._reader.read_in_slices(response.body, many=target.many, scan=scan):
-            if step is not None:
-                return step
-            pause()
-        raise AssertionError("the last step is the body")
-
     def judge_body(
-        self, seen: Observed, body: ParsedBody, state: State, pause: Callable[[], None] | None = None
+        self, seen: Observed, data: bytes, target: Target, state: State, pause: Callable[[], None] | None = None
     ) -> None:
-        """Judge a body, and every sample in it."""
-        seen.body = body
-        counts, samples = self._counts, body.samples
+        """Read and judge a body, and every sample in it."""
+        exchange, counts, every = seen.exchange, self._counts, self._scan_every
+        scan = every == 1 or seen.alone or (every > 1 and exchange.seq % every == 0)
+        if pause is None:
+            body = self._reader.read(data, many=target.many, scan=scan)
+        else:
+            body = self._read_in_slices(data, target, scan, pause)
+        seen.body, samples = body, body.samples
+        if body.strict:
+            self.strict_response = exchange.response
         if body.fault is not None:
             self._ask(self._json, seen, state)
             return
@@ -175,7 +178,7 @@ class StageWalk:
             if body.duplicates:
                 self._ask(self._json, seen, state)
             self._ask(self._shape, seen, state)
-        exchange, admitted = seen.exchange, seen.admitted
+        admitted, judge_sample = seen.admitted, self._judge_alone if seen.alone else self._judge_sample
         seen.evidence = self._evidence.add_exchange(exchange)
         for place, sample in enumerate(samples):
             connection_id = sample.connection_id
@@ -188,44 +191,53 @@ class StageWalk:
             if self._ask(self._identity, seen, state):
                 continue
             admitted[connection_id] = sample
-            self._judge_sample(seen, sample, state)
+            judge_sample(seen, sample, state)
             if pause is not None and place % SAMPLES_PER_SLICE == SAMPLES_PER_SLICE - 1:
                 pause()
         seen.all_admitted = len(admitted) == len(samples) and not body.deviations
-        response = seen.response
-        if response is not None and len(response.body) > SLICING_THRESHOLD_BYTES:
+        if len(data) > SLICING_THRESHOLD_BYTES:
             state.release_large_bodies(exchange, SLICING_THRESHOLD_BYTES)
+
+    def _read_in_slices(self, data: bytes, target: Target, scan: bool, pause: Callable[[], None]) -> ParsedBody:
+        for step in self._reader.read_in_slices(data, many=target.many, scan=scan):
+            if step is not None:
+                return step
+            pause()
+        raise AssertionError("the last step is the body")
 
     def _judge_sample(self, seen: Observed, sample: Sample, state: State) -> None:
         exchange = seen.exchange
-        if seen.alone:
-            connection = ConnectionState(self._blocks)
-            self._counts.add_connection(seen.connection_id or f"{exchange.seq}/{sample.index}")
-            checks = self._timeless
-        else:
-            found = state.connections.get(seen.connection_id)
-            if found is None or exchange.received_ns > found.expires_ns:
-                found = self._begin_connection(seen.connection_id, state)
-            connection = found
-            history = connection.counter_history
-            known: CounterMaxima[EvidenceExchange] | None = history.versions[-1]
-            if known is None or known.known_ns >= exchange.sent_ns:
-                known = history.maxima_before(exchange.sent_ns)
-            if known is not None and known.holder is not None:
-                seen.known = known
-                self._counts.comparable_samples += 1
-            else:
-                seen.known = None
-            related = sample.related and not connection.pending_violations and not connection.pending_levels
-            ordered = not seen.open_sent_ns and seen.horizon_ns is None and not connection.overlapping_samples
-            checks = self._choices[related is True][ordered]
+        connection = state.connections.get(seen.connection_id)
+        if connection is None or exchange.received_ns > connection.expires_ns:
+            connection = self._begin_connection(seen.connection_id, state)
         seen.connection = connection
+        history = connection.counter_history
+        known: CounterMaxima[EvidenceExchange] | None = history.versions[-1]
+        if known is None or known.known_ns >= exchange.sent_ns:
+            known = history.maxima_before(exchange.sent_ns)
+        if known is not None and known.holder is not None:
+            seen.known = known
+            self._counts.comparable_samples += 1
+        else:
+            seen.known = None
+        steady = (sample.channel_id, sample.client_id, sample.bundle_id) == connection.identity
         if sample.configuration is not connection.last_configuration:
+            steady = False
             self._coverage.add_labels(sample, connection)
         if connection.samples == 0:
             self._ask(self._new_connection, seen, state)
-        self._ask(checks, seen, state)
+        related = sample.related and not connection.pending_violations and not connection.pending_levels
+        ordered = not seen.open_sent_ns and seen.horizon_ns is None and not connection.overlapping_samples
+        self._ask(self._choices[4 * (related is True) + 2 * ordered + steady], seen, state)
         connection.add_sample(exchange, seen.evidence, sample)
+
+    def _judge_alone(self, seen: Observed, sample: Sample, state: State) -> None:
+        """Judge a sample of a body from a file: there is nothing to compare it with."""
+        seen.connection = ConnectionState(self._blocks)
+        self._counts.add_connection(seen.connection_id or f"{seen.exchange.seq}/{sample.index}")
+        self._coverage.add_labels(sample, seen.connection)
+        self._ask(self._new_connection, seen, state)
+        self._ask(self._timeless, seen, state)
 
     def _begin_connection(self, connection_id: str, state: State) -> ConnectionState:
         if connection_id in state.connections:

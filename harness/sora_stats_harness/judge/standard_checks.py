@@ -34,7 +34,7 @@ def make_standard_checks(reader: SampleReader, counts: ExchangeCounts, tear_ns: 
     return (
         CompleteResponseCheck(counts),
         WrongRequestCheck(),
-        HeadCheck(),
+        HeadCheck(counts),
         JsonCheck(reader.edition, counts),
         ShapeCheck(reader.edition, counts),
         SampleIdentityCheck(),

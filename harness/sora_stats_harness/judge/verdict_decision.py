@@ -155,6 +155,8 @@ def _unviolated_status(
         return "not_checked", "withheld"
     if excused:  # only now: a finding that is let pass does not stand for what could not be judged
         return ("known" if "known" in excused else "waived"), None
+    if rule.id in tally.unusable:
+        return "not_checked", "masked"
     if tally.checked.get(rule.id, 0):
         return "met", None
     if rule.id in tally.late:

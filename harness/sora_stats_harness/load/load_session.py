@@ -21,7 +21,7 @@ from ..api.exchange import ErrorCode, Exchange, Headers, Request, Target, make_v
 from ..judge.checks.identity import ASKED, CLIENT
 from ..judge.checks.presence import PRESENT
 from ..judge.exchange_queue import PendingExchange
-from ..judge.pipeline import Judge
+from ..judge.pipeline import Judge, JudgeOptions
 from ..judge.requirements import Finding, Level
 from ..probe.discovery import KnownConnection, connections_in_response
 from .arrival_schedule import ArrivalSchedule, RateSegment
@@ -96,10 +96,12 @@ class LoadSession:
             edition,
             run,
             self._on_judged,
-            scan_every=DUPLICATE_KEY_SCAN_INTERVAL,
-            on_miss=self._on_violation,
-            first_seq=first_seq,
-            soon=gevent.spawn,
+            options=JudgeOptions(
+                scan_every=DUPLICATE_KEY_SCAN_INTERVAL,
+                on_miss=self._on_violation,
+                first_seq=first_seq,
+                soon=gevent.spawn,
+            ),
         )
         self.address = address
         self.traffic = TransportStats()

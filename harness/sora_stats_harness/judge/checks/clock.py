@@ -80,7 +80,7 @@ class ClockCheck(Check):
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a timestamp with the last of the same connection; narrow the offset by the first of a response."""
         connection, sample, exchange = seen.connection, seen.sample, seen.exchange
-        if connection is None or sample is None or sample.stamp_ns is None:
+        if sample.stamp_ns is None:
             return ()
         request, stamp_ns = exchange.request, sample.stamp_ns
         frozen = connection.frozen_clocks.get(request.server)
@@ -127,6 +127,8 @@ class ClockCheck(Check):
                     result.coverage.notes.append(
                         f"the clock of {server} is at least {abs(apart) / 1e9:.3f} s {word} ours"
                     )
+            if state.is_unusable(("timestamp",)):
+                result.unusable = (*result.unusable, OFFSET.id, FROZEN.id)
 
     def _compare_nodes(self, seen: Observed, state: State, clocks: _ServerClocks) -> Iterator[Violation]:
         bounds = {
@@ -183,7 +185,7 @@ def _jumped(seen: Observed, jump: ClockJump) -> Violation:
 
 
 def _timestamp_text(seen: Observed) -> str:
-    return format_value(seen.sample.timestamp if seen.sample is not None else None)
+    return format_value(seen.sample.timestamp)
 
 
 def _wall_minus_clock_ns(exchange: Exchange, stamp_ns: int) -> int:

@@ -95,8 +95,6 @@ class SampleIdentityCheck(Check):
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a sample's ids with the request's arguments, and with the samples before."""
         request, sample = seen.exchange.request, seen.sample
-        if sample is None:
-            return ()
         asked, target = request.asked, request.target
         if target is Target.CONNECTION and asked.connection_id is not None:
             state.checked[ASKED.id] += 1
@@ -141,7 +139,7 @@ def _compare(
     seen: Observed, requirement: Requirement, name: str, expected: str, actual: str | None
 ) -> Violation | None:
     """The first id of a sample that is another than the request's."""
-    channel_id = seen.sample.channel_id if seen.sample is not None else None
+    channel_id = seen.sample.channel_id
     pairs = ((name, expected, actual), ("channel_id", seen.exchange.request.asked.channel_id, channel_id))
     for key, wanted, given in pairs:
         if given is not None and wanted is not None and given != wanted:
@@ -190,7 +188,7 @@ class ConstantCheck(Check):
     """A connection keeps its ids, and an open data channel its configuration."""
 
     requirements = (CONSTANT,)
-    stage = Stage.CONNECTION
+    stage = Stage.CONFIGURATION
 
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
         self._decoder = decoder
@@ -199,8 +197,6 @@ class ConstantCheck(Check):
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a sample with what the connection had."""
         connection, sample = seen.connection, seen.sample
-        if connection is None or sample is None:
-            return ()
         found: list[Violation] | None = None
         identity = (sample.channel_id, sample.client_id, sample.bundle_id)
         if identity != connection.identity or connection.first is None:
@@ -261,7 +257,7 @@ class ConstantCheck(Check):
     def _changes_of_label(
         self, seen: Observed, label: str, before: tuple[Any, ...], mine: tuple[Any, ...]
     ) -> Iterable[Violation]:  # Any: leaves of any type
-        last = seen.connection.last if seen.connection is not None else None
+        last = seen.connection.last
         for field, old, new in zip(self._decoder.label_others, before, mine, strict=True):
             if old != new and old is not None and new is not None and last is not None:
                 yield Violation(

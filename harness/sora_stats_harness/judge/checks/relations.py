@@ -36,6 +36,8 @@ class ResolvedRelation(msgspec.Struct, frozen=True, kw_only=True):
     unless: tuple[WeightedCounter, ...]
     field: Path
     text: str
+    counters: tuple[Path, ...]
+    """All that it is about."""
 
     def evaluate(self, blocks: Blocks) -> tuple[int, int] | None:
         """Both sides in a sample; None where one of their counters is absent or masked."""
@@ -130,6 +132,7 @@ def resolve_relations(blocks: Sequence[CounterBlock]) -> tuple[ResolvedRelation,
                 right=tuple((1, *places[place]) for place in right),
                 unless=tuple((1, *places[place]) for place in unless),
                 field=group[0][1],
+                counters=(*(place for _, place in group), *right, *unless),
                 text=f"{_describe_terms(group)} {relation.operator} {_describe_terms([(1, place) for place in right])}",
             )
             for group in ([[term] for term in terms] if relation.each else [terms])

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ..state import State
     from ..verdict import JudgeResult
 
+ABSENT: Final = "absent"
+"""The class of fault where there is no value at all."""
+
 NOT_JSON: Final = "a body that is no JSON"
 
 REQUIRED: Final = Requirement(
@@ -129,6 +132,9 @@ class ShapeCheck(Check):
             self._add_violations(found, seen, body.deviations, None, ())
         for sample in body.samples:
             if sample.deviations:
+                for each in sample.deviations:
+                    if each.masks and each.fault != ABSENT:
+                        state.unusable.add(each.path)
                 place = () if sample.index is None else (sample.index,)
                 self._add_violations(found, seen, sample.deviations, sample.connection_id, place)
         return found

@@ -52,7 +52,7 @@ class TimestampOrderCheck(Check):
         """Compare a sample with those that overlap it, and keep it while a request is open that may overlap it."""
         connection, sample = seen.connection, seen.sample
         opened, horizon_ns = seen.open_sent_ns, seen.horizon_ns
-        if connection is None or sample is None or sample.stamp_ns is None:
+        if sample.stamp_ns is None:
             return ()
         mine = OverlappingSample(
             exchange=seen.exchange, index=sample.index, stamp_ns=sample.stamp_ns, blocks=sample.blocks

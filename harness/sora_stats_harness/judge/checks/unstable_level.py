@@ -63,7 +63,7 @@ class UnstableLevelCheck(Check):
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Decide what is pending, and look at this sample's level."""
         connection, sample, block = seen.connection, seen.sample, self._block
-        if connection is None or sample is None or block is None:
+        if block is None:
             return ()
         if connection.pending_levels:
             found = self._decide_pending(seen, connection, sample, block)
@@ -107,6 +107,8 @@ class UnstableLevelCheck(Check):
                 if self._says_anything(connection.counter_history.current_maxima.blocks):
                     count += connection.samples - connection.level_samples
         result.checked[UNSTABLE_LEVEL.id] = count
+        if any(path[: len(GROUP_PATH)] == GROUP_PATH for state in states for path in state.unusable):
+            result.unusable = (*result.unusable, UNSTABLE_LEVEL.id)
 
     def _says_anything(self, blocks: Sequence[Counters | None]) -> bool:
         return self._group is not None and any(count > 0 for count in blocks[self._group] or ())
