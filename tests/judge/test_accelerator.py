@@ -277,9 +277,9 @@ def bodies(seed: int, count: int) -> Iterator[bytes]:
 def test_it_is_there() -> None:
     """Where it is asked for, the tests of this file are about something."""
     assert accelerator.is_available()
-    assert SampleReader(DOC)._scan is not None
-    assert SampleReader(SMALL)._scan is not None
-    assert SampleReader(DOC, accelerated=False)._scan is None
+    assert SampleReader(DOC)._builder.scan is not None
+    assert SampleReader(SMALL)._builder.scan is not None
+    assert SampleReader(DOC, accelerated=False)._builder.scan is None
 
 
 @pytest.mark.parametrize("name", edition.shipped_edition_names())
@@ -469,7 +469,7 @@ def test_a_repeated_key_is_found_at_every_place() -> None:
         member = f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
         text = json.dumps(document, ensure_ascii=False).replace(member, f"{member}, {member}", 1).encode()
         pair.read(whole.encode())
-        assert pair.swift._scan is not None and pair.swift._scan(text, False) == 1, member
+        assert pair.swift._builder.scan is not None and pair.swift._builder.scan(text, False) == 1, member
         assert pair.read(text).duplicates, member
         found += 1
     assert found >= 24
@@ -596,7 +596,7 @@ def test_samples_share_what_did_not_change() -> None:
 @pytest.mark.parametrize("many", [False, True])
 @pytest.mark.parametrize("labels_raw", [False, True])
 def test_repeated_keys_are_looked_for_in_what_it_refuses(many: bool, labels_raw: bool) -> None:
-    """Asked for or not: an escape in a key is nothing for it, nor anything at all once labels are no objects."""
+    """Where that is asked for: an escape in a key is nothing for it, nor anything at all once labels are no objects."""
     document = small(random.Random(7)) | {"data_channel": {}}
     reader = SampleReader(SMALL)
     if labels_raw:
@@ -604,7 +604,7 @@ def test_repeated_keys_are_looked_for_in_what_it_refuses(many: bool, labels_raw:
     text = json.dumps(document)
     for again in (', "channel_id": "x"}', ', "channel_i\\u0064": "x"}'):
         body = (text[:-1] + again).encode()
-        found = reader.read(b"[" + body + b"]" if many else body, many=many, scan=False)
+        found = reader.read(b"[" + body + b"]" if many else body, many=many, scan=True)
         assert found.duplicates == [(0, "channel_id") if many else ("channel_id",)]
         assert found.scanned
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .connection_state import ConnectionState, EvidenceExchange
     from .counter_history import CounterMaxima
     from .response_head import RelevantHeaders
-    from .sample_reader import ParsedBody, Sample
+    from .sample import ParsedBody, Sample
     from .state import State
     from .verdict import JudgeResult
 

@@ -24,7 +24,7 @@ from .server_clock import FrozenClock
 if TYPE_CHECKING:
     from .checks.relation_check import PendingViolation
     from .checks.unstable_level import PendingLevel
-    from .sample_reader import Sample
+    from .sample import Sample
 
 MAX_EVIDENCE_BYTES: Final = 64 << 20
 """Bodies that are kept for evidence, newest first."""

@@ -19,7 +19,8 @@ from .coverage import CoverageTracker
 from .exchange_counts import ExchangeCounts
 from .exchange_queue import SLICING_THRESHOLD_BYTES
 from .response_head import HeaderReader
-from .sample_reader import ParsedBody, Sample, SampleReader
+from .sample import ParsedBody, Sample
+from .sample_reader import SampleReader
 from .state import State
 
 SAMPLES_PER_SLICE: Final = 16

@@ -17,7 +17,7 @@ from ..value_text import format_leaf, format_value
 if TYPE_CHECKING:
     from ..connection_state import ConnectionState
     from ..exchange_counts import ExchangeCounts
-    from ..sample_reader import Sample
+    from ..sample import Sample
     from ..state import State
     from ..verdict import JudgeResult
 

@@ -20,7 +20,7 @@ from .shape import LEXICAL
 
 if TYPE_CHECKING:
     from ..connection_state import ConnectionState, EvidenceExchange
-    from ..sample_reader import Sample
+    from ..sample import Sample
     from ..state import State
     from ..verdict import JudgeResult
 

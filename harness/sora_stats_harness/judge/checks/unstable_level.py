@@ -18,7 +18,7 @@ from .relation_table import relation_row
 
 if TYPE_CHECKING:
     from ..connection_state import ConnectionState
-    from ..sample_reader import Sample
+    from ..sample import Sample
     from ..state import State
     from ..verdict import JudgeResult
 
