@@ -332,10 +332,12 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
 
     from sora_stats_harness.api import edition
     from sora_stats_harness.api.exchange import Exchange, Target, TransportError, make_valid_request
+    from sora_stats_harness.api.server_address import ServerAddress
     from sora_stats_harness.judge.stage_walk import StageWalk
     from sora_stats_harness.judge.state import State
-    from sora_stats_harness.load.http_connection import HttpConnection, ServerAddress, resolve_server
+    from sora_stats_harness.load.http_connection import HttpConnection, resolve_server
     from sora_stats_harness.load.load_session import LoadSession
+    from sora_stats_harness.load.load_spec import LoadSpec
     from sora_stats_harness.load.precise_timer import PreciseTimer
     from sora_stats_harness.load.prepared_request import prepare_request
 
@@ -352,7 +354,7 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
         assert not isinstance(found, TransportError), found
         return found
 
-    session = LoadSession(edition.load_edition(), address(small))
+    session = LoadSession(edition.load_edition(), address(small), LoadSpec(edition=edition.DEFAULT_EDITION))
     assert session.discover() is None
     # Made before the scraper begins, whose listings tell the session of others.
     polls = [
@@ -361,7 +363,7 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
                 Target.CONNECTION, server=small, channel_id=each.channel_id, connection_id=each.connection_id
             )
         )
-        for each in session.known_connections
+        for each in session.requests.known_connections
     ]
     session.start()
     ends_ns = time.monotonic_ns() + int(lasts_s * 1e9)

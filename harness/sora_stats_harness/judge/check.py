@@ -34,37 +34,39 @@ Place = tuple[str | int, ...]
 class Stage(IntEnum):
     """When a check is asked: stages follow each other in this order."""
 
-    TRANSPORT = 0
+    FRAMING = 0
+    """For every exchange whose bytes deviate from HTTP/1.1, whatever became of it."""
+    TRANSPORT = 1
     """For every exchange without a complete response."""
-    WRONG_REQUESTS = 1
+    WRONG_REQUESTS = 2
     """For every response to a request that is wrong on purpose; no later stage sees those."""
-    HTTP = 2
+    HTTP = 3
     """For every complete response to a valid request."""
-    HEAD = 3
+    HEAD = 4
     """The same, where the status is not 200, the body is not labelled as JSON, or its length is not the one announced."""
-    JSON = 4
+    JSON = 5
     """For every body of a response with status 200 that is no JSON, or repeats a key."""
-    SHAPE = 5
+    SHAPE = 6
     """For every body that is JSON, where the reader found anything amiss in it."""
-    IDENTITY = 6
+    IDENTITY = 7
     """For every sample that has a connection_id; a sample with a violation here is shown to no later stage."""
-    NEW_CONNECTION = 7
+    NEW_CONNECTION = 8
     """For the first sample of every connection."""
-    CONFIGURATION = 8
+    CONFIGURATION = 9
     """For every sample with other ids or data channels than the connection's last sample had."""
-    COUNTERS = 9
+    COUNTERS = 10
     """For every sample."""
-    RELATIONS = 10
+    RELATIONS = 11
     """For every sample but those in which the reader found that all relations hold, with none pending."""
-    OVERLAPS = 11
+    OVERLAPS = 12
     """For every sample while other requests are under way, or that an earlier one kept for it may overlap."""
-    CLOCK = 12
+    CLOCK = 13
     """For every sample."""
-    USER = 13
+    USER = 14
     """A user's own checks, unless they say otherwise."""
-    PRESENCE = 14
+    PRESENCE = 15
     """For every complete response to a valid request, after its samples."""
-    CLUSTER = 15
+    CLUSTER = 16
     """The same, where several nodes are known to be one cluster."""
 
 

@@ -63,6 +63,7 @@ class StageWalk:
         self._counter_places = reader.codec.counter_places
         self.strict_response: Response | None = None
         """The last response that is known to be strict JSON."""
+        self._framing = runner.observers(Stage.FRAMING)
         self._transport = runner.observers(Stage.TRANSPORT)
         self._wrong_requests = runner.observers(Stage.WRONG_REQUESTS)
         self._http = runner.observers(Stage.HTTP)
@@ -100,6 +101,8 @@ class StageWalk:
             headers = seen.headers = self._known_headers.get(response.headers) or self._headers.read(response)
             if headers.simulator:
                 counts.has_simulator = True
+        if exchange.faults:
+            self._ask(self._framing, seen, state)
         if response is not None and exchange.error is None and response.complete:
             seen.response = response
             counts.complete += 1
@@ -117,6 +120,7 @@ class StageWalk:
                     response.status != 200
                     or headers.content_type != "application/json"
                     or headers.content_length != str(len(data))
+                    or exchange.faults
                 ):
                     self._ask(self._head, seen, state)
                 if response.status == 200 or bare:
