@@ -20,14 +20,12 @@ from .accelerator import ScannedConnection
 from .checks.relations import ResolvedRelation
 from .checks.unstable_level import find_level_block
 from .edition_decoder import LABELS_GROUP, MISSING_COUNTER, EditionDecoder, GroupPlan, Json, LenientLeaf
+from .label_samples import take_labels
 from .lenient_values import LenientPlace, NeedsSlowPath, judge_raw_value, parse_raw_value
-from .sample import CHECKED_ROOT_LEAVES, UNSTABLE_LEVEL, Path, Sample
+from .sample import CHECKED_ROOT_LEAVES, UNSTABLE_LEVEL, Sample
 
 MAX_UNCHECKED_CHARACTERS: Final = 63
 """Characters that are 255 bytes at most, whatever they are."""
-
-MAX_CACHED_LABELS: Final = 1000
-"""Labels, and configurations of labels, that are remembered so as not to be looked at again."""
 
 
 class SampleBuilder:
@@ -107,6 +105,7 @@ class SampleBuilder:
         )
         return made
 
+    # long: one tuple taken apart, in one call for all connections of a body
     def from_scan(self, connections: list[ScannedConnection], many: bool) -> list[Sample]:
         """
         What the accelerator read, as samples.
@@ -222,7 +221,7 @@ class SampleBuilder:
                 sample.labels = dict(zip(labels, map(codec.fetch_counters, structs), strict=True))
                 sample.configuration = dict(zip(labels, map(codec.fetch_others, structs), strict=True))
             else:
-                self._take_labels(labels, sample)
+                take_labels(self.codec, self._usual_labels, labels, sample)
         return sample
 
     def _judge_lenient_places(self, value: Json, sample: Sample) -> None:
@@ -276,52 +275,6 @@ class SampleBuilder:
             sample.deviations.append(deviation)
             setattr(sample, name, None)
 
-    def _take_labels(self, labels: Json, sample: Sample) -> None:
-        plan = self.codec.label_plan
-        if isinstance(labels, Raw):
-            value = parse_raw_value(labels, (LABELS_GROUP,), sample.index)
-            if isinstance(value, dict):
-                raise NeedsSlowPath
-            sample.deviations.append(shape.not_an_object_deviation((LABELS_GROUP,), (LABELS_GROUP,), value))
-            return
-        for label, value in labels.items():
-            path = self.codec.edition_path_of_label(label)
-            wire = (LABELS_GROUP, label)
-            if path is None or plan is None:
-                if isinstance(value, Raw):
-                    parse_raw_value(value, wire, sample.index)
-                sample.deviations.append(shape.unknown_key_deviation(wire, wire, b"a label"))
-                continue
-            if len(self._usual_labels) < MAX_CACHED_LABELS:
-                self._usual_labels.add(label)
-            if isinstance(value, Raw):
-                try:
-                    value = plan.decoder.decode(value)
-                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                    raw = parse_raw_value(value, wire, sample.index)
-                    if isinstance(raw, dict):
-                        raise NeedsSlowPath from None
-                    sample.deviations.append(shape.not_an_object_deviation(path, wire, raw))
-                    continue
-            leaves = astuple(value)
-            if plan.loose:
-                leaves = self._judge_label(plan, leaves, path, wire, sample)
-            sample.labels[label] = leaves[: plan.counters]
-            sample.configuration[label] = leaves[plan.counters : plan.counters + len(self.codec.label_others)]
-
-    def _judge_label(self, plan: GroupPlan, leaves: Json, path: Path, wire: Path, sample: Sample) -> Json:
-        values = list(leaves)
-        for loose in plan.loose:
-            name = loose.path[-1]
-            value, deviation = judge_raw_value(
-                loose.field, loose.learned, (*path, name), (*wire, name), bytes(leaves[loose.position]), sample.index
-            )
-            if deviation is not None:
-                sample.deviations.append(deviation)
-            masked = MISSING_COUNTER if loose.position < plan.counters else None
-            values[loose.position] = masked if value is None else value
-        return tuple(values)
-
     def _take_partial_struct(self, value: Json, index: int | None) -> Sample:
         """As `_take`, for a connection without some group."""
         sample = Sample(
@@ -343,7 +296,7 @@ class SampleBuilder:
         self._check_strings(sample)
         labels = self._root(value)[-1]
         if labels is not UNSET and labels is not None:
-            self._take_labels(labels, sample)
+            take_labels(self.codec, self._usual_labels, labels, sample)
         return sample
 
     def _take_group(self, plan: GroupPlan, struct: Json, sample: Sample) -> None:
