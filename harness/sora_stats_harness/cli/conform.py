@@ -57,7 +57,7 @@ def run(arguments: Arguments) -> int:  # long: one run from its settings to its 
     """
     from ..api.edition import load_edition
     from ..judge.checks.user_checks import load_check_files
-    from ..judge.pipeline import Judge
+    from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..probe import conformance_run as conform
     from ..probe.edition_detection import detect_by_server
@@ -106,7 +106,7 @@ def run(arguments: Arguments) -> int:  # long: one run from its settings to its 
             judge = Judge(
                 edition,
                 observer=recorder.add_exchange if recorder else None,
-                nodes=plan.servers,
+                options=JudgeOptions(nodes=plan.servers),
                 checks=load_check_files(settings.checks),
             )
             progress = ProgressLine()
