@@ -143,5 +143,5 @@ def _write_run(file: IO[bytes], run: str) -> None:
             response=lines.RecordedResponse(status=200, headers=(("content-type", "application/json"),), body="[]"),
         )
         file.write(lines.encode_line(exchange))
-    counts = {"sent": RUN_EXCHANGES, "judged": RUN_EXCHANGES, "errors": 0, "abandoned": 0}
-    file.write(lines.encode_line(lines.RecordingEnd(end=run, **counts)))
+    end = lines.RecordingEnd(end=run, sent=RUN_EXCHANGES, judged=RUN_EXCHANGES, errors=0, abandoned=0)
+    file.write(lines.encode_line(end))

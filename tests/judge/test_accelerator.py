@@ -29,7 +29,7 @@ from sora_stats_harness.api import accelerator_loader as built
 from sora_stats_harness.api import edition
 from sora_stats_harness.judge import accelerator
 from sora_stats_harness.judge.checks import relations
-from sora_stats_harness.judge.checks.counter_history import CounterHistory, _find_first_holders
+from sora_stats_harness.judge.counter_history import CounterHistory, _find_first_holders
 from sora_stats_harness.judge.sample_reader import ParsedBody, SampleReader
 from sora_stats_harness.simulator.world import SimulatedWorld
 
@@ -495,7 +495,7 @@ def test_relations_are_looked_at_as_in_python() -> None:
             for (group, name), value in zip(counters, values, strict=True):
                 group[name] = value
             (sample,) = pair.read(msgspec.json.encode(document)).samples
-            seen.add((row.id, bool(pair.filter.violated_relations(sample.blocks))))
+            seen.add((row.requirement.id, bool(pair.filter.violated_relations(sample.blocks))))
         for values in itertools.product((0, 1, 2), repeat=2):
             for (group, name), value in zip(counters, values, strict=False):
                 group[name] = value
@@ -531,7 +531,7 @@ def test_relations_are_looked_at_as_in_python() -> None:
     assert len(seen) > len({id for id, _ in seen})
 
 
-@pytest.mark.parametrize("id", sorted({row.id for row in SampleReader(DOC).relations}))
+@pytest.mark.parametrize("id", sorted({row.requirement.id for row in SampleReader(DOC).relations}))
 def test_relations_of_counters_that_deviated_once_are_looked_at_as_well(id: str) -> None:
     """Such a counter is let through from then on, unread: its relations are Python's."""
     world = SimulatedWorld(DOC, seed=4, connections=1, churn=False)
@@ -539,7 +539,7 @@ def test_relations_of_counters_that_deviated_once_are_looked_at_as_well(id: str)
     document = connection.read_sample(0, "2024-07-01T00:00:01.000001Z")
     for block in SampleReader(DOC).codec.blocks:
         _group(document, block.path).update(dict.fromkeys((counter.name for counter in block.counters), 0))
-    row = next(row for row in SampleReader(DOC).relations if row.id == id)
+    row = next(row for row in SampleReader(DOC).relations if row.requirement.id == id)
     seen = set()
     for learned in (row.left[0], row.right[0]):
         pair = Pair(DOC)
@@ -884,7 +884,7 @@ def test_rising_takes_two_lists_of_blocks(wrong: tuple[Any, ...]) -> None:  # An
 
 def test_it_can_be_switched_off() -> None:
     """With SORA_HARNESS_PURE=1 all is judged in Python."""
-    code = "from sora_stats_harness.judge import accelerator as a; print(a.is_available(), a.rise)"
+    code = "from sora_stats_harness.judge import accelerator as a; print(a.is_available(), a.merge_risen_blocks)"
     for value, said in (("1", "False None"), ("0", "True <"), ("", "True <")):
         done = subprocess.run(
             [sys.executable, "-c", code], env=os.environ | {"SORA_HARNESS_PURE": value}, capture_output=True, text=True

@@ -22,15 +22,12 @@ from sora_stats_harness.api.exchange import (
     TransportError,
     make_valid_request,
 )
-from sora_stats_harness.judge.checks.counter_history import MAX_VERSION_CHAIN
-from sora_stats_harness.judge.pipeline import (
-    CONNECTION_EXPIRY_NS,
-    EXPIRY_CHECK_INTERVAL_NS,
-    MAX_BATCH_EXCHANGES,
-    SLICING_THRESHOLD_BYTES,
-    Judge,
-)
+from sora_stats_harness.judge.connection_state import CONNECTION_EXPIRY_NS
+from sora_stats_harness.judge.counter_history import MAX_VERSION_CHAIN
+from sora_stats_harness.judge.exchange_queue import MAX_BATCH_EXCHANGES, SLICING_THRESHOLD_BYTES
+from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.requirements import REQUIREMENTS, Finding, Level, RequiredCapability
+from sora_stats_harness.judge.state import EXPIRY_CHECK_INTERVAL_NS
 from sora_stats_harness.judge.verdict_decision import RunScope, decide_verdict
 
 EXAMPLE: Final[dict[str, Any]] = json.loads(  # Any: whatever JSON can hold
@@ -143,7 +140,7 @@ def test_a_hung_request_costs_one_version_and_is_judged_rightly(judge: Judge, he
     most = 0
     for step in range(2000):
         judge.begin_exchange(ASK).complete(response(sample(dtls__total_received_dtls=1001 + step)))
-        subject = judge._live.subjects[CONNECTION]
+        subject = judge._live.connections[CONNECTION]
         most = max(most, len(subject.counter_history.versions))
     assert most <= 20
     hung.complete(response(sample(dtls__total_received_dtls=999)))
@@ -171,14 +168,14 @@ def test_what_ends_while_a_large_response_is_judged_waits_its_turn(judge: Judge,
 def test_connections_that_left_hold_no_listing(heard: list[Finding]) -> None:
     """Of listings that differ by who left, only those are kept whole that the limit on evidence allows."""
     judge = Judge(edition.load_edition(), on_finding=heard.append)
-    judge._ring._limit_bytes = 1
+    judge._stages._evidence._limit_bytes = 1
     ids = [f"{number:025d}0" for number in range(60)]
     bodies = []
     for step in range(20):
         listing = judge.begin_exchange(LIST).complete(response([sample(connection_id=each) for each in ids[step:]]))
         assert listing.response is not None and len(listing.response.body) > SLICING_THRESHOLD_BYTES
         bodies.append(listing)
-    subjects = judge._live.subjects
+    subjects = judge._live.connections
     assert len(subjects) == 60
     whole = {id(s.last) for s in subjects.values() if s.last is not None and s.last.response is not None}
     assert whole == {id(bodies[-1])}
@@ -197,9 +194,9 @@ def test_connections_are_forgotten_in_time_however_few_the_responses(judge: Judg
     for step in range(1, 9):
         at_ns = step * (EXPIRY_CHECK_INTERVAL_NS + 1)
         replay(judge, exchange(sample(), at_ns, at_ns + 1, seq=step))
-    (timeline,) = [each for each in judge._timelines.values() if each.subjects]
-    assert list(timeline.subjects) == [CONNECTION]
-    assert list(timeline.gone) == [f"{0:025d}0"]
+    (timeline,) = [each for each in judge._states.values() if each.connections]
+    assert list(timeline.connections) == [CONNECTION]
+    assert list(timeline.expired) == [f"{0:025d}0"]
 
 
 def test_a_pause_that_raises_is_the_last_one(heard: list[Finding]) -> None:

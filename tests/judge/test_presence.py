@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sora_stats_harness.api.exchange import Exchange, Target, make_valid_request
-from sora_stats_harness.judge.checks.presence import NodePresence
+from sora_stats_harness.judge.node_presence import NodePresence
 
 REQUEST = make_valid_request(Target.ALL, server="http://127.0.0.1:3000")
 IDS = ("a", "b")

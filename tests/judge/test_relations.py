@@ -11,7 +11,7 @@ from sora_stats_harness.judge.checks.relations import ResolvedRelation, is_viola
 from sora_stats_harness.judge.edition_decoder import EditionDecoder
 
 BLOCKS: Final = EditionDecoder(edition.load_edition()).blocks
-ROWS: Final = {(row.id, row.field): row for row in resolve_relations(BLOCKS)}
+ROWS: Final = {(row.requirement.id, row.field): row for row in resolve_relations(BLOCKS)}
 SUBSET: Final = ROWS["relation.rtp_subset", ("rtp", "total_received_rtp_rtx")]
 TOTAL: Final = ROWS["relation.decrypt_skipped", ("rtp", "total_decrypt_skipped_srtp")]
 

@@ -33,8 +33,14 @@ def empty_response(status: int) -> Response:
     return Response(status=status, headers=(("content-length", "0"),), body=b"")
 
 
+def checked_and_found(exchange: Exchange) -> tuple[list[str], list[Finding]]:
+    """The ids of what was checked, and the findings."""
+    checked, violations = check_probe_response(exchange)
+    return [row.id for row in checked], [violation.to_finding() for violation in violations]
+
+
 def judged(request: Request, response: Response | None, error: TransportError | None = None) -> list[Finding]:
-    return check_probe_response(exchanged(request, response, error))[1]
+    return checked_and_found(exchanged(request, response, error))[1]
 
 
 def exchanged(request: Request, response: Response | None, error: TransportError | None = None) -> Exchange:
@@ -118,7 +124,7 @@ IDS = [f"{i}-{probe.table_row}" for i, probe in enumerate(ALL_PROBES)]
 def test_the_tables_own_response_is_accepted(probe: WrongRequestCase) -> None:
     """Status, body and headers as in the table: three requirements checked, no finding."""
     request = probe.build_request(SERVER)
-    ids, findings = check_probe_response(exchanged(request, right_response(request)))
+    ids, findings = checked_and_found(exchanged(request, right_response(request)))
     assert findings == []
     assert ids == ["request.no_5xx", "request.json_or_empty", request.probe]
 
@@ -141,7 +147,7 @@ def test_a_wrong_response_is_one_finding(
 ) -> None:
     """5xx and what is no JSON are MUST and hide the shape; another status or body is the row's own, SHOULD."""
     request = probe.build_request(SERVER)
-    ids, findings = check_probe_response(exchanged(request, response))
+    ids, findings = checked_and_found(exchanged(request, response))
     assert len(findings) == 1
     finding = findings[0]
     assert finding.requirement == (requirement or request.probe) and finding.requirement in ids
@@ -180,20 +186,6 @@ def invalid(**changes: Any) -> Response:
             "content-type",
             "",
         ),
-        (
-            NO_TARGET,
-            json_response(400, MISSING_HEADER, headers=(("content-type", "application/json"),)),
-            "content-length",
-            "",
-        ),
-        (
-            NO_TARGET,
-            json_response(
-                400, MISSING_HEADER, headers=(("content-type", "application/json"), ("content-length", "29"))
-            ),
-            "content-length",
-            "",
-        ),
         (UNKNOWN_JSON, json_response(400, {"error_type": "SchemaNotFound"}), "body", "/error_reason"),
         (
             UNKNOWN_JSON,
@@ -225,6 +217,19 @@ def test_a_departure_is_told_with_its_place(request_: Request, response: Respons
     """The class of fault, and where in the body it is."""
     findings = judged(request_, response)
     assert [(finding.fault, finding.pointer) for finding in findings] == [(fault, pointer)]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [(), (("transfer-encoding", "chunked"),), (("connection", "close"),), (("content-length", "29"),)],
+    ids=["no length", "chunks", "until the close", "another length"],
+)
+def test_where_a_refusal_ends_is_no_part_of_its_shape(headers: Headers) -> None:
+    """A proxy may frame it in another way; what is wrong with that is found by the connection, whatever was asked."""
+    label = (("content-type", "application/json"),)
+    assert judged(NO_TARGET, json_response(400, MISSING_HEADER, headers=label + headers)) == []
+    path = next(probe for probe in WRONG_REQUEST_CASES if probe.table_row == "path").build_request(SERVER)
+    assert judged(path, Response(status=404, headers=headers, body=b"")) == []
 
 
 @pytest.mark.parametrize(
@@ -280,7 +285,7 @@ def test_of_a_cut_response_only_the_status_counts() -> None:
     """Half a body is no body that is no JSON; a 5xx is one all the same."""
     error = TransportError(code=ErrorCode.CUT, detail="cut")
     cut = Response(status=400, headers=(), body=b'{"ty', complete=False)
-    assert check_probe_response(exchanged(NO_TARGET, cut, error)) == (["request.no_5xx"], [])
+    assert checked_and_found(exchanged(NO_TARGET, cut, error)) == (["request.no_5xx"], [])
     findings = judged(NO_TARGET, Response(status=502, headers=(), body=b"<", complete=False), error)
     assert [finding.requirement for finding in findings] == ["request.no_5xx"]
 
@@ -288,21 +293,21 @@ def test_of_a_cut_response_only_the_status_counts() -> None:
 def test_a_withheld_body_says_nothing() -> None:
     """Only the status is known of it."""
     withheld = Response(status=400, headers=(), body=b"", withheld=True)
-    assert check_probe_response(exchanged(NO_TARGET, withheld)) == (["request.no_5xx"], [])
+    assert checked_and_found(exchanged(NO_TARGET, withheld)) == (["request.no_5xx"], [])
 
 
 def test_no_response_and_no_probe_check_nothing() -> None:
     """A lost response is another requirement's, and a valid request is none of this module's business."""
     lost = exchanged(NO_TARGET, None, TransportError(code=ErrorCode.RESET, detail="reset"))
-    assert check_probe_response(lost) == ([], [])
+    assert checked_and_found(lost) == ([], [])
     valid = Request(server=SERVER, headers=(), body=None, target=None, probe=None)
-    assert check_probe_response(exchanged(valid, json_response(500, {}))) == ([], [])
+    assert checked_and_found(exchanged(valid, json_response(500, {}))) == ([], [])
 
 
 def test_a_probe_outside_the_table_is_held_to_the_musts_alone() -> None:
     """Generated requests name a MUST as what they test; there is no shape to expect."""
     request = Request(server=SERVER, headers=(), body=b"{}", target=None, probe="request.no_5xx")
-    assert check_probe_response(exchanged(request, json_response(418, []))) == (
+    assert checked_and_found(exchanged(request, json_response(418, []))) == (
         ["request.no_5xx", "request.json_or_empty"],
         [],
     )

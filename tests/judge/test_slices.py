@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from sora_stats_harness.api import edition, strict_json
 from sora_stats_harness.judge import sample_reader as body_module
-from sora_stats_harness.judge.checks import shape
+from sora_stats_harness.judge import shape_deviations as shape
 from sora_stats_harness.judge.sample_reader import (
     ALWAYS_DECODED_BYTES,
     CONNECTIONS_PER_SLICE,

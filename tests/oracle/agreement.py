@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 from sora_stats_harness.api.edition import Edition
+from sora_stats_harness.judge import exchange_queue
 from sora_stats_harness.judge import pipeline as judge
 from sora_stats_harness.judge.requirements import Finding, Level
 
@@ -80,11 +81,11 @@ def _play(
         on_finding=lambda finding: heard.findings.append(finding),
         soon=later.append if soon else None,
     )
-    tickets: dict[int, judge.PendingExchange] = {}
+    tickets: dict[int, exchange_queue.PendingExchange] = {}
     ended: list[reference.Seen] = []
     moments = [(event.seen.sent_ns, 0, event.seen.seq, event) for event in events]
     moments += [(event.seen.received_ns, 1, event.seen.seq, event) for event in events]
-    with mock.patch.object(judge, "time", clock):
+    with mock.patch.object(exchange_queue, "time", clock):
         for place, (moment, end, seq, event) in enumerate(sorted(moments, key=lambda moment: moment[:3])):
             now = moment  # what the judge's clock shows
             if place % 7 == 0:

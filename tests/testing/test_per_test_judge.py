@@ -44,7 +44,7 @@ def test_a_check_that_crashes_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> Non
     def crash(*_: object) -> None:
         raise ValueError("a fault")
 
-    monkeypatch.setattr("sora_stats_harness.judge.pipeline.Judge._judge_sample", crash)
+    monkeypatch.setattr("sora_stats_harness.judge.checks.monotonic.MonotonicCheck.observe", crash)
     hearing = PerTestJudge(edition.load_edition())
     with Simulator(connections=1, churn=False) as simulator:
         body = httpx.post(simulator.url, headers=dict(REQUEST.headers), trust_env=False).content

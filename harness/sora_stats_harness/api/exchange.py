@@ -13,9 +13,11 @@ import time
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, TypedDict, Unpack
 
 import msgspec
+
+from .http1_faults import FramingFault
 
 TARGET_HEADER: Final = "x-sora-target"
 """Names the operation of a request; case-insensitive, its value is not."""
@@ -126,7 +128,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `sent_ns` was taken before the first byte was written, `received_ns` after the last was read, so the true interval
     lies within. `arrived_ns` is the kernel's, `intended_ns` the schedule's; None where there is none. A partial response
-    and an error may stand together. `(run, seq)` is unique.
+    and an error may stand together. `faults` are the deviations from HTTP/1.1 that can't be told from the response itself.
+    `(run, seq)` is unique.
     """
 
     run: str
@@ -141,6 +144,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: TransportError | None = None
     intended_ns: int | None = None
     arrived_ns: int | None = None
+    faults: tuple[FramingFault, ...] = ()
 
     @property
     def key(self) -> tuple[str, int]:
@@ -148,15 +152,37 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return (self.run, self.seq)
 
 
+class OpenExchange(Protocol):
+    """A request under way."""
+
+    def complete(
+        self,
+        response: Response | None = None,
+        error: TransportError | None = None,
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
+    ) -> Exchange:
+        """Take the time of receipt, and judge."""
+
+
+class ExchangeOpener(Protocol):
+    """Whoever is told of requests before they are sent: a judge."""
+
+    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> OpenExchange:
+        """Take the time of sending."""
+
+
+class DocumentedArguments(TypedDict, total=False):
+    """The arguments that the documentation knows; None is as left out."""
+
+    channel_id: str | None
+    connection_id: str | None
+    client_id: str | None
+    local: bool | None
+
+
 def make_valid_request(
-    target: Target,
-    *,
-    server: str,
-    channel_id: str | None = None,
-    connection_id: str | None = None,
-    client_id: str | None = None,
-    local: bool | None = None,
-    headers: Headers = (),
+    target: Target, *, server: str, headers: Headers = (), **arguments: Unpack[DocumentedArguments]
 ) -> Request:
     """
     Build a request as the documentation describes it.
@@ -170,6 +196,8 @@ def make_valid_request(
     >>> make_valid_request(Target.ALL, server="http://127.0.0.1:3000", local=False).body
     b'{"local":false}'
     """
+    channel_id, local = arguments.get("channel_id"), arguments.get("local")
+    connection_id, client_id = arguments.get("connection_id"), arguments.get("client_id")
     body: dict[str, str | bool] = {}
     if target is not Target.ALL:
         key, value = ("connection_id", connection_id) if target is Target.CONNECTION else ("client_id", client_id)

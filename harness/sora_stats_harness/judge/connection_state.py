@@ -10,24 +10,30 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from operator import le
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
 import msgspec
 
 from ..api.exchange import Exchange, without_response
 from .accelerator import merge_risen_blocks
-from .checks.counter_history import CounterHistory
-from .checks.relations import ResolvedRelation
-from .checks.server_clock import FrozenClock
+from .counter_history import CounterHistory
 from .edition_decoder import Counters
-from .sample_reader import Sample
+from .server_clock import FrozenClock
+
+if TYPE_CHECKING:
+    from .checks.relation_check import PendingViolation
+    from .checks.unstable_level import PendingLevel
+    from .sample_reader import Sample
 
 MAX_EVIDENCE_BYTES: Final = 64 << 20
 """Bodies that are kept for evidence, newest first."""
 
 EVIDENCE_PORTIONS: Final = 64
 """Of the kept bodies one is let go at a time."""
+
+CONNECTION_EXPIRY_NS: Final = 60_000_000_000
+"""A connection is forgotten this long after its last response, by the exchanges' own times."""
 
 DEFAULT_TEAR_NS: Final = 50_000_000
 """Stamps closer than this say nothing of which response was read first: a server stamps and reads at different moments."""
@@ -82,19 +88,6 @@ class EvidenceCache:
                     held.exchange = without_response(held.exchange)
 
 
-class PendingViolation(msgspec.Struct, kw_only=True, gc=False):
-    """A relation that did not hold in a sample, waiting for the next one to tell whether that means anything."""
-
-    row: ResolvedRelation | None
-    """None for the unstable level."""
-    exchange: Exchange
-    sample: Sample
-    blocks: list[Counters | None]
-    before: Sequence[Counters | None] | None
-    before_held: EvidenceExchange | None
-    level_before: int | None
-
-
 class OverlappingSample(msgspec.Struct, kw_only=True, gc=False):
     """A reading that a request still open may overlap."""
 
@@ -122,7 +115,6 @@ class ConnectionState:
         "counter_history",
         "decreased_counters",
         "first",
-        "found_ns",
         "frozen_clocks",
         "identity",
         "last",
@@ -130,8 +122,11 @@ class ConnectionState:
         "last_configuration",
         "last_evidence",
         "level",
+        "level_samples",
         "overlapping_samples",
+        "pending_levels",
         "pending_violations",
+        "relation_samples",
         "samples",
         "timestamp_violations",
     )
@@ -156,11 +151,26 @@ class ConnectionState:
         self.samples = 0
         self.overlapping_samples: list[OverlappingSample] = []
         self.pending_violations: list[PendingViolation] = []
+        self.pending_levels: list[PendingLevel] = []
+        self.relation_samples = self.level_samples = 0
+        """How many of `samples` the relations, and that of the level, are known to have been checked in."""
         self.decreased_counters: set[tuple[int | str, int]] = set()
         """Counters that fell: their order by stamp would be the same fault again."""
         self.timestamp_violations: dict[tuple[int, int], list[TimestampOrderViolation]] = {}
         """By counter, pairs in which the earlier stamp has the larger value; held back until it is known not to fall."""
         self.frozen_clocks: dict[str, FrozenClock] = {}
+
+    def is_expired(self, now_ns: int) -> bool:
+        """Whether it was not heard of for so long that it is forgotten."""
+        return now_ns - self.counter_history.last_received_ns > CONNECTION_EXPIRY_NS and self.last is not None
+
+    def add_sample(self, exchange: Exchange, evidence: EvidenceExchange | None, sample: Sample) -> None:
+        """Remember the newest sample, once every check has seen it."""
+        self.samples += 1
+        self.level = sample.level
+        self.last = exchange
+        self.last_evidence = evidence
+        self.last_blocks = sample.blocks
 
     def release_large_bodies(self, server: str, most_bytes: int) -> None:
         """

@@ -4,17 +4,16 @@ What a run has seen of the field list: which fields, and which counters ever mov
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec import UNSET
 
 from ..api.edition import Edition, FieldKind, FieldPresence
-from .checks.relations import ResolvedRelation
 from .connection_state import ConnectionState
-from .edition_decoder import LABELS_GROUP, Counters, EditionDecoder
+from .edition_decoder import LABELS_GROUP, EditionDecoder
 from .sample_reader import Sample
+from .state import State
 from .verdict import CoverageSummary
 
 Path = tuple[str, ...]
@@ -35,6 +34,15 @@ class CoverageTracker:
         self._grown: set[Path] = set()
         self.known_absences: set[frozenset[Path]] = set()
         """What samples lacked: another one that lacks the same need not be noted."""
+
+    def add_labels(self, sample: Sample, connection: ConnectionState) -> None:
+        """Take in the labels that are new to a connection; the quick way out is for those that know them all."""
+        configuration = sample.configuration
+        if configuration.keys() <= connection.configuration.keys():
+            return
+        for label, others in configuration.items():
+            if label not in connection.configuration:
+                self.add_label(self._codec.edition_path_of_label(label), others)
 
     def add_fields_of_sample(self, sample: Sample) -> None:
         """Take in which groups a sample has."""
@@ -84,37 +92,18 @@ class CoverageTracker:
                 (*path, field.name) for field, moved in zip(self._codec.label_counters, grew, strict=True) if moved
             )
 
-    def count_relation_checks(
-        self, rows: Sequence[ResolvedRelation], subjects: Iterable[ConnectionState]
-    ) -> Counter[str]:
-        """How many samples each relation was held against in which it says anything: not all of its terms are 0."""
-        checked: Counter[str] = Counter()
-        for subject in subjects:
-            for requirement in self.applicable_relations(rows, subject.counter_history.current_maxima.blocks):
-                checked[requirement] += subject.samples
-        return checked
-
-    def applicable_relations(self, rows: Sequence[ResolvedRelation], blocks: Sequence[Counters | None]) -> set[str]:
-        """The relations that say anything about these counters."""
-        found = set()
-        for row in rows:
-            if row.id not in found:
-                sides = row.evaluate(blocks)
-                if sides is not None and any(sides):
-                    found.add(row.id)
-        for block in self._codec.blocks:
-            if block.path == ("network_status",) and any(count > 0 for count in blocks[block.index] or ()):
-                found.add("relation.unstable_level")
-        return found
-
-    def fill_coverage(self, coverage: CoverageSummary, subjects: Iterable[ConnectionState]) -> None:
+    def fill_coverage(self, coverage: CoverageSummary, states: Collection[State]) -> None:
         """Write what was seen into the verdict's coverage."""
         grown = set(self._grown)
-        for subject in subjects:
-            grown |= self._find_grown_counters(subject)
+        for state in states:
+            for _, connection in state:
+                grown |= self._find_grown_counters(connection)
         documented = self._edition.fields
         coverage.fields_seen = sum(field.path in self._fields for field in documented)
         coverage.never_seen = [field.dotted for field in documented if field.path not in self._fields]
-        counters = [field for field in documented if field.kind is FieldKind.COUNTER and field.path in self._fields]
+        seen = [field for field in documented if field.kind is FieldKind.COUNTER and field.path in self._fields]
+        unusable = {field.path for field in seen if any(state.is_unusable(field.path) for state in states)}
+        counters = [field for field in seen if field.path not in unusable]
+        coverage.unusable = [field.dotted for field in seen if field.path in unusable]
         coverage.counters_grew = sum(field.path in grown for field in counters)
         coverage.never_grew = [field.dotted for field in counters if field.path not in grown]

@@ -17,20 +17,21 @@ import msgspec
 from ..api import edition as editions
 from ..api.edition import ANY_LABEL, Edition, FieldPresence, make_json_pointer
 from ..api.exchange import Exchange
+from .checks.shape import ENUM, GROUP, LEXICAL, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
 from .verdict import CoverageSummary, DocumentationDrift, DriftEntry, FindingEntry
 
 Path = tuple[str, ...]
 
 _WAY_OF_REQUIREMENT: Final = {
-    "shape.required": "absent",
-    "shape.group": "absent",
-    "shape.unknown": "undocumented",
-    "shape.undocumented": "undocumented",
-    "shape.type": "changed",
-    "shape.range": "changed",
-    "shape.pattern": "changed",
-    "shape.enum": "changed",
-    "shape.lexical": "changed",
+    REQUIRED.id: "absent",
+    GROUP.id: "absent",
+    UNKNOWN.id: "undocumented",
+    UNDOCUMENTED.id: "undocumented",
+    TYPE.id: "changed",
+    RANGE.id: "changed",
+    PATTERN.id: "changed",
+    ENUM.id: "changed",
+    LEXICAL.id: "changed",
 }
 
 _MAX_DECODED_BYTES: Final = 32 << 20
@@ -196,9 +197,9 @@ def _path_of_pointer(text: str) -> Path:
 
 
 def _documented_text(edition: Edition, path: Path, entry: FindingEntry) -> str:
-    if entry.requirement == "shape.undocumented":
+    if entry.requirement == UNDOCUMENTED.id:
         return "known from responses, not in the list"
-    if entry.requirement == "shape.unknown":
+    if entry.requirement == UNKNOWN.id:
         return ""
     below = sum(field.path[: len(path)] == path for field in edition.fields if len(field.path) > len(path))
     return f"a group of {below} fields" if below else entry.expected

@@ -118,6 +118,12 @@ class EditionDecoder:
             raise EditionError(f"edition {edition.name}: counters must stand in a group")
         self.blocks: tuple[CounterBlock, ...] = tuple(self._make_blocks())
         self.block_of = {block.path: block.index for block in self.blocks}
+        self.counter_places = {
+            (*block.path, field.name): (block.index, place)
+            for block in self.blocks
+            for place, field in enumerate(block.counters)
+        }
+        """By path, the block of each counter and its place there."""
         self._undocumented = {field.path: field for field in edition.undocumented}
         self.label_counters: tuple[FieldDefinition, ...] = (
             _counter_fields(self._label_model) if self._label_model else ()
@@ -201,11 +207,6 @@ class EditionDecoder:
         self.one: msgspec.json.Decoder[Json] = msgspec.json.Decoder(struct)
         self.many: msgspec.json.Decoder[list[Json]] = msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]
         self.split: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
-
-    def root_get(self, name: str) -> Callable[[Json], Json] | None:
-        """How to read one of the connection's own leaves or groups; None where the edition has none of that name."""
-        columns = self.plan.columns
-        return attrgetter(f"f{columns.index(name)}") if name in columns else None
 
     def _plan_group(self, group: FieldGroup, attributes: Path, path: Path) -> GroupPlan:
         """`path` is the group's own, or `data_channel.#*` for the struct that serves all labels."""

@@ -1,8 +1,8 @@
 """
 Where findings are added up: those with one fingerprint are one entry, with the first one's evidence and an exact count.
 
-A server that is wrong in every response gives thousands a second, so adding one to an entry that is there takes a
-dictionary look-up, and neither texts nor hashes are made for it.
+A server that is wrong in every response gives thousands a second, so adding one to an entry that exists takes a
+dictionary look-up; it is put into words, and hashed, for the first one only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Final
 import msgspec
 
 from ..api.exchange import Exchange
-from .requirements import Finding, Level
+from .check import Violation
+from .requirement import Finding, Level
 from .verdict import FindingEntry
 
 MAX_FINGERPRINTS: Final = 1000
@@ -22,8 +23,6 @@ MAX_FINGERPRINTS: Final = 1000
 
 MAX_COUNTED_CONNECTIONS: Final = 100_000
 """Connections that are told apart in one entry's count."""
-
-FindingKey = tuple[Hashable, ...]
 
 
 class _AggregatedFinding(msgspec.Struct, kw_only=True):
@@ -38,7 +37,7 @@ class FindingAggregator:
     Findings by fingerprint.
 
     Args:
-        on_finding: Is called with every single finding; without it, texts are made for first ones only.
+        on_finding: Is called with every single finding; without it, only first ones are put into words.
         on_miss: Is called as often, with the first finding of its entry and the level of this one.
     """
 
@@ -49,42 +48,43 @@ class FindingAggregator:
     ) -> None:
         self.on_finding = on_finding
         self.on_miss = on_miss
-        self._entries: dict[FindingKey, _AggregatedFinding] = {}
+        self._entries: dict[tuple[Hashable, ...], _AggregatedFinding] = {}
         self.unlisted_counts: Counter[str] = Counter()
         """By requirement, findings that went into an entry for all the rest."""
 
-    def add_violation(
-        self, key: FindingKey, connection_id: str | None, level: Level, make: Callable[[], Finding]
-    ) -> None:
-        """
-        Add a finding.
-
-        Args:
-            key: Requirement, target, field and class of fault: what makes the fingerprint.
-            connection_id: Whose it is.
-            level: Its level; an entry has that of its weightiest finding.
-            make: Gives the finding itself; called only where it is wanted.
-        """
+    def add_violation(self, violation: Violation) -> None:
+        """Add what a check found."""
+        key = (violation.requirement.id, violation.target, violation.field, violation.fault)
+        level = violation.weight
         entry = self._entries.get(key)
         if entry is None:
-            if len(self._entries) >= MAX_FINGERPRINTS:
-                self.unlisted_counts[str(key[0])] += 1
-                key = (key[0], None, None, "more")
-                entry = self._entries.get(key)
-            if entry is None:
-                entry = self._entries[key] = _AggregatedFinding(finding=make(), level=level)
+            entry = self._add_entry(key, violation.to_finding, level)
         if self.on_finding is not None:
-            self.on_finding(make() if entry.count else entry.finding)
-        if self.on_miss is not None:
-            self.on_miss(entry.finding, level)
-        self._count_occurrence(entry, connection_id, level)
+            self.on_finding(violation.to_finding() if entry.count else entry.finding)
+        self._count_occurrence(entry, violation.connection_id, level)
 
     def add_finding(self, finding: Finding) -> None:
-        """Add a finding that is made already."""
+        """Add a finding that is in words already."""
         key = (finding.requirement, finding.target, finding.field, finding.fault)
-        self.add_violation(key, finding.connection_id, finding.level, lambda: finding)
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._add_entry(key, lambda: finding, finding.level)
+        if self.on_finding is not None:
+            self.on_finding(finding)
+        self._count_occurrence(entry, finding.connection_id, finding.level)
+
+    def _add_entry(self, key: tuple[Hashable, ...], make: Callable[[], Finding], level: Level) -> _AggregatedFinding:
+        if len(self._entries) >= MAX_FINGERPRINTS:
+            self.unlisted_counts[str(key[0])] += 1
+            key = (key[0], None, None, "more")
+            if (entry := self._entries.get(key)) is not None:
+                return entry
+        entry = self._entries[key] = _AggregatedFinding(finding=make(), level=level)
+        return entry
 
     def _count_occurrence(self, entry: _AggregatedFinding, connection_id: str | None, level: Level) -> None:
+        if self.on_miss is not None:
+            self.on_miss(entry.finding, level)
         entry.count += 1
         if connection_id is not None and len(entry.connections) < MAX_COUNTED_CONNECTIONS:
             entry.connections.add(connection_id)

@@ -21,12 +21,14 @@ from msgspec.structs import astuple
 
 from ..api import strict_json
 from ..api.edition import Edition, FieldDefinition, FieldKind, FieldPresence
-from . import accelerator
+from . import accelerator, value_text
+from . import shape_deviations as shape
 from . import timestamps as stamp
 from .accelerator import ScannedConnection
-from .checks import relations, shape
-from .checks.shape import ShapeDeviation
+from .checks import relations
+from .checks.shape import GROUP, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED
 from .edition_decoder import LABELS_GROUP, MISSING_COUNTER, Counters, EditionDecoder, GroupPlan, Json, LenientLeaf
+from .shape_deviations import ShapeDeviation
 
 Path = tuple[str, ...]
 
@@ -379,8 +381,8 @@ class SampleReader:
             text, size = document.text, document.characters
             actual = (
                 text
-                if size <= shape.MAX_SHOWN_CHARACTERS
-                else f"{text[: shape.MAX_SHOWN_CHARACTERS]}… ({size} characters)"
+                if size <= value_text.MAX_SHOWN_CHARACTERS
+                else f"{text[: value_text.MAX_SHOWN_CHARACTERS]}… ({size} characters)"
             )
             deviation = msgspec.structs.replace(deviation, actual=actual)
         return ParsedBody(deviations=[deviation], duplicates=list(document.duplicates), scanned=True, slow=1)
@@ -526,7 +528,7 @@ class SampleReader:
         else:
             value, deviation = self._judge_raw_value(field, loose.learned, loose.path, loose.path, text, sample.index)
             if (
-                len(text) <= shape.MAX_SHOWN_CHARACTERS and text[:1] not in b"[{"
+                len(text) <= value_text.MAX_SHOWN_CHARACTERS and text[:1] not in b"[{"
             ):  # how deep a value may be depends on where it stands
                 leeway.text, leeway.value, leeway.deviation = text, value, deviation
         if deviation is not None:
@@ -551,9 +553,9 @@ class SampleReader:
         if learned and field is not None:
             value = _parse_raw_value(text, path, index)
             deviation = shape.check_leaf(field, path, wire, value)
-            return (value if deviation is None else None), deviation
+            return shape.usable_value(value, deviation), deviation
         number = len(text) > MAX_UNCHECKED_NUMBER_LENGTH and text[:1] in b"-0123456789"
-        if number or text[:1] in b"[{" or len(text) > shape.MAX_SHOWN_CHARACTERS or b"\\" in text:
+        if number or text[:1] in b"[{" or len(text) > value_text.MAX_SHOWN_CHARACTERS or b"\\" in text:
             _parse_raw_value(text, path, index)
         if field is not None:
             return None, shape.undocumented_field_deviation(field, wire, text)
@@ -774,12 +776,12 @@ class SampleReader:
             configuration={},
             level=None,
             deviations=deviations,
-            absent=frozenset(d.path for d in deviations if d.requirement in ("shape.required", "shape.group")),
+            absent=frozenset(d.path for d in deviations if d.requirement in (REQUIRED.id, GROUP.id)),
         )
         sample.stamp_ns = None if sample.timestamp is None else stamp.parse_timestamp_ns(sample.timestamp)
         level_group = sound.group(UNSTABLE_LEVEL[:1])
-        if level_group is not None and UNSTABLE_LEVEL not in masked and type(level_group.get(UNSTABLE_LEVEL[1])) is int:
-            sample.level = level_group[UNSTABLE_LEVEL[1]]
+        if level_group is not None and UNSTABLE_LEVEL not in masked:
+            sample.level = shape.integer_value(level_group.get(UNSTABLE_LEVEL[1]))
         for label in sound.group((LABELS_GROUP,)) or ():
             below = sound.group((LABELS_GROUP, label))
             if codec.edition_path_of_label(label) is None or below is None:
@@ -803,10 +805,10 @@ class SampleReader:
 
     def _is_learnable(self, deviation: ShapeDeviation) -> bool:
         """Whether the decoder refuses this deviation, and can learn to let it through."""
-        if deviation.requirement in ("shape.group", "shape.undocumented"):
+        if deviation.requirement in (GROUP.id, UNDOCUMENTED.id):
             return False
         text = len(deviation.path) == 1 and deviation.path[0] in CHECKED_ROOT_LEAVES
-        return not (text and deviation.requirement in ("shape.range", "shape.pattern"))
+        return not (text and deviation.requirement in (RANGE.id, PATTERN.id))
 
 
 def _has_duplicate_keys(body: bytes) -> bool:
@@ -841,13 +843,15 @@ class _MaskedConnection:
         return node if isinstance(node, dict) and path not in self._masked else None
 
     def counter(self, group: dict[str, Json], path: Path) -> int:
-        value = group.get(path[-1])
-        return value if type(value) is int and path not in self._masked else MISSING_COUNTER
+        value = shape.integer_value(group.get(path[-1]))
+        return MISSING_COUNTER if value is None or path in self._masked else value
 
     def leaf(self, group: dict[str, Json], path: Path) -> Any:  # Any: a leaf of any type
         if path in self._masked:
             return None
-        return group.get(path[-1], UNSET)
+        value = group.get(path[-1], UNSET)
+        number = shape.integer_value(value)
+        return value if number is None else number
 
     def text(self, name: str) -> str | None:
         value = self._value.get(name)
@@ -892,7 +896,7 @@ def _is_implausibly_dense(body: bytes, slice_bytes: int) -> Generator[None, None
 
 def _density_deviation(body: bytes) -> ShapeDeviation:
     return ShapeDeviation(
-        requirement="shape.type",
+        requirement=TYPE.id,
         path=(),
         wire=(),
         expected="connections of some 13 KB each",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Final
 
-from .checks.shape import is_valid_timestamp
+from .shape_deviations import is_valid_timestamp
 
 _MINUTE_CACHE: dict[str, int] = {}
 """Nanoseconds since 1970 at the start of a minute, by the text up to its seconds; emptied when it has many."""

@@ -7,12 +7,13 @@ and a verdict stands in `verdict_decision`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from ..api.errors import UsageError
+from .requirement import Requirement
 
 VERDICT_FORMAT = "sora-harness/verdict/2"
 
@@ -91,6 +92,8 @@ class CoverageSummary(msgspec.Struct, kw_only=True):
     counters_grew: int = 0
     never_grew: list[str] = []
     """Counters that were seen and never moved: nothing is known of their order."""
+    unusable: list[str] = []
+    """Counters of which some value could not be used, such as a string: these are neither among the grown nor above."""
     truncated: bool = False
     """A recording that does not end as it should, or has damaged lines."""
     damaged: int = 0
@@ -407,7 +410,11 @@ class JudgeResult(msgspec.Struct, kw_only=True):
     withheld: Collection[str] = ()
     """Requirements that could not be judged because a body was withheld."""
     masked: Collection[str] = ()
+    unusable: Collection[str] = ()
+    """Requirements that needed a value which could not be used: these are not met, however often they were checked."""
     late: Collection[str] = ()
+    user_requirements: Sequence[Requirement] = ()
+    """Those of the user's own checks."""
 
 
 def decode_verdict(data: bytes, name: str) -> Verdict:

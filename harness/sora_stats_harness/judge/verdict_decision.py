@@ -79,7 +79,9 @@ def decide_verdict(
         MUST in scope was not checked for any reason but `no_traffic`, a check crashed, or the run was cut short; else
         `pass`.
     """
-    rows = [_requirement_status(rule, tally, scope, strict) for rule in REQUIREMENTS.values()]
+    rows = [
+        _requirement_status(rule, tally, scope, strict) for rule in (*REQUIREMENTS.values(), *tally.user_requirements)
+    ]
     objections = list(_objections(rows, tally, ending, require))
     code = worst_exit_code(*(code for code, _ in objections))
     names: dict[ExitCode, VerdictName] = {ExitCode.PASS: "pass", ExitCode.FAIL: "fail"}
@@ -153,6 +155,8 @@ def _unviolated_status(
         return "not_checked", "withheld"
     if excused:  # only now: a finding that is let pass does not stand for what could not be judged
         return ("known" if "known" in excused else "waived"), None
+    if rule.id in tally.unusable:
+        return "not_checked", "masked"
     if tally.checked.get(rule.id, 0):
         return "met", None
     if rule.id in tally.late:

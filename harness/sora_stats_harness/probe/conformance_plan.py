@@ -9,6 +9,9 @@ from typing import Final
 
 from ..api.errors import UsageError
 from ..api.exchange import TARGET_HEADER, Headers, Target
+from ..judge.checks.identity import ASKED, CLIENT
+from ..judge.checks.presence import PRESENT
+from ..judge.checks.wrong_requests import ERROR_SHAPES
 from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
 from .discovery import KnownConnection
 from .wrong_requests import build_wrong_requests
@@ -134,12 +137,12 @@ class ConformancePlan:
         """Requirements that the targets left out put out of scope."""
         ids: set[str] = set()
         if Target.CONNECTION not in self.targets:
-            ids.add("identity.asked")
+            ids.add(ASKED.id)
         if Target.CLIENT not in self.targets:
-            ids.add("identity.client")
+            ids.add(CLIENT.id)
         if Target.ALL not in self.targets:
-            ids.add("identity.present")
+            ids.add(PRESENT.id)
         if self.send_wrong_requests:
             sent = {request.probe for request in build_wrong_requests(self.server, targets=self.targets, large=True)}
-            ids |= {id for id in REQUIREMENTS if id.startswith("request.shape.") and id not in sent}
+            ids |= ERROR_SHAPES.keys() - sent
         return frozenset(ids)

@@ -20,6 +20,9 @@ import msgspec
 from ..api import edition
 from ..api.errors import RecordingError
 from ..api.exchange import Exchange, Target
+from ..judge.checks.clock import FROZEN, OFFSET
+from ..judge.checks.identity import ASKED, CLIENT
+from ..judge.checks.presence import PRESENT
 from ..judge.pipeline import Judge
 from ..judge.requirements import REQUIREMENTS, RequiredCapability
 from ..judge.verdict import EvidenceSource, JudgeResult, SubjectKind
@@ -38,13 +41,13 @@ _NEEDS_MET_BY_RECORDINGS: Final = frozenset(
     {RequiredCapability.EXCHANGES, RequiredCapability.BODIES, RequiredCapability.ARGUMENTS, RequiredCapability.TIMES}
 )
 
-_NOT_APPLICABLE_TO_SORASTATS: Final = frozenset({"identity.present", "clock.offset", "clock.frozen"})
+_NOT_APPLICABLE_TO_SORASTATS: Final = frozenset({PRESENT.id, OFFSET.id, FROZEN.id})
 """It asks for listings alone, and its times are those of writing, on a clock that may be set."""
 
 _REQUIREMENT_OF_TARGET: Final = {
-    Target.CONNECTION: "identity.asked",
-    Target.CLIENT: "identity.client",
-    Target.ALL: "identity.present",
+    Target.CONNECTION: ASKED.id,
+    Target.CLIENT: CLIENT.id,
+    Target.ALL: PRESENT.id,
 }
 """What cannot be seen where a target was never asked for."""
 

@@ -26,6 +26,7 @@ from ..api.request_guard import (
     UNKNOWN_SERVICE_TARGET,
     UNKNOWN_VERSION_TARGET,
 )
+from ..judge.checks.wrong_requests import shape_id
 
 LARGE_BODY_BYTES: Final = 8_000_001
 """One more than the measured dispatcher reads."""
@@ -60,7 +61,7 @@ class WrongRequestCase:
             headers=(*((TARGET_HEADER, value) for value in self.targets), *content, *self.headers, *headers),
             body=self.body,
             target=None,
-            probe=f"request.shape.{self.table_row}",
+            probe=shape_id(self.table_row),
         )
 
 

@@ -20,6 +20,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ..api import strict_json
 from ..api.errors import HarnessError, RecordingError, UsageError
+from ..api.http1_faults import FRAMING_RULES, FramingFault
 from . import format as lines
 from . import redaction_rules as rules
 from .format import (
@@ -229,6 +230,7 @@ class _LineRedactor:
             request=self._redact_request(line.request),
             response=self._redact_response(line.response) if line.response is not None else None,
             error=self._redact_error(line.error) if line.error is not None else None,
+            faults=UNSET if line.faults is UNSET else tuple(map(self._redact_fault, line.faults)),
         )
 
     def _redact_request(self, part: RecordedRequest) -> RecordedRequest:
@@ -260,6 +262,15 @@ class _LineRedactor:
 
     def _redact_error(self, part: RecordedError) -> RecordedError:
         return msgspec.structs.replace(part, detail=self._replace("texts", part.detail, REDACTED_TEXT))
+
+    def _redact_fault(self, fault: FramingFault) -> FramingFault:
+        """The same fault in its rule's words: the text may quote bytes of the server's."""
+        rule = FRAMING_RULES.get(fault.code)
+        words = REDACTED_TEXT if rule is None else rule.words
+        code = REDACTED_TEXT if rule is None else fault.code
+        return FramingFault(
+            code=self._replace("texts", fault.code, code), text=self._replace("texts", fault.text, words)
+        )
 
     def _redact_body(self, text: str) -> str:
         """Redact a body that is text: its keys and strings where it is JSON, else everything but its punctuation."""

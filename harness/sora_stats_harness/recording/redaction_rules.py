@@ -13,6 +13,7 @@ from typing import Final
 
 from ..api.edition import load_edition, shipped_edition_names
 from ..api.exchange import TARGET_HEADER, TARGET_OF_OPERATION, ErrorCode, Target
+from ..api.http1_faults import FRAMING_RULES
 from ..api.secret_redaction import ALLOWED_REQUEST_HEADERS, ALLOWED_RESPONSE_HEADERS
 from . import format as lines
 
@@ -103,7 +104,9 @@ def format_words() -> frozenset[str]:
     )
     names = {name for struct in structs for name in struct.__struct_fields__}
     editions = set(shipped_edition_names())
-    codes = {code.value for code in ErrorCode}
+    codes = {code.value for code in ErrorCode} | {
+        word for code, rule in FRAMING_RULES.items() for word in (code, rule.words)
+    }
     return frozenset(
         names | editions | set(TARGET_OF_OPERATION) | METHODS | codes | {lines.RECORDING_FORMAT, "damaged"}
     )

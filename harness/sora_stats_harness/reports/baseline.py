@@ -137,7 +137,7 @@ def _field_was_seen(entry: FindingEntry, coverage: CoverageSummary, documented: 
         return True
     unseen = set(coverage.never_seen)
     if entry.requirement in _REQUIRES_GROWING_COUNTER:
-        unseen |= set(coverage.never_grew)
+        unseen |= {*coverage.never_grew, *coverage.unusable}
     return not unseen.issuperset(below)
 
 

@@ -337,6 +337,9 @@ def coverage_lines(verdict: Verdict) -> list[tuple[str, str]]:
         (seen.damaged, "damaged lines"),
         (seen.relations_unconfirmed, "relations violated without neighbours to confirm it"),
     ]
+    if seen.unusable:
+        count = count_with_noun(len(seen.unusable), "counter")
+        rows.append(("unusable", f"{count} with values that could not be used{_counted_paths(seen.unusable)}"))
     if told := [f"{count:,} {what}" for count, what in losses if count]:
         rows.append(("losses", ", ".join(told)))
     if seen.slow_path:

@@ -1,78 +1,85 @@
 """
-What HTTP asks of a response to a valid request, before anyone looks into its body.
+What HTTP asks of an exchange, before anyone looks into the body.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
 
-import msgspec
+from ...api.exchange import ErrorCode, Exchange, Response
+from ...api.http1_faults import FRAMING_RULES, Effect
+from ...api.http1_head import media_types
+from ..check import Check, Observed, Stage, Violation
+from ..requirement import DOCUMENTATION_SOURCE, NEEDS_HTTP, Level, Requirement
+from .framing import LENGTH, explains_incomplete, has_fault
+from .not_found import is_accepted_not_found
+from .wrong_requests import LARGE_BODY
 
-from ...api import strict_json
-from ...api.exchange import ErrorCode, Exchange, Headers, Response, Target
+if TYPE_CHECKING:
+    from ..exchange_counts import ExchangeCounts
+    from ..state import State
+    from ..verdict import JudgeResult
 
-SIMULATOR_SERVER_PREFIX: Final = "sora-harness-simulator/"
-"""How the embedded simulator's Server header begins."""
+COMPLETE: Final = Requirement(
+    id="http.complete",
+    level=Level.MUST,
+    title="A server that responses at all responses every request, whole",
+    reason="A time-out, a cut or a reset loses a sample that a dashboard or a bill is built on.",
+    source="RFC 9112, 8",
+    needs=NEEDS_HTTP,
+    message="no complete response: {why}",
+)
+STATUS: Final = Requirement(
+    id="http.status",
+    level=Level.MUST,
+    title="A valid request gets 200",
+    reason="Clients take anything else for an error. An unknown id may get 400 and an error_type.",
+    source=DOCUMENTATION_SOURCE,
+    needs=NEEDS_HTTP,
+    message="a valid request gets {status}",
+)
+CONTENT_TYPE: Final = Requirement(
+    id="http.content_type",
+    level=Level.MUST,
+    title="A body is labelled application/json",
+    reason="Clients choose their parser by it.",
+    source="page's examples; RFC 9110, 8.3",
+    needs=NEEDS_HTTP,
+    message="the body is not labelled as JSON",
+    masked_by="a status other than 200",
+)
 
 ALWAYS_VIOLATING_ERRORS: Final = frozenset({ErrorCode.CUT, ErrorCode.PROTOCOL, ErrorCode.TOO_LARGE})
-"""Errors that only a server which responds, and responses wrongly, can cause."""
+"""Errors that only a server which responds, and responds wrongly, can cause."""
 
 VIOLATING_ERRORS_AFTER_RESPONSE: Final = frozenset({ErrorCode.TIMEOUT, ErrorCode.RESET})
 """Errors that say something about a server only after it has given a complete response."""
 
-TOO_LARGE_PROBE: Final = "request.shape.large_body"
-"""
-The wrong request that a server may refuse while it is still being sent, and close the connection (RFC 9110, 15.5.14): its
-413 is then often lost to the reset that follows, 20 times of 20 on a loopback.
-"""
 
-HttpViolation = tuple[str, str, str, str, str]
-"""Requirement, message, expected, actual, class of fault."""
+class CompleteResponseCheck(Check):
+    """Every request gets a complete response."""
 
+    requirements = (COMPLETE,)
+    stage = Stage.TRANSPORT
 
-class RelevantHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The headers that matter."""
+    def __init__(self, counts: ExchangeCounts) -> None:
+        self._counts = counts
 
-    content_type: str | None
-    content_length: str | None
-    simulator: bool
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Judge an exchange without a complete response."""
+        exchange = seen.exchange
+        violation = check_incomplete(exchange, responded=state.availability.has_responded(exchange.request.server))
+        if violation is not None:
+            state.checked[COMPLETE.id] += 1
+        return () if violation is None else (violation,)
 
-
-MAX_CACHED_HEADERS: Final = 256
-"""Heads that are remembered: servers say much the same again and again."""
-
-MAX_CACHED_HEADER_BYTES: Final = 2048
-
-_HEADERS_CACHE: dict[Headers, RelevantHeaders] = {}
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the exchanges that were complete."""
+        result.checked[COMPLETE.id] += self._counts.complete
 
 
-def relevant_headers(response: Response) -> RelevantHeaders:
-    """Pick out the headers that matter, names in any case."""
-    found = _HEADERS_CACHE.get(response.headers)
-    if found is None:
-        found = _parse_relevant_headers(response)
-        if sum(len(name) + len(value) for name, value in response.headers) <= MAX_CACHED_HEADER_BYTES:
-            if len(_HEADERS_CACHE) >= MAX_CACHED_HEADERS:
-                _HEADERS_CACHE.clear()
-            _HEADERS_CACHE[response.headers] = found
-    return found
-
-
-def _parse_relevant_headers(response: Response) -> RelevantHeaders:
-    content_type = content_length = None
-    simulator = False
-    for name, value in response.headers:
-        lower = name.lower()
-        if lower == "content-type":
-            content_type = value
-        elif lower == "content-length":
-            content_length = value
-        elif lower == "server" and value.startswith(SIMULATOR_SERVER_PREFIX):
-            simulator = True
-    return RelevantHeaders(content_type=content_type, content_length=content_length, simulator=simulator)
-
-
-def check_incomplete(exchange: Exchange, *, responded: bool) -> HttpViolation | None:
+def check_incomplete(exchange: Exchange, *, responded: bool) -> Violation | None:
     """
     Judge an exchange without a complete response.
 
@@ -83,53 +90,100 @@ def check_incomplete(exchange: Exchange, *, responded: bool) -> HttpViolation | 
     code = error.code if error is not None else ErrorCode.CUT
     if code not in ALWAYS_VIOLATING_ERRORS and not (responded and code in VIOLATING_ERRORS_AFTER_RESPONSE):
         return None
-    if code is ErrorCode.RESET and exchange.request.probe == TOO_LARGE_PROBE:
+    if code is ErrorCode.RESET and exchange.request.probe == LARGE_BODY.id:
+        # A server may refuse such a body while it is being sent, and close the connection (RFC 9110, 15.5.14): its 413
+        # is then often lost to the reset that follows, 20 times of 20 on a loopback.
         return None
+    if explains_incomplete(exchange):
+        return None
+    fatal = [each.code for each in exchange.faults if FRAMING_RULES[each.code].effect is Effect.FATAL]
+    words = FRAMING_RULES[fatal[0]].words if fatal else code.value
     detail = error.detail if error is not None else "the body ended early"
-    return (
-        "http.complete",
-        f"no complete response: {code.value}",
-        "a complete response",
-        detail or code.value,
-        code.value,
+    return Violation(
+        requirement=COMPLETE,
+        exchange=exchange,
+        expected="a complete response",
+        actual=detail or code.value,
+        fault=fatal[0] if fatal else code.value,
+        facts={"why": words},
     )
 
 
-def check_content_length(response: Response, length: str | None) -> HttpViolation | None:
-    """Judge Content-Length against the bytes that came."""
-    if length is None or not response.complete or response.withheld or length == str(len(response.body)):
-        return None
-    if length.isascii() and length.isdecimal() and int(length[:20]) == len(response.body):
-        return None
-    return ("http.length", "Content-Length is not the body's length", str(len(response.body)), length[:40], "length")
+class HeadCheck(Check):
+    """A valid request gets 200, or the accepted response about an unknown id; and the headers of a body are right."""
+
+    requirements = (STATUS, LENGTH, CONTENT_TYPE)
+    stage = Stage.HTTP
+
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Judge the status line; the headers only where the status is 200."""
+        response, headers = seen.response, seen.headers
+        if response is None or headers is None or seen.bare:
+            return ()
+        checked = state.checked
+        checked[STATUS.id] += 1
+        if response.status != 200:
+            return self._judge_status(seen, response)
+        checked[CONTENT_TYPE.id] += 1
+        length, label = headers.content_length, headers.content_type
+        if seen.exchange.faults and has_fault(seen.exchange, "length_with_chunked"):
+            length = None  # it does not count, and that it is there is a finding already
+        if length is not None:
+            checked[LENGTH.id] += 1
+        if label == "application/json" and (length is None or length == str(len(response.body))):
+            return ()
+        found: list[Violation] = []
+        if length is not None and not _is_right_length(response, length):
+            found.append(_wrong_length(seen.exchange, str(len(response.body)), length[:40]))
+        if not _is_json_label(label):
+            actual = label[:200] if label is not None else "no Content-Type"
+            found.append(_wrong_type(seen.exchange, actual))
+        return found
+
+    def _judge_status(self, seen: Observed, response: Response) -> Iterable[Violation]:
+        target, status = seen.exchange.request.target, response.status
+        if target is None or is_accepted_not_found(target, response):
+            return ()
+        return (
+            Violation(
+                requirement=STATUS,
+                exchange=seen.exchange,
+                expected="200",
+                actual=str(status),
+                fault=f"status {status // 100}xx",
+                facts={"status": str(status)},
+            ),
+        )
 
 
-def check_content_type(content_type: str | None) -> HttpViolation | None:
-    """Judge the label of a body; parameters such as a charset are allowed."""
-    media = (content_type or "").partition(";")[0].strip().lower()
-    if media == "application/json":
-        return None
-    actual = content_type if content_type is not None else "no Content-Type"
-    return ("http.content_type", "the body is not labelled as JSON", "application/json", actual[:200], "content type")
-
-
-def is_accepted_not_found(target: Target, response: Response) -> bool:
-    """Whether a response says, in a way that is accepted, that an id is unknown: 400 with an error_type."""
-    if response.status != 400 or target is Target.ALL:
-        return False
-    try:
-        value = strict_json.parse_strict_json(response.body).value
-    except strict_json.StrictJsonError:
-        return False
-    return isinstance(value, dict) and isinstance(value.get("error_type"), str)
-
-
-def status_violation(response: Response) -> HttpViolation:
-    """The miss of a response whose status is neither 200 nor the accepted absence."""
-    return (
-        "http.status",
-        f"a valid request gets {response.status}",
-        "200",
-        str(response.status),
-        f"status {response.status // 100}xx",
+def _wrong_length(exchange: Exchange, expected: str, actual: str) -> Violation:
+    return Violation(
+        requirement=LENGTH,
+        exchange=exchange,
+        expected=expected,
+        actual=actual,
+        fault="length",
+        facts={"deviation": "Content-Length is not the body's length"},
     )
+
+
+def _wrong_type(exchange: Exchange, actual: str) -> Violation:
+    return Violation(
+        requirement=CONTENT_TYPE,
+        exchange=exchange,
+        expected="application/json",
+        actual=actual,
+        fault="content type",
+    )
+
+
+def _is_right_length(response: Response, length: str) -> bool:
+    if response.withheld or length == str(len(response.body)):
+        return True
+    return length.isascii() and length.isdecimal() and int(length[:20]) == len(response.body)
+
+
+def _is_json_label(content_type: str | None) -> bool:
+    """Parameters such as a charset are allowed; that there are several types is a finding of its own."""
+    first = (content_type or "").partition(";")[0].strip().lower()
+    return first == "application/json" or "application/json" in media_types(content_type or "")

@@ -1,142 +1,110 @@
 """
-A connection that a node lists before a request was sent, and again after its response arrived, must be found in between.
-
-GetStatsAllConnections is the listing. The other targets, and GetStatsAllConnections of the whole cluster asked on the
-same node, must find what is bracketed so. Of an id that is not, nothing follows: clients come and go.
+A connection that is listed before and after is found in between; `node_presence` has the reasoning.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
+from ...api.exchange import Exchange, Target
+from ..check import Check, Observed, Stage, Violation
+from ..node_presence import NodePresence, PresenceGap
+from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
+from .cluster import UNION
+from .not_found import is_accepted_not_found
 
-from ...api.exchange import Exchange, without_response
+if TYPE_CHECKING:
+    from ..state import State
+    from ..verdict import JudgeResult
 
-MAX_PENDING_ABSENCES: Final = 10_000
-"""Absences of one server that wait to be bracketed; the oldest give way."""
-
-
-class UnresolvedAbsence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A connection that a response did not have, though it was listed before."""
-
-    connection_id: str
-    before: Exchange
-    exchange: Exchange
-
-
-class PresenceGap(msgspec.Struct, frozen=True, kw_only=True):
-    """An absence that a later listing turned into a fault."""
-
-    absence: UnresolvedAbsence
-    after: Exchange
-
-
-class _SightingCounts(msgspec.Struct, gc=False):
-    """
-    How often a connection was found since it was first listed, and not yet counted as bracketed.
-
-    In two lots, the older of which takes in no more: where responses come without a pause, every listing overlaps the newest.
-    """
-
-    older: int = 0
-    older_ns: int = 0
-    """When the last of them had arrived."""
-    newer: int = 0
-    newer_ns: int = 0
-
-    def take_bracketed(self, sent_ns: int) -> int:
-        """How many a listing that was sent then brackets; these are forgotten."""
-        count = 0
-        if self.newer and self.newer_ns < sent_ns:
-            count, self.older, self.newer = self.older + self.newer, 0, 0
-        elif self.older and self.older_ns < sent_ns:
-            count, self.older = self.older, 0
-        if not self.older:
-            self.older, self.older_ns, self.newer = self.newer, self.newer_ns, 0
-        return count
+PRESENT: Final = Requirement(
+    id="identity.present",
+    level=Level.MUST,
+    title="A connection listed before and after is found in between",
+    reason="A gap in a series looks like a restart.",
+    source=DOCUMENTATION_SOURCE,
+    needs=NEEDS_TIMES,
+    message="a connection that was listed before and after is missing in between",
+    masked_by="a response with a sample whose connection_id is not sound, or is another than was asked for",
+)
 
 
-class NodePresence:
-    """One node's listings, and what was not found on it."""
+_NodePresences = dict[str, NodePresence]
+"""By server."""
 
-    def __init__(self) -> None:
-        self._first: dict[str, Exchange] = {}
-        """By connection, the first listing that had it."""
-        self._client: dict[tuple[str, str], set[str]] = {}
-        self._pending: dict[str, list[UnresolvedAbsence]] = {}
-        self._waiting = 0
-        self._found: dict[str, _SightingCounts] = {}
-        self.checked = 0
 
-    def add_listing(
-        self, exchange: Exchange, samples: Iterable[tuple[str, str | None, str | None]]
-    ) -> list[PresenceGap]:
-        """Take in a listing: connection_id, channel_id and client_id of each; give the gaps that it proves."""
-        gaps: list[PresenceGap] = []
-        kept: Exchange | None = None
-        for connection_id, channel_id, client_id in samples:
-            if connection_id not in self._first:
-                kept = self._first[connection_id] = kept or without_response(exchange)
-                if channel_id is not None and client_id is not None:
-                    self._client.setdefault((channel_id, client_id), set()).add(connection_id)
-                continue
-            if (found := self._found.get(connection_id)) is not None:
-                self.checked += found.take_bracketed(exchange.sent_ns)
-            if pending := self._pending.pop(connection_id, None):
-                late = [each for each in pending if each.exchange.received_ns >= exchange.sent_ns]
-                if late:  # they overlap this listing, and a later one may tell
-                    self._pending[connection_id] = late
-                self._waiting -= len(pending) - len(late)
-                self.checked += len(pending) - len(late)
-                gaps += [
-                    PresenceGap(absence=each, after=exchange)
-                    for each in pending
-                    if each.exchange.received_ns < exchange.sent_ns
-                ]
-        return gaps
+class PresenceCheck(Check):
+    """Connections that a node lists are found on it, and in what it lists of the whole cluster."""
 
-    def add_sighting(self, exchange: Exchange, connection_id: str) -> None:
-        """Another response had this connection."""
-        first = self._first.get(connection_id)
-        if first is not None and first.received_ns < exchange.sent_ns:
-            found = self._found.get(connection_id)
-            if found is None:
-                found = self._found[connection_id] = _SightingCounts()
-            found.newer += 1
-            found.newer_ns = exchange.received_ns
+    requirements = (PRESENT, UNION)
+    stage = Stage.PRESENCE
 
-    def add_absence(self, exchange: Exchange, connection_id: str) -> None:
-        """A response that should have had this connection did not."""
-        first = self._first.get(connection_id)
-        if first is None or first.received_ns >= exchange.sent_ns:
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Note who was found, and who was not."""
+        exchange = seen.exchange
+        request = exchange.request
+        nodes: dict[str, NodePresence] | None = state.memory.get(self)
+        if nodes is None:
+            nodes = state.recall(self, _NodePresences)
+        if seen.body is None:
+            response, target = seen.response, request.target
+            if response is not None and target is not None and is_accepted_not_found(target, response):
+                self._note_absence(nodes, exchange, ())
+            return ()
+        if seen.body.fault is not None:
+            return ()
+        presence = nodes.get(request.server)
+        if presence is None:
+            presence = nodes[request.server] = NodePresence()
+        if request.target is Target.ALL and request.asked.local:
+            listed = [(id, each.channel_id, each.client_id) for id, each in seen.admitted.items()]
+            return [_violation(gap, request.server) for gap in presence.add_listing(exchange, listed)]
+        for connection_id in seen.admitted:
+            presence.add_sighting(exchange, connection_id)
+        if seen.all_admitted:
+            if request.target is Target.ALL:
+                for node in nodes.values() if len(state.nodes) > 1 else (presence,):
+                    node.add_cluster_absences(exchange, seen.admitted)
+            elif not (request.target is Target.CONNECTION and request.asked.connection_id in seen.admitted):
+                self._note_absence(nodes, exchange, seen.admitted)
+        return ()
+
+    def finish(self, state: State) -> Iterable[Violation]:
+        """Forget who was forgotten; at the end of a run nobody is."""
+        for presence in state.recall(self, _NodePresences).values():
+            for connection_id in state.leaving:
+                if connection_id not in state.connections:
+                    presence.remove_connection(connection_id)
+        return ()
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add how many responses were bracketed by listings."""
+        for state in states:
+            for presence in state.recall(self, _NodePresences).values():
+                result.checked[PRESENT.id] = result.checked.get(PRESENT.id, 0) + presence.checked
+
+    def _note_absence(self, nodes: dict[str, NodePresence], exchange: Exchange, had: Collection[str]) -> None:
+        request = exchange.request
+        presence, asked = nodes.get(request.server), request.asked
+        if presence is None:
             return
-        if self._waiting >= MAX_PENDING_ABSENCES:
-            self._waiting -= len(self._pending.pop(next(iter(self._pending))))
-        absence = UnresolvedAbsence(connection_id=connection_id, before=first, exchange=exchange)
-        self._pending.setdefault(connection_id, []).append(absence)
-        self._waiting += 1
+        if request.target is Target.CONNECTION and asked.connection_id is not None:
+            presence.add_absence(exchange, asked.connection_id)
+        elif request.target is Target.CLIENT and asked.channel_id is not None and asked.client_id is not None:
+            presence.add_client_absences(exchange, asked.channel_id, asked.client_id, had)
 
-    def add_client_absences(self, exchange: Exchange, channel_id: str, client_id: str, had: Collection[str]) -> None:
-        """A response about a client: whatever of it was listed, and is not in the response, is missing."""
-        for connection_id in self._client.get((channel_id, client_id), ()):
-            if connection_id not in had:
-                self.add_absence(exchange, connection_id)
 
-    def add_cluster_absences(self, exchange: Exchange, had: Collection[str]) -> None:
-        """A response about the whole cluster, asked on this node."""
-        for connection_id in self._first.keys() - had:
-            self.add_absence(exchange, connection_id)
-
-    def remove_connection(self, connection_id: str) -> None:
-        """The connection was not heard of for long."""
-        first = self._first.pop(connection_id, None)
-        if first is None:
-            return
-        self._found.pop(connection_id, None)
-        self._waiting -= len(self._pending.pop(connection_id, ()))
-        for key, members in list(self._client.items()):
-            members.discard(connection_id)
-            if not members:
-                del self._client[key]
+def _violation(gap: PresenceGap, server: str) -> Violation:
+    absence = gap.absence
+    elsewhere = absence.exchange.request.server != server
+    return Violation(
+        requirement=UNION if elsewhere else PRESENT,
+        exchange=absence.exchange,
+        connection_id=absence.connection_id,
+        expected=f"listed by {server}",
+        actual="missing",
+        fault="missing",
+        facts={"what": "that was listed before and after is missing in between"},
+        proof=(absence.before, absence.exchange, gap.after),
+    )

@@ -6,246 +6,21 @@ itself. With P, known before R was asked for, and N, asked for after R had arriv
 of P and N. So `x == y` is missed only if x in R lies outside of [y in P, y in N], and `x <= y` only if x in R exceeds y
 in N. Without such neighbours a miss is unconfirmed.
 
-The relations are data. Each holds in public captures, and a protocol says why.
+The relations themselves are data, in `relation_table`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Final, Literal
 
 import msgspec
 
 from ..edition_decoder import CounterBlock, Counters
+from ..requirement import Requirement
+from .relation_table import RELATION_TEMPLATES, Operator
 
 Blocks = Sequence[Counters | None]
 Path = tuple[str, ...]
-
-Operator = Literal["==", "<="]
-
-
-class RelationTemplate(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    `left operator right`, both sums over paths; a path's last name may end in `*`, for all counters that begin so.
-
-    `each` holds every path of the left by itself against the right. While a counter of `unless` is not 0, `==` is only
-    `>=`. `scale` multiplies the terms of the left, path by path.
-    """
-
-    id: str
-    left: tuple[str, ...]
-    operator: Operator
-    right: tuple[str, ...]
-    scale: tuple[int, ...] = ()
-    each: bool = False
-    unless: tuple[str, ...] = ()
-    but: tuple[str, ...] = ()
-    """Paths that a `*` of the left leaves out."""
-
-
-_LOSS_COUNTERS = (
-    "rtp.total_received_srtp_invalid",
-    "packet_loss_simulator.total_dropped_received_rtp",
-    "packet_loss_simulator.total_dropped_sent_rtp",
-)
-
-
-def _for_both_directions(template: RelationTemplate) -> Iterator[RelationTemplate]:
-    """A relation for what is received, and the same for what is sent."""
-    for way in ("received", "sent"):
-
-        def fill(paths: tuple[str, ...], way: str = way) -> tuple[str, ...]:
-            return tuple(path.replace("WAY", way) for path in paths)
-
-        yield msgspec.structs.replace(
-            template, left=fill(template.left), right=fill(template.right), but=fill(template.but)
-        )
-
-
-def _all_templates(*templates: RelationTemplate) -> tuple[RelationTemplate, ...]:
-    return tuple(relation for template in templates for relation in _for_both_directions(template))
-
-
-_SIMULCAST_NAMES = (
-    "total_decrypt_skipped_srtp",
-    "total_received_rtp",
-    "total_received_rtp_byte_size",
-    "total_received_rtp_padding",
-    "total_received_rtp_padding_size",
-    "total_received_rtp_red",
-    "total_received_rtp_red_rtx",
-    "total_received_rtp_red_ulpfec",
-    "total_received_rtp_rtx",
-)
-
-RELATION_TEMPLATES: Final[tuple[RelationTemplate, ...]] = (
-    *_all_templates(
-        RelationTemplate(
-            id="relation.total_packets",
-            left=("rtp.total_WAY",),
-            operator="==",
-            right=("rtp.total_WAY_rtp", "rtcp.total_WAY_rtcp"),
-            unless=_LOSS_COUNTERS,
-        ),
-        RelationTemplate(
-            id="relation.total_byte_size",
-            left=("rtp.total_WAY_byte_size",),
-            operator="==",
-            right=("rtp.total_WAY_rtp_byte_size", "rtcp.total_WAY_rtcp_byte_size"),
-            unless=_LOSS_COUNTERS,
-        ),
-        RelationTemplate(
-            id="relation.rtp_min_size",
-            left=("rtp.total_WAY_rtp",),
-            scale=(12,),
-            operator="<=",
-            right=("rtp.total_WAY_rtp_byte_size",),
-        ),
-        RelationTemplate(
-            id="relation.rtcp_min_size",
-            left=("rtcp.total_WAY_rtcp",),
-            scale=(8,),
-            operator="<=",
-            right=("rtcp.total_WAY_rtcp_byte_size",),
-        ),
-        RelationTemplate(
-            id="relation.rtcp_subtypes",
-            left=("rtcp.total_WAY_rtcp",),
-            operator="<=",
-            right=(
-                "rtcp.total_WAY_rtcp_bye",
-                "rtcp.total_WAY_rtcp_psfb_*",
-                "rtcp.total_WAY_rtcp_rr",
-                "rtcp.total_WAY_rtcp_rtpfb_*",
-                "rtcp.total_WAY_rtcp_sdes",
-                "rtcp.total_WAY_rtcp_sr",
-                "rtcp.total_WAY_rtcp_unknown",
-                "rtcp.total_WAY_rtcp_xr",
-            ),
-        ),
-        RelationTemplate(
-            id="relation.rtp_hdr_ext",
-            left=("rtp_hdr_ext.total_WAY_rtp_hdr_ext_*",),
-            each=True,
-            operator="<=",
-            right=("rtp.total_WAY_rtp",),
-            but=("rtp_hdr_ext.total_WAY_rtp_hdr_ext_unknown",),
-        ),
-        RelationTemplate(
-            id="relation.rtp_hdr_ext",
-            left=("rtp_hdrext.total_WAY_rtp_hdrext_*",),
-            each=True,
-            operator="<=",
-            right=("rtp.total_WAY_rtp",),
-            but=("rtp_hdrext.total_WAY_rtp_hdrext_unknown",),
-        ),  # its later name
-        RelationTemplate(
-            id="relation.sctp_chunks",
-            left=("sctp.total_WAY_sctp",),
-            operator="<=",
-            right=("sctp.total_WAY_sctp_chunk_*",),
-        ),
-        RelationTemplate(
-            id="relation.sctp_min_size",
-            left=("sctp.total_WAY_sctp", "sctp.total_WAY_sctp_chunk_*"),
-            scale=(12, 4),
-            operator="<=",
-            right=("sctp.total_WAY_sctp_byte_size",),
-        ),
-        RelationTemplate(
-            id="relation.sctp_zero_checksum",
-            left=("sctp.total_WAY_sctp_zero_checksum",),
-            operator="<=",
-            right=("sctp.total_WAY_sctp",),
-        ),
-    ),
-    RelationTemplate(
-        id="relation.decrypt_skipped",
-        left=("rtp.total_decrypt_skipped_srtp",),
-        operator="==",
-        right=("rtp.total_decrypt_skipped_audio_srtp", "rtp.total_decrypt_skipped_video_srtp"),
-    ),
-    RelationTemplate(
-        id="relation.decrypt_skipped_received",
-        left=("rtp.total_decrypt_skipped_srtp",),
-        operator="<=",
-        right=("rtp.total_received_rtp",),
-    ),
-    RelationTemplate(
-        id="relation.rtp_subset",
-        each=True,
-        operator="<=",
-        right=("rtp.total_received_rtp",),
-        left=(
-            "rtp.total_received_rtp_rtx",
-            "rtp.total_received_rtp_padding",
-            "rtp.total_received_rtp_red",
-            "rtp.total_received_rtp_red_rtx",
-            "rtp.total_received_rtp_red_ulpfec",
-        ),
-    ),
-    *(
-        RelationTemplate(
-            id="relation.sctp_responses",
-            left=(f"sctp.total_sent_sctp_chunk_{response}",),
-            operator="<=",
-            right=(f"sctp.total_received_sctp_chunk_{request}",),
-        )
-        for response, request in (
-            ("init_ack", "init"),
-            ("cookie_ack", "cookie_echo"),
-            ("heartbeat_ack", "heartbeat"),
-        )
-    ),
-    *(
-        RelationTemplate(
-            id="relation.turn_responses",
-            left=(f"turn.total_sent_{name}_success", f"turn.total_sent_{name}_error"),
-            operator="<=",
-            right=(f"turn.total_received_{name}_request",),
-        )
-        for name in ("allocate", "refresh", "create_permission", "channel_bind", "binding")
-    ),
-    RelationTemplate(
-        id="relation.ice_acks",
-        operator="<=",
-        left=(
-            "ice_connection_state.total_connected_ack",
-            "ice_connection_state.total_checking_ack",
-            "ice_connection_state.total_disconnected_ack",
-        ),
-        right=(
-            "ice_connection_state.total_connected_req",
-            "ice_connection_state.total_checking_req",
-            "ice_connection_state.total_disconnected_req",
-        ),
-    ),
-    RelationTemplate(
-        id="relation.ice_connected",
-        left=("ice_connection_state.total_connected_to_checking",),
-        operator="<=",
-        right=("ice_connection_state.total_checking_to_connected",),
-    ),
-    RelationTemplate(
-        id="relation.ice_disconnected",
-        operator="<=",
-        left=(
-            "ice_connection_state.total_disconnected_to_failed",
-            "ice_connection_state.total_disconnected_to_checking",
-        ),
-        right=("ice_connection_state.total_checking_to_disconnected",),
-    ),
-    *(
-        RelationTemplate(
-            id="relation.simulcast_sum",
-            operator="<=",
-            right=(f"rtp.{name}",),
-            left=tuple(f"simulcast.r{number}.rtp.{name}" for number in range(3)),
-        )
-        for name in _SIMULCAST_NAMES
-    ),
-)
-"""Every relation but that of the unstable level, which involves a gauge."""
 
 WeightedCounter = tuple[int, int, int]
 """Factor, block, counter."""
@@ -254,13 +29,15 @@ WeightedCounter = tuple[int, int, int]
 class ResolvedRelation(msgspec.Struct, frozen=True, kw_only=True):
     """One comparison, resolved against an edition."""
 
-    id: str
+    requirement: Requirement
     operator: Operator
     left: tuple[WeightedCounter, ...]
     right: tuple[WeightedCounter, ...]
     unless: tuple[WeightedCounter, ...]
     field: Path
     text: str
+    counters: tuple[Path, ...]
+    """All that it is about."""
 
     def evaluate(self, blocks: Blocks) -> tuple[int, int] | None:
         """Both sides in a sample; None where one of their counters is absent or masked."""
@@ -349,12 +126,13 @@ def resolve_relations(blocks: Sequence[CounterBlock]) -> tuple[ResolvedRelation,
         terms = [(scale, place) for scale, found in zip(scales, lefts, strict=True) for place in found]
         rows += [
             ResolvedRelation(
-                id=relation.id,
+                requirement=relation.requirement,
                 operator=relation.operator,
                 left=tuple((scale, *places[place]) for scale, place in group),
                 right=tuple((1, *places[place]) for place in right),
                 unless=tuple((1, *places[place]) for place in unless),
                 field=group[0][1],
+                counters=(*(place for _, place in group), *right, *unless),
                 text=f"{_describe_terms(group)} {relation.operator} {_describe_terms([(1, place) for place in right])}",
             )
             for group in ([[term] for term in terms] if relation.each else [terms])

@@ -1,388 +1,175 @@
 """
-The documented shape of a connection: what a leaf, a group, or a key that nobody documented comes to.
-
-Two ways lead here. A document that the fast decoder did not accept is surveyed whole, with jsonschema as the authority
-and a walk for what JSON Schema cannot say. A leaf that the decoder has learned to let through is judged alone. Both give
-the same deviations.
+A sample has the documented shape: the rows, and the check that reports what the reader found to deviate.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from datetime import date
-from decimal import Decimal
-from functools import cache
-from typing import Any, Final, cast
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
 
-import jsonschema
-import msgspec
-from jsonschema.protocols import Validator
+from ...api.edition import Edition, FieldProvenance
+from ..check import Check, Observed, Place, Stage, Violation
+from ..requirement import DOCUMENTATION_SOURCE, Level, Requirement
 
-from ...api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldType, make_json_pointer
-from ...api.edition_schemas import TIMESTAMP_PATTERN, connection_schema
-from ...api.strict_json import is_integral
-from ..requirements import Level
+if TYPE_CHECKING:
+    from ..exchange_counts import ExchangeCounts
+    from ..shape_deviations import ShapeDeviation
+    from ..state import State
+    from ..verdict import JudgeResult
 
-Json = Any
-"""A value that strict_json gave: numbers with a fraction or an exponent are Decimals."""
+ABSENT: Final = "absent"
+"""The class of fault where there is no value at all."""
 
-Path = tuple[str, ...]
+NOT_JSON: Final = "a body that is no JSON"
 
-TIMESTAMP_REGEX: Final = re.compile(TIMESTAMP_PATTERN)
-
-MAX_SHOWN_CHARACTERS: Final = 200
-"""Characters of a value that are shown in a finding."""
-
-MAX_SHOWN_INTEGER_BITS: Final = 14_000
-"""Bits of an integer that Python writes out; it refuses at 4,300 digits, which a sum of two counters can exceed."""
-
-_DEVIATION_ORDER: Final = (
-    "shape.type",
-    "shape.required",
-    "shape.enum",
-    "shape.range",
-    "shape.pattern",
-    "shape.lexical",
+REQUIRED: Final = Requirement(
+    id="shape.required",
+    level=Level.MUST,
+    title="Every documented field of a group that is there is there",
+    reason="Consumers read fields by name and take a missing one for zero, or stop.",
+    source=DOCUMENTATION_SOURCE,
+    message="{field} is missing",
+    masked_by=NOT_JSON,
 )
-"""Of several deviations of one leaf, the first counts: one fault, one finding."""
+TYPE: Final = Requirement(
+    id="shape.type",
+    level=Level.MUST,
+    title="Every field has its documented JSON type",
+    reason="Typed consumers stop at any other.",
+    source=DOCUMENTATION_SOURCE,
+    message="{field} has another type",
+    masked_by=NOT_JSON,
+)
+RANGE: Final = Requirement(
+    id="shape.range",
+    level=Level.MUST,
+    title="Every number and every length is within its documented limits",
+    reason="A negative counter is a wrapped one.",
+    source=DOCUMENTATION_SOURCE,
+    message="{field} is out of its limits",
+    masked_by="another type at the same place",
+)
+PATTERN: Final = Requirement(
+    id="shape.pattern",
+    level=Level.MUST,
+    title="Times are RFC 3339 in UTC",
+    reason="Rates are differences divided by them.",
+    source=f"{DOCUMENTATION_SOURCE}; RFC 3339",
+    message="{field} is no time as documented",
+    masked_by="another type at the same place",
+)
+ENUM: Final = Requirement(
+    id="shape.enum",
+    level=Level.MUST,
+    title="Fields with a closed set of values have one of them",
+    reason="Consumers branch on them.",
+    source=DOCUMENTATION_SOURCE,
+    message="{field} has a value that is not in the list",
+    needs_traffic="a data channel",
+    masked_by="another type at the same place",
+)
+GROUP: Final = Requirement(
+    id="shape.group",
+    level=Level.SHOULD,
+    title="Every documented group is there",
+    reason="The page shows one connection, and does not promise every group for every kind.",
+    source=DOCUMENTATION_SOURCE,
+    message="the whole group {field} is missing",
+    masked_by=NOT_JSON,
+)
+UNKNOWN: Final = Requirement(
+    id="shape.unknown",
+    level=Level.SHOULD,
+    title="No field is undocumented",
+    reason="The documentation or the server has moved on.",
+    source=DOCUMENTATION_SOURCE,
+    message="{field} is in no documentation",
+    masked_by=NOT_JSON,
+)
+LEXICAL: Final = Requirement(
+    id="shape.lexical",
+    level=Level.SHOULD,
+    title="Integers are written as integers",
+    reason="1.0 and 1e3 are integers to JSON Schema and floats to many parsers.",
+    source="JSON Schema 2020-12, 6.1.1",
+    message="{field} is an integer written with a fraction or an exponent",
+    masked_by="another type or a value out of its limits at the same place",
+)
+UNDOCUMENTED: Final = Requirement(
+    id="shape.undocumented",
+    level=Level.INFO,
+    title="Fields that are known though undocumented",
+    reason="For information.",
+    source="edition file",
+    message="{field} is known, though undocumented",
+    masked_by=NOT_JSON,
+)
 
-_REQUIREMENT_OF_KEYWORD: Final = {
-    "type": "shape.type",
-    "enum": "shape.enum",
-    "minimum": "shape.range",
-    "maximum": "shape.range",
-    "maxLength": "shape.range",
-    "pattern": "shape.pattern",
-    "required": "shape.required",
+SHAPE_REQUIREMENTS: Final = {
+    row.id: row for row in (REQUIRED, TYPE, RANGE, PATTERN, ENUM, GROUP, UNKNOWN, LEXICAL, UNDOCUMENTED)
 }
 
 
-class ShapeDeviation(msgspec.Struct, frozen=True, kw_only=True):
-    """One way in which one connection is not as documented; paths lead from the connection on."""
+class ShapeCheck(Check):
+    """The shape of a body and of every sample in it."""
 
-    requirement: str
-    path: Path
-    """The edition's, with `#*` for any messaging label."""
-    wire: Path
-    """The response's own keys."""
-    expected: str
-    actual: str
-    fault: str
-    masks: bool = True
-    """Whether the value there is unfit for every other check."""
+    requirements = tuple(SHAPE_REQUIREMENTS.values())
+    stage = Stage.SHAPE
 
+    def __init__(self, edition: Edition, counts: ExchangeCounts) -> None:
+        self._counts = counts
+        self._carried_over = _find_carried_over_fields(edition)
+        """What the edition only carries over from another: its absence, or another shape, is no MUST."""
 
-def format_value(value: Json) -> str:
-    """A value (or its JSON as bytes) as a person would write it, cut where it is long."""
-    if isinstance(value, bytes):
-        text = value[: 4 * MAX_SHOWN_CHARACTERS].decode("utf-8", "replace")
-        return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}… ({len(value)} bytes)"
-    if isinstance(value, Decimal):
-        return str(value)[:MAX_SHOWN_CHARACTERS]
-    if isinstance(value, int) and value.bit_length() > MAX_SHOWN_INTEGER_BITS:
-        return f"an integer of {value.bit_length()} bits"
-    try:
-        text = msgspec.json.encode(value, enc_hook=str).decode("utf-8", "replace")
-    except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
-        text = repr(value)
-    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}… ({len(text)} characters)"
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Report what the reader found."""
+        body = seen.body
+        if body is None:
+            return ()
+        found: list[Violation] = []
+        for deviation in body.deviations:
+            state.count(TYPE)
+            found.append(self._violation(seen, deviation, None, ()))
+        for sample in body.samples:
+            if sample.deviations:
+                state.unusable.update(each.path for each in sample.deviations if each.masks and each.fault != ABSENT)
+                place = () if sample.index is None else (sample.index,)
+                found += [
+                    self._violation(seen, deviation, sample.connection_id, place) for deviation in sample.deviations
+                ]
+        return found
 
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the counts, which are the same for all but one."""
+        for row in self.requirements:
+            count = self._counts.labelled_samples if row is ENUM else self._counts.samples
+            result.checked[row.id] = result.checked.get(row.id, 0) + count
 
-def format_leaf(value: Json) -> str:
-    """As `format_value`, for a leaf that may not be there."""
-    return "absent" if value is msgspec.UNSET else format_value(value)
-
-
-def json_type_name(value: Json) -> str:
-    """The JSON type of a value, in the words of JSON Schema."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int) or (isinstance(value, Decimal) and is_integral(value)):
-        return "integer"
-    if isinstance(value, Decimal):
-        return "number"
-    names: dict[type, str] = {str: "string", list: "array", dict: "object"}
-    return names[type(value)]
-
-
-def describe_expected(field: FieldDefinition) -> str:
-    """What a leaf ought to be, in a few words: `integer, at least 0`."""
-    parts: list[str] = [field.type.value]
-    if field.minimum is not None:
-        parts.append(f"at least {field.minimum}")
-    if field.maximum is not None:
-        parts.append(f"at most {field.maximum}")
-    if field.max_bytes is not None:
-        parts.append(f"at most {field.max_bytes} bytes")
-    if field.values is not None:
-        parts.append("one of " + ", ".join(field.values))
-    if field.form is not None:
-        parts.append("RFC 3339 in UTC")
-    return ", ".join(parts)
+    def _violation(
+        self, seen: Observed, deviation: ShapeDeviation, connection_id: str | None, place: Place
+    ) -> Violation:
+        requirement = SHAPE_REQUIREMENTS[deviation.requirement]
+        lowered = requirement.level is Level.MUST and deviation.path in self._carried_over
+        return Violation(
+            requirement=requirement,
+            exchange=seen.exchange,
+            field=deviation.path,
+            place=(*place, *deviation.wire),
+            connection_id=connection_id,
+            expected=deviation.expected,
+            actual=deviation.actual,
+            fault=deviation.fault,
+            level=Level.SHOULD if lowered else None,
+        )
 
 
-def check_value(field: FieldDefinition, value: Json) -> tuple[str, str] | None:
-    """
-    Hold one leaf's value against its entry, without jsonschema.
-
-    Returns:
-        The requirement that it misses and the class of fault; None where the leaf is sound.
-    """
-    found = json_type_name(value)
-    if found != field.type.value:
-        return "shape.type", f"is {found}"
-    if field.values is not None and value not in field.values:
-        return "shape.enum", "another value"
-    if field.minimum is not None and value < field.minimum:
-        return "shape.range", "too small"
-    if field.maximum is not None and value > field.maximum:
-        return "shape.range", "too large"
-    if isinstance(value, str):
-        return check_string(field, value)
-    if field.type is FieldType.INTEGER and isinstance(value, Decimal):
-        return "shape.lexical", "fraction or exponent"
-    return None
-
-
-def check_string(field: FieldDefinition, value: str) -> tuple[str, str] | None:
-    """What no decoder checks of a string: its bytes, and whether a time is one."""
-    most = field.max_bytes
-    if most is not None and len(value) * 4 > most and len(value.encode("utf-8", "surrogatepass")) > most:
-        return "shape.range", "too long"
-    if field.form is not None and not is_valid_timestamp(value):
-        return "shape.pattern", "no time in UTC"
-    return None
-
-
-def is_valid_timestamp(text: str) -> bool:
-    """Whether a string is an RFC 3339 time in UTC that the calendar knows; a leap second is one."""
-    if TIMESTAMP_REGEX.fullmatch(text) is None:
-        return False
-    try:
-        date(int(text[:4]), int(text[5:7]), int(text[8:10]))
-    except ValueError:
-        return False
-    return True
-
-
-def check_leaf(field: FieldDefinition, path: Path, wire: Path, value: Json) -> ShapeDeviation | None:
-    """Judge one leaf alone; None where it is sound."""
-    missed = check_value(field, value)
-    if missed is None:
-        return None
-    requirement, fault = missed
-    return ShapeDeviation(
-        requirement=requirement,
-        path=path,
-        wire=wire,
-        expected=describe_expected(field),
-        actual=format_value(value),
-        fault=fault,
-    )
-
-
-def absent_leaf_deviation(field: FieldDefinition, path: Path, wire: Path) -> ShapeDeviation:
-    """The deviation of a leaf that is not there."""
-    return ShapeDeviation(
-        requirement="shape.required",
-        path=path,
-        wire=wire,
-        expected=describe_expected(field),
-        actual="absent",
-        fault="absent",
-    )
-
-
-def absent_group_deviation(path: Path) -> ShapeDeviation:
-    """The deviation of a whole group that is not there."""
-    return ShapeDeviation(
-        requirement="shape.group", path=path, wire=path, expected="an object", actual="absent", fault="absent"
-    )
-
-
-def not_an_object_deviation(path: Path, wire: Path, value: Json) -> ShapeDeviation:
-    """The deviation of something that stands where an object should."""
-    return ShapeDeviation(
-        requirement="shape.type",
-        path=path,
-        wire=wire,
-        expected="object",
-        actual=format_value(value),
-        fault=f"is {json_type_name(value)}",
-    )
-
-
-def unknown_key_deviation(path: Path, wire: Path, value: Json) -> ShapeDeviation:
-    """The deviation of a key that the edition does not know."""
-    return ShapeDeviation(
-        requirement="shape.unknown",
-        path=path,
-        wire=wire,
-        expected="no such key in the edition",
-        actual=format_value(value),
-        fault="unknown",
-        masks=False,
-    )
-
-
-def undocumented_field_deviation(field: FieldDefinition, wire: Path, value: Json) -> ShapeDeviation:
-    """The note about a field that is known though undocumented."""
-    return ShapeDeviation(
-        requirement="shape.undocumented",
-        path=field.path,
-        wire=wire,
-        expected="not in the documented list",
-        actual=format_value(value),
-        fault="undocumented",
-        masks=False,
-    )
-
-
-@cache
-def connection_validator(edition: Edition) -> Validator:
-    """jsonschema for one connection of an edition; integers written with a fraction count as integers, as it says."""
-    checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: json_type_name(value) == "integer"
-    ).redefine("number", lambda _, value: json_type_name(value) in {"integer", "number"})
-    kind = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=checker)  # type: ignore[no-untyped-call]
-    built: Validator = kind(connection_schema(edition))
-    return built
-
-
-def find_all_deviations(edition: Edition, document: Json) -> list[ShapeDeviation]:
-    """
-    Find every deviation of one connection, slowly and surely.
-
-    Args:
-        document: What strict_json gave for the connection; anything at all.
-
-    Returns:
-        One deviation a place at most, in the order of the edition.
-    """
-    if not isinstance(document, dict):
-        return [not_an_object_deviation((), (), document)]
-    found: dict[Path, ShapeDeviation] = {}
-    for deviation in [*_find_schema_deviations(edition, document), *_find_other_deviations(edition, document)]:
-        other = found.get(deviation.wire)
-        if other is None or _deviation_rank(deviation) < _deviation_rank(other):
-            found[deviation.wire] = deviation
-    return list(found.values())
-
-
-def _deviation_rank(deviation: ShapeDeviation) -> int:
-    return (
-        _DEVIATION_ORDER.index(deviation.requirement)
-        if deviation.requirement in _DEVIATION_ORDER
-        else len(_DEVIATION_ORDER)
-    )
-
-
-def _find_schema_deviations(edition: Edition, document: Json) -> Iterator[ShapeDeviation]:
-    entries = _entries_by_path(edition)
-    for error in connection_validator(edition).iter_errors(document):
-        wire = tuple(str(key) for key in error.absolute_path)
-        keys: Iterable[Path] = [wire]
-        if error.validator == "required":
-            required, given = cast("list[str]", error.validator_value), cast("dict[str, Json]", error.instance)
-            keys = [(*wire, name) for name in required if name not in given]
-        for key in keys:
-            path = edition_path(edition, key)
-            entry = entries[path]
-            if isinstance(entry, FieldGroup):
-                yield not_an_object_deviation(path, key, error.instance)
-            elif error.validator == "required":
-                yield absent_leaf_deviation(entry, path, key)
-            else:
-                requirement = _REQUIREMENT_OF_KEYWORD[str(error.validator)]
-                missed = check_value(entry, error.instance)
-                yield ShapeDeviation(
-                    requirement=requirement,
-                    path=path,
-                    wire=key,
-                    expected=describe_expected(entry),
-                    actual=format_value(error.instance),
-                    fault=missed[1] if missed else str(error.validator),
-                )
-
-
-@cache
-def _entries_by_path(edition: Edition) -> dict[Path, FieldDefinition | FieldGroup]:
-    groups: dict[Path, FieldDefinition | FieldGroup] = {group.path: group for group in edition.root.walk_groups()}
-    return groups | {field.path: field for field in edition.fields}
-
-
-def edition_path(edition: Edition, wire: Path) -> Path:
-    """The edition's path for keys of a response: a messaging label that it does not name becomes `#*`."""
-    group: FieldGroup | None = edition.root
-    path: list[str] = []
-    for key in wire:
-        below = {inner.name: inner for inner in group.groups} if group is not None else {}
-        if key not in below and ANY_LABEL in below and key.startswith(ANY_LABEL[0]):
-            key = ANY_LABEL
-        path.append(key)
-        group = below.get(key)
-    return tuple(path)
-
-
-def _find_other_deviations(edition: Edition, document: dict[str, Json]) -> Iterator[ShapeDeviation]:
-    """What JSON Schema does not say: whole groups, unknown keys, bytes, calendar, and how integers are written."""
-    undocumented = {field.path: field for field in edition.undocumented}
-    todo: list[tuple[FieldGroup, Path, dict[str, Json]]] = [(edition.root, (), document)]
-    while todo:
-        group, wire, value = todo.pop()
-        fields = {field.name: field for field in group.fields}
-        groups = {inner.name: inner for inner in group.groups if not inner.is_label}
-        labels = next((inner for inner in group.groups if inner.is_label), None)
-        for inner in groups.values():
-            if inner.name not in value and not inner.optional:
-                yield absent_group_deviation((*wire, inner.name))
-        for key, below in value.items():
-            path, here = (*group.path, key), (*wire, key)
-            known = groups.get(key)
-            if known is None and labels is not None and key.startswith(ANY_LABEL[0]):
-                known = labels
-            if key in fields:
-                if deviation := check_leaf(fields[key], path, here, below):
-                    yield deviation
-            elif known is not None:
-                if isinstance(below, dict):
-                    todo.append((known, here, below))
-            elif path in undocumented:
-                yield undocumented_field_deviation(undocumented[path], here, below)
-            else:
-                yield unknown_key_deviation(path, here, below)
-
-
-def deviation_finding_arguments(
-    deviation: ShapeDeviation, *, level: Level, target: str | None, connection_id: str | None, at: tuple[str | int, ...]
-) -> dict[str, Any]:  # Any: keyword arguments of Finding
-    """A deviation as the arguments of a finding; `at` leads from the body to the connection."""
-    where = ".".join(deviation.path) or "the connection"
-    return {
-        "requirement": deviation.requirement,
-        "level": level,
-        "target": target,
-        "field": make_json_pointer(deviation.path),
-        "pointer": make_json_pointer((*at, *deviation.wire)),
-        "connection_id": connection_id,
-        "message": _MESSAGE_TEMPLATES[deviation.requirement].format(where=where),
-        "expected": deviation.expected,
-        "actual": deviation.actual,
-        "fault": deviation.fault,
+def _find_carried_over_fields(edition: Edition) -> frozenset[tuple[str, ...]]:
+    """Fields that are only carried over, and groups that hold no others."""
+    sure = {
+        field.path[:depth]
+        for field in edition.fields
+        if field.standing is not FieldProvenance.CARRIED_OVER
+        for depth in range(len(field.path) + 1)
     }
-
-
-_MESSAGE_TEMPLATES: Final = {
-    "shape.required": "{where} is missing",
-    "shape.group": "the whole group {where} is missing",
-    "shape.type": "{where} has another type",
-    "shape.range": "{where} is out of its limits",
-    "shape.enum": "{where} has a value that is not in the list",
-    "shape.pattern": "{where} is no time as documented",
-    "shape.lexical": "{where} is an integer written with a fraction or an exponent",
-    "shape.unknown": "{where} is in no documentation",
-    "shape.undocumented": "{where} is known, though undocumented",
-}
+    paths = {field.path[:depth] for field in edition.fields for depth in range(1, len(field.path) + 1)}
+    return frozenset(paths - sure)

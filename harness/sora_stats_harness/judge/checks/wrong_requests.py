@@ -14,15 +14,80 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ...api import strict_json
-from ...api.edition import make_json_pointer
 from ...api.exchange import TARGET_HEADER, Exchange, Request, Response, Target
-from ..requirements import REQUIREMENTS, Finding
+from ...api.http1_head import media_types
+from ..check import Check, Observed, Place, Stage, Violation
+from ..requirement import DISPATCHER_SOURCE, NEEDS_PROBES, Level, RequiredCapability, Requirement
+from .framing import describe_body_fault, has_fault
 
-NO_5XX: Final = "request.no_5xx"
-JSON_OR_EMPTY: Final = "request.json_or_empty"
+if TYPE_CHECKING:
+    from ..state import State
+
+NO_5XX: Final = Requirement(
+    id="request.no_5xx",
+    level=Level.MUST,
+    title="A wrong request is never responded with 5xx",
+    reason="The caller's mistake must not look like the server's.",
+    source="RFC 9110, 15.6",
+    needs=NEEDS_PROBES,
+    message="{request} {difference}",
+)
+JSON_OR_EMPTY: Final = Requirement(
+    id="request.json_or_empty",
+    level=Level.MUST,
+    title="A wrong request gets JSON, or with nothing",
+    reason="Clients parse the reason.",
+    source=DISPATCHER_SOURCE,
+    needs=NEEDS_PROBES,
+    message="{request} {difference}",
+    masked_by="a 5xx status",
+)
+
+
+def shape_id(row: str) -> str:
+    """The id of the requirement on a row of the table of wrong requests."""
+    return f"request.shape.{row}"
+
+
+def _row(name: str, title: str, *, large: bool = False) -> Requirement:
+    """A row of the table of wrong requests."""
+    return Requirement(
+        id=shape_id(name),
+        level=Level.SHOULD,
+        title=title,
+        reason="Clients and their authors find the mistake by it.",
+        source=DISPATCHER_SOURCE,
+        needs=NEEDS_PROBES | {RequiredCapability.LARGE_PROBE} if large else NEEDS_PROBES,
+        message="{request} {difference}",
+        masked_by="a 5xx status, or a body that is neither JSON nor empty",
+    )
+
+
+ERROR_SHAPES: Final = {
+    row.id: row
+    for row in (
+        _row("path", "A path other than / gets 404, a query string is ignored"),
+        _row("method", "A method other than POST gets UnexpectedMethod"),
+        _row("no_target", "A request without a target gets MissingHeaderName"),
+        _row("malformed_target", "A malformed or repeated target gets MissingService"),
+        _row("unknown_service", "A service that does not exist gets InvalidTarget"),
+        _row("unknown_target", "An unknown version or operation without a body gets MissingTarget"),
+        _row("unknown_target_json", "An unknown version or operation with a JSON body gets SchemaNotFound"),
+        _row("unknown_target_invalid_json", "An unknown target with a body that is no JSON gets InvalidJSON"),
+        _row("no_body", "A missing body gets MissingTargetFunction"),
+        _row("invalid_json", "A body that is no JSON gets InvalidJSON"),
+        _row("missing_key", "A missing key gets InvalidJSON, which names it"),
+        _row("wrong_type", "An argument of a wrong type gets InvalidJSON, which names it"),
+        _row("large_body", "A body over 8,000,000 bytes gets 413, or judged like any other", large=True),
+        _row("options", "OPTIONS gets 200 and no body, or like any method other than POST"),
+    )
+}
+"""By id, the requirements on the exact shape of an error, in the order of the table."""
+
+LARGE_BODY: Final = ERROR_SHAPES[shape_id("large_body")]
 
 _SHOWN_BYTES: Final = 200
 
@@ -48,19 +113,33 @@ class _ExpectedResponse:
         return f"{self.status} {_compact(self.body)}"
 
 
-def check_probe_response(exchange: Exchange) -> tuple[list[str], list[Finding]]:
+class WrongRequestCheck(Check):
+    """How a server refuses requests that are wrong on purpose."""
+
+    requirements = (NO_5XX, JSON_OR_EMPTY, *ERROR_SHAPES.values())
+    stage = Stage.WRONG_REQUESTS
+
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Judge a response to a wrong request."""
+        checked, found = check_probe_response(seen.exchange)
+        for requirement in checked:
+            state.count(requirement)
+        return found
+
+
+def check_probe_response(exchange: Exchange) -> tuple[list[Requirement], list[Violation]]:
     """
     Hold the response to a wrong request against the table of wrong requests.
 
     Returns:
-        The ids of the requirements that were checked, and the findings. Both are empty where `request.probe` is not set,
+        The requirements that were checked, and the violations. Both are empty where `request.probe` is not set,
         and where there is no response (that is `http.complete`'s). Of a cut response only the status counts.
     """
     response, probe = exchange.response, exchange.request.probe
     if probe is None or response is None:
         return [], []
     if response.status >= 500:
-        return [NO_5XX], [_make_finding(exchange, NO_5XX, "status", "a status below 500", str(response.status), "")]
+        return [NO_5XX], [_make_violation(exchange, NO_5XX, "status", "a status below 500", str(response.status))]
     if not response.complete or response.withheld:
         return [NO_5XX], []
     value: object = _EMPTY_BODY
@@ -68,40 +147,38 @@ def check_probe_response(exchange: Exchange) -> tuple[list[str], list[Finding]]:
         try:
             value = strict_json.parse_strict_json(response.body).value
         except strict_json.StrictJsonError as error:
-            found = f"{_describe_response(response)} ({error})"
+            if has_fault(exchange, "surplus"):
+                return [NO_5XX], []  # it was cut by its own length, and that is a finding already
+            found = f"{_describe_response(response)} ({describe_body_fault(exchange, str(error))})"
             return [NO_5XX, JSON_OR_EMPTY], [
-                _make_finding(exchange, JSON_OR_EMPTY, "not json", "JSON or no body", found, "")
+                _make_violation(exchange, JSON_OR_EMPTY, "not json", "JSON or no body", found)
             ]
     checked = [NO_5XX, JSON_OR_EMPTY]
     rule = _EXPECTATIONS.get(probe)
     if rule is None:
         return checked, []
-    return [*checked, probe], _check_error_shape(exchange, response, value, rule(exchange.request))
+    shape = ERROR_SHAPES[probe]
+    return [*checked, shape], _check_error_shape(exchange, shape, value, rule(exchange.request))
 
 
 def _check_error_shape(
-    exchange: Exchange, response: Response, value: object, allowed: list[_ExpectedResponse]
-) -> list[Finding]:
-    probe = exchange.request.probe
-    assert probe is not None
+    exchange: Exchange, probe: Requirement, value: object, allowed: list[_ExpectedResponse]
+) -> list[Violation]:
+    response = exchange.response
+    assert response is not None
     expected = " or ".join(str(each) for each in allowed)
     candidates = [each for each in allowed if each.status == response.status]
     if not candidates:
-        return [_make_finding(exchange, probe, "status", expected, _describe_response(response), "")]
+        return [_make_violation(exchange, probe, "status", expected, _describe_response(response))]
     places = [place for each in candidates if (place := _first_difference(each.body, value)) is not None]
     if len(places) == len(candidates):
         place = max(places, key=len)  # the nearest miss
-        return [
-            _make_finding(exchange, probe, "body", expected, _describe_response(response), make_json_pointer(place))
-        ]
-    media_type = (response.header("content-type") or "").partition(";")[0].strip().lower()
-    if response.body and media_type != "application/json":
+        return [_make_violation(exchange, probe, "body", expected, _describe_response(response), place)]
+    # Where a response ends is no part of a refusal: a proxy may send it in chunks, or until the close.
+    labels = ", ".join(value for name, value in response.headers if name.lower() == "content-type")
+    if response.body and "application/json" not in media_types(labels):
         actual = response.header("content-type") or "no Content-Type"
-        return [_make_finding(exchange, probe, "content-type", "Content-Type: application/json", actual, "")]
-    length = response.header("content-length")
-    if length is None or length.strip() != str(len(response.body)):
-        wanted = f"Content-Length: {len(response.body)}"
-        return [_make_finding(exchange, probe, "content-length", wanted, length or "no Content-Length", "")]
+        return [_make_violation(exchange, probe, "content-type", "Content-Type: application/json", actual)]
     return []
 
 
@@ -110,24 +187,21 @@ _DIFFERENCE_TEXTS: Final = {
     "not json": "gets a body that is no JSON",
     "body": "gets another body",
     "content-type": "gets a response under another Content-Type",
-    "content-length": "gets another Content-Length",
 }
 """Classes of fault, and how a message tells them."""
 
 
-def _make_finding(exchange: Exchange, requirement: str, fault: str, expected: str, actual: str, place: str) -> Finding:
-    return Finding(
+def _make_violation(
+    exchange: Exchange, requirement: Requirement, fault: str, expected: str, actual: str, place: Place = ()
+) -> Violation:
+    return Violation(
         requirement=requirement,
-        level=REQUIREMENTS[requirement].level,
-        target=None,
-        field="",
-        pointer=place,
-        connection_id=None,
-        message=f"{_describe_request(exchange.request)} {_DIFFERENCE_TEXTS[fault]}",
+        exchange=exchange,
+        place=place,
         expected=expected,
         actual=actual,
         fault=fault,
-        exchanges=(exchange,),
+        facts={"request": _describe_request(exchange.request), "difference": _DIFFERENCE_TEXTS[fault]},
     )
 
 
@@ -201,7 +275,7 @@ def _expect_large_body(request: Request) -> list[_ExpectedResponse]:
 
 
 _EXPECTATIONS: Final[Mapping[str, Callable[[Request], list[_ExpectedResponse]]]] = {
-    f"request.shape.{rule.__name__.removeprefix('_expect_')}": rule
+    shape_id(rule.__name__.removeprefix("_expect_")): rule
     for rule in (
         _expect_path,
         _expect_method,
@@ -217,7 +291,7 @@ _EXPECTATIONS: Final[Mapping[str, Callable[[Request], list[_ExpectedResponse]]]]
         _expect_large_body,
         _expect_options,
     )
-} | {"request.shape.unknown_target_invalid_json": _expect_invalid_json}
+} | {shape_id("unknown_target_invalid_json"): _expect_invalid_json}
 
 _REQUIRED_KEYS: Final = {
     Target.CONNECTION.value: ("channel_id", "connection_id"),

@@ -27,7 +27,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from ..accelerator import find_first_evidence, merge_highest_blocks, merge_risen_blocks, merge_risen_labels
+from .accelerator import find_first_evidence, merge_highest_blocks, merge_risen_blocks, merge_risen_labels
 
 Counters = Sequence[int]
 """One block of a sample: counters in a fixed order, -1 where one is absent or unsound."""

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from ...api.exchange import Exchange, without_response
+from ..api.exchange import Exchange, without_response
 
 JUMP_TOLERANCE_NS: Final = 1_000_000_000
 """How far a clock may be stepped (NTP does so) without a word."""
