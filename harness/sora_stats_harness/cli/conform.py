@@ -63,7 +63,7 @@ def run(arguments: Arguments) -> int:  # long: one run from its settings to its 
     from ..probe.edition_detection import detect_by_server
     from ..probe.interrupt import InterruptHandler
     from ..probe.prober import Prober
-    from ..recording.writer import RecordingWriter
+    from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
     from ..reports.verdict_assembly import RunFacts, format_utc_now
 
     started_at = format_utc_now()
@@ -89,18 +89,20 @@ def run(arguments: Arguments) -> int:  # long: one run from its settings to its 
                 recorder = stack.enter_context(
                     RecordingWriter(
                         arguments.record,
-                        subject=plan.server,
-                        subject_kind="simulator" if is_self_test else "server",
-                        edition=edition.name,
-                        # what the run can see: `check` judges the recording within the same scope
-                        options=_verdict_options(plan)
-                        | fuzzed
-                        | {
-                            "observes": sorted(need.value for need in plan.observed_needs()),
-                            "excluded": sorted(plan.excluded_requirements()),
-                        },
+                        RecordedRun(
+                            subject=plan.server,
+                            subject_kind="simulator" if is_self_test else "server",
+                            edition=edition.name,
+                            # what the run can see: `check` judges the recording within the same scope
+                            options=_verdict_options(plan)
+                            | fuzzed
+                            | {
+                                "observes": sorted(need.value for need in plan.observed_needs()),
+                                "excluded": sorted(plan.excluded_requirements()),
+                            },
+                        ),
                         secrets=secrets,
-                        limit_bytes=arguments.record_limit,
+                        limits=RecordingLimits(file_bytes=arguments.record_limit),
                     )
                 )
             judge = Judge(
