@@ -144,16 +144,17 @@ def _print_report(report: VerdictReport, written: Path | None, *, as_json: bool)
     from ..reports import github_actions as github
     from ..reports import report_folder as files
     from ..reports import terminal
+    from ..reports.markdown import render_markdown_summary
 
     stream = sys.stderr if as_json else sys.stdout
     text = terminal.render_terminal(report, colour=wants_colour(stream), width=report_width(stream))
-    on_github = github.in_github_actions()
+    on_github = github.is_in_github_actions()
     write_output(github.guard_log_commands(text, secrets.token_hex(16)) if on_github else text, stream)
     if written is not None:
         write_output(f"reports in {written}/: {', '.join(files.list_report_files(written))}\n", stream)
     if on_github:
         write_output(github.verdict_annotations(report.verdict), stream)
-        if problem := github.write_step_summary(report):
+        if problem := github.append_step_summary(render_markdown_summary(report)):
             write_output(f"sora-harness: the step's summary could not be written: {problem}\n", sys.stderr)
     if as_json:
         write_output(files.verdict_to_json(report.verdict))

@@ -92,7 +92,7 @@ def print_error(text: str) -> None:
     if os.environ.get("GITHUB_ACTIONS"):
         from ..reports import github_actions as github
 
-        write_output(github.error_annotation(text) if github.in_github_actions() else "", sys.stderr)
+        write_output(github.error_annotation(text) if github.is_in_github_actions() else "", sys.stderr)
 
 
 def _redirect_to_null(stream: TextIO) -> None:

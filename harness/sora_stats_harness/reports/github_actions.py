@@ -18,9 +18,7 @@ from typing import Final, Literal
 from ..judge.verdict import FindingEntry, Verdict
 from . import summary
 from .escaping import escape_terminal
-from .markdown import render_markdown_summary
 from .measurement_tables import key_figures
-from .report import VerdictReport
 
 MAX_ANNOTATIONS: Final = 10
 """Annotations of one kind that GitHub shows of a step."""
@@ -28,31 +26,25 @@ MAX_ANNOTATIONS: Final = 10
 MAX_SUMMARY_BYTES: Final = 1_000_000
 """A step's summary may have 1 MiB; one that is larger is not shown at all."""
 
-AnnotationLevel = Literal["error", "warning", "notice"]
-
-
 ACTIONS_VARIABLE: Final = "GITHUB_ACTIONS"
 STEP_SUMMARY_VARIABLE: Final = "GITHUB_STEP_SUMMARY"
 
+AnnotationLevel = Literal["error", "warning", "notice"]
 
-def in_github_actions() -> bool:
+
+def is_in_github_actions() -> bool:
     """Whether this is a step of a workflow."""
     return os.environ.get(ACTIONS_VARIABLE) == "true"
 
 
-def write_step_summary(report: VerdictReport) -> str | None:
-    """
-    Add the report to the step's summary, where there is one.
-
-    Returns:
-        Why it could not be written; None where it was, or there is no summary.
-    """
+def append_step_summary(text: str) -> str | None:
+    """Add Markdown to the step's summary, where there is one. Returns why that couldn't be done; None where it could."""
     path = os.environ.get(STEP_SUMMARY_VARIABLE)
     if not path:
         return None
     try:
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write(limit_step_summary(render_markdown_summary(report)))
+            file.write(limit_step_summary(text))
     except OSError as error:
         return error.strerror or str(error)
     return None

@@ -120,6 +120,8 @@ class PluginSettings:
     timeout_s: float
     faults: tuple[str, ...]
     report: Path | None
+    item_timeout_s: float | None
+    """After which pytest-timeout ends a test; None where it doesn't."""
     notes: tuple[str, ...] = ()
     """For the gate's verdict."""
 
@@ -237,7 +239,19 @@ def read_settings(config: pytest.Config) -> PluginSettings:
         timeout_s=settings.timeout_s,
         faults=tuple(option("sora_fault")),
         report=config.invocation_params.dir / report if report is not None else None,
+        item_timeout_s=_read_item_timeout_s(config),
     )
+
+
+def _read_item_timeout_s(config: pytest.Config) -> float | None:
+    """Its option, else its variable, else its setting, where it is installed."""
+    if not config.pluginmanager.hasplugin("timeout"):
+        return None
+    given = config.getoption("timeout", None) or os.environ.get("PYTEST_TIMEOUT") or config.getini("timeout")
+    try:
+        return float(given) if given and float(given) > 0 else None
+    except ValueError:
+        return None  # what is no time is for pytest-timeout to refuse
 
 
 def _parse_gate_duration(option: str, text: str | None) -> float | None:
