@@ -392,8 +392,8 @@ def _step_table(steps: Sequence[CapacityStepResult]) -> MeasurementTable:
             texts=(1, 8, 10),
             optional=(8, 3, 5, 7, 9),
             note="A rate passes where every SLO holds. Times are response times of complete responses over the whole "
-            "step, of all targets and of the target with the highest p99; each window is judged by its own. A request "
-            "without a response in time counts against each SLO and has no time here.",
+            "step, of all targets and of the target with the highest p99, where enough times carry one; each window is "
+            "judged by its own. A request without a response in time counts against each SLO and has no time here.",
         )
     )
 
