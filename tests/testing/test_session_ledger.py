@@ -75,7 +75,9 @@ def test_a_counter_that_fell_once_is_not_rerun_away(
     pytester.makepyfile(FALLS_ONCE)
     done = pytester.runpytest_inprocess("-p", "no:cacheprovider", *options)
     assert (done.ret, done.parseoutcomes()["passed"]) == (FAILED, 1)
-    done.stdout.fnmatch_lines(["*= sora: found, so the session fails =*", "*falls_at_first: counter.monotonic (MUST): *"])
+    done.stdout.fnmatch_lines(
+        ["*= sora: found, so the session fails =*", "*falls_at_first: counter.monotonic (MUST): *"]
+    )
     assert (pytester.path / "attempts").read_text(encoding="utf-8").count("attempt") == 2
 
 
