@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import random
 import subprocess
-import sys
 import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +21,7 @@ from sora_stats_harness.recording import open_recordings, reader
 from sora_stats_harness.recording.reader import LATEST_NS
 
 from ..examples import some_of
-from .build import RUN, exchange, record
+from .build import RUN, exchange, pipe_to_stdin, record
 
 HEADER = lines.RecordingHeader(
     format=lines.RECORDING_FORMAT,
@@ -217,8 +215,8 @@ def test_a_missing_file_and_a_folder_are_wrong_usage(tmp_path: Path) -> None:
 def test_the_standard_input_is_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe cannot go back, so it is copied to a file that goes away."""
     content = record(tmp_path / "run.jsonl.zst", [exchange()]).read_bytes()
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-    assert [step.exchange for step in open_recordings(["-"])] == [exchange()]
+    with pipe_to_stdin(monkeypatch, content):
+        assert [step.exchange for step in open_recordings(["-"])] == [exchange()]
 
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="no file names for pipes here")

@@ -19,7 +19,8 @@ import msgspec
 
 from ..api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldType
 from ..api.edition_schemas import TIMESTAMP_PATTERN, connection_schema
-from .checks.shape import ENUM, GROUP, LEXICAL, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
+from ..api.strict_json import MAX_DIGITS, is_integral
+from .checks.shape import ABSENT, ENUM, GROUP, LEXICAL, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
 from .field_paths import edition_path
 from .value_text import Json, format_value, json_type_name
 
@@ -82,6 +83,29 @@ def describe_expected(field: FieldDefinition) -> str:
     return ", ".join(parts)
 
 
+def integer_value(value: Json) -> int | None:
+    """
+    The integer that a JSON number stands for, however it is written: the one function for the value of a counter.
+
+    None for anything else, and for a number with more digits than are ever written out, such as 1e5000.
+
+    >>> [integer_value(each) for each in (20000, Decimal("20000.0"), Decimal("2e4"), Decimal("1.5"), True, "1")]
+    [20000, 20000, 20000, None, None, None]
+    """
+    if type(value) is int:
+        return value
+    if isinstance(value, Decimal) and is_integral(value) and value.adjusted() < MAX_DIGITS:
+        return int(value)
+    return None
+
+
+def usable_value(value: Json, deviation: ShapeDeviation | None) -> Json:
+    """What a leaf gives to the other checks; None where its value can't be used."""
+    if deviation is None:
+        return value
+    return None if deviation.masks else integer_value(value)
+
+
 def check_value(field: FieldDefinition, value: Json) -> tuple[str, str] | None:
     """
     Hold one leaf's value against its entry, without jsonschema.
@@ -139,6 +163,7 @@ def check_leaf(field: FieldDefinition, path: Path, wire: Path, value: Json) -> S
         expected=describe_expected(field),
         actual=format_value(value),
         fault=fault,
+        masks=requirement != LEXICAL.id or integer_value(value) is None,
     )
 
 
@@ -150,14 +175,14 @@ def absent_leaf_deviation(field: FieldDefinition, path: Path, wire: Path) -> Sha
         wire=wire,
         expected=describe_expected(field),
         actual="absent",
-        fault="absent",
+        fault=ABSENT,
     )
 
 
 def absent_group_deviation(path: Path) -> ShapeDeviation:
     """The deviation of a whole group that is not there."""
     return ShapeDeviation(
-        requirement=GROUP.id, path=path, wire=path, expected="an object", actual="absent", fault="absent"
+        requirement=GROUP.id, path=path, wire=path, expected="an object", actual="absent", fault=ABSENT
     )
 
 

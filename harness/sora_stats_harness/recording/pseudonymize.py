@@ -179,7 +179,7 @@ def _decode_lines(store: InputFile) -> Iterator[lines.RecordingLine | None]:
     for piece in store.lines():
         if isinstance(piece, UnreadablePart):
             yield None
-        elif piece.strip():
+        else:
             try:
                 yield lines.decode_line(piece)
             except DamagedLineError:

@@ -1,9 +1,9 @@
 """
-What a run tells GitHub Actions: annotations, and a log in which no server can give the runner orders.
+What a run writes for GitHub Actions: annotations, a step summary, and a log in which no server can give commands.
 
-The runner takes any line that begins with `::` for a command, whoever wrote it, and `##[` anywhere in a line. So a
-summary is put between two lines that switch commands off and on again by a word that nobody can guess, and what goes
-into a command itself is escaped by the runner's own rules.
+The runner takes any line that begins with `::` for a command, and `##[` anywhere in a line. So a summary stands between two
+lines that switch commands off and on again by a word that nobody can guess, and the text of a command is escaped by the
+runner's own rules.
 
 Source: actions/runner, ActionCommand.cs; GitHub's page on workflow commands.
 """
@@ -18,6 +18,7 @@ from typing import Final, Literal
 from ..judge.verdict import FindingEntry, Verdict
 from . import summary
 from .escaping import escape_terminal
+from .measurement_tables import key_figures
 
 MAX_ANNOTATIONS: Final = 10
 """Annotations of one kind that GitHub shows of a step."""
@@ -60,6 +61,8 @@ def verdict_annotations(verdict: Verdict) -> str:
     text = f"{verdict.verdict.upper()}: {summary.verdict_headline(verdict)}"
     if summary.is_self_test(verdict):
         text = f"{summary.SELF_TEST_NOTE} {text}"
+    if figures := key_figures(verdict):
+        text += "; " + ", ".join(f"{number} {about}" for number, about in figures)
     errors = list(_findings(verdict, "error"))
     warnings = [*_findings(verdict, "warning"), *_waivers(verdict)]
     room = MAX_ANNOTATIONS - (kind == "error")

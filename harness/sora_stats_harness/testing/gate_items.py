@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import pytest
 
 from ..api.errors import ExitCode, HarnessError
+from ..judge.checks.user_checks import load_check_files
 from ..judge.requirements import REQUIREMENTS, Requirement
 from .session_ledger import fail_skipped
 
@@ -116,8 +117,9 @@ class GateCollector(pytest.Collector):
         self.gate = gate
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Make the items: the requirements in their order, the verdict last."""
-        for rule in REQUIREMENTS.values():
+        """Make the items: the requirements in their order, the user's own after them, the verdict last."""
+        own = [row for check in load_check_files(self.gate.settings.checks) for row in check.requirements]
+        for rule in (*REQUIREMENTS.values(), *own):
             yield RequirementItem.from_parent(self, name=rule.id, rule=rule)
         yield VerdictItem.from_parent(self, name="verdict")
 

@@ -40,9 +40,11 @@ _SHARED_OPTIONS: Final = (
 _SHARED_FLAGS: Final = (
     ("strict", "a violated SHOULD fails, too: in the gate and in tests"),
     ("insecure", "accept any certificate"),
+    ("trust-config", "let a configuration that was found name checks, and secrets for the server that it names itself"),
 )
 _SHARED_LISTS: Final = (
     ("require", "ID", "the gate is inconclusive unless this requirement was observed (repeatable)"),
+    ("checks", "FILE.py", "the gate judges by the checks of your own in this file as well (repeatable)"),
     ("label", "KEY=VALUE", "put into the gate's reports, such as build=123 (repeatable)"),
     ("header", "'NAME: VALUE'", "send this as well (repeatable); for secrets 'NAME: env:VARIABLE'"),
     ("fault", "NAME[:KEY=VALUE]", f"make the simulator of `--sora-url {SIMULATOR_URL}` misbehave (repeatable)"),
@@ -102,6 +104,8 @@ class PluginSettings:
     valid_only: bool
     strict: bool
     require: tuple[str, ...]
+    checks: tuple[str, ...]
+    """Files with checks of the user's own."""
     allow_inconclusive: bool
     labels: dict[str, str]
     baseline: Baseline | None
@@ -222,6 +226,7 @@ def read_settings(config: pytest.Config) -> PluginSettings:
         valid_only=option("sora_valid_only"),
         strict=settings.strict,
         require=settings.require,
+        checks=settings.checks,
         allow_inconclusive=option("sora_allow_inconclusive"),
         labels=settings.labels,
         baseline=_read_baseline(option("sora_baseline"), settings),
