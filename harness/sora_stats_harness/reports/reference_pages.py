@@ -99,20 +99,20 @@ def describe_limits(field: FieldDefinition) -> str:
     >>> [describe_limits(field) for field in load_edition().fields[:2]]
     ['RFC 3339 in UTC', 'up to 255 bytes']
     """
-    told = []
+    parts = []
     if field.form is not None:
-        told.append("RFC 3339 in UTC")
+        parts.append("RFC 3339 in UTC")
     if field.values is not None:
-        told.append(" or ".join(f"`{value}`" for value in field.values))
+        parts.append(" or ".join(f"`{value}`" for value in field.values))
     if field.max_bytes is not None:
-        told.append(f"up to {field.max_bytes} bytes")
+        parts.append(f"up to {field.max_bytes} bytes")
     if field.minimum is not None and field.maximum is not None:
-        told.append(f"{field.minimum} to {field.maximum}")
+        parts.append(f"{field.minimum} to {field.maximum}")
     elif field.minimum is not None:
-        told.append(f"at least {field.minimum}")
+        parts.append(f"at least {field.minimum}")
     elif field.maximum is not None:
-        told.append(f"at most {field.maximum}")
-    return ", ".join(told)
+        parts.append(f"at most {field.maximum}")
+    return ", ".join(parts)
 
 
 def _fields(fields: tuple[FieldDefinition, ...]) -> str:
