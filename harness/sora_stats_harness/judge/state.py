@@ -90,7 +90,7 @@ class State:
         now_ns = self.last_received_ns
         self.exchanges_until_expiry = EXPIRY_CHECK_EXCHANGES
         self.expiry_due_ns = now_ns + EXPIRY_CHECK_INTERVAL_NS
-        return [each for each, connection in self.connections.items() if connection.is_expired(now_ns)]
+        return [each for each, connection in self.connections.items() if now_ns > connection.expires_ns]
 
     def __iter__(self) -> Iterator[tuple[str, ConnectionState]]:
         return iter(self.connections.items())
