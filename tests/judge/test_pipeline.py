@@ -179,10 +179,9 @@ def test_connections_that_left_hold_no_listing(heard: list[Finding]) -> None:
     assert len(subjects) == 60
     whole = {id(s.last) for s in subjects.values() if s.last is not None and s.last.response is not None}
     assert whole == {id(bodies[-1])}
-    firsts = [still.first for subject in subjects.values() for still in subject.frozen_clocks.values()]
-    assert {id(first) for first in firsts if first.response is not None} <= {
-        id(each) for each in (bodies[0], bodies[-1])
-    }
+    histories = [history for subject in subjects.values() for history in subject.stamp_histories.values()]
+    stamped = [history.first.evidence.exchange for history in histories]
+    assert {id(each) for each in stamped if each.response is not None} <= {id(bodies[-1])}
     assert all(subject.last is not None and subject.last.received_ns for subject in subjects.values())
     assert falls(heard) == []
 

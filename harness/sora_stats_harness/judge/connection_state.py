@@ -19,7 +19,7 @@ from ..api.exchange import Exchange, without_response
 from .accelerator import merge_risen_blocks
 from .counter_history import CounterHistory
 from .edition_decoder import Counters
-from .server_clock import FrozenClock
+from .stamp_order import StampHistory
 
 if TYPE_CHECKING:
     from .checks.relation_check import PendingViolation
@@ -115,7 +115,6 @@ class ConnectionState:
         "counter_history",
         "decreased_counters",
         "first",
-        "frozen_clocks",
         "identity",
         "last",
         "last_blocks",
@@ -128,6 +127,7 @@ class ConnectionState:
         "pending_violations",
         "relation_samples",
         "samples",
+        "stamp_histories",
         "timestamp_violations",
     )
 
@@ -158,7 +158,8 @@ class ConnectionState:
         """Counters that fell: their order by stamp would be the same fault again."""
         self.timestamp_violations: dict[tuple[int, int], list[TimestampOrderViolation]] = {}
         """By counter, pairs in which the earlier stamp has the larger value; held back until it is known not to fall."""
-        self.frozen_clocks: dict[str, FrozenClock] = {}
+        self.stamp_histories: dict[tuple[str, bool], StampHistory] = {}
+        """By server, and whether it was asked for the whole cluster: then another node may have stamped."""
 
     def is_expired(self, now_ns: int) -> bool:
         """Whether it was not heard of for so long that it is forgotten."""
@@ -184,9 +185,6 @@ class ConnectionState:
             self.overlapping_samples = [
                 each for each in self.overlapping_samples if not _is_larger(each.exchange, server, most_bytes)
             ]
-        for still in self.frozen_clocks.values():
-            if _is_larger(still.first, server, most_bytes):
-                still.first = without_response(still.first)
 
     def check_timestamp_order(
         self, mine: OverlappingSample, tear_ns: int

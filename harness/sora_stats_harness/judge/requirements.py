@@ -18,10 +18,11 @@ __all__ = ["REQUIREMENTS", "Finding", "Level", "RequiredCapability", "Requiremen
 _BY_FAMILY = (
     *(http.COMPLETE, http.STATUS, http.CONTENT_TYPE, body.JSON, body.DUPLICATE_KEY, http.LENGTH),
     *shape.SHAPE_REQUIREMENTS.values(),
-    *(identity.ASKED, identity.CLIENT, identity.UNIQUE, identity.CONSTANT, presence.PRESENT, identity.FORM),
+    *(identity.ASKED, identity.CLIENT, identity.UNIQUE, identity.CONSTANT, identity.FORM),
+    *(presence.PRESENT, presence.LISTED),
     *(*RELATION_REQUIREMENTS, UNSTABLE_LEVEL),
     *(monotonic.MONOTONIC, timestamp_order.TIMESTAMP_ORDER),
-    *(clock.OFFSET, clock.FROZEN),
+    *(clock.ORDER, clock.OFFSET, clock.FROZEN),
     *(wrong_requests.NO_5XX, wrong_requests.JSON_OR_EMPTY, *wrong_requests.ERROR_SHAPES.values()),
     *(cluster.UNION, cluster.ONCE, clock.SKEW),
 )

@@ -19,7 +19,7 @@ from gevent.queue import LifoQueue
 from ..api.edition import Edition
 from ..api.exchange import ErrorCode, Exchange, Headers, Request, Target, make_valid_request
 from ..judge.checks.identity import ASKED, CLIENT
-from ..judge.checks.presence import PRESENT
+from ..judge.checks.presence import LISTED, PRESENT
 from ..judge.exchange_queue import PendingExchange
 from ..judge.pipeline import Judge
 from ..judge.requirements import Finding, Level
@@ -399,5 +399,6 @@ def unobservable_requirements(targets: frozenset[Target]) -> frozenset[str]:
         ASKED.id: {Target.CONNECTION},
         CLIENT.id: {Target.CLIENT},
         PRESENT.id: {Target.CONNECTION, Target.ALL},
+        LISTED.id: {Target.CONNECTION, Target.ALL},
     }
     return frozenset(id for id, wanted in needs.items() if not wanted <= targets)
