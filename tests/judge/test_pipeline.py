@@ -410,6 +410,11 @@ def _timed_out_later(judge: Judge) -> None:
     _timed_out_at_first(judge)
 
 
+def _refused_later(judge: Judge) -> None:
+    judge.begin_exchange(ASK).complete(response(sample()))
+    _refused(judge)
+
+
 def _cut(judge: Judge) -> None:
     judge.begin_exchange(ASK).complete(Response(status=200, headers=HEADERS, body=b"{", complete=False))
 
@@ -420,13 +425,14 @@ def _cut(judge: Judge) -> None:
         (_refused, []),
         (_timed_out_at_first, []),
         (_timed_out_later, ["http.complete"]),
+        (_refused_later, ["http.complete"]),
         (_cut, ["http.complete"]),
     ],
 )
 def test_silence_accuses_only_a_server_that_has_responded(
     judge: Judge, heard: list[Finding], happens: Callable[[Judge], None], expected: list[str]
 ) -> None:
-    """A cut is a fault at once; a time-out only after a complete response; a closed port never."""
+    """A cut is a fault at once; a time-out, or a closed port, only after a complete response."""
     happens(judge)
     assert [each.requirement for each in heard] == expected
 

@@ -67,6 +67,10 @@ class NodePresence:
         self._client: dict[tuple[str, str], set[str]] = {}
         self._pending: dict[str, list[UnresolvedAbsence]] = {}
         self._waiting = 0
+        self._members: frozenset[str] = frozenset()
+        """Of the last listing that had any."""
+        self.replacements = 0
+        """How often a listing had none of the connections of the one before."""
         self._found: dict[str, SightingCounts] = {}
         self.checked = 0
 
@@ -96,6 +100,14 @@ class NodePresence:
                     if each.exchange.received_ns < exchange.sent_ns
                 ]
         return gaps
+
+    def add_members(self, members: Collection[str]) -> None:
+        """Take in who is in a complete listing, to notice where all connections are replaced at once."""
+        if not members:
+            return
+        if len(self._members) > 1 and self._members.isdisjoint(members):
+            self.replacements += 1
+        self._members = frozenset(members)
 
     @property
     def listed(self) -> Collection[str]:

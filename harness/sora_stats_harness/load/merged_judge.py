@@ -314,6 +314,7 @@ def _merge_coverage(edition: Edition, parts: Sequence[CoverageSummary]) -> Cover
         counters_grew=len(grown),
         never_grew=[path for path in counters if path not in grown | never_seen | unusable],
         unusable=[path for path in counters if path in unusable],
+        longest_gap_s=max((part.longest_gap_s for part in parts), default=0),
         truncated=any(part.truncated for part in parts),
         notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
     )

@@ -74,6 +74,8 @@ class PresenceCheck(Check):
         if request.target is Target.ALL and request.asked.local:
             listed = [(id, each.channel_id, each.client_id) for id, each in seen.admitted.items()]
             self._compare_listing(seen, state, nodes)
+            if seen.all_admitted:
+                presence.add_members(seen.admitted)
             return [_violation(gap, request.server) for gap in presence.add_listing(exchange, listed)]
         for connection_id in seen.admitted:
             presence.add_sighting(exchange, connection_id)
@@ -123,7 +125,13 @@ class PresenceCheck(Check):
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add how many responses were bracketed by listings, and how many listings by responses."""
         for state in states:
-            for presence in state.recall(self, _NodePresences).values():
+            for server, presence in state.recall(self, _NodePresences).items():
+                if presence.replacements:
+                    times = f" {presence.replacements} times" if presence.replacements > 1 else ""
+                    result.coverage.notes.append(
+                        f"all connections of {server} were replaced at once{times}: it was restarted, or several servers "
+                        "respond at this URL"
+                    )
                 result.checked[PRESENT.id] = result.checked.get(PRESENT.id, 0) + presence.checked
             for found in self._found(state).values():
                 result.checked[LISTED.id] = result.checked.get(LISTED.id, 0) + found.checked
