@@ -1,4 +1,4 @@
-"""Mixed: see `sora_stats_harness.load.scenarios.Mixed`.
+"""Mixed: see `sora_stats_harness.load.scenarios.MixedUser`.
 
 locust -f locustfiles/mixed.py --headless -u 4 -t 10s --host http://127.0.0.1:3000
 """

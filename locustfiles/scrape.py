@@ -1,4 +1,4 @@
-"""Scrape: see `sora_stats_harness.load.scenarios.Scrape`.
+"""Scrape: see `sora_stats_harness.load.scenarios.ScrapeUser`.
 
 locust -f locustfiles/scrape.py --headless -u 4 -t 10s --host http://127.0.0.1:3000
 """

@@ -331,27 +331,30 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
     import gevent
 
     from sora_stats_harness.api import edition
-    from sora_stats_harness.api.exchange import Exchange, Target, TransportError, make_valid_request
-    from sora_stats_harness.judge.pipeline import Judge
-    from sora_stats_harness.load.http_connection import HttpConnection, ServerAddress, resolve_server
+    from sora_stats_harness.api.exchange import Target, TransportError, make_valid_request
+    from sora_stats_harness.api.server_address import ServerAddress
+    from sora_stats_harness.judge.check import Observed
+    from sora_stats_harness.judge.stage_walk import StageWalk
+    from sora_stats_harness.load.http_connection import HttpConnection, resolve_server
     from sora_stats_harness.load.load_session import LoadSession
+    from sora_stats_harness.load.load_spec import LoadSpec
     from sora_stats_harness.load.precise_timer import PreciseTimer
     from sora_stats_harness.load.prepared_request import prepare_request
 
     if how == "not":  # all else stays as it is
 
-        def unjudged(self: Judge, exchange: Exchange, *_: object, **__: object) -> None:
+        def unjudged(self: StageWalk, observed: Observed, *_: object) -> None:
             if self._observer is not None:
-                self._observer(exchange)
+                self._observer(observed.exchange)
 
-        Judge._judge_exchange = unjudged  # type: ignore[method-assign]  # as said
+        StageWalk.judge = unjudged  # type: ignore[method-assign,assignment]  # as said
 
     def address(url: str) -> ServerAddress:
         found = resolve_server(url)
         assert not isinstance(found, TransportError), found
         return found
 
-    session = LoadSession(edition.load_edition(), address(small))
+    session = LoadSession(edition.load_edition(), address(small), LoadSpec(edition=edition.DEFAULT_EDITION))
     assert session.discover() is None
     # Made before the scraper begins, whose listings tell the session of others.
     polls = [
@@ -360,7 +363,7 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
                 Target.CONNECTION, server=small, channel_id=each.channel_id, connection_id=each.connection_id
             )
         )
-        for each in session.known_connections
+        for each in session.requests.known_connections
     ]
     session.start()
     ends_ns = time.monotonic_ns() + int(lasts_s * 1e9)

@@ -22,7 +22,7 @@ from typing import Final, TypeVar
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "harness")]
 
-from tests import comparing  # noqa: E402
+from tests import comparing, hostile_files  # noqa: E402
 from tests.oracle import agreement, histories, judged, mutants, planted, scores  # noqa: E402
 
 from sora_stats_harness.api import edition  # noqa: E402  # found by the path set above
@@ -208,6 +208,14 @@ def comparison(shrink: int) -> Lines:
             yield f"| {name} | {size} | {wrong / tries:.1%} | {found:.0%} |"
 
 
+def hostile(shrink: int) -> Lines:
+    """Hostile files"""
+    yield "What `sora-harness check` takes for files that are made to exhaust it; docs/LIMITS.md has the limits."
+    yield ""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from hostile_files.measure_files(Path(folder), shrink)
+
+
 SECTIONS: Final[dict[str, Section]] = {
     "order": order,
     "recording": recording,
@@ -218,6 +226,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "mutants": oracle,
     "planted": bugs,
     "compare": comparison,
+    "files": hostile,
 }
 
 

@@ -67,6 +67,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     )
     expected = LoadedConfig(
         source=str(path),
+        was_found=True,
         values=ConfigValues(
             url="http://sora.example:3000",
             edition="doc-2024",

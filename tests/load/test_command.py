@@ -368,7 +368,7 @@ def test_every_scenario_file_is_one(name: str) -> None:
     """Locust finds one user class in it."""
     command = locust(name, "http://127.0.0.1:9", "--list")
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert name.capitalize() in done.stdout
+    assert f"{name.capitalize()}User" in done.stdout
     assert done.returncode == 0
 
 

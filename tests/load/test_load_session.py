@@ -11,8 +11,10 @@ from gevent.event import Event
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.exchange import Exchange, Response, Target, make_valid_request
-from sora_stats_harness.load.http_connection import MAX_UNSLICED_BODY_BYTES, ServerAddress, resolve_server
+from sora_stats_harness.api.server_address import ServerAddress
+from sora_stats_harness.load.http_connection import MAX_UNSLICED_BODY_BYTES, resolve_server
 from sora_stats_harness.load.load_session import LoadSession
+from sora_stats_harness.load.load_spec import LoadSpec
 from sora_stats_harness.load.prepared_request import PreparedRequest, prepare_request
 from sora_stats_harness.simulator.world import SimulatedWorld
 
@@ -45,7 +47,7 @@ class Responding:
 def session() -> LoadSession:
     address = resolve_server(SERVER)
     assert isinstance(address, ServerAddress)
-    return LoadSession(edition.load_edition(), address)
+    return LoadSession(edition.load_edition(), address, LoadSpec(edition=edition.DEFAULT_EDITION))
 
 
 def test_whoever_has_a_large_response_waits_for_its_turn_to_be_judged(session: LoadSession) -> None:

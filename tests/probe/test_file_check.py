@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import random
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +33,7 @@ from sora_stats_harness.recording import RecordingWriter, open_recordings
 from sora_stats_harness.recording.pseudonymize import redact_recording
 from sora_stats_harness.simulator.world import SimulatedWorld
 
-from ..recording.build import SERVER, exchange, record
+from ..recording.build import SERVER, exchange, pipe_to_stdin, record
 
 EDITION = edition.load_edition()
 SECOND_NS = 1_000_000_000
@@ -171,7 +169,7 @@ def test_the_order_of_lines_and_files_does_not_matter(tmp_path: Path) -> None:
     random.Random(3).shuffle(lines)
     halves = (tmp_path / "one.jsonl", tmp_path / "two.jsonl")
     for half, part in zip(halves, (lines[::2], lines[1::2]), strict=True):
-        counts = json.loads(end) | {"sent": len(part)}
+        counts = json.loads(end) | {"sent": len(part), "judged": len(part), "errors": 0, "abandoned": 0}
         half.write_bytes(header + b"".join(part) + json.dumps(counts).encode() + b"\n")
     result = checked(*halves)
     assert told(result.result()) == told(judge.result())
@@ -470,8 +468,8 @@ def test_the_command_prints_a_verdict_and_writes_nothing(
 def test_the_command_reads_stdin(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """As at the end of a pipe from curl."""
     (_, body), *_ = [pair for pair in responses(10) if pair[0].target is Target.CONNECTION]
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(body)))
-    code, out, _ = run(capsys, "check", "-", "--json")
+    with pipe_to_stdin(monkeypatch, body):
+        code, out, _ = run(capsys, "check", "-", "--json")
     assert (code, json.loads(out)["subject"]) == (0, "standard input")
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from sora_stats_harness.api.exchange import Exchange, Request, Response, Target, TransportError, make_valid_request
 from sora_stats_harness.api.secret_redaction import Secrets
@@ -50,3 +55,14 @@ def record(path: Path, exchanges: Iterable[Exchange], *, secrets: Secrets | None
             recorder.add_exchange(item)
     assert recorder.problem is None
     return path
+
+
+@contextmanager
+def pipe_to_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> Iterator[None]:
+    """Let a pipe with so much content, at most 64 KiB, be the standard input."""
+    read, write = os.pipe()
+    os.write(write, content)
+    os.close(write)
+    with os.fdopen(read, encoding="utf-8") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        yield

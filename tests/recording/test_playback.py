@@ -249,4 +249,4 @@ def test_options_of_the_world_are_refused_beside_a_recording(
     """They would mean nothing, so they are not taken in silence."""
     path = recording(tmp_path / "run.jsonl", [1])
     assert main(["simulate", "--port", "0", "--play", str(path), *shlex.split(option)]) == 2
-    assert "with --play there is none" in capsys.readouterr().err
+    assert "and --play has none" in capsys.readouterr().err

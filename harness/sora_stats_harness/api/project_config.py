@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -21,6 +21,7 @@ import msgspec
 from . import edition as editions
 from .edition_schemas import JSON_SCHEMA_DIALECT
 from .errors import ConfigError, UsageError, suggest_nearest
+from .input_budget import MAX_CONFIG_BYTES, parse_toml, read_small_file
 from .server_url import normalize_server_url
 
 CONFIG_FILE: Final = "sora-harness.toml"
@@ -91,6 +92,8 @@ class LoadedConfig:
     source: str | None = None
     """The file, as a person would name it; None where there is none."""
     values: ConfigValues = field(default_factory=ConfigValues)
+    was_found: bool = False
+    """Whether the file was found in a folder; False where the user named it."""
 
 
 def read_config(
@@ -119,7 +122,7 @@ def read_config(
     for name in (CONFIG_FILE, PYPROJECT):
         path = (folder or Path()) / name
         if path.is_file() and (table := _read_table(path)) is not None:
-            return _validate_config(table, path, requirement_ids)
+            return replace(_validate_config(table, path, requirement_ids), was_found=True)
     return LoadedConfig()
 
 
@@ -159,17 +162,16 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _read_table(path: Path) -> dict[str, Any] | None:  # Any: TOML
     """The keys of a file; None where it is a pyproject.toml without our table."""
+    name = f"the configuration {path}"
+    data = read_small_file(path, limit=MAX_CONFIG_BYTES, name=name, error=ConfigError)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (error.strerror or "unreadable") if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"the configuration {path} cannot be read: {reason}") from None
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name} cannot be read: not UTF-8 text") from None
     try:
-        document = tomllib.loads(text)
+        document = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(_syntax_error(path, text, str(error))) from None
-    except RecursionError:
-        raise ConfigError(f"{path} is nested too deep") from None
     if path.name != PYPROJECT:
         return document
     tool = document.get("tool", {})

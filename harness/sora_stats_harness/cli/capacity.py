@@ -7,23 +7,22 @@ A server that the harness did not start never gets more requests than `--max-rat
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from ..api.errors import UsageError
 from . import capacity_polling as surveys
 from . import command_support as common
 from . import options
+from . import worker_options as workers
 from .framework import Arguments, Command, Option, Parsed, group
 from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
-    from ..judge.verdict import LatencyDistribution
     from ..load.capacity.rate_search import RateStep, SearchGoal, SearchResult
-    from ..probe.interrupt import InterruptHandler
-    from ..reports.verdict_assembly import JudgeResultSource
+    from ..load.worker_plan import WorkerPlan
 
 EXAMPLES: Final = """\
 examples:
@@ -53,14 +52,19 @@ def run(arguments: Arguments) -> int:
         UsageError: A run that is not bounded, or a value that cannot be used.
     """
     settings = options.read_settings(arguments)
+    if find_spec("locust") is None:
+        raise UsageError("capacity needs Locust: pip install 'sora-stats-harness[load]'")
+    if arguments.worker:
+        return workers.run_as_worker(arguments)
     url = settings.url
     settings.refuse_simulator_options(
         [f"--{name.replace('_', '-')}" for name in SIMULATOR_PACE_OPTIONS if getattr(arguments, name) is not None]
     )
     arguments.slo = settings.slos
     by_size = arguments.by_size or len(arguments.connections or ()) > 1
-    if arguments.processes > 1 and (by_size or arguments.watch_media):
-        raise UsageError("--processes is for the search")
+    plan = workers.read_worker_plan(arguments)
+    if plan is not None and (by_size or arguments.watch_media):
+        raise UsageError(f"--{'master' if arguments.master else 'processes'} is for the search")
     if by_size and arguments.watch_media:
         raise UsageError("--by-size and --watch-media are two questions: ask one of them")
     if arguments.scenario not in CAPACITY_SCENARIOS:
@@ -70,51 +74,47 @@ def run(arguments: Arguments) -> int:
         surveys.check_polling_arguments(arguments, url, by_size=by_size)
     else:
         goal = _search_goal(arguments, url)
-        common.check_enough_users("--processes", arguments.processes, _max_in_flight(arguments, goal))
-    try:
-        from ..load.capacity import step_runner as _  # noqa: F401  # before what else may use sockets, which Locust replaces
-    except ImportError:
-        raise UsageError("capacity needs Locust: pip install 'sora-stats-harness[load]'") from None
+        option = "--expect-workers" if arguments.master else "--processes"
+        common.check_enough_users(option, None if plan is None else plan.count, _max_in_flight(arguments, goal))
+    import_module("..load.capacity.search_task", __package__)  # before what uses sockets, which Locust replaces
     if goal is not None:
-        return _run_search(arguments, url, goal)
+        return _run_search(arguments, url, goal, plan)
     if by_size:
         return surveys.run_cost_by_size(arguments, url)
     return surveys.run_media_watch(arguments, url)
 
 
-def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal) -> int:
+def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: WorkerPlan | None) -> int:
     from ..api.edition import load_edition
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.abort_limit import parse_abort_limit
     from ..load.capacity.load_window import operation_shares, window_length_s
     from ..load.capacity.search_report import build_capacity, search_section, search_statement, step_line
+    from ..load.capacity.search_task import SearchTask, run_search
     from ..load.edition_probe import detect_by_address
-    from ..load.load_session import unobservable_requirements
-    from ..load.load_spec import LOAD_OBSERVES
-    from ..load.scenarios import SCENARIOS as KNOWN
+    from ..load.load_spec import LOAD_OBSERVES, LoadSpec
+    from ..load.load_task import ServerAccess
     from ..load.slo import longest_limit_us
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import RunFacts, format_utc_now
 
     started_at = format_utc_now()
-    for text in _abort_limits(arguments):
-        parse_abort_limit(text)
-    users = _max_in_flight(arguments, goal)
-    scenario = KNOWN[arguments.scenario]
-    headers, secrets = arguments.settings.look_up()
+    settings = arguments.settings
+    limits = tuple(parse_abort_limit(text) for text in _abort_limits(arguments))
+    headers, secrets = settings.look_up()
 
-    def lasts_s(rate: float) -> float:
+    def window_s(rate: float) -> float:
         return window_length_s(rate, goal.slos, operation_shares(arguments.scenario, rate), arguments.window)
 
     write_output(
-        f"{_plan_text(arguments, url, goal, users, lasts_s)}{common.edition_plan_text(arguments)}\n", sys.stderr
+        f"{_plan_text(arguments, url, goal, plan, window_s)}{common.edition_plan_text(arguments)}\n", sys.stderr
     )
     if arguments.dry_run:
         return 0
     progress = ProgressLine()
     longest = longest_limit_us(goal.slos)
 
-    def tell(step: RateStep) -> None:
+    def on_step(step: RateStep) -> None:
         progress.end()
         write_output(f"{step_line(step)}\n", sys.stderr)
 
@@ -124,22 +124,38 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal) -> int:
             told = common.detect_edition(
                 arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
             )
-            task = _SearchTask(
-                address=address,
-                goal=goal,
-                users=users,
+            spec = LoadSpec(
+                edition=arguments.settings.edition,
                 headers=headers,
-                lasts_s=lasts_s,
-                tell=tell,
+                timeout_s=settings.timeout_s,
+                scenario=arguments.scenario,
+                users=_max_in_flight(arguments, goal),
+            )
+            task = SearchTask(
+                spec=spec,
+                server=ServerAccess(
+                    address=address,
+                    kind="simulator" if url is None else "server",
+                    ca_file=settings.ca_file,
+                    insecure=settings.insecure,
+                    secrets=secrets,
+                ),
+                goal=goal,
+                workers=plan,
+                limits=limits,
+                patience_s=settings.timeout_s if longest is None else longest / 1e6,
+                window_s=window_s,
                 interrupt=interrupt,
-                patience_s=arguments.settings.timeout_s if longest is None else longest / 1e6,
+                on_step=on_step,
                 watch=surveys.make_progress_watcher(progress),
+                say=lambda text: write_output(text, sys.stderr),
             )
             try:
-                done = (_search_in_process if arguments.processes == 1 else _search_with_workers)(arguments, task)
+                done = run_search(task)
             finally:
                 progress.end()
         said = search_statement(done.found, goal)
+        reasons = [each for each in (_abort_reason(done.found, said), done.aborted) if each is not None]
         return common.report_and_exit_code(
             arguments,
             done.judge,
@@ -147,128 +163,24 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal) -> int:
                 command="capacity",
                 edition=load_edition(arguments.settings.edition),
                 subject=server,
-                scope=RunScope(
-                    observes=LOAD_OBSERVES, excluded=unobservable_requirements(scenario.targets or frozenset())
-                ),
+                scope=RunScope(observes=LOAD_OBSERVES, excluded=spec.unobservable_requirements),
                 ending=RunEnding(
                     interrupted=interrupt.is_interrupted,
-                    aborted=_abort_reason(done.found, said),
+                    aborted="; ".join(dict.fromkeys(reasons)) or None,
                     violated_slo=said
                     if not done.found.low and done.found.high is not None and done.found.ended is None
                     else None,
                 ),
                 started_at=started_at,
-                options=_verdict_options(arguments, goal, users),
-                notes=[said, *told, f"{address.server} is {address.shown}", *done.notes],
+                options=_verdict_options(arguments, goal, plan),
+                notes=[said, *told, *done.notes],
                 secrets=secrets,
                 sections=[search_section(done.found)],
-                capacity=build_capacity(done.found, goal, arguments.scenario, [told for _, told in done.finished]),
+                capacity=build_capacity(
+                    done.found, goal, arguments.scenario, [told for _, told in done.step_latencies]
+                ),
             ),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _SearchTask:
-    """A search, whoever sends."""
-
-    address: Any  # Any: load's Address
-    goal: SearchGoal
-    users: int
-    headers: Any  # Any: exchange's Headers
-    lasts_s: Callable[[float], float]
-    tell: Callable[[RateStep], None]
-    interrupt: InterruptHandler
-    patience_s: float
-    watch: Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _SearchRunResult:
-    """What came of it."""
-
-    found: SearchResult
-    judge: JudgeResultSource
-    finished: Sequence[tuple[float, list[LatencyDistribution]]]
-    notes: Sequence[str] = ()
-
-
-def _search_in_process(arguments: Arguments, task: _SearchTask) -> _SearchRunResult:
-    """In this process."""
-    from ..api.edition import load_edition
-    from ..load.abort_limit import parse_abort_limit
-    from ..load.capacity import step_runner as windows
-    from ..load.capacity.rate_search import SearchEnded, build_search_result, search_capacity
-    from ..load.scenarios import SCENARIOS as KNOWN
-
-    tap = windows.SteppedSession(
-        load_edition(arguments.settings.edition),
-        task.address,
-        headers=task.headers,
-        timeout_s=arguments.settings.timeout_s,
-    )
-    rig = windows.StepRunner(
-        tap,
-        patience_s=task.patience_s,
-        limits=tuple(parse_abort_limit(text) for text in _abort_limits(arguments)),
-        interrupt=task.interrupt,
-        watch=task.watch,
-    )
-    try:
-        found = windows.run_users(
-            tap,
-            KNOWN[arguments.scenario],
-            users=task.users,
-            interrupt=task.interrupt,
-            drive=lambda: search_capacity(rig, task.goal, task.lasts_s, task.tell),
-        )
-    except SearchEnded as ended:
-        found = build_search_result((), task.goal, str(ended))
-    return _SearchRunResult(found=found, judge=tap.judge, finished=rig.step_latencies)
-
-
-def _search_with_workers(arguments: Arguments, task: _SearchTask) -> _SearchRunResult:
-    """From several processes, which this one gives their orders."""
-    from ..api.edition import load_edition
-    from ..load.capacity.rate_search import SearchEnded, build_search_result, search_capacity
-    from ..load.fleet import Fleet
-    from ..load.merged_judge import MergedJudge
-    from ..load.shares import Errand
-
-    count, address = arguments.processes, task.address
-    errands = [
-        Errand(
-            edition=arguments.settings.edition,
-            server=address.server,
-            family=int(address.family),
-            sockaddr=address.sockaddr,
-            ca_file=arguments.settings.ca_file,
-            insecure=arguments.settings.insecure,
-            headers=tuple(task.headers),
-            timeout_s=arguments.settings.timeout_s,
-            scenario=arguments.scenario,
-            users=task.users // count + (index < task.users % count),
-            patience_s=task.patience_s,
-            limits=_abort_limits(arguments),
-            index=index,
-        )
-        for index in range(count)
-    ]
-    with Fleet(errands, interrupt=task.interrupt, watch=task.watch) as fleet:
-        try:
-            fleet.ready()
-            found = search_capacity(fleet, task.goal, task.lasts_s, task.tell)
-        except SearchEnded as ended:
-            found = build_search_result((), task.goal, str(ended))
-    note = (
-        f"{count} processes: each judged the order of what it saw itself, and of each connection its last response was held "
-        "against the others' by the server's timestamps"
-    )
-    return _SearchRunResult(
-        found=found,
-        judge=MergedJudge(load_edition(arguments.settings.edition), None, fleet.reports),
-        finished=fleet.finished,
-        notes=[note],
-    )
 
 
 def _abort_limits(arguments: Arguments) -> tuple[str, ...]:
@@ -338,7 +250,7 @@ def start_simulator(arguments: Arguments, stack: ExitStack, connections: int, *,
     return common.start_simulator(arguments, stack, **more, options=words | {"no-churn": None})[0]
 
 
-def _plan_text(arguments: Arguments, url: str | None, goal: SearchGoal, users: int, lasts_s: Any) -> str:
+def _plan_text(arguments: Arguments, url: str | None, goal: SearchGoal, plan: WorkerPlan | None, lasts_s: Any) -> str:
     # Any: a function of the rate
     from ..load.capacity.rate_search import WINDOWS_PER_STEP, expected_steps
 
@@ -346,7 +258,8 @@ def _plan_text(arguments: Arguments, url: str | None, goal: SearchGoal, users: i
     rates = [goal.first_rate, goal.max_rate]
     step_s = [WINDOWS_PER_STEP * lasts_s(rate) + 2 for rate in rates]
     slos = ", ".join(slo.text for slo in goal.slos)
-    several = "" if arguments.processes == 1 else f", from {arguments.processes} processes"
+    several = "" if plan is None else f", from {plan.description}"
+    users = _max_in_flight(arguments, goal)
     return (
         f"plan: scenario {arguments.scenario} on {url or 'the embedded simulator'}: the highest rate up to "
         f"{goal.max_rate:g} requests/s that keeps {slos} and misses no MUST, from {goal.first_rate:g}/s on, at most {users} in "
@@ -360,14 +273,14 @@ def _format_duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _verdict_options(arguments: Arguments, goal: SearchGoal, users: int) -> dict[str, Any]:
+def _verdict_options(arguments: Arguments, goal: SearchGoal, plan: WorkerPlan | None) -> dict[str, Any]:
     return {
         "scenario": arguments.scenario,
         "slo": [slo.text for slo in goal.slos],
         "max_rate": goal.max_rate,
         "start": goal.first_rate,
-        "max_in_flight": users,
-        "processes": arguments.processes,
+        "max_in_flight": _max_in_flight(arguments, goal),
+        "processes": 1 if plan is None else plan.count,
         "abort_when": list(_abort_limits(arguments)),
     }
 
@@ -416,7 +329,6 @@ command = Command(
                 metavar="N",
                 help="requests that may be under way at a time (default: as many as the rate and the SLOs need)",
             ),
-            options.processes_option(),
             options.abort_option("stop the load"),
             Option(["--dry-run"], is_flag=True, help="print the plan and send nothing"),
         ),
@@ -450,6 +362,7 @@ command = Command(
                 help="how many polled phases (default: 5)",
             ),
         ),
+        *workers.worker_options(),
         *options.judging_options(),
         *options.simulator_options(
             Option(

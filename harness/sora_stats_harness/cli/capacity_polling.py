@@ -60,12 +60,11 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
     from ..api.exchange import Target
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.capacity import listing_polls as survey
-    from ..load.capacity import step_runner as window
     from ..load.capacity.listing_cost import cost_section, fit_listing_cost, interval_statement
     from ..load.capacity.rate_search import SearchEnded
+    from ..load.capacity.stepped_session import SteppedSession
     from ..load.edition_probe import detect_by_address
-    from ..load.load_session import unobservable_requirements
-    from ..load.load_spec import LOAD_OBSERVES
+    from ..load.load_spec import LOAD_OBSERVES, LoadSpec, unobservable_requirements
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import RunFacts, format_utc_now
     from . import capacity as command
@@ -83,22 +82,22 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
     told: list[str] = []
     ended = None
 
-    def tap_of(address: Any, timeout_s: float) -> window.SteppedSession:  # Any: load's Address
+    def make_session(address: Any, timeout_s: float) -> SteppedSession:  # Any: load's ServerAddress
         told.extend(common.detect_edition(arguments, lambda: detect_by_address(address, headers, timeout_s, interrupt)))
-        return window.SteppedSession(
-            load_edition(arguments.settings.edition), address, headers=headers, timeout_s=timeout_s
-        )
+        edition = arguments.settings.edition
+        spec = LoadSpec(edition=edition, headers=headers, timeout_s=timeout_s, scenario="scrape", users=1)
+        return SteppedSession(load_edition(edition), address, spec)
 
     with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
         with ExitStack() as stack:
             if url is not None:
                 server, address = command.resolve_target(arguments, url, stack)
-                tap = tap_of(address, arguments.settings.timeout_s)
+                session = make_session(address, arguments.settings.timeout_s)
             else:
                 common.announce_self_test()
                 server = "the embedded simulator"
                 timeout_s = max(arguments.settings.timeout_s, SELF_TEST_TIMEOUT_S)
-                tap = None
+                session = None
             try:
                 for number, size in enumerate(sizes if url is None else [0]):
                     if interrupt.is_interrupted:
@@ -111,12 +110,12 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
                             address = resolve_address(
                                 arguments, command.start_simulator(arguments, one, size, seed=seed)
                             )
-                            if tap is None:
-                                tap = tap_of(address, timeout_s)
-                            survey.switch_server(tap, address)
-                        assert tap is not None, "made above"
+                            if session is None:
+                                session = make_session(address, timeout_s)
+                            session.switch_server(address)
+                        assert session is not None, "made above"
                         samples += survey.measure_listings(
-                            tap,
+                            session,
                             interrupt=interrupt,
                             count=(LISTINGS_PER_SIZE if size <= 1000 else LISTINGS_PER_LARGE_SIZE)
                             if url is None
@@ -129,12 +128,12 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
                 ended = str(end)
             finally:
                 progress.end()
-        assert tap is not None, "there is a URL, or a size"
+        assert session is not None, "there is a URL, or a size"
         found = fit_listing_cost(samples, scrapers=arguments.scrapers, slo=objective)
         said = [found.statement] + ([interval_statement(found)] if found.points else [])
         return common.report_and_exit_code(
             arguments,
-            tap.judge,
+            session.judge,
             RunFacts(
                 command="capacity",
                 edition=load_edition(arguments.settings.edition),
@@ -184,12 +183,12 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.abort_limit import parse_abort_limit
     from ..load.capacity import listing_polls as survey
-    from ..load.capacity import step_runner as window
     from ..load.capacity.media_impact import compare_phases, media_section
     from ..load.capacity.rate_search import SearchEnded
+    from ..load.capacity.step_runner import StepRunner, run_users
+    from ..load.capacity.stepped_session import SteppedSession
     from ..load.edition_probe import detect_by_address
-    from ..load.load_session import unobservable_requirements
-    from ..load.load_spec import LOAD_OBSERVES
+    from ..load.load_spec import LOAD_OBSERVES, LoadSpec, unobservable_requirements
     from ..load.scenarios import SCENARIOS
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import RunFacts, format_utc_now
@@ -222,22 +221,21 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
             told = common.detect_edition(
                 arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
             )
-            tap = window.SteppedSession(
-                load_edition(arguments.settings.edition),
-                address,
+            spec = LoadSpec(
+                edition=arguments.settings.edition,
                 headers=headers,
                 timeout_s=arguments.settings.timeout_s,
+                scenario=arguments.scenario,
+                users=arguments.max_in_flight or command.MIN_IN_FLIGHT,
             )
-            rig = window.StepRunner(
-                tap, patience_s=arguments.settings.timeout_s, limits=limits, interrupt=interrupt, watch=watch
-            )
+            session = SteppedSession(load_edition(spec.edition), address, spec)
+            steps = StepRunner(session, patience_s=spec.timeout_s, limits=limits, interrupt=interrupt, watch=watch)
             try:
-                phases, ended = window.run_users(
-                    tap,
+                phases, ended = run_users(
+                    session,
                     scenario,
-                    users=arguments.max_in_flight or command.MIN_IN_FLIGHT,
                     interrupt=interrupt,
-                    drive=lambda: survey.run_media_phases(tap, rig, rate=rate, rounds=rounds, phase_s=phase_s),
+                    drive=lambda: survey.run_media_phases(session, steps, rate=rate, rounds=rounds, phase_s=phase_s),
                 )
             except SearchEnded as end:
                 phases, ended = [], str(end)
@@ -246,7 +244,7 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
         found = compare_phases(phases, rate=rate, phase_s=phase_s)
         return common.report_and_exit_code(
             arguments,
-            tap.judge,
+            session.judge,
             RunFacts(
                 command="capacity",
                 edition=load_edition(arguments.settings.edition),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..api.errors import UsageError, suggest_nearest
+from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
 from .framework import Arguments, Choice, Command, Option, Parsed, group
 from .output import write_output
 
@@ -81,10 +82,7 @@ def read_runs(given: str) -> NamedVerdicts:
 def _read_verdict(path: Path) -> Verdict:
     from ..judge.verdict import decode_verdict
 
-    try:
-        return decode_verdict(path.read_bytes(), str(path))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+    return decode_verdict(read_small_file(path, limit=MAX_VERDICT_BYTES, name=str(path)), str(path))
 
 
 def _find_verdicts(path: Path) -> list[Path]:

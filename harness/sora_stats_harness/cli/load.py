@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from ..api.errors import UsageError
 from ..api.option_values import parse_interval
 from . import command_support as common
 from . import options
+from . import worker_options as workers
 from .framework import Arguments, Command, Option, Parsed, group
-from .output import ProgressLine
+from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
     from ..api.exchange import Headers
-    from ..api.secret_redaction import Secrets
-    from ..judge.pipeline import Judge
     from ..judge.verdict import LoadResult
     from ..load.abort_limit import AbortLimit
-    from ..load.http_connection import ServerAddress
     from ..load.load_spec import LoadSpec
-    from ..load.run_measurements import RunMeasurements
-    from ..probe.interrupt import InterruptHandler
-    from ..recording.writer import RecordingWriter
-    from ..reports.verdict_assembly import JudgeResultSource
+    from ..load.worker_plan import WorkerPlan
 
 EXAMPLES: Final = """\
 examples:
@@ -62,8 +53,9 @@ def run(arguments: Arguments) -> int:
     settings = options.read_settings(arguments)
     if find_spec("locust") is None:
         raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'")
-    if arguments.processes == 1:
-        import_module("..load.load_run", __package__)  # before what uses sockets, which Locust replaces
+    if arguments.worker:
+        return workers.run_as_worker(arguments)
+    import_module("..load.load_task", __package__)  # before what uses sockets, which Locust replaces
     from msgspec.structs import replace
 
     from ..api.edition import load_edition
@@ -73,6 +65,7 @@ def run(arguments: Arguments) -> int:
     from ..load.edition_probe import detect_by_address
     from ..load.http_connection import resolve_server
     from ..load.load_spec import LOAD_OBSERVES
+    from ..load.load_task import LoadTask, RecordingPlan, ServerAccess, run_load_task
     from ..load.run_measurements import load_sections
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import RunFacts, format_utc_now
@@ -81,8 +74,9 @@ def run(arguments: Arguments) -> int:
     url = settings.url
     limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
     headers, secrets = settings.look_up()
-    spec = _load_spec(arguments, url, headers)
-    sys.stderr.write(f"{_plan_text(spec, arguments.processes, url, limits)}{common.edition_plan_text(arguments)}\n")
+    plan = workers.read_worker_plan(arguments)
+    spec = _load_spec(arguments, url, headers, 1 if plan is None else plan.count)
+    sys.stderr.write(f"{_plan_text(spec, plan, url, limits)}{common.edition_plan_text(arguments)}\n")
     if arguments.dry_run:
         return 0
     with InterruptHandler(ends_process=arguments.ends_process) as interrupt, ExitStack() as stack:
@@ -94,19 +88,31 @@ def run(arguments: Arguments) -> int:
             arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
         )
         spec = replace(spec, edition=arguments.settings.edition)
+        progress = ProgressLine()
         task = LoadTask(
             spec=spec,
-            address=address,
-            kind="simulator" if url is None else "server",
+            server=ServerAccess(
+                address=address,
+                kind="simulator" if url is None else "server",
+                ca_file=settings.ca_file,
+                insecure=settings.insecure,
+                secrets=secrets,
+            ),
             limits=limits,
-            secrets=secrets,
+            workers=plan,
+            recording=None
+            if arguments.record is None
+            else RecordingPlan(path=arguments.record, limit_bytes=arguments.record_limit),
             interrupt=interrupt,
-            stack=stack,
-            options=_verdict_options(spec, arguments.processes),
+            watch=lambda elapsed_s, counts: progress.show(elapsed_s, _progress_text(elapsed_s, spec, counts)),
+            say=lambda text: write_output(text, sys.stderr),
         )
-        done = (_run_in_process if arguments.processes == 1 else _run_with_workers)(arguments, task)
+        try:
+            done = run_load_task(task)
+        finally:
+            progress.end()
         load = done.measures.to_load_summary(
-            scenario=spec.scenario, model=spec.model, planned_per_s=spec.planned_per_s, processes=arguments.processes
+            scenario=spec.scenario, model=spec.model, planned_per_s=spec.planned_per_s, processes=task.processes
         )
         return common.report_and_exit_code(
             arguments,
@@ -127,198 +133,7 @@ def run(arguments: Arguments) -> int:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadTask:
-    """What is to be done, and by what means."""
-
-    spec: LoadSpec
-    address: ServerAddress
-    kind: Literal["server", "simulator"]
-    limits: tuple[AbortLimit, ...]
-    secrets: Secrets
-    interrupt: InterruptHandler
-    stack: ExitStack
-    options: dict[str, Any]  # Any: JSON
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadOutcome:
-    """What came of it."""
-
-    judge: JudgeResultSource
-    measures: RunMeasurements
-    interrupted: bool
-    aborted: str | None
-    notes: list[str]
-
-
-def _run_in_process(arguments: Arguments, task: LoadTask) -> LoadOutcome:
-    """In this process."""
-    from ..load import load_run as runs
-    from ..load.locust_standalone import session_notes
-    from ..load.scenarios import SCENARIOS
-
-    spec = task.spec
-    with ExitStack() as recording:
-        recorder = _create_recorder(arguments, task)
-        if recorder is not None:
-            recording.enter_context(recorder)
-        session = spec.create_session(task.address, observer=recorder.add_exchange if recorder is not None else None)
-        progress = ProgressLine()
-
-        def watch(elapsed_s: float) -> None:
-            progress.show(elapsed_s, _progress_text(elapsed_s, spec, session.metrics.counts()))
-
-        try:
-            ended = runs.run_load(
-                session,
-                SCENARIOS[spec.scenario],
-                users=spec.users,
-                duration_s=spec.duration_s,
-                limits=task.limits,
-                interrupt=task.interrupt,
-                watch=watch,
-            )
-        finally:
-            progress.end()
-        if recorder is not None:
-            recorder.mark_early_end(interrupted=ended.interrupted, aborted=ended.aborted)
-    return LoadOutcome(
-        judge=session.judge,
-        measures=ended.measures,
-        interrupted=ended.interrupted,
-        aborted=ended.aborted,
-        notes=[*session_notes(session), *_recorder_notes(recorder)],
-    )
-
-
-def _run_with_workers(arguments: Arguments, task: LoadTask) -> LoadOutcome:
-    """In several processes, whose spools are judged here in order."""
-    import uuid
-
-    from ..api.edition import load_edition as load_edition
-    from ..load import processes
-    from ..load.load_spec import WorkerJob
-    from ..load.spools import SpoolJudge
-    from ..probe.file_check import CheckStopped
-
-    spec, address, count = task.spec, task.address, arguments.processes
-    edition = load_edition(spec.edition)
-    recorder = _create_recorder(arguments, task)
-    folder = _spool_folder(arguments, task.stack)
-    run_id = str(uuid.uuid4())
-    jobs = [
-        WorkerJob(
-            spec=spec.share_for_worker(index, count),
-            index=index,
-            processes=count,
-            run=run_id,
-            server=address.server,
-            family=int(address.family),
-            sockaddr=address.sockaddr,
-            ca_file=arguments.settings.ca_file,
-            insecure=arguments.settings.insecure,
-            edition_name=edition.name,
-            subject_kind=task.kind,
-            secrets=task.secrets.values,
-            spool=str(path),
-        )
-        for index, path in enumerate(processes.spools_of(folder, count))
-    ]
-    progress = ProgressLine()
-    try:
-        ended = processes.run(
-            jobs,
-            limits=task.limits,
-            interrupt=task.interrupt,
-            watch=lambda elapsed_s, counts: progress.show(elapsed_s, _progress_text(elapsed_s, spec, counts)),
-        )
-    finally:
-        progress.end()
-    together = SpoolJudge(
-        edition,
-        reported=ended.reported,
-        began_ns=ended.began_ns,
-        observer=recorder.add_exchange if recorder is not None else None,
-    )
-    had_enough: list[bool] = []
-    task.interrupt.set_callback(None if ended.interrupted else lambda: had_enough.append(True))
-
-    def tick() -> None:
-        if had_enough:
-            raise CheckStopped
-
-    sys.stderr.write(f"judging together what {count} processes saw\n")
-    measures = ended.measures
-    with recorder if recorder is not None else nullcontext():
-        checked = together.judge_folder(folder, tick)
-        measures.add_metrics(together.unreported_metrics)
-        interrupted = ended.interrupted or checked.interrupted
-        aborted = ended.aborted
-        if aborted is None and not checked.interrupted:
-            aborted = _unaccounted_reason(
-                measures.metrics.sent, sum(together.exchanges_by_worker.values()), together.judge
-            )
-        if recorder is not None:
-            recorder.mark_early_end(interrupted=interrupted, aborted=aborted)
-    lost = [
-        f"process {index + 1} had sent {sent:,} requests as it last told, and its spool has {together.exchanges_by_worker.get(index, 0):,}"
-        for index, sent in ended.counts.items()
-        if index not in ended.reported
-    ]
-    notes = [
-        f"{address.server} is {address.display_address}",
-        *ended.notes,
-        *lost,
-        *checked.notes,
-        *_recorder_notes(recorder),
-    ]
-    return LoadOutcome(judge=checked, measures=measures, interrupted=interrupted, aborted=aborted, notes=notes)
-
-
-def _unaccounted_reason(sent: int, seen: int, judge: Judge) -> str | None:
-    """What no process could tell of itself: that spools lack requests, or that the server fell silent for all of them."""
-    if seen != sent:
-        return f"the processes sent {sent:,} requests, and their spools have {seen:,}"
-    return judge.outage.description if judge.outage is not None else None
-
-
-def _spool_folder(arguments: Arguments, stack: ExitStack) -> Path:
-    """Where spools go: beside the recording, where there is to be one, so that they are found if everything is killed."""
-    if arguments.record is None:
-        return Path(stack.enter_context(TemporaryDirectory(prefix="sora-harness-")))
-    folder = Path(f"{arguments.record}.parts")
-    try:
-        folder.mkdir(mode=0o700)
-    except OSError as error:
-        raise UsageError(f"--record: the folder {folder} cannot be made: {error.strerror or error}") from None
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _create_recorder(arguments: Arguments, task: LoadTask) -> RecordingWriter | None:
-    from ..api.edition import load_edition as load_edition
-    from ..load.spools import recording_scope
-    from ..recording.writer import RecordingWriter
-
-    if arguments.record is None:
-        return None
-    return RecordingWriter(
-        arguments.record,
-        subject=task.address.server,
-        subject_kind=task.kind,
-        edition=load_edition(task.spec.edition).name,
-        options=task.options | recording_scope(task.spec.unobservable_requirements),
-        secrets=task.secrets,
-        limit_bytes=arguments.record_limit,
-    )
-
-
-def _recorder_notes(recorder: RecordingWriter | None) -> list[str]:
-    return [recorder.problem] if recorder is not None and recorder.problem is not None else []
-
-
-def _load_spec(arguments: Arguments, url: str | None, headers: Headers) -> LoadSpec:
+def _load_spec(arguments: Arguments, url: str | None, headers: Headers, processes: int) -> LoadSpec:
     """What the options say; a server that we did not start is never hammered unasked."""
     from ..load.load_spec import SCENARIO_TARGETS, SOAK_USER_INTERVAL_S, LoadSpec
 
@@ -355,11 +170,11 @@ def _load_spec(arguments: Arguments, url: str | None, headers: Headers) -> LoadS
             raise UsageError("say for how long: --duration TIME")
     if interval_s is None and scenario == "soak" and rate is None:
         interval_s = SOAK_USER_INTERVAL_S
-    users = arguments.max_in_flight if rate is not None else asked_users or max(4, arguments.processes)
+    users = arguments.max_in_flight if rate is not None else asked_users or max(4, processes)
     common.check_enough_users("--sockets", arguments.sockets, users)
-    common.check_enough_users("--processes", arguments.processes, users)
-    if arguments.sockets is not None and arguments.sockets < arguments.processes:
-        raise UsageError("--sockets: each process needs one at least")
+    common.check_enough_users("--expect-workers" if arguments.master else "--processes", processes, users)
+    if arguments.sockets is not None and arguments.sockets < processes:
+        raise UsageError("--sockets: each worker needs one at least")
     return LoadSpec(
         edition=arguments.settings.edition,
         headers=headers,
@@ -383,7 +198,7 @@ def _start_simulator(arguments: Arguments, stack: ExitStack) -> str:
     return common.start_simulator(arguments, stack, connections=connections)[0]
 
 
-def _plan_text(spec: LoadSpec, processes: int, url: str | None, limits: Sequence[AbortLimit]) -> str:
+def _plan_text(spec: LoadSpec, plan: WorkerPlan | None, url: str | None, limits: Sequence[AbortLimit]) -> str:
     if spec.rate is not None:
         ramp = f", reached over {spec.ramp_s:g} s" if spec.ramp_s else ""
         how = f"{spec.rate:g} requests/s (open model){ramp}, at most {spec.users} in flight"
@@ -393,28 +208,12 @@ def _plan_text(spec: LoadSpec, processes: int, url: str | None, limits: Sequence
     sockets = "" if spec.sockets is None else f", over {spec.sockets} connections"
     if not spec.keep_alive:
         sockets += ", a new connection for each request"
-    several = "" if processes == 1 else f" from {processes} processes"
+    several = "" if plan is None else f" from {plan.description}"
     stop = " or ".join(each.text for each in limits)
     return (
         f"plan: scenario {spec.scenario} on {url or 'the embedded simulator'}: {how}{sockets}{several}, "
         f"for {spec.duration_s:g} s; aborts at {stop}"
     )
-
-
-def _verdict_options(spec: LoadSpec, processes: int) -> dict[str, Any]:  # Any: JSON
-    return {
-        "scenario": spec.scenario,
-        "weights": spec.weights or None,
-        "rate": spec.rate,
-        "ramp_s": spec.ramp_s,
-        "users": spec.users,
-        "interval_s": spec.interval_s if spec.rate is None else None,
-        "duration_s": spec.duration_s,
-        "warm_up_s": spec.warm_up_s,
-        "sockets": spec.sockets,
-        "new_connection_each": not spec.keep_alive,
-        "processes": processes,
-    }
 
 
 def _progress_text(elapsed_s: float, spec: LoadSpec, counts: Mapping[str, int]) -> str:
@@ -508,10 +307,10 @@ command = Command(
                 ["--sockets"], type=_USERS, metavar="N", help="share so many connections (default: one for each user)"
             ),
             Option(["--new-connection-each"], is_flag=True, help="use each connection for one request only"),
-            options.processes_option(),
             options.abort_option("end early"),
             Option(["--dry-run"], is_flag=True, help="print the plan and send nothing"),
         ),
+        *workers.worker_options(),
         *options.recording_options(),
         *options.judging_options(),
         *options.simulator_options(connections_help=f"how many connections (default: {SELF_TEST_CONNECTION_COUNT})"),

@@ -27,8 +27,6 @@ RECORD_LIMIT_BYTES: Final = 2 << 30
 DEFAULT_EDITION: Final = "doc-2024"
 """As `api.edition` has it, which `--help` does not load."""
 
-MAX_PROCESSES: Final = 256
-
 DURATION: Final = Parsed(parse_duration)
 RATE: Final = Parsed(parse_rate)
 SIZE: Final = Parsed(parse_size)
@@ -79,6 +77,11 @@ def rule_options() -> list[click.Parameter]:
     return group(
         "judging and reports",
         config_option(),
+        Option(
+            ["--trust-config"],
+            is_flag=True,
+            help="let a configuration that was found here name secrets for the server that it names itself",
+        ),
         Option(
             ["--edition"],
             metavar="NAME|FILE",
@@ -134,17 +137,6 @@ def recording_options() -> list[click.Parameter]:
             metavar="SIZE",
             help="end the recording, not the run, at this size: 500M, 2G (default: 2G)",
         ),
-    )
-
-
-def processes_option() -> Option:
-    """--processes."""
-    return Option(
-        ["--processes"],
-        type=integer(1, MAX_PROCESSES),
-        default=1,
-        metavar="N",
-        help="send from so many processes (default: 1)",
     )
 
 

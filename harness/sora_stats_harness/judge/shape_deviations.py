@@ -13,11 +13,9 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
-import jsonschema
 import msgspec
-from jsonschema.protocols import Validator
 
 from ..api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldType
 from ..api.edition_schemas import TIMESTAMP_PATTERN, connection_schema
@@ -25,6 +23,9 @@ from ..api.strict_json import MAX_DIGITS, is_integral
 from .checks.shape import ABSENT, ENUM, GROUP, LEXICAL, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
 from .field_paths import edition_path
 from .value_text import Json, format_value, json_type_name
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
 
 Path = tuple[str, ...]
 
@@ -226,6 +227,8 @@ def undocumented_field_deviation(field: FieldDefinition, wire: Path, value: Json
 @cache
 def connection_validator(edition: Edition) -> Validator:
     """jsonschema for one connection of an edition; integers written with a fraction count as integers, as it says."""
+    import jsonschema  # takes longer to import than most commands need it
+
     checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, value: json_type_name(value) == "integer"
     ).redefine("number", lambda _, value: json_type_name(value) in {"integer", "number"})

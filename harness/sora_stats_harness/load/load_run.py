@@ -1,5 +1,6 @@
 """
-A load run from start to end: users start, send, are told to stop, finish what is in flight, and only then it is over.
+A load run from start to end: users stand up, start together, send, are told to stop, finish what is in flight, and only
+then it is over.
 
 A run is bounded before it begins, and ends by itself: by its duration, by a limit that it was told to abort at, or by its
 user. Requests in flight at the end are waited for, never cut off, so that what was sent is what was judged, failed or
@@ -8,8 +9,9 @@ given up.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -18,21 +20,21 @@ from locust.env import Environment
 
 from .abort_limit import AbortLimit
 from .load_session import LoadSession
-from .locust_standalone import drain_users
-from .run_measurements import RunMeasurements
-from .sora_user import SoraUser
+from .load_users import drain_users, wait_for_users
+from .request_metrics import RequestMetrics
+from .run_measurements import RunMeasurements, RunStopwatch
+from .scenarios import SCENARIOS
+from .worker_messages import PrepareOrder
+from .workers import START_LEAD_NS, Workers
 
 WATCH_INTERVAL_S: Final = 0.1
-
-USERS_STARTED_PER_S: Final = 100.0
-"""Users that are started a second."""
 
 SIGNALS_TO_ABANDON: Final = 2
 """Signals by which requests in flight are given up."""
 
 
 class InterruptSignal(Protocol):
-    """Tells whether the run is to end: `interrupt.Interrupt`."""
+    """Tells whether the run is to end: an `InterruptHandler`."""
 
     is_interrupted: bool
 
@@ -40,77 +42,185 @@ class InterruptSignal(Protocol):
         """Have something called whenever it is said, the first time or again."""
 
 
+class LoadGenerator(Protocol):
+    """Who sends: the users of this process, or workers."""
+
+    def prepare(self, should_stop: Callable[[], bool]) -> str | None:
+        """Ask who is there, and have all users ready; why the run can't begin, where it can't."""
+
+    def start(self) -> int:
+        """Begin; gives the time by the monotonic clock."""
+
+    def counts(self) -> dict[str, int]:
+        """What was counted so far."""
+
+    def recent_metrics(self) -> RequestMetrics:
+        """By which limits are judged."""
+
+    def trouble(self) -> str | None:
+        """Why there is no point in going on; None where there is."""
+
+    def drain(self, give_up: Callable[[], bool]) -> None:
+        """Send no more, and wait for what is in flight until that is given up."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadRunResult:
+class LoadRunEnd:
     """How a run ended."""
 
     interrupted: bool
     aborted: str | None
-    measures: RunMeasurements
+    began_ns: int | None
+    """None where it never began."""
+    ended_ns: int
+    """When sending was to stop."""
 
 
 def run_load(
-    session: LoadSession,
-    scenario: type[SoraUser],
+    generator: LoadGenerator,
     *,
-    users: int,
     duration_s: float,
-    limits: tuple[AbortLimit, ...],
+    limits: Sequence[AbortLimit],
     interrupt: InterruptSignal,
-    begins_at: Callable[[], int] = time.monotonic_ns,
-    watch: Callable[[float], None] = lambda elapsed_s: None,
-) -> LoadRunResult:
+    watch: Callable[[float, dict[str, int]], None] = lambda elapsed_s, counts: None,
+) -> LoadRunEnd:
     """
     Run a scenario.
 
     Args:
-        session: What the users share.
-        scenario: Their class.
-        users: How many at a time; in an open model the most requests that can be in flight.
+        generator: Who sends.
         duration_s: Until no more is sent.
         limits: Any of which ends the run early.
         interrupt: By the first signal no more is sent, by the second what is in flight is given up.
-        begins_at: Asked once it is known who is there: when to begin, on the monotonic clock.
-        watch: Is called ten times a second.
+        watch: Is told ten times a second how far it is.
     """
-    environment = Environment(user_classes=[scenario], catch_exceptions=False)
-    environment.sora_session = session  # type: ignore[attr-defined]  # ours, for user.session_of
-    runner = environment.create_local_runner()
     signals: list[float] = []
     interrupt.set_callback(lambda: signals.append(time.monotonic()))
-    aborted = session.discover(lambda: interrupt.is_interrupted)
-    begins_ns = begins_at()
-    gevent.sleep(max(0.0, (begins_ns - time.monotonic_ns()) / 1e9))
-    session.start(begins_ns)
-    cpu_s = time.process_time()
+    aborted = generator.prepare(lambda: interrupt.is_interrupted)
+    began_ns = None
     if aborted is None and not interrupt.is_interrupted:
-        runner.start(users, spawn_rate=USERS_STARTED_PER_S)
-    while (
-        aborted is None
-        and (elapsed_s := (time.monotonic_ns() - begins_ns) / 1e9) < duration_s
-        and not interrupt.is_interrupted
-    ):
-        gevent.sleep(min(WATCH_INTERVAL_S, duration_s - elapsed_s))
-        watch(elapsed_s)
-        reached = next((each for each in limits if each.is_exceeded(session.metrics)), None)
-        if reached is not None:
-            aborted = f"aborted at {reached.text}"
-            break
-    session.drain()
-    lasted_s = max((time.monotonic_ns() - begins_ns) / 1e9, 0.001)
-    share = (time.process_time() - cpu_s) / lasted_s
-    drain_users(runner, session, lambda: len(signals) >= SIGNALS_TO_ABANDON)
-    runner.quit()
-    session.judge.judge_pending()
+        began_ns = generator.start()
+        aborted = _watch_run(generator, began_ns, duration_s, limits, interrupt, watch)
+    ended_ns = time.monotonic_ns()
+    generator.drain(lambda: len(signals) >= SIGNALS_TO_ABANDON)
     interrupt.set_callback(None)
-    measures = RunMeasurements(
-        metrics=session.metrics,
-        traffic=session.traffic,
-        lasted_s=lasted_s,
-        scheduled=session.scheduled_count(),
-        cpu_share=share,
-        processes=1,
-    )
-    return LoadRunResult(
-        interrupted=interrupt.is_interrupted, aborted=aborted or session.outage_text, measures=measures
-    )
+    return LoadRunEnd(interrupted=interrupt.is_interrupted, aborted=aborted, began_ns=began_ns, ended_ns=ended_ns)
+
+
+def _watch_run(
+    generator: LoadGenerator,
+    began_ns: int,
+    duration_s: float,
+    limits: Sequence[AbortLimit],
+    interrupt: InterruptSignal,
+    watch: Callable[[float, dict[str, int]], None],
+) -> str | None:
+    """Wait until the run is over; why it was before its time, where its user did not end it."""
+    while not interrupt.is_interrupted and (elapsed_s := (time.monotonic_ns() - began_ns) / 1e9) < duration_s:
+        gevent.sleep(min(WATCH_INTERVAL_S, duration_s - elapsed_s))
+        watch(elapsed_s, generator.counts())
+        metrics = generator.recent_metrics()
+        if (reached := next((each for each in limits if each.is_exceeded(metrics)), None)) is not None:
+            return f"aborted at {reached.text}"
+        if (trouble := generator.trouble()) is not None:
+            return trouble
+    return None
+
+
+class LocalGenerator:
+    """The users of this process, on Locust's local runner."""
+
+    def __init__(self, session: LoadSession) -> None:
+        self._session = session
+        self._stopwatch = RunStopwatch()
+        logging.getLogger("locust.runners").setLevel(
+            logging.ERROR
+        )  # that so many users begin at once is as it should be
+        environment = Environment(user_classes=[SCENARIOS[session.spec.scenario]], catch_exceptions=False)
+        environment.sora_session = session  # type: ignore[attr-defined]  # ours, for get_or_create_session
+        self._runner = environment.create_local_runner()
+
+    def prepare(self, should_stop: Callable[[], bool]) -> str | None:
+        """As `LoadGenerator`."""
+        session = self._session
+        problem = session.discover(should_stop)
+        if problem is not None or should_stop():
+            return problem
+        users = session.spec.users
+        self._runner.start(users, spawn_rate=users)
+        return wait_for_users(lambda: session.waiting_users, users, should_stop)
+
+    def start(self) -> int:
+        """As `LoadGenerator`."""
+        begins_ns = time.monotonic_ns() + START_LEAD_NS
+        self._session.start(begins_ns)
+        self._stopwatch.start(begins_ns)
+        return begins_ns
+
+    def counts(self) -> dict[str, int]:
+        """As `LoadGenerator`."""
+        return self._session.metrics.counts()
+
+    def recent_metrics(self) -> RequestMetrics:
+        """As `LoadGenerator`."""
+        return self._session.metrics
+
+    def trouble(self) -> str | None:
+        """As `LoadGenerator`: this process can't fail without the run."""
+        return None
+
+    def drain(self, give_up: Callable[[], bool]) -> None:
+        """As `LoadGenerator`."""
+        session = self._session
+        session.drain()
+        self._stopwatch.stop()
+        drain_users(self._runner, session, give_up)
+        self._runner.quit()
+        session.judge.judge_pending()
+
+    def measures(self) -> RunMeasurements:
+        """What was measured."""
+        return self._stopwatch.measures(self._session)
+
+
+class WorkerGenerator:
+    """
+    Workers, which Locust's master leads.
+
+    Args:
+        workers: They.
+        order: What all of them together are to do.
+    """
+
+    def __init__(self, workers: Workers, order: PrepareOrder) -> None:
+        self._workers = workers
+        self._order = order
+
+    def prepare(self, should_stop: Callable[[], bool]) -> str | None:
+        """As `LoadGenerator`."""
+        problem = self._workers.prepare(self._order)
+        if problem is not None or should_stop():
+            return problem
+        spec = self._order.spec
+        return self._workers.stand_up(spec.scenario, spec.users)
+
+    def start(self) -> int:
+        """As `LoadGenerator`."""
+        return self._workers.start()
+
+    def counts(self) -> dict[str, int]:
+        """As `LoadGenerator`."""
+        return self._workers.counts()
+
+    def recent_metrics(self) -> RequestMetrics:
+        """As `LoadGenerator`."""
+        return self._workers.live_metrics
+
+    def trouble(self) -> str | None:
+        """As `LoadGenerator`: a worker that fails is named at the end, and the others go on."""
+        return None if self._workers.has_active else self._workers.trouble()
+
+    def drain(self, give_up: Callable[[], bool]) -> None:
+        """As `LoadGenerator`."""
+        self._workers.drain()
+        self._workers.wait_for_results(self._order.spec.timeout_s, give_up)

@@ -22,27 +22,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import gevent
+import msgspec
 from locust.runners import STATE_MISSING, STATE_STOPPED, MasterRunner, WorkerRunner
 
-from ..api.errors import HarnessError, UsageError
+from ..api.errors import HarnessError
 from ..api.exchange import monotonic_clock_id
-from ..recording.writer import RecordingWriter
 from ..reports.report import VerdictReport
-from ..reports.verdict_assembly import JudgeResultSource, format_utc_now
+from ..reports.verdict_assembly import format_utc_now
 from .load_session import LoadSession
-from .locust_standalone import (
-    StandalonePageSource,
-    TestStopwatch,
-    build_load_report,
-    drain_users,
-    print_load_report,
-    selected_edition,
-    session_notes,
-)
+from .load_users import drain_users
+from .locust_standalone import StandalonePageSource, build_load_report, print_load_report, selected_edition
 from .locust_web_page import add_web_page, live_state
-from .merged_judge import MergedJudge, encode_worker_report
-from .run_measurements import RunMeasurements
-from .spools import SpoolJudge, create_spool
+from .run_measurements import RunStopwatch
+from .sample_trail import SampleTrail
+from .spools import WorkerSpool
+from .worker_messages import WorkerResult, encode_message
+from .worker_results import WorkerNames, judge_workers, make_worker_result
 
 DRAIN_MESSAGE: Final = "sora_drain"
 """Master to worker: the test is over."""
@@ -92,10 +87,10 @@ class _LocustWorker:
     def __init__(self, environment: Any, runner: Any) -> None:  # Any: Locust's own, here and below
         self._environment = environment
         self._runner = runner
-        self._recorder: RecordingWriter | None = None
-        self._clock = TestStopwatch()
-        self._spools = 0
-        self._problem: str | None = None
+        self._spool: WorkerSpool | None = None
+        self._trail: SampleTrail | None = None
+        self._stopwatch = RunStopwatch()
+        self._tests = 0
         runner.register_message(DRAIN_MESSAGE, self._on_drain, concurrent=True)
         environment.events.test_start.add_listener(self._on_test_start)
         environment.events.quitting.add_listener(self._on_drain)
@@ -112,9 +107,8 @@ class _LocustWorker:
         return session if isinstance(session, LoadSession) else None
 
     @property
-    def _is_on_other_machine(self) -> bool:
-        """Whether the master is on another machine."""
-        return bool(getattr(self._environment.parsed_options, "sora_clock", "") != monotonic_clock_id())
+    def _is_on_masters_machine(self) -> bool:
+        return bool(getattr(self._environment.parsed_options, "sora_clock", "") == monotonic_clock_id())
 
     def _on_test_start(self, **_: Any) -> None:
         session = self._session
@@ -124,49 +118,30 @@ class _LocustWorker:
 
     def start_test(self) -> None:
         """A test begins: the first one, or another."""
-        self._clock.start()
+        self._stopwatch.start()
         session = self._session
         folder = getattr(self._environment.parsed_options, "sora_spool", "")
-        if session is None or not folder or self._is_on_other_machine:
+        if session is None or not folder:
             return
-        self._spools += 1
-        try:
-            self._recorder = create_spool(
-                Path(folder) / f"{self._runner.client_id}-{self._spools}.jsonl.zst",
-                subject=session.address.server,
-                edition=session.judge.edition.name,
-                run=session.judge.run,
-            )
-            self._recorder.__enter__()
-        except (OSError, UsageError) as error:
-            self._problem = f"worker {self._runner.client_id} cannot spool: {error}"
+        if not self._is_on_masters_machine:
+            self._trail = self._trail or SampleTrail(session.judge)
+            self._trail.start()
             return
-        session.observer = self._recorder.add_exchange
+        self._tests += 1
+        self._spool = WorkerSpool(Path(folder), session.share.index, self._tests)
+        session.observer = self._spool.open(session)
 
     def _on_drain(self, **_: Any) -> None:
         session = self._session
-        self._clock.stop()
-        if session is not None:
-            drain_users(self._runner, session)
-            session.observer = None
-        recorder, self._recorder = self._recorder, None
-        if recorder is not None:
-            recorder.close()
-            self._problem = self._problem or recorder.problem
-        self._runner.send_message(
-            RESULT_MESSAGE,
-            {
-                "clock": monotonic_clock_id(),
-                "index": self._runner.worker_index,
-                "server": session.address.server if session is not None else None,
-                "measures": self._clock.measures(session).serialize() if session is not None else None,
-                "found": encode_worker_report(session.judge)
-                if session is not None and self._is_on_other_machine
-                else None,
-                "notes": session_notes(session) if session is not None else [],
-                "problem": self._problem or (session.outage_text if session is not None else None),
-            },
-        )
+        self._stopwatch.stop()
+        if session is None:
+            self._runner.send_message(RESULT_MESSAGE, None)
+            return
+        drain_users(self._runner, session)
+        session.observer = None
+        trail = self._trail or SampleTrail(session.judge)
+        result = make_worker_result(session, self._stopwatch.measures(session), spool=self._spool, trail=trail)
+        self._runner.send_message(RESULT_MESSAGE, encode_message(result))
 
 
 class _LocustMaster:
@@ -175,8 +150,8 @@ class _LocustMaster:
         self._runner = runner
         self._started_at = format_utc_now()
         self._spool: Path | None = None
-        self._finals: dict[str, dict[str, Any]] = {}
-        """By worker, its last report; of several tests in a row the last one has the sums."""
+        self._results: dict[str, WorkerResult | None] = {}
+        """By worker, its last result, None of one that sent nothing; of several tests in a row the last has the sums."""
         self._awaited: set[str] = set()
         self._asked: set[str] = set()
         """All that ever took part."""
@@ -205,11 +180,11 @@ class _LocustMaster:
             self._states[client_id] = data["sora"]
 
     def live_states(self) -> list[dict[str, Any]]:
-        """As `page.Source`."""
+        """As `WebPageSource`."""
         return list(self._states.values())
 
     def final_report(self) -> VerdictReport | None:
-        """As `page.Source`."""
+        """As `WebPageSource`."""
         if self._spool is None or self._running or self._awaited:
             return None
         if self._concluded is None:
@@ -222,6 +197,7 @@ class _LocustMaster:
             options = self._environment.parsed_options  # of which the workers get what is ours
             options.sora_run, options.sora_spool = str(uuid.uuid4()), str(self._spool)
             options.sora_clock = monotonic_clock_id()
+            options.sora_workers = str(max(1, self._runner.worker_count))
         self._running, self._is_over, self._concluded = True, False, None
         self._awaited = {client.id for client in self._runner.clients.all}
         self._asked |= self._awaited
@@ -242,14 +218,14 @@ class _LocustMaster:
         return self._go(*arguments, **options)
 
     def _on_worker_result(self, msg: Any, **_: Any) -> None:
-        self._finals[msg.node_id] = msg.data
+        self._results[msg.node_id] = None if msg.data is None else msgspec.json.decode(msg.data, type=WorkerResult)
         self._awaited.discard(msg.node_id)
 
     def _wait_for_workers(self, **_: Any) -> None:
         """Wait until each worker that is alive has reported."""
         self._is_over = True
         clients = self._runner.clients
-        self._awaited |= {client.id for client in clients.all} - set(self._finals)
+        self._awaited |= {client.id for client in clients.all} - set(self._results)
         self._asked |= self._awaited
         for client_id in self._awaited:
             self._runner.send_message(DRAIN_MESSAGE, None, client_id)
@@ -276,56 +252,22 @@ class _LocustMaster:
             self._environment.process_exit_code = int(error.exit_code)
 
     def _build_report(self, folder: Path) -> VerdictReport:
-        measures = RunMeasurements()
-        elsewhere: list[str] = []
-        reasons: list[str] = []
-        notes: list[str] = []
-        here: set[int] = set()
-        sent_here = 0
-        for _, final in sorted(self._finals.items()):
-            is_here = final["clock"] == monotonic_clock_id()
-            if is_here:
-                here.add(final["index"])
-            if final["measures"] is not None:
-                measures.add_serialized(final["measures"], same_clock=is_here)
-                sent_here += final["measures"]["metrics"]["sent"] if is_here else 0
-            if final["found"] is not None:
-                elsewhere.append(final["found"])
-            if final["problem"]:
-                reasons.append(final["problem"])
-            notes += final["notes"]
-        reasons += [
-            f"worker {client_id} never reported: what it saw last is missing" for client_id in sorted(self._awaited)
+        results = [result for _, result in sorted(self._results.items()) if result is not None]
+        names = WorkerNames(names={self._runner.get_worker_index(id): f"worker {id}" for id in self._asked})
+        judged = judge_workers(selected_edition(self._environment), results, folder, names=names)
+        reasons = [
+            *judged.reasons,
+            *(f"worker {id} never reported: what it saw last is missing" for id in sorted(self._awaited)),
         ]
-        edition = selected_edition(self._environment)
-        together = SpoolJudge(edition, reported=here, began_ns=measures.metrics.started_ns)
-        judge: JudgeResultSource = together.judge
-        if any(folder.iterdir()):
-            checked = together.judge_folder(folder)
-            judge = checked
-            notes += checked.notes
-        measures.add_metrics(together.unreported_metrics)
-        seen = sum(together.exchanges_by_worker.values())
-        if seen != sent_here and not reasons:
-            reasons.append(f"the workers sent {sent_here} requests, and their spools hold {seen}")
-        if elsewhere:
-            judge = MergedJudge(edition, judge, elsewhere, together.judge)
-            count = len(elsewhere)
-            what = "1 worker is" if count == 1 else f"{count} workers are"
-            notes.append(
-                f"{what} on other machines: each judged the order of what it saw itself, and of each connection its last "
-                "response was held against the others' by the server's timestamps"
-            )
-        servers = sorted({final["server"] for final in self._finals.values() if final["server"]})
         return build_load_report(
             self._environment,
-            judge,
-            measures,
-            subject=", ".join(servers),
+            judged.judge,
+            judged.measures,
+            subject=", ".join(sorted({result.server for result in results})),
             started_at=self._started_at,
-            aborted="; ".join(reasons) or None,
+            aborted="; ".join(reasons) or judged.outage,
             processes=len(self._asked),
-            notes=[*dict.fromkeys(notes), f"{len(self._finals)} of {len(self._asked)} workers reported"],
+            notes=[*judged.notes, f"{len(self._results)} of {len(self._asked)} workers reported"],
         )
 
     def _on_quit(self, **_: Any) -> None:

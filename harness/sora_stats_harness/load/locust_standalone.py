@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,10 +29,11 @@ from ..reports import terminal
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import JudgeResultSource, RunFacts, assemble_verdict, format_utc_now
 from .http_connection import resolve_server
-from .load_session import LoadSession, unobservable_requirements
-from .load_spec import DEFAULT_WEIGHTS, LOAD_OBSERVES, WORKER_SEQUENCE_BITS
+from .load_session import LoadSession, session_notes
+from .load_spec import LOAD_OBSERVES, LoadSpec, WorkerShare, unobservable_requirements
+from .load_users import drain_users
 from .locust_web_page import live_state
-from .run_measurements import RunMeasurements, load_sections
+from .run_measurements import RunMeasurements, RunStopwatch, load_sections
 
 DEFAULT_USER_INTERVAL_S: Final = 0.1
 """From one sending of a user to its next, unless told: ten requests a second for each user that was asked for."""
@@ -54,7 +54,7 @@ def add_locust_options(parser: Any) -> None:  # Any: Locust's parser, a configar
         "--sora-edition", default=DEFAULT_EDITION, metavar="NAME|FILE", help="the field list to judge by"
     )
     group.add_argument("--sora-output", default="", metavar="DIR", help="write the reports there as well")
-    for name in ("--sora-run", "--sora-spool", "--sora-clock"):  # the master's word to its workers
+    for name in ("--sora-run", "--sora-spool", "--sora-clock", "--sora-workers"):  # the master's word to its workers
         parser.add_argument(name, default="", help=argparse.SUPPRESS, include_in_web_ui=False)
 
 
@@ -87,14 +87,14 @@ def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.En
             environment.process_exit_code = int(ExitCode.USAGE)
             gevent.spawn(environment.runner.quit)
         raise StopUser from None
-    session = LoadSession(
-        edition,
-        address,
+    spec = LoadSpec(
+        edition=getattr(given, "sora_edition", DEFAULT_EDITION),
         interval_s=getattr(given, "sora_interval", DEFAULT_USER_INTERVAL_S),
-        weights=DEFAULT_WEIGHTS,
-        run=getattr(given, "sora_run", "") or None,
-        first_seq=max(0, environment.runner.worker_index) << WORKER_SEQUENCE_BITS,
     )
+    index, run = max(0, environment.runner.worker_index), getattr(given, "sora_run", "")
+    count = int(getattr(given, "sora_workers", "") or 1)
+    share = WorkerShare(index=index, count=count, run=run) if run else WorkerShare(index=index, count=count)
+    session = LoadSession(edition, address, spec, share=share)
     environment.sora_session = session
     session.start()
     if isinstance(environment.runner, LocalRunner):
@@ -109,61 +109,17 @@ class StandalonePageSource:
         self._environment = environment
 
     def live_states(self) -> list[dict[str, Any]]:  # Any: plain values
-        """As `page.Source`."""
+        """As `WebPageSource`."""
         session = getattr(self._environment, "sora_session", None)
         return [live_state(session)] if isinstance(session, LoadSession) else []
 
     def final_report(self) -> VerdictReport | None:
-        """As `page.Source`."""
+        """As `WebPageSource`."""
         alone = getattr(self._environment, "sora_alone", None)
         session = getattr(self._environment, "sora_session", None)
         if not isinstance(alone, _StandaloneRun) or session is None or not session.draining or session.in_flight:
             return None
         return alone.build_report()
-
-
-class TestStopwatch:
-    """How long tests ran, of several in a row together, and what share of a core they took; runs from the beginning."""
-
-    def __init__(self) -> None:
-        self._lasted_s = self._cpu_s = 0.0
-        self._since: tuple[float, float] | None = None
-        self.start()
-
-    def start(self) -> None:
-        """A test begins."""
-        if self._since is None:
-            self._since = time.monotonic(), time.process_time()
-
-    def stop(self) -> None:
-        """No more is sent."""
-        if self._since is not None:
-            self._lasted_s += time.monotonic() - self._since[0]
-            self._cpu_s += time.process_time() - self._since[1]
-            self._since = None
-
-    def measures(self, session: LoadSession) -> RunMeasurements:
-        """All that a process measured."""
-        return RunMeasurements(
-            metrics=session.metrics,
-            traffic=session.traffic,
-            lasted_s=self._lasted_s,
-            scheduled=session.scheduled_count(),
-            cpu_share=self._cpu_s / self._lasted_s if self._lasted_s else 0.0,
-            processes=1,
-        )
-
-
-def session_notes(session: LoadSession) -> list[str]:
-    """What is worth knowing about how a process got on with the server."""
-    traffic, notes = session.traffic, [f"{session.address.server} is {session.address.display_address}"]
-    if session.in_flight:
-        notes.append(f"{session.in_flight} requests are not accounted for: a fault of the harness")
-    if traffic.unsolicited:
-        notes.append(f"on {traffic.unsolicited} idle connections came bytes that nobody had asked for")
-    if traffic.idle_closes:
-        notes.append(f"{traffic.idle_closes} requests met a kept-alive connection that was being closed")
-    return notes
 
 
 class _StandaloneRun:
@@ -172,7 +128,8 @@ class _StandaloneRun:
     def __init__(self, environment: Any, session: LoadSession) -> None:  # Any: as above
         self._environment = environment
         self._session = session
-        self._clock = TestStopwatch()
+        self._stopwatch = RunStopwatch()
+        self._stopwatch.start()
         self._started_at = format_utc_now()
         self._report: VerdictReport | None = None
         events = environment.events
@@ -183,14 +140,14 @@ class _StandaloneRun:
 
     def _on_test_start(self, **_: Any) -> None:  # Any: as Locust calls it, here and below
         self._session.draining = False
-        self._clock.start()
+        self._stopwatch.start()
 
     def _on_test_stopping(self, environment: Any, **_: Any) -> None:
-        self._clock.stop()
+        self._stopwatch.stop()
         drain_users(environment.runner, self._session)
 
     def _on_quitting(self, environment: Any, **_: Any) -> None:
-        self._clock.stop()
+        self._stopwatch.stop()
         drain_users(environment.runner, self._session)
         self._report = self.build_report()
         environment.process_exit_code = self._report.verdict.exit_code
@@ -201,7 +158,7 @@ class _StandaloneRun:
         return build_load_report(
             self._environment,
             session.judge,
-            self._clock.measures(session),
+            self._stopwatch.measures(session),
             subject=session.address.server,
             started_at=self._started_at,
             aborted=session.outage_text,
@@ -265,19 +222,3 @@ def print_load_report(environment: Any, report: VerdictReport | None) -> None:  
         except (OSError, HarnessError) as error:
             sys.stderr.write(f"sora-harness: the reports could not be written: {error}\n")
     sys.stderr.flush()
-
-
-def drain_users(
-    runner: Any, session: LoadSession, enough: Callable[[], bool] = lambda: False
-) -> None:  # Any: a Locust runner
-    """
-    Have nothing more sent, and wait until no user is left or somebody has had enough.
-
-    A user that sends nothing is waited for no longer than the longest exchange may take; one whose response is in, and
-    takes its time to be judged, until it is judged: a response whose user is stopped meanwhile would be counted nowhere.
-    """
-    session.drain()
-    until_s = time.monotonic() + session.timeout_s + 1
-    while len(runner.user_greenlets) and (time.monotonic() < until_s or session.in_flight) and not enough():
-        gevent.sleep(0.01)
-    session.judge.judge_pending()

@@ -5,16 +5,14 @@ Processes of one machine share a clock, and their exchanges are judged together.
 judges found can be had: counts, findings with their evidence, and coverage. They are added up here.
 
 Whether a counter fell between a response that one machine saw and one that another saw only the server's timestamps can
-tell. So each judge sends its last sample of each connection along, and of two of them the one with the earlier timestamp
-must have no larger counter; as for responses that overlap, that is a SHOULD. What came before the last sample each judge
-has held against its own.
+tell. So each judge sends samples of each connection along, and of two of them the one with the earlier timestamp must have
+no larger counter; as for responses that overlap, that is a SHOULD. Its own samples each judge has compared itself.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -32,14 +30,12 @@ from ..judge.verdict import CoverageSummary, FindingEntry, JudgeResult, SubjectK
 from ..recording import format as lines
 from ..recording.format import DamagedLineError
 from ..reports.verdict_assembly import JudgeResultSource
+from .sample_trail import NotedSample, SampleTrail
 
 MAX_EVIDENCE_FINDINGS: Final = 20
-"""Findings of a process whose exchanges are sent along."""
+"""Findings of a worker whose exchanges are sent along."""
 
 MAX_EVIDENCE_BYTES: Final = 4 << 20
-
-MAX_LAST_SAMPLES: Final = 2000
-"""Of which a process sends its last sample along, some 2 KB each: the first by their ids, so that all send the same."""
 
 _SUMMED_COVERAGE_FIELDS: Final = (
     "exchanges",
@@ -54,17 +50,6 @@ _SUMMED_COVERAGE_FIELDS: Final = (
 )
 
 
-class LastSampleMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A judge's last sample of a connection."""
-
-    server: str
-    stamp_ns: int
-    blocks: list[list[int] | None]
-    """Counters, -1 where one was absent or unsound."""
-    exchange: tuple[str, int]
-    """Run and number of the exchange that it was in."""
-
-
 class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one judge found, as a message."""
 
@@ -72,23 +57,20 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     tally: JudgeResult
     evidence: dict[str, list[tuple[str, str]]]
     """By fingerprint, each exchange's run and line of a recording."""
-    last: dict[str, LastSampleMessage] = {}
-    """By connection."""
+    samples: dict[str, list[NotedSample]] = {}
+    """By connection, the earliest first."""
     responses: list[tuple[str, str]] = []
     """Of the exchanges that those are in, as many as there is room for."""
 
 
-def encode_worker_report(judge: Judge) -> str:
+def encode_worker_report(judge: Judge, trail: SampleTrail) -> str:
     """Sum a judge up for another machine; JSON."""
     judge.finish()
     tally = judge.result()
     evidence: dict[str, list[tuple[str, str]]] = {}
     room = MAX_EVIDENCE_BYTES
     for entry in tally.findings[:MAX_EVIDENCE_FINDINGS]:
-        told = [
-            (exchange.run, lines.encode_line(lines.exchange_to_line(exchange, NO_SECRETS)).decode())
-            for exchange in judge.evidence(entry.fingerprint)
-        ]
+        told = [_encode_exchange(exchange) for exchange in judge.evidence(entry.fingerprint)]
         room -= sum(len(line) for _, line in told)
         if room < 0:
             break
@@ -96,36 +78,18 @@ def encode_worker_report(judge: Judge) -> str:
     plain = msgspec.structs.replace(
         tally, withheld=sorted(tally.withheld), masked=sorted(tally.masked), late=sorted(tally.late)
     )
-    last, exchanges = collect_last_samples(judge)
-    responses: list[tuple[str, str]] = []
-    room = MAX_EVIDENCE_BYTES
-    for exchange in exchanges.values():
-        line = lines.encode_line(lines.exchange_to_line(exchange, NO_SECRETS)).decode()
-        room -= len(line)
-        if room < 0:
-            break
-        responses.append((exchange.run, line))
-    return msgspec.json.encode(
-        WorkerReport(subject_kind=judge.subject_kind, tally=plain, evidence=evidence, last=last, responses=responses)
-    ).decode()
+    report = WorkerReport(
+        subject_kind=judge.subject_kind,
+        tally=plain,
+        evidence=evidence,
+        samples=trail.samples(),
+        responses=[_encode_exchange(exchange) for exchange in trail.evidence()],
+    )
+    return msgspec.json.encode(report).decode()
 
 
-def collect_last_samples(judge: Judge) -> tuple[dict[str, LastSampleMessage], dict[tuple[str, int], Exchange]]:
-    """A judge's last sample of each connection, and the exchanges that they are in."""
-    samples = sorted(judge.last_samples(), key=lambda each: (each.connection_id, each.stamp_ns))
-    last: dict[str, LastSampleMessage] = {}
-    exchanges: dict[tuple[str, int], Exchange] = {}
-    for each in samples:  # of several runs the newest
-        if each.connection_id not in last and len(last) >= MAX_LAST_SAMPLES:
-            break
-        last[each.connection_id] = LastSampleMessage(
-            server=each.exchange.request.server,
-            stamp_ns=each.stamp_ns,
-            exchange=each.exchange.key,
-            blocks=[None if block is None else list(block) for block in each.blocks],
-        )
-        exchanges[each.exchange.key] = each.exchange
-    return last, exchanges
+def _encode_exchange(exchange: Exchange) -> tuple[str, str]:
+    return exchange.run, lines.encode_line(lines.exchange_to_line(exchange, NO_SECRETS)).decode()
 
 
 class MergedJudge:
@@ -136,21 +100,21 @@ class MergedJudge:
         edition: By which all of them judged.
         here: The judge of this machine's exchanges, or what stands for it; None where there were none.
         reports: What `encode_worker_report` gave elsewhere.
-        judge: That judge itself.
+        trail: The samples that this machine's judge saw; None where there was none.
 
     Raises:
         msgspec.MsgspecError: One of them is no report.
     """
 
     def __init__(
-        self, edition: Edition, here: JudgeResultSource | None, reports: Sequence[str], judge: Judge | None = None
+        self, edition: Edition, here: JudgeResultSource | None, reports: Sequence[str], trail: SampleTrail | None = None
     ) -> None:
         self._edition = edition
         self._here = here
         self._reports = [msgspec.json.decode(each, type=WorkerReport) for each in reports]
-        self._judge = judge
+        self._trail = trail
         self._ledger: FindingAggregator | None = None
-        """What was found by comparing last samples, once they have been."""
+        """What was found by comparing samples, once they have been."""
         self._compared = 0
 
     @property
@@ -167,7 +131,7 @@ class MergedJudge:
             self._here.finish()
         if self._ledger is None:
             self._ledger = FindingAggregator()
-            self._compare_last_samples(self._ledger)
+            self._compare_samples(self._ledger)
 
     def result(self) -> JudgeResult:
         """All counts together."""
@@ -189,22 +153,17 @@ class MergedJudge:
                 return [exchange for run, line in told if (exchange := _decode_exchange(run, line)) is not None]
         return self._ledger.evidence_of(fingerprint) if self._ledger is not None else ()
 
-    def _compare_last_samples(self, ledger: FindingAggregator) -> None:
-        """Hold the last samples of several judges against each other, in the order of the server's timestamps."""
-        parts = [each.last for each in self._reports]
+    def _compare_samples(self, ledger: FindingAggregator) -> None:
+        """Hold the samples of each judge against what the others had seen before, by the server's timestamps."""
+        parts = [each.samples for each in self._reports]
         responses = {key: exchange for each in self._reports for key, exchange in _decode_exchanges(each.responses)}
-        if self._judge is not None:
-            last, exchanges = collect_last_samples(self._judge)
-            parts.append(last)
-            responses |= exchanges
+        if self._trail is not None:
+            parts.append(self._trail.samples())
+            responses |= {exchange.key: exchange for exchange in self._trail.evidence()}
         blocks = EditionDecoder(self._edition).blocks
         for connection_id in sorted({id for part in parts for id in part}):
-            seen = sorted(
-                (part[connection_id] for part in parts if connection_id in part), key=lambda each: each.stamp_ns
-            )
-            for early, late in pairwise(seen):
-                if early.server != late.server or late.stamp_ns - early.stamp_ns <= DEFAULT_TEAR_NS:
-                    continue
+            seen = [part[connection_id] for part in parts if connection_id in part]
+            for early, late in _ordered_pairs(seen):
                 self._compared += 1
                 proof = tuple(responses[each.exchange] for each in (early, late) if each.exchange in responses)
                 for block, old, new in zip(blocks, early.blocks, late.blocks, strict=False):
@@ -216,12 +175,29 @@ class MergedJudge:
                             )
 
 
+def _ordered_pairs(seen: Sequence[Sequence[NotedSample]]) -> Iterator[tuple[NotedSample, NotedSample]]:
+    """
+    Pairs of samples of one connection from different judges, of which the first was stamped before the second.
+
+    For each sample, of each other judge the newest that was stamped before it: what that judge saw before is no larger,
+    or it has found so itself. A response may have been written for as long as `DEFAULT_TEAR_NS` after its timestamp.
+    """
+    for place, later in enumerate(seen):
+        for other in (*seen[:place], *seen[place + 1 :]):
+            number = 0
+            for late in later:
+                while number < len(other) and other[number].stamp_ns < late.stamp_ns - DEFAULT_TEAR_NS:
+                    number += 1
+                if number and other[number - 1].server == late.server:
+                    yield other[number - 1], late
+
+
 def _timestamp_order_finding(
     path: tuple[str, ...],
     connection_id: str,
     before: int,
     after: int,
-    late: LastSampleMessage,
+    late: NotedSample,
     proof: tuple[Exchange, ...],
 ) -> Finding:
     target = proof[-1].request.target if proof and proof[-1].key == late.exchange else None
@@ -232,7 +208,7 @@ def _timestamp_order_finding(
         field=make_json_pointer(path),
         pointer=make_json_pointer(path),
         connection_id=connection_id,
-        message="the response with the earlier timestamp, to another process, has the larger counter",
+        message="the response with the earlier timestamp, to another worker, has the larger counter",
         expected=f"at least {before}",
         actual=str(after),
         fault="stamped late",

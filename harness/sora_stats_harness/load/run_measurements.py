@@ -7,14 +7,18 @@ plain values, and what is told of them is what one process would have told.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..judge.verdict import LatencyDistribution, LoadResult, ReportTable, TimelineRow
 from .histogram import Histogram
 from .http_connection import TransportStats
 from .request_metrics import RequestMetrics
+
+if TYPE_CHECKING:
+    from .load_session import LoadSession
 
 REPORTED_PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0, 99.9, 99.99)
 
@@ -122,6 +126,39 @@ class RunMeasurements:
             generator_limited=self.bottleneck(),
             latency=[*summarize_latencies(metrics), *_connect_latencies(self.traffic)],
             timeline=build_timeline(metrics),
+        )
+
+
+class RunStopwatch:
+    """How long a process sent, and what share of a core it took; of several tests in a row together."""
+
+    def __init__(self) -> None:
+        self._lasted_s = self._cpu_s = 0.0
+        self._since: tuple[float, float] | None = None
+
+    def start(self, begins_ns: int | None = None) -> None:
+        """Sending begins, now or at a given time; nothing where it has begun."""
+        if self._since is None:
+            began_s = time.monotonic() if begins_ns is None else begins_ns / 1e9
+            self._since = began_s, time.process_time()
+
+    def stop(self, ended_ns: int | None = None) -> None:
+        """No more is sent, from now on or since a given time."""
+        if self._since is not None:
+            ended_s = time.monotonic() if ended_ns is None else ended_ns / 1e9
+            self._lasted_s += max(0.0, ended_s - self._since[0])
+            self._cpu_s += time.process_time() - self._since[1]
+            self._since = None
+
+    def measures(self, session: LoadSession) -> RunMeasurements:
+        """All that a process measured."""
+        return RunMeasurements(
+            metrics=session.metrics,
+            traffic=session.traffic,
+            lasted_s=self._lasted_s,
+            scheduled=session.scheduled_count(),
+            cpu_share=self._cpu_s / self._lasted_s if self._lasted_s else 0.0,
+            processes=1,
         )
 
 

@@ -9,13 +9,13 @@ from typing import Final
 
 from locust import LoadTestShape
 
-from .load_session import LoadSession
 from .load_spec import SCENARIO_TARGETS, SPIKE_FACTOR
 from .prepared_request import PreparedRequest
+from .request_source import RequestSource
 from .sora_user import SoraUser
 
 RELIST_INTERVAL_S: Final = 2.0
-"""After so long a listing is due, whatever the dice say."""
+"""Where the mix gave no listing for so long, one is sent."""
 
 
 class MixedUser(SoraUser):
@@ -23,9 +23,9 @@ class MixedUser(SoraUser):
 
     targets = SCENARIO_TARGETS["mixed"]
 
-    def choose(self, session: LoadSession) -> PreparedRequest:
-        """By weight; of a hundred requests 70, 29 and 1, unless told."""
-        return session.listing_request() if session.claim_relisting(RELIST_INTERVAL_S) else session.random_request()
+    def choose(self, requests: RequestSource) -> PreparedRequest:
+        """By the weights: of a hundred requests 70, 29 and 1, unless others are given."""
+        return requests.listing_request() if requests.is_listing_due(RELIST_INTERVAL_S) else requests.random_request()
 
 
 class ScrapeUser(SoraUser):
@@ -33,9 +33,9 @@ class ScrapeUser(SoraUser):
 
     targets = SCENARIO_TARGETS["scrape"]
 
-    def choose(self, session: LoadSession) -> PreparedRequest:
+    def choose(self, requests: RequestSource) -> PreparedRequest:
         """A listing."""
-        return session.listing_request()
+        return requests.listing_request()
 
 
 class ScrapeClusterUser(SoraUser):
@@ -43,21 +43,21 @@ class ScrapeClusterUser(SoraUser):
 
     targets = SCENARIO_TARGETS["scrape-cluster"]
 
-    def choose(self, session: LoadSession) -> PreparedRequest:
+    def choose(self, requests: RequestSource) -> PreparedRequest:
         """A listing of the whole cluster."""
-        return session.listing_request(local=False)
+        return requests.listing_request(local=False)
 
 
-class SingleConnectionUser(SoraUser):
+class DrillUser(SoraUser):
     """Single connections, as fast as it goes; who is there is asked now and then."""
 
     targets = SCENARIO_TARGETS["drill"]
 
-    def choose(self, session: LoadSession) -> PreparedRequest:
+    def choose(self, requests: RequestSource) -> PreparedRequest:
         """One connection."""
-        if session.claim_relisting(5 * RELIST_INTERVAL_S):
-            return session.listing_request()
-        return session.connection_request()
+        if requests.is_listing_due(5 * RELIST_INTERVAL_S):
+            return requests.listing_request()
+        return requests.connection_request()
 
 
 class SpikeUser(MixedUser):
@@ -90,6 +90,6 @@ SCENARIOS: Final[Mapping[str, type[SoraUser]]] = {
     "scrape-cluster": ScrapeClusterUser,
     "spike": SpikeUser,
     "soak": SoakUser,
-    "drill": SingleConnectionUser,
+    "drill": DrillUser,
 }
 """Each scenario by the name that the command line has for it."""

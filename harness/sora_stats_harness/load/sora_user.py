@@ -21,6 +21,7 @@ from .locust_distributed import set_up_distributed, start_spool
 from .locust_standalone import add_locust_options, start_locust_session
 from .precise_timer import PreciseTimer
 from .prepared_request import PreparedRequest
+from .request_source import RequestSource
 
 TASK_LENGTH_NS: Final = 100_000_000
 """How long a user goes on before Locust may look after it."""
@@ -40,15 +41,16 @@ class SoraUser(User):
     targets: ClassVar[frozenset[Target] | None] = None
     """The targets by which a run is judged; None for those that were asked. Ids looked up on the side don't count."""
 
-    def choose(self, session: LoadSession) -> PreparedRequest:
-        """The next request: any of the three targets by the session's weights, unless a scenario has a way of its own."""
-        return session.random_request()
+    def choose(self, requests: RequestSource) -> PreparedRequest:
+        """The next request: any of the three targets by the run's weights, unless a scenario has a way of its own."""
+        return requests.random_request()
 
     def on_start(self) -> None:
-        """Take a connection."""
+        """Take a connection, and wait for the start."""
         self._session = get_or_create_session(self.environment)
         self._connection = self._session.new_connection()
         self._timer = PreciseTimer()
+        self._session.wait_for_start()
         self._turn_ns = self._session.first_send_ns()
 
     def on_stop(self) -> None:
@@ -80,7 +82,7 @@ class SoraUser(User):
             raise StopUser
         if session.is_paced:
             self._turn_ns = session.next_turn_ns(self._turn_ns)
-        session.send(connection, self.choose(session), intended_ns)
+        session.send(connection, self.choose(session.requests), intended_ns)
 
 
 def locust_request_reporter(environment: Any) -> Callable[[Exchange, str | None], None]:  # Any: locust.env.Environment

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..api.edition import DEFAULT_EDITION, load_edition
 from ..api.errors import ConfigError, UsageError, suggest_nearest
+from ..api.input_budget import MAX_CERTIFICATES_BYTES, read_small_file
 from ..api.option_values import parse_duration
 from ..api.project_config import ConfigValues, LoadedConfig, Waiver, read_config
 from ..api.request_headers import read_headers
@@ -76,11 +77,13 @@ class RunSettings:
         if self.ca_file is not None:
             import ssl  # not earlier: Locust replaces it
 
+            name = f"the certificates in {self.ca_file}"
+            read_small_file(self.ca_file, limit=MAX_CERTIFICATES_BYTES, name=name)
             try:
                 ssl.create_default_context(cafile=self.ca_file)
             except (OSError, ValueError) as error:
                 reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-                raise UsageError(f"the certificates in {self.ca_file} cannot be read: {reason}") from None
+                raise UsageError(f"{name} cannot be read: {reason}") from None
         return read_headers(self.headers)
 
     def refuse_simulator_options(self, given: Collection[str]) -> None:
@@ -189,7 +192,7 @@ def resolve_settings(
     Args:
         given: The options that were given, by `_Setting.option` with `_` for `-`; None or empty where not given.
         config: As `read_configuration` gives it.
-        url: As `find_server_url` gives it. Without one the configuration's headers are left out: they are for a server,
+        url: As `find_server_url` gives it, with `url in FILE` as origin where the configuration has it. Without one the configuration's headers are left out: they are for a server,
             and a simulator needs no secret that may not be there.
         option_prefix: What stands before an option's name in error messages.
 
@@ -198,6 +201,8 @@ def resolve_settings(
         UsageError: An option's value can't be used.
     """
     has_server = url is not None and url.url != SIMULATOR_URL
+    if url is not None and url.origin == f"url in {config.source}" and not given.get("trust_config"):
+        _refuse_untrusted_headers(config, given.get("header") or (), option_prefix)
     values, origins = {}, {"url": ORIGIN_DEFAULT if url is None else url.origin}
     for setting in SETTINGS:
         option_value = given.get(setting.option.replace("-", "_"))
@@ -229,6 +234,21 @@ def resolve_settings(
         waivers=config.values.waivers,
         origins=origins,
     )
+
+
+def _refuse_untrusted_headers(config: LoadedConfig, given: Sequence[str], option_prefix: str) -> None:
+    """
+    Refuse a file that names both a secret and the server that gets it, and that nobody has named.
+
+    Whoever can change a repository, by a fork's pull request for example, could have a build send its secrets anywhere.
+    """
+    names = {_name_of(line) for line in given}
+    untrusted = [name for name in config.values.headers if name.lower() not in names]
+    if config.was_found and untrusted:
+        raise ConfigError(
+            f"{config.source} names the server as well as a secret for it, in the header {untrusted[0]}: give the URL "
+            f"yourself, or say {option_prefix}trust-config if you trust the file"
+        )
 
 
 def _config_texts(values: ConfigValues, key: str) -> list[Any]:  # Any: texts, or a truth value

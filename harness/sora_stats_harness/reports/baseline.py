@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from ..api.errors import UsageError
+from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
 from ..judge.verdict import (
     BaselineFinding,
     BaselineReport,
@@ -53,11 +53,9 @@ def read_baseline(path: Path) -> Baseline:
     Raises:
         UsageError: The file cannot be read, or is no verdict.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"the baseline {path} cannot be read: {error.strerror or error}") from None
-    return Baseline(source=str(path), verdict=decode_verdict(data, f"the baseline {path}"))
+    name = f"the baseline {path}"
+    data = read_small_file(path, limit=MAX_VERDICT_BYTES, name=name)
+    return Baseline(source=str(path), verdict=decode_verdict(data, name))
 
 
 def baseline_mismatch(

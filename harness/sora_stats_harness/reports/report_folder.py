@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from ..api.errors import UsageError
+from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
 from ..judge.verdict import Verdict, decode_verdict
 from . import evidence_files as evidence
 from . import html_report as html
@@ -115,7 +116,9 @@ def write_reports(report: VerdictReport, folder: Path) -> None:
             path.unlink()
     placed = replace(report, folder=path_in_checkout(folder))
     for kind, name in _FILE_NAMES.items():
-        write_file_atomically(folder / name, REPORT_RENDERERS[kind](placed).encode("utf-8"))
+        text = REPORT_RENDERERS[kind](placed)
+        # The page shows evidence, so it is as private
+        write_file_atomically(folder / name, text.encode("utf-8"), private=kind == "html")
     write_file_atomically(folder / VERDICT_FILE, verdict_to_json(report.verdict).encode("ascii"))
 
 
@@ -157,11 +160,7 @@ def read_report(path: Path) -> VerdictReport:
     Raises:
         UsageError: It cannot be read, or is no verdict.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    verdict = decode_verdict(data, str(path))
+    verdict = decode_verdict(read_small_file(path, limit=MAX_VERDICT_BYTES, name=str(path)), str(path))
     return VerdictReport(
         verdict=verdict,
         evidence=evidence.read_evidence_folder(path.parent, verdict),

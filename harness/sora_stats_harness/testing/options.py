@@ -40,6 +40,7 @@ _SHARED_OPTIONS: Final = (
 _SHARED_FLAGS: Final = (
     ("strict", "a violated SHOULD fails, too: in the gate and in tests"),
     ("insecure", "accept any certificate"),
+    ("trust-config", "let a configuration that was found name secrets for the server that it names itself"),
 )
 _SHARED_LISTS: Final = (
     ("require", "ID", "the gate is inconclusive unless this requirement was observed (repeatable)"),

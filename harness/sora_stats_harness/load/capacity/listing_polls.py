@@ -15,12 +15,12 @@ import gevent
 from ...api.exchange import Exchange
 from ...probe.discovery import connections_in_response
 from ...probe.interrupt import InterruptHandler
-from ..http_connection import ServerAddress
 from ..load_session import MAX_DISCOVERY_ATTEMPTS
 from .listing_cost import ListingMeasurement
 from .media_impact import MediaSnapshot, PollingPhase, read_media_snapshot
 from .rate_search import LoadAborted, SearchEnded
-from .step_runner import SteppedSession, StepRunner
+from .step_runner import StepRunner
+from .stepped_session import SteppedSession
 
 SNAPSHOTS_PER_PHASE: Final = 3
 """In each phase, at even distances."""
@@ -30,7 +30,7 @@ PAUSE_FACTOR: Final = 1.0
 
 
 def measure_listings(
-    tap: SteppedSession,
+    session: SteppedSession,
     *,
     interrupt: InterruptHandler,
     count: int | None = None,
@@ -42,16 +42,16 @@ def measure_listings(
     Ask for everything again and again, one at a time, and note what it took.
 
     Args:
-        tap: The session; its users do nothing.
+        session: The session; its users do nothing.
         interrupt: Ends it.
         count, for_s: How many, or for how long.
         every_s: From one sending to the next, at least.
         watch: Is told how many there were.
 
     Raises:
-        Ended: No complete response in three tries.
+        SearchEnded: No complete response in three tries.
     """
-    connection = tap.new_connection()
+    connection = session.new_connection()
     samples: list[ListingMeasurement] = []
     silent = 0
     until_s = None if for_s is None else time.monotonic() + for_s
@@ -59,8 +59,8 @@ def measure_listings(
         began_s = time.monotonic()
         if until_s is not None and began_s >= until_s:
             break
-        exchange = tap.send(connection, tap.listing_request(), None)
-        sample = _listing_measurement(tap, exchange)
+        exchange = session.send(connection, session.requests.listing_request(), None)
+        sample = _listing_measurement(session, exchange)
         silent = 0 if sample is not None else silent + 1
         if sample is not None:
             samples.append(sample)
@@ -68,18 +68,18 @@ def measure_listings(
         elif silent >= MAX_DISCOVERY_ATTEMPTS:
             connection.close()
             detail = exchange.error.detail if exchange.error is not None else "no list"
-            raise SearchEnded(f"{tap.address.server} gives no complete response: {detail}")
+            raise SearchEnded(f"{session.address.server} gives no complete response: {detail}")
         took_s = (exchange.received_ns - exchange.sent_ns) / 1e9
         gevent.sleep(max(PAUSE_FACTOR * took_s, began_s + every_s - time.monotonic(), connection.backoff_s, 0.01))
     connection.close()
     return samples
 
 
-def _listing_measurement(tap: SteppedSession, exchange: Exchange) -> ListingMeasurement | None:
+def _listing_measurement(session: SteppedSession, exchange: Exchange) -> ListingMeasurement | None:
     response = exchange.response
     if response is None or exchange.error is not None:
         return None
-    found = connections_in_response(tap.address.server, response)
+    found = connections_in_response(session.address.server, response)
     if found is None:
         return None
     arrived_ns = exchange.received_ns if exchange.arrived_ns is None else exchange.arrived_ns
@@ -88,15 +88,9 @@ def _listing_measurement(tap: SteppedSession, exchange: Exchange) -> ListingMeas
     )
 
 
-def switch_server(tap: SteppedSession, address: ServerAddress) -> None:
-    """Ask another server from now on; its ids are other ones."""
-    tap.address = address
-    tap.forget_connections()
-
-
 def run_media_phases(
-    tap: SteppedSession,
-    rig: StepRunner,
+    session: SteppedSession,
+    steps: StepRunner,
     *,
     rate: float,
     rounds: int,
@@ -107,7 +101,7 @@ def run_media_phases(
     Quiet and polled phases in turn, a quiet one first and last.
 
     Args:
-        tap, rig: With users ready.
+        session, steps: With users ready.
         rate: Requests a second in the polled phases.
         rounds: How many polled phases.
         phase_s: How long each phase lasts.
@@ -117,31 +111,31 @@ def run_media_phases(
         The phases that were whole, and why there are no more of them; None where there are all.
     """
     phases: list[PollingPhase] = []
-    connection = tap.new_connection()
+    connection = session.new_connection()
     try:
         for number in range(2 * rounds + 1):
             polled = bool(number % 2)
             watch(number, polled)
             if polled:
-                rig.start_step(rate)
+                steps.start_step(rate)
             try:
                 seen: list[MediaSnapshot] = []
                 for place in range(SNAPSHOTS_PER_PHASE):
                     if place:
-                        rig.wait(phase_s / (SNAPSHOTS_PER_PHASE - 1))
-                    exchange = tap.send(connection, tap.listing_request(), None)
+                        steps.wait(phase_s / (SNAPSHOTS_PER_PHASE - 1))
+                    exchange = session.send(connection, session.requests.listing_request(), None)
                     if exchange.response is not None and exchange.error is None:
                         at_s = (exchange.sent_ns + exchange.received_ns) / 2e9
                         found = read_media_snapshot(exchange.response.body, at_s)
                         seen += [found] if found is not None else []
             finally:
                 if polled:
-                    rig.end_step()
+                    steps.end_step()
             phases.append(PollingPhase(polled=polled, snapshots=seen))
     except SearchEnded as ended:
         return phases, str(ended)
-    except LoadAborted as overrun:
-        return phases, f"aborted at {overrun}"
+    except LoadAborted as aborted:
+        return phases, f"aborted at {aborted}"
     finally:
         connection.close()
     return phases, None

@@ -101,8 +101,8 @@ class StepDriver(Protocol):
         Wait for the next window, and tell of it; windows of a step follow each other without a gap.
 
         Raises:
-            Ended: The run is over.
-            Overrun: A limit to abort at was reached.
+            SearchEnded: The run is over.
+            LoadAborted: A limit to abort at was reached.
         """
 
     def end_step(self) -> tuple[str, ...]:
@@ -161,22 +161,22 @@ class SearchGoal:
         return min(self.start or self.max_rate / START_RATE_DIVISOR, self.max_rate)
 
 
-def run_step(bench: StepDriver, rate: float, slos: Sequence[Slo], lasts_s: float) -> RateStep:
+def run_step(driver: StepDriver, rate: float, slos: Sequence[Slo], lasts_s: float) -> RateStep:
     """
     Try one rate.
 
     Raises:
-        Ended: The run is over; the load has been taken away.
+        SearchEnded: The run is over; the load has been taken away.
     """
     seen = _StepProgress(rate=rate, slos=slos)
     try:
-        bench.start_step(rate)
+        driver.start_step(rate)
         while not seen.is_decided():
-            seen.add(bench.wait_for_window(lasts_s))
-    except LoadAborted as overrun:
-        seen.abort(overrun)
+            seen.add(driver.wait_for_window(lasts_s))
+    except LoadAborted as aborted:
+        seen.abort(aborted)
     finally:
-        seen.findings = bench.end_step()
+        seen.findings = driver.end_step()
     return seen.result()
 
 
@@ -191,7 +191,7 @@ class _StepProgress:
         self._void: list[str] = []
         self._plain = False
         self.findings: tuple[str, ...] = ()
-        self._overrun: str | None = None
+        self._aborted: str | None = None
         self._late: str | None = None
         """Why the limit that was reached says nothing of the server."""
 
@@ -205,11 +205,11 @@ class _StepProgress:
         self._votes.append(not violated_slos(window, self._slos))
         self._plain = backlog_rise(window.backlog) > max((1 - CLEAR_FAILURE_SHARE) * window.due, MIN_BACKLOG_RISE)
 
-    def abort(self, overrun: LoadAborted) -> None:
+    def abort(self, aborted: LoadAborted) -> None:
         """Take in that the step was broken off."""
-        self._overrun = str(overrun)
-        if overrun.partial_window is not None:
-            self._late = void_reason(overrun.partial_window, self._slos)
+        self._aborted = str(aborted)
+        if aborted.partial_window is not None:
+            self._late = void_reason(aborted.partial_window, self._slos)
 
     def is_decided(self) -> bool:
         """Whether no further window is needed."""
@@ -223,12 +223,12 @@ class _StepProgress:
         windows, slos = self._windows, self._slos
         if self.findings:
             return self._make_step(StepOutcome.FAILED, f"{REASON_FINDING}: {self.findings[0]}")
-        if self._overrun is not None:
+        if self._aborted is not None:
             if self._late is not None:
                 return self._make_step(StepOutcome.VOID, self._late)
             grows = bool(windows) and backlog_trend(windows).grows
             return self._make_step(
-                StepOutcome.FAILED, REASON_BACKLOG if grows else f"{REASON_ABORTED} at {self._overrun}"
+                StepOutcome.FAILED, REASON_BACKLOG if grows else f"{REASON_ABORTED} at {self._aborted}"
             )
         if len(self._void) > MAX_REPEATED_WINDOWS:
             return self._make_step(StepOutcome.VOID, self._void[-1])
@@ -257,7 +257,7 @@ class _StepProgress:
             void_windows=len(self._void),
             backlog=backlog_trend(self._windows) if self._windows else None,
             is_decisive=bool(self.findings),
-            was_aborted=self._overrun is not None,
+            was_aborted=self._aborted is not None,
         )
 
 
@@ -363,7 +363,7 @@ def next_rate(steps: Sequence[RateStep], goal: SearchGoal) -> float | None:
 
 
 def search_capacity(
-    bench: StepDriver,
+    driver: StepDriver,
     goal: SearchGoal,
     lasts_s: Callable[[float], float],
     tell: Callable[[RateStep], None] = lambda step: None,
@@ -372,7 +372,7 @@ def search_capacity(
     Find the highest rate that keeps the SLOs.
 
     Args:
-        bench: What load is driven through.
+        driver: What load is driven through.
         goal: What is searched for.
         lasts_s: How long a window is at a rate.
         tell: Is shown each step once it is decided.
@@ -382,7 +382,7 @@ def search_capacity(
     try:
         while len(steps) < MAX_STEPS and (rate := next_rate(steps, goal)) is not None:
             longer = CONFIRMATION_WINDOW_FACTOR if any(step.rate == rate for step in steps) else 1
-            step = run_step(bench, rate, goal.slos, longer * lasts_s(rate))
+            step = run_step(driver, rate, goal.slos, longer * lasts_s(rate))
             steps.append(step)
             tell(step)
             if sum(each.was_aborted for each in steps) > MAX_ABORTED_STEPS:

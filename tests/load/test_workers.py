@@ -1,4 +1,4 @@
-"""`load --processes`: counts as of one process, one verdict over all, and nobody's death goes unnoticed."""
+"""`load --processes`: counts as of one process, one verdict over all, and no failure of a worker goes unnoticed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ from sora_stats_harness.recording import open_recordings
 from sora_stats_harness.simulator.server import Simulator
 from tests import hostile
 
-from .build import SlowAtTheEnd
+from .build import EXAMPLE, Customized, Halved, SlowAtTheEnd
 from .test_command import assert_check_says_the_same
-
-EXAMPLE = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())
 
 Process = subprocess.Popen[str]
 
@@ -133,11 +131,49 @@ def test_a_process_that_dies_is_named_and_what_it_had_spooled_is_judged(tmp_path
     code, told, served = run(kill_one, tmp_path, "--duration", "60s", "--record", str(path))
     load = told["load"]
     assert (code, told["verdict"]) == (3, "inconclusive")
-    assert re.search(r"process 1 \(pid \d+\) was killed by signal 9", told["reason"])
+    assert re.search(r"worker 1 \(pid \d+\) was killed by signal 9", told["reason"])
     assert 0 < load["sent"] == load["judged"] + load["errors"] + load["abandoned"] <= served
     assert told["coverage"]["exchanges"] == load["sent"]
-    assert load["planned_per_s"] is not None
+    assert load["due"] > load["sent"], "what the dead worker did not send counts as planned"
+    assert load["planned_per_s"] == pytest.approx(100, rel=0.02)
     assert_check_says_the_same(told, path)
+
+
+def stop_one_for_a_while(process: Process) -> None:
+    """One of the two does not run for four seconds, in which Locust would take it for dead; then it goes on."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGSTOP)
+    time.sleep(4)
+    os.kill(int(children[0]), signal.SIGCONT)
+
+
+def test_a_worker_that_was_stopped_is_named_and_goes_on(tmp_path: Path) -> None:
+    """All that was due is sent, late, and judged."""
+    code, told, served = run(stop_one_for_a_while, tmp_path, "--duration", "8s")
+    assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
+    assert [told["load"][name] for name in ("sent", "judged")] == [served, served]
+    assert any(
+        re.search(r"worker 1 \(pid \d+\) did not run for [34]\.\d s", note) for note in told["coverage"]["notes"]
+    )
+
+
+def test_a_worker_that_cannot_start_is_named(tmp_path: Path) -> None:
+    """The run ends at once, and nothing is sent."""
+    (tmp_path / "lib").mkdir()
+    broken = Customized(
+        tmp_path / "lib",
+        "import os\nimport sys\nif 'sora_stats_harness.load.worker' in sys.orig_argv:\n    os._exit(5)\n",
+    )
+    with Simulator(connections=1) as simulator:
+        process = start(
+            simulator.url,
+            *("--rate", "50", "--duration", "60s", "--output", str(tmp_path / "out")),
+            environment=broken.environment,
+        )
+        code, told = result(process)
+        assert len(simulator.requests) == 0
+    assert (code, told["verdict"]) == (3, "inconclusive")
+    assert re.search(r"worker 1 \(pid \d+\) ended with status 5", told["reason"])
 
 
 @pytest.mark.parametrize(("processes", "files"), [("1", ["run.jsonl.zst"]), ("2", ["1.jsonl.zst", "2.jsonl.zst"])])
@@ -165,28 +201,6 @@ def test_what_is_killed_as_a_whole_leaves_a_recording(processes: str, files: lis
     assert 150 <= told["coverage"]["exchanges"] <= served
     assert (done.returncode, told["verdict"], told["findings"]) == (3, "inconclusive", [])
     assert told["coverage"]["truncated"]
-
-
-class Halved:
-    """A server that tells each connection another value of one counter, and never a smaller one on the same."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._given: dict[object, int] = {}
-
-    def __call__(self, talk: hostile.Talk) -> None:
-        request = talk.request
-        while request:
-            talk.write(hostile.response(self._body(talk.socket, listing=b"GetStatsAll" in request)))
-            request = talk.socket.recv(65536)
-
-    def _body(self, connection: object, *, listing: bool) -> bytes:
-        sample = json.loads(json.dumps(EXAMPLE))
-        sample["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        with self._lock:
-            value = 0 if listing else self._given.setdefault(connection, 100 - 50 * len(self._given))
-        sample["sctp"]["total_received_sctp"] = value
-        return json.dumps([sample] if listing else sample).encode()
 
 
 def test_a_counter_that_falls_between_two_processes_is_found(tmp_path: Path) -> None:

@@ -1,0 +1,390 @@
+"""
+The master's side of several workers: starts them or waits for them, sends orders, and names those that fail.
+
+Locust's master connects the workers and tells them how many users to have. Whether a worker is alive is not left to
+Locust's heartbeat, which takes one for dead that is busy for three seconds: a process that we started is dead when the
+system says so, and one on another machine when nothing was heard of it for half a minute.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, NoReturn, Self, TypeVar
+
+import gevent
+import msgspec
+from locust.env import Environment
+from locust.exception import RPCError
+from locust.runners import MasterRunner
+
+from ..api.errors import HarnessError, UsageError
+from .interruptible_request import silence_keyboard_interrupt
+from .load_users import wait_for_users
+from .request_metrics import REQUEST_COUNTS, RequestMetrics, TimelineInterval
+from .scenarios import SCENARIOS
+from .worker_messages import (
+    ORDER_MESSAGE,
+    REPORT_MESSAGE,
+    DrainOrder,
+    FailedReport,
+    HaltOrder,
+    HelloReport,
+    PrepareOrder,
+    ProgressReport,
+    ReadyReport,
+    Report,
+    StartOrder,
+    WorkerResult,
+    decode_report,
+    encode_message,
+)
+from .worker_plan import WorkerPlan
+from .worker_results import WorkerNames
+
+START_TIMEOUT_S: Final = 60.0
+"""How long a process may take until it is ready to send."""
+
+RESULT_TIMEOUT_S: Final = 30.0
+"""How long a worker may take from the end of sending to its result, beyond the longest exchange."""
+
+SILENCE_TIMEOUT_S: Final = 30.0
+"""A worker on another machine of which nothing was heard for so long is taken for dead."""
+
+EXIT_TIMEOUT_S: Final = 5.0
+
+START_LEAD_NS: Final = 200_000_000
+"""Between the word to begin and the beginning: memory is tidied meanwhile, and users take their first turns."""
+
+POLL_S: Final = 0.02
+
+ReportType = TypeVar("ReportType", bound=msgspec.Struct)
+
+
+@dataclass(slots=True)
+class _Worker:
+    index: int
+    process: subprocess.Popen[bytes] | None = None
+    client_id: str | None = None
+    hello: HelloReport | None = None
+    progress: ProgressReport | None = None
+    result: WorkerResult | None = None
+    trouble: str | None = None
+    """Why nothing more is to be expected of it."""
+    heard_s: float = field(default_factory=time.monotonic)
+    reports: list[Report] = field(default_factory=list)
+    """Those that somebody waits for."""
+
+    @property
+    def name(self) -> str:
+        pid = self.process.pid if self.process is not None else self.hello.pid if self.hello is not None else None
+        host = f"{self.hello.host}, " if self.hello is not None and self.process is None else ""
+        return f"worker {self.index + 1}" + ("" if pid is None else f" ({host}pid {pid})")
+
+    @property
+    def is_active(self) -> bool:
+        return self.trouble is None and self.result is None
+
+
+class _Master(MasterRunner):
+    """Locust's master without its heartbeat: it would give the users of a busy worker to the others."""
+
+    def heartbeat_worker(self) -> NoReturn:
+        """Do nothing, for as long as there is a master."""
+        while True:
+            gevent.sleep(3600)
+
+
+class Workers:
+    """
+    All workers of a run; a context: those that were started here end with it.
+
+    Args:
+        plan: How many, and where from.
+        should_stop: Whether the user has had enough; ends every wait but that for results.
+    """
+
+    def __init__(self, plan: WorkerPlan, *, should_stop: Callable[[], bool]) -> None:
+        self.plan = plan
+        self.watch: Callable[[], None] = lambda: None
+        """Is called all the while."""
+        self.live_metrics = RequestMetrics()
+        """The last seconds of all workers, by which limits are judged."""
+        self._should_stop = should_stop
+        self._workers = [_Worker(index=index) for index in range(plan.count)]
+        self._by_client: dict[str, _Worker] = {}
+        self._runner: Any = None  # Any: Locust's own types are not checked
+
+    def __enter__(self) -> Self:
+        silence_keyboard_interrupt()
+        logging.getLogger("locust.runners").setLevel(logging.ERROR)
+        environment = Environment(user_classes=[], catch_exceptions=False)
+        try:
+            self._runner = environment.runner = _Master(environment, self.plan.bind_host, self.plan.bind_port)
+        except (RPCError, SystemExit):  # Locust ends the process where the port is taken
+            raise UsageError(
+                f"port {self.plan.bind_port} of {self.plan.bind_host} can't be listened on: is it in use?"
+            ) from None
+        self._runner.register_message(REPORT_MESSAGE, self._on_report)
+        if self.plan.are_started_here:
+            try:
+                for worker in self._workers:
+                    self._start_process(worker)
+            except BaseException:
+                self._kill_processes()
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._runner.quit()
+                until_s = time.monotonic() + EXIT_TIMEOUT_S
+                while any(_is_running(worker) for worker in self._workers) and time.monotonic() < until_s:
+                    gevent.sleep(POLL_S)
+        finally:
+            self._kill_processes()
+
+    # -- what is known ------------------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> WorkerNames:
+        """How a person knows them."""
+        return WorkerNames(names={worker.index: worker.name for worker in self._workers})
+
+    @property
+    def results(self) -> list[WorkerResult]:
+        """Of those that have reported, in the order of their indexes."""
+        return [worker.result for worker in self._workers if worker.result is not None]
+
+    def counts(self) -> dict[str, int]:
+        """What all have counted, as they last said."""
+        progress = [worker.progress.counts for worker in self._workers if worker.progress is not None]
+        return {name: sum(counts[name] for counts in progress) for name in REQUEST_COUNTS}
+
+    def sent_by_silent(self) -> dict[str, int]:
+        """What those had sent that have no result, as they last said; by their names."""
+        return {
+            worker.name: 0 if worker.progress is None else worker.progress.counts["sent"]
+            for worker in self._workers
+            if worker.result is None
+        }
+
+    @property
+    def has_active(self) -> bool:
+        """Whether any of them is still at work."""
+        return bool(self._active())
+
+    def trouble(self) -> str | None:
+        """Which workers failed, and how; None where none did."""
+        self._check_processes()
+        troubles = [f"{worker.name} {worker.trouble}" for worker in self._workers if worker.trouble is not None]
+        return "; ".join(troubles) or None
+
+    # -- the way of a run ---------------------------------------------------------------------------------------------
+
+    def prepare(self, order: PrepareOrder) -> str | None:
+        """
+        Wait until all workers are there and have a share of the work.
+
+        Args:
+            order: With the whole of it.
+
+        Returns:
+            Why the run can't begin; None where it can, or where the user has had enough.
+        """
+        if (problem := self._wait_for_hello()) is not None or self._should_stop():
+            return problem
+        count = self.plan.count
+        for worker in self._workers:
+            self._send(
+                worker,
+                msgspec.structs.replace(
+                    order, index=worker.index, workers=count, spec=order.spec.share_for_worker(worker.index, count)
+                ),
+            )
+        reports = self.gather(ReadyReport, START_TIMEOUT_S)
+        no_server = next((report.no_server for report in reports if report.no_server is not None), None)
+        return self.trouble() or no_server
+
+    def stand_up(self, scenario: str, users: int) -> str | None:
+        """Have Locust start the users, and wait until all are ready; gives what `prepare` gives."""
+        self._runner.environment.user_classes = [SCENARIOS[scenario]]
+        gevent.spawn(self._runner.start, users, users)
+
+        def standing() -> int:
+            self.watch()
+            return sum(worker.progress.standing for worker in self._workers if worker.progress is not None)
+
+        problem = wait_for_users(standing, users, lambda: self._should_stop() or self.trouble() is not None)
+        return self.trouble() or problem
+
+    def start(self) -> int:
+        """Have all begin at one time, which is given."""
+        begins_ns = time.monotonic_ns() + START_LEAD_NS
+        self.order(StartOrder(begins_ns=begins_ns, lead_ns=START_LEAD_NS))
+        return begins_ns
+
+    def drain(self) -> None:
+        """Have nothing more sent, and everything reported."""
+        self.order(DrainOrder(give_up=False))
+
+    def wait_for_results(self, timeout_s: float, give_up: Callable[[], bool]) -> None:
+        """Wait for the result of each worker that is alive; one that has none in time is ended, and named."""
+        until_s = time.monotonic() + timeout_s + RESULT_TIMEOUT_S
+        gave_up = False
+        while active := self._active():
+            if give_up() and not gave_up:
+                gave_up = True
+                self.order(DrainOrder(give_up=True))
+            if time.monotonic() > until_s:
+                for worker in active:
+                    self._give_up_on(worker, f"did not report within {timeout_s + RESULT_TIMEOUT_S:g} s")
+            self.watch()
+            gevent.sleep(POLL_S)
+
+    def order(self, order: msgspec.Struct) -> None:
+        """Send an order to all that are there."""
+        for worker in self._workers:
+            if worker.is_active:
+                self._send(worker, order)
+
+    def gather(
+        self,
+        kind: type[ReportType],
+        timeout_s: float,
+        *,
+        heed: bool = True,
+        halt_at: Callable[[ReportType], bool] = lambda report: False,
+    ) -> list[ReportType]:
+        """
+        Wait for the next report of a kind from each worker; others are passed over.
+
+        Args:
+            kind: Which.
+            timeout_s: Whoever has not reported by then is ended.
+            heed: Whether the user's wish and the failure of a worker end the wait; else it is for those that are left.
+            halt_at: Whether a report has the others halted.
+
+        Returns:
+            What came, in the order of the workers.
+        """
+        got: dict[int, ReportType] = {}
+        until_s = time.monotonic() + timeout_s
+        while active := [worker for worker in self._active() if worker.index not in got]:
+            for worker in active:
+                while worker.reports and worker.index not in got:
+                    report = worker.reports.pop(0)
+                    if isinstance(report, kind):
+                        got[worker.index] = report
+                        if halt_at(report):
+                            self.order(HaltOrder())
+            if heed and (self._should_stop() or self.trouble() is not None):
+                break
+            if time.monotonic() > until_s:
+                for worker in active:
+                    if worker.index not in got:
+                        self._give_up_on(worker, f"did not report within {timeout_s:.0f} s")
+            self.watch()
+            gevent.sleep(POLL_S)
+        return [got[index] for index in sorted(got)]
+
+    # -- one worker ---------------------------------------------------------------------------------------------------
+
+    def _start_process(self, worker: _Worker) -> None:
+        command = [sys.executable, "-m", "sora_stats_harness.load.worker", self.plan.bind_host]
+        command += [str(self._runner.server.port), str(os.getpid())]
+        try:
+            worker.process = subprocess.Popen(  # noqa: S603  # our own command
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
+        except OSError as error:
+            raise HarnessError(f"{worker.name} could not be started: {error.strerror or error}") from None
+
+    def _wait_for_hello(self) -> str | None:
+        until_s = time.monotonic() + START_TIMEOUT_S
+        while not self._should_stop() and any(worker.hello is None for worker in self._workers):
+            if (trouble := self.trouble()) is not None:
+                return trouble
+            if self.plan.are_started_here and time.monotonic() > until_s:
+                for worker in self._workers:
+                    if worker.hello is None:
+                        self._give_up_on(worker, f"was not ready within {START_TIMEOUT_S:g} s")
+            self.watch()
+            gevent.sleep(POLL_S)
+        return None
+
+    def _on_report(self, environment: Any, msg: Any) -> None:  # Any: as Locust calls it
+        report = decode_report(msg.data)
+        worker = self._worker_of(msg.node_id, report)
+        if worker is None:
+            return
+        worker.heard_s = time.monotonic()
+        if isinstance(report, ProgressReport):
+            worker.progress = report
+            for each in report.intervals:
+                self.live_metrics.add_interval(TimelineInterval.deserialize(each))
+        elif isinstance(report, WorkerResult):
+            worker.result = report
+        elif isinstance(report, FailedReport):
+            worker.trouble = f"failed: {report.reason}"
+        elif not isinstance(report, HelloReport):
+            worker.reports.append(report)
+
+    def _worker_of(self, client_id: str, report: Report) -> _Worker | None:
+        """Who sent a report; None where it is one too many."""
+        if not isinstance(report, HelloReport):
+            return self._by_client.get(client_id)
+        for worker in self._workers:
+            expected = worker.process is None or worker.process.pid == report.pid
+            if worker.hello is None and expected:
+                worker.hello, worker.client_id = report, client_id
+                self._by_client[client_id] = worker
+                return worker
+        return None
+
+    def _send(self, worker: _Worker, order: msgspec.Struct) -> None:
+        if worker.client_id is not None:
+            self._runner.send_message(ORDER_MESSAGE, encode_message(order), worker.client_id)
+
+    def _active(self) -> Sequence[_Worker]:
+        self._check_processes()
+        return [worker for worker in self._workers if worker.is_active]
+
+    def _check_processes(self) -> None:
+        for worker in self._workers:
+            if not worker.is_active:
+                continue
+            if worker.process is not None and (status := worker.process.poll()) is not None:
+                how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+                worker.trouble = f"{how} before it had reported: what it saw last is missing"
+            elif (
+                worker.process is None
+                and worker.hello is not None
+                and time.monotonic() > worker.heard_s + SILENCE_TIMEOUT_S
+            ):
+                worker.trouble = f"was not heard of for {SILENCE_TIMEOUT_S:g} s: what it saw is missing"
+
+    def _give_up_on(self, worker: _Worker, trouble: str) -> None:
+        worker.trouble = trouble
+        if worker.process is not None:
+            worker.process.kill()
+
+    def _kill_processes(self) -> None:
+        for worker in self._workers:
+            if _is_running(worker):
+                assert worker.process is not None, "it runs"
+                worker.process.kill()
+                worker.process.wait()
+
+
+def _is_running(worker: _Worker) -> bool:
+    return worker.process is not None and worker.process.poll() is None
