@@ -12,7 +12,6 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import pairwise
 from typing import Any, Final, Literal
 
 from sora_stats_harness.api.edition import (
@@ -34,7 +33,6 @@ Where = tuple[str | int, ...]
 MAX_DEPTH: Final = 100
 MAX_DIGITS: Final = 4300
 MAX_EXPONENT: Final = 10**18 - 1
-FORGET_NS: Final = 60_000_000_000
 
 
 # -- strict JSON ------------------------------------------------------------------------------------------------------
@@ -422,7 +420,7 @@ def falls(edition: Edition, history: Sequence[Seen]) -> set[Fall]:
             for a in samples
             if a.connection_id == b.connection_id and (a.seen.run, a.seen.clock) == (b.seen.run, b.seen.clock)
         ]
-        known = [a for a in same if a.seen.received_ns < b.seen.sent_ns and not _forgotten(a, b, same)]
+        known = [a for a in same if a.seen.received_ns < b.seen.sent_ns]
         for path, after in b.counters.items():
             before = [a for a in known if path in a.counters and not _reopened(path, a, b, same)]
             largest = max((a.counters[path] for a in before), default=after)
@@ -444,12 +442,6 @@ def falls(edition: Edition, history: Sequence[Seen]) -> set[Fall]:
     return found
 
 
-def _forgotten(a: _Sample, b: _Sample, same: Sequence[_Sample]) -> bool:
-    """Whether more than 60 s without a response about the connection lie between the receipt of A and that of B."""
-    times = sorted({r.seen.received_ns for r in same if a.seen.received_ns <= r.seen.received_ns <= b.seen.received_ns})
-    return any(later - earlier > FORGET_NS for earlier, later in pairwise(times))
-
-
 def _reopened(path: Path, a: _Sample, b: _Sample, same: Sequence[_Sample]) -> bool:
     """Whether a sample that came in before B, and was not surely read before A, lacks the counter's label."""
     if path[0] != "data_channel":
@@ -458,7 +450,6 @@ def _reopened(path: Path, a: _Sample, b: _Sample, same: Sequence[_Sample]) -> bo
         path[1] not in lacks.labels
         and not lacks.seen.received_ns < a.seen.sent_ns
         and (lacks.seen.received_ns, lacks.seen.seq) < (b.seen.received_ns, b.seen.seq)
-        and not _forgotten(lacks, b, same)
         for lacks in same
     )
 

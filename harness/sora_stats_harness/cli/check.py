@@ -76,7 +76,7 @@ def run(arguments: Arguments) -> int:
                 f"recorded with edition {other}, and judged here by {edition.name}: {origin}"
                 for other in sorted(others)
             ]
-        judge = Judge(edition)
+        judge = Judge(edition, tear_s=arguments.settings.tear_s)
         progress = ProgressLine()
         try:
             checked = judge_files(judge, files, target=target, tick=_make_tick(interrupt, progress))

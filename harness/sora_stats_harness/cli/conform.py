@@ -102,7 +102,12 @@ def run(arguments: Arguments) -> int:
                         limit_bytes=arguments.record_limit,
                     )
                 )
-            judge = Judge(edition, observer=recorder.add_exchange if recorder else None, nodes=plan.servers)
+            judge = Judge(
+                edition,
+                observer=recorder.add_exchange if recorder else None,
+                nodes=plan.servers,
+                tear_s=arguments.settings.tear_s,
+            )
             progress = ProgressLine()
             try:
                 if seed is not None:

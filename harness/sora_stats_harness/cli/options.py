@@ -87,6 +87,12 @@ def rule_options() -> list[click.Parameter]:
             metavar="NAME|FILE",
             help=f"the field list to judge by (default: {DEFAULT_EDITION}; auto: the one nearest to the responses)",
         ),
+        Option(
+            ["--tear"],
+            metavar="TIME",
+            help="how far apart the server stamps a response and reads its counters; then counter.timestamp_order is a "
+            "SHOULD",
+        ),
         Option(["--strict/--no-strict"], default=None, help="a violated SHOULD fails, too"),
         Option(
             ["--require"],

@@ -16,7 +16,6 @@ from ..api.exchange import Exchange, Request, RequestArguments, Response, Target
 from .availability import ServerOutage
 from .check import Check, Observed
 from .check_runner import CheckRunner
-from .connection_state import DEFAULT_TEAR_NS
 from .counter_history import EARLIEST_NS
 from .coverage import CoverageTracker
 from .exchange_counts import ExchangeCounts
@@ -44,7 +43,7 @@ class Judge:
             server may be wrong in every response, there is no time to put each into words.
         nodes: Servers that together are one cluster.
         scan_every: Look for repeated keys in every so-many-th response; 0 for none.
-        tear_ns: Stamps closer than this are never compared.
+        tear_s: How far apart the server stamps a response and reads it, if the user says so.
         first_seq: Number of the first exchange, where several processes share a run.
         soon: Has something called soon, once what else is ready has had its turn. What ends until then is judged
             together; without it, each exchange is judged when it is completed.
@@ -61,7 +60,7 @@ class Judge:
         on_miss: Callable[[Finding, Level], None] | None = None,
         nodes: Collection[str] = (),
         scan_every: int = 1,
-        tear_ns: int = DEFAULT_TEAR_NS,
+        tear_s: float | None = None,
         first_seq: int = 0,
         soon: Callable[[Callable[[], None]], object] | None = None,
         checks: Sequence[Check] = (),
@@ -70,6 +69,7 @@ class Judge:
         self.run = run or str(uuid.uuid4())
         self.clock = monotonic_clock_id()
         self._nodes = frozenset(nodes)
+        tear_ns = None if tear_s is None else int(tear_s * 1e9)
         self._reader = reader = SampleReader(edition)
         self._counter_places = reader.codec.counter_places
         self._findings = FindingAggregator(on_finding, on_miss)
@@ -220,6 +220,10 @@ class Judge:
             user_requirements=self._user_requirements,
         )
         self._runner.add_to_result(states, result)
+        if expired := sum(state.expired_count for state in states):
+            coverage.notes.append(
+                f"{expired} connections that had been silent for longest were forgotten, to bound the memory"
+            )
         if self._findings.unlisted_counts:
             count = sum(self._findings.unlisted_counts.values())
             coverage.notes.append(f"{count} findings of further kinds are counted, but not listed")

@@ -176,7 +176,7 @@ class StageWalk:
             self._counts.add_connection(seen.connection_id or f"{exchange.seq}/{sample.index}")
         else:
             connection = state.connections.get(seen.connection_id)
-            if connection is None or connection.is_expired(exchange.received_ns):
+            if connection is None:
                 connection = self._begin_connection(seen.connection_id, state)
             seen.connection = connection
             history = connection.counter_history
@@ -192,8 +192,6 @@ class StageWalk:
         seen.connection.add_sample(exchange, seen.evidence, sample)
 
     def _begin_connection(self, connection_id: str, state: State) -> ConnectionState:
-        if connection_id in state.connections:
-            self._forget([connection_id], state)
         self._counts.add_connection(connection_id, returned=connection_id in state.expired)
         return state.add_connection(connection_id)
 

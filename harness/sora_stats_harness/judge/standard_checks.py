@@ -22,14 +22,14 @@ from .exchange_counts import ExchangeCounts
 from .sample_reader import SampleReader
 
 
-def make_standard_checks(reader: SampleReader, counts: ExchangeCounts, tear_ns: int) -> tuple[Check, ...]:
+def make_standard_checks(reader: SampleReader, counts: ExchangeCounts, tear_ns: int | None) -> tuple[Check, ...]:
     """
     Make a set of checks for one judge.
 
     Args:
         reader: Knows the edition, and its counters.
         counts: Counts exchanges, bodies and samples.
-        tear_ns: Stamps closer than this are not compared.
+        tear_ns: How far apart the server stamps a response and reads it; None where nobody says.
     """
     decoder = reader.codec
     return (

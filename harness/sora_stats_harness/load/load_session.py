@@ -85,6 +85,7 @@ class LoadSession:
             on_miss=self._on_violation,
             first_seq=self.share.first_sequence,
             soon=gevent.spawn,
+            tear_s=spec.tear_s,
         )
         self.requests = RequestSource(address.server, spec.headers, spec.weights or DEFAULT_WEIGHTS, self.share.count)
         self.traffic = TransportStats()

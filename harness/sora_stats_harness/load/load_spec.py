@@ -88,6 +88,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     warm_up_s: float = 0.0
     sockets: int | None = None
     keep_alive: bool = True
+    tear_s: float | None = None
+    """How far apart the server stamps a response and reads it, if the user says so."""
 
     @property
     def model(self) -> Literal["open", "closed"]:

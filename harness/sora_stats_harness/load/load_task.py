@@ -27,7 +27,7 @@ from .run_measurements import RunMeasurements
 from .spools import SpoolFolder, recording_scope
 from .worker_messages import PrepareOrder
 from .worker_plan import WorkerPlan
-from .worker_results import judge_workers
+from .worker_results import JudgingRules, judge_workers
 from .workers import Workers
 
 
@@ -160,7 +160,7 @@ def _run_with_workers(task: LoadTask, recorder: RecordingWriter | None, stack: E
         trouble = workers.trouble()
     task.say(f"judging together what {task.processes} workers saw\n")
     judged = judge_workers(
-        edition,
+        JudgingRules(edition=edition, tear_s=task.spec.tear_s),
         workers.results,
         folder.path,
         names=workers.names,

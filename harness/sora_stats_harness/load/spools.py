@@ -144,6 +144,7 @@ class SpoolJudge:
         reported: Indexes of the workers whose counts are known; those of all others are taken from their spools.
         began_ns: When the run began, for the timeline of the others.
         observer: Is shown every exchange in order: the recorder.
+        tear_s: As the judge takes it.
     """
 
     def __init__(
@@ -153,10 +154,11 @@ class SpoolJudge:
         reported: Collection[int],
         began_ns: int = 0,
         observer: Callable[[Exchange], None] | None = None,
+        tear_s: float | None = None,
     ) -> None:
         self._reported = frozenset(reported)
         self._observer = observer
-        self.judge = Judge(edition, observer=self._on_judged)
+        self.judge = Judge(edition, observer=self._on_judged, tear_s=tear_s)
         self.trail = SampleTrail(self.judge)
         """For comparison with what workers on other machines saw."""
         self._noted_ns = 0

@@ -91,8 +91,17 @@ class WorkerNames:
         return self.names.get(index, f"worker {index + 1}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgingRules:
+    """By what all workers judge."""
+
+    edition: Edition
+    tear_s: float | None = None
+    """As the judge takes it."""
+
+
 def judge_workers(
-    edition: Edition,
+    rules: JudgingRules,
     results: Sequence[WorkerResult],
     folder: Path,
     *,
@@ -104,7 +113,7 @@ def judge_workers(
     Judge all that workers saw.
 
     Args:
-        edition: To judge by.
+        rules: By what to judge.
         results: Of the workers that reported.
         folder: With the spools of those on this machine, also of those that never reported.
         names: Of all workers.
@@ -118,10 +127,11 @@ def judge_workers(
     apart, reasons = _workers_without_spool(results, names)
     excluded = {Path(result.spool) for result in apart if result.spool is not None}
     spools = SpoolJudge(
-        edition,
+        rules.edition,
         reported=[result.index for result in results],
         began_ns=measures.metrics.started_ns,
         observer=observer,
+        tear_s=rules.tear_s,
     )
     paths = [path for path in folder.iterdir() if path not in excluded]
     checked = spools.judge_spools(paths, tick)
@@ -133,7 +143,8 @@ def judge_workers(
         reasons += _incomplete_spools(together, spools.exchanges_by_worker, names)
     judge: JudgeResultSource = spools.judge if checked is None else checked
     if apart:
-        judge = MergedJudge(edition, judge, [result.judged for result in apart], spools.trail)
+        reports = [result.judged for result in apart]
+        judge = MergedJudge(rules.edition, judge, reports, spools.trail, tear_s=rules.tear_s)
     return JudgedWorkers(
         judge=judge,
         measures=measures,

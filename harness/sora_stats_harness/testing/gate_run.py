@@ -115,7 +115,7 @@ def run_gate(settings: PluginSettings) -> VerdictReport:
         else:
             servers = _server_urls(settings)
         plan = _make_plan(settings, servers, headers)
-        judge = Judge(edition, nodes=plan.servers)
+        judge = Judge(edition, nodes=plan.servers, tear_s=settings.tear_s)
         # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
         with ThreadPoolExecutor(1) as thread:
             result = thread.submit(run_conformance, plan, judge, _make_prober(settings), interrupt=interrupt).result()

@@ -47,6 +47,7 @@ class PerTestJudge:
         strict: Whether a violated SHOULD fails the test, too.
         waivers: What they cover fails nothing.
         secrets: Nothing of them is told.
+        tear_s: As the judge takes it.
     """
 
     def __init__(
@@ -56,13 +57,14 @@ class PerTestJudge:
         strict: bool = False,
         waivers: Sequence[Waiver] = (),
         secrets: Secrets = NO_SECRETS,
+        tear_s: float | None = None,
     ) -> None:
         self._edition = edition
         self._strict = strict
         self._waivers = waivers
         self._secrets = secrets
         self._lock = threading.RLock()
-        self._judge = Judge(edition, observer=self._notify_observers)
+        self._judge = Judge(edition, observer=self._notify_observers, tear_s=tear_s)
         self._started_at = format_utc_now()
         self._expected: dict[str, None] = {}
         self._told = 0
