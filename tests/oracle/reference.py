@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final, Literal
 
@@ -413,8 +413,10 @@ def falls(edition: Edition, history: Sequence[Seen]) -> set[Fall]:
     response, the first counts.
     """
     samples = [sample for seen in history for sample in _samples(edition, seen)]
+    samples.sort(key=lambda sample: (sample.seen.received_ns, sample.seen.seq))
     found = set()
-    for b in samples:
+    for place, b in enumerate(samples):
+        b = samples[place] = _without_restarted(b, samples)
         same = [
             a
             for a in samples
@@ -440,6 +442,27 @@ def falls(edition: Edition, history: Sequence[Seen]) -> set[Fall]:
                     )
                 )
     return found
+
+
+def _without_restarted(b: _Sample, samples: Sequence[_Sample]) -> _Sample:
+    """The sample without the `#` labels of which all that was counted is less than was known: these were opened again."""
+    same = [
+        a
+        for a in samples
+        if a.connection_id == b.connection_id and (a.seen.run, a.seen.clock) == (b.seen.run, b.seen.clock)
+    ]
+    known = [a for a in same if a.seen.received_ns < b.seen.sent_ns]
+    for label in (label for label in b.labels if label.startswith("#")):
+        largest: dict[Path, int] = {}
+        for a in known:
+            for path, value in a.counters.items():
+                if path[:2] == ("data_channel", label) and not _reopened(path, a, b, same):
+                    largest[path] = max(value, largest.get(path, 0))
+        counted = {path: value for path, value in largest.items() if value > 0}
+        if counted and all(b.counters.get(path, value) < value for path, value in counted.items()):
+            kept = {path: value for path, value in b.counters.items() if path[:2] != ("data_channel", label)}
+            b = replace(b, counters=kept, labels=b.labels - {label})
+    return b
 
 
 def _reopened(path: Path, a: _Sample, b: _Sample, same: Sequence[_Sample]) -> bool:

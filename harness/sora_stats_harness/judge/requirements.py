@@ -10,6 +10,7 @@ from typing import Final
 
 from .checks import (
     body,
+    channels,
     clock,
     cluster,
     framing,
@@ -30,7 +31,7 @@ __all__ = ["REQUIREMENTS", "Finding", "Level", "RequiredCapability", "Requiremen
 _BY_FAMILY = (
     *(http.COMPLETE, http.STATUS, http.CONTENT_TYPE, body.JSON, body.DUPLICATE_KEY),
     *(framing.LENGTH, framing.HEADER, framing.FRAMING, framing.KEEP_ALIVE, framing.UNUSUAL),
-    *shape.SHAPE_REQUIREMENTS.values(),
+    *(*shape.SHAPE_REQUIREMENTS.values(), channels.EXCLUSIVE),
     *(identity.ASKED, identity.CLIENT, identity.UNIQUE, identity.CONSTANT, identity.FORM),
     *(presence.PRESENT, presence.LISTED),
     *(*RELATION_REQUIREMENTS, UNSTABLE_LEVEL),

@@ -120,8 +120,8 @@ class StampHistory:
         self.repeated = None
         if repeated is None or self.reported:
             return None
-        apart_ns = repeated.sent_ns - first.received_ns
-        if first.resolution_ns > FINE_RESOLUTION_NS and apart_ns <= 2 * first.resolution_ns:
+        apart_ns, resolution_ns = repeated.sent_ns - first.received_ns, first.resolution_ns
+        if apart_ns <= (resolution_ns if resolution_ns <= FINE_RESOLUTION_NS else 2 * resolution_ns):
             return None
         return first, repeated, responses
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from .check import Check
 from .checks.body import JsonCheck
+from .checks.channels import ExclusiveLimitsCheck
 from .checks.clock import ClockCheck
 from .checks.cluster import ClusterCheck
 from .checks.framing import FramingCheck
@@ -41,6 +42,7 @@ def make_standard_checks(reader: SampleReader, counts: ExchangeCounts, tear_ns: 
         ShapeCheck(reader.edition, counts),
         SampleIdentityCheck(),
         FormCheck(),
+        ExclusiveLimitsCheck(decoder, counts),
         ConstantCheck(decoder),
         MonotonicCheck(decoder),
         RelationCheck(reader.relations),

@@ -79,6 +79,11 @@ def _spoil_directions(sample: SampleObject) -> None:
         label["direction"] = "both"
 
 
+def _limit_twice(sample: SampleObject) -> None:
+    for label in sample.get("data_channel", {}).values():
+        label.update(max_retransmits=3, max_packet_life_time=1000)
+
+
 for _name, _description, _violates, _new_value in (
     ("null", "a leaf is null", "shape.type", lambda _: None),
     ("wrong-type", "a counter is a string", "shape.type", str),
@@ -97,6 +102,11 @@ FAULTS.fault("bad-timestamp", "the time is not RFC 3339", "shape.pattern", own={
 )
 FAULTS.fault("bad-direction", "a data channel has an unknown direction", "shape.enum", own={"every": "1"})(
     _changes_sample(_spoil_directions)
+)
+
+
+FAULTS.fault("both-limits", "data channels have both limits of what excludes the other", "shape.exclusive")(
+    _changes_sample(_limit_twice)
 )
 
 
