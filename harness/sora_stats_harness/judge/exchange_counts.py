@@ -26,6 +26,8 @@ class ExchangeCounts:
         """Exchanges with a complete response."""
         self.bodies = self.searched_bodies = 0
         """Bodies that were read, and those in which repeated keys were looked for."""
+        self.rewritten_bodies = 0
+        """Of these, those that a recorder wrote."""
         self.samples = self.labelled_samples = 0
         """Samples, and those with data channels."""
 

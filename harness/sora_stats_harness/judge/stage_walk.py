@@ -132,11 +132,12 @@ class StageWalk:
         seen.body = body
         counts, samples = self._counts, body.samples
         counts.bodies += 1
+        counts.rewritten_bodies += seen.rewritten
         if body.fault is not None:
             self._runner.ask(self._json, seen, state)
             return
         counts.samples += len(samples)
-        if body.scanned:
+        if body.scanned and not seen.rewritten:
             counts.searched_bodies += 1
         if body.slow:
             counts.add_slow_samples(body.slow)

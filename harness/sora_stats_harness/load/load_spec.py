@@ -49,6 +49,7 @@ LOAD_OBSERVES: Final = frozenset(
     {
         RequiredCapability.EXCHANGES,
         RequiredCapability.BODIES,
+        RequiredCapability.BYTES,
         RequiredCapability.ARGUMENTS,
         RequiredCapability.TIMES,
         RequiredCapability.KEPT_ALIVE,

@@ -122,6 +122,7 @@ class ConformancePlan:
         needs = {
             RequiredCapability.EXCHANGES,
             RequiredCapability.BODIES,
+            RequiredCapability.BYTES,
             RequiredCapability.ARGUMENTS,
             RequiredCapability.TIMES,
         }

@@ -36,9 +36,15 @@ SCOPE_OPTIONS: Final = ("observes", "excluded")
 """Options of a header line that tell what its run could see: values of `RequiredCapability`, and ids of requirements."""
 
 _NEEDS_MET_WITHOUT_HTTP: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.TIMES})
-_NEEDS_MET_BY_BODIES: Final = frozenset({RequiredCapability.BODIES})
+_NEEDS_MET_BY_BODIES: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.BYTES})
 _NEEDS_MET_BY_RECORDINGS: Final = frozenset(
-    {RequiredCapability.EXCHANGES, RequiredCapability.BODIES, RequiredCapability.ARGUMENTS, RequiredCapability.TIMES}
+    {
+        RequiredCapability.EXCHANGES,
+        RequiredCapability.BODIES,
+        RequiredCapability.BYTES,
+        RequiredCapability.ARGUMENTS,
+        RequiredCapability.TIMES,
+    }
 )
 
 _NOT_APPLICABLE_TO_SORASTATS: Final = frozenset({PRESENT.id, LISTED.id, ORDER.id, OFFSET.id, FROZEN.id})
@@ -298,7 +304,7 @@ def judge_files(
         interrupted=interrupted,
         ends=tuple(recordings.ends) if recordings is not None else (),
         simulator=recordings is not None and any(h.subject_kind == "simulator" for h in recordings.headers),
-        untimed=frozenset(poll.run for poll in polls),
+        untimed=frozenset(run for poll in polls for run in poll.runs),
     )
 
 

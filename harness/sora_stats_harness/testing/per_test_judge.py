@@ -31,7 +31,13 @@ from .finding_text import format_finding
 ExchangeCallback = Callable[[Exchange], None]
 
 TEST_OBSERVED_NEEDS: Final = frozenset(
-    {RequiredCapability.EXCHANGES, RequiredCapability.BODIES, RequiredCapability.ARGUMENTS, RequiredCapability.TIMES}
+    {
+        RequiredCapability.EXCHANGES,
+        RequiredCapability.BODIES,
+        RequiredCapability.BYTES,
+        RequiredCapability.ARGUMENTS,
+        RequiredCapability.TIMES,
+    }
 )
 """What a test's exchanges can show."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...api.edition import Edition, FieldProvenance
 from ..check import Check, Observed, Place, Stage, Violation
-from ..requirement import DOCUMENTATION_SOURCE, Level, Requirement
+from ..requirement import DOCUMENTATION_SOURCE, NEEDS_BYTES, Level, Requirement
 
 if TYPE_CHECKING:
     from ..exchange_counts import ExchangeCounts
@@ -92,6 +92,7 @@ LEXICAL: Final = Requirement(
     title="Integers are written as integers",
     reason="1.0 and 1e3 are integers to JSON Schema and floats to many parsers.",
     source="JSON Schema 2020-12, 6.1.1",
+    needs=NEEDS_BYTES,
     message="{field} is an integer written with a fraction or an exponent",
     masked_by="another type or a value out of its limits at the same place",
 )
@@ -135,7 +136,9 @@ class ShapeCheck(Check):
                 state.unusable.update(each.path for each in sample.deviations if each.masks and each.fault != ABSENT)
                 place = () if sample.index is None else (sample.index,)
                 found += [
-                    self._violation(seen, deviation, sample.connection_id, place) for deviation in sample.deviations
+                    self._violation(seen, deviation, sample.connection_id, place)
+                    for deviation in sample.deviations
+                    if not (seen.rewritten and deviation.requirement == LEXICAL.id)
                 ]
         return found
 
