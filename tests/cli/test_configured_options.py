@@ -104,7 +104,7 @@ def test_the_configuration_fills_in_what_was_not_given(folder: Path) -> None:
         "labels": {"build": "123", "region": "tokyo"},
         "waivers": [],
     }
-    assert {origin for key, origin in found.origins.items() if key != "url"} == {"sora-harness.toml"}
+    assert {origin for key, origin in found.origins.items() if key not in ("url", "checks")} == {"sora-harness.toml"}
     assert [waiver.by for waiver in found.waivers] == ["Mori"]
 
 

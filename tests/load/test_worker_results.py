@@ -15,15 +15,9 @@ from sora_stats_harness.load.load_session import LoadSession
 from sora_stats_harness.load.load_spec import LoadSpec, WorkerShare
 from sora_stats_harness.load.run_measurements import RunStopwatch
 from sora_stats_harness.load.sample_trail import SampleTrail
-from sora_stats_harness.load.spools import WorkerSpool
+from sora_stats_harness.load.spools import JudgingRules, WorkerSpool
 from sora_stats_harness.load.worker_messages import WorkerResult
-from sora_stats_harness.load.worker_results import (
-    JudgedWorkers,
-    JudgingRules,
-    WorkerNames,
-    judge_workers,
-    make_worker_result,
-)
+from sora_stats_harness.load.worker_results import JudgedWorkers, WorkerNames, judge_workers, make_worker_result
 
 DOC = edition.load_edition()
 EXAMPLE = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())

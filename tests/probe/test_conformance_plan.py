@@ -13,7 +13,13 @@ from sora_stats_harness.probe.conformance_plan import ConformancePlan
 from sora_stats_harness.probe.discovery import KnownConnection
 
 A, B = "http://a:3000", "http://b:3000"
-LIVE = {RequiredCapability.EXCHANGES, RequiredCapability.BODIES, RequiredCapability.ARGUMENTS, RequiredCapability.TIMES}
+LIVE = {
+    RequiredCapability.EXCHANGES,
+    RequiredCapability.BODIES,
+    RequiredCapability.BYTES,
+    RequiredCapability.ARGUMENTS,
+    RequiredCapability.TIMES,
+}
 CONNECTION = KnownConnection(server=A, channel_id="ch", connection_id="c")
 CLIENT = KnownConnection(server=A, channel_id="ch", client_id="cl")
 

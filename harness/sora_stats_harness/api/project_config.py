@@ -68,6 +68,7 @@ class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = None
     strict: Annotated[bool | None, _described("Whether a violated SHOULD fails, too")] = None
     require: Annotated[list[str], _described("Requirements that must have been observed")] = []
+    checks: Annotated[list[_Text], _described("Python files with checks of your own; relative to this one")] = []
     headers: Annotated[
         dict[
             Annotated[str, msgspec.Meta(pattern=_HEADER_NAME)],
@@ -97,20 +98,18 @@ class LoadedConfig:
     """Whether the file was found in a folder; False where the user named it."""
 
 
-def read_config(
-    file: Path | None = None, *, folder: Path | None = None, requirement_ids: Collection[str]
-) -> LoadedConfig:
+def read_config(file: Path | None = None, *, folder: Path | None = None) -> LoadedConfig:
     """
     Read the configuration: sora-harness.toml of the folder, else `[tool.sora-harness]` of its pyproject.toml.
 
     Args:
         file: This one instead; one that is called pyproject.toml has the table, any other has the keys at its top.
         folder: Where to look; the current one if None. Folders above are not looked at.
-        requirement_ids: The requirements that there are.
 
     Returns:
-        The values, with files (edition, ca_file, `@FILE`) as paths from the current folder; all empty where there is no
-        configuration.
+        The values, with files (edition, ca_file, checks, `@FILE`) as paths from the current folder; all empty where there
+        is no configuration. Whether the requirements that it names exist is for `probe.run_settings` to say, which knows
+        those of the user's own checks.
 
     Raises:
         ConfigError: A file is missing, no TOML, or has a key that is unknown or whose value cannot be meant.
@@ -119,11 +118,11 @@ def read_config(
         table = _read_table(file)
         if table is None:
             raise ConfigError(f"{file} has no table [{PYPROJECT_TABLE}]")
-        return _validate_config(table, file, requirement_ids)
+        return _validate_config(table, file)
     for name in (CONFIG_FILE, PYPROJECT):
         path = (folder or Path()) / name
         if path.is_file() and (table := _read_table(path)) is not None:
-            return replace(_validate_config(table, path, requirement_ids), was_found=True)
+            return replace(_validate_config(table, path), was_found=True)
     return LoadedConfig()
 
 
@@ -141,8 +140,10 @@ def config_schema(requirement_ids: Collection[str]) -> dict[str, Any]:  # Any: J
     top = components.pop("ConfigValues")
     for definition in (top, *components.values()):
         definition["properties"] = {name: _without_null(value) for name, value in definition["properties"].items()}
-    components["Waiver"]["properties"]["requirement"]["enum"] = list(requirement_ids)
-    top["properties"]["require"]["items"] = {"enum": list(requirement_ids)}
+    known = {"enum": list(requirement_ids)}
+    rules = {"require": {"items": known}, "waivers": {"items": {"properties": {"requirement": known}}}}
+    # checks of the user's own have requirements that no schema knows
+    top |= {"if": {"not": {"required": ["checks"]}}, "then": {"properties": rules}}
     head = {
         "$schema": JSON_SCHEMA_DIALECT,
         "$id": "urn:sora-stats-harness:config",
@@ -188,7 +189,7 @@ def _syntax_error(path: Path, text: str, message: str) -> str:
     return f"{path} is not TOML: line {line}: {message[: at.start()] if at else message}"
 
 
-def _validate_config(table: dict[str, Any], path: Path, requirement_ids: Collection[str]) -> LoadedConfig:  # Any: TOML
+def _validate_config(table: dict[str, Any], path: Path) -> LoadedConfig:  # Any: TOML
     _refuse_unknown(table, ConfigValues, path, "")
     waivers = table.get("waivers")
     if isinstance(waivers, list):
@@ -206,9 +207,6 @@ def _validate_config(table: dict[str, Any], path: Path, requirement_ids: Collect
         values = msgspec.convert(table, ConfigValues)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_explain_error(str(error))}") from None
-    for id in (*values.require, *(waiver.requirement for waiver in values.waivers)):
-        if id not in requirement_ids:
-            raise ConfigError(f"{path}: there is no requirement {id!r}{suggest_nearest(id, requirement_ids)}")
     try:
         if values.url is not None:
             normalize_server_url(values.url, f"url in {path}")
@@ -251,6 +249,7 @@ def _resolve_paths(values: ConfigValues, folder: Path) -> ConfigValues:
         if edition is None or edition in ("auto", *editions.shipped_edition_names())
         else str(folder / edition),
         ca_file=None if values.ca_file is None else str(folder / values.ca_file),
+        checks=[str(folder / file) for file in values.checks],
         headers={
             name: f"@{folder / value[1:]}" if value.startswith("@") else value for name, value in values.headers.items()
         },

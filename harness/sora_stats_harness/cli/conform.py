@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,7 @@ from ..api.errors import UsageError, suggest_nearest
 from ..api.server_url import normalize_server_url
 from . import command_support as common
 from . import options
-from .framework import Arguments, Command, Option, group
+from .framework import Arguments, Command, flag, group, with_value, with_values
 from .output import ProgressLine
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ examples:
 MAX_FUZZ_DOCUMENTS: Final = 1_000_000
 
 
-def run(arguments: Arguments) -> int:
+def run(arguments: Arguments) -> int:  # long: one run from its settings to its report
     """
     Probe, judge and report.
 
@@ -56,6 +56,7 @@ def run(arguments: Arguments) -> int:
         SimulatorError: The embedded simulator did not start.
     """
     from ..api.edition import load_edition
+    from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..probe import conformance_run as conform
@@ -107,11 +108,12 @@ def run(arguments: Arguments) -> int:
                 observer=recorder.add_exchange if recorder else None,
                 nodes=plan.servers,
                 tear_s=arguments.settings.tear_s,
+                checks=load_check_files(settings.checks),
             )
             progress = ProgressLine()
             try:
                 if seed is not None:
-                    notes += _run_fuzz(arguments.fuzz, seed, plan, judge, prober(), interrupt, progress)
+                    notes += _run_fuzz(fuzzed, plan, judge, prober(), interrupt, progress)
                 result = conform.run_conformance(
                     plan, judge, prober(), interrupt=interrupt, watch=_make_watcher(progress, plan)
                 )
@@ -162,8 +164,7 @@ def _fuzz_seed(arguments: Arguments) -> int | None:
 
 
 def _run_fuzz(
-    count: int,
-    seed: int,
+    drawn: Mapping[str, int],
     plan: ConformancePlan,
     judge: Judge,
     prober: Prober,
@@ -174,6 +175,7 @@ def _run_fuzz(
     from ..probe import fuzz
 
     started_s = time.monotonic()
+    count, seed = drawn["fuzz"], drawn["seed"]
 
     def watch(sent: int) -> None:
         progress.show(time.monotonic() - started_s, f"conform: {sent} of {count} made-up requests")
@@ -213,7 +215,7 @@ def _probe_plan(arguments: Arguments, servers: Sequence[str], headers: Headers) 
 
 
 def _verdict_options(plan: ConformancePlan) -> dict[str, Any]:
-    """What a verdict and a recording tell of the run; header values stay out."""
+    """What a verdict and a recording hold of the run; header values stay out."""
     return {
         "duration_s": plan.duration_s,
         "max_duration_s": plan.time_limit_s,
@@ -299,56 +301,50 @@ command = _ConformCommand(
         *options.server_options(),
         *group(
             "requests",
-            Option(
-                ["--duration"],
+            with_value(
+                "--duration",
+                "TIME",
+                "how long to probe at least: 10, 90s, 5m (default: 10)",
                 type=options.DURATION,
                 default=10.0,
-                metavar="TIME",
-                help="how long to probe at least: 10, 90s, 5m (default: 10)",
             ),
-            Option(
-                ["--max-duration"],
-                type=options.DURATION,
-                metavar="TIME",
-                help="how long to probe at most, where after --duration not every requirement was observed yet "
+            with_value(
+                "--max-duration",
+                "TIME",
+                "how long to probe at most, where after --duration not every requirement was observed yet "
                 "(default: 60, or --duration where that is longer)",
+                type=options.DURATION,
             ),
-            Option(
-                ["--targets"],
-                metavar="NAMES",
-                help="send only these, with commas between: GetStatsConnection, GetStatsClient, GetStatsAllConnections "
+            with_value(
+                "--targets",
+                "NAMES",
+                "send only these, with commas between: GetStatsConnection, GetStatsClient, GetStatsAllConnections "
                 "(default: all three)",
             ),
-            Option(
-                ["--node"],
-                multiple=True,
-                metavar="URL",
-                help="another node of the cluster to which URL belongs (repeatable)",
-            ),
-            Option(
-                ["--channel-id"],
-                multiple=True,
-                metavar="ID",
-                help="ask for connections of this channel instead of those in a listing: followed by --connection-id or "
+            with_values("--node", "URL", "another node of the cluster to which URL belongs (repeatable)"),
+            with_values(
+                "--channel-id",
+                "ID",
+                "ask for connections of this channel instead of those in a listing: followed by --connection-id or "
                 "--client-id (all three repeatable)",
             ),
-            Option(["--connection-id"], multiple=True, metavar="ID", help="a connection of the channel named before"),
-            Option(["--client-id"], multiple=True, metavar="ID", help="a client of the channel named before"),
-            Option(["--valid-only"], is_flag=True, help="send no request that is wrong on purpose"),
-            Option(["--large-request"], is_flag=True, help="send one wrong request of more than 8 MB as well"),
-            Option(
-                ["--fuzz"],
-                type=options.integer(1, MAX_FUZZ_DOCUMENTS),
-                metavar="N",
-                help="before that, send N made-up requests, valid and wrong, and find the smallest that fails; --seed "
+            with_values("--connection-id", "ID", "a connection of the channel named before"),
+            with_values("--client-id", "ID", "a client of the channel named before"),
+            flag("--valid-only", "send no request that is wrong on purpose"),
+            flag("--large-request", "send one wrong request of more than 8 MB as well"),
+            with_value(
+                "--fuzz",
+                "N",
+                "before that, send N made-up requests, valid and wrong, and find the smallest that fails; --seed "
                 "repeats them",
+                type=options.integer(1, MAX_FUZZ_DOCUMENTS),
             ),
-            Option(
-                ["--concurrency"],
+            with_value(
+                "--concurrency",
+                "N",
+                "requests that may overlap, 1 to 32 (default: 8)",
                 type=options.integer(1, 32),
                 default=8,
-                metavar="N",
-                help="requests that may overlap, 1 to 32 (default: 8)",
             ),
         ),
         *options.recording_options(),

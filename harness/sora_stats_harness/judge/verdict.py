@@ -42,6 +42,8 @@ class RequirementStatus(msgspec.Struct, frozen=True, kw_only=True):
     checked: int
     violations: int
     """Occurrences, those that are known or waived included."""
+    title: str = ""
+    """What it says, where it is of a check of the user's own."""
 
 
 class FindingEntry(msgspec.Struct, kw_only=True):
@@ -104,17 +106,6 @@ class CoverageSummary(msgspec.Struct, kw_only=True):
     """Facts worth knowing that are no findings, one line each."""
 
 
-class ReportTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A table that a command adds to its reports, such as a load run's latencies."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str | int | float | None]]
-    """As long as `columns` each; numbers are shown to the right, None as a dash."""
-    note: str = ""
-    """One sentence below the table."""
-
-
 class LatencyDistribution(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of time of one target, in microseconds."""
 
@@ -124,9 +115,24 @@ class LatencyDistribution(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     percentiles: dict[str, int]
     """By percent: 50, 90, 95, 99, 99.9, 99.99."""
+    min: int | None = None
+    mean: float | None = None
     max: int
+    includes_failures: bool = False
+    """Whether a request without a complete response counts, with the time that it waited."""
     buckets: list[tuple[int, int]] = []
     """(upper bound in us, count), ascending, empty ones left out; the last one's bound may be above the maximum."""
+
+
+class FailureCount(msgspec.Struct, frozen=True, kw_only=True):
+    """The requests that ended without a complete response for one reason."""
+
+    target: str
+    code: str
+    """As `api.exchange.ErrorCode` has it."""
+    count: int
+    detail: str
+    """Of the first one."""
 
 
 class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +174,10 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
     processes: int = 1
     generator_limited: str | None = None
     """Why the generator was the bottleneck; None where it was not."""
+    cpu_cores: float | None = None
+    """Cores that the busiest process of the generator took."""
+    failures: list[FailureCount] = []
+    """The errors, by target and code."""
     latency: list[LatencyDistribution] = []
     timeline: list[TimelineRow] = []
 
@@ -182,7 +192,7 @@ class DriftEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What the edition says: a type and range, or nothing."""
     seen: str
     connections: int
-    """That showed it; 0 where the responses do not tell connections apart."""
+    """That showed it; 0 where the responses do not name connections."""
     connections_without: int
     samples: int = 0
     """That showed it, under the target that showed it most."""
@@ -216,7 +226,7 @@ class BaselineFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BaselineReport(msgspec.Struct, frozen=True, kw_only=True):
-    """This run held against an earlier one; what is waived is neither new nor known."""
+    """This run compared with an earlier one; a waived finding is neither new nor known."""
 
     source: str
     """The earlier verdict's file."""
@@ -252,7 +262,7 @@ class CapacityStepResult(msgspec.Struct, frozen=True, kw_only=True):
     rate: float
     """Requests a second."""
     outcome: Literal["passed", "failed", "void"]
-    """Void: it cannot be told whether the server or the generator was too slow."""
+    """Void: nothing shows whether the server or the generator was too slow."""
     windows: int
     windows_passed: int
     windows_void: int = 0
@@ -389,7 +399,6 @@ class Verdict(msgspec.Struct, kw_only=True):
     requirements: list[RequirementStatus]
     findings: list[FindingEntry]
     coverage: CoverageSummary
-    sections: list[ReportTable] = []
     load: LoadResult | None = None
     drift: DocumentationDrift | None = None
     baseline: BaselineReport | None = None
@@ -404,7 +413,7 @@ class JudgeResult(msgspec.Struct, kw_only=True):
     """What a judge counted, before any rule is applied."""
 
     checked: dict[str, int]
-    """How often each requirement was held against something."""
+    """How often each requirement was checked."""
     findings: list[FindingEntry]
     coverage: CoverageSummary
     crashed: dict[str, str] = {}

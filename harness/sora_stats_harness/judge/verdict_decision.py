@@ -140,6 +140,7 @@ def _requirement_status(rule: Requirement, tally: JudgeResult, scope: RunScope, 
         reason=reason,
         checked=tally.checked.get(rule.id, 0),
         violations=sum(entry.count for entry in entries),
+        title="" if rule.id in REQUIREMENTS else rule.title,
     )
 
 

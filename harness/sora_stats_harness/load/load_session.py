@@ -20,6 +20,7 @@ from gevent.queue import LifoQueue
 from ..api.edition import Edition
 from ..api.exchange import ErrorCode, Exchange, Request, Target
 from ..api.server_address import ServerAddress
+from ..judge.checks.user_checks import load_check_files
 from ..judge.exchange_queue import PendingExchange
 from ..judge.pipeline import Judge
 from ..judge.requirements import Finding, Level
@@ -86,6 +87,7 @@ class LoadSession:
             first_seq=self.share.first_sequence,
             soon=gevent.spawn,
             tear_s=spec.tear_s,
+            checks=load_check_files(spec.checks),
         )
         self.requests = RequestSource(address.server, spec.headers, spec.weights or DEFAULT_WEIGHTS, self.share.count)
         self.traffic = TransportStats()

@@ -24,10 +24,10 @@ from .load_run import LocalGenerator, WorkerGenerator, run_load
 from .load_session import LoadSession, session_notes
 from .load_spec import LoadSpec, WorkerShare
 from .run_measurements import RunMeasurements
-from .spools import SpoolFolder, recording_scope
+from .spools import JudgingRules, SpoolFolder, recording_scope
 from .worker_messages import PrepareOrder
 from .worker_plan import WorkerPlan
-from .worker_results import JudgingRules, judge_workers
+from .worker_results import judge_workers
 from .workers import Workers
 
 
@@ -160,7 +160,7 @@ def _run_with_workers(task: LoadTask, recorder: RecordingWriter | None, stack: E
         trouble = workers.trouble()
     task.say(f"judging together what {task.processes} workers saw\n")
     judged = judge_workers(
-        JudgingRules(edition=edition, tear_s=task.spec.tear_s),
+        JudgingRules(edition, task.spec.checks, task.spec.tear_s),
         workers.results,
         folder.path,
         names=workers.names,

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -19,6 +20,7 @@ from ..api.edition import Edition
 from ..api.errors import RecordingError, UsageError
 from ..api.exchange import Exchange
 from ..api.secret_redaction import NO_SECRETS, Secrets
+from ..judge.checks.user_checks import load_check_files
 from ..judge.pipeline import Judge
 from ..probe.file_check import FileCheckResult, FileKind, OpenedFile, judge_files, open_files
 from ..recording import open_recordings
@@ -135,30 +137,43 @@ class SpoolFolder:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
+@dataclass(frozen=True, slots=True)
+class JudgingRules:
+    """What a run is judged by."""
+
+    edition: Edition
+    check_files: Sequence[str] = ()
+    """With checks of the user's own."""
+    tear_s: float | None = None
+    """As the judge takes it."""
+
+    def make_judge(self, observer: Callable[[Exchange], None]) -> Judge:
+        """A judge of its own, which shows every judged exchange to the observer."""
+        return Judge(self.edition, observer=observer, checks=load_check_files(self.check_files), tear_s=self.tear_s)
+
+
 class SpoolJudge:
     """
     Judges spools.
 
     Args:
-        edition: To judge by.
+        rules: To judge by.
         reported: Indexes of the workers whose counts are known; those of all others are taken from their spools.
         began_ns: When the run began, for the timeline of the others.
         observer: Is shown every exchange in order: the recorder.
-        tear_s: As the judge takes it.
     """
 
     def __init__(
         self,
-        edition: Edition,
+        rules: JudgingRules,
         *,
         reported: Collection[int],
         began_ns: int = 0,
         observer: Callable[[Exchange], None] | None = None,
-        tear_s: float | None = None,
     ) -> None:
         self._reported = frozenset(reported)
         self._observer = observer
-        self.judge = Judge(edition, observer=self._on_judged, tear_s=tear_s)
+        self.judge = rules.make_judge(self._on_judged)
         self.trail = SampleTrail(self.judge)
         """For comparison with what workers on other machines saw."""
         self._noted_ns = 0

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..api.edition import Edition
 from ..api.errors import HarnessError
 from ..api.exchange import Exchange
 from ..reports.verdict_assembly import JudgeResultSource
@@ -21,7 +20,7 @@ from .load_session import LoadSession, session_notes
 from .merged_judge import MergedJudge, encode_worker_report
 from .run_measurements import RunMeasurements
 from .sample_trail import SampleTrail
-from .spools import SpoolJudge, WorkerSpool, open_spool
+from .spools import JudgingRules, SpoolJudge, WorkerSpool, open_spool
 from .worker_messages import WorkerResult
 
 MIN_TOLD_STALL_S: Final = 1.0
@@ -91,15 +90,6 @@ class WorkerNames:
         return self.names.get(index, f"worker {index + 1}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JudgingRules:
-    """By what all workers judge."""
-
-    edition: Edition
-    tear_s: float | None = None
-    """As the judge takes it."""
-
-
 def judge_workers(
     rules: JudgingRules,
     results: Sequence[WorkerResult],
@@ -113,7 +103,7 @@ def judge_workers(
     Judge all that workers saw.
 
     Args:
-        rules: By what to judge.
+        rules: To judge by.
         results: Of the workers that reported.
         folder: With the spools of those on this machine, also of those that never reported.
         names: Of all workers.
@@ -127,11 +117,10 @@ def judge_workers(
     apart, reasons = _workers_without_spool(results, names)
     excluded = {Path(result.spool) for result in apart if result.spool is not None}
     spools = SpoolJudge(
-        rules.edition,
+        rules,
         reported=[result.index for result in results],
         began_ns=measures.metrics.started_ns,
         observer=observer,
-        tear_s=rules.tear_s,
     )
     paths = [path for path in folder.iterdir() if path not in excluded]
     checked = spools.judge_spools(paths, tick)

@@ -1,9 +1,9 @@
 """
-An earlier verdict that this run is held against: what was found then is known, and fails nothing.
+An earlier verdict that this run is compared with: a finding that it has is known, and fails nothing.
 
-Findings are the same where their fingerprints are: ids and positions differ from run to run, the fault and its place
-do not. What the earlier run found and this one did not is called fixed only where this run looked, and could have seen
-it; everything else is not seen, which is no news, and never good news.
+Two findings are the same where their fingerprints are equal: ids and positions differ from run to run, the fault and its
+place do not. A finding of the earlier run that this one lacks is fixed only where this run checked the requirement there;
+elsewhere it is "not seen", which says nothing about the server.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from ..judge.verdict import (
 )
 
 _REQUIRES_GROWING_COUNTER: Final = ("counter.monotonic", "counter.timestamp_order")
-"""Nothing is known of the order of a counter that never moved."""
+"""A counter that never moved shows nothing about these."""
 
 _MASKS_ALL_BODY_CHECKS: Final = ("http.complete", "http.status", "http.json", "http.length", "http.duplicate_key")
-"""A response with one of these may not have been looked into."""
+"""The body of a response with one of these may not have been checked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def read_baseline(path: Path) -> Baseline:
 def baseline_mismatch(
     baseline: Baseline, *, edition: str | None = None, subject_kind: SubjectKind | None = None
 ) -> str | None:
-    """Why a run cannot be held against a baseline; None where it can, as far as the run is known."""
+    """Why a run cannot be compared with a baseline; None where it can, as far as the run is known."""
     earlier = baseline.verdict
     if edition is not None and edition != earlier.edition:
         return f"the baseline {baseline.source} was judged by edition {earlier.edition}, this run is by {edition}"

@@ -4,18 +4,19 @@ JUnit XML, which every CI server draws: a test case for each requirement, and on
 JUnit knows passed, failed, error and skipped, and a job that reads nothing else must not turn green on a run that saw
 too little. So a case called `verdict` fails with the verdict, and is an error where it is inconclusive.
 
-Names of cases are unique, and evidence is named as GitLab (and Jenkins with its plugin) look for attachments.
+Names of cases are unique. Evidence is attached as GitLab, and Jenkins with its plugin, expect it. Figures are properties.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 from xml.etree import ElementTree
 
 from ..judge.verdict import FindingEntry, RequirementStatus, Verdict
 from . import summary
 from .escaping import escape_terminal
+from .measurement_tables import MeasurementTable, measurement_sections
 from .report import VerdictReport
 
 _SKIPPED_STATUSES: Final = ("not_checked", "not_applicable", "known", "waived")
@@ -77,6 +78,17 @@ def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
         yield f"baseline.{label.replace(' ', '_')}", text
     for name, text in summary.coverage_lines(verdict):
         yield f"coverage.{name.replace(' ', '_')}", text
+    for section in measurement_sections(verdict):
+        for table in section.tables:
+            yield from _table_properties(table)
+
+
+def _table_properties(table: MeasurementTable) -> Iterator[tuple[str, str]]:
+    """Each cell, named after its row and column; a long table is left to report.html."""
+    for row in table.rows if not table.folded else ():
+        key = ".".join(row[: table.keys])
+        for column, text in list(zip(table.columns, row, strict=True))[table.keys :]:
+            yield f"{table.name}.{key}.{column}".replace(" ", "_"), text
 
 
 def _requirement_case(row: RequirementStatus, report: VerdictReport) -> ElementTree.Element:
@@ -89,15 +101,15 @@ def _requirement_case(row: RequirementStatus, report: VerdictReport) -> ElementT
         },
     )
     entries = [entry for entry in report.verdict.findings if entry.requirement == row.id]
-    told = "\n\n".join(_text(entry, report) for entry in entries[:MAX_FINDINGS])
+    parts = "\n\n".join(_text(entry, report) for entry in entries[:MAX_FINDINGS])
     if len(entries) > MAX_FINDINGS:
-        told += f"\n\n… and {len(entries) - MAX_FINDINGS} more findings, in verdict.json"
-    title = summary.requirement_title(row.id)
+        parts += f"\n\n… and {len(entries) - MAX_FINDINGS} more findings, in verdict.json"
+    title = summary.requirement_title(row)
     if row.fails:
         failure = ElementTree.SubElement(
             case, "failure", {"type": row.level, "message": escape_terminal(entries[0].message if entries else title)}
         )
-        failure.text = told
+        failure.text = parts
         attached = [f"[[ATTACHMENT|{path}]]" for entry in entries if (path := report.evidence_path(entry))]
         if attached:
             ElementTree.SubElement(case, "system-out").text = "\n".join(attached[:MAX_FINDINGS])
@@ -107,7 +119,7 @@ def _requirement_case(row: RequirementStatus, report: VerdictReport) -> ElementT
     out = [
         f"{row.level}: {title}",
         summary.status_text(row) + (f", checked {row.checked:,} times" if row.checked else ""),
-        *([told] if told else []),
+        *([parts] if parts else []),
     ]
     ElementTree.SubElement(case, "system-out").text = "\n".join(out)
     return case
@@ -118,20 +130,20 @@ def _skip_reason(row: RequirementStatus, verdict: Verdict) -> str:
     if row.status == "known":
         return "known from the baseline"
     if row.status == "waived":
-        told = [
+        parts = [
             summary.waiver_line(each) for each in verdict.waivers if each.requirement == row.id and each.state == "used"
         ]
-        return "; ".join(["waived", *told])
+        return "; ".join(["waived", *parts])
     return summary.not_checked_reason(row)
 
 
 def _text(entry: FindingEntry, report: VerdictReport) -> str:
-    told = [f"{entry.status}: {entry.level} {escape_terminal(entry.message)}"]
-    told += [
+    parts = [f"{entry.status}: {entry.level} {escape_terminal(entry.message)}"]
+    parts += [
         f"{label}: {escape_terminal(text, summary.fact_limit(label))}"
         for label, text in summary.finding_facts(report, entry)
     ]
-    return "\n".join(told)
+    return "\n".join(parts)
 
 
 def _verdict_case(verdict: Verdict) -> ElementTree.Element:

@@ -1,7 +1,7 @@
 """
-What reports say in the same words, whatever the format: headline, families, coverage, reasons.
+The texts that all reports share: headline, families, findings, coverage, reasons.
 
-Strings that come from a server are passed on as they are; each format makes them harmless in its own way.
+Strings of a server are passed on as they are; each format escapes them in its own way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from ..judge.verdict import (
     CoverageSummary,
     DriftEntry,
     FindingEntry,
-    ReportTable,
     RequirementStatus,
     Verdict,
     WaiverReport,
@@ -42,7 +41,7 @@ STATUS_ORDER: Final = (
     "met",
     "not applicable",
 )
-"""What `status_text` says of a requirement; what needs attention first."""
+"""The texts of `status_text`; what needs attention first."""
 
 _REASONS: Final = {
     "not_observed": "nothing in this run could show it",
@@ -60,7 +59,7 @@ MAX_BASELINE_FINDINGS: Final = 20
 """Findings of the baseline that are listed one by one."""
 
 _PROXY_HEADERS: Final = ("server", "age", "via", "x-cache")
-"""Response headers that tell whether a proxy or a cache may be to blame."""
+"""Response headers that show whether a proxy or a cache may be to blame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,10 +141,10 @@ def family_summaries(verdict: Verdict) -> list[FamilySummary]:
     ]
 
 
-def requirement_title(requirement: str) -> str:
+def requirement_title(row: RequirementStatus) -> str:
     """What a requirement says; empty for one that this version does not know."""
-    rule = REQUIREMENTS.get(requirement)
-    return rule.title if rule else ""
+    rule = REQUIREMENTS.get(row.id)
+    return rule.title if rule else row.title
 
 
 def not_checked_reason(row: RequirementStatus) -> str:
@@ -166,6 +165,67 @@ def unobserved_requirements(verdict: Verdict) -> list[tuple[str, list[str]]]:
             if row.status == status:
                 rows.setdefault(not_checked_reason(row), []).append(row.id)
     return list(rows.items())
+
+
+MAX_TOP_FINDINGS: Final = 5
+"""Findings that a report begins with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingGroup:
+    """The findings of one requirement."""
+
+    requirement: str
+    place: int
+    """Of the first one among all findings, from 1."""
+    first: FindingEntry
+    count: int
+
+
+def top_findings(verdict: Verdict) -> list[tuple[int, FindingEntry]]:
+    """
+    The findings that a report begins with, each with its place among all, from 1.
+
+    Each requirement has its first finding here before any has its second, so that a server without a whole group of
+    fields does not hide the one counter that fell. What is shown as a difference from the documentation is left out.
+    """
+    apart = fingerprints_shown_as_drift(verdict)
+    rows = [(i, entry) for i, entry in enumerate(verdict.findings, start=1) if entry.fingerprint not in apart]
+    seen: Counter[str] = Counter()
+    turns = []
+    for place, entry in rows:
+        turns.append((entry.status != "new", seen[entry.requirement], place, entry))
+        seen[entry.requirement] += 1
+    chosen = sorted(turns, key=lambda row: row[:3])[:MAX_TOP_FINDINGS]
+    return sorted(((place, entry) for *_, place, entry in chosen), key=lambda row: row[0])
+
+
+def finding_groups(verdict: Verdict, *, without: Iterable[int] = ()) -> list[FindingGroup]:
+    """The findings by requirement, but for those at some places, and those shown as differences."""
+    left_out, apart = set(without), fingerprints_shown_as_drift(verdict)
+    groups: dict[str, list[tuple[int, FindingEntry]]] = {}
+    for place, entry in enumerate(verdict.findings, start=1):
+        if place not in left_out and entry.fingerprint not in apart:
+            groups.setdefault(entry.requirement, []).append((place, entry))
+    return [
+        FindingGroup(requirement=name, place=members[0][0], first=members[0][1], count=len(members))
+        for name, members in groups.items()
+    ]
+
+
+def findings_title(verdict: Verdict) -> str:
+    """How many findings there are, and how many of each level."""
+    counts = Counter(entry.level if entry.status == "new" else entry.status for entry in verdict.findings)
+    kinds = ", ".join(
+        f"{counts[kind]:,} {kind}" for kind in ("MUST", "SHOULD", "INFO", "known", "waived") if counts[kind]
+    )
+    return f"{count_with_noun(len(verdict.findings), 'finding')}: {kinds}" if kinds else "No finding"
+
+
+def drift_note(verdict: Verdict) -> str:
+    """How many findings are shown as differences from the documentation; empty where none are."""
+    apart = len(fingerprints_shown_as_drift(verdict))
+    return f"{count_with_noun(apart, 'finding')} shown below as differences from the documentation" if apart else ""
 
 
 def finding_location(entry: FindingEntry) -> str:
@@ -196,14 +256,16 @@ def waiver_lines(verdict: Verdict) -> list[tuple[str, str]]:
 
 def baseline_lines(verdict: Verdict) -> list[tuple[str, str]]:
     """This run against the baseline: a line of counts, then what is fixed or was not seen; empty without a baseline."""
-    held = verdict.baseline
-    if held is None:
+    report = verdict.baseline
+    if report is None:
         return []
-    counts = f"{held.new:,} new, {held.known:,} known, {len(held.fixed):,} fixed, {len(held.not_seen):,} not seen"
-    if held.not_seen:
+    counts = (
+        f"{report.new:,} new, {report.known:,} known, {len(report.fixed):,} fixed, {len(report.not_seen):,} not seen"
+    )
+    if report.not_seen:
         counts += " (of what these are about, this run observed nothing)"
-    rows = [("against", f"{held.source}, of {held.finished_at}"), ("findings", counts)]
-    for label, entries in (("fixed", held.fixed), ("not seen", held.not_seen)):
+    rows = [("against", f"{report.source}, of {report.finished_at}"), ("findings", counts)]
+    for label, entries in (("fixed", report.fixed), ("not seen", report.not_seen)):
         rows += [(label, _baseline_finding_line(entry)) for entry in entries[:MAX_BASELINE_FINDINGS]]
         if len(entries) > MAX_BASELINE_FINDINGS:
             rows.append((label, f"… and {len(entries) - MAX_BASELINE_FINDINGS:,} more, in verdict.json"))
@@ -236,7 +298,7 @@ def drift_lines(verdict: Verdict) -> list[tuple[str, str]]:
 
 
 def _drift_line(entry: DriftEntry) -> str:
-    told = {
+    text = {
         "absent": f"{entry.documented} is documented",
         "undocumented": f"seen: {entry.seen}" + (f"; {entry.documented}" if entry.documented else ""),
         "changed": f"{entry.documented} is documented, seen: {entry.seen}",
@@ -250,7 +312,7 @@ def _drift_line(entry: DriftEntry) -> str:
         if entry.connections
         else f"in {count_with_noun(entry.samples, 'sample')}"
     )
-    return f"{entry.field}: {told} ({where}{without}{since}{known})"
+    return f"{entry.field}: {text} ({where}{without}{since}{known})"
 
 
 MAX_UNGROUPED_DRIFT: Final = 3
@@ -258,17 +320,17 @@ MAX_UNGROUPED_DRIFT: Final = 3
 
 
 def fingerprints_shown_as_drift(verdict: Verdict) -> set[str]:
-    """Fingerprints of findings that are told as differences instead, since they would crowd out all others."""
+    """Fingerprints of findings that are shown as differences instead, since they would crowd out all others."""
     if verdict.drift is None:
         return set()
-    told = {
+    fingerprints = {
         entry.fingerprint
         for entry in verdict.findings
         if entry.requirement in ("shape.required", "shape.group", "shape.unknown", "shape.undocumented")
         and (entry.level != "MUST" or verdict.drift.headline is not None)
     }
     fields = sum(entry.way != "changed" for entry in verdict.drift.entries)
-    return told if fields > MAX_UNGROUPED_DRIFT else set()
+    return fingerprints if fields > MAX_UNGROUPED_DRIFT else set()
 
 
 def other_edition_note(verdict: Verdict) -> str:
@@ -308,7 +370,7 @@ def occurrence_text(entry: FindingEntry) -> str:
 
 
 def proxy_headers(exchanges: Sequence[Exchange]) -> str:
-    """The headers of the last response that tell who stands between: a stale response may be a proxy's."""
+    """The headers of the last response that show a proxy: a stale response may come from there."""
     response = exchanges[-1].response if exchanges else None
     if response is None:
         return ""
@@ -341,8 +403,8 @@ def coverage_lines(verdict: Verdict) -> list[tuple[str, str]]:
     if seen.unusable:
         count = count_with_noun(len(seen.unusable), "counter")
         rows.append(("unusable", f"{count} with values that could not be used{_counted_paths(seen.unusable)}"))
-    if told := [f"{count:,} {what}" for count, what in losses if count]:
-        rows.append(("losses", ", ".join(told)))
+    if parts := [f"{count:,} {what}" for count, what in losses if count]:
+        rows.append(("losses", ", ".join(parts)))
     if seen.slow_path:
         rows.append(("slow path", f"{count_with_noun(seen.slow_path, 'sample')} judged by the slow path"))
     if seen.truncated:
@@ -361,8 +423,8 @@ def _counted_paths(paths: Sequence[str], words: str = "") -> str:
     if not paths:
         return ""
     groups = abbreviate_by_group(paths)
-    told = ", ".join(f"{group} {count}" for group, count in groups[:MAX_FIELD_GROUPS])
-    return f"{words}: {told}{', …' if len(groups) > MAX_FIELD_GROUPS else ''}"
+    parts = ", ".join(f"{group} {count}" for group, count in groups[:MAX_FIELD_GROUPS])
+    return f"{words}: {parts}{', …' if len(groups) > MAX_FIELD_GROUPS else ''}"
 
 
 def abbreviate_by_group(paths: Iterable[str]) -> list[tuple[str, int]]:
@@ -393,20 +455,3 @@ def count_with_noun(count: int, noun: str) -> str:
     ('1 sample', '1,200 samples')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def numeric_columns(section: ReportTable) -> list[bool]:
-    """For each column of a table, whether it holds numbers alone and stands to the right."""
-    return [all(not isinstance(row[i], str) for row in section.rows) for i in range(len(section.columns))]
-
-
-def format_cell(value: float | None) -> str:
-    """
-    A number in a table.
-
-    >>> format_cell(12345), format_cell(0.25), format_cell(None)
-    ('12,345', '0.25', '-')
-    """
-    if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -1,8 +1,8 @@
 """
-Puts a verdict together from what a judge counted: the one way to it, for the command line and for the pytest plugin.
+Puts a verdict together from what a judge counted, for the command line and for the pytest plugin.
 
-Here the findings get their order, their evidence files and their command lines, and every string passes the secrets
-once, so that no reporter has to think of them.
+Here findings get their order, their evidence files and their command lines, and secrets are removed from every string,
+so that no reporter has to do it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from ..judge.verdict import (
     LoadResult,
     MediaResult,
     PollingEstimate,
-    ReportTable,
     SubjectKind,
     Verdict,
 )
@@ -45,7 +44,7 @@ from .waivers import waiver_reports
 
 
 class JudgeResultSource(Protocol):
-    """What is read from a judge, or from whoever adds up several."""
+    """What is read from a judge, or from the sum of several."""
 
     @property
     def subject_kind(self) -> SubjectKind:
@@ -83,8 +82,6 @@ class RunFacts:
     """Facts worth knowing, one line each, besides those that the judge has."""
     secrets: Secrets = NO_SECRETS
     """Nothing of them stands in the report, evidence included."""
-    sections: Sequence[ReportTable] = ()
-    """Tables of the command's own."""
     load: LoadResult | None = None
     capacity: CapacityResult | None = None
     estimate: PollingEstimate | None = None
@@ -137,7 +134,6 @@ def assemble_verdict(
         requirements=decision.requirements,
         findings=tally.findings,
         coverage=msgspec.structs.replace(tally.coverage, notes=[*tally.coverage.notes, *facts.notes, *notes]),
-        sections=list(facts.sections),
         load=facts.load,
         capacity=facts.capacity,
         estimate=facts.estimate,

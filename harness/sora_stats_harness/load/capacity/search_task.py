@@ -22,10 +22,10 @@ from ..load_task import ServerAccess, prepare_order, stop_on_signal
 from ..request_metrics import RequestMetrics
 from ..run_measurements import summarize_latencies
 from ..scenarios import SCENARIOS
-from ..spools import SpoolFolder
+from ..spools import JudgingRules, SpoolFolder
 from ..worker_messages import EndStepOrder, HaltOrder, PrepareOrder, StepOrder, StepReport, WindowOrder, WindowReport
 from ..worker_plan import WorkerPlan
-from ..worker_results import JudgingRules, judge_workers
+from ..worker_results import judge_workers
 from ..workers import Workers
 from .load_window import LoadWindow
 from .merged_window import merge_windows
@@ -128,7 +128,7 @@ def _search_with_workers(task: SearchTask, plan: WorkerPlan) -> SearchOutcome:
             workers.wait_for_results(task.spec.timeout_s, lambda: False)
         task.say(f"judging together what {plan.count} workers saw\n")
         judged = judge_workers(
-            JudgingRules(edition=edition),
+            JudgingRules(edition, task.spec.checks),
             workers.results,
             folder.path,
             names=workers.names,
