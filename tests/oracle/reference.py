@@ -452,6 +452,13 @@ def _without_restarted(b: _Sample, samples: Sequence[_Sample]) -> _Sample:
         if a.connection_id == b.connection_id and (a.seen.run, a.seen.clock) == (b.seen.run, b.seen.clock)
     ]
     known = [a for a in same if a.seen.received_ns < b.seen.sent_ns]
+    if any(
+        value < a.counters.get(path, 0)
+        for a in known
+        for path, value in b.counters.items()
+        if len(path) < 3 or path[0] != "data_channel"
+    ):
+        return b  # its own counters fell, and those of its channels for the same reason
     for label in (label for label in b.labels if label.startswith("#")):
         largest: dict[Path, int] = {}
         for a in known:

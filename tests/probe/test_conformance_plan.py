@@ -51,12 +51,13 @@ def test_what_a_run_can_see(changes: dict[str, Any], more: set[RequiredCapabilit
             {
                 "identity.asked",
                 "identity.client",
+                "identity.listed",
                 "request.shape.large_body",
                 "request.shape.missing_key",
                 "request.shape.no_body",
             },
         ),
-        ({Target.CONNECTION}, {"identity.client", "identity.present"}),
+        ({Target.CONNECTION}, {"identity.client", "identity.listed", "identity.present"}),
     ],
 )
 def test_targets_left_out_put_requirements_out_of_scope(targets: set[Target], excluded: set[str]) -> None:

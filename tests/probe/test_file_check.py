@@ -368,7 +368,7 @@ def test_without_that_the_scope_is_what_the_exchanges_show(tmp_path: Path) -> No
         RequiredCapability.ARGUMENTS,
         RequiredCapability.TIMES,
     }
-    assert plain.excluded == {"identity.asked", "identity.client"}
+    assert plain.excluded == {"identity.asked", "identity.client", "identity.listed"}
     wrong = Request(server=SERVER, headers=(), body=None, target=None, probe="request.shape.no_target")
     probed = checked(record(tmp_path / "probed.jsonl", [exchange(request=wrong)]))
     assert probed.observes == plain.observes | {RequiredCapability.PROBES}

@@ -286,6 +286,7 @@ class CounterHistory(Generic[EvidenceT]):
     ) -> dict[str, Counters]:
         known = top = self.versions[-1].labels
         floors = self._absent_since_ns
+        all_fall = bool(falls)  # where the connection's own counters fall, a channel's do for the same reason
         if labels.keys() != floors.keys():
             for label in floors:
                 if label not in labels:
@@ -306,7 +307,7 @@ class CounterHistory(Generic[EvidenceT]):
                 self._last_absence_ns = max(self._last_absence_ns, floor)
             if most is not None and not all(map(le, most, mine)):
                 if base is not None and base.known_ns > floor and (before := base.labels.get(label)) is not None:
-                    if label.startswith(MESSAGING_PREFIX) and _has_restarted(before, mine):
+                    if not all_fall and label.startswith(MESSAGING_PREFIX) and _has_restarted(before, mine):
                         self.reopened += 1
                         floors[label] = self._last_absence_ns = received_ns
                         self._close_label(label, most)
