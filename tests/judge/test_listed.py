@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from sora_stats_harness.api.exchange import Request
-from sora_stats_harness.judge.pipeline import Judge
+from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.judge.requirements import Finding, Level
 
 from .build import DOC, IDS, MS, SERVER, Talk, ask, ask_client, connection, list_all
@@ -23,7 +23,7 @@ CLIENT = (ask_client(), IDS[:2])
 def told(*steps: Step, every: int = 10, lasts: int = 5, nodes: Sequence[str] = ()) -> tuple[list[Finding], int]:
     """What is said of responses that follow each other, and how often identity.listed was checked."""
     findings: list[Finding] = []
-    talk = Talk(Judge(DOC, on_finding=findings.append, nodes=nodes))
+    talk = Talk(Judge(DOC, on_finding=findings.append, options=JudgeOptions(nodes=nodes)))
     for place, (request, ids) in enumerate(steps):
         sent = place * every
         samples = [connection(each, stamp_ns=(sent + 1) * MS) for each in ids]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sora_stats_harness.judge.pipeline import Judge
+from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.judge.requirements import Finding, Level
 
 from .build import DOC, MS, Talk, ask, connection
@@ -13,7 +13,7 @@ from .build import DOC, MS, Talk, ask, connection
 def told(apart_ms: int, *, tear_s: float | None = None, seconds: bool = False) -> list[Finding]:
     """Two overlapping responses of 400 ms, of which the earlier stamped has the larger counter."""
     findings: list[Finding] = []
-    talk = Talk(Judge(DOC, on_finding=findings.append, tear_s=tear_s))
+    talk = Talk(Judge(DOC, on_finding=findings.append, options=JudgeOptions(tear_s=tear_s)))
     for place, (moment, count) in enumerate(((10, 8), (10 + apart_ms, 7))):
         document = connection(stamp_ns=moment * MS, dtls__total_received_dtls=count)
         if seconds:

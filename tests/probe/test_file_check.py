@@ -34,7 +34,7 @@ from sora_stats_harness.recording import RecordingWriter, open_recordings
 from sora_stats_harness.recording.pseudonymize import redact_recording
 from sora_stats_harness.simulator.world import SimulatedWorld
 
-from ..recording.build import SERVER, exchange, pipe_to_stdin, record
+from ..recording.build import SERVER, exchange, pipe_to_stdin, record, recorded_run
 
 EDITION = edition.load_edition()
 SECOND_NS = 1_000_000_000
@@ -98,7 +98,7 @@ FAULTS: tuple[Fault, ...] = (step_back, lose_a_leaf, swap_a_type, add_a_field)
 
 def live(path: Path, *, overlap: int, faulty: bool, count: int = 120) -> Judge:
     """Judge as a client would, with several requests under way at a time, and record it."""
-    with RecordingWriter(path, subject=SERVER, subject_kind="server", edition=EDITION.name) as recorder:
+    with RecordingWriter(path, recorded_run()) as recorder:
         judge = Judge(EDITION, observer=recorder.add_exchange)
         faults = itertools.cycle(FAULTS)
         under_way = []
@@ -186,6 +186,12 @@ def test_a_redacted_recording_gives_the_same_findings_ids_aside(tmp_path: Path) 
     assert after["checked"] == before["checked"]
     assert after["coverage"] == before["coverage"]
     names = ("connection_id", "expected", "actual")
+    (unknown,), (renamed,) = (
+        [key for key, finding in each["findings"].items() if finding["requirement"] == "shape.unknown"]
+        for each in (before, after)
+    )
+    assert "/brand_new" in before["findings"].pop(unknown)["field"]
+    assert "/id-" in after["findings"].pop(renamed)["field"]  # an undocumented key is nobody's to keep
     assert without(after["findings"], *names) == without(before["findings"], *names)
     text = out.read_text().replace("sora-harness/recording", "")
     for step in open_recordings([path]):
@@ -336,7 +342,7 @@ def test_the_simulator_stays_the_simulator(tmp_path: Path) -> None:
     by_response = record(tmp_path / "response.jsonl", [exchange(response=response)])
     assert checked(by_response).subject_kind == "simulator"
     by_header = tmp_path / "header.jsonl"
-    with RecordingWriter(by_header, subject=SERVER, subject_kind="simulator", edition=EDITION.name):
+    with RecordingWriter(by_header, recorded_run(subject_kind="simulator")):
         pass
     assert checked(by_header).subject_kind == "simulator"
     assert checked(record(tmp_path / "server.jsonl", [exchange()])).subject_kind == "server"
@@ -346,7 +352,7 @@ def test_the_scope_is_what_the_header_tells(tmp_path: Path) -> None:
     """A run knows what it could see, also where it broke off before it saw it."""
     path = tmp_path / "run.jsonl"
     options = {"observes": ["exchanges", "bodies", "probes", "large-probe"], "excluded": ["http.status"]}
-    with RecordingWriter(path, subject=SERVER, subject_kind="server", edition=EDITION.name, options=options):
+    with RecordingWriter(path, recorded_run(options=options)):
         pass
     result = checked(path)
     assert result.observes == {
@@ -389,9 +395,7 @@ def test_nodes_are_those_that_the_run_was_told(tmp_path: Path) -> None:
     """So that what the cluster gave can be held against what its nodes gave."""
     path = tmp_path / "run.jsonl"
     nodes = ["http://127.0.0.1:1", "http://127.0.0.1:2"]
-    with RecordingWriter(
-        path, subject=SERVER, subject_kind="server", edition=EDITION.name, options={"nodes": nodes}
-    ) as recorder:
+    with RecordingWriter(path, recorded_run(options={"nodes": nodes})) as recorder:
         recorder.add_exchange(exchange())
     judge = Judge(EDITION)
     result = judge_files(judge, open_files([str(path)]))

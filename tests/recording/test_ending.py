@@ -21,7 +21,7 @@ from sora_stats_harness.recording.pseudonymize import redact_recording
 from sora_stats_harness.recording.reader import LATEST_NS
 from tests.probe.test_file_check import EDITION, live
 
-from .build import RUN, SERVER, exchange, record
+from .build import RUN, SERVER, exchange, record, recorded_run
 from .test_format import VALIDATOR
 
 ABORTED = "aborted at errors>5%"
@@ -84,9 +84,7 @@ def test_a_recorder_writes_what_it_was_told(
 ) -> None:
     """Both a signal and a reason of its own, without secrets, and also where nothing was exchanged."""
     path = tmp_path / "run.jsonl.zst"
-    with RecordingWriter(
-        path, subject=SERVER, subject_kind="server", edition="doc-2024", run=RUN, secrets=Secrets(["q7f1c2e9"])
-    ) as recorder:
+    with RecordingWriter(path, recorded_run(id=RUN), secrets=Secrets(["q7f1c2e9"])) as recorder:
         for seq in range(exchanges):
             recorder.add_exchange(exchange(seq))
         recorder.mark_early_end(**told)
@@ -114,7 +112,7 @@ def test_an_exception_that_leaves_the_block_is_no_planned_end(
 
 
 def _break_off(path: Path, error: BaseException) -> None:
-    with RecordingWriter(path, subject=SERVER, subject_kind="server", edition="doc-2024") as recorder:
+    with RecordingWriter(path, recorded_run()) as recorder:
         recorder.add_exchange(exchange())
         raise error
 
@@ -225,9 +223,7 @@ def silent() -> list[Exchange]:
 def test_what_is_redacted_ended_for_the_same_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """But for the names in it, of whoever was asked or only meant to be."""
     path, out = tmp_path / "run.jsonl", tmp_path / "out.jsonl"
-    with RecordingWriter(
-        path, subject="http://sora.example:3000", subject_kind="server", edition="doc-2024"
-    ) as recorder:
+    with RecordingWriter(path, recorded_run(subject="http://sora.example:3000")) as recorder:
         recorder.add_exchange(exchange(server="http://node.example:3000"))
         recorder.mark_early_end(
             aborted="http://sora.example:3000 gives no complete response, and http://node.example:3000 one"

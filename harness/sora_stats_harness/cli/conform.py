@@ -57,13 +57,13 @@ def run(arguments: Arguments) -> int:  # long: one run from its settings to its 
     """
     from ..api.edition import load_edition
     from ..judge.checks.user_checks import load_check_files
-    from ..judge.pipeline import Judge
+    from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..probe import conformance_run as conform
     from ..probe.edition_detection import detect_by_server
     from ..probe.interrupt import InterruptHandler
     from ..probe.prober import Prober
-    from ..recording.writer import RecordingWriter
+    from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
     from ..reports.verdict_assembly import RunFacts, format_utc_now
 
     started_at = format_utc_now()
@@ -89,25 +89,26 @@ def run(arguments: Arguments) -> int:  # long: one run from its settings to its 
                 recorder = stack.enter_context(
                     RecordingWriter(
                         arguments.record,
-                        subject=plan.server,
-                        subject_kind="simulator" if is_self_test else "server",
-                        edition=edition.name,
-                        # what the run can see: `check` judges the recording within the same scope
-                        options=_verdict_options(plan)
-                        | fuzzed
-                        | {
-                            "observes": sorted(need.value for need in plan.observed_needs()),
-                            "excluded": sorted(plan.excluded_requirements()),
-                        },
+                        RecordedRun(
+                            subject=plan.server,
+                            subject_kind="simulator" if is_self_test else "server",
+                            edition=edition.name,
+                            # what the run can see: `check` judges the recording within the same scope
+                            options=_verdict_options(plan)
+                            | fuzzed
+                            | {
+                                "observes": sorted(need.value for need in plan.observed_needs()),
+                                "excluded": sorted(plan.excluded_requirements()),
+                            },
+                        ),
                         secrets=secrets,
-                        limit_bytes=arguments.record_limit,
+                        limits=RecordingLimits(file_bytes=arguments.record_limit),
                     )
                 )
             judge = Judge(
                 edition,
                 observer=recorder.add_exchange if recorder else None,
-                nodes=plan.servers,
-                tear_s=arguments.settings.tear_s,
+                options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s),
                 checks=load_check_files(settings.checks),
             )
             progress = ProgressLine()

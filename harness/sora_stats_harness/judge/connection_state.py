@@ -24,7 +24,7 @@ from .stamp_order import StampHistory
 if TYPE_CHECKING:
     from .checks.relation_check import PendingViolation
     from .checks.unstable_level import PendingLevel
-    from .sample_reader import Sample
+    from .sample import Sample
 
 MAX_EVIDENCE_BYTES: Final = 64 << 20
 """Bodies that are kept for evidence, newest first."""
@@ -167,8 +167,9 @@ class ConnectionState:
 
     def add_sample(self, exchange: Exchange, evidence: EvidenceExchange | None, sample: Sample) -> None:
         """Remember the newest sample, once every check has seen it."""
-        if self.last is not None:
-            self.longest_gap_ns = max(self.longest_gap_ns, exchange.sent_ns - self.last.received_ns)
+        last = self.last
+        if last is not None and (gap_ns := exchange.sent_ns - last.received_ns) > self.longest_gap_ns:
+            self.longest_gap_ns = gap_ns
         self.samples += 1
         self.level = sample.level
         self.last = exchange

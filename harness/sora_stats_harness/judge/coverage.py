@@ -12,7 +12,7 @@ from msgspec import UNSET
 from ..api.edition import Edition, FieldKind, FieldPresence
 from .connection_state import ConnectionState
 from .edition_decoder import LABELS_GROUP, EditionDecoder
-from .sample_reader import Sample
+from .sample import Sample
 from .state import State
 from .verdict import CoverageSummary
 

@@ -17,7 +17,7 @@ from ..api.secret_redaction import Secrets
 from ..api.server_address import ServerAddress
 from ..probe.file_check import CheckStopped
 from ..probe.interrupt import InterruptHandler
-from ..recording.writer import RecordingWriter
+from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
 from ..reports.verdict_assembly import JudgeResultSource
 from .abort_limit import AbortLimit
 from .load_run import LocalGenerator, WorkerGenerator, run_load
@@ -113,12 +113,14 @@ def _create_recorder(task: LoadTask) -> RecordingWriter | None:
         return None
     return RecordingWriter(
         task.recording.path,
-        subject=task.server.address.server,
-        subject_kind=task.server.kind,
-        edition=load_edition(task.spec.edition).name,
-        options=task.options | recording_scope(task.spec.unobservable_requirements),
+        RecordedRun(
+            subject=task.server.address.server,
+            subject_kind=task.server.kind,
+            edition=load_edition(task.spec.edition).name,
+            options=task.options | recording_scope(task.spec.unobservable_requirements),
+        ),
         secrets=task.server.secrets,
-        limit_bytes=task.recording.limit_bytes,
+        limits=RecordingLimits(file_bytes=task.recording.limit_bytes),
     )
 
 

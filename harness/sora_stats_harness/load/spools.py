@@ -21,10 +21,10 @@ from ..api.errors import RecordingError, UsageError
 from ..api.exchange import Exchange
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.checks.user_checks import load_check_files
-from ..judge.pipeline import Judge
+from ..judge.pipeline import Judge, JudgeOptions
 from ..probe.file_check import FileCheckResult, FileKind, OpenedFile, judge_files, open_files
 from ..recording import open_recordings
-from ..recording.writer import RecordingWriter
+from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
 from .load_session import LoadSession
 from .load_spec import LOAD_OBSERVES, WORKER_SEQUENCE_BITS
 from .request_metrics import RequestMetrics
@@ -67,15 +67,17 @@ class WorkerSpool:
         """Create the file; gives what takes exchanges, or None where there can be no file, which `close` then says."""
         recorder = RecordingWriter(
             self._path,
-            subject=session.address.server,
-            subject_kind=subject_kind,
-            edition=session.judge.edition.name,
-            run=session.judge.run,
+            RecordedRun(
+                subject=session.address.server,
+                subject_kind=subject_kind,
+                edition=session.judge.edition.name,
+                options=recording_scope(session.spec.unobservable_requirements),
+                id=session.judge.run,
+            ),
             secrets=secrets,
-            options=recording_scope(session.spec.unobservable_requirements),
-            limit_bytes=MAX_SPOOL_BYTES,
-            queue_count=MAX_QUEUED_EXCHANGES,
-            queue_bytes=MAX_QUEUED_BYTES,
+            limits=RecordingLimits(
+                file_bytes=MAX_SPOOL_BYTES, queue_count=MAX_QUEUED_EXCHANGES, queue_bytes=MAX_QUEUED_BYTES
+            ),
         )
         try:
             recorder.__enter__()
@@ -149,7 +151,12 @@ class JudgingRules:
 
     def make_judge(self, observer: Callable[[Exchange], None]) -> Judge:
         """A judge of its own, which shows every judged exchange to the observer."""
-        return Judge(self.edition, observer=observer, checks=load_check_files(self.check_files), tear_s=self.tear_s)
+        return Judge(
+            self.edition,
+            observer=observer,
+            checks=load_check_files(self.check_files),
+            options=JudgeOptions(tear_s=self.tear_s),
+        )
 
 
 class SpoolJudge:

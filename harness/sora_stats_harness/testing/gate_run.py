@@ -20,7 +20,7 @@ from ..api.errors import HarnessError, UsageError
 from ..api.exchange import Headers
 from ..api.server_url import normalize_server_url
 from ..judge.checks.user_checks import load_check_files
-from ..judge.pipeline import Judge
+from ..judge.pipeline import Judge, JudgeOptions
 from ..judge.verdict_decision import RunEnding, RunScope
 from ..probe.conformance_plan import SERVER_RATE, SIMULATOR_RATE, ConformancePlan, run_time_limit_s
 from ..probe.conformance_run import run_conformance
@@ -134,7 +134,11 @@ def run_gate(settings: PluginSettings) -> VerdictReport:
         else:
             servers = _server_urls(settings)
         plan = _make_plan(settings, servers, headers)
-        judge = Judge(edition, nodes=plan.servers, checks=load_check_files(settings.checks), tear_s=settings.tear_s)
+        judge = Judge(
+            edition,
+            checks=load_check_files(settings.checks),
+            options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s),
+        )
         # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
         with ThreadPoolExecutor(1) as thread:
             running = thread.submit(run_conformance, plan, judge, _make_prober(settings), interrupt=interrupt)

@@ -19,7 +19,7 @@ from ..api.http1_faults import FramingFault
 from ..api.project_config import Waiver
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.exchange_queue import PendingExchange
-from ..judge.pipeline import Judge
+from ..judge.pipeline import Judge, JudgeOptions
 from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
 from ..judge.verdict import FindingEntry
 from ..judge.verdict_decision import RunScope
@@ -70,7 +70,7 @@ class PerTestJudge:
         self._waivers = waivers
         self._secrets = secrets
         self._lock = threading.RLock()
-        self._judge = Judge(edition, observer=self._notify_observers, tear_s=tear_s)
+        self._judge = Judge(edition, observer=self._notify_observers, options=JudgeOptions(tear_s=tear_s))
         self._started_at = format_utc_now()
         self._expected: dict[str, None] = {}
         self._told = 0

@@ -37,7 +37,7 @@ class ExclusiveLimitsCheck(Check):
     """Looks at each data channel once, and again where its configuration changes."""
 
     requirements = (EXCLUSIVE,)
-    stage = Stage.CONNECTION
+    stage = Stage.CONFIGURATION
 
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
         self._decoder = decoder
@@ -50,7 +50,7 @@ class ExclusiveLimitsCheck(Check):
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Look at the channels that are new, or have changed; to be asked before they are remembered."""
         connection, sample = seen.connection, seen.sample
-        if connection is None or sample is None or sample.configuration is connection.last_configuration:
+        if sample.configuration is connection.last_configuration:
             return ()
         known = connection.configuration
         return [

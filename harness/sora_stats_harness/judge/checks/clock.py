@@ -92,10 +92,13 @@ class ClockCheck(Check):
     requirements = (ORDER, OFFSET, FROZEN, SKEW)
     stage = Stage.CLOCK
 
+    def __init__(self) -> None:
+        self._compared_stamps = 0
+
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Hold a stamp against those of the same connection, of the same response, and of the same server."""
         connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
-        if connection is None or sample is None or sample.stamp_ns is None or evidence is None:
+        if sample.stamp_ns is None:
             return ()
         request = exchange.request
         whole = request.target is Target.ALL and not request.asked.local
@@ -113,7 +116,7 @@ class ClockCheck(Check):
         if history is None:
             connection.stamp_histories[key] = StampHistory(mine)
         else:
-            state.checked[FROZEN.id] += 1
+            self._compared_stamps += 1
             if history.stamp_ns == mine.stamp_ns:  # a stamp that stands still says nothing of the offset
                 state.checked[ORDER.id] += mine.sent_ns > history.first.received_ns
                 return (_frozen(seen, history),) if history.repeat(mine) else ()
@@ -175,6 +178,7 @@ class ClockCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add how often clocks were compared, and note those that differ from ours."""
+        result.checked[FROZEN.id] += self._compared_stamps
         for state in states:
             clocks = state.recall(self, _ServerClocks)
             for server, steps in clocks.steps.items():
@@ -304,7 +308,7 @@ def _jumped(seen: Observed, jump: ClockJump) -> Violation:
 
 
 def _timestamp_text(seen: Observed) -> str:
-    return format_value(seen.sample.timestamp if seen.sample is not None else None)
+    return format_value(seen.sample.timestamp)
 
 
 def _wall_minus_clock_ns(exchange: Exchange, stamp_ns: int) -> int:

@@ -20,7 +20,7 @@ from .shape import LEXICAL
 
 if TYPE_CHECKING:
     from ..connection_state import ConnectionState, EvidenceExchange
-    from ..sample_reader import Sample
+    from ..sample import Sample
     from ..state import State
     from ..verdict import JudgeResult
 
@@ -58,8 +58,6 @@ class RelationCheck(Check):
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Decide what is pending, and look at this sample."""
         connection, sample = seen.connection, seen.sample
-        if connection is None or sample is None:
-            return ()
         found: list[Violation] = []
         if connection.pending_violations:
             found += self._decide_pending(seen, connection, sample)
