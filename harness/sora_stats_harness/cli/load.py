@@ -178,6 +178,7 @@ def _load_spec(arguments: Arguments, url: str | None, headers: Headers, processe
         checks=arguments.settings.checks,
         headers=headers,
         timeout_s=arguments.settings.timeout_s,
+        tear_s=arguments.settings.tear_s,
         scenario=scenario,
         weights=arguments.weights or {},
         rate=rate,
