@@ -241,7 +241,7 @@ def test_a_recording_ends_at_its_limit_and_the_run_does_not(tmp_path: Path) -> N
     command = [sys.executable, "-m", "sora_stats_harness", "check", str(path), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     again = json.loads(done.stdout)
-    assert (done.returncode, again["reason"]) == (3, "the recording is not whole")
+    assert (done.returncode, again["reason"]) == (3, "the recording is not complete")
     assert 0 < again["coverage"]["exchanges"] < load["judged"]
 
 
