@@ -121,8 +121,6 @@ def ours(users: int = USERS, record: bool = False) -> Contender:
                 )
             )
         load = told["load"]
-        (traffic,) = [section for section in told["sections"] if section["title"] == "Traffic"]
-        share = traffic["rows"][-1][2]
         (times,) = [
             each for each in load["latency"] if (each["target"], each["kind"]) == ("GetStatsConnection", "response")
         ]
@@ -131,7 +129,7 @@ def ours(users: int = USERS, record: bool = False) -> Contender:
         return Run(
             load["judged"],
             load["lasted_s"],
-            share * load["lasted_s"],
+            load["cpu_cores"] * load["lasted_s"],
             percentiles["50"],
             percentiles["99"],
             told["verdict"] if told["verdict"] == "pass" else f"{told['verdict']} {missed or told['reason']}",

@@ -114,15 +114,11 @@ def tell_memory(seen: Sequence[tuple[float, float]]) -> bool:
 def timeline(verdict: dict[str, Any]) -> list[tuple[float, float, float]]:
     """(from s, p50 ms, p99 ms) of each row of a run."""
     rows = (verdict.get("load") or {}).get("timeline") or []
-    if rows:
-        return [
-            (row["from_s"], row["p50_us"] / 1000, row["p99_us"] / 1000)
-            for row in rows
-            if row["p50_us"] is not None and row["p99_us"] is not None
-        ]
-    (section,) = [each for each in verdict["sections"] if each["title"] == "Timeline"]
-    place = {name: section["columns"].index(name) for name in ("from s", "p50 ms", "p99 ms")}
-    return [tuple(row[place[name]] for name in place) for row in section["rows"] if None not in row]
+    return [
+        (row["from_s"], row["p50_us"] / 1000, row["p99_us"] / 1000)
+        for row in rows
+        if row["p50_us"] is not None and row["p99_us"] is not None
+    ]
 
 
 def tell_latency(rows: Sequence[tuple[float, float, float]]) -> bool:

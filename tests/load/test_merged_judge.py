@@ -14,7 +14,7 @@ from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.load import sample_trail
 from sora_stats_harness.load.merged_judge import MergedJudge, encode_worker_report
 from sora_stats_harness.load.request_metrics import RequestMetrics
-from sora_stats_harness.load.run_measurements import RunMeasurements, load_sections
+from sora_stats_harness.load.run_measurements import RunMeasurements
 from sora_stats_harness.load.sample_trail import SampleTrail
 
 DOC = edition.load_edition()
@@ -65,7 +65,6 @@ def test_measures_of_two_processes_are_those_of_one() -> None:
     assert told == wanted
     assert (told.sent, told.judged, told.errors, told.planned_per_s) == (60, 59, 1, 12.0)
     assert [row.responses for row in told.timeline] == [row.responses for row in wanted.timeline]
-    assert load_sections(both, told)[0] == load_sections(alone, wanted)[0]
 
 
 def sample(value: int, at: str) -> dict[str, Any]:

@@ -90,7 +90,3 @@ def test_a_stalled_server_is_not_forgiven_its_queue(tmp_path: Path) -> None:
     response_us, service_us = (kinds[kind]["percentiles"]["99"] for kind in ("response", "service"))
     assert response_us > stall_s * 1e6 * 0.8
     assert service_us < response_us / 2
-    (table,) = [section for section in told["sections"] if section["title"] == "Latency"]
-    place = table["columns"].index("p99 ms")
-    shown = {row[1]: row[place] for row in table["rows"] if row[0] == "GetStatsConnection"}
-    assert (shown["response"], shown["service"]) == (response_us / 1000, service_us / 1000)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from sora_stats_harness.reports import report_folder as files
 
-from .verdicts import KINDS
+from .verdicts import KINDS, PAGES
 
 FOLDER = Path(__file__).parent / "golden"
 SUFFIXES = {"text": "txt", "markdown": "md", "junit": "xml"}
 """HTML is looked at in a browser; a golden page would only repeat the style sheet."""
 
-CASES = [(kind, form) for kind in KINDS for form in SUFFIXES]
+CASES = [(kind, form) for kind in (*KINDS, "loaded", "sized") for form in SUFFIXES]
 
 
 def path(kind: str, form: str) -> Path:
@@ -26,7 +26,7 @@ def path(kind: str, form: str) -> Path:
 
 def report(kind: str, form: str) -> str:
     """The report as it is now."""
-    return files.REPORT_RENDERERS[form](KINDS[kind]())
+    return files.REPORT_RENDERERS[form](PAGES[kind]())
 
 
 if __name__ == "__main__":

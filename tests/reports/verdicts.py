@@ -11,6 +11,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from sora_stats_harness.api.edition import load_edition
 from sora_stats_harness.api.exchange import Exchange, Request, RequestArguments, Response, Target, make_valid_request
 from sora_stats_harness.api.secret_redaction import Secrets
@@ -23,13 +25,16 @@ from sora_stats_harness.judge.verdict import (
     CoverageSummary,
     DocumentationDrift,
     DriftEntry,
+    FailureCount,
     FindingEntry,
     JudgeResult,
     LatencyDistribution,
     ListingCost,
     ListingCostPoint,
     LoadResult,
-    ReportTable,
+    MediaQuantityResult,
+    MediaResult,
+    PollingEstimate,
     SubjectKind,
     TimelineRow,
     WaiverReport,
@@ -263,13 +268,7 @@ def failing() -> VerdictReport:
         exchanges=[(RUN, 17)],
     )
     evidence = {order.fingerprint: EARLIER_AND_LATER, unlisted.fingerprint: EARLIER_AND_LATER[1:]}
-    latency = ReportTable(
-        title="Latency",
-        columns=["target", "responses", "p50 ms", "p99 ms"],
-        rows=[["GetStatsClient", 400, 2.125, 11.5], ["GetStatsAllConnections", 400, 8.25, None]],
-        note="Response times, from when a request was due.",
-    )
-    return build(Counted([known, unlisted, order], evidence=evidence), sections=[latency])
+    return build(Counted([known, unlisted, order], evidence=evidence))
 
 
 def inconclusive() -> VerdictReport:
@@ -317,8 +316,34 @@ def hostile(text: str) -> VerdictReport:
         labels={text: text},
         options={text: [text]},
         aborted=text,
-        sections=[ReportTable(title=text, columns=[text, "n"], rows=[[text, 1]], note=text)],
+        load=_small_load(text),
+        capacity=CapacityResult(
+            interval=(1.0, 2.0),
+            at_least=False,
+            limited_by=text,
+            slos=[text],
+            steps=[CapacityStepResult(rate=1.0, outcome="passed", windows=1, windows_passed=1, reason=text)],
+        ),
         secrets=Secrets(["sesame-4711"]),
+    )
+
+
+def _small_load(text: str) -> LoadResult:
+    """A run of one request, which failed for a reason that the server had a say in."""
+    return LoadResult(
+        scenario=text,
+        model="open",
+        planned_per_s=1.0,
+        offered_per_s=1.0,
+        lasted_s=1.0,
+        sent=1,
+        judged=0,
+        errors=1,
+        abandoned=0,
+        bytes_sent=1,
+        bytes_received=0,
+        generator_limited=text,
+        failures=[FailureCount(target=text, code=text, count=1, detail=text)],
     )
 
 
@@ -335,7 +360,6 @@ def loaded() -> VerdictReport:
     """A load run of two minutes: three targets, a stall in the middle, and a server that drifted."""
     report = failing()
     report.verdict.command = "load"
-    report.verdict.sections = []
     targets = (
         ("GetStatsConnection", 1_800, 8_000),
         ("GetStatsClient", 2_600, 6_000),
@@ -354,6 +378,18 @@ def loaded() -> VerdictReport:
         bytes_sent=4_100_000,
         bytes_received=212_000_000,
         processes=2,
+        cpu_cores=0.62,
+        failures=[
+            FailureCount(
+                target="GetStatsAllConnections",
+                code="timeout",
+                count=3,
+                detail="no complete response within 5 s",
+            ),
+            FailureCount(
+                target="GetStatsClient", code="reset", count=1, detail="the connection was closed before any byte"
+            ),
+        ],
         generator_limited="p99 of the send delay 12 ms, of the receive delay 0.4 ms",
         latency=[
             _latency(name, kind, us * (1 if kind == "response" else 0.8), count)
@@ -425,7 +461,14 @@ def _latency(target: str, kind: Any, us: float, count: int) -> LatencyDistributi
 
     shown = {f"{percent:g}": at(percent) for percent in (50, 90, 95, 99, 99.9, 99.99)}
     return LatencyDistribution(
-        target=target, kind=kind, count=whole, percentiles=shown, max=buckets[-1][0], buckets=buckets
+        target=target,
+        kind=kind,
+        count=whole,
+        percentiles=shown,
+        min=int(us * 0.9),
+        mean=round(sum(upper * held for upper, held in buckets) / whole, 1),
+        max=buckets[-1][0],
+        buckets=buckets,
     )
 
 
@@ -452,7 +495,10 @@ def sized() -> VerdictReport:
                 windows=5,
                 windows_passed=5 if outcome == "passed" else 1,  # type: ignore[arg-type]
                 reason={"failed": "p99 < 50 ms", "void": "the generator was late"}.get(outcome),
-                latency=[_latency("GetStatsConnection", "response", 700 * (1 + rate / 60), 1000)],
+                latency=[
+                    _latency("GetStatsConnection", "response", 700 * (1 + rate / 60), 1000),
+                    _latency("GetStatsAllConnections", "response", 5_000 * (1 + rate / 60), 100),
+                ],
             )
             for rate, outcome in rates
         ],
@@ -476,6 +522,47 @@ def sized() -> VerdictReport:
         per_connection_bytes=13_000.0,
         linear=True,
         statement="0.4 ms and 0.096 ms for each connection",
+    )
+    return report
+
+
+def polled() -> VerdictReport:
+    """What polling costs, and whether it hurts the media."""
+    report = build(Counted(), command="estimate")
+    report.verdict.estimate = PollingEstimate(
+        requests=5,
+        responses=5,
+        connections=20,
+        response_bytes=261_000,
+        wire_bytes=261_200,
+        time_us=4_200,
+        longest_us=6_150,
+        pollers=3,
+        interval_s=1.0,
+        mbit_per_s=6.2688,
+        open_share=0.0042,
+        shortest_interval_s=0.01845,
+    )
+    quantity = MediaQuantityResult(
+        quantity="round-trip time",
+        unit="ms",
+        quiet=12.3456,
+        polled=13,
+        difference=(-0.25, 1.75),
+        result="no effect seen",
+    )
+    report.verdict.media = MediaResult(
+        result="no effect seen",
+        statement="no effect seen above round-trip time 1.75 ms (3 phases)",
+        rate=100.0,
+        phase_s=10.0,
+        polled_phases=3,
+        connections=20,
+        confidence=0.99,
+        quantities=[
+            quantity,
+            msgspec.structs.replace(quantity, quantity="jitter", difference=None, result="too little data"),
+        ],
     )
     return report
 
@@ -517,5 +604,5 @@ def gated() -> VerdictReport:
     return report
 
 
-PAGES = KINDS | {"loaded": loaded, "sized": sized, "gated": gated}
+PAGES = KINDS | {"loaded": loaded, "sized": sized, "gated": gated, "polled": polled}
 """With those that have more to show on a page."""

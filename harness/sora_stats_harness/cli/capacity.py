@@ -89,7 +89,7 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.abort_limit import parse_abort_limit
     from ..load.capacity.load_window import operation_shares, window_length_s
-    from ..load.capacity.search_report import build_capacity, search_section, search_statement, step_line
+    from ..load.capacity.search_report import build_capacity, search_statement, step_line
     from ..load.capacity.search_task import SearchTask, run_search
     from ..load.edition_probe import detect_by_address
     from ..load.load_spec import LOAD_OBSERVES, LoadSpec
@@ -175,7 +175,6 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
                 options=_verdict_options(arguments, goal, plan),
                 notes=[said, *told, *done.notes],
                 secrets=secrets,
-                sections=[search_section(done.found)],
                 capacity=build_capacity(
                     done.found, goal, arguments.scenario, [told for _, told in done.step_latencies]
                 ),

@@ -60,7 +60,7 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
     from ..api.exchange import Target
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.capacity import listing_polls as survey
-    from ..load.capacity.listing_cost import cost_section, fit_listing_cost, interval_statement
+    from ..load.capacity.listing_cost import fit_listing_cost, interval_statement
     from ..load.capacity.rate_search import SearchEnded
     from ..load.capacity.stepped_session import SteppedSession
     from ..load.edition_probe import detect_by_address
@@ -150,7 +150,6 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
                 options={"by_size": sizes or True, "scrapers": arguments.scrapers, "slo": list(arguments.slo)},
                 notes=[*said, *told],
                 secrets=secrets,
-                sections=[cost_section(found)],
                 cost=found,
             ),
         )
@@ -183,7 +182,7 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.abort_limit import parse_abort_limit
     from ..load.capacity import listing_polls as survey
-    from ..load.capacity.media_impact import compare_phases, media_section
+    from ..load.capacity.media_impact import compare_phases
     from ..load.capacity.rate_search import SearchEnded
     from ..load.capacity.step_runner import StepRunner, run_users
     from ..load.capacity.stepped_session import SteppedSession
@@ -267,7 +266,6 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
                 },
                 notes=[found.statement, *told],
                 secrets=secrets,
-                sections=[media_section(found)],
                 media=found,
             ),
         )

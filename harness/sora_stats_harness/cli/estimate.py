@@ -46,7 +46,6 @@ def run(arguments: Arguments) -> int:
         MAX_ESTIMATE_REQUESTS,
         PollingPlan,
         estimate_polling_cost,
-        estimate_section,
         measure_requests,
     )
     from ..probe.prober import Prober
@@ -108,7 +107,6 @@ def run(arguments: Arguments) -> int:
                 options=_verdict_options(arguments),
                 notes=notes,
                 secrets=secrets,
-                sections=[] if found is None else [estimate_section(found)],
                 estimate=found,
             ),
         )

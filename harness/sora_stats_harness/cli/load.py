@@ -66,7 +66,6 @@ def run(arguments: Arguments) -> int:
     from ..load.http_connection import resolve_server
     from ..load.load_spec import LOAD_OBSERVES
     from ..load.load_task import LoadTask, RecordingPlan, ServerAccess, run_load_task
-    from ..load.run_measurements import load_sections
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import RunFacts, format_utc_now
 
@@ -127,7 +126,6 @@ def run(arguments: Arguments) -> int:
                 options=task.options,
                 notes=[*told, *done.notes, *_load_notes(load)],
                 secrets=secrets,
-                sections=load_sections(done.measures, load),
                 load=load,
             ),
         )

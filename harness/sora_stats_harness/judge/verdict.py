@@ -100,17 +100,6 @@ class CoverageSummary(msgspec.Struct, kw_only=True):
     """Facts worth knowing that are no findings, one line each."""
 
 
-class ReportTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A table that a command adds to its reports, such as a load run's latencies."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str | int | float | None]]
-    """As long as `columns` each; numbers are shown to the right, None as a dash."""
-    note: str = ""
-    """One sentence below the table."""
-
-
 class LatencyDistribution(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of time of one target, in microseconds."""
 
@@ -120,9 +109,24 @@ class LatencyDistribution(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     percentiles: dict[str, int]
     """By percent: 50, 90, 95, 99, 99.9, 99.99."""
+    min: int | None = None
+    mean: float | None = None
     max: int
+    includes_failures: bool = False
+    """Whether a request without a complete response counts, with the time that it waited."""
     buckets: list[tuple[int, int]] = []
     """(upper bound in us, count), ascending, empty ones left out; the last one's bound may be above the maximum."""
+
+
+class FailureCount(msgspec.Struct, frozen=True, kw_only=True):
+    """The requests that ended without a complete response for one reason."""
+
+    target: str
+    code: str
+    """As `api.exchange.ErrorCode` has it."""
+    count: int
+    detail: str
+    """Of the first one."""
 
 
 class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +168,10 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
     processes: int = 1
     generator_limited: str | None = None
     """Why the generator was the bottleneck; None where it was not."""
+    cpu_cores: float | None = None
+    """Cores that the busiest process of the generator took."""
+    failures: list[FailureCount] = []
+    """The errors, by target and code."""
     latency: list[LatencyDistribution] = []
     timeline: list[TimelineRow] = []
 
@@ -385,7 +393,6 @@ class Verdict(msgspec.Struct, kw_only=True):
     requirements: list[RequirementStatus]
     findings: list[FindingEntry]
     coverage: CoverageSummary
-    sections: list[ReportTable] = []
     load: LoadResult | None = None
     drift: DocumentationDrift | None = None
     baseline: BaselineReport | None = None

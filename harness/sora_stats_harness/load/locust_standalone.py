@@ -33,7 +33,7 @@ from .load_session import LoadSession, session_notes
 from .load_spec import LOAD_OBSERVES, LoadSpec, WorkerShare, unobservable_requirements
 from .load_users import drain_users
 from .locust_web_page import live_state
-from .run_measurements import RunMeasurements, RunStopwatch, load_sections
+from .run_measurements import RunMeasurements, RunStopwatch
 
 DEFAULT_USER_INTERVAL_S: Final = 0.1
 """From one sending of a user to its next, unless told: ten requests a second for each user that was asked for."""
@@ -202,7 +202,6 @@ def build_load_report(
         notes=notes,
         options={"scenario": sorted(each.__name__ for each in environment.user_classes)},
         load=load,
-        sections=load_sections(measures, load),
     )
     return assemble_verdict(judge, facts)
 

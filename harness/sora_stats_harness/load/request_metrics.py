@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..api.exchange import ErrorCode, Exchange
+from ..judge.verdict import FailureCount
 from .histogram import Histogram, merge_histograms
 
 TIME_KINDS: Final = ("response", "service", "receive delay", "send delay")
@@ -89,7 +90,9 @@ class RequestMetrics:
         self.times: dict[str, dict[str, Histogram]] = {}
         """By operation, then by kind of time."""
         self.ready_user_send_delay = Histogram()
-        """Lateness of those that had a user waiting for them: the generator's own, as that of a full house is not."""
+        """Send delay of those that had a user waiting for them: the generator's own, as that of a full house is not."""
+        self._failures: dict[tuple[str, str], tuple[int, str]] = {}
+        """How many errors of each target and code, and the first one's detail."""
         self.timeline: list[TimelineInterval] = []
         self._recent: deque[TimelineInterval] = deque(maxlen=RECENT_WINDOW_S)
         self._interval_s = 1
@@ -120,6 +123,10 @@ class RequestMetrics:
         if error is not None or response is None:
             self.errors += 1
             second.errors += 1
+            if error is not None:
+                target = exchange.request.target
+                operation = target.operation if target is not None else "probe"
+                self._add_failures(operation, error.code.value, 1, error.detail)
             return
         self.judged += 1
         second.responses += 1
@@ -145,6 +152,18 @@ class RequestMetrics:
             kinds["send delay"].record(sent_ns - intended_ns)
         if exchange.arrived_ns is not None:
             kinds["receive delay"].record(received_ns - arrived_ns)
+
+    def _add_failures(self, target: str, code: str, count: int, detail: str) -> None:
+        before, first = self._failures.get((target, code), (0, detail))
+        self._failures[target, code] = before + count, first
+
+    def failure_counts(self) -> list[FailureCount]:
+        """The errors by target and code, the most frequent first."""
+        rows = [
+            FailureCount(target=target, code=code, count=count, detail=detail)
+            for (target, code), (count, detail) in self._failures.items()
+        ]
+        return sorted(rows, key=lambda row: (-row.count, row.target, row.code))
 
     def _interval_at(self, at_s: int) -> TimelineInterval:
         """The second that is under way; exchanges come in order of receipt."""
@@ -192,6 +211,7 @@ class RequestMetrics:
             "times": {
                 name: {kind: each.serialize() for kind, each in kinds.items()} for name, kinds in self.times.items()
             },
+            "failures": [[*key, *value] for key, value in self._failures.items()],
             "ready_user_send_delay": self.ready_user_send_delay.serialize(),
             "began_ns": self._began_ns,
             "step_s": self._interval_s,
@@ -215,6 +235,8 @@ class RequestMetrics:
             mine = self.times.setdefault(name, {kind: Histogram() for kind in TIME_KINDS})
             for kind in TIME_KINDS:
                 mine[kind].merge(Histogram.deserialize(kinds[kind]))
+        for target, code, count, detail in state["failures"]:
+            self._add_failures(str(target), str(code), int(count), str(detail))
         self.ready_user_send_delay.merge(Histogram.deserialize(state["ready_user_send_delay"]))
         if not self._began_ns:
             self._began_ns = int(state["began_ns"])

@@ -1,8 +1,7 @@
 """
-What a run measured, as verdict.json tells it, and the tables that a person reads.
+What a run measured, as verdict.json has it.
 
-The figures stand once, in `verdict.Load`; the tables are made from that. Several processes hand in their measures as
-plain values, and what is told of them is what one process would have told.
+Several processes hand in their measures as plain values; the sum is what one process would have measured.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ..judge.verdict import LatencyDistribution, LoadResult, ReportTable, TimelineRow
+from ..judge.verdict import LatencyDistribution, LoadResult, TimelineRow
 from .histogram import Histogram
 from .http_connection import TransportStats
 from .request_metrics import RequestMetrics
@@ -22,12 +21,7 @@ if TYPE_CHECKING:
 
 REPORTED_PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0, 99.9, 99.99)
 
-SHOWN_PERCENTILES: Final = ("50", "90", "99", "99.9", "99.99")
-"""Of those the ones in the table."""
-
 MAX_TIMELINE_ROWS: Final = 600
-
-MAX_SHOWN_TIMELINE_ROWS: Final = 60
 
 CONNECT_LABEL: Final = "(connecting)"
 """In place of a target, for what belongs to none."""
@@ -124,6 +118,8 @@ class RunMeasurements:
             connections=self.traffic.connects,
             processes=processes,
             generator_limited=self.bottleneck(),
+            cpu_cores=round(self.cpu_share, 2),
+            failures=metrics.failure_counts(),
             latency=[*summarize_latencies(metrics), *_connect_latencies(self.traffic)],
             timeline=build_timeline(metrics),
         )
@@ -183,6 +179,8 @@ def _latency_entry(target: str, kind: str, times: Histogram) -> LatencyDistribut
         kind=kind,  # type: ignore[arg-type]  # one of them
         count=times.count,
         percentiles={f"{percent:g}": times.percentile(percent) or 0 for percent in REPORTED_PERCENTILES},
+        min=times.min_us,
+        mean=round(times.sum_us / times.count, 1),
         max=times.max_us,
         buckets=times.buckets,
     )
@@ -204,71 +202,3 @@ def build_timeline(metrics: RequestMetrics) -> list[TimelineRow]:
         )
         for each in seconds
     ]
-
-
-# Tables.
-
-
-def load_sections(measures: RunMeasurements, load: LoadResult) -> list[ReportTable]:
-    """Latency, traffic and timeline for a person; all of it stands in `load` as well."""
-    return [_latency_section(load), _traffic_section(measures, load), _timeline_section(measures.metrics)]
-
-
-def _latency_section(load: LoadResult) -> ReportTable:
-    rows: list[list[str | int | float | None]] = [
-        [
-            each.target,
-            each.kind,
-            each.count,
-            *(each.percentiles[percent] / 1000 for percent in SHOWN_PERCENTILES),
-            each.max / 1000,
-        ]
-        for each in load.latency
-    ]
-    columns = ["target", "time", "count", *(f"p{percent} ms" for percent in SHOWN_PERCENTILES), "max ms"]
-    note = (
-        "Response time counts from the schedule, service time from sending; receive delay and send delay are our own. "
-        "Percentiles are at most 1/128 too high."
-    )
-    return ReportTable(title="Latency", columns=columns, rows=rows, note=note)
-
-
-def _traffic_section(measures: RunMeasurements, load: LoadResult) -> ReportTable:
-    seconds = load.lasted_s
-
-    def rate(count: int) -> float:
-        return round(count / seconds, 1)
-
-    return ReportTable(
-        title="Traffic",
-        columns=["what", "count", "a second"],
-        rows=[
-            ["due", load.due, None if load.due is None else rate(load.due)],
-            ["sent", load.sent, rate(load.sent)],
-            ["judged", load.judged, rate(load.judged)],
-            ["errors", load.errors, None],
-            ["abandoned", load.abandoned, None],
-            ["bytes sent", load.bytes_sent, rate(load.bytes_sent)],
-            ["bytes received", load.bytes_received, rate(load.bytes_received)],
-            ["connections made", load.connections, None],
-            ["processes", load.processes, None],
-            ["CPU of the generator, cores", None, round(measures.cpu_share, 2)],
-        ],
-        note="Sent is the sum of judged, errors and abandoned.",
-    )
-
-
-def _timeline_section(metrics: RequestMetrics) -> ReportTable:
-    step_s, seconds = metrics.coarse_timeline(MAX_SHOWN_TIMELINE_ROWS)
-    rows: list[list[str | int | float | None]] = [
-        [each.from_s, each.responses, each.errors, each.bytes, *_shown_percentiles_ms(each.response)]
-        for each in seconds
-    ]
-    columns = ["from s", "responses", "errors", "body bytes", "p50 ms", "p99 ms", "max ms"]
-    note = f"Each row is {step_s} s, by arrival; response times, warm-up included."
-    return ReportTable(title="Timeline", columns=columns, rows=rows, note=note)
-
-
-def _shown_percentiles_ms(times: Histogram) -> list[float | None]:
-    found = (times.percentile(50), times.percentile(99), times.max_us if times.count else None)
-    return [None if us is None else us / 1000 for us in found]

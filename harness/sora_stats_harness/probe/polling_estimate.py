@@ -14,7 +14,7 @@ from statistics import median
 from typing import Final
 
 from ..api.exchange import Exchange, Request, Response
-from ..judge.verdict import PollingEstimate, ReportTable
+from ..judge.verdict import PollingEstimate
 from .discovery import connections_in_response
 from .interrupt import InterruptHandler
 from .prober import ExchangeOpener, Prober
@@ -133,41 +133,3 @@ def estimate_polling_cost(exchanges: Sequence[Exchange], polling: PollingPlan) -
         open_share=time_us / 1e6 / polling.interval_s,
         shortest_interval_s=polling.pollers * longest_us / 1e6,
     )
-
-
-def estimate_section(found: PollingEstimate) -> ReportTable:
-    """The estimate as a table."""
-    rows: list[list[str | int | float | None]] = [
-        ["connections", found.connections, ""],
-        ["bytes of a response's body", found.response_bytes, f"median of {found.responses}"],
-        ["time of a response, ms", round(found.time_us / 1000, 3), f"median; longest {found.longest_us / 1000:g}"],
-        [
-            "planned: Mbit/s",
-            _round_to_four_digits(found.mbit_per_s),
-            f"{found.pollers} pollers, every {found.interval_s:g} s",
-        ],
-        [
-            "planned: share of the interval with a request open, %",
-            _round_to_four_digits(found.open_share * 100),
-            "of one poller",
-        ],
-        [
-            "shortest interval of one poller, s",
-            _round_to_four_digits(found.longest_us / 1e6),
-            "its own polls don't overlap",
-        ],
-        [
-            "shortest interval of all, s",
-            _round_to_four_digits(found.shortest_interval_s),
-            "no two polls overlap, one after another",
-        ],
-    ]
-    note = (
-        "Times include connecting, which a poller that keeps its connection is spared. Of so few responses the longest "
-        "is no bound; `sora-harness load --scenario scrape` verifies it."
-    )
-    return ReportTable(title="Estimate", columns=["what", "value", "of"], rows=rows, note=note)
-
-
-def _round_to_four_digits(value: float) -> float:
-    return float(f"{value:.4g}")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..api.exchange import Exchange
-from ..judge.verdict import FindingEntry
+from ..judge.verdict import FindingEntry, Verdict
 from . import summary
-from .html_components import data_table, folded_details, small_note, status_badge
+from .html_components import data_table, folded_details, small_note, status_badge, table_row
 from .html_elements import HtmlContent, SafeHtml, html_element
 from .report import VerdictReport
 from .sample_table import SampleTable, SampleTableRow, make_sample_table
@@ -25,13 +25,56 @@ MAX_SAMPLE_TABLES: Final = 40
 
 
 def findings_section(report: VerdictReport) -> HtmlContent:
-    """Every finding in the verdict's order, up to a number that somebody may read."""
+    """The top findings as links, an index by requirement, then every finding in the verdict's order."""
     entries = report.verdict.findings
     if not entries:
         return html_element("p", "None.")
     shown = [_finding(place, entry, report) for place, entry in enumerate(entries[:MAX_FINDINGS], start=1)]
     more = len(entries) - MAX_FINDINGS
-    return [*shown, html_element("p", f"… and {more:,} more, in verdict.json") if more > 0 else None]
+    return [
+        _top_findings(report.verdict),
+        _index(report),
+        *shown,
+        html_element("p", f"… and {more:,} more, in verdict.json") if more > 0 else None,
+    ]
+
+
+def _link(place: int, text: str) -> SafeHtml:
+    return html_element("a", text, href=f"#finding-{place}") if place <= MAX_FINDINGS else html_element("span", text)
+
+
+def _top_findings(verdict: Verdict) -> SafeHtml:
+    items = [
+        html_element(
+            "li",
+            html_element("strong", _link(place, entry.requirement)),
+            f" {entry.message} ({summary.finding_location(entry)}; {summary.occurrence_text(entry)})",
+        )
+        for place, entry in summary.top_findings(verdict)
+    ]
+    return html_element("ol", items, class_="top")
+
+
+def _index(report: VerdictReport) -> HtmlContent:
+    """Every requirement that has findings; nothing where the top findings are all there are."""
+    verdict = report.verdict
+    if len(verdict.findings) <= summary.MAX_TOP_FINDINGS:
+        return None
+    rows = [
+        table_row(
+            _link(group.place, group.requirement),
+            group.first.level if group.first.status == "new" else group.first.status,
+            f"{group.count:,}",
+            group.first.message,
+            right=(2,),
+        )
+        for group in summary.finding_groups(verdict)
+    ]
+    note = summary.drift_note(verdict)
+    table = data_table(
+        "Findings by requirement", ("Requirement", "Level", "Findings", "The first one"), rows, right=(2,)
+    )
+    return [table, small_note(note) if note else None]
 
 
 def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml:

@@ -12,38 +12,39 @@ from collections import Counter
 from functools import cache
 from importlib import resources
 
-from ..judge.verdict import ReportTable, RequirementStatus, Verdict
+from ..judge.verdict import RequirementStatus, Verdict
 from . import html_baseline as html_gate
 from . import html_coverage, html_findings, summary
-from . import html_load as html_measures
 from .html_components import (
     STATUS_SIGNS,
     data_table,
     definition_list,
     folded_details,
-    small_note,
     status_badge,
     table_row,
 )
 from .html_elements import HtmlContent, SafeHtml, html_document, html_element
+from .html_measurements import measurement_content
+from .measurement_tables import key_figures, measurement_sections
 from .report import VerdictReport
 
 
 def render_html(report: VerdictReport) -> str:
     """Write the page."""
     verdict = report.verdict
+    figures = [
+        (section.name, section.title, measurement_content(section, verdict))
+        for section in measurement_sections(verdict)
+    ]
     sections: list[tuple[str, str, HtmlContent]] = [
-        ("glance", "At a glance", _key_figures(verdict)),
-        ("baseline", "Since the earlier run", html_gate.baseline_section(verdict.baseline)),
-        ("requirements", "Requirements", _requirements(verdict)),
-        ("findings", f"Findings ({len(verdict.findings)})", html_findings.findings_section(report)),
+        ("glance", "At a glance", _figure_tiles(verdict)),
+        ("findings", summary.findings_title(verdict), html_findings.findings_section(report)),
+        ("baseline", _baseline_title(verdict), html_gate.baseline_section(verdict.baseline)),
         ("waivers", f"Waivers ({len(verdict.waivers)})", html_gate.waivers_section(verdict.waivers)),
-        ("load", "Load", html_measures.load_section(verdict.load)),
-        ("capacity", "Capacity", html_measures.capacity_section(verdict.capacity)),
-        ("cost", "What a listing costs", html_measures.cost_section(verdict.cost)),
-        *((f"section-{i}", section.title, _section(section)) for i, section in enumerate(_sections(verdict), start=1)),
-        ("drift", "Server and documentation", html_gate.drift_section(verdict.drift, verdict)),
-        ("coverage", "Coverage of the field list", html_coverage.coverage_section(verdict)),
+        *figures,
+        ("requirements", _requirements_title(verdict), _requirements(verdict)),
+        ("drift", _drift_title(verdict), html_gate.drift_section(verdict.drift, verdict)),
+        ("coverage", _coverage_title(verdict), html_coverage.coverage_section(verdict)),
         ("unobserved", "Not observed", _unobserved(verdict)),
         ("notes", "Notes", _notes(verdict)),
         ("run", "The run", _run(verdict)),
@@ -89,11 +90,32 @@ def _head(verdict: Verdict) -> SafeHtml:
     )
 
 
-def _key_figures(verdict: Verdict) -> SafeHtml:
+def _baseline_title(verdict: Verdict) -> str:
+    report = verdict.baseline
+    return "" if report is None else f"Since the earlier run: {report.new:,} new, {len(report.fixed):,} fixed"
+
+
+def _requirements_title(verdict: Verdict) -> str:
+    counts = Counter(summary.status_text(row) for row in verdict.requirements)
+    return "Requirements: " + ", ".join(f"{counts[text]} {text}" for text in summary.STATUS_ORDER if counts[text])
+
+
+def _drift_title(verdict: Verdict) -> str:
+    count = 0 if verdict.drift is None else len(verdict.drift.entries)
+    return f"Server and documentation: {summary.count_with_noun(count, 'difference')}"
+
+
+def _coverage_title(verdict: Verdict) -> str:
+    return (
+        f"Coverage: {verdict.coverage.fields_seen:,} of {verdict.coverage.fields_documented:,} documented fields seen"
+    )
+
+
+def _figure_tiles(verdict: Verdict) -> SafeHtml:
     """The few numbers that a reader wants first."""
     tiles = [
         html_element("li", html_element("strong", number), " ", html_element("span", text))
-        for number, text in _figure_list(verdict)
+        for number, text in [*key_figures(verdict), *_figure_list(verdict)]
     ]
     return html_element("ul", tiles, class_="tiles")
 
@@ -104,7 +126,7 @@ def _figure_list(verdict: Verdict) -> list[tuple[str, str]]:
     counting = Counter(entry.level for entry in verdict.findings if entry.status == "new")
     excused = Counter(entry.status for entry in verdict.findings)
     new = "new " if verdict.baseline else ""
-    numbers = [
+    return [
         (f"{len(held)} of {len(verdict.requirements)}", "requirements observed"),
         (f"{counting['MUST']:,}", f"{new}MUST findings"),
         (f"{counting['SHOULD']:,}", f"{new}SHOULD findings"),
@@ -114,13 +136,6 @@ def _figure_list(verdict: Verdict) -> list[tuple[str, str]]:
         (f"{seen.fields_seen:,} of {seen.fields_documented:,}", "documented fields seen"),
         (f"{seen.counters_grew:,}", "counters that grew"),
     ]
-    if verdict.load is not None:
-        p99 = [each.percentiles.get("99") for each in verdict.load.latency if each.kind == "response"]
-        known = [us for us in p99 if us is not None]
-        numbers += [(f"{max(known) / 1000:,.4g} ms", "highest p99 of a target")] if known else []
-    if verdict.capacity is not None:
-        numbers.append((f"{verdict.capacity.interval[0]:,.4g}/s", "confirmed capacity"))
-    return numbers
 
 
 def _requirements(verdict: Verdict) -> list[HtmlContent]:
@@ -180,27 +195,6 @@ def _requirement(requirement: RequirementStatus) -> SafeHtml:
         [summary.requirement_title(requirement.id), f" ({why})" if why else None],
         right=(3, 4),
     )
-
-
-def _sections(verdict: Verdict) -> list[ReportTable]:
-    """The command's own tables, but for those whose content the page shows in full elsewhere."""
-    shown = {"Latency", "Timeline"} if verdict.load is not None else set()
-    if verdict.capacity is not None and any(step.latency for step in verdict.capacity.steps):
-        shown.add("Capacity")
-    return [section for section in verdict.sections if section.title not in shown]
-
-
-def _section(section: ReportTable) -> list[HtmlContent]:
-    numeric = summary.numeric_columns(section)
-    right = [i for i, is_number in enumerate(numeric) if is_number]
-    rows = [
-        table_row(*(each if isinstance(each, str) else summary.format_cell(each) for each in cells), right=right)
-        for cells in section.rows
-    ]
-    return [
-        data_table(section.title, section.columns, rows, right=right),
-        small_note(section.note) if section.note else None,
-    ]
 
 
 def _unobserved(verdict: Verdict) -> HtmlContent:

@@ -9,13 +9,14 @@ Names of cases are unique, and evidence is named as GitLab (and Jenkins with its
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 from xml.etree import ElementTree
 
 from ..judge.verdict import FindingEntry, RequirementStatus, Verdict
 from . import summary
 from .escaping import escape_terminal
+from .measurement_tables import MeasurementTable, measurement_sections
 from .report import VerdictReport
 
 _SKIPPED_STATUSES: Final = ("not_checked", "not_applicable", "known", "waived")
@@ -77,6 +78,17 @@ def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
         yield f"baseline.{label.replace(' ', '_')}", text
     for name, text in summary.coverage_lines(verdict):
         yield f"coverage.{name.replace(' ', '_')}", text
+    for section in measurement_sections(verdict):
+        for table in section.tables:
+            yield from _table_properties(table)
+
+
+def _table_properties(table: MeasurementTable) -> Iterator[tuple[str, str]]:
+    """Each cell, named after its row and column; a long table is left to report.html."""
+    for row in table.rows if not table.folded else ():
+        key = ".".join(row[: table.keys])
+        for column, text in list(zip(table.columns, row, strict=True))[table.keys :]:
+            yield f"{table.name}.{key}.{column}".replace(" ", "_"), text
 
 
 def _requirement_case(row: RequirementStatus, report: VerdictReport) -> ElementTree.Element:

@@ -8,17 +8,21 @@ never in a table, whose cells a `|` ends even there.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from ..judge.verdict import FindingEntry, ReportTable, Verdict
+from ..judge.verdict import FindingEntry, Verdict
 from . import summary
+from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
 from .escaping import escape_markdown as code
-from .escaping import escape_terminal
+from .measurement_tables import MeasurementSection, MeasurementTable, key_figures, measurement_sections
 from .report import VerdictReport
 
 MAX_FINDINGS: Final = 50
 """Shown; GitHub takes 1 MiB a step."""
+
+MAX_TITLE_CHARACTERS: Final = 500
+"""Of a section's title, which may hold the whole result."""
 
 _SIGNS: Final = {"pass": "✅", "fail": "❌", "inconclusive": "❔"}
 
@@ -28,12 +32,12 @@ def render_markdown_summary(report: VerdictReport) -> str:
     verdict = report.verdict
     blocks = [
         _head(verdict),
-        _families(verdict),
         _findings(report),
+        _families(verdict),
         _labelled("Differences from the documentation", summary.drift_lines(verdict)),
         _labelled("Waivers", summary.waiver_lines(verdict)),
         _labelled("Baseline", summary.baseline_lines(verdict)),
-        *(_section(section) for section in verdict.sections),
+        *(_section(section) for section in measurement_sections(verdict)),
         _coverage(verdict),
         _unobserved(verdict),
         _notes(verdict),
@@ -49,6 +53,8 @@ def _head(verdict: Verdict) -> str:
         lines += [f"**{escape_inline(text)}**", ""]
     took = summary.run_duration_s(verdict)
     lines.append(f"{escape_inline(summary.verdict_headline(verdict))} (exit {verdict.exit_code})")
+    if figures := key_figures(verdict):
+        lines += ["", *(f"- **{escape_inline(number)}** {escape_inline(text)}" for number, text in figures)]
     lines += [
         "",
         f"- subject: {code(verdict.subject)} ({verdict.subject_kind}, judged from: {verdict.judged_from})",
@@ -74,12 +80,12 @@ def _findings(report: VerdictReport) -> str:
     entries = report.verdict.findings
     if not entries:
         return ""
-    blocks = [f"### Findings ({len(entries)})"]
+    blocks = [f"### {summary.findings_title(report.verdict)}"]
     apart = summary.fingerprints_shown_as_drift(report.verdict)
     told = [(place, entry) for place, entry in enumerate(entries, start=1) if entry.fingerprint not in apart]
     blocks += [_finding(place, entry, report) for place, entry in told[:MAX_FINDINGS]]
-    if apart:
-        blocks.append(f"{len(apart)} of them are differences from the documentation: see below")
+    if text := summary.drift_note(report.verdict):
+        blocks.append(text)
     if len(told) > MAX_FINDINGS:
         blocks.append(f"… and {len(told) - MAX_FINDINGS} more, in verdict.json")
     return "\n\n".join(blocks)
@@ -94,13 +100,23 @@ def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> str:
     return "\n".join(lines)
 
 
-def _section(section: ReportTable) -> str:
-    lines = [f"### {escape_inline(section.title)}", "", _row([escape_inline(cell) for cell in section.columns])]
-    lines.append(_row(["---:" if right else "---" for right in summary.numeric_columns(section)]))
-    lines += [
-        _row([escape_inline(v) if isinstance(v, str) else summary.format_cell(v) for v in row]) for row in section.rows
-    ]
-    return "\n".join([*lines, "", escape_inline(section.note)] if section.note else lines)
+def _section(section: MeasurementSection) -> str:
+    blocks = [f"### {_title(section.title)}"]
+    if section.warning:
+        blocks.append(f"**{escape_inline(section.warning)}**")
+    blocks += [_table(table) for table in section.tables if not table.folded]
+    return "\n\n".join(blocks)
+
+
+def _title(text: str) -> str:
+    return escape_inline(text, MAX_TITLE_CHARACTERS)
+
+
+def _table(table: MeasurementTable) -> str:
+    lines = [f"{escape_inline(table.title)}:", "", _row(map(escape_inline, table.columns))]
+    lines.append(_row("---:" if place in table.numeric else "---" for place in range(len(table.columns))))
+    lines += [_row(map(escape_inline, row)) for row in table.rows]
+    return "\n".join([*lines, "", escape_inline(table.note)] if table.note else lines)
 
 
 def _coverage(verdict: Verdict) -> str:
@@ -128,7 +144,7 @@ def _notes(verdict: Verdict) -> str:
     return "\n".join(["### Notes", "", *(f"- {code(note)}" for note in notes)]) if notes else ""
 
 
-def _row(cells: list[str]) -> str:
+def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
@@ -136,11 +152,11 @@ _MARKUP: Final = re.compile(r"[&<>|`*\[\]\\~#!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9
 """What may be markup, or the beginning of a link."""
 
 
-def escape_inline(text: str) -> str:
+def escape_inline(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> str:
     """
     Text that is ours in all likelihood, in a place where a code span would be ugly or, in a table, unsafe.
 
     Markup becomes a number, which Markdown never takes for markup. A mention is looked for in the outcome, so `@` has
     to go.
     """
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", escape_terminal(text)).replace("@", "＠")
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", escape_terminal(text, limit)).replace("@", "＠")

@@ -18,7 +18,6 @@ from ..judge.verdict import (
     BaselineFinding,
     DriftEntry,
     FindingEntry,
-    ReportTable,
     RequirementStatus,
     Verdict,
     WaiverReport,
@@ -165,6 +164,67 @@ def unobserved_requirements(verdict: Verdict) -> list[tuple[str, list[str]]]:
             if row.status == status:
                 rows.setdefault(not_checked_reason(row), []).append(row.id)
     return list(rows.items())
+
+
+MAX_TOP_FINDINGS: Final = 5
+"""Findings that a report begins with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingGroup:
+    """The findings of one requirement."""
+
+    requirement: str
+    place: int
+    """Of the first one among all findings, from 1."""
+    first: FindingEntry
+    count: int
+
+
+def top_findings(verdict: Verdict) -> list[tuple[int, FindingEntry]]:
+    """
+    The findings that a report begins with, each with its place among all, from 1.
+
+    Each requirement has its first finding here before any has its second, so that a server without a whole group of
+    fields does not hide the one counter that fell. What is shown as a difference from the documentation is left out.
+    """
+    apart = fingerprints_shown_as_drift(verdict)
+    rows = [(i, entry) for i, entry in enumerate(verdict.findings, start=1) if entry.fingerprint not in apart]
+    seen: Counter[str] = Counter()
+    turns = []
+    for place, entry in rows:
+        turns.append((entry.status != "new", seen[entry.requirement], place, entry))
+        seen[entry.requirement] += 1
+    chosen = sorted(turns, key=lambda row: row[:3])[:MAX_TOP_FINDINGS]
+    return sorted(((place, entry) for *_, place, entry in chosen), key=lambda row: row[0])
+
+
+def finding_groups(verdict: Verdict, *, without: Iterable[int] = ()) -> list[FindingGroup]:
+    """The findings by requirement, but for those at some places, and those shown as differences."""
+    left_out, apart = set(without), fingerprints_shown_as_drift(verdict)
+    groups: dict[str, list[tuple[int, FindingEntry]]] = {}
+    for place, entry in enumerate(verdict.findings, start=1):
+        if place not in left_out and entry.fingerprint not in apart:
+            groups.setdefault(entry.requirement, []).append((place, entry))
+    return [
+        FindingGroup(requirement=name, place=members[0][0], first=members[0][1], count=len(members))
+        for name, members in groups.items()
+    ]
+
+
+def findings_title(verdict: Verdict) -> str:
+    """How many findings there are, and how many of each level."""
+    counts = Counter(entry.level if entry.status == "new" else entry.status for entry in verdict.findings)
+    kinds = ", ".join(
+        f"{counts[kind]:,} {kind}" for kind in ("MUST", "SHOULD", "INFO", "known", "waived") if counts[kind]
+    )
+    return f"{count_with_noun(len(verdict.findings), 'finding')}: {kinds}" if kinds else "No finding"
+
+
+def drift_note(verdict: Verdict) -> str:
+    """How many findings are shown as differences from the documentation; empty where none are."""
+    apart = len(fingerprints_shown_as_drift(verdict))
+    return f"{count_with_noun(apart, 'finding')} shown below as differences from the documentation" if apart else ""
 
 
 def finding_location(entry: FindingEntry) -> str:
@@ -382,20 +442,3 @@ def count_with_noun(count: int, noun: str) -> str:
     ('1 sample', '1,200 samples')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def numeric_columns(section: ReportTable) -> list[bool]:
-    """For each column of a table, whether it holds numbers alone and stands to the right."""
-    return [all(not isinstance(row[i], str) for row in section.rows) for i in range(len(section.columns))]
-
-
-def format_cell(value: float | None) -> str:
-    """
-    A number in a table.
-
-    >>> format_cell(12345), format_cell(0.25), format_cell(None)
-    ('12,345', '0.25', '-')
-    """
-    if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -1,16 +1,15 @@
 """
-The summary that a person reads at the end of a run, in the order in which questions come up.
+The summary that a person reads at the end of a run, the cause first.
 
-What was tested, family by family; each finding with where, expected, actual and how to see it again; what was covered,
-and what was not; and last, where the eye rests when the prompt comes back, the verdict. rich lays it out; no word is ever
-broken, since ids, pointers and command lines are there to be copied.
+The key figures; the top findings, each with where, expected, actual and how to see it again; an index of the others; the
+families of requirements; figures; what was covered, and what was not; and last, where the eye rests when the prompt comes
+back, the verdict. rich lays it out; no word is ever broken, since ids, pointers and command lines are there to be copied.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -19,16 +18,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..judge.verdict import FindingEntry, ReportTable, Verdict
+from ..judge.verdict import FindingEntry, Verdict
 from . import summary
 from .escaping import escape_terminal
+from .measurement_tables import MeasurementSection, MeasurementTable, key_figures, measurement_sections
 from .report import VerdictReport
 
-MAX_FINDINGS: Final = 20
-"""Shown; the files have all of them."""
+MAX_INDEX_LINES: Final = 20
+"""Requirements whose further findings are named; the files have all of them."""
 
-MAX_FINDINGS_PER_REQUIREMENT: Final = 4
-"""Shown of one requirement: a server without a whole group must not hide the one counter that fell."""
+MAX_TITLE_CHARACTERS: Final = 500
+"""Of a section's title, which may hold the whole result."""
 
 DEFAULT_WIDTH: Final = 110
 """Columns where there is no terminal."""
@@ -67,13 +67,13 @@ def render_terminal(report: VerdictReport, *, colour: bool = False, width: int =
     page = _Page(colour=colour, width=width)
     verdict = report.verdict
     _write_head(page, verdict)
-    _write_families(page, verdict)
     _write_findings(page, report)
+    _write_families(page, verdict)
     _write_pairs(page, "Differences from the documentation", summary.drift_lines(verdict))
     _write_pairs(page, "Waivers", summary.waiver_lines(verdict))
     _write_pairs(page, "Baseline", summary.baseline_lines(verdict))
-    for section in verdict.sections:
-        _write_table(page, section)
+    for section in measurement_sections(verdict):
+        _write_section(page, section)
     _write_pairs(page, "Covered", summary.coverage_lines(verdict))
     _write_unobserved(page, verdict)
     _write_notes(page, verdict)
@@ -178,6 +178,8 @@ def _write_head(page: _Page, verdict: Verdict) -> None:
     )
     if labels := ", ".join(f"{key}={value}" for key, value in verdict.labels.items()):
         page.line(f"labels  {escape_terminal(labels)}", hanging=8)
+    if figures := key_figures(verdict):
+        page.line(escape_terminal("; ".join(f"{number} {text}" for number, text in figures), 1000), hanging=2)
 
 
 def _write_families(page: _Page, verdict: Verdict) -> None:
@@ -201,26 +203,27 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
 
 
 def _write_findings(page: _Page, report: VerdictReport) -> None:
-    entries = report.verdict.findings
-    if not entries:
+    """The top findings in full, then an index of all others by requirement."""
+    verdict = report.verdict
+    if not verdict.findings:
         return
-    page.title(f"Findings ({len(entries)})")
-    shown: Counter[str] = Counter()
-    apart = summary.fingerprints_shown_as_drift(report.verdict)
-    for place, entry in enumerate(entries, start=1):
-        if entry.fingerprint in apart:
-            continue
-        if shown[entry.requirement] < MAX_FINDINGS_PER_REQUIREMENT and shown.total() < MAX_FINDINGS:
-            shown[entry.requirement] += 1
-            _write_finding(page, place, entry, report)
-    if apart:
+    page.title(summary.findings_title(verdict))
+    shown = summary.top_findings(verdict)
+    for place, entry in shown:
+        _write_finding(page, place, entry, report)
+    if text := summary.drift_note(verdict):
         page.gap()
-        page.line(f"{len(apart)} of them are differences from the documentation: see below", indent=2, hanging=4)
-    more = Counter(entry.requirement for entry in entries if entry.fingerprint not in apart) - shown
-    if more:
-        kinds = ", ".join(f"{escape_terminal(name)} {count}" for name, count in more.items())
+        page.line(text, indent=2, hanging=2)
+    groups = summary.finding_groups(verdict, without=[place for place, _ in shown])
+    if groups:
         page.gap()
-        page.line(f"… and {more.total()} more, in the reports: {kinds}", indent=2, hanging=4)
+        page.line("Further findings, all of them in the reports:", indent=2, hanging=2)
+    for group in groups[:MAX_INDEX_LINES]:
+        name = (escape_terminal(group.requirement), _STYLES.get(summary.finding_style(report, group.first), ""))
+        text = f"  {group.count:,} more, from number {group.place}: {escape_terminal(group.first.message)}"
+        page.line(name, text, indent=2, hanging=5)
+    if len(groups) > MAX_INDEX_LINES:
+        page.line(f"… and {len(groups) - MAX_INDEX_LINES} more requirements", indent=2, hanging=2)
 
 
 def _write_finding(page: _Page, place: int, entry: FindingEntry, report: VerdictReport) -> None:
@@ -233,27 +236,37 @@ def _write_finding(page: _Page, place: int, entry: FindingEntry, report: Verdict
         page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
 
 
-def _write_table(page: _Page, section: ReportTable) -> None:
-    page.title(escape_terminal(section.title))
-    columns = [escape_terminal(column) for column in section.columns]
-    rows = [[_cell_text(value) for value in row] for row in section.rows]
-    numeric = summary.numeric_columns(section)
-    grid = [[Text(f"  {cells[0]}"), *map(Text, cells[1:])] for cells in (columns, *rows)]
-    right = [place for place, is_number in enumerate(numeric) if is_number]
-    last = len(columns) - 1
-    if not page.grid(grid, right=right, wrapped=None if numeric[last] else last):
-        wide = max(map(len, columns))
-        for place, cells in enumerate(rows):
+def _write_section(page: _Page, section: MeasurementSection) -> None:
+    page.title(escape_terminal(section.title, MAX_TITLE_CHARACTERS))
+    if section.warning:
+        page.line((escape_terminal(section.warning), _STYLES["warn"]), indent=2, hanging=2)
+    for place, table in enumerate(table for table in section.tables if not table.folded):
+        if place:
+            page.gap()
+        _write_table(page, table)
+
+
+def _write_table(page: _Page, table: MeasurementTable) -> None:
+    page.line((escape_terminal(table.title), "dim"), indent=2, hanging=2)
+    kept = list(range(len(table.columns)))
+    for left_out in (None, *table.optional):
+        if left_out is not None:
+            kept.remove(left_out)
+        cells = [[escape_terminal(row[place]) for place in kept] for row in (table.columns, *table.rows)]
+        grid = [[Text(f"  {first}"), *map(Text, rest)] for first, *rest in cells]
+        right = [place for place, column in enumerate(kept) if column in table.numeric]
+        last = len(kept) - 1
+        if page.grid(grid, right=right, wrapped=None if last in right else last):
+            break
+    else:
+        columns = [escape_terminal(column) for column in table.columns]
+        for place, row in enumerate(table.rows):
             if place:
                 page.gap()
-            for label, text in zip(columns, cells, strict=True):
-                page.pair(label, text, indent=2, label_width=wide)
-    if section.note:
-        page.line(escape_terminal(section.note), indent=2, hanging=2)
-
-
-def _cell_text(value: str | float | None) -> str:
-    return escape_terminal(value) if isinstance(value, str) else summary.format_cell(value)
+            for label, text in zip(columns, row, strict=True):
+                page.pair(label, escape_terminal(text), indent=2, label_width=max(map(len, columns)))
+    if table.note:
+        page.line(escape_terminal(table.note), indent=2, hanging=2)
 
 
 def _write_pairs(page: _Page, title: str, rows: Sequence[tuple[str, str]]) -> None:

@@ -29,7 +29,6 @@ from ..judge.verdict import (
     LoadResult,
     MediaResult,
     PollingEstimate,
-    ReportTable,
     SubjectKind,
     Verdict,
 )
@@ -83,8 +82,6 @@ class RunFacts:
     """Facts worth knowing, one line each, besides those that the judge has."""
     secrets: Secrets = NO_SECRETS
     """Nothing of them stands in the report, evidence included."""
-    sections: Sequence[ReportTable] = ()
-    """Tables of the command's own."""
     load: LoadResult | None = None
     capacity: CapacityResult | None = None
     estimate: PollingEstimate | None = None
@@ -137,7 +134,6 @@ def assemble_verdict(
         requirements=decision.requirements,
         findings=tally.findings,
         coverage=msgspec.structs.replace(tally.coverage, notes=[*tally.coverage.notes, *facts.notes, *notes]),
-        sections=list(facts.sections),
         load=facts.load,
         capacity=facts.capacity,
         estimate=facts.estimate,

@@ -8,7 +8,6 @@ import pytest
 
 from sora_stats_harness.load.capacity.listing_cost import (
     ListingMeasurement,
-    cost_section,
     fit_line,
     fit_listing_cost,
     interval_statement,
@@ -37,7 +36,7 @@ def test_constant_and_slope_are_recovered() -> None:
     assert found.per_connection_bytes == pytest.approx(13_000, rel=0.01)
     assert found.linear is True
     assert found.statement.startswith("linear: ")
-    assert len(cost_section(found).rows) == 4
+    assert len(found.points) == 4
 
 
 def test_what_is_not_linear_is_said_to_be_so() -> None:

@@ -14,7 +14,6 @@ from sora_stats_harness.load.capacity.media_impact import (
     PollingPhase,
     compare_phases,
     lasting_connections,
-    media_section,
     read_media_snapshot,
 )
 
@@ -136,4 +135,4 @@ def test_a_listing_is_read_leniently() -> None:
     assert found is not None and found.connections == {"A": {}}
     assert read_media_snapshot(b'{"a": 1}', 1.0) is None
     assert read_media_snapshot(b"[", 1.0) is None
-    assert len(media_section(compare_phases(phases(3), rate=100, phase_s=10)).rows) == 5
+    assert len(compare_phases(phases(3), rate=100, phase_s=10).quantities) == 5

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from ...judge.verdict import ListingCost, ListingCostPoint, ReportTable
+from ...judge.verdict import ListingCost, ListingCostPoint
 from ..slo import Slo
 
 MIN_SIZES: Final = 3
@@ -149,24 +149,6 @@ def _cost_statement(points: Sequence[ListingCostPoint], line: LinearFit | None) 
         f"not linear: at {worst.connections:,} connections a listing takes {1 + worst.residual:.2f} times what the nearest "
         f"line ({shape}) gives, so the line must not be used for other sizes"
     )
-
-
-def cost_section(found: ListingCost) -> ReportTable:
-    """The sizes as a table."""
-    rows: list[list[str | int | float | None]] = [
-        [
-            point.connections,
-            point.responses,
-            point.time_us / 1000,
-            point.high_us / 1000,
-            point.bytes,
-            point.fit_us / 1000,
-            round(point.residual * 100, 1),
-        ]
-        for point in found.points
-    ]
-    columns = ["connections", "responses", "median ms", "longest ms", "body bytes", "fit ms", "off by %"]
-    return ReportTable(title="Cost by size", columns=columns, rows=rows, note=f"Service times. {found.statement}.")
 
 
 def interval_statement(found: ListingCost) -> str:

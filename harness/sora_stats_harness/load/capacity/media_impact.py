@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ...judge.verdict import MediaQuantityResult, MediaResult, ReportTable
+from ...judge.verdict import MediaQuantityResult, MediaResult
 
 MIN_POLLED_PHASES: Final = 3
 """Polled phases below which nothing is said."""
@@ -313,29 +313,3 @@ def _media_statement(
 
 def _format_number(value: float) -> str:
     return f"{value:.3g}"
-
-
-def media_section(found: MediaResult) -> ReportTable:
-    """The quantities as a table."""
-    rows: list[list[str | int | float | None]] = [
-        [
-            each.quantity,
-            each.unit,
-            _round_to_digits(each.quiet),
-            _round_to_digits(each.polled),
-            *(map(_round_to_digits, each.difference) if each.difference is not None else (None, None)),
-            each.result,
-        ]
-        for each in found.quantities
-    ]
-    columns = ["quantity", "unit", "quiet", "polled", "difference from", "to", "result"]
-    return ReportTable(
-        title="Media",
-        columns=columns,
-        rows=rows,
-        note=f"Means over connections; {found.confidence:.0%} intervals. {found.statement}.",
-    )
-
-
-def _round_to_digits(value: float) -> float:
-    return float(f"{value:.4g}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from ...judge.verdict import CapacityResult, CapacityStepResult, LatencyDistribution, ReportTable
+from ...judge.verdict import CapacityResult, CapacityStepResult, LatencyDistribution
 from .rate_search import RateStep, SearchGoal, SearchResult
 
 
@@ -71,30 +71,6 @@ def search_statement(found: SearchResult, goal: SearchGoal) -> str:
     if not found.low:
         return f"no rate that was tried keeps {slos}: {high} requests/s miss {found.limited_by}"
     return f"{low} requests/s keep {slos}, {high} do not: {found.limited_by}"
-
-
-def search_section(found: SearchResult) -> ReportTable:
-    """The curve: every step, by rate."""
-    rows: list[list[str | int | float | None]] = []
-    for step in sorted(found.steps, key=lambda step: step.rate):
-        slope = step.backlog.slope if step.backlog is not None else None
-        rows.append(
-            [
-                round_rate(step.rate),
-                step.outcome.value,
-                f"{step.passed} of {len(step.windows)}",
-                step.void_windows,
-                *(_percentile_ms(step, percent) for percent in (50, 99, 100)),
-                None if slope is None else round(slope.middle, 2),
-                step.reason or "",
-            ]
-        )
-    columns = ["requests/s", "outcome", "windows", "void", "p50 ms", "p99 ms", "max ms", "backlog/s", "reason"]
-    note = (
-        "Response times of responses to what was due in the windows; the median over windows. What had no response in time "
-        "is in no quantile here, and counts as slower than any SLO."
-    )
-    return ReportTable(title="Capacity", columns=columns, rows=rows, note=note)
 
 
 def _percentile_ms(step: RateStep, percent: float) -> float | None:
