@@ -330,9 +330,10 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
 
     from sora_stats_harness.api import edition
     from sora_stats_harness.api.exchange import Target, TransportError, make_valid_request
+    from sora_stats_harness.api.server_address import ServerAddress
     from sora_stats_harness.judge.check import Observed
     from sora_stats_harness.judge.stage_walk import StageWalk
-    from sora_stats_harness.load.http_connection import HttpConnection, ServerAddress, resolve_server
+    from sora_stats_harness.load.http_connection import HttpConnection, resolve_server
     from sora_stats_harness.load.load_session import LoadSession
     from sora_stats_harness.load.load_spec import LoadSpec
     from sora_stats_harness.load.precise_timer import PreciseTimer

@@ -186,20 +186,6 @@ def invalid(**changes: Any) -> Response:
             "content-type",
             "",
         ),
-        (
-            NO_TARGET,
-            json_response(400, MISSING_HEADER, headers=(("content-type", "application/json"),)),
-            "content-length",
-            "",
-        ),
-        (
-            NO_TARGET,
-            json_response(
-                400, MISSING_HEADER, headers=(("content-type", "application/json"), ("content-length", "29"))
-            ),
-            "content-length",
-            "",
-        ),
         (UNKNOWN_JSON, json_response(400, {"error_type": "SchemaNotFound"}), "body", "/error_reason"),
         (
             UNKNOWN_JSON,
@@ -231,6 +217,19 @@ def test_a_departure_is_told_with_its_place(request_: Request, response: Respons
     """The class of fault, and where in the body it is."""
     findings = judged(request_, response)
     assert [(finding.fault, finding.pointer) for finding in findings] == [(fault, pointer)]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [(), (("transfer-encoding", "chunked"),), (("connection", "close"),), (("content-length", "29"),)],
+    ids=["no length", "chunks", "until the close", "another length"],
+)
+def test_where_a_refusal_ends_is_no_part_of_its_shape(headers: Headers) -> None:
+    """A proxy may frame it in another way; what is wrong with that is found by the connection, whatever was asked."""
+    label = (("content-type", "application/json"),)
+    assert judged(NO_TARGET, json_response(400, MISSING_HEADER, headers=label + headers)) == []
+    path = next(probe for probe in WRONG_REQUEST_CASES if probe.table_row == "path").build_request(SERVER)
+    assert judged(path, Response(status=404, headers=headers, body=b"")) == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from sora_stats_harness.api.exchange import Exchange, Request, Response, Target, TransportError, make_valid_request
-from sora_stats_harness.load.http_connection import HttpConnection, ServerAddress, TransportStats, resolve_server
+from sora_stats_harness.api.http1_faults import FramingFault
+from sora_stats_harness.api.server_address import ServerAddress
+from sora_stats_harness.load.http_connection import HttpConnection, TransportStats, resolve_server
 from sora_stats_harness.load.prepared_request import PreparedRequest, prepare_request
 from tests import hostile
 
@@ -29,7 +31,11 @@ class Ticket:
         self.sent_ns = time.monotonic_ns()
 
     def complete(
-        self, response: Response | None = None, error: TransportError | None = None, arrived_ns: int | None = None
+        self,
+        response: Response | None = None,
+        error: TransportError | None = None,
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
         exchange = Exchange(
             run="test",
@@ -43,15 +49,20 @@ class Ticket:
             error=error,
             intended_ns=self._intended_ns,
             arrived_ns=arrived_ns,
+            faults=faults,
         )
         self._clerk.ended.append(exchange)
         return exchange
 
     def complete_in_slices(
-        self, response: Response, pause: Callable[[], None], arrived_ns: int | None = None
+        self,
+        response: Response,
+        pause: Callable[[], None],
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
         self._clerk.sliced += 1
-        return self.complete(response, None, arrived_ns)
+        return self.complete(response, None, arrived_ns, faults)
 
 
 class Clerk:

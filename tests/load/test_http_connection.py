@@ -14,8 +14,9 @@ import pytest
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import RequestRefusedError
 from sora_stats_harness.api.exchange import TARGET_HEADER, ErrorCode, Exchange, Request, Target, make_valid_request
+from sora_stats_harness.api.server_address import ServerAddress, SocketAddress
 from sora_stats_harness.judge.pipeline import Judge
-from sora_stats_harness.load.http_connection import HttpConnection, ServerAddress, TransportStats, resolve_server
+from sora_stats_harness.load.http_connection import HttpConnection, TransportStats, resolve_server
 from sora_stats_harness.load.prepared_request import prepare_request
 from sora_stats_harness.simulator.server import Simulator
 from tests import hostile
@@ -85,7 +86,6 @@ def test_large_responses_are_judged_in_slices() -> None:
         (hostile.says(hostile.CUT), ErrorCode.CUT),
         (hostile.says(hostile.CUT_CHUNKED), ErrorCode.CUT),
         (hostile.says(hostile.GARBAGE), ErrorCode.PROTOCOL),
-        (hostile.says(hostile.TWO_RESPONSES), ErrorCode.PROTOCOL),
     ],
     ids=lambda value: getattr(value, "__name__", None) or getattr(value, "name", None),
 )
@@ -96,6 +96,17 @@ def test_a_misbehaving_server_is_told_by_its_code(behaviour: hostile.Behaviour, 
     assert exchange.error.code is code
     assert "\n" not in exchange.error.detail
     assert client.backoff_s > 0
+
+
+def test_a_second_response_in_one_go_is_a_fault_of_the_first() -> None:
+    """The first is judged, the second never taken for one, and the connection is not used again."""
+    with hostile.serve(hostile.says(hostile.TWO_RESPONSES)) as server:
+        client, traffic, clerk = counted(server.url)
+        exchanges = [client.send(clerk, listing(server.url)) for _ in range(2)]
+        client.close()
+    assert [each.response.body for each in exchanges if each.response is not None] == [b"[]", b"[]"]
+    assert [[fault.code for fault in each.faults] for each in exchanges] == [["surplus"], ["surplus"]]
+    assert traffic.connects == 2
 
 
 def test_a_late_response_is_never_taken_for_the_next_one() -> None:
@@ -110,8 +121,21 @@ def test_a_late_response_is_never_taken_for_the_next_one() -> None:
     assert len(clerk.ended) == 2
 
 
-@pytest.mark.parametrize("stray", [hostile.response(b'["stray"]'), b"\r", b""], ids=["a response", "a byte", "the end"])
-def test_what_comes_between_two_requests_is_never_taken_for_an_response(stray: bytes) -> None:
+REQUEST_TIMEOUT = b"HTTP/1.0 408 Request Timeout\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("stray", "faults"),
+    [
+        (hostile.response(b'["stray"]'), ["unasked"]),
+        (b"x", ["unasked"]),
+        (b"\r\n", ["blank_line"]),
+        (REQUEST_TIMEOUT, []),
+        (b"", []),
+    ],
+    ids=["a response", "a byte", "a blank line", "a time-out", "the end"],
+)
+def test_what_comes_between_two_requests_is_never_taken_for_a_response(stray: bytes, faults: list[str]) -> None:
     """Whatever a server says unasked, or if it closes: the next request goes over another connection, and gets a response there."""
     numbers = itertools.count(1)
     read, strayed = threading.Event(), threading.Event()
@@ -135,6 +159,7 @@ def test_what_comes_between_two_requests_is_never_taken_for_an_response(stray: b
         client.close()
     assert [each.response.body for each in (first, second) if each.response is not None] == [b"[1]", b"[2]"]
     assert (traffic.connects, traffic.unsolicited, traffic.idle_closes) == (2, 1 if stray else 0, 0)
+    assert [[fault.code for fault in each.faults] for each in (first, second)] == [[], faults]
 
 
 def test_a_server_that_was_seen_to_close_unasked_is_looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +183,8 @@ def test_a_server_that_was_seen_to_close_unasked_is_looked_at_each_time(monkeypa
             client.send(clerk, listing(server.url))
             time.sleep(0.05)  # until it has closed
         client.close()
-    met = [each.error is not None and each.error.code is ErrorCode.ABANDONED for each in clerk.ended]
+    met = [each.error is not None and each.error.code is ErrorCode.RESET for each in clerk.ended]
+    assert [[fault.code for fault in each.faults] for each in clerk.ended] == [[], ["closed_unannounced"], [], []]
     assert met == [False, True, False, False]
     assert (traffic.idle_closes, traffic.connects, looks) == (1, 3, [False])
 
@@ -221,3 +247,62 @@ def test_what_is_prepared_is_what_is_sent() -> None:
     assert head.startswith(b"POST / HTTP/1.1\r\nHost: h:1\r\n")
     assert f"Content-Length: {len(body)}".encode() in head
     assert body == request.body
+
+
+def test_a_server_that_closes_every_second_connection_without_a_word_is_found() -> None:
+    """The lost requests are errors, told apart from a server that fails, and no reason to rest."""
+    judge = Judge(edition.load_edition())
+    with Simulator(connections=1, churn=False, faults=["closes-silently"]) as simulator:
+        address = resolve_server(simulator.url)
+        assert isinstance(address, ServerAddress)
+        traffic = TransportStats()
+        client = HttpConnection(address, traffic)
+        exchanges = []
+        for _ in range(30):
+            exchanges.append(client.send(judge, listing(simulator.url)))
+            assert client.backoff_s == 0
+        client.close()
+    judge.finish()
+    lost = [each for each in exchanges if each.error is not None]
+    assert {each.error.code for each in lost if each.error is not None} == {ErrorCode.RESET}
+    assert traffic.idle_closes == len(lost) > 5
+    assert {(entry.requirement, entry.level, entry.count) for entry in judge.result().findings} == {
+        ("http.keep_alive", "SHOULD", len(lost))
+    }
+    assert judge.outage is None
+
+
+def test_a_single_close_is_worth_knowing_and_no_more() -> None:
+    """A request may meet an idle time-out, which RFC 9112 lets a server have at any time."""
+    judge = Judge(edition.load_edition())
+    with Simulator(connections=1, churn=False, faults=["closes-silently:every=20,times=1"]) as simulator:
+        client = connection(simulator.url)
+        for _ in range(40):
+            client.send(judge, listing(simulator.url))
+        client.close()
+    assert [(entry.requirement, entry.level) for entry in judge.result().findings] == [("http.keep_alive", "INFO")]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_all_addresses_of_a_name_are_tried(order: int) -> None:
+    """A server that listens on one of the two addresses of `localhost` is reached, whichever comes first."""
+    with hostile.serve(hostile.says(hostile.response(b"[]"))) as server:
+        port = int(server.url.rpartition(":")[2])
+        both = [SocketAddress(socket.AF_INET6, ("::1", port, 0, 0)), SocketAddress(socket.AF_INET, ("127.0.0.1", port))]
+        url = f"http://localhost:{port}"
+        address = ServerAddress(url, both[::order])
+        for _ in range(2):
+            client = HttpConnection(address, TransportStats())
+            exchange = client.send(Clerk(), listing(url))
+            client.close()
+            assert exchange.error is None
+    assert address.display_address == f"127.0.0.1:{port} (of 2 addresses)"
+
+
+def test_where_no_address_takes_it_the_last_error_counts() -> None:
+    """And none is tried beyond the time-out."""
+    port = int(hostile.closed_port().rpartition(":")[2])
+    url = f"http://localhost:{port}"
+    address = ServerAddress(url, [SocketAddress(socket.AF_INET, (host, port)) for host in ("127.0.0.1", "127.0.0.2")])
+    exchange = HttpConnection(address, TransportStats()).send(Clerk(), listing(url))
+    assert exchange.error is not None and exchange.error.code is ErrorCode.REFUSED

@@ -11,7 +11,8 @@ from gevent.event import Event
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.exchange import Exchange, Response, Target, make_valid_request
-from sora_stats_harness.load.http_connection import MAX_UNSLICED_BODY_BYTES, ServerAddress, resolve_server
+from sora_stats_harness.api.server_address import ServerAddress
+from sora_stats_harness.load.http_connection import MAX_UNSLICED_BODY_BYTES, resolve_server
 from sora_stats_harness.load.load_session import LoadSession
 from sora_stats_harness.load.load_spec import LoadSpec
 from sora_stats_harness.load.prepared_request import PreparedRequest, prepare_request

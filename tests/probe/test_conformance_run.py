@@ -14,14 +14,22 @@ from typing import Any
 
 import pytest
 
-from sora_stats_harness.api.exchange import ErrorCode, Exchange, Request, Response, Target, TransportError
+from sora_stats_harness.api.exchange import (
+    ErrorCode,
+    Exchange,
+    ExchangeOpener,
+    Request,
+    Response,
+    Target,
+    TransportError,
+)
 from sora_stats_harness.judge.verdict import CoverageSummary, JudgeResult
 from sora_stats_harness.probe.completion import MAX_IDLE_ROUNDS, MIN_ROUNDS
 from sora_stats_harness.probe.conformance_plan import ConformancePlan
 from sora_stats_harness.probe.conformance_run import ConformanceProgress, ConformanceResult, run_conformance
 from sora_stats_harness.probe.discovery import KnownConnection
 from sora_stats_harness.probe.interrupt import InterruptHandler
-from sora_stats_harness.probe.prober import ExchangeOpener, Prober
+from sora_stats_harness.probe.prober import Prober
 from tests.virtual_time import run_in_virtual_time
 
 

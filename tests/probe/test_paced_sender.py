@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from sora_stats_harness.api.exchange import Exchange, Request, Response, Target, make_valid_request
+from sora_stats_harness.api.exchange import Exchange, ExchangeOpener, Request, Response, Target, make_valid_request
 from sora_stats_harness.probe.conformance_plan import ConformancePlan
 from sora_stats_harness.probe.paced_sender import PacedSender, RunEnded
-from sora_stats_harness.probe.prober import ExchangeOpener, Prober
+from sora_stats_harness.probe.prober import Prober
 from tests.virtual_time import run_in_virtual_time
 
 SERVER = "http://a:3000"

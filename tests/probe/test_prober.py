@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections import Counter
 from collections.abc import Coroutine
@@ -21,8 +22,12 @@ from sora_stats_harness.api.exchange import (
     TransportError,
     make_valid_request,
 )
+from sora_stats_harness.api.http1_faults import FramingFault
+from sora_stats_harness.api.server_address import SocketAddress
 from sora_stats_harness.api.server_url import normalize_server_url
-from sora_stats_harness.probe.prober import GuardedTransport, Prober
+from sora_stats_harness.probe import transport
+from sora_stats_harness.probe.prober import Prober
+from sora_stats_harness.probe.transport import OneConnectionTransport
 
 from .. import hostile
 
@@ -46,7 +51,11 @@ class FakeTicket:
         self.clerk, self.request = clerk, request
 
     def complete(
-        self, response: Response | None = None, error: TransportError | None = None, arrived_ns: int | None = None
+        self,
+        response: Response | None = None,
+        error: TransportError | None = None,
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
         clerk = self.clerk
         clerk.open -= 1
@@ -60,6 +69,7 @@ class FakeTicket:
             sent_at="2026-01-01T00:00:00Z",
             response=response,
             error=error,
+            faults=faults,
         )
         clerk.exchanges.append(exchange)
         return exchange
@@ -159,6 +169,27 @@ def test_nothing_listens() -> None:
     assert error == TransportError(code=ErrorCode.REFUSED, detail="Connection refused")
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_all_addresses_of_a_name_are_tried(order: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that listens on one of the two addresses of `localhost` is reached, whichever comes first."""
+    with hostile.serve(hostile.says(hostile.response(b"[]"))) as server:
+        port = int(server.url.rpartition(":")[2])
+        both = (SocketAddress(socket.AF_INET6, ("::1", port, 0, 0)), SocketAddress(socket.AF_INET, ("127.0.0.1", port)))
+        monkeypatch.setattr(transport, "look_up_addresses", lambda server: both[::order])
+        result = exchange_with(f"http://localhost:{port}")
+    assert result.error is None and result.response is not None
+
+
+def test_a_large_body_is_received_whole() -> None:
+    """Into memory of its own, plain and behind TLS, and what follows it is noticed."""
+    body = b"[" + b" " * 3_000_000 + b"]"
+    for tls in (None, hostile.self_signed()):
+        with hostile.serve(hostile.says(hostile.response(body) + b"more"), tls=tls) as server:
+            result = exchange_with(server.url, insecure=True)
+        assert result.response is not None and result.response.body == body
+        assert [fault.code for fault in result.faults] == ["surplus"]
+
+
 def test_a_name_that_does_not_resolve() -> None:
     """`.invalid` never resolves (RFC 6761)."""
     error = exchange_with("http://sora.invalid:3000").error
@@ -241,7 +272,7 @@ def test_bodies_in_flight_share_one_limit() -> None:
             sent = asyncio.gather(*(prober.send(clerk, listing(url)) for _ in range(count)))
             try:
                 while (
-                    prober._held_bytes < count * chunk
+                    prober._transport.held_bytes < count * chunk
                 ):  # each has its first piece: none is alone before the others end
                     assert not sent.done()
                     await asyncio.sleep(0.001)
@@ -325,13 +356,13 @@ def test_the_transport_itself_refuses_what_may_not_be_sent(
     """Real other operations and near misses, pushed into the transport, leave a listening socket without a byte."""
 
     async def main(url: str) -> None:
-        transport = GuardedTransport(trust_env=False)
+        sender = OneConnectionTransport()
         message = httpx.Request(
             method, url + path, headers=[(name.encode(), value.encode("utf-8")) for name, value in headers]
         )
         with pytest.raises(RequestRefusedError):
-            await transport.handle_async_request(message)
-        await transport.aclose()
+            await sender.handle_async_request(message)
+        await sender.aclose()
 
     with hostile.serve(hostile.says(hostile.response(b"[]")), read_request=False) as server:
         run(main(server.url))

@@ -13,9 +13,11 @@ import time
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
+
+from .http1_faults import FramingFault
 
 TARGET_HEADER: Final = "x-sora-target"
 """Names the operation of a request; case-insensitive, its value is not."""
@@ -126,7 +128,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `sent_ns` was taken before the first byte was written, `received_ns` after the last was read, so the true interval
     lies within. `arrived_ns` is the kernel's, `intended_ns` the schedule's; None where there is none. A partial response
-    and an error may stand together. `(run, seq)` is unique.
+    and an error may stand together. `faults` are the deviations from HTTP/1.1 that can't be told from the response itself.
+    `(run, seq)` is unique.
     """
 
     run: str
@@ -141,11 +144,32 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: TransportError | None = None
     intended_ns: int | None = None
     arrived_ns: int | None = None
+    faults: tuple[FramingFault, ...] = ()
 
     @property
     def key(self) -> tuple[str, int]:
         """What findings call this exchange."""
         return (self.run, self.seq)
+
+
+class OpenExchange(Protocol):
+    """A request under way."""
+
+    def complete(
+        self,
+        response: Response | None = None,
+        error: TransportError | None = None,
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
+    ) -> Exchange:
+        """Take the time of receipt, and judge."""
+
+
+class ExchangeOpener(Protocol):
+    """Whoever is told of requests before they are sent: a judge."""
+
+    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> OpenExchange:
+        """Take the time of sending."""
 
 
 def make_valid_request(

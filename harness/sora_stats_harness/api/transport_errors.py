@@ -1,8 +1,7 @@
 """
-Why there is no complete response: from the exceptions of four libraries to one code and one line.
+Why there is no complete response: from the exceptions of ssl and the system to one code and one line.
 
-httpx wraps httpcore, that wraps anyio and h11, and those wrap ssl and the system. What really happened stands somewhere
-in the chain of causes, so all of it is looked at.
+What really happened may stand anywhere in the chain of causes, so all of it is looked at.
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ import socket
 import ssl
 from collections.abc import Iterator
 from typing import Final
-
-import httpx
 
 from .exchange import ErrorCode, TransportError
 
@@ -30,29 +27,16 @@ _CODE_BY_EXCEPTION: Final = (
 
 
 def classify_transport_error(error: BaseException) -> TransportError:
-    """Sort an error of httpx, httpcore, ssl or the system into one of the codes, with one line of detail."""
+    """Sort an error of ssl or the system into one of the codes, with one line of detail."""
     causes = list(_walk_causes(error))
     for kind, code in _CODE_BY_EXCEPTION:
         for cause in causes:
             if isinstance(cause, kind):
                 return TransportError(code=code, detail=describe_error(cause))
-    if isinstance(error, httpx.RemoteProtocolError):
-        return _classify_protocol_error(error, causes)
-    if isinstance(error, (httpx.ConnectError, OSError)):  # unreachable, no route: as far away as a closed port
+    if isinstance(error, OSError):  # unreachable, no route: as far away as a closed port
         system = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), error)
         return TransportError(code=ErrorCode.REFUSED, detail=describe_error(system))
     return TransportError(code=ErrorCode.RESET, detail=describe_error(error) or "the connection was closed")
-
-
-def _classify_protocol_error(error: httpx.RemoteProtocolError, causes: list[BaseException]) -> TransportError:
-    text = describe_error(error)
-    if "without sending a response" in text:
-        return TransportError(code=ErrorCode.RESET, detail="the connection was closed before a response")
-    if "without sending complete message body" in text:
-        return TransportError(code=ErrorCode.CUT, detail=text)
-    if any(getattr(cause, "error_status_hint", None) == 431 for cause in causes):  # h11's word for "too long"
-        return TransportError(code=ErrorCode.TOO_LARGE, detail="the head of the response does not end within 100 KiB")
-    return TransportError(code=ErrorCode.PROTOCOL, detail=text)
 
 
 def _walk_causes(error: BaseException) -> Iterator[BaseException]:

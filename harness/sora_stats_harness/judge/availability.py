@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from ..api.exchange import ErrorCode, Exchange, TransportError
+from ..api.http1_faults import UNANNOUNCED_CLOSE
 
 OUTAGE_THRESHOLD: Final = 3
 """Requests in a row without a complete response, after which a server is taken for gone."""
@@ -55,6 +56,8 @@ class ServerAvailability:
         error, server = exchange.error, exchange.request.server
         if error is None or error.code is ErrorCode.ABANDONED:
             return
+        if any(fault.code == UNANNOUNCED_CLOSE for fault in exchange.faults):
+            return  # the connection has gone, not the server
         if exchange.sent_ns <= self._responded.get(server, -(2**63)):
             return
         outage = self._silent.setdefault(server, ServerOutage(server, exchange.received_ns, 0, error))

@@ -34,30 +34,32 @@ Place = tuple[str | int, ...]
 class Stage(IntEnum):
     """When a check is asked: stages follow each other in this order."""
 
-    TRANSPORT = 0
+    FRAMING = 0
+    """For every exchange whose bytes deviate from HTTP/1.1, whatever became of it."""
+    TRANSPORT = 1
     """For every exchange without a complete response."""
-    WRONG_REQUESTS = 1
+    WRONG_REQUESTS = 2
     """For every response to a request that is wrong on purpose; no later stage sees those."""
-    HTTP = 2
+    HTTP = 3
     """For every complete response to a valid request."""
-    JSON = 3
+    JSON = 4
     """For every body of a response with status 200, where the reader found anything amiss in it."""
-    SHAPE = 4
+    SHAPE = 5
     """The same, once the body is known to be JSON."""
-    IDENTITY = 5
+    IDENTITY = 6
     """For every sample that has a connection_id; a sample with a violation here is shown to no later stage."""
-    NEW_CONNECTION = 6
+    NEW_CONNECTION = 7
     """For the first sample of every connection."""
-    CONNECTION = 7
+    CONNECTION = 8
     """For every sample from here on, with what is remembered of its connection."""
-    COUNTERS = 8
-    RELATIONS = 9
-    CLOCK = 10
-    USER = 11
+    COUNTERS = 9
+    RELATIONS = 10
+    CLOCK = 11
+    USER = 12
     """A user's own checks, unless they say otherwise."""
-    PRESENCE = 12
+    PRESENCE = 13
     """For every complete response to a valid request, after its samples."""
-    CLUSTER = 13
+    CLUSTER = 14
     """The same, where several nodes are known to be one cluster."""
 
 

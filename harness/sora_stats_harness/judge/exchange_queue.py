@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import msgspec
 
 from ..api.exchange import Exchange, Request, Response, TransportError
+from ..api.http1_faults import FramingFault
 
 SLICING_THRESHOLD_BYTES: Final = 256 * 1024
 """Responses up to this size are judged in one go, also where they waited for one that was judged in slices."""
@@ -51,7 +52,11 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
     _completed: bool = False
 
     def complete(
-        self, response: Response | None = None, error: TransportError | None = None, arrived_ns: int | None = None
+        self,
+        response: Response | None = None,
+        error: TransportError | None = None,
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
         """
         Take the time of receipt and judge, or have it judged soon where the judge was told how.
@@ -62,20 +67,28 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
         Raises:
             ValueError: It was completed before, or neither a response nor an error is given.
         """
-        return self._queue.add_exchange(self._make_exchange(response, error, arrived_ns))
+        return self._queue.add_exchange(self._make_exchange(response, error, arrived_ns, faults))
 
     def complete_in_slices(
-        self, response: Response, pause: Callable[[], None], arrived_ns: int | None = None
+        self,
+        response: Response,
+        pause: Callable[[], None],
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
         """
         As `complete`, for a large array: calls `pause` between slices, so that the caller can serve its sockets.
 
         Exchanges that end meanwhile are judged after this one, and before it returns, in their order of receipt.
         """
-        return self._queue.judge_in_slices(self._make_exchange(response, None, arrived_ns), pause)
+        return self._queue.judge_in_slices(self._make_exchange(response, None, arrived_ns, faults), pause)
 
     def _make_exchange(
-        self, response: Response | None, error: TransportError | None, arrived_ns: int | None
+        self,
+        response: Response | None,
+        error: TransportError | None,
+        arrived_ns: int | None,
+        faults: tuple[FramingFault, ...],
     ) -> Exchange:
         received_ns = time.monotonic_ns()
         if self._completed:
@@ -96,6 +109,7 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
             error=error,
             intended_ns=self.intended_ns,
             arrived_ns=arrived_ns,
+            faults=faults,
         )
 
 

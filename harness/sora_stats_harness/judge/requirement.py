@@ -40,6 +40,8 @@ class RequiredCapability(Enum):
     """A request of more than 8 MB, only sent when asked for."""
     NODES = "nodes"
     """Several nodes of one cluster."""
+    KEPT_ALIVE = "kept-alive"
+    """Connections that take one request after the other."""
 
 
 NEEDS_HTTP: Final = frozenset({RequiredCapability.EXCHANGES})
@@ -47,6 +49,7 @@ NEEDS_BODIES: Final = frozenset({RequiredCapability.BODIES})
 NEEDS_ARGUMENTS: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.ARGUMENTS})
 NEEDS_TIMES: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.TIMES})
 NEEDS_PROBES: Final = frozenset({RequiredCapability.EXCHANGES, RequiredCapability.PROBES})
+NEEDS_KEPT_ALIVE: Final = frozenset({RequiredCapability.EXCHANGES, RequiredCapability.KEPT_ALIVE})
 NEEDS_NODES: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.TIMES, RequiredCapability.NODES})
 
 DOCUMENTATION_SOURCE: Final = "documentation page, statistics API"

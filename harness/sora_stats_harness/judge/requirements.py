@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from .checks import body, clock, cluster, http, identity, monotonic, presence, shape, timestamp_order, wrong_requests
+from .checks import (
+    body,
+    clock,
+    cluster,
+    framing,
+    http,
+    identity,
+    monotonic,
+    presence,
+    shape,
+    timestamp_order,
+    wrong_requests,
+)
 from .checks.relation_table import RELATION_REQUIREMENTS
 from .checks.unstable_level import UNSTABLE_LEVEL
 from .requirement import Finding, Level, RequiredCapability, Requirement
@@ -16,7 +28,8 @@ from .requirement import Finding, Level, RequiredCapability, Requirement
 __all__ = ["REQUIREMENTS", "Finding", "Level", "RequiredCapability", "Requirement"]
 
 _BY_FAMILY = (
-    *(http.COMPLETE, http.STATUS, http.CONTENT_TYPE, body.JSON, body.DUPLICATE_KEY, http.LENGTH),
+    *(http.COMPLETE, http.STATUS, http.CONTENT_TYPE, body.JSON, body.DUPLICATE_KEY),
+    *(framing.LENGTH, framing.HEADER, framing.FRAMING, framing.KEEP_ALIVE, framing.UNUSUAL),
     *shape.SHAPE_REQUIREMENTS.values(),
     *(identity.ASKED, identity.CLIENT, identity.UNIQUE, identity.CONSTANT, presence.PRESENT, identity.FORM),
     *(*RELATION_REQUIREMENTS, UNSTABLE_LEVEL),

@@ -23,7 +23,9 @@ class RelevantHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The headers that matter."""
 
     content_type: str | None
+    """Of several lines, all of them, as a proxy would join them."""
     content_length: str | None
+    """Of several that are equal, one."""
     simulator: bool
 
 
@@ -51,9 +53,9 @@ def _parse_relevant_headers(response: Response) -> RelevantHeaders:
     for name, value in response.headers:
         lower = name.lower()
         if lower == "content-type":
-            content_type = value
+            content_type = value if content_type is None else f"{content_type}, {value}"
         elif lower == "content-length":
-            content_length = value
+            content_length = value.partition(",")[0].strip()
         elif lower == "server" and value.startswith(SIMULATOR_SERVER_PREFIX):
             simulator = True
     return RelevantHeaders(content_type=content_type, content_length=content_length, simulator=simulator)

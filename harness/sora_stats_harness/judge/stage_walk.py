@@ -57,7 +57,7 @@ class StageWalk:
         self._blocks = len(reader.codec.blocks)
         self.strict_response: Response | None = None
         """The last response that is known to be strict JSON."""
-        self._transport, self._wrong_requests, self._http, self._json, self._shape, self._identity = (
+        self._framing, self._transport, self._wrong_requests, self._http, self._json, self._shape, self._identity = (
             runner.between(stage, stage) for stage in Stage if stage <= Stage.IDENTITY
         )
         self._sample_checks = runner.between(Stage.CONNECTION, Stage.USER)
@@ -76,6 +76,8 @@ class StageWalk:
             if exchange.error is None and response.complete:
                 seen.response = response
         self._counts.add_exchange(seen)
+        if exchange.faults:
+            self._runner.ask(self._framing, seen, state)
         probe = request.probe
         if seen.response is not None:
             state.availability.add_response(exchange)

@@ -8,6 +8,7 @@ from .check import Check
 from .checks.body import JsonCheck
 from .checks.clock import ClockCheck
 from .checks.cluster import ClusterCheck
+from .checks.framing import FramingCheck
 from .checks.http import CompleteResponseCheck, HeadCheck
 from .checks.identity import ConstantCheck, FormCheck, SampleIdentityCheck
 from .checks.monotonic import MonotonicCheck
@@ -32,6 +33,7 @@ def make_standard_checks(reader: SampleReader, counts: ExchangeCounts, tear_ns: 
     """
     decoder = reader.codec
     return (
+        FramingCheck(counts),
         CompleteResponseCheck(counts),
         WrongRequestCheck(),
         HeadCheck(),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..api.edition import DEFAULT_EDITION, load_edition
 from ..api.exchange import Target, make_valid_request
+from ..api.server_address import ServerAddress
 from ..judge.pipeline import Judge
 from ..probe.edition_detection import nearest_to_exchange
-from .http_connection import HttpConnection, ServerAddress, TransportStats
+from .http_connection import HttpConnection, TransportStats
 from .interruptible_request import send_interruptibly, silence_keyboard_interrupt
 from .prepared_request import prepare_request
 

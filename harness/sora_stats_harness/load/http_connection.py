@@ -13,24 +13,24 @@ import random
 import socket as plain_socket
 import ssl as plain_ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 
-import certifi
 import gevent
 from gevent import monkey, socket, ssl
 
-from ..api.errors import UsageError
-from ..api.exchange import ErrorCode, Exchange, Request, Response, TransportError
-from ..api.transport_errors import classify_transport_error, describe_error
-from ..probe.prober import MAX_RESPONSE_BODY_BYTES
+from ..api.exchange import ErrorCode, Exchange, OpenExchange, Request, Response, TransportError
+from ..api.http1 import BODY_LIMIT, ResponseReader
+from ..api.http1_faults import UNANNOUNCED_CLOSE, FramingFault
+from ..api.http1_head import excerpt, fault
+from ..api.request_guard import check_bytes_allowed
+from ..api.server_address import ServerAddress, SocketAddress, look_up_addresses, make_tls_context
+from ..api.transport_errors import classify_transport_error
 from . import kernel_timestamps as stamps
 from .histogram import Histogram
 from .prepared_request import PreparedRequest
 from .readiness import ReadinessWaiter
-from .response_parser import ResponseParser
 
 MAX_UNSLICED_BODY_BYTES: Final = 256 * 1024
 """Responses larger than this are judged in slices, so that one scraper does not spoil the latencies of all others."""
@@ -54,35 +54,34 @@ BACKOFF_RANGE_S: Final = (0.05, 3.0)
 
 RECEIVE_BYTES: Final = 256 * 1024
 
-TLS_RECEIVE_BYTES: Final = 16 * 1024
-"""A read from behind TLS gives one record at most, which is no larger."""
+UNASKED_BYTES: Final = 64
+"""Of what comes on an idle connection, how much is looked at."""
 
 _poll = monkey.get_original("select", "poll")
 _POLLIN: Final = 1
 
 
-class OpenExchange(Protocol):
-    """An open request, as a judge hands it out."""
-
-    def complete(
-        self, response: Response | None = None, error: TransportError | None = None, arrived_ns: int | None = None
-    ) -> Exchange:
-        """Take the time of receipt, and judge."""
+class SliceableExchange(OpenExchange, Protocol):
+    """A request under way whose response may be judged in slices."""
 
     def complete_in_slices(
-        self, response: Response, pause: Callable[[], None], arrived_ns: int | None = None
+        self,
+        response: Response,
+        pause: Callable[[], None],
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
-        """The same for a large response, with pauses."""
+        """Take the time of receipt, and judge a large response, with pauses."""
 
     @property
     def sent_ns(self) -> int:
-        """When it was taken."""
+        """The time of sending."""
 
 
-class ExchangeOpener(Protocol):
-    """Hands out tickets: a judge."""
+class SliceableExchangeOpener(Protocol):
+    """Whoever is told of requests before they are sent: a judge."""
 
-    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> OpenExchange:
+    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> SliceableExchange:
         """Take the time of sending."""
 
 
@@ -134,66 +133,29 @@ _SUMMED_STATS: Final = ("sent_bytes", "received_bytes", "connects", "idle_closes
 """Of `TransportStats` what adds up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerAddress:
-    """Where a server listens; its name is resolved once, so that no look-up is ever part of a latency."""
-
-    server: str
-    host: str
-    family: int
-    sockaddr: tuple[Any, ...]  # Any: a host and a port, and for IPv6 two numbers more
-    tls: plain_ssl.SSLContext | None
-
-    @property
-    def display_address(self) -> str:
-        """The address itself."""
-        return f"{self.sockaddr[0]}:{self.sockaddr[1]}"
-
-
 def resolve_server(
     server: str,
     *,
     ca_file: str | None = None,
     insecure: bool = False,
-    at: tuple[int, tuple[str | int, ...]] | None = None,
+    at: Sequence[SocketAddress] | None = None,
 ) -> ServerAddress | TransportError:
     """
-    Look a server's name up.
+    Look a server's name up, once, so that no look-up is ever part of a latency.
 
     Args:
-        server: Scheme, host and port, as `client.server_of` gives them.
+        server: Scheme, host and port, as `normalize_server_url` gives them.
         ca_file: PEM file of the authorities to trust instead of the usual ones.
         insecure: Whether to accept any certificate.
-        at: Family and address, where another process has looked it up.
+        at: Its addresses, where another process has looked them up.
 
     Raises:
-        UsageError: `ca_file` cannot be read.
+        UsageError: `ca_file` can't be read.
     """
-    parts = urlsplit(server)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    tls = _tls_context(ca_file, insecure) if parts.scheme == "https" else None
-    if at is not None:
-        return ServerAddress(server=server, host=host, family=at[0], sockaddr=at[1], tls=tls)
-    try:
-        family, _, _, _, sockaddr = plain_socket.getaddrinfo(host, port, type=plain_socket.SOCK_STREAM)[0]
-    except OSError as error:
-        return TransportError(code=ErrorCode.DNS, detail=describe_error(error))
-    return ServerAddress(server=server, host=host, family=family, sockaddr=sockaddr, tls=tls)
-
-
-def _tls_context(ca_file: str | None, insecure: bool) -> plain_ssl.SSLContext:
     # gevent's own context, whether or not anybody has patched ssl: any other would block the loop in each handshake
-    context: plain_ssl.SSLContext = ssl.SSLContext(plain_ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = plain_ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_verify_locations(ca_file or certifi.where())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--ca-file {ca_file} cannot be read as certificates: {describe_error(error)}") from None
-    if insecure:
-        context.check_hostname = False
-        context.verify_mode = plain_ssl.CERT_NONE
-    return context
+    tls = make_tls_context(ca_file, insecure, ssl.SSLContext) if server.startswith("https:") else None
+    addresses = look_up_addresses(server) if at is None else at
+    return addresses if isinstance(addresses, TransportError) else ServerAddress(server, addresses, tls)
 
 
 class HttpConnection:
@@ -214,7 +176,7 @@ class HttpConnection:
         traffic: TransportStats,
         *,
         timeout_s: float = 5.0,
-        limit_bytes: int = MAX_RESPONSE_BODY_BYTES,
+        limit_bytes: int = BODY_LIMIT,
         keep_alive: bool = True,
     ) -> None:
         self._address = address
@@ -229,66 +191,69 @@ class HttpConnection:
         self._poll: Any = None  # Any: the system's poll object, of which typeshed has no name on every platform
         self._has_kernel_timestamps = False
         self._used = False
-        self._parser = ResponseParser()
+        self._reader = ResponseReader(limit_bytes=limit_bytes)
+        self._unasked: tuple[FramingFault, ...] = ()
+        """What came on an idle connection; the next exchange tells it."""
         self._used_ns = 0
         """When the last response had come."""
         self.consecutive_failures = 0
         """Exchanges in a row that have failed."""
 
-    def send(self, clerk: ExchangeOpener, prepared: PreparedRequest, intended_ns: int | None = None) -> Exchange:
+    def send(
+        self, clerk: SliceableExchangeOpener, prepared: PreparedRequest, intended_ns: int | None = None
+    ) -> Exchange:
         """
         Send a request, wait for its response, and have the exchange judged.
 
         A greenlet killed in here ends its exchange as abandoned. Whatever the server does is in the exchange, never an
         exception.
         """
+        data = prepared.request_bytes
+        check_bytes_allowed(data)
         now_ns = time.monotonic_ns()
         deadline_ns = now_ns + self._timeout_ns
         if self._socket is not None and self._needs_idle_check(now_ns) and not self._has_no_stray_data():
             self.close()
         if self._socket is None and (failed := self._connect(clerk, prepared, intended_ns, deadline_ns)) is not None:
             return failed
-        sample = self._parser
-        sample.reset()
+        reader = self._reader
+        reader.begin()
         used = self._used
         self._used = True
-        ticket = clerk.begin_exchange(prepared.request, intended_ns)
+        opened = clerk.begin_exchange(prepared.request, intended_ns)
         try:
-            error, stamp = self._exchange_bytes(prepared.request_bytes, sample, deadline_ns)
-            self._traffic.received_bytes += sample.wire_bytes
+            stamp = self._exchange_bytes(data, reader, deadline_ns)
         except BaseException:
             self.close()
-            ticket.complete(sample.response(), TransportError(code=ErrorCode.ABANDONED, detail="the run ended"))
+            reader.give_up(TransportError(code=ErrorCode.ABANDONED, detail="the run ended"))
+            opened.complete(reader.response, reader.error, None, reader.faults)
             raise
-        response = sample.response()
-        arrived_ns = (
-            None if stamp is None else self._traffic.clock_converter.to_monotonic(stamp, after_ns=ticket.sent_ns)
-        )
-        if error is None and not sample.surplus:
-            if not (sample.keep and self._keep_alive):
-                self.close()
+        response, faults = reader.response, reader.faults
+        arrived_ns = None
+        if stamp is not None:
+            arrived_ns = self._traffic.clock_converter.to_monotonic(stamp, after_ns=opened.sent_ns)
+        if not (reader.keep and self._keep_alive):
+            self.close()
+        if self._unasked:
+            faults, self._unasked = (*self._unasked, *faults), ()
+        if reader.error is None:
             self.consecutive_failures = 0
             assert response is not None
             if len(response.body) > MAX_UNSLICED_BODY_BYTES:
-                return ticket.complete_in_slices(response, _pause_between_slices, arrived_ns)
-            exchange = ticket.complete(response, None, arrived_ns)
+                return opened.complete_in_slices(response, _pause_between_slices, arrived_ns, faults)
+            exchange = opened.complete(response, None, arrived_ns, faults)
             self._used_ns = exchange.received_ns
             return exchange
-        self.close()
-        if error is None:
-            error = TransportError(code=ErrorCode.PROTOCOL, detail="there were bytes behind the end of the response")
-        elif (
-            used
-            and sample.wire_bytes == 0
-            and error.code is ErrorCode.RESET
-            and time.monotonic_ns() - ticket.sent_ns < MAX_IDLE_CLOSE_DELAY_S * 1e9
-        ):
+        if used and reader.wire_bytes == 0 and self._was_closing(reader.error, opened.sent_ns):
             self._traffic.idle_closes += 1
-            error = TransportError(code=ErrorCode.ABANDONED, detail="met a kept-alive connection that was being closed")
-            return ticket.complete(response, error, arrived_ns)
-        exchange = ticket.complete(response, error, arrived_ns)
+            return opened.complete(None, reader.error, arrived_ns, (*faults, fault(UNANNOUNCED_CLOSE)))
         self.consecutive_failures += 1
-        return exchange
+        return opened.complete(response, reader.error, arrived_ns, faults)
+
+    @staticmethod
+    def _was_closing(error: TransportError, sent_ns: int) -> bool:
+        """Whether a used connection had probably closed before the request came."""
+        return error.code is ErrorCode.RESET and time.monotonic_ns() - sent_ns < MAX_IDLE_CLOSE_DELAY_S * 1e9
 
     def close(self) -> None:
         """Close the socket, if there is one; the next request takes a new one."""
@@ -312,7 +277,7 @@ class HttpConnection:
     # -- the socket ---------------------------------------------------------------------------------------------------
 
     def _connect(
-        self, clerk: ExchangeOpener, prepared: PreparedRequest, intended_ns: int | None, deadline_ns: int
+        self, clerk: SliceableExchangeOpener, prepared: PreparedRequest, intended_ns: int | None, deadline_ns: int
     ) -> Exchange | None:
         """Connect; where that fails the request was never sent, and its exchange says why."""
         try:
@@ -331,16 +296,20 @@ class HttpConnection:
         return None
 
     def _open(self, deadline_ns: int) -> None:
+        """Connect to the first address that takes it; the last one's error is raised where none does."""
         address = self._address
-        sock = socket.socket(address.family, plain_socket.SOCK_STREAM)  # type: ignore[attr-defined]  # gevent has no types for it
-        self._socket = sock
+        failure: OSError = ConnectionError("no address")
+        for each, share_s in address.attempts(_remaining_s(deadline_ns)):
+            try:
+                sock = self._connect_to(each, share_s)
+                break
+            except OSError as error:
+                failure = error
+                self.close()
+        else:
+            raise failure
+        address.prefer(each)
         self._used = False
-        self._parser = ResponseParser()
-        sock.setsockopt(plain_socket.IPPROTO_TCP, plain_socket.TCP_NODELAY, 1)
-        sock.settimeout(_remaining_s(deadline_ns))
-        began_ns = time.monotonic_ns()
-        sock.connect(address.sockaddr)
-        self._traffic.connect_times.record(time.monotonic_ns() - began_ns)
         self._has_kernel_timestamps = address.tls is None and stamps.enable_timestamps(sock)
         if address.tls is not None:
             sock.settimeout(_remaining_s(deadline_ns))
@@ -353,6 +322,16 @@ class HttpConnection:
         self._poll = _poll()
         self._poll.register(self._socket.fileno(), _POLLIN)
 
+    def _connect_to(self, address: SocketAddress, timeout_s: float | None) -> Any:  # Any: a gevent socket
+        sock = socket.socket(address.family, plain_socket.SOCK_STREAM)  # type: ignore[attr-defined]  # gevent has no types for it
+        self._socket = sock
+        sock.setsockopt(plain_socket.IPPROTO_TCP, plain_socket.TCP_NODELAY, 1)
+        sock.settimeout(timeout_s)
+        began_ns = time.monotonic_ns()
+        sock.connect(address.sockaddr)
+        self._traffic.connect_times.record(time.monotonic_ns() - began_ns)
+        return sock
+
     def _needs_idle_check(self, now_ns: int) -> bool:
         traffic = self._traffic
         return now_ns - self._used_ns > MIN_IDLE_BEFORE_CHECK_NS or traffic.idle_closes > 0 or traffic.unsolicited > 0
@@ -363,53 +342,44 @@ class HttpConnection:
             return True
         self._socket.settimeout(0.0)
         try:
-            if not self._socket.recv(1):
-                return False
+            first = self._socket.recv(UNASKED_BYTES)
         except (BlockingIOError, plain_ssl.SSLWantReadError, TimeoutError):
             return True  # a session ticket of TLS, no data
         except OSError:
             return False
-        self._traffic.unsolicited += 1
+        if first:
+            self._traffic.unsolicited += 1
+            self._unasked = _unasked_faults(first)
         return False
 
-    def _exchange_bytes(
-        self, data: bytes, sample: ResponseParser, deadline_ns: int
-    ) -> tuple[TransportError | None, int | None]:
-        """Write the request and read its response; an error, and when the kernel had the last bytes."""
+    def _exchange_bytes(self, data: bytes, reader: ResponseReader, deadline_ns: int) -> int | None:
+        """Write the request and read its response; gives when the kernel had the last bytes."""
+        traffic = self._traffic
         stamp: int | None = None
         held = 0
         try:
             self._write_request(data, deadline_ns)
-            self._traffic.sent_bytes += len(data)
-            while not sample.over:
-                piece, stamp = self._receive(deadline_ns)
-                if not piece:
-                    return sample.finish(), stamp
-                if (error := sample.feed(piece)) is not None:
-                    return error, stamp
-                if not sample.over:
-                    self._traffic.buffered_body_bytes += sample.body_bytes - held
-                    held = sample.body_bytes
-                    if (error := self._body_limit_error(sample)) is not None:
-                        return error, stamp
+            traffic.sent_bytes += len(data)
+            stamp = self._receive(reader, None, deadline_ns)
+            while not reader.over:
+                traffic.buffered_body_bytes += reader.body_bytes - held
+                held = reader.body_bytes
+                if traffic.buffered_body_bytes > self._limit_bytes:
+                    detail = f"the bodies being read exceed {self._limit_bytes} bytes together"
+                    reader.give_up(TransportError(code=ErrorCode.ABANDONED, detail=detail))
+                    break
+                stamp = self._receive(reader, reader.buffer(), deadline_ns)
         except TimeoutError:
-            so_far = (
-                f" (status {sample.status}, {sample.body_bytes} bytes of body so far)"
-                if sample.is_head_complete
-                else ""
-            )
-            detail = f"no complete response within {self._timeout_s:g} s{so_far}"
-            return TransportError(code=ErrorCode.TIMEOUT, detail=detail), stamp
+            reader.give_up(reader.too_late(self._timeout_s))
         except OSError as error:
-            if sample.over:
-                return None, stamp
-            return classify_transport_error(error), stamp
+            reader.give_up(classify_transport_error(error))
         finally:
-            self._traffic.buffered_body_bytes -= held
-        small = sample.wire_bytes <= MAX_UNSLICED_BODY_BYTES and self._limit_bytes >= MAX_UNSLICED_BODY_BYTES
-        return None if small else self._body_limit_error(sample), stamp
+            traffic.buffered_body_bytes -= held
+            traffic.received_bytes += reader.wire_bytes
+        return stamp
 
     def _write_request(self, data: bytes, deadline_ns: int) -> None:
+        check_bytes_allowed(data)
         sock = self._socket
         sent = 0
         if self._raw is not None:
@@ -422,32 +392,43 @@ class HttpConnection:
         sock.settimeout(_remaining_s(deadline_ns))
         sock.sendall(data[sent:])
 
-    def _receive(self, deadline_ns: int) -> tuple[bytes | memoryview, int | None]:
-        """Some bytes, none at the end, and when the kernel had them; good until anybody reads again."""
+    def _receive(self, reader: ResponseReader, view: memoryview | None, deadline_ns: int) -> int | None:
+        """Hand some bytes to a reader, or the end, and say when the kernel had them."""
         raw, gate = self._raw, self._readiness
+        room = self._traffic.receive_buffer if view is None else view
+        stamp: int | None = None
         if gate is None:
             self._socket.settimeout(_remaining_s(deadline_ns))
-            return self._socket.recv(TLS_RECEIVE_BYTES), None
-        room = self._traffic.receive_buffer
-        while True:
-            # The response to what was just sent is not there yet: waiting first saves a call in vain.
-            gate.wait(deadline_ns)
-            try:
-                if not self._has_kernel_timestamps:
-                    return room[: raw.recv_into(room)], None
-                size, ancillary, _, _ = raw.recvmsg_into((room,), stamps.ANCILLARY_BUFFER_BYTES)
-            except BlockingIOError:
-                continue
-            return room[:size], stamps.read_timestamp(ancillary)
+            size = self._socket.recv_into(room)
+        else:
+            while True:
+                # The response to what was just sent is not there yet: waiting first saves a call in vain.
+                gate.wait(deadline_ns)
+                try:
+                    if self._has_kernel_timestamps:
+                        size, ancillary, _, _ = raw.recvmsg_into((room,), stamps.ANCILLARY_BUFFER_BYTES)
+                        stamp = stamps.read_timestamp(ancillary)
+                    else:
+                        size = raw.recv_into(room)
+                    break
+                except BlockingIOError:
+                    continue
+        if not size:
+            reader.end()
+        elif view is None:
+            reader.feed(room[:size])
+        else:
+            reader.advance(size)
+        return stamp
 
-    def _body_limit_error(self, sample: ResponseParser) -> TransportError | None:
-        limit = self._limit_bytes
-        if sample.body_bytes > limit or sample.wire_bytes > 2 * limit + MAX_UNSLICED_BODY_BYTES:
-            return TransportError(code=ErrorCode.TOO_LARGE, detail=f"the body exceeds {limit} bytes")
-        if self._traffic.buffered_body_bytes > limit:
-            detail = f"the bodies being read exceed {limit} bytes together"
-            return TransportError(code=ErrorCode.ABANDONED, detail=detail)
-        return None
+
+def _unasked_faults(first: bytes) -> tuple[FramingFault, ...]:
+    """What it means that these bytes came on an idle connection."""
+    if not first.strip(b"\r\n"):
+        return (fault("blank_line", "a blank line came on an idle connection"),)
+    if first[:7] == b"HTTP/1." and first[9:12] == b"408":
+        return ()  # "408 Request Timeout" is how some servers say that they close an idle connection
+    return (fault("unasked", f"bytes came on an idle connection: {excerpt(first)}"),)
 
 
 def _remaining_s(deadline_ns: int) -> float:

@@ -19,11 +19,12 @@ from gevent.queue import LifoQueue
 
 from ..api.edition import Edition
 from ..api.exchange import ErrorCode, Exchange, Request, Target
+from ..api.server_address import ServerAddress
 from ..judge.exchange_queue import PendingExchange
 from ..judge.pipeline import Judge
 from ..judge.requirements import Finding, Level
 from .arrival_schedule import ArrivalSchedule
-from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection, ServerAddress, TransportStats
+from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection, TransportStats
 from .interruptible_request import send_interruptibly, silence_keyboard_interrupt
 from .live_findings import LiveFindings
 from .load_spec import DEFAULT_WEIGHTS, LoadSpec, WorkerShare

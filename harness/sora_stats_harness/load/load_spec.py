@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ..api.exchange import Target
+from ..judge.checks.framing import KEEP_ALIVE
 from ..judge.checks.identity import ASKED, CLIENT
 from ..judge.checks.presence import PRESENT
 from ..judge.requirements import RequiredCapability
@@ -45,7 +46,13 @@ MAX_START_SPREAD_S: Final = 1.0
 USERS_STARTED_PER_S: Final = 1000.0
 
 LOAD_OBSERVES: Final = frozenset(
-    {RequiredCapability.EXCHANGES, RequiredCapability.BODIES, RequiredCapability.ARGUMENTS, RequiredCapability.TIMES}
+    {
+        RequiredCapability.EXCHANGES,
+        RequiredCapability.BODIES,
+        RequiredCapability.ARGUMENTS,
+        RequiredCapability.TIMES,
+        RequiredCapability.KEPT_ALIVE,
+    }
 )
 """What a load run can observe."""
 
@@ -98,7 +105,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
         asked = SCENARIO_TARGETS[self.scenario]
         if self.weights:
             asked = frozenset(_TARGET_BY_NAME[name] for name, weight in self.weights.items() if weight)
-        return unobservable_requirements(asked)
+        unused = frozenset() if self.keep_alive else frozenset({KEEP_ALIVE.id})
+        return unobservable_requirements(asked) | unused
 
     @property
     def first_send_spread_s(self) -> float:

@@ -14,12 +14,12 @@ from typing import Any, Literal
 from ..api.edition import load_edition, shipped_edition_names
 from ..api.exchange import monotonic_clock_id
 from ..api.secret_redaction import Secrets
+from ..api.server_address import ServerAddress
 from ..probe.file_check import CheckStopped
 from ..probe.interrupt import InterruptHandler
 from ..recording.writer import RecordingWriter
 from ..reports.verdict_assembly import JudgeResultSource
 from .abort_limit import AbortLimit
-from .http_connection import ServerAddress
 from .load_run import LocalGenerator, WorkerGenerator, run_load
 from .load_session import LoadSession, session_notes
 from .load_spec import LoadSpec, WorkerShare
@@ -195,8 +195,7 @@ def prepare_order(spec: LoadSpec, server: ServerAccess, folder: Path) -> Prepare
         run=str(uuid.uuid4()),
         edition_text=None if shipped else Path(spec.edition).read_text(encoding="utf-8"),
         server=server.address.server,
-        family=int(server.address.family),
-        sockaddr=server.address.sockaddr,
+        addresses=server.address.addresses,
         ca_file=server.ca_file,
         insecure=server.insecure,
         subject_kind=server.kind,

@@ -166,7 +166,7 @@ class LoadWorker:
             if order.edition_text is None
             else parse_edition(order.edition_text, origin=spec.edition)
         )
-        at = (order.family, order.sockaddr) if self._is_on_masters_machine else None
+        at = order.addresses if self._is_on_masters_machine else None
         address = resolve_server(order.server, ca_file=order.ca_file, insecure=order.insecure, at=at)
         if isinstance(address, TransportError):
             raise HarnessError(f"{order.server}: {address.detail}")

@@ -16,6 +16,7 @@ import msgspec
 
 from .. import __version__
 from ..api.exchange import monotonic_clock_id
+from ..api.server_address import SocketAddress
 from .load_spec import LoadSpec, WorkerShare
 
 ORDER_MESSAGE: Final = "sora_order"
@@ -40,9 +41,8 @@ class PrepareOrder(_Message, frozen=True, kw_only=True):
     edition_text: str | None
     """Where the edition is a file of the master's, what is in it."""
     server: str
-    family: int
-    sockaddr: tuple[str | int, ...]
-    """The server's address on the master's machine; a worker elsewhere looks it up itself."""
+    addresses: tuple[SocketAddress, ...]
+    """The server's, as the master's machine sees them; a worker elsewhere looks them up itself."""
     ca_file: str | None
     insecure: bool
     subject_kind: Literal["server", "simulator"]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from ..api.exchange import ExchangeOpener
 from ..judge.verdict import JudgeResult
 from .conformance_plan import ConformancePlan
-from .prober import ExchangeOpener
 
 MIN_ROUNDS: Final = 2
 """Every kind of request has been sent after two rounds, the wrong ones both alone and beside others."""

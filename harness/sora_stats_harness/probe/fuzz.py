@@ -27,18 +27,21 @@ from ..api.exchange import (
     TARGET_HEADER,
     ErrorCode,
     Exchange,
+    ExchangeOpener,
+    OpenExchange,
     Request,
     RequestArguments,
     Response,
     Target,
     TransportError,
 )
+from ..api.http1_faults import FramingFault
 from ..api.request_guard import INVENTED_TARGETS
 from ..judge.checks import wrong_requests as refusals
 from .conformance_plan import ConformancePlan
 from .interrupt import InterruptHandler
 from .paced_sender import FAILURE_PAUSE_S, MAX_FAILURES_BEFORE_GIVING_UP, MAX_RESPONSE_BYTES_PER_SECOND
-from .prober import ExchangeOpener, OpenExchange, Prober
+from .prober import Prober
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -323,7 +326,7 @@ class _DeferringExchangeOpener:
 
     def __init__(self, judge: ExchangeOpener) -> None:
         self._judge = judge
-        self.held: list[tuple[Request, OpenExchange, Response | None, TransportError | None]] = []
+        self.held: list[tuple[OpenExchange, Exchange]] = []
         self.missed: str | None = None
         """What the last response missed."""
         self.responded = False
@@ -335,8 +338,8 @@ class _DeferringExchangeOpener:
 
     def judge_deferred(self, smallest: Request | None) -> None:
         """Have what was held back judged, the smallest failing request first."""
-        for _, ticket, response, error in sorted(self.held, key=lambda held: held[0] != smallest):
-            ticket.complete(response, error)
+        for ticket, shown in sorted(self.held, key=lambda held: held[1].request != smallest):
+            ticket.complete(shown.response, shown.error, shown.arrived_ns, shown.faults)
         self.held.clear()
 
 
@@ -347,7 +350,11 @@ class _DeferrableExchange:
     inner: OpenExchange
 
     def complete(
-        self, response: Response | None = None, error: TransportError | None = None, arrived_ns: int | None = None
+        self,
+        response: Response | None = None,
+        error: TransportError | None = None,
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
         """Judge, or hold back what is missed."""
         shown = Exchange(
@@ -360,12 +367,14 @@ class _DeferrableExchange:
             sent_at="",
             response=response,
             error=error,
+            arrived_ns=arrived_ns,
+            faults=faults,
         )
         self.clerk.responded = response is not None and response.complete and error is None
         self.clerk.missed = _violated_requirement(shown)
         if self.clerk.missed is None:
-            return self.inner.complete(response, error, arrived_ns)
-        self.clerk.held.append((self.request, self.inner, response, error))
+            return self.inner.complete(response, error, arrived_ns, faults)
+        self.clerk.held.append((self.inner, shown))
         return shown
 
 

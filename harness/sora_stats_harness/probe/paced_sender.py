@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from ..api.exchange import Exchange, Request
+from ..api.exchange import Exchange, ExchangeOpener, Request
 from .conformance_plan import ConformancePlan
-from .prober import ExchangeOpener, Prober
+from .prober import Prober
 
 MAX_RESPONSE_BYTES_PER_SECOND: Final = 64 * 1024 * 1024
 """Bytes of bodies a second at most, over each call of `send`."""

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from ..api.exchange import Exchange, Request, Response
+from ..api.exchange import Exchange, ExchangeOpener, Request, Response
 from ..judge.verdict import PollingEstimate
 from .discovery import connections_in_response
 from .interrupt import InterruptHandler
-from .prober import ExchangeOpener, Prober
+from .prober import Prober
 
 MAX_ESTIMATE_REQUESTS: Final = 5
 

@@ -65,7 +65,13 @@ class ExchangeEncoder:
             strict: Whether its response's body is known to be strict JSON, nested no deeper than documented responses.
         """
         request, response = exchange.request, exchange.response
-        if response is None or exchange.error is not None or not response.complete or response.withheld:
+        if (
+            response is None
+            or exchange.faults
+            or exchange.error is not None
+            or not response.complete
+            or response.withheld
+        ):
             return self._encode_slowly(exchange)
         body = response.body
         if strict:

@@ -28,6 +28,7 @@ from ..api.exchange import (
     Target,
     TransportError,
 )
+from ..api.http1_faults import FRAMING_RULES, FramingFault
 from ..api.secret_redaction import ALLOWED_REQUEST_HEADERS, ALLOWED_RESPONSE_HEADERS, Secrets, redact_headers
 from ..api.strict_json import MAX_DEPTH
 
@@ -132,6 +133,8 @@ class RecordedExchange(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: str
     response: RecordedResponse | None = None
     error: RecordedError | None = None
+    faults: tuple[FramingFault, ...] | UnsetType = UNSET
+    """Deviations from HTTP/1.1 that cannot be told from the response; absent where there are none."""
 
 
 class DamagedLineError(ValueError):
@@ -218,6 +221,8 @@ def exchange_to_line(exchange: Exchange, secrets: Secrets) -> RecordedExchange:
         if response is not None
         else None,
         error=RecordedError(code=error.code, detail=redact_text(error.detail, secrets)) if error is not None else None,
+        faults=tuple(FramingFault(code=each.code, text=redact_text(each.text, secrets)) for each in exchange.faults)
+        or UNSET,
     )
 
 
@@ -235,6 +240,9 @@ def line_to_exchange(line: RecordedExchange, run: str) -> Exchange:
         received_ns = line.sent_ns
     if received_ns < line.sent_ns:
         raise DamagedLineError("received before it was sent")
+    faults = () if line.faults is UNSET else line.faults
+    if unknown := [each.code for each in faults if each.code not in FRAMING_RULES]:
+        raise DamagedLineError(f"there is no framing fault {unknown[0]!r}")
     target = TARGET_OF_OPERATION[line.target] if line.target is not None else None
     body = _read_request_body(line.request)
     return Exchange(
@@ -258,6 +266,7 @@ def line_to_exchange(line: RecordedExchange, run: str) -> Exchange:
         error=TransportError(code=line.error.code, detail=line.error.detail) if line.error is not None else None,
         intended_ns=line.intended_ns,
         arrived_ns=line.arrived_ns,
+        faults=faults,
     )
 
 
@@ -305,6 +314,7 @@ def recording_schema() -> dict[str, Any]:
     )
     components["RecordingHeader"]["properties"]["format"] = {"const": RECORDING_FORMAT}
     components["RecordingHeader"]["required"].insert(0, "format")
+    components["FramingFault"]["properties"]["code"]["enum"] = list(FRAMING_RULES)
     components["RecordedResponse"]["oneOf"] = [
         {"required": [key]} for key in ("json", "body", "body_base64", "withheld")
     ]

@@ -20,6 +20,7 @@ from msgspec import UNSET, Raw, UnsetType
 from ..api import strict_json
 from ..api.errors import RecordingError, UsageError
 from ..api.exchange import TARGET_HEADER
+from ..api.http1_faults import FRAMING_RULES, FramingFault
 from . import format as lines
 from .format import (
     DamagedLineError,
@@ -232,6 +233,7 @@ class _LineRedactor:
             request=self._redact_request(line.request),
             response=self._redact_response(line.response) if line.response is not None else None,
             error=self._redact_error(line.error) if line.error is not None else None,
+            faults=UNSET if line.faults is UNSET else tuple(map(_redact_fault, line.faults)),
         )
 
     def _redact_request(self, part: RecordedRequest) -> RecordedRequest:
@@ -330,3 +332,8 @@ def _headers(headers: Iterable[HeaderField], grown: int) -> tuple[HeaderField, .
         else:
             kept.append((name, value))
     return tuple(kept)
+
+
+def _redact_fault(fault: FramingFault) -> FramingFault:
+    """The same fault in its rule's words: the text may quote bytes of the server's."""
+    return FramingFault(code=fault.code, text=FRAMING_RULES[fault.code].words)

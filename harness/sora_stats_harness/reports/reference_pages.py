@@ -20,6 +20,7 @@ _CAPABILITY_TEXTS: Final = {
     RequiredCapability.PROBES: "requests that are wrong on purpose",
     RequiredCapability.LARGE_PROBE: "a request of more than 8 MB (`--large-request`)",
     RequiredCapability.NODES: "several nodes (`--node`)",
+    RequiredCapability.KEPT_ALIVE: "connections that are kept alive",
 }
 
 _LEVELS: Final = """\

@@ -186,6 +186,31 @@ async def _send_late(response: RelayedResponse, pause_s: float) -> bool:
     return await response.write_all()
 
 
+async def _add_type(response: RelayedResponse, pause_s: float) -> bool:
+    if b"\r\ncontent-type:" not in response.head:
+        return await response.write_all()  # there is no body to be mistaken
+    await response.write(response.head.replace(b"\r\n\r\n", b"\r\ncontent-type: text/html\r\n\r\n") + response.body)
+    return True
+
+
+async def _end_lines_with_lf(response: RelayedResponse, pause_s: float) -> bool:
+    await response.write(response.head.replace(b"\r\n", b"\n") + response.body)
+    return True
+
+
+async def _speak_http_1_0(response: RelayedResponse, pause_s: float) -> bool:
+    lines = response.head.replace(b"HTTP/1.1", b"HTTP/1.0", 1).split(b"\r\n")
+    kept = [line for line in lines if not line.startswith(b"content-length:")]
+    await response.write(b"\r\n".join(kept) + response.body)
+    return False
+
+
+async def _close_under_the_next(response: RelayedResponse, pause_s: float) -> bool:
+    await response.write_all()
+    await response.reader.read(1)
+    return False
+
+
 RELAY_HANDLERS: Final[Mapping[str, Callable[[RelayedResponse, float], Awaitable[bool]]]] = {
     "hang": _hang,
     "drip": _drip,
@@ -198,6 +223,10 @@ RELAY_HANDLERS: Final[Mapping[str, Callable[[RelayedResponse, float], Awaitable[
     "huge": _send_endless_body,
     "two-responses": _send_twice,
     "late-response": _send_late,
+    "two-types": _add_type,
+    "bare-lf": _end_lines_with_lf,
+    "http-1-0": _speak_http_1_0,
+    "closes-silently": _close_under_the_next,
 }
 """What can be done to a response, by the names of the faults."""
 

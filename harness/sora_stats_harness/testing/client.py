@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from ..api.exchange import Exchange, Headers, Target, make_valid_request
-from ..probe.prober import ExchangeOpener, Prober
+from ..api.exchange import Exchange, ExchangeOpener, Headers, Target, make_valid_request
+from ..probe.prober import Prober
 from .background_loop import BackgroundLoop
 from .connection_sample import ConnectionSample
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from ..api.edition import Edition
 from ..api.errors import UsageError, suggest_nearest
-from ..api.exchange import TARGET_OF_OPERATION, Exchange, Request, Response, Target, TransportError
+from ..api.exchange import TARGET_OF_OPERATION, Exchange, OpenExchange, Request, Response, Target, TransportError
+from ..api.http1_faults import FramingFault
 from ..api.project_config import Waiver
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.exchange_queue import PendingExchange
@@ -22,7 +23,6 @@ from ..judge.pipeline import Judge
 from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
 from ..judge.verdict import FindingEntry
 from ..judge.verdict_decision import RunScope
-from ..probe import prober as client
 from ..reports.pass_policy import PassPolicy
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import RunFacts, assemble_verdict, format_utc_now
@@ -77,7 +77,7 @@ class PerTestJudge:
         """The id under which the exchanges are known."""
         return self._judge.run
 
-    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> client.OpenExchange:
+    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> OpenExchange:
         """Take a ticket for a request that the test sends itself; as `Judge.sent`."""
         with self._lock:
             return _LockedExchange(self._lock, self._judge.begin_exchange(request, intended_ns))
@@ -178,7 +178,11 @@ class _LockedExchange:
         self._ticket = ticket
 
     def complete(
-        self, response: Response | None = None, error: TransportError | None = None, arrived_ns: int | None = None
+        self,
+        response: Response | None = None,
+        error: TransportError | None = None,
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
         with self._lock:
-            return self._ticket.complete(response, error, arrived_ns)
+            return self._ticket.complete(response, error, arrived_ns, faults)

@@ -12,6 +12,7 @@ from ..check import Check, Observed, Stage, Violation
 from ..field_paths import edition_path
 from ..requirement import Level, Requirement
 from ..value_text import format_value
+from .framing import describe_body_fault, has_fault
 
 if TYPE_CHECKING:
     from ..exchange_counts import ExchangeCounts
@@ -54,12 +55,14 @@ class JsonCheck(Check):
         if body is None:
             return ()
         if body.fault is not None:
+            if has_fault(seen.exchange, "surplus"):
+                return ()  # it was cut by its own length, and that is a finding already
             return (
                 Violation(
                     requirement=JSON,
                     exchange=seen.exchange,
                     expected="strict JSON",
-                    actual=body.fault,
+                    actual=describe_body_fault(seen.exchange, body.fault),
                     fault="no JSON",
                 ),
             )

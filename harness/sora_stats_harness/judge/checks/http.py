@@ -8,8 +8,11 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import ErrorCode, Exchange, Response
+from ...api.http1_faults import FRAMING_RULES, Effect
+from ...api.http1_head import media_types
 from ..check import Check, Observed, Stage, Violation
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_HTTP, Level, Requirement
+from .framing import LENGTH, explains_incomplete, has_fault
 from .not_found import is_accepted_not_found
 from .wrong_requests import LARGE_BODY
 
@@ -25,7 +28,7 @@ COMPLETE: Final = Requirement(
     reason="A time-out, a cut or a reset loses a sample that a dashboard or a bill is built on.",
     source="RFC 9112, 8",
     needs=NEEDS_HTTP,
-    message="no complete response: {code}",
+    message="no complete response: {why}",
 )
 STATUS: Final = Requirement(
     id="http.status",
@@ -44,17 +47,6 @@ CONTENT_TYPE: Final = Requirement(
     source="page's examples; RFC 9110, 8.3",
     needs=NEEDS_HTTP,
     message="the body is not labelled as JSON",
-    masked_by="a status other than 200",
-)
-LENGTH: Final = Requirement(
-    id="http.length",
-    level=Level.MUST,
-    title="Content-Length is the number of bytes that follow",
-    reason="A wrong length garbles the next response on the connection.",
-    source="RFC 9110, 8.6",
-    needs=NEEDS_HTTP,
-    message="Content-Length is not the body's length",
-    needs_traffic="a response with a Content-Length",
     masked_by="a status other than 200",
 )
 
@@ -102,14 +94,18 @@ def check_incomplete(exchange: Exchange, *, responded: bool) -> Violation | None
         # A server may refuse such a body while it is being sent, and close the connection (RFC 9110, 15.5.14): its 413
         # is then often lost to the reset that follows, 20 times of 20 on a loopback.
         return None
+    if explains_incomplete(exchange):
+        return None
+    fatal = [each.code for each in exchange.faults if FRAMING_RULES[each.code].effect is Effect.FATAL]
+    words = FRAMING_RULES[fatal[0]].words if fatal else code.value
     detail = error.detail if error is not None else "the body ended early"
     return Violation(
         requirement=COMPLETE,
         exchange=exchange,
         expected="a complete response",
         actual=detail or code.value,
-        fault=code.value,
-        facts={"code": code.value},
+        fault=fatal[0] if fatal else code.value,
+        facts={"why": words},
     )
 
 
@@ -130,16 +126,18 @@ class HeadCheck(Check):
             return self._judge_status(seen, response)
         checked[CONTENT_TYPE.id] += 1
         length, label = headers.content_length, headers.content_type
+        if seen.exchange.faults and has_fault(seen.exchange, "length_with_chunked"):
+            length = None  # it does not count, and that it is there is a finding already
         if length is not None:
             checked[LENGTH.id] += 1
         if label == "application/json" and (length is None or length == str(len(response.body))):
             return ()
         found: list[Violation] = []
         if length is not None and not _is_right_length(response, length):
-            found.append(_violation(LENGTH, seen.exchange, str(len(response.body)), length[:40], "length"))
+            found.append(_wrong_length(seen.exchange, str(len(response.body)), length[:40]))
         if not _is_json_label(label):
             actual = label[:200] if label is not None else "no Content-Type"
-            found.append(_violation(CONTENT_TYPE, seen.exchange, "application/json", actual, "content type"))
+            found.append(_wrong_type(seen.exchange, actual))
         return found
 
     def _judge_status(self, seen: Observed, response: Response) -> Iterable[Violation]:
@@ -158,8 +156,25 @@ class HeadCheck(Check):
         )
 
 
-def _violation(requirement: Requirement, exchange: Exchange, expected: str, actual: str, fault: str) -> Violation:
-    return Violation(requirement=requirement, exchange=exchange, expected=expected, actual=actual, fault=fault)
+def _wrong_length(exchange: Exchange, expected: str, actual: str) -> Violation:
+    return Violation(
+        requirement=LENGTH,
+        exchange=exchange,
+        expected=expected,
+        actual=actual,
+        fault="length",
+        facts={"deviation": "Content-Length is not the body's length"},
+    )
+
+
+def _wrong_type(exchange: Exchange, actual: str) -> Violation:
+    return Violation(
+        requirement=CONTENT_TYPE,
+        exchange=exchange,
+        expected="application/json",
+        actual=actual,
+        fault="content type",
+    )
 
 
 def _is_right_length(response: Response, length: str) -> bool:
@@ -169,5 +184,6 @@ def _is_right_length(response: Response, length: str) -> bool:
 
 
 def _is_json_label(content_type: str | None) -> bool:
-    """Parameters such as a charset are allowed."""
-    return (content_type or "").partition(";")[0].strip().lower() == "application/json"
+    """Parameters such as a charset are allowed; that there are several types is a finding of its own."""
+    first = (content_type or "").partition(";")[0].strip().lower()
+    return first == "application/json" or "application/json" in media_types(content_type or "")

@@ -17,8 +17,9 @@ import gevent
 from gevent.hub import Waiter
 
 from ...api.exchange import ErrorCode, Exchange, Request
+from ...api.server_address import ServerAddress
 from ..histogram import Histogram
-from ..http_connection import HttpConnection, ServerAddress
+from ..http_connection import HttpConnection
 from ..load_session import LoadSession
 from ..precise_timer import PreciseTimer
 from ..prepared_request import PreparedRequest

@@ -24,7 +24,10 @@ class FaultKind:
     name: str
     description: str
     violated_requirements: frozenset[str]
-    """Exactly what the gate finds in a server with this fault, its defaults, and a world of 20 connections."""
+    """
+    Exactly what the gate finds in a server with this fault, its defaults, and a world of 20 connections; or load, where
+    the fault needs kept connections.
+    """
     build: FaultBuilder
     own_parameters: Mapping[str, str] = field(default_factory=dict)
     """The parameters that only some faults have, with their defaults."""
@@ -34,6 +37,8 @@ class FaultKind:
     """Whether it shows only in the response to a request of more than 8 MB."""
     needs_generated_requests: bool = False
     """Whether it shows only in the responses to made-up requests."""
+    needs_kept_connections: bool = False
+    """Whether it shows only to a client that sends several requests over one connection, as load does."""
     needs_relay: bool = False
     """Whether the relay makes it, which knows nothing of requests and so of no conditions."""
 
