@@ -257,6 +257,7 @@ class LoadSession:
             return due_ns
         if turn_ns > time.monotonic_ns():
             timer.wait_until(turn_ns, self.is_draining)
+            self.metrics.ready_user_send_delay.record(time.monotonic_ns() - turn_ns)
         return None
 
     def send(self, connection: HttpConnection, prepared: PreparedRequest, intended_ns: int | None) -> Exchange:
@@ -268,11 +269,11 @@ class LoadSession:
         """
         exchange = connection.send(self, prepared, intended_ns)
         judge, response = self.judge, exchange.response
-        while judge.pending_count > MAX_RESPONSES_BEHIND:
-            gevent.sleep(BEHIND_POLL_S)
-        if response is not None and len(response.body) > MAX_UNSLICED_BODY_BYTES:
-            while judge.is_pending(exchange):
+        is_large = response is not None and len(response.body) > MAX_UNSLICED_BODY_BYTES
+        if judge.pending_count > MAX_RESPONSES_BEHIND or is_large:
+            while judge.pending_count > MAX_RESPONSES_BEHIND or (is_large and judge.is_pending(exchange)):
                 gevent.sleep(BEHIND_POLL_S)
+            self.metrics.judging_wait.record(time.monotonic_ns() - exchange.received_ns)
         return exchange
 
     @contextmanager

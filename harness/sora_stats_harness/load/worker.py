@@ -25,7 +25,6 @@ from ..api.edition import load_edition, parse_edition
 from ..api.errors import HarnessError
 from ..api.exchange import TransportError, monotonic_clock_id
 from ..api.secret_redaction import Secrets
-from .abort_limit import parse_abort_limit
 from .capacity.merged_window import serialize_window
 from .capacity.rate_search import LoadAborted, SearchEnded
 from .capacity.step_runner import StepRunner
@@ -36,6 +35,7 @@ from .load_users import drain_users
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
 from .scenarios import SCENARIOS
+from .slo import parse_abort_limit
 from .spools import WorkerSpool
 from .worker_messages import (
     ORDER_MESSAGE,

@@ -95,7 +95,9 @@ def test_a_server_that_is_too_slow_by_itself_is_so_whatever_the_generator_did(
     service = Histogram()
     for _ in range(100):
         service.record(service_ms * 1_000_000)
-    found = window({ONE: [100] * 100}, service_times={ONE: service}, all_service_times=service, receive_delay_p99_us=delay_us)
+    found = window(
+        {ONE: [100] * 100}, service_times={ONE: service}, all_service_times=service, receive_delay_p99_us=delay_us
+    )
     for text in ("p99<50ms", f"{ONE}:p99<50ms"):
         assert (void_reason(found, [parse_slo(text)]) is not None) == void
 

@@ -16,11 +16,11 @@ from locust.env import Environment
 
 from ...api.errors import HarnessError
 from ...judge.verdict import LatencyDistribution
-from ..abort_limit import AbortLimit
 from ..histogram import merge_histograms
 from ..load_run import SIGNALS_TO_ABANDON, InterruptSignal
 from ..load_users import drain_users, wait_for_users
 from ..run_measurements import summarize_latencies
+from ..slo import AbortLimit
 from ..sora_user import SoraUser
 from .load_window import LoadWindow
 from .rate_search import LoadAborted, SearchEnded
@@ -64,7 +64,7 @@ class StepRunner:
         self._session = session
         self._patience_s = patience_s
         self._limits = limits
-        self._latency_limits = {each.text for each in limits if each.p99_us is not None}
+        self._latency_limits = {each.text for each in limits if each.limit_us is not None}
         self._interrupt = interrupt
         self._watch = watch
         self._step: ActiveStep | None = None
