@@ -105,11 +105,20 @@ def test_a_request_that_timed_out_counts_with_the_time_that_it_waited() -> None:
 
 def test_users_that_wait_for_the_judge_are_the_generators_limit() -> None:
     """In both models: a tenth of their time."""
-    measured = RunMeasurements(lasted_s=10.0)
+    measured, plan = RunMeasurements(lasted_s=10.0), LoadPlan(scenario="x", users=4)
     measured.metrics.judging_wait.record(4 * SECOND_NS)
-    assert measured.bottleneck(users=4) is None
+    assert measured.bottleneck(plan) is None
     measured.metrics.judging_wait.record(1_000_000)
-    assert measured.bottleneck(users=4) == "users waited 10% of their time for responses to be judged"
+    assert measured.bottleneck(plan) == "users waited 10% of their time for responses to be judged"
+
+
+def test_users_that_wake_up_late_for_their_turns_are_the_generators_limit() -> None:
+    """By a tenth of their interval, on average; here that is a second."""
+    measured, plan = RunMeasurements(lasted_s=10.0), LoadPlan(scenario="x", users=4, planned_per_s=4.0)
+    measured.metrics.turn_delay.record(100_000_000)
+    assert measured.bottleneck(plan) is None
+    measured.metrics.turn_delay.record(200_000_000)
+    assert measured.bottleneck(plan) == "on average users woke up 150 ms late for their turns"
 
 
 def test_warm_up_is_counted_but_not_timed() -> None:

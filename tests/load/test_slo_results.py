@@ -72,6 +72,7 @@ def test_what_was_due_and_never_sent_is_slower_than_any_time() -> None:
 def test_a_generator_that_was_late_proves_no_violation(delay_ms: int, status: str) -> None:
     """By a tenth of the SLO."""
     run = measured({ONE: [60] * 100})
+    run.scheduled = 100
     run.metrics.times[ONE]["service"] = Histogram()
     run.metrics.ready_user_send_delay.record(delay_ms * 1_000_000)
     (found,) = judge_slos([parse_slo("p99<50ms")], run)

@@ -257,7 +257,7 @@ class LoadSession:
             return due_ns
         if turn_ns > time.monotonic_ns():
             timer.wait_until(turn_ns, self.is_draining)
-            self.metrics.ready_user_send_delay.record(time.monotonic_ns() - turn_ns)
+            self.metrics.turn_delay.record(time.monotonic_ns() - turn_ns)
         return None
 
     def send(self, connection: HttpConnection, prepared: PreparedRequest, intended_ns: int | None) -> Exchange:

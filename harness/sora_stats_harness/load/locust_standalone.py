@@ -59,7 +59,7 @@ def add_locust_options(parser: Any) -> None:  # Any: Locust's parser, a configar
         "--sora-edition", default=DEFAULT_EDITION, metavar="NAME|FILE", help="the field list to judge by"
     )
     group.add_argument("--sora-output", default="", metavar="DIR", help="write the reports there as well")
-    group.add_argument(
+    parser.add_argument(  # a group has no include_in_web_ui, and the page can't show a list
         "--sora-slo",
         action="append",
         default=[],
@@ -281,7 +281,9 @@ def _raised_text(environment: Any) -> str | None:  # Any: as above
     if not raised:
         return None
     count = sum(int(each["count"]) for each in raised)
-    return f"a user raised an exception: {raised[0]['msg']}" + (f" ({count:,} in all)" if count > 1 else "")
+    return f"a user raised an exception: {raised[0]['traceback'].strip().rpartition(chr(10))[2]}" + (
+        f" ({count:,} in all)" if count > 1 else ""
+    )
 
 
 def print_load_report(environment: Any, report: VerdictReport | None) -> None:  # Any: as above

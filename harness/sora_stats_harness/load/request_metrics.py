@@ -98,6 +98,8 @@ class RequestMetrics:
         """By operation, then by kind of time."""
         self.ready_user_send_delay = Histogram()
         """Send delay of those that had a user waiting for them: the generator's own, as that of a full house is not."""
+        self.turn_delay = Histogram()
+        """How late users of a closed model woke up for their turns."""
         self.judging_wait = Histogram()
         """How long users waited for responses to be judged; of those that did not wait there is nothing."""
         self.server_errors: Counter[str] = Counter()
@@ -233,6 +235,7 @@ class RequestMetrics:
             },
             "failures": [[*key, *value] for key, value in self._failures.items()],
             "ready_user_send_delay": self.ready_user_send_delay.serialize(),
+            "turn_delay": self.turn_delay.serialize(),
             "judging_wait": self.judging_wait.serialize(),
             "server_errors": dict(self.server_errors),
             "began_ns": self._began_ns,
@@ -260,6 +263,7 @@ class RequestMetrics:
         for target, code, count, detail in state["failures"]:
             self._add_failures(str(target), str(code), int(count), str(detail))
         self.ready_user_send_delay.merge(Histogram.deserialize(state["ready_user_send_delay"]))
+        self.turn_delay.merge(Histogram.deserialize(state["turn_delay"]))
         self.judging_wait.merge(Histogram.deserialize(state["judging_wait"]))
         self.server_errors.update({str(name): int(count) for name, count in state["server_errors"].items()})
         if not self._began_ns:

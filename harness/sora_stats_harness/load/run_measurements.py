@@ -29,8 +29,8 @@ CONNECT_LABEL: Final = "(connecting)"
 BUSY_CPU_SHARE: Final = 0.9
 """Share of a core from which on a generator has none to spare."""
 
-MAX_JUDGING_SHARE: Final = 0.1
-"""Share of the users' time that they may wait for responses to be judged."""
+MAX_LOST_SHARE: Final = 0.1
+"""Share of the users' time, or of their interval, that may be lost to the generator."""
 
 NOTICEABLE_DELAY_US: Final = 1000
 """Delays of our own below this are never called a bottleneck."""
@@ -94,24 +94,24 @@ class RunMeasurements:
         """Add what was worked out for a process that never told."""
         self.metrics.add_serialized(metrics.serialize())
 
-    def bottleneck(self, users: int | None) -> str | None:
-        """
-        Say how the generator held the run up; None where it did not.
-
-        Args:
-            users: How many there were; None if that cannot be told.
-        """
+    def bottleneck(self, plan: LoadPlan) -> str | None:
+        """Say how the generator held the run up; None where it did not."""
+        metrics = self.metrics
         if self.cpu_share > BUSY_CPU_SHARE:
             return f"it took {self.cpu_share:.0%} of a core"
-        late = self.metrics.ready_user_send_delay.percentile(99) or 0
-        delay, service = (
-            self.metrics.all_operations(kind).percentile(99) or 0 for kind in ("receive delay", "service")
-        )
+        late = metrics.ready_user_send_delay.percentile(99) or 0
+        delay, service = (metrics.all_operations(kind).percentile(99) or 0 for kind in ("receive delay", "service"))
         if max(late, delay) > max(service, NOTICEABLE_DELAY_US):
             return f"at its 99th percentile it woke up {late / 1000:g} ms late, and read responses {delay / 1000:g} ms late"
-        if users is not None and self.lasted_s:
-            share = self.metrics.judging_wait.sum_us / 1e6 / (users * self.lasted_s)
-            if share > MAX_JUDGING_SHARE:
+        if plan.users is None:
+            return None
+        if plan.planned_per_s and metrics.turn_delay.count:
+            mean_us = metrics.turn_delay.sum_us / metrics.turn_delay.count
+            if mean_us > max(MAX_LOST_SHARE * plan.users / plan.planned_per_s * 1e6, NOTICEABLE_DELAY_US):
+                return f"on average users woke up {mean_us / 1000:.3g} ms late for their turns"
+        if self.lasted_s:
+            share = metrics.judging_wait.sum_us / 1e6 / (plan.users * self.lasted_s)
+            if share > MAX_LOST_SHARE:
                 return f"users waited {share:.0%} of their time for responses to be judged"
         return None
 
@@ -133,7 +133,7 @@ class RunMeasurements:
             bytes_received=self.traffic.received_bytes,
             connections=self.traffic.connects,
             processes=plan.processes,
-            generator_limited=self.bottleneck(plan.users),
+            generator_limited=self.bottleneck(plan),
             cpu_cores=round(self.cpu_share, 2),
             slos=list(slos),
             failures=metrics.failure_counts(),

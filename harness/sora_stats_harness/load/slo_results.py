@@ -58,7 +58,8 @@ def _whole_run(measured: RunMeasurements) -> LoadWindow:
     services = {name: kinds["service"] for name, kinds in metrics.times.items()}
     errors = {name: kinds[FAILED_WAIT].count for name, kinds in metrics.times.items()}
     complete = merge_histograms(times.values())
-    unsent = 0 if measured.scheduled is None else max(0, measured.scheduled - metrics.sent)
+    is_open = measured.scheduled is not None  # else times count from the sending: the generator has no part in them
+    unsent = max(0, (measured.scheduled or 0) - metrics.sent)
     return LoadWindow(
         rate=0.0,
         lasts_s=measured.lasted_s,
@@ -69,8 +70,8 @@ def _whole_run(measured: RunMeasurements) -> LoadWindow:
         all_service_times=merge_histograms(services.values()),
         server_errors=metrics.server_errors,
         errors=errors,
-        receive_delay_p99_us=metrics.all_operations("receive delay").percentile(99) or 0,
-        send_delay_p99_us=metrics.ready_user_send_delay.percentile(99) or 0,
+        receive_delay_p99_us=(metrics.all_operations("receive delay").percentile(99) or 0) if is_open else 0,
+        send_delay_p99_us=(metrics.ready_user_send_delay.percentile(99) or 0) if is_open else 0,
     )
 
 
