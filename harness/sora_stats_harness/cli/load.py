@@ -19,7 +19,6 @@ from .framework import Arguments, Command, Option, Parsed, group
 from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
-    from ..api.exchange import Headers
     from ..judge.verdict import LoadResult
     from ..load.load_spec import LoadSpec
     from ..load.slo import AbortLimit, Slo
@@ -57,9 +56,24 @@ def run(arguments: Arguments) -> int:
         raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'")
     if arguments.worker:
         return workers.run_as_worker(arguments)
-    import_module("..load.load_task", __package__)  # before what uses sockets, which Locust replaces
     from msgspec.structs import replace
 
+    from ..load.slo import parse_abort_limit
+
+    # All that can be refused is, before Locust is imported.
+    url = settings.url
+    limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
+    slos = options.read_slos(settings)
+    plan = workers.read_worker_plan(arguments)
+    spec = _load_spec(arguments, url, 1 if plan is None else plan.count)
+    slos = _slos_on_targets(slos, spec, are_options=bool(arguments.slo))
+    plan_text = f"{_plan_text(spec, plan, url, limits, slos)}{common.edition_plan_text(arguments)}\n"
+    if arguments.dry_run:
+        settings.look_up()
+        write_output(plan_text, sys.stderr)
+        return 0
+
+    import_module("..load.load_task", __package__)  # before what uses sockets, which Locust replaces
     from ..api.edition import load_edition
     from ..api.exchange import TransportError
     from ..judge.verdict_decision import RunEnding, RunScope
@@ -68,22 +82,13 @@ def run(arguments: Arguments) -> int:
     from ..load.load_spec import LOAD_OBSERVES
     from ..load.load_task import LoadTask, RecordingPlan, ServerAccess, run_load_task
     from ..load.run_measurements import LoadPlan
-    from ..load.slo import parse_abort_limit
     from ..load.slo_results import end_with_slos, judge_slos
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import RunFacts, format_utc_now
 
     started_at = format_utc_now()
-    url = settings.url
-    limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
-    given_slos = options.read_slos(settings)
     headers, secrets = settings.look_up()
-    plan = workers.read_worker_plan(arguments)
-    spec = _load_spec(arguments, url, headers, 1 if plan is None else plan.count)
-    slos = _slos_on_targets(given_slos, spec, are_options=bool(arguments.slo))
-    sys.stderr.write(f"{_plan_text(spec, plan, url, limits, slos)}{common.edition_plan_text(arguments)}\n")
-    if arguments.dry_run:
-        return 0
+    write_output(plan_text, sys.stderr)
     with InterruptHandler(ends_process=arguments.ends_process) as interrupt, ExitStack() as stack:
         server = url or _start_simulator(arguments, stack)
         address = resolve_server(server, ca_file=arguments.settings.ca_file, insecure=arguments.settings.insecure)
@@ -92,7 +97,7 @@ def run(arguments: Arguments) -> int:
         told = common.detect_edition(
             arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
         )
-        spec = replace(spec, edition=arguments.settings.edition)
+        spec = replace(spec, edition=arguments.settings.edition, headers=headers)
         progress = ProgressLine()
         task = LoadTask(
             spec=spec,
@@ -143,7 +148,7 @@ def run(arguments: Arguments) -> int:
         )
 
 
-def _load_spec(arguments: Arguments, url: str | None, headers: Headers, processes: int) -> LoadSpec:
+def _load_spec(arguments: Arguments, url: str | None, processes: int) -> LoadSpec:
     """What the options say; a server that we did not start is never hammered unasked."""
     from ..load.load_spec import SCENARIO_TARGETS, SOAK_USER_INTERVAL_S, LoadSpec
 
@@ -190,7 +195,6 @@ def _load_spec(arguments: Arguments, url: str | None, headers: Headers, processe
         raise UsageError("--sockets: each worker needs one at least")
     return LoadSpec(
         edition=arguments.settings.edition,
-        headers=headers,
         timeout_s=arguments.settings.timeout_s,
         scenario=scenario,
         weights=arguments.weights or {},

@@ -41,11 +41,6 @@ class PreciseTimer:
             None if self._fd is None else gevent.get_hub().loop.io(self._fd, _READ_EVENT)
         )  # Any: untyped
 
-    @property
-    def precise(self) -> bool:
-        """Whether there is a timer; else waits end as gevent's do."""
-        return self._fd is not None
-
     def wait_until(self, due_ns: int, over: Callable[[], bool] = lambda: False) -> None:
         """
         Wait.
