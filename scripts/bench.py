@@ -29,7 +29,7 @@ from sora_stats_harness.api import edition
 from sora_stats_harness.api import edition_schemas as schemas
 from sora_stats_harness.api.exchange import Request, RequestArguments, Response, Target
 from sora_stats_harness.judge import accelerator
-from sora_stats_harness.judge.pipeline import Judge
+from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.simulator.world import SimulatedConnection, SimulatedWorld
 
 DOC: Final = edition.load_edition()
@@ -90,7 +90,7 @@ def responses(connections: int) -> Iterator[Row]:
 
     The number matters: what is remembered of one connection stays in the processor's cache, of twenty it may not.
     """
-    good, good_scan, wrong, wrong_scan = (Judge(DOC, scan_every=every) for every in (0, 1, 0, 1))
+    good, good_scan, wrong, wrong_scan = (Judge(DOC, options=JudgeOptions(scan_every=every)) for every in (0, 1, 0, 1))
     schema = schemas.response_schema(DOC, Target.CONNECTION)
     slow = jsonschema.Draft202012Validator(schema)
     fast = jsonschema_rs.validator_for(schema)
@@ -144,7 +144,7 @@ def responses(connections: int) -> Iterator[Row]:
 
 def arrays() -> Iterator[Row]:
     """A listing of many connections."""
-    judges = {"good": Judge(DOC, scan_every=0), "good scan": Judge(DOC, scan_every=1)}
+    judges = {"good": Judge(DOC, options=JudgeOptions(scan_every=0)), "good scan": Judge(DOC)}
     contenders: dict[str, Timed] = {"orjson": parse} | {name: judging(judge) for name, judge in judges.items()}
     world = SimulatedWorld(DOC, seed=1, connections=ARRAY)
     order = random.Random(2)

@@ -329,10 +329,10 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
     import gevent
 
     from sora_stats_harness.api import edition
-    from sora_stats_harness.api.exchange import Target, TransportError, make_valid_request
+    from sora_stats_harness.api.exchange import Exchange, Target, TransportError, make_valid_request
     from sora_stats_harness.api.server_address import ServerAddress
-    from sora_stats_harness.judge.check import Observed
     from sora_stats_harness.judge.stage_walk import StageWalk
+    from sora_stats_harness.judge.state import State
     from sora_stats_harness.load.http_connection import HttpConnection, resolve_server
     from sora_stats_harness.load.load_session import LoadSession
     from sora_stats_harness.load.load_spec import LoadSpec
@@ -341,11 +341,11 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
 
     if how == "not":  # all else stays as it is
 
-        def unjudged(self: StageWalk, observed: Observed, *_: object) -> None:
+        def unjudged(self: StageWalk, state: State, exchange: Exchange, *_: object) -> None:
             if self._observer is not None:
-                self._observer(observed.exchange)
+                self._observer(exchange)
 
-        StageWalk.judge = unjudged  # type: ignore[method-assign,assignment]  # as said
+        StageWalk.judge = unjudged  # type: ignore[assignment,method-assign]  # as said
 
     def address(url: str) -> ServerAddress:
         found = resolve_server(url)
@@ -418,7 +418,7 @@ def run_array(who: str, file: Path) -> None:
     """The other side of `array`."""
     from sora_stats_harness.api import edition
     from sora_stats_harness.api.exchange import Response, Target, make_valid_request
-    from sora_stats_harness.judge.pipeline import Judge
+    from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 
     if who == "make":
         import msgspec
@@ -436,7 +436,7 @@ def run_array(who: str, file: Path) -> None:
 
     body = file.read_bytes()
     headers = (("content-type", "application/json"), ("content-length", str(len(body))))
-    judge = Judge(edition.load_edition(), scan_every=0)
+    judge = Judge(edition.load_edition(), options=JudgeOptions(scan_every=0))
     ticket = judge.begin_exchange(make_valid_request(Target.ALL, server="http://127.0.0.1:3000"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began_s = time.process_time()

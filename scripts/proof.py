@@ -23,7 +23,7 @@ from typing import Final, TypeVar
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "harness")]
 
-from tests import comparing  # noqa: E402
+from tests import comparing, hostile_files  # noqa: E402
 from tests.load.interruptions import interrupt_once  # noqa: E402
 from tests.oracle import agreement, histories, judged, mutants, planted, scores  # noqa: E402
 
@@ -225,6 +225,14 @@ def signals(shrink: int) -> Lines:
     )
 
 
+def hostile(shrink: int) -> Lines:
+    """Hostile files"""
+    yield "What `sora-harness check` takes for files that are made to exhaust it; docs/LIMITS.md has the limits."
+    yield ""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from hostile_files.measure_files(Path(folder), shrink)
+
+
 SECTIONS: Final[dict[str, Section]] = {
     "order": order,
     "recording": recording,
@@ -236,6 +244,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "planted": bugs,
     "compare": comparison,
     "signals": signals,
+    "files": hostile,
 }
 
 

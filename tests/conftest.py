@@ -2,7 +2,8 @@
 What holds for all tests: nobody's shell and no machine's speed decides on them.
 
 Hypothesis gives each example 200 ms unless told otherwise, which is a limit on the wall clock, and draws other examples
-each time; so here it has neither, and a run that fails is failed by what was changed. `make proof` looks further.
+each time; so here it has neither, and a run that fails is failed by what was changed. `make test` uses the profile
+`fast`, `make proof` the profile `full`, with four times the examples.
 """
 
 from __future__ import annotations
@@ -33,5 +34,6 @@ OF_THE_SHELL: Final = (
 for name in OF_THE_SHELL:
     os.environ.pop(name, None)
 
-settings.register_profile("tests", deadline=None, derandomize=True, database=None)
-settings.load_profile("tests")
+settings.register_profile("full", deadline=None, derandomize=True, database=None)
+settings.register_profile("fast", settings.get_profile("full"), max_examples=25)
+settings.load_profile("fast")  # pytest loads the one of --hypothesis-profile later

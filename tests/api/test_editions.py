@@ -10,10 +10,10 @@ import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.edition import FieldProvenance
+from sora_stats_harness.api.edition_diff import field_differences
 from sora_stats_harness.api.errors import EditionError
 from sora_stats_harness.api.exchange import Target
 from sora_stats_harness.cli import main
-from sora_stats_harness.cli.fields_diff import field_differences
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.verdict import FindingEntry
 from sora_stats_harness.simulator.world import SimulatedWorld

@@ -19,6 +19,8 @@ from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.requirements import Level, RequiredCapability
 from sora_stats_harness.judge.verdict_decision import RunScope, decide_verdict
 
+from ..examples import FULL, some_of
+
 FILE: Final = Path(__file__).parents[1] / "data" / "example_response.json"
 """Names and values of the page's example."""
 
@@ -76,8 +78,13 @@ def test_the_example_is_sound(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def wrong_examples(change: str) -> Iterator[tuple[FieldDefinition, tuple[str, ...], dict[str, Any]]]:
-    """The example with each of its leaves changed in this way: the field, its path here, and the document."""
-    for number, path in enumerate(DOCUMENTED):
+    """
+    The example with each of its leaves changed in this way: the field, its path here, and the document.
+
+    In a quick run each leaf is changed in one way only.
+    """
+    chosen = DOCUMENTED if FULL else DOCUMENTED[list(EXPECTED).index(change) :: len(EXPECTED)]
+    for number, path in enumerate(chosen):
         field = field_of(path)
         if change == "drop" and field.presence is FieldPresence.CONDITIONAL:
             continue
@@ -105,7 +112,7 @@ def test_any_single_change_is_found_where_it_is(change: str) -> None:
         assert entry.pointer in expected[entry.field], entry
         found[entry.field] = found.get(entry.field, 0) + entry.count
     assert found == {field: len(pointers) for field, pointers in expected.items()}
-    assert sum(found.values()) >= 300
+    assert sum(found.values()) >= some_of(300)
     assert decide_verdict(result, RunScope(observes={RequiredCapability.BODIES})).exit_code is ExitCode.FAIL
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from sora_stats_harness.api.errors import HarnessError, UsageError
+from sora_stats_harness.api.errors import OutputError, UsageError
 from sora_stats_harness.api.request_headers import read_headers
 from sora_stats_harness.cli import command_support as common
 from sora_stats_harness.cli import options
@@ -238,12 +239,18 @@ def test_files_are_written_where_they_are_wanted(
 def test_reports_that_cannot_be_written(
     judge: verdicts.Counted, code: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    """The summary is shown all the same; the harness has failed, unless a finding outranks that."""
+    """The summary is shown all the same, without PASS; wrong usage, unless a finding outranks that."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "reports").write_text("a file in the way", encoding="utf-8")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "write_reports", fail)
     if code is None:
-        with pytest.raises(HarnessError, match="could not be written: File exists"):
+        with pytest.raises(OutputError, match="cannot be written: No space left"):
             finish(judge=judge)
+        shown = capsys.readouterr().out
+        assert "PASS" not in shown and "INCONCLUSIVE  the reports cannot be written: No space left" in shown
     else:
         assert finish(judge=judge) == code
-        assert "could not be written" in capsys.readouterr().err
+        assert "cannot be written" in capsys.readouterr().err

@@ -87,7 +87,7 @@ def test_without_a_configuration_the_defaults_hold() -> None:
 def test_the_configuration_fills_in_what_was_not_given(folder: Path) -> None:
     """Each value as the option would read it."""
     (folder / "sora-harness.toml").write_text(WHOLE, encoding="utf-8")
-    found = resolve()
+    found = resolve("--trust-config")
     assert held(found) | {"waivers": []} == {
         "url": "http://sora.example:3000",
         "edition": "mine.toml",
@@ -101,7 +101,7 @@ def test_the_configuration_fills_in_what_was_not_given(folder: Path) -> None:
         "labels": {"build": "123", "region": "tokyo"},
         "waivers": [],
     }
-    assert {origin for key, origin in found.origins.items() if key != "url"} == {"sora-harness.toml"}
+    assert {origin for key, origin in found.origins.items() if key not in ("url", "checks")} == {"sora-harness.toml"}
     assert [waiver.by for waiver in found.waivers] == ["Mori"]
 
 
@@ -278,10 +278,23 @@ def test_check_looks_up_what_settings_refer_to(key: str, folder: Path, capsys: C
     """As a command does before it sends anything; without --check they are only shown."""
     text, complaint = BAD_SETTINGS[key]
     (folder / "sora-harness.toml").write_text(text, encoding="utf-8")
-    assert main(["config"]) == 0
+    assert main(["config", "--trust-config"]) == 0
     capsys.readouterr()
-    assert main(["config", "--check"]) == 2
+    assert main(["config", "--check", "--trust-config"]) == 2
     assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reference", ["env:SORA_TOKEN", "@../token"])
+def test_a_found_file_cannot_send_secrets_where_it_likes(folder: Path, reference: str, capsys: Capture) -> None:
+    """One of a fork could have a build send it any variable or file; one that the user names, or a URL of theirs, may."""
+    path = folder / "sora-harness.toml"
+    path.write_text(f"url = 'http://c:3'\nheaders = {{X-Key = '{reference}'}}", encoding="utf-8")
+    assert main(["config"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "in the header X-Key: give the URL yourself, or say --trust-config" in err
+    for words in (["--trust-config"], ["--config", str(path)], ["http://a:1"], ["--header", "x-key: 1"]):
+        assert len(resolve(*words).headers) == 1
 
 
 def test_check_of_a_good_configuration(folder: Path, capsys: Capture) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from pathlib import Path
 
 import pytest
 
@@ -57,25 +58,24 @@ def test_a_narrow_terminal_wraps_the_last_column(monkeypatch: pytest.MonkeyPatch
     assert output.format_columns(rows) == "A     B\n接続  one two three four five six\n"
 
 
-def test_writing_to_a_reader_who_has_gone_is_silent() -> None:
-    """Buffered or not; what comes after goes nowhere, and to whom still reads everything goes."""
+def test_a_guarded_stream_never_raises() -> None:
+    """Buffered or not: a reader who has gone away is no problem, a full disk is; what comes after goes nowhere."""
     for buffering in (1, -1):
         read, write = os.pipe()
         os.close(read)
         with os.fdopen(write, "w", buffering=buffering, encoding="utf-8") as stream:
-            output.write_output("x\n" * 100_000, stream)
-            output.write_output("more\n", stream)
-    heard = io.StringIO()
-    output.write_output("heard", heard)
-    assert heard.getvalue() == "heard"
+            guarded = output.GuardedStream(stream)
+            guarded.write("x\n" * 100_000)
+            guarded.write("more\n")
+            guarded.flush()
+            assert guarded.problem is None
 
 
-def test_only_a_broken_output_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe without reader is noticed before anything is written; one with a reader is left alone."""
-    read, write = os.pipe()
-    with os.fdopen(write, "w", encoding="utf-8") as stream:
-        monkeypatch.setattr("sys.stdout", stream)
-        assert output.discard_broken_streams() is False
-        os.close(read)
-        assert output.discard_broken_streams() is True
-        stream.write("nowhere")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")
+def test_a_guarded_stream_remembers_a_full_disk() -> None:
+    """In the words of the system."""
+    with Path("/dev/full").open("w", encoding="utf-8") as stream:
+        guarded = output.GuardedStream(stream)
+        guarded.write("x")
+        guarded.flush()
+        assert guarded.problem == "No space left on device"

@@ -25,7 +25,7 @@ from sora_stats_harness.api.exchange import (
 from sora_stats_harness.judge.connection_state import CONNECTION_EXPIRY_NS
 from sora_stats_harness.judge.counter_history import MAX_VERSION_CHAIN
 from sora_stats_harness.judge.exchange_queue import MAX_BATCH_EXCHANGES, SLICING_THRESHOLD_BYTES
-from sora_stats_harness.judge.pipeline import Judge
+from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.judge.requirements import REQUIREMENTS, Finding, Level, RequiredCapability
 from sora_stats_harness.judge.state import EXPIRY_CHECK_INTERVAL_NS
 from sora_stats_harness.judge.verdict_decision import RunScope, decide_verdict
@@ -235,7 +235,9 @@ def test_responses_are_judged_together_in_their_order(heard: list[Finding]) -> N
         if len(shown) == 2:
             raise RuntimeError
 
-    judge = Judge(edition.load_edition(), observer=observe, on_finding=heard.append, soon=later.append)
+    judge = Judge(
+        edition.load_edition(), observer=observe, on_finding=heard.append, options=JudgeOptions(soon=later.append)
+    )
     tickets = [judge.begin_exchange(ASK) for _ in range(2 * MAX_BATCH_EXCHANGES + 5)]
     for ticket in tickets[3:0:-1]:
         ticket.complete(response(sample(dtls__total_received_dtls=60)))
@@ -317,7 +319,9 @@ def test_each_miss_is_told_of_with_the_first_of_its_kind(heard: list[Finding]) -
     """As often as findings are, with the level of each."""
     misses: list[tuple[Finding, Level]] = []
     judge = Judge(
-        edition.load_edition(), on_finding=heard.append, on_miss=lambda first, level: misses.append((first, level))
+        edition.load_edition(),
+        on_finding=heard.append,
+        options=JudgeOptions(on_miss=lambda first, level: misses.append((first, level))),
     )
     for value in (5, -1, 4, "x", -2):
         judge.begin_exchange(ASK).complete(response(sample(dtls__total_received_dtls=value)))
@@ -334,7 +338,7 @@ def test_what_waits_is_judged_before_a_large_response(heard: list[Finding]) -> N
         edition.load_edition(),
         observer=lambda exchange: shown.append(exchange.seq),
         on_finding=heard.append,
-        soon=lambda call: None,
+        options=JudgeOptions(soon=lambda call: None),
     )
     first, listing = judge.begin_exchange(ASK), judge.begin_exchange(LIST)
     first.complete(response(sample()))

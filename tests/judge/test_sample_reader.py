@@ -1,4 +1,4 @@
-"""Repeated keys are found by counting colons: what might keep that count right although a key stands twice."""
+"""Repeated keys are found whatever strings beside them hold."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_key_that_stands_twice_is_found_whatever_its_neighbours_hold(protocol:
 
 
 def test_an_escaped_colon_does_not_make_up_for_a_repeated_key() -> None:
-    """The colon that a string has escaped is missing from the body's own; a repeated key brings one: the sum is right."""
+    """Both stand in one body."""
     reader = SampleReader(DOC)
     assert not reader.read(body("a:b"), many=False, scan=True).duplicates
     found = reader.read(body(r"a\u003ab", AGAIN), many=False, scan=True).duplicates

@@ -79,7 +79,7 @@ def _play(
         edition,
         run="live",
         on_finding=lambda finding: heard.findings.append(finding),
-        soon=later.append if soon else None,
+        options=judge.JudgeOptions(soon=later.append if soon else None),
     )
     tickets: dict[int, exchange_queue.PendingExchange] = {}
     ended: list[reference.Seen] = []

@@ -244,6 +244,8 @@ class _Maker:
                     inner[key] = max(0, value + rng.randint(-5, 4)) if type(value) is int else value
                 case 4:
                     inner[key] = 2 ** rng.choice((31, 53, 63, 64, 200)) + rng.randint(-2, 2)
+                case 5 if rng.random() < 0.5:
+                    inner[key] = float(max(0, value + rng.choice((-3, 0, 0, 0, 2)))) if type(value) is int else value
                 case 5:
                     inner[key] = rng.choice((None, "1", -1, True, 1.0, 1.5, [], {}))
                 case 6:

@@ -13,7 +13,7 @@ from typing import Any
 from sora_stats_harness.api.edition import Edition
 from sora_stats_harness.api.exchange import Exchange, Target
 from sora_stats_harness.api.secret_redaction import Secrets
-from sora_stats_harness.judge.pipeline import Judge
+from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.judge.requirements import Finding
 from sora_stats_harness.probe.file_check import FileCheckResult, judge_files, open_files
 from sora_stats_harness.recording import format as lines
@@ -37,7 +37,9 @@ class Heard:
 def listen(edition: Edition, *, nodes: Collection[str] = ()) -> tuple[Judge, Heard]:
     """A judge, and what it says."""
     heard = Heard()
-    return Judge(edition, on_finding=lambda finding: heard.findings.append(finding), nodes=nodes), heard
+    return Judge(
+        edition, on_finding=lambda finding: heard.findings.append(finding), options=JudgeOptions(nodes=nodes)
+    ), heard
 
 
 def falls(edition: Edition, events: Sequence[histories.Event], *, horizon: bool) -> list[reference.Fall]:

@@ -224,7 +224,7 @@ BUGS: Final = (
     ),
     Bug(
         "depth is counted from the value on",
-        "judge/sample_reader.py",
+        "judge/lenient_values.py",
         "    document = strict_json.parse_strict_json(bytes(raw), depth=len(path) + (index is not None))",
         "    document = strict_json.parse_strict_json(bytes(raw))",
         BODIES,
@@ -233,8 +233,8 @@ BUGS: Final = (
     Bug(
         "repeated keys are not looked for",
         "judge/sample_reader.py",
-        "    return bool(strict_json.parse_strict_json(body).duplicates)",
-        "    return False",
+        "            if not scan or not parse_strict_json(body).duplicates:",
+        "            if True:",
         BODIES,
     ),
     Bug(

@@ -62,6 +62,19 @@ class Fractional:
         return int(exponent or 0) - len(fraction) + zeros >= 0
 
     @property
+    def value(self) -> int | None:
+        """The integer that it is; None where it is none, or has more digits than are written out."""
+        mantissa, _, exponent = self.text.lower().partition("e")
+        whole, _, fraction = mantissa.lstrip("-").partition(".")
+        digits, shift = (whole + fraction).lstrip("0"), int(exponent or 0) - len(fraction)
+        if not self.integral or len(digits) + shift > MAX_DIGITS:
+            return None
+        number = int(digits or "0")
+        scale: int = 10 ** abs(shift) if digits else 1
+        number = number * scale if shift >= 0 else number // scale
+        return -number if mantissa.startswith("-") else number
+
+    @property
     def negative(self) -> bool:
         """Whether it is below 0; -0.0 is not."""
         mantissa: str = self.text.lower().partition("e")[0]
@@ -479,8 +492,8 @@ def _counters(group: FieldGroup, value: Json, path: Path) -> Iterator[tuple[Path
     if not isinstance(value, dict):
         return
     for field in group.fields:
-        number = value.get(field.name)
-        if field.kind is FieldKind.COUNTER and isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+        number = integer(value.get(field.name))
+        if field.kind is FieldKind.COUNTER and number is not None and number >= 0:
             yield (*path, field.name), number
     names = {inner.name: inner for inner in group.groups}
     for key, below in value.items():
@@ -676,6 +689,15 @@ COUNTED: Final = LEVELS.union(*(relation.counters for relation in RELATIONS))
 """Every field that a relation is about."""
 
 
+def integer(value: Json) -> int | None:
+    """The integer that a number stands for, however it is written; None of anything else."""
+    if isinstance(value, float):  # of a document that was not parsed here
+        value = Fractional(repr(value))
+    if isinstance(value, Fractional):
+        return value.value
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def value_of(document: Json, terms: Sequence[tuple[int, str]]) -> int | None:
     """A weighted sum; None where a term is absent or unsound."""
     total = 0
@@ -683,9 +705,10 @@ def value_of(document: Json, terms: Sequence[tuple[int, str]]) -> int | None:
         value: Json = document
         for key in name.split("."):
             value = value.get(key) if isinstance(value, dict) else None
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        number = integer(value)
+        if number is None or number < 0:
             return None
-        total += weight * value
+        total += weight * number
     return total
 
 
@@ -755,8 +778,8 @@ def _relaxed(relation: Relation, document: Json) -> bool:
 
 def _level_missed(document: Json) -> bool:
     status = document.get("network_status", {})
-    counts = [status.get(f"total_unstable_level{level}") for level in range(4)]
-    level = status.get("unstable_level")
-    if level not in range(4) or not all(isinstance(count, int) and count >= 0 for count in counts):
+    counts = [integer(status.get(f"total_unstable_level{level}")) for level in range(4)]
+    level = integer(status.get("unstable_level"))
+    if level is None or level not in range(4) or not all(count is not None and count >= 0 for count in counts):
         return False
     return any(counts) and counts[level] == 0

@@ -13,6 +13,7 @@ from sora_stats_harness.api import edition
 from sora_stats_harness.api.exchange import TARGET_OF_OPERATION, Exchange, Response, make_valid_request
 from sora_stats_harness.simulator import strategies
 
+from ..examples import some_of
 from . import agreement, histories, judged
 
 DOC = edition.load_edition()
@@ -44,7 +45,7 @@ def test_histories_without_a_fault_raise_nothing() -> None:
     assert agreement.legal(histories.SMALL, range(3000, 3060))["samples"] > 500
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=some_of(60), deadline=None, derandomize=True, database=None)
 @given(strategies.histories())
 def test_drawn_histories_are_found_to_be_sound(history: strategies.CallHistory) -> None:
     """The judge has nothing at all to say of a legal history, but that it is the documented shape."""

@@ -47,7 +47,7 @@ def conform(url: str, folder: Path, *options: str, timeout_s: float = 5) -> tupl
             "gives no complete response: reset: the connection was closed before a response",
         ),
         (hostile.reset, INCONCLUSIVE, "gives no complete response: reset"),
-        (hostile.says(hostile.TWO_RESPONSES), INCONCLUSIVE, "no sample was judged"),
+        (hostile.says(hostile.TWO_RESPONSES), FAIL, "http.length is violated"),
         (hostile.says(hostile.CUT), FAIL, "http.complete is violated"),
         (hostile.says(hostile.CUT_CHUNKED), FAIL, "http.complete is violated"),
         (hostile.says(hostile.GARBAGE), FAIL, "http.complete is violated"),
@@ -56,7 +56,7 @@ def conform(url: str, folder: Path, *options: str, timeout_s: float = 5) -> tupl
         (hostile.says(hostile.HTML), FAIL, "http.content_type and 1 more are violated"),
         (hostile.says(hostile.DEEP), FAIL, "http.json is violated"),
         (hostile.says(hostile.WRONG_TYPE), FAIL, "is violated"),
-        (hostile.says(hostile.LENGTH_TOO_SHORT), FAIL, "http.json is violated"),
+        (hostile.says(hostile.LENGTH_TOO_SHORT), FAIL, "http.length is violated"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )

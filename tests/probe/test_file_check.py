@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import random
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +33,7 @@ from sora_stats_harness.recording import RecordingWriter, open_recordings
 from sora_stats_harness.recording.pseudonymize import redact_recording
 from sora_stats_harness.simulator.world import SimulatedWorld
 
-from ..recording.build import SERVER, exchange, record
+from ..recording.build import SERVER, exchange, pipe_to_stdin, record, recorded_run
 
 EDITION = edition.load_edition()
 SECOND_NS = 1_000_000_000
@@ -99,7 +97,7 @@ FAULTS: tuple[Fault, ...] = (step_back, lose_a_leaf, swap_a_type, add_a_field)
 
 def live(path: Path, *, overlap: int, faulty: bool, count: int = 120) -> Judge:
     """Judge as a client would, with several requests under way at a time, and record it."""
-    with RecordingWriter(path, subject=SERVER, subject_kind="server", edition=EDITION.name) as recorder:
+    with RecordingWriter(path, recorded_run()) as recorder:
         judge = Judge(EDITION, observer=recorder.add_exchange)
         faults = itertools.cycle(FAULTS)
         under_way = []
@@ -171,7 +169,7 @@ def test_the_order_of_lines_and_files_does_not_matter(tmp_path: Path) -> None:
     random.Random(3).shuffle(lines)
     halves = (tmp_path / "one.jsonl", tmp_path / "two.jsonl")
     for half, part in zip(halves, (lines[::2], lines[1::2]), strict=True):
-        counts = json.loads(end) | {"sent": len(part)}
+        counts = json.loads(end) | {"sent": len(part), "judged": len(part), "errors": 0, "abandoned": 0}
         half.write_bytes(header + b"".join(part) + json.dumps(counts).encode() + b"\n")
     result = checked(*halves)
     assert told(result.result()) == told(judge.result())
@@ -187,6 +185,12 @@ def test_a_redacted_recording_gives_the_same_findings_ids_aside(tmp_path: Path) 
     assert after["checked"] == before["checked"]
     assert after["coverage"] == before["coverage"]
     names = ("connection_id", "expected", "actual")
+    (unknown,), (renamed,) = (
+        [key for key, finding in each["findings"].items() if finding["requirement"] == "shape.unknown"]
+        for each in (before, after)
+    )
+    assert "/brand_new" in before["findings"].pop(unknown)["field"]
+    assert "/id-" in after["findings"].pop(renamed)["field"]  # an undocumented key is nobody's to keep
     assert without(after["findings"], *names) == without(before["findings"], *names)
     text = out.read_text().replace("sora-harness/recording", "")
     for step in open_recordings([path]):
@@ -310,7 +314,7 @@ def test_the_simulator_stays_the_simulator(tmp_path: Path) -> None:
     by_response = record(tmp_path / "response.jsonl", [exchange(response=response)])
     assert checked(by_response).subject_kind == "simulator"
     by_header = tmp_path / "header.jsonl"
-    with RecordingWriter(by_header, subject=SERVER, subject_kind="simulator", edition=EDITION.name):
+    with RecordingWriter(by_header, recorded_run(subject_kind="simulator")):
         pass
     assert checked(by_header).subject_kind == "simulator"
     assert checked(record(tmp_path / "server.jsonl", [exchange()])).subject_kind == "server"
@@ -320,7 +324,7 @@ def test_the_scope_is_what_the_header_tells(tmp_path: Path) -> None:
     """A run knows what it could see, also where it broke off before it saw it."""
     path = tmp_path / "run.jsonl"
     options = {"observes": ["exchanges", "bodies", "probes", "large-probe"], "excluded": ["http.status"]}
-    with RecordingWriter(path, subject=SERVER, subject_kind="server", edition=EDITION.name, options=options):
+    with RecordingWriter(path, recorded_run(options=options)):
         pass
     result = checked(path)
     assert result.observes == {
@@ -362,9 +366,7 @@ def test_nodes_are_those_that_the_run_was_told(tmp_path: Path) -> None:
     """So that what the cluster gave can be held against what its nodes gave."""
     path = tmp_path / "run.jsonl"
     nodes = ["http://127.0.0.1:1", "http://127.0.0.1:2"]
-    with RecordingWriter(
-        path, subject=SERVER, subject_kind="server", edition=EDITION.name, options={"nodes": nodes}
-    ) as recorder:
+    with RecordingWriter(path, recorded_run(options={"nodes": nodes})) as recorder:
         recorder.add_exchange(exchange())
     judge = Judge(EDITION)
     result = judge_files(judge, open_files([str(path)]))
@@ -470,8 +472,8 @@ def test_the_command_prints_a_verdict_and_writes_nothing(
 def test_the_command_reads_stdin(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """As at the end of a pipe from curl."""
     (_, body), *_ = [pair for pair in responses(10) if pair[0].target is Target.CONNECTION]
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(body)))
-    code, out, _ = run(capsys, "check", "-", "--json")
+    with pipe_to_stdin(monkeypatch, body):
+        code, out, _ = run(capsys, "check", "-", "--json")
     assert (code, json.loads(out)["subject"]) == (0, "standard input")
 
 

@@ -23,21 +23,18 @@ documents = st.recursive(
 def test_strings_are_found_as_a_parser_finds_them(document: object, ascii_only: bool, marks: tuple[str, str]) -> None:
     """Against the obvious way, which parses; and where nothing changes, not a byte does."""
     text = json.dumps(document, ensure_ascii=ascii_only, separators=marks)
-    assert replace_strings(text, lambda key, string: string) == text
-    changed = replace_strings(text, lambda key, string: f"{key if key and key.endswith('_id') else None}|{string}")
+    assert replace_strings(text, str, lambda key, string: string) == text
+    changed = replace_strings(text, lambda key: f"key {key}", lambda key, string: f"{key}|{string}")
     assert json.loads(changed) == _obviously(document, None)
 
 
 def _obviously(value: object, key: str | None) -> object:
     if isinstance(value, str):
-        return f"{key if key and key.endswith('_id') else None}|{value}"
+        return f"{key}|{value}"
     if isinstance(value, list):
         return [_obviously(below, key) for below in value]
     if isinstance(value, dict):
-        return {
-            name if name in ("channel_id", "total_x", "x") else f"None|{name}": _obviously(below, name)
-            for name, below in value.items()
-        }
+        return {f"key {name}": _obviously(below, name) for name, below in value.items()}
     return value
 
 

@@ -25,6 +25,7 @@ from sora_stats_harness.recording import RecordingWriter
 from sora_stats_harness.simulator.server import Simulator, start_simulator_process
 
 from . import build
+from .build import recorded_run
 
 LISTING = {"x-sora-target": Target.ALL.value}
 
@@ -160,7 +161,7 @@ def test_a_recording_plays_without_a_counter_that_falls(tmp_path: Path) -> None:
     path = str(tmp_path / "run.jsonl.zst")
     with (
         Simulator(connections=4, churn=False) as server,
-        RecordingWriter(path, subject=server.url, subject_kind="simulator", edition="doc-2024") as recorder,
+        RecordingWriter(path, recorded_run(subject=server.url, subject_kind="simulator")) as recorder,
     ):
         recorded = Judge(edition.load_edition(), observer=recorder.add_exchange)
         asyncio.run(ask_for_everything(server.url, recorded, rounds=6, in_flight=6))
@@ -249,4 +250,4 @@ def test_options_of_the_world_are_refused_beside_a_recording(
     """They would mean nothing, so they are not taken in silence."""
     path = recording(tmp_path / "run.jsonl", [1])
     assert main(["simulate", "--port", "0", "--play", str(path), *shlex.split(option)]) == 2
-    assert "with --play there is none" in capsys.readouterr().err
+    assert "and --play has none" in capsys.readouterr().err

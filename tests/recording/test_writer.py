@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,15 +16,18 @@ import pytest
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.api.exchange import ErrorCode, Exchange, TransportError
-from sora_stats_harness.api.secret_redaction import Secrets
+from sora_stats_harness.api.secret_redaction import NO_SECRETS, Secrets
 from sora_stats_harness.judge.pipeline import Judge
-from sora_stats_harness.recording import RecordingWriter, open_recordings, writer
+from sora_stats_harness.recording import RecordingLimits, RecordingWriter, open_recordings, writer
 
-from .build import RUN, SERVER, exchange, record
+from .build import RUN, exchange, record, recorded_run
 
 
-def recorder(path: Path, **options: object) -> RecordingWriter:
-    return RecordingWriter(path, subject=SERVER, subject_kind="server", edition="doc-2024", **options)  # type: ignore[arg-type]
+def recorder(path: Path, **options: Any) -> RecordingWriter:
+    """A writer; options are those of the run and the limits."""
+    limits = {name: options.pop(name) for name in ("file_bytes", "queue_count", "queue_bytes") if name in options}
+    secrets = options.pop("secrets", NO_SECRETS)
+    return RecordingWriter(path, recorded_run(**options), secrets=secrets, limits=RecordingLimits(**limits))
 
 
 @pytest.mark.parametrize("name", ["run.jsonl", "run.jsonl.zst"])
@@ -72,7 +76,7 @@ def test_what_was_written_is_readable_before_the_end(
 
 def test_a_run_without_exchanges_is_a_whole_recording(tmp_path: Path) -> None:
     """A server that was never reached leaves a header and an end."""
-    with recorder(tmp_path / "run.jsonl", run=RUN):
+    with recorder(tmp_path / "run.jsonl", id=RUN):
         pass
     found = open_recordings([tmp_path / "run.jsonl"])
     assert (found.headers[0].run, found.exchanges, found.truncated) == (RUN, 0, False)
@@ -91,7 +95,7 @@ def test_a_limit_ends_the_recording_and_not_the_run(tmp_path: Path, name: str, m
     """What had been written by then can be read, and counts as truncated."""
     monkeypatch.setattr(writer, "FRAME_INTERVAL_S", 0.0)
     path = tmp_path / name
-    with recorder(path, limit_bytes=200_000) as recording:
+    with recorder(path, file_bytes=200_000) as recording:
         for seq in range(200):
             recording.add_exchange(exchange(seq, body=os.urandom(5_000)))
     assert recording.problem is not None
@@ -106,7 +110,7 @@ def test_a_limit_ends_the_recording_and_not_the_run(tmp_path: Path, name: str, m
 def test_a_limit_is_kept_also_where_large_responses_wait_for_the_thread(tmp_path: Path, name: str) -> None:
     """What waits behind the one that reaches it is not written."""
     body = os.urandom(300_000)
-    recording = recorder(tmp_path / name, limit_bytes=1_000_000)
+    recording = recorder(tmp_path / name, file_bytes=1_000_000)
     for seq in range(20):
         recording.add_exchange(exchange(seq, body=body if seq % 4 else b"[]"))
     with recording:
@@ -126,8 +130,8 @@ def test_a_full_queue_ends_the_recording_and_not_the_run(
 ) -> None:
     """`add` neither waits nor raises; what was queued by then is written."""
     release = threading.Event()
-    take = RecordingWriter._dequeue_batch
-    monkeypatch.setattr(RecordingWriter, "_dequeue_batch", lambda self: take(self) if release.is_set() else [])
+    take = RecordingWriter._take_batch
+    monkeypatch.setattr(RecordingWriter, "_take_batch", lambda self: take(self) if release.is_set() else [])
     with recorder(tmp_path / "run.jsonl", **bound) as recording:
         for seq in range(20):
             recording.add_exchange(exchange(seq))
@@ -160,8 +164,8 @@ def test_large_responses_are_left_to_the_thread_and_keep_their_place(tmp_path: P
     recording = recorder(tmp_path / name)
     for item in items[:4]:
         recording.add_exchange(item)
-    assert type(recording._queue[-1]) is Exchange
-    assert [type(item) for item in recording._queue][:-1] == [bytes] * (len(recording._queue) - 1)
+    assert type(recording._queue.items[-1]) is Exchange
+    assert [type(item) for item in recording._queue.items][:-1] == [bytes] * (len(recording._queue.items) - 1)
     with recording:
         for item in items[4:]:
             recording.add_exchange(item)

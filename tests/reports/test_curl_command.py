@@ -17,6 +17,8 @@ from sora_stats_harness.api.exchange import TARGET_HEADER, Request, Target, make
 from sora_stats_harness.reports.curl_command import curl_command
 from sora_stats_harness.reports.escaping import escape_invisible
 
+from ..examples import some_of
+
 SERVER = "http://127.0.0.1:3000"
 
 
@@ -108,7 +110,7 @@ def test_arguments_of_any_kind_arrive(run: Run, channel: str) -> None:
     assert f"{TARGET_HEADER}: {Target.CONNECTION.value}" in call.values("-H")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=some_of(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(body=b"-\x00")
 @example(body=b"--\x00")
 @given(body=st.binary(max_size=60) | st.text(max_size=30).map(str.encode))

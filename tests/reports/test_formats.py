@@ -17,6 +17,7 @@ from sora_stats_harness.judge.verdict import FindingEntry
 from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports import summary, terminal
 
+from ..examples import some_of
 from . import golden, verdicts
 
 HOSTILE_TEXTS = st.one_of(
@@ -196,7 +197,7 @@ FIELDS: Final = {field.dotted for field in edition.load_edition().fields} | {
 }
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(HOSTILE_TEXTS)
 def test_hostile_strings_do_nothing_anywhere(text: str) -> None:
     """One report, every format: the terminal gets no control, XML parses, HTML has no tag, Markdown no mention."""

@@ -13,6 +13,7 @@ from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports import terminal
 from sora_stats_harness.reports.escaping import escape_invisible
 
+from ..examples import some_of
 from . import verdicts
 
 COMMANDS = ("error", "warning", "notice", "add-mask", "stop-commands", "set-output", "debug", "group", "echo")
@@ -85,7 +86,7 @@ HOSTILE = (
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(
     st.one_of(
         st.sampled_from(HOSTILE), st.text(st.sampled_from(":#[]%,\r\n ad-mskerot=\x85\u2028"), min_size=1, max_size=40)

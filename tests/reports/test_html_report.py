@@ -137,8 +137,7 @@ def test_no_word_of_a_server_breaks_a_chart(text: str) -> None:
         [ChartLine(text, [(1, 2), (2, 3)]), ChartLine(text, [(1, 1)])],
         title=text,
         about=text,
-        x_title=text,
-        y_title=text,
+        axes=charts.Axes(text, text),
     )
     root = ElementTree.fromstring(figure)
     assert not {part.tag.rpartition("}")[2] for part in root.iter()} & {"script", "style", "foreignObject"}
@@ -160,7 +159,11 @@ def test_charts_bear_few_and_extreme_points(points: list[tuple[float, float]]) -
     """No point, one, none above zero, a billion between the smallest and the largest."""
     for zero in (False, True):
         figure = charts.line_chart(
-            "x", [ChartLine("a", points)], title="t", about="a", x_title="x", y_title="y", zero=zero
+            "x",
+            [ChartLine("a", points)],
+            title="t",
+            about="a",
+            axes=charts.Axes("x", "y", zero=zero),
         )
         assert "NaN" not in figure
         assert ElementTree.fromstring(figure).tag == "figure"

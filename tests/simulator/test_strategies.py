@@ -20,13 +20,14 @@ from sora_stats_harness.api.exchange import TARGET_OF_OPERATION, Target
 from sora_stats_harness.api.request_guard import check_request_allowed
 from sora_stats_harness.simulator import strategies
 
+from ..examples import some_of
 from ..oracle import reference
 from ..oracle.histories import SMALL
 
 EDITION = edition.load_edition()
 VALIDATOR = jsonschema.Draft202012Validator(schemas.connection_schema(EDITION))
 SEARCH = settings(database=None, derandomize=True)
-few = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+few = settings(max_examples=some_of(40), deadline=None, derandomize=True, database=None)
 
 
 def shape_and_relations(document: Any) -> list[tuple[str, str]]:  # Any: whatever JSON can hold
@@ -249,7 +250,7 @@ def test_wrong_requests_are_wrong_and_never_name_another_operation(target: Targe
     }
     seen = set()
 
-    @settings(few, max_examples=120)
+    @settings(few, max_examples=some_of(120))
     @given(strategies.wrong_requests(target))
     def check(request: strategies.WireRequest) -> None:
         assert request.wrong is not None
@@ -324,9 +325,9 @@ def test_the_examples_of_the_page_run(block: str) -> None:
     tests = [value for name, value in names.items() if name.startswith("test_")]
     assert tests
     for test in tests:
-        test = settings(max_examples=300 if "A bug" in block else 30, derandomize=True, database=None, deadline=None)(
-            test
-        )
+        test = settings(
+            max_examples=300 if "A bug" in block else some_of(30), derandomize=True, database=None, deadline=None
+        )(test)
         if "A bug" in block:
             with pytest.raises(AssertionError) as caught:
                 test()

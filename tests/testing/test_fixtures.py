@@ -132,7 +132,7 @@ def test_simulator_is_set_up_by_marks_and_parameters(pytester: pytest.Pytester) 
     )
     done = pytester.runpytest_inprocess(*OUTPUT)
     done.assert_outcomes(passed=5, errors=1)
-    done.stdout.fnmatch_lines(["there is no fault 'counter-fall': did you mean counter-falls*"])
+    done.stdout.fnmatch_lines(["there is no fault 'counter-fall' (did you mean 'counter-falls'?)"])
 
 
 def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:

@@ -33,6 +33,7 @@ from .field_definitions import (
     make_json_pointer,
     split_json_pointer,
 )
+from .input_budget import parse_toml, read_small_file
 
 __all__ = [
     "ANY_LABEL",
@@ -57,17 +58,16 @@ __all__ = [
 EDITION_FORMAT = "sora-harness/edition/1"
 DEFAULT_EDITION = "doc-2024"
 
-MAX_FILE_BYTES: Final = 2_000_000
-"""The largest edition file; those that ship with the package have 60 kB."""
-MAX_FIELDS: Final = 20_000
-"""The most fields; real editions have 374. A few groups that stand for others could amount to any number."""
+MAX_FILE_BYTES: Final = 400_000
+"""The largest edition file; those that ship with the package have 60 kB, and TOML takes up to 2 s a megabyte."""
+MAX_FIELDS: Final = 5_000
+"""The most fields and groups; real editions have 374. A few groups that stand for others could amount to any number."""
 MAX_DEPTH: Final = 12
 """Groups in groups; real ones go three levels deep."""
-MAX_KEY_PARTS: Final = 64
-"""The most parts of a dotted key in TOML."""
-
-_KEY_PART: Final = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
-_LONG_KEY: Final = re.compile(f"(?:{_KEY_PART}){{{MAX_KEY_PARTS}}}")
+MAX_STATEMENTS: Final = 200
+"""The most statements of one kind in an edition that builds on another; each looks at all fields."""
+MAX_STARS: Final = 2
+"""The most `*` in a path: a pattern with many of them takes exponential time."""
 
 
 def shipped_edition_names() -> list[str]:
@@ -97,13 +97,12 @@ def load_edition(name_or_file: str = DEFAULT_EDITION) -> Edition:
         raise EditionError(
             f"no edition is called {name_or_file!r}: take one of {', '.join(shipped_edition_names())}, or a .toml file{hint}"
         )
+    name = f"the edition file {name_or_file}"
+    data = read_small_file(path, limit=MAX_FILE_BYTES, name=name, error=EditionError)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
         return parse_edition(data.decode("utf-8"), origin=name_or_file)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8 text"
-        raise EditionError(f"the edition file {name_or_file} cannot be read: {reason}") from None
+    except UnicodeDecodeError:
+        raise EditionError(f"{name} cannot be read: not UTF-8 text") from None
 
 
 def parse_edition(text: str, *, origin: str) -> Edition:
@@ -120,13 +119,10 @@ def parse_edition(text: str, *, origin: str) -> Edition:
     """
     if len(text) > MAX_FILE_BYTES:
         raise EditionError(f"the edition file {origin} is larger than {MAX_FILE_BYTES:,} bytes, which no field list is")
-    if _LONG_KEY.search(text):  # tomllib takes quadratic time and memory for these
-        raise EditionError(f"the edition file {origin}: a key has more than {MAX_KEY_PARTS} parts")
     try:
-        document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise EditionError(f"the edition file {origin} is not TOML: {reason}") from None
+        document = parse_toml(text)
+    except tomllib.TOMLDecodeError as error:
+        raise EditionError(f"the edition file {origin} is not TOML: {error}") from None
     return _EditionParser(document, origin).edition()
 
 
@@ -148,18 +144,14 @@ _Path = tuple[str, ...]
 _Fields = dict[_Path, FieldDefinition]
 
 
-def _path_pattern(text: str) -> re.Pattern[str]:
-    """The pattern of a path in which each `*` stands for any text without a dot."""
-    return re.compile("([^.]*)".join(re.escape(piece) for piece in text.split("*")))
-
-
 class _EditionParser:
     """Turns the TOML document into an Edition; every error names the place."""
 
     def __init__(self, document: dict[str, Any], origin: str) -> None:  # Any: whatever TOML can hold
         self.document = document
         self.origin = origin
-        self.field_count = 0
+        self.part_count = 0
+        """Fields and groups so far."""
 
     def fail(self, place: str, problem: str) -> EditionError:
         return EditionError(f"the edition file {self.origin}, {place}: {problem}")
@@ -236,7 +228,22 @@ class _EditionParser:
         entries = self.document.get(key, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise self.fail(key, "must be an array of tables")
+        if len(entries) > MAX_STATEMENTS:
+            raise self.fail(key, f"more than {MAX_STATEMENTS} statements")
         return entries
+
+    def path_pattern(self, text: str, place: str) -> re.Pattern[str]:
+        """The pattern of a path in which each `*` stands for any text without a dot."""
+        if text.count("*") > MAX_STARS:
+            raise self.fail(place, f"a path may have {MAX_STARS} *")
+        return re.compile("([^.]*)".join(re.escape(piece) for piece in text.split("*")))
+
+    def split_path(self, text: str, place: str) -> _Path:
+        """The parts of a dotted path."""
+        path = tuple(text.split("."))
+        if len(path) > MAX_DEPTH:
+            raise self.fail(place, f"a path of more than {MAX_DEPTH} parts")
+        return path
 
     def set_provenance(self, fields: _Fields, entry: dict[str, Any], place: str) -> None:
         self.refuse_unknown_keys(entry, _STANDING_KEYS, place)
@@ -245,7 +252,7 @@ class _EditionParser:
             raise self.fail(place, "`paths` must be a list of texts")
         standing, source = self.enum_member(FieldProvenance, entry, "is", place), self.text(entry, "source", place)
         for text in paths:
-            path = tuple(text.split("."))
+            path = self.split_path(text, place)
             below = [known for known in fields if known[: len(path)] == path]
             if not below:
                 raise self.fail(place, f"{text} is no field or group of {self.document['extends']}")
@@ -263,15 +270,16 @@ class _EditionParser:
             raise self.fail(place, "`from` and `to` must have as many * each")
         renamed: _Fields = {}
         hits = 0
+        pattern = self.path_pattern(old, place)
         for path, field in fields.items():
-            parts = _path_pattern(old).fullmatch(".".join(path))
+            parts = pattern.fullmatch(".".join(path))
             if parts is None:
                 target = path
             else:
                 hits += 1
                 pieces = new.split("*")
                 text = pieces[0] + "".join(a + b for a, b in zip(parts.groups(), pieces[1:], strict=True))
-                target = tuple(text.split("."))
+                target = self.split_path(text, place)
                 field = replace(
                     field, path=target, standing=standing, source=source, former=(path, *field.former), **described
                 )
@@ -288,7 +296,7 @@ class _EditionParser:
     def remove(self, fields: _Fields, entry: dict[str, Any], place: str) -> _Fields:
         self.refuse_unknown_keys(entry, _REMOVE_KEYS, place)
         self.text(entry, "source", place)
-        gone = _path_pattern(self.text(entry, "path", place))
+        gone = self.path_pattern(self.text(entry, "path", place), place)
         kept = {path: field for path, field in fields.items() if not gone.fullmatch(".".join(path))}
         if len(kept) == len(fields):
             raise self.fail(place, f"nothing of {self.document['extends']} is called {entry['path']}")
@@ -296,7 +304,7 @@ class _EditionParser:
 
     def add(self, fields: _Fields, entry: dict[str, Any], place: str) -> None:
         self.refuse_unknown_keys(entry, _ADD_KEYS, place)
-        path = tuple(self.text(entry, "path", place).split("."))
+        path = self.split_path(self.text(entry, "path", place), place)
         if path in fields:
             raise self.fail(place, f"{'.'.join(path)} is there already")
         field = self.field(path, {key: entry[key] for key in entry if key in _FIELD_KEYS} | _value_limits(entry))
@@ -327,13 +335,12 @@ class _EditionParser:
         place = f"group {_show_path(path)}" if path else "top level"
         if not isinstance(table, dict):
             raise self.fail(place, "must be a table")
-        if len(path) > MAX_DEPTH:
-            raise self.fail(place, f"groups in groups, on more than {MAX_DEPTH} levels")
+        self.count_part(path, place)
         self.refuse_unknown_keys(table, _GROUP_KEYS, place)
         model: Mapping[str, Any] = table
         seen = [path]
         while "same_as" in model:
-            target = tuple(str(model["same_as"]).split("."))
+            target = self.split_path(str(model["same_as"]), place)
             if target in seen:
                 raise self.fail(place, f"same_as leads round in a circle at {'.'.join(target)}")
             seen.append(target)
@@ -357,6 +364,16 @@ class _EditionParser:
             optional=optional,
         )
 
+    def count_part(self, path: _Path, place: str) -> None:
+        """Refuse what no field list has."""
+        self.part_count += 1
+        if self.part_count > MAX_FIELDS:
+            raise self.fail(place, f"more than {MAX_FIELDS:,} fields and groups, which no field list has")
+        if len(path) > MAX_DEPTH:
+            raise self.fail(place, f"groups in groups, on more than {MAX_DEPTH} levels")
+        if not all(name.isprintable() for name in path):
+            raise self.fail(place, "a name must consist of printable characters")
+
     def lookup(self, path: tuple[str, ...], place: str) -> Mapping[str, Any]:
         table: Any = self.document
         for name in path:
@@ -370,11 +387,7 @@ class _EditionParser:
         if not isinstance(entry, dict):
             raise self.fail(place, "must be a table like { type = ..., kind = ..., unit = ..., description = ... }")
         self.refuse_unknown_keys(entry, _FIELD_KEYS, place)
-        self.field_count += 1
-        if self.field_count > MAX_FIELDS:
-            raise self.fail(place, f"more than {MAX_FIELDS:,} fields, which no field list has")
-        if not all(name.isprintable() for name in path):
-            raise self.fail(place, "a name must consist of printable characters")
+        self.count_part(path, place)
         below_label = len(path) > 2 and path[0] == "data_channel"
         default = FieldPresence.WITH_LABEL if below_label else FieldPresence.ALWAYS
         values = entry.get("values")
@@ -412,7 +425,7 @@ class _EditionParser:
             if not isinstance(entry, dict):
                 raise self.fail(place, "must be an array of tables")
             self.refuse_unknown_keys(entry, _UNDOCUMENTED_KEYS, place)
-            path = tuple(self.text(entry, "path", place).split("."))
+            path = self.split_path(self.text(entry, "path", place), place)
             found.append(
                 replace(
                     self.field(path, {key: entry[key] for key in entry if key in _FIELD_KEYS} | _value_limits(entry)),

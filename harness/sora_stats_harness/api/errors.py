@@ -8,7 +8,8 @@ its work, and its message is one line that says what was found, where, and what 
     ├── UsageError              the caller asked for something that cannot be done            exit code 2
     │   ├── ConfigError         a configuration that cannot be read, or says what cannot be meant
     │   ├── EditionError        an edition file that cannot be read
-    │   └── RecordingError      a recording or body file that cannot be read
+    │   ├── RecordingError      a recording or body file that cannot be read
+    │   └── OutputError         a report that cannot be written: a full disk, a folder without permission
     ├── RequestRefusedError           a request that may not be sent was about to be sent           exit code 4
     └── SimulatorError          the embedded simulator did not start, or died                 exit code 4
 """
@@ -26,7 +27,7 @@ class ExitCode(IntEnum):
     FAIL = 1
     """A requirement was violated, or an SLO."""
     USAGE = 2
-    """The command line, the configuration or a file named there is wrong."""
+    """The command line, the configuration or a file named there is wrong, or nothing can be written there."""
     INCONCLUSIVE = 3
     """Too little was seen to decide: no server, an aborted or an interrupted run."""
     BROKEN = 4
@@ -68,6 +69,10 @@ class EditionError(UsageError):
 
 class RecordingError(UsageError):
     """A recording or a body file is missing, unreadable or of an unknown format."""
+
+
+class OutputError(UsageError):
+    """What a run has to say cannot be written; the disk, the stream or the folder is at fault, and not the harness."""
 
 
 class RequestRefusedError(HarnessError):

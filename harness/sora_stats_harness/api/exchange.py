@@ -13,7 +13,7 @@ import time
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypedDict, Unpack
 
 import msgspec
 
@@ -172,15 +172,17 @@ class ExchangeOpener(Protocol):
         """Take the time of sending."""
 
 
+class DocumentedArguments(TypedDict, total=False):
+    """The arguments that the documentation knows; None is as left out."""
+
+    channel_id: str | None
+    connection_id: str | None
+    client_id: str | None
+    local: bool | None
+
+
 def make_valid_request(
-    target: Target,
-    *,
-    server: str,
-    channel_id: str | None = None,
-    connection_id: str | None = None,
-    client_id: str | None = None,
-    local: bool | None = None,
-    headers: Headers = (),
+    target: Target, *, server: str, headers: Headers = (), **arguments: Unpack[DocumentedArguments]
 ) -> Request:
     """
     Build a request as the documentation describes it.
@@ -194,6 +196,8 @@ def make_valid_request(
     >>> make_valid_request(Target.ALL, server="http://127.0.0.1:3000", local=False).body
     b'{"local":false}'
     """
+    channel_id, local = arguments.get("channel_id"), arguments.get("local")
+    connection_id, client_id = arguments.get("connection_id"), arguments.get("client_id")
     body: dict[str, str | bool] = {}
     if target is not Target.ALL:
         key, value = ("connection_id", connection_id) if target is Target.CONNECTION else ("client_id", client_id)

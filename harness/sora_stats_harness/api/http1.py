@@ -25,7 +25,7 @@ import re
 from typing import Final
 
 from .exchange import ErrorCode, Response, TransportError
-from .http1_body import SECTION_END, SECTION_LIMIT, SPARE_BYTES, BodyMemory, Bytes, ChunkedBody
+from .http1_body import SECTION_END, SECTION_LIMIT, SPARE_BYTES, BodyMemory, Bytes, ChunkedBody, whole_chunked_body
 from .http1_faults import FRAMING_RULES, Effect, FramingFault
 from .http1_head import (
     USUAL_HEAD_BYTES,
@@ -123,8 +123,13 @@ class ResponseReader:
             if head is not None and head.status >= 200 and self._method != "HEAD":
                 self.wire_bytes = size
                 self.faults = head.faults
+                body: bytes | None = None
                 if size - end == head.length <= self._limit:
-                    self.response = Response(status=head.status, headers=head.headers, body=bytes(data[end:]))
+                    body = bytes(data[end:])
+                elif head.body_end is BodyEnd.CHUNKED and size - end <= self._limit:
+                    body = whole_chunked_body(data[end:])
+                if body is not None:
+                    self.response = Response(status=head.status, headers=head.headers, body=body)
                     self.keep = head.keep
                     self.over = True
                     return True

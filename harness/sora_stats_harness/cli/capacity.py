@@ -17,7 +17,7 @@ from . import capacity_polling as surveys
 from . import command_support as common
 from . import options
 from . import worker_options as workers
-from .framework import Arguments, Command, Option, Parsed, group
+from .framework import Arguments, Command, Parsed, flag, group, with_value
 from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ MAX_SEARCH_IN_FLIGHT: Final = 1000
 
 def run(arguments: Arguments) -> int:
     """
-    Search, or response one of the other two questions; judge and report.
+    Search, or measure one of the other two; judge and report.
 
     Returns:
         The exit code of the verdict: 1 as well where no rate that was tried keeps the objectives, and where polling had
@@ -125,6 +125,7 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
             )
             spec = LoadSpec(
                 edition=arguments.settings.edition,
+                checks=arguments.settings.checks,
                 headers=headers,
                 timeout_s=settings.timeout_s,
                 scenario=arguments.scenario,
@@ -259,7 +260,7 @@ def _plan_text(arguments: Arguments, url: str | None, goal: SearchGoal, plan: Wo
     users = _max_in_flight(arguments, goal)
     return (
         f"plan: scenario {arguments.scenario} on {url or 'the embedded simulator'}: the highest rate up to "
-        f"{goal.max_rate:g} requests/s that keeps {slos} and misses no MUST, from {goal.first_rate:g}/s on, at most {users} in "
+        f"{goal.max_rate:g} requests/s that keeps {slos} and violates no MUST, from {goal.first_rate:g}/s on, at most {users} in "
         f"flight{several}; {least} to {most} steps of {WINDOWS_PER_STEP} windows or more, about "
         f"{_format_duration(least * min(step_s))} to {_format_duration((most + 2) * max(step_s))}; "
         f"the load is taken away at {' or '.join(_abort_limits(arguments))}"
@@ -296,81 +297,61 @@ command = Command(
         *group(
             "the search",
             options.slo_option("what has to hold: p99<50ms, GetStatsAllConnections:p99<800ms, errors<0.1%"),
-            Option(
-                ["--max-rate"], type=options.RATE, metavar="R", help="never send more requests per second than this"
+            with_value("--max-rate", "R", "never send more requests per second than this", type=options.RATE),
+            with_value("--start", "R", "the first rate (default: an eighth of the highest)", type=options.RATE),
+            with_value(
+                "--scenario", "NAME", "mixed, drill, scrape or scrape-cluster (default: mixed)", default="mixed"
             ),
-            Option(
-                ["--start"], type=options.RATE, metavar="R", help="the first rate (default: an eighth of the highest)"
-            ),
-            Option(
-                ["--scenario"],
-                default="mixed",
-                metavar="NAME",
-                help="mixed, drill, scrape or scrape-cluster (default: mixed)",
-            ),
-            Option(
-                ["--window"],
+            with_value(
+                "--window",
+                "TIME",
+                "the least length of a window; a step is three to seven of them (default: 2s)",
                 type=options.DURATION,
                 default=2.0,
-                metavar="TIME",
-                help="the least length of a window; a step is three to seven of them (default: 2s)",
             ),
-            Option(
-                ["--max-in-flight"],
+            with_value(
+                "--max-in-flight",
+                "N",
+                "requests that may be under way at a time (default: as many as the rate and the SLOs need)",
                 type=options.integer(1, 10_000),
-                metavar="N",
-                help="requests that may be under way at a time (default: as many as the rate and the SLOs need)",
             ),
             options.abort_option("stop the load"),
-            Option(["--dry-run"], is_flag=True, help="print the plan and send nothing"),
+            flag("--dry-run", "print the plan and send nothing"),
         ),
         *group(
             "instead: what a listing costs by the number of connections",
-            Option(["--by-size"], is_flag=True, help="of a server, by the sizes that its listings have in --duration"),
-            Option(["--duration"], type=options.DURATION, metavar="TIME", help="how long to measure"),
-            Option(
-                ["--scrapers"],
+            flag("--by-size", "of a server, by the sizes that its listings have in --duration"),
+            with_value("--duration", "TIME", "how long to measure", type=options.DURATION),
+            with_value(
+                "--scrapers",
+                "N",
+                "how many will ask for listings (default: 1)",
                 type=options.integer(1, 10_000),
                 default=1,
-                metavar="N",
-                help="how many will ask for listings (default: 1)",
             ),
         ),
         *group(
             "instead: whether polling hurts the media",
-            Option(["--watch-media"], is_flag=True, help="quiet and polled phases in turn; polled at --max-rate"),
-            Option(
-                ["--phase"],
-                type=options.DURATION,
-                default=10.0,
-                metavar="TIME",
-                help="how long each phase lasts (default: 10s)",
+            flag("--watch-media", "quiet and polled phases in turn; polled at --max-rate"),
+            with_value(
+                "--phase", "TIME", "how long each phase lasts (default: 10s)", type=options.DURATION, default=10.0
             ),
-            Option(
-                ["--phases"],
-                type=options.integer(1, 10_000),
-                default=5,
-                metavar="N",
-                help="how many polled phases (default: 5)",
+            with_value(
+                "--phases", "N", "how many polled phases (default: 5)", type=options.integer(1, 10_000), default=5
             ),
         ),
         *workers.worker_options(),
         *options.judging_options(),
         *options.simulator_options(
-            Option(
-                ["--service-time"], type=options.DURATION, metavar="TIME", help="each request keeps a worker this long"
+            with_value("--service-time", "TIME", "each request keeps a worker this long", type=options.DURATION),
+            with_value(
+                "--workers", "N", "how many requests are served at a time (default: 1)", type=options.integer(1)
             ),
-            Option(
-                ["--workers"],
-                type=options.integer(1),
-                metavar="N",
-                help="how many requests are served at a time (default: 1)",
-            ),
-            Option(
-                ["--per-connection-cost"],
+            with_value(
+                "--per-connection-cost",
+                "TIME",
+                "and this long for each connection of the response",
                 type=options.DURATION,
-                metavar="TIME",
-                help="and this long for each connection of the response",
             ),
             connections=Parsed(_parse_sizes),
             connections_help="how many connections (default: 100); with commas: cost by size",

@@ -85,7 +85,14 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
     def make_session(address: Any, timeout_s: float) -> SteppedSession:  # Any: load's ServerAddress
         told.extend(common.detect_edition(arguments, lambda: detect_by_address(address, headers, timeout_s, interrupt)))
         edition = arguments.settings.edition
-        spec = LoadSpec(edition=edition, headers=headers, timeout_s=timeout_s, scenario="scrape", users=1)
+        spec = LoadSpec(
+            edition=edition,
+            checks=arguments.settings.checks,
+            headers=headers,
+            timeout_s=timeout_s,
+            scenario="scrape",
+            users=1,
+        )
         return SteppedSession(load_edition(edition), address, spec)
 
     with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
@@ -225,6 +232,7 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
             )
             spec = LoadSpec(
                 edition=arguments.settings.edition,
+                checks=arguments.settings.checks,
                 headers=headers,
                 timeout_s=arguments.settings.timeout_s,
                 scenario=arguments.scenario,

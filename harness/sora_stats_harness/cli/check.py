@@ -11,7 +11,7 @@ import click
 
 from . import command_support as common
 from . import options
-from .framework import Arguments, Choice, Command, Option
+from .framework import Arguments, Choice, Command, with_value
 from .output import ProgressLine
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def run(arguments: Arguments) -> int:
     """
     from ..api.edition import load_edition
     from ..api.exchange import TARGET_OF_OPERATION
+    from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..probe.edition_detection import detect_by_files
@@ -57,7 +58,7 @@ def run(arguments: Arguments) -> int:
     from ..reports.verdict_assembly import RunFacts, format_utc_now
 
     started_at = format_utc_now()
-    settings = options.read_settings(arguments)
+    settings = options.read_settings(arguments, writes_reports=False)
     target = TARGET_OF_OPERATION[arguments.target] if arguments.target is not None else None
     origin = settings.origins["edition"]
     with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
@@ -76,7 +77,7 @@ def run(arguments: Arguments) -> int:
                 f"recorded with edition {other}, and judged here by {edition.name}: {origin}"
                 for other in sorted(others)
             ]
-        judge = Judge(edition)
+        judge = Judge(edition, checks=load_check_files(settings.checks))
         progress = ProgressLine()
         try:
             checked = judge_files(judge, files, target=target, tick=_make_tick(interrupt, progress))
@@ -130,12 +131,7 @@ command = Command(
             metavar="FILE...",
             help="a recording or a body, compressed or not; - for stdin",
         ),
-        Option(
-            ["--target"],
-            type=Choice(_OPERATIONS),
-            metavar="NAME",
-            help=f"whose response a body is: {', '.join(_OPERATIONS)}",
-        ),
+        with_value("--target", "NAME", f"whose response a body is: {', '.join(_OPERATIONS)}", type=Choice(_OPERATIONS)),
         *options.judging_options(no_output="none are written"),
     ],
     examples=EXAMPLES,

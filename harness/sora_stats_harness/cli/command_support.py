@@ -4,6 +4,7 @@ What several commands do alike: start the simulator, find the edition out, and r
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -11,8 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..api.errors import ExitCode, HarnessError, UsageError, worst_exit_code
-from . import github_actions as github
+from ..api.errors import ExitCode, HarnessError, OutputError, UsageError, worst_exit_code
 from .framework import Arguments
 from .options import check_baseline, simulator_parameters
 from .output import report_width, wants_colour, write_output
@@ -83,7 +83,7 @@ def report_and_exit_code(
     arguments: Arguments, judge: JudgeResultSource, facts: RunFacts, *, write: bool = True
 ) -> ExitCode:
     """
-    Sum up, write the reports, tell the person (and the CI server), and give the exit code.
+    Sum up, write the reports, print the summary (and what the CI server reads), and give the exit code.
 
     Args:
         arguments: With the judging options.
@@ -95,7 +95,7 @@ def report_and_exit_code(
         The worst of the verdict's exit code and of what went wrong beside it.
 
     Raises:
-        HarnessError: The reports could not be written, and the verdict is not `fail`, which outranks that.
+        OutputError: The reports cannot be written, and the verdict is not `fail`, which outranks that.
         UsageError: The baseline is of another edition or kind of subject, and nothing worse has a say; the reports are
             written, without it.
     """
@@ -118,9 +118,13 @@ def report_and_exit_code(
         try:
             written = _write_reports(report, arguments.output)
         except OSError as error:
-            problems.append(HarnessError(f"the reports could not be written: {error.strerror or error}"))
-    _print_report(report, written, as_json=arguments.json)
+            problems.append(OutputError(f"the reports cannot be written: {error.strerror or error}"))
     code = worst_exit_code(report.verdict.exit_code, *(problem.exit_code for problem in problems))
+    if report.verdict.exit_code == ExitCode.PASS and code is not ExitCode.PASS:
+        # a reader of the last line alone must not read PASS
+        report.verdict.verdict, report.verdict.exit_code = "inconclusive", int(code)
+        report.verdict.reason = str(problems[0])
+    _print_report(report, written, as_json=arguments.json)
     for problem in problems:
         if problem.exit_code is code:
             raise problem
@@ -137,14 +141,20 @@ def _write_reports(report: VerdictReport, output: Path | None) -> Path:
 
 
 def _print_report(report: VerdictReport, written: Path | None, *, as_json: bool) -> None:
+    from ..reports import github_actions as github
     from ..reports import report_folder as files
     from ..reports import terminal
+    from ..reports.markdown import render_markdown_summary
 
     stream = sys.stderr if as_json else sys.stdout
     text = terminal.render_terminal(report, colour=wants_colour(stream), width=report_width(stream))
-    write_output(github.guard_log_text(text), stream)
+    on_github = github.is_in_github_actions()
+    write_output(github.guard_log_commands(text, secrets.token_hex(16)) if on_github else text, stream)
     if written is not None:
         write_output(f"reports in {written}/: {', '.join(files.list_report_files(written))}\n", stream)
-    github.annotate_report(report, stream)
+    if on_github:
+        write_output(github.verdict_annotations(report.verdict), stream)
+        if problem := github.append_step_summary(render_markdown_summary(report)):
+            write_output(f"sora-harness: the step's summary could not be written: {problem}\n", sys.stderr)
     if as_json:
         write_output(files.verdict_to_json(report.verdict))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from ..api.errors import UsageError, suggest_nearest
-from .framework import Arguments, Choice, Command, Option, Parsed, group
+from .framework import Arguments, Choice, Command, Option, Parsed, flag, group, with_value, with_values
 from .output import write_output
 
 if TYPE_CHECKING:
-    from ..judge.verdict import Verdict
-    from ..reports.run_comparison import NamedVerdicts
+    pass
 
 EXAMPLES: Final = """\
 examples:
@@ -37,6 +35,7 @@ def run(arguments: Arguments) -> int:
     from ..reports import report_folder as files
     from ..reports.comparison_result import ComparisonPolicy
     from ..reports.run_comparison import compare_runs
+    from ..reports.verdict_files import read_runs
 
     given = {name: getattr(arguments, name) for name in ("time", "percentiles", "min_effect", "alpha")}
     policy = ComparisonPolicy(
@@ -53,47 +52,6 @@ def run(arguments: Arguments) -> int:
     except OSError as error:
         raise UsageError(f"{arguments.output} cannot be written: {error.strerror or error}") from None
     return result.exit_code
-
-
-def read_runs(given: str) -> NamedVerdicts:
-    """
-    Read every verdict that a file, a folder or a pattern stands for.
-
-    Raises:
-        UsageError: There is none, or one of them cannot be read.
-    """
-    from ..reports import report_folder as files
-
-    if Path(given).exists():
-        paths = [Path(given)]
-    else:
-        matched = map(Path, sorted(glob.glob(given, recursive=True)))  # noqa: PTH207  # Path.glob takes no absolute pattern
-        # A shell's leftovers beside the runs, such as their logs, match as well.
-        paths = [path for path in matched if path.is_dir() or path.suffix == ".json"]
-    if not paths:
-        raise UsageError(f"there is no file or folder {given}")
-    found = dict.fromkeys(file for path in paths for file in _find_verdicts(path))
-    if not found:
-        raise UsageError(f"there is no {files.VERDICT_FILE} in {given}")
-    return [(str(path), _read_verdict(path)) for path in found]
-
-
-def _read_verdict(path: Path) -> Verdict:
-    from ..judge.verdict import decode_verdict
-
-    try:
-        return decode_verdict(path.read_bytes(), str(path))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def _find_verdicts(path: Path) -> list[Path]:
-    from ..reports import report_folder as files
-
-    if not path.is_dir():
-        return [path]
-    own = path / files.VERDICT_FILE
-    return [own] if own.exists() else sorted(path.rglob(files.VERDICT_FILE))
 
 
 def _parse_thresholds(text: str) -> list[str]:
@@ -146,35 +104,31 @@ command = Command(
         click.Argument(["base"], metavar="BASE", help=f"the runs to compare with: {_RUNS_HELP}"),
         click.Argument(["new"], metavar="NEW", help="the runs to judge, given in the same way"),
         Option(["--format"], type=Choice(_COMPARISON_FORMATS), default="text", help="what to write (default: text)"),
-        Option(["--json"], is_flag=True, help="the same as --format json"),
-        Option(["--output"], type=Path, metavar="FILE", help="where to write it (default: stdout)"),
-        Option(
-            ["--fail-on"],
-            multiple=True,
+        flag("--json", "the same as --format json"),
+        with_value("--output", "FILE", "where to write it (default: stdout)", type=Path),
+        with_values(
+            "--fail-on",
+            "WHAT,…",
+            "exit 1 where it is so, 3 where too little is known: new-findings, fields-gone, latency, capacity",
             type=Parsed(_parse_thresholds),
-            metavar="WHAT,…",
-            help="exit 1 where it is so, 3 where too little is known: new-findings, fields-gone, latency, capacity",
         ),
         *group(
             "latencies",
             Option(["--time"], type=Choice(("response", "service")), help="which time (default: response)"),
-            Option(
-                ["--percentiles"],
+            with_value(
+                "--percentiles",
+                "P,…",
+                "some of 50, 90, 95, 99, 99.9 and 99.99, the most important first (default: 50,99)",
                 type=Parsed(_parse_percentiles),
-                metavar="P,…",
-                help="some of 50, 90, 95, 99, 99.9 and 99.99, the most important first (default: 50,99)",
             ),
-            Option(
-                ["--min-effect"],
-                type=Parsed(_parse_percent),
-                metavar="PERCENT",
-                help="the least change that counts (default: 5 %)",
+            with_value(
+                "--min-effect", "PERCENT", "the least change that counts (default: 5 %)", type=Parsed(_parse_percent)
             ),
-            Option(
-                ["--alpha"],
+            with_value(
+                "--alpha",
+                "P",
+                "how often a change may be claimed where there is none, over all latencies together (default: 0.01)",
                 type=Parsed(_parse_alpha),
-                metavar="P",
-                help="how often a change may be claimed where there is none, over all latencies together (default: 0.01)",
             ),
         ),
     ],

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from . import options
-from .framework import Arguments, Command, Option
+from .framework import Arguments, Command, flag
 from .output import print_table, write_output
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
         key: getattr(settings, "timeout_s" if key == "timeout" else key) for key in settings.origins
     }
     shown["headers"] = dict(mask_header(line) for line in settings.headers)
-    shown |= {"require": list(settings.require), "slos": list(settings.slos)}
+    shown |= {"require": list(settings.require), "checks": list(settings.checks), "slos": list(settings.slos)}
     origins = dict(settings.origins)
     source = config.source or ""
     origins["url"] = {"the URL": "command line", f"url in {source}": source}.get(origins["url"], origins["url"])
@@ -128,8 +128,8 @@ command = Command(
     [
         *options.server_options(),
         *options.rule_options(),
-        Option(["--json"], is_flag=True, help="print JSON"),
-        Option(["--check"], is_flag=True, help="print nothing but whether a command could use the settings"),
+        flag("--json", "print JSON"),
+        flag("--check", "print nothing but whether a command could use the settings"),
     ],
     examples=EXAMPLES,
     run=run,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,7 @@ from ..api.errors import UsageError, suggest_nearest
 from ..api.server_url import normalize_server_url
 from . import command_support as common
 from . import options
-from .framework import Arguments, Command, Option, group
+from .framework import Arguments, Command, flag, group, with_value, with_values
 from .output import ProgressLine
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ examples:
 MAX_FUZZ_DOCUMENTS: Final = 1_000_000
 
 
-def run(arguments: Arguments) -> int:
+def run(arguments: Arguments) -> int:  # long: one run from its settings to its report
     """
     Probe, judge and report.
 
@@ -56,13 +56,14 @@ def run(arguments: Arguments) -> int:
         SimulatorError: The embedded simulator did not start.
     """
     from ..api.edition import load_edition
-    from ..judge.pipeline import Judge
+    from ..judge.checks.user_checks import load_check_files
+    from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..probe import conformance_run as conform
     from ..probe.edition_detection import detect_by_server
     from ..probe.interrupt import InterruptHandler
     from ..probe.prober import Prober
-    from ..recording.writer import RecordingWriter
+    from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
     from ..reports.verdict_assembly import RunFacts, format_utc_now
 
     started_at = format_utc_now()
@@ -88,25 +89,32 @@ def run(arguments: Arguments) -> int:
                 recorder = stack.enter_context(
                     RecordingWriter(
                         arguments.record,
-                        subject=plan.server,
-                        subject_kind="simulator" if is_self_test else "server",
-                        edition=edition.name,
-                        # what the run can see: `check` judges the recording within the same scope
-                        options=_verdict_options(plan)
-                        | fuzzed
-                        | {
-                            "observes": sorted(need.value for need in plan.observed_needs()),
-                            "excluded": sorted(plan.excluded_requirements()),
-                        },
+                        RecordedRun(
+                            subject=plan.server,
+                            subject_kind="simulator" if is_self_test else "server",
+                            edition=edition.name,
+                            # what the run can see: `check` judges the recording within the same scope
+                            options=_verdict_options(plan)
+                            | fuzzed
+                            | {
+                                "observes": sorted(need.value for need in plan.observed_needs()),
+                                "excluded": sorted(plan.excluded_requirements()),
+                            },
+                        ),
                         secrets=secrets,
-                        limit_bytes=arguments.record_limit,
+                        limits=RecordingLimits(file_bytes=arguments.record_limit),
                     )
                 )
-            judge = Judge(edition, observer=recorder.add_exchange if recorder else None, nodes=plan.servers)
+            judge = Judge(
+                edition,
+                observer=recorder.add_exchange if recorder else None,
+                options=JudgeOptions(nodes=plan.servers),
+                checks=load_check_files(settings.checks),
+            )
             progress = ProgressLine()
             try:
                 if seed is not None:
-                    notes += _run_fuzz(arguments.fuzz, seed, plan, judge, prober(), interrupt, progress)
+                    notes += _run_fuzz(fuzzed, plan, judge, prober(), interrupt, progress)
                 result = conform.run_conformance(
                     plan, judge, prober(), interrupt=interrupt, watch=_make_watcher(progress, plan)
                 )
@@ -157,8 +165,7 @@ def _fuzz_seed(arguments: Arguments) -> int | None:
 
 
 def _run_fuzz(
-    count: int,
-    seed: int,
+    drawn: Mapping[str, int],
     plan: ConformancePlan,
     judge: Judge,
     prober: Prober,
@@ -167,9 +174,9 @@ def _run_fuzz(
 ) -> list[str]:
     """Send made-up requests; gives what there is to say about them."""
     from ..probe import fuzz
-    from ..reports.curl_command import curl_command
 
     started_s = time.monotonic()
+    count, seed = drawn["fuzz"], drawn["seed"]
 
     def watch(sent: int) -> None:
         progress.show(time.monotonic() - started_s, f"conform: {sent} of {count} made-up requests")
@@ -186,7 +193,7 @@ def _run_fuzz(
     return [
         f"{sent}: the last one fails ({result.violated}); {result.shrinking} more were sent to make it smaller, and {again}"
         f"{ended}",
-        f"the smallest made-up request that fails: {curl_command(result.smallest)}",
+        f"the command line with the finding of {result.violated} sends the smallest made-up request that fails",
     ]
 
 
@@ -209,7 +216,7 @@ def _probe_plan(arguments: Arguments, servers: Sequence[str], headers: Headers) 
 
 
 def _verdict_options(plan: ConformancePlan) -> dict[str, Any]:
-    """What a verdict and a recording tell of the run; header values stay out."""
+    """What a verdict and a recording hold of the run; header values stay out."""
     return {
         "duration_s": plan.duration_s,
         "max_duration_s": plan.time_limit_s,
@@ -295,56 +302,50 @@ command = _ConformCommand(
         *options.server_options(),
         *group(
             "requests",
-            Option(
-                ["--duration"],
+            with_value(
+                "--duration",
+                "TIME",
+                "how long to probe at least: 10, 90s, 5m (default: 10)",
                 type=options.DURATION,
                 default=10.0,
-                metavar="TIME",
-                help="how long to probe at least: 10, 90s, 5m (default: 10)",
             ),
-            Option(
-                ["--max-duration"],
-                type=options.DURATION,
-                metavar="TIME",
-                help="how long to probe at most, where after --duration not every requirement was observed yet "
+            with_value(
+                "--max-duration",
+                "TIME",
+                "how long to probe at most, where after --duration not every requirement was observed yet "
                 "(default: 60, or --duration where that is longer)",
+                type=options.DURATION,
             ),
-            Option(
-                ["--targets"],
-                metavar="NAMES",
-                help="send only these, with commas between: GetStatsConnection, GetStatsClient, GetStatsAllConnections "
+            with_value(
+                "--targets",
+                "NAMES",
+                "send only these, with commas between: GetStatsConnection, GetStatsClient, GetStatsAllConnections "
                 "(default: all three)",
             ),
-            Option(
-                ["--node"],
-                multiple=True,
-                metavar="URL",
-                help="another node of the cluster to which URL belongs (repeatable)",
-            ),
-            Option(
-                ["--channel-id"],
-                multiple=True,
-                metavar="ID",
-                help="ask for connections of this channel instead of those in a listing: followed by --connection-id or "
+            with_values("--node", "URL", "another node of the cluster to which URL belongs (repeatable)"),
+            with_values(
+                "--channel-id",
+                "ID",
+                "ask for connections of this channel instead of those in a listing: followed by --connection-id or "
                 "--client-id (all three repeatable)",
             ),
-            Option(["--connection-id"], multiple=True, metavar="ID", help="a connection of the channel named before"),
-            Option(["--client-id"], multiple=True, metavar="ID", help="a client of the channel named before"),
-            Option(["--valid-only"], is_flag=True, help="send no request that is wrong on purpose"),
-            Option(["--large-request"], is_flag=True, help="send one wrong request of more than 8 MB as well"),
-            Option(
-                ["--fuzz"],
-                type=options.integer(1, MAX_FUZZ_DOCUMENTS),
-                metavar="N",
-                help="before that, send N made-up requests, valid and wrong, and find the smallest that fails; --seed "
+            with_values("--connection-id", "ID", "a connection of the channel named before"),
+            with_values("--client-id", "ID", "a client of the channel named before"),
+            flag("--valid-only", "send no request that is wrong on purpose"),
+            flag("--large-request", "send one wrong request of more than 8 MB as well"),
+            with_value(
+                "--fuzz",
+                "N",
+                "before that, send N made-up requests, valid and wrong, and find the smallest that fails; --seed "
                 "repeats them",
+                type=options.integer(1, MAX_FUZZ_DOCUMENTS),
             ),
-            Option(
-                ["--concurrency"],
+            with_value(
+                "--concurrency",
+                "N",
+                "requests that may overlap, 1 to 32 (default: 8)",
                 type=options.integer(1, 32),
                 default=8,
-                metavar="N",
-                help="requests that may overlap, 1 to 32 (default: 8)",
             ),
         ),
         *options.recording_options(),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import command_support as common
 from . import options
-from .framework import Arguments, Command, Option, group
+from .framework import Arguments, Command, flag, group, with_value
 from .output import ProgressLine
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ examples:
 INTERRUPT_POLL_S: Final = 0.1
 
 
-def run(arguments: Arguments) -> int:
+def run(arguments: Arguments) -> int:  # long: one run from its settings to its report
     """
     Send the requests, judge the responses, and report the estimate.
 
@@ -37,6 +37,7 @@ def run(arguments: Arguments) -> int:
     """
     from ..api.edition import load_edition
     from ..api.exchange import Target, make_valid_request
+    from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge
     from ..judge.requirements import RequiredCapability
     from ..judge.verdict_decision import RunEnding, RunScope
@@ -69,7 +70,7 @@ def run(arguments: Arguments) -> int:
             notes = common.detect_edition(arguments, lambda: detect_by_server(server, headers, prober(), interrupt))
             if notes:
                 _pause_between_requests(time.monotonic() - began_s, interrupt)
-            judge = Judge(load_edition(arguments.settings.edition))
+            judge = Judge(load_edition(arguments.settings.edition), checks=load_check_files(settings.checks))
             try:
                 exchanges = measure_requests(
                     make_valid_request(
@@ -138,21 +139,11 @@ command = Command(
         *options.server_options(),
         *group(
             "the planned polling",
-            Option(
-                ["--pollers"],
-                type=options.integer(1, 100_000),
-                default=1,
-                metavar="N",
-                help="how many poll (default: 1)",
+            with_value("--pollers", "N", "how many poll (default: 1)", type=options.integer(1, 100_000), default=1),
+            with_value(
+                "--interval", "TIME", "the interval of each of them (default: 1s)", type=options.DURATION, default=1.0
             ),
-            Option(
-                ["--interval"],
-                type=options.DURATION,
-                default=1.0,
-                metavar="TIME",
-                help="the interval of each of them (default: 1s)",
-            ),
-            Option(["--cluster"], is_flag=True, help="they ask for the connections of all nodes (local: false)"),
+            flag("--cluster", "they ask for the connections of all nodes (local: false)"),
         ),
         *options.judging_options(),
         *options.simulator_options(),

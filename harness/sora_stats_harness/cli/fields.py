@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..api.errors import UsageError, suggest_nearest
-from .framework import Arguments, Choice, Command, Option
+from .framework import Arguments, Choice, Command, Option, flag, with_value
 from .options import DEFAULT_EDITION
 from .output import print_table, write_output
 
@@ -46,9 +46,7 @@ def run(arguments: Arguments) -> int:
         case ():
             pass
         case ("diff", before, after):
-            from . import fields_diff
-
-            return fields_diff.run_fields_diff(before, after, as_json=arguments.json)
+            return _print_differences(before, after, as_json=arguments.json)
         case ("import", page) if arguments.group is None and arguments.kind is None and not arguments.json:
             from . import fields_import
 
@@ -67,6 +65,22 @@ def run(arguments: Arguments) -> int:
         write_output(json.dumps([field_to_json(field) for field in fields], indent=2) + "\n")
     else:
         print_table(_table_rows(fields))
+    return 0
+
+
+def _print_differences(before: str, after: str, *, as_json: bool) -> int:
+    from ..api.edition import load_edition
+    from ..api.edition_diff import field_differences
+
+    changes = field_differences(load_edition(before), load_edition(after))
+    if as_json:
+        write_output(json.dumps(changes, indent=2) + "\n")
+    elif changes:
+        rows = [("CHANGE", "FIELD", "WAS", "IS", "KNOWN")]
+        rows += [(each["change"], each["path"], each["was"], each["is"], each["standing"]) for each in changes]
+        print_table(rows)
+    else:
+        write_output(f"{before} and {after} have the same fields\n")
     return 0
 
 
@@ -125,17 +139,12 @@ command = Command(
             help="`diff A B` for what changed from one edition to another; `import PAGE` to make an edition from a page "
             "of the documentation (HTML, text or Markdown; - for stdin)",
         ),
-        Option(
-            ["--edition"],
-            default=DEFAULT_EDITION,
-            metavar="NAME|FILE",
-            help=f"which list (default: {DEFAULT_EDITION})",
-        ),
-        Option(["--group"], metavar="GROUP", help="only the fields in this group, such as rtp or simulcast.r0"),
+        with_value("--edition", "NAME|FILE", f"which list (default: {DEFAULT_EDITION})", default=DEFAULT_EDITION),
+        with_value("--group", "GROUP", "only the fields in this group, such as rtp or simulcast.r0"),
         Option(["--kind"], type=Choice(_FIELD_KINDS), help="only the fields of this kind"),
-        Option(["--json"], is_flag=True, help="print a JSON array"),
-        Option(["--output"], metavar="FILE", help="import: where to write the edition (default: stdout)"),
-        Option(["--name"], metavar="NAME", help="import: what to call the edition (default: after the page)"),
+        flag("--json", "print a JSON array"),
+        with_value("--output", "FILE", "import: where to write the edition (default: stdout)"),
+        with_value("--name", "NAME", "import: what to call the edition (default: after the page)"),
     ],
     examples=EXAMPLES,
     run=run,

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..api.errors import EditionError, UsageError
+from ..api.input_budget import read_small_file
 from ..reports.escaping import escape_terminal
 from .output import write_output
 
@@ -46,10 +47,6 @@ def run_fields_import(page: str, *, output: str | None, name: str | None) -> int
 def _read_page(page: str) -> bytes:
     from ..api.edition_import.page_source import MAX_PAGE_BYTES
 
-    try:
-        if page == "-":
-            return sys.stdin.buffer.read(MAX_PAGE_BYTES + 1)
-        with Path(page).open("rb") as file:
-            return file.read(MAX_PAGE_BYTES + 1)
-    except OSError as error:
-        raise EditionError(f"the page {page} cannot be read: {error.strerror}") from None
+    if page == "-":
+        return sys.stdin.buffer.read(MAX_PAGE_BYTES + 1)
+    return read_small_file(page, limit=MAX_PAGE_BYTES, name=f"the page {page}", error=EditionError)

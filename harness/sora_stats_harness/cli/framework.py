@@ -164,3 +164,18 @@ def refuse_unknown_command(context: click.Context, name: str, known: Iterable[st
     """
     see = f"see {context.find_root().command_path} --help"
     raise UsageError(f"there is no command {name!r}{suggest_nearest(name, known)}; {see}")
+
+
+def flag(name: str, text: str) -> Option:
+    """An option without a value."""
+    return Option([name], is_flag=True, help=text)
+
+
+def with_value(name: str, metavar: str, text: str, **more: Any) -> Option:  # Any: click's own parameters
+    """An option with a value."""
+    return Option([name], metavar=metavar, help=text, **more)
+
+
+def with_values(name: str, metavar: str, text: str, **more: Any) -> Option:  # Any: as above
+    """An option with a value, which may be given several times."""
+    return with_value(name, metavar, text, multiple=True, **more)

@@ -15,7 +15,7 @@ from ..api.option_values import parse_interval
 from . import command_support as common
 from . import options
 from . import worker_options as workers
-from .framework import Arguments, Command, Option, Parsed, group
+from .framework import Arguments, Command, Parsed, flag, group, with_value
 from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ def _load_spec(arguments: Arguments, url: str | None, processes: int) -> LoadSpe
         raise UsageError("--sockets: each worker needs one at least")
     return LoadSpec(
         edition=arguments.settings.edition,
+        checks=arguments.settings.checks,
         timeout_s=arguments.settings.timeout_s,
         scenario=scenario,
         weights=arguments.weights or {},
@@ -284,60 +285,48 @@ command = Command(
         *options.server_options(),
         *group(
             "the load",
-            Option(
-                ["--scenario"],
+            with_value(
+                "--scenario",
+                "NAME",
+                "mixed, scrape, scrape-cluster, spike, soak or drill (default: mixed)",
                 default="mixed",
-                metavar="NAME",
-                help="mixed, scrape, scrape-cluster, spike, soak or drill (default: mixed)",
             ),
-            Option(
-                ["--rate"],
-                type=options.RATE,
-                metavar="N",
-                help="open model: requests per second, whether or not responses arrive",
+            with_value(
+                "--rate", "N", "open model: requests per second, whether or not responses arrive", type=options.RATE
             ),
-            Option(
-                ["--ramp"], type=options.DURATION, default=0.0, metavar="TIME", help="let the rate rise over this long"
-            ),
-            Option(
-                ["--max-in-flight"],
+            with_value("--ramp", "TIME", "let the rate rise over this long", type=options.DURATION, default=0.0),
+            with_value(
+                "--max-in-flight",
+                "N",
+                f"open model: requests that may be under way at a time (default: {DEFAULT_MAX_IN_FLIGHT})",
                 type=_USERS,
                 default=DEFAULT_MAX_IN_FLIGHT,
-                metavar="N",
-                help=f"open model: requests that may be under way at a time (default: {DEFAULT_MAX_IN_FLIGHT})",
             ),
-            Option(["--users"], type=_USERS, metavar="N", help="closed model: users that each wait for their response"),
-            Option(["--pollers"], type=_USERS, metavar="N", help="the same, for scrape: dashboards and exporters"),
-            Option(
-                ["--interval"],
-                type=Parsed(parse_interval),
-                metavar="TIME",
-                help="from one request of a user to its next; 0: at once",
+            with_value("--users", "N", "closed model: users that each wait for their response", type=_USERS),
+            with_value("--pollers", "N", "the same, for scrape: dashboards and exporters", type=_USERS),
+            with_value(
+                "--interval", "TIME", "from one request of a user to its next; 0: at once", type=Parsed(parse_interval)
             ),
-            Option(["--cluster"], is_flag=True, help="for scrape: ask for the whole cluster"),
-            Option(
-                ["--weights"],
+            flag("--cluster", "for scrape: ask for the whole cluster"),
+            with_value(
+                "--weights",
+                "TARGET=N,...",
+                "for mixed: how often to ask for connection, client and all (default: connection=70,client=29,all=1)",
                 type=Parsed(_parse_weights),
-                metavar="TARGET=N,...",
-                help="for mixed: how often to ask for connection, client and all (default: connection=70,client=29,all=1)",
             ),
-            Option(
-                ["--duration"], type=options.DURATION, metavar="TIME", help="how long (default on the simulator: 10)"
-            ),
-            Option(
-                ["--warm-up"],
+            with_value("--duration", "TIME", "how long (default on the simulator: 10)", type=options.DURATION),
+            with_value(
+                "--warm-up",
+                "TIME",
+                "leave the first requests, up to this time, out of the figures",
                 type=options.DURATION,
                 default=0.0,
-                metavar="TIME",
-                help="leave the first requests, up to this time, out of the figures",
             ),
-            Option(
-                ["--sockets"], type=_USERS, metavar="N", help="share so many connections (default: one for each user)"
-            ),
-            Option(["--new-connection-each"], is_flag=True, help="use each connection for one request only"),
+            with_value("--sockets", "N", "share so many connections (default: one for each user)", type=_USERS),
+            flag("--new-connection-each", "use each connection for one request only"),
             options.slo_option("fail unless this holds: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1%"),
             options.abort_option("end early"),
-            Option(["--dry-run"], is_flag=True, help="print the plan and send nothing"),
+            flag("--dry-run", "print the plan and send nothing"),
         ),
         *workers.worker_options(),
         *options.recording_options(),

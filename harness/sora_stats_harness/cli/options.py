@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..api.errors import UsageError
+from ..api.errors import OutputError, UsageError
 from ..api.option_values import parse_duration, parse_integer, parse_rate, parse_size
 from ..api.server_url import URL_VARIABLE
-from .framework import Arguments, Option, Parsed, group
+from .framework import Arguments, Option, Parsed, flag, group, with_value, with_values
 
 if TYPE_CHECKING:
     from ..judge.verdict import SubjectKind
@@ -44,7 +44,7 @@ def integer(least: int, most: int | None = None) -> Parsed:
 
 def config_option() -> Option:
     """--config."""
-    return Option(["--config"], type=_Path("a file", Path), metavar="FILE", help=CONFIG_HELP)
+    return with_value("--config", "FILE", CONFIG_HELP, type=_Path("a file", Path))
 
 
 def server_options() -> list[click.Parameter]:
@@ -59,40 +59,37 @@ def server_options() -> list[click.Parameter]:
         url,
         *group(
             "the server",
-            Option(
-                ["--header"],
-                multiple=True,
-                metavar="'NAME: VALUE'",
-                help="send this header as well (repeatable); for secrets use 'NAME: env:VARIABLE' or 'NAME: @FILE', or "
+            with_values(
+                "--header",
+                "'NAME: VALUE'",
+                "send this header as well (repeatable); for secrets use 'NAME: env:VARIABLE' or 'NAME: @FILE', or "
                 "give whole lines by env:VARIABLE or @FILE",
             ),
-            Option(["--ca-file"], metavar="FILE", help="trust only the certificates in this file"),
+            with_value("--ca-file", "FILE", "trust only the certificates in this file"),
             Option(["--insecure/--no-insecure"], default=None, help="accept any certificate"),
-            Option(["--timeout"], metavar="TIME", help="the limit for a whole exchange (default: 5)"),
+            with_value("--timeout", "TIME", "the limit for a whole exchange (default: 5)"),
         ),
     ]
 
 
 def rule_options() -> list[click.Parameter]:
-    """What decides the verdict: --config --edition --strict --require --label."""
+    """What decides the verdict: --config --edition --strict --require --checks --label."""
     return group(
         "judging and reports",
         config_option(),
-        Option(
-            ["--edition"],
-            metavar="NAME|FILE",
-            help=f"the field list to judge by (default: {DEFAULT_EDITION}; auto: the one nearest to the responses)",
+        flag(
+            "--trust-config",
+            "let a configuration that was found here name checks, and secrets for the server that it names itself",
+        ),
+        with_value(
+            "--edition",
+            "NAME|FILE",
+            f"the field list to judge by (default: {DEFAULT_EDITION}; auto: the one nearest to the responses)",
         ),
         Option(["--strict/--no-strict"], default=None, help="a violated SHOULD fails, too"),
-        Option(
-            ["--require"],
-            multiple=True,
-            metavar="ID",
-            help="inconclusive unless this requirement was observed (repeatable)",
-        ),
-        Option(
-            ["--label"], multiple=True, metavar="KEY=VALUE", help="add to every report, such as build=123 (repeatable)"
-        ),
+        with_values("--require", "ID", "inconclusive unless this requirement was observed (repeatable)"),
+        with_values("--checks", "FILE.py", "judge by the checks of your own in this file as well (repeatable)"),
+        with_values("--label", "KEY=VALUE", "add to every report, such as build=123 (repeatable)"),
     )
 
 
@@ -105,18 +102,18 @@ def judging_options(*, no_output: str = "a new folder below reports/") -> list[c
     """
     return rule_options() + group(
         "judging and reports",
-        Option(
-            ["--baseline"],
+        with_value(
+            "--baseline",
+            "FILE",
+            "an earlier verdict.json: its findings are known, and only new findings fail",
             type=_Path("a verdict.json", _read_baseline),
-            metavar="FILE",
-            help="an earlier verdict.json: its findings are known, and only new findings fail",
         ),
-        Option(["--json"], is_flag=True, help="print the whole verdict as JSON on stdout, and nothing else there"),
-        Option(
-            ["--output"],
+        flag("--json", "print the whole verdict as JSON on stdout, and nothing else there"),
+        with_value(
+            "--output",
+            "DIR",
+            f"where to write the reports (default: {no_output})",
             type=_Path("a folder", _parse_output),
-            metavar="DIR",
-            help=f"where to write the reports (default: {no_output})",
         ),
     )
 
@@ -125,20 +122,20 @@ def recording_options() -> list[click.Parameter]:
     """--record and --record-limit."""
     return group(
         "recording",
-        Option(["--record"], metavar="FILE", help="write every exchange to a .jsonl or .jsonl.zst file"),
-        Option(
-            ["--record-limit"],
+        with_value("--record", "FILE", "write every exchange to a .jsonl or .jsonl.zst file"),
+        with_value(
+            "--record-limit",
+            "SIZE",
+            "end the recording, not the run, at this size: 500M, 2G (default: 2G)",
             type=SIZE,
             default=RECORD_LIMIT_BYTES,
-            metavar="SIZE",
-            help="end the recording, not the run, at this size: 500M, 2G (default: 2G)",
         ),
     )
 
 
 def slo_option(help_text: str) -> Option:
     """--slo."""
-    return Option(["--slo"], multiple=True, metavar="SLO", help=f"{help_text} (repeatable)")
+    return with_values("--slo", "SLO", f"{help_text} (repeatable)")
 
 
 def read_slos(settings: RunSettings) -> tuple[Slo, ...]:
@@ -158,11 +155,8 @@ def read_slos(settings: RunSettings) -> tuple[Slo, ...]:
 
 def abort_option(effect: str) -> Option:
     """--abort-when; `effect` says what it does."""
-    return Option(
-        ["--abort-when"],
-        multiple=True,
-        metavar="LIMIT",
-        help=f"{effect} at errors>5% or p99>10s over the last 10 s (default: both; repeatable)",
+    return with_values(
+        "--abort-when", "LIMIT", f"{effect} at errors>5% or p99>10s over the last 10 s (default: both; repeatable)"
     )
 
 
@@ -179,10 +173,10 @@ def simulator_options(
     """
     return group(
         "the embedded simulator, where no URL is given",
-        Option(["--fault"], multiple=True, metavar="NAME[:KEY=VALUE]", help="make it misbehave (repeatable)"),
-        Option(["--seed"], type=integer(-(2**63)), metavar="N", help="another world (default: 1)"),
-        Option(["--connections"], type=connections or integer(1), metavar="N", help=connections_help),
-        Option(["--nodes"], type=integer(1), metavar="N", help="how many nodes (default: 1)"),
+        with_values("--fault", "NAME[:KEY=VALUE]", "make it misbehave (repeatable)"),
+        with_value("--seed", "N", "another world (default: 1)", type=integer(-(2**63))),
+        with_value("--connections", "N", connections_help, type=connections or integer(1)),
+        with_value("--nodes", "N", "how many nodes (default: 1)", type=integer(1)),
         *more,
     )
 
@@ -219,11 +213,16 @@ def _parse_output(text: str) -> Path:
 # What the options come to.
 
 
-def read_settings(arguments: Arguments) -> RunSettings:
+def read_settings(arguments: Arguments, *, writes_reports: bool = True) -> RunSettings:
     """
     Put options, environment and configuration together; the result is also kept as `arguments.settings`.
 
+    Args:
+        arguments: Of a command.
+        writes_reports: Whether it writes reports where `--output` isn't given.
+
     Raises:
+        OutputError: Nothing can be written where the reports or the recording go by default.
         ConfigError: The configuration can't be used.
         UsageError: A value can't be used; options of the simulator stand beside a URL; or the baseline is of another
             edition or subject.
@@ -246,7 +245,22 @@ def read_settings(arguments: Arguments) -> RunSettings:
     settings.refuse_simulator_options([f"--{name}" for name in given])
     if "url" in values and values.get("baseline") is not None:
         check_baseline(arguments, subject_kind="simulator" if settings.url is None else None)
+    if "output" in values and not values.get("dry_run"):
+        _try_folders(arguments, writes_reports=writes_reports)
     return settings
+
+
+def _try_folders(arguments: Arguments, *, writes_reports: bool) -> None:
+    """Try where the run will write, before it sends anything; `--output` was tried as it was read."""
+    from ..reports.report_folder import DEFAULT_FOLDER, try_folder
+
+    if writes_reports and arguments.output is None:
+        try_folder(DEFAULT_FOLDER)
+    recording = Path(getattr(arguments, "record", None) or os.devnull)
+    if not recording.exists():
+        try_folder(recording.parent)
+    elif not os.access(recording, os.W_OK):
+        raise OutputError(f"the recording {recording} cannot be written: it is read-only")
 
 
 def check_baseline(arguments: Arguments, *, subject_kind: SubjectKind | None = None) -> None:

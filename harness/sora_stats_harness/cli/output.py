@@ -1,18 +1,17 @@
 """
-Writing to stdout and stderr: tables, colour, progress, errors, and readers who go away.
+Writing to stdout and stderr: tables, colour, progress, errors, readers who go away, and full disks.
 
-`| head` closes a pipe as soon as it has what it wants; that is no error, and changes no exit code. rich is imported only
-where something is laid out.
+rich is imported only where something is laid out.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import select
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -24,45 +23,76 @@ _UNLIMITED_WIDTH: Final = 100_000
 """Columns of a table that no terminal shows."""
 
 
+class GuardedStream:
+    """
+    A standard stream that never raises: once it can't be written to, the rest goes nowhere.
+
+    A reader who has gone away (`| head`) wants no more, and a stream that was closed at the start never had a reader: that
+    is no problem. Anything else is kept as `problem`.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.problem: str | None = None
+        """Why something was lost; None where nothing was that somebody wants to read."""
+
+    def write(self, text: str) -> int:
+        """Write, or drop the text."""
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            self._give_up(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop what waits."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        if not isinstance(error, BrokenPipeError):
+            self.problem = self.problem or error.strerror or str(error)
+        _redirect_to_null(self._stream)
+
+    def __getattr__(self, name: str) -> Any:  # Any: whatever the stream has
+        return getattr(self._stream, name)
+
+
+def guard_standard_streams() -> None:
+    """Replace stdout and stderr by guarded ones; a descriptor that is closed is opened on nothing."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, so that no file of ours gets it
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # until the end
+        setattr(sys, name, GuardedStream(stream))
+
+
+def stdout_problem() -> str | None:
+    """Why something was lost that was written to stdout; None where nothing was."""
+    return getattr(sys.stdout, "problem", None)
+
+
 def write_output(text: str, stream: TextIO | None = None) -> None:
-    """Write to stdout (or `stream`) at once; what a reader who has gone away would read is dropped."""
+    """Write to stdout (or `stream`) at once."""
     stream = stream or sys.stdout
-    try:
-        stream.write(text)
-        stream.flush()
-    except BrokenPipeError:
-        _redirect_to_null(stream)
+    stream.write(text)
+    stream.flush()
 
 
 def print_error(text: str) -> None:
     """Write one line to stderr, and an annotation where this is a step of a workflow."""
     from ..reports.escaping import escape_terminal
-    from . import github_actions as github
 
     write_output(f"sora-harness: {escape_terminal(text, 2000)}\n", sys.stderr)
-    github.annotate_error(text)
+    if os.environ.get("GITHUB_ACTIONS"):
+        from ..reports import github_actions as github
 
-
-def discard_broken_streams() -> bool:
-    """
-    Send nowhere what is still to come on stdout and stderr where the reader has gone: Python would complain at its end.
-
-    Returns:
-        Whether a reader has gone.
-    """
-    gone = [stream for stream in (sys.stdout, sys.stderr) if _has_no_reader(stream)]
-    for stream in gone:
-        _redirect_to_null(stream)
-    return bool(gone)
-
-
-def _has_no_reader(stream: TextIO) -> bool:
-    try:
-        poll = select.poll()
-        poll.register(stream.fileno(), 0)
-        return bool(poll.poll(0))  # asked for nothing, it reports only errors and hang-ups
-    except (AttributeError, OSError):  # no poll on this platform, or no file behind the stream
-        return False
+        write_output(github.error_annotation(text) if github.is_in_github_actions() else "", sys.stderr)
 
 
 def _redirect_to_null(stream: TextIO) -> None:

@@ -17,6 +17,9 @@ examples:
   sora-harness redact run.jsonl.zst shared.jsonl && sora-harness check shared.jsonl
 """
 
+MAX_SHOWN_TEXTS: Final = 20
+"""How many of the texts that were kept are shown."""
+
 PROGRESS_AFTER_S: Final = 2.0
 """Progress is shown after this time."""
 
@@ -38,18 +41,20 @@ def run(arguments: Arguments) -> int:
         nonlocal count
         count += 1
         if count % 64 == 0 and (elapsed := time.monotonic() - started) > PROGRESS_AFTER_S:
-            progress.show(elapsed, f"redact: {count:,} lines read, each is read twice")
+            progress.show(elapsed, f"redact: {count:,} lines; each is read, and searched when it is written")
 
     try:
         summary = redact_recording(arguments.recording, arguments.out, tick=tick)
     finally:
         progress.end()
-    text = (
-        f"{arguments.out}: {summary.exchanges:,} exchanges; replaced: {summary.ids:,} ids, {summary.labels:,} labels "
-        f"and {summary.hosts:,} hosts"
-    )
+    replaced = ", ".join(f"{count:,} {kind}" for kind, count in summary.replaced.items() if count)
+    text = f"{arguments.out}: {summary.exchanges:,} exchanges; replaced: {replaced or 'nothing'}"
     if summary.damaged:
         text += f"; {summary.damaged:,} lines could not be read, and stay marked as damaged"
+    kept = ", ".join(["numbers, times, documented keys", *summary.kept[:MAX_SHOWN_TEXTS]])
+    if (more := len(summary.kept) - MAX_SHOWN_TEXTS) > 0:
+        kept += f" and {more:,} more"
+    text += f"\nkept: {kept}; the file was searched for everything that was replaced"
     write_output(f"{text}\n", sys.stderr)
     return 0
 

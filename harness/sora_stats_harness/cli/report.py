@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from ..api.errors import UsageError
-from .framework import Arguments, Choice, Command, Option
+from .framework import Arguments, Choice, Command, Option, with_value
 from .output import report_width, wants_colour, write_output
 
 EXAMPLES: Final = """\
@@ -51,7 +51,7 @@ command = Command(
     [
         click.Argument(["verdict"], type=Path, metavar="VERDICT", help="a verdict.json; evidence beside it is used"),
         Option(["--format"], type=Choice(_REPORT_FORMATS), default="text", help="what to write (default: text)"),
-        Option(["--output"], type=Path, metavar="FILE", help="where to write it (default: stdout)"),
+        with_value("--output", "FILE", "where to write it (default: stdout)", type=Path),
     ],
     examples=EXAMPLES,
     run=run,

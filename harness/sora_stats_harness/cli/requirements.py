@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from .framework import Arguments, Command, Option
+from .framework import Arguments, Command, flag
 from .output import print_table, write_output
 
 EXAMPLES: Final = """\
@@ -43,7 +43,7 @@ def run(arguments: Arguments) -> int:
 
 command = Command(
     "requirements",
-    [Option(["--json"], is_flag=True, help="print a JSON array, with reasons and sources")],
+    [flag("--json", "print a JSON array, with reasons and sources")],
     examples=EXAMPLES,
     run=run,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..api.errors import ExitCode, UsageError
-from .framework import Arguments, Command, Option
+from .framework import Arguments, Command, flag, with_value, with_values
 from .output import write_output
 
 if TYPE_CHECKING:
@@ -92,14 +92,11 @@ def _write_schemas(wanted: dict[str, str], folder: Path) -> None:
 command = Command(
     "schemas",
     [
-        Option(
-            ["--edition"],
-            multiple=True,
-            metavar="NAME|FILE",
-            help="of these editions (repeatable; default: all that ship with the package)",
+        with_values(
+            "--edition", "NAME|FILE", "of these editions (repeatable; default: all that ship with the package)"
         ),
-        Option(["--output"], type=Path, default=Path("schemas"), metavar="DIR", help="where (default: schemas)"),
-        Option(["--check"], is_flag=True, help="write nothing; exit 1 where a file is missing or stale"),
+        with_value("--output", "DIR", "where (default: schemas)", type=Path, default=Path("schemas")),
+        flag("--check", "write nothing; exit 1 where a file is missing or stale"),
     ],
     examples=EXAMPLES,
     run=run,

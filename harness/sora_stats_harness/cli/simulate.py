@@ -18,7 +18,7 @@ import click
 from ..api.errors import ExitCode, UsageError
 from ..api.option_values import parse_duration
 from . import options
-from .framework import Arguments, Command, Option, Parsed
+from .framework import Arguments, Command, Option, Parsed, flag, with_value, with_values
 from .output import write_output
 
 if TYPE_CHECKING:
@@ -217,78 +217,59 @@ command = Command(
             metavar="[-- COMMAND...]",
             help="run this with SORA_URL set, and end with its status",
         ),
-        Option(
-            ["--port"],
+        with_value(
+            "--port",
+            "N",
+            "the port of the first node; 0 takes free ones (default: 3000)",
             type=options.integer(0, 65535),
             default=3000,
-            metavar="N",
-            help="the port of the first node; 0 takes free ones (default: 3000)",
         ),
-        Option(["--host"], default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)"),
-        Option(
-            ["--tear"],
+        with_value("--host", "ADDRESS", "where to listen (default: 127.0.0.1)", default="127.0.0.1"),
+        with_value("--tear", "TIME", "read a response's counters over this long", type=options.DURATION, default=0.0),
+        with_value(
+            "--service-time", "TIME", "each request keeps a worker this long", type=options.DURATION, default=0.0
+        ),
+        with_value(
+            "--workers", "N", "how many requests are served at a time (default: 1)", type=options.integer(1), default=1
+        ),
+        with_value(
+            "--per-connection-cost",
+            "TIME",
+            "and this long for each connection of the response",
             type=options.DURATION,
             default=0.0,
-            metavar="TIME",
-            help="read a response's counters over this long",
         ),
-        Option(
-            ["--service-time"],
+        flag("--no-churn", "no connection joins or leaves"),
+        with_value(
+            "--restart-after",
+            "TIME",
+            "begin anew this long after the first request, as a server that was restarted",
             type=options.DURATION,
-            default=0.0,
-            metavar="TIME",
-            help="each request keeps a worker this long",
         ),
-        Option(
-            ["--workers"],
-            type=options.integer(1),
-            default=1,
-            metavar="N",
-            help="how many requests are served at a time (default: 1)",
-        ),
-        Option(
-            ["--per-connection-cost"],
-            type=options.DURATION,
-            default=0.0,
-            metavar="TIME",
-            help="and this long for each connection of the response",
-        ),
-        Option(["--no-churn"], is_flag=True, help="no connection joins or leaves"),
-        Option(
-            ["--restart-after"],
-            type=options.DURATION,
-            metavar="TIME",
-            help="begin anew this long after the first request, as a server that was restarted",
-        ),
-        Option(
-            ["--clock-step"],
+        with_value(
+            "--clock-step",
+            "TIME",
+            "a second after the first request the clock is set forward by this much; back: --clock-step=-200ms",
             type=Parsed(_parse_step),
             default=0.0,
-            metavar="TIME",
-            help="a second after the first request the clock is set forward by this much; back: --clock-step=-200ms",
         ),
-        Option(
-            ["--cors"], default="*", metavar="ORIGIN", help="which web pages may read responses, or none (default: *)"
+        with_value("--cors", "ORIGIN", "which web pages may read responses, or none (default: *)", default="*"),
+        flag(
+            "--empty-for-unknown", "GetStatsClient responds to an unknown client with [], not with 400; both are right"
         ),
-        Option(
-            ["--empty-for-unknown"],
-            is_flag=True,
-            help="GetStatsClient responds to an unknown client with [], not with 400; both are right",
-        ),
-        Option(
-            ["--edition"],
+        with_value(
+            "--edition",
+            "NAME|FILE",
+            f"whose fields to serve (default: {options.DEFAULT_EDITION})",
             default=options.DEFAULT_EDITION,
-            metavar="NAME|FILE",
-            help=f"whose fields to serve (default: {options.DEFAULT_EDITION})",
         ),
-        Option(
-            ["--play"],
-            multiple=True,
-            metavar="RECORDING",
-            help="respond from this recording instead of from a simulated world (repeatable: the files of one run)",
+        with_values(
+            "--play",
+            "RECORDING",
+            "respond from this recording instead of from a simulated world (repeatable: the files of one run)",
         ),
-        Option(["--list-faults"], is_flag=True, help="print what --fault takes, and end"),
-        Option(["--json"], is_flag=True, help="with --list-faults: as JSON"),
+        flag("--list-faults", "print what --fault takes, and end"),
+        flag("--json", "with --list-faults: as JSON"),
         Option(["--with-parent"], is_flag=True, hidden=True),
         *options.simulator_options(),
     ],

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .connection_state import ConnectionState, EvidenceExchange
     from .counter_history import CounterMaxima
     from .response_head import RelevantHeaders
-    from .sample_reader import ParsedBody, Sample
+    from .sample import ParsedBody, Sample
     from .state import State
     from .verdict import JudgeResult
 
@@ -42,24 +42,31 @@ class Stage(IntEnum):
     """For every response to a request that is wrong on purpose; no later stage sees those."""
     HTTP = 3
     """For every complete response to a valid request."""
-    JSON = 4
-    """For every body of a response with status 200, where the reader found anything amiss in it."""
-    SHAPE = 5
-    """The same, once the body is known to be JSON."""
-    IDENTITY = 6
+    HEAD = 4
+    """The same, where the status is not 200, the body is not labelled as JSON, or its length is not the one announced."""
+    JSON = 5
+    """For every body of a response with status 200 that is no JSON, or repeats a key."""
+    SHAPE = 6
+    """For every body that is JSON, where the reader found anything amiss in it."""
+    IDENTITY = 7
     """For every sample that has a connection_id; a sample with a violation here is shown to no later stage."""
-    NEW_CONNECTION = 7
+    NEW_CONNECTION = 8
     """For the first sample of every connection."""
-    CONNECTION = 8
-    """For every sample from here on, with what is remembered of its connection."""
-    COUNTERS = 9
-    RELATIONS = 10
-    CLOCK = 11
-    USER = 12
+    CONFIGURATION = 9
+    """For every sample with other ids or data channels than the connection's last sample had."""
+    COUNTERS = 10
+    """For every sample."""
+    RELATIONS = 11
+    """For every sample but those in which the reader found that all relations hold, with none pending."""
+    OVERLAPS = 12
+    """For every sample while other requests are under way, or that an earlier one kept for it may overlap."""
+    CLOCK = 13
+    """For every sample."""
+    USER = 14
     """A user's own checks, unless they say otherwise."""
-    PRESENCE = 13
+    PRESENCE = 15
     """For every complete response to a valid request, after its samples."""
-    CLUSTER = 14
+    CLUSTER = 16
     """The same, where several nodes are known to be one cluster."""
 
 
@@ -77,15 +84,16 @@ class Observed(msgspec.Struct, gc=False):
     """By path, the block of each counter and its place there."""
     response: Response | None = None
     """The complete response; None before `Stage.HTTP`, and where there is none."""
-    headers: RelevantHeaders | None = None
+    headers: RelevantHeaders = None  # type: ignore[assignment]  # a response has some
     body: ParsedBody | None = None
     """None where the body was not read."""
-    evidence: EvidenceExchange | None = None
+    evidence: EvidenceExchange = None  # type: ignore[assignment]  # a body that was read has one
     """Refers to the exchange without keeping its body for ever."""
-    sample: Sample | None = None
+    sample: Sample = None  # type: ignore[assignment]  # every stage of samples has one
+    """From `Stage.IDENTITY` to `Stage.USER`; else None."""
     connection_id: str = ""
-    connection: ConnectionState | None = None
-    """What is remembered of the sample's connection, before this sample."""
+    connection: ConnectionState = None  # type: ignore[assignment]  # every stage of connections has one
+    """What is remembered of the sample's connection, before this sample; from `Stage.NEW_CONNECTION` to `Stage.USER`."""
     known: CounterMaxima[EvidenceExchange] | None = None
     """The largest counters of the connection that were known before the request was sent."""
     admitted: dict[str, Sample] = {}
@@ -98,12 +106,12 @@ class Observed(msgspec.Struct, gc=False):
     def place(self, *keys: str) -> Place:
         """A place within the sample, from the body on."""
         sample = self.sample
-        return keys if sample is None or sample.index is None else (sample.index, *keys)
+        return keys if not sample or sample.index is None else (sample.index, *keys)
 
     def counter(self, *path: str) -> int | None:
         """A counter of the sample by its path in the edition; None where it is absent or its value can't be used."""
         sample, place = self.sample, self.counter_places.get(path)
-        if sample is None or place is None:
+        if not sample or place is None:
             return None
         counters = sample.blocks[place[0]]
         return None if counters is None or counters[place[1]] < 0 else counters[place[1]]

@@ -4,27 +4,16 @@ Asks checks stage by stage, and keeps a crash in one of them from the others.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
-from .check import Check, Observed, Stage
+from .check import Check, Observed, Stage, Violation
 from .findings import FindingAggregator
 from .requirement import RequiredCapability
 from .state import State
 from .verdict import JudgeResult
 
-
-class CheckGroup:
-    """Checks that are asked together; their methods are looked up once."""
-
-    __slots__ = ("checks", "observers")
-
-    def __init__(self, checks: Sequence[Check]) -> None:
-        self.checks = tuple(checks)
-        self.observers = tuple(check.observe for check in checks)
-
-    def without_times(self) -> CheckGroup:
-        """Those that are not about the times of requests and responses."""
-        return CheckGroup([check for check in self.checks if not _needs_times(check)])
+Observer = Callable[[Observed, State], Iterable[Violation]]
+"""A check's `observe`."""
 
 
 class CheckRunner:
@@ -38,6 +27,7 @@ class CheckRunner:
 
     def __init__(self, checks: Sequence[Check], findings: FindingAggregator) -> None:
         self._checks = tuple(checks)
+        self._check_of: dict[Observer, Check] = {check.observe: check for check in checks}
         self._findings = findings
         self.checked = {row.id: 0 for check in checks for row in check.requirements}
         """How often each requirement was checked, as far as the checks count as they go."""
@@ -46,31 +36,38 @@ class CheckRunner:
         self.masked: set[str] = set()
         """Requirements whose checks could not be asked about some sample."""
 
-    def between(self, first: Stage, last: Stage) -> CheckGroup:
-        """The checks of some stages, in their order."""
-        found = [check for check in self._checks if first <= check.stage <= last]
-        return CheckGroup(sorted(found, key=lambda check: check.stage))
+    def observers(self, *stages: Stage, timeless: bool = False) -> tuple[Observer, ...]:
+        """
+        How to ask the checks of some stages, in their order.
 
-    def ask(self, group: CheckGroup, seen: Observed, state: State) -> bool:
-        """Ask each check; whether any gave a violation."""
+        Args:
+            timeless: Only those that are not about the times of requests and responses.
+        """
+        found = [check for stage in sorted(stages) for check in self._checks if check.stage is stage]
+        return tuple(check.observe for check in found if not (timeless and _needs_times(check)))
+
+    def ask(self, observers: Sequence[Observer], seen: Observed, state: State) -> bool:
+        """Ask checks; whether any gave a violation."""
         violated = False
-        for observe in group.observers:
+        for observe in observers:
             try:
                 found = observe(seen, state)
                 if not found:
                     continue
                 found = tuple(found)  # it may be a generator, which raises only now
             except Exception as error:
-                self._note_crash(group.checks[group.observers.index(observe)], error)
+                self._note_crash(self._check_of[observe], error)
                 continue
             for violation in found:
                 violated = True
                 self._findings.add_violation(violation)
         return violated
 
-    def mask(self, *groups: CheckGroup) -> None:
+    def mask(self, *groups: Sequence[Observer]) -> None:
         """Note that checks can't be asked about a sample."""
-        self.masked.update(row.id for group in groups for check in group.checks for row in check.requirements)
+        self.masked.update(
+            row.id for group in groups for observe in group for row in self._check_of[observe].requirements
+        )
 
     def settle(self, state: State) -> None:
         """Have every check settle what waits for the connections that are leaving."""

@@ -24,7 +24,7 @@ from .server_clock import FrozenClock
 if TYPE_CHECKING:
     from .checks.relation_check import PendingViolation
     from .checks.unstable_level import PendingLevel
-    from .sample_reader import Sample
+    from .sample import Sample
 
 MAX_EVIDENCE_BYTES: Final = 64 << 20
 """Bodies that are kept for evidence, newest first."""
@@ -114,6 +114,7 @@ class ConnectionState:
         "configuration",
         "counter_history",
         "decreased_counters",
+        "expires_ns",
         "first",
         "frozen_clocks",
         "identity",
@@ -147,6 +148,8 @@ class ConnectionState:
         self.last_evidence: EvidenceExchange | None = None
         self.last_blocks: Sequence[Counters | None] | None = None
         """Of the last sample, whatever it was: a relation's lower bound, which a maximum that was wrong cannot spoil."""
+        self.expires_ns = 2**63
+        """When it is forgotten, unless another sample comes."""
         self.level: int | None = None
         self.samples = 0
         self.overlapping_samples: list[OverlappingSample] = []
@@ -160,15 +163,12 @@ class ConnectionState:
         """By counter, pairs in which the earlier stamp has the larger value; held back until it is known not to fall."""
         self.frozen_clocks: dict[str, FrozenClock] = {}
 
-    def is_expired(self, now_ns: int) -> bool:
-        """Whether it was not heard of for so long that it is forgotten."""
-        return now_ns - self.counter_history.last_received_ns > CONNECTION_EXPIRY_NS and self.last is not None
-
     def add_sample(self, exchange: Exchange, evidence: EvidenceExchange | None, sample: Sample) -> None:
         """Remember the newest sample, once every check has seen it."""
         self.samples += 1
         self.level = sample.level
         self.last = exchange
+        self.expires_ns = exchange.received_ns + CONNECTION_EXPIRY_NS
         self.last_evidence = evidence
         self.last_blocks = sample.blocks
 

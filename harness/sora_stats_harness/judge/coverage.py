@@ -4,7 +4,7 @@ What a run has seen of the field list: which fields, and which counters ever mov
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from msgspec import UNSET
@@ -12,7 +12,8 @@ from msgspec import UNSET
 from ..api.edition import Edition, FieldKind, FieldPresence
 from .connection_state import ConnectionState
 from .edition_decoder import LABELS_GROUP, EditionDecoder
-from .sample_reader import Sample
+from .sample import Sample
+from .state import State
 from .verdict import CoverageSummary
 
 Path = tuple[str, ...]
@@ -91,14 +92,18 @@ class CoverageTracker:
                 (*path, field.name) for field, moved in zip(self._codec.label_counters, grew, strict=True) if moved
             )
 
-    def fill_coverage(self, coverage: CoverageSummary, subjects: Iterable[ConnectionState]) -> None:
+    def fill_coverage(self, coverage: CoverageSummary, states: Collection[State]) -> None:
         """Write what was seen into the verdict's coverage."""
         grown = set(self._grown)
-        for subject in subjects:
-            grown |= self._find_grown_counters(subject)
+        for state in states:
+            for _, connection in state:
+                grown |= self._find_grown_counters(connection)
         documented = self._edition.fields
         coverage.fields_seen = sum(field.path in self._fields for field in documented)
         coverage.never_seen = [field.dotted for field in documented if field.path not in self._fields]
-        counters = [field for field in documented if field.kind is FieldKind.COUNTER and field.path in self._fields]
+        seen = [field for field in documented if field.kind is FieldKind.COUNTER and field.path in self._fields]
+        unusable = {field.path for field in seen if any(state.is_unusable(field.path) for state in states)}
+        counters = [field for field in seen if field.path not in unusable]
+        coverage.unusable = [field.dotted for field in seen if field.path in unusable]
         coverage.counters_grew = sum(field.path in grown for field in counters)
         coverage.never_grew = [field.dotted for field in counters if field.path not in grown]

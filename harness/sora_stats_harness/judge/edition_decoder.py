@@ -81,10 +81,6 @@ class GroupPlan(msgspec.Struct, kw_only=True):
     raw: bool
     """Whether the whole group is let through as raw bytes."""
     loose: tuple[LenientLeaf, ...]
-    colons: int
-    """Colons of the keys that are always there: leaves that are neither conditional nor loose."""
-    conditional: tuple[int, ...]
-    """Positions of leaves that may be UNSET."""
     whole: bool
     """Its tuple is its counters and nothing else."""
 
@@ -197,12 +193,6 @@ class EditionDecoder:
         )
         """From a label's struct to its other leaves."""
         self.loose = tuple(loose for plan in self.plans for loose in plan.loose)
-        self.colons = sum(plan.colons for plan in self.plans) + len(self.plans) - 1
-        """Colons of a connection in which every group is there but no label, no conditional and no loose leaf is."""
-        self.conditional = any(plan.conditional for plan in self.plans)
-        self.loose_paths = frozenset(loose.path for loose in self.loose)
-        self.whole_groups = not self.conditional and not any(plan.raw for plan in self.plans)
-        """Whether a connection that lacks no group has `colons` and those of its loose leaves, and no others."""
         struct = self.plan.struct
         self.one: msgspec.json.Decoder[Json] = msgspec.json.Decoder(struct)
         self.many: msgspec.json.Decoder[list[Json]] = msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]
@@ -215,7 +205,6 @@ class EditionDecoder:
         columns: list[str] = []
         types: list[tuple[str, Any, Any]] = []
         loose: list[LenientLeaf] = []
-        conditional: list[int] = []
         below: list[tuple[str, GroupPlan]] = []
 
         def add(wire: str, type_: Any, default: Any) -> str:  # Any: types made at run time
@@ -240,11 +229,9 @@ class EditionDecoder:
             if (*path, field.name) in self.learned:
                 let_through(field.name, field, learned=True)
             elif field.presence is FieldPresence.CONDITIONAL:
-                conditional.append(len(columns))
                 add(field.name, _msgspec_type(field) | UnsetType, UNSET)
             else:
                 add(field.name, _msgspec_type(field), msgspec.NODEFAULT)
-        fixed = len(leaves) - len(loose) - len(conditional)
         for inner in group.groups:
             if inner.path == (LABELS_GROUP,):
                 add(inner.name, self._labels_type(), UNSET)
@@ -277,8 +264,6 @@ class EditionDecoder:
             below=tuple(below),
             raw=path in self.learned,
             loose=tuple(loose),
-            colons=fixed,
-            conditional=tuple(conditional),
             whole=len(columns) == counters,
         )
 

@@ -4,12 +4,7 @@ What a judge counts of the exchanges themselves, whatever becomes of them.
 
 from __future__ import annotations
 
-from collections import Counter
-
-import msgspec
-
 from ..api.exchange import Target
-from .check import Observed
 from .verdict import CoverageSummary, SubjectKind
 
 
@@ -17,66 +12,58 @@ class ExchangeCounts:
     """Counts for the verdict's coverage, and whose responses these are."""
 
     def __init__(self, documented_fields: int) -> None:
-        self._summary = CoverageSummary(fields_documented=documented_fields)
-        self._by_target: Counter[Target] = Counter()
+        self._documented_fields = documented_fields
         self._connections: set[str] = set()
-        self._has_server = False
-        self._has_simulator = False
-        self.complete = 0
-        """Exchanges with a complete response."""
-        self.bodies = self.searched_bodies = 0
-        """Bodies that were read, and those in which repeated keys were looked for."""
-        self.samples = self.labelled_samples = 0
-        """Samples, and those with data channels."""
+        self._returned = 0
+        self.has_simulator = False
+        """Whether a response said that it came from the simulator."""
+        self.complete = self.errors = self.bare_bodies = 0
+        """Exchanges with a complete response, those without one, and bodies without an exchange."""
+        self.without_http = 0
+        """Of the complete ones, those of which a recording has the samples alone."""
+        self.late = 0
+        """Exchanges that came out of order."""
+        self.by_target = dict.fromkeys(Target, 0)
+        """Responses whose body is judged, those with a withheld body included."""
+        self.withheld = 0
+        self.unsearched_bodies = 0
+        """Bodies that were read, and in which repeated keys were not looked for."""
+        self.samples = self.labelled_samples = self.slow_samples = self.comparable_samples = 0
+        """Samples; those with data channels, not accepted by the fast decoder, and with one before to compare with."""
 
     @property
     def subject_kind(self) -> SubjectKind:
         """`simulator` as soon as one response said so; `recording` where there were bare bodies only."""
-        if self._has_simulator:
+        if self.has_simulator:
             return "simulator"
-        return "server" if self._has_server else "recording"
+        return "server" if self.errors or self.complete > self.without_http else "recording"
 
-    def add_exchange(self, seen: Observed) -> None:
-        """Count an exchange, whether it has a complete response or not."""
-        self._summary.exchanges += 1
-        if seen.headers is not None and seen.headers.simulator:
-            self._has_simulator = True
-        if seen.response is None:
-            self._summary.errors += 1
-        else:
-            self.complete += 1
-        if seen.response is None or not seen.bare:
-            self._has_server = True
+    @property
+    def accepted(self) -> int:
+        """Responses to valid requests with status 200."""
+        return sum(self.by_target.values()) - self.without_http - self.bare_bodies
 
-    def add_late(self) -> None:
-        """Count an exchange that came out of order."""
-        self._summary.late += 1
-
-    def add_bare_body(self, target: Target) -> None:
-        """Count a body without an exchange."""
-        self._summary.exchanges += 1
-        self._by_target[target] += 1
-
-    def add_response(self, target: Target, *, withheld: bool) -> None:
-        """Count a response whose body is judged."""
-        self._by_target[target] += 1
-        self._summary.withheld += withheld
-
-    def add_slow_samples(self, count: int) -> None:
-        """Count samples that the fast decoder did not accept."""
-        self._summary.slow_path += count
+    @property
+    def bodies(self) -> int:
+        """Bodies that were read."""
+        return sum(self.by_target.values()) - self.withheld
 
     def add_connection(self, name: str, *, returned: bool = False) -> None:
         """Count a connection, and whether it came back after it was forgotten."""
         self._connections.add(name)
-        self._summary.forgotten += returned
+        self._returned += returned
 
     def summarize(self) -> CoverageSummary:
-        """A copy of the counts; what else belongs into the summary is still to be filled in."""
-        return msgspec.structs.replace(
-            self._summary,
+        """The counts; what else belongs into the summary is still to be filled in."""
+        return CoverageSummary(
+            fields_documented=self._documented_fields,
+            exchanges=self.complete + self.errors + self.bare_bodies,
+            errors=self.errors,
+            late=self.late,
+            withheld=self.withheld,
+            slow_path=self.slow_samples,
+            forgotten=self._returned,
             samples=self.samples,
             connections=len(self._connections),
-            by_target={target.operation: count for target, count in self._by_target.items()},
-            notes=[],
+            by_target={target.operation: count for target, count in self.by_target.items() if count},
         )

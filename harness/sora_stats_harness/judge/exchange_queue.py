@@ -147,7 +147,13 @@ class ExchangeQueue:
         """Whether a caller is at work that will judge all that waits."""
 
     def begin_exchange(self, request: Request, intended_ns: int | None = None) -> PendingExchange:
-        """As `Judge.begin_exchange`."""
+        """
+        Announce a request; call it right before its first byte is written.
+
+        Args:
+            request: What is sent.
+            intended_ns: When the schedule wanted it sent, on `time.monotonic_ns`'s clock.
+        """
         seq = self._next_seq
         self._next_seq = seq + 1
         sent_at_ns, sent_ns = time.time_ns(), time.monotonic_ns()

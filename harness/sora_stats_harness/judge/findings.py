@@ -46,32 +46,40 @@ class FindingAggregator:
         on_finding: Callable[[Finding], None] | None = None,
         on_miss: Callable[[Finding, Level], None] | None = None,
     ) -> None:
-        self.on_finding = on_finding
-        self.on_miss = on_miss
+        self._on_finding = on_finding
+        self._on_miss = on_miss
         self._entries: dict[tuple[Hashable, ...], _AggregatedFinding] = {}
         self.unlisted_counts: Counter[str] = Counter()
         """By requirement, findings that went into an entry for all the rest."""
 
     def add_violation(self, violation: Violation) -> None:
         """Add what a check found."""
-        key = (violation.requirement.id, violation.target, violation.field, violation.fault)
-        level = violation.weight
-        entry = self._entries.get(key)
-        if entry is None:
-            entry = self._add_entry(key, violation.to_finding, level)
-        if self.on_finding is not None:
-            self.on_finding(violation.to_finding() if entry.count else entry.finding)
-        self._count_occurrence(entry, violation.connection_id, level)
+        requirement, target = violation.requirement, violation.exchange.request.target
+        key = (requirement.id, None if target is None else target.operation, violation.field, violation.fault)
+        level = requirement.level if violation.level is None else violation.level
+        self._add(key, level, violation.connection_id, violation.to_finding)
 
     def add_finding(self, finding: Finding) -> None:
         """Add a finding that is in words already."""
         key = (finding.requirement, finding.target, finding.field, finding.fault)
+        self._add(key, finding.level, finding.connection_id, lambda: finding)
+
+    def _add(
+        self, key: tuple[Hashable, ...], level: Level, connection_id: str | None, make: Callable[[], Finding]
+    ) -> None:
         entry = self._entries.get(key)
         if entry is None:
-            entry = self._add_entry(key, lambda: finding, finding.level)
-        if self.on_finding is not None:
-            self.on_finding(finding)
-        self._count_occurrence(entry, finding.connection_id, finding.level)
+            entry = self._add_entry(key, make, level)
+        if self._on_finding is not None:
+            self._on_finding(make() if entry.count else entry.finding)
+        if self._on_miss is not None:
+            self._on_miss(entry.finding, level)
+        entry.count += 1
+        connections = entry.connections
+        if connection_id is not None and len(connections) < MAX_COUNTED_CONNECTIONS:
+            connections.add(connection_id)
+        if level > entry.level:
+            entry.level = level
 
     def _add_entry(self, key: tuple[Hashable, ...], make: Callable[[], Finding], level: Level) -> _AggregatedFinding:
         if len(self._entries) >= MAX_FINGERPRINTS:
@@ -81,15 +89,6 @@ class FindingAggregator:
                 return entry
         entry = self._entries[key] = _AggregatedFinding(finding=make(), level=level)
         return entry
-
-    def _count_occurrence(self, entry: _AggregatedFinding, connection_id: str | None, level: Level) -> None:
-        if self.on_miss is not None:
-            self.on_miss(entry.finding, level)
-        entry.count += 1
-        if connection_id is not None and len(entry.connections) < MAX_COUNTED_CONNECTIONS:
-            entry.connections.add(connection_id)
-        if level > entry.level:
-            entry.level = level
 
     def evidence_of(self, fingerprint: str) -> tuple[Exchange, ...]:
         """The exchanges that prove the first finding with a fingerprint, the earlier first."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from ..api.edition import Edition
 from ..api.exchange import Exchange, Request, RequestArguments, Response, Target, monotonic_clock_id
@@ -20,7 +22,7 @@ from .connection_state import DEFAULT_TEAR_NS
 from .counter_history import EARLIEST_NS
 from .coverage import CoverageTracker
 from .exchange_counts import ExchangeCounts
-from .exchange_queue import ExchangeQueue, PendingExchange
+from .exchange_queue import ExchangeQueue
 from .findings import FindingAggregator
 from .last_samples import LastSample, find_last_samples
 from .requirement import Finding, Level
@@ -29,6 +31,30 @@ from .stage_walk import StageWalk
 from .standard_checks import make_standard_checks
 from .state import State
 from .verdict import JudgeResult, SubjectKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeOptions:
+    """How a judge works where the usual way won't do."""
+
+    nodes: Collection[str] = ()
+    """Servers that together are one cluster."""
+    tear_ns: int = DEFAULT_TEAR_NS
+    """Stamps closer than this are never compared."""
+    scan_every: int = 1
+    """Look for repeated keys in every so-many-th response; 0 for none."""
+    soon: Callable[[Callable[[], None]], object] | None = None
+    """
+    Has something called soon, once what else is ready has had its turn. What ends until then is judged together; without
+    it, each exchange is judged when it is completed.
+    """
+    on_miss: Callable[[Finding, Level], None] | None = None
+    """
+    Is called for every single finding, with the first of its kind and the level of this one: under load, where a server
+    may be wrong in every response, there is no time to put each into words.
+    """
+    first_seq: int = 0
+    """Number of the first exchange, where several processes share a run."""
 
 
 class Judge:
@@ -40,14 +66,6 @@ class Judge:
         run: The run's id; a new one unless given.
         observer: Is called with every exchange after it was judged: the recorder, say.
         on_finding: Is called with every single finding.
-        on_miss: Is called as often, with the first finding of the kind and the level of this one: under load, where a
-            server may be wrong in every response, there is no time to put each into words.
-        nodes: Servers that together are one cluster.
-        scan_every: Look for repeated keys in every so-many-th response; 0 for none.
-        tear_ns: Stamps closer than this are never compared.
-        first_seq: Number of the first exchange, where several processes share a run.
-        soon: Has something called soon, once what else is ready has had its turn. What ends until then is judged
-            together; without it, each exchange is judged when it is completed.
         checks: The user's own, which are asked besides.
     """
 
@@ -58,41 +76,32 @@ class Judge:
         observer: Callable[[Exchange], None] | None = None,
         *,
         on_finding: Callable[[Finding], None] | None = None,
-        on_miss: Callable[[Finding, Level], None] | None = None,
-        nodes: Collection[str] = (),
-        scan_every: int = 1,
-        tear_ns: int = DEFAULT_TEAR_NS,
-        first_seq: int = 0,
-        soon: Callable[[Callable[[], None]], object] | None = None,
         checks: Sequence[Check] = (),
+        options: JudgeOptions | None = None,
     ) -> None:
+        options = options or JudgeOptions()
         self.edition = edition
         self.run = run or str(uuid.uuid4())
         self.clock = monotonic_clock_id()
-        self._nodes = frozenset(nodes)
+        self._nodes = frozenset(options.nodes)
         self._reader = reader = SampleReader(edition)
         self._counter_places = reader.codec.counter_places
-        self._findings = FindingAggregator(on_finding, on_miss)
+        self._findings = FindingAggregator(on_finding, options.on_miss)
         self._counts = ExchangeCounts(len(edition.fields))
-        self._runner = CheckRunner((*make_standard_checks(reader, self._counts, tear_ns), *checks), self._findings)
+        self._runner = CheckRunner(
+            (*make_standard_checks(reader, self._counts, options.tear_ns), *checks), self._findings
+        )
         self._user_requirements = tuple(row for check in checks for row in check.requirements)
         self._coverage = CoverageTracker(edition, reader.codec)
-        self._stages = StageWalk(reader, self._runner, self._counts, self._coverage, observer, scan_every)
+        self._stages = StageWalk(reader, self._runner, self._counts, self._coverage, observer, options.scan_every)
         self._states: dict[tuple[str, str], State] = {}
         self._live = self._state_of(self.run, self.clock)
-        self._queue = ExchangeQueue(self.run, self.clock, self._judge_live, first_seq=first_seq, soon=soon)
+        judge_live = partial(self._stages.judge, self._live)
+        self._queue = ExchangeQueue(self.run, self.clock, judge_live, first_seq=options.first_seq, soon=options.soon)
+        self.begin_exchange = self._queue.begin_exchange
+        """Announce a request; to be called right before its first byte is written."""
 
     # What goes in.
-
-    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> PendingExchange:
-        """
-        Announce a request; call it right before its first byte is written.
-
-        Args:
-            request: What is sent.
-            intended_ns: When the schedule wanted it sent, on `time.monotonic_ns`'s clock.
-        """
-        return self._queue.begin_exchange(request, intended_ns)
 
     def judge_pending(self) -> None:
         """Judge all exchanges that have ended and wait, in their order."""
@@ -118,13 +127,13 @@ class Judge:
         """
         state = self._state_of(exchange.run, exchange.clock)
         if exchange.received_ns < state.last_received_ns:
-            self._counts.add_late()
+            self._counts.late += 1
             return
         if open_sent_ns is None:
             open_sent_ns, horizon_ns = (), EARLIEST_NS if horizon_ns is None else horizon_ns
         else:
             horizon_ns = None
-        self._stages.judge(Observed(exchange, open_sent_ns, horizon_ns, bare, self._counter_places), state)
+        self._stages.judge(state, exchange, open_sent_ns, None, horizon_ns, bare)
 
     def judge_bare_body(self, target: Target, data: bytes, name: str) -> None:
         """
@@ -145,9 +154,10 @@ class Judge:
             sent_at="",
             response=Response(status=200, headers=(), body=data),
         )
-        self._counts.add_bare_body(target)
+        self._counts.bare_bodies += 1
+        self._counts.by_target[target] += 1
         seen = Observed(exchange, (), None, True, self._counter_places, alone=True)
-        self._stages.judge_body(seen, self._reader.read(data, many=target.many, scan=True), self._live)
+        self._stages.judge_body(seen, data, target, self._live)
 
     def finish(self) -> None:
         """Settle what waits for a response that will not come any more; a second call finds nothing to settle."""
@@ -210,7 +220,7 @@ class Judge:
         """What was counted until now; may be asked at any time."""
         states = self._states.values()
         coverage = self._counts.summarize()
-        self._coverage.fill_coverage(coverage, [each for state in states for each in state.connections.values()])
+        self._coverage.fill_coverage(coverage, states)
         result = JudgeResult(
             checked=self._runner.checked.copy(),
             findings=self._findings.entries(),
@@ -226,11 +236,6 @@ class Judge:
         return result
 
     # Within.
-
-    def _judge_live(
-        self, exchange: Exchange, open_sent_ns: Collection[int], pause: Callable[[], None] | None = None
-    ) -> None:
-        self._stages.judge(Observed(exchange, open_sent_ns, None, False, self._counter_places), self._live, pause)
 
     def _state_of(self, run: str, clock: str) -> State:
         state = self._states.get((run, clock))

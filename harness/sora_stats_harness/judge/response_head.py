@@ -33,17 +33,18 @@ class HeaderReader:
     """Picks out the headers that matter, names in any case."""
 
     def __init__(self) -> None:
-        self._cache: dict[Headers, RelevantHeaders] = {}
+        self.known: dict[Headers, RelevantHeaders] = {}
+        """Heads that were read before; a caller in a hurry looks here first."""
 
     def read(self, response: Response) -> RelevantHeaders:
         """Those of one response."""
-        found = self._cache.get(response.headers)
+        found = self.known.get(response.headers)
         if found is None:
             found = _parse_relevant_headers(response)
             if sum(len(name) + len(value) for name, value in response.headers) <= MAX_CACHED_HEADER_BYTES:
-                if len(self._cache) >= MAX_CACHED_HEADERS:
-                    self._cache.clear()
-                self._cache[response.headers] = found
+                if len(self.known) >= MAX_CACHED_HEADERS:
+                    self.known.clear()
+                self.known[response.headers] = found
         return found
 
 

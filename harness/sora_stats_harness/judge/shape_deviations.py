@@ -13,17 +13,19 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
-import jsonschema
 import msgspec
-from jsonschema.protocols import Validator
 
 from ..api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldType
 from ..api.edition_schemas import TIMESTAMP_PATTERN, connection_schema
-from .checks.shape import ENUM, GROUP, LEXICAL, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
+from ..api.strict_json import MAX_DIGITS, is_integral
+from .checks.shape import ABSENT, ENUM, GROUP, LEXICAL, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
 from .field_paths import edition_path
 from .value_text import Json, format_value, json_type_name
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
 
 Path = tuple[str, ...]
 
@@ -79,6 +81,29 @@ def describe_expected(field: FieldDefinition) -> str:
     if field.form is not None:
         parts.append("RFC 3339 in UTC")
     return ", ".join(parts)
+
+
+def integer_value(value: Json) -> int | None:
+    """
+    The integer that a JSON number stands for, however it is written: the one function for the value of a counter.
+
+    None for anything else, and for a number with more digits than are ever written out, such as 1e5000.
+
+    >>> [integer_value(each) for each in (20000, Decimal("20000.0"), Decimal("2e4"), Decimal("1.5"), True, "1")]
+    [20000, 20000, 20000, None, None, None]
+    """
+    if type(value) is int:
+        return value
+    if isinstance(value, Decimal) and is_integral(value) and value.adjusted() < MAX_DIGITS:
+        return int(value)
+    return None
+
+
+def usable_value(value: Json, deviation: ShapeDeviation | None) -> Json:
+    """What a leaf gives to the other checks; None where its value can't be used."""
+    if deviation is None:
+        return value
+    return None if deviation.masks else integer_value(value)
 
 
 def check_value(field: FieldDefinition, value: Json) -> tuple[str, str] | None:
@@ -138,6 +163,7 @@ def check_leaf(field: FieldDefinition, path: Path, wire: Path, value: Json) -> S
         expected=describe_expected(field),
         actual=format_value(value),
         fault=fault,
+        masks=requirement != LEXICAL.id or integer_value(value) is None,
     )
 
 
@@ -149,14 +175,14 @@ def absent_leaf_deviation(field: FieldDefinition, path: Path, wire: Path) -> Sha
         wire=wire,
         expected=describe_expected(field),
         actual="absent",
-        fault="absent",
+        fault=ABSENT,
     )
 
 
 def absent_group_deviation(path: Path) -> ShapeDeviation:
     """The deviation of a whole group that is not there."""
     return ShapeDeviation(
-        requirement=GROUP.id, path=path, wire=path, expected="an object", actual="absent", fault="absent"
+        requirement=GROUP.id, path=path, wire=path, expected="an object", actual="absent", fault=ABSENT
     )
 
 
@@ -201,6 +227,8 @@ def undocumented_field_deviation(field: FieldDefinition, wire: Path, value: Json
 @cache
 def connection_validator(edition: Edition) -> Validator:
     """jsonschema for one connection of an edition; integers written with a fraction count as integers, as it says."""
+    import jsonschema  # takes longer to import than most commands need it
+
     checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, value: json_type_name(value) == "integer"
     ).redefine("number", lambda _, value: json_type_name(value) in {"integer", "number"})

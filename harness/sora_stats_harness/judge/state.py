@@ -39,6 +39,8 @@ class State:
         self.connections: dict[str, ConnectionState] = {}
         self.leaving: dict[str, ConnectionState] = {}
         """Those of which no more is heard; for `Check.finish`."""
+        self.unusable: set[tuple[str, ...]] = set()
+        """Paths at which a value stood that no other check could use."""
         self.expired: dict[str, None] = {}
         """Ids of forgotten connections."""
         self.availability = ServerAvailability()
@@ -52,6 +54,10 @@ class State:
     def count(self, requirement: Requirement, times: int = 1) -> None:
         """Note that a requirement was held against something."""
         self.checked[requirement.id] = self.checked.get(requirement.id, 0) + times
+
+    def is_unusable(self, path: tuple[str, ...]) -> bool:
+        """Whether a field's value, or what stood in place of its group, could not be used in some sample."""
+        return bool(self.unusable) and any(path[:depth] in self.unusable for depth in range(1, len(path) + 1))
 
     def recall(self, owner: object, make: Callable[[], MemoryT]) -> MemoryT:
         """What a check keeps here, made when it is first asked for; `owner` is the check, or whatever tells it apart."""
@@ -84,7 +90,7 @@ class State:
         now_ns = self.last_received_ns
         self.exchanges_until_expiry = EXPIRY_CHECK_EXCHANGES
         self.expiry_due_ns = now_ns + EXPIRY_CHECK_INTERVAL_NS
-        return [each for each, connection in self.connections.items() if connection.is_expired(now_ns)]
+        return [each for each, connection in self.connections.items() if now_ns > connection.expires_ns]
 
     def __iter__(self) -> Iterator[tuple[str, ConnectionState]]:
         return iter(self.connections.items())

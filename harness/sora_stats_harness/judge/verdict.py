@@ -43,6 +43,8 @@ class RequirementStatus(msgspec.Struct, frozen=True, kw_only=True):
     checked: int
     violations: int
     """Occurrences, those that are known or waived included."""
+    title: str = ""
+    """What it says, where it is of a check of the user's own."""
 
 
 class FindingEntry(msgspec.Struct, kw_only=True):
@@ -93,6 +95,8 @@ class CoverageSummary(msgspec.Struct, kw_only=True):
     counters_grew: int = 0
     never_grew: list[str] = []
     """Counters that were seen and never moved: nothing is known of their order."""
+    unusable: list[str] = []
+    """Counters of which some value could not be used, such as a string: these are neither among the grown nor above."""
     truncated: bool = False
     """A recording that does not end as it should, or has damaged lines."""
     damaged: int = 0
@@ -204,7 +208,7 @@ class DriftEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What the edition says: a type and range, or nothing."""
     seen: str
     connections: int
-    """That showed it; 0 where the responses do not tell connections apart."""
+    """That showed it; 0 where the responses do not name connections."""
     connections_without: int
     samples: int = 0
     """That showed it, under the target that showed it most."""
@@ -238,7 +242,7 @@ class BaselineFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BaselineReport(msgspec.Struct, frozen=True, kw_only=True):
-    """This run held against an earlier one; what is waived is neither new nor known."""
+    """This run compared with an earlier one; a waived finding is neither new nor known."""
 
     source: str
     """The earlier verdict's file."""
@@ -274,7 +278,7 @@ class CapacityStepResult(msgspec.Struct, frozen=True, kw_only=True):
     rate: float
     """Requests a second."""
     outcome: Literal["passed", "failed", "void"]
-    """Void: it cannot be told whether the server or the generator was too slow."""
+    """Void: nothing shows whether the server or the generator was too slow."""
     windows: int
     windows_passed: int
     windows_void: int = 0
@@ -427,7 +431,7 @@ class JudgeResult(msgspec.Struct, kw_only=True):
     """What a judge counted, before any rule is applied."""
 
     checked: dict[str, int]
-    """How often each requirement was held against something."""
+    """How often each requirement was checked."""
     findings: list[FindingEntry]
     coverage: CoverageSummary
     crashed: dict[str, str] = {}
@@ -435,6 +439,8 @@ class JudgeResult(msgspec.Struct, kw_only=True):
     withheld: Collection[str] = ()
     """Requirements that could not be judged because a body was withheld."""
     masked: Collection[str] = ()
+    unusable: Collection[str] = ()
+    """Requirements that needed a value which could not be used: these are not met, however often they were checked."""
     late: Collection[str] = ()
     user_requirements: Sequence[Requirement] = ()
     """Those of the user's own checks."""

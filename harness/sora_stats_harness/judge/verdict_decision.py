@@ -144,6 +144,7 @@ def _requirement_status(rule: Requirement, tally: JudgeResult, scope: RunScope, 
         reason=reason,
         checked=tally.checked.get(rule.id, 0),
         violations=sum(entry.count for entry in entries),
+        title="" if rule.id in REQUIREMENTS else rule.title,
     )
 
 
@@ -159,6 +160,8 @@ def _unviolated_status(
         return "not_checked", "withheld"
     if excused:  # only now: a finding that is let pass does not stand for what could not be judged
         return ("known" if "known" in excused else "waived"), None
+    if rule.id in tally.unusable:
+        return "not_checked", "masked"
     if tally.checked.get(rule.id, 0):
         return "met", None
     if rule.id in tally.late:

@@ -20,8 +20,9 @@ from gevent.queue import LifoQueue
 from ..api.edition import Edition
 from ..api.exchange import ErrorCode, Exchange, Request, Target
 from ..api.server_address import ServerAddress
+from ..judge.checks.user_checks import load_check_files
 from ..judge.exchange_queue import PendingExchange
-from ..judge.pipeline import Judge
+from ..judge.pipeline import Judge, JudgeOptions
 from ..judge.requirements import Finding, Level
 from .arrival_schedule import ArrivalSchedule
 from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection, TransportStats
@@ -81,10 +82,13 @@ class LoadSession:
             edition,
             self.share.run,
             self._on_judged,
-            scan_every=DUPLICATE_KEY_SCAN_INTERVAL,
-            on_miss=self._on_violation,
-            first_seq=self.share.first_sequence,
-            soon=gevent.spawn,
+            options=JudgeOptions(
+                scan_every=DUPLICATE_KEY_SCAN_INTERVAL,
+                on_miss=self._on_violation,
+                first_seq=self.share.first_sequence,
+                soon=gevent.spawn,
+            ),
+            checks=load_check_files(spec.checks),
         )
         self.requests = RequestSource(address.server, spec.headers, spec.weights or DEFAULT_WEIGHTS, self.share.count)
         self.traffic = TransportStats()

@@ -76,6 +76,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A run: how it is sent, how hard, and for how long."""
 
     edition: str
+    checks: tuple[str, ...] = ()
+    """Files with checks of the user's own."""
     headers: tuple[tuple[str, str], ...] = ()
     timeout_s: float = 5.0
     scenario: str = "mixed"

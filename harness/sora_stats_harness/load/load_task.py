@@ -17,14 +17,14 @@ from ..api.secret_redaction import Secrets
 from ..api.server_address import ServerAddress
 from ..probe.file_check import CheckStopped
 from ..probe.interrupt import InterruptHandler
-from ..recording.writer import RecordingWriter
+from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
 from ..reports.verdict_assembly import JudgeResultSource
 from .load_run import LocalGenerator, WorkerGenerator, run_load
 from .load_session import LoadSession, session_notes
 from .load_spec import LoadSpec, WorkerShare
 from .run_measurements import RunMeasurements
 from .slo import AbortLimit
-from .spools import SpoolFolder, recording_scope
+from .spools import JudgingRules, SpoolFolder, recording_scope
 from .worker_messages import PrepareOrder
 from .worker_plan import WorkerPlan
 from .worker_results import judge_workers
@@ -113,12 +113,14 @@ def _create_recorder(task: LoadTask) -> RecordingWriter | None:
         return None
     return RecordingWriter(
         task.recording.path,
-        subject=task.server.address.server,
-        subject_kind=task.server.kind,
-        edition=load_edition(task.spec.edition).name,
-        options=task.options | recording_scope(task.spec.unobservable_requirements),
+        RecordedRun(
+            subject=task.server.address.server,
+            subject_kind=task.server.kind,
+            edition=load_edition(task.spec.edition).name,
+            options=task.options | recording_scope(task.spec.unobservable_requirements),
+        ),
         secrets=task.server.secrets,
-        limit_bytes=task.recording.limit_bytes,
+        limits=RecordingLimits(file_bytes=task.recording.limit_bytes),
     )
 
 
@@ -160,7 +162,7 @@ def _run_with_workers(task: LoadTask, recorder: RecordingWriter | None, stack: E
         trouble = workers.trouble()
     task.say(f"judging together what {task.processes} workers saw\n")
     judged = judge_workers(
-        edition,
+        JudgingRules(edition, task.spec.checks),
         workers.results,
         folder.path,
         names=workers.names,

@@ -46,7 +46,7 @@ from .locust_standalone import (
 from .locust_web_page import add_web_page, live_state
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
-from .spools import WorkerSpool
+from .spools import JudgingRules, WorkerSpool
 from .worker_messages import WorkerResult, encode_message
 from .worker_results import WorkerNames, judge_workers, make_worker_result
 
@@ -275,7 +275,7 @@ class _LocustMaster:
     def _build_report(self, folder: Path) -> VerdictReport:
         results = [result for _, result in sorted(self._results.items()) if result is not None]
         names = WorkerNames(names={self._runner.get_worker_index(id): f"worker {id}" for id in self._asked})
-        judged = judge_workers(selected_edition(self._environment), results, folder, names=names)
+        judged = judge_workers(JudgingRules(selected_edition(self._environment)), results, folder, names=names)
         reasons = [
             *judged.reasons,
             *(f"worker {id} never reported: what it saw last is missing" for id in sorted(self._awaited)),

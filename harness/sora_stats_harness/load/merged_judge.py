@@ -249,6 +249,7 @@ def merge_judge_results(edition: Edition, tallies: Sequence[JudgeResult]) -> Jud
         crashed=crashed,
         withheld=_sorted_union(tally.withheld for tally in tallies),
         masked=_sorted_union(tally.masked for tally in tallies),
+        unusable=_sorted_union(tally.unusable for tally in tallies),
         late=_sorted_union(tally.late for tally in tallies),
         user_requirements=list({row.id: row for tally in tallies for row in tally.user_requirements}.values()),
     )
@@ -277,7 +278,8 @@ def _merge_coverage(edition: Edition, parts: Sequence[CoverageSummary]) -> Cover
     documented = [field.dotted for field in edition.fields]
     counters = [field.dotted for field in edition.fields if field.kind is FieldKind.COUNTER]
     never_seen = set(documented).intersection(*(part.never_seen for part in parts))
-    grown = set().union(*(set(counters) - {*part.never_grew, *part.never_seen} for part in parts))
+    unusable = set().union(*(part.unusable for part in parts))
+    grown = set().union(*(set(counters) - {*part.never_grew, *part.never_seen} for part in parts)) - unusable
     return CoverageSummary(
         **{name: sum(getattr(part, name) for part in parts) for name in _SUMMED_COVERAGE_FIELDS},
         connections=max((part.connections for part in parts), default=0),
@@ -286,7 +288,8 @@ def _merge_coverage(edition: Edition, parts: Sequence[CoverageSummary]) -> Cover
         fields_seen=len(documented) - len(never_seen),
         never_seen=[path for path in documented if path in never_seen],
         counters_grew=len(grown),
-        never_grew=[path for path in counters if path not in grown and path not in never_seen],
+        never_grew=[path for path in counters if path not in grown | never_seen | unusable],
+        unusable=[path for path in counters if path in unusable],
         truncated=any(part.truncated for part in parts),
         notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
     )

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -19,10 +20,11 @@ from ..api.edition import Edition
 from ..api.errors import RecordingError, UsageError
 from ..api.exchange import Exchange
 from ..api.secret_redaction import NO_SECRETS, Secrets
+from ..judge.checks.user_checks import load_check_files
 from ..judge.pipeline import Judge
 from ..probe.file_check import FileCheckResult, FileKind, OpenedFile, judge_files, open_files
 from ..recording import open_recordings
-from ..recording.writer import RecordingWriter
+from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
 from .load_session import LoadSession
 from .load_spec import LOAD_OBSERVES, WORKER_SEQUENCE_BITS
 from .request_metrics import RequestMetrics
@@ -65,15 +67,17 @@ class WorkerSpool:
         """Create the file; gives what takes exchanges, or None where there can be no file, which `close` then says."""
         recorder = RecordingWriter(
             self._path,
-            subject=session.address.server,
-            subject_kind=subject_kind,
-            edition=session.judge.edition.name,
-            run=session.judge.run,
+            RecordedRun(
+                subject=session.address.server,
+                subject_kind=subject_kind,
+                edition=session.judge.edition.name,
+                options=recording_scope(session.spec.unobservable_requirements),
+                id=session.judge.run,
+            ),
             secrets=secrets,
-            options=recording_scope(session.spec.unobservable_requirements),
-            limit_bytes=MAX_SPOOL_BYTES,
-            queue_count=MAX_QUEUED_EXCHANGES,
-            queue_bytes=MAX_QUEUED_BYTES,
+            limits=RecordingLimits(
+                file_bytes=MAX_SPOOL_BYTES, queue_count=MAX_QUEUED_EXCHANGES, queue_bytes=MAX_QUEUED_BYTES
+            ),
         )
         try:
             recorder.__enter__()
@@ -135,12 +139,25 @@ class SpoolFolder:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
+@dataclass(frozen=True, slots=True)
+class JudgingRules:
+    """What a run is judged by."""
+
+    edition: Edition
+    check_files: Sequence[str] = ()
+    """With checks of the user's own."""
+
+    def make_judge(self, observer: Callable[[Exchange], None]) -> Judge:
+        """A judge of its own, which shows every judged exchange to the observer."""
+        return Judge(self.edition, observer=observer, checks=load_check_files(self.check_files))
+
+
 class SpoolJudge:
     """
     Judges spools.
 
     Args:
-        edition: To judge by.
+        rules: To judge by.
         reported: Indexes of the workers whose counts are known; those of all others are taken from their spools.
         began_ns: When the run began, for the timeline of the others.
         observer: Is shown every exchange in order: the recorder.
@@ -148,7 +165,7 @@ class SpoolJudge:
 
     def __init__(
         self,
-        edition: Edition,
+        rules: JudgingRules,
         *,
         reported: Collection[int],
         began_ns: int = 0,
@@ -156,7 +173,7 @@ class SpoolJudge:
     ) -> None:
         self._reported = frozenset(reported)
         self._observer = observer
-        self.judge = Judge(edition, observer=self._on_judged)
+        self.judge = rules.make_judge(self._on_judged)
         self.trail = SampleTrail(self.judge)
         """For comparison with what workers on other machines saw."""
         self._noted_ns = 0

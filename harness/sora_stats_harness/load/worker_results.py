@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..api.edition import Edition
 from ..api.errors import HarnessError
 from ..api.exchange import Exchange
 from ..reports.verdict_assembly import JudgeResultSource
@@ -21,7 +20,7 @@ from .load_session import LoadSession, session_notes
 from .merged_judge import MergedJudge, encode_worker_report
 from .run_measurements import RunMeasurements
 from .sample_trail import SampleTrail
-from .spools import SpoolJudge, WorkerSpool, open_spool
+from .spools import JudgingRules, SpoolJudge, WorkerSpool, open_spool
 from .worker_messages import WorkerResult
 
 MIN_TOLD_STALL_S: Final = 1.0
@@ -92,7 +91,7 @@ class WorkerNames:
 
 
 def judge_workers(
-    edition: Edition,
+    rules: JudgingRules,
     results: Sequence[WorkerResult],
     folder: Path,
     *,
@@ -104,7 +103,7 @@ def judge_workers(
     Judge all that workers saw.
 
     Args:
-        edition: To judge by.
+        rules: To judge by.
         results: Of the workers that reported.
         folder: With the spools of those on this machine, also of those that never reported.
         names: Of all workers.
@@ -118,7 +117,7 @@ def judge_workers(
     apart, reasons = _workers_without_spool(results, names)
     excluded = {Path(result.spool) for result in apart if result.spool is not None}
     spools = SpoolJudge(
-        edition,
+        rules,
         reported=[result.index for result in results],
         began_ns=measures.metrics.started_ns,
         observer=observer,
@@ -133,7 +132,7 @@ def judge_workers(
         reasons += _incomplete_spools(together, spools.exchanges_by_worker, names)
     judge: JudgeResultSource = spools.judge if checked is None else checked
     if apart:
-        judge = MergedJudge(edition, judge, [result.judged for result in apart], spools.trail)
+        judge = MergedJudge(rules.edition, judge, [result.judged for result in apart], spools.trail)
     return JudgedWorkers(
         judge=judge,
         measures=measures,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from ..api.exchange import ExchangeOpener
+from ..judge.requirements import REQUIREMENTS
 from ..judge.verdict import JudgeResult
 from .conformance_plan import ConformancePlan
 
@@ -18,6 +19,9 @@ MIN_ROUNDS: Final = 2
 
 MAX_IDLE_ROUNDS: Final = 3
 """Rounds in a row that show no further requirement; what is missing then can't be seen on this server."""
+
+MAX_IDLE_ROUNDS_WITHOUT_TRAFFIC: Final = 1
+"""The same where all that is missing needs traffic that the server may not have, which leaves no verdict inconclusive."""
 
 
 class ConformanceJudge(ExchangeOpener, Protocol):
@@ -51,4 +55,6 @@ class CompletionTracker:
         self._idle_rounds = self._idle_rounds + 1 if missing == self.missing else 0
         self.missing = missing
         self._rounds += 1
-        return self._rounds >= MIN_ROUNDS and (not missing or self._idle_rounds >= MAX_IDLE_ROUNDS)
+        needs_traffic = all(REQUIREMENTS[id].needs_traffic for id in missing)
+        limit = MAX_IDLE_ROUNDS_WITHOUT_TRAFFIC if needs_traffic else MAX_IDLE_ROUNDS
+        return self._rounds >= MIN_ROUNDS and (not missing or self._idle_rounds >= limit)

@@ -41,6 +41,11 @@ RESERVED_HEADERS: Final = frozenset(
 """What each request sets as it needs it; another value would have it read as something else."""
 
 
+def run_time_limit_s(duration_s: float, max_duration_s: float | None) -> float:
+    """How long a run takes at most that takes `duration_s` at least."""
+    return max(duration_s, DEFAULT_MAX_DURATION_S) if max_duration_s is None else max_duration_s
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConformancePlan:
     """
@@ -104,9 +109,7 @@ class ConformancePlan:
     @property
     def time_limit_s(self) -> float:
         """How long the run takes at most."""
-        if self.max_duration_s is None:
-            return max(self.duration_s, DEFAULT_MAX_DURATION_S)
-        return self.max_duration_s
+        return run_time_limit_s(self.duration_s, self.max_duration_s)
 
     def expected_requirements(self) -> frozenset[str]:
         """The MUST and SHOULD requirements that a run by this plan can observe, if the server has what they need."""

@@ -56,6 +56,9 @@ _UTF8_BOM: Final = b"\xef\xbb\xbf"
 MAX_SNIFFED_LINES: Final = 5
 """Lines that are looked at to see what a file is; the first may be damaged."""
 
+MAX_SNIFFED_BYTES: Final = 4096
+"""Bytes of them in which the beginning of a body is looked for."""
+
 
 class FileKind(Enum):
     """What a file is."""
@@ -210,14 +213,13 @@ def choose_edition(files: Sequence[OpenedFile], given: str | None) -> tuple[str,
 
 
 def _classify_file(store: InputFile, target: Target | None) -> OpenedFile:
-    pieces = (piece for piece in store.lines() if not isinstance(piece, bytes) or piece.strip())
     start = b""
     gaps = False
-    for piece in islice(pieces, MAX_SNIFFED_LINES):
+    for piece in islice(store.lines(), MAX_SNIFFED_LINES):
         if not isinstance(piece, bytes):
             gaps = True
             continue
-        start += piece
+        start = (start + piece[:MAX_SNIFFED_BYTES])[:MAX_SNIFFED_BYTES]
         if sorastats.decode_sorastats_line(piece) is not None:
             return OpenedFile(store=store, kind=FileKind.SORASTATS)
         try:

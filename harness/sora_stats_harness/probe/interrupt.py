@@ -62,15 +62,19 @@ class InterruptHandler:
         if call is not None and self.is_interrupted:
             call()
 
-    def _handle_signal(self, number: int, frame: FrameType | None) -> None:
+    def request_stop(self) -> None:
+        """Set the flag and call the callback, as a signal does."""
         self.is_interrupted = True
+        if self._call is not None:
+            self._call()
+
+    def _handle_signal(self, number: int, frame: FrameType | None) -> None:
         self._count += 1
         if self._count >= FORCED_INTERRUPT_COUNT:
             if self._ends_process:
                 end_process_at_signal(number, frame)
             raise KeyboardInterrupt
-        if self._call is not None:
-            self._call()
+        self.request_stop()
 
 
 def end_process_at_signal(number: int, frame: FrameType | None) -> NoReturn:

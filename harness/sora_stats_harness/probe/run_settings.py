@@ -2,7 +2,7 @@
 Which server a run asks, and how it judges: the one reader and validator of these settings.
 
 The command line, the pytest plugin and the configuration name the same settings. `SETTINGS` has a row for each, and every
-value goes through it, whoever gave it; so a mistake is refused in the same words everywhere, before anything is sent.
+value goes through it; so a mistake is refused in the same words everywhere, before anything is sent.
 Options win over the environment, the environment over the configuration, and the configuration over the default.
 """
 
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..api.edition import DEFAULT_EDITION, load_edition
 from ..api.errors import ConfigError, UsageError, suggest_nearest
+from ..api.input_budget import MAX_CERTIFICATES_BYTES, read_small_file
 from ..api.option_values import parse_duration
 from ..api.project_config import ConfigValues, LoadedConfig, Waiver, read_config
 from ..api.request_headers import read_headers
 from ..api.server_url import SIMULATOR_URL, normalize_server_url
+from ..judge.checks.user_checks import load_check_files
 from ..judge.requirements import REQUIREMENTS
 from .edition_detection import AUTO_EDITION
 
@@ -49,6 +51,8 @@ class RunSettings:
     edition: str
     strict: bool
     require: tuple[str, ...]
+    checks: tuple[str, ...]
+    """Files with checks of the user's own."""
     headers: tuple[str, ...]
     """Header lines, still with their references to secrets; for a simulator only those of the command line."""
     ca_file: str | None
@@ -76,11 +80,13 @@ class RunSettings:
         if self.ca_file is not None:
             import ssl  # not earlier: Locust replaces it
 
+            name = f"the certificates in {self.ca_file}"
+            read_small_file(self.ca_file, limit=MAX_CERTIFICATES_BYTES, name=name)
             try:
                 ssl.create_default_context(cafile=self.ca_file)
             except (OSError, ValueError) as error:
                 reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-                raise UsageError(f"the certificates in {self.ca_file} cannot be read: {reason}") from None
+                raise UsageError(f"{name} cannot be read: {reason}") from None
         return read_headers(self.headers)
 
     def refuse_simulator_options(self, given: Collection[str]) -> None:
@@ -110,12 +116,6 @@ class _Setting:
     """What stays of the configuration's list beside the options' one; an option replaces anything else."""
 
 
-def _parse_requirement(text: str) -> str:
-    if text not in REQUIREMENTS:
-        raise UsageError(f"there is no requirement {text!r}{suggest_nearest(text, REQUIREMENTS)}")
-    return text
-
-
 def _parse_label(text: str) -> tuple[str, str]:
     key, separator, value = text.partition("=")
     if not separator or not key:
@@ -141,7 +141,8 @@ def _name_of(value: str | tuple[str, str]) -> str:
 SETTINGS: Final = (
     _Setting(key="edition", option="edition", default=DEFAULT_EDITION),
     _Setting(key="strict", option="strict", default=False),
-    _Setting(key="require", option="require", parse=_parse_requirement, default=(), merge=_keep_all),
+    _Setting(key="require", option="require", default=(), merge=_keep_all),
+    _Setting(key="checks", option="checks", default=(), merge=_keep_all),
     _Setting(key="headers", option="header", default=(), merge=_keep_other_names),
     _Setting(key="ca_file", option="ca-file"),
     _Setting(key="insecure", option="insecure", default=False),
@@ -153,8 +154,8 @@ SETTINGS: Final = (
 
 
 def read_configuration(file: Path | None = None, *, folder: Path | None = None) -> LoadedConfig:
-    """Read the configuration, as `api.project_config.read_config` does, with the requirements that the judge knows."""
-    return read_config(file, folder=folder, requirement_ids=REQUIREMENTS)
+    """Read the configuration, as `api.project_config.read_config` does."""
+    return read_config(file, folder=folder)
 
 
 def find_server_url(*candidates: tuple[str | None, str], allow_simulator: bool = False) -> ServerUrl | None:
@@ -189,7 +190,7 @@ def resolve_settings(
     Args:
         given: The options that were given, by `_Setting.option` with `_` for `-`; None or empty where not given.
         config: As `read_configuration` gives it.
-        url: As `find_server_url` gives it. Without one the configuration's headers are left out: they are for a server,
+        url: As `find_server_url` gives it, with `url in FILE` as origin where the configuration has it. Without one the configuration's headers are left out: they are for a server,
             and a simulator needs no secret that may not be there.
         option_prefix: What stands before an option's name in error messages.
 
@@ -198,6 +199,10 @@ def resolve_settings(
         UsageError: An option's value can't be used.
     """
     has_server = url is not None and url.url != SIMULATOR_URL
+    if config.was_found and not given.get("trust_config"):
+        _refuse_untrusted_checks(config, option_prefix)
+        if url is not None and url.origin == f"url in {config.source}":
+            _refuse_untrusted_headers(config, given.get("header") or (), option_prefix)
     values, origins = {}, {"url": ORIGIN_DEFAULT if url is None else url.origin}
     for setting in SETTINGS:
         option_value = given.get(setting.option.replace("-", "_"))
@@ -215,11 +220,13 @@ def resolve_settings(
         kept = setting.merge(configured, converted) if setting.merge is not None else []
         values[setting.key] = _single_or_tuple(setting, [*kept, *converted])
         origins[setting.key] = f"{config.source}, {ORIGIN_OPTION}" if kept else ORIGIN_OPTION
+    _refuse_unknown_requirements(values, config, f"{option_prefix}require")
     return RunSettings(
         url=None if url is None else url.url,
         edition=values["edition"],
         strict=values["strict"],
         require=tuple(values["require"]),
+        checks=tuple(values["checks"]),
         headers=tuple(values["headers"]),
         ca_file=values["ca_file"],
         insecure=values["insecure"],
@@ -229,6 +236,41 @@ def resolve_settings(
         waivers=config.values.waivers,
         origins=origins,
     )
+
+
+def _refuse_unknown_requirements(values: Mapping[str, Any], config: LoadedConfig, option: str) -> None:  # Any: as above
+    """Refuse ids that neither the judge nor a check of the user's own has; runs the files with these checks."""
+    known = [*REQUIREMENTS, *(row.id for check in load_check_files(values["checks"]) for row in check.requirements)]
+    named = [(f"{config.source}: require", id) for id in config.values.require]
+    named += [(f"{config.source}: waiver {i}", each.requirement) for i, each in enumerate(config.values.waivers, 1)]
+    for where, id in [*named, *((option, id) for id in values["require"])]:
+        if id not in known:
+            error_type = UsageError if where == option else ConfigError
+            raise error_type(f"{where}: there is no requirement {id!r}{suggest_nearest(id, known)}")
+
+
+def _refuse_untrusted_checks(config: LoadedConfig, option_prefix: str) -> None:
+    """Refuse a file that names code, and that nobody has named."""
+    if config.values.checks:
+        raise ConfigError(
+            f"{config.source} names code to be run, in checks: name it yourself by {option_prefix}checks, or the file by "
+            f"{option_prefix}config, or say {option_prefix}trust-config"
+        )
+
+
+def _refuse_untrusted_headers(config: LoadedConfig, given: Sequence[str], option_prefix: str) -> None:
+    """
+    Refuse a file that names both a secret and the server that gets it, and that nobody has named.
+
+    Whoever can change a repository, by a fork's pull request for example, could have a build send its secrets anywhere.
+    """
+    names = {_name_of(line) for line in given}
+    untrusted = [name for name in config.values.headers if name.lower() not in names]
+    if untrusted:
+        raise ConfigError(
+            f"{config.source} names the server as well as a secret for it, in the header {untrusted[0]}: give the URL "
+            f"yourself, or say {option_prefix}trust-config if you trust the file"
+        )
 
 
 def _config_texts(values: ConfigValues, key: str) -> list[Any]:  # Any: texts, or a truth value

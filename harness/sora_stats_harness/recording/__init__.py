@@ -7,14 +7,16 @@ any file, damaged or not, and `reader` gives the exchanges in the order in which
 
 from .format import RECORDING_FORMAT, RecordingEnd, RecordingHeader, recording_schema
 from .reader import OrderedExchange, RecordingReader, open_recordings
-from .writer import DEFAULT_LIMIT_BYTES, RecordingWriter
+from .writer import DEFAULT_LIMIT_BYTES, RecordedRun, RecordingLimits, RecordingWriter
 
 __all__ = [
     "DEFAULT_LIMIT_BYTES",
     "RECORDING_FORMAT",
     "OrderedExchange",
+    "RecordedRun",
     "RecordingEnd",
     "RecordingHeader",
+    "RecordingLimits",
     "RecordingReader",
     "RecordingWriter",
     "open_recordings",

@@ -14,75 +14,49 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Final
 
-ID_SUFFIX: Final = "_id"
-"""The end of every id's key."""
+_TOKEN: Final = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?|[\[\]{}]', re.DOTALL)
+"""A string, with the colon behind it where it is a key; or a bracket."""
 
-_PLAIN_KEY: Final = re.compile(r"[a-z][a-z0-9_]*")
-_STRING_PATTERN: Final = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
-_STRING_REGEX: Final = re.compile(
-    # First what can be skipped: runs of plain keys whose values are no strings, which are most of a body.
-    r'(?:"[a-z][a-z0-9_]*(?<!_id)":(?:[-+.0-9eE]+|true|false|null|[\[{])[,\[\]{}]*)+'
-    # Then a key with its string, a key alone, or a string alone.
-    rf"|{_STRING_PATTERN}(\s*:\s*(?:{_STRING_PATTERN})?)?",
-    re.DOTALL,
-)
-
-_BRACKETS: Final = re.compile(r"[\[\]{}]")
-
+KeyReplacer = Callable[[str], str]
 StringReplacer = Callable[[str | None, str], str]
 """Gives a string's replacement, from the key that it belongs to, or None, and the string."""
 
 
-def replace_strings(text: str, replace: StringReplacer) -> str:
+def replace_strings(text: str, replace_key: KeyReplacer, replace_string: StringReplacer) -> str:
     """
-    Replace strings in the text of a JSON document, and leave all else as it is.
+    Replace keys and strings in the text of a JSON document, and leave all else as it is.
 
-    `replace` gets each string value, with its key if that is an id's (also for strings in an array under that key), else
-    with None. It also gets each key that is not plain lower case, with None.
+    A string belongs to the key before it, also where it stands in an array under that key.
     """
     above: list[str | None] = []
-    """The id's key that each open array belongs to; None for objects, which have keys of their own."""
-    last: str | None = None
-    end = 0
+    """The key that each open array belongs to; None for objects, which have keys of their own."""
+    key: str | None = None
 
-    def walk(between: str) -> None:
-        nonlocal last
-        for bracket in _BRACKETS.findall(between):
-            if bracket == "[":
-                above.append(last if last is not None else above[-1] if above else None)
+    def replace(match: re.Match[str]) -> str:
+        nonlocal key
+        raw, colon = match.groups()
+        if raw is None:
+            if (bracket := match[0]) == "[":
+                above.append(key if key is not None else above[-1] if above else None)
             elif bracket == "{":
                 above.append(None)
             elif above:
                 above.pop()
-            last = None
+            key = None
+            return bracket
+        string = _unquote(raw)
+        if colon is not None:
+            key = string
+            return _quote(raw, string, replace_key(string)) + colon
+        owner = key if key is not None else above[-1] if above else None
+        key = None
+        return _quote(raw, string, replace_string(owner, string))
 
-    def one(match: re.Match[str]) -> str:
-        nonlocal last, end
-        walk(text[end : match.start()])
-        end = match.end()
-        first, colon, second = match.groups()
-        if first is None:
-            last = None
-            walk(match[0])
-            return match[0]
-        if colon is None:
-            return _replace_quoted(first, above[-1] if above else None, replace)
-        key = _unquote(first)
-        written = f'"{first}"' if _PLAIN_KEY.fullmatch(key) else _replace_quoted(first, None, replace)
-        last = key if key.endswith(ID_SUFFIX) else None
-        if second is None:
-            return written + colon
-        value = _replace_quoted(second, last, replace)
-        last = None
-        return f"{written}{colon[: -len(second) - 2]}{value}"
-
-    return _STRING_REGEX.sub(one, text)
+    return _TOKEN.sub(replace, text)
 
 
-def _replace_quoted(raw: str, key: str | None, replace: StringReplacer) -> str:
-    text = _unquote(raw)
-    new = replace(key, text)
-    return f'"{raw}"' if new == text else json.dumps(new, ensure_ascii=False)
+def _quote(raw: str, old: str, new: str) -> str:
+    return f'"{raw}"' if new == old else json.dumps(new, ensure_ascii=False)
 
 
 def _unquote(raw: str) -> str:

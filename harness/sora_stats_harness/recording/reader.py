@@ -5,8 +5,9 @@ The judge needs that order, and lines may stand in any. So a recording is read t
 few numbers are kept for every block of lines, then for the exchanges. An exchange is held back only until no line that is
 still to be read can have been received earlier, so memory grows with the disorder of the file, not with its length.
 
-Runs, and clocks within a run, are read one after the other: nothing is ordered across them. Files of one run (each
-worker of a load test writes its own) are merged into one order.
+Runs, and clocks within a run, are read one after the other: nothing is ordered across them. The survey notes which part
+of a file has which run and clock, so that a file of many runs is still read only twice. Files of one run (each worker of
+a load test writes its own) are merged into one order.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ from ..api.errors import RecordingError
 from ..api.exchange import Exchange, Target
 from . import format as lines
 from .format import DamagedLineError, RecordingEnd, RecordingHeader
-from .input_file import InputFile, UnreadablePart, describe_skipped_lines
+from .input_file import InputFile, LineCursor, UnreadablePart, describe_damage, describe_skipped_lines
 
 BLOCK_LINES: Final = 1024
 BLOCK_BYTES: Final = 8 << 20
 """A block ends at whichever comes first; one block of each file is in memory at a time."""
+
+EXCHANGE_OVERHEAD_BYTES: Final = 1024
+"""The memory that an exchange takes besides its body."""
 
 LATEST_NS: Final = 2**63 - 1
 """Later than any time of a recording."""
@@ -77,21 +81,16 @@ class RecordingReader:
 
     def __iter__(self) -> Iterator[OrderedExchange]:
         keys = dict.fromkeys(key for survey in self._surveys for key in survey.streams)
+        cursors = [(survey, LineCursor(survey.store)) for survey in self._surveys]
         for key in keys:
-            yield from _merge_by_receipt(
-                [_StreamSource(survey, key) for survey in self._surveys if key in survey.streams], self._tick
-            )
+            sources = [_StreamSource(survey, cursor, key) for survey, cursor in cursors if key in survey.streams]
+            yield from _merge_by_receipt(sources, self._tick)
 
     def _survey_file(self, store: InputFile) -> _FileSurvey:
-        survey = _FileSurvey(store)
-        for item in survey.exchanges():
-            self._tick()
-            if isinstance(item, _SizedExchange):
-                self._count_exchange(item.exchange)
-                stream = survey.streams.setdefault((item.exchange.run, item.exchange.clock), _StreamTimes())
-                stream.add(item)
-        for stream in survey.streams.values():
-            stream.finish_minima()
+        survey = _FileSurvey(store, self._tick)
+        self.exchanges += sum(survey.found.values())
+        self.probes = self.probes or survey.probes
+        self.targets |= survey.targets
         if not survey.streams and not survey.headers:
             raise RecordingError(f"{store.name} is no recording: it has neither a header line nor an exchange")
         self.headers += survey.headers
@@ -103,12 +102,6 @@ class RecordingReader:
             problems.append(describe_skipped_lines(survey.damaged))
         self.notes += [f"{store.name}: {problem}" for problem in problems]
         return survey
-
-    def _count_exchange(self, exchange: Exchange) -> None:
-        self.exchanges += 1
-        self.probes = self.probes or exchange.request.probe is not None
-        if exchange.request.target is not None:
-            self.targets.add(exchange.request.target)
 
 
 def open_recordings(
@@ -129,7 +122,7 @@ def open_recordings(
         skipped and counted.
 
     Raises:
-        RecordingError: A file cannot be read, is no recording, or is of a version that is not known.
+        RecordingError: A file cannot be read, is no recording, is of a version that is not known, or exceeds its budget.
     """
     return RecordingReader([file if isinstance(file, InputFile) else InputFile(file) for file in files], tick)
 
@@ -142,9 +135,9 @@ class _SizedExchange(msgspec.Struct, frozen=True, gc=False):
 
 
 class _FileSurvey:
-    """One file: its lines other than exchanges, and the times of its streams."""
+    """One file: its lines other than exchanges, and the places and times of its streams."""
 
-    def __init__(self, store: InputFile) -> None:
+    def __init__(self, store: InputFile, tick: Callable[[], None]) -> None:
         self.store = store
         self.streams: dict[StreamKey, _StreamTimes] = {}
         self.headers: list[RecordingHeader] = []
@@ -153,7 +146,12 @@ class _FileSurvey:
         self.cut = False
         self.found: dict[str, int] = {}
         """How many exchanges of each run were found."""
-        self._fallback = self._first_run()
+        self.probes = False
+        self.targets: set[Target] = set()
+        self._survey_lines(tick)
+        for stream in self.streams.values():
+            stream.finish_minima()
+        self._check_passes()
 
     def _first_run(self) -> str:
         """The run of exchanges before the first header; a made-up id where there is no header."""
@@ -162,17 +160,14 @@ class _FileSurvey:
                 return header.run
         return str(uuid.uuid5(uuid.NAMESPACE_URL, self.store.name))
 
-    def exchanges(self) -> Iterator[_SizedExchange]:
-        """Every exchange in the order of the file; each call counts the other lines anew."""
-        self.headers, self.ends, self.damaged, self.cut, self.found = [], [], 0, False, {}
-        run = self._fallback
-        for piece in self.store.lines():
-            if isinstance(piece, UnreadablePart):
-                self.damaged += 1
-                continue
-            if not piece.strip():
-                continue
+    def _survey_lines(self, tick: Callable[[], None]) -> None:
+        run = self._first_run()
+        place = 0
+        for end, piece in self.store.lines_from(0):
+            tick()
             try:
+                if isinstance(piece, UnreadablePart):
+                    raise DamagedLineError("unreadable")
                 line = lines.decode_line(piece)
                 if isinstance(line, RecordingHeader):
                     lines.check_recording_version(line, self.store.name)
@@ -181,14 +176,56 @@ class _FileSurvey:
                 elif isinstance(line, RecordingEnd):
                     self.ends.append(line)
                 else:
-                    exchange = lines.line_to_exchange(line, run)
-                    self.found[run] = self.found.get(run, 0) + 1
-                    yield _SizedExchange(exchange, len(piece))
+                    self._add_exchange(_SizedExchange(lines.line_to_exchange(line, run), len(piece)), place, end)
             except DamagedLineError:
-                if piece.endswith(b"\n"):
+                if isinstance(piece, UnreadablePart) or piece.endswith(b"\n"):
                     self.damaged += 1
                 else:
                     self.cut = True
+            place = end
+            budget = self.store.budget
+            if self.damaged > budget.damaged_parts:
+                raise RecordingError(describe_damage(self.store.name, budget))
+            if max(len(self.headers), len(self.ends), len(self.streams)) > budget.runs:
+                raise RecordingError(f"{self.store.name} has more than {budget.runs:,} runs: split it")
+
+    def _add_exchange(self, item: _SizedExchange, place: int, end: int) -> None:
+        exchange = item.exchange
+        self.found[exchange.run] = self.found.get(exchange.run, 0) + 1
+        self.probes = self.probes or exchange.request.probe is not None
+        if exchange.request.target is not None:
+            self.targets.add(exchange.request.target)
+        key = (exchange.run, exchange.clock)
+        if (stream := self.streams.get(key)) is None:
+            stream = self.streams[key] = _StreamTimes(place)
+        stream.end = end
+        stream.add(item)
+
+    def _check_passes(self) -> None:
+        """Refuse a file that would have to be read again and again, since its clocks alternate."""
+        to_read = sum(stream.end - stream.start for stream in self.streams.values())
+        budget = self.store.budget
+        if to_read > budget.free_bytes + budget.passes * self.store.content_bytes:
+            raise RecordingError(
+                f"{self.store.name} has {len(self.streams):,} runs and clocks that alternate: sort its lines by clock"
+            )
+
+    def exchanges(self, key: StreamKey, cursor: LineCursor) -> Iterator[_SizedExchange]:
+        """Every exchange of one run and clock in the order of the file; only its part of the file is read."""
+        stream = self.streams[key]
+        run, clock = key
+        cursor.seek(stream.start)
+        while cursor.place < stream.end and (piece := cursor.read_line()) is not None:
+            if isinstance(piece, UnreadablePart):
+                continue
+            try:
+                line = lines.decode_line(piece)
+                if isinstance(line, RecordingHeader):
+                    run = line.run
+                elif not isinstance(line, RecordingEnd) and line.clock == clock and run == key[0]:
+                    yield _SizedExchange(lines.line_to_exchange(line, run), len(piece))
+            except DamagedLineError:
+                continue
 
     def problems(self) -> list[str]:
         """Why exchanges may be missing, a line for each reason."""
@@ -222,8 +259,10 @@ class _StreamTimes:
     was in flight where a block ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, start: int) -> None:
         self._blocks = _BlockAssigner()
+        self.start = self.end = start
+        """Where in the file's content its first line begins, and its last line ends."""
         self.count = 0
         self.first_received: list[int] = []
         """The earliest time of receipt in a block or any after it."""
@@ -280,10 +319,11 @@ class _BlockAssigner:
 class _StreamSource:
     """The second reading of one run and clock in one file, a block at a time."""
 
-    def __init__(self, survey: _FileSurvey, key: StreamKey) -> None:
-        self._name = survey.store.name
+    def __init__(self, survey: _FileSurvey, cursor: LineCursor, key: StreamKey) -> None:
+        self.name = survey.store.name
         self._stream = survey.streams[key]
-        self._entries = (entry for entry in survey.exchanges() if (entry.exchange.run, entry.exchange.clock) == key)
+        self.held_limit = survey.store.budget.held_bytes
+        self._entries = survey.exchanges(key, cursor)
         self._blocks = _BlockAssigner()
         self._ahead: tuple[int, Exchange] | None = None
         self._next = 0
@@ -319,7 +359,7 @@ class _StreamSource:
                 entry = next(self._entries, None)
                 if entry is None:
                     if self._left:
-                        raise RecordingError(f"{self._name} changed while it was read")
+                        raise RecordingError(f"{self.name} changed while it was read")
                     break
                 self._left -= 1
                 self._ahead = self._blocks.block_of_next_line(entry.size), entry.exchange
@@ -337,6 +377,8 @@ def _merge_by_receipt(sources: Sequence[_StreamSource], tick: Callable[[], None]
     """Merge the files of one run and clock; takes O(log n) for each exchange, where n is the number held back."""
     waiting: list[tuple[int, int, int, Exchange]] = []
     """By time of receipt; then by seq, and by order of reading."""
+    held_bytes = 0
+    held_limit = max(source.held_limit for source in sources)
     unsent: list[int] = []
     """Times of sending that are later than the receipt of the last exchange given."""
     sent: list[int] = []
@@ -348,13 +390,20 @@ def _merge_by_receipt(sources: Sequence[_StreamSource], tick: Callable[[], None]
                 if exchange is not None:
                     tick()
                     count += 1
+                    held_bytes += _held_size(exchange)
                     heappush(waiting, (exchange.received_ns, exchange.seq, count, exchange))
                 if sent_ns is not None:
                     heappush(unsent, sent_ns)
+            if held_bytes > held_limit:
+                raise RecordingError(
+                    f"{behind.name}: its lines are too far out of order, {held_bytes:,} bytes wait in memory: sort them "
+                    f"by received_ns"
+                )
             behind = min(sources, key=lambda source: source.complete_until_ns)
         if not waiting:
             return
         now_ns, _, _, exchange = heappop(waiting)
+        held_bytes -= _held_size(exchange)
         while unsent and unsent[0] <= now_ns:
             insort(sent, heappop(unsent))
         del sent[bisect_left(sent, exchange.sent_ns)]
@@ -363,3 +412,8 @@ def _merge_by_receipt(sources: Sequence[_StreamSource], tick: Callable[[], None]
         else:
             horizon_ns = min(unsent[0] if unsent else LATEST_NS, *(source.first_sent_ns for source in sources))
         yield OrderedExchange(exchange=exchange, horizon_ns=horizon_ns, open_sent_ns=sent)
+
+
+def _held_size(exchange: Exchange) -> int:
+    """The memory that an exchange takes, roughly."""
+    return EXCHANGE_OVERHEAD_BYTES + (len(exchange.response.body) if exchange.response is not None else 0)

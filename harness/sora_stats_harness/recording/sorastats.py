@@ -73,8 +73,6 @@ class SorastatsReader:
         cut = False
         for seq, piece in enumerate(self._store.lines()):
             self._tick()
-            if isinstance(piece, bytes) and not piece.strip():
-                continue
             line = None if isinstance(piece, UnreadablePart) else decode_sorastats_line(piece)
             if line is None:
                 cut = isinstance(piece, bytes) and not piece.endswith(b"\n")

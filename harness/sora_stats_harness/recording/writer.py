@@ -15,6 +15,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ import msgspec
 from .. import __version__
 from ..api.errors import UsageError
 from ..api.exchange import ErrorCode, Exchange
-from ..api.secret_redaction import Secrets
+from ..api.secret_redaction import NO_SECRETS, Secrets
 from . import format as lines
 from .exchange_encoder import ExchangeEncoder
 from .format import RECORDING_FORMAT, RecordingEnd, RecordingHeader
@@ -65,6 +66,33 @@ EXCHANGE_OVERHEAD_BYTES: Final = 1024
 """The memory that an exchange takes besides its bodies, roughly."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedRun:
+    """What the header line says of a run."""
+
+    subject: str
+    """The server's URL, without credentials."""
+    subject_kind: Literal["server", "simulator", "recording"]
+    edition: str
+    """The edition's name."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """The command's options; secrets in them are replaced."""
+    id: str | None = None
+    """That of the first exchange if None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingLimits:
+    """What a recording may take; beyond that it ends, and the run goes on."""
+
+    file_bytes: int = DEFAULT_LIMIT_BYTES
+    """The size at which the recording ends, give or take one write."""
+    queue_count: int = MAX_QUEUED_EXCHANGES
+    """How many exchanges, or pieces of the file, may wait to be written."""
+    queue_bytes: int = MAX_QUEUED_BYTES
+    """How much memory they may take."""
+
+
 class RecordingWriter:
     """
     Records exchanges to a file while a `with` block lasts; `add_exchange` can be a judge's observer.
@@ -74,15 +102,9 @@ class RecordingWriter:
 
     Args:
         path: The file.
-        subject: The server's URL, without credentials.
-        subject_kind: What the server is.
-        edition: The edition's name.
-        options: The command's options, for the header line; secrets in them are replaced.
+        run: What the header line says.
         secrets: Values that may not be written down. A response that contains one is marked as withheld.
-        run: The run's id; that of the first exchange if None.
-        limit_bytes: The size at which the recording ends, give or take one write.
-        queue_count: How many exchanges, or pieces of the file, may wait to be written.
-        queue_bytes: How much memory they may take.
+        limits: What the file and the memory may take.
 
     Raises:
         UsageError: The file cannot be written to.
@@ -91,36 +113,28 @@ class RecordingWriter:
     def __init__(
         self,
         path: str | Path,
+        run: RecordedRun,
         *,
-        subject: str,
-        subject_kind: Literal["server", "simulator", "recording"],
-        edition: str,
-        options: Mapping[str, object] | None = None,
-        secrets: Secrets | None = None,
-        run: str | None = None,
-        limit_bytes: int = DEFAULT_LIMIT_BYTES,
-        queue_count: int = MAX_QUEUED_EXCHANGES,
-        queue_bytes: int = MAX_QUEUED_BYTES,
+        secrets: Secrets = NO_SECRETS,
+        limits: RecordingLimits | None = None,
     ) -> None:
         self.path = Path(path)
         self.problem: str | None = None
         """Why the recording ended before the run, in one line for a person; None where it did not."""
-        self._secrets = secrets or Secrets()
+        self._secrets = secrets
         self._header = RecordingHeader(
             format=RECORDING_FORMAT,
             run="",
-            subject_kind=subject_kind,
-            subject=self._secrets.redact(subject),
-            edition=edition,
+            subject_kind=run.subject_kind,
+            subject=secrets.redact(run.subject),
+            edition=run.edition,
             harness_version=__version__,
-            options=_redact_option(options or {}, self._secrets),
+            options=_redact_option(run.options, secrets),
         )
-        self._run = run or ""
-        self._limit_bytes = max(1, limit_bytes)
-        self._queue_count = queue_count
-        self._queue_bytes = queue_bytes
-        self._queue: deque[Exchange | bytes] = deque()
-        """Bytes for the file, and exchanges that the thread has to encode first."""
+        self._run = run.id or ""
+        self._limits = limits or RecordingLimits()
+        self._queue = _WriteQueue()
+        """Used with the lock."""
         self._added: deque[tuple[Exchange, bool]] = deque()
         """Exchanges of the current batch, not encoded yet."""
         self._batches_added = 0
@@ -132,7 +146,7 @@ class RecordingWriter:
         self._frame_began_s: float | None = None
         self._began = False
         """Whether the header line was written."""
-        self._waiting_bytes = self._made_bytes = 0
+        self._made_bytes = 0
         self._sent = self._errors = self._abandoned = 0
         self._interrupted = False
         self._aborted: str | None = None
@@ -225,15 +239,14 @@ class RecordingWriter:
             try:
                 if exchange.run != self._run or not self._began:
                     self._write_header(exchange.run)
-                if len(self._queue) > self._queue_count or self._waiting_bytes >= self._queue_bytes:
-                    waiting, mib = len(self._queue), self._waiting_bytes >> 20
+                if len(self._queue.items) > self._limits.queue_count or self._queue.bytes >= self._limits.queue_bytes:
+                    waiting, mib = len(self._queue.items), self._queue.bytes >> 20
                     self._abandon_recording(f"{waiting:,} exchanges ({mib:,} MiB) were waiting to be written")
                 elif (response is not None and len(response.body) > THREAD_ENCODED_BYTES) or (
                     asked is not None and len(asked) > THREAD_ENCODED_BYTES
                 ):
                     self._end_frame()
-                    self._queue.append(exchange)
-                    self._waiting_bytes += _queued_size(exchange)
+                    self._queue.add(exchange)
                 elif made := compress(encode(exchange, strict)):
                     self._write_compressed(made)
                     self._stop_at_size_limit()
@@ -266,23 +279,21 @@ class RecordingWriter:
 
     def _write_compressed(self, data: bytes) -> None:
         if data:
-            self._queue.append(data)
-            self._waiting_bytes += len(data)
+            self._queue.add(data)
             self._made_bytes += len(data)
 
     def _stop_at_size_limit(self) -> bool:
         """End the recording, with a complete frame, if it is as large as allowed; gives whether it is."""
-        if self._made_bytes < self._limit_bytes:
+        if self._made_bytes < self._limits.file_bytes:
             return False
         if self.problem is None:
-            self._abandon_recording(f"it has reached its limit of {self._limit_bytes:,} bytes")
+            self._abandon_recording(f"it has reached its limit of {self._limits.file_bytes:,} bytes")
             self._end_frame()
         return True
 
     def _discard_queue(self) -> None:
         """Drop what waits to be written."""
-        self._queue.clear()
-        self._waiting_bytes = 0
+        self._queue = _WriteQueue()
         self._compressor = make_compressor(self.path)  # the old one holds part of a frame that will never be complete
 
     def _abandon_recording(self, reason: str) -> None:
@@ -309,12 +320,11 @@ class RecordingWriter:
             self._write_queue(sink, encoder)
             with self._lock:
                 self._end_old_frame()
-            if not self._queue:
+            if not self._queue.items:
                 self._sleep(QUEUE_POLL_S)
                 with self._lock:
-                    if (
-                        self._batches_added == batches_added
-                    ):  # few exchanges come, so the thread can spare the run this work
+                    # Where few exchanges come, the thread spares the run this work.
+                    if self._batches_added == batches_added:
                         self._encode_batch()
                     batches_added = self._batches_added
         with self._lock:
@@ -326,7 +336,7 @@ class RecordingWriter:
         self._write_queue(sink, encoder)
 
     def _write_queue(self, sink: RecordingFile, encoder: ExchangeEncoder) -> None:
-        while batch := self._dequeue_batch():
+        while batch := self._take_batch():
             ready: list[bytes] = []
             for item in batch:
                 if isinstance(item, bytes):
@@ -345,17 +355,10 @@ class RecordingWriter:
             sink.write_compressed(b"".join(ready))
             sink.flush()
 
-    def _dequeue_batch(self) -> list[Exchange | bytes]:
-        """Take the oldest part of the queue, as much as is written at once."""
-        batch = []
-        size = 0
+    def _take_batch(self) -> list[Exchange | bytes]:
+        """As much as is written at once."""
         with self._lock:
-            while self._queue and size < WRITE_BATCH_BYTES:
-                item = self._queue.popleft()
-                batch.append(item)
-                size += _queued_size(item)
-            self._waiting_bytes -= size
-        return batch
+            return self._queue.take(WRITE_BATCH_BYTES)
 
     def _write_end_line(self) -> None:
         """Write the end line; with the lock."""
@@ -380,6 +383,29 @@ class RecordingWriter:
 
     def _ended(self, reason: str) -> str:
         return f"the recording {self.path} ended early, after exchange {self._sent:,} of the run: {reason}"
+
+
+class _WriteQueue:
+    """Bytes for the file, and exchanges that the thread has to encode first."""
+
+    def __init__(self) -> None:
+        self.items: deque[Exchange | bytes] = deque()
+        self.bytes = 0
+        """The memory that they take, roughly."""
+
+    def add(self, item: Exchange | bytes) -> None:
+        self.items.append(item)
+        self.bytes += _queued_size(item)
+
+    def take(self, size: int) -> list[Exchange | bytes]:
+        """Take the oldest items, until they have this size."""
+        batch = []
+        while self.items and size > 0:
+            item = self.items.popleft()
+            batch.append(item)
+            size -= _queued_size(item)
+            self.bytes -= _queued_size(item)
+        return batch
 
 
 def _queued_size(item: Exchange | bytes) -> int:

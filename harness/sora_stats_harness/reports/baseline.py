@@ -1,9 +1,9 @@
 """
-An earlier verdict that this run is held against: what was found then is known, and fails nothing.
+An earlier verdict that this run is compared with: a finding that it has is known, and fails nothing.
 
-Findings are the same where their fingerprints are: ids and positions differ from run to run, the fault and its place
-do not. What the earlier run found and this one did not is called fixed only where this run looked, and could have seen
-it; everything else is not seen, which is no news, and never good news.
+Two findings are the same where their fingerprints are equal: ids and positions differ from run to run, the fault and its
+place do not. A finding of the earlier run that this one lacks is fixed only where this run checked the requirement there;
+elsewhere it is "not seen", which says nothing about the server.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from ..api.errors import UsageError
+from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
 from ..judge.verdict import (
     BaselineFinding,
     BaselineReport,
@@ -27,10 +27,10 @@ from ..judge.verdict import (
 )
 
 _REQUIRES_GROWING_COUNTER: Final = ("counter.monotonic", "counter.timestamp_order")
-"""Nothing is known of the order of a counter that never moved."""
+"""A counter that never moved shows nothing about these."""
 
 _MASKS_ALL_BODY_CHECKS: Final = ("http.complete", "http.status", "http.json", "http.length", "http.duplicate_key")
-"""A response with one of these may not have been looked into."""
+"""The body of a response with one of these may not have been checked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +53,15 @@ def read_baseline(path: Path) -> Baseline:
     Raises:
         UsageError: The file cannot be read, or is no verdict.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"the baseline {path} cannot be read: {error.strerror or error}") from None
-    return Baseline(source=str(path), verdict=decode_verdict(data, f"the baseline {path}"))
+    name = f"the baseline {path}"
+    data = read_small_file(path, limit=MAX_VERDICT_BYTES, name=name)
+    return Baseline(source=str(path), verdict=decode_verdict(data, name))
 
 
 def baseline_mismatch(
     baseline: Baseline, *, edition: str | None = None, subject_kind: SubjectKind | None = None
 ) -> str | None:
-    """Why a run cannot be held against a baseline; None where it can, as far as the run is known."""
+    """Why a run cannot be compared with a baseline; None where it can, as far as the run is known."""
     earlier = baseline.verdict
     if edition is not None and edition != earlier.edition:
         return f"the baseline {baseline.source} was judged by edition {earlier.edition}, this run is by {edition}"
@@ -139,7 +137,7 @@ def _field_was_seen(entry: FindingEntry, coverage: CoverageSummary, documented: 
         return True
     unseen = set(coverage.never_seen)
     if entry.requirement in _REQUIRES_GROWING_COUNTER:
-        unseen |= set(coverage.never_grew)
+        unseen |= {*coverage.never_grew, *coverage.unusable}
     return not unseen.issuperset(below)
 
 

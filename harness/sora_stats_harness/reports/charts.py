@@ -54,6 +54,17 @@ class ChartLine(NamedTuple):
     """A class of the style sheet, as `color-pass`; the next in turn if None."""
 
 
+class Axes(NamedTuple):
+    """A pair of axes: their titles, with the unit."""
+
+    x: str
+    y: str
+    x_labels: Sequence[tuple[float, str]] | None = None
+    """Where labels stand below, and which; chosen by the library if None."""
+    zero: bool = False
+    """Whether the vertical axis begins at 0, and is linear."""
+
+
 def charts_available() -> bool:
     """Whether charts can be drawn here."""
     return find_spec("pygal") is not None
@@ -77,7 +88,7 @@ def percentile_chart(name: str, lines: Sequence[ChartLine], *, title: str, about
         for percent, label in _PERCENTILE_TICKS
         if percentile_position(percent) <= last + 1e-9
     ]
-    return line_chart(name, lines, title=title, about=about, x_title="percentile", y_title="ms", x_labels=labels)
+    return line_chart(name, lines, title=title, about=about, axes=Axes(x="percentile", y="ms", x_labels=labels))
 
 
 def line_chart(
@@ -86,10 +97,7 @@ def line_chart(
     *,
     title: str,
     about: str,
-    x_title: str,
-    y_title: str,
-    x_labels: Sequence[tuple[float, str]] | None = None,
-    zero: bool = False,
+    axes: Axes,
 ) -> SafeHtml:
     """
     Draw lines over a common pair of axes.
@@ -98,9 +106,7 @@ def line_chart(
         name: Unique in the page; ids begin with it.
         lines: In the order of their colours.
         title, about: What is shown, and what it says, for those who don't see it.
-        x_title, y_title: Of the axes, with the unit.
-        x_labels: Where labels stand below, and which; chosen by the library if None.
-        zero: Whether the vertical axis begins at 0, and is linear.
+        axes: What they are.
 
     Returns:
         A `<figure>`; its SVG holds neither script nor style nor anything to fetch.
@@ -109,27 +115,10 @@ def line_chart(
     # It leaves a hook for plugins that nobody has, of a kind that warns at every import from then on.
     sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]
     heights = [y for line in lines for _, y in line.points if y > 0]
-    log = not zero and bool(heights) and max(heights) / min(heights) > _LOG_SCALE_RATIO
-    chart = pygal.XY(
-        style=pygal.style.Style(label_font_size=13, title_font_size=13),
-        js=[],
-        width=_WIDTH,
-        height=_HEIGHT,
-        margin=8,
-        spacing=10,
-        show_x_guides=True,
-        include_x_axis=zero,
-        show_legend=False,
-        x_title=escape_terminal(x_title, 60),
-        y_title=escape_terminal(y_title, 60),
-        dots_size=4,
-        min_scale=3,
-        max_scale=6,
-        value_formatter=_number,
-        x_value_formatter=_number,
-    )
-    if x_labels is not None:
-        chart.x_labels = [{"label": escape_terminal(label, 40), "value": value} for value, label in x_labels]
+    log = not axes.zero and bool(heights) and max(heights) / min(heights) > _LOG_SCALE_RATIO
+    chart = _empty_chart(pygal, axes)
+    if axes.x_labels is not None:
+        chart.x_labels = [{"label": escape_terminal(label, 40), "value": value} for value, label in axes.x_labels]
     if log:  # pygal's own logarithm takes both axes
         chart.y_labels = [{"label": _number(value), "value": math.log10(value)} for value in _log_axis_ticks(heights)]
     for line in lines:
@@ -150,6 +139,27 @@ def line_chart(
         scrollable(_label_svg(svg, name, title, about), title),
         key,
         class_="chart",
+    )
+
+
+def _empty_chart(pygal: Any, axes: Axes) -> Any:  # Any: as above
+    return pygal.XY(
+        style=pygal.style.Style(label_font_size=13, title_font_size=13),
+        js=[],
+        width=_WIDTH,
+        height=_HEIGHT,
+        margin=8,
+        spacing=10,
+        show_x_guides=True,
+        include_x_axis=axes.zero,
+        show_legend=False,
+        x_title=escape_terminal(axes.x, 60),
+        y_title=escape_terminal(axes.y, 60),
+        dots_size=4,
+        min_scale=3,
+        max_scale=6,
+        value_formatter=_number,
+        x_value_formatter=_number,
     )
 
 

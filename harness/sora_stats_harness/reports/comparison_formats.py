@@ -49,7 +49,7 @@ def render_text(comparison: RunComparison) -> str:
 
 
 def _verdict_word(comparison: RunComparison) -> str:
-    """The verdict; where nothing was told to fail there is none."""
+    """The verdict; empty where --fail-on is not given."""
     return comparison.verdict.upper() if comparison.policy.fail_on else "COMPARED"
 
 
@@ -104,22 +104,22 @@ def comparison_headline(comparison: RunComparison) -> str:
     """One sentence: what has changed."""
     if comparison.reason is not None:
         return comparison.reason
-    told = []
+    parts = []
     for change, word in (("new", "new"), ("fixed", "fixed")):
         count = sum(each.change == change for each in comparison.findings)
-        told += [f"{summary.count_with_noun(count, f'{word} finding')}"] if count else []
-    told += [f"{summary.count_with_noun(len(comparison.fields_gone), 'field')} gone"] if comparison.fields_gone else []
-    told += [f"{summary.count_with_noun(len(comparison.fields_new), 'new field')}"] if comparison.fields_new else []
+        parts += [f"{summary.count_with_noun(count, f'{word} finding')}"] if count else []
+    parts += [f"{summary.count_with_noun(len(comparison.fields_gone), 'field')} gone"] if comparison.fields_gone else []
+    parts += [f"{summary.count_with_noun(len(comparison.fields_new), 'new field')}"] if comparison.fields_new else []
     for outcome in ("slower", "faster"):
         names = [f"{row.target} p{row.percentile:g}" for row in comparison.latency if row.outcome == outcome]
-        told += (
+        parts += (
             [f"{outcome}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"]
             if names
             else []
         )
     if comparison.capacity is not None and comparison.capacity.outcome != "overlap":
-        told.append(f"{comparison.capacity.outcome} capacity")
-    return "; ".join(told) if told else "no change is shown"
+        parts.append(f"{comparison.capacity.outcome} capacity")
+    return "; ".join(parts) if parts else "no change is shown"
 
 
 def _sides(comparison: RunComparison) -> list[tuple[str, str]]:
@@ -155,8 +155,8 @@ def _tables(comparison: RunComparison) -> list[TextTable]:
 def _findings(comparison: RunComparison) -> TextTable:
     rows = [_finding(each, comparison) for each in comparison.findings[:MAX_FINDINGS]]
     more = len(comparison.findings) - MAX_FINDINGS
-    told = [f"{comparison.findings_in_both:,} on both sides"] + ([f"{more:,} more in the JSON"] if more > 0 else [])
-    return ("Findings", (), rows, f"{'' if rows else 'None is new or gone; '}{', '.join(told)}.")
+    parts = [f"{comparison.findings_in_both:,} on both sides"] + ([f"{more:,} more in the JSON"] if more > 0 else [])
+    return ("Findings", (), rows, f"{'' if rows else 'None is new or gone; '}{', '.join(parts)}.")
 
 
 def _finding(each: FindingChange, comparison: RunComparison) -> list[str]:

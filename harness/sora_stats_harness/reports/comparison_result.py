@@ -14,21 +14,21 @@ COMPARISON_FORMAT: Final = "sora-harness/comparison/1"
 
 Threshold = Literal["new-findings", "fields-gone", "latency", "capacity"]
 THRESHOLDS: Final[tuple[Threshold, ...]] = get_args(Threshold)
-"""What a comparison can be told to fail on."""
+"""What a comparison can fail on."""
 
 ComparedTime = Literal["response", "service"]
 
 
 class ComparisonPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What is compared, and from when on a change counts."""
+    """What is compared, and how large a change must be to count."""
 
     time: ComparedTime = "response"
     percentiles: tuple[float, ...] = (50.0, 99.0)
-    """In the order of their weight: where runs are few the first are tested alone."""
+    """The most important first: where there are few runs, only the first are tested."""
     min_effect: float = 0.05
     """The least change that counts, as a share of BASE."""
     alpha: float = 0.01
-    """How often a comparison in which nothing has changed may claim otherwise, over all of its latencies together."""
+    """The chance of claiming a change where there is none, over all latencies of a comparison together."""
     fail_on: frozenset[Threshold] = frozenset()
 
 
@@ -50,7 +50,7 @@ class FindingChange(msgspec.Struct, frozen=True, kw_only=True):
     """A finding that one side has and the other lacks."""
 
     change: Literal["new", "fixed", "not_seen"]
-    """`not_seen`: no run of NEW held anything against the requirement, so that nothing is known."""
+    """`not_seen`: no run of NEW checked the requirement."""
     requirement: str
     level: str
     waived: bool

@@ -1,10 +1,9 @@
 r"""
 Turns a request into a command line that sends it again.
 
-A finding convinces when its reader can ask the server himself, so each carries a curl command for a POSIX shell. What
-the tested system's users chose as an id stands in it, so everything is quoted; bytes that no shell word can hold (NUL,
-a terminal escape, a torn UTF-8 sequence) go through printf; and values of headers that may be secret are left to the
-environment of whoever runs it.
+A finding convinces a reader who can repeat the request, so each has a curl command for a POSIX shell. It may hold ids that
+users of the tested system chose, so everything is quoted; bytes that no shell word can hold (NUL, a terminal escape, a
+torn UTF-8 sequence) go through printf; and header values that may be secret come from environment variables.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ MAX_PRINTED_BODY_BYTES: Final = 8192
 """Bytes of a body that a command line shows; a longer one is only described."""
 
 _LONG_RUN: Final = re.compile(rb"(.)\1{255,}", re.DOTALL)
-"""Filler, as probes for size limits have it; spelled by its byte and length."""
+"""Filler, as in probes of size limits; written as its byte and length."""
 
 RUNNER_COMMAND_REGEX: Final = re.compile(r"##(?=[A-Za-z]*\[)|(?<!\S)::(?=[a-z-]+[ :])")
 """

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from ..api.errors import UsageError
 from ..api.exchange import Exchange
+from ..api.input_budget import MAX_EVIDENCE_BYTES, read_small_file
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.verdict import FindingEntry, Verdict
 from ..recording import format as lines
@@ -131,8 +133,9 @@ def read_evidence_folder(folder: Path, verdict: Verdict) -> dict[str, tuple[Exch
             if own != EVIDENCE_FOLDER or safe_file_name(rest) != rest:
                 continue
             try:
-                found[entry.fingerprint] = decode_evidence((folder / EVIDENCE_FOLDER / rest).read_bytes())
-            except (OSError, ValueError):
+                data = read_small_file(folder / EVIDENCE_FOLDER / rest, limit=MAX_EVIDENCE_BYTES, name=name)
+                found[entry.fingerprint] = decode_evidence(data)
+            except (UsageError, ValueError):
                 continue
     return found
 

@@ -1,16 +1,18 @@
 """
-What a run tells GitHub Actions: annotations, and a log in which no server can give the runner orders.
+What a run writes for GitHub Actions: annotations, a step summary, and a log in which no server can give commands.
 
-The runner takes any line that begins with `::` for a command, whoever wrote it, and `##[` anywhere in a line. So a
-summary is put between two lines that switch commands off and on again by a word that nobody can guess, and what goes
-into a command itself is escaped by the runner's own rules.
+The runner takes any line that begins with `::` for a command, and `##[` anywhere in a line. So a summary stands between two
+lines that switch commands off and on again by a word that nobody can guess, and the text of a command is escaped by the
+runner's own rules.
 
 Source: actions/runner, ActionCommand.cs; GitHub's page on workflow commands.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final, Literal
 
 from ..judge.verdict import FindingEntry, Verdict
@@ -24,7 +26,28 @@ MAX_ANNOTATIONS: Final = 10
 MAX_SUMMARY_BYTES: Final = 1_000_000
 """A step's summary may have 1 MiB; one that is larger is not shown at all."""
 
+ACTIONS_VARIABLE: Final = "GITHUB_ACTIONS"
+STEP_SUMMARY_VARIABLE: Final = "GITHUB_STEP_SUMMARY"
+
 AnnotationLevel = Literal["error", "warning", "notice"]
+
+
+def is_in_github_actions() -> bool:
+    """Whether this is a step of a workflow."""
+    return os.environ.get(ACTIONS_VARIABLE) == "true"
+
+
+def append_step_summary(text: str) -> str | None:
+    """Add Markdown to the step's summary, where there is one. Returns why that couldn't be done; None where it could."""
+    path = os.environ.get(STEP_SUMMARY_VARIABLE)
+    if not path:
+        return None
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(limit_step_summary(text))
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def guard_log_commands(text: str, token: str) -> str:

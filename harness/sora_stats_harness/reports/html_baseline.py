@@ -15,7 +15,7 @@ from .html_elements import HtmlContent, html_element
 
 _WAIVER_STATES: Final = {
     "used": "in use",
-    "unused": "nothing trips it any more: remove it",
+    "unused": "no finding needs it any more: remove it",
     "not_observed": "not checked in this run",
     "expired": "expired: what it waived counts again",
 }
@@ -29,7 +29,7 @@ _DRIFT_TEXTS: Final = {
 
 
 def baseline_section(report: BaselineReport | None) -> HtmlContent:
-    """This run held against an earlier one."""
+    """This run compared with an earlier one."""
     if report is None:
         return None
     return [

@@ -24,7 +24,11 @@ def coverage_section(verdict: Verdict) -> list[HtmlContent]:
     facts = definition_list(summary.coverage_lines(verdict))
     if verdict.edition in editions.shipped_edition_names():
         return [facts, _fields(verdict, editions.load_edition(verdict.edition))]
-    lists = (("Never seen", verdict.coverage.never_seen), ("Seen and never moved", verdict.coverage.never_grew))
+    lists = (
+        ("Never seen", verdict.coverage.never_seen),
+        ("Seen and never moved", verdict.coverage.never_grew),
+        ("Values that could not be used", verdict.coverage.unusable),
+    )
     return [facts, [_listed(title, paths) for title, paths in lists if paths]]
 
 
@@ -84,7 +88,7 @@ def _states(verdict: Verdict, edition: Edition) -> dict[str, str]:
     def state(field: FieldDefinition) -> str:
         if field.dotted in unseen or not verdict.coverage.samples:
             return "not seen"
-        if field.kind is not FieldKind.COUNTER:
+        if field.kind is not FieldKind.COUNTER or field.dotted in verdict.coverage.unusable:
             return "other, seen"
         return "constant" if field.dotted in still else "grew"
 

@@ -156,9 +156,9 @@ def _sample_row(row: SampleTableRow) -> SafeHtml:
 
 
 def _omitted_rows_note(sides: SampleTable) -> HtmlContent:
-    told = []
+    parts = []
     if sides.more:
-        told.append(f"{sides.more:,} more fields that differ are in the evidence file")
+        parts.append(f"{sides.more:,} more fields that differ are in the evidence file")
     if sides.equal:
-        told.append(f"{sides.equal:,} fields are the same in all responses and not shown")
-    return small_note("; ".join(told), ".") if told else None
+        parts.append(f"{sides.equal:,} fields are the same in all responses and not shown")
+    return small_note("; ".join(parts), ".") if parts else None

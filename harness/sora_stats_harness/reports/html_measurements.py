@@ -124,26 +124,21 @@ def _timeline(load: LoadResult) -> list[SafeHtml | None]:
             [line("longest", ms("max_us")), line("p99", ms("p99_us")), line("p50", ms("p50_us"))],
             title="Response time over time",
             about=f"From second {rows[0].from_s} to {rows[-1].from_s + rows[-1].lasts_s}.",
-            x_title="s",
-            y_title="ms",
+            axes=charts.Axes("s", "ms"),
         ),
         charts.line_chart(
             "traffic",
             [line("responses", rates), line("errors", errors)],
             title="Responses and errors a second",
             about=f"Between {min(rates):,.4g} and {max(rates):,.4g} responses a second, at most {max(errors):,.4g} errors.",
-            x_title="s",
-            y_title="a second",
-            zero=True,
+            axes=charts.Axes("s", "a second", zero=True),
         ),
         charts.line_chart(
             "sizes",
             [line("mean size", sizes)],
             title="Mean size of a response",
             about=f"Between {min(known):,.4g} and {max(known):,.4g} kB.",
-            x_title="s",
-            y_title="kB",
-            zero=True,
+            axes=charts.Axes("s", "kB", zero=True),
         )
         if known
         else None,
@@ -171,9 +166,9 @@ def _capacity_chart(found: CapacityResult) -> SafeHtml | None:
         "capacity-curve",
         lines,
         title="p99 of response time by rate",
-        about=f"{len(points)} rates between {format_number(points[0][0])} and {format_number(points[-1][0])} requests a second were tried.",
-        x_title="requests a second",
-        y_title="ms",
+        about=f"{len(points)} rates between {format_number(points[0][0])} and {format_number(points[-1][0])} requests a "
+        "second were tried.",
+        axes=charts.Axes("requests a second", "ms"),
     )
 
 
@@ -192,7 +187,5 @@ def _cost_chart(found: ListingCost) -> SafeHtml | None:
         lines,
         title="Time of a listing by number of connections",
         about=found.statement,
-        x_title="connections",
-        y_title="ms",
-        zero=True,
+        axes=charts.Axes("connections", "ms", zero=True),
     )

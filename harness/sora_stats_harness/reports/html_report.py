@@ -122,12 +122,12 @@ def _figure_tiles(verdict: Verdict) -> SafeHtml:
 
 def _figure_list(verdict: Verdict) -> list[tuple[str, str]]:
     seen = verdict.coverage
-    held = [each for each in verdict.requirements if each.status not in ("not_checked", "not_applicable")]
+    observed = [each for each in verdict.requirements if each.status not in ("not_checked", "not_applicable")]
     counting = Counter(entry.level for entry in verdict.findings if entry.status == "new")
     excused = Counter(entry.status for entry in verdict.findings)
     new = "new " if verdict.baseline else ""
     return [
-        (f"{len(held)} of {len(verdict.requirements)}", "requirements observed"),
+        (f"{len(observed)} of {len(verdict.requirements)}", "requirements observed"),
         (f"{counting['MUST']:,}", f"{new}MUST findings"),
         (f"{counting['SHOULD']:,}", f"{new}SHOULD findings"),
         *((f"{excused[name]:,}", f"{name} findings") for name in ("known", "waived") if excused[name]),
@@ -192,7 +192,7 @@ def _requirement(requirement: RequirementStatus) -> SafeHtml:
         _badge(requirement),
         f"{requirement.checked:,}",
         f"{requirement.violations:,}",
-        [summary.requirement_title(requirement.id), f" ({why})" if why else None],
+        [summary.requirement_title(requirement), f" ({why})" if why else None],
         right=(3, 4),
     )
 

@@ -4,7 +4,7 @@ JUnit XML, which every CI server draws: a test case for each requirement and eac
 JUnit knows passed, failed, error and skipped, and a job that reads nothing else must not turn green on a run that saw
 too little. So a case called `verdict` fails with the verdict, and is an error where it is inconclusive.
 
-Names of cases are unique, and evidence is named as GitLab (and Jenkins with its plugin) look for attachments.
+Names of cases are unique. Evidence is attached as GitLab, and Jenkins with its plugin, expect it. Figures are properties.
 """
 
 from __future__ import annotations
@@ -102,15 +102,15 @@ def _requirement_case(row: RequirementStatus, report: VerdictReport) -> ElementT
         },
     )
     entries = [entry for entry in report.verdict.findings if entry.requirement == row.id]
-    told = "\n\n".join(_text(entry, report) for entry in entries[:MAX_FINDINGS])
+    parts = "\n\n".join(_text(entry, report) for entry in entries[:MAX_FINDINGS])
     if len(entries) > MAX_FINDINGS:
-        told += f"\n\n… and {len(entries) - MAX_FINDINGS} more findings, in verdict.json"
-    title = summary.requirement_title(row.id)
+        parts += f"\n\n… and {len(entries) - MAX_FINDINGS} more findings, in verdict.json"
+    title = summary.requirement_title(row)
     if row.fails:
         failure = ElementTree.SubElement(
             case, "failure", {"type": row.level, "message": escape_terminal(entries[0].message if entries else title)}
         )
-        failure.text = told
+        failure.text = parts
         attached = [f"[[ATTACHMENT|{path}]]" for entry in entries if (path := report.evidence_path(entry))]
         if attached:
             ElementTree.SubElement(case, "system-out").text = "\n".join(attached[:MAX_FINDINGS])
@@ -120,7 +120,7 @@ def _requirement_case(row: RequirementStatus, report: VerdictReport) -> ElementT
     out = [
         f"{row.level}: {title}",
         summary.status_text(row) + (f", checked {row.checked:,} times" if row.checked else ""),
-        *([told] if told else []),
+        *([parts] if parts else []),
     ]
     ElementTree.SubElement(case, "system-out").text = "\n".join(out)
     return case
@@ -131,20 +131,20 @@ def _skip_reason(row: RequirementStatus, verdict: Verdict) -> str:
     if row.status == "known":
         return "known from the baseline"
     if row.status == "waived":
-        told = [
+        parts = [
             summary.waiver_line(each) for each in verdict.waivers if each.requirement == row.id and each.state == "used"
         ]
-        return "; ".join(["waived", *told])
+        return "; ".join(["waived", *parts])
     return summary.not_checked_reason(row)
 
 
 def _text(entry: FindingEntry, report: VerdictReport) -> str:
-    told = [f"{entry.status}: {entry.level} {escape_terminal(entry.message)}"]
-    told += [
+    parts = [f"{entry.status}: {entry.level} {escape_terminal(entry.message)}"]
+    parts += [
         f"{label}: {escape_terminal(text, summary.fact_limit(label))}"
         for label, text in summary.finding_facts(report, entry)
     ]
-    return "\n".join(told)
+    return "\n".join(parts)
 
 
 def _slo_case(result: SloResult) -> ElementTree.Element:

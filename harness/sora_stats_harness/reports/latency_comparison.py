@@ -2,7 +2,7 @@
 Whether responses have become slower or faster from one set of runs to another.
 
 Two runs of the same server differ, so latencies are compared only as sets of runs, one number a run, by a rank test, and a
-change is claimed only if chance would hardly do it and somebody would care.
+change is claimed only if it is significant and large enough to matter.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .rank_statistics import (
 )
 
 MIN_RUNS_PER_SIDE: Final = 5
-"""Four against four cannot be told from chance at 1 %."""
+"""With four runs a side, no rank test is significant at 1 %."""
 
 ALL_TARGETS: Final = "all targets"
 
@@ -54,7 +54,7 @@ def compare_latencies(
     if len(loads) > 1:
         notes.append(f"latencies are not compared, since the runs differ in load: {'; '.join(sorted(loads))}")
         return []
-    notes += [note for name, side in (("BASE", before), ("NEW", after)) if (note := _unanswered_note(name, side))]
+    notes += [note for name, side in (("BASE", before), ("NEW", after)) if (note := _failed_requests_note(name, side))]
     rows = list(_latency_rows(before, after, policy, notes))
     tested = _count_testable_rows(rows, policy.alpha)
     corrected = iter(holm_correction([rank_sum_test(row.base, row.new) for row in rows[:tested]]))
@@ -83,7 +83,7 @@ def _usable_latency_runs(
     return kept
 
 
-def _unanswered_note(name: str, runs: Sequence[Verdict]) -> str | None:
+def _failed_requests_note(name: str, runs: Sequence[Verdict]) -> str | None:
     """What was never responded is in no percentile, and may have been the slowest."""
     loads = [verdict.load for verdict in runs if verdict.load is not None]
     sent, lost = sum(load.sent for load in loads), sum(load.errors + load.abandoned for load in loads)

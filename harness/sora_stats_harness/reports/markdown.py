@@ -82,12 +82,12 @@ def _findings(report: VerdictReport) -> str:
         return ""
     blocks = [f"### {summary.findings_title(report.verdict)}"]
     apart = summary.fingerprints_shown_as_drift(report.verdict)
-    told = [(place, entry) for place, entry in enumerate(entries, start=1) if entry.fingerprint not in apart]
-    blocks += [_finding(place, entry, report) for place, entry in told[:MAX_FINDINGS]]
+    parts = [(place, entry) for place, entry in enumerate(entries, start=1) if entry.fingerprint not in apart]
+    blocks += [_finding(place, entry, report) for place, entry in parts[:MAX_FINDINGS]]
     if text := summary.drift_note(report.verdict):
         blocks.append(text)
-    if len(told) > MAX_FINDINGS:
-        blocks.append(f"… and {len(told) - MAX_FINDINGS} more, in verdict.json")
+    if len(parts) > MAX_FINDINGS:
+        blocks.append(f"… and {len(parts) - MAX_FINDINGS} more, in verdict.json")
     return "\n\n".join(blocks)
 
 

@@ -58,7 +58,7 @@ class MeasurementTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementSection:
-    """What answers one question: a title that says the result, and tables."""
+    """The figures about one question: a title that says the result, and tables."""
 
     name: str
     title: str

@@ -7,7 +7,10 @@ from __future__ import annotations
 from typing import Final
 
 from ..api.edition import Edition, FieldDefinition
-from ..judge.requirements import REQUIREMENTS, RequiredCapability, Requirement
+from ..api.http1_faults import FRAMING_RULES
+from ..judge.checks.framing import requirement_of_fault
+from ..judge.checks.http import COMPLETE
+from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability, Requirement
 from .summary import count_with_noun
 
 _GENERATED: Final = "<!-- Generated from the code; change it there, and run `python scripts/generate.py`. -->"
@@ -64,7 +67,22 @@ def requirements_page() -> str:
     for family, rules in families.items():
         blocks.append(f"## {family}")
         blocks += [_requirement(rule) for rule in rules]
+    blocks += ["## Deviations from HTTP/1.1", _DEVIATIONS, _framing_rules()]
     return "\n\n".join(blocks) + "\n"
+
+
+_DEVIATIONS: Final = """\
+All clients read responses with one reader, which notes these deviations. Each violates one requirement, whatever was asked
+for; recordings keep them. What RFC 9112 lets a client put up with is no MUST. Single connections closed without a word are
+an INFO, and a wrong `Content-Encoding` is a MUST where clients would undo it."""
+
+
+def _framing_rules() -> str:
+    lines = ["| what a server did | violates | level | clause | code |", "| --- | --- | --- | --- | --- |"]
+    for rule in FRAMING_RULES.values():
+        requirement, level = requirement_of_fault(rule.code) or (COMPLETE, Level.MUST)
+        lines.append(f"| {rule.words} | `{requirement.id}` | {level.name} | {rule.clause} | `{rule.code}` |")
+    return "\n".join(lines)
 
 
 def describe_scope(rule: Requirement) -> str:
@@ -80,20 +98,20 @@ def describe_limits(field: FieldDefinition) -> str:
     >>> [describe_limits(field) for field in load_edition().fields[:2]]
     ['RFC 3339 in UTC', 'up to 255 bytes']
     """
-    told = []
+    parts = []
     if field.form is not None:
-        told.append("RFC 3339 in UTC")
+        parts.append("RFC 3339 in UTC")
     if field.values is not None:
-        told.append(" or ".join(f"`{value}`" for value in field.values))
+        parts.append(" or ".join(f"`{value}`" for value in field.values))
     if field.max_bytes is not None:
-        told.append(f"up to {field.max_bytes} bytes")
+        parts.append(f"up to {field.max_bytes} bytes")
     if field.minimum is not None and field.maximum is not None:
-        told.append(f"{field.minimum} to {field.maximum}")
+        parts.append(f"{field.minimum} to {field.maximum}")
     elif field.minimum is not None:
-        told.append(f"at least {field.minimum}")
+        parts.append(f"at least {field.minimum}")
     elif field.maximum is not None:
-        told.append(f"at most {field.maximum}")
-    return ", ".join(told)
+        parts.append(f"at most {field.maximum}")
+    return ", ".join(parts)
 
 
 def _fields(fields: tuple[FieldDefinition, ...]) -> str:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,8 @@ from typing import Final
 
 import msgspec
 
-from ..api.errors import UsageError
+from ..api.errors import OutputError, UsageError
+from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
 from ..judge.verdict import Verdict, decode_verdict
 from . import evidence_files as evidence
 from . import html_report as html
@@ -34,11 +36,17 @@ REPORT_RENDERERS: Final[dict[str, Callable[[VerdictReport], str]]] = {
 }
 """Reporters by the names that the command line gives them."""
 
+DEFAULT_FOLDER: Final = Path("reports")
+"""A run whose folder is not named makes one below."""
+
 VERDICT_FILE: Final = "verdict.json"
 _FILE_NAMES: Final = {"junit": "junit.xml", "html": "report.html", "markdown": "summary.md"}
 _TEMPORARY_PREFIX: Final = ".sora-harness-"
 """Begins the name of a file that is being written; one may be left of a run that was killed."""
 _EVIDENCE_NAME: Final = re.compile(r"[0-9]{3,}-[A-Za-z0-9._-]+\.jsonl")
+
+TRIAL_BYTES: Final = 4096
+"""Of the file that is written to see whether one can be."""
 
 OWN_NAMES: Final = frozenset({VERDICT_FILE, *_FILE_NAMES.values(), evidence.EVIDENCE_FOLDER})
 """What may be in a folder that a run writes to."""
@@ -52,11 +60,7 @@ def check_report_folder(folder: Path) -> None:
         UsageError: It is no folder and cannot become one, or there are files in it that no run of ours has written.
     """
     if not folder.exists():
-        try:
-            folder.mkdir(parents=True)
-            folder.rmdir()
-        except OSError as error:
-            raise UsageError(f"the output folder {folder} cannot be made: {error.strerror}: name another") from None
+        try_folder(folder)
         return
     if not folder.is_dir():
         raise UsageError(f"the output {folder} is a file: name a folder")
@@ -70,9 +74,31 @@ def check_report_folder(folder: Path) -> None:
         raise UsageError(f"the output folder {folder} cannot be read: {error.strerror}") from None
     if others:
         raise UsageError(f"the output folder {folder} holds other files ({others[0]!r}): name a new or an empty one")
+    try_folder(folder)
 
 
-def make_report_folder(command: str, parent: Path = Path("reports")) -> Path:
+def try_folder(folder: Path) -> None:
+    """
+    Make a folder and write a small file there; both are removed again.
+
+    Raises:
+        OutputError: It cannot be made, or nothing can be written there.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file_atomically(folder / "trial", bytes(TRIAL_BYTES))
+        (folder / "trial").unlink()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"nothing can be written to the folder {folder}: {reason}: name another") from None
+    finally:
+        for each in made:
+            with suppress(OSError):
+                each.rmdir()
+
+
+def make_report_folder(command: str, parent: Path = DEFAULT_FOLDER) -> Path:
     """
     Make the default folder, `reports/conform-20261124T031500Z`, with a suffix where that is taken.
 
@@ -115,7 +141,9 @@ def write_reports(report: VerdictReport, folder: Path) -> None:
             path.unlink()
     placed = replace(report, folder=path_in_checkout(folder))
     for kind, name in _FILE_NAMES.items():
-        write_file_atomically(folder / name, REPORT_RENDERERS[kind](placed).encode("utf-8"))
+        text = REPORT_RENDERERS[kind](placed)
+        # The page shows evidence, so it is as private
+        write_file_atomically(folder / name, text.encode("utf-8"), private=kind == "html")
     write_file_atomically(folder / VERDICT_FILE, verdict_to_json(report.verdict).encode("ascii"))
 
 
@@ -157,11 +185,7 @@ def read_report(path: Path) -> VerdictReport:
     Raises:
         UsageError: It cannot be read, or is no verdict.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-    verdict = decode_verdict(data, str(path))
+    verdict = decode_verdict(read_small_file(path, limit=MAX_VERDICT_BYTES, name=str(path)), str(path))
     return VerdictReport(
         verdict=verdict,
         evidence=evidence.read_evidence_folder(path.parent, verdict),

@@ -1,9 +1,8 @@
 """
 What has changed between two verdicts, or two sets of runs.
 
-A finding that one side has and the other lacks is a fact, so long as the other looked. A latency is not: two runs of
-the same server differ. So latencies are compared only as sets of runs, one number a run, by a rank test, and a change is
-claimed only if chance would hardly do it and somebody would care. Whatever else is shown is described, not claimed.
+A finding that one side has and the other lacks is a fact, where the other checked the requirement. A latency is not: two
+runs of the same server differ. `latency_comparison` compares those as sets of runs.
 """
 
 from __future__ import annotations
@@ -176,7 +175,7 @@ def _observed_requirements(runs: Sequence[Verdict]) -> set[str]:
 
 
 def _fields(base: Sequence[Verdict], new: Sequence[Verdict], notes: list[str]) -> tuple[list[str], list[str]]:
-    """Documented fields that only one side has ever seen; a run without a sample tells nothing of fields."""
+    """Documented fields that only one side has ever seen; a run without a sample shows no fields."""
     before, after = _never_seen_fields(base), _never_seen_fields(new)
     if before is None or after is None:
         notes.append(f"no run of {'BASE' if before is None else 'NEW'} judged a sample: fields are not compared")

@@ -1,8 +1,8 @@
 """
-The samples that prove a finding, leaf by leaf beside each other.
+The samples that prove a finding, field by field beside each other.
 
-Of two responses of 13 KB that prove a regression a reader wants the lines that differ, the one that must not have fallen
-marked. Of a single response he wants the field with its neighbours.
+Two responses of 13 KB prove a regression, and a reader wants the fields that differ, with the counter that fell marked. Of
+a single response a reader wants the field with its neighbours.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ..judge.verdict import FindingEntry
 from .escaping import truncate
 
 MAX_ROWS: Final = 40
-"""Of one finding; a thousand times this would not be read."""
+"""Of one finding."""
 
 MAX_BODY_BYTES: Final = 1024 * 1024
-"""Bodies beyond that are not taken apart again for a report."""
+"""Larger bodies are not parsed again for a report."""
 
 _VALUE_LIMIT: Final = 80
 _ABSENT_TEXT: Final = "absent"

@@ -1,7 +1,7 @@
 """
-What reports say in the same words, whatever the format: headline, families, coverage, reasons.
+The texts that all reports share: headline, families, findings, coverage, reasons.
 
-Strings that come from a server are passed on as they are; each format makes them harmless in its own way.
+Strings of a server are passed on as they are; each format escapes them in its own way.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STATUS_ORDER: Final = (
     "met",
     "not applicable",
 )
-"""What `status_text` says of a requirement; what needs attention first."""
+"""The texts of `status_text`; what needs attention first."""
 
 _REASONS: Final = {
     "not_observed": "nothing in this run could show it",
@@ -58,7 +58,7 @@ MAX_BASELINE_FINDINGS: Final = 20
 """Findings of the baseline that are listed one by one."""
 
 _PROXY_HEADERS: Final = ("server", "age", "via", "x-cache")
-"""Response headers that tell whether a proxy or a cache may be to blame."""
+"""Response headers that show whether a proxy or a cache may be to blame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,10 +142,10 @@ def family_summaries(verdict: Verdict) -> list[FamilySummary]:
     ]
 
 
-def requirement_title(requirement: str) -> str:
+def requirement_title(row: RequirementStatus) -> str:
     """What a requirement says; empty for one that this version does not know."""
-    rule = REQUIREMENTS.get(requirement)
-    return rule.title if rule else ""
+    rule = REQUIREMENTS.get(row.id)
+    return rule.title if rule else row.title
 
 
 def not_checked_reason(row: RequirementStatus) -> str:
@@ -257,14 +257,16 @@ def waiver_lines(verdict: Verdict) -> list[tuple[str, str]]:
 
 def baseline_lines(verdict: Verdict) -> list[tuple[str, str]]:
     """This run against the baseline: a line of counts, then what is fixed or was not seen; empty without a baseline."""
-    held = verdict.baseline
-    if held is None:
+    report = verdict.baseline
+    if report is None:
         return []
-    counts = f"{held.new:,} new, {held.known:,} known, {len(held.fixed):,} fixed, {len(held.not_seen):,} not seen"
-    if held.not_seen:
+    counts = (
+        f"{report.new:,} new, {report.known:,} known, {len(report.fixed):,} fixed, {len(report.not_seen):,} not seen"
+    )
+    if report.not_seen:
         counts += " (of what these are about, this run observed nothing)"
-    rows = [("against", f"{held.source}, of {held.finished_at}"), ("findings", counts)]
-    for label, entries in (("fixed", held.fixed), ("not seen", held.not_seen)):
+    rows = [("against", f"{report.source}, of {report.finished_at}"), ("findings", counts)]
+    for label, entries in (("fixed", report.fixed), ("not seen", report.not_seen)):
         rows += [(label, _baseline_finding_line(entry)) for entry in entries[:MAX_BASELINE_FINDINGS]]
         if len(entries) > MAX_BASELINE_FINDINGS:
             rows.append((label, f"… and {len(entries) - MAX_BASELINE_FINDINGS:,} more, in verdict.json"))
@@ -297,7 +299,7 @@ def drift_lines(verdict: Verdict) -> list[tuple[str, str]]:
 
 
 def _drift_line(entry: DriftEntry) -> str:
-    told = {
+    text = {
         "absent": f"{entry.documented} is documented",
         "undocumented": f"seen: {entry.seen}" + (f"; {entry.documented}" if entry.documented else ""),
         "changed": f"{entry.documented} is documented, seen: {entry.seen}",
@@ -311,7 +313,7 @@ def _drift_line(entry: DriftEntry) -> str:
         if entry.connections
         else f"in {count_with_noun(entry.samples, 'sample')}"
     )
-    return f"{entry.field}: {told} ({where}{without}{since}{known})"
+    return f"{entry.field}: {text} ({where}{without}{since}{known})"
 
 
 MAX_UNGROUPED_DRIFT: Final = 3
@@ -319,17 +321,17 @@ MAX_UNGROUPED_DRIFT: Final = 3
 
 
 def fingerprints_shown_as_drift(verdict: Verdict) -> set[str]:
-    """Fingerprints of findings that are told as differences instead, since they would crowd out all others."""
+    """Fingerprints of findings that are shown as differences instead, since they would crowd out all others."""
     if verdict.drift is None:
         return set()
-    told = {
+    fingerprints = {
         entry.fingerprint
         for entry in verdict.findings
         if entry.requirement in ("shape.required", "shape.group", "shape.unknown", "shape.undocumented")
         and (entry.level != "MUST" or verdict.drift.headline is not None)
     }
     fields = sum(entry.way != "changed" for entry in verdict.drift.entries)
-    return told if fields > MAX_UNGROUPED_DRIFT else set()
+    return fingerprints if fields > MAX_UNGROUPED_DRIFT else set()
 
 
 def other_edition_note(verdict: Verdict) -> str:
@@ -369,7 +371,7 @@ def occurrence_text(entry: FindingEntry) -> str:
 
 
 def proxy_headers(exchanges: Sequence[Exchange]) -> str:
-    """The headers of the last response that tell who stands between: a stale response may be a proxy's."""
+    """The headers of the last response that show a proxy: a stale response may come from there."""
     response = exchanges[-1].response if exchanges else None
     if response is None:
         return ""
@@ -399,8 +401,11 @@ def coverage_lines(verdict: Verdict) -> list[tuple[str, str]]:
         (seen.damaged, "damaged lines"),
         (seen.relations_unconfirmed, "relations violated without neighbours to confirm it"),
     ]
-    if told := [f"{count:,} {what}" for count, what in losses if count]:
-        rows.append(("losses", ", ".join(told)))
+    if seen.unusable:
+        count = count_with_noun(len(seen.unusable), "counter")
+        rows.append(("unusable", f"{count} with values that could not be used{_counted_paths(seen.unusable)}"))
+    if parts := [f"{count:,} {what}" for count, what in losses if count]:
+        rows.append(("losses", ", ".join(parts)))
     if seen.slow_path:
         rows.append(("slow path", f"{count_with_noun(seen.slow_path, 'sample')} judged by the slow path"))
     if seen.truncated:
@@ -412,8 +417,8 @@ def _counted_paths(paths: Sequence[str], words: str = "") -> str:
     if not paths:
         return ""
     groups = abbreviate_by_group(paths)
-    told = ", ".join(f"{group} {count}" for group, count in groups[:MAX_FIELD_GROUPS])
-    return f"{words}: {told}{', …' if len(groups) > MAX_FIELD_GROUPS else ''}"
+    parts = ", ".join(f"{group} {count}" for group, count in groups[:MAX_FIELD_GROUPS])
+    return f"{words}: {parts}{', …' if len(groups) > MAX_FIELD_GROUPS else ''}"
 
 
 def abbreviate_by_group(paths: Iterable[str]) -> list[tuple[str, int]]:

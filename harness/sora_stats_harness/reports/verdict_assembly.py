@@ -1,8 +1,8 @@
 """
-Puts a verdict together from what a judge counted: the one way to it, for the command line and for the pytest plugin.
+Puts a verdict together from what a judge counted, for the command line and for the pytest plugin.
 
-Here the findings get their order, their evidence files and their command lines, and every string passes the secrets
-once, so that no reporter has to think of them.
+Here findings get their order, their evidence files and their command lines, and secrets are removed from every string,
+so that no reporter has to do it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from .waivers import waiver_reports
 
 
 class JudgeResultSource(Protocol):
-    """What is read from a judge, or from whoever adds up several."""
+    """What is read from a judge, or from the sum of several."""
 
     @property
     def subject_kind(self) -> SubjectKind:

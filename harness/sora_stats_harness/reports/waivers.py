@@ -1,9 +1,9 @@
 """
 Known deviations that somebody has decided to live with, for a while.
 
-A waiver names a requirement, a place, a reason, who decided, and its last day. What it covers is shown as waived and
-fails nothing. It must not outlive its cause in silence, so one that has expired, and one that nothing trips any more,
-are reported themselves; what an expired one covered counts again.
+A waiver names a requirement, a place, a reason, who decided, and its last day. A finding that it covers is shown as waived
+and fails nothing. Reports also name a waiver that has expired, whose findings count again, and one that no finding needs
+any more.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def waiver_reports(
     waivers: Sequence[Waiver], entries: Sequence[FindingEntry], checked: Mapping[str, int], day: date
 ) -> list[WaiverReport]:
     """
-    Tell what became of each waiver.
+    Report what became of each waiver.
 
     Args:
         waivers: As configured.

@@ -14,6 +14,12 @@ from ..reports.escaping import escape_terminal
 from ..reports.report import VerdictReport
 
 
+def finding_headline(entry: FindingEntry) -> str:
+    """One line: the requirement, its level, and what is wrong."""
+    mark = f", {entry.status}" if entry.status != "new" else ""
+    return f"{entry.requirement} ({entry.level}{mark}): {escape_terminal(entry.message)}"
+
+
 def format_finding(report: VerdictReport, entry: FindingEntry, *, folder: Path | None = None) -> str:
     """
     Tell of one finding, every string of a server made harmless.
@@ -23,8 +29,7 @@ def format_finding(report: VerdictReport, entry: FindingEntry, *, folder: Path |
         entry: The finding.
         folder: Where the reports are; None where nothing was written, so that no file is named.
     """
-    mark = f", {entry.status}" if entry.status != "new" else ""
-    lines = [f"{entry.requirement} ({entry.level}{mark}): {escape_terminal(entry.message)}"]
+    lines = [finding_headline(entry)]
     proof = report.evidence_of(entry)
     bare = bool(proof) and proof[-1].clock == "none"  # a body that nobody asked for
     for label, text in summary.finding_facts(report, entry):

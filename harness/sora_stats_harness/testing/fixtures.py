@@ -178,7 +178,7 @@ def sora_recording(
     """
     What this test exchanges, in a file of its `tmp_path` that `sora-harness check` judges again.
     """
-    from ..recording.writer import RecordingWriter
+    from ..recording.writer import RecordedRun, RecordingWriter
     from .exchange_recording import ExchangeRecording
     from .per_test_judge import TEST_OBSERVED_NEEDS
 
@@ -186,12 +186,14 @@ def sora_recording(
     _, secrets = _sora_settings.read_headers_and_secrets(simulated=simulated)
     with RecordingWriter(
         tmp_path / "sora.jsonl.zst",
-        subject=_server_url(request),
-        subject_kind="simulator" if simulated else "server",
-        edition=_sora_judged_edition.name,
-        options={"test": request.node.nodeid, "observes": sorted(need.value for need in TEST_OBSERVED_NEEDS)},
+        RecordedRun(
+            subject=_server_url(request),
+            subject_kind="simulator" if simulated else "server",
+            edition=_sora_judged_edition.name,
+            options={"test": request.node.nodeid, "observes": sorted(need.value for need in TEST_OBSERVED_NEEDS)},
+            id=sora_judge.run_id,
+        ),
         secrets=secrets,
-        run=sora_judge.run_id,
     ) as recorder:
         recording = ExchangeRecording(recorder)
         sora_judge.observers.append(recording.add)

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import pytest
 
 from ..api.errors import ExitCode, HarnessError
+from ..judge.checks.user_checks import load_check_files
 from ..judge.requirements import REQUIREMENTS, Requirement
+from .session_ledger import fail_skipped
 
 if TYPE_CHECKING:
     from ..reports.report import VerdictReport
     from .options import PluginSettings
 
 ITEM_NAME_PREFIX: Final = "sora"
+VERDICT_NODE_ID: Final = f"{ITEM_NAME_PREFIX}::verdict"
 
 MAX_FINDINGS_PER_ITEM: Final = 20
 """Of one requirement, in its failure."""
@@ -69,6 +72,42 @@ class ConformanceGate:
 
         return self._report or read_finished_report(self.shared)
 
+    def failure_reason(self) -> str | None:
+        """Why the gate doesn't pass; None where it does, or never ran."""
+        report = self.finished_report()
+        if report is not None:
+            return self.explain_failure(report)
+        if not any(self.shared.iterdir()):
+            return None
+        from .gate_run import read_problem
+
+        problem = read_problem(self.shared)
+        return None if problem is None else f"the gate could not be run: {problem}"
+
+    def explain_failure(self, report: VerdictReport) -> str | None:
+        """Why a verdict doesn't let the session pass; None where it does."""
+        from ..reports import summary
+        from ..reports.escaping import escape_terminal
+
+        verdict = report.verdict
+        if verdict.verdict == "pass" or self.allows_inconclusive(report):
+            return None
+        text = f"{verdict.verdict}: {escape_terminal(summary.verdict_headline(verdict))}"
+        if verdict.exit_code != ExitCode.INCONCLUSIVE:
+            return text
+        if self.settings.allow_inconclusive:
+            return f"{text}\nNo response came at all; --sora-allow-inconclusive is for a server that responds."
+        return f"{text}\nToo little was seen to decide; --sora-allow-inconclusive lets this pass."
+
+    def allows_inconclusive(self, report: VerdictReport) -> bool:
+        """Whether a verdict is inconclusive and may be: too little was seen, but the server responds."""
+        seen = report.verdict.coverage
+        return (
+            self.settings.allow_inconclusive
+            and report.verdict.exit_code == ExitCode.INCONCLUSIVE
+            and seen.exchanges > seen.errors
+        )
+
 
 class GateCollector(pytest.Collector):
     """Holds the gate's items; `sora` in their names."""
@@ -79,7 +118,8 @@ class GateCollector(pytest.Collector):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Make them: the requirements in their order, the verdict last."""
-        for rule in REQUIREMENTS.values():
+        own = [row for check in load_check_files(self.gate.settings.checks) for row in check.requirements]
+        for rule in (*REQUIREMENTS.values(), *own):
             yield RequirementItem.from_parent(self, name=rule.id, rule=rule)
         yield VerdictItem.from_parent(self, name="verdict")
 
@@ -177,15 +217,11 @@ class VerdictItem(GateItem):
             samples=seen.samples,
             connections=seen.connections,
         )
-        if verdict.verdict == "pass":
-            return
-        text = f"{verdict.verdict}: {escape_terminal(summary.verdict_headline(verdict))}"
-        if verdict.verdict == "inconclusive" and verdict.exit_code == ExitCode.INCONCLUSIVE:
-            if self.gate.settings.allow_inconclusive:
-                self.add_report_section("call", ITEM_NAME_PREFIX, text)
-                return
-            text += "\nToo little was seen to decide; --sora-allow-inconclusive lets this pass."
-        _fail_without_traceback(text)
+        if reason := self.gate.explain_failure(report):
+            _fail_without_traceback(reason)
+        if verdict.verdict != "pass":
+            text = f"{verdict.verdict}: {escape_terminal(summary.verdict_headline(verdict))}"
+            self.add_report_section("call", ITEM_NAME_PREFIX, text)
 
 
 def _fail_without_traceback(text: str) -> NoReturn:
@@ -225,7 +261,4 @@ def fail_skipped_verdict(report: pytest.TestReport) -> None:
     """Turn a verdict that was skipped, or failed as somebody expected, into a failed one."""
     if report.outcome == "skipped":
         why = report.longrepr[2] if isinstance(report.longrepr, tuple) else getattr(report, "wasxfail", "")
-        if hasattr(report, "wasxfail"):
-            del report.wasxfail
-        report.outcome = "failed"
-        report.longrepr = f"sora::verdict cannot be skipped, nor be expected to fail ({why})"
+        fail_skipped(report, f"sora::verdict cannot be skipped, nor be expected to fail ({why})")

@@ -19,9 +19,10 @@ from ..api.edition import load_edition
 from ..api.errors import HarnessError, UsageError
 from ..api.exchange import Headers
 from ..api.server_url import normalize_server_url
-from ..judge.pipeline import Judge
+from ..judge.checks.user_checks import load_check_files
+from ..judge.pipeline import Judge, JudgeOptions
 from ..judge.verdict_decision import RunEnding, RunScope
-from ..probe.conformance_plan import SERVER_RATE, SIMULATOR_RATE, ConformancePlan
+from ..probe.conformance_plan import SERVER_RATE, SIMULATOR_RATE, ConformancePlan, run_time_limit_s
 from ..probe.conformance_run import run_conformance
 from ..probe.interrupt import InterruptHandler
 from ..probe.prober import Prober
@@ -47,6 +48,7 @@ def check_gate_settings(settings: PluginSettings) -> None:
     Raises:
         UsageError: A value that can't be used.
     """
+    _check_item_timeout(settings)
     load_edition(settings.edition)
     for fault in settings.faults:
         parse_fault(fault)
@@ -56,6 +58,15 @@ def check_gate_settings(settings: PluginSettings) -> None:
     _make_prober(settings)
     if settings.report is not None:
         report_folder.check_report_folder(settings.report)
+
+
+def _check_item_timeout(settings: PluginSettings) -> None:
+    limit_s = run_time_limit_s(settings.duration_s, settings.max_duration_s)
+    if settings.item_timeout_s is not None and settings.item_timeout_s <= limit_s:
+        raise UsageError(
+            f"pytest-timeout ends a test after {settings.item_timeout_s:g} s, and the gate may take {limit_s:g} s: "
+            "give a longer --timeout, or a shorter --sora-max-duration"
+        )
 
 
 def run_gate_once(settings: PluginSettings, shared: Path) -> VerdictReport:
@@ -69,22 +80,24 @@ def run_gate_once(settings: PluginSettings, shared: Path) -> VerdictReport:
     Raises:
         HarnessError: It couldn't be run, here or there.
         KeyboardInterrupt: It was interrupted; its report is there nevertheless.
+        BaseException: Another plugin ended it, as pytest-timeout does.
     """
     with _hold_lock(shared / LOCK_FILE_NAME):
         report = read_finished_report(shared)
         if report is not None:
             return report
-        problem = shared / PROBLEM_FILE_NAME
-        if problem.exists():
-            raise HarnessError(problem.read_text(encoding="utf-8"))
+        if (problem := read_problem(shared)) is not None:
+            raise HarnessError(problem)
         try:
             report = run_gate(settings)
             report_folder.write_reports(report, shared / REPORT_FOLDER_NAME)
             if settings.report is not None:
                 report_folder.write_reports(report, settings.report)
-        except Exception as error:  # whatever it is, the other items must not try it all again
+        except BaseException as error:  # whatever it is, the other items must not try it all again
             text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-            problem.write_text(text, encoding="utf-8")
+            (shared / PROBLEM_FILE_NAME).write_text(text, encoding="utf-8")
+            if not isinstance(error, Exception):
+                raise
             raise HarnessError(text) from error
     if report.verdict.interrupted:
         raise KeyboardInterrupt
@@ -95,6 +108,12 @@ def read_finished_report(shared: Path) -> VerdictReport | None:
     """The report of a gate that has run; None where none has, to its end."""
     path = shared / REPORT_FOLDER_NAME / report_folder.VERDICT_FILE
     return report_folder.read_report(path) if path.is_file() else None
+
+
+def read_problem(shared: Path) -> str | None:
+    """Why the gate could not be run; None where it could, or was not tried."""
+    path = shared / PROBLEM_FILE_NAME
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def run_gate(settings: PluginSettings) -> VerdictReport:
@@ -115,10 +134,19 @@ def run_gate(settings: PluginSettings) -> VerdictReport:
         else:
             servers = _server_urls(settings)
         plan = _make_plan(settings, servers, headers)
-        judge = Judge(edition, nodes=plan.servers)
+        judge = Judge(
+            edition,
+            checks=load_check_files(settings.checks),
+            options=JudgeOptions(nodes=plan.servers),
+        )
         # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
         with ThreadPoolExecutor(1) as thread:
-            result = thread.submit(run_conformance, plan, judge, _make_prober(settings), interrupt=interrupt).result()
+            running = thread.submit(run_conformance, plan, judge, _make_prober(settings), interrupt=interrupt)
+            try:
+                result = running.result()
+            except BaseException:  # raised into this thread by a signal: the other one must end, too
+                interrupt.request_stop()
+                raise
     baseline = settings.baseline
     if baseline is not None:
         kind = verdict_subject_kind(judge, "live")

@@ -40,9 +40,11 @@ _SHARED_OPTIONS: Final = (
 _SHARED_FLAGS: Final = (
     ("strict", "a violated SHOULD fails, too: in the gate and in tests"),
     ("insecure", "accept any certificate"),
+    ("trust-config", "let a configuration that was found name checks, and secrets for the server that it names itself"),
 )
 _SHARED_LISTS: Final = (
     ("require", "ID", "the gate is inconclusive unless this requirement was observed (repeatable)"),
+    ("checks", "FILE.py", "the gate judges by the checks of your own in this file as well (repeatable)"),
     ("label", "KEY=VALUE", "put into the gate's reports, such as build=123 (repeatable)"),
     ("header", "'NAME: VALUE'", "send this as well (repeatable); for secrets 'NAME: env:VARIABLE'"),
     ("fault", "NAME[:KEY=VALUE]", f"make the simulator of `--sora-url {SIMULATOR_URL}` misbehave (repeatable)"),
@@ -102,6 +104,8 @@ class PluginSettings:
     valid_only: bool
     strict: bool
     require: tuple[str, ...]
+    checks: tuple[str, ...]
+    """Files with checks of the user's own."""
     allow_inconclusive: bool
     labels: dict[str, str]
     baseline: Baseline | None
@@ -116,6 +120,8 @@ class PluginSettings:
     timeout_s: float
     faults: tuple[str, ...]
     report: Path | None
+    item_timeout_s: float | None
+    """After which pytest-timeout ends a test; None where it doesn't."""
     notes: tuple[str, ...] = ()
     """For the gate's verdict."""
 
@@ -220,6 +226,7 @@ def read_settings(config: pytest.Config) -> PluginSettings:
         valid_only=option("sora_valid_only"),
         strict=settings.strict,
         require=settings.require,
+        checks=settings.checks,
         allow_inconclusive=option("sora_allow_inconclusive"),
         labels=settings.labels,
         baseline=_read_baseline(option("sora_baseline"), settings),
@@ -232,7 +239,19 @@ def read_settings(config: pytest.Config) -> PluginSettings:
         timeout_s=settings.timeout_s,
         faults=tuple(option("sora_fault")),
         report=config.invocation_params.dir / report if report is not None else None,
+        item_timeout_s=_read_item_timeout_s(config),
     )
+
+
+def _read_item_timeout_s(config: pytest.Config) -> float | None:
+    """Its option, else its variable, else its setting, where it is installed."""
+    if not config.pluginmanager.hasplugin("timeout"):
+        return None
+    given = config.getoption("timeout", None) or os.environ.get("PYTEST_TIMEOUT") or config.getini("timeout")
+    try:
+        return float(given) if given and float(given) > 0 else None
+    except ValueError:
+        return None  # what is no time is for pytest-timeout to refuse
 
 
 def _parse_gate_duration(option: str, text: str | None) -> float | None:

@@ -26,7 +26,7 @@ from ..judge.verdict_decision import RunScope
 from ..reports.pass_policy import PassPolicy
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import RunFacts, assemble_verdict, format_utc_now
-from .finding_text import format_finding
+from .finding_text import finding_headline, format_finding
 
 ExchangeCallback = Callable[[Exchange], None]
 
@@ -69,8 +69,10 @@ class PerTestJudge:
         """Findings that the test was already failed for, or let pass with."""
         self.observers: list[ExchangeCallback] = []
         """Called with every exchange after it was judged."""
+        self.fatal_lines: list[str] = []
+        """After `finish_test`: a line for each finding that fails the test."""
         self.nonfatal_findings: str | None = None
-        """After `conclude`: what was found that fails nothing (a SHOULD, or waived), as a text."""
+        """After `finish_test`: what was found that fails nothing (a SHOULD, or waived), as a text."""
 
     @property
     def run_id(self) -> str:
@@ -78,7 +80,7 @@ class PerTestJudge:
         return self._judge.run
 
     def begin_exchange(self, request: Request, intended_ns: int | None = None) -> OpenExchange:
-        """Take a ticket for a request that the test sends itself; as `Judge.sent`."""
+        """Begin the exchange of a request that the test sends itself, right before it does."""
         with self._lock:
             return _LockedExchange(self._lock, self._judge.begin_exchange(request, intended_ns))
 
@@ -140,6 +142,7 @@ class PerTestJudge:
         failing = [entry for entry in report.verdict.findings if self._fails_test(entry)]
         others = [entry for entry in report.verdict.findings if entry not in failing]
         self.nonfatal_findings = "\n\n".join(format_finding(report, entry) for entry in others) or None
+        self.fatal_lines = [finding_headline(entry) for entry in failing]
         count = sum(entry.count for entry in failing) + len(missing) + len(crashed)
         if count <= self._told:
             return None

@@ -71,7 +71,7 @@ class JsonCheck(Check):
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the counts."""
         result.checked[JSON.id] += self._counts.bodies
-        result.checked[DUPLICATE_KEY.id] += self._counts.searched_bodies
+        result.checked[DUPLICATE_KEY.id] += self._counts.bodies - self._counts.unsearched_bodies
 
     def _duplicate_key(self, seen: Observed, path: tuple[str | int, ...]) -> Violation:
         target = seen.exchange.request.target

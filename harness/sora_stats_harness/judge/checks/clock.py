@@ -74,10 +74,13 @@ class ClockCheck(Check):
     requirements = (OFFSET, FROZEN, SKEW)
     stage = Stage.CLOCK
 
+    def __init__(self) -> None:
+        self._compared_stamps = 0
+
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a timestamp with the last of the same connection; narrow the offset by the first of a response."""
         connection, sample, exchange = seen.connection, seen.sample, seen.exchange
-        if connection is None or sample is None or sample.stamp_ns is None:
+        if sample.stamp_ns is None:
             return ()
         request, stamp_ns = exchange.request, sample.stamp_ns
         frozen = connection.frozen_clocks.get(request.server)
@@ -87,7 +90,7 @@ class ClockCheck(Check):
                 stamp_ns=stamp_ns, first=exchange, last_received_ns=exchange.received_ns
             )
         else:
-            state.checked[FROZEN.id] += 1
+            self._compared_stamps += 1
             if frozen.stamp_ns == stamp_ns:  # a stamp that stands still says nothing of the offset
                 first = frozen.first
                 return (_frozen(seen, frozen, first),) if frozen.add_timestamp(stamp_ns, exchange) else ()
@@ -113,6 +116,7 @@ class ClockCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add how often clocks were compared, and note those that differ from ours."""
+        result.checked[FROZEN.id] += self._compared_stamps
         for state in states:
             for server, offset in state.recall(self, _ServerClocks).offsets.items():
                 result.checked[OFFSET.id] = result.checked.get(OFFSET.id, 0) + offset.checked
@@ -123,6 +127,8 @@ class ClockCheck(Check):
                     result.coverage.notes.append(
                         f"the clock of {server} is at least {abs(apart) / 1e9:.3f} s {word} ours"
                     )
+            if state.is_unusable(("timestamp",)):
+                result.unusable = (*result.unusable, OFFSET.id, FROZEN.id)
 
     def _compare_nodes(self, seen: Observed, state: State, clocks: _ServerClocks) -> Iterator[Violation]:
         bounds = {
@@ -179,7 +185,7 @@ def _jumped(seen: Observed, jump: ClockJump) -> Violation:
 
 
 def _timestamp_text(seen: Observed) -> str:
-    return format_value(seen.sample.timestamp if seen.sample is not None else None)
+    return format_value(seen.sample.timestamp)
 
 
 def _wall_minus_clock_ns(exchange: Exchange, stamp_ns: int) -> int:

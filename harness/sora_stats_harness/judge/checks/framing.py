@@ -124,12 +124,11 @@ class FramingCheck(Check):
             result.checked[row.id] += self._counts.complete
 
     def _judge_fault(self, exchange: Exchange, fault: FramingFault) -> Violation | None:
+        violated = requirement_of_fault(fault.code)
+        if violated is None:
+            return None
+        requirement, level = violated
         rule = FRAMING_RULES[fault.code]
-        requirement, level = _REQUIREMENTS.get(fault.code, (FRAMING, Level.SHOULD))
-        if fault.code not in _REQUIREMENTS and rule.effect is not Effect.TOLERATED:
-            if rule.effect is Effect.FATAL:
-                return None  # then the response is incomplete
-            requirement, level = UNUSUAL, Level.INFO
         if fault.code == "content_coding":
             coding = _misnamed_coding(exchange)
             if coding is None:
@@ -152,6 +151,16 @@ class FramingCheck(Check):
         self._unannounced_closes += 1
         share = self._counts.complete * MIN_UNANNOUNCED_SHARE
         return self._unannounced_closes >= max(MINUNANNOUNCED_CLOSES, share)
+
+
+def requirement_of_fault(code: str) -> tuple[Requirement, Level] | None:
+    """What a fault violates, and how badly; None where it is why there is no complete response."""
+    if code in _REQUIREMENTS:
+        return _REQUIREMENTS[code]
+    effect = FRAMING_RULES[code].effect
+    if effect is Effect.FATAL:
+        return None
+    return (UNUSUAL, Level.INFO) if effect is Effect.ALLOWED else (FRAMING, Level.SHOULD)
 
 
 def has_fault(exchange: Exchange, code: str) -> bool:

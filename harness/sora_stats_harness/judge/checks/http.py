@@ -113,25 +113,26 @@ class HeadCheck(Check):
     """A valid request gets 200, or the accepted response about an unknown id; and the headers of a body are right."""
 
     requirements = (STATUS, LENGTH, CONTENT_TYPE)
-    stage = Stage.HTTP
+    stage = Stage.HEAD
+
+    def __init__(self, counts: ExchangeCounts) -> None:
+        self._counts = counts
+        self._refusals = self._unmeasured = 0
+        """Responses with another status than 200; others without a Content-Length."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Judge the status line; the headers only where the status is 200."""
         response, headers = seen.response, seen.headers
-        if response is None or headers is None or seen.bare:
+        if seen.bare or response is None:
             return ()
-        checked = state.checked
-        checked[STATUS.id] += 1
         if response.status != 200:
+            self._refusals += 1
             return self._judge_status(seen, response)
-        checked[CONTENT_TYPE.id] += 1
         length, label = headers.content_length, headers.content_type
         if seen.exchange.faults and has_fault(seen.exchange, "length_with_chunked"):
             length = None  # it does not count, and that it is there is a finding already
-        if length is not None:
-            checked[LENGTH.id] += 1
-        if label == "application/json" and (length is None or length == str(len(response.body))):
-            return ()
+        if length is None:
+            self._unmeasured += 1
         found: list[Violation] = []
         if length is not None and not _is_right_length(response, length):
             found.append(_wrong_length(seen.exchange, str(len(response.body)), length[:40]))
@@ -139,6 +140,13 @@ class HeadCheck(Check):
             actual = label[:200] if label is not None else "no Content-Type"
             found.append(_wrong_type(seen.exchange, actual))
         return found
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the counts."""
+        accepted = self._counts.accepted
+        result.checked[STATUS.id] += accepted + self._refusals
+        result.checked[CONTENT_TYPE.id] += accepted
+        result.checked[LENGTH.id] += accepted - self._unmeasured
 
     def _judge_status(self, seen: Observed, response: Response) -> Iterable[Violation]:
         target, status = seen.exchange.request.target, response.status

@@ -5,7 +5,7 @@ Samples are about the connections that were asked for, each once, and a connecti
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from ...api.exchange import Target
@@ -16,8 +16,10 @@ from ..value_text import format_leaf, format_value
 
 if TYPE_CHECKING:
     from ..connection_state import ConnectionState
-    from ..sample_reader import Sample
+    from ..exchange_counts import ExchangeCounts
+    from ..sample import Sample
     from ..state import State
+    from ..verdict import JudgeResult
 
 NO_ID: Final = "a sample without a sound connection_id"
 
@@ -93,8 +95,6 @@ class SampleIdentityCheck(Check):
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a sample's ids with the request's arguments, and with the samples before."""
         request, sample = seen.exchange.request, seen.sample
-        if sample is None:
-            return ()
         asked, target = request.asked, request.target
         if target is Target.CONNECTION and asked.connection_id is not None:
             state.checked[ASKED.id] += 1
@@ -139,7 +139,7 @@ def _compare(
     seen: Observed, requirement: Requirement, name: str, expected: str, actual: str | None
 ) -> Violation | None:
     """The first id of a sample that is another than the request's."""
-    channel_id = seen.sample.channel_id if seen.sample is not None else None
+    channel_id = seen.sample.channel_id
     pairs = ((name, expected, actual), ("channel_id", seen.exchange.request.asked.channel_id, channel_id))
     for key, wanted, given in pairs:
         if given is not None and wanted is not None and given != wanted:
@@ -188,18 +188,15 @@ class ConstantCheck(Check):
     """A connection keeps its ids, and an open data channel its configuration."""
 
     requirements = (CONSTANT,)
-    stage = Stage.CONNECTION
+    stage = Stage.CONFIGURATION
 
-    def __init__(self, decoder: EditionDecoder) -> None:
+    def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
         self._decoder = decoder
+        self._counts = counts
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a sample with what the connection had."""
         connection, sample = seen.connection, seen.sample
-        if connection is None or sample is None:
-            return ()
-        if seen.known is not None:
-            state.checked[CONSTANT.id] += 1
         found: list[Violation] | None = None
         identity = (sample.channel_id, sample.client_id, sample.bundle_id)
         if identity != connection.identity or connection.first is None:
@@ -209,6 +206,10 @@ class ConstantCheck(Check):
             if sample.configuration != connection.configuration:
                 found = (found or []) + self._compare_configuration(seen, connection, sample)
         return found or ()
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the samples that were compared."""
+        result.checked[CONSTANT.id] += self._counts.comparable_samples
 
     def _compare_identity(
         self, seen: Observed, connection: ConnectionState, identity: tuple[str | None, str | None, str | None]
@@ -256,7 +257,7 @@ class ConstantCheck(Check):
     def _changes_of_label(
         self, seen: Observed, label: str, before: tuple[Any, ...], mine: tuple[Any, ...]
     ) -> Iterable[Violation]:  # Any: leaves of any type
-        last = seen.connection.last if seen.connection is not None else None
+        last = seen.connection.last
         for field, old, new in zip(self._decoder.label_others, before, mine, strict=True):
             if old != new and old is not None and new is not None and last is not None:
                 yield Violation(

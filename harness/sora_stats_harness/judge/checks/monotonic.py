@@ -15,6 +15,7 @@ from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
 
 if TYPE_CHECKING:
     from ..connection_state import EvidenceExchange
+    from ..exchange_counts import ExchangeCounts
     from ..state import State
     from ..verdict import JudgeResult
 
@@ -38,16 +39,13 @@ class MonotonicCheck(Check):
     requirements = (MONOTONIC,)
     stage = Stage.COUNTERS
 
-    def __init__(self, decoder: EditionDecoder) -> None:
+    def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
         self._decoder = decoder
+        self._counts = counts
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare, and remember."""
         connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
-        if connection is None or sample is None or evidence is None:
-            return ()
-        if seen.known is not None:
-            state.checked[MONOTONIC.id] += 1
         history = connection.counter_history
         falls = history.add_sample(exchange.sent_ns, exchange.received_ns, sample.blocks, sample.labels, evidence)
         if len(history.versions) > MANY_VERSIONS:
@@ -80,13 +78,16 @@ class MonotonicCheck(Check):
         )
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Exchanges that came too late were put in no order."""
+        """Add the samples that were compared; what came too late, or could not be used, was put in no order."""
+        result.checked[MONOTONIC.id] += self._counts.comparable_samples
         if result.coverage.late:
             result.late = (*result.late, MONOTONIC.id)
+        if result.coverage.unusable:
+            result.unusable = (*result.unusable, MONOTONIC.id)
 
 
 def _proof(seen: Observed, earlier: Exchange) -> tuple[Exchange, ...]:
-    last = seen.connection.last if seen.connection is not None else None
+    last = seen.connection.last
     if earlier.response is None and last is not None and last.received_ns < seen.exchange.sent_ns:
         return (earlier, last, seen.exchange)  # the first is no longer held whole; this one had the value too
     return (earlier, seen.exchange)

@@ -16,12 +16,16 @@ from ..requirement import Level
 from ..value_text import format_value
 from .relation_table import RELATION_REQUIREMENTS
 from .relations import RelationFilter, ResolvedRelation, is_violated_between
+from .shape import LEXICAL
 
 if TYPE_CHECKING:
     from ..connection_state import ConnectionState, EvidenceExchange
-    from ..sample_reader import Sample
+    from ..sample import Sample
     from ..state import State
     from ..verdict import JudgeResult
+
+MAX_EXACT_FLOAT: Final = 2**53
+"""Integers above it are not all floats; whoever writes one as a float rounds it."""
 
 UNCONFIRMED: Final = "; no responses before and after to confirm it"
 
@@ -54,8 +58,6 @@ class RelationCheck(Check):
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Decide what is pending, and look at this sample."""
         connection, sample = seen.connection, seen.sample
-        if connection is None or sample is None:
-            return ()
         found: list[Violation] = []
         if connection.pending_violations:
             found += self._decide_pending(seen, connection, sample)
@@ -93,6 +95,11 @@ class RelationCheck(Check):
                 samples = connection.samples - connection.relation_samples
                 for row in self._applicable(connection.counter_history.current_maxima.blocks) if samples else ():
                     checked[row.requirement.id] = checked.get(row.requirement.id, 0) + samples
+            if state.unusable:
+                unusable = {
+                    row.requirement.id for row in self._filter.rows if any(map(state.is_unusable, row.counters))
+                }
+                result.unusable = (*result.unusable, *unusable)
 
     def _settle(self, pending: PendingViolation, connection_id: str) -> Violation:
         self._unconfirmed += 1
@@ -113,6 +120,8 @@ class RelationCheck(Check):
         for row in self._filter.violated_relations(sample.blocks):
             if connection.decreased_counters and row.involves(connection.decreased_counters):
                 continue  # what fell is another requirement's, and relates to nothing any more
+            if sample.deviations and _is_rounded(row, sample):
+                continue
             pending = _pending(row, seen, before, evidence)
             violated = is_violated_between(row, before, sample.blocks, None)
             if violated:
@@ -136,6 +145,15 @@ class RelationCheck(Check):
                     found.append(self._settle(pending, seen.connection_id))
         connection.pending_violations = waiting
         return found
+
+
+def _is_rounded(row: ResolvedRelation, sample: Sample) -> bool:
+    """Whether a counter of a relation was written as a float that is too large to be exact: `shape.lexical` says so."""
+    floats = {deviation.path for deviation in sample.deviations if deviation.requirement == LEXICAL.id}
+    if floats.isdisjoint(row.counters):
+        return False
+    sides = row.evaluate(sample.blocks)
+    return sides is not None and max(sides) > MAX_EXACT_FLOAT
 
 
 def known_before(

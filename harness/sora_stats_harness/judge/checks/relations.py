@@ -36,6 +36,8 @@ class ResolvedRelation(msgspec.Struct, frozen=True, kw_only=True):
     unless: tuple[WeightedCounter, ...]
     field: Path
     text: str
+    counters: tuple[Path, ...]
+    """All that it is about."""
 
     def evaluate(self, blocks: Blocks) -> tuple[int, int] | None:
         """Both sides in a sample; None where one of their counters is absent or masked."""
@@ -130,6 +132,7 @@ def resolve_relations(blocks: Sequence[CounterBlock]) -> tuple[ResolvedRelation,
                 right=tuple((1, *places[place]) for place in right),
                 unless=tuple((1, *places[place]) for place in unless),
                 field=group[0][1],
+                counters=(*(place for _, place in group), *right, *unless),
                 text=f"{_describe_terms(group)} {relation.operator} {_describe_terms([(1, place) for place in right])}",
             )
             for group in ([[term] for term in terms] if relation.each else [terms])
@@ -231,10 +234,11 @@ def _merge_groups_sharing_blocks(groups: Sequence[list[ResolvedRelation]]) -> li
 
 def _compile_predicate(rows: Sequence[ResolvedRelation]) -> BlocksPredicate:
     """
-    One function for many comparisons, since calling one for each costs more than the comparing.
+    One function for many comparisons, compiled from source in which nothing but integers and fixed words stand.
 
-    Blocks are unpacked into local variables. Left sides of one counter each against the same right side become one
-    `max`. Nothing but integers and fixed words goes into the source.
+    A sample takes 30 us so, where the 71 rows one after the other take 208, and sums by `itemgetter` over one flat list
+    152: without the accelerator that would double what judging a response costs. Blocks are unpacked into local variables,
+    and left sides of one counter each against the same right side become one `max`.
     """
     needed = _needed_counters(rows)
     tests: list[str] = []

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ..state import State
     from ..verdict import JudgeResult
 
+ABSENT: Final = "absent"
+"""The class of fault where there is no value at all."""
+
 NOT_JSON: Final = "a body that is no JSON"
 
 REQUIRED: Final = Requirement(
@@ -124,15 +127,16 @@ class ShapeCheck(Check):
         if body is None:
             return ()
         found: list[Violation] = []
-        for deviation in body.deviations:
-            state.count(TYPE)
-            found.append(self._violation(seen, deviation, None, ()))
+        if body.deviations:
+            state.count(TYPE, len(body.deviations))
+            self._add_violations(found, seen, body.deviations, None, ())
         for sample in body.samples:
             if sample.deviations:
+                for each in sample.deviations:
+                    if each.masks and each.fault != ABSENT:
+                        state.unusable.add(each.path)
                 place = () if sample.index is None else (sample.index,)
-                found += [
-                    self._violation(seen, deviation, sample.connection_id, place) for deviation in sample.deviations
-                ]
+                self._add_violations(found, seen, sample.deviations, sample.connection_id, place)
         return found
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
@@ -141,22 +145,30 @@ class ShapeCheck(Check):
             count = self._counts.labelled_samples if row is ENUM else self._counts.samples
             result.checked[row.id] = result.checked.get(row.id, 0) + count
 
-    def _violation(
-        self, seen: Observed, deviation: ShapeDeviation, connection_id: str | None, place: Place
-    ) -> Violation:
-        requirement = SHAPE_REQUIREMENTS[deviation.requirement]
-        lowered = requirement.level is Level.MUST and deviation.path in self._carried_over
-        return Violation(
-            requirement=requirement,
-            exchange=seen.exchange,
-            field=deviation.path,
-            place=(*place, *deviation.wire),
-            connection_id=connection_id,
-            expected=deviation.expected,
-            actual=deviation.actual,
-            fault=deviation.fault,
-            level=Level.SHOULD if lowered else None,
-        )
+    def _add_violations(
+        self,
+        found: list[Violation],
+        seen: Observed,
+        deviations: Iterable[ShapeDeviation],
+        connection_id: str | None,
+        place: Place,
+    ) -> None:
+        for each in deviations:
+            requirement = SHAPE_REQUIREMENTS[each.requirement]
+            lowered = requirement.level is Level.MUST and each.path in self._carried_over
+            found.append(
+                Violation(
+                    requirement=requirement,
+                    exchange=seen.exchange,
+                    field=each.path,
+                    place=(*place, *each.wire),
+                    connection_id=connection_id,
+                    expected=each.expected,
+                    actual=each.actual,
+                    fault=each.fault,
+                    level=Level.SHOULD if lowered else None,
+                )
+            )
 
 
 def _find_carried_over_fields(edition: Edition) -> frozenset[tuple[str, ...]]:

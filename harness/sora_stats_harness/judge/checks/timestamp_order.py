@@ -42,7 +42,7 @@ class TimestampOrderCheck(Check):
     """
 
     requirements = (TIMESTAMP_ORDER,)
-    stage = Stage.CLOCK
+    stage = Stage.OVERLAPS
 
     def __init__(self, blocks: tuple[CounterBlock, ...], tear_ns: int) -> None:
         self._blocks = blocks
@@ -52,18 +52,17 @@ class TimestampOrderCheck(Check):
         """Compare a sample with those that overlap it, and keep it while a request is open that may overlap it."""
         connection, sample = seen.connection, seen.sample
         opened, horizon_ns = seen.open_sent_ns, seen.horizon_ns
-        if connection is None or sample is None or sample.stamp_ns is None:
+        if sample.stamp_ns is None:
             return ()
-        if connection.overlapping_samples or opened or horizon_ns is not None:
-            mine = OverlappingSample(
-                exchange=seen.exchange, index=sample.index, stamp_ns=sample.stamp_ns, blocks=sample.blocks
-            )
-            compared, pairs = connection.check_timestamp_order(mine, self._tear_ns)
-            state.checked[TIMESTAMP_ORDER.id] += compared
-            for early, late, block, counter in pairs:
-                held = connection.timestamp_violations.setdefault((block, counter), [])
-                held.append(TimestampOrderViolation(early=early, late=late, index=late.index))
-            connection.add_overlapping(mine, next(iter(opened)) if opened else horizon_ns)
+        mine = OverlappingSample(
+            exchange=seen.exchange, index=sample.index, stamp_ns=sample.stamp_ns, blocks=sample.blocks
+        )
+        compared, pairs = connection.check_timestamp_order(mine, self._tear_ns)
+        state.checked[TIMESTAMP_ORDER.id] += compared
+        for early, late, block, counter in pairs:
+            held = connection.timestamp_violations.setdefault((block, counter), [])
+            held.append(TimestampOrderViolation(early=early, late=late, index=late.index))
+        connection.add_overlapping(mine, next(iter(opened)) if opened else horizon_ns)
         return ()
 
     def finish(self, state: State) -> Iterable[Violation]:

@@ -18,7 +18,7 @@ from .relation_table import relation_row
 
 if TYPE_CHECKING:
     from ..connection_state import ConnectionState
-    from ..sample_reader import Sample
+    from ..sample import Sample
     from ..state import State
     from ..verdict import JudgeResult
 
@@ -57,13 +57,13 @@ class UnstableLevelCheck(Check):
 
     def __init__(self, blocks: Sequence[CounterBlock]) -> None:
         self._group = next((block.index for block in blocks if block.path == GROUP_PATH), None)
-        self._block = _find_level_block(blocks)
+        self._block = find_level_block(blocks)
         self._unconfirmed = 0
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Decide what is pending, and look at this sample's level."""
         connection, sample, block = seen.connection, seen.sample, self._block
-        if connection is None or sample is None or block is None:
+        if block is None:
             return ()
         if connection.pending_levels:
             found = self._decide_pending(seen, connection, sample, block)
@@ -107,6 +107,8 @@ class UnstableLevelCheck(Check):
                 if self._says_anything(connection.counter_history.current_maxima.blocks):
                     count += connection.samples - connection.level_samples
         result.checked[UNSTABLE_LEVEL.id] = count
+        if any(path[: len(GROUP_PATH)] == GROUP_PATH for state in states for path in state.unusable):
+            result.unusable = (*result.unusable, UNSTABLE_LEVEL.id)
 
     def _says_anything(self, blocks: Sequence[Counters | None]) -> bool:
         return self._group is not None and any(count > 0 for count in blocks[self._group] or ())
@@ -165,7 +167,7 @@ def _violation(pending: PendingLevel, connection_id: str | None, fault: str, pro
     )
 
 
-def _find_level_block(blocks: Sequence[CounterBlock]) -> int | None:
+def find_level_block(blocks: Sequence[CounterBlock]) -> int | None:
     """The block of total_unstable_level0, 1, …, if its counters are just those."""
     for block in blocks:
         names = [f"{COUNTER_PREFIX}{level}" for level in range(len(block.counters))]

@@ -5,6 +5,7 @@ A user's own checks, from a Python file.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -44,6 +45,24 @@ def load_user_checks(path: str | Path) -> tuple[Check, ...]:
         raise UsageError(f"{path} defines no check: a class that inherits from Check and has requirements")
     _validate_requirements(path, [row for check in checks for row in check.requirements])
     return checks
+
+
+def load_check_files(paths: Iterable[str | Path]) -> tuple[Check, ...]:
+    """
+    Make the checks of several files.
+
+    Raises:
+        UsageError: As for one file, or two files define one requirement.
+    """
+    checks: list[Check] = []
+    for path in dict.fromkeys(paths):
+        made = load_user_checks(path)
+        taken = {row.id for check in checks for row in check.requirements}
+        for row in (row for check in made for row in check.requirements):
+            if row.id in taken:
+                raise UsageError(f"{path}: the requirement id {row.id!r} is taken by another file of checks")
+        checks += made
+    return tuple(checks)
 
 
 def _run_file(path: Path) -> ModuleType:

@@ -22,7 +22,7 @@ from ..request_metrics import RequestMetrics
 from ..run_measurements import summarize_latencies
 from ..scenarios import SCENARIOS
 from ..slo import AbortLimit
-from ..spools import SpoolFolder
+from ..spools import JudgingRules, SpoolFolder
 from ..worker_messages import EndStepOrder, HaltOrder, PrepareOrder, StepOrder, StepReport, WindowOrder, WindowReport
 from ..worker_plan import WorkerPlan
 from ..worker_results import judge_workers
@@ -128,7 +128,11 @@ def _search_with_workers(task: SearchTask, plan: WorkerPlan) -> SearchOutcome:
             workers.wait_for_results(task.spec.timeout_s, lambda: False)
         task.say(f"judging together what {plan.count} workers saw\n")
         judged = judge_workers(
-            edition, workers.results, folder.path, names=workers.names, tick=stop_on_signal(task.interrupt)
+            JudgingRules(edition, task.spec.checks),
+            workers.results,
+            folder.path,
+            names=workers.names,
+            tick=stop_on_signal(task.interrupt),
         )
         folder.is_kept = judged.has_unread_spools
     reasons = [each for each in (workers.trouble(), *judged.reasons) if each is not None]

@@ -211,6 +211,23 @@ def _build_counter_falls(parameters: FaultParameters) -> Fault:
     return Fault(on_samples=on_samples)
 
 
+@FAULTS.fault(
+    "falling-floats",
+    "the counters of a group are written with a fraction, and step back by 1000 now and then",
+    "counter.monotonic shape.lexical",
+    own={"group": "dtls", "every": "4"},
+)
+def _build_falling_floats(parameters: FaultParameters) -> Fault:
+    strikes = parameters.strikes()
+
+    def change(call: ReceivedRequest, sample: SampleObject) -> None:
+        step = 0 if strikes(sample["connection_id"]) else 1000
+        for group, name in iterate_counters(sample.get(parameters["group"], {})):
+            group[name] = float(group[name] + step)
+
+    return make_sample_fault(change)
+
+
 def _wraps(top: int) -> FaultBuilder:
     """A builder of faults that keep a counter in 32 bits, close to where it wraps."""
 

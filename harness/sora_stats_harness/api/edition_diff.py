@@ -1,37 +1,12 @@
-"""`sora-harness fields diff A B`: what changed from one edition to another, field by field."""
+"""
+What changed from one edition to another, field by field.
+"""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
-
-from .output import print_table, write_output
+from .edition import Edition, FieldDefinition
 
 FieldPath = tuple[str, ...]
-
-if TYPE_CHECKING:
-    from ..api.edition import Edition, FieldDefinition
-
-
-def run_fields_diff(before: str, after: str, *, as_json: bool) -> int:
-    """
-    Print the differences of two editions.
-
-    Raises:
-        EditionError: There is no such edition.
-    """
-    from ..api.edition import load_edition
-
-    changes = field_differences(load_edition(before), load_edition(after))
-    if as_json:
-        write_output(json.dumps(changes, indent=2) + "\n")
-    elif changes:
-        rows = [("CHANGE", "FIELD", "WAS", "IS", "KNOWN")]
-        rows += [(each["change"], each["path"], each["was"], each["is"], each["standing"]) for each in changes]
-        print_table(rows)
-    else:
-        write_output(f"{before} and {after} have the same fields\n")
-    return 0
 
 
 def field_differences(before: Edition, after: Edition) -> list[dict[str, str]]:
