@@ -235,8 +235,8 @@ class LoadSession:
         """
         A user's turn after this one, which it is taking now.
 
-        The interval later, however late it was: else a little lateness each time would add up to a lower rate. One that
-        has lost a whole turn begins anew.
+        It is one interval later, however late the user was: a short delay each time would else add up to a lower rate. A
+        user that has lost a whole turn begins anew.
         """
         now_ns = time.monotonic_ns()
         interval_ns = self._interval_ns

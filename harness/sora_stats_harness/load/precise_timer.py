@@ -3,7 +3,7 @@ Waking up on time.
 
 `gevent.sleep` counts in whole milliseconds of its loop's own clock, and is late by 0.5 ms in the middle and 1.2 ms at the
 99th percentile; a timer of Linux that is watched like a socket by 0.05 and 0.14 ms. Elsewhere there is only the former,
-and what it costs is seen in the lateness.
+and what it costs shows in the send delay.
 """
 
 from __future__ import annotations
