@@ -15,6 +15,7 @@ from hypothesis import settings
 
 OF_THE_SHELL: Final = (
     "SORA_URL",
+    "PYTHONDONTWRITEBYTECODE",
     "SORA_HARNESS_DEBUG",
     "NO_COLOR",
     "FORCE_COLOR",
@@ -29,7 +30,7 @@ OF_THE_SHELL: Final = (
     "https_proxy",
     "all_proxy",
 )
-"""Variables that change what a command does or prints; commands that tests start don't inherit them."""
+"""Variables that change what a command does, prints or costs; commands that tests start don't inherit them."""
 
 for name in OF_THE_SHELL:
     os.environ.pop(name, None)

@@ -306,3 +306,18 @@ def test_where_no_address_takes_it_the_last_error_counts() -> None:
     address = ServerAddress(url, [SocketAddress(socket.AF_INET, (host, port)) for host in ("127.0.0.1", "127.0.0.2")])
     exchange = HttpConnection(address, TransportStats()).send(Clerk(), listing(url))
     assert exchange.error is not None and exchange.error.code is ErrorCode.REFUSED
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_a_large_body_is_received_whole(tls: bool) -> None:
+    """Into memory of its own, and what follows it is noticed."""
+    body = b"[" + b" " * 3_000_000 + b"]"
+    behaviour = hostile.says(hostile.response(body) + b"more")
+    with hostile.serve(behaviour, tls=hostile.self_signed() if tls else None) as server:
+        address = resolve_server(server.url, insecure=True)
+        assert isinstance(address, ServerAddress)
+        traffic = TransportStats()
+        exchange = HttpConnection(address, traffic, timeout_s=30).send(Clerk(), listing(server.url))
+    assert exchange.response is not None and exchange.response.body == body
+    assert [fault.code for fault in exchange.faults] == ["surplus"]
+    assert traffic.buffered_body_bytes == 0

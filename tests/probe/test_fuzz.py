@@ -36,10 +36,8 @@ def search(
 ) -> tuple[fuzz.FuzzResult, JudgeResult]:
     """Send made-up requests, as fast as a test wants it."""
     judge = Judge(edition.load_edition())
-    plan = ConformancePlan(server=url, rate=5000.0)
-    result = fuzz.run_fuzz(
-        plan, judge, Prober(timeout_s=timeout_s), count=count, seed=seed, interrupt=interrupt or InterruptHandler()
-    )
+    plan = fuzz.FuzzPlan(target=ConformancePlan(server=url, rate=5000.0), count=count, seed=seed)
+    result = fuzz.run_fuzz(plan, judge, Prober(timeout_s=timeout_s), interrupt=interrupt or InterruptHandler())
     judge.finish()
     return result, judge.result()
 

@@ -20,6 +20,7 @@ from sora_stats_harness.api.exchange import (
     TransportError,
     make_valid_request,
 )
+from sora_stats_harness.api.http1_faults import FRAMING_RULES, FramingFault
 from sora_stats_harness.api.secret_redaction import (
     ALLOWED_REQUEST_HEADERS,
     ALLOWED_RESPONSE_HEADERS,
@@ -101,6 +102,9 @@ requests = st.one_of(
 )
 
 
+faults = st.builds(FramingFault, code=st.sampled_from(list(FRAMING_RULES)), text=texts)
+
+
 @st.composite
 def exchanges(draw: st.DrawFn) -> Exchange:
     sent_ns = draw(times)
@@ -116,6 +120,7 @@ def exchanges(draw: st.DrawFn) -> Exchange:
         error=draw(st.none() | errors),
         intended_ns=draw(st.none() | times),
         arrived_ns=draw(st.none() | times),
+        faults=draw(st.just(()) | st.lists(faults, max_size=2).map(tuple)),
     )
 
 
@@ -260,6 +265,7 @@ def test_a_withheld_response_stays_withheld() -> None:
         ({"response": {"status": 200, "headers": [], "withheld": False}}, "neither withheld nor there"),
         ({"response": {"status": 200, "headers": [], "body_base64": "!"}}, "no base64"),
         ({"error": {"code": "bored", "detail": ""}}, "an unknown error"),
+        ({"faults": [{"code": "bored", "text": ""}]}, "an unknown deviation from HTTP"),
     ],
 )
 def test_a_line_that_contradicts_the_format_is_damaged(change: dict[str, object], why: str) -> None:

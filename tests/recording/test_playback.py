@@ -134,7 +134,7 @@ def test_a_played_cluster_has_a_port_for_each_node(tmp_path: Path) -> None:
         for n in (1, 2)
     ]
     path = build.record(tmp_path / "run.jsonl", exchanges)
-    with open_playback([str(path)]) as playback, Simulator(play=playback.played) as simulator:
+    with open_playback([str(path)]) as playback, Simulator(play=playback.player) as simulator:
         bodies = [httpx.post(url, headers=LISTING).content for url in simulator.urls]
     assert bodies == [listing(1), listing(2)]
 
@@ -166,8 +166,8 @@ def test_a_recording_plays_without_a_counter_that_falls(tmp_path: Path) -> None:
         recorded = Judge(edition.load_edition(), observer=recorder.add_exchange)
         asyncio.run(ask_for_everything(server.url, recorded, rounds=6, in_flight=6))
     judge = Judge(edition.load_edition())
-    with open_playback([path]) as playback, Simulator(play=playback.played) as simulator:
-        assert playback.played.responses == 6 * 9
+    with open_playback([path]) as playback, Simulator(play=playback.player) as simulator:
+        assert playback.player.responses == 6 * 9
         asyncio.run(ask_for_everything(simulator.url, judge, rounds=12, in_flight=1))
     judge.finish()
     tally = judge.result()
@@ -183,7 +183,7 @@ def test_a_recording_of_sorastats_plays_as_listings(tmp_path: Path) -> None:
     ]
     path = tmp_path / "sorastats.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with open_playback([str(path)]) as playback, Simulator(play=playback.played) as simulator:
+    with open_playback([str(path)]) as playback, Simulator(play=playback.player) as simulator:
         got = [httpx.post(simulator.url, headers=LISTING).json()[0]["rtp"] for _ in range(2)]
     assert got == [{"total_received_rtp": 0}, {"total_received_rtp": 1}]
 
@@ -202,7 +202,7 @@ def test_what_cannot_be_played_is_left_out_and_said(tmp_path: Path) -> None:
     )
     path.write_bytes(path.read_bytes() + b'{"seq": 3, "ser')
     with open_playback([str(path)]) as playback:
-        assert playback.played.responses == 1
+        assert playback.player.responses == 1
     assert [note.removeprefix(f"{path}: ") for note in playback.notes] == [
         "the last line is cut short and was dropped",
         "requests without a complete response, left out: 1",

@@ -67,7 +67,7 @@ def probe(
         )
         judge.nodes = plan.servers if nodes > 1 else ()
         if made_up:
-            fuzz.run_fuzz(plan, judge, prober(), count=MADE_UP, seed=seed, interrupt=interrupt)
+            fuzz.run_fuzz(fuzz.FuzzPlan(target=plan, count=MADE_UP, seed=seed), judge, prober(), interrupt=interrupt)
         result = run_conformance(plan, judge, prober(), interrupt=interrupt)
     judge.finish()
     tally = judge.result()

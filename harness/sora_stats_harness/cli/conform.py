@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..probe.conformance_plan import ConformancePlan
     from ..probe.conformance_run import ConformanceProgress
     from ..probe.discovery import KnownConnection
+    from ..probe.fuzz import FuzzPlan
     from ..probe.interrupt import InterruptHandler
     from ..probe.prober import Prober
 
@@ -61,6 +62,7 @@ def run(arguments: Arguments) -> int:  # long: one run from its settings to its 
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..probe import conformance_run as conform
     from ..probe.edition_detection import detect_by_server
+    from ..probe.fuzz import FuzzPlan
     from ..probe.interrupt import InterruptHandler
     from ..probe.prober import Prober
     from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
@@ -114,7 +116,8 @@ def run(arguments: Arguments) -> int:  # long: one run from its settings to its 
             progress = ProgressLine()
             try:
                 if seed is not None:
-                    notes += _run_fuzz(fuzzed, plan, judge, prober(), interrupt, progress)
+                    requests = FuzzPlan(target=plan, count=arguments.fuzz, seed=seed)
+                    notes += _run_fuzz(requests, judge, prober(), interrupt, progress)
                 result = conform.run_conformance(
                     plan, judge, prober(), interrupt=interrupt, watch=_make_watcher(progress, plan)
                 )
@@ -165,30 +168,24 @@ def _fuzz_seed(arguments: Arguments) -> int | None:
 
 
 def _run_fuzz(
-    drawn: Mapping[str, int],
-    plan: ConformancePlan,
-    judge: Judge,
-    prober: Prober,
-    interrupt: InterruptHandler,
-    progress: ProgressLine,
+    plan: FuzzPlan, judge: Judge, prober: Prober, interrupt: InterruptHandler, progress: ProgressLine
 ) -> list[str]:
-    """Send made-up requests; gives what there is to say about them."""
+    """Send made-up requests; gives notes about them."""
     from ..probe import fuzz
 
     started_s = time.monotonic()
-    count, seed = drawn["fuzz"], drawn["seed"]
 
     def watch(sent: int) -> None:
-        progress.show(time.monotonic() - started_s, f"conform: {sent} of {count} made-up requests")
+        progress.show(time.monotonic() - started_s, f"conform: {sent} of {plan.count} made-up requests")
 
-    result = fuzz.run_fuzz(plan, judge, prober, count=count, seed=seed, interrupt=interrupt, watch=watch)
-    repeat = f"--fuzz {count} --seed {seed} repeats them"
+    result = fuzz.run_fuzz(plan, judge, prober, interrupt=interrupt, watch=watch)
+    repeat = f"--fuzz {plan.count} --seed {plan.seed} repeats them"
     sent = f"{result.sent} made-up requests ({repeat})"
     ended = f"; {result.end_reason}" if result.end_reason is not None else ""
     if result.sent == 0:
         return [f"no made-up request was sent: {result.end_reason}"]
     if result.smallest is None:
-        return [f"{sent}: none got 5xx, or with anything but JSON or nothing{ended}"]
+        return [f"{sent}: no response had a status of 5xx, and each body was JSON or empty{ended}"]
     again = "it fails again" if result.reproduced else "it did not fail again when it was sent once more"
     return [
         f"{sent}: the last one fails ({result.violated}); {result.shrinking} more were sent to make it smaller, and {again}"

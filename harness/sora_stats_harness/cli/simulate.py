@@ -128,9 +128,9 @@ def _read_playback(arguments: Arguments, stack: ExitStack) -> RecordingPlayer | 
     for note in playback.notes:
         write_output(f"{note}\n", sys.stderr)
     write_output(
-        f"playing {playback.played.responses:,} recorded responses of {', '.join(arguments.play)}\n", sys.stderr
+        f"playing {playback.player.responses:,} recorded responses of {', '.join(arguments.play)}\n", sys.stderr
     )
-    return playback.played
+    return playback.player
 
 
 def _stop_on_signal(ended: threading.Event, stack: ExitStack) -> None:

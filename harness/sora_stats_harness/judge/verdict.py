@@ -8,7 +8,7 @@ and a verdict stands in `verdict_decision`.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -105,11 +105,15 @@ class CoverageSummary(msgspec.Struct, kw_only=True):
     """Facts worth knowing that are no findings, one line each."""
 
 
+ALL_TARGETS: Final = "all targets"
+"""In place of a target, for all of them together."""
+
+
 class LatencyDistribution(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of time of one target, in microseconds."""
 
     target: str
-    """Its operation; `(connecting)` for the times of making connections."""
+    """Its operation; `(connecting)` for the times of making connections, `ALL_TARGETS` in a step of a capacity search."""
     kind: Literal["response", "service", "receive delay", "send delay", "connect", "tls"]
     count: int
     percentiles: dict[str, int]

@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ..judge.verdict import LatencyDistribution, LoadResult, SloResult, TimelineRow
+import msgspec
+
+from ..judge.verdict import ALL_TARGETS, LatencyDistribution, LoadResult, SloResult, TimelineRow
 from .histogram import Histogram, merge_histograms
 from .http_connection import TransportStats
-from .request_metrics import FAILED_WAIT, RequestMetrics
+from .request_metrics import FAILED_WAIT, TIME_KINDS, RequestMetrics
 
 if TYPE_CHECKING:
     from .load_session import LoadSession
@@ -177,15 +179,26 @@ class RunStopwatch:
 
 def summarize_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
     """The times of each target; where a request failed, also with the time that such requests waited."""
-    rows = []
     has_failures = any(kinds[FAILED_WAIT].count for kinds in metrics.times.values())
-    for name, kinds in sorted(metrics.times.items()):
-        rows += [
-            _latency_entry(name, kind, times) for kind, times in kinds.items() if times.count and kind != FAILED_WAIT
-        ]
-        if has_failures:
-            whole = merge_histograms([kinds["response"], kinds[FAILED_WAIT]])
-            rows.append(_latency_entry(name, "response", whole, includes_failures=True))
+    return [
+        row
+        for name, kinds in sorted(metrics.times.items())
+        for row in _latency_entries(name, kinds, with_failures=has_failures)
+    ]
+
+
+def summarize_step_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
+    """The times of one of many steps, of all targets together and of each; without buckets, which many steps would add up."""
+    together = {kind: metrics.all_operations(kind) for kind in TIME_KINDS}
+    rows = _latency_entries(ALL_TARGETS, together, with_failures=bool(together[FAILED_WAIT].count))
+    return [msgspec.structs.replace(each, buckets=[]) for each in (*rows, *summarize_latencies(metrics))]
+
+
+def _latency_entries(target: str, kinds: Mapping[str, Histogram], *, with_failures: bool) -> list[LatencyDistribution]:
+    rows = [_latency_entry(target, kind, times) for kind, times in kinds.items() if times.count and kind != FAILED_WAIT]
+    if with_failures:
+        whole = merge_histograms([kinds["response"], kinds[FAILED_WAIT]])
+        rows.append(_latency_entry(target, "response", whole, includes_failures=True))
     return rows
 
 

@@ -1,8 +1,8 @@
 """
-Files instead of a server: recordings, recordings of sorastats, and single bodies, shown to the same judge.
+Judges files instead of a server: recordings of the harness or of sorastats, and single bodies.
 
-What a file is follows from what is in it, never from its name. What each kind can show differs, and so does the scope
-of its verdict: a bare body has no order, a line of sorastats no HTTP. Where several kinds are checked together, a
+A file's kind follows from its content, never from its name. Each kind can show different things, so the scope of the
+verdict differs: a bare body has no order, a line of sorastats no HTTP. Where several kinds are checked together, a
 requirement is in scope if one of them can show it.
 """
 
@@ -49,19 +49,19 @@ _REQUIREMENT_OF_TARGET: Final = {
     Target.CLIENT: CLIENT.id,
     Target.ALL: PRESENT.id,
 }
-"""What cannot be seen where a target was never asked for."""
+"""The requirement that can't be seen where a target was never requested."""
 
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
 
 MAX_SNIFFED_LINES: Final = 5
-"""Lines that are looked at to see what a file is; the first may be damaged."""
+"""Lines that are read to find out a file's kind; the first may be damaged."""
 
 MAX_SNIFFED_BYTES: Final = 4096
 """Bytes of them in which the beginning of a body is looked for."""
 
 
 class FileKind(Enum):
-    """What a file is."""
+    """The kinds of files that can be judged."""
 
     RECORDING = "recording"
     SORASTATS = "sorastats"
@@ -70,16 +70,16 @@ class FileKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedFile:
-    """A file that was opened, and what it is."""
+    """An open file and its kind."""
 
     store: InputFile
     kind: FileKind
     edition: str | None = None
-    """By which a recording was judged when it was made."""
+    """The edition by which a recording was judged when it was made."""
 
 
-class CheckStopped(Exception):  # no error, but a wish
-    """Raised by whoever calls for an end; what was seen by then is judged."""
+class CheckStopped(Exception):  # a request, not an error
+    """Raised by a caller's `tick` to end the check; what was read by then is judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class ObservableScope:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileCheckResult:
     """
-    A judge that was shown files, and what the files themselves tell; stands for the judge wherever one is summed up.
+    A judge that has judged files, and what the files say of their runs; takes the judge's place in a verdict.
     """
 
     judge: Judge
@@ -111,17 +111,17 @@ class FileCheckResult:
     damaged: int
     truncated: bool
     interrupted: bool
-    """Whether the checking was, not a run that is checked."""
+    """Whether the check was interrupted, not a run that is checked."""
     ends: tuple[tuple[str, RecordingEnd], ...]
     """End lines of runs, each with the name of its file."""
     simulator: bool
-    """Whether a header line says that the simulator responded."""
+    """Whether a header line names the simulator as the subject."""
     untimed: frozenset[str]
     """Runs whose clock is not to be judged."""
 
     @property
     def subject_kind(self) -> SubjectKind:
-        """What responded, as far as responses and header lines tell."""
+        """What responded, by responses and header lines."""
         return "simulator" if self.simulator else self.judge.subject_kind
 
     @property
@@ -132,30 +132,30 @@ class FileCheckResult:
     @property
     def abort_reasons(self) -> str | None:
         """
-        Why runs ended themselves early, as they said; where none did and none was interrupted, which server fell silent.
+        Why runs aborted, as they recorded it; else, where none was interrupted, which server stopped responding.
         """
-        if said := list(dict.fromkeys(end.aborted for _, end in self.ends if end.aborted is not None)):
-            return "; ".join(said)
-        silence = self.judge.outage
-        return None if silence is None or self.was_interrupted else silence.description
+        if reasons := list(dict.fromkeys(end.aborted for _, end in self.ends if end.aborted is not None)):
+            return "; ".join(reasons)
+        outage = self.judge.outage
+        return None if outage is None or self.was_interrupted else outage.description
 
     @property
     def early_endings(self) -> list[str]:
         """Which runs ended before their time, one line each."""
-        told = []
+        texts = []
         for name, end in self.ends:
             how = ["was interrupted"] if end.interrupted else []
             how += ["ended early"] if end.ended == "aborted" else []
             if how:
-                told.append(": ".join([name, f"run {end.end} {how[0]}", *filter(None, [end.why])]))
-        return told
+                texts.append(": ".join([name, f"run {end.end} {how[0]}", *filter(None, [end.why])]))
+        return texts
 
     def finish(self) -> None:
-        """Settle what waits; once."""
+        """Finish the judge; once."""
         self.judge.finish()
 
     def result(self) -> JudgeResult:
-        """What was counted, with what is wrong with the files."""
+        """The judge's result, with damage to the files in its coverage."""
         tally = self.judge.result()
         coverage = msgspec.structs.replace(
             tally.coverage,
@@ -180,11 +180,11 @@ class FileCheckResult:
 
 def open_files(files: Sequence[str], target: Target | None = None) -> list[OpenedFile]:
     """
-    Open files, and tell what each is.
+    Open files, and find out their kinds.
 
     Args:
         files: Paths, or `-` for the standard input. One that is named twice is opened once.
-        target: What the user says of bodies; then anything that is no recording is one.
+        target: Of bodies, if the user named it; then any file that is no recording is a body.
 
     Raises:
         RecordingError: One is missing, unreadable or empty, or neither a recording nor the beginning of a JSON body.
@@ -198,11 +198,11 @@ def choose_edition(files: Sequence[OpenedFile], given: str | None) -> tuple[str,
     Choose the edition to judge by.
 
     Args:
-        files: What `open_files` gave.
-        given: What the user asked for; without it recordings are judged as they were when they were made.
+        files: From `open_files`.
+        given: The user's choice; without one recordings are judged by the edition they were made with.
 
     Returns:
-        A name or file that `edition.load` takes, and what there is to say about it.
+        A name or file for `load_edition`, and notes.
     """
     recorded = sorted({file.edition for file in files if file.edition is not None})
     if given is None and len(recorded) == 1 and recorded[0] in edition.shipped_edition_names():
@@ -245,15 +245,15 @@ def judge_files(
     judge: Judge, files: Sequence[OpenedFile], *, target: Target | None = None, tick: Callable[[], None] = lambda: None
 ) -> FileCheckResult:
     """
-    Show files to a judge.
+    Judge files.
 
     Recordings are judged together, in order of receipt for each run; then recordings of sorastats, then bodies.
 
     Args:
-        judge: Of the edition to judge by; is not finished here.
-        files: What `open_files` gave.
+        judge: For the edition to judge by; the caller finishes it.
+        files: From `open_files`.
         target: Of single bodies; if None an object is GetStatsConnection's, anything else GetStatsAllConnections'.
-        tick: Called at every line. If it raises `CheckStopped`, what was seen by then is what was checked.
+        tick: Called at every line; it may raise `CheckStopped`.
 
     Raises:
         RecordingError: A recording is of another version, or changed while it was read.

@@ -1,13 +1,12 @@
 """
-Made-up requests, valid and wrong, and the smallest of them that a server stumbles over.
+Generates requests, valid and wrong, and finds the smallest one at which a server fails.
 
-The fixed probes show how a server refuses what its authors thought of. What crashes servers is what nobody thought of: a
-NUL in an id, a lone quote, a number where an object was meant. So requests are drawn from the strategies, sent one after
-the other, and each response has to be no 5xx, and JSON or nothing. Once one is missed, Hypothesis makes the request smaller
-for as long as it is still missed, and the smallest one is what the finding shows.
+The fixed wrong requests show how a server refuses what its authors thought of. What crashes servers is what nobody
+thought of: a NUL in an id, a lone quote, a number in place of an object. So requests are drawn from the strategies and
+sent one after the other. No response may have a status of 5xx, and each body must be JSON or empty. After the first
+failure Hypothesis makes the request smaller for as long as it still fails in the same way; the finding shows the smallest.
 
-Nothing is sent that `targets` would refuse: the strategies draw the three statistics targets alone, and the invented ones
-are added here.
+The strategies draw the three statistics targets alone, and this module adds the invented ones; nothing else can be sent.
 """
 
 from __future__ import annotations
@@ -55,47 +54,59 @@ MAX_SHRINK_S: Final = 60.0
 """And how long that may take: each of them may run into the time-out."""
 
 _ERRORS_UNRELATED_TO_REQUEST: Final = frozenset({ErrorCode.REFUSED, ErrorCode.DNS, ErrorCode.TLS, ErrorCode.ABANDONED})
-"""Of the request: nobody read it, or it was we who gave up."""
+"""The server never read the request, or the harness gave up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FuzzResult:
     """
     What became of the generated requests.
-
-    `sent` were sent until one failed, `shrinking` more to make that one smaller. `smallest` is it, None where none failed;
-    `missed` says what it missed: a requirement, or the code of a transport error; `again` whether it failed once more when
-    it was sent once more. `ended` tells why the run ended early, if it did.
     """
 
     sent: int
+    """Until one failed."""
     shrinking: int = 0
+    """How many more were sent to make that one smaller."""
     smallest: Request | None = None
+    """The smallest that fails; None where none failed."""
     violated: str | None = None
+    """What it violates: a requirement, or the code of a transport error."""
     reproduced: bool = False
+    """Whether it failed again when it was sent once more."""
     end_reason: str | None = None
+    """Why the search ended early, if it did."""
 
 
 def require_hypothesis() -> None:
     """
-    See that there is a Hypothesis.
+    Check that Hypothesis is installed.
 
     Raises:
-        UsageError: There is none; says how to get it.
+        UsageError: It isn't; says how to get it.
     """
     try:
-        import hypothesis  # noqa: F401  # only whether it is there
+        import hypothesis  # noqa: F401  # only to see whether it is there
     except ImportError:
         raise UsageError("--fuzz needs Hypothesis: pip install 'sora-stats-harness[pytest]'") from None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FuzzPlan:
+    """What to generate, and where to send it."""
+
+    target: ConformancePlan
+    """Names the server, the targets, the headers and the rate."""
+    count: int
+    """How many requests."""
+    seed: int
+    """The same seed, harness and Hypothesis give the same requests."""
+
+
 def run_fuzz(
-    plan: ConformancePlan,
+    plan: FuzzPlan,
     judge: ExchangeOpener,
     prober: Prober,
     *,
-    count: int,
-    seed: int,
     interrupt: InterruptHandler,
     watch: Callable[[int], None] = lambda sent: None,
 ) -> FuzzResult:
@@ -103,29 +114,33 @@ def run_fuzz(
     Send generated requests until one fails, then find the smallest that fails in the same way.
 
     Args:
-        plan: Which server, which targets, which headers, how fast.
-        judge: Is shown every exchange, the smallest failing one before all others that fail.
-        prober: Sends; it is closed at the end.
-        count: How many requests.
-        seed: The same seed, harness and Hypothesis give the same requests.
-        interrupt: Ends it when it is seen.
-        watch: Is called after each request with how many were sent.
+        plan: What to send.
+        judge: Judges every exchange, the smallest failing one before all others that fail.
+        prober: Sends the requests; it is closed at the end.
+        interrupt: A signal ends the search.
+        watch: Called after each request with how many were sent.
 
     Raises:
         UsageError: Hypothesis is not installed.
     """
     require_hypothesis()
     with _temporary_hypothesis_home(), asyncio.Runner() as runner:
-        search = _FuzzSearch(plan, judge, prober, runner, interrupt, watch)
+        search = _FuzzSearch(plan.target, judge, _RequestRunner(runner, prober, interrupt), watch)
         try:
-            return search.run(count, seed)
+            return search.run(plan.count, plan.seed)
         finally:
-            runner.run(search.close())
+            runner.run(_close_prober(prober))
+
+
+async def _close_prober(prober: Prober) -> None:
+    """Close it in the loop that it belongs to."""
+    async with prober:
+        pass
 
 
 @contextmanager
 def _temporary_hypothesis_home() -> Iterator[None]:
-    """Keep what Hypothesis writes down for its next run out of the folder in which we happen to be."""
+    """Keep the files that Hypothesis writes out of the current folder."""
     from hypothesis import configuration
 
     with tempfile.TemporaryDirectory(prefix="sora-harness-") as folder:
@@ -137,7 +152,7 @@ def _temporary_hypothesis_home() -> Iterator[None]:
 
 
 def generated_requests(targets: Collection[Target]) -> SearchStrategy[WireRequest]:
-    """Requests of these targets, valid and wrong, and some of invented targets; all of them may be sent."""
+    """Give requests of these targets, valid and wrong, and some of invented targets; all of them may be sent."""
     from hypothesis import strategies as st
 
     from ..simulator.strategies import WireRequest, request_bodies, valid_requests, wrong_requests
@@ -150,7 +165,7 @@ def generated_requests(targets: Collection[Target]) -> SearchStrategy[WireReques
     chosen = [target for target in Target if target in targets]
     valid = [valid_requests(target) for target in chosen]
     kinds = [*valid, *valid, *(wrong_requests(target) for target in chosen), invented]
-    # a choice of kinds: `one_of` would merge their parts, and the many ways to be wrong would crowd out the valid ones
+    # `one_of` would merge the parts of these kinds, and the many ways to be wrong would crowd out the valid requests
     return st.sampled_from(kinds).flatmap(lambda kind: kind)
 
 
@@ -159,7 +174,42 @@ class _SearchEnded(BaseException):  # not an Exception: Hypothesis would take it
 
 
 class _RequestFailed(Exception):
-    """The response to a request misses what is due to every caller."""
+    """The response to a request violates what is due to every caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class _RequestRunner:
+    """Runs one exchange at a time, at a rate, until a signal comes."""
+
+    runner: asyncio.Runner
+    prober: Prober
+    interrupt: InterruptHandler
+
+    def exchange(self, opener: ExchangeOpener, request: Request, rate: float) -> None:
+        """Send a request, and wait until the next one is due."""
+        self._run(self._exchange_at_rate(opener, request, rate))
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        self._run(asyncio.sleep(seconds))
+
+    async def _exchange_at_rate(self, opener: ExchangeOpener, request: Request, rate: float) -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None, "a coroutine that runs has a task"
+        self.interrupt.set_callback(lambda: loop.call_soon_threadsafe(task.cancel))
+        started_s = loop.time()
+        exchange = await self.prober.send(opener, request)
+        received_bytes = len(exchange.response.body) if exchange.response is not None else 0
+        due_s = started_s + max(1 / rate, received_bytes / MAX_RESPONSE_BYTES_PER_SECOND)
+        await asyncio.sleep(max(0.0, due_s - loop.time()))
+
+    def _run(self, waiting: Coroutine[None, None, None]) -> None:
+        try:
+            self.runner.run(waiting)
+        except asyncio.CancelledError:
+            raise _SearchEnded("it was interrupted") from None
+        finally:
+            self.interrupt.set_callback(None)
 
 
 class _FuzzSearch:
@@ -169,50 +219,41 @@ class _FuzzSearch:
         self,
         plan: ConformancePlan,
         judge: ExchangeOpener,
-        prober: Prober,
-        runner: asyncio.Runner,
-        interrupt: InterruptHandler,
+        runner: _RequestRunner,
         watch: Callable[[int], None],
     ) -> None:
         self._plan = plan
-        self._prober = prober
         self._runner = runner
-        self._interrupt = interrupt
         self._watch = watch
-        self._clerk = _DeferringExchangeOpener(judge)
+        self._opener = _DeferringExchangeOpener(judge)
         self._sent = 0
         self._shrinking = 0
-        self._missed: str | None = None
+        self._violated: str | None = None
         self._smallest: WireRequest | None = None
         self._fails_as_well: dict[WireRequest, bool] = {}
         """What was tried while the failing request was made smaller, and whether it failed in the same way."""
         self._until_s = 0.0
 
-    async def close(self) -> None:
-        """Close the prober, which belongs to the loop."""
-        async with self._prober:
-            pass
-
     def run(self, count: int, seed: int) -> FuzzResult:
-        """Search, send the smallest once more, and have all that was held back judged."""
-        ended: str | None = None
-        again = False
+        """Search, send the smallest request once more, and have all deferred exchanges judged."""
+        end_reason: str | None = None
+        reproduced = False
         try:
             self._wait_until_responding()
             self._search(count, seed)
             if self._smallest is not None:
-                again = self._send_and_check(self._smallest) == self._missed
+                reproduced = self._send_and_check(self._smallest) == self._violated
         except _SearchEnded as over:
-            ended = str(over)
+            end_reason = str(over)
         smallest = None if self._smallest is None else self._build_request(self._smallest)
-        self._clerk.judge_deferred(smallest)
+        self._opener.judge_deferred(smallest)
         return FuzzResult(
             sent=self._sent,
             shrinking=self._shrinking,
             smallest=smallest,
-            violated=self._missed,
-            reproduced=again,
-            end_reason=ended,
+            violated=self._violated,
+            reproduced=reproduced,
+            end_reason=end_reason,
         )
 
     def _search(self, count: int, seed: int) -> None:
@@ -238,24 +279,24 @@ class _FuzzSearch:
 
     def _fails_the_same(self, wire: WireRequest) -> bool:
         """Whether a request fails, or, once one has, whether this one fails as that did."""
-        if self._missed is None:
+        if self._violated is None:
             self._sent += 1
-            self._missed = self._send_and_check(wire)
+            self._violated = self._send_and_check(wire)
             self._watch(self._sent)
             self._until_s = time.monotonic() + MAX_SHRINK_S
-            fails = self._missed is not None
+            fails = self._violated is not None
         elif wire in self._fails_as_well:
             fails = self._fails_as_well[wire]
         elif self._shrinking < MAX_SHRINK_REQUESTS and time.monotonic() < self._until_s:
             self._shrinking += 1
-            fails = self._send_and_check(wire) == self._missed
+            fails = self._send_and_check(wire) == self._violated
         else:
             fails = False
-        if self._missed is not None:
+        if self._violated is not None:
             self._fails_as_well[wire] = fails
         if fails:
             self._smallest = wire  # at the end Hypothesis asks for the smallest once more
-        if not self._clerk.responded:
+        if not self._opener.responded:
             self._wait_until_responding()
         return fails
 
@@ -265,40 +306,22 @@ class _FuzzSearch:
 
         for _ in range(MAX_FAILURES_BEFORE_GIVING_UP):
             self._send_and_check(WireRequest(headers=(), body=None))
-            if self._clerk.responded:
+            if self._opener.responded:
                 return
-            self._run_coroutine(asyncio.sleep(FAILURE_PAUSE_S))
+            self._runner.pause(FAILURE_PAUSE_S)
         raise _SearchEnded(f"{self._plan.server} gives no complete response")
 
     def _send_and_check(self, wire: WireRequest) -> str | None:
-        """Send a request; gives what its response misses."""
-        self._run_coroutine(self._exchange_at_rate(self._build_request(wire)))
-        return self._clerk.missed
-
-    async def _exchange_at_rate(self, request: Request) -> None:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None, "a coroutine that runs has a task"
-        self._interrupt.set_callback(lambda: loop.call_soon_threadsafe(task.cancel))
-        started_s = loop.time()
-        exchange = await self._prober.send(self._clerk, request)
-        received_bytes = len(exchange.response.body) if exchange.response is not None else 0
-        due_s = started_s + max(1 / self._plan.rate, received_bytes / MAX_RESPONSE_BYTES_PER_SECOND)
-        await asyncio.sleep(max(0.0, due_s - loop.time()))
-
-    def _run_coroutine(self, waiting: Coroutine[None, None, None]) -> None:
-        try:
-            self._runner.run(waiting)
-        except asyncio.CancelledError:
-            raise _SearchEnded("it was interrupted") from None
-        finally:
-            self._interrupt.set_callback(None)
+        """Send a request; gives what its response violates."""
+        self._runner.exchange(self._opener, self._build_request(wire), self._plan.rate)
+        return self._opener.violated
 
     def _build_request(self, wire: WireRequest) -> Request:
         """
-        A generated request as the judge knows requests.
+        Turn a generated request into one of the judge's.
 
-        A valid listing is judged like any other. Whatever names ids that nobody has is a probe of what is due to every
-        caller: no 5xx, and JSON or nothing.
+        A valid listing is judged like any other. A request that names ids which no connection has is judged by what is
+        due to every caller: no 5xx, and JSON or an empty body.
         """
         values = [value for name, value in wire.headers if name.lower() == TARGET_HEADER]
         listing = wire.wrong is None and values == [Target.ALL.value]
@@ -318,17 +341,17 @@ class _FuzzSearch:
 
 class _DeferringExchangeOpener:
     """
-    Hands out the judge's tickets, and keeps those of requests that failed until the smallest of them is known.
+    Opens exchanges at the judge, and defers those that failed until the smallest of them is known.
 
-    An entry of the verdict shows the first finding of its kind, so the smallest request is to be judged first. To end a
-    ticket late only widens its interval.
+    An entry of the verdict shows the first finding of its kind, so the smallest request must be judged first. Completing
+    an exchange late only widens its interval.
     """
 
     def __init__(self, judge: ExchangeOpener) -> None:
         self._judge = judge
-        self.held: list[tuple[OpenExchange, Exchange]] = []
-        self.missed: str | None = None
-        """What the last response missed."""
+        self.deferred: list[tuple[OpenExchange, Exchange]] = []
+        self.violated: str | None = None
+        """What the last response violated."""
         self.responded = False
         """Whether the last request had a complete response."""
 
@@ -337,15 +360,15 @@ class _DeferringExchangeOpener:
         return _DeferrableExchange(self, request, self._judge.begin_exchange(request, intended_ns))
 
     def judge_deferred(self, smallest: Request | None) -> None:
-        """Have what was held back judged, the smallest failing request first."""
-        for ticket, shown in sorted(self.held, key=lambda held: held[1].request != smallest):
-            ticket.complete(shown.response, shown.error, shown.arrived_ns, shown.faults)
-        self.held.clear()
+        """Have the deferred exchanges judged, the smallest request first."""
+        for opened, shown in sorted(self.deferred, key=lambda pair: pair[1].request != smallest):
+            opened.complete(shown.response, shown.error, shown.arrived_ns, shown.faults)
+        self.deferred.clear()
 
 
 @dataclass(frozen=True, slots=True)
 class _DeferrableExchange:
-    clerk: _DeferringExchangeOpener
+    opener: _DeferringExchangeOpener
     request: Request
     inner: OpenExchange
 
@@ -356,7 +379,7 @@ class _DeferrableExchange:
         arrived_ns: int | None = None,
         faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
-        """Judge, or hold back what is missed."""
+        """Have the exchange judged, or defer one that failed."""
         shown = Exchange(
             run="",
             seq=0,
@@ -370,16 +393,16 @@ class _DeferrableExchange:
             arrived_ns=arrived_ns,
             faults=faults,
         )
-        self.clerk.responded = response is not None and response.complete and error is None
-        self.clerk.missed = _violated_requirement(shown)
-        if self.clerk.missed is None:
+        self.opener.responded = response is not None and response.complete and error is None
+        self.opener.violated = _violated_requirement(shown)
+        if self.opener.violated is None:
             return self.inner.complete(response, error, arrived_ns, faults)
-        self.clerk.held.append((self.inner, shown))
+        self.opener.deferred.append((self.inner, shown))
         return shown
 
 
 def _violated_requirement(exchange: Exchange) -> str | None:
-    """What a response misses of what is due to every caller: a requirement's id, or why there is no complete response."""
+    """What a response violates that is due to every caller: a requirement's id, or why there is no complete response."""
     request, response, error = exchange.request, exchange.response, exchange.error
     if error is not None:
         return None if error.code in _ERRORS_UNRELATED_TO_REQUEST else error.code.value

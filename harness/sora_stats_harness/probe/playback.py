@@ -1,8 +1,8 @@
 """
-Makes a recording ready to get a response from, for `simulate --play`.
+Makes a simulator respond from a recording, for `simulate --play`.
 
-The simulator knows nothing of recordings, as it knows nothing of the judge. So this module reads them, and hands it what
-it needs as plain data. Bodies wait in a temporary file, since a recording of an hour does not fit into memory.
+The simulator knows nothing of recordings, as it knows nothing of the judge. So this module reads them and passes on what
+the simulator needs as plain data. Bodies go to a temporary file: a recording of an hour doesn't fit into memory.
 """
 
 from __future__ import annotations
@@ -23,45 +23,47 @@ from ..simulator.recording_player import PlayableResponse, RecordingPlayer, conn
 from .file_check import FileKind, OpenedFile, open_files
 
 KEPT_HEADERS: Final = frozenset({"content-type", "content-encoding"})
-"""What belongs to a body; all else (length, date, server) is said by whoever responses now."""
+"""Headers that belong to a body; the simulator sends its own length, date and server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedPlayback:
-    """A recording that can get a response from, and what is worth knowing about it."""
+    """A recording that a simulator can respond from, and notes about it."""
 
-    played: RecordingPlayer
+    player: RecordingPlayer
     notes: tuple[str, ...]
 
 
 @contextmanager
 def open_playback(files: Sequence[str]) -> Iterator[RecordedPlayback]:
     """
-    Read recordings, of the harness or of sorastats; what is in them can get a response while the context lasts.
+    Read recordings of the harness or of sorastats, for as long as the context lasts.
 
     Args:
-        files: Paths; several are files of one run, or runs that get a response from one after the other.
+        files: Paths; several are files of one run, or runs that are played one after the other.
 
     Raises:
-        RecordingError: One is missing, damaged beyond use or no recording, or there is nothing in them to respond with.
+        RecordingError: One is missing, damaged beyond use or no recording, or none holds a response.
     """
-    opened = open_files(files, Target.ALL)  # with a target given, whatever is no recording counts as a body
+    opened = open_files(files, Target.ALL)  # given a target, any file that is no recording counts as a body
     for file in opened:
         if file.kind is FileKind.BODY:
             raise RecordingError(f"{file.store.name} is no recording: there is nothing to play")
     names = ", ".join(file.store.name for file in opened)
     with tempfile.TemporaryFile(prefix="sora-harness-") as spool:
-        sample = _PlaybackReader(opened, spool)
+        reader = _PlaybackReader(opened, spool)
         try:
-            played = RecordingPlayer(sample.responses())
+            player = RecordingPlayer(reader.responses())
         except OSError as error:
             raise RecordingError(f"{names} cannot be played: {error.strerror or error}") from None
-        if not played.responses:
+        if not player.responses:
             raise RecordingError(f"{names} holds no complete response to a valid request: there is nothing to play")
-        yield RecordedPlayback(played=played, notes=tuple(sample.notes()))
+        yield RecordedPlayback(player=player, notes=tuple(reader.notes()))
 
 
 class _PlaybackReader:
+    """Reads responses out of files, their bodies into a temporary file."""
+
     def __init__(self, files: Sequence[OpenedFile], spool: IO[bytes]) -> None:
         stores = [file.store for file in files if file.kind is FileKind.RECORDING]
         self._recordings = open_recordings(stores) if stores else None
@@ -75,21 +77,21 @@ class _PlaybackReader:
     def responses(self) -> Iterator[PlayableResponse]:
         for source in (self._recordings or (), *self._sorastats):
             for step in source:
-                if (response := self._response(step.exchange)) is not None:
+                if (response := self._make_response(step.exchange)) is not None:
                     yield response
 
     def notes(self) -> Iterator[str]:
         if self._recordings is not None:
             yield from self._recordings.notes
-        for one in self._sorastats:
-            yield from one.notes
-        for what, count in self._skipped.items():
-            yield f"{what}: {count:,}"
+        for polls in self._sorastats:
+            yield from polls.notes
+        for reason, count in self._skipped.items():
+            yield f"{reason}: {count:,}"
 
-    def _response(self, exchange: Exchange) -> PlayableResponse | None:
+    def _make_response(self, exchange: Exchange) -> PlayableResponse | None:
         response, request = exchange.response, exchange.request
         if request.target is None or request.probe is not None:
-            return None  # wrong requests are refused as the simulator refuses them
+            return None  # the simulator refuses wrong requests itself
         if response is None or exchange.error is not None or not response.complete:
             self._skipped["requests without a complete response, left out"] += 1
             return None
@@ -109,10 +111,10 @@ class _PlaybackReader:
             connections=connection_ids_in_body(request.target.operation, response.body),
             status=response.status,
             headers=tuple((name, value) for name, value in response.headers if name.lower() in KEPT_HEADERS and value),
-            body=partial(self._fetch, start, len(response.body)),
+            body=partial(self._read_body, start, len(response.body)),
         )
 
-    def _fetch(self, start: int, size: int) -> bytes:
+    def _read_body(self, start: int, size: int) -> bytes:
         self._spool.seek(start)
         return self._spool.read(size)
 

@@ -1,13 +1,13 @@
 """
 The requests that are wrong on purpose, as data.
 
-Each row of the table of wrong requests is a requirement of its own (`request.shape.<row>`), with one or more variants.
-None can do harm: a statistics target is sent only with a body that lacks something, and every other target is one of the
-invented names of `targets`. What the response has to be is none of this module's business: `checks.request` works it out
-from the request itself, so that a recording can be judged as well.
+Each row of the table is a requirement of its own (`request.shape.<row>`), with one or more variants. None can do harm: a
+statistics target is sent only with a body that lacks something, and every other target is one of the invented names of
+`request_guard`. What the response must be is not said here: `checks.wrong_requests` works it out from the request, so
+that recordings can be judged as well.
 
-Left out, because HTTP libraries rightly refuse to write them: a target with white space after it, and a request without
-a Host header.
+Two are left out, because HTTP libraries rightly refuse to write them: a target with white space after it, and a request
+without a Host header.
 """
 
 from __future__ import annotations
@@ -29,30 +29,28 @@ from ..api.request_guard import (
 from ..judge.checks.wrong_requests import shape_id
 
 LARGE_BODY_BYTES: Final = 8_000_001
-"""One more than the measured dispatcher reads."""
+"""One byte more than a server was seen to accept."""
 
 _CHANNEL: Final = "sora-harness"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrongRequestCase:
-    """
-    One wrong request.
-
-    `row` is the last part of the requirement's id; `targets` are the values of the target header, none, one or several;
-    `real` is the statistics target among them, if it is one.
-    """
+    """One wrong request."""
 
     table_row: str
+    """The last part of the requirement's id."""
     targets: tuple[str, ...] = ()
+    """Values of the target header: none, one or several."""
     body: bytes | None = None
     method: str = "POST"
     path: str = "/"
     headers: Headers = ()
     statistics_target: Target | None = None
+    """The target, where it is one of the three."""
 
     def build_request(self, server: str, headers: Headers = ()) -> Request:
-        """Build the request, with `headers` sent besides."""
+        """Build the request, with `headers` added."""
         content: Headers = (("Content-Type", "application/json"),) if self.body is not None else ()
         return Request(
             server=server,
@@ -131,7 +129,7 @@ WRONG_REQUEST_CASES: Final = (
 
 
 def large_request_case() -> WrongRequestCase:
-    """The request of more than 8 MB: sound JSON that lacks a key, so that a server without a limit has a word for it."""
+    """Build the request of more than 8 MB: valid JSON without a key, which a server without a limit refuses as well."""
     head, tail = b'{"channel_id":"', b'"}'
     padding = b"x" * (LARGE_BODY_BYTES - len(head) - len(tail))
     return _case_of_statistics_target("large_body", Target.CONNECTION, head + padding + tail)
@@ -145,13 +143,13 @@ def build_wrong_requests(
 
     Args:
         server: The URL, without credentials.
-        headers: Sent besides.
-        targets: Statistics targets that may be used; probes with another one are left out.
+        headers: Added to each.
+        targets: Statistics targets that may be used; requests with another one are left out.
         large: Whether to include the one of more than 8 MB.
     """
-    probes = [*WRONG_REQUEST_CASES, large_request_case()] if large else WRONG_REQUEST_CASES
+    cases = [*WRONG_REQUEST_CASES, large_request_case()] if large else WRONG_REQUEST_CASES
     return [
-        probe.build_request(server, headers)
-        for probe in probes
-        if probe.statistics_target is None or probe.statistics_target in targets
+        case.build_request(server, headers)
+        for case in cases
+        if case.statistics_target is None or case.statistics_target in targets
     ]

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from ..judge.verdict import LatencyDistribution, Verdict
+from ..judge.verdict import ALL_TARGETS, LatencyDistribution, Verdict
 from .comparison_result import ComparisonPolicy, LatencyChange, LatencyOutcome
 from .rank_statistics import (
     hodges_lehmann_shift,
@@ -26,8 +26,6 @@ from .rank_statistics import (
 
 MIN_RUNS_PER_SIDE: Final = 5
 """With four runs a side, no rank test is significant at 1 %."""
-
-ALL_TARGETS: Final = "all targets"
 
 
 class _LatencyTestRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..judge.verdict import (
+    ALL_TARGETS,
     CapacityResult,
     CapacityStepResult,
     LatencyDistribution,
@@ -24,8 +25,6 @@ from ..judge.verdict import (
     TimelineRow,
     Verdict,
 )
-
-ALL_TARGETS: Final = "all targets"
 
 PERCENTILES: Final = ("50", "90", "95", "99", "99.9", "99.99")
 
@@ -182,7 +181,8 @@ def _value_at(buckets: Sequence[tuple[int, int]], total: int, percent: float) ->
 def response_times(latency: Iterable[LatencyDistribution]) -> LatencyDistribution | None:
     """The response times of all targets together, of complete responses."""
     parts = [each for each in latency if each.kind == "response" and not each.includes_failures]
-    return parts[0] if len(parts) == 1 else merge_distributions(parts)
+    whole = next((each for each in parts if each.target == ALL_TARGETS), None)
+    return whole or (parts[0] if len(parts) == 1 else merge_distributions(parts))
 
 
 # A load run.
@@ -406,16 +406,21 @@ def _step_table(steps: Sequence[CapacityStepResult]) -> MeasurementTable:
             texts=(1, 8, 10),
             optional=(8, 3, 5, 7, 9),
             note="A rate passes where every SLO holds. Times are response times of complete responses over the whole "
-            "step, of all targets and of the target with the highest p99; each window is judged by its own. A request "
-            "without a response in time counts against each SLO and has no time here.",
+            "step, of all targets and of the target with the highest p99, where enough times carry one; each window is "
+            "judged by its own. A request without a response in time counts against each SLO and has no time here.",
         )
     )
 
 
 def _slowest_target(step: CapacityStepResult) -> LatencyDistribution | None:
     """The target with the highest p99, among several that have enough times for one."""
-    parts = [each for each in step.latency if each.kind == "response" and percentile_ms(each, "99") != NO_FIGURE]
-    return max(parts, key=lambda each: each.percentiles["99"]) if len(step.latency) > 1 and parts else None
+    parts = [
+        each
+        for each in step.latency
+        if each.kind == "response" and each.target != ALL_TARGETS and not each.includes_failures
+    ]
+    shown = [each for each in parts if percentile_ms(each, "99") != NO_FIGURE]
+    return max(shown, key=lambda each: each.percentiles["99"]) if len(parts) > 1 and shown else None
 
 
 # What a listing costs, whether polling hurts the media, what polling will cost.

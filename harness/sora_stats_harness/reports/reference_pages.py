@@ -74,7 +74,8 @@ def requirements_page() -> str:
 _DEVIATIONS: Final = """\
 All clients read responses with one reader, which notes these deviations. Each violates one requirement, whatever was asked
 for; recordings keep them. What RFC 9112 lets a client put up with is no MUST. Single connections closed without a word are
-an INFO, and a wrong `Content-Encoding` is a MUST where clients would undo it."""
+an INFO; a wrong `Content-Encoding` is a MUST where clients would undo it, and a wrong length besides chunks is
+`http.length`'s."""
 
 
 def _framing_rules() -> str:

@@ -111,7 +111,7 @@ class _IceAgent:
         self.state = state
         self.entered_ns = 0
         self.next_send_ns = 0
-        self.unanswered_since_ns: int | None = None
+        self.waiting_since_ns: int | None = None
         self.responses_ns: deque[int] = deque()
         self.response_after_ns = response_after_ns
         self.outages_ns = outages_ns
@@ -120,7 +120,7 @@ class _IceAgent:
     @property
     def is_settled(self) -> bool:
         """Whether it is connected, and the next check is all that will happen."""
-        return self.state is IceState.CONNECTED and not self.responses_ns and self.unanswered_since_ns is None
+        return self.state is IceState.CONNECTED and not self.responses_ns and self.waiting_since_ns is None
 
     @property
     def next_event_ns(self) -> int:
@@ -132,7 +132,7 @@ class _IceAgent:
 
     @property
     def _deadline_ns(self) -> int:
-        since_ns = self.unanswered_since_ns if self.state is IceState.CONNECTED else self.entered_ns
+        since_ns = self.waiting_since_ns if self.state is IceState.CONNECTED else self.entered_ns
         return NEVER_NS if since_ns is None else since_ns + ICE_STATE_TIMEOUT_NS[self.state]
 
     def process_next_event(self) -> None:
@@ -149,8 +149,8 @@ class _IceAgent:
 
     def _send_check(self) -> None:
         self._record_count(f"total_{self.state.value}_req")
-        if self.unanswered_since_ns is None:
-            self.unanswered_since_ns = self.now_ns
+        if self.waiting_since_ns is None:
+            self.waiting_since_ns = self.now_ns
         if not any(begin_ns <= self.now_ns < end_ns for begin_ns, end_ns in self.outages_ns):
             self.responses_ns.append(self.now_ns + self.response_after_ns)
         self.next_send_ns = self.now_ns + ICE_CHECK_INTERVAL_NS[self.state]
@@ -158,7 +158,7 @@ class _IceAgent:
     def _receive_response(self) -> None:
         self.responses_ns.popleft()
         self._record_count(f"total_{self.state.value}_ack")
-        self.unanswered_since_ns = None
+        self.waiting_since_ns = None
         if self.state in _NEXT_BETTER_STATE:
             self._change_state(_NEXT_BETTER_STATE[self.state])
 
@@ -166,7 +166,7 @@ class _IceAgent:
         if self.state in _STATES_WITH_DURATION:
             self._record_count(f"total_{self.state.value}_duration_ms", (self.now_ns - self.entered_ns) // MS_NS)
         self._record_count(f"total_{self.state.value}_to_{state.value}")
-        self.state, self.entered_ns, self.unanswered_since_ns = state, self.now_ns, None
+        self.state, self.entered_ns, self.waiting_since_ns = state, self.now_ns, None
         if state is IceState.FAILED:
             self.next_send_ns = NEVER_NS
         else:

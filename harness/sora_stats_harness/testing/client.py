@@ -1,8 +1,8 @@
 """
 A client for tests: the three targets as methods, each response judged before the test sees it.
 
-What is wrong with a response is a finding, which fails the test by itself; so the methods return whatever came, and raise
-only where there is nothing to return. The synchronous and the asynchronous client send over the same loop.
+A wrong response is a finding, which fails the test by itself. So the methods return every response, and raise only where
+none came. The synchronous and the asynchronous client send over the same loop.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class NoResponseError(Exception):
 
 
 class NoSampleError(Exception):
-    """The response holds no statistics: a refusal, or something that is no JSON of their form."""
+    """The response holds no statistics: it is a refusal, or its body is no JSON of their form."""
 
 
 class _StatsResponse:
@@ -62,7 +62,7 @@ class _StatsResponse:
 
     @property
     def error_type(self) -> str | None:
-        """What a refusal calls itself; None where it says nothing, or there is none."""
+        """The `error_type` of a refusal; None if it has none, or the response is no refusal."""
         if self.status == 200:
             return None
         try:
@@ -149,7 +149,7 @@ class ConnectionListResponse(_StatsResponse):
 
 
 class _RequestSubmitter:
-    """Sends a request over the common loop, in the name of one test."""
+    """Sends requests of one test over the common loop."""
 
     def __init__(
         self, server: str, loop: BackgroundLoop, prober: Prober, opener: ExchangeOpener, headers: Headers
@@ -169,7 +169,7 @@ class _RequestSubmitter:
 
 class StatsClient:
     """
-    Asks one server, and waits; every response is judged. From the fixture `sora_client`.
+    Sends requests to one server and waits; every response is judged. From the fixture `sora_client`.
 
     Each request takes a connection of its own, nothing is retried and no redirect followed. `aio` has the same methods
     as coroutines.
@@ -236,8 +236,8 @@ class AsyncStatsClient:
 
 
 async def _wait_for_exchange(asked: Future[Exchange]) -> Exchange:
-    """Wait for the other loop; whoever is cancelled meanwhile cancels the request, which ends as abandoned."""
-    from anyio.to_thread import run_sync  # httpx's own way to be at home in any loop
+    """Wait for the other loop; if the waiting task is cancelled, so is the request, which ends as abandoned."""
+    from anyio.to_thread import run_sync  # works in asyncio and in trio
 
     try:
         return await run_sync(asked.result, abandon_on_cancel=True)

@@ -1,5 +1,5 @@
 """
-Which edition a server responds by, asked once a process, for `--sora-edition auto`.
+Finds the edition that a server responds by, once a process, for `--sora-edition auto`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import pytest
 from .options import PluginSettings
 
 MATCHED_EDITION_KEY: Final[pytest.StashKey[tuple[str, str]]] = pytest.StashKey()
-"""The edition that the server was found to respond by, and a sentence that says how near it is."""
+"""The nearest edition, and a sentence that says how near it is."""
 
 
 def match_server_edition(config: pytest.Config, settings: PluginSettings) -> tuple[str, str]:
-    """Find the edition that the server responds by, and say how near it is; the first call asks the server."""
+    """Return the nearest edition, and a sentence that says how near it is; the first call asks the server."""
     from concurrent.futures import ThreadPoolExecutor
 
     from ..api.server_url import normalize_server_url
@@ -34,7 +34,7 @@ def match_server_edition(config: pytest.Config, settings: PluginSettings) -> tup
 
 
 def is_auto_edition(settings: PluginSettings) -> bool:
-    """Whether the edition is to be found out."""
+    """Whether the settings leave the edition to the server's responses."""
     from ..probe.edition_detection import AUTO_EDITION
 
     return settings.edition == AUTO_EDITION

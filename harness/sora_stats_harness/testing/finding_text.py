@@ -1,5 +1,5 @@
 """
-What a person reads of the gate: a finding as the text of a failed test, and the verdict as a table.
+Texts of the gate: a finding as the text of a failed test, and the verdict as a table.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ def finding_headline(entry: FindingEntry) -> str:
 
 def format_finding(report: VerdictReport, entry: FindingEntry, *, folder: Path | None = None) -> str:
     """
-    Tell of one finding, every string of a server made harmless.
+    Describe one finding; strings of the server are escaped.
 
     Args:
-        report: Holds its evidence.
+        report: Holds the finding's evidence.
         entry: The finding.
-        folder: Where the reports are; None where nothing was written, so that no file is named.
+        folder: Where the reports were written; None if they weren't, so that no file is named.
     """
     lines = [finding_headline(entry)]
-    proof = report.evidence_of(entry)
-    bare = bool(proof) and proof[-1].clock == "none"  # a body that nobody asked for
+    evidence = report.evidence_of(entry)
+    is_bare_body = bool(evidence) and evidence[-1].clock == "none"  # the test judged it without a request
     for label, text in summary.finding_facts(report, entry):
         if label == "evidence" and folder is None:
             continue
-        if label in ("sent by", "reproduce") and bare:
+        if label in ("sent by", "reproduce") and is_bare_body:
             continue
         shown = f"{folder}: {text}" if label == "evidence" else text
         lines.append(f"  {label:<11}  {escape_terminal(shown, summary.fact_limit(label))}")
@@ -43,6 +43,6 @@ def format_finding(report: VerdictReport, entry: FindingEntry, *, folder: Path |
 
 
 def format_verdict_table(report: VerdictReport, *, colour: bool) -> str:
-    """The verdict family by family, and what was covered; without the findings, which failed tests tell of."""
+    """Format the verdict by families and what was covered; without the findings, which the failed tests show."""
     verdict = msgspec.structs.replace(report.verdict, findings=[])
     return terminal.render_terminal(VerdictReport(verdict=verdict), colour=colour)

@@ -32,7 +32,7 @@ TEST_JUDGE_KEY: Final[pytest.StashKey[PerTestJudge]] = pytest.StashKey()
 
 @contextmanager
 def _fail_in_one_line() -> Iterator[None]:
-    """What can't be done as asked is told in one line, not as a traceback through the plugin."""
+    """Fail with one line where a setting can't be used, not with a traceback through the plugin."""
     try:
         yield
     except HarnessError as error:
@@ -47,7 +47,7 @@ def _sora_settings(pytestconfig: pytest.Config) -> options.PluginSettings:
 
 @pytest.fixture(scope="session")
 def _sora_edition(_sora_settings: options.PluginSettings) -> Edition:
-    """Of a simulator of the plugin's own, and of what responses unless `auto` was given."""
+    """The edition of the plugin's simulators, and of servers unless `auto` was given."""
     from ..api.edition import DEFAULT_EDITION, load_edition
 
     with _fail_in_one_line():
@@ -95,9 +95,9 @@ def sora_simulator(request: pytest.FixtureRequest, _sora_edition: Edition) -> It
     """
     A simulator of this test's own.
 
-    What it is like is said by `@pytest.mark.sora_simulator(faults=["counter-falls"], seed=2, connections=5)`, or by
+    `@pytest.mark.sora_simulator(faults=["counter-falls"], seed=2, connections=5)` sets it up, or
     `@pytest.mark.parametrize("sora_simulator", [{...}, {...}], indirect=True)`, with any argument that
-    `sora_stats_harness.simulator.server.Simulator` takes. Unless told otherwise connections neither join nor leave.
+    `sora_stats_harness.simulator.server.Simulator` takes. By default connections neither join nor leave.
     """
     from ..simulator.server import Simulator
 
@@ -115,7 +115,7 @@ def sora_simulator(request: pytest.FixtureRequest, _sora_edition: Edition) -> It
 def _sora_judged_edition(
     request: pytest.FixtureRequest, _sora_settings: options.PluginSettings, _sora_edition: Edition
 ) -> Edition:
-    """By which this test's responses are judged."""
+    """The edition by which this test's responses are judged."""
     from ..api.edition import load_edition
 
     if not is_auto_edition(_sora_settings) or _uses_simulator(request, _sora_settings):
@@ -131,7 +131,7 @@ def sora_judge(
     request: pytest.FixtureRequest, _sora_settings: options.PluginSettings, _sora_judged_edition: Edition
 ) -> Iterator[PerTestJudge]:
     """
-    The judge of this test: what is shown to it, by `sora_client` or by the test, fails the test where it is wrong.
+    The judge of this test: it judges the exchanges of `sora_client` and of the test, and fails the test for its findings.
     """
     from .per_test_judge import PerTestJudge
 
@@ -154,9 +154,9 @@ def sora_client(
     _sora_prober: tuple[BackgroundLoop, Prober],
 ) -> StatsClient:
     """
-    A client of the three targets, each of whose responses is judged; `sora_client.aio` has coroutines.
+    A client of the three targets whose responses are judged; `sora_client.aio` has coroutines.
 
-    It asks this test's `sora_simulator` where the test has one, else the server of `sora_url`.
+    It sends to this test's `sora_simulator` if the test has one, else to `sora_url`.
     """
     from .client import StatsClient
 
@@ -176,7 +176,7 @@ def sora_recording(
     _sora_judged_edition: Edition,
 ) -> Iterator[ExchangeRecording]:
     """
-    What this test exchanges, in a file of its `tmp_path` that `sora-harness check` judges again.
+    A recording of this test's exchanges, in its `tmp_path`; `sora-harness check` judges it again.
     """
     from ..recording.writer import RecordedRun, RecordingWriter
     from .exchange_recording import ExchangeRecording
@@ -201,12 +201,12 @@ def sora_recording(
 
 
 def _uses_simulator(request: pytest.FixtureRequest, settings: options.PluginSettings) -> bool:
-    """Whether this test asks a simulator, or nobody at all."""
+    """Whether this test uses a simulator, or no server at all."""
     return settings.uses_simulator or "sora_simulator" in request.fixturenames or settings.url is None
 
 
 def _server_url(request: pytest.FixtureRequest) -> str:
-    """The URL of whom this test asks."""
+    """The URL that this test sends to."""
     if "sora_simulator" in request.fixturenames:
         simulator: Simulator = request.getfixturevalue("sora_simulator")
         return simulator.url

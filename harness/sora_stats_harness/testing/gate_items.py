@@ -1,8 +1,8 @@
 """
-The gate's items: one for each requirement, and `sora::verdict`, which says what all of them come to.
+The gate's items: one for each requirement, and `sora::verdict` for the whole run.
 
-Items without files: they hang on a collector of their own, and are told to pytest by its own hooks, so that every count
-at the end is right. Nothing heavy is imported until one of them runs.
+No file holds them. They belong to a collector of their own, which calls the hooks that pytest calls for a file, so that
+the counts at the end are right. What is heavy is imported when one of them runs.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ ITEM_NAME_PREFIX: Final = "sora"
 VERDICT_NODE_ID: Final = f"{ITEM_NAME_PREFIX}::verdict"
 
 MAX_FINDINGS_PER_ITEM: Final = 20
-"""Of one requirement, in its failure."""
+"""Findings of one requirement that its failure shows."""
 
 
 class ConformanceGate:
     """
-    The session's gate: its settings, where its processes meet, and its report once there is one.
+    The session's gate: its settings, the folder that its processes share, and its report once there is one.
 
     Args:
-        read: Gives the settings.
-        shared: A folder that the run's processes have in common.
+        read_settings: Reads the settings; called once, when they are needed.
+        shared: A folder that all processes of the run use.
     """
 
-    def __init__(self, read: Callable[[], PluginSettings], shared: Path) -> None:
-        self._read = read
+    def __init__(self, read_settings: Callable[[], PluginSettings], shared: Path) -> None:
+        self._read_settings = read_settings
         self._settings: PluginSettings | None = None
         self.shared = shared
         self._report: VerdictReport | None = None
 
     @property
     def settings(self) -> PluginSettings:
-        """What the gate is told, read where it is first needed."""
+        """The settings, read when they are first needed."""
         if self._settings is None:
-            self._settings = self._read()
+            self._settings = self._read_settings()
         return self._settings
 
     def run_and_report(self) -> VerdictReport:
         """
-        Give the report; who asks first runs the gate.
+        Return the report; the first call in any process runs the gate.
 
         Raises:
             HarnessError: It couldn't be run.
@@ -110,14 +110,14 @@ class ConformanceGate:
 
 
 class GateCollector(pytest.Collector):
-    """Holds the gate's items; `sora` in their names."""
+    """Holds the gate's items; it is the `sora` of their ids."""
 
     def __init__(self, gate: ConformanceGate, **more: Any) -> None:  # Any: pytest's own arguments
         super().__init__(**more)
         self.gate = gate
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Make them: the requirements in their order, the verdict last."""
+        """Make the items: the requirements in their order, the user's own after them, the verdict last."""
         own = [row for check in load_check_files(self.gate.settings.checks) for row in check.requirements]
         for rule in (*REQUIREMENTS.values(), *own):
             yield RequirementItem.from_parent(self, name=rule.id, rule=rule)
@@ -139,11 +139,11 @@ class GateItem(pytest.Item):
         return self.parent.gate
 
     def reportinfo(self) -> tuple[str, int, str]:
-        """Where it stands, for whoever tells of it: in no file, but pytest wants a line where it is skipped by a mark."""
+        """Where the item stands: in no file, but pytest needs a line for an item that a mark skips."""
         return ITEM_NAME_PREFIX, 0, f"{ITEM_NAME_PREFIX}::{self.name}"
 
     def add_report_properties(self, **properties: Any) -> None:  # Any: JUnit writes each as text
-        """Add to what JUnit's XML and other reports say of this item."""
+        """Add properties that JUnit's XML and other reports show of this item."""
         self.user_properties.extend((f"sora_{name}", value) for name, value in properties.items())
 
 
@@ -156,7 +156,7 @@ class RequirementItem(GateItem):
         self.add_marker(f"sora_{rule.level.name.lower()}")
 
     def runtest(self) -> None:
-        """Look up how it fared."""
+        """Look up the requirement's result."""
         from ..reports import summary
         from .finding_text import format_finding
 
@@ -167,12 +167,12 @@ class RequirementItem(GateItem):
         row = next(row for row in report.verdict.requirements if row.id == self.rule.id)
         self.add_report_properties(level=row.level, status=row.status, checked=row.checked, violations=row.violations)
         entries = [entry for entry in report.verdict.findings if entry.requirement == row.id]
-        told = [
+        texts = [
             format_finding(report, entry, folder=self.gate.settings.report) for entry in entries[:MAX_FINDINGS_PER_ITEM]
         ]
         if len(entries) > MAX_FINDINGS_PER_ITEM:
-            told.append(f"… and {len(entries) - MAX_FINDINGS_PER_ITEM} more")
-        text = "\n\n".join(told)
+            texts.append(f"… and {len(entries) - MAX_FINDINGS_PER_ITEM} more")
+        text = "\n\n".join(texts)
         if row.fails:
             _fail_without_traceback(text)
         if row.reason == "check_crashed":
@@ -186,7 +186,7 @@ class RequirementItem(GateItem):
 
 
 class VerdictItem(GateItem):
-    """What the whole gate comes to; never skipped."""
+    """The gate's verdict; never skipped."""
 
     def __init__(self, **more: Any) -> None:  # Any: as above
         super().__init__(**more)
@@ -229,7 +229,7 @@ def _fail_without_traceback(text: str) -> NoReturn:
 
 
 def collect_gate_items(session: pytest.Session, gate: ConformanceGate) -> list[pytest.Item]:
-    """Collect the gate's items as pytest collects a file's, with every hook that others listen to."""
+    """Collect the gate's items as pytest collects those of a file, with every hook that other plugins use."""
     collector = GateCollector.from_parent(session, name=ITEM_NAME_PREFIX, nodeid=ITEM_NAME_PREFIX, gate=gate)
     hook = session.ihook
     hook.pytest_collectstart(collector=collector)
@@ -243,9 +243,9 @@ def collect_gate_items(session: pytest.Session, gate: ConformanceGate) -> list[p
 
 def reselect_verdict(config: pytest.Config, own: list[pytest.Item], items: list[pytest.Item]) -> None:
     """
-    Bring the verdict back where it was deselected, but another item of the gate was not.
+    Bring the verdict back if it was deselected and another item of the gate was not.
 
-    A part of the gate of which nothing was observed is skipped, which is green; the verdict is what isn't.
+    Requirements that weren't observed are skipped, which is green; the verdict is what fails then.
     """
     verdict = own[-1]
     if verdict in items or not any(item in items for item in own):

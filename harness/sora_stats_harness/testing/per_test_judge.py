@@ -1,8 +1,8 @@
 """
-One test before the judge: what it has shown, what was found, and whether it fails for that.
+Judges the exchanges of one test, and says whether the test fails for what was found.
 
-Each test has a judge of its own. So nothing is held against it that another test saw, what waits for a neighbour is
-settled when the test ends, and simulators with the same ids don't accuse each other.
+Each test has a judge of its own. So what another test saw doesn't count against it, relations that need a later sample
+are decided when the test ends, and simulators with the same ids don't accuse each other.
 """
 
 from __future__ import annotations
@@ -38,15 +38,13 @@ TEST_OBSERVED_NEEDS: Final = frozenset(
 
 class PerTestJudge:
     """
-    Judges what one test shows. From the fixture `sora_judge`; `sora_client` shows it every exchange.
-
-    May be used from several threads.
+    The judge of one test, from the fixture `sora_judge`; it judges every exchange of `sora_client`. Thread-safe.
 
     Args:
         edition: The documented field list.
         strict: Whether a violated SHOULD fails the test, too.
-        waivers: What they cover fails nothing.
-        secrets: Nothing of them is told.
+        waivers: Findings that they cover don't fail the test.
+        secrets: Values that no text may show.
     """
 
     def __init__(
@@ -65,8 +63,8 @@ class PerTestJudge:
         self._judge = Judge(edition, observer=self._notify_observers)
         self._started_at = format_utc_now()
         self._expected: dict[str, None] = {}
-        self._told = 0
-        """Findings that the test was already failed for, or let pass with."""
+        self._reported = 0
+        """Findings that the test was already failed for."""
         self.observers: list[ExchangeCallback] = []
         """Called with every exchange after it was judged."""
         self.fatal_lines: list[str] = []
@@ -86,12 +84,12 @@ class PerTestJudge:
 
     def judge_body(self, target: Target | str, data: bytes | str | Any, name: str = "body") -> None:  # Any: JSON
         """
-        Judge a bare body: its shape, and its relations by themselves.
+        Judge a body without its exchange: its shape, and the relations within it.
 
         Args:
-            target: The operation whose response it is: `GetStatsConnection`, `GetStatsClient`, `GetStatsAllConnections`.
-            data: Bytes or text as they came, or what was parsed from them.
-            name: What to call it in a failure.
+            target: The operation that it responds to: `GetStatsConnection`, `GetStatsClient` or `GetStatsAllConnections`.
+            data: Bytes or text as they came, or the value parsed from them.
+            name: Its name in a failure.
 
         Raises:
             UsageError: There is no such operation.
@@ -111,7 +109,7 @@ class PerTestJudge:
 
     def expect_violations(self, *requirements: str) -> None:
         """
-        Say which requirements this test wants violated: their findings don't fail it, and it fails where there are none.
+        Name requirements that this test expects to be violated: it fails if one isn't, and not for their findings.
 
         Raises:
             UsageError: There is no such requirement.
@@ -123,16 +121,16 @@ class PerTestJudge:
 
     @property
     def findings(self) -> list[FindingEntry]:
-        """What was found until now, of every level; relations that wait for a neighbour are settled at the end."""
+        """All findings until now; relations that need a later sample are decided at the end."""
         with self._lock:
             return self._judge.result().findings
 
     def finish_test(self) -> str | None:
         """
-        Settle what waits.
+        Decide what was still open.
 
         Returns:
-            Why the test fails; None where it doesn't. Findings told once aren't told again.
+            Why the test fails; None if it doesn't. A finding is returned once.
         """
         with self._lock:
             report = self._report()
@@ -144,9 +142,9 @@ class PerTestJudge:
         self.nonfatal_findings = "\n\n".join(format_finding(report, entry) for entry in others) or None
         self.fatal_lines = [finding_headline(entry) for entry in failing]
         count = sum(entry.count for entry in failing) + len(missing) + len(crashed)
-        if count <= self._told:
+        if count <= self._reported:
             return None
-        self._told = count
+        self._reported = count
         parts = [f"{id} was expected to be violated, and was not" for id in missing]
         parts += [f"the check of {id} crashed, which is a fault of the harness" for id in crashed]
         parts += [format_finding(report, entry) for entry in failing]
@@ -174,11 +172,11 @@ class PerTestJudge:
 
 
 class _LockedExchange:
-    """A ticket whose end waits for the judge to be free."""
+    """An open exchange that is completed under the judge's lock."""
 
-    def __init__(self, lock: threading.RLock, ticket: PendingExchange) -> None:
+    def __init__(self, lock: threading.RLock, pending: PendingExchange) -> None:
         self._lock = lock
-        self._ticket = ticket
+        self._pending = pending
 
     def complete(
         self,
@@ -188,4 +186,4 @@ class _LockedExchange:
         faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
         with self._lock:
-            return self._ticket.complete(response, error, arrived_ns, faults)
+            return self._pending.complete(response, error, arrived_ns, faults)

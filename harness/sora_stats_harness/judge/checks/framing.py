@@ -129,6 +129,8 @@ class FramingCheck(Check):
             return None
         requirement, level = violated
         rule = FRAMING_RULES[fault.code]
+        if fault.code == "length_with_chunked" and (length := _conflicting_length(exchange)) is not None:
+            return make_length_violation(exchange, *length)
         if fault.code == "content_coding":
             coding = _misnamed_coding(exchange)
             if coding is None:
@@ -184,6 +186,27 @@ def describe_body_fault(exchange: Exchange, found: str) -> str:
             return fault.text
     body = exchange.response.body if exchange.response is not None else b""
     return "gzip, which was not asked for, without a Content-Encoding" if body.startswith(_GZIP_START) else found
+
+
+def make_length_violation(exchange: Exchange, expected: str, actual: str) -> Violation:
+    """A Content-Length that is not the body's length."""
+    return Violation(
+        requirement=LENGTH,
+        exchange=exchange,
+        expected=expected,
+        actual=actual,
+        fault="length",
+        facts={"deviation": "Content-Length is not the body's length"},
+    )
+
+
+def _conflicting_length(exchange: Exchange) -> tuple[str, str] | None:
+    """The length of a complete body in chunks, and the other one that its head names; None where they agree."""
+    response = exchange.response
+    if response is None or not response.complete or response.withheld:
+        return None
+    length, named = str(len(response.body)), response.header("content-length") or ""
+    return (length, named) if named.lstrip("0") != length.lstrip("0") else None
 
 
 def _misnamed_coding(exchange: Exchange) -> str | None:

@@ -12,7 +12,7 @@ from ...api.http1_faults import FRAMING_RULES, Effect
 from ...api.http1_head import media_types
 from ..check import Check, Observed, Stage, Violation
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_HTTP, Level, Requirement
-from .framing import LENGTH, explains_incomplete, has_fault
+from .framing import LENGTH, explains_incomplete, has_fault, make_length_violation
 from .not_found import is_accepted_not_found
 from .wrong_requests import LARGE_BODY
 
@@ -130,12 +130,12 @@ class HeadCheck(Check):
             return self._judge_status(seen, response)
         length, label = headers.content_length, headers.content_type
         if seen.exchange.faults and has_fault(seen.exchange, "length_with_chunked"):
-            length = None  # it does not count, and that it is there is a finding already
+            length = None  # that it is there is a finding already, and so is that it's wrong
         if length is None:
             self._unmeasured += 1
         found: list[Violation] = []
         if length is not None and not _is_right_length(response, length):
-            found.append(_wrong_length(seen.exchange, str(len(response.body)), length[:40]))
+            found.append(make_length_violation(seen.exchange, str(len(response.body)), length[:40]))
         if not _is_json_label(label):
             actual = label[:200] if label is not None else "no Content-Type"
             found.append(_wrong_type(seen.exchange, actual))
@@ -162,17 +162,6 @@ class HeadCheck(Check):
                 facts={"status": str(status)},
             ),
         )
-
-
-def _wrong_length(exchange: Exchange, expected: str, actual: str) -> Violation:
-    return Violation(
-        requirement=LENGTH,
-        exchange=exchange,
-        expected=expected,
-        actual=actual,
-        fault="length",
-        facts={"deviation": "Content-Length is not the body's length"},
-    )
 
 
 def _wrong_type(exchange: Exchange, actual: str) -> Violation:

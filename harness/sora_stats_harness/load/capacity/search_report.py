@@ -84,5 +84,5 @@ def step_line(step: RateStep) -> str:
     why = f": {step.reason}" if step.reason else ""
     return (
         f"{round_rate(step.rate):>10,g}/s  {step.outcome.value:<6}  {step.passed} of {len(step.windows)} windows{voids}"
-        f"  p99 {_percentile_ms(step, 99) or 0:g} ms{why}"
+        f"  p99 of the median window {_percentile_ms(step, 99) or 0:g} ms{why}"
     )

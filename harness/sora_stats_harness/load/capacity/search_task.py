@@ -19,7 +19,7 @@ from ..load_session import session_notes
 from ..load_spec import LoadSpec
 from ..load_task import ServerAccess, prepare_order, stop_on_signal
 from ..request_metrics import RequestMetrics
-from ..run_measurements import summarize_latencies
+from ..run_measurements import summarize_step_latencies
 from ..scenarios import SCENARIOS
 from ..slo import AbortLimit
 from ..spools import JudgingRules, SpoolFolder
@@ -230,7 +230,7 @@ class WorkerSteps:
             metrics.add_serialized(report.metrics)
             findings += report.findings
             outage = outage or report.outage
-        told = [msgspec.structs.replace(each, buckets=[]) for each in summarize_latencies(metrics)]
+        told = summarize_step_latencies(metrics)
         self.step_latencies.append((self._rate, told))
         if outage is not None:
             raise SearchEnded(outage)

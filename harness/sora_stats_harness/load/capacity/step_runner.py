@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 import gevent
-import msgspec
 from locust.env import Environment
 
 from ...api.errors import HarnessError
@@ -19,7 +18,7 @@ from ...judge.verdict import LatencyDistribution
 from ..histogram import merge_histograms
 from ..load_run import SIGNALS_TO_ABANDON, InterruptSignal
 from ..load_users import drain_users, wait_for_users
-from ..run_measurements import summarize_latencies
+from ..run_measurements import summarize_step_latencies
 from ..slo import AbortLimit
 from ..sora_user import SoraUser
 from .load_window import LoadWindow
@@ -130,7 +129,7 @@ class StepRunner:
         until_s = time.monotonic() + session.timeout_s + 1
         while session.in_flight and time.monotonic() < until_s and not self._interrupt.is_interrupted:
             gevent.sleep(0.01)
-        told = [msgspec.structs.replace(each, buckets=[]) for each in summarize_latencies(session.metrics)]
+        told = summarize_step_latencies(session.metrics)
         self.step_latencies.append((step.rate, told))
         rests_until_s = time.monotonic() + REST_BETWEEN_STEPS_S
         while time.monotonic() < rests_until_s and not self._interrupt.is_interrupted:
