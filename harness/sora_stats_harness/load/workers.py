@@ -243,6 +243,9 @@ class Workers:
         """Wait for the result of each worker that is alive; one that has none in time is ended, and named."""
         until_s = time.monotonic() + timeout_s + RESULT_TIMEOUT_S
         gave_up = False
+        for worker in self._active():
+            if worker.hello is None:  # no order reaches it, and it has sent nothing
+                self._give_up_on(worker, "was not ready when the run ended")
         while active := self._active():
             if give_up() and not gave_up:
                 gave_up = True
