@@ -18,7 +18,7 @@ EARLIEST_S: Final = 0.05
 
 LATEST_S: Final = 2.0
 
-HANG_S: Final = 60.0
+HANG_S: Final = 30.0
 
 
 def interrupt_once(url: str, folder: Path, seed: int) -> int:
