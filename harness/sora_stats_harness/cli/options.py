@@ -18,6 +18,7 @@ from .framework import Arguments, Option, Parsed, flag, group, with_value, with_
 
 if TYPE_CHECKING:
     from ..judge.verdict import SubjectKind
+    from ..load.slo import Slo
     from ..probe.run_settings import RunSettings
     from ..reports.baseline import Baseline
 
@@ -136,6 +137,26 @@ def recording_options() -> list[click.Parameter]:
             default=RECORD_LIMIT_BYTES,
         ),
     )
+
+
+def slo_option(help_text: str) -> Option:
+    """--slo."""
+    return with_values("--slo", "SLO", f"{help_text} (repeatable)")
+
+
+def read_slos(settings: RunSettings) -> tuple[Slo, ...]:
+    """
+    Read the SLOs of the command line or the configuration, each once.
+
+    Raises:
+        UsageError: One of them is none.
+    """
+    from ..load.slo import parse_slo
+    from ..probe.run_settings import ORIGIN_OPTION
+
+    origin = settings.origins["slos"]
+    where = "--slo" if origin == ORIGIN_OPTION else f"{origin}: slos"
+    return tuple({slo.text: slo for slo in (parse_slo(text, where) for text in settings.slos)}.values())
 
 
 def abort_option(effect: str) -> Option:

@@ -23,6 +23,7 @@ Status = Literal["violated", "known", "waived", "not_checked", "met", "not_appli
 NotCheckedReason = Literal["not_observed", "no_traffic", "late", "withheld", "check_crashed", "masked"]
 WaiverState = Literal["used", "unused", "not_observed", "expired"]
 VerdictName = Literal["pass", "fail", "inconclusive"]
+SloStatus = Literal["met", "violated", "not_checked"]
 SubjectKind = Literal["server", "simulator", "recording"]
 EvidenceSource = Literal["live", "recording", "body"]
 
@@ -139,6 +140,22 @@ class FailureCount(msgspec.Struct, frozen=True, kw_only=True):
     """Of the first one."""
 
 
+class SloResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one SLO."""
+
+    slo: str
+    """As it was given, such as `p99<50ms`."""
+    target: str | None
+    """An operation; None for all requests."""
+    status: SloStatus
+    actual: str
+    """The figure that was measured, such as `37.2 ms`; a dash where there is none."""
+    requests: int
+    """How many it is a figure of; also those that had no complete response, or were due and never sent."""
+    reason: str | None = None
+    """Why it was not checked."""
+
+
 class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
     """One second of a run, or several of a long one."""
 
@@ -180,6 +197,7 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
     """Why the generator was the bottleneck; None where it was not."""
     cpu_cores: float | None = None
     """Cores that the busiest process of the generator took."""
+    slos: list[SloResult] = []
     failures: list[FailureCount] = []
     """The errors, by target and code."""
     latency: list[LatencyDistribution] = []
@@ -390,6 +408,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     exit_code: int
     reason: str | None
     interrupted: bool = False
+    aborted: str | None = None
+    """Why the run ended itself early; None where it did not."""
     strict: bool = False
     edition: str
     subject_kind: SubjectKind

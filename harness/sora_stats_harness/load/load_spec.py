@@ -5,6 +5,7 @@ What a load run is to do, as plain values: made from the command line, and sent 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -107,9 +108,7 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def unobservable_requirements(self) -> frozenset[str]:
         """Requirements that the scenario cannot observe."""
-        asked = SCENARIO_TARGETS[self.scenario]
-        if self.weights:
-            asked = frozenset(_TARGET_BY_NAME[name] for name, weight in self.weights.items() if weight)
+        asked = _asked_targets(self.scenario, self.weights)
         unused = frozenset() if self.keep_alive else frozenset({KEEP_ALIVE.id})
         return unobservable_requirements(asked) | unused
 
@@ -157,6 +156,17 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
             "new_connection_each": not self.keep_alive,
             "processes": processes,
         }
+
+
+def _asked_targets(scenario: str, weights: Mapping[str, float]) -> frozenset[Target]:
+    if not weights:
+        return SCENARIO_TARGETS[scenario]
+    return frozenset(_TARGET_BY_NAME[name] for name, weight in weights.items() if weight)
+
+
+def asked_operations(scenario: str, weights: Mapping[str, float]) -> frozenset[str]:
+    """The operations that a scenario asks for."""
+    return frozenset(target.operation for target in _asked_targets(scenario, weights))
 
 
 def unobservable_requirements(targets: frozenset[Target]) -> frozenset[str]:

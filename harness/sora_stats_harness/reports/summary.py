@@ -99,6 +99,8 @@ def verdict_headline(verdict: Verdict) -> str:
     lapsed = sum(waiver.state == "expired" for waiver in verdict.waivers)
     if lapsed:
         extra.append(f"{count_with_noun(lapsed, 'waiver')} expired")
+    if verdict.aborted and verdict.aborted != verdict.reason:
+        extra.append(verdict.aborted)
     if verdict.interrupted and verdict.reason != "interrupted":
         extra.append("interrupted")
     return f"{text} ({', '.join(extra)})" if extra else text

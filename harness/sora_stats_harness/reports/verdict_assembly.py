@@ -121,6 +121,7 @@ def assemble_verdict(
         exit_code=int(decision.exit_code),
         reason=decision.reason,
         interrupted=facts.ending.interrupted,
+        aborted=facts.ending.aborted,
         strict=policy.strict,
         edition=facts.edition.name,
         subject_kind=verdict_subject_kind(judge, facts.judged_from),

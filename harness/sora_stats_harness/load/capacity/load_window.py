@@ -146,7 +146,7 @@ def void_reason(window: LoadWindow, slos: Sequence[Slo]) -> str | None:
     """Why a window says nothing of the server; None where it does."""
     tightest = shortest_limit_us(tuple(slos))
     if tightest is not None and not _server_alone_violates(window, slos):
-        for what, us in (("delay", window.receive_delay_p99_us), ("lateness", window.send_delay_p99_us)):
+        for what, us in (("receive delay", window.receive_delay_p99_us), ("send delay", window.send_delay_p99_us)):
             if us * MAX_GENERATOR_DELAY_DIVISOR > tightest:
                 return f"the generator: p99 of its own {what} {_format_time(us)}, an SLO {tightest / 1000:g} ms"
     for slo in slos:
