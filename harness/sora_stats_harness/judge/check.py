@@ -171,6 +171,7 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             actual=self.actual,
             fault=self.fault,
             exchanges=self.proof or (self.exchange,),
+            wrong=self.exchange,
         )
 
 

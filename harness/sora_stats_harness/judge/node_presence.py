@@ -69,8 +69,15 @@ class NodePresence:
         self._waiting = 0
         self._members: frozenset[str] = frozenset()
         """Of the last listing that had any."""
+        self._replaced_members: frozenset[str] = frozenset()
+        """Of the last one before all of its connections were replaced."""
+        self._last_listing: tuple[str, int] | None = None
         self.replacements = 0
         """How often a listing had none of the connections of the one before."""
+        self.alternations = 0
+        """How often it had connections again that had been replaced."""
+        self.change: list[tuple[str, int]] = []
+        """The two listings that first showed it."""
         self._found: dict[str, SightingCounts] = {}
         self.checked = 0
 
@@ -101,13 +108,20 @@ class NodePresence:
                 ]
         return gaps
 
-    def add_members(self, members: Collection[str]) -> None:
+    def add_members(self, exchange: Exchange, members: Collection[str]) -> None:
         """Take in who is in a complete listing, to notice where all connections are replaced at once."""
         if not members:
             return
         if len(self._members) > 1 and self._members.isdisjoint(members):
-            self.replacements += 1
+            if self._replaced_members.isdisjoint(members):
+                self.replacements += 1
+            else:
+                self.alternations += 1
+            if not self.change and self._last_listing is not None:
+                self.change = [self._last_listing, exchange.key]
+            self._replaced_members = self._members
         self._members = frozenset(members)
+        self._last_listing = exchange.key
 
     @property
     def listed(self) -> Collection[str]:

@@ -95,7 +95,7 @@ class Finding:
     `pointer` leads into the response's body (the later one, where two exchanges prove it), `field` is the same from the
     connection on, with `#*` for any messaging label; both are empty where the finding is about the complete response.
     `fault` is the class of fault, in one word or two: with requirement, target and field it makes the fingerprint.
-    `exchanges` are the proof, the earlier first.
+    `exchanges` are the proof, the earlier first; `wrong` is the one of them that went wrong, the last if None.
     """
 
     requirement: str
@@ -109,6 +109,7 @@ class Finding:
     actual: str
     fault: str
     exchanges: tuple[Exchange, ...]
+    wrong: Exchange | None = None
 
     @property
     def fingerprint(self) -> str:

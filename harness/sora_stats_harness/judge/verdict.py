@@ -66,10 +66,39 @@ class FindingEntry(msgspec.Struct, kw_only=True):
     """Distinct connections that it was seen on."""
     exchanges: list[tuple[str, int]]
     """(run, seq) of the exchanges that prove it, the earlier first."""
+    wrong_exchange: tuple[str, int] | None = None
+    """(run, seq) of the one that went wrong; the others are what it is compared with."""
     evidence: list[str] = []
     """Names of files beside verdict.json."""
     reproduce: str = ""
     """A command line that sends the request again."""
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """The one cause behind many findings; it changes no status."""
+
+    id: str
+    """The kind of cause, such as `restart-same-ids`; docs/GATE.md lists them."""
+    summary: str
+    """What happened, in a sentence."""
+    advice: str
+    """What to do."""
+    explains: list[str]
+    """Fingerprints of the findings that it explains."""
+    exchanges: list[tuple[str, int]]
+    """(run, seq) of at most two exchanges that prove it, the earlier first."""
+
+
+class ListingChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """How the listings of one server changed as a whole."""
+
+    server: str
+    replacements: int
+    """How often a listing had none of the connections of the one before."""
+    alternations: int
+    """How often it had connections of the one before that instead."""
+    exchanges: list[tuple[str, int]]
+    """(run, seq) of two listings that show it, the earlier first."""
 
 
 class CoverageSummary(msgspec.Struct, kw_only=True):
@@ -421,6 +450,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     harness_version: str
     options: dict[str, Any] = {}  # Any: whatever a command's options hold, as JSON
     requirements: list[RequirementStatus]
+    incidents: list[Incident] = []
     findings: list[FindingEntry]
     coverage: CoverageSummary
     load: LoadResult | None = None
@@ -448,6 +478,7 @@ class JudgeResult(msgspec.Struct, kw_only=True):
     unusable: Collection[str] = ()
     """Requirements that needed a value which could not be used: these are not met, however often they were checked."""
     late: Collection[str] = ()
+    listing_changes: Sequence[ListingChanges] = ()
     user_requirements: Sequence[Requirement] = ()
     """Those of the user's own checks."""
 

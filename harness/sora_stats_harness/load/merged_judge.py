@@ -260,6 +260,7 @@ def merge_judge_results(edition: Edition, tallies: Sequence[JudgeResult]) -> Jud
         masked=_sorted_union(tally.masked for tally in tallies),
         unusable=_sorted_union(tally.unusable for tally in tallies),
         late=_sorted_union(tally.late for tally in tallies),
+        listing_changes=[change for tally in tallies for change in tally.listing_changes],
         user_requirements=list({row.id: row for tally in tallies for row in tally.user_requirements}.values()),
     )
 

@@ -38,6 +38,7 @@ def render_html(report: VerdictReport) -> str:
     ]
     sections: list[tuple[str, str, HtmlContent]] = [
         ("glance", "At a glance", _figure_tiles(verdict)),
+        ("incidents", summary.incidents_title(verdict), html_findings.incidents_section(report)),
         ("findings", summary.findings_title(verdict), html_findings.findings_section(report)),
         ("baseline", _baseline_title(verdict), html_gate.baseline_section(verdict.baseline)),
         ("waivers", f"Waivers ({len(verdict.waivers)})", html_gate.waivers_section(verdict.waivers)),

@@ -71,6 +71,10 @@ def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
         ("strict", str(verdict.strict).lower()),
         ("interrupted", str(verdict.interrupted).lower()),
     )
+    for number, incident in enumerate(verdict.incidents, start=1):
+        yield f"incident.{number}.{incident.id}", incident.summary
+        for label, text in summary.incident_facts(verdict, incident):
+            yield f"incident.{number}.{incident.id}.{label}", text
     for key, value in verdict.labels.items():
         yield f"label.{key}", value
     for label, text in summary.waiver_lines(verdict):

@@ -19,6 +19,7 @@ from ..judge.verdict import (
     CoverageSummary,
     DriftEntry,
     FindingEntry,
+    Incident,
     RequirementStatus,
     Verdict,
     WaiverReport,
@@ -189,9 +190,10 @@ def top_findings(verdict: Verdict) -> list[tuple[int, FindingEntry]]:
     The findings that a report begins with, each with its place among all, from 1.
 
     Each requirement has its first finding here before any has its second, so that a server without a whole group of
-    fields does not hide the one counter that fell. What is shown as a difference from the documentation is left out.
+    fields does not hide the one counter that fell. What is shown as a difference from the documentation, or below an
+    incident, is left out.
     """
-    apart = fingerprints_shown_as_drift(verdict)
+    apart = fingerprints_shown_apart(verdict)
     rows = [(i, entry) for i, entry in enumerate(verdict.findings, start=1) if entry.fingerprint not in apart]
     seen: Counter[str] = Counter()
     turns = []
@@ -203,8 +205,8 @@ def top_findings(verdict: Verdict) -> list[tuple[int, FindingEntry]]:
 
 
 def finding_groups(verdict: Verdict, *, without: Iterable[int] = ()) -> list[FindingGroup]:
-    """The findings by requirement, but for those at some places, and those shown as differences."""
-    left_out, apart = set(without), fingerprints_shown_as_drift(verdict)
+    """The findings by requirement, but for those at some places, and those shown apart."""
+    left_out, apart = set(without), fingerprints_shown_apart(verdict)
     groups: dict[str, list[tuple[int, FindingEntry]]] = {}
     for place, entry in enumerate(verdict.findings, start=1):
         if place not in left_out and entry.fingerprint not in apart:
@@ -213,6 +215,49 @@ def finding_groups(verdict: Verdict, *, without: Iterable[int] = ()) -> list[Fin
         FindingGroup(requirement=name, place=members[0][0], first=members[0][1], count=len(members))
         for name, members in groups.items()
     ]
+
+
+def explained_fingerprints(verdict: Verdict) -> set[str]:
+    """Of the findings that an incident explains."""
+    return {fingerprint for incident in verdict.incidents for fingerprint in incident.explains}
+
+
+def fingerprints_shown_apart(verdict: Verdict) -> set[str]:
+    """Of the findings that stand elsewhere: below an incident, or as differences from the documentation."""
+    return fingerprints_shown_as_drift(verdict) | explained_fingerprints(verdict)
+
+
+def incidents_title(verdict: Verdict) -> str:
+    """How many causes were recognised."""
+    return f"Cause{'' if len(verdict.incidents) == 1 else 's'} recognised: {len(verdict.incidents)}"
+
+
+def incident_note(verdict: Verdict) -> str:
+    """How many findings stand below an incident; empty where none do."""
+    count = len(explained_fingerprints(verdict))
+    return f"{count_with_noun(count, 'finding')} explained by the causes above" if count else ""
+
+
+def incident_findings(verdict: Verdict, incident: Incident) -> list[tuple[int, FindingEntry]]:
+    """The findings that an incident explains, each with its place among all, from 1."""
+    explained = set(incident.explains)
+    return [(place, each) for place, each in enumerate(verdict.findings, start=1) if each.fingerprint in explained]
+
+
+def incident_facts(verdict: Verdict, incident: Incident) -> list[tuple[str, str]]:
+    """What stands below an incident's sentence: a label and a line each."""
+    members = incident_findings(verdict, incident)
+    rows = []
+    if members:
+        counts = Counter(entry.requirement for _, entry in members)
+        kinds = ", ".join(f"{count:,} {requirement}" for requirement, count in counts.items())
+        rows.append(("explains", f"{count_with_noun(len(members), 'finding')}: {kinds}"))
+    if incident.exchanges:
+        rows.append(("proof", "exchanges " + " and ".join(f"{run}/{seq}" for run, seq in incident.exchanges)))
+    rows.append(("do", incident.advice))
+    if command := next((entry.reproduce for _, entry in members if entry.reproduce), ""):
+        rows.append(("reproduce", command))
+    return rows
 
 
 def findings_title(verdict: Verdict) -> str:
@@ -226,7 +271,7 @@ def findings_title(verdict: Verdict) -> str:
 
 def drift_note(verdict: Verdict) -> str:
     """How many findings are shown as differences from the documentation; empty where none are."""
-    apart = len(fingerprints_shown_as_drift(verdict))
+    apart = len(fingerprints_shown_as_drift(verdict) - explained_fingerprints(verdict))
     return f"{count_with_noun(apart, 'finding')} shown below as differences from the documentation" if apart else ""
 
 

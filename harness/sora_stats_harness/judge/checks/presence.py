@@ -13,6 +13,7 @@ from ..check import Check, Observed, Stage, Violation
 from ..node_presence import NodePresence, PresenceGap
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
 from ..unlisted_connections import FoundConnections, ListingGap
+from ..verdict import ListingChanges
 from .cluster import UNION
 from .not_found import is_accepted_not_found
 
@@ -75,7 +76,7 @@ class PresenceCheck(Check):
             listed = [(id, each.channel_id, each.client_id) for id, each in seen.admitted.items()]
             self._compare_listing(seen, state, nodes)
             if seen.all_admitted:
-                presence.add_members(seen.admitted)
+                presence.add_members(exchange, seen.admitted)
             return [_violation(gap, request.server) for gap in presence.add_listing(exchange, listed)]
         for connection_id in seen.admitted:
             presence.add_sighting(exchange, connection_id)
@@ -126,8 +127,18 @@ class PresenceCheck(Check):
         """Add how many responses were bracketed by listings, and how many listings by responses."""
         for state in states:
             for server, presence in state.recall(self, _NodePresences).items():
-                if presence.replacements:
-                    times = f" {presence.replacements} times" if presence.replacements > 1 else ""
+                changes = presence.replacements + presence.alternations
+                if changes:
+                    result.listing_changes = (
+                        *result.listing_changes,
+                        ListingChanges(
+                            server=server,
+                            replacements=presence.replacements,
+                            alternations=presence.alternations,
+                            exchanges=presence.change,
+                        ),
+                    )
+                    times = f" {changes} times" if changes > 1 else ""
                     result.coverage.notes.append(
                         f"all connections of {server} were replaced at once{times}: it was restarted, or several servers "
                         "respond at this URL"
