@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
-from ..api.exchange import TARGET_OF_OPERATION, ErrorCode, Exchange
-from .checks.cluster import UNION
+from ..api.exchange import TARGET_OF_OPERATION, ErrorCode, Exchange, Target
 from .checks.clock import FROZEN, OFFSET
 from .checks.clock import ORDER as CLOCK_ORDER
+from .checks.cluster import UNION
 from .checks.http import COMPLETE, CONTENT_TYPE, STATUS
 from .checks.monotonic import MONOTONIC
 from .checks.presence import LISTED, PRESENT
-from .checks.shape import REQUIRED, UNKNOWN
+from .checks.shape import REQUIRED, UNDOCUMENTED, UNKNOWN
 from .verdict import DocumentationDrift, FindingEntry, Incident, JudgeResult
 
 MIN_FALLEN_FIELDS: Final = 20
@@ -353,20 +353,22 @@ def _lone_counter_target(entries: Sequence[FindingEntry], seen: IncidentEvidence
     The one target in all pairs of exchanges, whether its counters are ahead or behind.
 
     A counter that is ahead in one target makes the others seem to fall: the findings are about these, and the proof
-    names the one. A target that falls within itself is shown by its own findings only.
+    names the one.
     """
-    pairs = []
+    pairs: list[set[Target]] = []
     for entry in entries:
         proof = seen.proof.get(entry.fingerprint, ())
-        if len(proof) < 2 or any(each.request.target is None for each in proof):
+        between = {each.request.target for each in (*proof[:1], *proof[-1:]) if each.request.target is not None}
+        if not between:
             return None
-        pairs.append({each.request.target for each in (proof[0], proof[-1])})
+        pairs.append(between)
     common = set.intersection(*pairs)
-    if len(common) != 1 or len(set().union(*pairs)) == 2 < len(seen.result.coverage.by_target) and len(pairs[0]) == 2:
+    if len(common) != 1:
         return None  # of two targets that disagree nobody knows which one is right
     (target,) = common
-    if target is None or (any(len(pair) == 1 for pair in pairs) and any(len(pair) == 2 for pair in pairs)):
-        return None
+    falls_within_itself = any(len(pair) == 1 for pair in pairs)
+    if falls_within_itself and any(entry.target != target.operation for entry in entries):
+        return None  # counters fall, whichever target is asked
     return target.operation
 
 
@@ -393,7 +395,7 @@ def _missing_field(seen: IncidentEvidence) -> Iterator[Incident]:
 def _undocumented_field(seen: IncidentEvidence) -> Iterator[Incident]:
     """Fields that another edition documents, or that several targets have alike."""
     entries: dict[str, list[FindingEntry]] = {}
-    for entry in seen.findings(UNKNOWN.id):
+    for entry in seen.findings(UNKNOWN.id, UNDOCUMENTED.id):
         entries.setdefault(entry.field, []).append(entry)
     known = {each.field: each.known_from for each in (seen.drift.entries if seen.drift else ()) if each.known_from}
     shared = {path: rows for path, rows in entries.items() if len(rows) > 1 or path in known}
@@ -424,7 +426,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
     _restart_with_same_ids,
     _restart_with_new_ids,
     _missing_field,
-    _undocumented_field,
     _target_disagrees,
+    _undocumented_field,
 )
-"""The more particular first."""
+"""The more particular first; what need not be wrong last."""

@@ -43,10 +43,16 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
                 ],
             ),
             _explained_findings(report, incident),
-            class_="finding fail",
+            class_=f"finding {_incident_style(report, incident)}",
         )
         for incident in verdict.incidents
     ]
+
+
+def _incident_style(report: VerdictReport, incident: Incident) -> str:
+    """That of the weightiest finding that it explains."""
+    members = summary.incident_findings(report.verdict, incident)
+    return summary.finding_style(report, members[0][1]) if members else "info"
 
 
 def _explained_findings(report: VerdictReport, incident: Incident) -> HtmlContent:
