@@ -90,7 +90,7 @@ def as_fall(finding: Finding) -> reference.Fall:
     )
 
 
-SHAPES = ("http.json", "http.duplicate_key", "identity.form", "identity.unique")
+SHAPES = ("http.json", "http.json_limits", "http.duplicate_key", "identity.form", "identity.unique")
 
 
 def document_findings(judge: Judge, heard: Heard, body: bytes, *, many: bool) -> list[tuple[str, str]]:

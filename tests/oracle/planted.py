@@ -204,8 +204,10 @@ BUGS: Final = (
     Bug(
         "numbers of any length",
         "api/strict_json.py",
-        '    if len(text) > MAX_DIGITS:\n        raise StrictJsonError(f"a number of {len(text)} digits")\n    try:',
-        "    try:",
+        "        if len(digits) > MAX_DIGITS:\n"
+        '            exceeded.append(f"a number of {len(digits)} digits")\n'
+        "            return Decimal()\n",
+        "",
         BODIES,
     ),
     Bug(

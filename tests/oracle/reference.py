@@ -42,6 +42,10 @@ class NotJson(Exception):  # said of a body
     """The bytes are no strict JSON."""
 
 
+class BeyondLimits(Exception):  # said of a body
+    """The bytes may be JSON, of more levels or digits than are read."""
+
+
 @dataclass(frozen=True)
 class Fractional:
     """A number that was written with a fraction or an exponent."""
@@ -99,12 +103,15 @@ class _Parser:
         self.text = text
         self.at = 0
         self.repeated: list[Where] = []
+        self.exceeded = False
 
     def document(self) -> Json:
         value = self.value((), 1)
         self.blank()
         if self.at != len(self.text):
             raise NotJson
+        if self.exceeded:
+            raise BeyondLimits
         return value
 
     def blank(self) -> None:
@@ -129,8 +136,7 @@ class _Parser:
         if self.text[self.at : self.at + 1] == '"':
             return self.string()
         if self.text[self.at : self.at + 1] in ("{", "["):
-            if depth > MAX_DEPTH:
-                raise NotJson
+            self.exceeded |= depth > MAX_DEPTH
             return self.object(where, depth) if self.take("{") else self.array(where, depth)
         return self.number()
 
@@ -167,13 +173,16 @@ class _Parser:
 
     def number(self) -> int | Fractional:
         match = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?").match(self.text, self.at)
-        if match is None or len(match[0]) > MAX_DIGITS:
+        if match is None:
             raise NotJson
         self.at = match.end()
+        if len(match[0]) > MAX_DIGITS:
+            self.exceeded = True
+            return 0
         if match[2] is None and match[3] is None:
             return int(match[0])
         if match[3] is not None and abs(int(match[3][1:])) > MAX_EXPONENT:
-            raise NotJson
+            self.exceeded = True
         return Fractional(match[0])
 
     def string(self) -> str:
@@ -253,6 +262,8 @@ def document_findings(edition: Edition, body: bytes, *, many: bool) -> set[tuple
         document, repeated = parse(body)
     except NotJson:
         return {("http.json", "")}
+    except (BeyondLimits, RecursionError):
+        return {("http.json_limits", "")}
     found = {("http.duplicate_key", pointer(where)) for where in repeated}
     if many and not isinstance(document, list):
         return found | {("shape.type", "")}

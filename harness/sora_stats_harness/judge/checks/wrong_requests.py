@@ -146,6 +146,8 @@ def check_probe_response(exchange: Exchange) -> tuple[list[Requirement], list[Vi
     if response.body:
         try:
             value = strict_json.parse_strict_json(response.body).value
+        except strict_json.JsonLimitError:
+            return [NO_5XX], []
         except strict_json.StrictJsonError as error:
             if has_fault(exchange, "surplus"):
                 return [NO_5XX], []  # it was cut by its own length, and that is a finding already

@@ -88,7 +88,7 @@ _add_fault(
 )
 
 
-@FAULTS.fault("deep", "a body that is nested very deeply", "http.json", own={"every": "5", "depth": "100000"})
+@FAULTS.fault("deep", "a body that is nested very deeply", "http.json_limits", own={"every": "5", "depth": "100000"})
 def _build_deep(parameters: FaultParameters) -> Fault:
     depth = parameters.integer("depth")
     return make_response_fault(lambda response: response.with_body(b"[" * depth + b"]" * depth), parameters.strikes())
