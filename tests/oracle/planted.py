@@ -146,20 +146,6 @@ BUGS: Final = (
         ORDER,
     ),
     Bug(
-        "connections are never forgotten",
-        "judge/connection_state.py",
-        "CONNECTION_EXPIRY_NS: Final = 60_000_000_000",
-        "CONNECTION_EXPIRY_NS: Final = 10**30",
-        ORDER,
-    ),
-    Bug(
-        "connections are forgotten too early",
-        "judge/connection_state.py",
-        "CONNECTION_EXPIRY_NS: Final = 60_000_000_000",
-        "CONNECTION_EXPIRY_NS: Final = 50_000_000_000",
-        ORDER,
-    ),
-    Bug(
         "clocks are mixed up",
         "judge/pipeline.py",
         "state = self._states.get((run, clock))",

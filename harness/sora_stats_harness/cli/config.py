@@ -63,7 +63,7 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
     from ..probe.run_settings import SETTINGS
 
     shown: dict[str, Any] = {  # Any: JSON
-        key: getattr(settings, "timeout_s" if key == "timeout" else key) for key in settings.origins
+        key: getattr(settings, f"{key}_s" if key in ("timeout", "tear") else key) for key in settings.origins
     }
     shown["headers"] = dict(mask_header(line) for line in settings.headers)
     shown |= {"require": list(settings.require), "checks": list(settings.checks), "slos": list(settings.slos)}

@@ -95,10 +95,11 @@ def run(arguments: Arguments) -> int:  # long: one run from its settings to its 
                     observes={
                         RequiredCapability.EXCHANGES,
                         RequiredCapability.BODIES,
+                        RequiredCapability.BYTES,
                         RequiredCapability.ARGUMENTS,
                         RequiredCapability.TIMES,
                     },
-                    excluded={"identity.asked", "identity.client", "identity.present"},
+                    excluded={"identity.asked", "identity.client", "identity.present", "identity.listed"},
                 ),
                 ending=RunEnding(
                     interrupted=interrupt.is_interrupted,

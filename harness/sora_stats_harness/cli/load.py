@@ -197,6 +197,7 @@ def _load_spec(arguments: Arguments, url: str | None, processes: int) -> LoadSpe
         edition=arguments.settings.edition,
         checks=arguments.settings.checks,
         timeout_s=arguments.settings.timeout_s,
+        tear_s=arguments.settings.tear_s,
         scenario=scenario,
         weights=arguments.weights or {},
         rate=rate,

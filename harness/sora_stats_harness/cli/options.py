@@ -86,6 +86,12 @@ def rule_options() -> list[click.Parameter]:
             "NAME|FILE",
             f"the field list to judge by (default: {DEFAULT_EDITION}; auto: the one nearest to the responses)",
         ),
+        Option(
+            ["--tear"],
+            metavar="TIME",
+            help="how far apart the server stamps a response and reads its counters; then counter.timestamp_order is a "
+            "SHOULD",
+        ),
         Option(["--strict/--no-strict"], default=None, help="a violated SHOULD fails, too"),
         with_values("--require", "ID", "inconclusive unless this requirement was observed (repeatable)"),
         with_values("--checks", "FILE.py", "judge by the checks of your own in this file as well (repeatable)"),

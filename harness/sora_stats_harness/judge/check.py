@@ -103,6 +103,11 @@ class Observed(msgspec.Struct, gc=False):
     alone: bool = False
     """Whether there is nothing to compare with: a body from a file."""
 
+    @property
+    def rewritten(self) -> bool:
+        """Whether a recorder wrote the body, from what it had read."""
+        return self.bare and not self.alone
+
     def place(self, *keys: str) -> Place:
         """A place within the sample, from the body on."""
         sample = self.sample

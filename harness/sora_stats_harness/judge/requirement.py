@@ -30,6 +30,8 @@ class RequiredCapability(Enum):
     """HTTP: status, headers, errors. A bare body has none."""
     BODIES = "bodies"
     """The bodies of responses to valid requests."""
+    BYTES = "bytes"
+    """These as the server wrote them, and not as a recorder did."""
     ARGUMENTS = "arguments"
     """What was asked for, beside the response."""
     TIMES = "times"
@@ -46,6 +48,7 @@ class RequiredCapability(Enum):
 
 NEEDS_HTTP: Final = frozenset({RequiredCapability.EXCHANGES})
 NEEDS_BODIES: Final = frozenset({RequiredCapability.BODIES})
+NEEDS_BYTES: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.BYTES})
 NEEDS_ARGUMENTS: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.ARGUMENTS})
 NEEDS_TIMES: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.TIMES})
 NEEDS_PROBES: Final = frozenset({RequiredCapability.EXCHANGES, RequiredCapability.PROBES})

@@ -82,6 +82,8 @@ class CoverageSummary(msgspec.Struct, kw_only=True):
     """Responses judged, by operation."""
     errors: int = 0
     """Requests that ended without a complete response."""
+    longest_gap_s: float = 0
+    """The longest time in which a server that had responded gave no complete response, although it was asked."""
     late: int = 0
     forgotten: int = 0
     """Connections that came back after having been forgotten: their order could not be checked across the gap."""

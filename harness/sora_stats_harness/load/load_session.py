@@ -87,6 +87,7 @@ class LoadSession:
                 on_miss=self._on_violation,
                 first_seq=self.share.first_sequence,
                 soon=gevent.spawn,
+                tear_s=spec.tear_s,
             ),
             checks=load_check_files(spec.checks),
         )

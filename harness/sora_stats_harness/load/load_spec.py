@@ -14,7 +14,7 @@ import msgspec
 from ..api.exchange import Target
 from ..judge.checks.framing import KEEP_ALIVE
 from ..judge.checks.identity import ASKED, CLIENT
-from ..judge.checks.presence import PRESENT
+from ..judge.checks.presence import LISTED, PRESENT
 from ..judge.requirements import RequiredCapability
 from .arrival_schedule import ArrivalSchedule, RateSegment, ramp_segments, spike_segments
 
@@ -50,6 +50,7 @@ LOAD_OBSERVES: Final = frozenset(
     {
         RequiredCapability.EXCHANGES,
         RequiredCapability.BODIES,
+        RequiredCapability.BYTES,
         RequiredCapability.ARGUMENTS,
         RequiredCapability.TIMES,
         RequiredCapability.KEPT_ALIVE,
@@ -91,6 +92,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     warm_up_s: float = 0.0
     sockets: int | None = None
     keep_alive: bool = True
+    tear_s: float | None = None
+    """How far apart the server stamps a response and reads it, if the user says so."""
 
     @property
     def model(self) -> Literal["open", "closed"]:
@@ -172,5 +175,6 @@ def unobservable_requirements(targets: frozenset[Target]) -> frozenset[str]:
         ASKED.id: {Target.CONNECTION},
         CLIENT.id: {Target.CLIENT},
         PRESENT.id: {Target.CONNECTION, Target.ALL},
+        LISTED.id: {Target.CONNECTION, Target.ALL},
     }
     return frozenset(id for id, wanted in needs.items() if not wanted <= targets)

@@ -162,7 +162,7 @@ def _run_with_workers(task: LoadTask, recorder: RecordingWriter | None, stack: E
         trouble = workers.trouble()
     task.say(f"judging together what {task.processes} workers saw\n")
     judged = judge_workers(
-        JudgingRules(edition, task.spec.checks),
+        JudgingRules(edition, task.spec.checks, task.spec.tear_s),
         workers.results,
         folder.path,
         names=workers.names,

@@ -16,6 +16,7 @@ from ..api.exchange import Exchange
 from ..judge.requirements import REQUIREMENTS
 from ..judge.verdict import (
     BaselineFinding,
+    CoverageSummary,
     DriftEntry,
     FindingEntry,
     RequirementStatus,
@@ -384,7 +385,7 @@ def coverage_lines(verdict: Verdict) -> list[tuple[str, str]]:
     unseen, still = seen.never_seen, seen.never_grew
     targets = ", ".join(f"{name} {count:,}" for name, count in seen.by_target.items() if count)
     rows = [
-        ("exchanges", f"{count_with_noun(seen.exchanges, 'exchange')}, {seen.errors:,} without a complete response"),
+        ("exchanges", f"{count_with_noun(seen.exchanges, 'exchange')}, {_incomplete_text(seen)}"),
         ("responses", targets or "none"),
         ("samples", f"{count_with_noun(seen.samples, 'sample')} of {count_with_noun(seen.connections, 'connection')}"),
         (
@@ -411,6 +412,13 @@ def coverage_lines(verdict: Verdict) -> list[tuple[str, str]]:
     if seen.truncated:
         rows.append(("truncated", "the recording does not end as it should, or has damaged lines"))
     return rows
+
+
+def _incomplete_text(seen: CoverageSummary) -> str:
+    """How many exchanges had no complete response, their share, and the longest time without one."""
+    share = f" ({100 * seen.errors / seen.exchanges:.1f} %)" if seen.errors else ""
+    gap = f"; for {seen.longest_gap_s:.1f} s at most there was none" if seen.longest_gap_s else ""
+    return f"{seen.errors:,} without a complete response{share}{gap}"
 
 
 def _counted_paths(paths: Sequence[str], words: str = "") -> str:

@@ -167,7 +167,7 @@ def _attach_evidence(
     for entry in findings:
         if not name_evidence:
             entry.evidence = []
-        if exchanges := proof.get(entry.fingerprint):
+        if (exchanges := proof.get(entry.fingerprint)) and "://" in exchanges[-1].request.server:
             entry.reproduce = curl_command(exchanges[-1].request)
     if not left_out or not name_evidence:
         return shown, []

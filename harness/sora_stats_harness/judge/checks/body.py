@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ...api.edition import Edition
 from ..check import Check, Observed, Stage, Violation
 from ..field_paths import edition_path
-from ..requirement import Level, Requirement
+from ..requirement import NEEDS_BYTES, Level, Requirement
 from ..value_text import format_value
 from .framing import describe_body_fault, has_fault
 
@@ -25,6 +25,7 @@ JSON: Final = Requirement(
     title="A body is strict JSON in UTF-8, without a byte order mark",
     reason="Lenient parsers disagree on anything else.",
     source="RFC 8259",
+    needs=NEEDS_BYTES,
     message="the body is no strict JSON",
     masked_by="a status other than 200",
 )
@@ -34,6 +35,7 @@ DUPLICATE_KEY: Final = Requirement(
     title="No key stands twice in one object",
     reason="Parsers differ in which of the two they keep.",
     source="RFC 8259, 4",
+    needs=NEEDS_BYTES,
     message="the key {key} stands twice",
     masked_by="a body that is no JSON",
 )
@@ -52,7 +54,7 @@ class JsonCheck(Check):
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Judge a body that was read."""
         body = seen.body
-        if body is None:
+        if body is None or seen.rewritten:
             return ()
         if body.fault is not None:
             if has_fault(seen.exchange, "surplus"):
@@ -70,7 +72,7 @@ class JsonCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the counts."""
-        result.checked[JSON.id] += self._counts.bodies
+        result.checked[JSON.id] += self._counts.bodies - self._counts.without_http
         result.checked[DUPLICATE_KEY.id] += self._counts.bodies - self._counts.unsearched_bodies
 
     def _duplicate_key(self, seen: Observed, path: tuple[str | int, ...]) -> Violation:

@@ -94,6 +94,16 @@ def _build_deep(parameters: FaultParameters) -> Fault:
     return make_response_fault(lambda response: response.with_body(b"[" * depth + b"]" * depth), parameters.strikes())
 
 
+@FAULTS.fault("unlisted", "listings lack all but the first connection of each client", "identity.listed")
+def _build_unlisted(parameters: FaultParameters) -> Fault:
+    def on_connections(call: ReceivedRequest, world: SimulatedWorld, found: Connections) -> Connections:
+        if call.operation != "GetStatsAllConnections":
+            return found
+        return list({(each.channel_id, each.client_id): each for each in reversed(found)}.values())[::-1]
+
+    return Fault(on_connections=on_connections)
+
+
 @FAULTS.fault(
     "not-found", "a connection that is there is not found now and then", "identity.present", own={"every": "3"}
 )
