@@ -1,68 +1,90 @@
 /*
- * The accelerator: reads bodies in which there is nothing to find, and begins lines of recordings.
+ * The accelerator: scans the bodies of responses, and accepts those in which there is nothing to find.
  *
  * A Scanner is made from an edition's layout (accelerator.py). It takes a body apart in one pass and accepts it only
  * where every key, type, limit and value is as documented, no key stands twice, and the text is plain: strings without
  * escapes, integers without fraction or exponent, within 64 bits. Whatever else it meets it refuses, without saying
  * more than whether a key was repeated, and the reader in Python judges the body from its first byte. So a mistake in
- * here can cost time; and that it can't cost a finding is what the tests compare the two for.
+ * here can cost time. It must never cost a finding: tests and `make fuzz` compare the two readers for that.
  *
  * Counters are handed out as objects of a type of their own, which acts as a tuple of integers and is an array: nothing
- * else of a reading is as large, and as integers of Python's they would take five times the memory and be fetched from
- * all over it. Blocks that are as they were in the connection's reading before are handed out as the same objects: what
- * compares readings later then sees equality at a glance.
+ * else of a sample is as large, and as integers of Python's they would take five times the memory. Blocks that did not
+ * change since the connection's sample before are handed out as the same objects, so that equality shows at a glance.
+ *
+ * Three conventions hold for all functions that read:
+ *  - They take a pointer to the next byte and return one behind what they have read. NULL means that the body is
+ *    refused, or that a Python exception is set; only scanner_read() tells the two apart.
+ *  - A body is a bytes object, and these end with a NUL that is not counted. So looking at one byte at the pointer is
+ *    always allowed, and a NUL, which is no part of JSON, stops every loop. Longer looks are held against self->end.
+ *  - A borrowed reference is made a strong one before anything is allocated: collecting garbage may run any code.
  */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#define CONTRACT 6 /* as built.py has it: what is handed over, in which order */
+#define CONTRACT 7 /* what is handed over, in which order; accelerator.py has the same number */
 
-enum Kind { COUNTER, LEVEL, INTEGER, BOOLEAN, STRING, CHOICE, TEXT, GROUP, LABELS, LOOSE, KINDS };
+/* What stands behind a key. CHOICE is one of some strings; LOOSE is anything, which Python judges. */
+enum Kind { COUNTER, INTEGER, BOOLEAN, STRING, CHOICE, GROUP, LABELS, LOOSE, KINDS };
 
 enum Refusal { ODD = 0, REPEATED = 1 };
 
 enum {
-    TEXTS = 5, MAX_DEPTH = 16, MAX_SKIPPED = 100, SHORT_BYTES = 63, MAX_FACTOR = 255, MAX_TERMS = 127,
-    MOST_KEPT = 10000, MAX_KEYS = 1 << 24, MAX_BLOCKS = INT16_MAX,
-    MOST_DIGITS = 20, WORDS_BYTES = 100, /* of a line of a recording: an integer's, and its keys' together */
+    MAX_DEPTH = 16,
+    MAX_SKIPPED = 100, /* containers within a loose value, as strict_json.py has it */
+    MAX_FACTOR = 255,
+    MAX_TERMS = 255,   /* of a relation's side */
+    MAX_KEPT = 20000,  /* connections whose last sample is kept */
+    MAX_COUNT = 1 << 24, /* of anything in a layout */
+    MAX_BLOCKS = INT16_MAX,
 };
+
+/* Some of the layout's text: a key with its quotes, or a word without. */
+typedef struct {
+    const char *text;
+    int32_t length;
+} Word;
 
 struct Node;
 
-/* One key. There are hundreds, all needed for each body: small, so that they stay at hand. */
+/* One key of an object. Each body needs all of the hundreds there are: 64 bytes, a line of the processor's cache. */
 typedef struct {
-    char *quoted;     /* the key with its quotes */
+    const char *key;  /* with its quotes */
     uint64_t seen_in; /* the object in which it was seen last */
-    int64_t least, most;
-    PyObject *choices; /* a tuple of strings */
-    struct Node *below;
-    int32_t length;
-    int32_t next;  /* the entry that followed it last time */
-    int32_t place; /* a counter's slot; another leaf's place in a label's configuration, or -1; a text's number */
-    int16_t block; /* of a group: the block that its counters are, or -1 */
+    int64_t least, most; /* a counter's are unsigned: -1 is the largest number */
+    struct Node *below;  /* a group's object */
+    const Word *choices;
+    int32_t length; /* the key's */
+    int32_t next;   /* the entry that followed it last time: a server writes its keys in one order */
+    int32_t place;  /* a counter's slot; where another leaf is handed over, or -1; a group; a loose value */
+    int16_t block;  /* of a group: the block that its counters are, or -1. Of a choice: how many there are */
     uint8_t kind;
-    uint8_t required : 1, has_least : 1, has_most : 1;
+    uint8_t required;
 } Entry;
 
+/* An object of the layout. */
 typedef struct Node {
     Entry *entries;
     int32_t count;
     int32_t first; /* the entry that came first last time */
+    int32_t depth; /* of what is below it */
 } Node;
 
+/* A counter of a relation, times a factor. */
 typedef struct {
     int32_t slot;
     int16_t block;
     uint8_t factor;
 } Term;
 
+/* A relation: the sum of the first terms equals that of the next ones, or is at most that. */
 typedef struct {
-    Term *terms;
-    uint8_t equal;               /* else: left is at most right */
-    uint8_t left, right, unless; /* how many terms there are of each; where one of the last is not 0, it is "at least" */
+    const Term *terms;
+    uint8_t equal;
+    uint8_t left, right, unless; /* how many terms; where one of the last is not 0, "equal" means "at least" */
 } Row;
 
 typedef struct {
@@ -71,64 +93,79 @@ typedef struct {
 } Counters;
 
 typedef struct {
+    PyTypeObject *counters_type;
+} State;
+
+typedef struct {
     PyObject_HEAD
-    Node *root;
-    Node *label;
-    Py_ssize_t label_counters, label_others;
-    Py_ssize_t blocks, slots, loose, groups;
-    Py_ssize_t *sizes;
+    /* the layout */
+    PyTypeObject *counters_type;
+    PyObject *unset; /* stands for a label's leaf that is not there */
+    PyObject *text;  /* bytes, into which keys and words point */
+    Entry *entries;
+    Node *nodes;
+    Word *words;
+    Term *terms;
     Row *rows;
-    Py_ssize_t row_count;
-    PyObject *unset;
-    PyObject *young, *old; /* the parts of each connection's last reading, by its id */
-    Py_ssize_t since_turn;
-    uint64_t objects; /* objects begun so far: names the one that is being read */
-    /* of the reading that is being read */
+    Node *root, *label;
+    Py_ssize_t entry_count, node_count, word_count, term_count, row_count;
+    Py_ssize_t own_leaves, label_counters, label_leaves, blocks, slots, groups, loose;
+    Py_ssize_t id; /* the place of the connection's id among its own leaves, or -1 */
+    Py_ssize_t *sizes; /* by block */
+    PyObject *kept; /* the blocks of each connection's last sample, by its id */
+    Py_ssize_t since_cleared;
+    /* the body that is being read */
+    int busy;
+    int refusal;
+    const char *end;
+    uint64_t objects; /* objects begun so far, ever: names the one that is being read */
+    /* the sample that is being read */
     uint64_t *values, *label_values;
-    char *there; /* by block */
-    PyObject *texts[TEXTS];
-    PyObject *level;
+    char *there; /* by block: whether its group is */
+    PyObject **own, **of_label; /* leaves that are no counters */
     PyObject **raws;
     PyObject *labels, *configuration;
-    PyObject *label_leaves; /* while a label is read: its other leaves */
-    Py_ssize_t *absent;
+    Py_ssize_t *absent; /* groups that are not there */
     Py_ssize_t absent_count;
-    const char *labels_at; /* where the labels stand: they are read last, once the connection is known */
-    int depth;
-    int refusal;
 } Scanner;
+
+/* Where the leaves of an object go. */
+typedef struct {
+    uint64_t *counters;
+    PyObject **others;
+} Sink;
 
 /* -- text ---------------------------------------------------------------------------------------------------------- */
 
 static inline const char *
-blank(const char *p)
+skip_blanks(const char *p)
 {
     while (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t') {
         p++;
     }
-    return p; /* bytes objects end with a NUL that is not counted, so this stops */
+    return p;
 }
 
-/* The end of a string's content, which begins at p; NULL unless it is plain. Sets *ascii. */
-static inline const char *
-string_end(const char *p, const char *end, int *ascii)
+static inline int
+is_digit(char byte)
 {
-    unsigned char any = 0;
-    for (; p < end; p++) {
-        unsigned char byte = (unsigned char)*p;
-        if (byte == '"') {
-            *ascii = any < 0x80;
-            return p;
-        }
-        if (byte < 0x20 || byte == '\\') {
-            return NULL;
-        }
-        any |= byte;
-    }
-    return NULL;
+    return byte >= '0' && byte <= '9';
 }
 
-/* An unsigned integer of up to 64 bits; NULL where it is none, or has a leading zero. */
+/* Behind the digits at p, of which there must be one. */
+static const char *
+skip_digits(const char *p)
+{
+    if (!is_digit(*p)) {
+        return NULL;
+    }
+    while (is_digit(*p)) {
+        p++;
+    }
+    return p;
+}
+
+/* An unsigned integer of up to 64 bits without a leading zero. A fraction is met by whoever wants a comma next. */
 static inline const char *
 read_unsigned(const char *p, uint64_t *value)
 {
@@ -139,7 +176,7 @@ read_unsigned(const char *p, uint64_t *value)
     p++;
     if (digit == 0) {
         *value = 0;
-        return (unsigned)(unsigned char)*p - '0' > 9 ? p : NULL;
+        return is_digit(*p) ? NULL : p;
     }
     uint64_t sum = digit;
     int digits = 1;
@@ -151,415 +188,347 @@ read_unsigned(const char *p, uint64_t *value)
         p++;
     }
     *value = sum;
-    return p; /* a fraction or an exponent is met by whoever wants a comma or a bracket next */
+    return p;
 }
 
-/* Two digits as a number below `limit`; -1 where they are none. */
-static inline int
-two_digits(const char *p, int limit)
-{
-    unsigned tens = (unsigned)(unsigned char)p[0] - '0', ones = (unsigned)(unsigned char)p[1] - '0';
-    int value = (int)(tens * 10 + ones);
-    return tens > 9 || ones > 9 || value >= limit ? -1 : value;
-}
+/* A string without escapes and control characters. */
+typedef struct {
+    const char *text;
+    Py_ssize_t length;
+    int ascii;
+} Plain;
 
-/* Nanoseconds since 1970 of YYYY-MM-DDTHH:MM:SS.ffffffZ after 1970; -1 for whatever else it is. */
-static int64_t
-stamp_of(const char *p, Py_ssize_t length)
+static inline const char *
+read_plain(const char *p, const char *end, Plain *plain)
 {
-    static const char form[] = "0000-00-00T00:00:00.000000Z";
-    static const int days_before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365};
-    if (length != 27) {
-        return -1;
+    if (*p != '"') {
+        return NULL;
     }
-    for (int at = 0; at < 27; at++) {
-        if (form[at] == '0' ? (unsigned)(unsigned char)p[at] - '0' > 9 : p[at] != form[at]) {
-            return -1;
+    plain->text = ++p;
+    unsigned char any = 0;
+    for (; p < end; p++) {
+        unsigned char byte = (unsigned char)*p;
+        if (byte == '"') {
+            plain->length = p - plain->text;
+            plain->ascii = any < 0x80;
+            return p + 1;
         }
-    }
-    int year = two_digits(p, 100) * 100 + two_digits(p + 2, 100);
-    int month = two_digits(p + 5, 13), day = two_digits(p + 8, 32);
-    int hour = two_digits(p + 11, 24), minute = two_digits(p + 14, 60), second = two_digits(p + 17, 60);
-    if (year < 1970 || year > 2200 || month < 1 || day < 1 || hour < 0 || minute < 0 || second < 0) {
-        return -1;
-    }
-    int leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if (day > days_before[month] - days_before[month - 1] + (leap && month == 2)) {
-        return -1;
-    }
-    int before = year - 1;
-    int64_t days = (int64_t)before * 365 + before / 4 - before / 100 + before / 400 - 719162;
-    days += days_before[month - 1] + (leap && month > 2) + day - 1;
-    int64_t fraction = 0;
-    for (int at = 20; at < 26; at++) {
-        fraction = fraction * 10 + (p[at] - '0');
-    }
-    return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000000000 + fraction * 1000;
-}
-
-static PyObject *
-string_of(const char *p, Py_ssize_t length)
-{
-    PyObject *text = PyUnicode_DecodeUTF8(p, length, NULL);
-    if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
-        PyErr_Clear(); /* refused, like whatever else is odd */
-    }
-    return text;
-}
-
-/* Behind any value without escapes; `strict`: nor bytes beyond ASCII. Containers are matched by their brackets alone. */
-static const char *
-skip(const char *p, const char *end, int strict)
-{
-    int depth = 0, ascii;
-    char open[MAX_SKIPPED];
-    do {
-        p = blank(p);
-        if (p >= end) {
+        if (byte < 0x20 || byte == '\\') {
             return NULL;
         }
-        switch (*p) {
-        case '{':
-        case '[':
+        any |= byte;
+    }
+    return NULL;
+}
+
+/* Behind a word that has to stand at p. */
+static inline const char *
+skip_word(const char *p, const char *end, const char *word, Py_ssize_t length)
+{
+    return end - p >= length && memcmp(p, word, (size_t)length) == 0 ? p + length : NULL;
+}
+
+/* Behind a number of any size, by the letter of the grammar. */
+static const char *
+skip_number(const char *p)
+{
+    if (*p == '-') {
+        p++;
+    }
+    p = *p == '0' ? p + 1 : skip_digits(p);
+    if (p != NULL && *p == '.') {
+        p = skip_digits(p + 1);
+    }
+    if (p != NULL && (*p == 'e' || *p == 'E')) {
+        p += p[1] == '+' || p[1] == '-' ? 2 : 1;
+        p = skip_digits(p);
+    }
+    return p;
+}
+
+/* Behind a string, a number or a word, in ASCII and without escapes. */
+static const char *
+skip_scalar(const char *p, const char *end)
+{
+    Plain plain;
+    switch (*p) {
+    case '"':
+        p = read_plain(p, end, &plain);
+        return p != NULL && plain.ascii ? p : NULL;
+    case 't':
+        return skip_word(p, end, "true", 4);
+    case 'f':
+        return skip_word(p, end, "false", 5);
+    case 'n':
+        return skip_word(p, end, "null", 4);
+    default:
+        return skip_number(p);
+    }
+}
+
+/* Behind any value. Containers are matched by their brackets alone: Python looks into them. */
+static const char *
+skip_value(const char *p, const char *end)
+{
+    char closing[MAX_SKIPPED];
+    int depth = 0;
+    do {
+        p = skip_blanks(p);
+        if (*p == '{' || *p == '[') {
             if (depth == MAX_SKIPPED) {
                 return NULL;
             }
-            open[depth++] = *p++;
-            break;
-        case '}':
-        case ']':
-            if (depth == 0 || open[depth - 1] != (*p == '}' ? '{' : '[')) {
-                return NULL;
-            }
+            closing[depth++] = *p++ == '{' ? '}' : ']';
+        }
+        else if (depth > 0 && *p == closing[depth - 1]) {
             depth--;
             p++;
-            break;
-        case ',':
-        case ':':
-            if (depth == 0) {
-                return NULL;
-            }
-            p++;
-            break;
-        case '"':
-            p = string_end(p + 1, end, &ascii);
-            if (p == NULL || (strict && !ascii)) {
-                return NULL;
-            }
-            p++;
-            break;
-        case 't':
-        case 'n':
-            if (end - p < 4 || memcmp(p, *p == 't' ? "true" : "null", 4) != 0) {
-                return NULL;
-            }
-            p += 4;
-            break;
-        case 'f':
-            if (end - p < 5 || memcmp(p, "false", 5) != 0) {
-                return NULL;
-            }
-            p += 5;
-            break;
-        default: { /* a number, by the letter of the grammar */
-            uint64_t value;
-            if (*p == '-') {
-                p++;
-            }
-            const char *from = p;
-            p = read_unsigned(p, &value);
-            if (p == NULL) { /* of many digits */
-                p = from;
-                if (*p < '1' || *p > '9') {
-                    return NULL;
-                }
-                while (*p >= '0' && *p <= '9') {
-                    p++;
-                }
-            }
-            if (*p == '.') {
-                p++;
-                if (*p < '0' || *p > '9') {
-                    return NULL;
-                }
-                while (*p >= '0' && *p <= '9') {
-                    p++;
-                }
-            }
-            if (*p == 'e' || *p == 'E') {
-                p++;
-                if (*p == '+' || *p == '-') {
-                    p++;
-                }
-                if (*p < '0' || *p > '9') {
-                    return NULL;
-                }
-                while (*p >= '0' && *p <= '9') {
-                    p++;
-                }
-            }
         }
+        else if (depth > 0 && (*p == ',' || *p == ':')) {
+            p++;
+        }
+        else if ((p = skip_scalar(p, end)) == NULL) {
+            return NULL;
         }
     } while (depth > 0);
     return p;
 }
 
-/* -- objects ------------------------------------------------------------------------------------------------------- */
+/* -- leaves -------------------------------------------------------------------------------------------------------- */
 
-static Entry *
-find(Node *node, const char *p, const char *end)
-{
-    for (Py_ssize_t at = 0; at < node->count; at++) {
-        Entry *entry = &node->entries[at];
-        if (end - p >= entry->length && memcmp(p, entry->quoted, (size_t)entry->length) == 0) {
-            return entry;
-        }
-    }
-    return NULL;
-}
-
-static const char *read_object(Scanner *self, Node *node, const char *p, const char *end);
-static const char *read_labels(Scanner *self, const char *p, const char *end);
-
-/* The string that stands there, as an object: the earlier one where it is the same. NULL: refused, or an error is set. */
-static PyObject *
-text_of(const char *p, Py_ssize_t length, int ascii, PyObject *earlier)
-{
-    if (earlier != NULL && PyUnicode_Check(earlier)) {
-        Py_ssize_t size;
-        const char *known = PyUnicode_AsUTF8AndSize(earlier, &size);
-        if (known == NULL) {
-            PyErr_Clear();
-        }
-        else if (size == length && memcmp(known, p, (size_t)length) == 0) {
-            return Py_NewRef(earlier);
-        }
-    }
-    return ascii ? PyUnicode_FromStringAndSize(p, length) : string_of(p, length);
-}
-
-/* What a label had at this place in the reading before, borrowed. */
-static PyObject *
-earlier_leaf(PyObject *earlier, Py_ssize_t place)
-{
-    return earlier != NULL && place >= 0 && place < PyTuple_GET_SIZE(earlier) ? PyTuple_GET_ITEM(earlier, place) : NULL;
-}
-
-/* One leaf, group or loose value; p stands at its first byte. NULL: refused, or an error is set. */
-static const char *
-read_value(Scanner *self, Entry *entry, const char *p, const char *end, uint64_t *values, PyObject *earlier)
-{
-    uint64_t number;
-    int ascii;
-    const char *from = p;
-    switch (entry->kind) {
-    case COUNTER:
-        p = read_unsigned(p, &number);
-        if (p == NULL || (entry->has_least && number < (uint64_t)entry->least) ||
-            (entry->has_most && number > (uint64_t)entry->most)) {
-            return NULL;
-        }
-        values[entry->place] = number;
-        return p;
-    case LEVEL:
-    case INTEGER: {
-        int negative = *p == '-';
-        p = read_unsigned(p + negative, &number);
-        if (p == NULL || number > INT64_MAX || (negative && number == 0)) {
-            return NULL;
-        }
-        int64_t value = negative ? -(int64_t)number : (int64_t)number;
-        if ((entry->has_least && value < entry->least) || (entry->has_most && value > entry->most)) {
-            return NULL;
-        }
-        if (entry->kind == LEVEL) {
-            self->level = PyLong_FromLongLong(value);
-            return self->level == NULL ? NULL : p;
-        }
-        if (entry->place >= 0 && self->label_leaves != NULL) {
-            PyObject *leaf = PyLong_FromLongLong(value);
-            if (leaf == NULL) {
-                return NULL;
-            }
-            PyTuple_SET_ITEM(self->label_leaves, entry->place, leaf);
-        }
-        return p;
-    }
-    case BOOLEAN: {
-        int truth = *p == 't';
-        Py_ssize_t length = truth ? 4 : 5;
-        if (end - p < length || memcmp(p, truth ? "true" : "false", (size_t)length) != 0) {
-            return NULL;
-        }
-        if (entry->place >= 0 && self->label_leaves != NULL) {
-            PyTuple_SET_ITEM(self->label_leaves, entry->place, Py_NewRef(truth ? Py_True : Py_False));
-        }
-        return p + length;
-    }
-    case STRING:
-    case CHOICE:
-    case TEXT: {
-        if (*p++ != '"') {
-            return NULL;
-        }
-        from = p;
-        p = string_end(p, end, &ascii);
-        if (p == NULL) {
-            return NULL;
-        }
-        Py_ssize_t length = p - from;
-        p++;
-        if (entry->kind == CHOICE) {
-            for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(entry->choices); at++) {
-                PyObject *choice = PyTuple_GET_ITEM(entry->choices, at);
-                Py_ssize_t size;
-                const char *word = PyUnicode_AsUTF8AndSize(choice, &size);
-                if (word == NULL) {
-                    return NULL;
-                }
-                if (size == length && memcmp(word, from, (size_t)length) == 0) {
-                    if (entry->place >= 0 && self->label_leaves != NULL) {
-                        PyTuple_SET_ITEM(self->label_leaves, entry->place, Py_NewRef(choice));
-                    }
-                    return p;
-                }
-            }
-            return NULL;
-        }
-        if (entry->kind == TEXT) {
-            self->texts[entry->place] = text_of(from, length, ascii, NULL);
-            return self->texts[entry->place] == NULL ? NULL : p;
-        }
-        if (entry->place >= 0 && self->label_leaves != NULL) {
-            PyObject *leaf = text_of(from, length, ascii, earlier_leaf(earlier, entry->place));
-            if (leaf == NULL) {
-                return NULL;
-            }
-            PyTuple_SET_ITEM(self->label_leaves, entry->place, leaf);
-            return p;
-        }
-        if (!ascii) {
-            PyObject *text = string_of(from, length); /* to see whether it is UTF-8 */
-            if (text == NULL) {
-                return NULL;
-            }
-            Py_DECREF(text);
-        }
-        return p;
-    }
-    case GROUP:
-        if (entry->block >= 0) {
-            self->there[entry->block] = 1;
-        }
-        return read_object(self, entry->below, p, end);
-    case LABELS:
-        if (self->texts[TEXTS - 1] == NULL) {
-            self->labels_at = p; /* whose labels these are is still to come */
-            return skip(p, end, 0);
-        }
-        return read_labels(self, p, end);
-    case LOOSE:
-        p = skip(p, end, 1);
-        if (p == NULL) {
-            return NULL;
-        }
-        self->raws[entry->place] = PyBytes_FromStringAndSize(from, p - from);
-        return self->raws[entry->place] == NULL ? NULL : p;
-    default:
-        return NULL;
-    }
-}
-
-/* What an object's end says of keys that were not in it; -1: refused. */
+/* Whether a string is one of some words. */
 static int
-settle(Scanner *self, Node *node, uint64_t number)
+is_one_of(const Plain *plain, const Word *words, int count)
 {
-    for (Py_ssize_t at = 0; at < node->count; at++) {
-        Entry *entry = &node->entries[at];
-        if (entry->seen_in == number) {
-            continue;
-        }
-        if (entry->required) {
-            return -1;
-        }
-        if (entry->kind == GROUP) {
-            self->absent[self->absent_count++] = entry->place;
-        }
-        else if (entry->kind == LOOSE) {
-            self->raws[entry->place] = PyBytes_FromStringAndSize(NULL, 0);
-            if (self->raws[entry->place] == NULL) {
-                return -1;
-            }
+    for (int at = 0; at < count; at++) {
+        if (plain->length == words[at].length && memcmp(plain->text, words[at].text, (size_t)plain->length) == 0) {
+            return 1;
         }
     }
     return 0;
 }
 
+/* A string of Python's. NULL also where the bytes are no UTF-8. */
+static PyObject *
+string_of(const Plain *plain)
+{
+    if (plain->ascii) {
+        return PyUnicode_FromStringAndSize(plain->text, plain->length);
+    }
+    PyObject *string = PyUnicode_DecodeUTF8(plain->text, plain->length, NULL);
+    if (string == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+        PyErr_Clear(); /* refused, like whatever else is odd */
+    }
+    return string;
+}
+
+/* Hands a leaf over, and takes the reference. Gives p, or NULL where there is no leaf. */
+static inline const char *
+put(const Entry *entry, const Sink *sink, PyObject *leaf, const char *p)
+{
+    if (leaf == NULL) {
+        return NULL;
+    }
+    Py_XSETREF(sink->others[entry->place], leaf);
+    return p;
+}
+
+static inline int
+is_wanted(const Entry *entry)
+{
+    return entry->place >= 0;
+}
+
+static inline const char *
+read_counter(const Entry *entry, const Sink *sink, const char *p)
+{
+    uint64_t value;
+    p = read_unsigned(p, &value);
+    if (p == NULL || value < (uint64_t)entry->least || value > (uint64_t)entry->most) {
+        return NULL;
+    }
+    sink->counters[entry->place] = value;
+    return p;
+}
+
 static const char *
-read_members(Scanner *self, Node *node, const char *p, const char *end, uint64_t *values, PyObject *earlier)
+read_integer(const Entry *entry, const Sink *sink, const char *p)
+{
+    uint64_t size;
+    int negative = *p == '-';
+    p = read_unsigned(p + negative, &size);
+    if (p == NULL || size > INT64_MAX || (negative && size == 0)) {
+        return NULL;
+    }
+    int64_t value = negative ? -(int64_t)size : (int64_t)size;
+    if (value < entry->least || value > entry->most) {
+        return NULL;
+    }
+    return is_wanted(entry) ? put(entry, sink, PyLong_FromLongLong(value), p) : p;
+}
+
+static const char *
+read_boolean(const Entry *entry, const Sink *sink, const char *p, const char *end)
+{
+    int truth = *p == 't';
+    p = truth ? skip_word(p, end, "true", 4) : skip_word(p, end, "false", 5);
+    return p != NULL && is_wanted(entry) ? put(entry, sink, Py_NewRef(truth ? Py_True : Py_False), p) : p;
+}
+
+static const char *
+read_string(const Entry *entry, const Sink *sink, const char *p, const char *end)
+{
+    Plain plain;
+    p = read_plain(p, end, &plain);
+    if (p == NULL || (entry->kind == CHOICE && !is_one_of(&plain, entry->choices, entry->block))) {
+        return NULL;
+    }
+    if (is_wanted(entry)) {
+        return put(entry, sink, string_of(&plain), p);
+    }
+    if (!plain.ascii) {
+        PyObject *string = string_of(&plain); /* only to see whether it is UTF-8 */
+        if (string == NULL) {
+            return NULL;
+        }
+        Py_DECREF(string);
+    }
+    return p;
+}
+
+/* What is let through as it is, for Python to judge. */
+static const char *
+read_loose(Scanner *self, const Entry *entry, const char *p)
+{
+    const char *from = p;
+    p = skip_value(p, self->end);
+    if (p == NULL) {
+        return NULL;
+    }
+    Py_XSETREF(self->raws[entry->place], PyBytes_FromStringAndSize(from, p - from));
+    return self->raws[entry->place] == NULL ? NULL : p;
+}
+
+/* -- objects ------------------------------------------------------------------------------------------------------- */
+
+static const char *read_members(Scanner *self, Node *node, const Sink *sink, const char *p);
+static const char *read_labels(Scanner *self, const char *p);
+
+static const char *
+read_value(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
+{
+    switch (entry->kind) {
+    case COUNTER:
+        return read_counter(entry, sink, p);
+    case INTEGER:
+        return read_integer(entry, sink, p);
+    case BOOLEAN:
+        return read_boolean(entry, sink, p, self->end);
+    case STRING:
+    case CHOICE:
+        return read_string(entry, sink, p, self->end);
+    case GROUP:
+        if (entry->block >= 0) {
+            self->there[entry->block] = 1;
+        }
+        return read_members(self, entry->below, sink, p);
+    case LABELS:
+        return read_labels(self, p);
+    case LOOSE:
+        return read_loose(self, entry, p);
+    default:
+        return NULL;
+    }
+}
+
+static inline int
+stands_at(const Entry *entry, const char *p, const char *end)
+{
+    return end - p >= entry->length && memcmp(p, entry->key, (size_t)entry->length) == 0;
+}
+
+/* The entry whose key stands at p; first the one that stood there last time is tried, and then remembered. */
+static Entry *
+find_entry(Scanner *self, Node *node, int32_t *expected, const char *p)
+{
+    if (*expected < node->count && stands_at(&node->entries[*expected], p, self->end)) {
+        return &node->entries[*expected];
+    }
+    for (int32_t at = 0; at < node->count; at++) {
+        if (stands_at(&node->entries[at], p, self->end)) {
+            *expected = at;
+            return &node->entries[at];
+        }
+    }
+    return NULL;
+}
+
+/* At an object's end: which keys were not in it, and whether that is allowed. */
+static int
+may_lack_the_rest(Scanner *self, const Node *node, uint64_t number)
+{
+    for (int32_t at = 0; at < node->count; at++) {
+        const Entry *entry = &node->entries[at];
+        if (entry->seen_in == number) {
+            continue;
+        }
+        if (entry->required) {
+            return 0;
+        }
+        if (entry->kind == GROUP) {
+            self->absent[self->absent_count++] = entry->place;
+        }
+        else if (entry->kind == LOOSE) {
+            Py_XSETREF(self->raws[entry->place], PyBytes_FromStringAndSize(NULL, 0));
+            if (self->raws[entry->place] == NULL) {
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
+
+/* One key, and what stands behind it. */
+static const char *
+read_member(Scanner *self, Entry *entry, const Sink *sink, uint64_t number, const char *p)
+{
+    if (entry->seen_in == number) {
+        self->refusal = REPEATED;
+        return NULL;
+    }
+    entry->seen_in = number;
+    p = skip_blanks(p + entry->length);
+    return *p == ':' ? read_value(self, entry, sink, skip_blanks(p + 1)) : NULL;
+}
+
+static const char *
+read_members(Scanner *self, Node *node, const Sink *sink, const char *p)
 {
     if (*p != '{') {
         return NULL;
     }
     uint64_t number = ++self->objects;
-    Py_ssize_t seen = 0;
-    int32_t *expected = &node->first;
-    p = blank(p + 1);
+    int32_t seen = 0, *expected = &node->first;
+    p = skip_blanks(p + 1);
     if (*p == '}') {
-        return settle(self, node, number) < 0 ? NULL : p + 1;
+        return may_lack_the_rest(self, node, number) ? p + 1 : NULL;
     }
     for (;;) {
-        Entry *entry = *expected < node->count ? &node->entries[*expected] : NULL;
-        if (entry == NULL || end - p < entry->length || memcmp(p, entry->quoted, (size_t)entry->length) != 0) {
-            entry = find(node, p, end);
-            if (entry == NULL) {
-                return NULL;
-            }
-            *expected = (int32_t)(entry - node->entries);
-        }
-        if (entry->seen_in == number) {
-            self->refusal = REPEATED;
+        Entry *entry = find_entry(self, node, expected, p);
+        if (entry == NULL || (p = read_member(self, entry, sink, number, p)) == NULL) {
             return NULL;
         }
-        entry->seen_in = number;
         seen++;
         expected = &entry->next;
-        p += entry->length;
-        if (*p != ':') {
-            p = blank(p);
-            if (*p != ':') {
-                return NULL;
-            }
+        p = skip_blanks(p);
+        if (*p == '}') {
+            return seen == node->count || may_lack_the_rest(self, node, number) ? p + 1 : NULL;
         }
-        p = read_value(self, entry, blank(p + 1), end, values, earlier);
-        if (p == NULL) {
+        if (*p != ',') {
             return NULL;
         }
-        p = blank(p);
-        if (*p == ',') {
-            p = blank(p + 1);
-            continue;
-        }
-        if (*p != '}') {
-            return NULL;
-        }
-        if (seen < node->count && settle(self, node, number) < 0) {
-            return NULL;
-        }
-        return p + 1;
+        p = skip_blanks(p + 1);
     }
-}
-
-static const char *
-read_object(Scanner *self, Node *node, const char *p, const char *end)
-{
-    if (self->depth >= MAX_DEPTH) {
-        return NULL;
-    }
-    self->depth++;
-    p = read_members(self, node, p, end, self->values, NULL);
-    self->depth--;
-    return p;
 }
 
 /* -- counters ------------------------------------------------------------------------------------------------------ */
@@ -580,26 +549,23 @@ counters_item(PyObject *object, Py_ssize_t at)
     return PyLong_FromUnsignedLongLong(((Counters *)object)->values[at]);
 }
 
-static PyObject *
-counters_repr(PyObject *object)
+static inline int
+has_values(PyObject *counters, const uint64_t *values, Py_ssize_t count)
 {
-    PyObject *tuple = PySequence_Tuple(object);
-    PyObject *text = tuple == NULL ? NULL : PyObject_Repr(tuple);
-    Py_XDECREF(tuple);
-    return text;
+    return Py_SIZE(counters) == count &&
+           memcmp(((Counters *)counters)->values, values, (size_t)count * sizeof(uint64_t)) == 0;
 }
 
 /* Equal to the same numbers, in another object of the type or in a tuple. */
 static PyObject *
 counters_compare(PyObject *one, PyObject *two, int operator)
 {
+    int same;
     if (operator != Py_EQ && operator != Py_NE) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    int same;
     if (Py_IS_TYPE(two, Py_TYPE(one))) {
-        size_t bytes = (size_t)Py_SIZE(one) * sizeof(uint64_t);
-        same = Py_SIZE(one) == Py_SIZE(two) && memcmp(((Counters *)one)->values, ((Counters *)two)->values, bytes) == 0;
+        same = has_values(one, ((Counters *)two)->values, Py_SIZE(two));
     }
     else if (PyTuple_Check(two)) {
         PyObject *tuple = PySequence_Tuple(one);
@@ -615,196 +581,141 @@ counters_compare(PyObject *one, PyObject *two, int operator)
     return PyBool_FromLong(operator == Py_EQ ? same : !same);
 }
 
-static PyObject *
-counters_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+/* Counters refer to nothing but their type, so the garbage collector need not know of them: there are very many. */
+static void
+counters_dealloc(PyObject *object)
 {
-    PyObject *given;
-    if (keywords != NULL && PyDict_GET_SIZE(keywords) > 0) {
-        PyErr_SetString(PyExc_TypeError, "Counters() takes a sequence of integers");
-        return NULL;
-    }
-    if (!PyArg_ParseTuple(arguments, "O:Counters", &given)) {
-        return NULL;
-    }
-    PyObject *integers = PySequence_Tuple(given);
-    Counters *made = integers == NULL ? NULL : PyObject_NewVar(Counters, type, PyTuple_GET_SIZE(integers));
-    for (Py_ssize_t at = 0; made != NULL && at < PyTuple_GET_SIZE(integers); at++) {
-        made->values[at] = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(integers, at));
-        if (made->values[at] == (uint64_t)-1 && PyErr_Occurred()) {
-            Py_CLEAR(made);
-        }
-    }
-    Py_XDECREF(integers);
-    return (PyObject *)made;
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_Free(object);
+    Py_DECREF(type);
 }
 
-static PySequenceMethods counters_as_sequence = {
-    .sq_length = counters_length,
-    .sq_item = counters_item,
+static PyType_Slot counters_slots[] = {
+    {Py_tp_doc, "The counters of a block: a tuple of integers to whoever looks, and an array."},
+    {Py_tp_dealloc, counters_dealloc},
+    {Py_tp_richcompare, counters_compare},
+    {Py_tp_hash, PyObject_HashNotImplemented},
+    {Py_sq_length, counters_length},
+    {Py_sq_item, counters_item},
+    {0, NULL},
 };
 
-static PyTypeObject counters_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "sora_stats_harness._accelerator.Counters",
-    .tp_doc = "The counters of a block: a tuple of integers to whoever looks, and an array.",
-    .tp_basicsize = sizeof(Counters),
-    .tp_itemsize = sizeof(uint64_t),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_new = counters_new,
-    .tp_as_sequence = &counters_as_sequence,
-    .tp_repr = counters_repr,
-    .tp_richcompare = counters_compare,
-    .tp_hash = PyObject_HashNotImplemented,
+static PyType_Spec counters_spec = {
+    .name = "sora_stats_harness._accelerator.Counters",
+    .basicsize = offsetof(Counters, values),
+    .itemsize = sizeof(uint64_t),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = counters_slots,
 };
-
-#define IS_COUNTERS(object) Py_IS_TYPE(object, &counters_type)
 
 /* The counters as an object: the earlier one where they are all the same. */
 static PyObject *
-counters_of(const uint64_t *values, Py_ssize_t count, PyObject *earlier)
+counters_of(Scanner *self, const uint64_t *values, Py_ssize_t count, PyObject *earlier)
 {
-    size_t bytes = (size_t)count * sizeof(uint64_t);
-    if (earlier != NULL && IS_COUNTERS(earlier) && Py_SIZE(earlier) == count &&
-        memcmp(((Counters *)earlier)->values, values, bytes) == 0) {
+    if (earlier != NULL && Py_IS_TYPE(earlier, self->counters_type) && has_values(earlier, values, count)) {
         return Py_NewRef(earlier);
     }
-    Counters *counters = PyObject_NewVar(Counters, &counters_type, count);
+    Counters *counters = PyObject_NewVar(Counters, self->counters_type, count);
     if (counters != NULL) {
-        memcpy(counters->values, values, bytes);
+        memcpy(counters->values, values, (size_t)count * sizeof(uint64_t));
     }
     return (PyObject *)counters;
 }
 
 /* -- labels -------------------------------------------------------------------------------------------------------- */
 
-/* What is kept of this connection's reading before, borrowed; NULL where there is none, or an error is set. */
+/* The other leaves that were just read, as a tuple. */
 static PyObject *
-recall(Scanner *self)
+leaves_of(Scanner *self)
 {
-    PyObject *id = self->texts[TEXTS - 1];
-    PyObject *parts = id == NULL ? NULL : PyDict_GetItemWithError(self->young, id);
-    if (id != NULL && parts == NULL && !PyErr_Occurred()) {
-        parts = PyDict_GetItemWithError(self->old, id);
+    PyObject *leaves = PyTuple_New(self->label_leaves);
+    for (Py_ssize_t place = 0; leaves != NULL && place < self->label_leaves; place++) {
+        PyObject *leaf = self->of_label[place];
+        PyTuple_SET_ITEM(leaves, place, leaf == NULL ? Py_NewRef(self->unset) : leaf);
+        self->of_label[place] = NULL;
     }
-    return parts;
+    return leaves;
 }
 
-/* One label's object. NULL: refused, or an error is set. */
-static const char *
-read_label(Scanner *self, PyObject *label, const char *p, const char *end, PyObject *counters_before, PyObject *leaves_before)
+/* Adds what was just read of a label to the sample; -1: an exception is set. */
+static int
+add_label(Scanner *self, PyObject *label)
 {
-    PyObject *leaves = PyTuple_New(self->label_others);
-    if (leaves == NULL) {
-        return NULL;
-    }
-    PyObject *before = leaves_before != NULL && PyTuple_CheckExact(leaves_before) ? leaves_before : NULL;
-    self->label_leaves = leaves;
-    p = read_members(self, self->label, p, end, self->label_values, before);
-    self->label_leaves = NULL;
-    if (p == NULL) {
-        Py_DECREF(leaves);
-        return NULL;
-    }
-    int same = before != NULL && PyTuple_GET_SIZE(before) == self->label_others;
-    for (Py_ssize_t place = 0; place < self->label_others; place++) {
-        if (PyTuple_GET_ITEM(leaves, place) == NULL) {
-            PyTuple_SET_ITEM(leaves, place, Py_NewRef(self->unset));
-        }
-        if (same && PyTuple_GET_ITEM(leaves, place) != PyTuple_GET_ITEM(before, place)) {
-            same = 0;
-        }
-    }
-    if (same) {
-        Py_SETREF(leaves, Py_NewRef(before));
-    }
-    PyObject *counters = counters_of(self->label_values, self->label_counters, counters_before);
-    if (counters == NULL || PyDict_SetItem(self->labels, label, counters) < 0 ||
-        PyDict_SetItem(self->configuration, label, leaves) < 0) {
-        p = NULL;
-    }
+    PyObject *counters = counters_of(self, self->label_values, self->label_counters, NULL);
+    PyObject *leaves = leaves_of(self);
+    int failed = counters == NULL || leaves == NULL || PyDict_SetItem(self->labels, label, counters) < 0 ||
+                 PyDict_SetItem(self->configuration, label, leaves) < 0;
     Py_XDECREF(counters);
-    Py_DECREF(leaves);
+    Py_XDECREF(leaves);
+    return failed ? -1 : 0;
+}
+
+/* The object behind a label. */
+static const char *
+read_label(Scanner *self, PyObject *label, const char *p)
+{
+    Sink sink = {self->label_values, self->of_label};
+    int known = PyDict_Contains(self->labels, label);
+    if (known != 0) {
+        self->refusal = REPEATED;
+        return NULL;
+    }
+    p = read_members(self, self->label, &sink, p);
+    return p == NULL || add_label(self, label) < 0 ? NULL : p;
+}
+
+/* A label, and the object behind it. */
+static const char *
+read_labelled(Scanner *self, const char *p)
+{
+    Plain plain;
+    p = read_plain(p, self->end, &plain);
+    PyObject *label = p == NULL ? NULL : string_of(&plain);
+    if (label == NULL) {
+        return NULL;
+    }
+    p = skip_blanks(p);
+    p = *p == ':' ? read_label(self, label, skip_blanks(p + 1)) : NULL;
+    Py_DECREF(label);
     return p;
 }
 
 static const char *
-read_labels(Scanner *self, const char *p, const char *end)
+read_labels(Scanner *self, const char *p)
 {
     if (*p != '{') {
         return NULL;
     }
-    PyObject *earlier = recall(self);
-    PyObject *counters_before = earlier == NULL ? NULL : PyTuple_GET_ITEM(earlier, 1);
-    PyObject *leaves_before = earlier == NULL ? NULL : PyTuple_GET_ITEM(earlier, 2);
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
-    p = blank(p + 1);
+    p = skip_blanks(p + 1);
     if (*p == '}') {
         return p + 1;
     }
-    Py_ssize_t place = 0;
-    for (;;) {
-        int ascii;
-        if (*p++ != '"') {
+    while ((p = read_labelled(self, p)) != NULL) {
+        p = skip_blanks(p);
+        if (*p == '}') {
+            return p + 1;
+        }
+        if (*p != ',') {
             return NULL;
         }
-        const char *from = p;
-        p = string_end(p, end, &ascii);
-        if (p == NULL) {
-            return NULL;
-        }
-        PyObject *expected, *counters = NULL; /* the label that stood there before: its hash is known */
-        if (counters_before == NULL || !PyDict_Next(counters_before, &place, &expected, &counters)) {
-            expected = NULL;
-        }
-        PyObject *label = text_of(from, p - from, ascii, expected);
-        if (label == NULL) {
-            return NULL;
-        }
-        int known = PyDict_Contains(self->labels, label);
-        if (known != 0) {
-            self->refusal = REPEATED;
-            Py_DECREF(label);
-            return NULL;
-        }
-        p = blank(p + 1);
-        if (*p == ':') {
-            if (label != expected) {
-                counters = counters_before == NULL ? NULL : PyDict_GetItemWithError(counters_before, label);
-            }
-            PyObject *leaves = leaves_before == NULL ? NULL : PyDict_GetItemWithError(leaves_before, label);
-            p = PyErr_Occurred() ? NULL : read_label(self, label, blank(p + 1), end, counters, leaves);
-        }
-        else {
-            p = NULL;
-        }
-        Py_DECREF(label);
-        if (p == NULL) {
-            return NULL;
-        }
-        p = blank(p);
-        if (*p == ',') {
-            p = blank(p + 1);
-            continue;
-        }
-        return *p == '}' ? p + 1 : NULL;
+        p = skip_blanks(p + 1);
     }
+    return NULL;
 }
 
-/* -- connections --------------------------------------------------------------------------------------------------- */
+/* -- relations ----------------------------------------------------------------------------------------------------- */
 
-/* The sum of some of a row's terms, in two parts that cannot overflow: units, and units of 2^32. */
+/* The sum of some terms, in two parts that cannot overflow: units, and units of 2^32. */
 typedef struct {
     uint64_t high, low;
 } Sum;
 
 static inline Sum
-sum_of(const Scanner *self, const Row *row, Py_ssize_t from, Py_ssize_t to)
+sum_of(const Scanner *self, const Term *terms, int count)
 {
     Sum sum = {0, 0};
-    for (Py_ssize_t term = from; term < to; term++) {
-        uint64_t value = self->values[row->terms[term].slot], factor = row->terms[term].factor;
+    for (int at = 0; at < count; at++) {
+        uint64_t value = self->values[terms[at].slot], factor = terms[at].factor;
         sum.low += factor * (value & UINT32_MAX);
         sum.high += factor * (value >> 32);
     }
@@ -814,227 +725,228 @@ sum_of(const Scanner *self, const Row *row, Py_ssize_t from, Py_ssize_t to)
 }
 
 static inline int
-is_there(const Scanner *self, const Row *row, Py_ssize_t from, Py_ssize_t to)
+are_there(const Scanner *self, const Term *terms, int count)
 {
-    for (Py_ssize_t term = from; term < to; term++) {
-        if (!self->there[row->terms[term].block]) {
+    for (int at = 0; at < count; at++) {
+        if (!self->there[terms[at].block]) {
             return 0;
         }
     }
     return 1;
 }
 
-/* Whether a relation means just what it says, rather than "at least". */
 static inline int
-is_exact(const Scanner *self, const Row *row, Py_ssize_t from)
+are_zero(const Scanner *self, const Term *terms, int count)
 {
-    for (Py_ssize_t term = from; term < from + row->unless; term++) {
-        if (!self->there[row->terms[term].block] || self->values[row->terms[term].slot] != 0) {
+    for (int at = 0; at < count; at++) {
+        if (self->values[terms[at].slot] != 0) {
             return 0;
         }
     }
     return 1;
 }
 
-/* Whether every relation holds whose groups are all there. */
-static PyObject *
-related(const Scanner *self)
+/* Whether a relation holds. One whose groups are not all there promises nothing. */
+static inline int
+holds(const Scanner *self, const Row *row)
+{
+    const Term *excuses = row->terms + row->left + row->right;
+    Sum left = sum_of(self, row->terms, row->left), right = sum_of(self, row->terms + row->left, row->right);
+    if (left.high == right.high && left.low == right.low) {
+        return 1;
+    }
+    int less = left.high < right.high || (left.high == right.high && left.low < right.low);
+    if (less ? !row->equal : row->equal && !(are_there(self, excuses, row->unless) && are_zero(self, excuses, row->unless))) {
+        return 1;
+    }
+    return !are_there(self, row->terms, row->left + row->right);
+}
+
+static int
+all_hold(const Scanner *self)
 {
     for (Py_ssize_t at = 0; at < self->row_count; at++) {
-        const Row *row = &self->rows[at];
-        Py_ssize_t sides = row->left + row->right;
-        Sum left = sum_of(self, row, 0, row->left), right = sum_of(self, row, row->left, sides);
-        if (left.high == right.high && left.low == right.low) {
-            continue;
-        }
-        int less = left.high < right.high || (left.high == right.high && left.low < right.low);
-        if ((row->equal ? less || is_exact(self, row, sides) : !less) && is_there(self, row, 0, sides)) {
-            return Py_False;
+        if (!holds(self, &self->rows[at])) {
+            return 0;
         }
     }
-    return Py_True;
+    return 1;
+}
+
+/* -- connections --------------------------------------------------------------------------------------------------- */
+
+static void
+forget(PyObject **objects, Py_ssize_t count)
+{
+    for (Py_ssize_t at = 0; at < count; at++) {
+        Py_CLEAR(objects[at]);
+    }
 }
 
 static void
-forget_reading(Scanner *self)
+forget_sample(Scanner *self)
 {
-    for (int at = 0; at < TEXTS; at++) {
-        Py_CLEAR(self->texts[at]);
-    }
-    Py_CLEAR(self->level);
+    forget(self->own, self->own_leaves);
+    forget(self->of_label, self->label_leaves);
+    forget(self->raws, self->loose);
     Py_CLEAR(self->labels);
     Py_CLEAR(self->configuration);
-    for (Py_ssize_t at = 0; at < self->loose; at++) {
-        Py_CLEAR(self->raws[at]);
-    }
 }
 
-/*
- * Connections that have gone are let go two turns later. A turn is long enough for everybody to be seen again, and ends
- * where there are very many.
- */
-static int
-keep(Scanner *self, PyObject *id, PyObject *blocks)
-{
-    Py_ssize_t size = PyDict_GET_SIZE(self->young);
-    if (++self->since_turn > 4096 + 4 * size || size >= MOST_KEPT) {
-        PyObject *fresh = PyDict_New();
-        if (fresh == NULL) {
-            return -1;
-        }
-        Py_SETREF(self->old, self->young);
-        self->young = fresh;
-        self->since_turn = 0;
-    }
-    PyObject *parts = PyTuple_Pack(3, blocks, self->labels, self->configuration);
-    if (parts == NULL) {
-        return -1;
-    }
-    int failed = PyDict_SetItem(self->young, id, parts);
-    Py_DECREF(parts);
-    return failed;
-}
-
+/* The blocks as a tuple, with those of the sample before where they are the same. */
 static PyObject *
-numbers_of(const Py_ssize_t *numbers, Py_ssize_t count)
+blocks_of(Scanner *self, PyObject *before)
 {
-    PyObject *tuple = PyTuple_New(count);
-    for (Py_ssize_t at = 0; tuple != NULL && at < count; at++) {
-        PyObject *number = PyLong_FromSsize_t(numbers[at]);
-        if (number == NULL) {
-            Py_CLEAR(tuple);
-            break;
-        }
-        PyTuple_SET_ITEM(tuple, at, number);
-    }
-    return tuple;
-}
-
-/* The blocks as a list, with those of the reading before where they are the same. */
-static PyObject *
-blocks_of(Scanner *self, PyObject *earlier)
-{
-    PyObject *blocks = PyList_New(self->blocks);
+    PyObject *blocks = PyTuple_New(self->blocks);
     const uint64_t *values = self->values;
     for (Py_ssize_t at = 0; blocks != NULL && at < self->blocks; at++) {
-        PyObject *block;
+        PyObject *block = Py_NewRef(Py_None);
         if (self->there[at]) {
-            PyObject *known = earlier == NULL ? NULL : PyTuple_GET_ITEM(earlier, at);
-            block = counters_of(values, self->sizes[at], known);
-            if (block == NULL) {
-                Py_CLEAR(blocks);
-                break;
-            }
+            PyObject *known = before == NULL ? NULL : PyTuple_GET_ITEM(before, at);
+            Py_SETREF(block, counters_of(self, values, self->sizes[at], known));
         }
-        else {
-            block = Py_NewRef(Py_None);
+        if (block == NULL) {
+            Py_CLEAR(blocks);
+            break;
         }
-        PyList_SET_ITEM(blocks, at, block);
+        PyTuple_SET_ITEM(blocks, at, block);
         values += self->sizes[at];
     }
     return blocks;
 }
 
-/* Whether two dictionaries have the same objects in the same order. */
+/*
+ * Keeps the blocks for the connection's next sample; -1: an exception is set. All are let go when every connection has
+ * been seen some times: those that have gone would never be.
+ */
 static int
-same_items(PyObject *one, PyObject *two)
+keep(Scanner *self, PyObject *id, PyObject *blocks)
 {
-    Py_ssize_t mine = 0, theirs = 0;
-    PyObject *key, *value, *other_key, *other;
-    if (PyDict_GET_SIZE(one) != PyDict_GET_SIZE(two)) {
-        return 0;
+    Py_ssize_t size = PyDict_GET_SIZE(self->kept);
+    if (++self->since_cleared > 4096 + 4 * size || size >= MAX_KEPT) {
+        PyDict_Clear(self->kept);
+        self->since_cleared = 0;
     }
-    while (PyDict_Next(one, &mine, &key, &value)) {
-        if (!PyDict_Next(two, &theirs, &other_key, &other) || key != other_key || value != other) {
-            return 0;
-        }
-    }
-    return 1;
+    return PyDict_SetItem(self->kept, id, blocks);
 }
 
-/* One connection, as the tuple that accelerator.py describes. NULL: refused, or an error is set. */
+/* The blocks of the sample that was just read, compared with the connection's sample before, and kept. */
 static PyObject *
-read_connection(Scanner *self, const char **at, const char *end)
+shared_blocks(Scanner *self)
 {
-    PyObject *result = NULL, *blocks = NULL, *absent = NULL, *raws = NULL, *stamp = NULL;
+    PyObject *id = self->id < 0 ? NULL : self->own[self->id];
+    if (id == NULL) {
+        return blocks_of(self, NULL);
+    }
+    PyObject *before = Py_XNewRef(PyDict_GetItemWithError(self->kept, id));
+    PyObject *blocks = PyErr_Occurred() ? NULL : blocks_of(self, before);
+    Py_XDECREF(before);
+    if (blocks != NULL && keep(self, id, blocks) < 0) {
+        Py_CLEAR(blocks);
+    }
+    return blocks;
+}
+
+/* The places of the groups that are not there. */
+static PyObject *
+absent_groups(const Scanner *self)
+{
+    PyObject *places = PyTuple_New(self->absent_count);
+    for (Py_ssize_t at = 0; places != NULL && at < self->absent_count; at++) {
+        PyObject *place = PyLong_FromSsize_t(self->absent[at]);
+        if (place == NULL) {
+            Py_CLEAR(places);
+            break;
+        }
+        PyTuple_SET_ITEM(places, at, place);
+    }
+    return places;
+}
+
+/* Objects as a tuple, with None for those that are not there. */
+static PyObject *
+tuple_of(PyObject *const *objects, Py_ssize_t count)
+{
+    PyObject *tuple = PyTuple_New(count);
+    for (Py_ssize_t at = 0; tuple != NULL && at < count; at++) {
+        PyTuple_SET_ITEM(tuple, at, Py_NewRef(objects[at] == NULL ? Py_None : objects[at]));
+    }
+    return tuple;
+}
+
+/* The sample that was just read, as the tuple that accelerator.py describes. */
+static PyObject *
+hand_over(Scanner *self)
+{
+    PyObject *sample = NULL;
+    PyObject *own = tuple_of(self->own, self->own_leaves), *raws = tuple_of(self->raws, self->loose);
+    PyObject *tuple = shared_blocks(self), *blocks = tuple == NULL ? NULL : PySequence_List(tuple);
+    PyObject *absent = absent_groups(self);
+    if (own != NULL && raws != NULL && blocks != NULL && absent != NULL) {
+        PyObject *related = all_hold(self) ? Py_True : Py_False;
+        sample = PyTuple_Pack(7, own, blocks, self->labels, self->configuration, related, absent, raws);
+    }
+    Py_XDECREF(own);
+    Py_XDECREF(raws);
+    Py_XDECREF(tuple);
+    Py_XDECREF(blocks);
+    Py_XDECREF(absent);
+    return sample;
+}
+
+/* One connection, which begins at *at. */
+static PyObject *
+read_connection(Scanner *self, const char **at)
+{
+    PyObject *sample = NULL;
     self->absent_count = 0;
-    self->labels_at = NULL;
-    self->depth = 0;
     memset(self->there, 0, (size_t)self->blocks);
     self->labels = PyDict_New();
     self->configuration = PyDict_New();
-    if (self->labels == NULL || self->configuration == NULL) {
-        goto done;
+    if (self->labels != NULL && self->configuration != NULL) {
+        Sink sink = {self->values, self->own};
+        *at = read_members(self, self->root, &sink, *at);
+        sample = *at == NULL ? NULL : hand_over(self);
     }
-    const char *p = read_object(self, self->root, *at, end);
-    if (p == NULL) {
-        goto done;
-    }
-    *at = p;
-    if (self->labels_at != NULL && read_labels(self, self->labels_at, end) == NULL) {
-        goto done;
-    }
-    PyObject *earlier = recall(self);
-    if (PyErr_Occurred()) {
-        goto done;
-    }
-    if (earlier != NULL && same_items(self->configuration, PyTuple_GET_ITEM(earlier, 2))) {
-        Py_SETREF(self->configuration, Py_NewRef(PyTuple_GET_ITEM(earlier, 2)));
-    }
-    blocks = blocks_of(self, earlier == NULL ? NULL : PyTuple_GET_ITEM(earlier, 0));
-    if (blocks == NULL) {
-        goto done;
-    }
-    PyObject *id = self->texts[TEXTS - 1];
-    if (id != NULL) {
-        PyObject *fixed = PyList_AsTuple(blocks); /* the list goes to a caller who may change it */
-        int failed = fixed == NULL || keep(self, id, fixed) < 0;
-        Py_XDECREF(fixed);
+    forget_sample(self);
+    return sample;
+}
+
+/* Connections up to what does not continue an array; the caller looks whether that is the array's end. */
+static const char *
+read_connections(Scanner *self, PyObject *found, int many, const char *p)
+{
+    for (;;) {
+        PyObject *sample = read_connection(self, &p);
+        int failed = sample == NULL || PyList_Append(found, sample) < 0;
+        Py_XDECREF(sample);
         if (failed) {
-            goto done;
+            return NULL;
         }
-    }
-    int brief = self->texts[0] != NULL && id != NULL;
-    for (int text = 1; text < TEXTS; text++) {
-        brief = brief && self->texts[text] != NULL && PyUnicode_GET_LENGTH(self->texts[text]) <= SHORT_BYTES;
-    }
-    int64_t stamp_ns = -1;
-    if (self->texts[0] != NULL) {
-        Py_ssize_t length;
-        const char *text = PyUnicode_AsUTF8AndSize(self->texts[0], &length);
-        if (text == NULL) {
-            goto done;
+        p = skip_blanks(p);
+        if (!many || *p != ',') {
+            return p;
         }
-        stamp_ns = stamp_of(text, length);
+        p = skip_blanks(p + 1);
     }
-    stamp = stamp_ns < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(stamp_ns);
-    absent = self->absent_count == 0 ? Py_NewRef(Py_None) : numbers_of(self->absent, self->absent_count);
-    if (self->loose == 0) {
-        raws = Py_NewRef(Py_None);
+}
+
+/* A whole body: one connection, or an array of them. */
+static const char *
+read_body(Scanner *self, PyObject *found, int many, const char *p)
+{
+    p = skip_blanks(p);
+    if (!many) {
+        return read_connections(self, found, many, p);
     }
-    else if ((raws = PyTuple_New(self->loose)) != NULL) {
-        for (Py_ssize_t place = 0; place < self->loose; place++) {
-            PyObject *raw = self->raws[place];
-            PyTuple_SET_ITEM(raws, place, Py_NewRef(raw == NULL ? Py_None : raw));
-        }
+    if (*p != '[') {
+        return NULL;
     }
-    if (stamp == NULL || absent == NULL || raws == NULL) {
-        goto done;
+    p = skip_blanks(p + 1);
+    if (*p != ']') {
+        p = read_connections(self, found, many, p);
     }
-#define OR_NONE(object) ((object) == NULL ? Py_None : (object))
-    result = PyTuple_Pack(
-        14, OR_NONE(self->texts[0]), OR_NONE(self->texts[1]), OR_NONE(self->texts[2]), OR_NONE(self->texts[3]),
-        OR_NONE(id), stamp, brief ? Py_True : Py_False, OR_NONE(self->level), blocks, self->labels,
-        self->configuration, related(self), absent, raws
-    );
-#undef OR_NONE
-done:
-    Py_XDECREF(blocks);
-    Py_XDECREF(absent);
-    Py_XDECREF(raws);
-    Py_XDECREF(stamp);
-    forget_reading(self);
-    return result;
+    return p != NULL && *p == ']' ? skip_blanks(p + 1) : NULL;
 }
 
 PyDoc_STRVAR(read_doc,
@@ -1045,303 +957,363 @@ static PyObject *
 scanner_read(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     Scanner *self = (Scanner *)object;
-    if (count != 2 || !PyBytes_CheckExact(arguments[0])) {
+    if (count != 2 || !PyBytes_CheckExact(arguments[0]) || !PyBool_Check(arguments[1])) {
         PyErr_SetString(PyExc_TypeError, "read() takes bytes, and whether they should be an array");
         return NULL;
     }
-    int many = PyObject_IsTrue(arguments[1]);
-    if (many < 0) {
+    if (self->root == NULL || self->kept == NULL) {
+        PyErr_SetString(PyExc_TypeError, "this scanner is not made, or is being thrown away");
         return NULL;
     }
-    const char *p = PyBytes_AS_STRING(arguments[0]);
-    const char *end = p + PyBytes_GET_SIZE(arguments[0]);
-    PyObject *found = PyList_New(0);
-    if (found == NULL) {
-        return NULL;
+    if (self->busy) { /* a finalizer that runs while this scanner reads reads with it as well: let Python do that */
+        return PyLong_FromLong(ODD);
     }
+    PyObject *body = Py_NewRef(arguments[0]), *found = PyList_New(0);
+    self->busy = 1;
     self->refusal = ODD;
-    p = blank(p);
-    int more = 1;
-    if (many) {
-        if (*p != '[') {
-            goto refused;
-        }
-        p = blank(p + 1);
-        more = *p != ']';
+    self->end = PyBytes_AS_STRING(body) + PyBytes_GET_SIZE(body);
+    const char *p = found == NULL ? NULL : read_body(self, found, arguments[1] == Py_True, PyBytes_AS_STRING(body));
+    if (p != self->end) {
+        Py_CLEAR(found);
     }
-    while (more) {
-        PyObject *connection = read_connection(self, &p, end);
-        if (connection == NULL) {
-            goto refused;
-        }
-        int failed = PyList_Append(found, connection);
-        Py_DECREF(connection);
-        if (failed) {
-            goto refused;
-        }
-        p = blank(p);
-        more = many && *p == ',';
-        if (more) {
-            p = blank(p + 1);
-        }
-    }
-    if (many && *p++ != ']') {
-        goto refused;
-    }
-    if (blank(p) != end) {
-        goto refused;
+    int refusal = self->refusal;
+    self->end = NULL;
+    self->busy = 0;
+    Py_DECREF(body);
+    if (found == NULL && !PyErr_Occurred()) {
+        return PyLong_FromLong(refusal);
     }
     return found;
-refused:
-    Py_DECREF(found);
-    return PyErr_Occurred() ? NULL : PyLong_FromLong(self->refusal);
 }
 
 /* -- making a scanner ---------------------------------------------------------------------------------------------- */
 
-static void
-free_node(Node *node)
-{
-    if (node == NULL) {
-        return;
-    }
-    for (Py_ssize_t at = 0; node->entries != NULL && at < node->count; at++) {
-        Entry *entry = &node->entries[at];
-        PyMem_Free(entry->quoted);
-        Py_XDECREF(entry->choices);
-        free_node(entry->below);
-    }
-    PyMem_Free(node->entries);
-    PyMem_Free(node);
-}
+/*
+ * A layout comes as tables of numbers of 64 bits, a row after the other. Nothing in them is trusted: each number is held
+ * against what it counts or points to, so that no layout, however wrong, makes a scanner that leaves its memory.
+ */
+typedef struct {
+    const int64_t *numbers;
+    Py_ssize_t rows;
+} Table;
 
 static int
-limit_of(PyObject *object, int64_t *limit)
+complain(const char *what)
 {
-    if (object == Py_None) {
+    if (!PyErr_Occurred()) {
+        PyErr_Format(PyExc_ValueError, "the layout's %s cannot be", what);
+    }
+    return -1;
+}
+
+/* Looks at bytes as a table. */
+static int
+make_table(Table *table, PyObject *bytes, Py_ssize_t columns)
+{
+    Py_ssize_t row_bytes = columns * (Py_ssize_t)sizeof(int64_t);
+    if (!PyBytes_CheckExact(bytes) || PyBytes_GET_SIZE(bytes) % row_bytes != 0 ||
+        PyBytes_GET_SIZE(bytes) / row_bytes > MAX_COUNT) {
+        return complain("tables");
+    }
+    table->numbers = (const int64_t *)(const void *)PyBytes_AS_STRING(bytes);
+    table->rows = PyBytes_GET_SIZE(bytes) / row_bytes;
+    return 0;
+}
+
+static inline int
+is_in(int64_t number, int64_t least, int64_t most)
+{
+    return number >= least && number <= most;
+}
+
+/* Whether so many things from a place on are within those that there are. */
+static inline int
+are_within(int64_t from, int64_t count, Py_ssize_t all)
+{
+    return is_in(from, 0, all) && is_in(count, 0, all - from);
+}
+
+/* Blocks, from how many counters each has. */
+static int
+make_sizes(Scanner *self, const Table *table)
+{
+    self->blocks = table->rows;
+    for (Py_ssize_t at = 0; at < self->blocks; at++) {
+        if (!is_in(table->numbers[at], 0, MAX_COUNT - self->slots) || self->blocks > MAX_BLOCKS) {
+            return complain("blocks");
+        }
+        self->sizes[at] = (Py_ssize_t)table->numbers[at];
+        self->slots += self->sizes[at];
+    }
+    return 0;
+}
+
+/* Words, from (place in the text, length). */
+static int
+make_words(Scanner *self, const Table *table)
+{
+    self->word_count = table->rows;
+    for (Py_ssize_t at = 0; at < table->rows; at++) {
+        const int64_t *row = table->numbers + 2 * at;
+        if (!are_within(row[0], row[1], PyBytes_GET_SIZE(self->text)) || row[1] > MAX_COUNT) {
+            return complain("words");
+        }
+        self->words[at] = (Word){.text = PyBytes_AS_STRING(self->text) + row[0], .length = (int32_t)row[1]};
+    }
+    return 0;
+}
+
+/* The columns of an entry. Its key is a word; `from` and `count` are words of a choice, and `from` a group's node. */
+enum { KIND, KEY, REQUIRED, PLACE, BLOCK, LEAST, MOST, FROM, COUNT, ENTRY_COLUMNS };
+
+/* Whether what an entry refers to is there. A label has no groups, and lets nothing through. */
+static int
+is_sound(const Scanner *self, const int64_t *row, int of_label, Py_ssize_t node)
+{
+    Py_ssize_t slots = of_label ? self->label_counters : self->slots;
+    Py_ssize_t leaves = of_label ? self->label_leaves : self->own_leaves;
+    switch (row[KIND]) {
+    case COUNTER: /* its limits are unsigned */
+        return is_in(row[PLACE], 0, slots - 1) && row[REQUIRED] && row[LEAST] >= 0 && row[MOST] >= -1;
+    case INTEGER:
+    case BOOLEAN:
+    case STRING:
+        return is_in(row[PLACE], -1, leaves - 1);
+    case CHOICE:
+        return is_in(row[PLACE], -1, leaves - 1) && are_within(row[FROM], row[COUNT], self->word_count) &&
+               row[COUNT] <= INT16_MAX;
+    case GROUP: /* nodes stand behind those below them, so that there is no way round in a circle */
+        return !of_label && is_in(row[PLACE], 0, self->groups - 1) && is_in(row[BLOCK], -1, self->blocks - 1) &&
+               is_in(row[FROM], self->label != NULL, node - 1) && self->nodes[row[FROM]].depth < MAX_DEPTH;
+    case LABELS:
+        return !of_label && self->label != NULL && node == self->node_count - 1;
+    case LOOSE:
+        return !of_label && is_in(row[PLACE], 0, self->loose - 1);
+    default:
         return 0;
     }
-    *limit = PyLong_AsLongLong(object);
-    return *limit == -1 && PyErr_Occurred() ? -1 : 1;
-}
-
-/* From (key, kind, required, place, least, most, choices, below, block) for each entry. */
-static Node *
-node_of(PyObject *described, int depth, Py_ssize_t slots, Py_ssize_t places, Scanner *self)
-{
-    if (!PyTuple_CheckExact(described) || depth > MAX_DEPTH) {
-        PyErr_SetString(PyExc_ValueError, "a node is a tuple of entries, at most 16 deep");
-        return NULL;
-    }
-    Node *node = PyMem_Calloc(1, sizeof(Node));
-    Py_ssize_t count = PyTuple_GET_SIZE(described);
-    if (node == NULL || (node->entries = PyMem_Calloc((size_t)(count ? count : 1), sizeof(Entry))) == NULL) {
-        PyMem_Free(node);
-        PyErr_NoMemory();
-        return NULL;
-    }
-    for (Py_ssize_t at = 0; at < count; at++) {
-        Entry *entry = &node->entries[at];
-        node->count = (int32_t)at + 1; /* so that a failure frees what there is */
-        const char *key;
-        int kind, required;
-        Py_ssize_t length, place, block;
-        PyObject *least, *most, *choices, *below;
-        PyObject *item = PyTuple_GET_ITEM(described, at);
-        if (!PyTuple_CheckExact(item) ||
-            !PyArg_ParseTuple(
-                item, "y#ipnOOOOn", &key, &length, &kind, &required, &place, &least, &most, &choices, &below, &block
-            )) {
-            if (!PyErr_Occurred()) {
-                PyErr_SetString(PyExc_TypeError, "an entry is a tuple");
-            }
-            goto failed;
-        }
-        if (kind < COUNTER || kind >= KINDS || length > MAX_KEYS || place < -1 || place > MAX_KEYS || block < -1 ||
-            block >= MAX_BLOCKS) {
-            PyErr_SetString(PyExc_ValueError, "a key, a place or a block that cannot be");
-            goto failed;
-        }
-        entry->kind = (uint8_t)kind;
-        entry->required = required != 0;
-        entry->place = (int32_t)place;
-        entry->block = (int16_t)block;
-        entry->next = (int32_t)at + 1;
-        entry->length = (int32_t)length + 2;
-        entry->quoted = PyMem_Malloc((size_t)length + 2);
-        if (entry->quoted == NULL) {
-            PyErr_NoMemory();
-            goto failed;
-        }
-        entry->quoted[0] = entry->quoted[length + 1] = '"';
-        memcpy(entry->quoted + 1, key, (size_t)length);
-        int has_least = limit_of(least, &entry->least), has_most = limit_of(most, &entry->most);
-        if (has_least < 0 || has_most < 0) {
-            goto failed;
-        }
-        entry->has_least = has_least != 0;
-        entry->has_most = has_most != 0;
-        int sound = 1;
-        switch (entry->kind) {
-        case COUNTER:
-            sound = entry->place >= 0 && entry->place < slots && entry->required &&
-                    (!entry->has_least || entry->least >= 0) && (!entry->has_most || entry->most >= 0);
-            break;
-        case TEXT:
-            sound = self != NULL && entry->place >= 0 && entry->place < TEXTS;
-            break;
-        case CHOICE:
-            sound = PyTuple_CheckExact(choices) && entry->place < places;
-            for (Py_ssize_t choice = 0; sound && choice < PyTuple_GET_SIZE(choices); choice++) {
-                sound = PyUnicode_Check(PyTuple_GET_ITEM(choices, choice));
-            }
-            if (sound) {
-                entry->choices = Py_NewRef(choices);
-            }
-            break;
-        case GROUP:
-            sound = self != NULL && entry->place >= 0 && entry->place < self->groups && entry->block < self->blocks;
-            if (sound && (entry->below = node_of(below, depth + 1, slots, places, self)) == NULL) {
-                goto failed;
-            }
-            break;
-        case LABELS:
-            sound = self != NULL && depth == 0 && self->label != NULL;
-            break;
-        case LOOSE:
-            sound = self != NULL && entry->place >= 0 && entry->place < self->loose;
-            break;
-        default:
-            sound = sound && entry->place < places;
-        }
-        if (!sound) {
-            PyErr_Format(PyExc_ValueError, "entry %zd cannot be read", at);
-            goto failed;
-        }
-    }
-    return node;
-failed:
-    free_node(node);
-    return NULL;
-}
-
-/* Reads terms to those that a row has. -1: an error is set. */
-static int
-terms_of(Scanner *self, PyObject *described, Row *row, Py_ssize_t at)
-{
-    if (!PyTuple_CheckExact(described) || at + PyTuple_GET_SIZE(described) > MAX_TERMS) {
-        PyErr_SetString(PyExc_ValueError, "a relation has too many terms");
-        return -1;
-    }
-    Py_ssize_t count = PyTuple_GET_SIZE(described);
-    Term *terms = PyMem_Realloc(row->terms, (size_t)(at + count + 1) * sizeof(Term));
-    if (terms == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    row->terms = terms;
-    for (Py_ssize_t term = 0; term < count; term++) {
-        Py_ssize_t factor, slot;
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(described, term), "nn", &factor, &slot)) {
-            return -1;
-        }
-        if (factor < 0 || factor > MAX_FACTOR || slot < 0 || slot >= self->slots) {
-            PyErr_SetString(PyExc_ValueError, "a term cannot be added up");
-            return -1;
-        }
-        Py_ssize_t block = 0, from = slot;
-        while (from >= self->sizes[block]) {
-            from -= self->sizes[block++];
-        }
-        terms[at + term] = (Term){.slot = (int32_t)slot, .block = (int16_t)block, .factor = (uint8_t)factor};
-    }
-    return (int)count;
 }
 
 static int
-scanner_init(PyObject *object, PyObject *arguments, PyObject *keywords)
+make_entry(Scanner *self, Entry *entry, const int64_t *row, int of_label, Py_ssize_t node)
 {
-    static char *names[] = {"root", "label", "label_counters", "label_others", "sizes", "groups", "loose", "rows", "unset", NULL};
-    Scanner *self = (Scanner *)object;
-    PyObject *root, *label, *sizes, *rows, *unset;
-    if (self->root != NULL) {
-        PyErr_SetString(PyExc_TypeError, "a scanner is made once");
-        return -1;
+    if (!is_in(row[KEY], 0, self->word_count - 1) || !is_sound(self, row, of_label, node)) {
+        return complain("entries");
     }
-    if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "OOnnO!nnOO", names, &root, &label, &self->label_counters, &self->label_others,
-            &PyTuple_Type, &sizes, &self->groups, &self->loose, &rows, &unset
-        )) {
-        return -1;
+    *entry = (Entry){
+        .key = self->words[row[KEY]].text,
+        .length = self->words[row[KEY]].length,
+        .kind = (uint8_t)row[KIND],
+        .required = row[REQUIRED] != 0,
+        .place = (int32_t)row[PLACE],
+        .block = (int16_t)(row[KIND] == CHOICE ? row[COUNT] : row[BLOCK]),
+        .least = row[LEAST],
+        .most = row[MOST],
+        .choices = row[KIND] == CHOICE ? self->words + row[FROM] : NULL,
+        .below = row[KIND] == GROUP ? self->nodes + row[FROM] : NULL,
+    };
+    return 0;
+}
+
+/* Nodes, from (first entry, number of entries); the first is a label's if there are labels, the last is the root. */
+static int
+make_nodes(Scanner *self, const Table *nodes, const Table *entries, int labels)
+{
+    Py_ssize_t at = 0;
+    self->node_count = nodes->rows;
+    self->label = labels ? self->nodes : NULL;
+    self->root = self->nodes + nodes->rows - 1;
+    if (nodes->rows < 1 + labels) {
+        return complain("nodes");
     }
-    if (self->label_counters < 0 || self->label_others < 0 || self->groups < 0 || self->loose < 0 ||
-        !PyTuple_CheckExact(rows)) {
-        PyErr_SetString(PyExc_ValueError, "a count is negative, or the relations are no tuple");
-        return -1;
+    for (Py_ssize_t number = 0; number < nodes->rows; number++) {
+        Node *node = &self->nodes[number];
+        int64_t count = nodes->numbers[number];
+        if (!are_within(at, count, entries->rows)) {
+            return complain("nodes");
+        }
+        *node = (Node){.entries = self->entries + at, .count = (int32_t)count};
+        for (int32_t place = 0; place < count; place++, at++) {
+            Entry *entry = &self->entries[at];
+            if (make_entry(self, entry, entries->numbers + ENTRY_COLUMNS * at, labels && number == 0, number) < 0) {
+                return -1;
+            }
+            entry->next = place + 1;
+            if (entry->below != NULL && node->depth <= entry->below->depth) {
+                node->depth = entry->below->depth + 1;
+            }
+        }
     }
-    self->unset = Py_NewRef(unset);
-    self->blocks = PyTuple_GET_SIZE(sizes);
-    if (self->blocks > MAX_BLOCKS) {
-        self->blocks = 0;
-        PyErr_SetString(PyExc_ValueError, "there are too many blocks");
-        return -1;
+    return 0;
+}
+
+/* The terms of relations, from (factor, block, place in the block). */
+static int
+make_terms(Scanner *self, const Table *table)
+{
+    self->term_count = table->rows;
+    for (Py_ssize_t at = 0; at < table->rows; at++) {
+        const int64_t *row = table->numbers + 3 * at;
+        if (!is_in(row[0], 0, MAX_FACTOR) || !is_in(row[1], 0, self->blocks - 1) ||
+            !is_in(row[2], 0, self->sizes[row[1]] - 1)) {
+            return complain("terms");
+        }
+        int32_t slot = (int32_t)row[2];
+        for (Py_ssize_t block = 0; block < row[1]; block++) {
+            slot += (int32_t)self->sizes[block];
+        }
+        self->terms[at] = (Term){.slot = slot, .block = (int16_t)row[1], .factor = (uint8_t)row[0]};
     }
-    self->young = PyDict_New();
-    self->old = PyDict_New();
-    self->sizes = PyMem_Calloc((size_t)self->blocks + 1, sizeof(Py_ssize_t));
-    self->there = PyMem_Calloc((size_t)self->blocks + 1, 1);
-    self->absent = PyMem_Calloc((size_t)self->groups + 1, sizeof(Py_ssize_t));
-    self->raws = PyMem_Calloc((size_t)self->loose + 1, sizeof(PyObject *));
-    self->label_values = PyMem_Calloc((size_t)self->label_counters + 1, sizeof(uint64_t));
-    self->rows = PyMem_Calloc((size_t)PyTuple_GET_SIZE(rows) + 1, sizeof(Row));
-    if (!self->young || !self->old || !self->sizes || !self->there || !self->absent || !self->raws ||
-        !self->label_values || !self->rows) {
+    return 0;
+}
+
+/* Relations, from (whether the sides are equal, terms on the left, on the right, and that excuse). */
+static int
+make_rows(Scanner *self, const Table *table)
+{
+    int64_t term = 0;
+    self->row_count = table->rows;
+    for (Py_ssize_t at = 0; at < table->rows; at++) {
+        const int64_t *row = table->numbers + 4 * at;
+        int64_t terms = 0;
+        for (int side = 1; side < 4; side++) {
+            if (!is_in(row[side], 0, MAX_TERMS)) {
+                return complain("relations");
+            }
+            terms += row[side];
+        }
+        if (!are_within(term, terms, self->term_count)) {
+            return complain("relations");
+        }
+        self->rows[at] = (Row){
+            .terms = self->terms + term, .equal = row[0] != 0, .left = (uint8_t)row[1], .right = (uint8_t)row[2],
+            .unless = (uint8_t)row[3],
+        };
+        term += terms;
+    }
+    return 0;
+}
+
+/* Room for the first so many of something, and never for none. */
+static void *
+room(Py_ssize_t count, size_t size)
+{
+    return PyMem_Calloc((size_t)count + 1, size);
+}
+
+enum { SIZES, WORDS, ENTRIES, NODES, TERMS, ROWS, TABLES };
+
+static int
+make_room(Scanner *self, const Table *tables)
+{
+    self->sizes = room(tables[SIZES].rows, sizeof(Py_ssize_t));
+    self->words = room(tables[WORDS].rows, sizeof(Word));
+    self->entries = room(tables[ENTRIES].rows, sizeof(Entry));
+    self->nodes = room(tables[NODES].rows, sizeof(Node));
+    self->terms = room(tables[TERMS].rows, sizeof(Term));
+    self->rows = room(tables[ROWS].rows, sizeof(Row));
+    self->own = room(self->own_leaves, sizeof(PyObject *));
+    self->of_label = room(self->label_leaves, sizeof(PyObject *));
+    self->raws = room(self->loose, sizeof(PyObject *));
+    self->label_values = room(self->label_counters, sizeof(uint64_t));
+    self->absent = room(self->groups, sizeof(Py_ssize_t));
+    self->there = room(tables[SIZES].rows, 1);
+    self->kept = PyDict_New();
+    if (!self->sizes || !self->words || !self->entries || !self->nodes || !self->terms || !self->rows || !self->own ||
+        !self->of_label || !self->raws || !self->label_values || !self->absent || !self->there || !self->kept) {
         PyErr_NoMemory();
         return -1;
     }
-    for (Py_ssize_t at = 0; at < self->blocks; at++) {
-        self->sizes[at] = PyLong_AsSsize_t(PyTuple_GET_ITEM(sizes, at));
-        if (self->sizes[at] < 0 || self->sizes[at] > 100000) {
-            if (!PyErr_Occurred()) {
-                PyErr_SetString(PyExc_ValueError, "a block has too many counters");
-            }
-            return -1;
-        }
-        self->slots += self->sizes[at];
-        if (self->slots > MAX_KEYS) {
-            PyErr_SetString(PyExc_ValueError, "there are too many counters");
-            return -1;
-        }
+    return 0;
+}
+
+static int
+make_layout(Scanner *self, const Table *tables, int labels)
+{
+    if (make_room(self, tables) < 0 || make_sizes(self, &tables[SIZES]) < 0) {
+        return -1;
     }
-    self->values = PyMem_Calloc((size_t)self->slots + 1, sizeof(uint64_t));
+    self->values = room(self->slots, sizeof(uint64_t));
     if (self->values == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    if (label != Py_None && (self->label = node_of(label, 1, self->label_counters, self->label_others, NULL)) == NULL) {
+    if (make_words(self, &tables[WORDS]) < 0 || make_terms(self, &tables[TERMS]) < 0 ||
+        make_rows(self, &tables[ROWS]) < 0) {
         return -1;
     }
-    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(rows); at++) {
-        Row *row = &self->rows[at];
-        PyObject *sides[3];
-        int equal, count[3], sum = 0;
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(rows, at), "pOOO", &equal, &sides[0], &sides[1], &sides[2])) {
-            return -1;
-        }
-        self->row_count = at + 1;
-        for (int side = 0; side < 3; side++) {
-            if ((count[side] = terms_of(self, sides[side], row, sum)) < 0) {
-                return -1;
-            }
-            sum += count[side];
-        }
-        row->equal = equal != 0;
-        row->left = (uint8_t)count[0];
-        row->right = (uint8_t)count[1];
-        row->unless = (uint8_t)count[2];
+    return make_nodes(self, &tables[NODES], &tables[ENTRIES], labels);
+}
+
+/* There is no __init__: a scanner is made whole, or not at all. */
+static PyObject *
+scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {
+        "text", "sizes", "words", "entries", "nodes", "terms", "rows", "labels", "own_leaves", "id", "label_counters",
+        "label_leaves", "groups", "loose", "unset", NULL,
+    };
+    static const Py_ssize_t columns[TABLES] = {1, 2, ENTRY_COLUMNS, 1, 3, 4};
+    PyObject *text, *given[TABLES], *unset;
+    Table tables[TABLES];
+    Py_ssize_t counts[5], id;
+    int labels;
+    if (!PyArg_ParseTupleAndKeywords(
+            arguments, keywords, "SSSSSSSpnnnnnnO:Scanner", names, &text, &given[SIZES], &given[WORDS],
+            &given[ENTRIES], &given[NODES], &given[TERMS], &given[ROWS], &labels, &counts[0], &id, &counts[1],
+            &counts[2], &counts[3], &counts[4], &unset
+        )) {
+        return NULL;
     }
-    self->root = node_of(root, 0, self->slots, 0, self);
-    return self->root == NULL ? -1 : 0;
+    for (int at = 0; at < TABLES; at++) {
+        if (make_table(&tables[at], given[at], columns[at]) < 0) {
+            return NULL;
+        }
+    }
+    for (int at = 0; at < 5; at++) {
+        if (!is_in(counts[at], 0, MAX_COUNT) || !is_in(id, -1, counts[0] - 1)) {
+            complain("counts");
+            return NULL;
+        }
+    }
+    State *state = PyType_GetModuleState(type);
+    Scanner *self = state == NULL ? NULL : (Scanner *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->counters_type = (PyTypeObject *)Py_NewRef(state->counters_type);
+    self->unset = Py_NewRef(unset);
+    self->text = Py_NewRef(text);
+    self->own_leaves = counts[0];
+    self->id = id;
+    self->label_counters = counts[1];
+    self->label_leaves = counts[2];
+    self->groups = counts[3];
+    self->loose = counts[4];
+    if (make_layout(self, tables, labels) < 0) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
+}
+
+static int
+scanner_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Scanner *self = (Scanner *)object;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->counters_type);
+    Py_VISIT(self->unset);
+    Py_VISIT(self->kept);
+    Py_VISIT(self->labels);
+    Py_VISIT(self->configuration);
+    return 0;
+}
+
+static int
+scanner_clear(PyObject *object)
+{
+    Py_CLEAR(((Scanner *)object)->kept);
+    return 0;
 }
 
 static void
@@ -1349,24 +1321,18 @@ scanner_dealloc(PyObject *object)
 {
     Scanner *self = (Scanner *)object;
     PyTypeObject *type = Py_TYPE(object);
-    if (self->raws != NULL) {
-        forget_reading(self);
+    PyObject_GC_UnTrack(object);
+    scanner_clear(object);
+    Py_CLEAR(self->counters_type);
+    Py_CLEAR(self->unset);
+    Py_CLEAR(self->text);
+    void *const rooms[] = {
+        self->sizes, self->words, self->entries, self->nodes, self->terms, self->rows, self->own, self->of_label,
+        self->raws, self->values, self->label_values, self->absent, self->there,
+    };
+    for (size_t at = 0; at < sizeof(rooms) / sizeof(rooms[0]); at++) {
+        PyMem_Free(rooms[at]);
     }
-    free_node(self->root);
-    free_node(self->label);
-    Py_XDECREF(self->unset);
-    Py_XDECREF(self->young);
-    Py_XDECREF(self->old);
-    PyMem_Free(self->sizes);
-    PyMem_Free(self->there);
-    PyMem_Free(self->absent);
-    PyMem_Free(self->raws);
-    PyMem_Free(self->label_values);
-    PyMem_Free(self->values);
-    for (Py_ssize_t at = 0; at < self->row_count; at++) {
-        PyMem_Free(self->rows[at].terms);
-    }
-    PyMem_Free(self->rows);
     type->tp_free(object);
     Py_DECREF(type);
 }
@@ -1378,8 +1344,9 @@ static PyMethodDef scanner_methods[] = {
 
 static PyType_Slot scanner_slots[] = {
     {Py_tp_doc, "Reads bodies of one layout; for one thread."},
-    {Py_tp_new, PyType_GenericNew},
-    {Py_tp_init, scanner_init},
+    {Py_tp_new, scanner_new},
+    {Py_tp_traverse, scanner_traverse},
+    {Py_tp_clear, scanner_clear},
     {Py_tp_dealloc, scanner_dealloc},
     {Py_tp_methods, scanner_methods},
     {0, NULL},
@@ -1388,442 +1355,65 @@ static PyType_Slot scanner_slots[] = {
 static PyType_Spec scanner_spec = {
     .name = "sora_stats_harness._accelerator.Scanner",
     .basicsize = sizeof(Scanner),
-    .flags = Py_TPFLAGS_DEFAULT,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = scanner_slots,
 };
 
-/* -- order --------------------------------------------------------------------------------------------------------- */
-
-/* Compares counters; 1: the later is larger, 0: the same, -1: it is smaller, -2: an error is set. */
-static int
-rose(PyObject *before, PyObject *after)
-{
-    int less = PyObject_RichCompareBool(after, before, Py_LT);
-    if (less != 0) {
-        return less < 0 ? -2 : -1;
-    }
-    int more = PyObject_RichCompareBool(after, before, Py_GT);
-    return more < 0 ? -2 : more;
-}
-
-/* The same of two blocks: 1 where one counter at least is larger and none is smaller. */
-static int
-block_rose(PyObject *before, PyObject *after)
-{
-    if (IS_COUNTERS(before) && IS_COUNTERS(after)) {
-        if (Py_SIZE(before) != Py_SIZE(after)) {
-            return -1;
-        }
-        const uint64_t *old = ((Counters *)before)->values, *new = ((Counters *)after)->values;
-        int grew = 0, fell = 0;
-        for (Py_ssize_t at = 0; at < Py_SIZE(before); at++) {
-            grew |= new[at] > old[at];
-            fell |= new[at] < old[at];
-        }
-        return fell ? -1 : grew;
-    }
-    if (!(IS_COUNTERS(before) || PyTuple_CheckExact(before)) || !(IS_COUNTERS(after) || PyTuple_CheckExact(after))) {
-        return -1; /* it is in one of them only */
-    }
-    PyObject *olds = PySequence_Tuple(before), *news = PySequence_Tuple(after);
-    int grew = olds == NULL || news == NULL ? -2 : PyTuple_GET_SIZE(olds) != PyTuple_GET_SIZE(news) ? -1 : 0;
-    for (Py_ssize_t at = 0; grew >= 0 && at < PyTuple_GET_SIZE(olds); at++) {
-        PyObject *old = PyTuple_GET_ITEM(olds, at), *new = PyTuple_GET_ITEM(news, at);
-        int how = old == new ? 0 : rose(old, new);
-        grew = how < 0 ? how : grew | how;
-    }
-    Py_XDECREF(olds);
-    Py_XDECREF(news);
-    return grew;
-}
-
-PyDoc_STRVAR(rise_doc,
-"rise(known, blocks)\n--\n\n"
-"The larger of two lists of blocks where the second is nowhere smaller: `known` itself where they are the same, else a\n"
-"new list; None where a counter fell, or a block is in one of them only. Blocks of the second that are equal to the\n"
-"known ones are replaced by those very objects.");
-
-static PyObject *
-rise(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
-{
-    if (count != 2 || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
-        PyList_GET_SIZE(arguments[0]) != PyList_GET_SIZE(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "rise() takes two lists of the same length");
-        return NULL;
-    }
-    PyObject *known = arguments[0], *blocks = arguments[1], *top = NULL;
-    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(known); at++) {
-        PyObject *most = PyList_GET_ITEM(known, at), *mine = PyList_GET_ITEM(blocks, at);
-        if (most == mine) {
-            continue;
-        }
-        int how = block_rose(most, mine);
-        if (how < 0) {
-            Py_XDECREF(top);
-            if (how == -2) {
-                return NULL;
-            }
-            Py_RETURN_NONE;
-        }
-        if (how == 0) {
-            if (PyList_SetItem(blocks, at, Py_NewRef(most)) < 0) {
-                Py_XDECREF(top);
-                return NULL;
-            }
-            continue;
-        }
-        if (top == NULL && (top = PyList_GetSlice(known, 0, PyList_GET_SIZE(known))) == NULL) {
-            return NULL;
-        }
-        if (PyList_SetItem(top, at, Py_NewRef(mine)) < 0) {
-            Py_DECREF(top);
-            return NULL;
-        }
-    }
-    return top != NULL ? top : Py_NewRef(known);
-}
-
-PyDoc_STRVAR(highest_doc,
-"highest(known, blocks)\n--\n\n"
-"The larger of each two counters: `known` itself where it has them all, else a new list. None where a block is in one of\n"
-"the lists only, or is a tuple.");
-
-static PyObject *
-highest(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
-{
-    if (count != 2 || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
-        PyList_GET_SIZE(arguments[0]) != PyList_GET_SIZE(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "highest() takes two lists of the same length");
-        return NULL;
-    }
-    PyObject *known = arguments[0], *blocks = arguments[1], *top = Py_NewRef(known);
-    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(known); at++) {
-        PyObject *most = PyList_GET_ITEM(known, at), *mine = PyList_GET_ITEM(blocks, at);
-        if (most == mine) {
-            continue;
-        }
-        if (!IS_COUNTERS(most) || !IS_COUNTERS(mine) || Py_SIZE(most) != Py_SIZE(mine)) {
-            Py_DECREF(top);
-            Py_RETURN_NONE;
-        }
-        const uint64_t *old = ((Counters *)most)->values, *new = ((Counters *)mine)->values;
-        int above = 0, below = 0;
-        for (Py_ssize_t place = 0; place < Py_SIZE(most); place++) {
-            above |= new[place] > old[place];
-            below |= new[place] < old[place];
-        }
-        if (!above) {
-            continue;
-        }
-        PyObject *larger = Py_NewRef(mine);
-        if (below) {
-            Py_SETREF(larger, (PyObject *)PyObject_NewVar(Counters, &counters_type, Py_SIZE(most)));
-            for (Py_ssize_t place = 0; larger != NULL && place < Py_SIZE(most); place++) {
-                ((Counters *)larger)->values[place] = new[place] > old[place] ? new[place] : old[place];
-            }
-        }
-        if (larger != NULL && top == known) {
-            Py_SETREF(top, PyList_GetSlice(known, 0, PyList_GET_SIZE(known)));
-        }
-        if (larger == NULL || top == NULL) {
-            Py_XDECREF(larger);
-            Py_XDECREF(top);
-            return NULL;
-        }
-        if (PyList_SetItem(top, at, larger) < 0) { /* takes the reference */
-            Py_DECREF(top);
-            return NULL;
-        }
-    }
-    return top;
-}
-
-PyDoc_STRVAR(rise_labels_doc,
-"rise_labels(known, labels)\n--\n\n"
-"The same for the counters of labels, by label; None also where the labels are not the same, in the same order.");
-
-static PyObject *
-rise_labels(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
-{
-    if (count != 2 || !PyDict_CheckExact(arguments[0]) || !PyDict_CheckExact(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "rise_labels() takes two dictionaries");
-        return NULL;
-    }
-    PyObject *known = arguments[0], *labels = arguments[1], *top = NULL;
-    PyObject *label, *most, *other, *mine;
-    Py_ssize_t at = 0, place = 0;
-    if (PyDict_GET_SIZE(known) != PyDict_GET_SIZE(labels)) {
-        Py_RETURN_NONE;
-    }
-    while (PyDict_Next(known, &at, &label, &most) && PyDict_Next(labels, &place, &other, &mine)) {
-        int same = label == other ? 1 : PyObject_RichCompareBool(label, other, Py_EQ);
-        int how = same < 0 ? -2 : !same ? -1 : most == mine ? 0 : block_rose(most, mine);
-        if (how == 1 && top == NULL && (top = PyDict_Copy(known)) == NULL) {
-            how = -2;
-        }
-        if (how == 1 && PyDict_SetItem(top, label, mine) < 0) {
-            how = -2;
-        }
-        if (how < 0) {
-            Py_XDECREF(top);
-            if (how == -2) {
-                return NULL;
-            }
-            Py_RETURN_NONE;
-        }
-    }
-    return top != NULL ? top : Py_NewRef(known);
-}
-
-/* Whether two blocks have the same counter at a place; -1: an error is set. */
-static int
-same_at(PyObject *one, PyObject *two, Py_ssize_t place)
-{
-    if (IS_COUNTERS(one) && IS_COUNTERS(two)) {
-        return ((Counters *)one)->values[place] == ((Counters *)two)->values[place];
-    }
-    PyObject *first = PySequence_GetItem(one, place), *second = PySequence_GetItem(two, place);
-    int same = first == NULL || second == NULL ? -1 : PyObject_RichCompareBool(first, second, Py_EQ);
-    Py_XDECREF(first);
-    Py_XDECREF(second);
-    return same;
-}
-
-/* As first_holders, of one block; `steps` are those from which on it was there, and it was not the same each time. */
-static PyObject *
-holders_of(PyObject *const *steps, const Py_ssize_t *numbers, Py_ssize_t count, PyObject *owners, PyObject *held)
-{
-    Py_ssize_t size = Py_SIZE(steps[count - 1]);
-    PyObject *found = PyList_New(size);
-    for (Py_ssize_t place = 0; found != NULL && place < size; place++) {
-        Py_ssize_t step = count - 1;
-        while (step > 0) {
-            int same = same_at(steps[step], steps[step - 1], place);
-            if (same < 0) {
-                Py_CLEAR(found);
-                return NULL;
-            }
-            if (!same) {
-                break;
-            }
-            step--;
-        }
-        PyObject *holder = step == 0 && held != NULL ? PyList_GET_ITEM(held, place) : PyList_GET_ITEM(owners, numbers[step]);
-        PyList_SET_ITEM(found, place, Py_NewRef(holder));
-    }
-    return found;
-}
-
-PyDoc_STRVAR(first_holders_doc,
-"first_holders(steps, owners, held)\n--\n\n"
-"Steps are lists of blocks, each nowhere smaller than in the step before; None is a block that is not there. For each\n"
-"block of the last step, and each of its counters: the owner of the first step that had the value, of those since which\n"
-"the block was always there; where the very first had it, what `held` says of the block, unless that is None. None for a\n"
-"block that is not there.");
-
-static PyObject *
-first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
-{
-    PyObject *steps = count == 3 ? arguments[0] : NULL, *owners = count == 3 ? arguments[1] : NULL;
-    PyObject *held = count == 3 ? arguments[2] : NULL;
-    if (count != 3 || !PyList_CheckExact(steps) || !PyList_CheckExact(owners) || !PyList_CheckExact(held) ||
-        PyList_GET_SIZE(steps) == 0 || PyList_GET_SIZE(steps) != PyList_GET_SIZE(owners)) {
-        PyErr_SetString(PyExc_TypeError, "first_holders() takes three lists, the first two of the same length");
-        return NULL;
-    }
-    Py_ssize_t length = PyList_GET_SIZE(steps), blocks = PyList_GET_SIZE(held);
-    for (Py_ssize_t step = 0; step < length; step++) {
-        PyObject *list = PyList_GET_ITEM(steps, step);
-        if (!PyList_CheckExact(list) || PyList_GET_SIZE(list) != blocks) {
-            PyErr_SetString(PyExc_TypeError, "the steps are lists with a block for each entry of the third");
-            return NULL;
-        }
-    }
-    PyObject **mine = PyMem_Calloc((size_t)length, sizeof(PyObject *));
-    Py_ssize_t *numbers = PyMem_Calloc((size_t)length, sizeof(Py_ssize_t));
-    PyObject *found = mine == NULL || numbers == NULL ? PyErr_NoMemory() : PyList_New(blocks);
-    for (Py_ssize_t block = 0; found != NULL && block < blocks; block++) {
-        PyObject *known = PyList_GET_ITEM(held, block), *before = NULL, *list = Py_None;
-        Py_ssize_t different = 0, first = 0;
-        for (Py_ssize_t step = 0; step < length; step++) {
-            PyObject *each = PyList_GET_ITEM(PyList_GET_ITEM(steps, step), block);
-            if (each == Py_None) {
-                different = 0;
-                first = step + 1;
-            }
-            else if (different == 0 || each != before) {
-                mine[different] = each;
-                numbers[different++] = step;
-            }
-            before = each;
-        }
-        for (Py_ssize_t each = 0; each < different; each++) {
-            if (!(IS_COUNTERS(mine[each]) || PyTuple_CheckExact(mine[each])) || Py_SIZE(mine[each]) != Py_SIZE(mine[0])) {
-                PyErr_SetString(PyExc_TypeError, "blocks are tuples of counters, as long in each step");
-                Py_CLEAR(found);
-            }
-        }
-        PyObject *usable = known == Py_None || first > 0 ? NULL : known;
-        if (found != NULL && usable != NULL && different > 0 &&
-            (!PyList_CheckExact(usable) || PyList_GET_SIZE(usable) != Py_SIZE(mine[0]))) {
-            PyErr_SetString(PyExc_TypeError, "what is held of a block is a list with a holder for each counter");
-            Py_CLEAR(found);
-        }
-        if (found != NULL) {
-            list = different == 0 ? Py_NewRef(Py_None) : holders_of(mine, numbers, different, owners, usable);
-            if (list == NULL) {
-                Py_CLEAR(found);
-            }
-            else {
-                PyList_SET_ITEM(found, block, list);
-            }
-        }
-    }
-    PyMem_Free(mine);
-    PyMem_Free(numbers);
-    return found;
-}
-
-/* -- lines of a recording ------------------------------------------------------------------------------------------ */
-
-/* Appends to a line that is being put together; the caller has made room. */
-static inline char *
-put_bytes(char *p, PyObject *bytes)
-{
-    memcpy(p, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
-    return p + PyBytes_GET_SIZE(bytes);
-}
-
-static inline char *
-put_text(char *p, const char *text)
-{
-    size_t length = strlen(text);
-    memcpy(p, text, length);
-    return p + length;
-}
-
-/* An integer of 64 bits, or null where it is None; NULL where it is anything else. */
-static char *
-put_integer(char *p, PyObject *value)
-{
-    if (value == Py_None) {
-        return put_text(p, "null");
-    }
-    if (!PyLong_CheckExact(value)) {
-        return NULL;
-    }
-    int beyond;
-    long long number = PyLong_AsLongLongAndOverflow(value, &beyond);
-    if (beyond) {
-        return NULL;
-    }
-    char digits[MOST_DIGITS], *first = digits + MOST_DIGITS;
-    unsigned long long rest = number < 0 ? 0ULL - (unsigned long long)number : (unsigned long long)number;
-    do {
-        *--first = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest != 0);
-    if (number < 0) {
-        *p++ = '-';
-    }
-    memcpy(p, first, (size_t)(digits + MOST_DIGITS - first));
-    return p + (digits + MOST_DIGITS - first);
-}
-
-/* Whether a text of Python's stands in JSON as it is. */
-static int
-is_bare(PyObject *text)
-{
-    if (!PyUnicode_CheckExact(text) || !PyUnicode_IS_COMPACT_ASCII(text)) {
-        return 0;
-    }
-    const unsigned char *p = PyUnicode_1BYTE_DATA(text);
-    for (Py_ssize_t at = 0; at < PyUnicode_GET_LENGTH(text); at++) {
-        if (p[at] < 0x20 || p[at] == '"' || p[at] == '\\' || p[at] == 0x7f) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-PyDoc_STRVAR(line_head_doc,
-"line_head(body, seq, asked, clock, intended_ns, sent_ns, received_ns, arrived_ns, sent_at, told)\n--\n\n"
-"What stands before the body in an exchange's line of a recording; None where the body is not on one line without white\n"
-"space around it, or anything else is out of the ordinary. `asked`, `clock` and `told` are bytes that go in as they are.");
-
-static PyObject *
-line_head(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
-{
-    enum { BODY, SEQ, ASKED, CLOCK, INTENDED, SENT, RECEIVED, ARRIVED, SENT_AT, TOLD, ARGUMENTS };
-    if (count != ARGUMENTS || !PyBytes_CheckExact(arguments[BODY]) || !PyBytes_CheckExact(arguments[ASKED]) ||
-        !PyBytes_CheckExact(arguments[CLOCK]) || !PyBytes_CheckExact(arguments[TOLD])) {
-        PyErr_SetString(PyExc_TypeError, "line_head() takes ten arguments, of which four are bytes");
-        return NULL;
-    }
-    const unsigned char *body = (const unsigned char *)PyBytes_AS_STRING(arguments[BODY]);
-    size_t length = (size_t)PyBytes_GET_SIZE(arguments[BODY]);
-    PyObject *sent_at = arguments[SENT_AT];
-    if (length == 0 || body[0] <= ' ' || body[length - 1] <= ' ' || memchr(body, '\n', length) != NULL ||
-        memchr(body, '\r', length) != NULL || !is_bare(sent_at)) {
-        Py_RETURN_NONE;
-    }
-    PyObject *line = PyBytes_FromStringAndSize(
-        NULL, PyBytes_GET_SIZE(arguments[ASKED]) + PyBytes_GET_SIZE(arguments[CLOCK]) +
-            PyBytes_GET_SIZE(arguments[TOLD]) + PyUnicode_GET_LENGTH(sent_at) + 5 * (MOST_DIGITS + 1) + WORDS_BYTES
-    );
-    if (line == NULL) {
-        return NULL;
-    }
-    static const struct {
-        const char *key;
-        int place;
-    } times[] = {{",\"intended_ns\":", INTENDED}, {",\"sent_ns\":", SENT}, {",\"received_ns\":", RECEIVED},
-                 {",\"arrived_ns\":", ARRIVED}};
-    char *p = put_integer(put_text(PyBytes_AS_STRING(line), "{\"seq\":"), arguments[SEQ]);
-    if (p != NULL) {
-        *p++ = ',';
-        p = put_bytes(put_bytes(p, arguments[ASKED]), arguments[CLOCK]);
-    }
-    for (int time = 0; p != NULL && time < 4; time++) {
-        p = put_integer(put_text(p, times[time].key), arguments[times[time].place]);
-    }
-    if (p == NULL) {
-        Py_DECREF(line);
-        Py_RETURN_NONE;
-    }
-    p = put_text(p, ",\"sent_at\":\"");
-    memcpy(p, PyUnicode_1BYTE_DATA(sent_at), (size_t)PyUnicode_GET_LENGTH(sent_at));
-    p = put_text(p + PyUnicode_GET_LENGTH(sent_at), "\",");
-    p = put_bytes(p, arguments[TOLD]);
-    _PyBytes_Resize(&line, p - PyBytes_AS_STRING(line));
-    return line;
-}
-
 /* -- the module ---------------------------------------------------------------------------------------------------- */
 
+PyDoc_STRVAR(compare_doc,
+"compare(before, after)\n--\n\n"
+"Of two blocks of counters: 0 where they are the same, 1 where some are larger in the second and none is smaller, else\n"
+"-1; None where one of the two is no Counters, or they are not of one length.");
+
+static PyObject *
+compare(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "compare() takes two blocks of counters");
+        return NULL;
+    }
+    PyObject *before = arguments[0], *after = arguments[1];
+    if (!Py_IS_TYPE(before, type) || !Py_IS_TYPE(after, type) || Py_SIZE(before) != Py_SIZE(after)) {
+        Py_RETURN_NONE;
+    }
+    const uint64_t *old = ((Counters *)before)->values, *new = ((Counters *)after)->values;
+    int grew = 0, fell = 0;
+    for (Py_ssize_t at = 0; at < Py_SIZE(before); at++) {
+        grew |= new[at] > old[at];
+        fell |= new[at] < old[at];
+    }
+    return PyLong_FromLong(fell ? -1 : grew);
+}
+
 static PyMethodDef functions[] = {
-    {"rise", (PyCFunction)(void (*)(void))rise, METH_FASTCALL, rise_doc},
-    {"highest", (PyCFunction)(void (*)(void))highest, METH_FASTCALL, highest_doc},
-    {"rise_labels", (PyCFunction)(void (*)(void))rise_labels, METH_FASTCALL, rise_labels_doc},
-    {"first_holders", (PyCFunction)(void (*)(void))first_holders, METH_FASTCALL, first_holders_doc},
-    {"line_head", (PyCFunction)(void (*)(void))line_head, METH_FASTCALL, line_head_doc},
+    {"compare", (PyCFunction)(void (*)(void))compare, METH_FASTCALL, compare_doc},
     {NULL, NULL, 0, NULL},
 };
 
-static int
-fill(PyObject *module)
+static PyTypeObject *
+add_type(PyObject *module, PyType_Spec *spec)
 {
-    if (PyType_Ready(&counters_type) < 0 || PyModule_AddObjectRef(module, "Counters", (PyObject *)&counters_type) < 0) {
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type != NULL && PyModule_AddType(module, type) < 0) {
+        Py_CLEAR(type);
+    }
+    return type;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    state->counters_type = add_type(module, &counters_spec);
+    PyTypeObject *scanner_type = state->counters_type == NULL ? NULL : add_type(module, &scanner_spec);
+    if (scanner_type == NULL) {
         return -1;
     }
-    PyObject *type = PyType_FromSpec(&scanner_spec);
-    if (type == NULL || PyModule_AddObjectRef(module, "Scanner", type) < 0) {
-        Py_XDECREF(type);
-        return -1;
-    }
-    Py_DECREF(type);
+    Py_DECREF(scanner_type);
     static const char *const kinds[] = {
-        "COUNTER", "LEVEL", "INTEGER", "BOOLEAN", "STRING", "CHOICE", "TEXT", "GROUP", "LABELS", "LOOSE",
+        "COUNTER", "INTEGER", "BOOLEAN", "STRING", "CHOICE", "GROUP", "LABELS", "LOOSE",
     };
     for (int kind = 0; kind < KINDS; kind++) {
         if (PyModule_AddIntConstant(module, kinds[kind], kind) < 0) {
@@ -1833,17 +1423,47 @@ fill(PyObject *module)
     return PyModule_AddIntConstant(module, "CONTRACT", CONTRACT);
 }
 
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    Py_VISIT(((State *)PyModule_GetState(module))->counters_type);
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    Py_CLEAR(((State *)PyModule_GetState(module))->counters_type);
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    module_clear((PyObject *)module);
+}
+
 static PyModuleDef_Slot module_slots[] = {
-    {Py_mod_exec, fill},
+    {Py_mod_exec, module_exec},
+#ifdef Py_mod_multiple_interpreters /* Python 3.12: no state is shared between interpreters */
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_mod_gil /* Python 3.13: a scanner has no lock of its own */
+    {Py_mod_gil, Py_MOD_GIL_USED},
+#endif
     {0, NULL},
 };
 
 static struct PyModuleDef module_def = {
     PyModuleDef_HEAD_INIT,
     .m_name = "sora_stats_harness._accelerator",
-    .m_doc = "Reads bodies in which there is nothing to find; see accelerator.py.",
+    .m_doc = "Scans bodies in which there is nothing to find; see accelerator.py.",
+    .m_size = sizeof(State),
     .m_methods = functions,
     .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
 };
 
 PyMODINIT_FUNC

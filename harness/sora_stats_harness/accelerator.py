@@ -1,5 +1,5 @@
 """
-The reader in C, where there is one: bodies in which there is nothing to find, for less than parsing them costs.
+The scanner in C, where there is one: it accepts bodies in which there is nothing to find, for less than parsing costs.
 
 It is made from the codec's plans and hands over what `checks.body` would have taken from the same body, or refuses; what
 it refuses is read in Python. It is never needed: without a compiler, or with `SORA_HARNESS_PURE=1`, everything is judged
@@ -8,21 +8,28 @@ in Python, with the same findings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from operator import le
 from types import ModuleType
 from typing import Any, Final
 
 import msgspec
 
-from .built import MODULE
 from .codec import LABELS, Codec, Counters, Loose, Plan
 from .edition import Field, Kind, Presence, Type
 
-TEXTS: Final = ("timestamp", "channel_id", "client_id", "bundle_id", "connection_id")
-"""The connection's own leaves that are handed over."""
+CONTRACT: Final = 7
+"""What the two sides expect of each other; a module built for another one is left alone."""
 
-LEVEL: Final = ("network_status", "unstable_level")
-"""The one gauge that is handed over."""
+OWN: Final = (
+    ("timestamp",), ("channel_id",), ("client_id",), ("bundle_id",), ("connection_id",),
+    ("network_status", "unstable_level"),
+)  # fmt: skip
+"""The connection's leaves that are handed over, besides counters."""
+
+ID: Final = OWN.index(("connection_id",))
 
 Terms = Sequence[tuple[int, int, int]]
 """Of a relation: factor, block and counter."""
@@ -33,183 +40,208 @@ Whether the sides are to be equal (else the left one is at most the right one), 
 is not 0 turns "equal" into "at least".
 """
 
-Taken = tuple[
-    str | None, str | None, str | None, str | None, str | None,  # as TEXTS
-    int | None,  # the timestamp in nanoseconds, where it has microseconds
-    bool,  # whether all texts are there and short
-    int | None,  # LEVEL
+Scanned = tuple[
+    tuple[Any, ...],  # as OWN; Any: leaves of the edition's types, None where one is not there
     list[Counters | None], dict[str, Counters], dict[str, tuple[Any, ...]],  # blocks, labels, their other leaves
     bool,  # whether all relations hold whose groups are there
-    tuple[int, ...] | None,  # groups that are not there, by their place in the codec's plans
-    tuple[bytes | None, ...] | None,  # the codec's loose leaves; None of a group that is not there
+    tuple[int, ...],  # groups that are not there, by their place in the codec's plans
+    tuple[bytes | None, ...],  # the codec's loose leaves; None of a group that is not there
 ]  # fmt: skip
 """One connection. Any: leaves of their own types."""
 
-_Entry = tuple[bytes, int, bool, int, int | None, int | None, tuple[str, ...], tuple[Any, ...], int]
-"""Key, kind, whether it must be there, place, limits, words, entries below, block. Any: entries again."""
-
-
-rise: Final[Callable[[list[Counters | None], list[Counters | None]], list[Counters | None] | None] | None] = getattr(
-    MODULE, "rise", None
-)
+Scan = Callable[[bytes, bool], list[Scanned] | int]
 """
-The larger of two lists of blocks, where the second is nowhere smaller; else None. Blocks of the second that are equal to
-the first's become those very objects.
+From a body, and whether it should be an array of connections, to these. Where it is refused: 1 for a key that stands
+twice, 0 for anything else.
 """
 
-highest: Final[Callable[[list[Counters | None], list[Counters | None]], list[Counters | None] | None] | None] = getattr(
-    MODULE, "highest", None
-)
-"""
-The larger of each two counters: the first list itself where that has them all. None where a block is in one of the lists
-only, or was not read by the accelerator.
-"""
 
-rise_labels: Final[Callable[[dict[str, Counters], Mapping[str, Counters]], dict[str, Counters] | None] | None] = (
-    getattr(MODULE, "rise_labels", None)
-)
-"""The same of counters by label; None also where the labels are not the same, in the same order."""
+def _module() -> ModuleType | None:
+    if os.environ.get("SORA_HARNESS_PURE", "") not in ("", "0"):
+        return None
+    try:
+        from . import _accelerator  # type: ignore[attr-defined]  # it is there only where it could be built
+    except ImportError:
+        return None
+    module: ModuleType = _accelerator
+    return module if getattr(module, "CONTRACT", None) == CONTRACT else None
 
-first_holders: Final[
-    Callable[[list[list[Counters | None]], list[Any], list[list[Any] | None]], list[list[Any] | None]] | None
-] = getattr(MODULE, "first_holders", None)
-"""
-For each counter of each block of the last of some readings, in which no counter ever fell: the owner of the first that
-had its value, of those since which the block was always there; where the very first reading had it, what the third list
-says of the block, unless that is None. Any: whatever holds readings.
-"""
+
+_MODULE: Final = _module()
+
 
 
 def is_there() -> bool:
-    """Whether answers are read by it."""
-    return MODULE is not None
+    """Whether bodies are read by it."""
+    return _MODULE is not None
 
 
-def scanner(codec: Codec, relations: Sequence[Relation]) -> Callable[[bytes, bool], list[Taken] | int] | None:
+def _plain(before: Counters, after: Counters) -> int | None:
+    return 0 if before == after else 1 if all(map(le, before, after)) else -1
+
+
+_compare: Final[Callable[[Counters, Counters], int | None]] = getattr(_MODULE, "compare", _plain)
+
+
+def compare(before: Counters, after: Counters) -> int:
+    """Of two readings' counters of one block: 0 where they are the same, 1 where none fell, -1 where one did."""
+    known = _compare(before, after)
+    return _plain(before, after) if known is None else known
+
+
+def scanner(codec: Codec, relations: Sequence[Relation]) -> Scan | None:
     """
-    Make a reader.
+    Make a scanner.
 
     Args:
-        codec: What it has learned counts as well; make a new reader when it learns.
+        codec: What it has learned counts as well; make a new scanner when it learns.
         relations: Those between counters, none of which it has learned to let through.
 
     Returns:
-        A function of a body and whether it is an array of connections. It gives these, or, where it refuses, 1 for a
-        key that stands twice and 0 for anything else. None where there is no accelerator, or the codec knows something
-        that it cannot read.
+        None where there is no accelerator, or the codec knows something that it cannot read.
     """
-    if MODULE is None:
+    if _MODULE is None:
+        return None
+    labels = codec.label_plan
+    if codec.labels_raw or (LABELS,) in codec.learned or any(plan.raw for plan in codec.plans):
+        return None
+    if labels is not None and labels.loose:
         return None
     try:
-        return _make(MODULE, codec, relations)
-    except _Beyond:
+        layout = _Layout(_MODULE, codec)
+        if labels is not None:
+            layout.add(labels)
+        layout.add(codec.plan)
+        scan: Scan = _MODULE.Scanner(
+            text=bytes(layout.text),
+            sizes=_table([len(block.counters)] for block in codec.blocks),
+            words=_table(layout.words),
+            entries=_table(layout.entries),
+            nodes=_table(layout.nodes),
+            terms=_table(term for _, *sides in relations for side in sides for term in side),
+            rows=_table((equal, *map(len, sides)) for equal, *sides in relations),
+            labels=labels is not None,
+            own_leaves=len(OWN),
+            id=ID,
+            label_counters=len(codec.label_counters),
+            label_leaves=len(codec.label_others),
+            groups=len(codec.plans),
+            loose=len(codec.loose),
+            unset=msgspec.UNSET,
+        ).read
+    except (_Beyond, ValueError):  # it is larger than anything that was thought of
         return None
+    return scan
 
 
 class _Beyond(Exception):
-    """It cannot read that."""
+    """The accelerator cannot read that."""
 
 
-def _make(
-    module: ModuleType, codec: Codec, relations: Sequence[Relation]
-) -> Callable[[bytes, bool], list[Taken] | int]:
-    labels = codec.label_plan
-    if codec.labels_raw or (LABELS,) in codec.learned or any(plan.raw for plan in codec.plans):
-        raise _Beyond
-    if labels is not None and labels.loose:
-        raise _Beyond
-    sizes = tuple(len(block.counters) for block in codec.blocks)
-    starts = [sum(sizes[:block]) for block in range(len(sizes))]
-    loose = {id(each): place for place, each in enumerate(codec.loose)}
-    layout = _Layout(module, codec, starts, loose)
+def _table(rows: Iterable[Iterable[int]]) -> bytes:
+    """Numbers as the module takes them."""
+    numbers = [number for row in rows for number in row]
     try:
-        made = module.Scanner(
-            root=layout.entries(codec.plan),
-            label=None if labels is None else layout.entries(labels),
-            label_counters=len(codec.label_counters),
-            label_others=len(codec.label_others),
-            sizes=sizes,
-            groups=len(codec.plans),
-            loose=len(codec.loose),
-            rows=tuple(
-                (equal, *(tuple((factor, starts[block] + at) for factor, block, at in side) for side in sides))
-                for equal, *sides in relations
-            ),
-            unset=msgspec.UNSET,
-        )
-    except (OverflowError, ValueError):  # an edition of one's own, with limits beyond 64 bits, say
+        return struct.pack(f"={len(numbers)}q", *numbers)
+    except struct.error:
         raise _Beyond from None
-    read: Callable[[bytes, bool], list[Taken] | int] = made.read
-    return read
 
 
 class _Layout:
-    """An edition's keys as the module takes them."""
+    """
+    An edition's keys, as the tables that the module takes.
 
-    def __init__(self, module: ModuleType, codec: Codec, starts: Sequence[int], loose: dict[int, int]) -> None:
+    Objects stand behind those that are in them, and each object's entries together. An entry has a row of: kind, key,
+    whether it must be there, place, block, limits, and the first and the number of what it refers to.
+    """
+
+    def __init__(self, module: ModuleType, codec: Codec) -> None:
+        self.text = bytearray()
+        self.words: list[tuple[int, int]] = []
+        self.entries: list[tuple[int, ...]] = []
+        self.nodes: list[tuple[int]] = []
+        """How many entries each has."""
         self._module = module
         self._codec = codec
-        self._starts = starts
-        self._loose = loose
+        sizes = [len(block.counters) for block in codec.blocks]
+        self._slots = [sum(sizes[:block]) for block in range(len(sizes))]
+        """The first of each block."""
+        self._loose = {id(each): place for place, each in enumerate(codec.loose)}
         self._places = {id(plan): place for place, plan in enumerate(codec.plans)}
 
-    def entries(self, plan: Plan) -> tuple[_Entry, ...]:
-        """All keys of a group, or of a label."""
-        below = dict(plan.below)
-        let_through = {each.position: each for each in plan.loose}
+    def add(self, plan: Plan) -> int:
+        """Add a group, or what stands for every label; its number."""
+        below = {attribute: (inner, self.add(inner)) for attribute, inner in plan.below}
+        loose = {each.position: each for each in plan.loose}
         fields = {field.name: field for field in plan.group.fields}
-        return tuple(
-            self._entry(plan, position, name, below.get(f"f{position}"), let_through.get(position), fields.get(name))
+        self.entries += [
+            self._entry(plan, position, name, below.get(f"f{position}"), loose.get(position), fields.get(name))
             for position, name in enumerate(plan.columns)
-        )
+        ]
+        self.nodes.append((len(plan.columns),))
+        return len(self.nodes) - 1
 
     def _entry(
-        self, plan: Plan, position: int, name: str, below: Plan | None, loose: Loose | None, field: Field | None
-    ) -> _Entry:
-        key = name.encode()
+        self,
+        plan: Plan,
+        position: int,
+        name: str,
+        below: tuple[Plan, int] | None,
+        loose: Loose | None,
+        field: Field | None,
+    ) -> tuple[int, ...]:
         module = self._module
-        if not name.isprintable() or '"' in name or "\\" in name:
-            raise _Beyond
+        key = self._word(f'"{name}"')
         if loose is not None:
-            return _entry(key, module.LOOSE, place=self._loose[id(loose)])
+            return _row(module.LOOSE, key, place=self._loose[id(loose)])
         if below is not None:
-            block = -1 if below.block is None else below.block
-            return _entry(key, module.GROUP, place=self._places[id(below)], below=self.entries(below), block=block)
+            inner, node = below
+            block = -1 if inner.block is None else inner.block
+            return _row(module.GROUP, key, place=self._places[id(inner)], block=block, start=node)
         if field is None:
-            if not plan.attributes and name == LABELS:
-                return _entry(key, module.LABELS)
-            raise _Beyond
-        required = field.presence is not Presence.CONDITIONAL
-        least, most = field.minimum, field.maximum
+            return _row(module.LABELS, key)
+        return self._leaf(plan, position, field, key)
+
+    def _leaf(self, plan: Plan, position: int, field: Field, key: int) -> tuple[int, ...]:
+        module = self._module
         of_label = plan is self._codec.label_plan
+        required = field.presence is not Presence.CONDITIONAL
         if field.kind is Kind.COUNTER:
-            if not required or field.type is not Type.INTEGER or least is None or least < 0:
+            if not required or field.minimum is None or field.minimum < 0 or (field.maximum or 0) < 0:
                 raise _Beyond
-            place = position if of_label else self._starts[-1 if plan.block is None else plan.block] + position
-            return _entry(key, module.COUNTER, place=place, required=True, least=least, most=most)
-        place = position - plan.counters if of_label else -1
+            place = position if of_label else self._slots[-1 if plan.block is None else plan.block] + position
+            most = -1 if field.maximum is None else field.maximum
+            return _row(module.COUNTER, key, required=True, place=place, least=field.minimum, most=most)
+        place = position - plan.counters if of_label else OWN.index(field.path) if field.path in OWN else -1
         if field.type is Type.BOOLEAN:
-            return _entry(key, module.BOOLEAN, place=place, required=required)
+            return _row(module.BOOLEAN, key, required=required, place=place)
         if field.type is Type.INTEGER:
-            kind = module.LEVEL if field.path == LEVEL else module.INTEGER
-            return _entry(key, kind, place=place, required=required, least=least, most=most)
-        if field.values is not None:
-            return _entry(key, module.CHOICE, place=place, required=required, choices=tuple(field.values))
-        if not of_label and not plan.attributes and name in TEXTS:
-            return _entry(key, module.TEXT, place=TEXTS.index(name), required=required)
-        return _entry(key, module.STRING, place=place, required=required)
+            least = -(2**63) if field.minimum is None else field.minimum
+            most = 2**63 - 1 if field.maximum is None else field.maximum
+            return _row(module.INTEGER, key, required=required, place=place, least=least, most=most)
+        if field.values is None:
+            return _row(module.STRING, key, required=required, place=place)
+        words = [self._word(value) for value in field.values]
+        start = words[0] if words else 0
+        return _row(module.CHOICE, key, required=required, place=place, start=start, count=len(words))
+
+    def _word(self, text: str) -> int:
+        encoded = text.encode()
+        self.words.append((len(self.text), len(encoded)))
+        self.text += encoded
+        return len(self.words) - 1
 
 
-def _entry(
-    key: bytes,
+def _row(
     kind: int,
+    key: int,
     *,
     required: bool = False,
     place: int = -1,
-    least: int | None = None,
-    most: int | None = None,
-    choices: tuple[str, ...] = (),
-    below: tuple[_Entry, ...] = (),
     block: int = -1,
-) -> _Entry:
-    return key, kind, required, place, least, most, choices, below, block
+    least: int = 0,
+    most: int = 0,
+    start: int = 0,
+    count: int = 0,
+) -> tuple[int, ...]:
+    return kind, key, required, place, block, least, most, start, count

@@ -20,7 +20,7 @@ from msgspec import UNSET, Raw
 from msgspec.structs import astuple
 
 from .. import accelerator, strict_json
-from ..accelerator import Taken
+from ..accelerator import Scanned
 from ..codec import LABELS, MISSING, Codec, Counters, Json, Loose, Plan
 from ..edition import Edition, Field, Kind, Presence
 from . import relations, shape, stamp
@@ -391,29 +391,28 @@ class BodyReader:
         except (strict_json.NotJson, _TooOdd):
             return None
 
-    def _hand_over(self, parts: Taken, index: int | None) -> Reading:
-        (
-            timestamp, channel_id, client_id, bundle_id, connection_id, stamp_ns, brief, level, blocks, labels,
-            configuration, related, absent, raws,
-        ) = parts  # fmt: skip
+    def _hand_over(self, parts: Scanned, index: int | None) -> Reading:
+        own, blocks, labels, configuration, related, absent, raws = parts
+        timestamp, channel_id, client_id, bundle_id, connection_id, level = own
         if labels and not self._usual_labels.issuperset(labels):
             raise _TooOdd
         reading = Reading(
             index=index, timestamp=timestamp, channel_id=channel_id, client_id=client_id, bundle_id=bundle_id,
             connection_id=connection_id, blocks=blocks, labels=labels, configuration=configuration, level=level,
-            deviations=[], stamp_ns=stamp_ns, related=related,
+            deviations=[], related=related,
         )  # fmt: skip
-        loose = self._relaxed or (raws is not None and any(raws))
-        if absent is not None:
+        loose = self._relaxed or (raws and any(raws))
+        if absent:
             if loose:
                 raise _TooOdd
             self._miss_groups(absent, reading)
         if loose:
-            for leeway, raw in zip(self._leeways, raws or (), strict=True):
+            for leeway, raw in zip(self._leeways, raws, strict=True):
                 self._let_in(leeway, raw or b"", reading)
             if related and any(row.missed(blocks) for row in self._rows_of_learned):
                 reading.related = False
-        if not brief or stamp_ns is None:
+        stamp_ns = reading.stamp_ns = None if timestamp is None else stamp.parse(timestamp)
+        if stamp_ns is None or None in own or max(map(len, own[1:5])) > SHORT:
             self._check_texts(reading)
         return reading
 

@@ -18,16 +18,16 @@ after L had arrived count for it from then on.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from operator import le
+from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from ..accelerator import first_holders, highest, rise, rise_labels
+from ..accelerator import compare
 
 Counters = Sequence[int]
 """One block of a reading: counters in a fixed order, -1 where one is absent or unsound."""
@@ -108,7 +108,7 @@ class Version(msgspec.Struct, Generic[Holder], gc=False, eq=False):
     def _hold(
         self, keys: Sequence[int | str], chain: Sequence[Version[Holder]], steps: list[list[Counters | None]]
     ) -> None:
-        found = (first_holders or _first_holders)(
+        found = _first_holders(
             steps, [version.holder for version in chain], [chain[0].held.get(key) for key in keys]
         )
         self.held.update({key: each for key, each in zip(keys, found, strict=True) if each is not None})
@@ -117,31 +117,40 @@ class Version(msgspec.Struct, Generic[Holder], gc=False, eq=False):
 def _first_holders(
     steps: list[list[Counters | None]], owners: list[Any], held: list[list[Any] | None]
 ) -> list[list[Any] | None]:
-    """As the accelerator's. Any: holders."""
+    """
+    For each counter of each block of the last step, the owner of the first step that had its value.
+
+    Steps are versions of the blocks, oldest first, in which no counter ever falls, and only those count since which the
+    block was always there. Where the very first step had the value, `held` says of whom it was, unless that is None.
+    Any: holders.
+    """
     found: list[list[Any] | None] = []
-    for block, last in enumerate(steps[-1]):
+    for known, mine in zip(held, zip(*steps, strict=True), strict=True):
+        last = mine[-1]
         if last is None:
             found.append(None)
-            continue
-        since = len(steps) - 1
-        while since > 0 and steps[since - 1][block] is not None:
-            since -= 1
-        mine = [step[block] or () for step in steps[since:]]
-        before = held[block] if since == 0 else None
-        known = [owners[since]] * len(last) if before is None else before
-        found.append([
-            known[place] if (first := _first_with(mine, place)) == 0 else owners[since + first]
-            for place in range(len(last))
-        ])  # fmt: skip
+        elif all(mine):
+            found.append(_holders(mine, owners, known or [owners[0]] * len(last)))
+        else:
+            since = len(mine) - mine[::-1].index(None)
+            found.append(_holders(mine[since:], owners[since:], [owners[since]] * len(last)))
     return found
 
 
-def _first_with(steps: Sequence[Counters], place: int) -> int:
-    """Since which step a counter has had the value that it has in the last one."""
-    step = len(steps) - 1
-    while step > 0 and (steps[step] is steps[step - 1] or steps[step][place] == steps[step - 1][place]):
-        step -= 1
-    return step
+def _holders(steps: Sequence[Counters], owners: Sequence[Any], known: list[Any]) -> list[Any]:
+    """The same for one block that is in all steps; `known` says who had the values of the first. Any: holders."""
+    newest, last = owners[-1], steps[-1]
+    if steps[0] is last:
+        return known
+    holders = []
+    for place, (value, before, first) in enumerate(zip(last, steps[-2], steps[0], strict=True)):
+        if value != before:
+            holders.append(newest)
+        elif value == first:
+            holders.append(known[place])
+        else:  # values never fall from step to step
+            holders.append(owners[bisect_left(steps, value, key=itemgetter(place))])
+    return holders
 
 
 class Lineage(Generic[Holder]):
@@ -208,13 +217,9 @@ class Lineage(Generic[Holder]):
         base = latest if latest.known_ns < sent_ns else self.base(sent_ns)
         falls: list[Fall[Holder]] = []
         known = latest.blocks
-        top = rise(known, blocks) if rise is not None else None
-        if top is None and base is not latest:
-            top = _overtaken(known, blocks, base)
-        if top is None:
-            top = self._take_blocks(blocks, known, base, falls)
-        top_labels = self._risen_labels(sent_ns, labels, latest.labels)
-        if top_labels is None:
+        top = self._take_blocks(blocks, known, base, falls)
+        top_labels = latest.labels
+        if len(labels) != len(self._floors) or labels != top_labels:
             top_labels = self._take_labels(sent_ns, received_ns, labels, base, falls)
         if top is not known or top_labels is not latest.labels:
             version = Version(received_ns, top, top_labels, holder, latest, latest.depth + 1)
@@ -233,14 +238,16 @@ class Lineage(Generic[Holder]):
     ) -> list[Counters | None]:
         top = known
         for index, (mine, most) in enumerate(zip(blocks, known, strict=True)):
-            if mine == most:
-                blocks[index] = most
+            if mine is most:
                 continue
             if mine is None:
                 continue
             if most is None:
                 self.first[index] = mine
-            elif not all(map(le, most, mine)):
+            elif (how := compare(most, mine)) == 0:
+                blocks[index] = most
+                continue
+            elif how < 0:
                 if base is not None and (before := base.blocks[index]) is not None:
                     falls += _falls(index, before, mine, base)
                 mine = tuple(map(max, most, mine))
@@ -250,16 +257,6 @@ class Lineage(Generic[Holder]):
                 top = known.copy()
             top[index] = mine
         return top
-
-    def _risen_labels(
-        self, sent_ns: int, labels: Mapping[str, Counters], known: dict[str, Counters]
-    ) -> dict[str, Counters] | None:
-        """The labels as they are now, where none came or went lately and no counter fell; else None: look closer."""
-        if len(labels) != len(self._floors):
-            return None
-        if rise_labels is None or sent_ns <= self._last_floor_ns:
-            return known if labels == known else None
-        return rise_labels(known, labels)
 
     def _take_labels(
         self,
@@ -289,7 +286,7 @@ class Lineage(Generic[Holder]):
                     continue
                 floor = floors[label] = self.last_received_ns
                 self._last_floor_ns = max(self._last_floor_ns, floor)
-            if most is not None and not all(map(le, most, mine)):
+            if most is not None and not compare(most, mine) >= 0:
                 if base is not None and base.known_ns > floor and (before := base.labels.get(label)) is not None:
                     falls += _falls(label, before, mine, base)
                 mine = tuple(map(max, most, mine))
@@ -329,21 +326,6 @@ class Lineage(Generic[Holder]):
         kept.append(versions[-1])
         self.versions = kept
         self._room = max(8, 2 * len(kept))
-
-
-def _overtaken(
-    known: list[Counters | None], blocks: list[Counters | None], base: Version[Any] | None
-) -> list[Counters | None] | None:
-    """
-    What is known with a reading that was read before it came to be: larger counters overtook it.
-
-    None where that is not all, and has to be looked at closely.
-    """
-    if rise is None or highest is None:
-        return None
-    if base is not None and rise(base.blocks, [*blocks]) is None:
-        return None
-    return highest(known, blocks)
 
 
 def _falls(block: int | str, before: Counters, after: Counters, base: Version[Holder]) -> Iterable[Fall[Holder]]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from operator import le
 from typing import Any, Final
 from weakref import ref
 
 import msgspec
 
-from ..accelerator import rise
+from ..accelerator import compare
 from ..codec import Counters
 from ..exchange import Exchange, light
 from .body import Reading
@@ -206,10 +205,8 @@ def _is_larger(exchange: Exchange, server: str, most_bytes: int) -> bool:
 def _first_larger(
     early: list[Counters | None], late: list[Counters | None], but: Collection[tuple[int | str, int]]
 ) -> tuple[int, int] | None:
-    if rise is not None and rise(early, late) is not None:
-        return None
     for block, (one, two) in enumerate(zip(early, late, strict=True)):
-        if one is None or two is None or all(map(le, one, two)):
+        if one is two or one is None or two is None or compare(one, two) >= 0:
             continue
         for counter, (old, new) in enumerate(zip(one, two, strict=True)):
             if 0 <= new < old and (block, counter) not in but:
