@@ -8,8 +8,7 @@
  * here can cost time. It must never cost a finding: tests and `make fuzz` compare the two readers for that.
  *
  * Counters are handed out as objects of a type of their own, which acts as a tuple of integers and is an array: nothing
- * else of a sample is as large, and as integers of Python's they would take five times the memory. Blocks that did not
- * change since the connection's sample before are handed out as the same objects, so that equality shows at a glance.
+ * else of a sample is as large, and as integers of Python's they would take five times the memory. rise() compares them.
  *
  * Three conventions hold for all functions that read:
  *  - They take a pointer to the next byte and return one behind what they have read. NULL means that the body is
@@ -37,7 +36,6 @@ enum {
     MAX_SKIPPED = 100, /* containers within a loose value, as strict_json.py has it */
     MAX_FACTOR = 255,
     MAX_TERMS = 255,   /* of a relation's side */
-    MAX_KEPT = 20000,  /* connections whose last sample is kept */
     MAX_COUNT = 1 << 24, /* of anything in a layout */
     MAX_BLOCKS = INT16_MAX,
 };
@@ -46,6 +44,7 @@ enum {
 typedef struct {
     const char *text;
     int32_t length;
+    PyObject *string; /* the same, of a word: each time it is handed out it is this object */
 } Word;
 
 struct Node;
@@ -110,10 +109,7 @@ typedef struct {
     Node *root, *label;
     Py_ssize_t entry_count, node_count, word_count, term_count, row_count;
     Py_ssize_t own_leaves, label_counters, label_leaves, blocks, slots, groups, loose;
-    Py_ssize_t id; /* the place of the connection's id among its own leaves, or -1 */
     Py_ssize_t *sizes; /* by block */
-    PyObject *kept; /* the blocks of each connection's last sample, by its id */
-    Py_ssize_t since_cleared;
     /* the body that is being read */
     int busy;
     int refusal;
@@ -296,16 +292,16 @@ skip_value(const char *p, const char *end)
 
 /* -- leaves -------------------------------------------------------------------------------------------------------- */
 
-/* Whether a string is one of some words. */
-static int
-is_one_of(const Plain *plain, const Word *words, int count)
+/* The word that a string is; NULL where it is none of them. */
+static const Word *
+find_word(const Plain *plain, const Word *words, int count)
 {
-    for (int at = 0; at < count; at++) {
-        if (plain->length == words[at].length && memcmp(plain->text, words[at].text, (size_t)plain->length) == 0) {
-            return 1;
+    for (const Word *word = words; word < words + count; word++) {
+        if (plain->length == word->length && memcmp(plain->text, word->text, (size_t)plain->length) == 0) {
+            return word;
         }
     }
-    return 0;
+    return NULL;
 }
 
 /* A string of Python's. NULL also where the bytes are no UTF-8. */
@@ -376,23 +372,30 @@ read_boolean(const Entry *entry, const Sink *sink, const char *p, const char *en
 }
 
 static const char *
+read_choice(const Entry *entry, const Sink *sink, const char *p, const char *end)
+{
+    Plain plain;
+    p = read_plain(p, end, &plain);
+    const Word *word = p == NULL ? NULL : find_word(&plain, entry->choices, entry->block);
+    if (word == NULL) {
+        return NULL;
+    }
+    return is_wanted(entry) ? put(entry, sink, Py_NewRef(word->string), p) : p;
+}
+
+static const char *
 read_string(const Entry *entry, const Sink *sink, const char *p, const char *end)
 {
     Plain plain;
     p = read_plain(p, end, &plain);
-    if (p == NULL || (entry->kind == CHOICE && !is_one_of(&plain, entry->choices, entry->block))) {
-        return NULL;
+    if (p == NULL || (plain.ascii && !is_wanted(entry))) {
+        return p;
     }
-    if (is_wanted(entry)) {
-        return put(entry, sink, string_of(&plain), p);
+    PyObject *string = string_of(&plain);
+    if (string == NULL || is_wanted(entry)) {
+        return put(entry, sink, string, p);
     }
-    if (!plain.ascii) {
-        PyObject *string = string_of(&plain); /* only to see whether it is UTF-8 */
-        if (string == NULL) {
-            return NULL;
-        }
-        Py_DECREF(string);
-    }
+    Py_DECREF(string); /* it was only to be UTF-8 */
     return p;
 }
 
@@ -425,8 +428,9 @@ read_value(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
     case BOOLEAN:
         return read_boolean(entry, sink, p, self->end);
     case STRING:
-    case CHOICE:
         return read_string(entry, sink, p, self->end);
+    case CHOICE:
+        return read_choice(entry, sink, p, self->end);
     case GROUP:
         if (entry->block >= 0) {
             self->there[entry->block] = 1;
@@ -608,13 +612,10 @@ static PyType_Spec counters_spec = {
     .slots = counters_slots,
 };
 
-/* The counters as an object: the earlier one where they are all the same. */
+/* Counters as an object. */
 static PyObject *
-counters_of(Scanner *self, const uint64_t *values, Py_ssize_t count, PyObject *earlier)
+counters_of(Scanner *self, const uint64_t *values, Py_ssize_t count)
 {
-    if (earlier != NULL && Py_IS_TYPE(earlier, self->counters_type) && has_values(earlier, values, count)) {
-        return Py_NewRef(earlier);
-    }
     Counters *counters = PyObject_NewVar(Counters, self->counters_type, count);
     if (counters != NULL) {
         memcpy(counters->values, values, (size_t)count * sizeof(uint64_t));
@@ -641,7 +642,7 @@ leaves_of(Scanner *self)
 static int
 add_label(Scanner *self, PyObject *label)
 {
-    PyObject *counters = counters_of(self, self->label_values, self->label_counters, NULL);
+    PyObject *counters = counters_of(self, self->label_values, self->label_counters);
     PyObject *leaves = leaves_of(self);
     int failed = counters == NULL || leaves == NULL || PyDict_SetItem(self->labels, label, counters) < 0 ||
                  PyDict_SetItem(self->configuration, label, leaves) < 0;
@@ -793,56 +794,20 @@ forget_sample(Scanner *self)
     Py_CLEAR(self->configuration);
 }
 
-/* The blocks as a tuple, with those of the sample before where they are the same. */
+/* The blocks as a list, with None for those that are not there. */
 static PyObject *
-blocks_of(Scanner *self, PyObject *before)
+blocks_of(Scanner *self)
 {
-    PyObject *blocks = PyTuple_New(self->blocks);
+    PyObject *blocks = PyList_New(self->blocks);
     const uint64_t *values = self->values;
     for (Py_ssize_t at = 0; blocks != NULL && at < self->blocks; at++) {
-        PyObject *block = Py_NewRef(Py_None);
-        if (self->there[at]) {
-            PyObject *known = before == NULL ? NULL : PyTuple_GET_ITEM(before, at);
-            Py_SETREF(block, counters_of(self, values, self->sizes[at], known));
-        }
+        PyObject *block = self->there[at] ? counters_of(self, values, self->sizes[at]) : Py_NewRef(Py_None);
         if (block == NULL) {
             Py_CLEAR(blocks);
             break;
         }
-        PyTuple_SET_ITEM(blocks, at, block);
+        PyList_SET_ITEM(blocks, at, block);
         values += self->sizes[at];
-    }
-    return blocks;
-}
-
-/*
- * Keeps the blocks for the connection's next sample; -1: an exception is set. All are let go when every connection has
- * been seen some times: those that have gone would never be.
- */
-static int
-keep(Scanner *self, PyObject *id, PyObject *blocks)
-{
-    Py_ssize_t size = PyDict_GET_SIZE(self->kept);
-    if (++self->since_cleared > 4096 + 4 * size || size >= MAX_KEPT) {
-        PyDict_Clear(self->kept);
-        self->since_cleared = 0;
-    }
-    return PyDict_SetItem(self->kept, id, blocks);
-}
-
-/* The blocks of the sample that was just read, compared with the connection's sample before, and kept. */
-static PyObject *
-shared_blocks(Scanner *self)
-{
-    PyObject *id = self->id < 0 ? NULL : self->own[self->id];
-    if (id == NULL) {
-        return blocks_of(self, NULL);
-    }
-    PyObject *before = Py_XNewRef(PyDict_GetItemWithError(self->kept, id));
-    PyObject *blocks = PyErr_Occurred() ? NULL : blocks_of(self, before);
-    Py_XDECREF(before);
-    if (blocks != NULL && keep(self, id, blocks) < 0) {
-        Py_CLEAR(blocks);
     }
     return blocks;
 }
@@ -880,15 +845,13 @@ hand_over(Scanner *self)
 {
     PyObject *sample = NULL;
     PyObject *own = tuple_of(self->own, self->own_leaves), *raws = tuple_of(self->raws, self->loose);
-    PyObject *tuple = shared_blocks(self), *blocks = tuple == NULL ? NULL : PySequence_List(tuple);
-    PyObject *absent = absent_groups(self);
+    PyObject *blocks = blocks_of(self), *absent = absent_groups(self);
     if (own != NULL && raws != NULL && blocks != NULL && absent != NULL) {
         PyObject *related = all_hold(self) ? Py_True : Py_False;
         sample = PyTuple_Pack(7, own, blocks, self->labels, self->configuration, related, absent, raws);
     }
     Py_XDECREF(own);
     Py_XDECREF(raws);
-    Py_XDECREF(tuple);
     Py_XDECREF(blocks);
     Py_XDECREF(absent);
     return sample;
@@ -961,8 +924,8 @@ scanner_read(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "read() takes bytes, and whether they should be an array");
         return NULL;
     }
-    if (self->root == NULL || self->kept == NULL) {
-        PyErr_SetString(PyExc_TypeError, "this scanner is not made, or is being thrown away");
+    if (self->root == NULL) {
+        PyErr_SetString(PyExc_TypeError, "this scanner was never made");
         return NULL;
     }
     if (self->busy) { /* a finalizer that runs while this scanner reads reads with it as well: let Python do that */
@@ -1048,17 +1011,22 @@ make_sizes(Scanner *self, const Table *table)
     return 0;
 }
 
-/* Words, from (place in the text, length). */
+/* Words, from (place in the text, length). Keys are among them, with their quotes. */
 static int
 make_words(Scanner *self, const Table *table)
 {
-    self->word_count = table->rows;
     for (Py_ssize_t at = 0; at < table->rows; at++) {
         const int64_t *row = table->numbers + 2 * at;
         if (!are_within(row[0], row[1], PyBytes_GET_SIZE(self->text)) || row[1] > MAX_COUNT) {
             return complain("words");
         }
-        self->words[at] = (Word){.text = PyBytes_AS_STRING(self->text) + row[0], .length = (int32_t)row[1]};
+        Word *word = &self->words[at];
+        *word = (Word){.text = PyBytes_AS_STRING(self->text) + row[0], .length = (int32_t)row[1]};
+        word->string = PyUnicode_DecodeUTF8(word->text, word->length, NULL);
+        if (word->string == NULL) {
+            return -1;
+        }
+        self->word_count = at + 1;
     }
     return 0;
 }
@@ -1218,9 +1186,8 @@ make_room(Scanner *self, const Table *tables)
     self->label_values = room(self->label_counters, sizeof(uint64_t));
     self->absent = room(self->groups, sizeof(Py_ssize_t));
     self->there = room(tables[SIZES].rows, 1);
-    self->kept = PyDict_New();
     if (!self->sizes || !self->words || !self->entries || !self->nodes || !self->terms || !self->rows || !self->own ||
-        !self->of_label || !self->raws || !self->label_values || !self->absent || !self->there || !self->kept) {
+        !self->of_label || !self->raws || !self->label_values || !self->absent || !self->there) {
         PyErr_NoMemory();
         return -1;
     }
@@ -1250,17 +1217,17 @@ static PyObject *
 scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
     static char *names[] = {
-        "text", "sizes", "words", "entries", "nodes", "terms", "rows", "labels", "own_leaves", "id", "label_counters",
+        "text", "sizes", "words", "entries", "nodes", "terms", "rows", "labels", "own_leaves", "label_counters",
         "label_leaves", "groups", "loose", "unset", NULL,
     };
     static const Py_ssize_t columns[TABLES] = {1, 2, ENTRY_COLUMNS, 1, 3, 4};
     PyObject *text, *given[TABLES], *unset;
     Table tables[TABLES];
-    Py_ssize_t counts[5], id;
+    Py_ssize_t counts[5];
     int labels;
     if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "SSSSSSSpnnnnnnO:Scanner", names, &text, &given[SIZES], &given[WORDS],
-            &given[ENTRIES], &given[NODES], &given[TERMS], &given[ROWS], &labels, &counts[0], &id, &counts[1],
+            arguments, keywords, "SSSSSSSpnnnnnO:Scanner", names, &text, &given[SIZES], &given[WORDS],
+            &given[ENTRIES], &given[NODES], &given[TERMS], &given[ROWS], &labels, &counts[0], &counts[1],
             &counts[2], &counts[3], &counts[4], &unset
         )) {
         return NULL;
@@ -1271,7 +1238,7 @@ scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
         }
     }
     for (int at = 0; at < 5; at++) {
-        if (!is_in(counts[at], 0, MAX_COUNT) || !is_in(id, -1, counts[0] - 1)) {
+        if (!is_in(counts[at], 0, MAX_COUNT)) {
             complain("counts");
             return NULL;
         }
@@ -1285,7 +1252,6 @@ scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     self->unset = Py_NewRef(unset);
     self->text = Py_NewRef(text);
     self->own_leaves = counts[0];
-    self->id = id;
     self->label_counters = counts[1];
     self->label_leaves = counts[2];
     self->groups = counts[3];
@@ -1296,36 +1262,17 @@ scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     return (PyObject *)self;
 }
 
-static int
-scanner_traverse(PyObject *object, visitproc visit, void *arg)
-{
-    Scanner *self = (Scanner *)object;
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->counters_type);
-    Py_VISIT(self->unset);
-    Py_VISIT(self->kept);
-    Py_VISIT(self->labels);
-    Py_VISIT(self->configuration);
-    return 0;
-}
-
-static int
-scanner_clear(PyObject *object)
-{
-    Py_CLEAR(((Scanner *)object)->kept);
-    return 0;
-}
-
 static void
 scanner_dealloc(PyObject *object)
 {
     Scanner *self = (Scanner *)object;
     PyTypeObject *type = Py_TYPE(object);
-    PyObject_GC_UnTrack(object);
-    scanner_clear(object);
-    Py_CLEAR(self->counters_type);
-    Py_CLEAR(self->unset);
-    Py_CLEAR(self->text);
+    for (Py_ssize_t at = 0; at < self->word_count; at++) {
+        Py_XDECREF(self->words[at].string);
+    }
+    Py_XDECREF(self->counters_type);
+    Py_XDECREF(self->unset);
+    Py_XDECREF(self->text);
     void *const rooms[] = {
         self->sizes, self->words, self->entries, self->nodes, self->terms, self->rows, self->own, self->of_label,
         self->raws, self->values, self->label_values, self->absent, self->there,
@@ -1345,8 +1292,6 @@ static PyMethodDef scanner_methods[] = {
 static PyType_Slot scanner_slots[] = {
     {Py_tp_doc, "Reads bodies of one layout; for one thread."},
     {Py_tp_new, scanner_new},
-    {Py_tp_traverse, scanner_traverse},
-    {Py_tp_clear, scanner_clear},
     {Py_tp_dealloc, scanner_dealloc},
     {Py_tp_methods, scanner_methods},
     {0, NULL},
@@ -1355,40 +1300,88 @@ static PyType_Slot scanner_slots[] = {
 static PyType_Spec scanner_spec = {
     .name = "sora_stats_harness._accelerator.Scanner",
     .basicsize = sizeof(Scanner),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = scanner_slots,
 };
 
 /* -- the module ---------------------------------------------------------------------------------------------------- */
 
-PyDoc_STRVAR(compare_doc,
-"compare(before, after)\n--\n\n"
-"Of two blocks of counters: 0 where they are the same, 1 where some are larger in the second and none is smaller, else\n"
-"-1; None where one of the two is no Counters, or they are not of one length.");
+/* How one block of counters compares with the same block of an earlier sample. */
+enum Change { SAME, GROWN, FALLEN };
+
+static enum Change
+compare(const uint64_t *before, const uint64_t *after, Py_ssize_t count)
+{
+    int grew = 0, fell = 0;
+    for (Py_ssize_t at = 0; at < count; at++) { /* without a way out, so that a compiler takes several at once */
+        grew |= after[at] > before[at];
+        fell |= after[at] < before[at];
+    }
+    return fell ? FALLEN : grew ? GROWN : SAME;
+}
+
+/* Puts a block into a copy of the list, which is made when it is needed; -1: an exception is set. */
+static int
+put_block(PyObject **copy, PyObject *original, Py_ssize_t at, PyObject *block)
+{
+    Py_INCREF(block);
+    if (*copy == original) {
+        Py_SETREF(*copy, PyList_GetSlice(original, 0, PyList_GET_SIZE(original)));
+    }
+    if (*copy == NULL) {
+        Py_DECREF(block);
+        return -1;
+    }
+    return PyList_SetItem(*copy, at, block); /* takes the reference */
+}
+
+/* Adds a number to a list; -1: an exception is set. */
+static int
+append_number(PyObject *list, Py_ssize_t value)
+{
+    PyObject *number = PyLong_FromSsize_t(value);
+    int failed = number == NULL || PyList_Append(list, number) < 0;
+    Py_XDECREF(number);
+    return failed ? -1 : 0;
+}
+
+PyDoc_STRVAR(rise_doc,
+"rise(known, blocks)\n--\n\n"
+"Takes the blocks that are larger in the second list over into the first, or rather into a copy of it. Gives that, and\n"
+"the places that are left to Python: a counter fell, or one of the two blocks is no Counters. In the second list, blocks\n"
+"that are the same as in the first become those very objects.");
 
 static PyObject *
-compare(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+rise(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
     PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
-    if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "compare() takes two blocks of counters");
+    if (count != 2 || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "rise() takes two lists");
         return NULL;
     }
-    PyObject *before = arguments[0], *after = arguments[1];
-    if (!Py_IS_TYPE(before, type) || !Py_IS_TYPE(after, type) || Py_SIZE(before) != Py_SIZE(after)) {
-        Py_RETURN_NONE;
+    PyObject *known = arguments[0], *blocks = arguments[1], *top = Py_NewRef(known), *left = PyList_New(0);
+    int failed = left == NULL;
+    for (Py_ssize_t at = 0; !failed && at < PyList_GET_SIZE(known) && at < PyList_GET_SIZE(blocks); at++) {
+        PyObject *most = PyList_GET_ITEM(known, at), *mine = PyList_GET_ITEM(blocks, at);
+        if (most == mine) {
+            continue;
+        }
+        enum Change change = FALLEN;
+        if (Py_IS_TYPE(most, type) && Py_IS_TYPE(mine, type) && Py_SIZE(most) == Py_SIZE(mine)) {
+            change = compare(((Counters *)most)->values, ((Counters *)mine)->values, Py_SIZE(most));
+        }
+        failed = (change == SAME    ? PyList_SetItem(blocks, at, Py_NewRef(most))
+                  : change == GROWN ? put_block(&top, known, at, mine)
+                                    : append_number(left, at)) < 0;
     }
-    const uint64_t *old = ((Counters *)before)->values, *new = ((Counters *)after)->values;
-    int grew = 0, fell = 0;
-    for (Py_ssize_t at = 0; at < Py_SIZE(before); at++) {
-        grew |= new[at] > old[at];
-        fell |= new[at] < old[at];
-    }
-    return PyLong_FromLong(fell ? -1 : grew);
+    PyObject *result = failed ? NULL : PyTuple_Pack(2, top, left);
+    Py_XDECREF(top);
+    Py_XDECREF(left);
+    return result;
 }
 
 static PyMethodDef functions[] = {
-    {"compare", (PyCFunction)(void (*)(void))compare, METH_FASTCALL, compare_doc},
+    {"rise", (PyCFunction)(void (*)(void))rise, METH_FASTCALL, rise_doc},
     {NULL, NULL, 0, NULL},
 };
 

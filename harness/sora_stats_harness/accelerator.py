@@ -29,8 +29,6 @@ OWN: Final = (
 )  # fmt: skip
 """The connection's leaves that are handed over, besides counters."""
 
-ID: Final = OWN.index(("connection_id",))
-
 Terms = Sequence[tuple[int, int, int]]
 """Of a relation: factor, block and counter."""
 
@@ -76,17 +74,34 @@ def is_there() -> bool:
     return _MODULE is not None
 
 
-def _plain(before: Counters, after: Counters) -> int | None:
-    return 0 if before == after else 1 if all(map(le, before, after)) else -1
+Blocks = list[Counters | None]
 
 
-_compare: Final[Callable[[Counters, Counters], int | None]] = getattr(_MODULE, "compare", _plain)
+def _rise(known: Blocks, blocks: Blocks) -> tuple[Blocks, list[int]]:
+    top, left = known, []
+    for place, (most, mine) in enumerate(zip(known, blocks, strict=True)):
+        if most is None or mine is None:
+            if most is not mine:
+                left.append(place)
+        elif most == mine:
+            blocks[place] = most
+        elif all(map(le, most, mine)):
+            if top is known:
+                top = known.copy()
+            top[place] = mine
+        else:
+            left.append(place)
+    return top, left
 
 
-def compare(before: Counters, after: Counters) -> int:
-    """Of two readings' counters of one block: 0 where they are the same, 1 where none fell, -1 where one did."""
-    known = _compare(before, after)
-    return _plain(before, after) if known is None else known
+rise: Final[Callable[[Blocks, Blocks], tuple[Blocks, list[int]]]] = getattr(_MODULE, "rise", _rise)
+"""
+Take the blocks that are larger in the second list over into the first, or rather into a copy of it.
+
+Returns:
+    That, and the places of the blocks that have to be looked at: a counter fell, or a block is in one list only. In the
+    second list, blocks that are the same as in the first become those very objects.
+"""
 
 
 def scanner(codec: Codec, relations: Sequence[Relation]) -> Scan | None:
@@ -122,7 +137,6 @@ def scanner(codec: Codec, relations: Sequence[Relation]) -> Scan | None:
             rows=_table((equal, *map(len, sides)) for equal, *sides in relations),
             labels=labels is not None,
             own_leaves=len(OWN),
-            id=ID,
             label_counters=len(codec.label_counters),
             label_leaves=len(codec.label_others),
             groups=len(codec.plans),

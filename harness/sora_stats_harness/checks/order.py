@@ -22,12 +22,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from operator import itemgetter
+from operator import itemgetter, le
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from ..accelerator import compare
+from ..accelerator import rise
 
 Counters = Sequence[int]
 """One block of a reading: counters in a fixed order, -1 where one is absent or unsound."""
@@ -218,8 +218,8 @@ class Lineage(Generic[Holder]):
         falls: list[Fall[Holder]] = []
         known = latest.blocks
         top = self._take_blocks(blocks, known, base, falls)
-        top_labels = latest.labels
-        if len(labels) != len(self._floors) or labels != top_labels:
+        top_labels = self._risen_labels(sent_ns, labels, latest.labels)
+        if top_labels is None:
             top_labels = self._take_labels(sent_ns, received_ns, labels, base, falls)
         if top is not known or top_labels is not latest.labels:
             version = Version(received_ns, top, top_labels, holder, latest, latest.depth + 1)
@@ -236,18 +236,17 @@ class Lineage(Generic[Holder]):
         base: Version[Holder] | None,
         falls: list[Fall[Holder]],
     ) -> list[Counters | None]:
-        top = known
-        for index, (mine, most) in enumerate(zip(blocks, known, strict=True)):
-            if mine is most:
-                continue
+        top, left = rise(known, blocks)
+        for index in left:
+            mine, most = blocks[index], known[index]
             if mine is None:
                 continue
             if most is None:
                 self.first[index] = mine
-            elif (how := compare(most, mine)) == 0:
+            elif mine == most:
                 blocks[index] = most
                 continue
-            elif how < 0:
+            elif not all(map(le, most, mine)):
                 if base is not None and (before := base.blocks[index]) is not None:
                     falls += _falls(index, before, mine, base)
                 mine = tuple(map(max, most, mine))
@@ -257,6 +256,18 @@ class Lineage(Generic[Holder]):
                 top = known.copy()
             top[index] = mine
         return top
+
+    def _risen_labels(
+        self, sent_ns: int, labels: Mapping[str, Counters], known: dict[str, Counters]
+    ) -> dict[str, Counters] | None:
+        """The labels as they are now, where none came or went lately and no counter fell; else None: look closer."""
+        if len(labels) != len(self._floors) or sent_ns <= self._last_floor_ns or [*labels] != [*known]:
+            return None
+        before: list[Counters | None] = [*known.values()]
+        top, left = rise(before, [*labels.values()])
+        if left:
+            return None
+        return known if top is before else dict(zip(known, top, strict=True))  # type: ignore[arg-type]  # blocks of labels are there
 
     def _take_labels(
         self,
@@ -286,7 +297,7 @@ class Lineage(Generic[Holder]):
                     continue
                 floor = floors[label] = self.last_received_ns
                 self._last_floor_ns = max(self._last_floor_ns, floor)
-            if most is not None and not compare(most, mine) >= 0:
+            if most is not None and not all(map(le, most, mine)):
                 if base is not None and base.known_ns > floor and (before := base.labels.get(label)) is not None:
                     falls += _falls(label, before, mine, base)
                 mine = tuple(map(max, most, mine))

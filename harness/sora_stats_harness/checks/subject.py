@@ -14,7 +14,7 @@ from weakref import ref
 
 import msgspec
 
-from ..accelerator import compare
+from ..accelerator import rise
 from ..codec import Counters
 from ..exchange import Exchange, light
 from .body import Reading
@@ -205,8 +205,9 @@ def _is_larger(exchange: Exchange, server: str, most_bytes: int) -> bool:
 def _first_larger(
     early: list[Counters | None], late: list[Counters | None], but: Collection[tuple[int | str, int]]
 ) -> tuple[int, int] | None:
-    for block, (one, two) in enumerate(zip(early, late, strict=True)):
-        if one is two or one is None or two is None or compare(one, two) >= 0:
+    for block in rise(early, [*late])[1]:
+        one, two = early[block], late[block]
+        if one is None or two is None:
             continue
         for counter, (old, new) in enumerate(zip(one, two, strict=True)):
             if 0 <= new < old and (block, counter) not in but:
