@@ -8,7 +8,8 @@
  * here can cost time. It must never cost a finding: tests and `make fuzz` compare the two readers for that.
  *
  * Counters are handed out as objects of a type of their own, which acts as a tuple of integers and is an array: nothing
- * else of a sample is as large, and as integers of Python's they would take five times the memory. rise() compares them.
+ * else of a sample is as large, and as integers of Python's they would take five times the memory. rise() and
+ * first_holders() compare them, since that takes a fifth of all the time of judging if Python does it.
  *
  * Three conventions hold for all functions that read:
  *  - They take a pointer to the next byte and return one behind what they have read. NULL means that the body is
@@ -26,64 +27,71 @@
 
 #define CONTRACT 7 /* what is handed over, in which order; accelerator.py has the same number */
 
-/* What stands behind a key. CHOICE is one of some strings; LOOSE is anything, which Python judges. */
-enum Kind { COUNTER, INTEGER, BOOLEAN, STRING, CHOICE, GROUP, LABELS, LOOSE, KINDS };
+/* What stands behind a key, in accelerator.py's order. CHOICE is one of some words; LOOSE is anything, for Python to judge. */
+enum Kind { COUNTER, INTEGER, BOOLEAN, STRING, CHOICE, GROUP, LABELS, LOOSE };
 
-enum Refusal { ODD = 0, REPEATED = 1 };
+enum Refusal { ODD, REPEATED };
 
+/* A larger edition is read in Python. The documented one has 374 leaves in 31 groups, and some 60 relations. */
 enum {
+    MAX_BLOCKS = 512,
+    MAX_WORDS = 4096,
+    MAX_ENTRIES = 2048,
+    MAX_NODES = 512,
+    MAX_TERMS = 2048,
+    MAX_ROWS = 512,
+    MAX_OWN = 16,    /* leaves of a connection that are handed over besides its counters */
+    MAX_LABEL = 256, /* leaves of a label */
+    MAX_LOOSE = 1024,
     MAX_DEPTH = 16,
     MAX_SKIPPED = 100, /* containers within a loose value, as strict_json.py has it */
+    MAX_SIDE = 255,    /* terms on a side of a relation */
     MAX_FACTOR = 255,
-    MAX_TERMS = 255,   /* of a relation's side */
-    MAX_COUNT = 1 << 24, /* of anything in a layout */
-    MAX_BLOCKS = INT16_MAX,
 };
 
-/* Some of the layout's text: a key with its quotes, or a word without. */
+#define MAX_TERM_VALUE ((uint64_t)1 << 48) /* MAX_SIDE * MAX_FACTOR of these are no more than 64 bits */
+
+/* A key with its quotes, or a word without. */
 typedef struct {
     const char *text;
-    int32_t length;
-    PyObject *string; /* the same, of a word: each time it is handed out it is this object */
+    PyObject *string;
+    Py_ssize_t length;
 } Word;
 
 struct Node;
 
 /* One key of an object. Each body needs all of the hundreds there are: 64 bytes, a line of the processor's cache. */
 typedef struct {
-    const char *key;  /* with its quotes */
-    uint64_t seen_in; /* the object in which it was seen last */
+    const char *key;
+    uint64_t seen_in;    /* the object in which it was seen last */
     int64_t least, most; /* a counter's are unsigned: -1 is the largest number */
     struct Node *below;  /* a group's object */
     const Word *choices;
-    int32_t length; /* the key's */
-    int32_t next;   /* the entry that followed it last time: a server writes its keys in one order */
-    int32_t place;  /* a counter's slot; where another leaf is handed over, or -1; a group; a loose value */
-    int16_t block;  /* of a group: the block that its counters are, or -1. Of a choice: how many there are */
-    uint8_t kind;
-    uint8_t required;
+    int16_t length, choice_count;
+    int16_t next;  /* the entry that followed it last time: a server writes its keys in one order */
+    int16_t place; /* a counter's slot; where another leaf is handed over, or -1; a group; a loose value */
+    int16_t block; /* of a group: the block that its counters are, or -1 */
+    uint8_t kind, required;
 } Entry;
 
 /* An object of the layout. */
 typedef struct Node {
     Entry *entries;
-    int32_t count;
-    int32_t first; /* the entry that came first last time */
-    int32_t depth; /* of what is below it */
+    int16_t count;
+    int16_t first; /* the entry that came first last time */
+    int16_t depth; /* of what is below it */
 } Node;
 
 /* A counter of a relation, times a factor. */
 typedef struct {
-    int32_t slot;
-    int16_t block;
-    uint8_t factor;
+    int16_t slot, block, factor;
 } Term;
 
 /* A relation: the sum of the first terms equals that of the next ones, or is at most that. */
 typedef struct {
     const Term *terms;
-    uint8_t equal;
-    uint8_t left, right, unless; /* how many terms; where one of the last is not 0, "equal" means "at least" */
+    int16_t equal;
+    int16_t left, right, unless; /* how many terms; where one of the last is not 0, "equal" means "at least" */
 } Row;
 
 typedef struct {
@@ -99,30 +107,29 @@ typedef struct {
     PyObject_HEAD
     /* the layout */
     PyTypeObject *counters_type;
-    PyObject *unset; /* stands for a label's leaf that is not there */
-    PyObject *text;  /* bytes, into which keys and words point */
-    Entry *entries;
-    Node *nodes;
-    Word *words;
-    Term *terms;
-    Row *rows;
+    PyObject *unset;   /* stands for a label's leaf that is not there */
+    PyObject *strings; /* a tuple, into which words point */
     Node *root, *label;
-    Py_ssize_t entry_count, node_count, word_count, term_count, row_count;
-    Py_ssize_t own_leaves, label_counters, label_leaves, blocks, slots, groups, loose;
-    Py_ssize_t *sizes; /* by block */
+    Py_ssize_t own_leaves, label_counters, label_leaves, groups, loose; /* how many there are */
+    Py_ssize_t blocks, slots, words_made, nodes_made, terms_made, row_count;
+    int16_t sizes[MAX_BLOCKS]; /* of blocks */
+    Word words[MAX_WORDS];
+    Entry entries[MAX_ENTRIES];
+    Node nodes[MAX_NODES];
+    Term terms[MAX_TERMS];
+    Row rows[MAX_ROWS];
     /* the body that is being read */
     int busy;
     int refusal;
     const char *end;
     uint64_t objects; /* objects begun so far, ever: names the one that is being read */
     /* the sample that is being read */
-    uint64_t *values, *label_values;
-    char *there; /* by block: whether its group is */
-    PyObject **own, **of_label; /* leaves that are no counters */
-    PyObject **raws;
+    uint64_t values[MAX_ENTRIES], label_values[MAX_LABEL];
+    char there[MAX_BLOCKS];                              /* whether a block's group is */
+    PyObject *own[MAX_OWN], *leaves_of_label[MAX_LABEL]; /* leaves that are no counters */
+    PyObject *raws[MAX_LOOSE];
+    PyObject *absent; /* places of groups that are not there */
     PyObject *labels, *configuration;
-    Py_ssize_t *absent; /* groups that are not there */
-    Py_ssize_t absent_count;
 } Scanner;
 
 /* Where the leaves of an object go. */
@@ -142,25 +149,6 @@ skip_blanks(const char *p)
     return p;
 }
 
-static inline int
-is_digit(char byte)
-{
-    return byte >= '0' && byte <= '9';
-}
-
-/* Behind the digits at p, of which there must be one. */
-static const char *
-skip_digits(const char *p)
-{
-    if (!is_digit(*p)) {
-        return NULL;
-    }
-    while (is_digit(*p)) {
-        p++;
-    }
-    return p;
-}
-
 /* An unsigned integer of up to 64 bits without a leading zero. A fraction is met by whoever wants a comma next. */
 static inline const char *
 read_unsigned(const char *p, uint64_t *value)
@@ -170,14 +158,10 @@ read_unsigned(const char *p, uint64_t *value)
         return NULL;
     }
     p++;
-    if (digit == 0) {
-        *value = 0;
-        return is_digit(*p) ? NULL : p;
-    }
     uint64_t sum = digit;
     int digits = 1;
     while ((digit = (unsigned)(unsigned char)*p - '0') <= 9) {
-        if (++digits >= 20 && (digits > 20 || sum > (UINT64_MAX - digit) / 10)) {
+        if (sum == 0 || (++digits >= 20 && (digits > 20 || sum > (UINT64_MAX - digit) / 10))) {
             return NULL;
         }
         sum = sum * 10 + digit;
@@ -217,52 +201,24 @@ read_plain(const char *p, const char *end, Plain *plain)
     return NULL;
 }
 
-/* Behind a word that has to stand at p. */
-static inline const char *
-skip_word(const char *p, const char *end, const char *word, Py_ssize_t length)
-{
-    return end - p >= length && memcmp(p, word, (size_t)length) == 0 ? p + length : NULL;
-}
-
-/* Behind a number of any size, by the letter of the grammar. */
-static const char *
-skip_number(const char *p)
-{
-    if (*p == '-') {
-        p++;
-    }
-    p = *p == '0' ? p + 1 : skip_digits(p);
-    if (p != NULL && *p == '.') {
-        p = skip_digits(p + 1);
-    }
-    if (p != NULL && (*p == 'e' || *p == 'E')) {
-        p += p[1] == '+' || p[1] == '-' ? 2 : 1;
-        p = skip_digits(p);
-    }
-    return p;
-}
-
-/* Behind a string, a number or a word, in ASCII and without escapes. */
+/* Behind a string in ASCII, or something that may be a number, true, false or null. */
 static const char *
 skip_scalar(const char *p, const char *end)
 {
     Plain plain;
-    switch (*p) {
-    case '"':
+    if (*p == '"') {
         p = read_plain(p, end, &plain);
         return p != NULL && plain.ascii ? p : NULL;
-    case 't':
-        return skip_word(p, end, "true", 4);
-    case 'f':
-        return skip_word(p, end, "false", 5);
-    case 'n':
-        return skip_word(p, end, "null", 4);
-    default:
-        return skip_number(p);
     }
+    const char *from = p;
+    while ((*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') || *p == '-' ||
+           *p == '+' || *p == '.') {
+        p++;
+    }
+    return p == from ? NULL : p;
 }
 
-/* Behind any value. Containers are matched by their brackets alone: Python looks into them. */
+/* Behind any value. Containers are matched by their brackets alone. What it is, and whether, is for Python to find out. */
 static const char *
 skip_value(const char *p, const char *end)
 {
@@ -292,18 +248,6 @@ skip_value(const char *p, const char *end)
 
 /* -- leaves -------------------------------------------------------------------------------------------------------- */
 
-/* The word that a string is; NULL where it is none of them. */
-static const Word *
-find_word(const Plain *plain, const Word *words, int count)
-{
-    for (const Word *word = words; word < words + count; word++) {
-        if (plain->length == word->length && memcmp(plain->text, word->text, (size_t)plain->length) == 0) {
-            return word;
-        }
-    }
-    return NULL;
-}
-
 /* A string of Python's. NULL also where the bytes are no UTF-8. */
 static PyObject *
 string_of(const Plain *plain)
@@ -318,6 +262,12 @@ string_of(const Plain *plain)
     return string;
 }
 
+static inline int
+is_wanted(const Entry *entry)
+{
+    return entry->place >= 0;
+}
+
 /* Hands a leaf over, and takes the reference. Gives p, or NULL where there is no leaf. */
 static inline const char *
 put(const Entry *entry, const Sink *sink, PyObject *leaf, const char *p)
@@ -327,12 +277,6 @@ put(const Entry *entry, const Sink *sink, PyObject *leaf, const char *p)
     }
     Py_XSETREF(sink->others[entry->place], leaf);
     return p;
-}
-
-static inline int
-is_wanted(const Entry *entry)
-{
-    return entry->place >= 0;
 }
 
 static inline const char *
@@ -367,8 +311,11 @@ static const char *
 read_boolean(const Entry *entry, const Sink *sink, const char *p, const char *end)
 {
     int truth = *p == 't';
-    p = truth ? skip_word(p, end, "true", 4) : skip_word(p, end, "false", 5);
-    return p != NULL && is_wanted(entry) ? put(entry, sink, Py_NewRef(truth ? Py_True : Py_False), p) : p;
+    Py_ssize_t length = truth ? 4 : 5;
+    if (end - p < length || memcmp(p, truth ? "true" : "false", (size_t)length) != 0) {
+        return NULL;
+    }
+    return is_wanted(entry) ? put(entry, sink, Py_NewRef(truth ? Py_True : Py_False), p + length) : p + length;
 }
 
 static const char *
@@ -376,11 +323,13 @@ read_choice(const Entry *entry, const Sink *sink, const char *p, const char *end
 {
     Plain plain;
     p = read_plain(p, end, &plain);
-    const Word *word = p == NULL ? NULL : find_word(&plain, entry->choices, entry->block);
-    if (word == NULL) {
-        return NULL;
+    for (int at = 0; p != NULL && at < entry->choice_count; at++) {
+        const Word *word = &entry->choices[at];
+        if (plain.length == word->length && memcmp(plain.text, word->text, (size_t)plain.length) == 0) {
+            return is_wanted(entry) ? put(entry, sink, Py_NewRef(word->string), p) : p;
+        }
     }
-    return is_wanted(entry) ? put(entry, sink, Py_NewRef(word->string), p) : p;
+    return NULL;
 }
 
 static const char *
@@ -399,7 +348,21 @@ read_string(const Entry *entry, const Sink *sink, const char *p, const char *end
     return p;
 }
 
-/* What is let through as it is, for Python to judge. */
+/* -- objects ------------------------------------------------------------------------------------------------------- */
+
+static const char *read_members(Scanner *self, Node *node, const Sink *sink, const char *p);
+static const char *read_labels(Scanner *self, const char *p);
+
+static const char *
+read_group(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
+{
+    if (entry->block >= 0) {
+        self->there[entry->block] = 1;
+    }
+    return read_members(self, entry->below, sink, p);
+}
+
+/* What is let through as it is. */
 static const char *
 read_loose(Scanner *self, const Entry *entry, const char *p)
 {
@@ -411,11 +374,6 @@ read_loose(Scanner *self, const Entry *entry, const char *p)
     Py_XSETREF(self->raws[entry->place], PyBytes_FromStringAndSize(from, p - from));
     return self->raws[entry->place] == NULL ? NULL : p;
 }
-
-/* -- objects ------------------------------------------------------------------------------------------------------- */
-
-static const char *read_members(Scanner *self, Node *node, const Sink *sink, const char *p);
-static const char *read_labels(Scanner *self, const char *p);
 
 static const char *
 read_value(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
@@ -432,10 +390,7 @@ read_value(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
     case CHOICE:
         return read_choice(entry, sink, p, self->end);
     case GROUP:
-        if (entry->block >= 0) {
-            self->there[entry->block] = 1;
-        }
-        return read_members(self, entry->below, sink, p);
+        return read_group(self, entry, sink, p);
     case LABELS:
         return read_labels(self, p);
     case LOOSE:
@@ -452,13 +407,13 @@ stands_at(const Entry *entry, const char *p, const char *end)
 }
 
 /* The entry whose key stands at p; first the one that stood there last time is tried, and then remembered. */
-static Entry *
-find_entry(Scanner *self, Node *node, int32_t *expected, const char *p)
+static inline Entry *
+find_entry(Scanner *self, Node *node, int16_t *expected, const char *p)
 {
     if (*expected < node->count && stands_at(&node->entries[*expected], p, self->end)) {
         return &node->entries[*expected];
     }
-    for (int32_t at = 0; at < node->count; at++) {
+    for (int16_t at = 0; at < node->count; at++) {
         if (stands_at(&node->entries[at], p, self->end)) {
             *expected = at;
             return &node->entries[at];
@@ -467,22 +422,29 @@ find_entry(Scanner *self, Node *node, int32_t *expected, const char *p)
     return NULL;
 }
 
+/* Adds a number to a list; -1: an exception is set. */
+static int
+append_number(PyObject *list, Py_ssize_t value)
+{
+    PyObject *number = PyLong_FromSsize_t(value);
+    int failed = number == NULL || PyList_Append(list, number) < 0;
+    Py_XDECREF(number);
+    return failed ? -1 : 0;
+}
+
 /* At an object's end: which keys were not in it, and whether that is allowed. */
 static int
 may_lack_the_rest(Scanner *self, const Node *node, uint64_t number)
 {
-    for (int32_t at = 0; at < node->count; at++) {
+    for (int16_t at = 0; at < node->count; at++) {
         const Entry *entry = &node->entries[at];
         if (entry->seen_in == number) {
             continue;
         }
-        if (entry->required) {
+        if (entry->required || (entry->kind == GROUP && append_number(self->absent, entry->place) < 0)) {
             return 0;
         }
-        if (entry->kind == GROUP) {
-            self->absent[self->absent_count++] = entry->place;
-        }
-        else if (entry->kind == LOOSE) {
+        if (entry->kind == LOOSE) {
             Py_XSETREF(self->raws[entry->place], PyBytes_FromStringAndSize(NULL, 0));
             if (self->raws[entry->place] == NULL) {
                 return 0;
@@ -493,7 +455,7 @@ may_lack_the_rest(Scanner *self, const Node *node, uint64_t number)
 }
 
 /* One key, and what stands behind it. */
-static const char *
+static inline const char *
 read_member(Scanner *self, Entry *entry, const Sink *sink, uint64_t number, const char *p)
 {
     if (entry->seen_in == number) {
@@ -512,7 +474,7 @@ read_members(Scanner *self, Node *node, const Sink *sink, const char *p)
         return NULL;
     }
     uint64_t number = ++self->objects;
-    int32_t seen = 0, *expected = &node->first;
+    int16_t seen = 0, *expected = &node->first;
     p = skip_blanks(p + 1);
     if (*p == '}') {
         return may_lack_the_rest(self, node, number) ? p + 1 : NULL;
@@ -553,11 +515,14 @@ counters_item(PyObject *object, Py_ssize_t at)
     return PyLong_FromUnsignedLongLong(((Counters *)object)->values[at]);
 }
 
-static inline int
-has_values(PyObject *counters, const uint64_t *values, Py_ssize_t count)
+/* Whether counters are those of a tuple; -1: an exception is set. */
+static int
+equals_tuple(PyObject *counters, PyObject *tuple)
 {
-    return Py_SIZE(counters) == count &&
-           memcmp(((Counters *)counters)->values, values, (size_t)count * sizeof(uint64_t)) == 0;
+    PyObject *own = PySequence_Tuple(counters);
+    int same = own == NULL ? -1 : PyObject_RichCompareBool(own, tuple, Py_EQ);
+    Py_XDECREF(own);
+    return same;
 }
 
 /* Equal to the same numbers, in another object of the type or in a tuple. */
@@ -569,20 +534,16 @@ counters_compare(PyObject *one, PyObject *two, int operator)
         Py_RETURN_NOTIMPLEMENTED;
     }
     if (Py_IS_TYPE(two, Py_TYPE(one))) {
-        same = has_values(one, ((Counters *)two)->values, Py_SIZE(two));
+        size_t bytes = (size_t)Py_SIZE(one) * sizeof(uint64_t);
+        same = Py_SIZE(one) == Py_SIZE(two) && memcmp(((Counters *)one)->values, ((Counters *)two)->values, bytes) == 0;
     }
     else if (PyTuple_Check(two)) {
-        PyObject *tuple = PySequence_Tuple(one);
-        same = tuple == NULL ? -1 : PyObject_RichCompareBool(tuple, two, Py_EQ);
-        Py_XDECREF(tuple);
-        if (same < 0) {
-            return NULL;
-        }
+        same = equals_tuple(one, two);
     }
     else {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    return PyBool_FromLong(operator == Py_EQ ? same : !same);
+    return same < 0 ? NULL : PyBool_FromLong(operator == Py_EQ ? same : !same);
 }
 
 /* Counters refer to nothing but their type, so the garbage collector need not know of them: there are very many. */
@@ -614,7 +575,7 @@ static PyType_Spec counters_spec = {
 
 /* Counters as an object. */
 static PyObject *
-counters_of(Scanner *self, const uint64_t *values, Py_ssize_t count)
+counters_of(const Scanner *self, const uint64_t *values, Py_ssize_t count)
 {
     Counters *counters = PyObject_NewVar(Counters, self->counters_type, count);
     if (counters != NULL) {
@@ -625,15 +586,15 @@ counters_of(Scanner *self, const uint64_t *values, Py_ssize_t count)
 
 /* -- labels -------------------------------------------------------------------------------------------------------- */
 
-/* The other leaves that were just read, as a tuple. */
+/* The leaves that were just read, but for counters, as a tuple. */
 static PyObject *
 leaves_of(Scanner *self)
 {
     PyObject *leaves = PyTuple_New(self->label_leaves);
     for (Py_ssize_t place = 0; leaves != NULL && place < self->label_leaves; place++) {
-        PyObject *leaf = self->of_label[place];
+        PyObject *leaf = self->leaves_of_label[place];
         PyTuple_SET_ITEM(leaves, place, leaf == NULL ? Py_NewRef(self->unset) : leaf);
-        self->of_label[place] = NULL;
+        self->leaves_of_label[place] = NULL;
     }
     return leaves;
 }
@@ -642,8 +603,7 @@ leaves_of(Scanner *self)
 static int
 add_label(Scanner *self, PyObject *label)
 {
-    PyObject *counters = counters_of(self, self->label_values, self->label_counters);
-    PyObject *leaves = leaves_of(self);
+    PyObject *counters = counters_of(self, self->label_values, self->label_counters), *leaves = leaves_of(self);
     int failed = counters == NULL || leaves == NULL || PyDict_SetItem(self->labels, label, counters) < 0 ||
                  PyDict_SetItem(self->configuration, label, leaves) < 0;
     Py_XDECREF(counters);
@@ -655,9 +615,8 @@ add_label(Scanner *self, PyObject *label)
 static const char *
 read_label(Scanner *self, PyObject *label, const char *p)
 {
-    Sink sink = {self->label_values, self->of_label};
-    int known = PyDict_Contains(self->labels, label);
-    if (known != 0) {
+    Sink sink = {self->label_values, self->leaves_of_label};
+    if (PyDict_Contains(self->labels, label) != 0) {
         self->refusal = REPEATED;
         return NULL;
     }
@@ -706,25 +665,6 @@ read_labels(Scanner *self, const char *p)
 
 /* -- relations ----------------------------------------------------------------------------------------------------- */
 
-/* The sum of some terms, in two parts that cannot overflow: units, and units of 2^32. */
-typedef struct {
-    uint64_t high, low;
-} Sum;
-
-static inline Sum
-sum_of(const Scanner *self, const Term *terms, int count)
-{
-    Sum sum = {0, 0};
-    for (int at = 0; at < count; at++) {
-        uint64_t value = self->values[terms[at].slot], factor = terms[at].factor;
-        sum.low += factor * (value & UINT32_MAX);
-        sum.high += factor * (value >> 32);
-    }
-    sum.high += sum.low >> 32;
-    sum.low &= UINT32_MAX;
-    return sum;
-}
-
 static inline int
 are_there(const Scanner *self, const Term *terms, int count)
 {
@@ -736,29 +676,35 @@ are_there(const Scanner *self, const Term *terms, int count)
     return 1;
 }
 
-static inline int
-are_zero(const Scanner *self, const Term *terms, int count)
+/* The sum of some terms; `large` collects the bits of the counters. */
+static inline uint64_t
+sum_of(const Scanner *self, const Term *terms, int count, uint64_t *large)
 {
+    uint64_t sum = 0;
     for (int at = 0; at < count; at++) {
-        if (self->values[terms[at].slot] != 0) {
-            return 0;
-        }
+        uint64_t value = self->values[terms[at].slot];
+        *large |= value;
+        sum += (uint64_t)terms[at].factor * value;
     }
-    return 1;
+    return sum;
 }
 
-/* Whether a relation holds. One whose groups are not all there promises nothing. */
+/* Whether a relation holds for certain. One whose groups are not all there promises nothing; that holds as well. */
 static inline int
 holds(const Scanner *self, const Row *row)
 {
-    const Term *excuses = row->terms + row->left + row->right;
-    Sum left = sum_of(self, row->terms, row->left), right = sum_of(self, row->terms + row->left, row->right);
-    if (left.high == right.high && left.low == right.low) {
-        return 1;
-    }
-    int less = left.high < right.high || (left.high == right.high && left.low < right.low);
-    if (less ? !row->equal : row->equal && !(are_there(self, excuses, row->unless) && are_zero(self, excuses, row->unless))) {
-        return 1;
+    const Term *right_terms = row->terms + row->left, *excuses = right_terms + row->right;
+    uint64_t large = 0;
+    uint64_t left = sum_of(self, row->terms, row->left, &large), right = sum_of(self, right_terms, row->right, &large);
+    if (large < MAX_TERM_VALUE) { /* else the sums may have overflowed */
+        if (left == right || (left < right && !row->equal)) {
+            return 1;
+        }
+        if (left > right && row->equal && are_there(self, excuses, row->unless)) {
+            if (sum_of(self, excuses, row->unless, &large) != 0) {
+                return 1;
+            }
+        }
     }
     return !are_there(self, row->terms, row->left + row->right);
 }
@@ -776,27 +722,9 @@ all_hold(const Scanner *self)
 
 /* -- connections --------------------------------------------------------------------------------------------------- */
 
-static void
-forget(PyObject **objects, Py_ssize_t count)
-{
-    for (Py_ssize_t at = 0; at < count; at++) {
-        Py_CLEAR(objects[at]);
-    }
-}
-
-static void
-forget_sample(Scanner *self)
-{
-    forget(self->own, self->own_leaves);
-    forget(self->of_label, self->label_leaves);
-    forget(self->raws, self->loose);
-    Py_CLEAR(self->labels);
-    Py_CLEAR(self->configuration);
-}
-
 /* The blocks as a list, with None for those that are not there. */
 static PyObject *
-blocks_of(Scanner *self)
+blocks_of(const Scanner *self)
 {
     PyObject *blocks = PyList_New(self->blocks);
     const uint64_t *values = self->values;
@@ -812,22 +740,6 @@ blocks_of(Scanner *self)
     return blocks;
 }
 
-/* The places of the groups that are not there. */
-static PyObject *
-absent_groups(const Scanner *self)
-{
-    PyObject *places = PyTuple_New(self->absent_count);
-    for (Py_ssize_t at = 0; places != NULL && at < self->absent_count; at++) {
-        PyObject *place = PyLong_FromSsize_t(self->absent[at]);
-        if (place == NULL) {
-            Py_CLEAR(places);
-            break;
-        }
-        PyTuple_SET_ITEM(places, at, place);
-    }
-    return places;
-}
-
 /* Objects as a tuple, with None for those that are not there. */
 static PyObject *
 tuple_of(PyObject *const *objects, Py_ssize_t count)
@@ -841,20 +753,37 @@ tuple_of(PyObject *const *objects, Py_ssize_t count)
 
 /* The sample that was just read, as the tuple that accelerator.py describes. */
 static PyObject *
-hand_over(Scanner *self)
+hand_over(const Scanner *self)
 {
-    PyObject *sample = NULL;
+    PyObject *sample = NULL, *blocks = blocks_of(self);
     PyObject *own = tuple_of(self->own, self->own_leaves), *raws = tuple_of(self->raws, self->loose);
-    PyObject *blocks = blocks_of(self), *absent = absent_groups(self);
-    if (own != NULL && raws != NULL && blocks != NULL && absent != NULL) {
+    if (blocks != NULL && own != NULL && raws != NULL) {
         PyObject *related = all_hold(self) ? Py_True : Py_False;
-        sample = PyTuple_Pack(7, own, blocks, self->labels, self->configuration, related, absent, raws);
+        sample = PyTuple_Pack(7, own, blocks, self->labels, self->configuration, related, self->absent, raws);
     }
+    Py_XDECREF(blocks);
     Py_XDECREF(own);
     Py_XDECREF(raws);
-    Py_XDECREF(blocks);
-    Py_XDECREF(absent);
     return sample;
+}
+
+static void
+forget(PyObject **objects, Py_ssize_t count)
+{
+    for (Py_ssize_t at = 0; at < count; at++) {
+        Py_CLEAR(objects[at]);
+    }
+}
+
+static void
+forget_sample(Scanner *self)
+{
+    forget(self->own, self->own_leaves);
+    forget(self->leaves_of_label, self->label_leaves);
+    forget(self->raws, self->loose);
+    Py_CLEAR(self->absent);
+    Py_CLEAR(self->labels);
+    Py_CLEAR(self->configuration);
 }
 
 /* One connection, which begins at *at. */
@@ -862,12 +791,12 @@ static PyObject *
 read_connection(Scanner *self, const char **at)
 {
     PyObject *sample = NULL;
-    self->absent_count = 0;
+    Sink sink = {self->values, self->own};
     memset(self->there, 0, (size_t)self->blocks);
+    self->absent = PyList_New(0);
     self->labels = PyDict_New();
     self->configuration = PyDict_New();
-    if (self->labels != NULL && self->configuration != NULL) {
-        Sink sink = {self->values, self->own};
+    if (self->absent != NULL && self->labels != NULL && self->configuration != NULL) {
         *at = read_members(self, self->root, &sink, *at);
         sample = *at == NULL ? NULL : hand_over(self);
     }
@@ -924,10 +853,6 @@ scanner_read(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "read() takes bytes, and whether they should be an array");
         return NULL;
     }
-    if (self->root == NULL) {
-        PyErr_SetString(PyExc_TypeError, "this scanner was never made");
-        return NULL;
-    }
     if (self->busy) { /* a finalizer that runs while this scanner reads reads with it as well: let Python do that */
         return PyLong_FromLong(ODD);
     }
@@ -940,13 +865,9 @@ scanner_read(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
         Py_CLEAR(found);
     }
     int refusal = self->refusal;
-    self->end = NULL;
     self->busy = 0;
     Py_DECREF(body);
-    if (found == NULL && !PyErr_Occurred()) {
-        return PyLong_FromLong(refusal);
-    }
-    return found;
+    return found != NULL || PyErr_Occurred() ? found : PyLong_FromLong(refusal);
 }
 
 /* -- making a scanner ---------------------------------------------------------------------------------------------- */
@@ -963,24 +884,8 @@ typedef struct {
 static int
 complain(const char *what)
 {
-    if (!PyErr_Occurred()) {
-        PyErr_Format(PyExc_ValueError, "the layout's %s cannot be", what);
-    }
+    PyErr_Format(PyExc_ValueError, "a scanner cannot have these %s", what);
     return -1;
-}
-
-/* Looks at bytes as a table. */
-static int
-make_table(Table *table, PyObject *bytes, Py_ssize_t columns)
-{
-    Py_ssize_t row_bytes = columns * (Py_ssize_t)sizeof(int64_t);
-    if (!PyBytes_CheckExact(bytes) || PyBytes_GET_SIZE(bytes) % row_bytes != 0 ||
-        PyBytes_GET_SIZE(bytes) / row_bytes > MAX_COUNT) {
-        return complain("tables");
-    }
-    table->numbers = (const int64_t *)(const void *)PyBytes_AS_STRING(bytes);
-    table->rows = PyBytes_GET_SIZE(bytes) / row_bytes;
-    return 0;
 }
 
 static inline int
@@ -991,52 +896,106 @@ is_in(int64_t number, int64_t least, int64_t most)
 
 /* Whether so many things from a place on are within those that there are. */
 static inline int
-are_within(int64_t from, int64_t count, Py_ssize_t all)
+are_within(int64_t from, int64_t count, int64_t all)
 {
     return is_in(from, 0, all) && is_in(count, 0, all - from);
 }
 
+/* Numbers: of own leaves, of a label's counters and its other leaves, of groups and of loose values. */
+static int
+make_counts(Scanner *self, const Table *table)
+{
+    Py_ssize_t *const counts[] = {
+        &self->own_leaves, &self->label_counters, &self->label_leaves, &self->groups, &self->loose,
+    };
+    static const int64_t most[] = {MAX_OWN, MAX_LABEL, MAX_LABEL, MAX_NODES, MAX_LOOSE};
+    for (int at = 0; at < 5; at++) {
+        if (table->rows != 1 || !is_in(table->numbers[at], 0, most[at])) {
+            return complain("counts");
+        }
+        *counts[at] = (Py_ssize_t)table->numbers[at];
+    }
+    return 0;
+}
+
 /* Blocks, from how many counters each has. */
 static int
-make_sizes(Scanner *self, const Table *table)
-{
-    self->blocks = table->rows;
-    for (Py_ssize_t at = 0; at < self->blocks; at++) {
-        if (!is_in(table->numbers[at], 0, MAX_COUNT - self->slots) || self->blocks > MAX_BLOCKS) {
-            return complain("blocks");
-        }
-        self->sizes[at] = (Py_ssize_t)table->numbers[at];
-        self->slots += self->sizes[at];
-    }
-    return 0;
-}
-
-/* Words, from (place in the text, length). Keys are among them, with their quotes. */
-static int
-make_words(Scanner *self, const Table *table)
+make_blocks(Scanner *self, const Table *table)
 {
     for (Py_ssize_t at = 0; at < table->rows; at++) {
-        const int64_t *row = table->numbers + 2 * at;
-        if (!are_within(row[0], row[1], PyBytes_GET_SIZE(self->text)) || row[1] > MAX_COUNT) {
-            return complain("words");
+        if (!is_in(table->numbers[at], 0, MAX_ENTRIES - self->slots)) {
+            return complain("blocks");
         }
-        Word *word = &self->words[at];
-        *word = (Word){.text = PyBytes_AS_STRING(self->text) + row[0], .length = (int32_t)row[1]};
-        word->string = PyUnicode_DecodeUTF8(word->text, word->length, NULL);
-        if (word->string == NULL) {
-            return -1;
-        }
-        self->word_count = at + 1;
+        self->sizes[at] = (int16_t)table->numbers[at];
+        self->slots += self->sizes[at];
     }
+    self->blocks = table->rows;
     return 0;
 }
 
-/* The columns of an entry. Its key is a word; `from` and `count` are words of a choice, and `from` a group's node. */
+/* Words, from strings; keys are among them, with their quotes. */
+static int
+make_words(Scanner *self)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(self->strings);
+    for (Py_ssize_t at = 0; at < count; at++) {
+        PyObject *string = PyTuple_GET_ITEM(self->strings, at);
+        Word *word = &self->words[at];
+        if (count > MAX_WORDS || !PyUnicode_CheckExact(string)) {
+            return complain("words");
+        }
+        word->string = string;
+        word->text = PyUnicode_AsUTF8AndSize(string, &word->length);
+        if (word->text == NULL) {
+            return -1;
+        }
+    }
+    self->words_made = count;
+    return 0;
+}
+
+/* Terms of relations, from (factor, block, slot). */
+static int
+make_terms(Scanner *self, const Table *table)
+{
+    for (Py_ssize_t at = 0; at < table->rows; at++) {
+        const int64_t *row = table->numbers + 3 * at;
+        if (!is_in(row[0], 0, MAX_FACTOR) || !is_in(row[1], 0, self->blocks - 1) || !is_in(row[2], 0, self->slots - 1)) {
+            return complain("terms");
+        }
+        self->terms[at] = (Term){.factor = (int16_t)row[0], .block = (int16_t)row[1], .slot = (int16_t)row[2]};
+    }
+    self->terms_made = table->rows;
+    return 0;
+}
+
+/* Relations, from (whether the sides are equal, terms on the left, on the right, and that excuse). */
+static int
+make_rows(Scanner *self, const Table *table)
+{
+    int64_t term = 0;
+    for (Py_ssize_t at = 0; at < table->rows; at++) {
+        const int64_t *row = table->numbers + 4 * at;
+        if (!is_in(row[1], 0, MAX_SIDE) || !is_in(row[2], 0, MAX_SIDE) || !is_in(row[3], 0, MAX_SIDE) ||
+            !are_within(term, row[1] + row[2] + row[3], self->terms_made)) {
+            return complain("relations");
+        }
+        self->rows[at] = (Row){
+            .terms = self->terms + term, .equal = row[0] != 0, .left = (int16_t)row[1], .right = (int16_t)row[2],
+            .unless = (int16_t)row[3],
+        };
+        term += row[1] + row[2] + row[3];
+    }
+    self->row_count = table->rows;
+    return 0;
+}
+
+/* The columns of an entry. Its key is a word; FROM and COUNT are the words of a choice, and FROM a group's node. */
 enum { KIND, KEY, REQUIRED, PLACE, BLOCK, LEAST, MOST, FROM, COUNT, ENTRY_COLUMNS };
 
 /* Whether what an entry refers to is there. A label has no groups, and lets nothing through. */
 static int
-is_sound(const Scanner *self, const int64_t *row, int of_label, Py_ssize_t node)
+is_sound(const Scanner *self, const int64_t *row, int of_label)
 {
     Py_ssize_t slots = of_label ? self->label_counters : self->slots;
     Py_ssize_t leaves = of_label ? self->label_leaves : self->own_leaves;
@@ -1048,13 +1007,12 @@ is_sound(const Scanner *self, const int64_t *row, int of_label, Py_ssize_t node)
     case STRING:
         return is_in(row[PLACE], -1, leaves - 1);
     case CHOICE:
-        return is_in(row[PLACE], -1, leaves - 1) && are_within(row[FROM], row[COUNT], self->word_count) &&
-               row[COUNT] <= INT16_MAX;
-    case GROUP: /* nodes stand behind those below them, so that there is no way round in a circle */
+        return is_in(row[PLACE], -1, leaves - 1) && are_within(row[FROM], row[COUNT], self->words_made);
+    case GROUP: /* only nodes that are made already: so there is no way round in a circle */
         return !of_label && is_in(row[PLACE], 0, self->groups - 1) && is_in(row[BLOCK], -1, self->blocks - 1) &&
-               is_in(row[FROM], self->label != NULL, node - 1) && self->nodes[row[FROM]].depth < MAX_DEPTH;
+               is_in(row[FROM], self->label != NULL, self->nodes_made - 1) && self->nodes[row[FROM]].depth < MAX_DEPTH;
     case LABELS:
-        return !of_label && self->label != NULL && node == self->node_count - 1;
+        return !of_label && self->label != NULL;
     case LOOSE:
         return !of_label && is_in(row[PLACE], 0, self->loose - 1);
     default:
@@ -1063,185 +1021,106 @@ is_sound(const Scanner *self, const int64_t *row, int of_label, Py_ssize_t node)
 }
 
 static int
-make_entry(Scanner *self, Entry *entry, const int64_t *row, int of_label, Py_ssize_t node)
+make_entry(Scanner *self, Entry *entry, const int64_t *row, int of_label)
 {
-    if (!is_in(row[KEY], 0, self->word_count - 1) || !is_sound(self, row, of_label, node)) {
+    if (!is_in(row[KEY], 0, self->words_made - 1) || !is_sound(self, row, of_label)) {
         return complain("entries");
     }
+    const Word *key = &self->words[row[KEY]];
+    if (key->length > INT16_MAX) {
+        return complain("keys");
+    }
     *entry = (Entry){
-        .key = self->words[row[KEY]].text,
-        .length = self->words[row[KEY]].length,
-        .kind = (uint8_t)row[KIND],
-        .required = row[REQUIRED] != 0,
-        .place = (int32_t)row[PLACE],
-        .block = (int16_t)(row[KIND] == CHOICE ? row[COUNT] : row[BLOCK]),
-        .least = row[LEAST],
-        .most = row[MOST],
-        .choices = row[KIND] == CHOICE ? self->words + row[FROM] : NULL,
-        .below = row[KIND] == GROUP ? self->nodes + row[FROM] : NULL,
+        .key = key->text, .length = (int16_t)key->length, .kind = (uint8_t)row[KIND], .required = row[REQUIRED] != 0,
+        .place = (int16_t)row[PLACE], .least = row[LEAST], .most = row[MOST],
     };
+    if (entry->kind == GROUP) {
+        entry->block = (int16_t)row[BLOCK];
+        entry->below = &self->nodes[row[FROM]];
+    }
+    if (entry->kind == CHOICE) {
+        entry->choices = &self->words[row[FROM]];
+        entry->choice_count = (int16_t)row[COUNT];
+    }
     return 0;
 }
 
-/* Nodes, from (first entry, number of entries); the first is a label's if there are labels, the last is the root. */
+/* A node of the next entries, `count` from a place on. */
+static int
+make_node(Scanner *self, const Table *entries, int64_t from, int64_t count, int of_label)
+{
+    Node *node = &self->nodes[self->nodes_made];
+    if (!are_within(from, count, entries->rows)) {
+        return complain("nodes");
+    }
+    *node = (Node){.entries = &self->entries[from], .count = (int16_t)count};
+    for (int16_t at = 0; at < count; at++) {
+        Entry *entry = &node->entries[at];
+        if (make_entry(self, entry, entries->numbers + ENTRY_COLUMNS * (from + at), of_label) < 0) {
+            return -1;
+        }
+        entry->next = (int16_t)(at + 1);
+        if (entry->below != NULL && node->depth <= entry->below->depth) {
+            node->depth = (int16_t)(entry->below->depth + 1);
+        }
+    }
+    self->nodes_made++;
+    return 0;
+}
+
+/* Nodes, from how many entries each has. The first is a label's if there are labels, and the last one is the root. */
 static int
 make_nodes(Scanner *self, const Table *nodes, const Table *entries, int labels)
 {
-    Py_ssize_t at = 0;
-    self->node_count = nodes->rows;
-    self->label = labels ? self->nodes : NULL;
-    self->root = self->nodes + nodes->rows - 1;
+    int64_t entry = 0;
+    for (Py_ssize_t at = 0; at < nodes->rows; at++) {
+        int of_label = labels && at == 0;
+        if (make_node(self, entries, entry, nodes->numbers[at], of_label) < 0) {
+            return -1;
+        }
+        if (of_label) {
+            self->label = &self->nodes[at];
+        }
+        entry += nodes->numbers[at];
+    }
     if (nodes->rows < 1 + labels) {
         return complain("nodes");
     }
-    for (Py_ssize_t number = 0; number < nodes->rows; number++) {
-        Node *node = &self->nodes[number];
-        int64_t count = nodes->numbers[number];
-        if (!are_within(at, count, entries->rows)) {
-            return complain("nodes");
-        }
-        *node = (Node){.entries = self->entries + at, .count = (int32_t)count};
-        for (int32_t place = 0; place < count; place++, at++) {
-            Entry *entry = &self->entries[at];
-            if (make_entry(self, entry, entries->numbers + ENTRY_COLUMNS * at, labels && number == 0, number) < 0) {
-                return -1;
-            }
-            entry->next = place + 1;
-            if (entry->below != NULL && node->depth <= entry->below->depth) {
-                node->depth = entry->below->depth + 1;
-            }
-        }
-    }
+    self->root = &self->nodes[nodes->rows - 1];
     return 0;
 }
 
-/* The terms of relations, from (factor, block, place in the block). */
+enum { COUNTS, BLOCKS, TERMS, ROWS, NODES, ENTRIES, TABLES };
+
+/* Looks at some bytes as tables. */
 static int
-make_terms(Scanner *self, const Table *table)
+make_tables(Table *tables, PyObject *const *given)
 {
-    self->term_count = table->rows;
-    for (Py_ssize_t at = 0; at < table->rows; at++) {
-        const int64_t *row = table->numbers + 3 * at;
-        if (!is_in(row[0], 0, MAX_FACTOR) || !is_in(row[1], 0, self->blocks - 1) ||
-            !is_in(row[2], 0, self->sizes[row[1]] - 1)) {
-            return complain("terms");
+    static const Py_ssize_t columns[TABLES] = {5, 1, 3, 4, 1, ENTRY_COLUMNS};
+    static const Py_ssize_t most[TABLES] = {1, MAX_BLOCKS, MAX_TERMS, MAX_ROWS, MAX_NODES, MAX_ENTRIES};
+    for (int at = 0; at < TABLES; at++) {
+        Py_ssize_t bytes = PyBytes_GET_SIZE(given[at]), row = columns[at] * (Py_ssize_t)sizeof(int64_t);
+        if (bytes % row != 0 || bytes / row > most[at]) {
+            return complain("tables");
         }
-        int32_t slot = (int32_t)row[2];
-        for (Py_ssize_t block = 0; block < row[1]; block++) {
-            slot += (int32_t)self->sizes[block];
-        }
-        self->terms[at] = (Term){.slot = slot, .block = (int16_t)row[1], .factor = (uint8_t)row[0]};
+        tables[at] = (Table){(const int64_t *)(const void *)PyBytes_AS_STRING(given[at]), bytes / row};
     }
     return 0;
-}
-
-/* Relations, from (whether the sides are equal, terms on the left, on the right, and that excuse). */
-static int
-make_rows(Scanner *self, const Table *table)
-{
-    int64_t term = 0;
-    self->row_count = table->rows;
-    for (Py_ssize_t at = 0; at < table->rows; at++) {
-        const int64_t *row = table->numbers + 4 * at;
-        int64_t terms = 0;
-        for (int side = 1; side < 4; side++) {
-            if (!is_in(row[side], 0, MAX_TERMS)) {
-                return complain("relations");
-            }
-            terms += row[side];
-        }
-        if (!are_within(term, terms, self->term_count)) {
-            return complain("relations");
-        }
-        self->rows[at] = (Row){
-            .terms = self->terms + term, .equal = row[0] != 0, .left = (uint8_t)row[1], .right = (uint8_t)row[2],
-            .unless = (uint8_t)row[3],
-        };
-        term += terms;
-    }
-    return 0;
-}
-
-/* Room for the first so many of something, and never for none. */
-static void *
-room(Py_ssize_t count, size_t size)
-{
-    return PyMem_Calloc((size_t)count + 1, size);
-}
-
-enum { SIZES, WORDS, ENTRIES, NODES, TERMS, ROWS, TABLES };
-
-static int
-make_room(Scanner *self, const Table *tables)
-{
-    self->sizes = room(tables[SIZES].rows, sizeof(Py_ssize_t));
-    self->words = room(tables[WORDS].rows, sizeof(Word));
-    self->entries = room(tables[ENTRIES].rows, sizeof(Entry));
-    self->nodes = room(tables[NODES].rows, sizeof(Node));
-    self->terms = room(tables[TERMS].rows, sizeof(Term));
-    self->rows = room(tables[ROWS].rows, sizeof(Row));
-    self->own = room(self->own_leaves, sizeof(PyObject *));
-    self->of_label = room(self->label_leaves, sizeof(PyObject *));
-    self->raws = room(self->loose, sizeof(PyObject *));
-    self->label_values = room(self->label_counters, sizeof(uint64_t));
-    self->absent = room(self->groups, sizeof(Py_ssize_t));
-    self->there = room(tables[SIZES].rows, 1);
-    if (!self->sizes || !self->words || !self->entries || !self->nodes || !self->terms || !self->rows || !self->own ||
-        !self->of_label || !self->raws || !self->label_values || !self->absent || !self->there) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    return 0;
-}
-
-static int
-make_layout(Scanner *self, const Table *tables, int labels)
-{
-    if (make_room(self, tables) < 0 || make_sizes(self, &tables[SIZES]) < 0) {
-        return -1;
-    }
-    self->values = room(self->slots, sizeof(uint64_t));
-    if (self->values == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    if (make_words(self, &tables[WORDS]) < 0 || make_terms(self, &tables[TERMS]) < 0 ||
-        make_rows(self, &tables[ROWS]) < 0) {
-        return -1;
-    }
-    return make_nodes(self, &tables[NODES], &tables[ENTRIES], labels);
 }
 
 /* There is no __init__: a scanner is made whole, or not at all. */
 static PyObject *
 scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {
-        "text", "sizes", "words", "entries", "nodes", "terms", "rows", "labels", "own_leaves", "label_counters",
-        "label_leaves", "groups", "loose", "unset", NULL,
-    };
-    static const Py_ssize_t columns[TABLES] = {1, 2, ENTRY_COLUMNS, 1, 3, 4};
-    PyObject *text, *given[TABLES], *unset;
+    static char *names[] = {"strings", "counts", "blocks", "terms", "rows", "nodes", "entries", "labels", "unset", NULL};
+    PyObject *strings, *given[TABLES], *unset;
     Table tables[TABLES];
-    Py_ssize_t counts[5];
     int labels;
     if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "SSSSSSSpnnnnnO:Scanner", names, &text, &given[SIZES], &given[WORDS],
-            &given[ENTRIES], &given[NODES], &given[TERMS], &given[ROWS], &labels, &counts[0], &counts[1],
-            &counts[2], &counts[3], &counts[4], &unset
-        )) {
+            arguments, keywords, "O!SSSSSSpO:Scanner", names, &PyTuple_Type, &strings, &given[COUNTS], &given[BLOCKS],
+            &given[TERMS], &given[ROWS], &given[NODES], &given[ENTRIES], &labels, &unset
+        ) || make_tables(tables, given) < 0) {
         return NULL;
-    }
-    for (int at = 0; at < TABLES; at++) {
-        if (make_table(&tables[at], given[at], columns[at]) < 0) {
-            return NULL;
-        }
-    }
-    for (int at = 0; at < 5; at++) {
-        if (!is_in(counts[at], 0, MAX_COUNT)) {
-            complain("counts");
-            return NULL;
-        }
     }
     State *state = PyType_GetModuleState(type);
     Scanner *self = state == NULL ? NULL : (Scanner *)type->tp_alloc(type, 0);
@@ -1250,36 +1129,24 @@ scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     }
     self->counters_type = (PyTypeObject *)Py_NewRef(state->counters_type);
     self->unset = Py_NewRef(unset);
-    self->text = Py_NewRef(text);
-    self->own_leaves = counts[0];
-    self->label_counters = counts[1];
-    self->label_leaves = counts[2];
-    self->groups = counts[3];
-    self->loose = counts[4];
-    if (make_layout(self, tables, labels) < 0) {
+    self->strings = Py_NewRef(strings);
+    if (make_counts(self, &tables[COUNTS]) < 0 || make_blocks(self, &tables[BLOCKS]) < 0 || make_words(self) < 0 ||
+        make_terms(self, &tables[TERMS]) < 0 || make_rows(self, &tables[ROWS]) < 0 ||
+        make_nodes(self, &tables[NODES], &tables[ENTRIES], labels) < 0) {
         Py_CLEAR(self);
     }
     return (PyObject *)self;
 }
 
+/* While nothing is read, a scanner refers to its types and to strings only, so it can't be part of a cycle. */
 static void
 scanner_dealloc(PyObject *object)
 {
     Scanner *self = (Scanner *)object;
     PyTypeObject *type = Py_TYPE(object);
-    for (Py_ssize_t at = 0; at < self->word_count; at++) {
-        Py_XDECREF(self->words[at].string);
-    }
     Py_XDECREF(self->counters_type);
     Py_XDECREF(self->unset);
-    Py_XDECREF(self->text);
-    void *const rooms[] = {
-        self->sizes, self->words, self->entries, self->nodes, self->terms, self->rows, self->own, self->of_label,
-        self->raws, self->values, self->label_values, self->absent, self->there,
-    };
-    for (size_t at = 0; at < sizeof(rooms) / sizeof(rooms[0]); at++) {
-        PyMem_Free(rooms[at]);
-    }
+    Py_XDECREF(self->strings);
     type->tp_free(object);
     Py_DECREF(type);
 }
@@ -1304,18 +1171,18 @@ static PyType_Spec scanner_spec = {
     .slots = scanner_slots,
 };
 
-/* -- the module ---------------------------------------------------------------------------------------------------- */
+/* -- order --------------------------------------------------------------------------------------------------------- */
 
-/* How one block of counters compares with the same block of an earlier sample. */
+/* How a block of counters compares with the same block of an earlier sample. */
 enum Change { SAME, GROWN, FALLEN };
 
 static enum Change
-compare(const uint64_t *before, const uint64_t *after, Py_ssize_t count)
+compare(const Counters *before, const Counters *after)
 {
     int grew = 0, fell = 0;
-    for (Py_ssize_t at = 0; at < count; at++) { /* without a way out, so that a compiler takes several at once */
-        grew |= after[at] > before[at];
-        fell |= after[at] < before[at];
+    for (Py_ssize_t at = 0; at < Py_SIZE(before); at++) { /* without a way out: a compiler takes several at once */
+        grew |= after->values[at] > before->values[at];
+        fell |= after->values[at] < before->values[at];
     }
     return fell ? FALLEN : grew ? GROWN : SAME;
 }
@@ -1333,16 +1200,6 @@ put_block(PyObject **copy, PyObject *original, Py_ssize_t at, PyObject *block)
         return -1;
     }
     return PyList_SetItem(*copy, at, block); /* takes the reference */
-}
-
-/* Adds a number to a list; -1: an exception is set. */
-static int
-append_number(PyObject *list, Py_ssize_t value)
-{
-    PyObject *number = PyLong_FromSsize_t(value);
-    int failed = number == NULL || PyList_Append(list, number) < 0;
-    Py_XDECREF(number);
-    return failed ? -1 : 0;
 }
 
 PyDoc_STRVAR(rise_doc,
@@ -1368,7 +1225,7 @@ rise(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
         }
         enum Change change = FALLEN;
         if (Py_IS_TYPE(most, type) && Py_IS_TYPE(mine, type) && Py_SIZE(most) == Py_SIZE(mine)) {
-            change = compare(((Counters *)most)->values, ((Counters *)mine)->values, Py_SIZE(most));
+            change = compare((Counters *)most, (Counters *)mine);
         }
         failed = (change == SAME    ? PyList_SetItem(blocks, at, Py_NewRef(most))
                   : change == GROWN ? put_block(&top, known, at, mine)
@@ -1379,6 +1236,8 @@ rise(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     Py_XDECREF(left);
     return result;
 }
+
+/* -- the module ---------------------------------------------------------------------------------------------------- */
 
 static PyMethodDef functions[] = {
     {"rise", (PyCFunction)(void (*)(void))rise, METH_FASTCALL, rise_doc},
@@ -1401,19 +1260,8 @@ module_exec(PyObject *module)
     State *state = PyModule_GetState(module);
     state->counters_type = add_type(module, &counters_spec);
     PyTypeObject *scanner_type = state->counters_type == NULL ? NULL : add_type(module, &scanner_spec);
-    if (scanner_type == NULL) {
-        return -1;
-    }
-    Py_DECREF(scanner_type);
-    static const char *const kinds[] = {
-        "COUNTER", "INTEGER", "BOOLEAN", "STRING", "CHOICE", "GROUP", "LABELS", "LOOSE",
-    };
-    for (int kind = 0; kind < KINDS; kind++) {
-        if (PyModule_AddIntConstant(module, kinds[kind], kind) < 0) {
-            return -1;
-        }
-    }
-    return PyModule_AddIntConstant(module, "CONTRACT", CONTRACT);
+    Py_XDECREF(scanner_type);
+    return scanner_type == NULL ? -1 : PyModule_AddIntConstant(module, "CONTRACT", CONTRACT);
 }
 
 static int

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from operator import le
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,12 @@ OWN: Final = (
 )  # fmt: skip
 """The connection's leaves that are handed over, besides counters."""
 
+_COUNTER, _INTEGER, _BOOLEAN, _STRING, _CHOICE, _GROUP, _LABELS, _LOOSE = range(8)
+"""What may stand behind a key, in the module's order."""
+
+Blocks = list[Counters | None]
+"""A sample's counters."""
+
 Terms = Sequence[tuple[int, int, int]]
 """Of a relation: factor, block and counter."""
 
@@ -40,9 +46,9 @@ is not 0 turns "equal" into "at least".
 
 Scanned = tuple[
     tuple[Any, ...],  # as OWN; Any: leaves of the edition's types, None where one is not there
-    list[Counters | None], dict[str, Counters], dict[str, tuple[Any, ...]],  # blocks, labels, their other leaves
+    Blocks, dict[str, Counters], dict[str, tuple[Any, ...]],  # blocks, labels, their other leaves
     bool,  # whether all relations hold whose groups are there
-    tuple[int, ...],  # groups that are not there, by their place in the codec's plans
+    list[int],  # groups that are not there, by their place in the codec's plans
     tuple[bytes | None, ...],  # the codec's loose leaves; None of a group that is not there
 ]  # fmt: skip
 """One connection. Any: leaves of their own types."""
@@ -72,9 +78,6 @@ _MODULE: Final = _module()
 def is_there() -> bool:
     """Whether bodies are read by it."""
     return _MODULE is not None
-
-
-Blocks = list[Counters | None]
 
 
 def _rise(known: Blocks, blocks: Blocks) -> tuple[Blocks, list[int]]:
@@ -122,25 +125,33 @@ def scanner(codec: Codec, relations: Sequence[Relation]) -> Scan | None:
         return None
     if labels is not None and labels.loose:
         return None
+    layout = _Layout(codec)
     try:
-        layout = _Layout(_MODULE, codec)
         if labels is not None:
             layout.add(labels)
         layout.add(codec.plan)
+        terms = [
+            (factor, block, layout.slots[block] + place)
+            for _, *sides in relations
+            for side in sides
+            for factor, block, place in side
+        ]
+        counts = (
+            len(OWN),
+            len(codec.label_counters),
+            len(codec.label_others),
+            len(codec.plans),
+            len(codec.loose),
+        )
         scan: Scan = _MODULE.Scanner(
-            text=bytes(layout.text),
-            sizes=_table([len(block.counters)] for block in codec.blocks),
-            words=_table(layout.words),
-            entries=_table(layout.entries),
-            nodes=_table(layout.nodes),
-            terms=_table(term for _, *sides in relations for side in sides for term in side),
+            strings=tuple(layout.strings),
+            counts=_table([counts]),
+            blocks=_table([len(block.counters)] for block in codec.blocks),
+            terms=_table(terms),
             rows=_table((equal, *map(len, sides)) for equal, *sides in relations),
+            nodes=_table(layout.nodes),
+            entries=_table(layout.entries),
             labels=labels is not None,
-            own_leaves=len(OWN),
-            label_counters=len(codec.label_counters),
-            label_leaves=len(codec.label_others),
-            groups=len(codec.plans),
-            loose=len(codec.loose),
             unset=msgspec.UNSET,
         ).read
     except (_Beyond, ValueError):  # it is larger than anything that was thought of
@@ -161,25 +172,39 @@ def _table(rows: Iterable[Iterable[int]]) -> bytes:
         raise _Beyond from None
 
 
+class _Entry(NamedTuple):
+    """A key of an object: what the module takes of it."""
+
+    kind: int
+    key: int
+    """Among the strings."""
+    required: bool = False
+    place: int = -1
+    block: int = -1
+    least: int = 0
+    most: int = 0
+    start: int = 0
+    """The first of a choice's strings, or a group's object."""
+    count: int = 0
+    """How many strings a choice has."""
+
+
 class _Layout:
     """
     An edition's keys, as the tables that the module takes.
 
-    Objects stand behind those that are in them, and each object's entries together. An entry has a row of: kind, key,
-    whether it must be there, place, block, limits, and the first and the number of what it refers to.
+    Objects stand behind those that are in them, and each object's entries together.
     """
 
-    def __init__(self, module: ModuleType, codec: Codec) -> None:
-        self.text = bytearray()
-        self.words: list[tuple[int, int]] = []
-        self.entries: list[tuple[int, ...]] = []
+    def __init__(self, codec: Codec) -> None:
+        self.strings: list[str] = []
+        self.entries: list[_Entry] = []
         self.nodes: list[tuple[int]] = []
-        """How many entries each has."""
-        self._module = module
-        self._codec = codec
+        """How many entries each object has."""
         sizes = [len(block.counters) for block in codec.blocks]
-        self._slots = [sum(sizes[:block]) for block in range(len(sizes))]
-        """The first of each block."""
+        self.slots = [sum(sizes[:block]) for block in range(len(sizes))]
+        """The first counter of each block."""
+        self._codec = codec
         self._loose = {id(each): place for place, each in enumerate(codec.loose)}
         self._places = {id(plan): place for place, plan in enumerate(codec.plans)}
 
@@ -203,59 +228,40 @@ class _Layout:
         below: tuple[Plan, int] | None,
         loose: Loose | None,
         field: Field | None,
-    ) -> tuple[int, ...]:
-        module = self._module
-        key = self._word(f'"{name}"')
+    ) -> _Entry:
+        key = self._string(f'"{name}"')
         if loose is not None:
-            return _row(module.LOOSE, key, place=self._loose[id(loose)])
+            return _Entry(_LOOSE, key, place=self._loose[id(loose)])
         if below is not None:
             inner, node = below
             block = -1 if inner.block is None else inner.block
-            return _row(module.GROUP, key, place=self._places[id(inner)], block=block, start=node)
+            return _Entry(_GROUP, key, place=self._places[id(inner)], block=block, start=node)
         if field is None:
-            return _row(module.LABELS, key)
+            return _Entry(_LABELS, key)
         return self._leaf(plan, position, field, key)
 
-    def _leaf(self, plan: Plan, position: int, field: Field, key: int) -> tuple[int, ...]:
-        module = self._module
+    def _leaf(self, plan: Plan, position: int, field: Field, key: int) -> _Entry:
         of_label = plan is self._codec.label_plan
         required = field.presence is not Presence.CONDITIONAL
         if field.kind is Kind.COUNTER:
             if not required or field.minimum is None or field.minimum < 0 or (field.maximum or 0) < 0:
                 raise _Beyond
-            place = position if of_label else self._slots[-1 if plan.block is None else plan.block] + position
+            place = position if of_label else self.slots[-1 if plan.block is None else plan.block] + position
             most = -1 if field.maximum is None else field.maximum
-            return _row(module.COUNTER, key, required=True, place=place, least=field.minimum, most=most)
+            return _Entry(_COUNTER, key, True, place, least=field.minimum, most=most)
         place = position - plan.counters if of_label else OWN.index(field.path) if field.path in OWN else -1
         if field.type is Type.BOOLEAN:
-            return _row(module.BOOLEAN, key, required=required, place=place)
+            return _Entry(_BOOLEAN, key, required, place)
         if field.type is Type.INTEGER:
             least = -(2**63) if field.minimum is None else field.minimum
             most = 2**63 - 1 if field.maximum is None else field.maximum
-            return _row(module.INTEGER, key, required=required, place=place, least=least, most=most)
+            return _Entry(_INTEGER, key, required, place, least=least, most=most)
         if field.values is None:
-            return _row(module.STRING, key, required=required, place=place)
-        words = [self._word(value) for value in field.values]
-        start = words[0] if words else 0
-        return _row(module.CHOICE, key, required=required, place=place, start=start, count=len(words))
+            return _Entry(_STRING, key, required, place)
+        start = len(self.strings)
+        self.strings += field.values
+        return _Entry(_CHOICE, key, required, place, start=start, count=len(field.values))
 
-    def _word(self, text: str) -> int:
-        encoded = text.encode()
-        self.words.append((len(self.text), len(encoded)))
-        self.text += encoded
-        return len(self.words) - 1
-
-
-def _row(
-    kind: int,
-    key: int,
-    *,
-    required: bool = False,
-    place: int = -1,
-    block: int = -1,
-    least: int = 0,
-    most: int = 0,
-    start: int = 0,
-    count: int = 0,
-) -> tuple[int, ...]:
-    return kind, key, required, place, block, least, most, start, count
+    def _string(self, text: str) -> int:
+        self.strings.append(text)
+        return len(self.strings) - 1

@@ -69,7 +69,7 @@ LEVEL: Final = ("network_status", "unstable_level")
 
 
 PLAIN_DIGITS: Final = 18
-"""A number of up to so many characters has an exponent that any decoder can hold."""
+"""A whole number of up to so many digits is nothing special to any decoder."""
 
 
 class Reading(msgspec.Struct, kw_only=True, gc=False):
@@ -412,11 +412,14 @@ class BodyReader:
             if related and any(row.missed(blocks) for row in self._rows_of_learned):
                 reading.related = False
         stamp_ns = reading.stamp_ns = None if timestamp is None else stamp.parse(timestamp)
-        if stamp_ns is None or None in own or max(map(len, own[1:5])) > SHORT:
+        if (
+            stamp_ns is None or None in own or len(channel_id) > SHORT or len(client_id) > SHORT
+            or len(bundle_id) > SHORT or len(connection_id) > SHORT
+        ):  # fmt: skip
             self._check_texts(reading)
         return reading
 
-    def _miss_groups(self, absent: tuple[int, ...], reading: Reading) -> None:
+    def _miss_groups(self, absent: list[int], reading: Reading) -> None:
         groups = [self.codec.plans[place].group for place in sorted(absent)]
         reading.absent = frozenset(group.path for group in groups)
         reading.deviations += [shape.absent_group(group.path) for group in groups if not group.optional]
@@ -505,8 +508,7 @@ class BodyReader:
             value = _parse_alone(text, path, index)
             deviation = shape.leaf_deviation(field, path, wire, value)
             return (value if deviation is None else None), deviation
-        number = len(text) > PLAIN_DIGITS and text[:1] in b"-0123456789"
-        if number or text[:1] in b"[{" or len(text) > shape.SHOWN or b"\\" in text:
+        if not _is_plain(text):
             _parse_alone(text, path, index)
         if field is not None:
             return None, shape.known_extra(field, wire, text)
@@ -746,6 +748,15 @@ def _hides(body: bytes) -> bool:
         return bool(strict_json.parse(body).duplicates)
     except strict_json.NotJson:
         return True
+
+
+def _is_plain(text: bytes) -> bool:
+    """Whether a value that was let through is JSON at a glance: a short string, whole number or word."""
+    if text[:1] == b'"':
+        return len(text) <= shape.SHOWN and b"\\" not in text
+    if text.isdigit():
+        return len(text) <= PLAIN_DIGITS and (text[:1] != b"0" or len(text) == 1)
+    return text in (b"true", b"false", b"null")
 
 
 def _parse_alone(raw: Raw | bytes, path: Path, index: int | None) -> Json:
