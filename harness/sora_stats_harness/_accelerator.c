@@ -45,11 +45,11 @@ enum {
     MAX_LOOSE = 1024,
     MAX_DEPTH = 16,
     MAX_SKIPPED = 100, /* containers within a loose value, as strict_json.py has it */
-    MAX_SIDE = 255,    /* terms on a side of a relation */
-    MAX_FACTOR = 255,
+    MAX_FACTORS = 256, /* the sum of all factors of a relation */
+    MAX_KEPT = 1 << 15, /* connections whose labels are kept for comparison */
 };
 
-#define MAX_TERM_VALUE ((uint64_t)1 << 48) /* MAX_SIDE * MAX_FACTOR of these are no more than 64 bits */
+#define LARGE ((uint64_t)1 << 56) /* a sum of counters below this has no more than 64 bits, with factors of MAX_FACTORS */
 
 /* A key with its quotes, or a word without. */
 typedef struct {
@@ -118,6 +118,10 @@ typedef struct {
     Node nodes[MAX_NODES];
     Term terms[MAX_TERMS];
     Row rows[MAX_ROWS];
+    Py_ssize_t id; /* the place of the connection's id among its own leaves, or -1 */
+    /* the configuration of each connection's labels in its last sample, by its id */
+    PyObject *kept;
+    Py_ssize_t since_cleared;
     /* the body that is being read */
     int busy;
     int refusal;
@@ -130,6 +134,8 @@ typedef struct {
     PyObject *raws[MAX_LOOSE];
     PyObject *absent; /* places of groups that are not there */
     PyObject *labels, *configuration;
+    PyObject *configuration_before; /* of the connection's sample before, if that is known */
+    int is_same;                    /* whether the configuration is the same so far */
 } Scanner;
 
 /* Where the leaves of an object go. */
@@ -248,10 +254,16 @@ skip_value(const char *p, const char *end)
 
 /* -- leaves -------------------------------------------------------------------------------------------------------- */
 
-/* A string of Python's. NULL also where the bytes are no UTF-8. */
+/* A string of Python's, `likely` if that is it. NULL also where the bytes are no UTF-8. */
 static PyObject *
-string_of(const Plain *plain)
+string_of(const Plain *plain, PyObject *likely)
 {
+    Py_ssize_t size;
+    const char *text = likely == NULL || !PyUnicode_Check(likely) ? NULL : PyUnicode_AsUTF8AndSize(likely, &size);
+    if (text != NULL && size == plain->length && memcmp(text, plain->text, (size_t)size) == 0) {
+        return Py_NewRef(likely);
+    }
+    PyErr_Clear();
     if (plain->ascii) {
         return PyUnicode_FromStringAndSize(plain->text, plain->length);
     }
@@ -340,7 +352,7 @@ read_string(const Entry *entry, const Sink *sink, const char *p, const char *end
     if (p == NULL || (plain.ascii && !is_wanted(entry))) {
         return p;
     }
-    PyObject *string = string_of(&plain);
+    PyObject *string = string_of(&plain, NULL);
     if (string == NULL || is_wanted(entry)) {
         return put(entry, sink, string, p);
     }
@@ -586,9 +598,9 @@ counters_of(const Scanner *self, const uint64_t *values, Py_ssize_t count)
 
 /* -- labels -------------------------------------------------------------------------------------------------------- */
 
-/* The leaves that were just read, but for counters, as a tuple. */
+/* The leaves that were just read, but for counters, as a tuple; `before` where that has the same. */
 static PyObject *
-leaves_of(Scanner *self)
+leaves_of(Scanner *self, PyObject *before)
 {
     PyObject *leaves = PyTuple_New(self->label_leaves);
     for (Py_ssize_t place = 0; leaves != NULL && place < self->label_leaves; place++) {
@@ -596,16 +608,22 @@ leaves_of(Scanner *self)
         PyTuple_SET_ITEM(leaves, place, leaf == NULL ? Py_NewRef(self->unset) : leaf);
         self->leaves_of_label[place] = NULL;
     }
+    int same = leaves == NULL || before == NULL ? 0 : PyObject_RichCompareBool(leaves, before, Py_EQ);
+    if (same != 0) {
+        Py_SETREF(leaves, same < 0 ? NULL : Py_NewRef(before));
+    }
     return leaves;
 }
 
 /* Adds what was just read of a label to the sample; -1: an exception is set. */
 static int
-add_label(Scanner *self, PyObject *label)
+add_label(Scanner *self, PyObject *label, PyObject *leaves_before)
 {
-    PyObject *counters = counters_of(self, self->label_values, self->label_counters), *leaves = leaves_of(self);
+    PyObject *counters = counters_of(self, self->label_values, self->label_counters);
+    PyObject *leaves = leaves_of(self, leaves_before);
     int failed = counters == NULL || leaves == NULL || PyDict_SetItem(self->labels, label, counters) < 0 ||
                  PyDict_SetItem(self->configuration, label, leaves) < 0;
+    self->is_same &= leaves == leaves_before;
     Py_XDECREF(counters);
     Py_XDECREF(leaves);
     return failed ? -1 : 0;
@@ -613,7 +631,7 @@ add_label(Scanner *self, PyObject *label)
 
 /* The object behind a label. */
 static const char *
-read_label(Scanner *self, PyObject *label, const char *p)
+read_label(Scanner *self, PyObject *label, PyObject *leaves_before, const char *p)
 {
     Sink sink = {self->label_values, self->leaves_of_label};
     if (PyDict_Contains(self->labels, label) != 0) {
@@ -621,23 +639,66 @@ read_label(Scanner *self, PyObject *label, const char *p)
         return NULL;
     }
     p = read_members(self, self->label, &sink, p);
-    return p == NULL || add_label(self, label) < 0 ? NULL : p;
+    return p == NULL || add_label(self, label, leaves_before) < 0 ? NULL : p;
 }
 
-/* A label, and the object behind it. */
+/* A label, and the object behind it; `place` goes along those of the sample before. */
 static const char *
-read_labelled(Scanner *self, const char *p)
+read_labelled(Scanner *self, Py_ssize_t *place, const char *p)
 {
     Plain plain;
+    PyObject *likely = NULL, *leaves = NULL;
     p = read_plain(p, self->end, &plain);
-    PyObject *label = p == NULL ? NULL : string_of(&plain);
-    if (label == NULL) {
-        return NULL;
+    if (p != NULL && self->configuration_before != NULL &&
+        PyDict_Next(self->configuration_before, place, &likely, &leaves)) {
+        Py_INCREF(likely);
+        Py_INCREF(leaves);
     }
-    p = skip_blanks(p);
-    p = *p == ':' ? read_label(self, label, skip_blanks(p + 1)) : NULL;
-    Py_DECREF(label);
-    return p;
+    PyObject *label = p == NULL ? NULL : string_of(&plain, likely);
+    if (label != likely || (leaves != NULL && !PyTuple_CheckExact(leaves))) {
+        Py_CLEAR(leaves);
+    }
+    if (label != NULL) {
+        p = skip_blanks(p);
+        p = *p == ':' ? read_label(self, label, leaves, skip_blanks(p + 1)) : NULL;
+    }
+    Py_XDECREF(label);
+    Py_XDECREF(likely);
+    Py_XDECREF(leaves);
+    return label == NULL ? NULL : p;
+}
+
+/* Looks for the labels of the connection's sample before; -1: an exception is set. */
+static int
+recall(Scanner *self)
+{
+    PyObject *id = self->id < 0 ? NULL : self->own[self->id];
+    if (id != NULL && PyUnicode_CheckExact(id)) {
+        self->configuration_before = Py_XNewRef(PyDict_GetItemWithError(self->kept, id));
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/*
+ * Keeps the labels for the connection's next sample, or takes those of the one before where they are the same: whoever
+ * compares them sees it at a glance. From time to time all are let go, since connections end. -1: an exception is set.
+ */
+static int
+keep(Scanner *self)
+{
+    PyObject *before = self->configuration_before, *id = self->id < 0 ? NULL : self->own[self->id];
+    Py_ssize_t count = PyDict_GET_SIZE(self->configuration);
+    if (before != NULL && self->is_same && count == PyDict_GET_SIZE(before)) {
+        Py_SETREF(self->configuration, Py_NewRef(before));
+    }
+    else if (count > 0 && id != NULL && PyUnicode_CheckExact(id) && PyDict_SetItem(self->kept, id, self->configuration) < 0) {
+        return -1;
+    }
+    if (++self->since_cleared > 4096 + 4 * PyDict_GET_SIZE(self->kept) || PyDict_GET_SIZE(self->kept) >= MAX_KEPT) {
+        PyDict_Clear(self->kept);
+        self->since_cleared = 0;
+    }
+    return 0;
 }
 
 static const char *
@@ -650,7 +711,11 @@ read_labels(Scanner *self, const char *p)
     if (*p == '}') {
         return p + 1;
     }
-    while ((p = read_labelled(self, p)) != NULL) {
+    if (recall(self) < 0) {
+        return NULL;
+    }
+    Py_ssize_t place = 0;
+    while ((p = read_labelled(self, &place, p)) != NULL) {
         p = skip_blanks(p);
         if (*p == '}') {
             return p + 1;
@@ -676,34 +741,38 @@ are_there(const Scanner *self, const Term *terms, int count)
     return 1;
 }
 
-/* The sum of some terms; `large` collects the bits of the counters. */
+/* The sum of some terms; `bits` collects those of the counters. */
 static inline uint64_t
-sum_of(const Scanner *self, const Term *terms, int count, uint64_t *large)
+sum_of(const Scanner *self, const Term *terms, int count, uint64_t *bits)
 {
     uint64_t sum = 0;
     for (int at = 0; at < count; at++) {
         uint64_t value = self->values[terms[at].slot];
-        *large |= value;
+        *bits |= value;
         sum += (uint64_t)terms[at].factor * value;
     }
     return sum;
+}
+
+/* Whether "equal" means "at least": unless all excuses are there, and 0. */
+static inline int
+is_excused(const Scanner *self, const Row *row)
+{
+    const Term *excuses = row->terms + row->left + row->right;
+    uint64_t bits = 0;
+    sum_of(self, excuses, row->unless, &bits);
+    return bits != 0 || !are_there(self, excuses, row->unless);
 }
 
 /* Whether a relation holds for certain. One whose groups are not all there promises nothing; that holds as well. */
 static inline int
 holds(const Scanner *self, const Row *row)
 {
-    const Term *right_terms = row->terms + row->left, *excuses = right_terms + row->right;
-    uint64_t large = 0;
-    uint64_t left = sum_of(self, row->terms, row->left, &large), right = sum_of(self, right_terms, row->right, &large);
-    if (large < MAX_TERM_VALUE) { /* else the sums may have overflowed */
-        if (left == right || (left < right && !row->equal)) {
+    uint64_t bits = 0, left = sum_of(self, row->terms, row->left, &bits);
+    uint64_t right = sum_of(self, row->terms + row->left, row->right, &bits);
+    if (bits < LARGE) { /* else the sums may have overflowed */
+        if (left == right || (row->equal ? left > right && is_excused(self, row) : left < right)) {
             return 1;
-        }
-        if (left > right && row->equal && are_there(self, excuses, row->unless)) {
-            if (sum_of(self, excuses, row->unless, &large) != 0) {
-                return 1;
-            }
         }
     }
     return !are_there(self, row->terms, row->left + row->right);
@@ -753,8 +822,11 @@ tuple_of(PyObject *const *objects, Py_ssize_t count)
 
 /* The sample that was just read, as the tuple that accelerator.py describes. */
 static PyObject *
-hand_over(const Scanner *self)
+hand_over(Scanner *self)
 {
+    if (keep(self) < 0) {
+        return NULL;
+    }
     PyObject *sample = NULL, *blocks = blocks_of(self);
     PyObject *own = tuple_of(self->own, self->own_leaves), *raws = tuple_of(self->raws, self->loose);
     if (blocks != NULL && own != NULL && raws != NULL) {
@@ -784,6 +856,7 @@ forget_sample(Scanner *self)
     Py_CLEAR(self->absent);
     Py_CLEAR(self->labels);
     Py_CLEAR(self->configuration);
+    Py_CLEAR(self->configuration_before);
 }
 
 /* One connection, which begins at *at. */
@@ -793,6 +866,7 @@ read_connection(Scanner *self, const char **at)
     PyObject *sample = NULL;
     Sink sink = {self->values, self->own};
     memset(self->there, 0, (size_t)self->blocks);
+    self->is_same = 1;
     self->absent = PyList_New(0);
     self->labels = PyDict_New();
     self->configuration = PyDict_New();
@@ -901,21 +975,21 @@ are_within(int64_t from, int64_t count, int64_t all)
     return is_in(from, 0, all) && is_in(count, 0, all - from);
 }
 
-/* Numbers: of own leaves, of a label's counters and its other leaves, of groups and of loose values. */
+/* Numbers of own leaves, a label's counters and its other leaves, groups and loose values; and the place of the id. */
 static int
 make_counts(Scanner *self, const Table *table)
 {
     Py_ssize_t *const counts[] = {
-        &self->own_leaves, &self->label_counters, &self->label_leaves, &self->groups, &self->loose,
+        &self->own_leaves, &self->label_counters, &self->label_leaves, &self->groups, &self->loose, &self->id,
     };
-    static const int64_t most[] = {MAX_OWN, MAX_LABEL, MAX_LABEL, MAX_NODES, MAX_LOOSE};
-    for (int at = 0; at < 5; at++) {
-        if (table->rows != 1 || !is_in(table->numbers[at], 0, most[at])) {
+    static const int64_t most[] = {MAX_OWN, MAX_LABEL, MAX_LABEL, MAX_NODES, MAX_LOOSE, MAX_OWN};
+    for (int at = 0; table->rows == 1 && at < 6; at++) {
+        if (!is_in(table->numbers[at], 0, most[at])) {
             return complain("counts");
         }
         *counts[at] = (Py_ssize_t)table->numbers[at];
     }
-    return 0;
+    return table->rows == 1 && self->id < self->own_leaves ? 0 : complain("counts");
 }
 
 /* Blocks, from how many counters each has. */
@@ -960,7 +1034,7 @@ make_terms(Scanner *self, const Table *table)
 {
     for (Py_ssize_t at = 0; at < table->rows; at++) {
         const int64_t *row = table->numbers + 3 * at;
-        if (!is_in(row[0], 0, MAX_FACTOR) || !is_in(row[1], 0, self->blocks - 1) || !is_in(row[2], 0, self->slots - 1)) {
+        if (!is_in(row[0], 1, MAX_FACTORS) || !is_in(row[1], 0, self->blocks - 1) || !is_in(row[2], 0, self->slots - 1)) {
             return complain("terms");
         }
         self->terms[at] = (Term){.factor = (int16_t)row[0], .block = (int16_t)row[1], .slot = (int16_t)row[2]};
@@ -973,18 +1047,27 @@ make_terms(Scanner *self, const Table *table)
 static int
 make_rows(Scanner *self, const Table *table)
 {
-    int64_t term = 0;
+    Py_ssize_t first = 0;
     for (Py_ssize_t at = 0; at < table->rows; at++) {
         const int64_t *row = table->numbers + 4 * at;
-        if (!is_in(row[1], 0, MAX_SIDE) || !is_in(row[2], 0, MAX_SIDE) || !is_in(row[3], 0, MAX_SIDE) ||
-            !are_within(term, row[1] + row[2] + row[3], self->terms_made)) {
+        Py_ssize_t next = first, factors = 0;
+        for (int side = 1; side < 4; side++) {
+            if (!are_within(next, row[side], self->terms_made)) {
+                return complain("relations");
+            }
+            next += (Py_ssize_t)row[side];
+        }
+        for (Py_ssize_t term = first; term < next; term++) {
+            factors += self->terms[term].factor;
+        }
+        if (factors > MAX_FACTORS) {
             return complain("relations");
         }
         self->rows[at] = (Row){
-            .terms = self->terms + term, .equal = row[0] != 0, .left = (int16_t)row[1], .right = (int16_t)row[2],
+            .terms = self->terms + first, .equal = row[0] != 0, .left = (int16_t)row[1], .right = (int16_t)row[2],
             .unless = (int16_t)row[3],
         };
-        term += row[1] + row[2] + row[3];
+        first = next;
     }
     self->row_count = table->rows;
     return 0;
@@ -1096,7 +1179,7 @@ enum { COUNTS, BLOCKS, TERMS, ROWS, NODES, ENTRIES, TABLES };
 static int
 make_tables(Table *tables, PyObject *const *given)
 {
-    static const Py_ssize_t columns[TABLES] = {5, 1, 3, 4, 1, ENTRY_COLUMNS};
+    static const Py_ssize_t columns[TABLES] = {6, 1, 3, 4, 1, ENTRY_COLUMNS};
     static const Py_ssize_t most[TABLES] = {1, MAX_BLOCKS, MAX_TERMS, MAX_ROWS, MAX_NODES, MAX_ENTRIES};
     for (int at = 0; at < TABLES; at++) {
         Py_ssize_t bytes = PyBytes_GET_SIZE(given[at]), row = columns[at] * (Py_ssize_t)sizeof(int64_t);
@@ -1130,7 +1213,8 @@ scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     self->counters_type = (PyTypeObject *)Py_NewRef(state->counters_type);
     self->unset = Py_NewRef(unset);
     self->strings = Py_NewRef(strings);
-    if (make_counts(self, &tables[COUNTS]) < 0 || make_blocks(self, &tables[BLOCKS]) < 0 || make_words(self) < 0 ||
+    self->kept = PyDict_New();
+    if (self->kept == NULL || make_counts(self, &tables[COUNTS]) < 0 || make_blocks(self, &tables[BLOCKS]) < 0 || make_words(self) < 0 ||
         make_terms(self, &tables[TERMS]) < 0 || make_rows(self, &tables[ROWS]) < 0 ||
         make_nodes(self, &tables[NODES], &tables[ENTRIES], labels) < 0) {
         Py_CLEAR(self);
@@ -1147,6 +1231,7 @@ scanner_dealloc(PyObject *object)
     Py_XDECREF(self->counters_type);
     Py_XDECREF(self->unset);
     Py_XDECREF(self->strings);
+    Py_XDECREF(self->kept);
     type->tp_free(object);
     Py_DECREF(type);
 }
@@ -1237,10 +1322,94 @@ rise(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     return result;
 }
 
+PyDoc_STRVAR(rise_labels_doc,
+"rise_labels(known, labels)\n--\n\n"
+"The counters of labels, where none fell: `known` itself where all are the same, else a new dictionary. None where one\n"
+"fell, or is no Counters, or the labels are not the same in the same order.");
+
+static PyObject *
+rise_labels(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
+    if (count != 2 || !PyDict_CheckExact(arguments[0]) || !PyDict_CheckExact(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "rise_labels() takes two dictionaries");
+        return NULL;
+    }
+    PyObject *known = arguments[0], *labels = arguments[1], *top = Py_NewRef(known);
+    PyObject *label, *most, *other, *mine;
+    Py_ssize_t at = 0, place = 0;
+    enum Change change = PyDict_GET_SIZE(known) == PyDict_GET_SIZE(labels) ? SAME : FALLEN;
+    while (change != FALLEN && PyDict_Next(known, &at, &label, &most) && PyDict_Next(labels, &place, &other, &mine)) {
+        if ((label != other && !(PyUnicode_CheckExact(label) && PyUnicode_CheckExact(other) && PyUnicode_Compare(label, other) == 0)) || !Py_IS_TYPE(most, type) || !Py_IS_TYPE(mine, type) ||
+            Py_SIZE(most) != Py_SIZE(mine)) {
+            change = FALLEN;
+            break;
+        }
+        change = compare((Counters *)most, (Counters *)mine);
+        if (change == GROWN) {
+            Py_INCREF(label);
+            Py_INCREF(mine);
+            if (top == known) {
+                Py_SETREF(top, PyDict_Copy(known));
+            }
+            if (top == NULL || PyDict_SetItem(top, label, mine) < 0) {
+                Py_CLEAR(top);
+                change = FALLEN;
+            }
+            Py_DECREF(label);
+            Py_DECREF(mine);
+        }
+    }
+    if (change == FALLEN && top != NULL) {
+        Py_SETREF(top, Py_NewRef(Py_None));
+    }
+    return top;
+}
+
+PyDoc_STRVAR(first_holders_doc,
+"first_holders(steps, owners, known)\n--\n\n"
+"Of each counter of one block, the owner of the first of some steps that has the value of the last one, and `known`'s\n"
+"where the very first has it. None where one step is no Counters.");
+
+static PyObject *
+first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
+    if (count != 3 || !PyTuple_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
+        !PyList_CheckExact(arguments[2])) {
+        PyErr_SetString(PyExc_TypeError, "first_holders() takes a tuple and two lists");
+        return NULL;
+    }
+    PyObject *steps = arguments[0], *owners = arguments[1], *known = arguments[2];
+    Py_ssize_t length = PyTuple_GET_SIZE(steps), size = PyList_GET_SIZE(known);
+    for (Py_ssize_t step = 0; step < length; step++) {
+        PyObject *each = PyTuple_GET_ITEM(steps, step);
+        if (!Py_IS_TYPE(each, type) || Py_SIZE(each) != size) {
+            Py_RETURN_NONE;
+        }
+    }
+    PyObject *holders = PyList_New(size);
+    if (length == 0 || PyList_GET_SIZE(owners) != length || PyList_GET_SIZE(known) != size) {
+        PyErr_SetString(PyExc_ValueError, "an owner for each step");
+        Py_CLEAR(holders);
+    }
+    for (Py_ssize_t place = 0; holders != NULL && place < size; place++) {
+        Py_ssize_t step = length - 1;
+        uint64_t value = ((Counters *)PyTuple_GET_ITEM(steps, step))->values[place];
+        while (step > 0 && ((Counters *)PyTuple_GET_ITEM(steps, step - 1))->values[place] == value) {
+            step--;
+        }
+        PyList_SET_ITEM(holders, place, Py_NewRef(PyList_GET_ITEM(step == 0 ? known : owners, step == 0 ? place : step)));
+    }
+    return holders;
+}
+
 /* -- the module ---------------------------------------------------------------------------------------------------- */
 
 static PyMethodDef functions[] = {
     {"rise", (PyCFunction)(void (*)(void))rise, METH_FASTCALL, rise_doc},
+    {"rise_labels", (PyCFunction)(void (*)(void))rise_labels, METH_FASTCALL, rise_labels_doc},
+    {"first_holders", (PyCFunction)(void (*)(void))first_holders, METH_FASTCALL, first_holders_doc},
     {NULL, NULL, 0, NULL},
 };
 

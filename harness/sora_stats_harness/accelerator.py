@@ -107,6 +107,10 @@ Returns:
 """
 
 
+rise_labels: Final = getattr(_MODULE, "rise_labels", None)
+first_holders: Final = getattr(_MODULE, "first_holders", None)
+
+
 def scanner(codec: Codec, relations: Sequence[Relation]) -> Scan | None:
     """
     Make a scanner.
@@ -142,6 +146,7 @@ def scanner(codec: Codec, relations: Sequence[Relation]) -> Scan | None:
             len(codec.label_others),
             len(codec.plans),
             len(codec.loose),
+            OWN.index(("connection_id",)),
         )
         scan: Scan = _MODULE.Scanner(
             strings=tuple(layout.strings),

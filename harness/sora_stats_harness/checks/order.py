@@ -27,7 +27,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from ..accelerator import rise
+from ..accelerator import first_holders, rise, rise_labels
 
 Counters = Sequence[int]
 """One block of a reading: counters in a fixed order, -1 where one is absent or unsound."""
@@ -142,6 +142,7 @@ def _holders(steps: Sequence[Counters], owners: Sequence[Any], known: list[Any])
     newest, last = owners[-1], steps[-1]
     if steps[0] is last:
         return known
+    if first_holders is not None and (found := first_holders(steps, owners, known)) is not None: return found
     holders = []
     for place, (value, before, first) in enumerate(zip(last, steps[-2], steps[0], strict=True)):
         if value != before:
@@ -261,7 +262,10 @@ class Lineage(Generic[Holder]):
         self, sent_ns: int, labels: Mapping[str, Counters], known: dict[str, Counters]
     ) -> dict[str, Counters] | None:
         """The labels as they are now, where none came or went lately and no counter fell; else None: look closer."""
-        if len(labels) != len(self._floors) or sent_ns <= self._last_floor_ns or [*labels] != [*known]:
+        if len(labels) != len(self._floors) or sent_ns <= self._last_floor_ns:
+            return None
+        if rise_labels is not None: return rise_labels(known, labels)
+        if [*labels] != [*known]:
             return None
         before: list[Counters | None] = [*known.values()]
         top, left = rise(before, [*labels.values()])
