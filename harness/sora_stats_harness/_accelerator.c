@@ -1322,50 +1322,6 @@ rise(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     return result;
 }
 
-PyDoc_STRVAR(rise_labels_doc,
-"rise_labels(known, labels)\n--\n\n"
-"The counters of labels, where none fell: `known` itself where all are the same, else a new dictionary. None where one\n"
-"fell, or is no Counters, or the labels are not the same in the same order.");
-
-static PyObject *
-rise_labels(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
-{
-    PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
-    if (count != 2 || !PyDict_CheckExact(arguments[0]) || !PyDict_CheckExact(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "rise_labels() takes two dictionaries");
-        return NULL;
-    }
-    PyObject *known = arguments[0], *labels = arguments[1], *top = Py_NewRef(known);
-    PyObject *label, *most, *other, *mine;
-    Py_ssize_t at = 0, place = 0;
-    enum Change change = PyDict_GET_SIZE(known) == PyDict_GET_SIZE(labels) ? SAME : FALLEN;
-    while (change != FALLEN && PyDict_Next(known, &at, &label, &most) && PyDict_Next(labels, &place, &other, &mine)) {
-        if ((label != other && !(PyUnicode_CheckExact(label) && PyUnicode_CheckExact(other) && PyUnicode_Compare(label, other) == 0)) || !Py_IS_TYPE(most, type) || !Py_IS_TYPE(mine, type) ||
-            Py_SIZE(most) != Py_SIZE(mine)) {
-            change = FALLEN;
-            break;
-        }
-        change = compare((Counters *)most, (Counters *)mine);
-        if (change == GROWN) {
-            Py_INCREF(label);
-            Py_INCREF(mine);
-            if (top == known) {
-                Py_SETREF(top, PyDict_Copy(known));
-            }
-            if (top == NULL || PyDict_SetItem(top, label, mine) < 0) {
-                Py_CLEAR(top);
-                change = FALLEN;
-            }
-            Py_DECREF(label);
-            Py_DECREF(mine);
-        }
-    }
-    if (change == FALLEN && top != NULL) {
-        Py_SETREF(top, Py_NewRef(Py_None));
-    }
-    return top;
-}
-
 PyDoc_STRVAR(first_holders_doc,
 "first_holders(steps, owners, known)\n--\n\n"
 "Of each counter of one block, the owner of the first of some steps that has the value of the last one, and `known`'s\n"
@@ -1408,7 +1364,6 @@ first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 
 static PyMethodDef functions[] = {
     {"rise", (PyCFunction)(void (*)(void))rise, METH_FASTCALL, rise_doc},
-    {"rise_labels", (PyCFunction)(void (*)(void))rise_labels, METH_FASTCALL, rise_labels_doc},
     {"first_holders", (PyCFunction)(void (*)(void))first_holders, METH_FASTCALL, first_holders_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -107,7 +107,6 @@ Returns:
 """
 
 
-rise_labels: Final = getattr(_MODULE, "rise_labels", None)
 first_holders: Final = getattr(_MODULE, "first_holders", None)
 
 

@@ -27,7 +27,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from ..accelerator import first_holders, rise, rise_labels
+from ..accelerator import first_holders, rise
 
 Counters = Sequence[int]
 """One block of a reading: counters in a fixed order, -1 where one is absent or unsound."""
@@ -198,7 +198,7 @@ class Lineage(Generic[Holder]):
         sent_ns: int,
         received_ns: int,
         blocks: list[Counters | None],
-        labels: Mapping[str, Counters],
+        labels: dict[str, Counters],
         holder: Holder,
     ) -> list[Fall[Holder]]:
         """
@@ -218,7 +218,9 @@ class Lineage(Generic[Holder]):
         base = latest if latest.known_ns < sent_ns else self.base(sent_ns)
         falls: list[Fall[Holder]] = []
         known = latest.blocks
-        top = self._take_blocks(blocks, known, base, falls)
+        top, left = rise(known, blocks)
+        if left:
+            top = self._take_blocks(blocks, known, top, left, base, falls)
         top_labels = self._risen_labels(sent_ns, labels, latest.labels)
         if top_labels is None:
             top_labels = self._take_labels(sent_ns, received_ns, labels, base, falls)
@@ -234,10 +236,11 @@ class Lineage(Generic[Holder]):
         self,
         blocks: list[Counters | None],
         known: list[Counters | None],
+        top: list[Counters | None],
+        left: list[int],
         base: Version[Holder] | None,
         falls: list[Fall[Holder]],
     ) -> list[Counters | None]:
-        top, left = rise(known, blocks)
         for index in left:
             mine, most = blocks[index], known[index]
             if mine is None:
@@ -259,19 +262,14 @@ class Lineage(Generic[Holder]):
         return top
 
     def _risen_labels(
-        self, sent_ns: int, labels: Mapping[str, Counters], known: dict[str, Counters]
+        self, sent_ns: int, labels: dict[str, Counters], known: dict[str, Counters]
     ) -> dict[str, Counters] | None:
         """The labels as they are now, where none came or went lately and no counter fell; else None: look closer."""
-        if len(labels) != len(self._floors) or sent_ns <= self._last_floor_ns:
-            return None
-        if rise_labels is not None: return rise_labels(known, labels)
-        if [*labels] != [*known]:
+        if len(labels) != len(self._floors) or sent_ns <= self._last_floor_ns or [*labels] != [*known]:
             return None
         before: list[Counters | None] = [*known.values()]
         top, left = rise(before, [*labels.values()])
-        if left:
-            return None
-        return known if top is before else dict(zip(known, top, strict=True))  # type: ignore[arg-type]  # blocks of labels are there
+        return None if left else known if top is before else labels
 
     def _take_labels(
         self,
