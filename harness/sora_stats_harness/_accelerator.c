@@ -51,22 +51,24 @@ enum {
 
 #define LARGE ((uint64_t)1 << 56) /* a sum of counters below this has no more than 64 bits, with factors of MAX_FACTORS */
 
-/* A key with its quotes, or a word without. */
+/* A word of a choice. */
 typedef struct {
-    const char *text;
     PyObject *string;
+    const char *text; /* in the string */
     Py_ssize_t length;
 } Word;
 
 struct Node;
 
-/* One key of an object. Each body needs all of the hundreds there are: 64 bytes, a line of the processor's cache. */
+/* One key of an object. Each body needs all of the hundreds there are, so they are small: 48 bytes. */
 typedef struct {
-    const char *key;
     uint64_t seen_in;    /* the object in which it was seen last */
     int64_t least, most; /* a counter's are unsigned: -1 is the largest number */
-    struct Node *below;  /* a group's object */
-    const Word *choices;
+    union {
+        struct Node *below; /* a group's object */
+        const Word *choices;
+    } to;
+    int32_t key; /* its place in the keys, with its quotes */
     int16_t length, choice_count;
     int16_t next;  /* the entry that followed it last time: a server writes its keys in one order */
     int16_t place; /* a counter's slot; where another leaf is handed over, or -1; a group; a loose value */
@@ -108,7 +110,8 @@ typedef struct {
     /* the layout */
     PyTypeObject *counters_type;
     PyObject *unset;   /* stands for a label's leaf that is not there */
-    PyObject *strings; /* a tuple, into which words point */
+    PyObject *keys;    /* bytes: all keys, one after the other */
+    PyObject *strings; /* a tuple: the words */
     Node *root, *label;
     Py_ssize_t own_leaves, label_counters, label_leaves, groups, loose; /* how many there are */
     Py_ssize_t blocks, slots, words_made, nodes_made, terms_made, row_count;
@@ -336,7 +339,7 @@ read_choice(const Entry *entry, const Sink *sink, const char *p, const char *end
     Plain plain;
     p = read_plain(p, end, &plain);
     for (int at = 0; p != NULL && at < entry->choice_count; at++) {
-        const Word *word = &entry->choices[at];
+        const Word *word = &entry->to.choices[at];
         if (plain.length == word->length && memcmp(plain.text, word->text, (size_t)plain.length) == 0) {
             return is_wanted(entry) ? put(entry, sink, Py_NewRef(word->string), p) : p;
         }
@@ -371,7 +374,7 @@ read_group(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
     if (entry->block >= 0) {
         self->there[entry->block] = 1;
     }
-    return read_members(self, entry->below, sink, p);
+    return read_members(self, entry->to.below, sink, p);
 }
 
 /* What is let through as it is. */
@@ -413,20 +416,21 @@ read_value(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
 }
 
 static inline int
-stands_at(const Entry *entry, const char *p, const char *end)
+stands_at(const Scanner *self, const Entry *entry, const char *p)
 {
-    return end - p >= entry->length && memcmp(p, entry->key, (size_t)entry->length) == 0;
+    const char *key = PyBytes_AS_STRING(self->keys) + entry->key;
+    return self->end - p >= entry->length && memcmp(p, key, (size_t)entry->length) == 0;
 }
 
 /* The entry whose key stands at p; first the one that stood there last time is tried, and then remembered. */
 static inline Entry *
 find_entry(Scanner *self, Node *node, int16_t *expected, const char *p)
 {
-    if (*expected < node->count && stands_at(&node->entries[*expected], p, self->end)) {
+    if (*expected < node->count && stands_at(self, &node->entries[*expected], p)) {
         return &node->entries[*expected];
     }
     for (int16_t at = 0; at < node->count; at++) {
-        if (stands_at(&node->entries[at], p, self->end)) {
+        if (stands_at(self, &node->entries[at], p)) {
             *expected = at;
             return &node->entries[at];
         }
@@ -1007,7 +1011,7 @@ make_blocks(Scanner *self, const Table *table)
     return 0;
 }
 
-/* Words, from strings; keys are among them, with their quotes. */
+/* Words, from strings. */
 static int
 make_words(Scanner *self)
 {
@@ -1073,8 +1077,8 @@ make_rows(Scanner *self, const Table *table)
     return 0;
 }
 
-/* The columns of an entry. Its key is a word; FROM and COUNT are the words of a choice, and FROM a group's node. */
-enum { KIND, KEY, REQUIRED, PLACE, BLOCK, LEAST, MOST, FROM, COUNT, ENTRY_COLUMNS };
+/* The columns of an entry. FROM and COUNT are the words of a choice, and FROM a group's node. */
+enum { KIND, KEY, LENGTH, REQUIRED, PLACE, BLOCK, LEAST, MOST, FROM, COUNT, ENTRY_COLUMNS };
 
 /* Whether what an entry refers to is there. A label has no groups, and lets nothing through. */
 static int
@@ -1106,23 +1110,20 @@ is_sound(const Scanner *self, const int64_t *row, int of_label)
 static int
 make_entry(Scanner *self, Entry *entry, const int64_t *row, int of_label)
 {
-    if (!is_in(row[KEY], 0, self->words_made - 1) || !is_sound(self, row, of_label)) {
+    if (!are_within(row[KEY], row[LENGTH], PyBytes_GET_SIZE(self->keys)) || row[KEY] > INT32_MAX ||
+        row[LENGTH] > INT16_MAX || !is_sound(self, row, of_label)) {
         return complain("entries");
     }
-    const Word *key = &self->words[row[KEY]];
-    if (key->length > INT16_MAX) {
-        return complain("keys");
-    }
     *entry = (Entry){
-        .key = key->text, .length = (int16_t)key->length, .kind = (uint8_t)row[KIND], .required = row[REQUIRED] != 0,
-        .place = (int16_t)row[PLACE], .least = row[LEAST], .most = row[MOST],
+        .key = (int32_t)row[KEY], .length = (int16_t)row[LENGTH], .kind = (uint8_t)row[KIND],
+        .required = row[REQUIRED] != 0, .place = (int16_t)row[PLACE], .least = row[LEAST], .most = row[MOST],
     };
     if (entry->kind == GROUP) {
         entry->block = (int16_t)row[BLOCK];
-        entry->below = &self->nodes[row[FROM]];
+        entry->to.below = &self->nodes[row[FROM]];
     }
     if (entry->kind == CHOICE) {
-        entry->choices = &self->words[row[FROM]];
+        entry->to.choices = &self->words[row[FROM]];
         entry->choice_count = (int16_t)row[COUNT];
     }
     return 0;
@@ -1143,8 +1144,8 @@ make_node(Scanner *self, const Table *entries, int64_t from, int64_t count, int 
             return -1;
         }
         entry->next = (int16_t)(at + 1);
-        if (entry->below != NULL && node->depth <= entry->below->depth) {
-            node->depth = (int16_t)(entry->below->depth + 1);
+        if (entry->kind == GROUP && node->depth <= entry->to.below->depth) {
+            node->depth = (int16_t)(entry->to.below->depth + 1);
         }
     }
     self->nodes_made++;
@@ -1195,12 +1196,12 @@ make_tables(Table *tables, PyObject *const *given)
 static PyObject *
 scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"strings", "counts", "blocks", "terms", "rows", "nodes", "entries", "labels", "unset", NULL};
-    PyObject *strings, *given[TABLES], *unset;
+    static char *names[] = {"keys", "strings", "counts", "blocks", "terms", "rows", "nodes", "entries", "labels", "unset", NULL};
+    PyObject *keys, *strings, *given[TABLES], *unset;
     Table tables[TABLES];
     int labels;
     if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "O!SSSSSSpO:Scanner", names, &PyTuple_Type, &strings, &given[COUNTS], &given[BLOCKS],
+            arguments, keywords, "SO!SSSSSSpO:Scanner", names, &keys, &PyTuple_Type, &strings, &given[COUNTS], &given[BLOCKS],
             &given[TERMS], &given[ROWS], &given[NODES], &given[ENTRIES], &labels, &unset
         ) || make_tables(tables, given) < 0) {
         return NULL;
@@ -1212,6 +1213,7 @@ scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     }
     self->counters_type = (PyTypeObject *)Py_NewRef(state->counters_type);
     self->unset = Py_NewRef(unset);
+    self->keys = Py_NewRef(keys);
     self->strings = Py_NewRef(strings);
     self->kept = PyDict_New();
     if (self->kept == NULL || make_counts(self, &tables[COUNTS]) < 0 || make_blocks(self, &tables[BLOCKS]) < 0 || make_words(self) < 0 ||
@@ -1230,6 +1232,7 @@ scanner_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
     Py_XDECREF(self->counters_type);
     Py_XDECREF(self->unset);
+    Py_XDECREF(self->keys);
     Py_XDECREF(self->strings);
     Py_XDECREF(self->kept);
     type->tp_free(object);

@@ -148,6 +148,7 @@ def scanner(codec: Codec, relations: Sequence[Relation]) -> Scan | None:
             OWN.index(("connection_id",)),
         )
         scan: Scan = _MODULE.Scanner(
+            keys=bytes(layout.keys),
             strings=tuple(layout.strings),
             counts=_table([counts]),
             blocks=_table([len(block.counters)] for block in codec.blocks),
@@ -181,7 +182,8 @@ class _Entry(NamedTuple):
 
     kind: int
     key: int
-    """Among the strings."""
+    """Where its key begins."""
+    length: int
     required: bool = False
     place: int = -1
     block: int = -1
@@ -201,7 +203,9 @@ class _Layout:
     """
 
     def __init__(self, codec: Codec) -> None:
+        self.keys = bytearray()
         self.strings: list[str] = []
+        """The words of choices."""
         self.entries: list[_Entry] = []
         self.nodes: list[tuple[int]] = []
         """How many entries each object has."""
@@ -233,18 +237,18 @@ class _Layout:
         loose: Loose | None,
         field: Field | None,
     ) -> _Entry:
-        key = self._string(f'"{name}"')
+        key = self._key(name)
         if loose is not None:
-            return _Entry(_LOOSE, key, place=self._loose[id(loose)])
+            return _Entry(_LOOSE, *key, place=self._loose[id(loose)])
         if below is not None:
             inner, node = below
             block = -1 if inner.block is None else inner.block
-            return _Entry(_GROUP, key, place=self._places[id(inner)], block=block, start=node)
+            return _Entry(_GROUP, *key, place=self._places[id(inner)], block=block, start=node)
         if field is None:
-            return _Entry(_LABELS, key)
+            return _Entry(_LABELS, *key)
         return self._leaf(plan, position, field, key)
 
-    def _leaf(self, plan: Plan, position: int, field: Field, key: int) -> _Entry:
+    def _leaf(self, plan: Plan, position: int, field: Field, key: tuple[int, int]) -> _Entry:
         of_label = plan is self._codec.label_plan
         required = field.presence is not Presence.CONDITIONAL
         if field.kind is Kind.COUNTER:
@@ -252,20 +256,22 @@ class _Layout:
                 raise _Beyond
             place = position if of_label else self.slots[-1 if plan.block is None else plan.block] + position
             most = -1 if field.maximum is None else field.maximum
-            return _Entry(_COUNTER, key, True, place, least=field.minimum, most=most)
+            return _Entry(_COUNTER, *key, True, place, least=field.minimum, most=most)
         place = position - plan.counters if of_label else OWN.index(field.path) if field.path in OWN else -1
         if field.type is Type.BOOLEAN:
-            return _Entry(_BOOLEAN, key, required, place)
+            return _Entry(_BOOLEAN, *key, required, place)
         if field.type is Type.INTEGER:
             least = -(2**63) if field.minimum is None else field.minimum
             most = 2**63 - 1 if field.maximum is None else field.maximum
-            return _Entry(_INTEGER, key, required, place, least=least, most=most)
+            return _Entry(_INTEGER, *key, required, place, least=least, most=most)
         if field.values is None:
-            return _Entry(_STRING, key, required, place)
+            return _Entry(_STRING, *key, required, place)
         start = len(self.strings)
         self.strings += field.values
-        return _Entry(_CHOICE, key, required, place, start=start, count=len(field.values))
+        return _Entry(_CHOICE, *key, required, place, start=start, count=len(field.values))
 
-    def _string(self, text: str) -> int:
-        self.strings.append(text)
-        return len(self.strings) - 1
+    def _key(self, name: str) -> tuple[int, int]:
+        """Add a key; where it begins, and how long it is."""
+        start = len(self.keys)
+        self.keys += f'"{name}"'.encode()
+        return start, len(self.keys) - start
