@@ -8,8 +8,9 @@
  * here can cost time. It must never cost a finding: tests and `make fuzz` compare the two readers for that.
  *
  * Counters are handed out as objects of a type of their own, which acts as a tuple of integers and is an array: nothing
- * else of a sample is as large, and as integers of Python's they would take five times the memory. rise() and
- * first_holders() compare them, since that takes a fifth of all the time of judging if Python does it.
+ * else of a sample is as large, and as integers of Python's they would take five times the memory. rise() compares them:
+ * where Python does it, judging takes half as long again. What is as it was in the connection's sample before is handed
+ * out as the same object, so that whoever compares sees it at a glance.
  *
  * Three conventions hold for all functions that read:
  *  - They take a pointer to the next byte and return one behind what they have read. NULL means that the body is
@@ -46,7 +47,8 @@ enum {
     MAX_DEPTH = 16,
     MAX_SKIPPED = 100, /* containers within a loose value, as strict_json.py has it */
     MAX_FACTORS = 256, /* the sum of all factors of a relation */
-    MAX_KEPT = 1 << 15, /* connections whose labels are kept for comparison */
+    MAX_YEAR = 2200,    /* nanoseconds until then have no more than 63 bits */
+    MAX_KEPT = 1 << 15, /* connections whose last sample is kept for comparison */
 };
 
 #define LARGE ((uint64_t)1 << 56) /* a sum of counters below this has no more than 64 bits, with factors of MAX_FACTORS */
@@ -122,8 +124,7 @@ typedef struct {
     Term terms[MAX_TERMS];
     Row rows[MAX_ROWS];
     Py_ssize_t id; /* the place of the connection's id among its own leaves, or -1 */
-    /* the configuration of each connection's labels in its last sample, by its id */
-    PyObject *kept;
+    PyObject *kept; /* what was handed over of each connection's last sample, by its id */
     Py_ssize_t since_cleared;
     /* the body that is being read */
     int busy;
@@ -137,8 +138,8 @@ typedef struct {
     PyObject *raws[MAX_LOOSE];
     PyObject *absent; /* places of groups that are not there */
     PyObject *labels, *configuration;
-    PyObject *configuration_before; /* of the connection's sample before, if that is known */
-    int is_same;                    /* whether the configuration is the same so far */
+    PyObject *before;     /* the connection's sample before, as it was handed over, if that is known */
+    int is_configuration_same; /* so far */
 } Scanner;
 
 /* Where the leaves of an object go. */
@@ -253,6 +254,54 @@ skip_value(const char *p, const char *end)
         }
     } while (depth > 0);
     return p;
+}
+
+/* Two digits as a number; -1 where they are none. */
+static inline int
+two_digits(const char *p)
+{
+    unsigned tens = (unsigned)(unsigned char)p[0] - '0', ones = (unsigned)(unsigned char)p[1] - '0';
+    return tens > 9 || ones > 9 ? -1 : (int)(tens * 10 + ones);
+}
+
+/* Days from 1970 to a day of the Gregorian calendar; -1 where there is no such day, or it is before. */
+static int64_t
+days_until(int year, int month, int day)
+{
+    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365};
+    int leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if (year < 1970 || year > MAX_YEAR || month < 1 || month > 12 || day < 1 ||
+        day > before[month] - before[month - 1] + (leap && month == 2)) {
+        return -1;
+    }
+    int past = year - 1;
+    int64_t days = (int64_t)past * 365 + past / 4 - past / 100 + past / 400 - 719162;
+    return days + before[month - 1] + (leap && month > 2) + day - 1;
+}
+
+/* Nanoseconds since 1970 of YYYY-MM-DDTHH:MM:SS.ffffffZ; -1 for whatever else it is. */
+static int64_t
+time_of(const char *p, Py_ssize_t length)
+{
+    static const char form[] = "00-00-00T00:00:00.000000Z"; /* behind the century */
+    static const int places[] = {0, 2, 5, 8, 11, 14, 17, 20, 22, 24};
+    int parts[10];
+    for (int at = 2; length == 27 && at < 27; at++) {
+        if (form[at - 2] != '0' && form[at - 2] != p[at]) {
+            return -1;
+        }
+    }
+    for (int at = 0; length == 27 && at < 10; at++) {
+        if ((parts[at] = two_digits(p + places[at])) < 0) {
+            return -1;
+        }
+    }
+    if (length != 27 || parts[4] > 23 || parts[5] > 59 || parts[6] > 59) {
+        return -1;
+    }
+    int64_t days = days_until(parts[0] * 100 + parts[1], parts[2], parts[3]);
+    int64_t seconds = (days * 24 + parts[4]) * 3600 + parts[5] * 60 + parts[6];
+    return days < 0 ? -1 : seconds * 1000000000 + ((parts[7] * 100 + parts[8]) * 100 + parts[9]) * (int64_t)1000;
 }
 
 /* -- leaves -------------------------------------------------------------------------------------------------------- */
@@ -531,6 +580,13 @@ counters_item(PyObject *object, Py_ssize_t at)
     return PyLong_FromUnsignedLongLong(((Counters *)object)->values[at]);
 }
 
+static inline int
+has_values(PyObject *counters, const uint64_t *values, Py_ssize_t count)
+{
+    return Py_SIZE(counters) == count &&
+           memcmp(((Counters *)counters)->values, values, (size_t)count * sizeof(uint64_t)) == 0;
+}
+
 /* Whether counters are those of a tuple; -1: an exception is set. */
 static int
 equals_tuple(PyObject *counters, PyObject *tuple)
@@ -550,8 +606,7 @@ counters_compare(PyObject *one, PyObject *two, int operator)
         Py_RETURN_NOTIMPLEMENTED;
     }
     if (Py_IS_TYPE(two, Py_TYPE(one))) {
-        size_t bytes = (size_t)Py_SIZE(one) * sizeof(uint64_t);
-        same = Py_SIZE(one) == Py_SIZE(two) && memcmp(((Counters *)one)->values, ((Counters *)two)->values, bytes) == 0;
+        same = has_values(one, ((Counters *)two)->values, Py_SIZE(two));
     }
     else if (PyTuple_Check(two)) {
         same = equals_tuple(one, two);
@@ -589,15 +644,79 @@ static PyType_Spec counters_spec = {
     .slots = counters_slots,
 };
 
-/* Counters as an object. */
+/* Counters as an object: `before` where that has the same. */
 static PyObject *
-counters_of(const Scanner *self, const uint64_t *values, Py_ssize_t count)
+counters_of(const Scanner *self, const uint64_t *values, Py_ssize_t count, PyObject *before)
 {
+    if (before != NULL && Py_IS_TYPE(before, self->counters_type) && has_values(before, values, count)) {
+        return Py_NewRef(before);
+    }
     Counters *counters = PyObject_NewVar(Counters, self->counters_type, count);
     if (counters != NULL) {
         memcpy(counters->values, values, (size_t)count * sizeof(uint64_t));
     }
     return (PyObject *)counters;
+}
+
+/* -- the sample before ------------------------------------------------------------------------------------------- */
+
+/* What is handed over of a sample. */
+enum Part { OWN, BLOCKS, LABELS_PART, CONFIGURATION, RELATED, TIME, ABSENT, RAWS };
+
+static inline PyObject *
+part(PyObject *sample, enum Part part)
+{
+    return PyTuple_GET_ITEM(sample, part);
+}
+
+/* The connection's id, borrowed; NULL where it is not known, or no string. */
+static PyObject *
+id_of(const Scanner *self)
+{
+    PyObject *id = self->id < 0 ? NULL : self->own[self->id];
+    return id != NULL && PyUnicode_CheckExact(id) ? id : NULL;
+}
+
+/* Looks for the connection's sample before; -1: an exception is set. */
+static int
+recall(Scanner *self)
+{
+    PyObject *id = id_of(self);
+    if (self->before == NULL && id != NULL) {
+        self->before = Py_XNewRef(PyDict_GetItemWithError(self->kept, id));
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* A block of the sample before, borrowed. Whoever got the list may have changed it. */
+static PyObject *
+block_before(const Scanner *self, Py_ssize_t at)
+{
+    PyObject *blocks = self->before == NULL ? NULL : part(self->before, BLOCKS);
+    return blocks != NULL && at < PyList_GET_SIZE(blocks) ? PyList_GET_ITEM(blocks, at) : NULL;
+}
+
+/* Takes the labels' configuration of the sample before in place of an equal one. */
+static void
+share_configuration(Scanner *self)
+{
+    PyObject *before = self->before == NULL ? NULL : part(self->before, CONFIGURATION);
+    if (before != NULL && self->is_configuration_same &&
+        PyDict_GET_SIZE(before) == PyDict_GET_SIZE(self->configuration)) {
+        Py_SETREF(self->configuration, Py_NewRef(before));
+    }
+}
+
+/* Keeps a sample for the connection's next one. From time to time all are let go, since connections end. */
+static int
+keep(Scanner *self, PyObject *sample)
+{
+    PyObject *id = id_of(self);
+    if (++self->since_cleared > 4096 + 4 * PyDict_GET_SIZE(self->kept) || PyDict_GET_SIZE(self->kept) >= MAX_KEPT) {
+        PyDict_Clear(self->kept);
+        self->since_cleared = 0;
+    }
+    return id == NULL ? 0 : PyDict_SetItem(self->kept, id, sample);
 }
 
 /* -- labels -------------------------------------------------------------------------------------------------------- */
@@ -623,11 +742,11 @@ leaves_of(Scanner *self, PyObject *before)
 static int
 add_label(Scanner *self, PyObject *label, PyObject *leaves_before)
 {
-    PyObject *counters = counters_of(self, self->label_values, self->label_counters);
+    PyObject *counters = counters_of(self, self->label_values, self->label_counters, NULL);
     PyObject *leaves = leaves_of(self, leaves_before);
     int failed = counters == NULL || leaves == NULL || PyDict_SetItem(self->labels, label, counters) < 0 ||
                  PyDict_SetItem(self->configuration, label, leaves) < 0;
-    self->is_same &= leaves == leaves_before;
+    self->is_configuration_same &= leaves == leaves_before;
     Py_XDECREF(counters);
     Py_XDECREF(leaves);
     return failed ? -1 : 0;
@@ -653,8 +772,7 @@ read_labelled(Scanner *self, Py_ssize_t *place, const char *p)
     Plain plain;
     PyObject *likely = NULL, *leaves = NULL;
     p = read_plain(p, self->end, &plain);
-    if (p != NULL && self->configuration_before != NULL &&
-        PyDict_Next(self->configuration_before, place, &likely, &leaves)) {
+    if (p != NULL && self->before != NULL && PyDict_Next(part(self->before, CONFIGURATION), place, &likely, &leaves)) {
         Py_INCREF(likely);
         Py_INCREF(leaves);
     }
@@ -670,39 +788,6 @@ read_labelled(Scanner *self, Py_ssize_t *place, const char *p)
     Py_XDECREF(likely);
     Py_XDECREF(leaves);
     return label == NULL ? NULL : p;
-}
-
-/* Looks for the labels of the connection's sample before; -1: an exception is set. */
-static int
-recall(Scanner *self)
-{
-    PyObject *id = self->id < 0 ? NULL : self->own[self->id];
-    if (id != NULL && PyUnicode_CheckExact(id)) {
-        self->configuration_before = Py_XNewRef(PyDict_GetItemWithError(self->kept, id));
-    }
-    return PyErr_Occurred() ? -1 : 0;
-}
-
-/*
- * Keeps the labels for the connection's next sample, or takes those of the one before where they are the same: whoever
- * compares them sees it at a glance. From time to time all are let go, since connections end. -1: an exception is set.
- */
-static int
-keep(Scanner *self)
-{
-    PyObject *before = self->configuration_before, *id = self->id < 0 ? NULL : self->own[self->id];
-    Py_ssize_t count = PyDict_GET_SIZE(self->configuration);
-    if (before != NULL && self->is_same && count == PyDict_GET_SIZE(before)) {
-        Py_SETREF(self->configuration, Py_NewRef(before));
-    }
-    else if (count > 0 && id != NULL && PyUnicode_CheckExact(id) && PyDict_SetItem(self->kept, id, self->configuration) < 0) {
-        return -1;
-    }
-    if (++self->since_cleared > 4096 + 4 * PyDict_GET_SIZE(self->kept) || PyDict_GET_SIZE(self->kept) >= MAX_KEPT) {
-        PyDict_Clear(self->kept);
-        self->since_cleared = 0;
-    }
-    return 0;
 }
 
 static const char *
@@ -802,12 +887,15 @@ blocks_of(const Scanner *self)
     PyObject *blocks = PyList_New(self->blocks);
     const uint64_t *values = self->values;
     for (Py_ssize_t at = 0; blocks != NULL && at < self->blocks; at++) {
-        PyObject *block = self->there[at] ? counters_of(self, values, self->sizes[at]) : Py_NewRef(Py_None);
+        PyObject *block = Py_None;
+        if (self->there[at]) {
+            block = counters_of(self, values, self->sizes[at], block_before(self, at));
+        }
         if (block == NULL) {
             Py_CLEAR(blocks);
             break;
         }
-        PyList_SET_ITEM(blocks, at, block);
+        PyList_SET_ITEM(blocks, at, block == Py_None ? Py_NewRef(block) : block);
         values += self->sizes[at];
     }
     return blocks;
@@ -824,20 +912,36 @@ tuple_of(PyObject *const *objects, Py_ssize_t count)
     return tuple;
 }
 
+/* When the sample was taken, in nanoseconds; None where that is not written as usual. */
+static PyObject *
+time_of_sample(const Scanner *self)
+{
+    Py_ssize_t length;
+    PyObject *written = self->own_leaves > 0 ? self->own[0] : NULL;
+    const char *text = written != NULL && PyUnicode_CheckExact(written) ? PyUnicode_AsUTF8AndSize(written, &length) : NULL;
+    int64_t time = text == NULL ? -1 : time_of(text, length);
+    return time < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(time);
+}
+
 /* The sample that was just read, as the tuple that accelerator.py describes. */
 static PyObject *
 hand_over(Scanner *self)
 {
-    if (keep(self) < 0) {
+    if (recall(self) < 0) {
         return NULL;
     }
-    PyObject *sample = NULL, *blocks = blocks_of(self);
+    share_configuration(self);
+    PyObject *sample = NULL, *blocks = blocks_of(self), *time = time_of_sample(self);
     PyObject *own = tuple_of(self->own, self->own_leaves), *raws = tuple_of(self->raws, self->loose);
-    if (blocks != NULL && own != NULL && raws != NULL) {
+    if (blocks != NULL && time != NULL && own != NULL && raws != NULL) {
         PyObject *related = all_hold(self) ? Py_True : Py_False;
-        sample = PyTuple_Pack(7, own, blocks, self->labels, self->configuration, related, self->absent, raws);
+        sample = PyTuple_Pack(8, own, blocks, self->labels, self->configuration, related, time, self->absent, raws);
+    }
+    if (sample != NULL && keep(self, sample) < 0) {
+        Py_CLEAR(sample);
     }
     Py_XDECREF(blocks);
+    Py_XDECREF(time);
     Py_XDECREF(own);
     Py_XDECREF(raws);
     return sample;
@@ -860,7 +964,7 @@ forget_sample(Scanner *self)
     Py_CLEAR(self->absent);
     Py_CLEAR(self->labels);
     Py_CLEAR(self->configuration);
-    Py_CLEAR(self->configuration_before);
+    Py_CLEAR(self->before);
 }
 
 /* One connection, which begins at *at. */
@@ -870,7 +974,7 @@ read_connection(Scanner *self, const char **at)
     PyObject *sample = NULL;
     Sink sink = {self->values, self->own};
     memset(self->there, 0, (size_t)self->blocks);
-    self->is_same = 1;
+    self->is_configuration_same = 1;
     self->absent = PyList_New(0);
     self->labels = PyDict_New();
     self->configuration = PyDict_New();
@@ -1174,7 +1278,7 @@ make_nodes(Scanner *self, const Table *nodes, const Table *entries, int labels)
     return 0;
 }
 
-enum { COUNTS, BLOCKS, TERMS, ROWS, NODES, ENTRIES, TABLES };
+enum { COUNTS, SIZES, TERMS, ROWS, NODES, ENTRIES, TABLES };
 
 /* Looks at some bytes as tables. */
 static int
@@ -1201,7 +1305,7 @@ scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     Table tables[TABLES];
     int labels;
     if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "SO!SSSSSSpO:Scanner", names, &keys, &PyTuple_Type, &strings, &given[COUNTS], &given[BLOCKS],
+            arguments, keywords, "SO!SSSSSSpO:Scanner", names, &keys, &PyTuple_Type, &strings, &given[COUNTS], &given[SIZES],
             &given[TERMS], &given[ROWS], &given[NODES], &given[ENTRIES], &labels, &unset
         ) || make_tables(tables, given) < 0) {
         return NULL;
@@ -1216,7 +1320,7 @@ scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     self->keys = Py_NewRef(keys);
     self->strings = Py_NewRef(strings);
     self->kept = PyDict_New();
-    if (self->kept == NULL || make_counts(self, &tables[COUNTS]) < 0 || make_blocks(self, &tables[BLOCKS]) < 0 || make_words(self) < 0 ||
+    if (self->kept == NULL || make_counts(self, &tables[COUNTS]) < 0 || make_blocks(self, &tables[SIZES]) < 0 || make_words(self) < 0 ||
         make_terms(self, &tables[TERMS]) < 0 || make_rows(self, &tables[ROWS]) < 0 ||
         make_nodes(self, &tables[NODES], &tables[ENTRIES], labels) < 0) {
         Py_CLEAR(self);
@@ -1325,49 +1429,10 @@ rise(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     return result;
 }
 
-PyDoc_STRVAR(first_holders_doc,
-"first_holders(steps, owners, known)\n--\n\n"
-"Of each counter of one block, the owner of the first of some steps that has the value of the last one, and `known`'s\n"
-"where the very first has it. None where one step is no Counters.");
-
-static PyObject *
-first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
-{
-    PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
-    if (count != 3 || !PyTuple_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
-        !PyList_CheckExact(arguments[2])) {
-        PyErr_SetString(PyExc_TypeError, "first_holders() takes a tuple and two lists");
-        return NULL;
-    }
-    PyObject *steps = arguments[0], *owners = arguments[1], *known = arguments[2];
-    Py_ssize_t length = PyTuple_GET_SIZE(steps), size = PyList_GET_SIZE(known);
-    for (Py_ssize_t step = 0; step < length; step++) {
-        PyObject *each = PyTuple_GET_ITEM(steps, step);
-        if (!Py_IS_TYPE(each, type) || Py_SIZE(each) != size) {
-            Py_RETURN_NONE;
-        }
-    }
-    PyObject *holders = PyList_New(size);
-    if (length == 0 || PyList_GET_SIZE(owners) != length || PyList_GET_SIZE(known) != size) {
-        PyErr_SetString(PyExc_ValueError, "an owner for each step");
-        Py_CLEAR(holders);
-    }
-    for (Py_ssize_t place = 0; holders != NULL && place < size; place++) {
-        Py_ssize_t step = length - 1;
-        uint64_t value = ((Counters *)PyTuple_GET_ITEM(steps, step))->values[place];
-        while (step > 0 && ((Counters *)PyTuple_GET_ITEM(steps, step - 1))->values[place] == value) {
-            step--;
-        }
-        PyList_SET_ITEM(holders, place, Py_NewRef(PyList_GET_ITEM(step == 0 ? known : owners, step == 0 ? place : step)));
-    }
-    return holders;
-}
-
 /* -- the module ---------------------------------------------------------------------------------------------------- */
 
 static PyMethodDef functions[] = {
     {"rise", (PyCFunction)(void (*)(void))rise, METH_FASTCALL, rise_doc},
-    {"first_holders", (PyCFunction)(void (*)(void))first_holders, METH_FASTCALL, first_holders_doc},
     {NULL, NULL, 0, NULL},
 };
 

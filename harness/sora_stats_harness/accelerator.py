@@ -47,7 +47,8 @@ is not 0 turns "equal" into "at least".
 Scanned = tuple[
     tuple[Any, ...],  # as OWN; Any: leaves of the edition's types, None where one is not there
     Blocks, dict[str, Counters], dict[str, tuple[Any, ...]],  # blocks, labels, their other leaves
-    bool,  # whether all relations hold whose groups are there
+    bool,  # whether it is certain that all relations hold whose groups are there
+    int | None,  # the timestamp in nanoseconds, where it has microseconds
     list[int],  # groups that are not there, by their place in the codec's plans
     tuple[bytes | None, ...],  # the codec's loose leaves; None of a group that is not there
 ]  # fmt: skip
@@ -105,9 +106,6 @@ Returns:
     That, and the places of the blocks that have to be looked at: a counter fell, or a block is in one list only. In the
     second list, blocks that are the same as in the first become those very objects.
 """
-
-
-first_holders: Final = getattr(_MODULE, "first_holders", None)
 
 
 def scanner(codec: Codec, relations: Sequence[Relation]) -> Scan | None:

@@ -392,14 +392,14 @@ class BodyReader:
             return None
 
     def _hand_over(self, parts: Scanned, index: int | None) -> Reading:
-        own, blocks, labels, configuration, related, absent, raws = parts
+        own, blocks, labels, configuration, related, stamp_ns, absent, raws = parts
         timestamp, channel_id, client_id, bundle_id, connection_id, level = own
         if labels and not self._usual_labels.issuperset(labels):
             raise _TooOdd
         reading = Reading(
             index=index, timestamp=timestamp, channel_id=channel_id, client_id=client_id, bundle_id=bundle_id,
             connection_id=connection_id, blocks=blocks, labels=labels, configuration=configuration, level=level,
-            deviations=[], related=related,
+            deviations=[], stamp_ns=stamp_ns, related=related,
         )  # fmt: skip
         loose = self._relaxed or (raws and any(raws))
         if absent:
@@ -411,7 +411,6 @@ class BodyReader:
                 self._let_in(leeway, raw or b"", reading)
             if related and any(row.missed(blocks) for row in self._rows_of_learned):
                 reading.related = False
-        stamp_ns = reading.stamp_ns = None if timestamp is None else stamp.parse(timestamp)
         if (
             stamp_ns is None or None in own or len(channel_id) > SHORT or len(client_id) > SHORT
             or len(bundle_id) > SHORT or len(connection_id) > SHORT
