@@ -116,7 +116,7 @@ typedef struct {
     PyObject *strings; /* a tuple: the words */
     Node *root, *label;
     Py_ssize_t own_leaves, label_counters, label_leaves, groups, loose; /* how many there are */
-    Py_ssize_t blocks, slots, words_made, nodes_made, terms_made, row_count;
+    Py_ssize_t blocks, slots, words_made, nodes_made, row_count;
     int16_t sizes[MAX_BLOCKS]; /* of blocks */
     Word words[MAX_WORDS];
     Entry entries[MAX_ENTRIES];
@@ -256,52 +256,39 @@ skip_value(const char *p, const char *end)
     return p;
 }
 
-/* Two digits as a number; -1 where they are none. */
-static inline int
-two_digits(const char *p)
+/* So many digits as a number. */
+static int
+number_of(const char *p, int digits)
 {
-    unsigned tens = (unsigned)(unsigned char)p[0] - '0', ones = (unsigned)(unsigned char)p[1] - '0';
-    return tens > 9 || ones > 9 ? -1 : (int)(tens * 10 + ones);
-}
-
-/* Days from 1970 to a day of the Gregorian calendar; -1 where there is no such day, or it is before. */
-static int64_t
-days_until(int year, int month, int day)
-{
-    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365};
-    int leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if (year < 1970 || year > MAX_YEAR || month < 1 || month > 12 || day < 1 ||
-        day > before[month] - before[month - 1] + (leap && month == 2)) {
-        return -1;
+    int number = 0;
+    for (int at = 0; at < digits; at++) {
+        number = number * 10 + (p[at] - '0');
     }
-    int past = year - 1;
-    int64_t days = (int64_t)past * 365 + past / 4 - past / 100 + past / 400 - 719162;
-    return days + before[month - 1] + (leap && month > 2) + day - 1;
+    return number;
 }
 
-/* Nanoseconds since 1970 of YYYY-MM-DDTHH:MM:SS.ffffffZ; -1 for whatever else it is. */
+/* Nanoseconds since 1970 of YYYY-MM-DDTHH:MM:SS.ffffffZ; -1 for whatever else it is, and for leap seconds. */
 static int64_t
 time_of(const char *p, Py_ssize_t length)
 {
-    static const char form[] = "00-00-00T00:00:00.000000Z"; /* behind the century */
-    static const int places[] = {0, 2, 5, 8, 11, 14, 17, 20, 22, 24};
-    int parts[10];
-    for (int at = 2; length == 27 && at < 27; at++) {
-        if (form[at - 2] != '0' && form[at - 2] != p[at]) {
+    static const char form[] = "0000-00-00T00:00:00.000000Z";
+    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365}; /* days in a year */
+    for (int at = 0; at < 27; at++) {
+        if (length != 27 || (form[at] == '0' ? p[at] < '0' || p[at] > '9' : p[at] != form[at])) {
             return -1;
         }
     }
-    for (int at = 0; length == 27 && at < 10; at++) {
-        if ((parts[at] = two_digits(p + places[at])) < 0) {
-            return -1;
-        }
-    }
-    if (length != 27 || parts[4] > 23 || parts[5] > 59 || parts[6] > 59) {
+    int year = number_of(p, 4), month = number_of(p + 5, 2), day = number_of(p + 8, 2);
+    int hour = number_of(p + 11, 2), minute = number_of(p + 14, 2), second = number_of(p + 17, 2);
+    int leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if (year < 1970 || year > MAX_YEAR || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 ||
+        second > 59 || day > before[month] - before[month - 1] + (leap && month == 2)) {
         return -1;
     }
-    int64_t days = days_until(parts[0] * 100 + parts[1], parts[2], parts[3]);
-    int64_t seconds = (days * 24 + parts[4]) * 3600 + parts[5] * 60 + parts[6];
-    return days < 0 ? -1 : seconds * 1000000000 + ((parts[7] * 100 + parts[8]) * 100 + parts[9]) * (int64_t)1000;
+    int past = year - 1, leaps = past / 4 - past / 100 + past / 400;
+    int days = past * 365 + leaps - 719162 + before[month - 1] + (leap && month > 2) + day - 1;
+    int64_t seconds = ((days * (int64_t)24 + hour) * 60 + minute) * 60 + second;
+    return seconds * 1000000000 + number_of(p + 20, 6) * (int64_t)1000;
 }
 
 /* -- leaves -------------------------------------------------------------------------------------------------------- */
@@ -508,12 +495,6 @@ may_lack_the_rest(Scanner *self, const Node *node, uint64_t number)
         }
         if (entry->required || (entry->kind == GROUP && append_number(self->absent, entry->place) < 0)) {
             return 0;
-        }
-        if (entry->kind == LOOSE) {
-            Py_XSETREF(self->raws[entry->place], PyBytes_FromStringAndSize(NULL, 0));
-            if (self->raws[entry->place] == NULL) {
-                return 0;
-            }
         }
     }
     return 1;
@@ -1136,48 +1117,45 @@ make_words(Scanner *self)
     return 0;
 }
 
-/* Terms of relations, from (factor, block, slot). */
+/* A term of a relation, from (factor, block, slot). */
 static int
-make_terms(Scanner *self, const Table *table)
+make_term(const Scanner *self, Term *term, const int64_t *row)
 {
-    for (Py_ssize_t at = 0; at < table->rows; at++) {
-        const int64_t *row = table->numbers + 3 * at;
-        if (!is_in(row[0], 1, MAX_FACTORS) || !is_in(row[1], 0, self->blocks - 1) || !is_in(row[2], 0, self->slots - 1)) {
-            return complain("terms");
-        }
-        self->terms[at] = (Term){.factor = (int16_t)row[0], .block = (int16_t)row[1], .slot = (int16_t)row[2]};
+    if (!is_in(row[0], 1, MAX_FACTORS) || !is_in(row[1], 0, self->blocks - 1) || !is_in(row[2], 0, self->slots - 1)) {
+        return complain("terms");
     }
-    self->terms_made = table->rows;
+    *term = (Term){.factor = (int16_t)row[0], .block = (int16_t)row[1], .slot = (int16_t)row[2]};
     return 0;
 }
 
 /* Relations, from (whether the sides are equal, terms on the left, on the right, and that excuse). */
 static int
-make_rows(Scanner *self, const Table *table)
+make_rows(Scanner *self, const Table *rows, const Table *terms)
 {
-    Py_ssize_t first = 0;
-    for (Py_ssize_t at = 0; at < table->rows; at++) {
-        const int64_t *row = table->numbers + 4 * at;
-        Py_ssize_t next = first, factors = 0;
-        for (int side = 1; side < 4; side++) {
-            if (!are_within(next, row[side], self->terms_made)) {
-                return complain("relations");
-            }
-            next += (Py_ssize_t)row[side];
-        }
-        for (Py_ssize_t term = first; term < next; term++) {
-            factors += self->terms[term].factor;
-        }
-        if (factors > MAX_FACTORS) {
-            return complain("relations");
-        }
-        self->rows[at] = (Row){
-            .terms = self->terms + first, .equal = row[0] != 0, .left = (int16_t)row[1], .right = (int16_t)row[2],
+    Py_ssize_t at = 0;
+    for (Py_ssize_t number = 0; number < rows->rows; number++) {
+        const int64_t *row = rows->numbers + 4 * number;
+        self->rows[number] = (Row){
+            .terms = self->terms + at, .equal = row[0] != 0, .left = (int16_t)row[1], .right = (int16_t)row[2],
             .unless = (int16_t)row[3],
         };
-        first = next;
+        Py_ssize_t factors = 0;
+        for (int side = 1; side < 4; side++) {
+            if (!are_within(at, row[side], terms->rows)) {
+                return complain("relations");
+            }
+            for (Py_ssize_t end = at + (Py_ssize_t)row[side]; at < end; at++) {
+                if (make_term(self, &self->terms[at], terms->numbers + 3 * at) < 0) {
+                    return -1;
+                }
+                factors += self->terms[at].factor;
+            }
+        }
+        if (factors > MAX_FACTORS) {
+            return complain("factors");
+        }
     }
-    self->row_count = table->rows;
+    self->row_count = rows->rows;
     return 0;
 }
 
@@ -1321,7 +1299,7 @@ scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     self->strings = Py_NewRef(strings);
     self->kept = PyDict_New();
     if (self->kept == NULL || make_counts(self, &tables[COUNTS]) < 0 || make_blocks(self, &tables[SIZES]) < 0 || make_words(self) < 0 ||
-        make_terms(self, &tables[TERMS]) < 0 || make_rows(self, &tables[ROWS]) < 0 ||
+        make_rows(self, &tables[ROWS], &tables[TERMS]) < 0 ||
         make_nodes(self, &tables[NODES], &tables[ENTRIES], labels) < 0) {
         Py_CLEAR(self);
     }
@@ -1429,10 +1407,47 @@ rise(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     return result;
 }
 
+PyDoc_STRVAR(first_holders_doc,
+"first_holders(steps, owners, known)\n--\n\n"
+"Of each counter of a block that never fell in some steps, the owner of the first step that has its last value; what\n"
+"`known` says where that is the very first step. None where a step is no Counters.");
+
+static PyObject *
+first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
+    if (count != 3 || !PyTuple_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
+        !PyList_CheckExact(arguments[2]) || PyTuple_GET_SIZE(arguments[0]) != PyList_GET_SIZE(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "first_holders() takes a tuple and two lists, the first as long as that");
+        return NULL;
+    }
+    PyObject *steps = arguments[0], *owners = arguments[1], *known = arguments[2];
+    Py_ssize_t length = PyTuple_GET_SIZE(steps), size = PyList_GET_SIZE(known);
+    for (Py_ssize_t step = 0; step < length; step++) {
+        PyObject *each = PyTuple_GET_ITEM(steps, step);
+        if (!Py_IS_TYPE(each, type) || Py_SIZE(each) != size) {
+            Py_RETURN_NONE;
+        }
+    }
+    PyObject *holders = PyList_GetSlice(known, 0, size);
+    for (Py_ssize_t place = 0; holders != NULL && length > 0 && place < size; place++) {
+        Py_ssize_t step = length - 1;
+        uint64_t value = ((Counters *)PyTuple_GET_ITEM(steps, step))->values[place];
+        while (step > 0 && ((Counters *)PyTuple_GET_ITEM(steps, step - 1))->values[place] == value) {
+            step--;
+        }
+        if (step > 0 && PyList_SetItem(holders, place, Py_NewRef(PyList_GET_ITEM(owners, step))) < 0) {
+            Py_CLEAR(holders);
+        }
+    }
+    return holders;
+}
+
 /* -- the module ---------------------------------------------------------------------------------------------------- */
 
 static PyMethodDef functions[] = {
     {"rise", (PyCFunction)(void (*)(void))rise, METH_FASTCALL, rise_doc},
+    {"first_holders", (PyCFunction)(void (*)(void))first_holders, METH_FASTCALL, first_holders_doc},
     {NULL, NULL, 0, NULL},
 };
 

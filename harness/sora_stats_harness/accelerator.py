@@ -108,6 +108,9 @@ Returns:
 """
 
 
+first_holders: Final = getattr(_MODULE, "first_holders", None)
+
+
 def scanner(codec: Codec, relations: Sequence[Relation]) -> Scan | None:
     """
     Make a scanner.

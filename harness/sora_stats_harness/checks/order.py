@@ -27,7 +27,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from ..accelerator import rise
+from ..accelerator import first_holders, rise
 
 Counters = Sequence[int]
 """One block of a reading: counters in a fixed order, -1 where one is absent or unsound."""
@@ -142,6 +142,7 @@ def _holders(steps: Sequence[Counters], owners: Sequence[Any], known: list[Any])
     newest, last = owners[-1], steps[-1]
     if steps[0] is last:
         return known
+    if first_holders is not None and (found := first_holders(steps, owners, known)) is not None: return found
     holders = []
     for place, (value, before, first) in enumerate(zip(last, steps[-2], steps[0], strict=True)):
         if value != before:
