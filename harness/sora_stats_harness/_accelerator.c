@@ -3,9 +3,9 @@
  *
  * A Scanner is made from an edition's layout (accelerator.py). It takes a body apart in one pass and accepts it only
  * where every key, type, limit and value is as documented, no key stands twice, and the text is plain: strings without
- * escapes, integers without fraction or exponent, within 64 bits. Whatever else it meets it refuses, without saying
- * more than whether a key was repeated, and the reader in Python judges the body from its first byte. So a mistake in
- * here can cost time. It must never cost a finding: tests and `make fuzz` compare the two readers for that.
+ * escapes, integers without fraction or exponent, within 64 bits. Whatever else it meets it refuses, without saying why,
+ * and the reader in Python judges the body from its first byte. So a mistake in here can cost time. It must never cost a
+ * finding: tests and `make fuzz` compare the two readers for that.
  *
  * Counters are handed out as objects of a type of their own, which acts as a tuple of integers and is an array: nothing
  * else of a sample is as large, and as integers of Python's they would take five times the memory. rise() compares them:
@@ -30,8 +30,6 @@
 
 /* What stands behind a key, in accelerator.py's order. CHOICE is one of some words; LOOSE is anything, for Python to judge. */
 enum Kind { COUNTER, INTEGER, BOOLEAN, STRING, CHOICE, GROUP, LABELS, LOOSE };
-
-enum Refusal { ODD, REPEATED };
 
 /* A larger edition is read in Python. The documented one has 374 leaves in 31 groups, and some 60 relations. */
 enum {
@@ -128,7 +126,6 @@ typedef struct {
     Py_ssize_t since_cleared;
     /* the body that is being read */
     int busy;
-    int refusal;
     const char *end;
     uint64_t objects; /* objects begun so far, ever: names the one that is being read */
     /* the sample that is being read */
@@ -504,8 +501,7 @@ may_lack_the_rest(Scanner *self, const Node *node, uint64_t number)
 static inline const char *
 read_member(Scanner *self, Entry *entry, const Sink *sink, uint64_t number, const char *p)
 {
-    if (entry->seen_in == number) {
-        self->refusal = REPEATED;
+    if (entry->seen_in == number) { /* a key that stands twice */
         return NULL;
     }
     entry->seen_in = number;
@@ -568,31 +564,23 @@ has_values(PyObject *counters, const uint64_t *values, Py_ssize_t count)
            memcmp(((Counters *)counters)->values, values, (size_t)count * sizeof(uint64_t)) == 0;
 }
 
-/* Whether counters are those of a tuple; -1: an exception is set. */
-static int
-equals_tuple(PyObject *counters, PyObject *tuple)
-{
-    PyObject *own = PySequence_Tuple(counters);
-    int same = own == NULL ? -1 : PyObject_RichCompareBool(own, tuple, Py_EQ);
-    Py_XDECREF(own);
-    return same;
-}
-
 /* Equal to the same numbers, in another object of the type or in a tuple. */
 static PyObject *
 counters_compare(PyObject *one, PyObject *two, int operator)
 {
     int same;
-    if (operator != Py_EQ && operator != Py_NE) {
-        Py_RETURN_NOTIMPLEMENTED;
-    }
     if (Py_IS_TYPE(two, Py_TYPE(one))) {
         same = has_values(one, ((Counters *)two)->values, Py_SIZE(two));
     }
     else if (PyTuple_Check(two)) {
-        same = equals_tuple(one, two);
+        PyObject *tuple = PySequence_Tuple(one);
+        same = tuple == NULL ? -1 : PyObject_RichCompareBool(tuple, two, Py_EQ);
+        Py_XDECREF(tuple);
     }
     else {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    if (operator != Py_EQ && operator != Py_NE) {
         Py_RETURN_NOTIMPLEMENTED;
     }
     return same < 0 ? NULL : PyBool_FromLong(operator == Py_EQ ? same : !same);
@@ -738,8 +726,7 @@ static const char *
 read_label(Scanner *self, PyObject *label, PyObject *leaves_before, const char *p)
 {
     Sink sink = {self->label_values, self->leaves_of_label};
-    if (PyDict_Contains(self->labels, label) != 0) {
-        self->refusal = REPEATED;
+    if (PyDict_Contains(self->labels, label) != 0) { /* it stands twice, or an exception is set */
         return NULL;
     }
     p = read_members(self, self->label, &sink, p);
@@ -967,10 +954,17 @@ read_connection(Scanner *self, const char **at)
     return sample;
 }
 
-/* Connections up to what does not continue an array; the caller looks whether that is the array's end. */
+/* A whole body: one connection, or an array of them. */
 static const char *
-read_connections(Scanner *self, PyObject *found, int many, const char *p)
+read_body(Scanner *self, PyObject *found, int many, const char *p)
 {
+    p = skip_blanks(p);
+    if (many && *p != '[') {
+        return NULL;
+    }
+    if (many && *(p = skip_blanks(p + 1)) == ']') {
+        return skip_blanks(p + 1);
+    }
     for (;;) {
         PyObject *sample = read_connection(self, &p);
         int failed = sample == NULL || PyList_Append(found, sample) < 0;
@@ -979,34 +973,22 @@ read_connections(Scanner *self, PyObject *found, int many, const char *p)
             return NULL;
         }
         p = skip_blanks(p);
-        if (!many || *p != ',') {
+        if (!many) {
             return p;
+        }
+        if (*p == ']') {
+            return skip_blanks(p + 1);
+        }
+        if (*p != ',') {
+            return NULL;
         }
         p = skip_blanks(p + 1);
     }
 }
 
-/* A whole body: one connection, or an array of them. */
-static const char *
-read_body(Scanner *self, PyObject *found, int many, const char *p)
-{
-    p = skip_blanks(p);
-    if (!many) {
-        return read_connections(self, found, many, p);
-    }
-    if (*p != '[') {
-        return NULL;
-    }
-    p = skip_blanks(p + 1);
-    if (*p != ']') {
-        p = read_connections(self, found, many, p);
-    }
-    return p != NULL && *p == ']' ? skip_blanks(p + 1) : NULL;
-}
-
 PyDoc_STRVAR(read_doc,
 "read(body, many)\n--\n\n"
-"A body's connections as a list of tuples; 0 where it is refused, 1 where that is for a repeated key.");
+"A body's connections as a list of tuples; None where it is refused.");
 
 static PyObject *
 scanner_read(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
@@ -1017,20 +999,18 @@ scanner_read(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
         return NULL;
     }
     if (self->busy) { /* a finalizer that runs while this scanner reads reads with it as well: let Python do that */
-        return PyLong_FromLong(ODD);
+        Py_RETURN_NONE;
     }
     PyObject *body = Py_NewRef(arguments[0]), *found = PyList_New(0);
     self->busy = 1;
-    self->refusal = ODD;
     self->end = PyBytes_AS_STRING(body) + PyBytes_GET_SIZE(body);
     const char *p = found == NULL ? NULL : read_body(self, found, arguments[1] == Py_True, PyBytes_AS_STRING(body));
     if (p != self->end) {
         Py_CLEAR(found);
     }
-    int refusal = self->refusal;
     self->busy = 0;
     Py_DECREF(body);
-    return found != NULL || PyErr_Occurred() ? found : PyLong_FromLong(refusal);
+    return found != NULL || PyErr_Occurred() ? found : Py_NewRef(Py_None);
 }
 
 /* -- making a scanner ---------------------------------------------------------------------------------------------- */
@@ -1068,17 +1048,17 @@ are_within(int64_t from, int64_t count, int64_t all)
 static int
 make_counts(Scanner *self, const Table *table)
 {
+    static const int64_t most[] = {MAX_OWN, MAX_LABEL, MAX_LABEL, MAX_NODES, MAX_LOOSE, MAX_OWN};
     Py_ssize_t *const counts[] = {
         &self->own_leaves, &self->label_counters, &self->label_leaves, &self->groups, &self->loose, &self->id,
     };
-    static const int64_t most[] = {MAX_OWN, MAX_LABEL, MAX_LABEL, MAX_NODES, MAX_LOOSE, MAX_OWN};
     for (int at = 0; table->rows == 1 && at < 6; at++) {
-        if (!is_in(table->numbers[at], 0, most[at])) {
+        *counts[at] = is_in(table->numbers[at], 0, most[at]) ? (Py_ssize_t)table->numbers[at] : -1;
+        if (*counts[at] < 0) {
             return complain("counts");
         }
-        *counts[at] = (Py_ssize_t)table->numbers[at];
     }
-    return table->rows == 1 && self->id < self->own_leaves ? 0 : complain("counts");
+    return self->id < self->own_leaves ? 0 : complain("counts");
 }
 
 /* Blocks, from how many counters each has. */
@@ -1357,21 +1337,6 @@ compare(const Counters *before, const Counters *after)
     return fell ? FALLEN : grew ? GROWN : SAME;
 }
 
-/* Puts a block into a copy of the list, which is made when it is needed; -1: an exception is set. */
-static int
-put_block(PyObject **copy, PyObject *original, Py_ssize_t at, PyObject *block)
-{
-    Py_INCREF(block);
-    if (*copy == original) {
-        Py_SETREF(*copy, PyList_GetSlice(original, 0, PyList_GET_SIZE(original)));
-    }
-    if (*copy == NULL) {
-        Py_DECREF(block);
-        return -1;
-    }
-    return PyList_SetItem(*copy, at, block); /* takes the reference */
-}
-
 PyDoc_STRVAR(rise_doc,
 "rise(known, blocks)\n--\n\n"
 "Takes the blocks that are larger in the second list over into the first, or rather into a copy of it. Gives that, and\n"
@@ -1386,22 +1351,24 @@ rise(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "rise() takes two lists");
         return NULL;
     }
-    PyObject *known = arguments[0], *blocks = arguments[1], *top = Py_NewRef(known), *left = PyList_New(0);
-    int failed = left == NULL;
+    PyObject *known = arguments[0], *blocks = arguments[1], *left = PyList_New(0);
+    PyObject *top = PyList_GetSlice(known, 0, PyList_GET_SIZE(known));
+    int grew = 0, failed = left == NULL || top == NULL;
     for (Py_ssize_t at = 0; !failed && at < PyList_GET_SIZE(known) && at < PyList_GET_SIZE(blocks); at++) {
         PyObject *most = PyList_GET_ITEM(known, at), *mine = PyList_GET_ITEM(blocks, at);
+        enum Change change = FALLEN;
         if (most == mine) {
             continue;
         }
-        enum Change change = FALLEN;
         if (Py_IS_TYPE(most, type) && Py_IS_TYPE(mine, type) && Py_SIZE(most) == Py_SIZE(mine)) {
             change = compare((Counters *)most, (Counters *)mine);
         }
+        grew |= change == GROWN;
         failed = (change == SAME    ? PyList_SetItem(blocks, at, Py_NewRef(most))
-                  : change == GROWN ? put_block(&top, known, at, mine)
+                  : change == GROWN ? PyList_SetItem(top, at, Py_NewRef(mine))
                                     : append_number(left, at)) < 0;
     }
-    PyObject *result = failed ? NULL : PyTuple_Pack(2, top, left);
+    PyObject *result = failed ? NULL : PyTuple_Pack(2, grew ? top : known, left);
     Py_XDECREF(top);
     Py_XDECREF(left);
     return result;

@@ -54,11 +54,8 @@ Scanned = tuple[
 ]  # fmt: skip
 """One connection. Any: leaves of their own types."""
 
-Scan = Callable[[bytes, bool], list[Scanned] | int]
-"""
-From a body, and whether it should be an array of connections, to these. Where it is refused: 1 for a key that stands
-twice, 0 for anything else.
-"""
+Scan = Callable[[bytes, bool], list[Scanned] | None]
+"""From a body, and whether it should be an array of connections, to these; None where it is refused."""
 
 
 def _module() -> ModuleType | None:

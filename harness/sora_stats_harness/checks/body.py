@@ -382,7 +382,7 @@ class BodyReader:
         if self._scan is None:
             return None
         taken = self._scan(body, many)
-        if isinstance(taken, int):
+        if taken is None:
             return None
         try:
             if not many:
