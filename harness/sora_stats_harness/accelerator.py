@@ -72,14 +72,14 @@ def _module() -> ModuleType | None:
 _MODULE: Final = _module()
 
 
-
 def is_there() -> bool:
     """Whether bodies are read by it."""
     return _MODULE is not None
 
 
 def _rise(known: Blocks, blocks: Blocks) -> tuple[Blocks, list[int]]:
-    top, left = known, []
+    top = known
+    left: list[int] = []
     for place, (most, mine) in enumerate(zip(known, blocks, strict=True)):
         if most is None or mine is None:
             if most is not mine:
@@ -105,7 +105,13 @@ Returns:
 """
 
 
-first_holders: Final = getattr(_MODULE, "first_holders", None)
+first_holders: Final[Callable[[tuple[Counters, ...], list[Any], list[Any]], list[Any] | None] | None] = getattr(
+    _MODULE, "first_holders", None
+)
+"""
+Of each counter of a block that never fell in some steps, the owner of the first step that has its last value; what the
+third list says where that is the very first step. None where a step was not read by the accelerator. Any: owners.
+"""
 
 
 def scanner(codec: Codec, relations: Sequence[Relation]) -> Scan | None:
@@ -189,7 +195,7 @@ class _Entry(NamedTuple):
     most: int = 0
     start: int = 0
     """The first of a choice's strings, or a group's object."""
-    count: int = 0
+    choices: int = 0
     """How many strings a choice has."""
 
 
@@ -266,7 +272,7 @@ class _Layout:
             return _Entry(_STRING, *key, required, place)
         start = len(self.strings)
         self.strings += field.values
-        return _Entry(_CHOICE, *key, required, place, start=start, count=len(field.values))
+        return _Entry(_CHOICE, *key, required, place, start=start, choices=len(field.values))
 
     def _key(self, name: str) -> tuple[int, int]:
         """Add a key; where it begins, and how long it is."""

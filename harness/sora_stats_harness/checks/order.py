@@ -108,9 +108,8 @@ class Version(msgspec.Struct, Generic[Holder], gc=False, eq=False):
     def _hold(
         self, keys: Sequence[int | str], chain: Sequence[Version[Holder]], steps: list[list[Counters | None]]
     ) -> None:
-        found = _first_holders(
-            steps, [version.holder for version in chain], [chain[0].held.get(key) for key in keys]
-        )
+        owners = [version.holder for version in chain]
+        found = _first_holders(steps, owners, [chain[0].held.get(key) for key in keys])
         self.held.update({key: each for key, each in zip(keys, found, strict=True) if each is not None})
 
 
@@ -129,7 +128,7 @@ def _first_holders(
         last = mine[-1]
         if last is None:
             found.append(None)
-        elif all(mine):
+        elif all(mine) or None not in mine:  # the first is faster, but a label may have no counters
             found.append(_holders(mine, owners, known or [owners[0]] * len(last)))
         else:
             since = len(mine) - mine[::-1].index(None)
@@ -137,12 +136,13 @@ def _first_holders(
     return found
 
 
-def _holders(steps: Sequence[Counters], owners: Sequence[Any], known: list[Any]) -> list[Any]:
+def _holders(steps: tuple[Counters, ...], owners: list[Any], known: list[Any]) -> list[Any]:
     """The same for one block that is in all steps; `known` says who had the values of the first. Any: holders."""
     newest, last = owners[-1], steps[-1]
     if steps[0] is last:
         return known
-    if first_holders is not None and (found := first_holders(steps, owners, known)) is not None: return found
+    if first_holders is not None and (found := first_holders(steps, owners, known)) is not None:
+        return found
     holders = []
     for place, (value, before, first) in enumerate(zip(last, steps[-2], steps[0], strict=True)):
         if value != before:
