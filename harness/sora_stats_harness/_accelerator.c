@@ -121,7 +121,7 @@ typedef struct {
     Node nodes[MAX_NODES];
     Term terms[MAX_TERMS];
     Row rows[MAX_ROWS];
-    Py_ssize_t id; /* the place of the connection's id among its own leaves, or -1 */
+    Py_ssize_t id; /* the place of the connection's id among its own leaves, of which the first is the time */
     PyObject *kept; /* what was handed over of each connection's last sample, by its id */
     Py_ssize_t since_cleared;
     /* the body that is being read */
@@ -642,7 +642,7 @@ part(PyObject *sample, enum Part part)
 static PyObject *
 id_of(const Scanner *self)
 {
-    PyObject *id = self->id < 0 ? NULL : self->own[self->id];
+    PyObject *id = self->own[self->id];
     return id != NULL && PyUnicode_CheckExact(id) ? id : NULL;
 }
 
@@ -885,7 +885,7 @@ static PyObject *
 time_of_sample(const Scanner *self)
 {
     Py_ssize_t length;
-    PyObject *written = self->own_leaves > 0 ? self->own[0] : NULL;
+    PyObject *written = self->own[0];
     const char *text = written != NULL && PyUnicode_CheckExact(written) ? PyUnicode_AsUTF8AndSize(written, &length) : NULL;
     int64_t time = text == NULL ? -1 : time_of(text, length);
     return time < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(time);

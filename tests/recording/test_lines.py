@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 
 import jsonschema
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from sora_stats_harness import built
 from sora_stats_harness.exchange import (
     Answer,
     Asked,
@@ -121,16 +119,11 @@ def test_an_exchange_comes_back_as_it_was(item: Exchange) -> None:
 @given(
     st.lists(exchanges(), min_size=1, max_size=4),
     st.sampled_from([(), ("token-7af3",), ("Content-Type",), ("[1]",)]),
-    st.booleans(),
 )
-def test_an_encoder_makes_the_lines_that_the_slow_way_makes(
-    items: list[Exchange], values: tuple[str, ...], plain: bool
-) -> None:
-    """Whatever it remembers of requests and headers, whichever secrets there are, with the accelerator and without."""
+def test_an_encoder_makes_the_lines_that_the_slow_way_makes(items: list[Exchange], values: tuple[str, ...]) -> None:
+    """Whatever it remembers of requests and headers, whichever secrets there are."""
     secrets = Secrets(values)
     encoder = lines.Encoder(secrets)
-    if plain:
-        encoder._head = lines._plain_head
     for item in (*items, *items):
         answer = item.answer
         strict = answer is not None and _is_strict(answer.body)
@@ -139,41 +132,12 @@ def test_an_encoder_makes_the_lines_that_the_slow_way_makes(
         assert b"".join(encoder.encode(item, strict)) == slowly
 
 
-@given(
-    body=bodies, seq=st.integers(-(2**70), 2**70), parts=st.tuples(st.binary(max_size=9), st.binary(), st.binary()),
-    times=st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), min_size=4, max_size=4), sent_at=texts,
-)  # fmt: skip
-@example(b"[]", 2**63 - 1, (b"", b"", b""), [-(2**63), 2**63 - 1, 0, -1], "2026-11-24T03:15:00.000000Z")
-@example(b"[]", -(2**63), (b"", b"", b""), [None, 2**63 - 1, -(2**63), None], "")
-def test_a_head_in_c_is_the_head_in_python(
-    body: bytes, seq: int, parts: tuple[bytes, bytes, bytes], times: list[int | None], sent_at: str
-) -> None:
-    """Wherever it does not leave it to Python, which it only may where something is out of the ordinary."""
-    if built.line_head is None:
-        return
-    asked, clock, told = parts
-    intended_ns, sent_ns, received_ns, arrived_ns = times
-    sent_ns, received_ns = sent_ns or 0, received_ns or 0
-    arguments = (body, seq, asked, clock, intended_ns, sent_ns, received_ns, arrived_ns, sent_at, told)
-    made = built.line_head(*arguments)
-    plain = lines._plain_head(*arguments)
-    if made is not None:
-        assert made == plain
-    elif plain is not None:
-        assert not (-(2**63) <= seq < 2**63) or re.search(r'[^ -~]|["\\\\]', sent_at)
-
-
-@pytest.mark.skipif(built.line_head is None, reason="there is no accelerator")
 @pytest.mark.parametrize("body", [b"", b" []", b"[] ", b"[\n]", b"[\r]", b"[]\n", b"\t[]", b"\x00"])
-def test_a_head_in_c_refuses_a_body_that_would_break_its_line(body: bytes) -> None:
-    """Or that a line would not give back to the byte."""
-    assert built.line_head is not None
+def test_a_body_that_would_break_its_line_has_no_head(body: bytes) -> None:
+    """Or one that a line would not give back to the byte."""
     rest = (1, b"", b"", None, 1, 2, None, "2026-11-24T03:15:00.000000Z", b"")
-    assert built.line_head(b"[]", *rest) is not None
-    assert built.line_head(body, *rest) is None
-    with pytest.raises(TypeError):
-        built.line_head(body.decode("latin-1"), *rest)
-    assert built.line_head(b"[]", 1.0, *rest[1:]) is None
+    assert lines._head(b"[]", *rest) is not None
+    assert lines._head(body, *rest) is None
 
 
 def test_what_an_encoder_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
