@@ -17,16 +17,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from . import edition_rules as rules
 from .codec import LABELS, Codec, Counters, Loose, Plan
 from .edition import Field, Kind, Presence, Type
 
 CONTRACT: Final = 7
 """What the two sides expect of each other; a module built for another one is left alone."""
 
-OWN: Final = (
-    ("timestamp",), ("channel_id",), ("client_id",), ("bundle_id",), ("connection_id",),
-    ("network_status", "unstable_level"),
-)  # fmt: skip
+OWN: Final = (*((name,) for name in rules.OWN_TEXTS), rules.LEVEL)
 """The connection's leaves that are handed over, besides counters."""
 
 _COUNTER, _INTEGER, _BOOLEAN, _STRING, _CHOICE, _GROUP, _LABELS, _LOOSE = range(8)
@@ -149,7 +147,7 @@ def scanner(codec: Codec, relations: Sequence[Relation]) -> Scan | None:
             len(codec.label_others),
             len(codec.plans),
             len(codec.loose),
-            OWN.index(("connection_id",)),
+            rules.OWN_TEXTS.index("connection_id"),
         )
         scan: Scan = _MODULE.Scanner(
             keys=bytes(layout.keys),
@@ -256,8 +254,7 @@ class _Layout:
         of_label = plan is self._codec.label_plan
         required = field.presence is not Presence.CONDITIONAL
         if field.kind is Kind.COUNTER:
-            if not required or field.minimum is None or field.minimum < 0 or (field.maximum or 0) < 0:
-                raise _Beyond
+            assert field.minimum is not None, "a counter has a minimum"
             place = position if of_label else self.slots[-1 if plan.block is None else plan.block] + position
             most = -1 if field.maximum is None else field.maximum
             return _Entry(_COUNTER, *key, True, place, least=field.minimum, most=most)

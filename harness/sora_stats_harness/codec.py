@@ -16,14 +16,20 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from . import edition_rules as rules
 from .edition import ANY_LABEL, Edition, Field, Group, Kind, Presence, Type
-from .errors import EditionError
 
 MAX_LEARNED: Final = 256
 """Deviations that a decoder takes in; a server with more is judged on the slow path, and that is counted."""
 
-LABELS: Final = "data_channel"
+LABELS: Final = rules.LABELS
 """The group whose members are labels, free to come and go."""
+
+SHORT: Final = 63
+"""Characters of an id that are 255 bytes at most, whatever they are."""
+
+LARGEST: Final = 2**63 - 1
+"""The largest limit of an integer that the decoder can be told."""
 
 ABSENT: Final = Raw(b"")
 """What a learned leaf, group or key holds where the answer lacks it; false, as no raw value is."""
@@ -99,7 +105,8 @@ class Codec:
 
     def __init__(self, edition: Edition) -> None:
         self.edition = edition
-        self.learned: set[Path] = set()
+        self._unsayable = frozenset(_shared(field.path) for field in edition.fields if not _is_sayable(field))
+        self.learned: set[Path] = set(self._unsayable)
         """Paths that are let through as raw bytes; keys unknown to the edition among them."""
         self.labels_raw = False
         """Whether labels are taken apart one by one, since some were not even objects of the documented shape."""
@@ -109,13 +116,6 @@ class Codec:
         self.label_group = next((group for group in members if group.is_label), None)
         self.known_labels = {group.name: group for group in members if not group.is_label}
         self._label_model = self.label_group or (members[0] if members else None)
-        if labels is not None and labels.fields:
-            raise EditionError(f"edition {edition.name}: {LABELS} may hold labels only")
-        shapes = {tuple(_signature(field) for field in group.fields) for group in members}
-        if len(shapes) > 1 or any(group.groups for group in members):
-            raise EditionError(f"edition {edition.name}: all labels of {LABELS} must have the same fields")
-        if any(field.kind is Kind.COUNTER for field in edition.root.fields):
-            raise EditionError(f"edition {edition.name}: counters must stand in a group")
         self.blocks: tuple[Block, ...] = tuple(self._number_blocks())
         self.block_of = {block.path: block.index for block in self.blocks}
         self._undocumented = {field.path: field for field in edition.undocumented}
@@ -150,8 +150,9 @@ class Codec:
                 self.labels_raw = True
                 self._build()
                 return True
-            path = (LABELS, ANY_LABEL, *path[2:])  # one struct serves all labels
-        if path in self.learned or len(self.learned) >= MAX_LEARNED or not path or not _nameable(path[-1]):
+            path = _shared(path)
+        many = len(self.learned) - len(self._unsayable) >= MAX_LEARNED
+        if path in self.learned or many or not path or not _nameable(path[-1]):
             return False
         self.learned.add(path)
         self._build()
@@ -169,8 +170,8 @@ class Codec:
         self.label_plan = self._plan(self._label_model, (), (LABELS, ANY_LABEL)) if self._label_model else None
         self.plan = self._plan(self.edition.root, (), ())
         self.plans = tuple(_walk(self.plan))
-        # A raw group is fetched too, whatever is in it: taking it for a struct fails, and each group is visited alone.
-        self.fetched = tuple(plan for plan in self.plans if plan.attributes and (plan.group.fields or plan.raw))
+        # Also those without leaves, and raw ones: where one is absent, or no struct, each group is visited alone.
+        self.fetched = tuple(plan for plan in self.plans if plan.attributes)
         self.fetch: Callable[[Json], tuple[Json, ...]] = _getter([".".join(p.attributes) for p in self.fetched])
         self.trims = tuple(
             (place, plan.counters)
@@ -232,7 +233,10 @@ class Codec:
                 let_through(field.name, field, learned=True)
             elif field.presence is Presence.CONDITIONAL:
                 conditional.append(len(columns))
-                add(field.name, _type(field) | UnsetType, UNSET)
+                if field.kind is Kind.COUNTER:
+                    add(field.name, _type(field), MISSING)
+                else:
+                    add(field.name, _type(field) | UnsetType, UNSET)
             else:
                 add(field.name, _type(field), msgspec.NODEFAULT)
         fixed = len(leaves) - len(loose) - len(conditional)
@@ -302,8 +306,24 @@ def _counters(group: Group) -> tuple[Field, ...]:
     return tuple(field for field in group.fields if field.kind is Kind.COUNTER)
 
 
-def _signature(field: Field) -> tuple[object, ...]:
-    return (field.name, field.type, field.kind, field.presence, field.minimum, field.maximum, field.values)
+def _shared(path: Path) -> Path:
+    """The path of a leaf; one struct serves all labels."""
+    return (LABELS, ANY_LABEL, *path[2:]) if path[0] == LABELS and len(path) > 2 else path
+
+
+def _is_sayable(field: Field) -> bool:
+    """
+    Whether the decoder, and a look at the length of ids and at the time, tell all that there is to tell of a leaf.
+
+    It knows no limits beyond 63 bits, and neither bytes nor times.
+    """
+    if (field.minimum or 0) > LARGEST or (field.maximum or 0) > LARGEST:
+        return False
+    if len(field.path) > 1 or field.name not in rules.OWN_TEXTS:
+        return field.max_bytes is None and field.form is None
+    if field.name == rules.OWN_TEXTS[0]:
+        return field.max_bytes is None
+    return field.form is None and (field.max_bytes is None or field.max_bytes >= 4 * SHORT)
 
 
 def _type(field: Field) -> Any:  # Any: a type made at run time

@@ -18,11 +18,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
+from . import edition_rules as rules
 from .errors import EditionError
 
 FORMAT = "sora-harness/edition/1"
 DEFAULT = "doc-2024"
-ANY_LABEL = "#*"
+ANY_LABEL = rules.ANY_LABEL
 """Stands for every messaging label: in paths, tables and schemas."""
 
 
@@ -217,7 +218,11 @@ def load(name_or_file: str = DEFAULT) -> Edition:
             f"no edition is called {name_or_file!r}: take one of {', '.join(names())}, or a .toml file{hint}"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        if not path.is_file():
+            path.stat()
+            raise EditionError(f"the edition file {name_or_file} cannot be read: not a file")
+        with path.open("rb") as file:
+            text = file.read(rules.MAX_BYTES + 1).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8 text"
         raise EditionError(f"the edition file {name_or_file} cannot be read: {reason}") from None
@@ -235,10 +240,18 @@ def parse(text: str, *, origin: str) -> Edition:
     Raises:
         EditionError: The text is no TOML, or a statement in it is missing, unknown or contradictory.
     """
+    if len(text) > rules.MAX_BYTES:
+        raise EditionError(f"the edition file {origin} is larger than {rules.MAX_BYTES:,} bytes")
+    if long := _LONG_KEY.search(text):
+        line = text.count("\n", 0, long.start()) + 1
+        raise EditionError(f"the edition file {origin}, line {line}: a key of more than {rules.MAX_PARTS} parts")
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise EditionError(f"the edition file {origin} is not TOML: {error}") from None
+    except RecursionError:
+        raise EditionError(f"the edition file {origin} is not TOML: nested too deep") from None
+    except ValueError as error:  # also of a number with thousands of digits
+        reason = str(error).splitlines()[0]
+        raise EditionError(f"the edition file {origin} is not TOML: {reason}") from None
     return _Reader(document, origin).edition()
 
 
@@ -268,13 +281,12 @@ _REMOVE_KEYS = {"path", "source"}
 _ADD_KEYS = _FIELD_KEYS | {"path", "is", "source"}
 
 
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+
+_LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{rules.MAX_PARTS},}}+")
+
 _Path = tuple[str, ...]
 _Fields = dict[_Path, Field]
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    """A path in which each `*` stands for something without a dot."""
-    return re.compile("([^.]*)".join(re.escape(piece) for piece in text.split("*")))
 
 
 class _Reader:
@@ -283,9 +295,12 @@ class _Reader:
     def __init__(self, document: dict[str, Any], origin: str) -> None:  # Any: whatever TOML can hold
         self.document = document
         self.origin = origin
+        self.leaves = self.groups = 0
+        """How many were read."""
 
     def fail(self, place: str, problem: str) -> EditionError:
-        return EditionError(f"the edition file {self.origin}, {place}: {problem}")
+        message = f"the edition file {self.origin}, {place}: {problem}"
+        return EditionError("".join(char if char.isprintable() else ascii(char)[1:-1] for char in message))
 
     def edition(self) -> Edition:
         document = self.document
@@ -304,14 +319,12 @@ class _Reader:
             root=root,
             undocumented=self.undocumented(),
         )
-        self.check_undocumented(edition)
-        return edition
+        return self.checked(edition)
 
-    def check_undocumented(self, edition: Edition) -> None:
-        documented = {field.path for field in edition.fields}
-        for field in edition.undocumented:
-            if field.path in documented:
-                raise self.fail("undocumented", f"{field.dotted} is documented in the same file")
+    def checked(self, edition: Edition) -> Edition:
+        for place, problem in rules.problems(edition):
+            raise self.fail(place, problem)
+        return edition
 
     # -- an edition that builds on another ----------------------------------------------------------------------------
 
@@ -339,19 +352,19 @@ class _Reader:
             fields = self.remove(fields, entry, f"remove {number}")
         for number, entry in enumerate(self.statements("add"), 1):
             self.add(fields, entry, f"add {number}")
-        documented = set(fields)
+        root = self.tree((), fields, groups)
+        groups_now = {group.path for group in root.walk()}
         edition = Edition(
             name=name,
             title=self.text(document, "title", "top level"),
             source=self.text(document, "source", "top level"),
-            root=self.tree((), fields, groups),
+            root=root,
             undocumented=(
-                *(field for field in base.undocumented if field.path not in documented),
+                *(field for field in base.undocumented if field.path not in fields and field.path[:-1] in groups_now),
                 *self.undocumented(),
             ),
         )
-        self.check_undocumented(edition)
-        return edition
+        return self.checked(edition)
 
     def statements(self, key: str) -> list[dict[str, Any]]:
         entries = self.document.get(key, [])
@@ -366,7 +379,7 @@ class _Reader:
             raise self.fail(place, "`paths` must be a list of texts")
         standing, source = self.member(Standing, entry, "is", place), self.text(entry, "source", place)
         for text in paths:
-            path = tuple(text.split("."))
+            path = self.path(text, place)
             below = [known for known in fields if known[: len(path)] == path]
             if not below:
                 raise self.fail(place, f"{text} is no field or group of {self.document['extends']}")
@@ -382,10 +395,11 @@ class _Reader:
         )
         if old.count("*") != new.count("*"):
             raise self.fail(place, "`from` and `to` must have as many * each")
+        self.path(new, place)
         renamed: _Fields = {}
         hits = 0
         for path, field in fields.items():
-            parts = _pattern(old).fullmatch(".".join(path))
+            parts = self.pattern(old, place).fullmatch(".".join(path))
             if parts is None:
                 target = path
             else:
@@ -409,7 +423,7 @@ class _Reader:
     def remove(self, fields: _Fields, entry: dict[str, Any], place: str) -> _Fields:
         self.known_keys(entry, _REMOVE_KEYS, place)
         self.text(entry, "source", place)
-        gone = _pattern(self.text(entry, "path", place))
+        gone = self.pattern(self.text(entry, "path", place), place)
         kept = {path: field for path, field in fields.items() if not gone.fullmatch(".".join(path))}
         if len(kept) == len(fields):
             raise self.fail(place, f"nothing of {self.document['extends']} is called {entry['path']}")
@@ -417,7 +431,7 @@ class _Reader:
 
     def add(self, fields: _Fields, entry: dict[str, Any], place: str) -> None:
         self.known_keys(entry, _ADD_KEYS, place)
-        path = tuple(self.text(entry, "path", place).split("."))
+        path = self.path(self.text(entry, "path", place), place)
         if path in fields:
             raise self.fail(place, f"{'.'.join(path)} is there already")
         field = self.field(path, {key: entry[key] for key in entry if key in _FIELD_KEYS} | _limits(entry))
@@ -446,6 +460,9 @@ class _Reader:
         place = f"group {'.'.join(path)}" if path else "top level"
         if not isinstance(table, dict):
             raise self.fail(place, "must be a table")
+        self.groups += 1
+        if len(path) > rules.MAX_DEPTH or self.groups > rules.MAX_GROUPS:
+            raise self.fail(place, f"groups may be nested {rules.MAX_DEPTH} deep, and be {rules.MAX_GROUPS} in all")
         self.known_keys(table, _GROUP_KEYS, place)
         model: Mapping[str, Any] = table
         seen = [path]
@@ -477,7 +494,8 @@ class _Reader:
     def lookup(self, path: tuple[str, ...], place: str) -> Mapping[str, Any]:
         table: Any = self.document
         for name in path:
-            table = table.get("groups", {}).get(name)
+            groups = table.get("groups", {})
+            table = groups.get(name) if isinstance(groups, dict) else None
             if not isinstance(table, dict):
                 raise self.fail(place, f"same_as names {'.'.join(path)}, which is no group of this file")
         return table  # type: ignore[no-any-return]  # checked to be a dict in the loop; path is never empty
@@ -489,17 +507,30 @@ class _Reader:
         self.known_keys(entry, _FIELD_KEYS, place)
         below_label = len(path) > 2 and path[0] == "data_channel"
         default = Presence.WITH_LABEL if below_label else Presence.ALWAYS
+        type_ = self.member(Type, entry, "type", place)
+        self.leaves += 1
+        if self.leaves > rules.MAX_LEAVES:
+            raise self.fail(place, f"more than {rules.MAX_LEAVES:,} fields")
+        for key in ("values", "max_bytes", "form"):
+            if key in entry and type_ is not Type.STRING:
+                raise self.fail(place, f"`{key}` is for strings")
+        for key in ("minimum", "maximum"):
+            if key in entry and type_ is not Type.INTEGER:
+                raise self.fail(place, f"`{key}` is for integers")
+            self.integer(entry, key, rules.SMALLEST, place)
+        if entry.get("minimum", rules.SMALLEST) > entry.get("maximum", rules.LARGEST):
+            raise self.fail(place, "`minimum` is above `maximum`")
+        self.integer(entry, "max_bytes", 0, place)
         values = entry.get("values")
         if values is not None and not (isinstance(values, list) and all(isinstance(v, str) for v in values)):
             raise self.fail(place, "`values` must be a list of strings")
-        for key in ("minimum", "maximum", "max_bytes"):
-            if key in entry and (not isinstance(entry[key], int) or isinstance(entry[key], bool)):
-                raise self.fail(place, f"`{key}` must be an integer")
+        if values is not None and (not values or len(set(values)) < len(values)):
+            raise self.fail(place, "`values` must have one value at least, and each once")
         if entry.get("form") not in (None, "rfc3339-utc"):
             raise self.fail(place, "`form` must be 'rfc3339-utc'")
         field = Field(
             path=path,
-            type=self.member(Type, entry, "type", place),
+            type=type_,
             kind=self.member(Kind, entry, "kind", place),
             unit=self.member(Unit, entry, "unit", place),
             presence=self.member(Presence, entry, "presence", place) if "presence" in entry else default,
@@ -510,9 +541,14 @@ class _Reader:
             values=tuple(values) if values is not None else None,
             form=entry.get("form"),
         )
-        if field.kind is Kind.COUNTER and (field.type is not Type.INTEGER or field.minimum is None):
-            raise self.fail(place, "a counter must be an integer with a minimum")
+        if field.kind is Kind.COUNTER and (field.minimum is None or field.minimum < 0):
+            raise self.fail(place, "a counter must be an integer with a minimum, which is at least 0")
         return field
+
+    def integer(self, entry: Mapping[str, Any], key: str, least: int, place: str) -> None:
+        value = entry.get(key, 0)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= rules.LARGEST:
+            raise self.fail(place, f"`{key}` must be an integer from {least} to {rules.LARGEST}")
 
     def undocumented(self) -> tuple[Field, ...]:
         found = []
@@ -524,7 +560,7 @@ class _Reader:
             if not isinstance(entry, dict):
                 raise self.fail(place, "must be an array of tables")
             self.known_keys(entry, _UNDOCUMENTED_KEYS, place)
-            path = tuple(self.text(entry, "path", place).split("."))
+            path = self.path(self.text(entry, "path", place), place)
             found.append(
                 replace(
                     self.field(path, {key: entry[key] for key in entry if key in _FIELD_KEYS} | _limits(entry)),
@@ -533,6 +569,18 @@ class _Reader:
                 )
             )
         return tuple(found)
+
+    def path(self, text: str, place: str) -> _Path:
+        path = tuple(text.split(".", rules.MAX_DEPTH + 1))
+        if len(path) > rules.MAX_DEPTH + 1:
+            raise self.fail(place, f"a path of more than {rules.MAX_DEPTH + 1} names")
+        return path
+
+    def pattern(self, text: str, place: str) -> re.Pattern[str]:
+        """A path in which each `*` stands for something without a dot."""
+        if text.count("*") > rules.MAX_STARS:
+            raise self.fail(place, f"more than {rules.MAX_STARS} *")
+        return re.compile("([^.]*)".join(re.escape(piece) for piece in text.split("*")))
 
     def known_keys(self, table: Mapping[str, Any], known: set[str], place: str) -> None:
         if unknown := sorted(set(table) - known):

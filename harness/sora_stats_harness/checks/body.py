@@ -20,8 +20,9 @@ from msgspec import UNSET, Raw
 from msgspec.structs import astuple
 
 from .. import accelerator, strict_json
+from .. import edition_rules as rules
 from ..accelerator import Scanned
-from ..codec import LABELS, MISSING, Codec, Counters, Json, Loose, Plan
+from ..codec import LABELS, MISSING, SHORT, Codec, Counters, Json, Loose, Plan
 from ..edition import Edition, Field, Kind, Presence
 from . import relations, shape, stamp
 from .shape import Deviation
@@ -49,11 +50,8 @@ _CUT: Final = rb"\}[ \t\n\r]*+,[ \t\n\r]*+(?=%b)"
 _CUT_BYTES: Final = 256
 """What such a place takes at most; one with more white space may be passed over, and the next one does."""
 
-ROOT: Final = ("timestamp", "channel_id", "client_id", "bundle_id", "connection_id")
+ROOT: Final = rules.OWN_TEXTS
 """The connection's own leaves that checks are about."""
-
-SHORT: Final = 63
-"""Characters that are 255 bytes at most, whatever they are."""
 
 USUAL: Final = 1000
 """Labels, and configurations of labels, that are remembered so as not to be looked at again."""
@@ -64,7 +62,7 @@ WHOLE_BYTES: Final = 4 << 20
 PIECE_BYTES: Final = 16 << 20
 """A single connection beyond this is not looked into: a thousand times what one takes."""
 
-LEVEL: Final = ("network_status", "unstable_level")
+LEVEL: Final = rules.LEVEL
 """The one gauge that a relation is about."""
 
 
@@ -185,8 +183,10 @@ class BodyReader:
         columns = codec.plan.columns
         names = (*ROOT, LABELS)
         getters = [attrgetter(f"f{columns.index(name)}") if name in columns else _nothing for name in names]
-        self._partial = _nothing in getters
-        """Whether the edition has not all of the leaves that checks are about."""
+        self._partial = _nothing in getters or any(
+            self._roots[name].presence is Presence.CONDITIONAL for name in ROOT if name in self._roots
+        )
+        """Whether a connection may lack some of the leaves that checks are about."""
         plan = codec.label_plan
         self._relaxed = bool(codec.learned) or codec.labels_raw
         """Whether the decoder has learned to let anything through."""
@@ -194,7 +194,7 @@ class BodyReader:
         """Gives something true where a place that is let through is there."""
         self._raw_labels = plan is None or bool(plan.loose) or codec.labels_raw or (LABELS,) in codec.learned
         if self._partial:
-            self._root: Callable[[Json], tuple[Any, ...]] = lambda value: tuple(get(value) for get in getters)
+            self._root: Callable[[Json], tuple[Any, ...]] = lambda value: tuple(_given(get(value)) for get in getters)
         else:
             self._root = attrgetter(*(f"f{columns.index(name)}" for name in names))
         places = [place for place, plan in enumerate(codec.fetched) if plan.block is not None]
@@ -435,7 +435,7 @@ class BodyReader:
         level = None
         if self._level is not None:
             place, column = self._level
-            level = tuples[place][column]
+            level = _given(tuples[place][column])
         for place, count in codec.trims:
             tuples[place] = tuples[place][:count]
         blocks: list[Any] = tuples[: len(codec.blocks)]  # Any: tuples of counters, as the decoder made them
@@ -599,7 +599,7 @@ class BodyReader:
         if plan.block is not None:
             reading.blocks[plan.block] = leaves[: plan.counters]
         if plan.group.path == LEVEL[:1] and LEVEL[1] in plan.columns:
-            reading.level = leaves[plan.columns.index(LEVEL[1])]
+            reading.level = _given(leaves[plan.columns.index(LEVEL[1])])
         for loose in plan.loose:
             self._let_in(self._leeway(loose), bytes(leaves[loose.position]), reading)
         for attribute, inner in plan.below:
@@ -671,15 +671,12 @@ class BodyReader:
         for leaf in leaves[plan.counters :]:
             if type(leaf) is str:
                 count += leaf.count(":")
-        for position in plan.conditional:
-            if leaves[position] is not UNSET:
-                count += 1
-        return count
+        return count + _conditionals(plan, leaves)
 
     def _colons_of(self, plan: Plan, struct: Json) -> int:
         leaves = astuple(struct)
         count = plan.colons
-        count += sum(leaves[position] is not UNSET for position in plan.conditional)
+        count += _conditionals(plan, leaves)
         count += _colons_of_loose(plan, leaves)
         for attribute, inner in plan.below:
             below = getattr(struct, attribute)
@@ -795,6 +792,14 @@ class _Sound:
         return value if isinstance(value, str) and (name,) not in self._masked else None
 
 
+def _conditionals(plan: Plan, leaves: Json) -> int:
+    """How many of the conditional leaves are there."""
+    return sum(
+        leaves[position] != MISSING if position < plan.counters else leaves[position] is not UNSET
+        for position in plan.conditional
+    )
+
+
 def _colons_of_loose(plan: Plan, leaves: Json) -> int:
     """Colons of what is let through: after the key, within it, and in the raw value."""
     return sum(_colons_of_one(loose, raw) for loose in plan.loose if (raw := leaves[loose.position]))
@@ -812,6 +817,10 @@ def _one_of(getters: list[Callable[[Json], Raw]]) -> Callable[[Json], Any]:  # A
 
 def _nothing(_: Json) -> None:
     return None
+
+
+def _given(leaf: Json) -> Json:
+    return None if leaf is UNSET else leaf
 
 
 def _is_absurd(body: bytes, slice_bytes: int) -> Generator[None, None, bool]:
