@@ -324,10 +324,8 @@ class BodyReader:
         return pieces
 
     def _read_piece(self, piece: bytes, index: int | None, scan: bool, result: Body) -> None:
-        readings = self._receive(piece, False)
+        readings = self._receive(piece, False, index)
         if readings is not None:
-            for reading in readings:
-                reading.index = index
             result.readings += readings
             return
         scan = scan or self._thorough
@@ -377,8 +375,8 @@ class BodyReader:
 
     # -- what the accelerator accepted --------------------------------------------------------------------------------
 
-    def _receive(self, body: bytes, many: bool) -> list[Reading] | None:
-        """Its readings, or None."""
+    def _receive(self, body: bytes, many: bool, index: int | None = None) -> list[Reading] | None:
+        """Its readings, or None; `index` is the place of a body that is an element of an array."""
         if self._scan is None:
             return None
         taken = self._scan(body, many)
@@ -386,7 +384,7 @@ class BodyReader:
             return None
         try:
             if not many:
-                return [self._hand_over(taken[0], None)]
+                return [self._hand_over(taken[0], index)]
             return [self._hand_over(parts, place) for place, parts in enumerate(taken)]
         except (strict_json.NotJson, _TooOdd):
             return None
