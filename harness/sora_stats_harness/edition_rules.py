@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 Path = tuple[str, ...]
 
-MAX_BYTES: Final = 1 << 20
+MAX_BYTES: Final = 256 << 10
 """Of an edition's file; the longest that ships has 45 KB."""
 
-MAX_PARTS: Final = 64
+MAX_PARTS: Final = 40
 """Of a key in the file. The time that a TOML parser takes grows with their square."""
 
 MAX_DEPTH: Final = 16
 """Groups within groups."""
 
-MAX_LEAVES: Final = 4000
-"""Ten times as many as are documented."""
+MAX_LEAVES: Final = 2000
+"""Five times as many as are documented."""
 
-MAX_GROUPS: Final = 500
+MAX_GROUPS: Final = 200
 
 MAX_NAME: Final = 200
 """Characters."""
