@@ -4,16 +4,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
+# Keep bytecode whatever the shell says: without it each process of the tests rewrites the assertions of all of them again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: run test pure lint check format generate browser picture bench proof oracle soak clean
 
 run: $(READY)  ## the main job: the gate, on the embedded simulator
 	$(BIN)/sora-harness conform
 
-test: $(READY)
-	$(BIN)/python -m pytest -n 3 --dist worksteal -q
+test: $(READY)  ## a quarter of the examples, more processes than cores: many tests wait
+	$(BIN)/python -m pytest -n 4 --dist worksteal -q
 
 pure: $(READY)  ## the judge's tests again, without the accelerator
-	SORA_HARNESS_PURE=1 $(BIN)/python -m pytest -n 3 --dist worksteal -q tests/oracle tests/test_judge.py tests/test_body.py tests/test_slices.py
+	SORA_HARNESS_PURE=1 $(BIN)/python -m pytest -n 4 --dist worksteal -q tests/oracle tests/judge/test_pipeline.py tests/judge/test_sample_reader.py tests/judge/test_slices.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -42,7 +45,8 @@ bench: $(READY)  ## speed, as ratios within one run
 	SORA_HARNESS_PURE=1 $(BIN)/python scripts/bench.py
 	$(BIN)/python scripts/bench_load.py
 
-proof: $(READY)  ## the large counts, with fixed seeds; figures go to docs/PROOF.md
+proof: $(READY)  ## all examples of the tests, then the large counts, with fixed seeds; figures go to docs/PROOF.md
+	$(BIN)/python -m pytest -n 4 --dist worksteal -q --hypothesis-profile=full
 	$(BIN)/python scripts/proof.py
 
 oracle: $(READY)  ## how well the judge tells right from wrong
@@ -56,7 +60,7 @@ soak: $(READY)  ## a fixed rate for long: memory and latency tested for drift
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-$(READY): pyproject.toml constraints.txt hatch_build.py harness/sora_stats_harness/_accelerator.c
+$(READY): pyproject.toml constraints.txt hatch_build.py harness/sora_stats_harness/api/_accelerator.c
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[charts,dev,load,pytest]'

@@ -9,4 +9,4 @@ from pathlib import Path
 
 LOAD = Path(__file__).parent / "sora_stats_harness" / "load"
 
-collect_ignore = [str(path) for path in LOAD.glob("*.py") if ">>> " not in path.read_text(encoding="utf-8")]
+collect_ignore = [str(path) for path in LOAD.rglob("*.py") if ">>> " not in path.read_text(encoding="utf-8")]

@@ -1,8 +1,8 @@
-"""Scrape: see `sora_stats_harness.load.scenarios.Scrape`.
+"""Scrape: see `sora_stats_harness.load.scenarios.ScrapeUser`.
 
 locust -f locustfiles/scrape.py --headless -u 4 -t 10s --host http://127.0.0.1:3000
 """
 
-from sora_stats_harness.load.scenarios import Scrape
+from sora_stats_harness.load.scenarios import ScrapeUser
 
-__all__ = ["Scrape"]
+__all__ = ["ScrapeUser"]

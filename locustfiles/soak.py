@@ -1,8 +1,8 @@
-"""Soak: see `sora_stats_harness.load.scenarios.Soak`.
+"""Soak: see `sora_stats_harness.load.scenarios.SoakUser`.
 
 locust -f locustfiles/soak.py --headless -u 4 -t 10s --host http://127.0.0.1:3000
 """
 
-from sora_stats_harness.load.scenarios import Soak
+from sora_stats_harness.load.scenarios import SoakUser
 
-__all__ = ["Soak"]
+__all__ = ["SoakUser"]

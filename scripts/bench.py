@@ -3,7 +3,7 @@ What judging costs, as ratios within one run: absolute times say more about the 
 
 Contenders take turns on the same small batch of bodies, in an order that changes from batch to batch, and each batch
 gives one ratio. So what slows the machine down for a while slows down all. Bodies come from the simulated world: they
-differ, and their counters grow, from answer to answer, since a body judged twice in a row costs next to nothing the
+differ, and their counters grow, from response to respond, since a body judged twice in a row costs next to nothing the
 second time. Nothing is asserted: a figure is to be looked at, and compared with the aim beside it.
 """
 
@@ -25,15 +25,17 @@ import jsonschema_rs
 import msgspec
 import orjson
 
-from sora_stats_harness import accelerator, edition, schemas
-from sora_stats_harness.exchange import Answer, Asked, Request, Target
-from sora_stats_harness.judge import Judge
-from sora_stats_harness.simulator.world import Connection, World
+from sora_stats_harness.api import edition
+from sora_stats_harness.api import edition_schemas as schemas
+from sora_stats_harness.api.exchange import Request, RequestArguments, Response, Target
+from sora_stats_harness.judge import accelerator
+from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
+from sora_stats_harness.simulator.world import SimulatedConnection, SimulatedWorld
 
-DOC: Final = edition.load()
+DOC: Final = edition.load_edition()
 SERVER: Final = "http://127.0.0.1:3000"
 STEP_NS: Final = 1_000_000_000
-"""Of the world's time, from one answer about a connection to the next."""
+"""Of the world's time, from one response about a connection to the next."""
 
 BEGINS_NS: Final = 30 * STEP_NS
 """How old the world is at first."""
@@ -41,7 +43,7 @@ BEGINS_NS: Final = 30 * STEP_NS
 WARM_UP: Final = 20
 BATCHES: Final = 200
 BATCH: Final = 20
-"""Answers in each."""
+"""Responses in each."""
 
 SLOW_SHARE: Final = 3
 """Bodies of a batch that go to jsonschema, which takes some milliseconds each."""
@@ -54,10 +56,10 @@ NO_TIME: Final = "0000-00-00T00:00:00.000000Z"
 
 
 class Body(NamedTuple):
-    """One answer, and the request that it belongs to."""
+    """One response, and the request that it belongs to."""
 
     request: Request
-    answer: Answer
+    response: Response
 
 
 class Row(NamedTuple):
@@ -74,39 +76,42 @@ Timed = Callable[[Sequence[Body]], object]
 
 def main() -> None:
     """Measure everything and print the table."""
-    print(f"answers are read {'by the accelerator' if accelerator.is_there() else 'in Python alone'}")
-    rows = [*answers(20), *answers(1), *arrays(), *starts()]
+    print(f"responses are read {'by the accelerator' if accelerator.is_available() else 'in Python alone'}")
+    rows = [*responses(20), *responses(1), *arrays(), *starts()]
     heads = Row("", "aim", "measured (10 % .. 90 %)", "looking for repeated keys, too")
     widths = [max(len(row[place]) for row in [heads, *rows]) for place in range(len(heads))]
     for row in [heads, *rows]:
         print("  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip())
 
 
-def answers(connections: int) -> Iterator[Row]:
+def responses(connections: int) -> Iterator[Row]:
     """
-    Answers of one connection each, about 13 KB, to requests for so many connections in turn.
+    Responses of one connection each, about 13 KB, to requests for so many connections in turn.
 
     The number matters: what is remembered of one connection stays in the processor's cache, of twenty it may not.
     """
-    good, good_scan, wrong, wrong_scan = (Judge(DOC, scan_every=every) for every in (0, 1, 0, 1))
-    schema = schemas.response(DOC, Target.CONNECTION)
+    good, good_scan, wrong, wrong_scan = (Judge(DOC, options=JudgeOptions(scan_every=every)) for every in (0, 1, 0, 1))
+    schema = schemas.response_schema(DOC, Target.CONNECTION)
     slow = jsonschema.Draft202012Validator(schema)
     fast = jsonschema_rs.validator_for(schema)
 
     def python_schema(bodies: Sequence[Body]) -> None:
         for body in bodies[:SLOW_SHARE]:
-            slow.is_valid(orjson.loads(body.answer.body))
+            slow.is_valid(orjson.loads(body.response.body))
 
     def rust_schema(bodies: Sequence[Body]) -> None:
         for body in bodies:
-            fast.is_valid(orjson.loads(body.answer.body))
+            fast.is_valid(orjson.loads(body.response.body))
 
     on_good: dict[str, Timed] = {
-        "orjson": parse, "python": python_schema, "rust": rust_schema, "good": judging(good),
+        "orjson": parse,
+        "python": python_schema,
+        "rust": rust_schema,
+        "good": judging(good),
         "good scan": judging(good_scan),
-    }  # fmt: skip
+    }
     on_wrong: dict[str, Timed] = {"wrong": judging(wrong), "wrong scan": judging(wrong_scan)}
-    world = World(DOC, seed=1, connections=connections, churn=False)
+    world = SimulatedWorld(DOC, seed=1, connections=connections, churn=False)
     order = random.Random(1)
     times: dict[str, list[float]] = {name: [] for name in [*on_good, *on_wrong]}
     for step in range(WARM_UP + BATCHES):
@@ -118,16 +123,16 @@ def answers(connections: int) -> Iterator[Row]:
             spent = clocked(timed, bodies) / (min(SLOW_SHARE, len(bodies)) if name == "python" else len(bodies))
             if step >= WARM_UP:
                 times[name].append(spent)
-    size = statistics.mean(len(body.answer.body) for body in batches[0])
+    size = statistics.mean(len(body.response.body) for body in batches[0])
     micro = {name: f"{statistics.median(spent) / 1000:.0f}" for name, spent in times.items()}
     asked = f"{connections} connections in turn" if connections > 1 else "one connection again and again"
-    yield Row(f"{asked}: an answer of {size / 1000:.1f} KB, us here", "", micro["good"], micro["good scan"])
+    yield Row(f"{asked}: a response of {size / 1000:.1f} KB, us here", "", micro["good"], micro["good scan"])
     # The first aim is 1.2 for shape, identity and order alone, and leaves 0.15 to relations and clock.
     for what, aim, of, to in (
         ("  judged in full, against orjson.loads", "<= 1.35", "good", "orjson"),
         ("  the same against jsonschema, prebuilt, shape only: times faster", ">= 60", "python", "good"),
         ("  the same against orjson and jsonschema-rs, shape only: times faster", ">= 1.5", "rust", "good"),
-        ("  a server that is wrong in every answer, against a good one", "<= 1.25", "wrong", "good"),
+        ("  a server that is wrong in every response, against a good one", "<= 1.25", "wrong", "good"),
     ):
         scanning = {"good": "good scan", "wrong": "wrong scan"}
         yield Row(
@@ -139,9 +144,9 @@ def answers(connections: int) -> Iterator[Row]:
 
 def arrays() -> Iterator[Row]:
     """A listing of many connections."""
-    judges = {"good": Judge(DOC, scan_every=0), "good scan": Judge(DOC, scan_every=1)}
+    judges = {"good": Judge(DOC, options=JudgeOptions(scan_every=0)), "good scan": Judge(DOC)}
     contenders: dict[str, Timed] = {"orjson": parse} | {name: judging(judge) for name, judge in judges.items()}
-    world = World(DOC, seed=1, connections=ARRAY)
+    world = SimulatedWorld(DOC, seed=1, connections=ARRAY)
     order = random.Random(2)
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for step in range(2 + ARRAY_BATCHES):
@@ -153,7 +158,7 @@ def arrays() -> Iterator[Row]:
             spent = clocked(timed, [stamped(body)])
             if step >= 2:
                 times[name].append(spent)
-    size = len(body.answer.body) / 1e6
+    size = len(body.response.body) / 1e6
     yield Row(
         f"an array of {ARRAY:,} connections ({size:.1f} MB), against orjson.loads",
         "",
@@ -174,49 +179,51 @@ def starts() -> Iterator[Row]:
     yield Row('CPU of `sora-harness --help`, against `python -c "import httpx"`', "<= 3", ratio(ours, theirs))
 
 
-def batch(world: World, step: int, rounds: int) -> tuple[list[Body], list[Body]]:
-    """Some rounds of an answer about each connection: right, and with one field missing and a new one."""
+def batch(world: SimulatedWorld, step: int, rounds: int) -> tuple[list[Body], list[Body]]:
+    """Some rounds of a response about each connection: right, and with one field missing and a new one."""
     good, wrong = [], []
     for now_ns in range(BEGINS_NS + step * rounds * STEP_NS, BEGINS_NS + (step + 1) * rounds * STEP_NS, STEP_NS):
         world.advance(now_ns)
         stamp = wall()
-        for connection in world.connections(0):
+        for connection in world.connections_of_node(0):
             request = request_for(connection)
-            reading = connection.reading(now_ns, stamp)
-            good.append(Body(request, answer(reading)))
-            del reading["dtls"]["total_received_dtls"]
-            reading["rtp"]["total_brand_new"] = step
-            wrong.append(Body(request, answer(reading)))
+            sample = connection.read_sample(now_ns, stamp)
+            good.append(Body(request, response(sample)))
+            del sample["dtls"]["total_received_dtls"]
+            sample["rtp"]["total_brand_new"] = step
+            wrong.append(Body(request, response(sample)))
     return good, wrong
 
 
-def request_for(connection: Connection) -> Request:
+def request_for(connection: SimulatedConnection) -> Request:
     """GetStatsConnection for this one."""
-    asked = Asked(channel_id=connection.channel_id, connection_id=connection.connection_id)
+    asked = RequestArguments(channel_id=connection.channel_id, connection_id=connection.connection_id)
     arguments = {"channel_id": asked.channel_id, "connection_id": asked.connection_id}
     headers = (("x-sora-target", Target.CONNECTION.value),)
     body = msgspec.json.encode(arguments)
     return Request(server=SERVER, headers=headers, body=body, target=Target.CONNECTION, asked=asked)
 
 
-def listing(world: World, step: int) -> Body:
-    """An answer about all connections, without a true time in it."""
+def listing(world: SimulatedWorld, step: int) -> Body:
+    """A response about all connections, without a true time in it."""
     now_ns = BEGINS_NS + step * STEP_NS
     world.advance(now_ns)
     request = Request(server=SERVER, headers=(("x-sora-target", Target.ALL.value),), body=None, target=Target.ALL)
-    return Body(request, answer([connection.reading(now_ns, NO_TIME) for connection in world.connections(0)]))
+    return Body(
+        request, response([connection.read_sample(now_ns, NO_TIME) for connection in world.connections_of_node(0)])
+    )
 
 
 def stamped(body: Body) -> Body:
     """The same with the time of day in it."""
-    return Body(body.request, answer(msgspec.Raw(body.answer.body.replace(NO_TIME.encode(), wall().encode()))))
+    return Body(body.request, response(msgspec.Raw(body.response.body.replace(NO_TIME.encode(), wall().encode()))))
 
 
-def answer(value: Any) -> Answer:  # Any: JSON
-    """An answer as a server gives it."""
+def response(value: Any) -> Response:  # Any: JSON
+    """A response as a server gives it."""
     body = msgspec.json.encode(value)
     headers = (("content-type", "application/json"), ("content-length", str(len(body))))
-    return Answer(status=200, headers=headers, body=body)
+    return Response(status=200, headers=headers, body=body)
 
 
 def wall() -> str:
@@ -227,7 +234,7 @@ def wall() -> str:
 def parse(bodies: Sequence[Body]) -> None:
     """The yardstick: parsing, and nothing else."""
     for body in bodies:
-        orjson.loads(body.answer.body)
+        orjson.loads(body.response.body)
 
 
 def judging(judge: Judge) -> Timed:
@@ -235,7 +242,7 @@ def judging(judge: Judge) -> Timed:
 
     def judged(bodies: Sequence[Body]) -> None:
         for request, reply in bodies:
-            judge.sent(request).end(reply)
+            judge.begin_exchange(request).complete(reply)
 
     return judged
 
@@ -243,7 +250,7 @@ def judging(judge: Judge) -> Timed:
 def missed(judge: Judge) -> str:
     """Which requirements a judge found missed: the figures are worth something only if these are as expected."""
     judge.finish()
-    found = {finding.requirement for finding in judge.tally().findings if finding.level != "INFO"}
+    found = {finding.requirement for finding in judge.result().findings if finding.level != "INFO"}
     return " ".join(sorted(found)) or "nothing"
 
 

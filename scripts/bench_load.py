@@ -2,9 +2,9 @@
 What a judged load run costs, against generators that do not judge: ratios of interleaved runs.
 
 The server has one core and the generator the other, with all their threads. Contenders take turns, in another order in
-each round, and each round gives one ratio; shown are the median and the range. Two ratios stand side by side: of answers
-a second, and of answers for a second of the generator's CPU time, which tells the same where the machine is shared.
-Bodies vary and counters grow (bench_server.py), every answer is judged in full, and the verdict must be `pass`, else the
+each round, and each round gives one ratio; shown are the median and the range. Two ratios stand side by side: of responses
+a second, and of responses for a second of the generator's CPU time, which tells the same where the machine is shared.
+Bodies vary and counters grow (bench_server.py), every response is judged in full, and the verdict must be `pass`, else the
 figure says so. Nothing is asserted: a figure is to be looked at, and compared with the aim beside it.
 
 `bench_load.py [ROUNDS] [SECONDS]`; 5 and 5 unless told. It needs two cores, and wrk for some rows.
@@ -45,7 +45,7 @@ SCRAPE_S: Final = 0.5
 class Run(NamedTuple):
     """One run of a generator."""
 
-    answers: int
+    responses: int
     wall_s: float
     cpu_s: float
     p50_us: float = 0.0
@@ -54,13 +54,13 @@ class Run(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
-        return self.answers / self.wall_s if self.wall_s else 0.0
+        """Responses a second."""
+        return self.responses / self.wall_s if self.wall_s else 0.0
 
     @property
     def per_cpu(self) -> float:
-        """Answers for a second of CPU time."""
-        return self.answers / self.cpu_s if self.cpu_s else 0.0
+        """Responses for a second of CPU time."""
+        return self.responses / self.cpu_s if self.cpu_s else 0.0
 
 
 Contender = Callable[[str, float], Run]
@@ -97,24 +97,43 @@ def ours(users: int = USERS, record: bool = False) -> Contender:
 
     def run(url: str, lasts_s: float) -> Run:
         with tempfile.TemporaryDirectory() as folder:
-            told = json.loads(generator([
-                str(Path(sys.executable).parent / "sora-harness"), "load", url, "--scenario", "drill", "--users",
-                str(users), "--interval", "0", "--warm-up", "1s", "--duration", f"{lasts_s + 1:g}s", "--json",
-                "--output", f"{folder}/out", *(["--record", f"{folder}/run.jsonl.zst"] if record else []),
-            ]))  # fmt: skip
+            told = json.loads(
+                generator(
+                    [
+                        str(Path(sys.executable).parent / "sora-harness"),
+                        "load",
+                        url,
+                        "--scenario",
+                        "drill",
+                        "--users",
+                        str(users),
+                        "--interval",
+                        "0",
+                        "--warm-up",
+                        "1s",
+                        "--duration",
+                        f"{lasts_s + 1:g}s",
+                        "--json",
+                        "--output",
+                        f"{folder}/out",
+                        *(["--record", f"{folder}/run.jsonl.zst"] if record else []),
+                    ]
+                )
+            )
         load = told["load"]
-        (traffic,) = [section for section in told["sections"] if section["title"] == "Traffic"]
-        share = traffic["rows"][-1][2]
         (times,) = [
-            each for each in load["latency"]
-            if (each["target"], each["kind"]) == ("GetStatsConnection", "response")
-        ]  # fmt: skip
+            each for each in load["latency"] if (each["target"], each["kind"]) == ("GetStatsConnection", "response")
+        ]
         missed = " ".join(sorted({each["requirement"] for each in told["findings"] if each["level"] == "MUST"}))
         percentiles = times["percentiles"]
         return Run(
-            load["judged"], load["lasted_s"], share * load["lasted_s"], percentiles["50"], percentiles["99"],
+            load["judged"],
+            load["lasted_s"],
+            load["cpu_cores"] * load["lasted_s"],
+            percentiles["50"],
+            percentiles["99"],
             told["verdict"] if told["verdict"] == "pass" else f"{told['verdict']} {missed or told['reason']}",
-        )  # fmt: skip
+        )
 
     return run
 
@@ -141,10 +160,11 @@ def run_locust(url: str, lasts_s: float, schema: bool) -> None:
     if schema:
         from jsonschema import Draft202012Validator
 
-        from sora_stats_harness import edition, schemas
-        from sora_stats_harness.exchange import Target
+        from sora_stats_harness.api import edition
+        from sora_stats_harness.api import edition_schemas as schemas
+        from sora_stats_harness.api.exchange import Target
 
-        validator = Draft202012Validator(schemas.response(edition.load(), Target.CONNECTION))
+        validator = Draft202012Validator(schemas.response_schema(edition.load_edition(), Target.CONNECTION))
 
     class Poller(FastHttpUser):
         host = url
@@ -154,11 +174,11 @@ def run_locust(url: str, lasts_s: float, schema: bool) -> None:
             headers = {"x-sora-target": "Sora_20170529.GetStatsConnection", "Content-Type": "application/json"}
             with self.client.post(
                 "/", data=random.choice(bodies), headers=headers, name="GetStatsConnection", catch_response=True
-            ) as answer:
-                if validator is not None and not validator.is_valid(json.loads(answer.content)):
-                    answer.failure("shape")
-                elif answer.status_code != 200:
-                    answer.failure("status")
+            ) as response:
+                if validator is not None and not validator.is_valid(json.loads(response.content)):
+                    response.failure("shape")
+                elif response.status_code != 200:
+                    response.failure("status")
                 else:
                     counted[0] += 1
 
@@ -179,10 +199,10 @@ def requests(url: str) -> list[str]:
 
     headers = {"x-sora-target": "Sora_20171101.GetStatsAllConnections"}
     asked = urllib.request.Request(url, data=b"", headers=headers)  # noqa: S310  # our own server
-    with urllib.request.urlopen(asked) as answer:  # noqa: S310  # as above
-        readings = json.loads(answer.read())
+    with urllib.request.urlopen(asked) as response:  # noqa: S310  # as above
+        samples = json.loads(response.read())
     names = ("channel_id", "connection_id")
-    return [json.dumps({name: each[name] for name in names}, separators=(",", ":")) for each in readings]
+    return [json.dumps({name: each[name] for name in names}, separators=(",", ":")) for each in samples]
 
 
 def wrk(connections: int = USERS) -> Contender:
@@ -207,9 +227,9 @@ end
         found = re.search(r"@ (\d+) (\d+) (\d+) (\d+)", said)
         if found is None:
             return Run(0, 0.0, 0.0)
-        answers, lasted_us, p50_us, p99_us = (int(text) for text in found.groups())
+        responses, lasted_us, p50_us, p99_us = (int(text) for text in found.groups())
         cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return Run(answers, lasted_us / 1e6, cpu_s, p50_us, p99_us)
+        return Run(responses, lasted_us / 1e6, cpu_s, p50_us, p99_us)
 
     return run
 
@@ -233,7 +253,7 @@ def ratio(of: Sequence[float], to: Sequence[float]) -> str:
 
 
 def throughput(rounds: int, lasts_s: float) -> None:
-    """How many answers, and what stands in the way."""
+    """How many responses, and what stands in the way."""
     with server() as good, server("--wrong") as wrong:
         contenders = {
             "judged": (ours(), good),
@@ -251,13 +271,13 @@ def throughput(rounds: int, lasts_s: float) -> None:
             statistics.median(values) for values in zip(*((run.rate, run.per_cpu) for run in each), strict=True)
         )
         print(f"{name:<28} {rate:>8,.0f}/s  {cpu:>8,.0f} a CPU second  {said}")
-    print(f"{'':<50} {'aim':>5}  {'answers a second':<24} a CPU second")
+    print(f"{'':<50} {'aim':>5}  {'responses a second':<24} a CPU second")
     for what, aim, of, to in (
         ("judged against unjudged FastHttpUser", 2.0, "judged", "FastHttpUser"),
         ("judged against FastHttpUser + jsonschema", 30, "judged", "FastHttpUser + jsonschema"),
         ("judged against wrk", 0.35, "judged", "wrk"),
         ("recording on against off", 0.8, "recorded", "judged"),
-        ("a server wrong in every answer against a good one", 0.8, "wrong", "judged"),
+        ("a server wrong in every response against a good one", 0.8, "wrong", "judged"),
     ):
         if to not in runs:
             print(f"{what:<50} {aim:>5}  {to} is not installed")
@@ -284,7 +304,7 @@ def latencies(rounds: int, lasts_s: float) -> None:
 
 
 def beside(rounds: int, lasts_s: float) -> None:
-    """What pollers notice of a scraper whose large answers are judged in the same process, and of one whose are not."""
+    """What pollers notice of a scraper whose large responses are judged in the same process, and of one whose are not."""
     late: dict[str, list[list[float]]] = {"judged": [], "not": []}
     # Two servers with different connections, since one would let the pollers wait while it makes a listing.
     with server() as small, server("--connections", str(SCRAPED), "--seed", "2", yields=True) as large:
@@ -308,43 +328,48 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
     """The other side of `beside`: p50, p99 and maximum in milliseconds, and how many polls and scrapes there were."""
     import gevent
 
-    from sora_stats_harness import edition
-    from sora_stats_harness.exchange import Exchange, Target, TransportError, valid_request
-    from sora_stats_harness.judge import Judge
-    from sora_stats_harness.load.http import Address, Connection, resolve
-    from sora_stats_harness.load.pacer import Alarm
-    from sora_stats_harness.load.session import Session
-    from sora_stats_harness.load.wire import prepare
+    from sora_stats_harness.api import edition
+    from sora_stats_harness.api.exchange import Exchange, Target, TransportError, make_valid_request
+    from sora_stats_harness.api.server_address import ServerAddress
+    from sora_stats_harness.judge.stage_walk import StageWalk
+    from sora_stats_harness.judge.state import State
+    from sora_stats_harness.load.http_connection import HttpConnection, resolve_server
+    from sora_stats_harness.load.load_session import LoadSession
+    from sora_stats_harness.load.load_spec import LoadSpec
+    from sora_stats_harness.load.precise_timer import PreciseTimer
+    from sora_stats_harness.load.prepared_request import prepare_request
 
     if how == "not":  # all else stays as it is
 
-        def unjudged(self: Judge, exchange: Exchange, *_: object, **__: object) -> None:
+        def unjudged(self: StageWalk, state: State, exchange: Exchange, *_: object) -> None:
             if self._observer is not None:
                 self._observer(exchange)
 
-        Judge._judge = unjudged  # type: ignore[method-assign]  # as said
+        StageWalk.judge = unjudged  # type: ignore[assignment,method-assign]  # as said
 
-    def address(url: str) -> Address:
-        found = resolve(url)
+    def address(url: str) -> ServerAddress:
+        found = resolve_server(url)
         assert not isinstance(found, TransportError), found
         return found
 
-    session = Session(edition.load(), address(small))
+    session = LoadSession(edition.load_edition(), address(small), LoadSpec(edition=edition.DEFAULT_EDITION))
     assert session.discover() is None
     # Made before the scraper begins, whose listings tell the session of others.
     polls = [
-        prepare(
-            valid_request(Target.CONNECTION, server=small, channel_id=each.channel_id, connection_id=each.connection_id)
+        prepare_request(
+            make_valid_request(
+                Target.CONNECTION, server=small, channel_id=each.channel_id, connection_id=each.connection_id
+            )
         )
-        for each in session.known
+        for each in session.requests.known_connections
     ]
-    session.begin()
+    session.start()
     ends_ns = time.monotonic_ns() + int(lasts_s * 1e9)
     late_ns: list[int] = []
     scrapes = [0]
 
     def poll(place: int) -> None:
-        connection, alarm = session.connection(), Alarm()
+        connection, alarm = session.new_connection(), PreciseTimer()
         due_ns = time.monotonic_ns() + int(POLL_S * 1e9 * place / POLLERS)
         while due_ns < ends_ns:
             alarm.wait_until(due_ns)
@@ -354,9 +379,9 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
             due_ns += int(POLL_S * 1e9)
 
     def scrape() -> None:
-        connection, alarm = Connection(address(large), session.traffic), Alarm()
+        connection, alarm = HttpConnection(address(large), session.traffic), PreciseTimer()
         due_ns = time.monotonic_ns()
-        listing = prepare(valid_request(Target.ALL, server=large))
+        listing = prepare_request(make_valid_request(Target.ALL, server=large))
         while due_ns < ends_ns:
             alarm.wait_until(due_ns)
             due_ns += int(SCRAPE_S * 1e9)
@@ -366,7 +391,7 @@ def run_beside(small: str, large: str, lasts_s: float, how: str) -> None:
 
     gevent.joinall([*(gevent.spawn(poll, place) for place in range(POLLERS)), gevent.spawn(scrape)], raise_error=True)  # type: ignore[no-untyped-call]  # gevent has no types for it
     session.judge.finish()
-    missed = [entry for entry in session.judge.tally().findings if entry.level == "MUST"]
+    missed = [entry for entry in session.judge.result().findings if entry.level == "MUST"]
     assert not missed, missed[0]
     late_ns.sort()
     count = len(late_ns)
@@ -385,40 +410,40 @@ def array() -> None:
         told = {who: part(who, file.name) for who in ("orjson", "judge")}
     times = told["judge"]["seconds"] / told["orjson"]["seconds"]
     peaks = ", ".join(f"{who} {told[who]['peak'] / size:.1f}" for who in told)
-    print(f"an answer of {ARRAY:,} connections, {size / 1e6:.0f} MB: judged in {times:.2f} times orjson.loads")
+    print(f"a response of {ARRAY:,} connections, {size / 1e6:.0f} MB: judged in {times:.2f} times orjson.loads")
     print(f"  peak memory beside the body, in bodies: {peaks}")
 
 
 def run_array(who: str, file: Path) -> None:
     """The other side of `array`."""
-    from sora_stats_harness import edition
-    from sora_stats_harness.exchange import Answer, Target, valid_request
-    from sora_stats_harness.judge import Judge
+    from sora_stats_harness.api import edition
+    from sora_stats_harness.api.exchange import Response, Target, make_valid_request
+    from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 
     if who == "make":
         import msgspec
 
-        from sora_stats_harness.simulator.world import World
+        from sora_stats_harness.simulator.world import SimulatedWorld
 
-        world = World(edition.load(), seed=1, connections=ARRAY, churn=False)
+        world = SimulatedWorld(edition.load_edition(), seed=1, connections=ARRAY, churn=False)
         world.advance(1_000_000_000)
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
-        readings = (each.reading(1_000_000_000, stamp) for each in world.connections(0))
-        file.write_bytes(b"[" + b",".join(map(msgspec.json.encode, readings)) + b"]")
+        samples = (each.read_sample(1_000_000_000, stamp) for each in world.connections_of_node(0))
+        file.write_bytes(b"[" + b",".join(map(msgspec.json.encode, samples)) + b"]")
         print(file.stat().st_size)
         return
     import orjson
 
     body = file.read_bytes()
     headers = (("content-type", "application/json"), ("content-length", str(len(body))))
-    judge = Judge(edition.load(), scan_every=0)
-    ticket = judge.sent(valid_request(Target.ALL, server="http://127.0.0.1:3000"))
+    judge = Judge(edition.load_edition(), options=JudgeOptions(scan_every=0))
+    ticket = judge.begin_exchange(make_valid_request(Target.ALL, server="http://127.0.0.1:3000"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began_s = time.process_time()
     if who == "orjson":
         orjson.loads(body)
     else:
-        ticket.end_in_slices(Answer(status=200, headers=headers, body=body), lambda: None)
+        ticket.complete_in_slices(Response(status=200, headers=headers, body=body), lambda: None)
     seconds = time.process_time() - began_s
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     print(json.dumps({"seconds": seconds, "peak": peak}))

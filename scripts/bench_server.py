@@ -1,7 +1,7 @@
 """
-A server that answers faster than any generator here can judge, for scripts/bench_load.py.
+A server that responses faster than any generator here can judge, for scripts/bench_load.py.
 
-Every answer about a connection differs from the one before: its counters have grown by what a second of the simulated
+Every response about a connection differs from the one before: its counters have grown by what a second of the simulated
 world makes of them. A template is filled anew each time, with numbers that keep the documented relations, since these
 hold for what was counted in that second as well. HTTP is done by hand, and only as far as generators need it.
 
@@ -23,14 +23,14 @@ from typing import Any, Final
 
 import msgspec
 
-from sora_stats_harness import edition
-from sora_stats_harness.edition import Kind
-from sora_stats_harness.simulator.world import World
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.edition import FieldKind
+from sora_stats_harness.simulator.world import SimulatedWorld
 
-DOC: Final = edition.load()
+DOC: Final = edition.load_edition()
 YOUNG_NS: Final = 300_000_000_000
 OLD_NS: Final = 301_000_000_000
-"""From one to the other an answer goes on by a second of the world's time, and so does each that follows."""
+"""From one to the other a response goes on by a second of the world's time, and so does each that follows."""
 
 NO_TIME: Final = "0000-00-00T00:00:00.000000Z"
 HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -38,14 +38,16 @@ ID: Final = re.compile(rb'"connection_id":"([^"]+)"')
 
 
 class Template:
-    """The answer about one connection, and how it goes on."""
+    """The response about one connection, and how it goes on."""
 
     def __init__(self, young: dict[str, Any], old: dict[str, Any], *, wrong: bool) -> None:  # Any: JSON
-        paths = [field.path for field in DOC.fields if field.kind is Kind.COUNTER and _get(old, field.path) is not None]
+        paths = [
+            field.path for field in DOC.fields if field.kind is FieldKind.COUNTER and _get(old, field.path) is not None
+        ]
         if wrong:
-            for reading in (young, old):
-                del reading["dtls"]["total_received_dtls"]
-                reading["rtp"]["total_brand_new"] = 1
+            for sample in (young, old):
+                del sample["dtls"]["total_received_dtls"]
+                sample["rtp"]["total_brand_new"] = 1
         paths = [path for path in paths if (_get(old, path) or 0) > (_get(young, path) or 0)]
         self._now = [_get(young, path) or 0 for path in paths]
         self._step = [_get(old, path) - now for path, now in zip(paths, self._now, strict=True)]
@@ -68,45 +70,45 @@ class Template:
         self._times = before.count(b"%d")
 
     def body(self, stamp: bytes) -> bytes:
-        """The next answer."""
+        """The next response."""
         now = self._now = list(map(add, self._now, self._step))
         times = self._times
         return self._text % (*now[:times], stamp, *now[times:])
 
 
-def _get(reading: Any, path: tuple[str, ...]) -> Any:  # Any: JSON
+def _get(sample: Any, path: tuple[str, ...]) -> Any:  # Any: JSON
     for key in path:
-        if not isinstance(reading, dict) or key not in reading:
+        if not isinstance(sample, dict) or key not in sample:
             return None
-        reading = reading[key]
-    return reading
+        sample = sample[key]
+    return sample
 
 
-def _set(reading: Any, path: tuple[str, ...], value: object) -> None:  # Any: JSON
+def _set(sample: Any, path: tuple[str, ...], value: object) -> None:  # Any: JSON
     for key in path[:-1]:
-        reading = reading[key]
-    reading[path[-1]] = value
+        sample = sample[key]
+    sample[path[-1]] = value
 
 
-class Answers:
+class Responses:
     """What is said to a request."""
 
     def __init__(self, connections: int, *, wrong: bool, static: bool, seed: int = 1) -> None:
-        world = World(DOC, seed=seed, connections=connections, churn=False)
+        world = SimulatedWorld(DOC, seed=seed, connections=connections, churn=False)
         world.advance(YOUNG_NS)
-        young = {each.connection_id: each.reading(YOUNG_NS, NO_TIME) for each in world.connections(0)}
+        young = {each.connection_id: each.read_sample(YOUNG_NS, NO_TIME) for each in world.connections_of_node(0)}
         world.advance(OLD_NS)
         self._templates = {
             each.connection_id.encode(): Template(
-                young[each.connection_id], each.reading(OLD_NS, NO_TIME), wrong=wrong
+                young[each.connection_id], each.read_sample(OLD_NS, NO_TIME), wrong=wrong
             )
-            for each in world.connections(0)
-        }  # fmt: skip
+            for each in world.connections_of_node(0)
+        }
         self._static = next(iter(self._templates.values())).body(NO_TIME.encode()) if static else None
         self._second = 0
         self._prefix = b""
 
-    def answer(self, request: bytes) -> bytes:
+    def response(self, request: bytes) -> bytes:
         """Head and body."""
         if self._static is not None:
             return HEAD % len(self._static) + self._static
@@ -127,8 +129,8 @@ class Answers:
         return b"%b.%06dZ" % (self._prefix, rest // 1000)
 
 
-def serve(answer: Callable[[bytes], bytes], delay_s: float) -> None:
-    """One thread, until it is killed; an answer is given `delay_s` after its request."""
+def serve(response: Callable[[bytes], bytes], delay_s: float) -> None:
+    """One thread, until it is killed; a response is given `delay_s` after its request."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     listener.setblocking(False)
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
@@ -151,7 +153,7 @@ def serve(answer: Callable[[bytes], bytes], delay_s: float) -> None:
 
     while True:
         # Whole milliseconds, rounded down: Python rounds up, and then requests that come in a burst, as from a fast
-        # generator, would be answered later than those of a slow one, whose requests wake this loop now and then.
+        # generator, would get a response later than those of a slow one, whose requests wake this loop now and then.
         left_s = max(0.0, waiting[0][0] - time.monotonic()) if waiting else -1
         for number, event in poll.poll(left_s // 0.001 * 0.001 if waiting else -1):
             if number == listener.fileno():
@@ -177,9 +179,9 @@ def serve(answer: Callable[[bytes], bytes], delay_s: float) -> None:
                 waiting = [each for each in waiting if each[1] != number]  # the next connection may have its number
                 heapq.heapify(waiting)
             elif delay_s:
-                heapq.heappush(waiting, (time.monotonic() + delay_s, number, answer(request)))
+                heapq.heappush(waiting, (time.monotonic() + delay_s, number, response(request)))
             else:
-                send(number, answer(request))
+                send(number, response(request))
         while waiting and waiting[0][0] <= time.monotonic():
             _, number, made = heapq.heappop(waiting)
             send(number, made)
@@ -194,8 +196,8 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    answers = Answers(given.connections, wrong=given.wrong, static=given.static, seed=given.seed)
-    serve(answers.answer, given.delay)
+    responses = Responses(given.connections, wrong=given.wrong, static=given.static, seed=given.seed)
+    serve(responses.response, given.delay)
     return 0
 
 

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sora_stats_harness.simulator.server import spawn
+from sora_stats_harness.simulator.server import start_simulator_process
 
 PIN: Final = "--pin" in sys.argv and len(os.sched_getaffinity(0)) > 1
 
@@ -81,7 +81,7 @@ def server(
     options: Mapping[str, str | None], *, connections: int = 20, faults: tuple[str, ...] = (), pin: bool = PIN
 ) -> Iterator[str]:
     """A simulator in a process of its own."""
-    with spawn(connections=connections, options=options, faults=faults) as spawned:
+    with start_simulator_process(connections=connections, options=options, faults=faults) as spawned:
         ahead(spawned.pid)
         if pin:
             for task in Path(f"/proc/{spawned.pid}/task").iterdir():
@@ -91,15 +91,24 @@ def server(
 
 def closed_loop(url: str, *, users: int = 64, starving: bool = False) -> float:
     """
-    Requests a second that users get out of a server, each sending at once after its answer.
+    Requests a second that users get out of a server, each sending at once after its response.
 
     Of whole seconds, without the first two and the last: users start one after another.
     """
     told = sora(
-        "load", url, "--scenario", "drill", "--users", f"{users}", "--interval", "0", "--duration", "10s",
+        "load",
+        url,
+        "--scenario",
+        "drill",
+        "--users",
+        f"{users}",
+        "--interval",
+        "0",
+        "--duration",
+        "10s",
         starving=starving,
-    )  # fmt: skip
-    seconds = [row["answers"] / row["lasts_s"] for row in told["load"]["timeline"]][2:9]
+    )
+    seconds = [row["responses"] / row["lasts_s"] for row in told["load"]["timeline"]][2:9]
     return float(sum(seconds) / len(seconds))
 
 
@@ -143,9 +152,18 @@ def starved() -> bool:
         with server({"no-churn": None, "service-time": "200us", "workers": "64"}, connections=200, pin=True) as url:
             offers = closed_loop(url, starving=True)
             told = sora(  # p99 of its delays is 80 to 150 ms from four fifths on, and a tenth of the SLO has to be more
-                "capacity", url, "--slo", "p99<2s", "--scenario", "drill", "--max-rate", f"{1.1 * offers:.0f}",
-                "--start", f"{offers * 0.81:.0f}", starving=True,
-            )  # fmt: skip
+                "capacity",
+                url,
+                "--slo",
+                "p99<2s",
+                "--scenario",
+                "drill",
+                "--max-rate",
+                f"{1.1 * offers:.0f}",
+                "--start",
+                f"{offers * 0.81:.0f}",
+                starving=True,
+            )
     finally:
         for each in burners:
             each.kill()
@@ -161,9 +179,19 @@ def slots() -> bool:
     with server(QUEUE | {"workers": "8"}) as url:
         offers = closed_loop(url, users=2)
         told = sora(
-            "capacity", url, "--slo", "p99<200ms", "--scenario", "drill", "--max-rate", f"{2 * offers:.0f}",
-            "--start", f"{offers / 2:.0f}", "--max-in-flight", "2",
-        )  # fmt: skip
+            "capacity",
+            url,
+            "--slo",
+            "p99<200ms",
+            "--scenario",
+            "drill",
+            "--max-rate",
+            f"{2 * offers:.0f}",
+            "--start",
+            f"{offers / 2:.0f}",
+            "--max-in-flight",
+            "2",
+        )
     found = told["capacity"]
     print(f"   closed loop {offers:.0f}/s; {show(found)}", flush=True)
     return bool(found["at_least"]) and found["interval"][0] >= 0.8 * offers
@@ -171,11 +199,23 @@ def slots() -> bool:
 
 def broken() -> bool:
     """p99 breaks above 300/s: that SLO is named, and no other."""
-    with server({"no-churn": None}, faults=("slow-answers:above=300,every=20,by=0.3",)) as url:
+    with server({"no-churn": None}, faults=("slow-responses:above=300,every=20,by=0.3",)) as url:
         told = sora(
-            "capacity", url, "--slo", "p50<100ms", "--slo", "p99<100ms", "--slo", "errors<1%", "--scenario", "drill",
-            "--max-rate", "800", "--start", "150",
-        )  # fmt: skip
+            "capacity",
+            url,
+            "--slo",
+            "p50<100ms",
+            "--slo",
+            "p99<100ms",
+            "--slo",
+            "errors<1%",
+            "--scenario",
+            "drill",
+            "--max-rate",
+            "800",
+            "--start",
+            "150",
+        )
     found = told["capacity"]
     print(f"   {show(found)}", flush=True)
     low, high = found["interval"]
@@ -191,8 +231,8 @@ def counter() -> bool:
     findings = {finding["requirement"] for finding in told["findings"]}
     return bool(
         told["exit_code"] == 1
-        and findings == {"order.realtime"}
-        and found["limited_by"] == "a finding: order.realtime"
+        and findings == {"counter.monotonic"}
+        and found["limited_by"] == "a finding: counter.monotonic"
         and found["interval"][0] < 300 <= found["interval"][1] <= 340
     )
 
@@ -201,9 +241,19 @@ def overload() -> bool:
     """A fifth too much with an SLO of 10 s is caught by the backlog."""
     with server({"no-churn": None, "service-time": "10ms", "workers": "4"}) as url:
         told = sora(
-            "capacity", url, "--slo", "p99<10s", "--scenario", "drill", "--max-rate", "480", "--start", "480",
-            "--window", "10s",
-        )  # fmt: skip
+            "capacity",
+            url,
+            "--slo",
+            "p99<10s",
+            "--scenario",
+            "drill",
+            "--max-rate",
+            "480",
+            "--start",
+            "480",
+            "--window",
+            "10s",
+        )
     found = told["capacity"]
     print(f"   {show(found)}", flush=True)
     return (

@@ -1,5 +1,5 @@
 """
-Write what is generated and committed: schemas/, the reference pages of docs/, and the types of readings in tests.
+Write what is generated and committed: schemas/, the reference pages of docs/, and the types of samples in tests.
 
 `--check` writes nothing and ends with 1 where a file is missing, stale or left over; `make lint` runs that. Nothing
 reads these files at run time: they are for people, for editors, and for tools that take JSON Schemas.
@@ -8,28 +8,47 @@ reads these files at run time: they are for people, for editors, and for tools t
 from __future__ import annotations
 
 import argparse
+import ast
 import sys
 from pathlib import Path
 from typing import Final
 
-from sora_stats_harness import edition
+from sora_stats_harness.api import edition
 from sora_stats_harness.cli import schemas
-from sora_stats_harness.reporters import reference
-from sora_stats_harness.simulator import fidelity
-from sora_stats_harness.testing import stub
+from sora_stats_harness.reports import reference_pages as reference
+from sora_stats_harness.testing import stub_generator as stub
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+PACKAGE: Final = ROOT / "harness" / "sora_stats_harness"
 
 
 def wanted() -> dict[str, str]:
     """The text of every generated file, by its path from the top of the repository."""
-    editions = [edition.load(name) for name in edition.names()]
-    files = {f"schemas/{name}": text for name, text in schemas.documents(editions).items()}
-    files["docs/FIELDS.md"] = reference.fields_page(edition.load())
+    editions = [edition.load_edition(name) for name in edition.shipped_edition_names()]
+    files = {f"schemas/{name}": text for name, text in schemas.schema_files(editions).items()}
+    files["docs/FIELDS.md"] = reference.fields_page(edition.load_edition())
     files["docs/REQUIREMENTS.md"] = reference.requirements_page()
-    files["docs/FIDELITY.md"] = fidelity.render()
-    files["harness/sora_stats_harness/testing/stats.pyi"] = stub.render(edition.load())
+    files["harness/sora_stats_harness/testing/connection_sample.pyi"] = stub.render_stub(edition.load_edition())
+    files["docs/ARCHITECTURE.md"] = architecture_page((ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8"))
     return files
+
+
+def architecture_page(text: str) -> str:
+    """docs/ARCHITECTURE.md with its table of modules written anew."""
+    head, begin, rest = text.partition("from the first line of each module's docstring -->\n")
+    _, end, tail = rest.partition("<!-- end -->")
+    return head + begin + module_table() + end + tail
+
+
+def module_table() -> str:
+    """The first paragraph line of each module's docstring, room by room."""
+    lines = ["| module | |", "| --- | --- |"]
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        first = " ".join(docstring.partition("\n\n")[0].split())
+        lines.append(f"| `{name.removesuffix('__init__.py') or name}` | {first} |")
+    return "\n".join(lines) + "\n"
 
 
 def main(root: Path = ROOT) -> int:

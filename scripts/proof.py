@@ -22,18 +22,20 @@ from typing import Final, TypeVar
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "harness")]
 
-from tests import comparing  # noqa: E402
+from tests import comparing, hostile_files  # noqa: E402
 from tests.oracle import agreement, histories, judged, mutants, planted, scores  # noqa: E402
 
-from sora_stats_harness import accelerator, conform, edition  # noqa: E402  # found by the path set above
-from sora_stats_harness.checks.requirements import Level  # noqa: E402
-from sora_stats_harness.client import Prober  # noqa: E402
-from sora_stats_harness.interrupt import Interrupt  # noqa: E402
-from sora_stats_harness.plan import Plan  # noqa: E402
-from sora_stats_harness.simulator.server import spawn  # noqa: E402
+from sora_stats_harness.api import edition  # noqa: E402  # found by the path set above
+from sora_stats_harness.judge import accelerator  # noqa: E402  # found by the path set above
+from sora_stats_harness.judge.requirements import Level  # noqa: E402
+from sora_stats_harness.probe import conformance_run as conform  # noqa: E402  # found by the path set above
+from sora_stats_harness.probe.conformance_plan import ConformancePlan  # noqa: E402
+from sora_stats_harness.probe.interrupt import InterruptHandler  # noqa: E402
+from sora_stats_harness.probe.prober import Prober  # noqa: E402
+from sora_stats_harness.simulator.server import start_simulator_process  # noqa: E402
 
 PAGE: Final = ROOT / "docs" / "PROOF.md"
-DOC: Final = edition.load()
+DOC: Final = edition.load_edition()
 
 T = TypeVar("T")
 
@@ -64,12 +66,12 @@ def order(shrink: int) -> Lines:
 def recording(shrink: int) -> Lines:
     """One counter, one below"""
     with tempfile.TemporaryDirectory() as folder:
-        fall, readings = agreement.one_below(DOC, 100_000 // shrink, 20, Path(folder))
+        fall, samples = agreement.one_below(DOC, 100_000 // shrink, 20, Path(folder))
     yield (
-        f"- A recording of {readings:,} readings, ten an answer, requests overlapping, lines in disorder. One "
-        "counter of one reading is one below the largest value known before its request was sent: "
+        f"- A recording of {samples:,} samples, ten a response, requests overlapping, lines in disorder. One "
+        "counter of one sample is one below the largest value known before its request was sent: "
         f"`{fall.pointer}`, {fall.before:,} then {fall.after:,}, exchanges {fall.earlier[1]:,} and {fall.later[1]:,}. "
-        "That is found, and nothing else but relations of that counter in that answer."
+        "That is found, and nothing else but relations of that counter in that response."
     )
 
 
@@ -87,7 +89,7 @@ def documents(shrink: int) -> Lines:
         "path."
     )
     for fresh, whose in ((False, "one judge that learns"), (True, "a judge each")):
-        counted = agreement.edges(fresh=fresh, step=shrink)
+        counted = agreement.window_edges_ns(fresh=fresh, step=shrink)
         yield (
             f"- {counted['bodies']:,} edges ({whose}): every number, string and worse on which parsers disagree, at "
             "every kind of place, alone, hidden by a sound value and hiding it. The same."
@@ -98,19 +100,19 @@ def torn(shrink: int) -> Lines:
     """Torn reads"""
     counted = agreement.torn_reads(DOC, watched(range(400 // shrink), "worlds"))
     yield (
-        f"- A correct server that reads its counters over 20 ms, three pollers: {counted['readings']:,} readings, of "
+        f"- A correct server that reads its counters over 20 ms, three pollers: {counted['samples']:,} samples, of "
         f"which {counted['inconsistent']:,} miss a relation as they stand. MUST or confirmed SHOULD findings: 0."
     )
     counted = agreement.torn_reads(DOC, range(1000, 1000 + 60 // shrink), stepped_ns=-200_000_000)
-    yield f"- The same while its clock is set back by 200 ms: {counted['readings']:,} readings, 0 findings."
+    yield f"- The same while its clock is set back by 200 ms: {counted['samples']:,} samples, 0 findings."
     counted = agreement.planted(DOC, watched(range(2000, 2000 + 200 // shrink), "worlds"))
     yield (
-        f"- {counted['planted']:,} planted faults in {counted['readings']:,} torn readings: {counted['certain']:,} are "
+        f"- {counted['planted']:,} planted faults in {counted['samples']:,} torn samples: {counted['certain']:,} are "
         "beyond what tearing explains, and the judge names exactly those, field by field."
     )
     counted = agreement.alone(DOC, range(5000 // shrink))
     yield (
-        f"- {counted['bodies']:,} bare bodies, {counted['missed']:,} of which miss a relation: the same relations as "
+        f"- {counted['bodies']:,} bare bodies, {counted['missed']:,} of which violate a relation: the same relations as "
         "the reference."
     )
 
@@ -120,8 +122,8 @@ def alarms(shrink: int) -> Lines:
     seeds = range(5_000_000, 5_000_000 + 100_000 // shrink)
     counted = agreement.legal(histories.SMALL, watched(seeds, "histories"))
     yield (
-        f"- {counted['histories']:,} valid histories from a seeded generator, {counted['readings']:,} readings: no "
-        f"finding at all. {bound(counted['histories'])} a history, and below {3 / counted['readings']:.1e} a reading."
+        f"- {counted['histories']:,} valid histories from a seeded generator, {counted['samples']:,} samples: no "
+        f"finding at all. {bound(counted['histories'])} a history, and below {3 / counted['samples']:.1e} a sample."
     )
 
 
@@ -133,25 +135,28 @@ def simulator(shrink: int) -> Lines:
         nodes = 3 if seed % 2 else 1
         one, heard = judged.listen(DOC)
         aim = 1_000_000 // shrink // seeds
-        with spawn(seed=seed, connections=200, nodes=nodes) as spawned, Interrupt() as interrupt:
+        with (
+            start_simulator_process(seed=seed, connections=200, nodes=nodes) as spawned,
+            InterruptHandler() as interrupt,
+        ):
             one.nodes = frozenset(spawned.urls if nodes > 1 else ())
-            plan = Plan(
+            plan = ConformancePlan(
                 server=spawned.urls[0], nodes=tuple(spawned.urls[1:]), duration_s=10.0, concurrency=32, rate=2000.0
             )
-            while one.tally().coverage.readings < aim:
-                result = conform.run(plan, one, Prober(timeout_s=60.0), interrupt=interrupt)
+            while one.result().coverage.samples < aim:
+                result = conform.run_conformance(plan, one, Prober(timeout_s=60.0), interrupt=interrupt)
                 assert (result.aborted, result.interrupted) == (None, False), f"seed {seed}: {result}"
         one.finish()
-        tally = one.tally()
+        tally = one.result()
         found = [(f.requirement, f.field, f.actual) for f in heard.findings if f.level > Level.INFO]
         assert found == [], f"seed {seed}, {nodes} nodes: {found[:3]}"
         assert not tally.crashed, tally.crashed
-        total += tally.coverage.readings
+        total += tally.coverage.samples
         exchanges += tally.coverage.exchanges
     yield (
         f"- {seeds} seeds, one and three nodes in turn, 200 connections that come and go, up to 32 requests in flight: "
-        f"{exchanges:,} exchanges, {total:,} readings of all {len(DOC.fields)} fields. MUST or SHOULD findings: 0. "
-        f"{bound(total)} a reading."
+        f"{exchanges:,} exchanges, {total:,} samples of all {len(DOC.fields)} fields. MUST or SHOULD findings: 0. "
+        f"{bound(total)} a sample."
     )
 
 
@@ -172,7 +177,7 @@ def oracle(shrink: int) -> Lines:
 
 def bugs(shrink: int) -> Lines:
     """Bugs planted in the judge"""
-    chosen = (*planted.BUGS, *(planted.BUGS_IN_C if accelerator.is_there() else ()))[::shrink]
+    chosen = (*planted.BUGS, *(planted.BUGS_IN_C if accelerator.is_available() else ()))[::shrink]
     failing = [tests for tests in sorted({bug.tests for bug in chosen}) if not planted.passes(tests)]
     assert not failing, f"fails without a bug, and so notices none: {', '.join(failing)}"
     ran = (found for bug in watched(chosen, "bugs") for found in planted.survivors((bug,)))
@@ -203,11 +208,26 @@ def comparison(shrink: int) -> Lines:
             yield f"| {name} | {size} | {wrong / tries:.1%} | {found:.0%} |"
 
 
+def hostile(shrink: int) -> Lines:
+    """Hostile files"""
+    yield "What `sora-harness check` takes for files that are made to exhaust it; docs/LIMITS.md has the limits."
+    yield ""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from hostile_files.measure_files(Path(folder), shrink)
+
+
 SECTIONS: Final[dict[str, Section]] = {
-    "order": order, "recording": recording, "documents": documents, "torn": torn, "alarms": alarms,
-    "simulator": simulator, "mutants": oracle,
-    "planted": bugs, "compare": comparison,
-}  # fmt: skip
+    "order": order,
+    "recording": recording,
+    "documents": documents,
+    "torn": torn,
+    "alarms": alarms,
+    "simulator": simulator,
+    "mutants": oracle,
+    "planted": bugs,
+    "compare": comparison,
+    "files": hostile,
+}
 
 
 def bound(trials: int) -> str:

@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sora_stats_harness.capacity.trend import theil_sen
-from sora_stats_harness.cli.values import duration
+from sora_stats_harness.api.option_values import parse_duration
+from sora_stats_harness.load.capacity.trend import theil_sen_slope
 
 MINUTE_S: Final = 60.0
 
@@ -38,7 +38,7 @@ def main() -> int:
     """Run, and tell; 1 where something drifts, or the verdict is not pass."""
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0] if __doc__ else None)
     parser.add_argument("url", nargs="?")
-    parser.add_argument("--duration", type=duration, default=600.0)
+    parser.add_argument("--duration", type=parse_duration, default=600.0)
     parser.add_argument("--rate", type=float, default=100.0)
     given = parser.parse_args()
     if given.duration < 3 * MINUTE_S:
@@ -46,9 +46,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "soak"
         command = [
-            sys.executable, "-m", "sora_stats_harness", "load", *([given.url] if given.url else []), "--scenario", "mixed",
-            "--rate", f"{given.rate:g}", "--duration", f"{given.duration:g}", "--output", str(out),
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "sora_stats_harness",
+            "load",
+            *([given.url] if given.url else []),
+            "--scenario",
+            "mixed",
+            "--rate",
+            f"{given.rate:g}",
+            "--duration",
+            f"{given.duration:g}",
+            "--output",
+            str(out),
+        ]
         memory, status = watch(command)
         if not (out / "verdict.json").exists():
             print(f"no verdict was written (exit status {status})")
@@ -90,7 +101,7 @@ def tell_memory(seen: Sequence[tuple[float, float]]) -> bool:
     early = [mib for at_s, mib in seen if MINUTE_S <= at_s < 2 * MINUTE_S]
     late = [mib for at_s, mib in seen if last_s - MINUTE_S / 2 <= at_s < last_s]
     before, after = statistics.median(early), statistics.median(late)
-    slope = theil_sen([each for each in seen if MINUTE_S <= each[0] < last_s][:: max(1, len(seen) // 200)])
+    slope = theil_sen_slope([each for each in seen if MINUTE_S <= each[0] < last_s][:: max(1, len(seen) // 200)])
     hourly = "" if slope is None else f", slope {slope.low * 3600:.2f} to {slope.high * 3600:.2f} MiB an hour"
     flat = after <= before * (1 + GROWS)
     print(
@@ -103,15 +114,11 @@ def tell_memory(seen: Sequence[tuple[float, float]]) -> bool:
 def timeline(verdict: dict[str, Any]) -> list[tuple[float, float, float]]:
     """(from s, p50 ms, p99 ms) of each row of a run."""
     rows = (verdict.get("load") or {}).get("timeline") or []
-    if rows:
-        return [
-            (row["from_s"], row["p50_us"] / 1000, row["p99_us"] / 1000)
-            for row in rows
-            if row["p50_us"] is not None and row["p99_us"] is not None
-        ]
-    (section,) = [each for each in verdict["sections"] if each["title"] == "Timeline"]
-    place = {name: section["columns"].index(name) for name in ("from s", "p50 ms", "p99 ms")}
-    return [tuple(row[place[name]] for name in place) for row in section["rows"] if None not in row]
+    return [
+        (row["from_s"], row["p50_us"] / 1000, row["p99_us"] / 1000)
+        for row in rows
+        if row["p50_us"] is not None and row["p99_us"] is not None
+    ]
 
 
 def tell_latency(rows: Sequence[tuple[float, float, float]]) -> bool:
@@ -119,7 +126,7 @@ def tell_latency(rows: Sequence[tuple[float, float, float]]) -> bool:
     rows = [row for row in rows if row[0] >= MINUTE_S / 2][:: max(1, len(rows) // 200)]
     steady = True
     for name, place in (("p50", 1), ("p99", 2)):
-        slope = theil_sen([(row[0], row[place]) for row in rows])
+        slope = theil_sen_slope([(row[0], row[place]) for row in rows])
         if slope is None:
             print(f"latency {name}: too few rows to tell")
             return False

@@ -1,5 +1,5 @@
 """
-Sets of load runs made up for `compare`: same or not, with noise as real ones have it.
+Sets of load runs made up for `compare_runs`: same or not, with noise as real ones have it.
 
 `scripts/proof.py compare` draws a thousand times as many from here as the tests do.
 """
@@ -10,8 +10,17 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sora_stats_harness.compare import Comparison, Policy, Runs, compare
-from sora_stats_harness.verdict import Capacity, Coverage, FindingEntry, Latency, Load, RequirementStatus, Verdict
+from sora_stats_harness.judge.verdict import (
+    CapacityResult,
+    CoverageSummary,
+    FindingEntry,
+    LatencyDistribution,
+    LoadResult,
+    RequirementStatus,
+    Verdict,
+)
+from sora_stats_harness.reports.comparison_result import ComparisonPolicy, RunComparison
+from sora_stats_harness.reports.run_comparison import NamedVerdicts, compare_runs
 
 TARGETS = {"GetStatsConnection": 2.0, "GetStatsClient": 3.0, "GetStatsAllConnections": 14.0}
 """Each target and its usual median, in milliseconds."""
@@ -31,10 +40,10 @@ def verdict(place: int = 0, **given: Any) -> Verdict:  # Any: the struct's own f
         "started_at": f"2026-11-24T{place // 60:02}:{place % 60:02}:00.000Z",
         "finished_at": f"2026-11-24T{place // 60:02}:{place % 60:02}:30.000Z",
         "harness_version": "0.0.0",
-        "requirements": [status("order.realtime"), status("shape.unknown", "SHOULD")],
+        "requirements": [status("counter.monotonic"), status("shape.unknown", "SHOULD")],
         "findings": [],
-        "coverage": Coverage(
-            exchanges=100, readings=300, connections=20, fields_seen=370, never_seen=["rtp.a", "rtp.b"]
+        "coverage": CoverageSummary(
+            exchanges=100, samples=300, connections=20, fields_seen=370, never_seen=["rtp.a", "rtp.b"]
         ),
     }
     return Verdict(**(defaults | given))
@@ -42,34 +51,56 @@ def verdict(place: int = 0, **given: Any) -> Verdict:  # Any: the struct's own f
 
 def status(id: str, level: str = "MUST", checked: int = 100) -> RequirementStatus:
     """A requirement that was checked, or was not."""
-    outcome: Any = "pass" if checked else "unknown"
-    return RequirementStatus(id=id, level=level, status=outcome, reason=None, checked=checked, failed=0)
+    outcome: Any = "met" if checked else "not_checked"
+    return RequirementStatus(id=id, level=level, status=outcome, reason=None, checked=checked, violations=0)
 
 
-def finding(fingerprint: str, requirement: str = "order.realtime", level: str = "MUST", **given: Any) -> FindingEntry:
+def finding(
+    fingerprint: str, requirement: str = "counter.monotonic", level: str = "MUST", **given: Any
+) -> FindingEntry:
     """A finding by its fingerprint."""
     defaults: dict[str, Any] = {
-        "requirement": requirement, "level": level, "fingerprint": fingerprint, "target": "GetStatsClient",
-        "field": f"/rtp/{fingerprint}", "pointer": "", "connection_id": None, "message": "it fell", "expected": "",
-        "actual": "", "exchanges": [],
-    }  # fmt: skip
+        "requirement": requirement,
+        "level": level,
+        "fingerprint": fingerprint,
+        "target": "GetStatsClient",
+        "field": f"/rtp/{fingerprint}",
+        "pointer": "",
+        "connection_id": None,
+        "message": "it fell",
+        "expected": "",
+        "actual": "",
+        "exchanges": [],
+    }
     return FindingEntry(**(defaults | given))
 
 
-def load(times_ms: dict[str, tuple[float, float]], **given: Any) -> Load:
+def load(times_ms: dict[str, tuple[float, float]], **given: Any) -> LoadResult:
     """A load run by the p50 and p99 of each target's response time."""
     defaults: dict[str, Any] = {
-        "scenario": "mixed", "model": "open", "planned_per_s": 50.0, "offered_per_s": 50.0, "lasted_s": 10.0,
-        "sent": 500, "judged": 500, "errors": 0, "abandoned": 0, "bytes_sent": 1, "bytes_received": 1,
+        "scenario": "mixed",
+        "model": "open",
+        "planned_per_s": 50.0,
+        "offered_per_s": 50.0,
+        "lasted_s": 10.0,
+        "sent": 500,
+        "judged": 500,
+        "errors": 0,
+        "abandoned": 0,
+        "bytes_sent": 1,
+        "bytes_received": 1,
         "latency": [
-            Latency(
-                target=target, kind="response", count=150, max=int(p99 * 1000),
+            LatencyDistribution(
+                target=target,
+                kind="response",
+                count=150,
+                max=int(p99 * 1000),
                 percentiles={"50": int(p50 * 1000), "99": int(p99 * 1000)},
             )
             for target, (p50, p99) in times_ms.items()
         ],
-    }  # fmt: skip
-    return Load(**(defaults | given))
+    }
+    return LoadResult(**(defaults | given))
 
 
 Noise = Callable[[random.Random], float]
@@ -78,7 +109,7 @@ Noise = Callable[[random.Random], float]
 
 def runs(
     dice: random.Random, count: int, noise: Noise, *, added_ms: float = 0.0, shared: bool = False, odd: int = 0
-) -> Runs:
+) -> NamedVerdicts:
     """
     Load runs of one server.
 
@@ -121,7 +152,7 @@ NOISES: dict[str, tuple[Noise, bool]] = {
 """Each kind of noise, and whether it is a whole run's."""
 
 
-def claims(comparison: Comparison) -> int:
+def claims(comparison: RunComparison) -> int:
     """How many latencies are said to have changed."""
     return sum(row.outcome in ("slower", "faster") for row in comparison.latency)
 
@@ -134,7 +165,7 @@ def false_alarms(tries: int, sizes: Sequence[int], noise: Noise, *, shared: bool
         size = sizes[place % len(sizes)]
         base = runs(dice, size, noise, shared=shared)
         new = runs(dice, size, noise, shared=shared, odd=1)
-        wrong += claims(compare(base, new, Policy())) > 0
+        wrong += claims(compare_runs(base, new, ComparisonPolicy())) > 0
     return wrong
 
 
@@ -145,10 +176,10 @@ def found(tries: int, size: int, noise: Noise, *, shared: bool, seed: int) -> fl
     for _ in range(tries):
         base = runs(dice, size, noise, shared=shared)
         new = runs(dice, size, noise, shared=shared, odd=1, added_ms=10)
-        hits += compare(base, new, Policy()).latency[0].outcome == "slower"
+        hits += compare_runs(base, new, ComparisonPolicy()).latency[0].outcome == "slower"
     return hits / tries
 
 
-def capacity(low: float, high: float | None, *, at_least: bool = False) -> Capacity:
+def capacity(low: float, high: float | None, *, at_least: bool = False) -> CapacityResult:
     """A capacity by its interval."""
-    return Capacity(interval=(low, high), at_least=at_least, limited_by=None, steps=[])
+    return CapacityResult(interval=(low, high), at_least=at_least, limited_by=None, steps=[])

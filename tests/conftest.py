@@ -2,7 +2,8 @@
 What holds for all tests: nobody's shell and no machine's speed decides on them.
 
 Hypothesis gives each example 200 ms unless told otherwise, which is a limit on the wall clock, and draws other examples
-each time; so here it has neither, and a run that fails is failed by what was changed. `make proof` looks further.
+each time; so here it has neither, and a run that fails is failed by what was changed. `make test` uses the profile
+`fast`, `make proof` the profile `full`, with four times the examples.
 """
 
 from __future__ import annotations
@@ -13,14 +14,27 @@ from typing import Final
 from hypothesis import settings
 
 OF_THE_SHELL: Final = (
-    "SORA_URL", "SORA_HARNESS_DEBUG", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY",
+    "SORA_URL",
+    "PYTHONDONTWRITEBYTECODE",
+    "SORA_HARNESS_DEBUG",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "COLUMNS",
+    "GITHUB_ACTIONS",
+    "GITHUB_STEP_SUMMARY",
     "CI_PROJECT_DIR",
-    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy",
-)  # fmt: skip
-"""Variables that change what a command does or prints; commands that tests start don't inherit them."""
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+)
+"""Variables that change what a command does, prints or costs; commands that tests start don't inherit them."""
 
 for name in OF_THE_SHELL:
     os.environ.pop(name, None)
 
-settings.register_profile("tests", deadline=None, derandomize=True, database=None)
-settings.load_profile("tests")
+settings.register_profile("full", deadline=None, derandomize=True, database=None)
+settings.register_profile("fast", settings.get_profile("full"), max_examples=25)
+settings.load_profile("fast")  # pytest loads the one of --hypothesis-profile later

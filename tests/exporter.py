@@ -22,8 +22,8 @@ LABELS = ("channel_id", "client_id", "connection_id")
 def scrape(url: str) -> list[str]:
     """Ask for all connections, and give the lines of one scrape."""
     headers = {"x-sora-target": "Sora_20171101.GetStatsAllConnections"}
-    with urllib.request.urlopen(urllib.request.Request(url, method="POST", headers=headers), timeout=10) as answer:
-        connections = json.load(answer)
+    with urllib.request.urlopen(urllib.request.Request(url, method="POST", headers=headers), timeout=10) as response:
+        connections = json.load(response)
     lines = [f"sora_connections {len(connections)}"]
     for connection in connections:
         labels = ",".join(f"{name}={json.dumps(connection[name], ensure_ascii=False)}" for name in LABELS)
@@ -33,7 +33,7 @@ def scrape(url: str) -> list[str]:
 
 
 def main() -> int:
-    """Scrape until stdin ends; 1 where the server's answer is not to be used."""
+    """Scrape until stdin ends; 1 where the server's response is not to be used."""
     for _ in [*sys.stdin, ""]:
         try:
             print("\n".join(scrape(os.environ["SORA_URL"])), flush=True)

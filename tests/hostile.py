@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DRIP_S = 0.05
-"""Between two bytes of a slow answer."""
+"""Between two bytes of a slow response."""
 
 
 @dataclass
@@ -105,10 +105,10 @@ def self_signed() -> ssl.SSLContext:
     return context
 
 
-def answer(
+def response(
     body: bytes, *, status: int = 200, content_type: str = "application/json", length: int | None = None
 ) -> bytes:
-    """An answer's bytes; `length` is what it claims where that is not the truth."""
+    """A response's bytes; `length` is what it claims where that is not the truth."""
     claimed = len(body) if length is None else length
     head = f"HTTP/1.1 {status} Status\r\nContent-Type: {content_type}\r\nContent-Length: {claimed}\r\n\r\n"
     return head.encode() + body
@@ -120,7 +120,7 @@ def says(data: bytes) -> Behaviour:
 
 
 def hang(talk: Talk) -> None:
-    """Read the request, and never answer."""
+    """Read the request, and never response."""
     talk.over.wait()
 
 
@@ -129,19 +129,19 @@ def close_at_once(talk: Talk) -> None:
 
 
 def reset(talk: Talk) -> None:
-    """Reset the connection instead of answering."""
+    """Reset the connection instead of responding."""
     talk.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def reset_in_body(talk: Talk) -> None:
     """Reset the connection after half of the body."""
-    talk.write(answer(b"[]        ", length=20))
+    talk.write(response(b"[]        ", length=20))
     talk.over.wait(0.1)  # so that the half has been read before the reset throws it away
     reset(talk)
 
 
 def slow_headers(talk: Talk) -> None:
-    """Drip the head of an answer, a byte now and then, for as long as anybody listens."""
+    """Drip the head of a response, a byte now and then, for as long as anybody listens."""
     talk.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     while not talk.over.wait(DRIP_S):
         talk.write(b"x")
@@ -149,7 +149,7 @@ def slow_headers(talk: Talk) -> None:
 
 def slow_body(talk: Talk) -> None:
     """Announce a body, and drip it."""
-    talk.write(answer(b"[", length=100_000))
+    talk.write(response(b"[", length=100_000))
     while not talk.over.wait(DRIP_S):
         talk.write(b" ")
 
@@ -170,8 +170,8 @@ def endless_body(talk: Talk) -> None:
         talk.write(chunk)
 
 
-def late_answer(delay_s: float, data: bytes) -> Behaviour:
-    """Answer when the client has given up, on the connection that it asked on."""
+def late_response(delay_s: float, data: bytes) -> Behaviour:
+    """Response when the client has given up, on the connection that it asked on."""
 
     def behave(talk: Talk) -> None:
         talk.over.wait(delay_s)
@@ -180,16 +180,16 @@ def late_answer(delay_s: float, data: bytes) -> Behaviour:
     return behave
 
 
-HTML = answer(b"<!DOCTYPE html><title>502</title>", content_type="text/html")
-CUT = answer(b'[{"channel_id":', length=5000)
+HTML = response(b"<!DOCTYPE html><title>502</title>", content_type="text/html")
+CUT = response(b'[{"channel_id":', length=5000)
 CUT_CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[   "
 GARBAGE = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is no HTTP at all\r\n\r\n"
-TWO_ANSWERS = answer(b"[]") + answer(b'["surplus"]')
-HUGE_LENGTH = answer(b"[", length=10**15)
-DEEP = answer(b"[" * 100_000 + b"]" * 100_000)
-UNAVAILABLE = answer(b'{"error_type":"Unavailable"}', status=503)
-WRONG_TYPE = answer(b'{"channel_id":1,"connection_id":[]}')
-LENGTH_TOO_SHORT = answer(b"[      ]", length=2)
+TWO_RESPONSES = response(b"[]") + response(b'["surplus"]')
+HUGE_LENGTH = response(b"[", length=10**15)
+DEEP = response(b"[" * 100_000 + b"]" * 100_000)
+UNAVAILABLE = response(b'{"error_type":"Unavailable"}', status=503)
+WRONG_TYPE = response(b'{"channel_id":1,"connection_id":[]}')
+LENGTH_TOO_SHORT = response(b"[      ]", length=2)
 
 WHOLE: dict[str, bytes] = {
     "html": HTML,
@@ -197,10 +197,10 @@ WHOLE: dict[str, bytes] = {
     "unavailable": UNAVAILABLE,
     "wrong_type": WRONG_TYPE,
 }
-"""Whole answers that are wrong in what they say."""
+"""Complete responses that are wrong in what they say."""
 
 NEVER: dict[str, Behaviour] = {"hang": hang, "close_at_once": close_at_once, "reset": reset}
-"""Servers that never give a byte of an answer."""
+"""Servers that never give a byte of a response."""
 
 GARBLED: dict[str, Behaviour] = {
     "cut": says(CUT),
@@ -208,7 +208,7 @@ GARBLED: dict[str, Behaviour] = {
     "garbage": says(GARBAGE),
     "endless_headers": endless_headers,
 }
-"""Servers whose every answer is cut or garbled, and soon over."""
+"""Servers whose every response is cut or garbled, and soon over."""
 
 
 def _read_request(connection: socket.socket) -> bytes:

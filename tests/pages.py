@@ -2,7 +2,7 @@
 Documentation pages made from an edition, in each form that the real one is found in.
 
 The real page is not part of this project, so its forms are rebuilt here: names in its order, groups that are as another
-group, texts below some of the fields, lists and code around it, and an example answer.
+group, texts below some of the fields, lists and code around it, and an example response.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from sora_stats_harness.edition import ANY_LABEL, Edition, Field, Group, Type
+from sora_stats_harness.api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldType
 
 LABELS: Final = "# and whatever label begins with it"
 
 
-def _shape(group: Group) -> tuple[object, ...]:
+def _shape(group: FieldGroup) -> tuple[object, ...]:
     return (tuple(field.name for field in group.fields), tuple((below.name, _shape(below)) for below in group.groups))
 
 
-def rows(group: Group, level: int = 0) -> Iterator[tuple[int, str]]:
+def rows(group: FieldGroup, level: int = 0) -> Iterator[tuple[int, str]]:
     """Level and text of each item of the list; some fields have a text below them."""
     for field in group.fields:
         yield level, field.name
@@ -38,11 +38,11 @@ def rows(group: Group, level: int = 0) -> Iterator[tuple[int, str]]:
             yield from rows(below, level + 1)
 
 
-def answer(edition: Edition, *, without: Callable[[Field], bool] = lambda field: False) -> dict[str, Any]:
-    """An answer with every field of an edition; Any: whatever JSON can hold."""
-    value = {Type.INTEGER: 0, Type.STRING: "text", Type.BOOLEAN: True}
+def response(edition: Edition, *, without: Callable[[FieldDefinition], bool] = lambda field: False) -> dict[str, Any]:
+    """A response with every field of an edition; Any: whatever JSON can hold."""
+    value = {FieldType.INTEGER: 0, FieldType.STRING: "text", FieldType.BOOLEAN: True}
 
-    def fill(group: Group) -> dict[str, Any]:
+    def fill(group: FieldGroup) -> dict[str, Any]:
         own = {field.name: value[field.type] for field in group.fields if not without(field)}
         return own | {below.name.replace(ANY_LABEL, "#spam"): fill(below) for below in group.groups}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sora_stats_harness.simulator.server import Simulator
-from tests.load.test_page import page, until, value
+from tests.load.test_locust_web_page import page, until, value
 
 from .chromium import opened
 
@@ -20,7 +20,7 @@ def test_the_tabs_show_the_verdict_the_findings_and_the_times(browser: Browser) 
         with opened(browser, address, scripts=True) as shown:
             for tab, text in (
                 ("Verdict", "findings that miss a MUST"),
-                ("Findings", "order.realtime"),
+                ("Findings", "counter.monotonic"),
                 ("Response times", "GetStatsConnection"),
             ):
                 shown.page.get_by_role("tab", name=tab, exact=True).click()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sora_stats_harness.reporters import files
+from sora_stats_harness.reports import report_folder as files
 
-from ..reporters import verdicts
+from ..reports import verdicts
 from .chromium import SCHEMES, WIDTHS, opened
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ UNFOLD = "document.querySelectorAll('details').forEach(each => each.open = true)
 def write(kind: str, folder: Path) -> str:
     """Write a kind of report, and give its address."""
     path = folder / "report.html"
-    path.write_text(files.FORMATS["html"](PAGES[kind]()), encoding="utf-8")
+    path.write_text(files.REPORT_RENDERERS["html"](PAGES[kind]()), encoding="utf-8")
     return path.as_uri()
 
 

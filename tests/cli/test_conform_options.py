@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sora_stats_harness.cli import conform, main
-from sora_stats_harness.cli.parser import Parser
-from sora_stats_harness.discovery import Known
+from sora_stats_harness.cli import conform, main, options
+from sora_stats_harness.cli.framework import Arguments
+from sora_stats_harness.probe.discovery import KnownConnection
 
 from ..simulator.raw import listing
 
@@ -21,25 +21,25 @@ ONLY_CONNECTION = ["--targets", "GetStatsConnection"]
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([URL, "--targets", "GetStatsAllConnection"], "'GetStatsAllConnection' is none of"),
-        ([URL, "--targets", ""], "'' is none of"),
+        ([URL, "--targets", "GetStatsAllConnection"], "'GetStatsAllConnection' must be one of"),
+        ([URL, "--targets", ""], "'' must be one of"),
         ([URL, *ONLY_CONNECTION], "give --channel-id"),
         ([URL, *ONLY_CONNECTION, "--channel-id", "a", "--client-id", "b"], "needs GetStatsClient"),
         ([URL, "--connection-id", "x"], "name its --channel-id before it"),
         ([URL, "--channel-id", "a"], "name its --connection-id or --client-id after it"),
         ([URL, "--channel-id", "a", "--channel-id", "b", "--client-id", "c"], "--channel-id a: name its"),
         ([URL, "--seed", "2"], "--seed is for the embedded simulator"),
-        ([URL, "--concurrency", "33"], "--concurrency must be 1 to 32"),
-        ([URL, "--duration", "0"], "'0' is no time"),
+        ([URL, "--concurrency", "33"], "--concurrency: '33' must be an integer from 1 to 32"),
+        ([URL, "--duration", "0"], "'0' must be a time"),
         ([URL, "--node", "http://10.0.0.2:3000/api"], "has a path"),
         ([URL, "--ca-file", "/nowhere.pem"], "/nowhere.pem cannot be read"),
         ([URL, "--record", "/nowhere/run.jsonl"], "/nowhere/run.jsonl cannot be written"),
         ([URL, "--header", "x_sora_target: a"], "x_sora_target"),
-        (["127.0.0.1:3000"], "is no http or https URL"),
+        (["127.0.0.1:3000"], "is not an http or https URL"),
         ([""], "is set but empty"),
         (["--node", URL], "go with a URL"),
         (["--channel-id", "a", "--client-id", "b"], "go with a URL"),
-        ([URL, "--dur", "1"], "unrecognized arguments: --dur"),
+        ([URL, "--dur", "1"], "there is no option '--dur' (did you mean '--duration'?)"),
     ],
 )
 def test_wrong_usage(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,8 +62,6 @@ def test_an_empty_variable_is_no_invitation_for_the_simulator(
 
 def test_connections_and_clients_belong_to_the_channel_before_them() -> None:
     """Any number of each, in the order in which they were given."""
-    parser = Parser(allow_abbrev=False)
-    conform.configure(parser)
     words = [
         "--channel-id",
         "a",
@@ -76,24 +74,24 @@ def test_connections_and_clients_belong_to_the_channel_before_them() -> None:
         "--connection-id",
         "3",
     ]
-    asked = parser.parse_args([URL, *words]).asked
-    assert conform.given_from(asked, URL) == (
-        Known(server=URL, channel_id="a", connection_id="1"),
-        Known(server=URL, channel_id="a", client_id="2"),
-        Known(server=URL, channel_id="b", connection_id="3"),
+    asked = conform.command.make_context("conform", [URL, *words]).params["asked"]
+    assert conform.known_from_options(asked, URL) == (
+        KnownConnection(server=URL, channel_id="a", connection_id="1"),
+        KnownConnection(server=URL, channel_id="a", client_id="2"),
+        KnownConnection(server=URL, channel_id="b", connection_id="3"),
     )
 
 
 def test_the_embedded_simulator_serves_the_edition_that_judges(tmp_path: Path) -> None:
     """Else a self-test with an edition of one's own would find nothing but the difference between the two."""
-    text = (resources.files("sora_stats_harness") / "editions" / "doc-2024.toml").read_text(encoding="utf-8")
+    text = (resources.files("sora_stats_harness.api") / "editions" / "doc-2024.toml").read_text(encoding="utf-8")
     own = tmp_path / "own.toml"
     own.write_text(text.replace("turn_binding_error", "turn_binding_errror"), encoding="utf-8")
-    parser = Parser(allow_abbrev=False)
-    conform.configure(parser)
-    arguments = parser.parse_args(["--edition", str(own), "--connections", "1"])
+    context = conform.command.make_context("conform", ["--edition", str(own), "--connections", "1"])
+    arguments = Arguments(**context.params)
+    options.read_settings(arguments)
     with ExitStack() as stack:
-        (url,) = conform._servers(arguments, None, stack)
+        (url,) = conform._resolve_servers(arguments, stack)
         (connection,) = listing(url)
     assert "total_received_turn_binding_errror" in connection["turn"]
     assert "total_received_turn_binding_error" not in connection["turn"]

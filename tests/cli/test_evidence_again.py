@@ -8,59 +8,59 @@ from typing import Any
 
 import pytest
 
+from sora_stats_harness.api.edition import load_edition
+from sora_stats_harness.api.exchange import Response, Target, make_valid_request
 from sora_stats_harness.cli import main
-from sora_stats_harness.edition import load
-from sora_stats_harness.exchange import Answer, Target, valid_request
-from sora_stats_harness.judge import Judge
-from sora_stats_harness.reporters import files
-from sora_stats_harness.reporters.assemble import assemble
-from sora_stats_harness.simulator.world import World
+from sora_stats_harness.judge.pipeline import Judge
+from sora_stats_harness.judge.verdict_decision import RunScope
+from sora_stats_harness.reports import report_folder as files
+from sora_stats_harness.reports.verdict_assembly import RunFacts, assemble_verdict
+from sora_stats_harness.simulator.world import SimulatedWorld
 
-from ..reporters import verdicts
+from ..reports import verdicts
 
-Reading = dict[str, Any]  # Any: JSON
+Sample = dict[str, Any]  # Any: JSON
 
 
-def judged(*readings: Reading) -> Judge:
-    """A judge that was shown one answer after the other, none overlapping."""
-    judge = Judge(load())
-    for reading in readings:
-        request = valid_request(
+def judged(*samples: Sample) -> Judge:
+    """A judge that was shown one response after the other, none overlapping."""
+    judge = Judge(load_edition())
+    for sample in samples:
+        request = make_valid_request(
             Target.CONNECTION,
             server=verdicts.SERVER,
-            channel_id=reading["channel_id"],
-            connection_id=reading["connection_id"],
+            channel_id=sample["channel_id"],
+            connection_id=sample["connection_id"],
         )
-        body = json.dumps(reading).encode()
+        body = json.dumps(sample).encode()
         headers = (("Content-Type", "application/json"), ("Content-Length", str(len(body))))
-        judge.sent(request).end(Answer(status=200, headers=headers, body=body))
+        judge.begin_exchange(request).complete(Response(status=200, headers=headers, body=body))
     return judge
 
 
 def test_a_counter_that_fell_falls_again_in_the_evidence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same fingerprint, field, expectation and exchanges; only the run of the harness differs."""
-    world = World(load(), connections=1)
+    world = SimulatedWorld(load_edition(), connections=1)
     world.advance(5_000_000_000)
-    (connection, *_) = world.connections(0)
-    earlier = connection.reading(5_000_000_000, "2026-11-24T03:15:05.000000Z")
-    later = connection.reading(5_000_000_000, "2026-11-24T03:15:06.000000Z")
+    (connection, *_) = world.connections_of_node(0)
+    earlier = connection.read_sample(5_000_000_000, "2026-11-24T03:15:05.000000Z")
+    later = connection.read_sample(5_000_000_000, "2026-11-24T03:15:06.000000Z")
     later["dtls"]["total_received_dtls"] = earlier["dtls"]["total_received_dtls"] - 1
-    report = assemble(
-        judged(earlier, later),
+    facts = RunFacts(
         command="conform",
-        edition="doc-2024",
+        edition=load_edition(),
         subject=verdicts.SERVER,
-        judged_from="live",
-        observes=verdicts.LIVE,
+        scope=RunScope(observes=verdicts.LIVE),
         started_at="2026-11-24T03:15:00.000Z",
     )
-    files.write(report, tmp_path)
-    (found,) = [entry for entry in report.verdict.findings if entry.requirement == "order.realtime"]
+    report = assemble_verdict(judged(earlier, later), facts)
+    files.write_reports(report, tmp_path)
+    (found,) = [entry for entry in report.verdict.findings if entry.requirement == "counter.monotonic"]
     assert found.field == "/dtls/total_received_dtls"
     (name,) = found.evidence
     assert main(["check", str(tmp_path / name), "--json"]) == 1
     verdict = json.loads(capsys.readouterr().out)
-    (again,) = [entry for entry in verdict["findings"] if entry["requirement"] == "order.realtime"]
+    (again,) = [entry for entry in verdict["findings"] if entry["requirement"] == "counter.monotonic"]
     for key in ("fingerprint", "field", "pointer", "connection_id", "expected", "actual"):
         assert again[key] == getattr(found, key)
     assert again["exchanges"] == [list(key) for key in found.exchanges]

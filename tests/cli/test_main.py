@@ -8,30 +8,42 @@ import shlex
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from sora_stats_harness import __version__, accelerator, cli
-from sora_stats_harness.errors import RecordingError, SimulatorError, TargetRefused, UsageError
+from sora_stats_harness import __version__, cli
+from sora_stats_harness.api.errors import RecordingError, RequestRefusedError, SimulatorError, UsageError
+from sora_stats_harness.judge import accelerator
 
 COMMAND = [sys.executable, "-m", "sora_stats_harness"]
-HEAVY = ("msgspec", "httpx", "jsonschema", "zstandard", "locust", "gevent", "hypothesis", "pytest", "orjson", "uvicorn")
+HEAVY = (
+    "rich",
+    "asyncio",
+    "msgspec",
+    "httpx",
+    "jsonschema",
+    "zstandard",
+    "locust",
+    "gevent",
+    "hypothesis",
+    "pytest",
+    "orjson",
+    "uvicorn",
+)
 
 SEE = "see sora-harness fields --help"
+KINDS = "counter, gauge, configuration, identity, time"
 FAULT = "(a fault of the harness; SORA_HARNESS_DEBUG=1 shows where)"
 
 Capture = pytest.CaptureFixture[str]
 
 
 def test_the_table_is_what_there_is() -> None:
-    """Each module that is a command has its line in the overview, word for word, and no line is without its module."""
+    """Each module that has a command is in the overview, and no line of it is without its module."""
     texts = {path.stem: path.read_text(encoding="utf-8") for path in Path(cli.__file__).parent.glob("*.py")}
-    found = {name: re.search(r'^HELP(?:: Final)? = "(.*)"$', text, re.MULTILINE) for name, text in texts.items()}
-    assert {name: match[1] for name, match in found.items() if match} == cli.COMMANDS
+    assert {name for name, text in texts.items() if re.search(r"^command = ", text, re.MULTILINE)} == set(cli.COMMANDS)
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -49,11 +61,13 @@ def test_help_imports_nothing_heavy() -> None:
 def test_every_example_in_a_help_text_is_understood(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     """Each line that shows a command of ours parses; what it would do is not done."""
     for name in cli.COMMANDS:
-        monkeypatch.setattr(import_module(f"{cli.__name__}.{name}"), "run", lambda arguments: 0)
+        monkeypatch.setattr(import_module(f"{cli.__name__}.{name}").command, "callback", lambda **values: 0)
     seen = Counter[str]()
     for name in cli.COMMANDS:
         assert cli.main([name, "--help"]) == 0
-        examples = capsys.readouterr().out.partition("examples:")[2].replace("\\\n", " ")
+        text = capsys.readouterr().out
+        assert f"{cli.COMMANDS[name][:20].capitalize()}" in text
+        examples = text.partition("examples:")[2].replace("\\\n", " ")
         for line in re.findall(r"sora-harness ([^|&\n]+)", examples):
             # Two blanks begin a remark.
             words = shlex.split(re.split(r" {2,}(?=[A-Za-z][^']*$)", line)[0])
@@ -63,10 +77,10 @@ def test_every_example_in_a_help_text_is_understood(monkeypatch: pytest.MonkeyPa
 
 
 def test_version(capsys: Capture) -> None:
-    """On stdout, with the program's name, and by what answers are read."""
+    """On stdout, with the program's name, and by what responses are read."""
     assert cli.main(["--version"]) == 0
-    how = "by the accelerator" if accelerator.is_there() else "in Python alone"
-    assert capsys.readouterr().out == f"sora-harness {__version__} (answers are read {how})\n"
+    how = "by the accelerator" if accelerator.is_available() else "in Python alone"
+    assert capsys.readouterr().out == f"sora-harness {__version__} (responses are read {how})\n"
 
 
 def test_no_command_is_wrong_usage(capsys: Capture) -> None:
@@ -74,7 +88,36 @@ def test_no_command_is_wrong_usage(capsys: Capture) -> None:
     assert cli.main([]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "commands:" in captured.err
+    assert "Commands:" in captured.err
+
+
+def test_help_of_a_command(capsys: Capture) -> None:
+    """`help COMMAND` is `COMMAND --help`, and `help` alone the overview."""
+    for words, same in (
+        (["help"], ["--help"]),
+        (["help", "load"], ["load", "--help"]),
+        (["load", "-h"], ["help", "load"]),
+    ):
+        assert cli.main(words) == 0
+        first = capsys.readouterr().out
+        assert cli.main(same) == 0
+        assert capsys.readouterr().out == first
+
+
+def test_shells_get_completions() -> None:
+    """Commands, options and choices; the script that asks for them is click's."""
+    for words, expected in (
+        ("con", "conform\nplain,config"),
+        ("report --for", "--format"),
+        ("report --format h", "html"),
+    ):
+        environment = {
+            "_SORA_HARNESS_COMPLETE": "bash_complete",
+            "COMP_WORDS": f"sora-harness {words}",
+            "COMP_CWORD": str(len(words.split())),
+        }
+        done = subprocess.run(COMMAND, capture_output=True, text=True, check=True, env=os.environ | environment)
+        assert done.stdout == f"plain,{expected}\n"
 
 
 @pytest.mark.parametrize(
@@ -83,12 +126,15 @@ def test_no_command_is_wrong_usage(capsys: Capture) -> None:
         (["confrom"], "there is no command 'confrom' (did you mean 'conform'?); see sora-harness --help"),
         (["\x1b[2J"], "there is no command '\\x1b[2J'; see sora-harness --help"),
         (["--versoin"], "there is no option '--versoin' (did you mean '--version'?); see sora-harness --help"),
-        (["fields", "--grop", "rtp"], f"unrecognized arguments: --grop (did you mean '--group'?); {SEE}"),
-        (["fields", "--gro", "rtp"], f"unrecognized arguments: --gro (did you mean '--group'?); {SEE}"),
-        (["fields", "--kind"], f"argument --kind: expected one argument; {SEE}"),
-        (["report"], "the following arguments are required: VERDICT; see sora-harness report --help"),
+        (["fields", "--grop", "rtp"], f"there is no option '--grop' (did you mean '--group'?); {SEE}"),
+        (["fields", "--gro", "rtp"], f"there is no option '--gro' (did you mean '--group'?); {SEE}"),
+        (["fields", "--kind"], "option --kind needs a value"),
+        (["fields", "--kind", "gaug"], f"--kind: 'gaug' must be one of {KINDS} (did you mean 'gauge'?); {SEE}"),
+        (["redact", "a", "b", "c"], "got unexpected extra argument (c); see sora-harness redact --help"),
+        (["help", "lod"], "there is no command 'lod' (did you mean 'load'?); see sora-harness --help"),
+        (["report"], "VERDICT is missing; see sora-harness report --help"),
     ],
-)  # fmt: skip
+)
 def test_wrong_usage_is_one_line(words: list[str], complaint: str, capsys: Capture) -> None:
     """With the nearest name, exit 2; an abbreviation is no option."""
     assert cli.main(words) == 2
@@ -103,18 +149,18 @@ def test_wrong_usage_is_one_line(words: list[str], complaint: str, capsys: Captu
         (UsageError("no such file"), 2, "no such file"),
         (RecordingError("two\nlines"), 2, "two\\nlines"),
         (SimulatorError("it died"), 4, "it died"),
-        (TargetRefused("refused"), 4, "refused"),
+        (RequestRefusedError("refused"), 4, "refused"),
         (KeyboardInterrupt(), 3, "interrupted"),
         (ValueError("odd\n  thing"), 4, f"ValueError: odd thing {FAULT}"),
         (BrokenPipeError(32, "Broken pipe"), 4, f"BrokenPipeError: [Errno 32] Broken pipe {FAULT}"),
     ],
-)  # fmt: skip
+)
 def test_whatever_happens_is_one_line(
     error: BaseException, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     """Our own errors give their code, all others 4, and a broken pipe that isn't our output's is no excuse."""
     monkeypatch.delenv("SORA_HARNESS_DEBUG", raising=False)
-    monkeypatch.setattr(cli, "import_module", lambda name, package: _command(_raiser(error)))
+    _fields_raises(monkeypatch, error)
     assert cli.main(["fields"]) == code
     assert capsys.readouterr().err == f"sora-harness: {line}\n"
 
@@ -122,20 +168,18 @@ def test_whatever_happens_is_one_line(
 def test_a_developer_sees_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     """With SORA_HARNESS_DEBUG the exception comes through."""
     monkeypatch.setenv("SORA_HARNESS_DEBUG", "1")
-    monkeypatch.setattr(cli, "import_module", lambda name, package: _command(_raiser(ValueError("odd"))))
+    _fields_raises(monkeypatch, ValueError("odd"))
     with pytest.raises(ValueError, match="odd"):
         cli.main(["fields"])
 
 
-def _raiser(error: BaseException) -> Callable[[object], int]:
-    def run(arguments: object) -> int:
+def _fields_raises(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Let the command `fields` end by an exception."""
+
+    def run(**values: object) -> int:
         raise error
 
-    return run
-
-
-def _command(run: Callable[[object], int]) -> SimpleNamespace:
-    return SimpleNamespace(HELP="x", EXAMPLES="", configure=lambda parser: None, run=run)
+    monkeypatch.setattr(import_module(f"{cli.__name__}.fields").command, "callback", run)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +197,9 @@ def test_a_reader_who_has_seen_enough_is_no_error(words: list[str]) -> None:
 
 def test_an_old_terminal_still_shows_everything() -> None:
     """Where stdout is ASCII, what it cannot show is spelled."""
-    code = "import sys; from sora_stats_harness.cli import main, output\nmain(['--version']); output.emit('会\\n')"
+    code = (
+        "import sys; from sora_stats_harness.cli import main, output\nmain(['--version']); output.write_output('会\\n')"
+    )
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
     assert done.stdout.endswith(b"\\u4f1a\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -11,19 +10,26 @@ from typing import Any, Final
 
 import pytest
 
-from sora_stats_harness import baseline, edition
-from sora_stats_harness import estimate as estimating
-from sora_stats_harness.cli import common, main
-from sora_stats_harness.errors import UsageError
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.errors import UsageError
+from sora_stats_harness.api.project_config import LoadedConfig
+from sora_stats_harness.cli import command_support as common
+from sora_stats_harness.cli import main
+from sora_stats_harness.cli.framework import Arguments
+from sora_stats_harness.probe import polling_estimate as estimating
+from sora_stats_harness.probe.run_settings import resolve_settings
+from sora_stats_harness.reports import baseline
 from sora_stats_harness.simulator.server import Simulator
-from sora_stats_harness.simulator.world import World
+from sora_stats_harness.simulator.world import SimulatedWorld
 
 from .. import hostile
 
-EDITIONS: Final = edition.names()
+EDITIONS: Final = edition.shipped_edition_names()
+DEFAULT: Final = edition.DEFAULT_EDITION
+EXAMPLE: Final = Path(__file__).parents[1] / "data" / "example_response.json"
 SECOND: Final = 1_000_000_000
-SAID: Final = "--edition auto: the answers are like {} in every field"
-NOTHING: Final = "--edition auto: there was no answer to tell by, so doc-2024 was taken"
+SAID: Final = "--edition auto: the responses are like {} in every field"
+NOTHING: Final = "--edition auto: there was no response to tell by, so doc-2024 was taken"
 PLANNED: Final = "the edition is found out first, by one listing (--edition auto)"
 
 LOAD: Final = (
@@ -47,20 +53,40 @@ CAPACITY: Final = {
 
 
 def serving(name: str) -> Simulator:
-    """A simulator that answers by an edition."""
-    return Simulator(edition.load(name), connections=3, churn=False)
+    """A simulator that responds by an edition."""
+    return Simulator(edition.load_edition(name), connections=3, churn=False)
 
 
 def run(command: str, *options: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own, since Locust replaces sockets."""
     return subprocess.run(
         [sys.executable, "-m", "sora_stats_harness", command, *options],
-        capture_output=True, text=True, timeout=timeout_s, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+IN_ONE_PROCESS: Final = """
+import contextlib, io, json, sys
+from sora_stats_harness.cli import main
+def run(words):
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        return main(words), said.getvalue()
+print(json.dumps([run(words) for words in json.loads(sys.argv[1])]))
+"""
+
+
+def run_each(*commands: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Exit code and standard error of several commands, all in one other process: importing Locust takes longest."""
+    words = [sys.executable, "-c", IN_ONE_PROCESS, json.dumps(commands)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    return [(code, said) for code, said in json.loads(done.stdout)]
 
 
 def auto(*options: str, out: Path) -> tuple[int, dict[str, Any], str]:  # Any: JSON
-    """Exit code, verdict and what was said meanwhile, of a run in which a missed SHOULD fails too."""
+    """Exit code, verdict and what was said meanwhile, of a run in which a violated SHOULD fails too."""
     command, *others = options
     done = run(command, *others, "--edition", "auto", "--strict", "--json", "--output", str(out))
     assert done.stdout, done.stderr
@@ -70,18 +96,19 @@ def auto(*options: str, out: Path) -> tuple[int, dict[str, Any], str]:  # Any: J
 @pytest.mark.parametrize("judged", EDITIONS)
 @pytest.mark.parametrize("served", EDITIONS)
 def test_a_wrong_edition_fails(served: str, judged: str, tmp_path: Path) -> None:
-    """With --strict each edition's answers are findings by any other: a pass below says that the guess was right."""
-    world = World(edition.load(served), seed=5, connections=3, churn=False)
+    """With --strict each edition's responses are findings by any other: a pass below says that the guess was right."""
+    world = SimulatedWorld(edition.load_edition(served), seed=5, connections=3, churn=False)
     world.advance(SECOND)
-    readings = [each.reading(SECOND, "2026-11-24T00:00:01.000000Z") for each in world.connections(0)]
+    samples = [each.read_sample(SECOND, "2026-11-24T00:00:01.000000Z") for each in world.connections_of_node(0)]
     path = tmp_path / "listing.json"
-    path.write_text(json.dumps(readings), encoding="utf-8")
+    path.write_text(json.dumps(samples), encoding="utf-8")
     assert main(["check", str(path), "--edition", judged, "--strict"]) == (0 if served == judged else 1)
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
-@pytest.mark.parametrize("name", EDITIONS)
-def test_load_finds_out_which_edition_a_server_answers_by(name: str, processes: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "processes"), [("doc-2026", "1"), ("doc-2025", "2")])
+def test_load_finds_out_which_edition_a_server_responds_by(
+    name: str, processes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One listing more than is judged; it is said, and the recording tells `check` by what to judge again."""
     path = tmp_path / "run.jsonl"
     with serving(name) as simulator:
@@ -96,19 +123,20 @@ def test_load_finds_out_which_edition_a_server_answers_by(name: str, processes: 
     assert asked[0].operation == "GetStatsAllConnections"
     assert len(asked) == told["load"]["sent"] + 1
     assert json.loads(path.read_text(encoding="utf-8").splitlines()[0])["edition"] == name
-    again = run("check", str(path), "--strict", "--json")
-    judged = json.loads(again.stdout)
-    assert (again.returncode, judged["edition"], judged["findings"]) == (0, name, [])
+    capsys.readouterr()
+    again = main(["check", str(path), "--strict", "--json"])
+    judged = json.loads(capsys.readouterr().out)
+    assert (again, judged["edition"], judged["findings"]) == (0, name, [])
 
 
 @pytest.mark.parametrize("question", CAPACITY)
 def test_capacity_finds_it_out(question: str, tmp_path: Path) -> None:
-    """Whichever its question is, and whoever sends; such short runs need not answer it."""
+    """Whichever its question is, and whoever sends; runs this short need not answer it."""
     with serving("doc-2026") as simulator:
         code, told, said = auto("capacity", simulator.url, *CAPACITY[question], out=tmp_path / "out")
     assert (told["edition"], told["findings"]) == ("doc-2026", [])
     assert code in (0, 3)
-    assert told["coverage"]["readings"] > 0
+    assert told["coverage"]["samples"] > 0
     assert SAID.format("doc-2026") in told["coverage"]["notes"]
     assert SAID.format("doc-2026") in said.splitlines()
     assert PLANNED in said
@@ -119,7 +147,7 @@ def test_estimate_finds_it_out_by_one_request_more(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Which rests afterwards as after any other, and is no part of the figures."""
-    monkeypatch.setattr(estimating, "REST_S", 0.05)
+    monkeypatch.setattr(estimating, "MIN_PAUSE_S", 0.05)
     with serving(name) as simulator:
         code = main(
             ["estimate", simulator.url, "--edition", "auto", "--strict", "--json", "--output", str(tmp_path / "out")]
@@ -132,24 +160,23 @@ def test_estimate_finds_it_out_by_one_request_more(
     assert told["estimate"]["requests"] == 5
 
 
-@pytest.mark.parametrize(
-    "options", [LOAD, *(("capacity", *each) for each in CAPACITY.values())], ids=["load", *CAPACITY]
-)  # fmt: skip
-def test_a_dry_run_says_that_it_is_to_be_found_out_and_sends_nothing(options: tuple[str, ...]) -> None:
-    """Nor does it say so where an edition is named."""
+def test_a_dry_run_says_that_it_is_to_be_found_out_and_sends_nothing() -> None:
+    """Of each kind of run; nor does it say so where an edition is named."""
+    kinds = [LOAD, *(("capacity", *each) for each in CAPACITY.values())]
     with serving("doc-2025") as simulator:
-        done = run(*options, simulator.url, "--edition", "auto", "--dry-run")
-        named = run(*options, simulator.url, "--edition", "doc-2025", "--dry-run")
+        plans = [(*kind, simulator.url, "--dry-run", "--edition") for kind in kinds]
+        done = run_each(*((*plan, name) for name in ("auto", "doc-2025") for plan in plans))
         assert len(simulator.requests) == 0
-    assert (done.returncode, named.returncode) == (0, 0)
-    assert done.stderr.rstrip("\n").endswith(PLANNED)
-    assert done.stderr.count("\n") == 1
-    assert "auto" not in named.stderr
+    for code, said in done[: len(plans)]:
+        assert (code, said.count("\n")) == (0, 1)
+        assert said.rstrip("\n").endswith(PLANNED)
+    for code, said in done[len(plans) :]:
+        assert code == 0 and "auto" not in said
 
 
-def test_without_an_answer_the_default_holds_and_is_said(tmp_path: Path) -> None:
+def test_without_a_response_the_default_holds_and_is_said(tmp_path: Path) -> None:
     """Nobody there, or nobody connected."""
-    with hostile.serve(hostile.says(hostile.answer(b"[]"))) as server:
+    with hostile.serve(hostile.says(hostile.response(b"[]"))) as server:
         code, told, said = auto(*LOAD, server.url, out=tmp_path / "empty")
     assert (code, told["edition"]) == (3, "doc-2024")
     assert NOTHING in told["coverage"]["notes"]
@@ -160,13 +187,19 @@ def test_without_an_answer_the_default_holds_and_is_said(tmp_path: Path) -> None
 
 
 def test_an_embedded_simulator_is_asked_like_any_server(tmp_path: Path) -> None:
-    """Without a URL it answers by the default edition, of all sizes."""
+    """Without a URL it responds by the default edition, of all sizes."""
     code, told, _ = auto(*LOAD, "--connections", "3", out=tmp_path / "load")
-    assert (code, told["edition"]) == (0, "doc-2024")
-    assert SAID.format("doc-2024") in told["coverage"]["notes"]
-    _, told, _ = auto("capacity", "--connections", "2,4", out=tmp_path / "capacity")
+    assert (code, told["edition"]) == (0, DEFAULT)
+    assert SAID.format(DEFAULT) in told["coverage"]["notes"]
+    _, told, _ = auto("capacity", "--connections", "2,4", "--duration", "1s", out=tmp_path / "capacity")
     assert (told["edition"], told["findings"]) == ("doc-2024", [])
     assert told["coverage"]["notes"].count(SAID.format("doc-2024")) == 1
+
+
+def settled(name: str, known: baseline.Baseline | None = None) -> Arguments:
+    """Arguments with their settings, of which only the edition matters."""
+    settings = resolve_settings({"edition": name}, LoadedConfig(), None)
+    return Arguments(settings=settings, baseline=known)
 
 
 def test_what_was_named_is_not_asked_for() -> None:
@@ -175,32 +208,31 @@ def test_what_was_named_is_not_asked_for() -> None:
     def ask() -> tuple[str, list[str]]:
         raise AssertionError("nobody wanted to know")
 
-    arguments = argparse.Namespace(edition="doc-2025", baseline=None)
-    assert common.settle_edition(arguments, ask) == []
-    assert arguments.edition == "doc-2025"
+    arguments = settled("doc-2025")
+    assert common.detect_edition(arguments, ask) == []
+    assert arguments.settings.edition == "doc-2025"
 
 
 def test_a_baseline_of_another_edition_ends_a_run_before_it_begins(tmp_path: Path) -> None:
     """It cannot be known earlier, and ten minutes later it would be too late."""
-    with serving("doc-2024") as simulator:
-        assert run(*LOAD, simulator.url, "--output", str(tmp_path / "old")).returncode == 0
-    known = baseline.read(tmp_path / "old" / "verdict.json")
-    arguments = argparse.Namespace(edition="auto", baseline=known)
-    assert common.settle_edition(arguments, lambda: ("doc-2024", ["as before"])) == ["as before"]
-    arguments = argparse.Namespace(edition="auto", baseline=known)
+    assert main(["check", str(EXAMPLE), "--output", str(tmp_path / "old")]) == 0
+    known = baseline.read_baseline(tmp_path / "old" / "verdict.json")
+    arguments = settled("auto", known)
+    assert common.detect_edition(arguments, lambda: ("doc-2024", ["as before"])) == ["as before"]
+    arguments = settled("auto", known)
     with pytest.raises(UsageError, match="doc-2024"):
-        common.settle_edition(arguments, lambda: ("doc-2025", ["another one"]))
+        common.detect_edition(arguments, lambda: ("doc-2025", ["another one"]))
 
 
-@pytest.mark.parametrize("command", ["load", "capacity", "estimate"])
-def test_an_edition_that_there_is_not_is_refused_before_anything_is_sent(command: str) -> None:
-    """One line, exit 2."""
-    options = {"load": LOAD[1:], "capacity": SEARCH, "estimate": ()}[command]
+def test_an_edition_that_there_is_not_is_refused_before_anything_is_sent() -> None:
+    """By each command that asks a server: one line, exit 2."""
     with serving("doc-2024") as simulator:
-        done = run(command, simulator.url, *options, "--edition", "doc-1999")
+        wrong = (simulator.url, "--edition", "doc-1999")
+        done = run_each((*LOAD, *wrong), ("capacity", *SEARCH, *wrong), ("estimate", *wrong))
         assert len(simulator.requests) == 0
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("sora-harness: no edition is called 'doc-1999'")
+    for code, said in done:
+        assert code == 2
+        assert said.splitlines()[-1].startswith("sora-harness: no edition is called 'doc-1999'")
 
 
 @pytest.mark.parametrize("command", ["load", "capacity"])
@@ -208,15 +240,17 @@ def test_an_edition_that_there_is_not_is_refused_before_anything_is_sent(command
 def test_processes_are_a_number_of_1_to_256(command: str, number: str, capsys: pytest.CaptureFixture[str]) -> None:
     """By whichever command."""
     assert main([command, "http://127.0.0.1:9", f"--processes={number}", "--dry-run"]) == 2
-    assert f"{number!r} is no number of 1 to 256" in capsys.readouterr().err
+    assert f"{number!r} must be an integer from 1 to 256" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "options", [("load", "--users", "3", "--interval", "1", "--duration", "1s"), ("capacity", *SEARCH, "--max-in-flight", "3")]
-)  # fmt: skip
-def test_processes_without_work_are_refused_in_the_same_words(options: tuple[str, ...]) -> None:
+def test_processes_without_work_are_refused_in_the_same_words() -> None:
     """256 where there is so much to share, and no more than that."""
-    done = run(*options, "http://127.0.0.1:9", "--processes", "4", "--dry-run")
-    assert done.returncode == 2
-    assert "--processes 4: there are no more than 3 requests at a time to share among them" in done.stderr
-    assert run(*options, "http://127.0.0.1:9", "--processes", "3", "--dry-run").returncode == 0
+    kinds = (
+        ("load", "--users", "3", "--interval", "1", "--duration", "1s"),
+        ("capacity", *SEARCH, "--max-in-flight", "3"),
+    )
+    plans = [(*kind, "http://127.0.0.1:9", "--dry-run", "--processes") for kind in kinds]
+    done = run_each(*((*plan, number) for number in ("4", "3") for plan in plans))
+    assert [code for code, _ in done] == [2, 2, 0, 0]
+    for _, said in done[:2]:
+        assert "--processes 4: there are no more than 3 requests at a time to share among them" in said

@@ -7,32 +7,32 @@ from pathlib import Path
 import pytest
 
 from sora_stats_harness.cli import main
-from sora_stats_harness.reporters import files
+from sora_stats_harness.reports import report_folder as files
 
-from ..reporters import verdicts
+from ..reports import verdicts
 
 
-@pytest.mark.parametrize("form", files.FORMATS)
+@pytest.mark.parametrize("form", files.REPORT_RENDERERS)
 @pytest.mark.parametrize("kind", verdicts.KINDS)
 def test_each_format_is_that_of_the_run(
     kind: str, form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On stdout or in a file, the same; the exit code is 0 whatever the verdict."""
     report = verdicts.KINDS[kind]()
-    files.write(report, tmp_path / "run")
+    files.write_reports(report, tmp_path / "run")
     path = str(tmp_path / "run" / "verdict.json")
     assert main(["report", path, "--format", form]) == 0
-    assert capsys.readouterr().out == files.FORMATS[form](report)
+    assert capsys.readouterr().out == files.REPORT_RENDERERS[form](report)
     assert main(["report", path, "--format", form, "--output", str(tmp_path / "out")]) == 0
-    assert (tmp_path / "out").read_text(encoding="utf-8") == files.FORMATS[form](report)
+    assert (tmp_path / "out").read_text(encoding="utf-8") == files.REPORT_RENDERERS[form](report)
 
 
 def test_text_is_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the run printed."""
     report = verdicts.failing()
-    files.write(report, tmp_path)
+    files.write_reports(report, tmp_path)
     assert main(["report", str(tmp_path / "verdict.json")]) == 0
-    assert capsys.readouterr().out == files.FORMATS["text"](report)
+    assert capsys.readouterr().out == files.REPORT_RENDERERS["text"](report)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,6 @@ def test_what_cannot_be_done_is_wrong_usage(
 ) -> None:
     """One line, exit 2."""
     monkeypatch.chdir(tmp_path)
-    files.write(verdicts.passing(), tmp_path)
+    files.write_reports(verdicts.passing(), tmp_path)
     assert main(["report", *words]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from sora_stats_harness.exchange import Answer, Exchange, Request, Target, TransportError, valid_request
-from sora_stats_harness.load.http import Address, Connection, Traffic, resolve
-from sora_stats_harness.load.wire import Prepared, prepare
+from sora_stats_harness.api.exchange import Exchange, Request, Response, Target, TransportError, make_valid_request
+from sora_stats_harness.api.http1_faults import FramingFault
+from sora_stats_harness.api.server_address import ServerAddress
+from sora_stats_harness.load.http_connection import HttpConnection, TransportStats, resolve_server
+from sora_stats_harness.load.prepared_request import PreparedRequest, prepare_request
+from tests import hostile
+
+EXAMPLE: Final = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())
 
 
 class Ticket:
@@ -22,20 +30,39 @@ class Ticket:
         self._intended_ns = intended_ns
         self.sent_ns = time.monotonic_ns()
 
-    def end(
-        self, answer: Answer | None = None, error: TransportError | None = None, arrived_ns: int | None = None
+    def complete(
+        self,
+        response: Response | None = None,
+        error: TransportError | None = None,
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
         exchange = Exchange(
-            run="test", seq=len(self._clerk.ended), request=self._request, clock="test", sent_ns=self.sent_ns,
-            received_ns=time.monotonic_ns(), sent_at="", answer=answer, error=error, intended_ns=self._intended_ns,
+            run="test",
+            seq=len(self._clerk.ended),
+            request=self._request,
+            clock="test",
+            sent_ns=self.sent_ns,
+            received_ns=time.monotonic_ns(),
+            sent_at="",
+            response=response,
+            error=error,
+            intended_ns=self._intended_ns,
             arrived_ns=arrived_ns,
-        )  # fmt: skip
+            faults=faults,
+        )
         self._clerk.ended.append(exchange)
         return exchange
 
-    def end_in_slices(self, answer: Answer, pause: Callable[[], None], arrived_ns: int | None = None) -> Exchange:
+    def complete_in_slices(
+        self,
+        response: Response,
+        pause: Callable[[], None],
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
+    ) -> Exchange:
         self._clerk.sliced += 1
-        return self.end(answer, None, arrived_ns)
+        return self.complete(response, None, arrived_ns, faults)
 
 
 class Clerk:
@@ -46,30 +73,30 @@ class Clerk:
         self.sliced = 0
         self.ended: list[Exchange] = []
 
-    def sent(self, request: Request, intended_ns: int | None = None) -> Ticket:
+    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> Ticket:
         self.taken += 1
         return Ticket(self, request, intended_ns)
 
 
-def listing(server: str) -> Prepared:
-    return prepare(valid_request(Target.ALL, server=server))
+def listing(server: str) -> PreparedRequest:
+    return prepare_request(make_valid_request(Target.ALL, server=server))
 
 
-def connection(server: str, *, timeout_s: float = 5.0, **settings: object) -> Connection:
-    address = resolve(server)
-    assert isinstance(address, Address)
-    return Connection(address, Traffic(), timeout_s=timeout_s, **settings)  # type: ignore[arg-type]
+def connection(server: str, *, timeout_s: float = 5.0, **settings: object) -> HttpConnection:
+    address = resolve_server(server)
+    assert isinstance(address, ServerAddress)
+    return HttpConnection(address, TransportStats(), timeout_s=timeout_s, **settings)  # type: ignore[arg-type]
 
 
 _SLOWING: Final = """
 import time
 from pathlib import Path
 
-from sora_stats_harness.judge import Judge, Ticket
+from sora_stats_harness.judge.pipeline import Judge, PendingExchange
 
 since = Path({since!r})
 sleep = time.sleep  # before gevent replaces it by one that lets others go on
-init, end_in_slices = Judge.__init__, Ticket.end_in_slices
+init, complete_in_slices = Judge.__init__, PendingExchange.complete_in_slices
 
 
 def slowly(self, edition, run=None, observer=None, **options):
@@ -85,26 +112,34 @@ def slowly(self, edition, run=None, observer=None, **options):
     init(self, edition, run, observe, **options)
 
 
-def slowly_in_slices(self, answer, pause, *arguments):
+def slowly_in_slices(self, response, pause, *arguments):
     def longer():
         pause()
         while since.exists() and time.time() < since.stat().st_mtime + 5.0:
             time.sleep(0.1)
 
-    return end_in_slices(self, answer, longer, *arguments)
+    return complete_in_slices(self, response, longer, *arguments)
 
 
-Judge.__init__, Ticket.end_in_slices = slowly, slowly_in_slices
+Judge.__init__, PendingExchange.complete_in_slices = slowly, slowly_in_slices
 """
 
 
 _MOVING: Final = """
 import os
+import sys
 
-from sora_stats_harness import exchange
+from sora_stats_harness.api import exchange
 
-clock_id, master = exchange.clock_id, os.getpid()
-exchange.clock_id = lambda: clock_id() if os.getpid() == master else f"another machine's, for {os.getpid()}"
+clock_id, first = exchange.monotonic_clock_id, os.getpid()
+is_worker = "--worker" in sys.orig_argv
+
+
+def moved():
+    return f"another machine's, for {os.getpid()}" if is_worker or os.getpid() != first else clock_id()
+
+
+exchange.monotonic_clock_id = moved
 """
 
 
@@ -128,7 +163,7 @@ class Customized:
 
 
 class OnOtherMachines(Customized):
-    """Has the workers that a process forks believe that they are on other machines than it, each on its own."""
+    """Has workers believe that they are on other machines than their master, each on its own."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, _MOVING)
@@ -136,8 +171,8 @@ class OnOtherMachines(Customized):
 
 class SlowAtTheEnd(Customized):
     """
-    Slows the judges of other processes down: after `begin` the next answer that each of them judges takes it a second
-    more, in which it does nothing else, before that answer is counted; and one that is judged in slices is not done
+    Slows the judges of other processes down: after `begin` the next response that each of them judges takes it a second
+    more, in which it does nothing else, before that response is counted; and one that is judged in slices is not done
     before five seconds have passed, in which others go on.
 
     Args:
@@ -150,3 +185,25 @@ class SlowAtTheEnd(Customized):
 
     def begin(self) -> None:
         self._since.touch()
+
+
+class Halved:
+    """A server that tells each connection another value of one counter, and never a smaller one on the same."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._given: dict[object, int] = {}
+
+    def __call__(self, talk: hostile.Talk) -> None:
+        request = talk.request
+        while request:
+            talk.write(hostile.response(self._body(talk.socket, listing=b"GetStatsAll" in request)))
+            request = talk.socket.recv(65536)
+
+    def _body(self, connection: object, *, listing: bool) -> bytes:
+        sample = json.loads(json.dumps(EXAMPLE))
+        sample["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        with self._lock:
+            value = 0 if listing else self._given.setdefault(connection, 100 - 50 * len(self._given))
+        sample["sctp"]["total_received_sctp"] = value
+        return json.dumps([sample] if listing else sample).encode()

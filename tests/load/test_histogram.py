@@ -33,9 +33,9 @@ def test_a_percentile_is_close_to_the_true_one_and_never_below(percent: float) -
 def test_merging_is_as_if_all_had_been_recorded_in_one() -> None:
     """In two halves, through a dump, and whole."""
     one, other = recorded(TIMES[:1000]), recorded(TIMES[1000:])
-    merged = Histogram.load(one.dump())
-    merged.merge(Histogram.load(other.dump()))
-    assert merged.dump() == recorded(TIMES).dump()
+    merged = Histogram.deserialize(one.serialize())
+    merged.merge(Histogram.deserialize(other.serialize()))
+    assert merged.serialize() == recorded(TIMES).serialize()
     assert merged.count == len(TIMES)
 
 
@@ -48,16 +48,16 @@ def test_nothing_recorded_has_no_percentile() -> None:
 def test_packing_changes_nothing() -> None:
     """A packed one says the same, takes a fraction of the room, and goes on counting and merging."""
     plain, packed = recorded(TIMES[:2000]), recorded(TIMES[:2000])
-    packed.pack()
-    packed.pack()
-    assert packed.dump() == plain.dump() and packed.buckets == plain.buckets
+    packed.compact()
+    packed.compact()
+    assert packed.serialize() == plain.serialize() and packed.buckets == plain.buckets
     assert packed.percentile(99) == plain.percentile(99)
     assert not packed._buckets and packed._packed is not None
     other = Histogram()
     other.merge(packed)
-    assert other.dump() == plain.dump()
+    assert other.serialize() == plain.serialize()
     for each in (plain, packed):
         each.record(5_000_000)
         each.merge(recorded(TIMES[2000:]))
-    assert packed.dump() == plain.dump()
+    assert packed.serialize() == plain.serialize()
     assert packed.count == len(TIMES) + 1

@@ -1,4 +1,4 @@
-"""Several processes under Locust's own options: one verdict, and nothing lost however the run ends."""
+"""`load --processes`: counts as of one process, one verdict over all, and no failure of a worker goes unnoticed."""
 
 from __future__ import annotations
 
@@ -8,139 +8,289 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
+from sora_stats_harness.recording import open_recordings
 from sora_stats_harness.simulator.server import Simulator
-from tests.hostile import closed_port
+from tests import hostile
 
-from .build import Customized, OnOtherMachines, SlowAtTheEnd
+from .build import EXAMPLE, Customized, Halved, SlowAtTheEnd
+from .test_command import assert_check_says_the_same
 
-ROOT = Path(__file__).parents[2]
+Process = subprocess.Popen[str]
 
 
-def interrupt(process: subprocess.Popen[str]) -> None:
+def start(url: str, *options: str, environment: Mapping[str, str] | None = None) -> Process:
+    """Two processes and their parent, in a group of their own."""
+    command = [sys.executable, "-m", "sora_stats_harness", "load", url, "--processes", "2", "--json", *options]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
+    )
+
+
+def result(process: Process, end: Callable[[Process], None] = lambda process: None) -> tuple[int, dict[str, Any]]:
+    """Exit code and verdict; Any: JSON."""
+    try:
+        end(process)
+        out, said = process.communicate(timeout=50)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert "Traceback" not in said, said
+    assert out, said
+    return process.returncode, json.loads(out)
+
+
+def interrupt(process: Process) -> None:
     """As a terminal does: the whole group gets it."""
     os.killpg(process.pid, signal.SIGINT)
 
 
-def terminate(process: subprocess.Popen[str]) -> None:
-    """As a supervisor does: the master alone gets it."""
+def terminate(process: Process) -> None:
+    """As a supervisor does: the parent alone gets it."""
     process.terminate()
 
 
-def let_go(process: subprocess.Popen[str]) -> None:
-    """Nothing: its run time ends it."""
-
-
-def kill_a_worker(process: subprocess.Popen[str]) -> None:
-    """One of the workers is gone at once; then the run is ended."""
+def kill_one(process: Process) -> None:
+    """One of the two is gone at once; then the run is ended."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(children[0]), signal.SIGKILL)
-    time.sleep(0.5)
+    time.sleep(1.5)  # what it had spooled is on disk within a second, and the other goes on
     process.terminate()
-
-
-LISTINGS: Final = 7
-"""Each worker's first one and two or three more: with fewer no connection is known to be there between two of them."""
-
-
-def listed(simulator: Simulator) -> int:
-    """How often the connections were listed so far."""
-    return sum(seen.operation == "GetStatsAllConnections" for seen in simulator.requests)
 
 
 def run(
-    end: Callable[[subprocess.Popen[str]], None],
-    folder: Path,
-    *options: str,
-    processes: int = 2,
-    listings: int = 0,
-    slow: Customized | None = None,
+    end: Callable[[Process], None], folder: Path, *options: str, slow: SlowAtTheEnd | None = None
 ) -> tuple[int, dict[str, Any], int]:
-    """Workers, or one process, on the simulator; exit code, verdict, and how many requests it saw."""  # Any: JSON
-    port = closed_port().rpartition(":")[2]
+    """On a simulator; exit code, verdict, and how many requests it saw."""
     with Simulator(connections=5) as simulator:
-        command = [
-            sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "mixed.py"), "--headless", "-u", "4",
-            "-r", "100", "--host", simulator.url, "--sora-interval", "0.02", "--sora-output", str(folder), *options,
-        ]  # fmt: skip
-        if processes > 1:
-            command += ["--processes", str(processes), "--master-bind-port", port, "--master-port", port]
-        process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
-            env=None if slow is None else slow.environment,
-        )  # fmt: skip
-        try:
-            give_up_s = time.monotonic() + 30
-            while len(simulator.requests) < 150 or listed(simulator) < listings:
-                assert process.poll() is None
-                assert time.monotonic() < give_up_s, "the workers never began"
-                time.sleep(0.05)
-            if slow is not None:
-                slow.begin()
-            end(process)
-            _, said = process.communicate(timeout=50)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        served = len(simulator.requests)
-    assert "Traceback" not in said, said
-    return process.returncode, json.loads((folder / "verdict.json").read_text()), served
+        process = start(
+            simulator.url,
+            "--rate",
+            "100",
+            "--output",
+            str(folder / "out"),
+            *options,
+            environment=None if slow is None else slow.environment,
+        )
+        give_up_s = time.monotonic() + 30
+        while len(simulator.requests) < 150:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < give_up_s, "they never began"
+            time.sleep(0.05)
+        if slow is not None:
+            slow.begin()
+        code, told = result(process, end)
+        return code, told, len(simulator.requests)
 
 
-def counts(told: dict[str, Any]) -> list[int]:  # Any: JSON
-    """Sent, judged, errors, abandoned."""
-    return [told["load"][name] for name in ("sent", "judged", "errors", "abandoned")]
-
-
-def test_two_workers_do_what_one_does(tmp_path: Path) -> None:
-    """What the server saw is what was sent, and all of it is judged by the master."""
-    code, told, served = run(let_go, tmp_path / "out", "-t", "8s", listings=LISTINGS)
-    assert counts(told) == [served, served, 0, 0]
-    assert told["coverage"]["exchanges"] == served
+def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
+    """Every request that was due is sent once, all are judged together, and the recording gives the same again."""
+    path = tmp_path / "run.jsonl.zst"
+    code, told, served = run(lambda process: None, tmp_path, "--duration", "3s", "--record", str(path))
+    load = told["load"]
     assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
+    assert load["sent"] == load["judged"] == served == told["coverage"]["exchanges"]
+    assert (load["errors"], load["abandoned"], load["processes"]) == (0, 0, 2)
+    assert abs(load["due"] + 2 - load["sent"]) <= 2  # each asks first who is there
+    check = [sys.executable, "-m", "sora_stats_harness", "check", str(path), "--json"]
+    again = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
+    assert again.returncode == 0
+    assert json.loads(again.stdout)["coverage"]["samples"] == told["coverage"]["samples"]
+    assert list(tmp_path.glob("*.parts")) == []
 
 
-def test_workers_on_other_machines_tell_what_they_found(tmp_path: Path) -> None:
-    """Their clocks are nobody else's: counts are added up, and the server's timestamps order what each saw last."""
-    (tmp_path / "lib").mkdir()
-    code, told, served = run(
-        let_go, tmp_path / "out", "-t", "14s", "--sora-interval", "0.2", listings=LISTINGS,
-        slow=OnOtherMachines(tmp_path / "lib"),
-    )  # fmt: skip
-    assert counts(told) == [served, served, 0, 0]
-    assert told["coverage"]["exchanges"] == served
-    assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
-    assert any(note.startswith("2 workers are on other machines") for note in told["coverage"]["notes"])
-    (order,) = [row for row in told["requirements"] if row["id"] == "order.timestamp"]
-    assert order["status"] == "pass" and order["checked"] > 0
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("end", [let_go, terminate, interrupt])
+@pytest.mark.parametrize(
+    ("end", "lasts", "interrupted"),
+    [(interrupt, "60s", True), (terminate, "60s", True), (lambda process: None, "3s", False)],
+)
 def test_nothing_is_lost_at_the_end(
-    end: Callable[[subprocess.Popen[str]], None], processes: int, tmp_path: Path
+    end: Callable[[Process], None], lasts: str, interrupted: bool, tmp_path: Path
 ) -> None:
-    """Whoever ends the run, and although every judge then stands still for a second: the master waits for all."""
-    lasts, slow = "3s" if end is let_go else "60s", SlowAtTheEnd(tmp_path)
-    _, told, served = run(end, tmp_path / "out", "-t", lasts, processes=processes, slow=slow)
-    assert counts(told) == [served, served, 0, 0]
+    """Whoever ends the run, and although every judge then stands still for a second: what is in flight is waited for."""
+    path = tmp_path / "run.jsonl.zst"
+    code, told, served = run(end, tmp_path, "--duration", lasts, "--record", str(path), slow=SlowAtTheEnd(tmp_path))
+    load = told["load"]
+    assert (code, told["interrupted"], told["findings"]) == (3 if interrupted else 0, interrupted, [])
+    assert [load[name] for name in ("sent", "judged", "errors", "abandoned")] == [served, served, 0, 0]
     assert told["coverage"]["exchanges"] == served
-    assert (told["findings"], told["interrupted"]) == ([], False)
-    assert {each["reason"] for each in told["requirements"]} <= {None, "not_observed", "no_traffic"}
+    assert_check_says_the_same(told, path)
 
 
-def test_a_worker_that_dies_is_named_and_what_it_had_spooled_is_kept(tmp_path: Path) -> None:
-    """The verdict is at best unknown."""
-    code, told, served = run(kill_a_worker, tmp_path / "out", "-t", "60s")
-    assert (code, told["verdict"]) == (3, "unknown")
-    assert re.search(r"worker \S+ never reported", told["reason"])
-    sent, judged, errors, abandoned = counts(told)
-    assert 0 < sent == judged + errors + abandoned <= served
-    assert 0 < told["coverage"]["exchanges"] <= served
+def test_a_process_that_dies_is_named_and_what_it_had_spooled_is_judged(tmp_path: Path) -> None:
+    """The verdict is at best inconclusive, its recording's as well, and what was sent stands beside what was planned."""
+    path = tmp_path / "run.jsonl.zst"
+    code, told, served = run(kill_one, tmp_path, "--duration", "60s", "--record", str(path))
+    load = told["load"]
+    assert (code, told["verdict"]) == (3, "inconclusive")
+    assert re.search(r"worker 1 \(pid \d+\) was killed by signal 9", told["reason"])
+    assert 0 < load["sent"] == load["judged"] + load["errors"] + load["abandoned"] <= served
+    assert told["coverage"]["exchanges"] == load["sent"]
+    assert load["due"] > load["sent"], "what the dead worker did not send counts as planned"
+    assert load["planned_per_s"] == pytest.approx(100, rel=0.02)
+    assert_check_says_the_same(told, path)
+
+
+def stop_one_for_a_while(process: Process) -> None:
+    """One of the two does not run for four seconds, in which Locust would take it for dead; then it goes on."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGSTOP)
+    time.sleep(4)
+    os.kill(int(children[0]), signal.SIGCONT)
+
+
+def test_a_worker_that_was_stopped_is_named_and_goes_on(tmp_path: Path) -> None:
+    """All that was due is sent, late, and judged."""
+    code, told, served = run(stop_one_for_a_while, tmp_path, "--duration", "8s")
+    assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
+    assert [told["load"][name] for name in ("sent", "judged")] == [served, served]
+    assert any(
+        re.search(r"worker 1 \(pid \d+\) did not run for [34]\.\d s", note) for note in told["coverage"]["notes"]
+    )
+
+
+def test_a_worker_that_cannot_start_is_named(tmp_path: Path) -> None:
+    """The run ends at once, and nothing is sent."""
+    (tmp_path / "lib").mkdir()
+    broken = Customized(
+        tmp_path / "lib",
+        "import os\nimport sys\nif 'sora_stats_harness.load.worker' in sys.orig_argv:\n    os._exit(5)\n",
+    )
+    with Simulator(connections=1) as simulator:
+        process = start(
+            simulator.url,
+            *("--rate", "50", "--duration", "60s", "--output", str(tmp_path / "out")),
+            environment=broken.environment,
+        )
+        code, told = result(process)
+        assert len(simulator.requests) == 0
+    assert (code, told["verdict"]) == (3, "inconclusive")
+    assert re.search(r"worker 1 \(pid \d+\) ended with status 5", told["reason"])
+
+
+@pytest.mark.parametrize(("processes", "files"), [("1", ["run.jsonl.zst"]), ("2", ["1.jsonl.zst", "2.jsonl.zst"])])
+def test_what_is_killed_as_a_whole_leaves_a_recording(processes: str, files: list[str], tmp_path: Path) -> None:
+    """All but the last second of it can be judged by `check`; that its end is missing is said, and is no pass."""
+    path = tmp_path / "run.jsonl.zst"
+    with Simulator(connections=5) as simulator:
+        process = start(
+            simulator.url, "--rate", "100", "--duration", "60s", "--record", str(path), "--processes", processes
+        )
+        try:
+            for sent in (150, 350):  # of which the last two hundred took two seconds
+                while len(simulator.requests) < sent:
+                    assert process.poll() is None, process.communicate()
+                    time.sleep(0.05)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        served = len(simulator.requests)
+    left = [path] if processes == "1" else sorted(Path(f"{path}.parts").iterdir())
+    assert [each.name for each in left] == files
+    check = [sys.executable, "-m", "sora_stats_harness", "check", *map(str, left), "--json"]
+    done = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
+    told = json.loads(done.stdout)
+    assert 150 <= told["coverage"]["exchanges"] <= served
+    assert (done.returncode, told["verdict"], told["findings"]) == (3, "inconclusive", [])
+    assert told["coverage"]["truncated"]
+
+
+def test_a_counter_that_falls_between_two_processes_is_found(tmp_path: Path) -> None:
+    """Neither saw it fall: each has one connection, on which it stood still. Both responses prove it."""
+    with hostile.serve(Halved()) as server:
+        code, told = result(
+            start(
+                server.url,
+                "--scenario",
+                "drill",
+                "--users",
+                "2",
+                "--sockets",
+                "2",
+                "--interval",
+                "0.02",
+                "--duration",
+                "2s",
+                "--output",
+                str(tmp_path / "out"),
+            )
+        )
+    assert code == 1
+    # A process's first request is a listing, and may come after the other process was told 100: that falls as well.
+    fallen = [
+        each
+        for each in told["findings"]
+        if each["requirement"] == "counter.monotonic" and each["target"] == "GetStatsConnection"
+    ]
+    assert [each["field"] for each in fallen] == ["/sctp/total_received_sctp"]
+    (_, first), (_, second) = fallen[0]["exchanges"]
+    assert {first >> 40, second >> 40} == {0, 1}
+
+
+class FallsOnce:
+    """A server that counts its responses, and in one of them tells fewer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 1000
+
+    def __call__(self, talk: hostile.Talk) -> None:
+        request = talk.request
+        while request:
+            sample = json.loads(json.dumps(EXAMPLE))
+            with self._lock:
+                self._count += 1
+                sample["sctp"]["total_received_sctp"] = self._count - 900 * (self._count == 1100)
+            sample["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            talk.write(hostile.response(json.dumps([sample] if b"GetStatsAll" in request else sample).encode()))
+            request = talk.socket.recv(65536)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_counter_that_falls_once_is_found_once(processes: str, tmp_path: Path) -> None:
+    """Exit 1, one finding, and both responses beside it."""
+    with hostile.serve(FallsOnce()) as server:
+        code, told = result(
+            start(
+                server.url,
+                "--scenario",
+                "drill",
+                "--users",
+                "4",
+                "--interval",
+                "0.02",
+                "--duration",
+                "2s",
+                "--processes",
+                processes,
+                "--output",
+                str(tmp_path / "out"),
+            )
+        )
+    assert code == 1
+    (fallen,) = [each for each in told["findings"] if each["requirement"] == "counter.monotonic"]
+    assert (fallen["field"], fallen["count"], fallen["actual"]) == ("/sctp/total_received_sctp", 1, "200")
+    (evidence,) = fallen["evidence"]
+    values = [
+        step.exchange.response and json.loads(step.exchange.response.body)["sctp"]["total_received_sctp"]
+        for step in open_recordings([tmp_path / "out" / evidence])
+    ]
+    assert len(values) == 2
+    assert values[1] == 200 < 1000 < values[0]
+
+
+def test_nobody_there_is_inconclusive(tmp_path: Path) -> None:
+    """Each process tries, and says why it gave up."""
+    code, told = result(
+        start("http://127.0.0.1:9", "--rate", "100", "--duration", "40s", "--output", str(tmp_path / "out"))
+    )
+    assert (code, told["verdict"]) == (3, "inconclusive")
+    assert "refused" in told["reason"]

@@ -16,9 +16,10 @@ from random import Random
 from types import SimpleNamespace
 from unittest import mock
 
-from sora_stats_harness import judge
-from sora_stats_harness.checks.requirements import Finding, Level
-from sora_stats_harness.edition import Edition
+from sora_stats_harness.api.edition import Edition
+from sora_stats_harness.judge import exchange_queue
+from sora_stats_harness.judge import pipeline as judge
+from sora_stats_harness.judge.requirements import Finding, Level
 
 from . import documents, histories, judged, reference, torn
 
@@ -46,7 +47,7 @@ def read_from_files(edition: Edition, seeds: Iterable[int], folder: Path) -> Cou
         events = histories.by_receipt(histories.history(seed, edition))
         paths = judged.record(place, [event.exchange for event in events], Random(seed))
         findings, _ = judged.check_files(edition, paths)
-        found = [judged.as_fall(finding) for finding in findings if finding.requirement == "order.realtime"]
+        found = [judged.as_fall(finding) for finding in findings if finding.requirement == "counter.monotonic"]
         expected = reference.falls(edition, [event.seen for event in events])
         assert set(found) == expected, f"history {seed}"
         assert len(found) == len(expected), f"history {seed}: a finding twice"
@@ -69,35 +70,37 @@ def live(edition: Edition, seeds: Iterable[int]) -> Counter[str]:
 def _play(
     edition: Edition, events: Sequence[histories.Event], *, soon: bool
 ) -> tuple[set[reference.Fall], set[reference.Fall]]:
-    """Where answers are judged `soon`, that is at every seventh moment, and as soon as too many wait."""
+    """Where responses are judged `soon`, that is at every seventh moment, and as soon as too many wait."""
     now = 0
     later: list[Callable[[], None]] = []
     clock = SimpleNamespace(monotonic_ns=lambda: now, time_ns=lambda: now, gmtime=time.gmtime, strftime=time.strftime)
     heard = judged.Heard()
     here = judge.Judge(
-        edition, run="live", on_finding=lambda finding: heard.findings.append(finding),
-        soon=later.append if soon else None,
-    )  # fmt: skip
-    tickets: dict[int, judge.Ticket] = {}
+        edition,
+        run="live",
+        on_finding=lambda finding: heard.findings.append(finding),
+        options=judge.JudgeOptions(soon=later.append if soon else None),
+    )
+    tickets: dict[int, exchange_queue.PendingExchange] = {}
     ended: list[reference.Seen] = []
     moments = [(event.seen.sent_ns, 0, event.seen.seq, event) for event in events]
     moments += [(event.seen.received_ns, 1, event.seen.seq, event) for event in events]
-    with mock.patch.object(judge, "time", clock):
+    with mock.patch.object(exchange_queue, "time", clock):
         for place, (moment, end, seq, event) in enumerate(sorted(moments, key=lambda moment: moment[:3])):
             now = moment  # what the judge's clock shows
             if place % 7 == 0:
                 while later:
                     later.pop()()
             if not end:
-                tickets[seq] = here.sent(event.exchange.request)
+                tickets[seq] = here.begin_exchange(event.exchange.request)
                 continue
-            exchange = tickets[seq].end(event.exchange.answer, event.exchange.error)
+            exchange = tickets[seq].complete(event.exchange.response, event.exchange.error)
             assert (exchange.sent_ns, exchange.received_ns) == (event.seen.sent_ns, event.seen.received_ns)
             ended.append(replace(event.seen, run="live", clock="here", seq=exchange.seq))
         here.finish()
-    # of answers received at one instant, the one whose ticket was ended first comes first
+    # of responses received at one instant, the one whose ticket was ended first comes first
     expected = reference.falls(edition, [replace(one, seq=place) for place, one in enumerate(ended)])
-    found = {judged.as_fall(finding) for finding in heard.findings if finding.requirement == "order.realtime"}
+    found = {judged.as_fall(finding) for finding in heard.findings if finding.requirement == "counter.monotonic"}
     return found, {
         replace(fall, later=("live", ended[fall.later[1]].seq), earlier=("live", ended[fall.earlier[1]].seq))
         for fall in expected
@@ -105,18 +108,18 @@ def _play(
 
 
 def legal(edition: Edition, seeds: Iterable[int]) -> Counter[str]:
-    """Histories without a fault: nothing is found in any; `histories`, `readings`."""
+    """Histories without a fault: nothing is found in any; `histories`, `samples`."""
     counted: Counter[str] = Counter()
     for seed in seeds:
         events = histories.by_receipt(histories.history(seed, edition, faulty=False))
         one, heard = judged.listen(edition)
         judged.replay(one, [event.exchange for event in events], horizon=True)
         one.finish()
-        assert one.tally().crashed == {}, f"history {seed}"
+        assert one.result().crashed == {}, f"history {seed}"
         found = [(finding.requirement, finding.field) for finding in heard.findings]
         assert found == [], f"history {seed}: {found}"
         bodies = [event.seen.body for event in events]
-        counted.update(histories=1, readings=sum(len(body) if isinstance(body, list) else 1 for body in bodies))
+        counted.update(histories=1, samples=sum(len(body) if isinstance(body, list) else 1 for body in bodies))
     return counted
 
 
@@ -145,9 +148,9 @@ def base() -> documents.Json:
     )
 
 
-def edges(*, fresh: bool, step: int = 1) -> Counter[str]:
+def window_edges_ns(*, fresh: bool, step: int = 1) -> Counter[str]:
     """As `bodies`, with every value on which parsers disagree at every kind of place, or every so-many-th."""
-    named = ((f"edge {place}: {one.body!r}", one) for place, one in enumerate(documents.edges(base(), step)))
+    named = ((f"edge {place}: {one.body!r}", one) for place, one in enumerate(documents.window_edges_ns(base(), step)))
     return _bodies(histories.SMALL, named, fresh=fresh)
 
 
@@ -163,7 +166,7 @@ def _bodies(edition: Edition, named: Iterable[tuple[str, documents.Document]], *
         expected = reference.document_findings(edition, document.body, many=document.many)
         assert set(found) == expected, f"{name[:2000]}: missing {expected - set(found)}, extra {set(found) - expected}"
         assert len(found) == len(expected), f"{name}: a finding twice"
-        before, slow = slow, one.tally().coverage.slow_path
+        before, slow = slow, one.result().coverage.slow_path
         counted.update(bodies=1, slow=slow > before or ("http.json", "") in expected)
         counted.update({requirement for requirement, _ in expected} or {"nothing"})
     return counted
@@ -174,19 +177,19 @@ def certain(edition: Edition, history: Sequence[torn.Poll]) -> list[Finding]:
     one, heard = judged.listen(edition)
     judged.replay(one, [poll.exchange for poll in history], horizon=True)
     one.finish()
-    assert one.tally().crashed == {}
+    assert one.result().crashed == {}
     return [finding for finding in heard.findings if finding.level > Level.INFO]
 
 
 def torn_reads(edition: Edition, seeds: Iterable[int], *, steps: int = 160, stepped_ns: int = 0) -> Counter[str]:
-    """A correct server that tears its reads, asked by three at once, is not accused; `readings`, `inconsistent`."""
+    """A correct server that tears its reads, asked by three at once, is not accused; `samples`, `inconsistent`."""
     counted: Counter[str] = Counter()
     for seed in seeds:
         rng = Random(seed)
         history = torn.polls(rng, torn.world(rng, edition, steps), pollers=3, stepped_ns=stepped_ns)
         assert certain(edition, history) == [], f"world {seed}"
         inconsistent = sum(bool(reference.missed_relations(poll.document)) for poll in history)
-        counted.update(readings=len(history), inconsistent=inconsistent)
+        counted.update(samples=len(history), inconsistent=inconsistent)
     return counted
 
 
@@ -205,7 +208,7 @@ def planted(edition: Edition, seeds: Iterable[int], *, faults: int = 4) -> Count
             ]
             expected = sorted(torn.expected(history))
             assert sorted(found) == expected, f"world {seed}"
-            counted.update(planted=1, certain=bool(expected), readings=len(history))
+            counted.update(planted=1, certain=bool(expected), samples=len(history))
     return counted
 
 
@@ -221,20 +224,22 @@ def alone(edition: Edition, seeds: Iterable[int]) -> Counter[str]:
     return counted
 
 
-def one_below(edition: Edition, readings: int, seed: int, folder: Path) -> tuple[reference.Fall, int]:
+def one_below(edition: Edition, samples: int, seed: int, folder: Path) -> tuple[reference.Fall, int]:
     """
-    Check a long recording in which one counter of one reading is one below what was known: that is found, and nothing
-    else but a relation that this counter then breaks in the same answer.
+    Check a long recording in which one counter of one sample is one below what was known: that is found, and nothing
+    else but a relation that this counter then breaks in the same response.
 
     Returns:
-        The fall, and how many readings were judged.
+        The fall, and how many samples were judged.
     """
-    exchanges, fall = histories.one_below(readings, seed=seed, edition=edition)
+    exchanges, fall = histories.one_below(samples, seed=seed, edition=edition)
     findings, checked = judged.check_files(edition, judged.record(folder, exchanges, Random(seed), window=50))
-    found = [judged.as_fall(finding) for finding in findings if finding.requirement == "order.realtime"]
+    found = [judged.as_fall(finding) for finding in findings if finding.requirement == "counter.monotonic"]
     assert found == [fall], f"seed {seed}: expected {fall}, found {found}"
-    others = [finding for finding in findings if finding.level > Level.INFO and finding.requirement != "order.realtime"]
+    others = [
+        finding for finding in findings if finding.level > Level.INFO and finding.requirement != "counter.monotonic"
+    ]
     for finding in others:
         assert finding.requirement.startswith("relation."), finding
         assert fall.later in [exchange.key for exchange in finding.exchanges], finding
-    return fall, checked.tally().coverage.readings
+    return fall, checked.result().coverage.samples

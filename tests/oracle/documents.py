@@ -15,8 +15,8 @@ from functools import cache
 from random import Random
 from typing import Any, Final
 
-from sora_stats_harness import strategies
-from sora_stats_harness.edition import Edition
+from sora_stats_harness.api.edition import Edition
+from sora_stats_harness.simulator import strategies
 
 Json = Any
 """Whatever JSON can hold, Verbatim and Repeated too."""
@@ -38,53 +38,168 @@ class Key:
 
 
 NUMBERS: Final = (
-    "0", "-0", "1", "-1", "7", "4", "65536", "-0.0", "0.0", "1.0", "-1.0", "1e3", "1E+2", "-1e3", "1e-3", "10e-1",
+    "0",
+    "-0",
+    "1",
+    "-1",
+    "7",
+    "4",
+    "65536",
+    "-0.0",
+    "0.0",
+    "1.0",
+    "-1.0",
+    "1e3",
+    "1E+2",
+    "-1e3",
+    "1e-3",
+    "10e-1",
     "15e-1",
-    "1.50", "100e-2", "0e99", "4.0", "65536.0", "9007199254740993", "18446744073709551615", "18446744073709551616",
-    "1" + "0" * 30, "-" + "9" * 40, "9" * 4300, "9" * 4301, "-" + "9" * 4300, "9" * 5000, "1e400", "1e-400", "1e999999",
-    "0." + "1" * 5000, "1e99999999999999999999",
-)  # fmt: skip
+    "1.50",
+    "100e-2",
+    "0e99",
+    "4.0",
+    "65536.0",
+    "9007199254740993",
+    "18446744073709551615",
+    "18446744073709551616",
+    "1" + "0" * 30,
+    "-" + "9" * 40,
+    "9" * 4300,
+    "9" * 4301,
+    "-" + "9" * 4300,
+    "9" * 5000,
+    "1e400",
+    "1e-400",
+    "1e999999",
+    "0." + "1" * 5000,
+    "1e99999999999999999999",
+)
 """JSON numbers."""
 
 TEXTS: Final = (
-    '""', '"x"', '"1"', '"a:b"', '"sendrecv"', '"2024-07-01T00:00:00Z"', '"2024-02-30T00:00:00Z"',
-    '"2024-07-01t00:00:00.1z"', '"2016-12-31T23:59:60Z"', '"2024-07-01T12:59:60Z"', '"2024-07-01T00:00:00Z\\n"',
-    '"2024-07-01T24:00:00Z"', '"2024-07-01T00:00:00.Z"', '"2024-07-01T00:00:00+00:00"', '"2024-W27-1T00:00:00Z"',
-    '"٢٠٢٤-07-01T00:00:00Z"', '"QX18W7FJ452XX9VZMRBNB96Q4W"', '"QX18W7FJ452XX9VZMRBNB96Q4V"',
-    '"QX18W7FJ452XX9VZMRBNB96Q4W\\n"', '"\\u0000"', '"\\ud83d\\ude00"', '"😀"', '"\\/"', '"é\\u00e9"',
-    f'"{"x" * 255}"', f'"{"x" * 256}"', f'"{"é" * 127}"', f'"{"é" * 128}"', f'"{"😀" * 64}"', f'"{"😀" * 63}xyz"',
-    f'"{"x" * 5000}"', '"\\u003a"', '"\\u2028"', '"\x7f"',
-)  # fmt: skip
+    '""',
+    '"x"',
+    '"1"',
+    '"a:b"',
+    '"sendrecv"',
+    '"2024-07-01T00:00:00Z"',
+    '"2024-02-30T00:00:00Z"',
+    '"2024-07-01t00:00:00.1z"',
+    '"2016-12-31T23:59:60Z"',
+    '"2024-07-01T12:59:60Z"',
+    '"2024-07-01T00:00:00Z\\n"',
+    '"2024-07-01T24:00:00Z"',
+    '"2024-07-01T00:00:00.Z"',
+    '"2024-07-01T00:00:00+00:00"',
+    '"2024-W27-1T00:00:00Z"',
+    '"٢٠٢٤-07-01T00:00:00Z"',
+    '"QX18W7FJ452XX9VZMRBNB96Q4W"',
+    '"QX18W7FJ452XX9VZMRBNB96Q4V"',
+    '"QX18W7FJ452XX9VZMRBNB96Q4W\\n"',
+    '"\\u0000"',
+    '"\\ud83d\\ude00"',
+    '"😀"',
+    '"\\/"',
+    '"é\\u00e9"',
+    f'"{"x" * 255}"',
+    f'"{"x" * 256}"',
+    f'"{"é" * 127}"',
+    f'"{"é" * 128}"',
+    f'"{"😀" * 64}"',
+    f'"{"😀" * 63}xyz"',
+    f'"{"x" * 5000}"',
+    '"\\u003a"',
+    '"\\u2028"',
+    '"\x7f"',
+)
 """JSON strings."""
 
 OTHERS: Final = (
-    "null", "true", "false", "[]", "{}", "[1]", '{"a":1}', '{"a":{"b":[{}]}}', '{"a":1,"a":2}', '[{"a":1,"a":2}]',
-    '{"a:b":":"}', '{"\\u0061":1,"a":2}', "[" * 90 + "]" * 90, "[" * 97 + "]" * 97, "[" * 98 + "]" * 98,
-    "[" * 99 + "]" * 99, "[" * 100 + "]" * 100, "[" * 101 + "]" * 101, "[" * 5000 + "]" * 5000,
-    '{"a":' * 60 + "1" + "}" * 60, '{"a":' * 120 + "1" + "}" * 120,
+    "null",
+    "true",
+    "false",
+    "[]",
+    "{}",
+    "[1]",
+    '{"a":1}',
+    '{"a":{"b":[{}]}}',
+    '{"a":1,"a":2}',
+    '[{"a":1,"a":2}]',
+    '{"a:b":":"}',
+    '{"\\u0061":1,"a":2}',
+    "[" * 90 + "]" * 90,
+    "[" * 97 + "]" * 97,
+    "[" * 98 + "]" * 98,
+    "[" * 99 + "]" * 99,
+    "[" * 100 + "]" * 100,
+    "[" * 101 + "]" * 101,
+    "[" * 5000 + "]" * 5000,
+    '{"a":' * 60 + "1" + "}" * 60,
+    '{"a":' * 120 + "1" + "}" * 120,
     "[" + ",".join(["1"] * 600) + "]",
-)  # fmt: skip
+)
 """JSON of other types."""
 
 BROKEN: Final = (
-    "NaN", "Infinity", "-Infinity", "nan", "01", "-", "+1", ".5", "1.", "1e", "0x10", "1_000", "1e+", "--1", "'x'",
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "nan",
+    "01",
+    "-",
+    "+1",
+    ".5",
+    "1.",
+    "1e",
+    "0x10",
+    "1_000",
+    "1e+",
+    "--1",
+    "'x'",
     '"\\x"',
-    '"\\u12"', '"\\ud800"', '"\\udc00\\ud800"', '"\\ud800x"', '"\x01"', '"a\nb"', '"', "[1,]", '{"a":1,}', "{a:1}",
-    '{"a" 1}', "[1 2]", "tru", "undefined", "/**/1", "", '{"\\ud800":1}', '{"a":"\\ud800","a":1}', '["\\udfff"]',
-    '{"a":NaN}', "[1e]",
-)  # fmt: skip
+    '"\\u12"',
+    '"\\ud800"',
+    '"\\udc00\\ud800"',
+    '"\\ud800x"',
+    '"\x01"',
+    '"a\nb"',
+    '"',
+    "[1,]",
+    '{"a":1,}',
+    "{a:1}",
+    '{"a" 1}',
+    "[1 2]",
+    "tru",
+    "undefined",
+    "/**/1",
+    "",
+    '{"\\ud800":1}',
+    '{"a":"\\ud800","a":1}',
+    '["\\udfff"]',
+    '{"a":NaN}',
+    "[1e]",
+)
 """What stands where a value should, and is none."""
 
 WRAPPINGS: Final = (
-    b"\xef\xbb\xbf%s", b" \t\r\n%s\n ", b"\x0b%s", b"\xc2\xa0%s", b"%s,", b"%s%s", b"[%s]", b"%s\x00", b"%s//",
+    b"\xef\xbb\xbf%s",
+    b" \t\r\n%s\n ",
+    b"\x0b%s",
+    b"\xc2\xa0%s",
+    b"%s,",
+    b"%s%s",
+    b"[%s]",
+    b"%s\x00",
+    b"%s//",
     b")]}'\n%s",
-)  # fmt: skip
+)
 """What may be around a body."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """One body, and whether it is shown as the answer of a target with an array."""
+    """One body, and whether it is shown as the response of a target with an array."""
 
     body: bytes
     many: bool
@@ -109,14 +224,27 @@ def document(seed: int, edition: Edition) -> Document:
 
 
 PLACES: Final = (
-    "/timestamp", "/client_id", "/connection_id", "/plain", "/plain/total_one", "/outer", "/outer/inner/gauge", "/new",
-    "/outer/new", "/data_channel", "/data_channel/notify", "/data_channel/notify/ordered", "/data_channel/#a/total_two",
-    "/data_channel/notify/max_retransmits", "/data_channel/#a/new", "/data_channel/other",
-)  # fmt: skip
+    "/timestamp",
+    "/client_id",
+    "/connection_id",
+    "/plain",
+    "/plain/total_one",
+    "/outer",
+    "/outer/inner/gauge",
+    "/new",
+    "/outer/new",
+    "/data_channel",
+    "/data_channel/notify",
+    "/data_channel/notify/ordered",
+    "/data_channel/#a/total_two",
+    "/data_channel/notify/max_retransmits",
+    "/data_channel/#a/new",
+    "/data_channel/other",
+)
 """One place of each kind in a connection of the small edition."""
 
 
-def edges(base: Json, step: int = 1) -> Iterator[Document]:
+def window_edges_ns(base: Json, step: int = 1) -> Iterator[Document]:
     """
     Every value of the tables at every kind of place: standing there, hidden by a sound one, and hiding it; and every
     wrapping.
@@ -168,9 +296,9 @@ def _bytes(rng: Random, body: bytes) -> bytes:
 
 
 def _connection(rng: Random, edition: Edition) -> dict[Json, Json]:
-    changes: dict[str, Json] = {"/connection_id": strategies.connection_id(rng.randrange(4))}
+    changes: dict[str, Json] = {"/connection_id": strategies.make_connection_id(rng.randrange(4))}
     if rng.random() < 0.2:
-        changes["/channel_id"] = rng.choice(strategies.TEXTS)
+        changes["/channel_id"] = rng.choice(strategies.LEGAL_TEXTS)
     value: dict[Json, Json] = json.loads(_base(edition, rng.choice(("quiet", "busy", "busy")), json.dumps(changes)))
     for _ in range(rng.choice((0, 1, 1, 1, 2, 3, 6))):
         edit(rng, value)
@@ -178,8 +306,8 @@ def _connection(rng: Random, edition: Edition) -> dict[Json, Json]:
 
 
 @cache
-def _base(edition: Edition, base: strategies.Base, changes: str) -> str:
-    return json.dumps(strategies.connection(base, json.loads(changes), edition))
+def _base(edition: Edition, base: strategies.BaseName, changes: str) -> str:
+    return json.dumps(strategies.make_connection(base, json.loads(changes), edition))
 
 
 def edit(rng: Random, value: dict[Json, Json]) -> None:
@@ -214,18 +342,24 @@ def edit(rng: Random, value: dict[Json, Json]) -> None:
 def _edit_labels(rng: Random, channel: dict[Json, Json]) -> None:
     label = rng.choice(("#chat", "#new", "#a/b~c", "#", "notify", "other", ""))
     model = {
-        "ordered": True, "protocol": "", "direction": "sendonly", "compress": False,
+        "ordered": True,
+        "protocol": "",
+        "direction": "sendonly",
+        "compress": False,
         **{
             name: rng.randrange(9)
             for name in (
-                "total_data_channel_abandon_message", "total_data_channel_retransmit_message",
-                "total_data_channel_open_message", "total_data_channel_ack_message",
-                "total_received_data_channel_message", "total_received_data_channel_message_byte_size",
+                "total_data_channel_abandon_message",
+                "total_data_channel_retransmit_message",
+                "total_data_channel_open_message",
+                "total_data_channel_ack_message",
+                "total_received_data_channel_message",
+                "total_received_data_channel_message_byte_size",
                 "total_sent_data_channel_message",
                 "total_sent_data_channel_message_byte_size",
             )
         },
-    }  # fmt: skip
+    }
     channel[label] = channel.get(label, model) if rng.random() < 0.7 else _any(rng)
     if isinstance(inside := channel[label], dict):
         inside[rng.choice(("max_packet_life_time", "max_retransmits", "direction", "protocol", "new"))] = _any(rng)
@@ -266,7 +400,7 @@ def encode(value: Json, blank: str) -> str:
     if isinstance(value, dict):
         members = (
             f"{blank}{_encode_key(key)}{blank}:{blank}{encode(below, blank)}{blank}" for key, below in value.items()
-        )  # fmt: skip
+        )
         return "{" + ",".join(members) + "}"
     if isinstance(value, list):
         return "[" + ",".join(f"{blank}{encode(below, blank)}{blank}" for below in value) + "]"

@@ -3,7 +3,7 @@ Histories made up from a seed: much is wrong in them, and what is wrong is left 
 
 Small times make ties and overlaps frequent; several runs, clocks, servers, connections and targets are mixed. Counters
 follow a truth that grows, until one is lowered, raised beyond 2**64, masked or left out; labels close and open again;
-some answers are no answers. Hypothesis would take minutes for what this makes in a second.
+some responses are no responses. Hypothesis would take minutes for what this makes in a second.
 """
 
 from __future__ import annotations
@@ -16,9 +16,17 @@ from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
-from sora_stats_harness import strategies
-from sora_stats_harness.edition import ANY_LABEL, Edition, Field, Group, Kind, Presence, parse
-from sora_stats_harness.exchange import Answer, ErrorCode, Exchange, Target, TransportError, valid_request
+from sora_stats_harness.api.edition import (
+    ANY_LABEL,
+    Edition,
+    FieldDefinition,
+    FieldGroup,
+    FieldKind,
+    FieldPresence,
+    parse_edition,
+)
+from sora_stats_harness.api.exchange import ErrorCode, Exchange, Response, Target, TransportError, make_valid_request
+from sora_stats_harness.simulator import strategies
 
 from .reference import Fall, Path, Seen, pointer
 
@@ -49,7 +57,7 @@ _IDS: Final = "\n".join(
     for name in ("channel_id", "client_id", "bundle_id", "connection_id")
 )
 
-SMALL: Final = parse(
+SMALL: Final = parse_edition(
     f"""
 format = "sora-harness/edition/1"
 name = "small"
@@ -96,7 +104,7 @@ def history(seed: int, edition: Edition = SMALL, *, faulty: bool = True) -> list
     Args:
         seed: The same seed and edition give the same history.
         edition: What the connections look like.
-        faulty: Whether anything may be wrong at all; without, no answer contradicts another, and labels stay open.
+        faulty: Whether anything may be wrong at all; without, no response contradicts another, and labels stay open.
     """
     return list(_Maker(Random(seed), edition, faulty).events())
 
@@ -109,7 +117,7 @@ class _Maker:
         self.unit = rng.choice(UNITS)
         self.connections = rng.randint(1, 4)
         self.rates = [
-            {group.path: [rng.choice((0, 0.3, 1, 2)) for _ in group.fields] for group in edition.root.walk()}
+            {group.path: [rng.choice((0, 0.3, 1, 2)) for _ in group.fields] for group in edition.root.walk_groups()}
             for _ in range(self.connections)
         ]
         self.chance = rng.choice((0.1, 0.4, 0.9)) if faulty else 0.0
@@ -147,51 +155,63 @@ class _Maker:
         if target.many and self.faulty and rng.random() < 0.02:
             body.insert(0, None)
         received = sent + took
-        request = valid_request(
-            target, server=rng.choice(SERVERS), channel_id="sora", connection_id=strategies.connection_id(which),
-            client_id=strategies.connection_id(1000 + which // 2),
-        )  # fmt: skip
-        answer, error = self.answer(json.dumps(body).encode())
-        whole = answer is not None and error is None and answer.status == 200 and answer.body.startswith((b"{", b"["))
+        request = make_valid_request(
+            target,
+            server=rng.choice(SERVERS),
+            channel_id="sora",
+            connection_id=strategies.make_connection_id(which),
+            client_id=strategies.make_connection_id(1000 + which // 2),
+        )
+        response, error = self.response(json.dumps(body).encode())
+        whole = (
+            response is not None and error is None and response.status == 200 and response.body.startswith((b"{", b"["))
+        )
         return Event(
             exchange=Exchange(
-                run=run, seq=seq, request=request, clock=clock, sent_ns=sent, received_ns=received,
-                sent_at=wall(sent), answer=answer, error=error,
+                run=run,
+                seq=seq,
+                request=request,
+                clock=clock,
+                sent_ns=sent,
+                received_ns=received,
+                sent_at=wall(sent),
+                response=response,
+                error=error,
             ),
-            seen=Seen(
-                run=run, clock=clock, seq=seq, sent_ns=sent, received_ns=received, body=body if whole else None
-            ),
-        )  # fmt: skip
+            seen=Seen(run=run, clock=clock, seq=seq, sent_ns=sent, received_ns=received, body=body if whole else None),
+        )
 
-    def answer(self, body: bytes) -> tuple[Answer | None, TransportError | None]:
+    def response(self, body: bytes) -> tuple[Response | None, TransportError | None]:
         if self.faulty and self.rng.random() < 0.06:
             return self.rng.choice(
                 (
                     (None, TransportError(code=ErrorCode.TIMEOUT, detail="timeout")),
-                    (_answer(body[:-5], complete=False), TransportError(code=ErrorCode.CUT, detail="cut")),
-                    (_answer(body, status=500), None),
-                    (_answer(b"<html>"), None),
+                    (_response(body[:-5], complete=False), TransportError(code=ErrorCode.CUT, detail="cut")),
+                    (_response(body, status=500), None),
+                    (_response(b"<html>"), None),
                 )
             )
-        return _answer(body), None
+        return _response(body), None
 
     def document(self, number: int, moment: int) -> dict[str, Json]:
         step = moment // self.unit
         document = self.group(self.edition.root, number, step)
         document |= {
-            "timestamp": wall(moment), "channel_id": "sora",
-            "client_id": strategies.connection_id(1000 + number // 2), "bundle_id": "bundle",
-            "connection_id": strategies.connection_id(number),
-        }  # fmt: skip
+            "timestamp": wall(moment),
+            "channel_id": "sora",
+            "client_id": strategies.make_connection_id(1000 + number // 2),
+            "bundle_id": "bundle",
+            "connection_id": strategies.make_connection_id(number),
+        }
         if self.rng.random() < self.chance:
             self.spoil(document)
         return document
 
-    def group(self, group: Group, number: int, step: int) -> dict[str, Json]:
+    def group(self, group: FieldGroup, number: int, step: int) -> dict[str, Json]:
         made: dict[str, Json] = {}
         for field, rate in zip(group.fields, self.rates[number][group.path], strict=True):
-            if field.presence is not Presence.CONDITIONAL:
-                made[field.name] = int(rate * step) if field.kind is Kind.COUNTER else _plain(field)
+            if field.presence is not FieldPresence.CONDITIONAL:
+                made[field.name] = int(rate * step) if field.kind is FieldKind.COUNTER else _plain(field)
         for inner in group.groups:
             if inner.name == "data_channel":
                 made[inner.name] = self.labels(inner, number, step)
@@ -199,7 +219,7 @@ class _Maker:
                 made[inner.name] = self.group(inner, number, step)
         return made
 
-    def labels(self, group: Group, number: int, step: int) -> dict[str, Json]:
+    def labels(self, group: FieldGroup, number: int, step: int) -> dict[str, Json]:
         """Each label is there for a while, closes, and begins again at 0."""
         models = {inner.name: inner for inner in group.groups}
         made = {}
@@ -224,6 +244,8 @@ class _Maker:
                     inner[key] = max(0, value + rng.randint(-5, 4)) if type(value) is int else value
                 case 4:
                     inner[key] = 2 ** rng.choice((31, 53, 63, 64, 200)) + rng.randint(-2, 2)
+                case 5 if rng.random() < 0.5:
+                    inner[key] = float(max(0, value + rng.choice((-3, 0, 0, 0, 2)))) if type(value) is int else value
                 case 5:
                     inner[key] = rng.choice((None, "1", -1, True, 1.0, 1.5, [], {}))
                 case 6:
@@ -255,15 +277,15 @@ class _Maker:
 
 def wall(moment_ns: int) -> str:
     """The server's clock and ours, which agree."""
-    return (strategies.START + timedelta(microseconds=moment_ns // 1000)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (strategies.BASE_TIMESTAMP + timedelta(microseconds=moment_ns // 1000)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _answer(body: bytes, *, status: int = 200, complete: bool = True) -> Answer:
+def _response(body: bytes, *, status: int = 200, complete: bool = True) -> Response:
     headers = (("Content-Type", "application/json"), ("Content-Length", str(len(body))))
-    return Answer(status=status, headers=headers, body=body, complete=complete)
+    return Response(status=status, headers=headers, body=body, complete=complete)
 
 
-def _plain(field: Field) -> Json:
+def _plain(field: FieldDefinition) -> Json:
     plain: Mapping[str, Json] = {"boolean": True, "integer": 0, "string": field.values[0] if field.values else ""}
     return plain[field.type.value]
 
@@ -281,23 +303,23 @@ def by_receipt(events: Sequence[Event]) -> list[Event]:
     return sorted(events, key=lambda event: (event.seen.received_ns, event.seen.seq))
 
 
-def one_below(readings: int, *, seed: int, edition: Edition, connections: int = 10) -> tuple[Iterator[Exchange], Fall]:
+def one_below(samples: int, *, seed: int, edition: Edition, connections: int = 10) -> tuple[Iterator[Exchange], Fall]:
     """
-    A long, correct recording in which one counter of one reading is one below the largest value known before its
+    A long, correct recording in which one counter of one sample is one below the largest value known before its
     request.
 
     Args:
-        readings: How many readings; GetStatsAllConnections gives ten at a time.
+        samples: How many samples; GetStatsAllConnections gives ten at a time.
         seed: What times, place and counter are drawn from.
         edition: The field list.
-        connections: In each answer.
+        connections: In each response.
 
     Returns:
         The exchanges in order of receipt, made one by one, and the only fall in them. All counters are multiples of a
         legal connection's, so that every relation holds.
     """
     rng = Random(seed)
-    count = readings // connections
+    count = samples // connections
     times = []
     for seq in range(count):
         sent = seq * 1_000_000 + rng.randrange(1_000_000)
@@ -308,7 +330,7 @@ def one_below(readings: int, *, seed: int, edition: Edition, connections: int = 
     which = rng.randrange(connections)
     field = rng.choice(edition.counters)
     wire = tuple(LABELS_OF_STRATEGIES.get(key, key) for key in field.path)
-    base: Json = strategies.connection("busy", edition=edition)
+    base: Json = strategies.make_connection("busy", edition=edition)
     for key in wire:
         base = base[key]
     _, later, sent, _ = times[place]
@@ -317,13 +339,18 @@ def one_below(readings: int, *, seed: int, edition: Edition, connections: int = 
     first = min((at, seq) for factor, at, seq in known if factor == largest)[1]
     before = largest * base
     fall = Fall(
-        later=("long", later), earlier=("long", first), pointer=pointer((which, *wire)), field=field.pointer,
-        connection_id=strategies.connection_id(which), before=before, after=before - 1,
-    )  # fmt: skip
+        later=("long", later),
+        earlier=("long", first),
+        pointer=pointer((which, *wire)),
+        field=field.pointer,
+        connection_id=strategies.make_connection_id(which),
+        before=before,
+        after=before - 1,
+    )
     return _long(times, connections, edition, fall, wire), fall
 
 
-LABELS_OF_STRATEGIES: Final = {ANY_LABEL: strategies.LABEL}
+LABELS_OF_STRATEGIES: Final = {ANY_LABEL: strategies.BASE_LABEL}
 
 
 def _factor(moment: int) -> int:
@@ -333,7 +360,7 @@ def _factor(moment: int) -> int:
 def _long(
     times: Sequence[tuple[int, int, int, int]], connections: int, edition: Edition, fall: Fall, wire: Path
 ) -> Iterator[Exchange]:
-    document = strategies.connection("busy", edition=edition)
+    document = strategies.make_connection("busy", edition=edition)
     text = json.dumps(document, separators=(",", ":")).replace("%", "%%")
     bases = []
 
@@ -342,9 +369,11 @@ def _long(
         return f"{match[1]}%d"
 
     text = re.sub(r'("total_\w+":)(\d+)', hole, text)
-    parts = [text.replace(document["connection_id"], strategies.connection_id(number)) for number in range(connections)]
+    parts = [
+        text.replace(document["connection_id"], strategies.make_connection_id(number)) for number in range(connections)
+    ]
     which = int(fall.pointer.split("/")[1])
-    request = valid_request(Target.ALL, server=SERVERS[0])
+    request = make_valid_request(Target.ALL, server=SERVERS[0])
     for received, seq, sent, read in times:
         counters = tuple(base * _factor(read) for base in bases)
         stamp = wall(read)
@@ -358,7 +387,12 @@ def _long(
             filled[which] = json.dumps(changed)
         body = ("[" + ",".join(filled) + "]").replace(document["timestamp"], stamp)
         yield Exchange(
-            run="long", seq=seq, request=request, clock="one", sent_ns=sent, received_ns=received,
+            run="long",
+            seq=seq,
+            request=request,
+            clock="one",
+            sent_ns=sent,
+            received_ns=received,
             sent_at=wall(sent),
-            answer=_answer(body.encode()),
-        )  # fmt: skip
+            response=_response(body.encode()),
+        )

@@ -10,14 +10,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from sora_stats_harness.check import Checked, check, open_files
-from sora_stats_harness.checks.requirements import Finding
-from sora_stats_harness.edition import Edition
-from sora_stats_harness.exchange import Exchange, Target
-from sora_stats_harness.judge import Judge
-from sora_stats_harness.recording import lines
-from sora_stats_harness.recording.sink import Sink, open_sink
-from sora_stats_harness.redaction import Secrets
+from sora_stats_harness.api.edition import Edition
+from sora_stats_harness.api.exchange import Exchange, Target
+from sora_stats_harness.api.secret_redaction import Secrets
+from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
+from sora_stats_harness.judge.requirements import Finding
+from sora_stats_harness.probe.file_check import FileCheckResult, judge_files, open_files
+from sora_stats_harness.recording import format as lines
+from sora_stats_harness.recording.output_file import RecordingFile, open_recording_file
 
 from . import histories, reference
 
@@ -37,12 +37,14 @@ class Heard:
 def listen(edition: Edition, *, nodes: Collection[str] = ()) -> tuple[Judge, Heard]:
     """A judge, and what it says."""
     heard = Heard()
-    return Judge(edition, on_finding=lambda finding: heard.findings.append(finding), nodes=nodes), heard
+    return Judge(
+        edition, on_finding=lambda finding: heard.findings.append(finding), options=JudgeOptions(nodes=nodes)
+    ), heard
 
 
 def falls(edition: Edition, events: Sequence[histories.Event], *, horizon: bool) -> list[reference.Fall]:
     """
-    Replay a history, and give every finding of order.realtime.
+    Replay a history, and give every finding of counter.monotonic.
 
     Args:
         edition: What the connections look like.
@@ -52,16 +54,16 @@ def falls(edition: Edition, events: Sequence[histories.Event], *, horizon: bool)
     judge, heard = listen(edition)
     replay(judge, [event.exchange for event in events], horizon=horizon)
     judge.finish()
-    tally = judge.tally()
+    tally = judge.result()
     assert not tally.crashed, tally.crashed
-    return [as_fall(finding) for finding in heard.findings if finding.requirement == "order.realtime"]
+    return [as_fall(finding) for finding in heard.findings if finding.requirement == "counter.monotonic"]
 
 
 def replay(judge: Judge, exchanges: Sequence[Exchange], *, horizon: bool) -> None:
     """Hand over exchanges that are in order of receipt."""
     if not horizon:
         for exchange in exchanges:
-            judge.replay(exchange)
+            judge.judge_recorded(exchange)
         return
     earliest: dict[tuple[str, str], int] = {}
     ahead: list[int | None] = []
@@ -70,17 +72,22 @@ def replay(judge: Judge, exchanges: Sequence[Exchange], *, horizon: bool) -> Non
         ahead.append(earliest.get(key))
         earliest[key] = min(earliest.get(key, exchange.sent_ns), exchange.sent_ns)
     for exchange, horizon_ns in zip(exchanges, reversed(ahead), strict=True):
-        judge.replay(exchange, horizon_ns=exchange.received_ns if horizon_ns is None else horizon_ns)
+        judge.judge_recorded(exchange, horizon_ns=exchange.received_ns if horizon_ns is None else horizon_ns)
 
 
 def as_fall(finding: Finding) -> reference.Fall:
-    """A finding of order.realtime as the reference writes it."""
+    """A finding of counter.monotonic as the reference writes it."""
     before = re.fullmatch(r"at least (\d+)", finding.expected)
     assert before is not None, finding.expected
     return reference.Fall(
-        later=finding.exchanges[-1].key, earlier=finding.exchanges[0].key, pointer=finding.pointer, field=finding.field,
-        connection_id=finding.connection_id or "", before=int(before[1]), after=int(finding.actual),
-    )  # fmt: skip
+        later=finding.exchanges[-1].key,
+        earlier=finding.exchanges[0].key,
+        pointer=finding.pointer,
+        field=finding.field,
+        connection_id=finding.connection_id or "",
+        before=int(before[1]),
+        after=int(finding.actual),
+    )
 
 
 SHAPES = ("http.json", "http.duplicate_key", "identity.form", "identity.unique")
@@ -89,7 +96,7 @@ SHAPES = ("http.json", "http.duplicate_key", "identity.form", "identity.unique")
 def document_findings(judge: Judge, heard: Heard, body: bytes, *, many: bool) -> list[tuple[str, str]]:
     """Judge a bare body; give each thing said of JSON, shape and ids, as (requirement, pointer)."""
     heard.take()
-    judge.body(Target.ALL if many else Target.CONNECTION, body, "body.json")
+    judge.judge_bare_body(Target.ALL if many else Target.CONNECTION, body, "body.json")
     return [
         (finding.requirement, finding.pointer)
         for finding in heard.take()
@@ -100,7 +107,7 @@ def document_findings(judge: Judge, heard: Heard, body: bytes, *, many: bool) ->
 def relations(judge: Judge, heard: Heard, document: Mapping[str, Any]) -> list[tuple[str, str]]:  # Any: a JSON document
     """Judge a bare connection; give the relations that it misses, as (requirement, field)."""
     heard.take()
-    judge.body(Target.CONNECTION, json.dumps(document).encode(), "body.json")
+    judge.judge_bare_body(Target.CONNECTION, json.dumps(document).encode(), "body.json")
     return sorted((f.requirement, f.field) for f in heard.take() if f.requirement.startswith("relation."))
 
 
@@ -114,7 +121,7 @@ def record(folder: Path, exchanges: Iterable[Exchange], rng: Random, *, window: 
         rng: What the disorder is drawn from.
         window: A line is at most about so many lines from its place.
     """
-    files: dict[str, Sink] = {}
+    files: dict[str, RecordingFile] = {}
     waiting: dict[str, list[Exchange]] = {}
     paths = []
     for exchange in exchanges:
@@ -122,36 +129,41 @@ def record(folder: Path, exchanges: Iterable[Exchange], rng: Random, *, window: 
         if run not in files:
             path = folder / f"{run}.jsonl{rng.choice(('', '.zst'))}"
             paths.append(path)
-            files[run] = open_sink(path)
+            files[run] = open_recording_file(path)
             waiting[run] = []
-            header = lines.Header(
-                v=lines.VERSION, run=run, subject_kind="server", subject="made up", edition="doc-2024", options={},
+            header = lines.RecordingHeader(
+                format=lines.RECORDING_FORMAT,
+                run=run,
+                subject_kind="server",
+                subject="made up",
+                edition="doc-2024",
+                options={},
                 harness_version="0",
-            )  # fmt: skip
-            files[run].write(lines.encode(header))
+            )
+            files[run].write(lines.encode_line(header))
         waiting[run].append(exchange)
         if len(waiting[run]) >= window:
             _flush(files[run], waiting[run], rng)
     for run, sink in files.items():
         count = len(waiting[run])
         _flush(sink, waiting[run], rng)
-        sink.write(lines.encode(lines.End(end=run, sent=count, judged=count, errors=0, abandoned=0)))
+        sink.write(lines.encode_line(lines.RecordingEnd(end=run, sent=count, judged=count, errors=0, abandoned=0)))
         sink.end_frame()
         sink.close()
     return paths
 
 
-def _flush(sink: Sink, waiting: list[Exchange], rng: Random) -> None:
+def _flush(sink: RecordingFile, waiting: list[Exchange], rng: Random) -> None:
     rng.shuffle(waiting)
     for exchange in waiting:
-        sink.write(lines.encode(lines.to_line(exchange, Secrets())))
+        sink.write(lines.encode_line(lines.exchange_to_line(exchange, Secrets())))
     sink.end_frame()
     waiting.clear()
 
 
-def check_files(edition: Edition, paths: Sequence[Path]) -> tuple[list[Finding], Checked]:
+def check_files(edition: Edition, paths: Sequence[Path]) -> tuple[list[Finding], FileCheckResult]:
     """Judge recordings in one call, as `sora-harness check` does; gives every finding."""
     judge, heard = listen(edition)
-    checked = check(judge, open_files([str(path) for path in paths]))
+    checked = judge_files(judge, open_files([str(path) for path in paths]))
     checked.finish()
     return heard.findings, checked

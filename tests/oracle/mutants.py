@@ -18,18 +18,19 @@ from functools import cache
 from random import Random
 from typing import Any, Final
 
-from sora_stats_harness import probes, strategies
-from sora_stats_harness.edition import ANY_LABEL, Edition, Field, Kind, Presence, Type
-from sora_stats_harness.exchange import (
-    Answer,
+from sora_stats_harness.api.edition import ANY_LABEL, Edition, FieldDefinition, FieldKind, FieldPresence, FieldType
+from sora_stats_harness.api.exchange import (
     ErrorCode,
     Exchange,
     Headers,
     Request,
+    Response,
     Target,
     TransportError,
-    valid_request,
+    make_valid_request,
 )
+from sora_stats_harness.probe import wrong_requests as probes
+from sora_stats_harness.simulator import strategies
 
 from . import reference
 
@@ -42,7 +43,7 @@ Declared = frozenset[tuple[str, str]]
 NODES: Final = ("http://127.0.0.1:3001", "http://127.0.0.1:3002")
 ROUNDS: Final = 6
 MIDDLE: Final = range(8, 16)
-"""Positions with right answers about everything before and after."""
+"""Positions with right responses about everything before and after."""
 
 CLIENTS: Final = (0, 0, 1)
 """The client of each connection."""
@@ -57,13 +58,13 @@ CEILINGS: Final = {
 
 
 def ceiling(operator: str) -> int:
-    """How many equivalents are allowed: right answers to wrong requests, and to a cluster's nodes, are one each."""
+    """How many equivalents are allowed: right responses to wrong requests, and to a cluster's nodes, are one each."""
     return 1 if operator.endswith(": right") else CEILINGS.get(operator, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """One request, and what it was answered with; `raw` stands for the body where it is not the documents' JSON."""
+    """One request, and what it got; `raw` stands for the body where it is not the documents' JSON."""
 
     seq: int
     request: Request
@@ -77,11 +78,11 @@ class Shot:
     error: TransportError | None = None
     cut: bool = False
     refused: bool = False
-    """No answer at all."""
+    """No response at all."""
 
     @property
     def body(self) -> bytes:
-        """The bytes of the answer."""
+        """The bytes of the response."""
         if self.raw is not None:
             return self.raw
         many = self.request.target is None or self.request.target.many
@@ -96,11 +97,20 @@ class Shot:
         body = self.body
         right: Headers = (("Content-Type", "application/json"),) if body or self.request.target is not None else ()
         headers = (*right, ("Content-Length", str(len(body)))) if self.headers is None else self.headers
-        answer = None if self.refused else Answer(status=self.status, headers=headers, body=body, complete=not self.cut)
+        response = (
+            None if self.refused else Response(status=self.status, headers=headers, body=body, complete=not self.cut)
+        )
         return Exchange(
-            run="mutant", seq=self.seq, request=self.request, clock="one", sent_ns=self.sent_ns,
-            received_ns=self.received_ns, sent_at=wall(self.sent_ns), answer=answer, error=self.error,
-        )  # fmt: skip
+            run="mutant",
+            seq=self.seq,
+            request=self.request,
+            clock="one",
+            sent_ns=self.sent_ns,
+            received_ns=self.received_ns,
+            sent_at=wall(self.sent_ns),
+            response=response,
+            error=self.error,
+        )
 
     def change(self, place: int, edit: Callable[[Json], None]) -> Shot:
         """The same with one document edited."""
@@ -114,7 +124,7 @@ _EXCHANGES: dict[int, tuple[Shot, Exchange]] = {}
 
 
 def _exchange(shot: Shot) -> Exchange:
-    """Right answers are encoded once, for all mutants."""
+    """Right responses are encoded once, for all mutants."""
     kept = _EXCHANGES.get(id(shot))
     if kept is not None and kept[0] is shot:
         return kept[1]
@@ -159,7 +169,7 @@ class Mutant:
 
 def wall(moment_ns: int) -> str:
     """The server's clock and ours, which agree."""
-    return (strategies.START + timedelta(microseconds=moment_ns // 1000)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (strategies.BASE_TIMESTAMP + timedelta(microseconds=moment_ns // 1000)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 # -- the right history ------------------------------------------------------------------------------------------------
@@ -168,7 +178,7 @@ def wall(moment_ns: int) -> str:
 @cache
 def right(edition: Edition) -> tuple[Shot, ...]:
     """Six rounds of all three targets over three connections of two clients, one request after the other; all grows."""
-    base = strategies.connection("busy", edition=edition)
+    base = strategies.make_connection("busy", edition=edition)
     shots = []
     for position in range(4 * ROUNDS):
         sent_ns = 250_000_000 * position
@@ -184,13 +194,13 @@ def right(edition: Edition) -> tuple[Shot, ...]:
 def _asked(kind: int, server: str = NODES[0], local: bool | None = None) -> tuple[tuple[int, ...], Request]:
     """Which connections a request of some kind is about, and the request."""
     if kind == 0:
-        return (0, 1, 2), valid_request(Target.ALL, server=server, local=local)
+        return (0, 1, 2), make_valid_request(Target.ALL, server=server, local=local)
     if kind == 2:
-        client_id = strategies.connection_id(100)
-        return (0, 1), valid_request(Target.CLIENT, server=server, channel_id="sora", client_id=client_id)
+        client_id = strategies.make_connection_id(100)
+        return (0, 1), make_valid_request(Target.CLIENT, server=server, channel_id="sora", client_id=client_id)
     number = 0 if kind == 1 else 2
-    key = strategies.connection_id(number)
-    return (number,), valid_request(Target.CONNECTION, server=server, channel_id="sora", connection_id=key)
+    key = strategies.make_connection_id(number)
+    return (number,), make_valid_request(Target.CONNECTION, server=server, channel_id="sora", connection_id=key)
 
 
 def _document(base: Json, number: int, factor: int, stamp_ns: int) -> Json:
@@ -203,17 +213,20 @@ def _document(base: Json, number: int, factor: int, stamp_ns: int) -> Json:
         }
 
     ids = {
-        "timestamp": wall(stamp_ns), "channel_id": "sora", "client_id": strategies.connection_id(100 + CLIENTS[number]),
-        "bundle_id": "bundle", "connection_id": strategies.connection_id(number),
-    }  # fmt: skip
+        "timestamp": wall(stamp_ns),
+        "channel_id": "sora",
+        "client_id": strategies.make_connection_id(100 + CLIENTS[number]),
+        "bundle_id": "bundle",
+        "connection_id": strategies.make_connection_id(number),
+    }
     return grow(base) | ids
 
 
-# -- operators: one place in one answer -------------------------------------------------------------------------------
+# -- operators: one place in one response -------------------------------------------------------------------------------
 
 
 def _keys(path: Sequence[str]) -> tuple[str, ...]:
-    return tuple(strategies.LABEL if key == ANY_LABEL else key for key in path)
+    return tuple(strategies.BASE_LABEL if key == ANY_LABEL else key for key in path)
 
 
 def _inside(document: Json, keys: Sequence[str]) -> Json:
@@ -242,7 +255,7 @@ def _generic(edition: Edition, pointer: str) -> str:
 
 
 def shapes(edition: Edition, rng: Random) -> Iterator[Mutant]:
-    """Every mutation of every leaf and group, in one reading of one answer."""
+    """Every mutation of every leaf and group, in one sample of one response."""
     shots = right(edition)
     for number, mutation in enumerate(strategies.all_mutations(edition)):
         position = rng.choice(MIDDLE)
@@ -250,12 +263,16 @@ def shapes(edition: Edition, rng: Random) -> Iterator[Mutant]:
             position = 8  # a listing: elsewhere it would be another connection than the one asked for
         place = rng.randrange(len(shots[position].documents))
         documents = list(shots[position].documents)
-        documents[place] = mutation.apply(documents[place])
+        documents[place] = mutation.apply_to(documents[place])
         yield _one(
-            f"shape {mutation.operator}", _generic(edition, mutation.pointer), position, number,
-            {(mutation.requirement, _generic(edition, mutation.pointer))}, shots,
+            f"shape {mutation.operator}",
+            _generic(edition, mutation.pointer),
+            position,
+            number,
+            {(mutation.requirement, _generic(edition, mutation.pointer))},
+            shots,
             replace(shots[position], documents=tuple(documents)),
-        )  # fmt: skip
+        )
 
 
 def renames(edition: Edition, rng: Random) -> Iterator[Mutant]:
@@ -263,7 +280,7 @@ def renames(edition: Edition, rng: Random) -> Iterator[Mutant]:
     shots = right(edition)
     for number, leaf in enumerate(edition.fields):
         keys = _keys(leaf.path)
-        if leaf.presence is Presence.CONDITIONAL:
+        if leaf.presence is FieldPresence.CONDITIONAL:
             continue
         position = rng.choice(MIDDLE)
         place = rng.randrange(len(shots[position].documents))
@@ -274,17 +291,21 @@ def renames(edition: Edition, rng: Random) -> Iterator[Mutant]:
             inner[keys[-1] + "s"] = inner.pop(keys[-1])
 
         yield _one(
-            "rename", leaf.pointer, position, number,
-            {("shape.required", leaf.pointer), ("shape.unknown", reference.pointer(other))}, shots,
+            "rename",
+            leaf.pointer,
+            position,
+            number,
+            {("shape.required", leaf.pointer), ("shape.unknown", reference.pointer(other))},
+            shots,
             shots[position].change(place, edit),
-        )  # fmt: skip
+        )
 
 
 def duplicates(edition: Edition, rng: Random) -> Iterator[Mutant]:
     """A key that stands twice, with the same value."""
     shots = right(edition)
     for number, leaf in enumerate(edition.fields):
-        if leaf.presence is Presence.CONDITIONAL:
+        if leaf.presence is FieldPresence.CONDITIONAL:
             continue
         position = rng.choice([place for place in MIDDLE if place % 2])  # one connection
         document = shots[position].documents[0]
@@ -295,21 +316,37 @@ def duplicates(edition: Edition, rng: Random) -> Iterator[Mutant]:
         assert whole.count(text) == 1, leaf.pointer
         body = whole.replace(text, "{" + member + ", " + text[1:]).encode()
         yield _one(
-            "duplicate key", leaf.pointer, position, number, {("http.duplicate_key", leaf.pointer)}, shots,
+            "duplicate key",
+            leaf.pointer,
+            position,
+            number,
+            {("http.duplicate_key", leaf.pointer)},
+            shots,
             replace(shots[position], raw=body),
-        )  # fmt: skip
+        )
 
 
 def _one(
-    operator: str, field_: str, position: int, seed: int, declared: Iterable[tuple[str, str]], shots: Sequence[Shot],
-    *changed: Shot, nodes: tuple[str, ...] = (),
-) -> Mutant:  # fmt: skip
+    operator: str,
+    field_: str,
+    position: int,
+    seed: int,
+    declared: Iterable[tuple[str, str]],
+    shots: Sequence[Shot],
+    *changed: Shot,
+    nodes: tuple[str, ...] = (),
+) -> Mutant:
     """A mutant in which some shots of a history are others, by number."""
     others = {shot.seq: shot for shot in changed}
     return Mutant(
-        operator=operator, field=field_, position=position, seed=seed, declared=frozenset(declared),
-        shots=[others.get(shot.seq, shot) for shot in shots], nodes=nodes,
-    )  # fmt: skip
+        operator=operator,
+        field=field_,
+        position=position,
+        seed=seed,
+        declared=frozenset(declared),
+        shots=[others.get(shot.seq, shot) for shot in shots],
+        nodes=nodes,
+    )
 
 
 # -- operators: order -------------------------------------------------------------------------------------------------
@@ -343,14 +380,14 @@ def _trimmed(shot: Shot, keys: Sequence[str] | None) -> reference.Seen:
 
 def _falls(edition: Edition, shots: Sequence[Shot], keys: Sequence[str] | None = None) -> set[tuple[str, str]]:
     return {
-        ("order.realtime", fall.field) for fall in reference.falls(edition, [_trimmed(shot, keys) for shot in shots])
+        ("counter.monotonic", fall.field) for fall in reference.falls(edition, [_trimmed(shot, keys) for shot in shots])
     }
 
 
 def falls(edition: Edition, rng: Random, every: int = 1) -> Iterator[Mutant]:
     """
-    Each counter lowered in one answer, by one more than it had grown, at every position after the first; and raised in
-    one answer beyond what some parser can hold.
+    Each counter lowered in one response, by one more than it had grown, at every position after the first; and raised in
+    one response beyond what some parser can hold.
     """
     shots = right(edition)
     for number, leaf in enumerate(edition.counters):
@@ -359,9 +396,11 @@ def falls(edition: Edition, rng: Random, every: int = 1) -> Iterator[Mutant]:
             place = rng.randrange(len(shots[position].documents))
             key = shots[position].documents[place]["connection_id"]
             known = [
-                _inside(document, keys) for shot in shots[:position] for document in shot.documents
+                _inside(document, keys)
+                for shot in shots[:position]
+                for document in shot.documents
                 if document["connection_id"] == key
-            ]  # fmt: skip
+            ]
             value = max(max(known) - 1, 0)
             yield _ordered(
                 edition, "decrease", [leaf], position, number, shots[position].change(place, _put(keys, value))
@@ -373,24 +412,32 @@ def falls(edition: Edition, rng: Random, every: int = 1) -> Iterator[Mutant]:
 
 
 def lasting(edition: Edition, rng: Random, every: int = 1) -> Iterator[Mutant]:
-    """Each counter of one connection begins again at 0 from some answer on, or because it is kept in 32 bits."""
+    """Each counter of one connection begins again at 0 from some response on, or because it is kept in 32 bits."""
     shots = right(edition)
     for number, leaf in enumerate(edition.counters[::every]):
         keys = _keys(leaf.path)
         position = rng.choice(MIDDLE)
         values = [_inside(d, keys) for shot in shots[position:] for d in shot.documents if _is_first(d)]
         yield _ordered(
-            edition, "restart", [leaf], position, number,
+            edition,
+            "restart",
+            [leaf],
+            position,
+            number,
             *(_each(shot, _shift(keys, -values[0])) for shot in shots[position:]),
-        )  # fmt: skip
+        )
         yield _ordered(
-            edition, "wraps at 32 bits", [leaf], position, number,
+            edition,
+            "wraps at 32 bits",
+            [leaf],
+            position,
+            number,
             *(_each(shot, _shift(keys, 2**32 - values[0], modulo=2**32)) for shot in shots),
-        )  # fmt: skip
+        )
 
 
 def _is_first(document: Json) -> bool:
-    return bool(document["connection_id"] == strategies.connection_id(0))
+    return bool(document["connection_id"] == strategies.make_connection_id(0))
 
 
 def _shift(keys: Sequence[str], by: int, modulo: int | None = None) -> Callable[[Json], None]:
@@ -403,7 +450,7 @@ def _shift(keys: Sequence[str], by: int, modulo: int | None = None) -> Callable[
 
 
 def swaps(edition: Edition, rng: Random, every: int = 1) -> Iterator[Mutant]:
-    """Of a connection that received far more than it sent, one answer takes both for each other, counter by counter."""
+    """Of a connection that received far more than it sent, one response takes both for each other, counter by counter."""
     shots = right(edition)
     by_path = {leaf.path: leaf for leaf in edition.counters}
     for number, leaf in enumerate(edition.counters[::every]):
@@ -428,7 +475,7 @@ def _swap(one: Sequence[str], other: Sequence[str]) -> Callable[[Json], None]:
 
 
 def _ordered(
-    edition: Edition, operator: str, leaves: Sequence[Field], position: int, seed: int, *changed: Shot
+    edition: Edition, operator: str, leaves: Sequence[FieldDefinition], position: int, seed: int, *changed: Shot
 ) -> Mutant:
     """A mutant of some counters alone; the all-pairs reference says what it must be found to miss."""
     mutant = _one(operator, leaves[0].pointer, position, seed, (), right(edition), *changed)
@@ -437,17 +484,18 @@ def _ordered(
 
 
 def resets(edition: Edition, rng: Random) -> Iterator[Mutant]:
-    """Whole answers that come from another time: counters that begin again under the same id, and stale copies."""
+    """Complete responses that come from another time: counters that begin again under the same id, and stale copies."""
     shots = right(edition)
-    base = strategies.connection("busy", edition=edition)
+    base = strategies.make_connection("busy", edition=edition)
     for number, position in enumerate(MIDDLE):
         changed = []
         for shot in shots[position:]:
             documents = [
                 _document(base, 0, shot.seq - position + 1, shot.sent_ns + 5_000_000)
-                if document["connection_id"] == strategies.connection_id(0) else document
+                if document["connection_id"] == strategies.make_connection_id(0)
+                else document
                 for document in shot.documents
-            ]  # fmt: skip
+            ]
             changed.append(replace(shot, documents=tuple(documents)))
         mutant = _one("reset", "", position, number, (), shots, *changed)
         yield replace(mutant, declared=frozenset(_falls(edition, mutant.shots)))
@@ -459,7 +507,7 @@ def resets(edition: Edition, rng: Random) -> Iterator[Mutant]:
                 for new, before in zip(shots[position].documents, old.documents, strict=True)
             ),
         )
-        mutant = _one("stale answer", "", position, number, (), shots, stale)
+        mutant = _one("stale response", "", position, number, (), shots, stale)
         yield replace(mutant, declared=frozenset(_falls(edition, mutant.shots)))
 
 
@@ -511,27 +559,76 @@ def _each(shot: Shot, edit: Callable[[Json], None]) -> Shot:
 
 
 def identities(edition: Edition, rng: Random) -> Iterator[Mutant]:
-    """Answers about the wrong connection or client, one twice, one missing, and what is fixed and changes."""
+    """Responses about the wrong connection or client, one twice, one missing, and what is fixed and changes."""
     shots = right(edition)
-    other = strategies.connection_id(7)
+    other = strategies.make_connection_id(7)
     for seed in range(4):
         listing, single, client, third = (8 + 4 * (seed % 2) + kind for kind in range(4))
         first, second, last = shots[listing].documents
-        yield _one("swapped connection", "/connection_id", single, seed, {("identity.asked", "/connection_id")}, shots,
-                   replace(shots[single], documents=(second,)))  # fmt: skip
-        yield _one("other channel", "/channel_id", third, seed, {("identity.asked", "/channel_id")}, shots,
-                   shots[third].change(0, _put(("channel_id",), "other")))  # fmt: skip
-        yield _one("other client", "/client_id", client, seed, {("identity.client", "/client_id")}, shots,
-                   replace(shots[client], documents=(*shots[client].documents, last)))  # fmt: skip
-        yield _one("other client's channel", "/channel_id", client, seed, {("identity.client", "/channel_id")}, shots,
-                   shots[client].change(1, _put(("channel_id",), "other")))  # fmt: skip
-        yield _one("connection twice", "/connection_id", listing, seed, {("identity.unique", "/connection_id")}, shots,
-                   replace(shots[listing], documents=(first, second, last, rng.choice((first, last)))))  # fmt: skip
+        yield _one(
+            "swapped connection",
+            "/connection_id",
+            single,
+            seed,
+            {("identity.asked", "/connection_id")},
+            shots,
+            replace(shots[single], documents=(second,)),
+        )
+        yield _one(
+            "other channel",
+            "/channel_id",
+            third,
+            seed,
+            {("identity.asked", "/channel_id")},
+            shots,
+            shots[third].change(0, _put(("channel_id",), "other")),
+        )
+        yield _one(
+            "other client",
+            "/client_id",
+            client,
+            seed,
+            {("identity.client", "/client_id")},
+            shots,
+            replace(shots[client], documents=(*shots[client].documents, last)),
+        )
+        yield _one(
+            "other client's channel",
+            "/channel_id",
+            client,
+            seed,
+            {("identity.client", "/channel_id")},
+            shots,
+            shots[client].change(1, _put(("channel_id",), "other")),
+        )
+        yield _one(
+            "connection twice",
+            "/connection_id",
+            listing,
+            seed,
+            {("identity.unique", "/connection_id")},
+            shots,
+            replace(shots[listing], documents=(first, second, last, rng.choice((first, last)))),
+        )
         for name in ("channel_id", "client_id", "bundle_id"):
-            yield _one("changed id", f"/{name}", listing, seed, {("identity.constant", f"/{name}")}, shots,
-                       shots[listing].change(rng.randrange(3), _put((name,), other)))  # fmt: skip
-        yield _one("missing from its client", "", client, seed, {("identity.present", "")}, shots,
-                   replace(shots[client], documents=shots[client].documents[:1]))  # fmt: skip
+            yield _one(
+                "changed id",
+                f"/{name}",
+                listing,
+                seed,
+                {("identity.constant", f"/{name}")},
+                shots,
+                shots[listing].change(rng.randrange(3), _put((name,), other)),
+            )
+        yield _one(
+            "missing from its client",
+            "",
+            client,
+            seed,
+            {("identity.present", "")},
+            shots,
+            replace(shots[client], documents=shots[client].documents[:1]),
+        )
         absent = replace(shots[third], documents=(), raw=b'{"error_type":"CONNECTION-NOT-FOUND"}', status=400)
         yield _one("not found", "", third, seed, {("identity.present", "")}, shots, absent)
         everywhere = replace(shots[listing], request=_asked(0, local=False)[1], documents=(first, last))
@@ -539,18 +636,18 @@ def identities(edition: Edition, rng: Random) -> Iterator[Mutant]:
         gone = [_without(shot, 1) if shot.seq >= listing else shot for shot in shots]
         yield _one("left for good", "", listing, seed, (), shots, *gone)
     for leaf in edition.fields:
-        if leaf.kind is not Kind.CONFIGURATION or leaf.path[1] == ANY_LABEL:
+        if leaf.kind is not FieldKind.CONFIGURATION or leaf.path[1] == ANY_LABEL:
             continue
-        values: Json = {Type.BOOLEAN: False, Type.INTEGER: 1, Type.STRING: "x"}[leaf.type]
+        values: Json = {FieldType.BOOLEAN: False, FieldType.INTEGER: 1, FieldType.STRING: "x"}[leaf.type]
         value = "recvonly" if leaf.values else values
-        if leaf.presence is not Presence.CONDITIONAL and _inside(shots[0].documents[0], leaf.path) == value:
+        if leaf.presence is not FieldPresence.CONDITIONAL and _inside(shots[0].documents[0], leaf.path) == value:
             value = not value
         changed = [_each(shot, _put(leaf.path, value)) for shot in shots[12:]]
         yield _one("reconfigured", leaf.pointer, 12, 0, {("identity.constant", leaf.pointer)}, shots, *changed)
 
 
 def _without(shot: Shot, number: int) -> Shot:
-    kept = tuple(d for d in shot.documents if d["connection_id"] != strategies.connection_id(number))
+    kept = tuple(d for d in shot.documents if d["connection_id"] != strategies.make_connection_id(number))
     return replace(shot, documents=kept)
 
 
@@ -558,7 +655,7 @@ def _without(shot: Shot, number: int) -> Shot:
 
 
 def transports(edition: Edition, rng: Random) -> Iterator[Mutant]:
-    """Status, headers, bytes and errors of one answer."""
+    """Status, headers, bytes and errors of one response."""
     shots = right(edition)
     for seed, position in enumerate(MIDDLE):
         shot = shots[position]
@@ -579,26 +676,29 @@ def transports(edition: Edition, rng: Random) -> Iterator[Mutant]:
             ("length no number", "http.length", replace(shot, headers=(json_type, ("Content-Length", "x")))),
         ]
         for name, raw in (
-            ("byte order mark", b"\xef\xbb\xbf" + body), ("UTF-16", body.decode().encode("utf-16")),
-            ("cut short", body[:-1]), ("something after it", body + b"x"), ("empty", b""),
+            ("byte order mark", b"\xef\xbb\xbf" + body),
+            ("UTF-16", body.decode().encode("utf-16")),
+            ("cut short", body[:-1]),
+            ("something after it", body + b"x"),
+            ("empty", b""),
             ("NaN", body.replace(b'"unstable_level": 0', b'"unstable_level": NaN')),
             ("not UTF-8", body.replace(b'"bundle"', b'"bund\xff"')),
             ("half a surrogate", body.replace(b'"bundle"', b'"bund\\ud800"')),
             ("single quotes", body.replace(b'"', b"'")),
-        ):  # fmt: skip
+        ):
             assert raw != body, name
             table.append((f"body {name}", "http.json", replace(shot, raw=raw)))
         for code in (ErrorCode.TIMEOUT, ErrorCode.RESET, ErrorCode.CUT, ErrorCode.PROTOCOL, ErrorCode.TOO_LARGE):
             error = TransportError(code=code, detail=code.value)
             table.append((f"error {code.value}", "http.complete", replace(shot, refused=True, error=error)))
         cut = TransportError(code=ErrorCode.CUT, detail="cut")
-        table.append(("half an answer", "http.complete", replace(shot, raw=body[:100], cut=True, error=cut)))
+        table.append(("half a response", "http.complete", replace(shot, raw=body[:100], cut=True, error=cut)))
         for name, requirement, changed in table:
             yield _one(name, "", position, seed, {(requirement, "")}, shots, changed)
 
 
 def clocks(edition: Edition, rng: Random) -> Iterator[Mutant]:
-    """Stamps that stand still, jump, or contradict the counters of overlapping answers."""
+    """Stamps that stand still, jump, or contradict the counters of overlapping responses."""
     shots = right(edition)
     found = ("clock.frozen", "/timestamp")
     for seed, position in enumerate((4, 8)):
@@ -612,7 +712,7 @@ def clocks(edition: Edition, rng: Random) -> Iterator[Mutant]:
             ]
             declared = {("clock.offset", "/timestamp")}
             yield _one(f"clock set by {seconds} s", "/timestamp", position, seed, declared, shots, *ahead)
-    base = strategies.connection("busy", edition=edition)
+    base = strategies.make_connection("busy", edition=edition)
     request = _asked(1)[1]
     for number, leaf in enumerate(rng.sample(edition.counters, 40)):
         if leaf.path[0] == "data_channel":
@@ -627,9 +727,13 @@ def clocks(edition: Edition, rng: Random) -> Iterator[Mutant]:
         )
         equal = _inside(one, keys) == _inside(two, keys)
         yield Mutant(
-            operator="stamped late", field=leaf.pointer, position=1, seed=number, shots=overlapping,
-            declared=frozenset() if equal else frozenset({("order.timestamp", leaf.pointer)}),
-        )  # fmt: skip
+            operator="stamped late",
+            field=leaf.pointer,
+            position=1,
+            seed=number,
+            shots=overlapping,
+            declared=frozenset() if equal else frozenset({("counter.timestamp_order", leaf.pointer)}),
+        )
 
 
 def _invalid(data: Json, error: str, path: list[str]) -> Json:
@@ -653,15 +757,17 @@ REFUSALS: Final[dict[str, tuple[int, Json]]] = {
     "large_body": (413, None),
     "options": (200, None),
 }
-"""The answer to the first probe of each row; `operation` stands for service, version and operation."""
+"""The response to the first probe of each row; `operation` stands for service, version and operation."""
 
 
 def refusals(edition: Edition, rng: Random) -> Iterator[Mutant]:
-    """Wrong requests: each row answered rightly, and then in several wrong ways."""
+    """Wrong requests: each row responded rightly, and then in several wrong ways."""
     del edition, rng
     for seed, (row, (status, value)) in enumerate(REFUSALS.items()):
-        probe = next(probe for probe in (*probes.PROBES, probes.large_probe()) if probe.row == row)
-        request = probe.request(NODES[0])
+        probe = next(
+            probe for probe in (*probes.WRONG_REQUEST_CASES, probes.large_request_case()) if probe.table_row == row
+        )
+        request = probe.build_request(NODES[0])
         if isinstance(value, dict) and value.get("error_reason") == "operation":
             service, _, rest = probe.targets[0].partition("_")
             version, _, operation = rest.partition(".")
@@ -673,8 +779,15 @@ def refusals(edition: Edition, rng: Random) -> Iterator[Mutant]:
         yield _one(
             f"wrong request {row}: 5xx", "", 0, seed, {("request.no_5xx", "")}, [shot], replace(shot, status=500)
         )
-        yield _one(f"wrong request {row}: HTML", "", 0, seed, {("request.json_or_empty", "")}, [shot],
-                   replace(shot, raw=b"<html></html>"))  # fmt: skip
+        yield _one(
+            f"wrong request {row}: HTML",
+            "",
+            0,
+            seed,
+            {("request.json_or_empty", "")},
+            [shot],
+            replace(shot, raw=b"<html></html>"),
+        )
         yield _one(f"wrong request {row}: status", "", 0, seed, rule, [shot], replace(shot, status=401))
         other = b"[1]" if row == "large_body" else b'{"error_type":"Other"}'  # with 413 any object is accepted
         yield _one(f"wrong request {row}: body", "", 0, seed, rule, [shot], replace(shot, raw=other))
@@ -683,7 +796,7 @@ def refusals(edition: Edition, rng: Random) -> Iterator[Mutant]:
 def clusters(edition: Edition, rng: Random) -> Iterator[Mutant]:
     """Two nodes: a connection on both, on none, missing from the whole, and clocks apart."""
     del rng
-    base = strategies.connection("busy", edition=edition)
+    base = strategies.make_connection("busy", edition=edition)
 
     def history(
         first: Sequence[int] = (0, 1), second: Sequence[int] = (2,), whole: Sequence[int] = (0, 1, 2), skew_ns: int = 0
@@ -697,11 +810,13 @@ def clusters(edition: Edition, rng: Random) -> Iterator[Mutant]:
                 stamp_ns = sent_ns + 5_000_000 + (skew_ns if kind == 1 else 0)
                 shots.append(
                     Shot(
-                        seq=len(shots), sent_ns=sent_ns, received_ns=sent_ns + 10_000_000,
+                        seq=len(shots),
+                        sent_ns=sent_ns,
+                        received_ns=sent_ns + 10_000_000,
                         request=_asked(0, server, False if kind == 2 else None)[1],
                         documents=tuple(_document(base, n, len(shots) + 2, stamp_ns) for n in numbers),
                     )
-                )  # fmt: skip
+                )
         return shots
 
     for name, field_, requirement, shots in (
@@ -716,8 +831,17 @@ def clusters(edition: Edition, rng: Random) -> Iterator[Mutant]:
 
 
 OPERATORS: Final = (
-    shapes, renames, duplicates, resets, relations, identities, transports, clocks, refusals, clusters,
-)  # fmt: skip
+    shapes,
+    renames,
+    duplicates,
+    resets,
+    relations,
+    identities,
+    transports,
+    clocks,
+    refusals,
+    clusters,
+)
 
 
 def mutants(edition: Edition, seed: int, *, every: int = 1) -> Iterator[Mutant]:

@@ -1,5 +1,5 @@
 """
-What an answer, or a history of answers, comes to: worked out slowly, from the edition and the rules alone.
+What a response, or a history of responses, comes to: worked out slowly, from the edition and the rules alone.
 
 Nothing here imports a check, the codec or the judge. A document is parsed by a recursive descent that follows RFC
 8259 line by line, walked leaf by leaf, and a history is compared pair by pair; that takes a thousand times longer
@@ -15,7 +15,15 @@ from datetime import date
 from itertools import pairwise
 from typing import Any, Final, Literal
 
-from sora_stats_harness.edition import ANY_LABEL, Edition, Field, Group, Kind, Presence, Type
+from sora_stats_harness.api.edition import (
+    ANY_LABEL,
+    Edition,
+    FieldDefinition,
+    FieldGroup,
+    FieldKind,
+    FieldPresence,
+    FieldType,
+)
 
 Json = Any
 """What `parse` gives: dict, list, str, int, bool, None, or a Fractional."""
@@ -52,6 +60,19 @@ class Fractional:
             return True
         zeros = len(digits) - len(digits.rstrip("0"))
         return int(exponent or 0) - len(fraction) + zeros >= 0
+
+    @property
+    def value(self) -> int | None:
+        """The integer that it is; None where it is none, or has more digits than are written out."""
+        mantissa, _, exponent = self.text.lower().partition("e")
+        whole, _, fraction = mantissa.lstrip("-").partition(".")
+        digits, shift = (whole + fraction).lstrip("0"), int(exponent or 0) - len(fraction)
+        if not self.integral or len(digits) + shift > MAX_DIGITS:
+            return None
+        number = int(digits or "0")
+        scale: int = 10 ** abs(shift) if digits else 1
+        number = number * scale if shift >= 0 else number // scale
+        return -number if mantissa.startswith("-") else number
 
     @property
     def negative(self) -> bool:
@@ -221,13 +242,13 @@ def pointer(where: Sequence[str | int]) -> str:
 
 def document_findings(edition: Edition, body: bytes, *, many: bool) -> set[tuple[str, str]]:
     """
-    Everything about the JSON, the shape and the ids of one answer's body: (requirement, pointer).
+    Everything about the JSON, the shape and the ids of one response's body: (requirement, pointer).
 
     An id that stands twice is no id to go by.
 
     Args:
         edition: The field list.
-        body: The bytes of an answer.
+        body: The bytes of a response.
         many: Whether the body should be an array.
     """
     try:
@@ -261,14 +282,14 @@ def _connection(edition: Edition, connection: Json, at: Where) -> Iterator[tuple
 
 
 def _group(
-    group: Group, value: dict[str, Json], at: Where, path: Path, undocumented: set[Path]
+    group: FieldGroup, value: dict[str, Json], at: Where, path: Path, undocumented: set[Path]
 ) -> Iterator[tuple[str, Where]]:
     for field in group.fields:
         if field.name in value:
             missed = leaf_fault(field, value[field.name])
             if missed:
                 yield missed, (*at, field.name)
-        elif field.presence is not Presence.CONDITIONAL:
+        elif field.presence is not FieldPresence.CONDITIONAL:
             yield "shape.required", (*at, field.name)
     names = {inner.name: inner for inner in group.groups}
     for name, inner in names.items():
@@ -287,11 +308,11 @@ def _group(
             yield "shape.undocumented" if (*path, key) in undocumented else "shape.unknown", (*at, key)
 
 
-def leaf_fault(field: Field, value: Json) -> str | None:
+def leaf_fault(field: FieldDefinition, value: Json) -> str | None:
     """The first requirement that a leaf's value misses: type, closed set, limits, form, and how it is written."""
-    if field.type is Type.BOOLEAN:
+    if field.type is FieldType.BOOLEAN:
         return None if isinstance(value, bool) else "shape.type"
-    if field.type is Type.STRING:
+    if field.type is FieldType.STRING:
         if not isinstance(value, str):
             return "shape.type"
         if field.values is not None and value not in field.values:
@@ -373,7 +394,7 @@ class Fall:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Reading:
+class _Sample:
     """One connection in one exchange: sound counters by wire path, and the labels that are there."""
 
     seen: Seen
@@ -386,20 +407,21 @@ class _Reading:
 
 def falls(edition: Edition, history: Sequence[Seen]) -> set[Fall]:
     """
-    Every counter that fell, by comparing all pairs. O(n^2) in readings.
+    Every counter that fell, by comparing all pairs. O(n^2) in samples.
 
     A precedes B where A was received before B was sent, strictly, in one run and on one clock, about one connection.
-    A data channel may close and open again, so a counter of a label in A counts only if no answer that came in before
+    A data channel may close and open again, so a counter of a label in A counts only if no response that came in before
     B lacks the label, but those that had come in before A was asked for. Of a connection that stands twice in an
-    answer, the first counts.
+    response, the first counts.
     """
-    readings = [reading for seen in history for reading in _readings(edition, seen)]
+    samples = [sample for seen in history for sample in _samples(edition, seen)]
     found = set()
-    for b in readings:
+    for b in samples:
         same = [
-            a for a in readings
+            a
+            for a in samples
             if a.connection_id == b.connection_id and (a.seen.run, a.seen.clock) == (b.seen.run, b.seen.clock)
-        ]  # fmt: skip
+        ]
         known = [a for a in same if a.seen.received_ns < b.seen.sent_ns and not _forgotten(a, b, same)]
         for path, after in b.counters.items():
             before = [a for a in known if path in a.counters and not _reopened(path, a, b, same)]
@@ -410,32 +432,38 @@ def falls(edition: Edition, history: Sequence[Seen]) -> set[Fall]:
                 )
                 found.add(
                     Fall(
-                        later=(b.seen.run, b.seen.seq), earlier=(first.seen.run, first.seen.seq),
-                        pointer=pointer((*b.at, *path)), field=pointer(generic(edition, path)),
-                        connection_id=b.connection_id, before=largest, after=after,
+                        later=(b.seen.run, b.seen.seq),
+                        earlier=(first.seen.run, first.seen.seq),
+                        pointer=pointer((*b.at, *path)),
+                        field=pointer(generic(edition, path)),
+                        connection_id=b.connection_id,
+                        before=largest,
+                        after=after,
                     )
-                )  # fmt: skip
+                )
     return found
 
 
-def _forgotten(a: _Reading, b: _Reading, same: Sequence[_Reading]) -> bool:
-    """Whether more than 60 s without an answer about the connection lie between the receipt of A and that of B."""
+def _forgotten(a: _Sample, b: _Sample, same: Sequence[_Sample]) -> bool:
+    """Whether more than 60 s without a response about the connection lie between the receipt of A and that of B."""
     times = sorted({r.seen.received_ns for r in same if a.seen.received_ns <= r.seen.received_ns <= b.seen.received_ns})
     return any(later - earlier > FORGET_NS for earlier, later in pairwise(times))
 
 
-def _reopened(path: Path, a: _Reading, b: _Reading, same: Sequence[_Reading]) -> bool:
-    """Whether a reading that came in before B, and was not surely read before A, lacks the counter's label."""
+def _reopened(path: Path, a: _Sample, b: _Sample, same: Sequence[_Sample]) -> bool:
+    """Whether a sample that came in before B, and was not surely read before A, lacks the counter's label."""
     if path[0] != "data_channel":
         return False
     return any(
-        path[1] not in lacks.labels and not lacks.seen.received_ns < a.seen.sent_ns
-        and (lacks.seen.received_ns, lacks.seen.seq) < (b.seen.received_ns, b.seen.seq) and not _forgotten(lacks, b,
-        same) for lacks in same
-    )  # fmt: skip
+        path[1] not in lacks.labels
+        and not lacks.seen.received_ns < a.seen.sent_ns
+        and (lacks.seen.received_ns, lacks.seen.seq) < (b.seen.received_ns, b.seen.seq)
+        and not _forgotten(lacks, b, same)
+        for lacks in same
+    )
 
 
-def _readings(edition: Edition, seen: Seen) -> Iterator[_Reading]:
+def _samples(edition: Edition, seen: Seen) -> Iterator[_Sample]:
     body = seen.body
     if body is None:
         return
@@ -447,23 +475,25 @@ def _readings(edition: Edition, seen: Seen) -> Iterator[_Reading]:
             continue
         met.add(key)
         channel = connection.get("data_channel", {})
-        yield _Reading(
-            seen=seen, at=() if index is None else (index,), connection_id=key,
+        yield _Sample(
+            seen=seen,
+            at=() if index is None else (index,),
+            connection_id=key,
             counters=dict(_counters(edition.root, connection, ())),
             labels=frozenset(_objects(channel)),
-        )  # fmt: skip
+        )
 
 
 def _objects(value: Json) -> list[str]:
     return [key for key, below in value.items() if isinstance(below, dict)] if isinstance(value, dict) else []
 
 
-def _counters(group: Group, value: Json, path: Path) -> Iterator[tuple[Path, int]]:
+def _counters(group: FieldGroup, value: Json, path: Path) -> Iterator[tuple[Path, int]]:
     if not isinstance(value, dict):
         return
     for field in group.fields:
-        number = value.get(field.name)
-        if field.kind is Kind.COUNTER and isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+        number = integer(value.get(field.name))
+        if field.kind is FieldKind.COUNTER and number is not None and number >= 0:
             yield (*path, field.name), number
     names = {inner.name: inner for inner in group.groups}
     for key, below in value.items():
@@ -514,59 +544,139 @@ def _le(name: str, left: Sequence[str], right: Sequence[str]) -> Relation:
 
 
 def _relations() -> Iterator[Relation]:
-    drops = {"received": ("rtp.total_received_srtp_invalid", "packet_loss_simulator.total_dropped_received_rtp"),
-             "sent": ("packet_loss_simulator.total_dropped_sent_rtp",)}  # fmt: skip
-    subtypes = ("bye", "psfb_afb", "psfb_fir", "psfb_pli", "rr", "rtpfb_generic_nack", "rtpfb_tmmbn", "rtpfb_tmmbr",
-                "rtpfb_transport_wide", "sdes", "sr", "unknown", "xr")  # fmt: skip
-    extensions = ("abs_send_time", "audio_level", "av1_rtp_sepc", "color_space", "inband_cn", "playout_delay",
-                  "sdes_mid", "sdes_repaired_rtp_stream_id", "sdes_rtp_stream_id", "toffset", "transport_wide_cc",
-                  "video_content_type", "video_orientation", "video_timeing")  # fmt: skip
-    chunks = ("abort", "asconf", "asconf_ack", "auth", "cookie_ack", "cookie_echo", "cwr", "data", "ecne", "error",
-              "forward_tsn", "heartbeat", "heartbeat_ack", "i_data", "i_forward_tsn", "init", "init_ack", "pad",
-              "reconfig", "sack", "shutdown", "shutdown_ack", "shutdown_complete", "unknown")  # fmt: skip
+    drops = {
+        "received": ("rtp.total_received_srtp_invalid", "packet_loss_simulator.total_dropped_received_rtp"),
+        "sent": ("packet_loss_simulator.total_dropped_sent_rtp",),
+    }
+    subtypes = (
+        "bye",
+        "psfb_afb",
+        "psfb_fir",
+        "psfb_pli",
+        "rr",
+        "rtpfb_generic_nack",
+        "rtpfb_tmmbn",
+        "rtpfb_tmmbr",
+        "rtpfb_transport_wide",
+        "sdes",
+        "sr",
+        "unknown",
+        "xr",
+    )
+    extensions = (
+        "abs_send_time",
+        "audio_level",
+        "av1_rtp_sepc",
+        "color_space",
+        "inband_cn",
+        "playout_delay",
+        "sdes_mid",
+        "sdes_repaired_rtp_stream_id",
+        "sdes_rtp_stream_id",
+        "toffset",
+        "transport_wide_cc",
+        "video_content_type",
+        "video_orientation",
+        "video_timeing",
+    )
+    chunks = (
+        "abort",
+        "asconf",
+        "asconf_ack",
+        "auth",
+        "cookie_ack",
+        "cookie_echo",
+        "cwr",
+        "data",
+        "ecne",
+        "error",
+        "forward_tsn",
+        "heartbeat",
+        "heartbeat_ack",
+        "i_data",
+        "i_forward_tsn",
+        "init",
+        "init_ack",
+        "pad",
+        "reconfig",
+        "sack",
+        "shutdown",
+        "shutdown_ack",
+        "shutdown_complete",
+        "unknown",
+    )
     for x in ("received", "sent"):
         yield Relation(
-            name="total_packets", kind="==", left=_terms(f"rtp.total_{x}"),
-            right=_terms(f"rtp.total_{x}_rtp", f"rtcp.total_{x}_rtcp"), relaxed_by=drops["received"] + drops["sent"],
-        )  # fmt: skip
+            name="total_packets",
+            kind="==",
+            left=_terms(f"rtp.total_{x}"),
+            right=_terms(f"rtp.total_{x}_rtp", f"rtcp.total_{x}_rtcp"),
+            relaxed_by=drops["received"] + drops["sent"],
+        )
         yield Relation(
-            name="total_byte_size", kind="==", left=_terms(f"rtp.total_{x}_byte_size"),
+            name="total_byte_size",
+            kind="==",
+            left=_terms(f"rtp.total_{x}_byte_size"),
             right=_terms(f"rtp.total_{x}_rtp_byte_size", f"rtcp.total_{x}_rtcp_byte_size"),
             relaxed_by=drops["received"] + drops["sent"],
-        )  # fmt: skip
-        yield Relation(name="rtp_min_size", kind="<=", left=((12, f"rtp.total_{x}_rtp"),),
-                       right=_terms(f"rtp.total_{x}_rtp_byte_size"))  # fmt: skip
-        yield Relation(name="rtcp_min_size", kind="<=", left=((8, f"rtcp.total_{x}_rtcp"),),
-                       right=_terms(f"rtcp.total_{x}_rtcp_byte_size"))  # fmt: skip
+        )
+        yield Relation(
+            name="rtp_min_size",
+            kind="<=",
+            left=((12, f"rtp.total_{x}_rtp"),),
+            right=_terms(f"rtp.total_{x}_rtp_byte_size"),
+        )
+        yield Relation(
+            name="rtcp_min_size",
+            kind="<=",
+            left=((8, f"rtcp.total_{x}_rtcp"),),
+            right=_terms(f"rtcp.total_{x}_rtcp_byte_size"),
+        )
         yield _le("rtcp_subtypes", [f"rtcp.total_{x}_rtcp"], [f"rtcp.total_{x}_rtcp_{kind}" for kind in subtypes])
         for extension in extensions:
             yield _le("rtp_hdr_ext", [f"rtp_hdr_ext.total_{x}_rtp_hdr_ext_{extension}"], [f"rtp.total_{x}_rtp"])
         counted = [f"sctp.total_{x}_sctp_chunk_{chunk}" for chunk in chunks]
         yield _le("sctp_chunks", [f"sctp.total_{x}_sctp"], counted)
-        yield Relation(name="sctp_min_size", kind="<=", left=((12, f"sctp.total_{x}_sctp"), *((4, c) for c in counted)),
-                       right=_terms(f"sctp.total_{x}_sctp_byte_size"))  # fmt: skip
+        yield Relation(
+            name="sctp_min_size",
+            kind="<=",
+            left=((12, f"sctp.total_{x}_sctp"), *((4, c) for c in counted)),
+            right=_terms(f"sctp.total_{x}_sctp_byte_size"),
+        )
         yield _le("sctp_zero_checksum", [f"sctp.total_{x}_sctp_zero_checksum"], [f"sctp.total_{x}_sctp"])
     yield Relation(
-        name="decrypt_skipped", kind="==", left=_terms("rtp.total_decrypt_skipped_srtp"),
+        name="decrypt_skipped",
+        kind="==",
+        left=_terms("rtp.total_decrypt_skipped_srtp"),
         right=_terms("rtp.total_decrypt_skipped_audio_srtp", "rtp.total_decrypt_skipped_video_srtp"),
-    )  # fmt: skip
+    )
     yield _le("decrypt_skipped_received", ["rtp.total_decrypt_skipped_srtp"], ["rtp.total_received_rtp"])
     for kind in ("rtx", "padding", "red", "red_rtx", "red_ulpfec"):
         yield _le("rtp_subset", [f"rtp.total_received_rtp_{kind}"], ["rtp.total_received_rtp"])
-    for answer, asked in (("init_ack", "init"), ("cookie_ack", "cookie_echo"), ("heartbeat_ack", "heartbeat")):
-        yield _le("sctp_answers", [f"sctp.total_sent_sctp_chunk_{answer}"], [f"sctp.total_received_sctp_chunk_{asked}"])
+    for response, asked in (("init_ack", "init"), ("cookie_ack", "cookie_echo"), ("heartbeat_ack", "heartbeat")):
+        yield _le(
+            "sctp_responses", [f"sctp.total_sent_sctp_chunk_{response}"], [f"sctp.total_received_sctp_chunk_{asked}"]
+        )
     for method in ("allocate", "refresh", "create_permission", "channel_bind", "binding"):
         results = [f"turn.total_sent_{method}_{result}" for result in ("success", "error")]
-        yield _le("turn_answers", results, [f"turn.total_received_{method}_request"])
+        yield _le("turn_responses", results, [f"turn.total_received_{method}_request"])
     ice = "ice_connection_state.total_"
     states = ("connected", "checking", "disconnected")
     yield _le("ice_acks", [f"{ice}{state}_ack" for state in states], [f"{ice}{state}_req" for state in states])
     yield _le("ice_connected", [f"{ice}connected_to_checking"], [f"{ice}checking_to_connected"])
     exits = [f"{ice}disconnected_to_{state}" for state in ("failed", "checking")]
     yield _le("ice_disconnected", exits, [f"{ice}checking_to_disconnected"])
-    for name in ("decrypt_skipped_srtp", "received_rtp", "received_rtp_byte_size", "received_rtp_padding",
-                 "received_rtp_padding_size", "received_rtp_red", "received_rtp_red_rtx", "received_rtp_red_ulpfec",
-                 "received_rtp_rtx"):  # fmt: skip
+    for name in (
+        "decrypt_skipped_srtp",
+        "received_rtp",
+        "received_rtp_byte_size",
+        "received_rtp_padding",
+        "received_rtp_padding_size",
+        "received_rtp_red",
+        "received_rtp_red_rtx",
+        "received_rtp_red_ulpfec",
+        "received_rtp_rtx",
+    ):
         yield _le("simulcast_sum", [f"simulcast.r{n}.rtp.total_{name}" for n in range(3)], [f"rtp.total_{name}"])
 
 
@@ -579,6 +689,15 @@ COUNTED: Final = LEVELS.union(*(relation.counters for relation in RELATIONS))
 """Every field that a relation is about."""
 
 
+def integer(value: Json) -> int | None:
+    """The integer that a number stands for, however it is written; None of anything else."""
+    if isinstance(value, float):  # of a document that was not parsed here
+        value = Fractional(repr(value))
+    if isinstance(value, Fractional):
+        return value.value
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def value_of(document: Json, terms: Sequence[tuple[int, str]]) -> int | None:
     """A weighted sum; None where a term is absent or unsound."""
     total = 0
@@ -586,14 +705,15 @@ def value_of(document: Json, terms: Sequence[tuple[int, str]]) -> int | None:
         value: Json = document
         for key in name.split("."):
             value = value.get(key) if isinstance(value, dict) else None
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        number = integer(value)
+        if number is None or number < 0:
             return None
-        total += weight * value
+        total += weight * number
     return total
 
 
 def missed_relations(document: Json) -> list[tuple[str, str]]:
-    """The relations that one answer, taken as read at one instant, misses: (requirement, field of the left side)."""
+    """The relations that one response, taken as read at one instant, misses: (requirement, field of the left side)."""
     found = []
     for relation in RELATIONS:
         left, right = value_of(document, relation.left), value_of(document, relation.right)
@@ -658,8 +778,8 @@ def _relaxed(relation: Relation, document: Json) -> bool:
 
 def _level_missed(document: Json) -> bool:
     status = document.get("network_status", {})
-    counts = [status.get(f"total_unstable_level{level}") for level in range(4)]
-    level = status.get("unstable_level")
-    if level not in range(4) or not all(isinstance(count, int) and count >= 0 for count in counts):
+    counts = [integer(status.get(f"total_unstable_level{level}")) for level in range(4)]
+    level = integer(status.get("unstable_level"))
+    if level is None or level not in range(4) or not all(count is not None and count >= 0 for count in counts):
         return False
     return any(counts) and counts[level] == 0

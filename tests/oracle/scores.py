@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sora_stats_harness.checks.requirements import Level
-from sora_stats_harness.edition import Edition
+from sora_stats_harness.api.edition import Edition
+from sora_stats_harness.judge.requirements import Level
 
 from . import judged
 from .mutants import Mutant, ceiling
@@ -35,7 +35,7 @@ def found(edition: Edition, mutant: Mutant) -> dict[tuple[str, str], Level]:
     exchanges = sorted((shot.exchange for shot in mutant.shots), key=lambda one: (one.received_ns, one.seq))
     judged.replay(judge, exchanges, horizon=True)
     judge.finish()
-    crashed = judge.tally().crashed
+    crashed = judge.result().crashed
     assert not crashed, f"{mutant.name}: {crashed}"
     levels: dict[tuple[str, str], Level] = {}
     for finding in heard.findings:
@@ -84,8 +84,13 @@ def table(scores: dict[str, Score]) -> list[str]:
     totals = Counter[int]()
     for operator, score in scores.items():
         row = (
-            score.mutants, score.equivalent, ceiling(operator), score.killed, len(score.survivors), len(score.collateral),
-        )  # fmt: skip
+            score.mutants,
+            score.equivalent,
+            ceiling(operator),
+            score.killed,
+            len(score.survivors),
+            len(score.collateral),
+        )
         totals.update(dict(enumerate(row)))
         lines.append(f"| {operator} | " + " | ".join(f"{number:,}" for number in row) + " |")
     lines.append("| **all** | " + " | ".join(f"{totals[column]:,}" for column in range(6)) + " |")

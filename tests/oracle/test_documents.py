@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sora_stats_harness import edition
+from sora_stats_harness.api import edition
 
 from . import agreement
 
-DOC = edition.load()
+DOC = edition.load_edition()
 
 
 def test_a_judge_that_has_learned_agrees_with_the_reference() -> None:
@@ -30,6 +30,6 @@ def test_a_judge_that_knows_nothing_yet_agrees_with_the_reference() -> None:
 @pytest.mark.parametrize("fresh", [False, True], ids=["learned", "fresh"])
 def test_edges_are_judged_as_the_reference_judges_them(fresh: bool) -> None:
     """Numbers, strings and worse, on which parsers disagree, at every kind of place: alone, hidden, and hiding."""
-    counted = agreement.edges(fresh=fresh, step=20 if fresh else 7)
+    counted = agreement.window_edges_ns(fresh=fresh, step=20 if fresh else 7)
     assert counted["bodies"] > 600
     assert counted["slow"] * 3 >= counted["bodies"]

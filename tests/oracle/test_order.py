@@ -1,4 +1,4 @@
-"""order.realtime agrees with an all-pairs reference to the finding: reading, field, before, after, both exchanges."""
+"""counter.monotonic agrees with an all-pairs reference to the finding: reading, field, before, after, both exchanges."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from sora_stats_harness import edition, strategies
-from sora_stats_harness.exchange import OPERATIONS, Answer, Exchange, valid_request
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.exchange import TARGET_OF_OPERATION, Exchange, Response, make_valid_request
+from sora_stats_harness.simulator import strategies
 
+from ..examples import some_of
 from . import agreement, histories, judged
 
-DOC = edition.load()
+DOC = edition.load_edition()
 
 
 def test_replayed_histories_agree_with_the_reference() -> None:
-    """Several runs and clocks in one call, ties, overlaps, closing labels, masked counters, answers that are none."""
+    """Several runs and clocks in one call, ties, overlaps, closing labels, masked counters, responses that are none."""
     counted = agreement.replayed(histories.SMALL, range(100))
     assert counted["falls"] > 1000, counted
 
@@ -40,40 +42,46 @@ def test_live_tickets_agree_with_the_reference() -> None:
 
 def test_histories_without_a_fault_raise_nothing() -> None:
     """Whatever overlaps, an order that some server can explain is never accused."""
-    assert agreement.legal(histories.SMALL, range(3000, 3060))["readings"] > 500
+    assert agreement.legal(histories.SMALL, range(3000, 3060))["samples"] > 500
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=some_of(60), deadline=None, derandomize=True, database=None)
 @given(strategies.histories())
-def test_drawn_histories_are_found_to_be_sound(history: strategies.History) -> None:
+def test_drawn_histories_are_found_to_be_sound(history: strategies.CallHistory) -> None:
     """The judge has nothing at all to say of a legal history, but that it is the documented shape."""
     calls = sorted(enumerate(history.calls), key=lambda item: (item[1].received_ns, item[0]))
     live, heard = judged.listen(DOC)
     judged.replay(live, [exchange_of(seq, call) for seq, call in calls], horizon=True)
     live.finish()
     assert heard.findings == []
-    assert live.tally().crashed == {}
+    assert live.result().crashed == {}
 
 
-def exchange_of(seq: int, call: strategies.Call) -> Exchange:
+def exchange_of(seq: int, call: strategies.HistoryCall) -> Exchange:
     """A drawn call as an exchange; server and client have one clock."""
-    body = json.dumps(call.answer).encode()
+    body = json.dumps(call.response).encode()
     return Exchange(
-        run="drawn", seq=seq, clock="one", sent_ns=call.sent_ns, received_ns=call.received_ns,
+        run="drawn",
+        seq=seq,
+        clock="one",
+        sent_ns=call.sent_ns,
+        received_ns=call.received_ns,
         sent_at=wall(call.sent_ns),
-        answer=Answer(status=200, headers=(("Content-Type", "application/json"),), body=body),
-        request=valid_request(OPERATIONS[call.operation], server="http://127.0.0.1:3000", **(call.arguments or {})),
-    )  # fmt: skip
+        response=Response(status=200, headers=(("Content-Type", "application/json"),), body=body),
+        request=make_valid_request(
+            TARGET_OF_OPERATION[call.operation], server="http://127.0.0.1:3000", **(call.arguments or {})
+        ),
+    )
 
 
 def wall(moment_ns: int) -> str:
     """The wall-clock time of a moment of a drawn history."""
-    return (strategies.START + timedelta(microseconds=moment_ns // 1000)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (strategies.BASE_TIMESTAMP + timedelta(microseconds=moment_ns // 1000)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_one_counter_below_the_largest_known_is_found_with_both_exchanges(seed: int, tmp_path: Path) -> None:
-    """In a long recording, one counter of one reading is one below what had been known: just that is found."""
-    fall, readings = agreement.one_below(DOC, 1000, seed, tmp_path)
-    assert readings == 1000
+    """In a long recording, one counter of one sample is one below what had been known: just that is found."""
+    fall, samples = agreement.one_below(DOC, 1000, seed, tmp_path)
+    assert samples == 1000
     assert fall.after == fall.before - 1

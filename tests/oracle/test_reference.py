@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from sora_stats_harness import edition
+from sora_stats_harness.api import edition
 
 from . import histories, reference
 
-DOC = edition.load()
+DOC = edition.load_edition()
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,30 @@ def test_strict_json_is_read_as_rfc_8259_says(text: bytes, value: Any) -> None: 
 @pytest.mark.parametrize(
     "text",
     [
-        b"", b" ", b"01", b"1.", b".5", b"+1", b"NaN", b"[1,]", b'{"a":1,}', b"{a:1}", b"'a'", b'"\\x"', b'"\x01"',
+        b"",
+        b" ",
+        b"01",
+        b"1.",
+        b".5",
+        b"+1",
+        b"NaN",
+        b"[1,]",
+        b'{"a":1,}',
+        b"{a:1}",
+        b"'a'",
+        b'"\\x"',
+        b'"\x01"',
         b'"\\ud800"',
-        b"\xef\xbb\xbf1", b"1 2", b'"\xff"', b"[" * 101 + b"]" * 101, b"9" * 4301, b"\x0b1", b"tru",
+        b"\xef\xbb\xbf1",
+        b"1 2",
+        b'"\xff"',
+        b"[" * 101 + b"]" * 101,
+        b"9" * 4301,
+        b"\x0b1",
+        b"tru",
         "1".encode("utf-16"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_strict_json_is_refused(text: bytes) -> None:
     """Each of these is taken by some parser, and is no JSON."""
     with pytest.raises(reference.NotJson):
@@ -45,9 +63,18 @@ def test_what_is_no_strict_json_is_refused(text: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("text", "integral", "negative"),
-    [("1.0", True, False), ("-0.0", True, False), ("1e3", True, False), ("10e-1", True, False), ("15e-1", False, False),
-     ("-1.0", True, True), ("1e-3", False, False), ("0e-5", True, False), ("100.00e-2", True, False)],
-)  # fmt: skip
+    [
+        ("1.0", True, False),
+        ("-0.0", True, False),
+        ("1e3", True, False),
+        ("10e-1", True, False),
+        ("15e-1", False, False),
+        ("-1.0", True, True),
+        ("1e-3", False, False),
+        ("0e-5", True, False),
+        ("100.00e-2", True, False),
+    ],
+)
 def test_a_number_with_a_fraction_may_be_an_integer(text: str, integral: bool, negative: bool) -> None:
     """By value, not by how it is written."""
     number = reference.Fractional(text)
@@ -73,11 +100,13 @@ def seen(seq: int, sent: int, received: int, **values: Any) -> reference.Seen:  
         pytest.param([seen(1, 0, 10, one=12), seen(2, 11, 20, one=11, clock="l")], [], id="another clock"),
         pytest.param([seen(1, 0, 10, one=12), seen(2, 11, 20, one=-1)], [], id="a masked value"),
         pytest.param(
-            [seen(2, 0, 10, one=12), seen(1, 0, 10, one=12), seen(3, 11, 20, one=11)], [(1, 3, 12, 11)],
+            [seen(2, 0, 10, one=12), seen(1, 0, 10, one=12), seen(3, 11, 20, one=11)],
+            [(1, 3, 12, 11)],
             id="of a tie the first",
         ),
         pytest.param(
-            [seen(1, 0, 10, one=12), seen(2, 11, 20, one=3), seen(3, 21, 30, one=4)], [(1, 2, 12, 3), (1, 3, 12, 4)],
+            [seen(1, 0, 10, one=12), seen(2, 11, 20, one=3), seen(3, 21, 30, one=4)],
+            [(1, 2, 12, 3), (1, 3, 12, 4)],
             id="the largest, not the last",
         ),
         pytest.param([seen(1, 0, 10, one=12), seen(2, 11, 10 + 60 * 10**9 + 1, one=11)], [], id="forgotten"),
@@ -85,11 +114,11 @@ def seen(seq: int, sent: int, received: int, **values: Any) -> reference.Seen:  
             [seen(1, 0, 10, one=12), seen(2, 11, 10 + 60 * 10**9, one=11)], [(1, 2, 12, 11)], id="just not forgotten"
         ),
     ],
-)  # fmt: skip
+)
 def test_order_is_what_real_time_makes_certain(
     history: list[reference.Seen], expected: list[tuple[int, int, int, int]]
 ) -> None:
-    """A counter falls only from an answer to one that was asked for after its receipt."""
+    """A counter falls only from a response to one that was asked for after its receipt."""
     found = reference.falls(histories.SMALL, history)
     assert sorted((f.earlier[1], f.later[1], f.before, f.after) for f in found) == expected
     assert {f.pointer for f in found} <= {"/plain/total_one"}
@@ -105,14 +134,16 @@ def test_order_is_what_real_time_makes_certain(
         pytest.param(seen(2, 11, 45, labels={}), [(1, 3)], id="in after the second"),
         pytest.param(seen(2, 11, 20, labels={"#x": {"total_one": 7}}), [(1, 3)], id="has the label"),
     ],
-)  # fmt: skip
+)
 def test_a_label_starts_afresh_where_it_was_seen_to_be_gone(
     between: reference.Seen, expected: list[tuple[int, int]]
 ) -> None:
-    """The same label's counters are compared only while no answer lacks it."""
+    """The same label's counters are compared only while no response lacks it."""
     history = [
-        seen(1, 0, 10, labels={"#x": {"total_one": 7}}), between, seen(3, 30, 40, labels={"#x": {"total_one": 2}}),
-    ]  # fmt: skip
+        seen(1, 0, 10, labels={"#x": {"total_one": 7}}),
+        between,
+        seen(3, 30, 40, labels={"#x": {"total_one": 2}}),
+    ]
     found = reference.falls(histories.SMALL, history)
     assert sorted((f.earlier[1], f.later[1]) for f in found) == expected
     assert {f.field for f in found} <= {"/data_channel/#*/total_one"}
@@ -126,18 +157,19 @@ def test_a_label_starts_afresh_where_it_was_seen_to_be_gone(
         pytest.param((10, 6, 4), (9, 6, 4), (12, 8, 4), True, id="smaller than its parts had been"),
         pytest.param((10, 6, 4), (10, 8, 4), (12, 8, 4), False, id="read before its parts"),
     ],
-)  # fmt: skip
+)
 def test_a_relation_is_missed_only_where_tearing_cannot_explain_it(
     p: tuple[int, int, int], r: tuple[int, int, int], n: tuple[int, int, int], missed: bool
 ) -> None:
-    """`total == rtp + rtcp`, with the sums of the answers before and after as its bounds."""
+    """`total == rtp + rtcp`, with the sums of the responses before and after as its bounds."""
 
     def document(total: int, rtp: int, rtcp: int) -> dict[str, Any]:  # Any: whatever JSON can hold
         losses = {"total_dropped_received_rtp": 0, "total_dropped_sent_rtp": 0}
         return {
             "rtp": {"total_received": total, "total_received_rtp": rtp, "total_received_srtp_invalid": 0},
-            "rtcp": {"total_received_rtcp": rtcp}, "packet_loss_simulator": losses,
-        }  # fmt: skip
+            "rtcp": {"total_received_rtcp": rtcp},
+            "packet_loss_simulator": losses,
+        }
 
     found = reference.torn_relations(document(*p), document(*r), document(*n))
     assert found == ([("relation.total_packets", "/rtp/total_received")] if missed else [])

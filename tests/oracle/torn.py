@@ -1,9 +1,9 @@
 """
-A correct server that puts an answer together piece by piece, and a faulty one.
+A correct server that puts a response together piece by piece, and a faulty one.
 
-The world changes in steps; at every step all relations hold and nothing falls. An answer's leaves are read one by one
-within 20 ms, each at a moment of its own, so that an answer as a whole was never true. Whatever is said of such a
-server with certainty is a false alarm. A fault then is planted in one answer, and has to be told from the tearing.
+The world changes in steps; at every step all relations hold and nothing falls. A response's leaves are read one by one
+within 20 ms, each at a moment of its own, so that a response as a whole was never true. Whatever is said of such a
+server with certainty is a false alarm. A fault then is planted in one response, and has to be told from the tearing.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
 
-from sora_stats_harness import strategies
-from sora_stats_harness.edition import ANY_LABEL, Edition, pointer
-from sora_stats_harness.exchange import Answer, Exchange, Target, valid_request
+from sora_stats_harness.api.edition import ANY_LABEL, Edition, make_json_pointer
+from sora_stats_harness.api.exchange import Exchange, Response, Target, make_valid_request
+from sora_stats_harness.simulator import strategies
 
 from . import reference
 
@@ -29,12 +29,12 @@ Leaves = dict[reference.Path, Json]
 STEP_NS: Final = 5_000_000
 TEAR_NS: Final = 20_000_000
 WALL: Final = datetime(2024, 7, 1, tzinfo=UTC)
-KEY: Final = strategies.connection_id(0)
+KEY: Final = strategies.make_connection_id(0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Poll:
-    """One answer about the connection: when it was asked for and received, and what it holds."""
+    """One response about the connection: when it was asked for and received, and what it holds."""
 
     seq: int
     sent_ns: int
@@ -47,12 +47,17 @@ class Poll:
         body = json.dumps(self.document).encode()
         headers = (("Content-Type", "application/json"), ("Content-Length", str(len(body))))
         return Exchange(
-            run="torn", seq=self.seq, clock="one", sent_ns=self.sent_ns, received_ns=self.received_ns,
-            sent_at=_wall(self.sent_ns), answer=Answer(status=200, headers=headers, body=body),
-            request=valid_request(
+            run="torn",
+            seq=self.seq,
+            clock="one",
+            sent_ns=self.sent_ns,
+            received_ns=self.received_ns,
+            sent_at=_wall(self.sent_ns),
+            response=Response(status=200, headers=headers, body=body),
+            request=make_valid_request(
                 Target.CONNECTION, server="http://127.0.0.1:3000", channel_id="sora", connection_id=KEY
             ),
-        )  # fmt: skip
+        )
 
 
 def world(rng: Random, edition: Edition, steps: int) -> list[Leaves]:
@@ -62,9 +67,9 @@ def world(rng: Random, edition: Edition, steps: int) -> list[Leaves]:
     Counters grow by a little, all relations hold at each step, the network level moves, and in one world of three some
     packets are lost where nobody counts them, so that totals exceed the sum of their parts.
     """
-    bases: tuple[strategies.Base, ...] = ("quiet", "busy")
+    bases: tuple[strategies.BaseName, ...] = ("quiet", "busy")
     base = rng.choice(bases)
-    document: dict[str, Json] = strategies.connection(base, edition=edition)
+    document: dict[str, Json] = strategies.make_connection(base, edition=edition)
     counters = [field for field in edition.counters if field.path[0] != "data_channel"]
     lossy = rng.random() < 0.3
     lost = 0
@@ -72,17 +77,19 @@ def world(rng: Random, edition: Edition, steps: int) -> list[Leaves]:
     states: list[Leaves] = []
     for _ in range(steps):
         changes = {
-            pointer(path): value for path, value in reference.leaves(document).items() if path[-1].startswith("total_")
+            make_json_pointer(path): value
+            for path, value in reference.leaves(document).items()
+            if path[-1].startswith("total_")
         }
         for field in counters:
             if field.dotted not in _LOSSES and field.path[0] != "network_status" and rng.random() < 0.3:
-                place = pointer(field.path)
+                place = make_json_pointer(field.path)
                 changes[place] = changes.get(place, 0) + rng.choice((0, 1, 1, 2, 7))
         if rng.random() < 0.3:
             level = rng.randrange(4)
             changes[f"/network_status/total_unstable_level{level}"] += 1
         changes["/network_status/unstable_level"] = level
-        document = strategies.connection(base, changes, edition)
+        document = strategies.make_connection(base, changes, edition)
         leaves = reference.leaves(document)
         if lossy and rng.random() < 0.2:
             lost += rng.randrange(5)
@@ -94,16 +101,17 @@ def world(rng: Random, edition: Edition, steps: int) -> list[Leaves]:
 
 
 _LOSSES: Final = (
-    "rtp.total_received_srtp_invalid", "packet_loss_simulator.total_dropped_received_rtp",
+    "rtp.total_received_srtp_invalid",
+    "packet_loss_simulator.total_dropped_received_rtp",
     "packet_loss_simulator.total_dropped_sent_rtp",
-)  # fmt: skip
+)
 
 
 def polls(
     rng: Random, states: Sequence[Leaves], *, pollers: int, longest_ns: int = 40_000_000, stepped_ns: int = 0
 ) -> list[Poll]:
     """
-    Read a connection's life by some pollers at once, each one answer after the other.
+    Read a connection's life by some pollers at once, each one response after the other.
 
     Args:
         rng: What is drawn from.
@@ -113,7 +121,7 @@ def polls(
         stepped_ns: By how much the server's clock is set forth or back in the middle.
 
     Returns:
-        The answers, in order of receipt.
+        The responses, in order of receipt.
     """
     end_ns = len(states) * STEP_NS
     found: list[Poll] = []
@@ -149,10 +157,10 @@ def _read(rng: Random, states: Sequence[Leaves], start_ns: int, tear_ns: int) ->
 
 def plant(rng: Random, history: Sequence[Poll]) -> tuple[list[Poll], int]:
     """
-    Put one fault into one answer in the middle, or into all from there on: a side of some relation is too large.
+    Put one fault into one response in the middle, or into all from there on: a side of some relation is too large.
 
     Returns:
-        The history, and the number of the answer.
+        The history, and the number of the response.
     """
     place = rng.randrange(1, len(history) - 1)
     relation = rng.choice(reference.RELATIONS)
@@ -172,21 +180,21 @@ def plant(rng: Random, history: Sequence[Poll]) -> tuple[list[Poll], int]:
 
 def off(rng: Random, edition: Edition) -> dict[str, Json]:
     """A busy connection in which a few counters are anything: a body that nothing was asked before or after."""
-    document: dict[str, Json] = dict(strategies.connection("busy", edition=edition))
+    document: dict[str, Json] = dict(strategies.make_connection("busy", edition=edition))
     for field in rng.sample(edition.counters, rng.choice((0, 1, 1, 3, 10))):
         inner = document
         for key in field.path[:-1]:
-            inner = inner[strategies.LABEL if key == ANY_LABEL else key]
+            inner = inner[strategies.BASE_LABEL if key == ANY_LABEL else key]
         inner[field.name] = max(0, inner[field.name] + rng.choice((-1000, -1, 1, 1000)))
     return document
 
 
 def expected(history: Sequence[Poll]) -> Iterator[tuple[str, str, int]]:
     """
-    For one poller: what the relations surely come to, as (requirement, field, number of the answer).
+    For one poller: what the relations surely come to, as (requirement, field, number of the response).
 
-    A counter that fell is `order.realtime`'s: from then on its relations say nothing, nor where the fall is seen before
-    the next answer confirms them.
+    A counter that fell is `counter.monotonic`'s: from then on its relations say nothing, nor where the fall is seen before
+    the next response confirms them.
     """
     most: dict[str, int] = {}
     fallen: set[str] = set()

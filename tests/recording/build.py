@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from sora_stats_harness.exchange import Answer, Exchange, Request, Target, TransportError, valid_request
-from sora_stats_harness.recording import Recorder
-from sora_stats_harness.redaction import Secrets
+import pytest
+
+from sora_stats_harness.api.exchange import Exchange, Request, Response, Target, TransportError, make_valid_request
+from sora_stats_harness.api.secret_redaction import NO_SECRETS, Secrets
+from sora_stats_harness.recording import RecordedRun, RecordingWriter
 
 RUN = "11111111-2222-4333-8444-555555555555"
 SERVER = "http://127.0.0.1:3000"
@@ -24,29 +30,45 @@ def exchange(
     clock: str = "clock",
     server: str = SERVER,
     request: Request | None = None,
-    answer: Answer | None = None,
+    response: Response | None = None,
     error: TransportError | None = None,
 ) -> Exchange:
-    """An exchange of GetStatsAllConnections; without a body there is no answer."""
-    if answer is None and body is not None:
-        answer = Answer(status=200, headers=JSON_HEADERS, body=body)
+    """An exchange of GetStatsAllConnections; without a body there is no response."""
+    if response is None and body is not None:
+        response = Response(status=200, headers=JSON_HEADERS, body=body)
     return Exchange(
         run=run,
         seq=seq,
-        request=request or valid_request(Target.ALL, server=server),
+        request=request or make_valid_request(Target.ALL, server=server),
         clock=clock,
         sent_ns=sent_ns,
         received_ns=received_ns,
         sent_at="2026-11-24T03:15:00.000000Z",
-        answer=answer,
+        response=response,
         error=error,
     )
 
 
-def record(path: Path, exchanges: Iterable[Exchange], *, secrets: Secrets | None = None) -> Path:
+def recorded_run(**changes: Any) -> RecordedRun:
+    """What a header line says."""
+    return RecordedRun(**{"subject": SERVER, "subject_kind": "server", "edition": "doc-2024"} | changes)
+
+
+def record(path: Path, exchanges: Iterable[Exchange], *, secrets: Secrets = NO_SECRETS) -> Path:
     """Write exchanges to a file, whole."""
-    with Recorder(path, subject=SERVER, subject_kind="server", edition="doc-2024", secrets=secrets) as recorder:
+    with RecordingWriter(path, recorded_run(), secrets=secrets) as recorder:
         for item in exchanges:
-            recorder.add(item)
+            recorder.add_exchange(item)
     assert recorder.problem is None
     return path
+
+
+@contextmanager
+def pipe_to_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> Iterator[None]:
+    """Let a pipe with so much content, at most 64 KiB, be the standard input."""
+    read, write = os.pipe()
+    os.write(write, content)
+    os.close(write)
+    with os.fdopen(read, encoding="utf-8") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        yield

@@ -4,62 +4,67 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sora_stats_harness.cli import load, main
-from sora_stats_harness.exchange import ErrorCode, Exchange, TransportError
-from sora_stats_harness.judge import Judge
-from sora_stats_harness.recording import End, Recorder, lines, read, schema
-from sora_stats_harness.recording.reader import NEVER
-from sora_stats_harness.redact import redact
-from sora_stats_harness.redaction import Secrets
-from tests.test_check import EDITION, live
+from sora_stats_harness.api.exchange import ErrorCode, Exchange, TransportError
+from sora_stats_harness.api.secret_redaction import Secrets
+from sora_stats_harness.cli import main
+from sora_stats_harness.judge.pipeline import Judge
+from sora_stats_harness.recording import RecordingEnd, RecordingWriter, open_recordings, recording_schema
+from sora_stats_harness.recording import format as lines
+from sora_stats_harness.recording.pseudonymize import redact_recording
+from sora_stats_harness.recording.reader import LATEST_NS
+from tests.probe.test_file_check import EDITION, live
 
-from .build import RUN, SERVER, exchange, record
-from .test_lines import VALIDATOR
+from .build import RUN, SERVER, exchange, record, recorded_run
+from .test_format import VALIDATOR
 
 ABORTED = "aborted at errors>5%"
 NO_WHY = "the run ended early"
 
-counts = st.integers(0, 2**40)
+counts = st.lists(st.integers(0, 2**40), min_size=3, max_size=3)
 texts = st.text(st.characters(codec="utf-8"), min_size=1)
-ends = st.builds(
-    End, end=texts, sent=counts, judged=counts, errors=counts, abandoned=counts,
-    ended=st.sampled_from([None, "interrupted", "aborted"]), why=st.none() | texts,
-)  # fmt: skip
 
 
-@given(ends)
-def test_an_end_line_comes_back_as_it_was(end: End) -> None:
+@given(texts, counts, st.sampled_from([None, "interrupted", "aborted"]), st.none() | texts)
+def test_an_end_line_comes_back_as_it_was(
+    run: str, count: list[int], ended: Literal["interrupted", "aborted"] | None, why: str | None
+) -> None:
     """And is what the published schema says."""
-    line = lines.encode(end)
+    judged, errors, abandoned = count
+    end = RecordingEnd(
+        end=run, sent=sum(count), judged=judged, errors=errors, abandoned=abandoned, ended=ended, why=why
+    )
+    line = lines.encode_line(end)
     assert line.count(b"\n") == 1
-    assert lines.decode(line) == end
+    assert lines.decode_line(line) == end
     VALIDATOR.validate(json.loads(line))
 
 
 def test_a_run_that_came_to_its_end_has_the_end_line_that_it_always_had() -> None:
     """Recordings made before there was a reason are of runs that ended as planned."""
     old = b'{"end":"r","sent":1,"judged":1,"errors":0,"abandoned":0}\n'
-    end = lines.decode(old)
-    assert isinstance(end, End)
-    assert (end.interrupted, end.aborted, lines.encode(end)) == (False, None, old)
-    assert lines.decode(old.replace(b"}", b',"ended":null,"why":null}')) == end
+    end = lines.decode_line(old)
+    assert isinstance(end, RecordingEnd)
+    assert (end.interrupted, end.aborted, lines.encode_line(end)) == (False, None, old)
+    assert lines.decode_line(old.replace(b"}", b',"ended":null,"why":null}')) == end
 
 
 def test_a_reason_of_some_later_version_is_no_planned_end(tmp_path: Path) -> None:
     """What is not understood is no pass: the line counts as damaged."""
     path = record(tmp_path / "run.jsonl", [exchange()])
     path.write_bytes(path.read_bytes()[:-2] + b',"ended":"evicted"}\n')
-    found = read([path])
+    found = open_recordings([path])
     assert (found.damaged, found.truncated) == (1, True)
     assert not VALIDATOR.is_valid(json.loads(path.read_bytes().splitlines()[-1]))
-    assert schema()["$defs"]["End"]["properties"]["ended"]["anyOf"][0] == {"enum": ["aborted", "interrupted"]}
+    assert recording_schema()["$defs"]["RecordingEnd"]["properties"]["ended"]["anyOf"][0] == {
+        "enum": ["aborted", "interrupted"]
+    }
 
 
 @pytest.mark.parametrize(
@@ -79,13 +84,11 @@ def test_a_recorder_writes_what_it_was_told(
 ) -> None:
     """Both a signal and a reason of its own, without secrets, and also where nothing was exchanged."""
     path = tmp_path / "run.jsonl.zst"
-    with Recorder(
-        path, subject=SERVER, subject_kind="server", edition="doc-2024", run=RUN, secrets=Secrets(["q7f1c2e9"])
-    ) as recorder:
+    with RecordingWriter(path, recorded_run(id=RUN), secrets=Secrets(["q7f1c2e9"])) as recorder:
         for seq in range(exchanges):
-            recorder.add(exchange(seq))
-        recorder.cut_short(**told)
-    ((name, end),) = read([path]).ends
+            recorder.add_exchange(exchange(seq))
+        recorder.mark_early_end(**told)
+    ((name, end),) = open_recordings([path]).ends
     assert (name, end.end, end.sent, end.ended, end.why) == (str(path), RUN, exchanges, ended, why)
 
 
@@ -103,24 +106,24 @@ def test_an_exception_that_leaves_the_block_is_no_planned_end(
     path = tmp_path / "run.jsonl"
     with pytest.raises(type(error)):
         _break_off(path, error)
-    found = read([path])
+    found = open_recordings([path])
     ((_, end),) = found.ends
     assert (end.ended, end.why, found.truncated) == (ended, why, False)
 
 
 def _break_off(path: Path, error: BaseException) -> None:
-    with Recorder(path, subject=SERVER, subject_kind="server", edition="doc-2024") as recorder:
-        recorder.add(exchange())
+    with RecordingWriter(path, recorded_run()) as recorder:
+        recorder.add_exchange(exchange())
         raise error
 
 
 def ended(path: Path, kind: str | None, why: str | None = None) -> None:
     """Have a recording's end line say so."""
     *rest, last = path.read_bytes().splitlines(keepends=True)
-    end = lines.decode(last)
-    assert isinstance(end, End)
+    end = lines.decode_line(last)
+    assert isinstance(end, RecordingEnd)
     end = msgspec.structs.replace(end, ended=kind, why=why)
-    path.write_bytes(b"".join(rest) + lines.encode(end))
+    path.write_bytes(b"".join(rest) + lines.encode_line(end))
 
 
 def check(capsys: pytest.CaptureFixture[str], *paths: Path) -> tuple[int, dict[str, Any]]:
@@ -141,23 +144,28 @@ def check(capsys: pytest.CaptureFixture[str], *paths: Path) -> tuple[int, dict[s
     ],
 )
 def test_check_says_why_a_run_ended(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str | None, why: str | None, code: int,
-    reason: str | None, interrupted: bool,
-) -> None:  # fmt: skip
-    """Unknown, for the reason that the run had; and a note names the file, since the checking was not interrupted."""
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    kind: str | None,
+    why: str | None,
+    code: int,
+    reason: str | None,
+    interrupted: bool,
+) -> None:
+    """Inconclusive, for the reason that the run had; and a note names the file, since the checking was not interrupted."""
     path = tmp_path / "run.jsonl"
     live(path, overlap=1, faulty=False)
     ended(path, kind, why)
     found, verdict = check(capsys, path)
     assert (found, verdict["reason"], verdict["interrupted"]) == (code, reason, interrupted)
-    assert verdict["verdict"] == ("unknown" if code else "pass")
+    assert verdict["verdict"] == ("inconclusive" if code else "pass")
     assert any(note.startswith(f"{path}: run ") for note in verdict["coverage"]["notes"]) == bool(code)
 
 
 @pytest.mark.parametrize("kind", ["interrupted", "aborted"])
-def test_a_missed_must_is_more_than_an_early_end(
+def test_a_violated_must_is_more_than_an_early_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
-) -> None:  # fmt: skip
+) -> None:
     """What was found was found."""
     path = tmp_path / "run.jsonl"
     live(path, overlap=1, faulty=True)
@@ -188,7 +196,7 @@ def test_one_of_several_runs_is_enough(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("kind", "why", "reason"),
     [
-        (None, None, f"{SERVER} stopped answering: refused: no"),
+        (None, None, f"{SERVER} stopped responding: refused: no"),
         ("interrupted", None, "interrupted"),
         ("aborted", ABORTED, ABORTED),
     ],
@@ -204,7 +212,7 @@ def test_a_run_that_said_why_is_believed_before_its_last_exchanges_are_asked(
 
 
 def silent() -> list[Exchange]:
-    """One answer, and then none."""
+    """One response, and then none."""
     refused = TransportError(code=ErrorCode.REFUSED, detail="no")
     return [
         exchange(),
@@ -215,29 +223,30 @@ def silent() -> list[Exchange]:
 def test_what_is_redacted_ended_for_the_same_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """But for the names in it, of whoever was asked or only meant to be."""
     path, out = tmp_path / "run.jsonl", tmp_path / "out.jsonl"
-    with Recorder(path, subject="http://sora.example:3000", subject_kind="server", edition="doc-2024") as recorder:
-        recorder.add(exchange(server="http://node.example:3000"))
-        recorder.cut_short(aborted="http://sora.example:3000 gives no whole answer, and http://node.example:3000 one")
-    redact(path, out)
-    ((_, end),) = read([out]).ends
+    with RecordingWriter(path, recorded_run(subject="http://sora.example:3000")) as recorder:
+        recorder.add_exchange(exchange(server="http://node.example:3000"))
+        recorder.mark_early_end(
+            aborted="http://sora.example:3000 gives no complete response, and http://node.example:3000 one"
+        )
+    redact_recording(path, out)
+    ((_, end),) = open_recordings([out]).ends
     assert end.ended == "aborted"
     assert end.why is not None
-    assert "gives no whole answer" in end.why
+    assert "gives no complete response" in end.why
     assert b"example" not in out.read_bytes()
-    recorded = read([out])
+    recorded = open_recordings([out])
     assert {recorded.headers[0].subject, *(step.exchange.request.server for step in recorded)} == {
         word for word in end.why.split() if word.startswith("http://host-")
     }
     ended(path, "interrupted")
-    redact(path, out)
+    redact_recording(path, out)
     assert check(capsys, out)[1]["reason"] == "interrupted"
 
 
 def test_silence_that_no_process_saw_alone_is_one_live_as_well() -> None:
-    """Two errors for each of two processes are four for the recording; what is missing from spools is said before."""
+    """Two errors for each of two processes are four for the recording."""
     judge = Judge(EDITION)
     for item in silent():
-        judge.replay(item, horizon_ns=NEVER, open_sent_ns=())
-    assert load._unaccounted(5, 5, judge) == f"{SERVER} stopped answering: refused: no"
-    assert load._unaccounted(6, 5, judge) == "the processes sent 6 requests, and their spools have 5"
-    assert load._unaccounted(5, 5, Judge(EDITION)) is None
+        judge.judge_recorded(item, horizon_ns=LATEST_NS, open_sent_ns=())
+    assert judge.outage is not None
+    assert judge.outage.description == f"{SERVER} stopped responding: refused: no"

@@ -1,4 +1,4 @@
-"""Requests written by hand, since no HTTP library would write most of them, and answers read to their last byte."""
+"""Requests written by hand, since no HTTP library would write most of them, and responses read to their last byte."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """An answer as it came; names of headers in lower case."""
+    """A response as it came; names of headers in lower case."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -71,7 +71,7 @@ def everything(connection: socket.socket) -> bytes:
 
 
 def parse(data: bytes) -> Told:
-    """One answer, without transfer coding."""
+    """One response, without transfer coding."""
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     fields = (line.partition(":") for line in lines)
@@ -83,7 +83,7 @@ def parse(data: bytes) -> Told:
 
 
 def ask(url: str, data: bytes) -> Told:
-    """Send a request on a connection of its own, which it must ask to be closed, and read the answer."""
+    """Send a request on a connection of its own, which it must ask to be closed, and read the response."""
     with dial(url) as connection:
         connection.sendall(data)
         return parse(everything(connection))

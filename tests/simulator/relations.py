@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-Reading = dict[str, Any]  # Any: a reading is nested JSON
+Sample = dict[str, Any]  # Any: a sample is nested JSON
 
 SUBTYPES = [
     "bye",
@@ -81,10 +81,10 @@ LAYER_RTP = [
 ]
 
 
-def documented(reading: Reading) -> Iterator[tuple[str, bool]]:
+def documented(sample: Sample) -> Iterator[tuple[str, bool]]:
     """Each relation that a protocol or the field list gives a reason for, and whether it holds."""
-    rtp, rtcp, sctp, turn = reading["rtp"], reading["rtcp"], reading["sctp"], reading["turn"]
-    loss = reading["packet_loss_simulator"]
+    rtp, rtcp, sctp, turn = sample["rtp"], sample["rtcp"], sample["sctp"], sample["turn"]
+    loss = sample["packet_loss_simulator"]
     for way, lost in (
         ("received", rtp["total_received_srtp_invalid"] + loss["total_dropped_received_rtp"]),
         ("sent", loss["total_dropped_sent_rtp"]),
@@ -99,7 +99,7 @@ def documented(reading: Reading) -> Iterator[tuple[str, bool]]:
         subtypes = sum(rtcp[f"total_{way}_rtcp_{name}"] for name in SUBTYPES)
         yield f"rtcp subtypes {way}", rtcp[f"total_{way}_rtcp"] <= subtypes
         for name in EXTENSIONS:
-            yield f"{way} {name}", reading["rtp_hdr_ext"][f"total_{way}_rtp_hdr_ext_{name}"] <= packets
+            yield f"{way} {name}", sample["rtp_hdr_ext"][f"total_{way}_rtp_hdr_ext_{name}"] <= packets
         chunks = sum(
             sctp[f"total_{way}_sctp_chunk_{name}"] for name in CHUNKS if f"total_{way}_sctp_chunk_{name}" in sctp
         )
@@ -114,20 +114,20 @@ def documented(reading: Reading) -> Iterator[tuple[str, bool]]:
     yield "decrypt skipped of received", skipped <= rtp["total_received_rtp"]
     for name in ("rtx", "padding", "red", "red_rtx", "red_ulpfec"):
         yield name, rtp[f"total_received_rtp_{name}"] <= rtp["total_received_rtp"]
-    for answer, request in (("init_ack", "init"), ("cookie_ack", "cookie_echo"), ("heartbeat_ack", "heartbeat")):
+    for response, request in (("init_ack", "init"), ("cookie_ack", "cookie_echo"), ("heartbeat_ack", "heartbeat")):
         for way, back in (("sent", "received"), ("received", "sent")):
             yield (
-                f"{answer} {way}",
-                sctp[f"total_{way}_sctp_chunk_{answer}"] <= sctp[f"total_{back}_sctp_chunk_{request}"],
+                f"{response} {way}",
+                sctp[f"total_{way}_sctp_chunk_{response}"] <= sctp[f"total_{back}_sctp_chunk_{request}"],
             )
     for request in ("allocate", "refresh", "create_permission", "channel_bind", "binding", "turn_binding"):
-        answers = turn[f"total_sent_{request}_success"] + turn[f"total_sent_{request}_error"]
-        yield f"turn {request}", answers <= turn[f"total_received_{request}_request"]
-    yield from _ice(reading["ice_connection_state"])
-    status = reading["network_status"]
+        responses = turn[f"total_sent_{request}_success"] + turn[f"total_sent_{request}_error"]
+        yield f"turn {request}", responses <= turn[f"total_received_{request}_request"]
+    yield from _ice(sample["ice_connection_state"])
+    status = sample["network_status"]
     if any(status[f"total_unstable_level{level}"] for level in range(4)):
         yield "unstable level", status[f"total_unstable_level{status['unstable_level']}"] >= 1
-    layers = reading["simulcast"].values()
+    layers = sample["simulcast"].values()
     for name in LAYER_RTP:
         yield f"simulcast {name}", sum(layer["rtp"][name] for layer in layers) <= rtp[name]
 
@@ -140,16 +140,16 @@ def _ice(ice: dict[str, int]) -> Iterator[tuple[str, bool]]:
     yield "ice disconnected", exits <= ice["total_checking_to_disconnected"]
 
 
-def generating(reading: Reading) -> Iterator[tuple[str, bool]]:
-    """What is true of real answers though nobody promises it, and whether it holds."""
-    rtcp, sctp, signaling = reading["rtcp"], reading["sctp"], reading["signaling"]
+def generating(sample: Sample) -> Iterator[tuple[str, bool]]:
+    """What is true of real responses though nobody promises it, and whether it holds."""
+    rtcp, sctp, signaling = sample["rtcp"], sample["sctp"], sample["signaling"]
     for way, back in (("received", "sent"), ("sent", "received")):
         alone = sum(rtcp[f"total_{way}_rtcp_{name}"] for name in ("sr", "rr", "rtpfb_generic_nack", "psfb_pli"))
         yield f"rtcp packets {way}", rtcp[f"total_{way}_rtcp"] == alone
         yield f"sdes {way}", rtcp[f"total_{way}_rtcp_sdes"] >= rtcp[f"total_{way}_rtcp_sr"]
         yield f"sack {way}", sctp[f"total_{way}_sctp_chunk_sack"] <= sctp[f"total_{back}_sctp_chunk_data"]
-        yield f"dtls {way}", reading["dtls"][f"total_{way}_dtls"] >= sctp[f"total_{way}_sctp"]
-        for layer in reading["simulcast"].values():
+        yield f"dtls {way}", sample["dtls"][f"total_{way}_dtls"] >= sctp[f"total_{way}_sctp"]
+        for layer in sample["simulcast"].values():
             if way == "received":
                 for name in EXTENSIONS:
                     carried = layer["rtp_hdr_ext"][f"total_received_rtp_hdr_ext_{name}"]
@@ -159,14 +159,14 @@ def generating(reading: Reading) -> Iterator[tuple[str, bool]]:
     yield "pong", signaling["total_received_signaling_pong"] <= signaling["total_sent_signaling_ping"]
 
 
-def broken(reading: Reading) -> list[str]:
+def broken(sample: Sample) -> list[str]:
     """The names of the relations that do not hold."""
-    return [name for name, holds in (*documented(reading), *generating(reading)) if not holds]
+    return [name for name, holds in (*documented(sample), *generating(sample)) if not holds]
 
 
-def leaves(reading: Reading, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def leaves(sample: Sample, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every leaf with its path."""
-    for key, value in reading.items():
+    for key, value in sample.items():
         if isinstance(value, dict):
             yield from leaves(value, (*path, key))
         else:

@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 
-from sora_stats_harness import edition
-from sora_stats_harness.errors import UsageError
-from sora_stats_harness.simulator.app import App, Pace, Plant
-from sora_stats_harness.simulator.calls import Call
-from sora_stats_harness.simulator.faults import FAULTS, parse
-from sora_stats_harness.simulator.faults.limits import LIMITS
-from sora_stats_harness.simulator.wire import HEADER
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.errors import UsageError
+from sora_stats_harness.simulator.asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions
+from sora_stats_harness.simulator.fault_interface import ReceivedRequest
+from sora_stats_harness.simulator.faults import FAULT_KINDS, parse_fault
+from sora_stats_harness.simulator.faults.conditions import CONDITION_DEFAULTS
+from sora_stats_harness.simulator.request_parser import TARGET_HEADER_BYTES
 
 from .raw import ALL, CLIENT, CONNECTION, Told
 
-Reading = dict[str, Any]  # Any: whatever JSON can hold
+Sample = dict[str, Any]  # Any: whatever JSON can hold
 
 QUIET = "/dtls/total_received_dtls"
 
@@ -33,12 +33,12 @@ QUIET = "/dtls/total_received_dtls"
 class Node:
     """One node of a simulated cluster, asked without a socket."""
 
-    def __init__(self, plant: Plant, number: int = 0) -> None:
-        self._app = App(plant, number)
+    def __init__(self, plant: SimulatedCluster, number: int = 0) -> None:
+        self._app = SimulatedNode(plant, number)
 
     def ask(self, target: str | None = None, body: bytes = b"", *, method: str = "POST", path: str = "/") -> Told:
-        """Send a request; the answer as the application gives it."""
-        headers = [] if target is None else [(HEADER, target.encode())]
+        """Send a request; the response as the application gives it."""
+        headers = [] if target is None else [(TARGET_HEADER_BYTES, target.encode())]
         scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers}
         sent: list[MutableMapping[str, Any]] = []
 
@@ -53,36 +53,33 @@ class Node:
         headers = tuple((name.decode(), value.decode()) for name, value in start["headers"])
         return Told(status=start["status"], headers=headers, body=rest["body"])
 
-    def listing(self, body: bytes = b"") -> list[Reading]:
+    def listing(self, body: bytes = b"") -> list[Sample]:
         """GetStatsAllConnections."""
-        found: list[Reading] = self.ask(ALL, body).json()
+        found: list[Sample] = self.ask(ALL, body).json()
         return found
 
-    def one(self, reading: Reading) -> Told:
+    def one(self, sample: Sample) -> Told:
         """GetStatsConnection of a connection that was listed."""
-        return self.ask(CONNECTION, json.dumps({k: reading[k] for k in ("channel_id", "connection_id")}).encode())
+        return self.ask(CONNECTION, json.dumps({k: sample[k] for k in ("channel_id", "connection_id")}).encode())
 
 
-def plant(*faults: str, connections: int = 20, nodes: int = 1) -> Plant:
+def plant(*faults: str, connections: int = 20, nodes: int = 1) -> SimulatedCluster:
     """A world that stands still, a minute old, at the same time of day in every test."""
-    made = Plant(
-        edition.load(), seed=1, connections=connections, nodes=nodes, churn=False, pace=Pace(),
-        faults=[parse(each) for each in faults],
-    )  # fmt: skip
+    made = SimulatedCluster(SimulatorOptions(connections=connections, nodes=nodes, churn=False, faults=faults))
     made._frozen_ns, made._epoch_ns = 60_000_000_000, 1_700_000_000_000_000_000
     return made
 
 
 @cache
-def answers(*faults: str) -> list[Told]:
+def responses(*faults: str) -> list[Told]:
     """
-    What the same world answers with faults: a listing, one connection, its client, and so four times.
+    What the same world responds with faults: a listing, one connection, its client, and so four times.
 
-    All of it comes from one moment, so that answers differ by their faults alone.
+    All of it comes from one moment, so that responses differ by their faults alone.
     """
     world = plant(*faults, connections=10)
     node = Node(world)
-    some = world.world.connections(0)[1]
+    some = world.world.connections_of_node(0)[1]
     one = json.dumps({"channel_id": some.channel_id, "connection_id": some.connection_id}).encode()
     client = json.dumps({"channel_id": some.channel_id, "client_id": some.client_id}).encode()
     return [node.ask(*sent) for _ in range(4) for sent in ((ALL,), (CONNECTION, one), (CLIENT, client))]
@@ -101,7 +98,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def changed(good: Told, bad: Told) -> set[str]:
-    """The fields, from the connection on, in which two answers differ."""
+    """The fields, from the connection on, in which two responses differ."""
     before, after = dict(leaves(json.loads(good.body))), dict(leaves(json.loads(bad.body)))
     places = {place for place in before.keys() | after.keys() if repr(before.get(place)) != repr(after.get(place))}
     many = isinstance(json.loads(good.body), list)
@@ -116,8 +113,10 @@ VALUES = [
     ("float", {QUIET}),
     ("negative", {QUIET}),
     ("bad-timestamp", {"/timestamp"}),
-    ("missing-group:group=signaling", {"/signaling/total_received_signaling_pong",
-                                       "/signaling/total_sent_signaling_ping"}),
+    (
+        "missing-group:group=signaling",
+        {"/signaling/total_received_signaling_pong", "/signaling/total_sent_signaling_ping"},
+    ),
     ("new-field:field=a.b", {"/a/b"}),
     ("undocumented-field", {"/sctp/total_pruned_sctp_data_chunk"}),
     ("wrong-id", {"/connection_id"}),
@@ -134,14 +133,14 @@ VALUES = [
     ("breaks-decrypt-skipped", {"/rtp/total_decrypt_skipped_audio_srtp"}),
     ("breaks-ice-acks", {"/ice_connection_state/total_connected_ack"}),
     ("mixed-up", {"/dtls/total_received_dtls", "/dtls/total_sent_dtls"}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("fault", "fields"), VALUES, ids=[row[0] for row in VALUES])
 def test_a_fault_of_values_changes_its_fields_alone(fault: str, fields: set[str]) -> None:
-    """In some answers; statuses and headers are as ever, and lengths are true."""
+    """In some responses; statuses and headers are as ever, and lengths are true."""
     differing = set()
-    for good, bad in zip(answers(), answers(fault), strict=True):
+    for good, bad in zip(responses(), responses(fault), strict=True):
         assert bad.status == good.status
         assert bad.header("content-type") == ["application/json"]
         assert bad.header("content-length") == [str(len(bad.body))]
@@ -162,9 +161,9 @@ BODIES: list[tuple[str, Callable[[Told, Told], bool]]] = [
 
 
 @pytest.mark.parametrize(("fault", "right"), BODIES, ids=[row[0] for row in BODIES])
-def test_a_fault_of_answers_strikes_every_so_many_th(fault: str, right: Callable[[Told, Told], bool]) -> None:
+def test_a_fault_of_responses_strikes_every_so_many_th(fault: str, right: Callable[[Told, Told], bool]) -> None:
     """Every third here; the others are untouched."""
-    pairs = list(zip(answers(), answers(f"{fault}:every=3"), strict=True))
+    pairs = list(zip(responses(), responses(f"{fault}:every=3"), strict=True))
     for number, (good, bad) in enumerate(pairs, 1):
         if number % 3:
             assert (bad.status, bad.body) == (good.status, good.body)
@@ -174,7 +173,7 @@ def test_a_fault_of_answers_strikes_every_so_many_th(fault: str, right: Callable
 
 def test_a_repeated_key_is_that_and_no_more() -> None:
     """Parsers that keep the last see the same document."""
-    for good, bad in zip(answers(), answers("duplicate-key"), strict=True):
+    for good, bad in zip(responses(), responses("duplicate-key"), strict=True):
         assert bad.json() == good.json()
         assert bad.body.count(b'"total_received_dtls"') == good.body.count(b'"total_received_dtls"') + 1
 
@@ -187,7 +186,7 @@ def test_vanishing_zeros_leave_their_groups() -> None:
             return {key: without(below) for key, below in value.items() if key[:6] != "total_" or below != 0}
         return [without(below) for below in value] if isinstance(value, list) else value
 
-    for good, bad in zip(answers(), answers("vanishing-zero"), strict=True):
+    for good, bad in zip(responses(), responses("vanishing-zero"), strict=True):
         assert bad.json() == without(good.json())
         assert bad.json() != good.json()
 
@@ -195,22 +194,22 @@ def test_vanishing_zeros_leave_their_groups() -> None:
 @pytest.mark.parametrize(("fault", "kind"), [("large-as-string", str), ("large-as-float", float)])
 def test_large_numbers_alone_change_their_type(fault: str, kind: type) -> None:
     """Those above 2**53, of which the world has some."""
-    for good, bad in zip(answers(), answers(fault), strict=True):
+    for good, bad in zip(responses(), responses(fault), strict=True):
         after = dict(leaves(bad.json()))
         large = {place for place, value in leaves(good.json()) if isinstance(value, int) and value > 2**53}
         assert {place for place, value in after.items() if type(value) is kind and "/total_" in place} == large
-    assert any(isinstance(value, int) and value > 2**53 for _, value in leaves(answers()[0].json()))
+    assert any(isinstance(value, int) and value > 2**53 for _, value in leaves(responses()[0].json()))
 
 
 def test_a_listing_can_have_a_connection_twice() -> None:
     """The very same, at the end."""
-    good, bad = answers()[0].json(), answers("twice")[0].json()
+    good, bad = responses()[0].json(), responses("twice")[0].json()
     assert bad == [*good, good[0]]
 
 
 def test_a_connection_can_be_missed() -> None:
     """GetStatsConnection alone refuses, every so many times."""
-    told = answers("not-found:every=2")
+    told = responses("not-found:every=2")
     assert [each.status for each in told[1::3]] == [200, 400, 200, 400]
     assert {each.status for each in told[0::3] + told[2::3]} == {200}
 
@@ -325,7 +324,7 @@ def refused(*faults: str) -> dict[str, Told]:
 
 def test_every_row_has_its_fault() -> None:
     """Besides the two that are forbidden whatever the row."""
-    names = {name for name in FAULTS if name.startswith("refuses-")}
+    names = {name for name in FAULT_KINDS if name.startswith("refuses-")}
     assert names == {f"refuses-{row}" for row in REFUSED} | {"refuses-with-500", "refuses-in-html"}
 
 
@@ -361,17 +360,14 @@ def test_what_is_forbidden_whatever_the_row(fault: str, row: str, status: int, c
 
 
 def struck(fault: str, calls: list[tuple[str, float]]) -> list[bool]:
-    """For each call (operation, world time in seconds) whether a reading was changed."""
-    made = parse(fault)
+    """For each call (operation, world time in seconds) whether a sample was changed."""
+    made = parse_fault(fault)
     found = []
     for number, (operation, now_s) in enumerate(calls):
-        call = Call(
-            node=0, operation=operation, arguments={}, number=number, now_ns=int(now_s * 1e9), method="POST", path="/",
-            query="", target="",
-        )  # fmt: skip
-        reading: Reading = {"connection_id": "c", "dtls": {"total_received_dtls": 5}}
-        made.on_readings(call, [reading])
-        found.append(reading["dtls"]["total_received_dtls"] != 5)
+        call = ReceivedRequest(operation=operation, number=number, now_ns=int(now_s * 1e9))
+        sample: Sample = {"connection_id": "c", "dtls": {"total_received_dtls": 5}}
+        made.on_samples(call, [sample])
+        found.append(sample["dtls"]["total_received_dtls"] != 5)
     return found
 
 
@@ -396,15 +392,15 @@ def test_limits(limits: str, calls: list[tuple[str, float]], expected: list[bool
     assert struck(f"negative:{limits}", calls) == expected
 
 
-def test_a_fault_within_limits_strikes_no_other_answers() -> None:
+def test_a_fault_within_limits_strikes_no_other_responses() -> None:
     """One operation, and only once."""
-    told = answers("unavailable:every=2,times=1,target=GetStatsClient")
+    told = responses("unavailable:every=2,times=1,target=GetStatsClient")
     assert [each.status for each in told] == [200] * 5 + [503] + [200] * 6
 
 
 def test_faults_add_up() -> None:
     """Several at once, each at its own place."""
-    told = answers("negative", "new-field", "text-plain:every=1")[1]
+    told = responses("negative", "new-field", "text-plain:every=1")[1]
     assert told.json()["dtls"]["total_received_dtls"] == -1
     assert "total_brand_new" in told.json()["rtp"]
     assert told.header("content-type") == ["text/plain"]
@@ -416,13 +412,13 @@ def test_faults_add_up() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("counter-fals", "did you mean counter-falls"),
+        ("counter-fals", "did you mean 'counter-falls'"),
         ("nothing like it", "--list-faults"),
         ("vanishing-zero:every=1", "takes target, after, above, not 'every'"),
-        ("negative:every=-1", "every must be a whole number of at least 1, not '-1'"),
-        ("negative:every=", "every must be a whole number"),
-        ("negative:times=x", "times must be a whole number of at least 0"),
-        ("negative:above=1.5", "above must be a whole number"),
+        ("negative:every=-1", "every must be an integer of at least 1, not '-1'"),
+        ("negative:every=", "every must be an integer"),
+        ("negative:times=x", "times must be an integer of at least 0"),
+        ("negative:above=1.5", "above must be an integer"),
         ("negative:after=-1", "after must be a number of seconds"),
         ("negative:target=GetStats", "target must be one of GetStatsConnection, GetStatsClient"),
         ("negative:field=", "field must be a dotted path"),
@@ -430,36 +426,38 @@ def test_faults_add_up() -> None:
         ("negative:every", "'every' is not of the form key=value"),
         ("drip:pause=long", "pause must be a number of seconds"),
         ("drip:after=1", "the fault drip takes every, pause, times, not 'after'"),
-        ("deep:depth=0", "depth must be a whole number"),
+        ("deep:depth=0", "depth must be an integer"),
     ],
 )
 def test_what_cannot_be_set_is_refused_at_once(text: str, complaint: str) -> None:
     """One line that says what would do."""
     with pytest.raises(UsageError, match=r"^[^\n]+$") as caught:
-        parse(text)
+        parse_fault(text)
     assert complaint in str(caught.value)
 
 
 def test_every_fault_can_be_made_with_all_its_defaults_spelt_out() -> None:
     """And says what it does in one line that is its own."""
-    for kind in FAULTS.values():
+    for kind in FAULT_KINDS.values():
         given = ",".join(f"{key}={value}" for key, value in kind.parameters.items())
-        assert (parse(f"{kind.name}:{given}" if given else kind.name).transport is not None) == kind.relayed
+        assert (parse_fault(f"{kind.name}:{given}" if given else kind.name).transport is not None) == kind.needs_relay
         assert "\n" not in kind.description
-    descriptions = [kind.description for kind in FAULTS.values()]
+    descriptions = [kind.description for kind in FAULT_KINDS.values()]
     assert len(set(descriptions)) == len(descriptions)
 
 
 def test_limits_are_every_fault_s_but_the_transport_s() -> None:
     """A relay sees bytes, not requests."""
-    for kind in FAULTS.values():
-        assert (set(LIMITS) <= set(kind.parameters)) != kind.relayed, kind.name
+    for kind in FAULT_KINDS.values():
+        assert (set(CONDITION_DEFAULTS) <= set(kind.parameters)) != kind.needs_relay, kind.name
 
 
 def test_default_fields_are_of_the_edition() -> None:
     """A misspelt one would strike nothing."""
-    known = {field.dotted for field in itertools.chain(edition.load().fields, edition.load().undocumented)}
+    known = {
+        field.dotted for field in itertools.chain(edition.load_edition().fields, edition.load_edition().undocumented)
+    }
     new = {"new-field"}
-    for kind in FAULTS.values():
-        if "field" in kind.own and kind.name not in new:
-            assert kind.own["field"] in known
+    for kind in FAULT_KINDS.values():
+        if "field" in kind.own_parameters and kind.name not in new:
+            assert kind.own_parameters["field"] in known

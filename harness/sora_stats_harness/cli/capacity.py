@@ -1,32 +1,28 @@
 """
-The command `capacity`: how much a server bears, what it costs by size, and whether that hurts the media.
+`sora-harness capacity`: how much load a server takes, what a listing costs by size, and whether polling hurts the media.
 
-A server that the harness did not start is never asked faster than `--max-rate`, which has no default for one.
+A server that the harness did not start never gets more requests than `--max-rate`, which has no default there.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import UsageError
-from . import common, surveys
-from .output import emit
-from .progress import Progress
-from .recognise import of_address
-from .values import duration
+from ..api.errors import UsageError
+from . import capacity_polling as surveys
+from . import command_support as common
+from . import options
+from . import worker_options as workers
+from .framework import Arguments, Command, Parsed, flag, group, with_value, with_values
+from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
-    from ..capacity.search import Found, Goal, Step
-    from ..interrupt import Interrupt
-    from ..reporters.assemble import Judged
-    from ..verdict import Latency
-
-HELP: Final = "search the highest rate that keeps objectives, or what it costs"
+    from ..load.capacity.rate_search import RateStep, SearchGoal, SearchResult
+    from ..load.worker_plan import WorkerPlan
 
 EXAMPLES: Final = """\
 examples:
@@ -34,52 +30,19 @@ examples:
   sora-harness capacity http://127.0.0.1:3000 --slo 'p99<50ms' --slo 'errors<0.1%' --max-rate 2000
   sora-harness capacity http://127.0.0.1:3000 --slo 'GetStatsAllConnections:p99<800ms' --scenario scrape --max-rate 20
   sora-harness capacity --connections 10,100,1000                              what a listing costs by size
-  sora-harness capacity http://127.0.0.1:3000 --watch-media --max-rate 100     whether polling hurts the media"""
+  sora-harness capacity http://127.0.0.1:3000 --watch-media --max-rate 100     whether polling hurts the media
+"""
 
 SELF_TEST_CONNECTIONS: Final = 100
 SELF_TEST_RATE: Final = 2000.0
-DEFAULT_LIMITS: Final = ("errors>5%", "p99>10s")
-LEAST_IN_FLIGHT: Final = 64
-MOST_IN_FLIGHT: Final = 1000
+DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
+MIN_IN_FLIGHT: Final = 64
+MAX_SEARCH_IN_FLIGHT: Final = 1000
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    common.add_server_options(parser)
-    add = parser.add_argument_group("the search").add_argument
-    add("--slo", action="append", default=[], metavar="SLO",
-        help="what has to hold: p99<50ms, GetStatsAllConnections:p99<800ms, errors<0.1%% (repeatable)")  # fmt: skip
-    add("--max-rate", type=_rate, metavar="R", help="never ask more often than so many times a second")
-    add("--start", type=_rate, metavar="R", help="the first rate (default: an eighth of the highest)")
-    add("--scenario", default="mixed", metavar="NAME", help="mixed, drill, scrape or scrape-cluster (default: mixed)")
-    add("--window", type=duration, default=2.0, metavar="TIME",
-        help="each window lasts at least so long; three to seven are a step (default: 2s)")  # fmt: skip
-    add("--max-in-flight", type=int, metavar="N",
-        help="requests that may be under way at a time (default: as many as the rate and the SLOs need)")  # fmt: skip
-    add("--processes", type=common.processes, default=1, metavar="N", help="send from so many processes (default: 1)")
-    add("--abort-when", action="append", metavar="LIMIT",
-        help="take the load away at errors>5%% or p99>10s over the last 10 s (default: both; repeatable)")  # fmt: skip
-    add("--dry-run", action="store_true", help="print the plan and send nothing")
-    add = parser.add_argument_group("instead: what a listing costs by the number of connections").add_argument
-    add("--by-size", action="store_true", help="of a server, by the numbers that it meets in --duration")
-    add("--duration", type=duration, metavar="TIME", help="how long to look")
-    add("--scrapers", type=_number, default=1, metavar="N", help="how many will ask for listings (default: 1)")
-    add = parser.add_argument_group("instead: whether polling hurts the media").add_argument
-    add("--watch-media", action="store_true", help="quiet and polled phases in turn; polled at --max-rate")
-    add("--phase", type=duration, default=10.0, metavar="TIME", help="how long each phase lasts (default: 10s)")
-    add("--phases", type=_number, default=5, metavar="N", help="how many polled ones (default: 5)")
-    common.add_judging_options(parser)
-    add = common.add_simulator_options(
-        parser, connections=_sizes, connections_help="how many connections (default: 100); with commas: cost by size"
-    )
-    add("--service-time", type=duration, metavar="TIME", help="each request keeps a worker this long")
-    add("--workers", type=int, metavar="N", help="how many requests are served at a time (default: 1)")
-    add("--per-connection-cost", type=duration, metavar="TIME", help="and this long for each connection of the answer")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
-    Search, or answer one of the other two questions; judge and report.
+    Search, or measure one of the other two; judge and report.
 
     Returns:
         The exit code of the verdict: 1 as well where no rate that was tried keeps the objectives, and where polling had
@@ -88,196 +51,153 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: A run that is not bounded, or a value that cannot be used.
     """
-    url = common.resolve_url(arguments)
-    _check_simulator(arguments, url)
-    common.check_edition(arguments)
+    settings = options.read_settings(arguments)
+    if find_spec("locust") is None:
+        raise UsageError("capacity needs Locust: pip install 'sora-stats-harness[load]'")
+    if arguments.worker:
+        return workers.run_as_worker(arguments)
+    url = settings.url
+    settings.refuse_simulator_options(
+        [f"--{name.replace('_', '-')}" for name in SIMULATOR_PACE_OPTIONS if getattr(arguments, name) is not None]
+    )
+    arguments.slo = settings.slos
     by_size = arguments.by_size or len(arguments.connections or ()) > 1
-    if arguments.processes > 1 and (by_size or arguments.watch_media):
-        raise UsageError("--processes is for the search")
+    plan = workers.read_worker_plan(arguments)
+    if plan is not None and (by_size or arguments.watch_media):
+        raise UsageError(f"--{'master' if arguments.master else 'processes'} is for the search")
     if by_size and arguments.watch_media:
         raise UsageError("--by-size and --watch-media are two questions: ask one of them")
-    if arguments.scenario not in SCENARIOS:
-        raise UsageError(f"--scenario: {arguments.scenario!r} is none of {', '.join(SCENARIOS)}")
+    if arguments.scenario not in CAPACITY_SCENARIOS:
+        raise UsageError(f"--scenario: {arguments.scenario!r} must be one of {', '.join(CAPACITY_SCENARIOS)}")
     goal = None
     if by_size or arguments.watch_media:
-        surveys.check(arguments, url, by_size=by_size)
+        surveys.check_polling_arguments(arguments, url, by_size=by_size)
     else:
-        goal = _goal(arguments, url)
-        common.check_shared("--processes", arguments.processes, _users(arguments, goal))
-    try:
-        from ..load import window as _  # noqa: F401  # before what else may use sockets, which Locust replaces
-    except ImportError:
-        raise UsageError("capacity needs Locust: pip install 'sora-stats-harness[load]'") from None
+        goal = _search_goal(arguments, url)
+        option = "--expect-workers" if arguments.master else "--processes"
+        common.check_enough_users(option, None if plan is None else plan.count, _max_in_flight(arguments, goal))
+    import_module("..load.capacity.search_task", __package__)  # before what uses sockets, which Locust replaces
     if goal is not None:
-        return _search(arguments, url, goal)
+        return _run_search(arguments, url, goal, plan)
     if by_size:
-        return surveys.by_size(arguments, url)
-    return surveys.watch_media(arguments, url)
+        return surveys.run_cost_by_size(arguments, url)
+    return surveys.run_media_watch(arguments, url)
 
 
-def _search(arguments: argparse.Namespace, url: str | None, goal: Goal) -> int:
-    from ..capacity.report import capacity_of, line, section, statement
-    from ..capacity.slo import longest_us
-    from ..capacity.windows import shares, window_s
-    from ..interrupt import Interrupt
-    from ..load.limits import limit
-    from ..load.scenarios import SCENARIOS as KNOWN
-    from ..load.session import excluded
-    from ..load.spec import NEEDS
-    from ..reporters.assemble import utc_now
+def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: WorkerPlan | None) -> int:
+    from ..api.edition import load_edition
+    from ..judge.verdict_decision import RunEnding, RunScope
+    from ..load.abort_limit import parse_abort_limit
+    from ..load.capacity.load_window import operation_shares, window_length_s
+    from ..load.capacity.search_report import build_capacity, search_statement, step_line
+    from ..load.capacity.search_task import SearchTask, run_search
+    from ..load.edition_probe import detect_by_address
+    from ..load.load_spec import LOAD_OBSERVES, LoadSpec
+    from ..load.load_task import ServerAccess
+    from ..load.slo import longest_limit_us
+    from ..probe.interrupt import InterruptHandler
+    from ..reports.verdict_assembly import RunFacts, format_utc_now
 
-    started_at = utc_now()
-    for text in _limits(arguments):
-        limit(text)
-    users = _users(arguments, goal)
-    scenario = KNOWN[arguments.scenario]
-    headers, secrets = common.read_headers(arguments.header)
+    started_at = format_utc_now()
+    settings = arguments.settings
+    limits = tuple(parse_abort_limit(text) for text in _abort_limits(arguments))
+    headers, secrets = settings.look_up()
 
-    def lasts_s(rate: float) -> float:
-        return window_s(rate, goal.slos, shares(arguments.scenario, rate), arguments.window)
+    def window_s(rate: float) -> float:
+        return window_length_s(rate, goal.slos, operation_shares(arguments.scenario, rate), arguments.window)
 
-    emit(f"{_plan(arguments, url, goal, users, lasts_s)}{common.planned_edition(arguments)}\n", sys.stderr)
+    write_output(
+        f"{_plan_text(arguments, url, goal, plan, window_s)}{common.edition_plan_text(arguments)}\n", sys.stderr
+    )
     if arguments.dry_run:
         return 0
-    progress = Progress()
-    longest = longest_us(goal.slos)
+    progress = ProgressLine()
+    longest = longest_limit_us(goal.slos)
 
-    def tell(step: Step) -> None:
+    def on_step(step: RateStep) -> None:
         progress.end()
-        emit(f"{line(step)}\n", sys.stderr)
+        write_output(f"{step_line(step)}\n", sys.stderr)
 
-    with Interrupt() as interrupt:
+    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
         with ExitStack() as stack:
-            server, address = target(arguments, url, stack)
-            told = common.settle_edition(arguments, lambda: of_address(address, headers, arguments.timeout, interrupt))
-            task = _Task(
-                address=address, goal=goal, users=users, headers=headers, lasts_s=lasts_s, tell=tell, interrupt=interrupt,
-                patience_s=arguments.timeout if longest is None else longest / 1e6, watch=surveys.watcher(progress),
-            )  # fmt: skip
+            server, address = resolve_target(arguments, url, stack)
+            told = common.detect_edition(
+                arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
+            )
+            spec = LoadSpec(
+                edition=arguments.settings.edition,
+                checks=arguments.settings.checks,
+                headers=headers,
+                timeout_s=settings.timeout_s,
+                scenario=arguments.scenario,
+                users=_max_in_flight(arguments, goal),
+            )
+            task = SearchTask(
+                spec=spec,
+                server=ServerAccess(
+                    address=address,
+                    kind="simulator" if url is None else "server",
+                    ca_file=settings.ca_file,
+                    insecure=settings.insecure,
+                    secrets=secrets,
+                ),
+                goal=goal,
+                workers=plan,
+                limits=limits,
+                patience_s=settings.timeout_s if longest is None else longest / 1e6,
+                window_s=window_s,
+                interrupt=interrupt,
+                on_step=on_step,
+                watch=surveys.make_progress_watcher(progress),
+                say=lambda text: write_output(text, sys.stderr),
+            )
             try:
-                done = (_alone if arguments.processes == 1 else _together)(arguments, task)
+                done = run_search(task)
             finally:
                 progress.end()
-        said = statement(done.found, goal)
-        return common.finish(
+        said = search_statement(done.found, goal)
+        reasons = [each for each in (_abort_reason(done.found, said), done.aborted) if each is not None]
+        return common.report_and_exit_code(
             arguments,
-            command="capacity",
-            judge=done.judge,
-            observes=NEEDS,
-            excluded=excluded(scenario.targets or frozenset()),
-            subject=server,
-            judged_from="live",
-            started_at=started_at,
-            options=_options(arguments, goal, users),
-            interrupted=interrupt.seen,
-            aborted=_aborted(done.found, said),
-            slo_missed=said
-            if not done.found.low and done.found.high is not None and done.found.ended is None
-            else None,
-            extra_notes=[said, *told, f"{address.server} is {address.shown}", *done.notes],
-            secrets=secrets,
-            sections=[section(done.found)],
-            capacity=capacity_of(done.found, goal, arguments.scenario, [told for _, told in done.finished]),
+            done.judge,
+            RunFacts(
+                command="capacity",
+                edition=load_edition(arguments.settings.edition),
+                subject=server,
+                scope=RunScope(observes=LOAD_OBSERVES, excluded=spec.unobservable_requirements),
+                ending=RunEnding(
+                    interrupted=interrupt.is_interrupted,
+                    aborted="; ".join(dict.fromkeys(reasons)) or None,
+                    violated_slo=said
+                    if not done.found.low and done.found.high is not None and done.found.ended is None
+                    else None,
+                ),
+                started_at=started_at,
+                options=_verdict_options(arguments, goal, plan),
+                notes=[said, *told, *done.notes],
+                secrets=secrets,
+                capacity=build_capacity(
+                    done.found, goal, arguments.scenario, [told for _, told in done.step_latencies]
+                ),
+            ),
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
-    """A search, whoever sends."""
-
-    address: Any  # Any: load's Address
-    goal: Goal
-    users: int
-    headers: Any  # Any: exchange's Headers
-    lasts_s: Callable[[float], float]
-    tell: Callable[[Step], None]
-    interrupt: Interrupt
-    patience_s: float
-    watch: Callable[[str], None]
+def _abort_limits(arguments: Arguments) -> tuple[str, ...]:
+    return tuple(arguments.abort_when or DEFAULT_ABORT_LIMITS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Done:
-    """What came of it."""
-
-    found: Found
-    judge: Judged
-    finished: Sequence[tuple[float, list[Latency]]]
-    notes: Sequence[str] = ()
-
-
-def _alone(arguments: argparse.Namespace, task: _Task) -> _Done:
-    """In this process."""
-    from ..capacity.search import Ended, conclude, search
-    from ..edition import load
-    from ..load import window as windows
-    from ..load.limits import limit
-    from ..load.scenarios import SCENARIOS as KNOWN
-
-    tap = windows.Tap(load(arguments.edition), task.address, headers=task.headers, timeout_s=arguments.timeout)
-    rig = windows.Rig(
-        tap, patience_s=task.patience_s, limits=tuple(limit(text) for text in _limits(arguments)),
-        interrupt=task.interrupt, watch=task.watch,
-    )  # fmt: skip
-    try:
-        found = windows.run(
-            tap, KNOWN[arguments.scenario], users=task.users, interrupt=task.interrupt,
-            drive=lambda: search(rig, task.goal, task.lasts_s, task.tell),
-        )  # fmt: skip
-    except Ended as ended:
-        found = conclude((), task.goal, str(ended))
-    return _Done(found=found, judge=tap.judge, finished=rig.finished)
-
-
-def _together(arguments: argparse.Namespace, task: _Task) -> _Done:
-    """From several processes, which this one gives their orders."""
-    from ..capacity.search import Ended, conclude, search
-    from ..edition import load
-    from ..load.fleet import Fleet
-    from ..load.merged import Merged
-    from ..load.shares import Errand
-
-    count, address = arguments.processes, task.address
-    errands = [
-        Errand(
-            edition=arguments.edition, server=address.server, family=int(address.family), sockaddr=address.sockaddr,
-            ca_file=arguments.ca_file, insecure=arguments.insecure, headers=tuple(task.headers),
-            timeout_s=arguments.timeout, scenario=arguments.scenario,
-            users=task.users // count + (index < task.users % count), patience_s=task.patience_s,
-            limits=_limits(arguments), index=index,
-        )
-        for index in range(count)
-    ]  # fmt: skip
-    with Fleet(errands, interrupt=task.interrupt, watch=task.watch) as fleet:
-        try:
-            fleet.ready()
-            found = search(fleet, task.goal, task.lasts_s, task.tell)
-        except Ended as ended:
-            found = conclude((), task.goal, str(ended))
-    note = (
-        f"{count} processes: each judged the order of what it saw itself, and of each connection its last answer was held "
-        "against the others' by the server's timestamps"
-    )
-    return _Done(
-        found=found, judge=Merged(load(arguments.edition), None, fleet.reports), finished=fleet.finished, notes=[note]
-    )
-
-
-def _limits(arguments: argparse.Namespace) -> tuple[str, ...]:
-    return tuple(arguments.abort_when or DEFAULT_LIMITS)
-
-
-def _aborted(found: Found, said: str) -> str | None:
+def _abort_reason(found: SearchResult, said: str) -> str | None:
     """Why the result is not to be taken for one; None where it is."""
     if found.ended is not None:
         return found.ended
     return said if found.at_least and not found.low else None
 
 
-def _goal(arguments: argparse.Namespace, url: str | None) -> Goal:
-    from ..capacity.search import Goal
-    from ..capacity.slo import slo
-    from ..capacity.windows import shares
+def _search_goal(arguments: Arguments, url: str | None) -> SearchGoal:
+    from ..load.capacity.load_window import operation_shares
+    from ..load.capacity.rate_search import SearchGoal
+    from ..load.slo import parse_slo
 
     if not arguments.slo:
         raise UsageError("say what has to hold: --slo 'p99<50ms' (repeatable)")
@@ -286,121 +206,161 @@ def _goal(arguments: argparse.Namespace, url: str | None) -> Goal:
     max_rate = arguments.max_rate or SELF_TEST_RATE
     if arguments.start is not None and arguments.start > max_rate:
         raise UsageError(f"--start {arguments.start:g} is above --max-rate {max_rate:g}")
-    slos = tuple(slo(text) for text in arguments.slo)
+    slos = tuple(parse_slo(text) for text in arguments.slo)
     for each in slos:
-        if each.target is not None and each.target not in shares(arguments.scenario, max_rate):
+        if each.target is not None and each.target not in operation_shares(arguments.scenario, max_rate):
             raise UsageError(f"--slo {each.text}: the scenario {arguments.scenario} never asks for that")
-    return Goal(slos=slos, max_rate=max_rate, start=arguments.start)
+    return SearchGoal(slos=slos, max_rate=max_rate, start=arguments.start)
 
 
-SCENARIOS: Final = ("mixed", "drill", "scrape", "scrape-cluster")
-"""Those of `load` that have a rate which does not change by itself."""
+CAPACITY_SCENARIOS: Final = ("mixed", "drill", "scrape", "scrape-cluster")
+"""Those of `load_edition` that have a rate which does not change by itself."""
 
 
-def _users(arguments: argparse.Namespace, goal: Goal) -> int:
+def _max_in_flight(arguments: Arguments, goal: SearchGoal) -> int:
     """How many requests may be under way: so many that a server which keeps every SLO never meets the limit."""
-    from ..capacity.slo import longest_us
+    from ..load.slo import longest_limit_us
 
     given: int | None = arguments.max_in_flight
     if given is not None:
-        if not 1 <= given <= 10_000:
-            raise UsageError("--max-in-flight must be 1 to 10000")
         return given
-    longest = longest_us(goal.slos)
-    needed = goal.max_rate * (arguments.timeout if longest is None else longest / 1e6)
-    return int(min(max(needed * 1.2 + LEAST_IN_FLIGHT / 2, LEAST_IN_FLIGHT), MOST_IN_FLIGHT))
+    longest = longest_limit_us(goal.slos)
+    needed = goal.max_rate * (arguments.settings.timeout_s if longest is None else longest / 1e6)
+    return int(min(max(needed * 1.2 + MIN_IN_FLIGHT / 2, MIN_IN_FLIGHT), MAX_SEARCH_IN_FLIGHT))
 
 
-def _check_simulator(arguments: argparse.Namespace, url: str | None) -> None:
-    common.check_simulator_options(arguments, url)
-    for name in PACE:
-        if url is not None and getattr(arguments, name) is not None:
-            raise UsageError(f"--{name.replace('_', '-')} is for the embedded simulator, and {url} was given")
-    if arguments.workers is not None and arguments.workers < 1:
-        raise UsageError("--workers must be at least 1")
+SIMULATOR_PACE_OPTIONS: Final = ("service_time", "workers", "per_connection_cost")
 
 
-PACE: Final = ("service_time", "workers", "per_connection_cost")
-
-
-def target(arguments: argparse.Namespace, url: str | None, stack: ExitStack) -> tuple[str, Any]:  # Any: load's Address
+def resolve_target(arguments: Arguments, url: str | None, stack: ExitStack) -> tuple[str, Any]:  # Any: load's Address
     """The server to ask, which without a URL is a simulator that lives as long as the stack."""
-    from ..client import server_of
-
-    if url is not None:
-        server = server_of(url)
-    else:
-        emit("SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n", sys.stderr)
+    server = url
+    if server is None:
+        common.announce_self_test()
         sizes: list[int] = arguments.connections or [SELF_TEST_CONNECTIONS]
-        server = simulator(arguments, stack, sizes[0])
-    return server, surveys.address_of(arguments, server)
+        server = start_simulator(arguments, stack, sizes[0])
+    return server, surveys.resolve_address(arguments, server)
 
 
-def simulator(arguments: argparse.Namespace, stack: ExitStack, connections: int, *, seed: int | None = None) -> str:
+def start_simulator(arguments: Arguments, stack: ExitStack, connections: int, *, seed: int | None = None) -> str:
     """Start one, whose connections stay: what is measured is to be the rate's doing."""
-    from ..simulator.server import spawn
-
-    settings = common.simulator_settings(arguments) | {"connections": connections}
-    if seed is not None:
-        settings["seed"] = seed
-    pace = {name: getattr(arguments, name) for name in PACE}
-    options = {name.replace("_", "-"): str(value) for name, value in pace.items() if value is not None}
-    edition = common.served_edition(arguments)
-    return stack.enter_context(spawn(**settings, edition=edition, options=options | {"no-churn": None})).urls[0]
+    more: dict[str, Any] = {"connections": connections} | ({} if seed is None else {"seed": seed})
+    pace = {name: getattr(arguments, name) for name in SIMULATOR_PACE_OPTIONS}
+    words = {name.replace("_", "-"): str(value) for name, value in pace.items() if value is not None}
+    return common.start_simulator(arguments, stack, **more, options=words | {"no-churn": None})[0]
 
 
-def _plan(arguments: argparse.Namespace, url: str | None, goal: Goal, users: int, lasts_s: Any) -> str:
+def _plan_text(arguments: Arguments, url: str | None, goal: SearchGoal, plan: WorkerPlan | None, lasts_s: Any) -> str:
     # Any: a function of the rate
-    from ..capacity.search import WINDOWS, steps_expected
+    from ..load.capacity.rate_search import WINDOWS_PER_STEP, expected_steps
 
-    least, most = steps_expected(goal)
-    rates = [goal.first, goal.max_rate]
-    step_s = [WINDOWS * lasts_s(rate) + 2 for rate in rates]
+    least, most = expected_steps(goal)
+    rates = [goal.first_rate, goal.max_rate]
+    step_s = [WINDOWS_PER_STEP * lasts_s(rate) + 2 for rate in rates]
     slos = ", ".join(slo.text for slo in goal.slos)
-    several = "" if arguments.processes == 1 else f", from {arguments.processes} processes"
+    several = "" if plan is None else f", from {plan.description}"
+    users = _max_in_flight(arguments, goal)
     return (
         f"plan: scenario {arguments.scenario} on {url or 'the embedded simulator'}: the highest rate up to "
-        f"{goal.max_rate:g} requests/s that keeps {slos} and misses no MUST, from {goal.first:g}/s on, at most {users} in "
-        f"flight{several}; {least} to {most} steps of {WINDOWS} windows or more, about "
-        f"{_time(least * min(step_s))} to {_time((most + 2) * max(step_s))}; "
-        f"the load is taken away at {' or '.join(_limits(arguments))}"
+        f"{goal.max_rate:g} requests/s that keeps {slos} and violates no MUST, from {goal.first_rate:g}/s on, at most {users} in "
+        f"flight{several}; {least} to {most} steps of {WINDOWS_PER_STEP} windows or more, about "
+        f"{_format_duration(least * min(step_s))} to {_format_duration((most + 2) * max(step_s))}; "
+        f"the load is taken away at {' or '.join(_abort_limits(arguments))}"
     )
 
 
-def _time(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _options(arguments: argparse.Namespace, goal: Goal, users: int) -> dict[str, Any]:
+def _verdict_options(arguments: Arguments, goal: SearchGoal, plan: WorkerPlan | None) -> dict[str, Any]:
     return {
         "scenario": arguments.scenario,
         "slo": [slo.text for slo in goal.slos],
         "max_rate": goal.max_rate,
-        "start": goal.first,
-        "max_in_flight": users,
-        "processes": arguments.processes,
-        "abort_when": list(_limits(arguments)),
+        "start": goal.first_rate,
+        "max_in_flight": _max_in_flight(arguments, goal),
+        "processes": 1 if plan is None else plan.count,
+        "abort_when": list(_abort_limits(arguments)),
     }
 
 
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no rate: give requests a second, more than 0")
-    return value
-
-
-def _number(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 to 10000")
-    return int(text)
-
-
-def _sizes(text: str) -> list[int]:
+def _parse_sizes(text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.isascii() and part.isdecimal() and 0 < int(part) <= 100_000 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r}: give numbers from 1 to 100000, with commas between")
+        raise UsageError(f"{text!r} must be integers from 1 to 100,000, with commas between")
     return [int(part) for part in parts]
+
+
+command = Command(
+    "capacity",
+    [
+        *options.server_options(),
+        *group(
+            "the search",
+            with_values(
+                "--slo", "SLO", "what has to hold: p99<50ms, GetStatsAllConnections:p99<800ms, errors<0.1% (repeatable)"
+            ),
+            with_value("--max-rate", "R", "never send more requests per second than this", type=options.RATE),
+            with_value("--start", "R", "the first rate (default: an eighth of the highest)", type=options.RATE),
+            with_value(
+                "--scenario", "NAME", "mixed, drill, scrape or scrape-cluster (default: mixed)", default="mixed"
+            ),
+            with_value(
+                "--window",
+                "TIME",
+                "the least length of a window; a step is three to seven of them (default: 2s)",
+                type=options.DURATION,
+                default=2.0,
+            ),
+            with_value(
+                "--max-in-flight",
+                "N",
+                "requests that may be under way at a time (default: as many as the rate and the SLOs need)",
+                type=options.integer(1, 10_000),
+            ),
+            options.abort_option("stop the load"),
+            flag("--dry-run", "print the plan and send nothing"),
+        ),
+        *group(
+            "instead: what a listing costs by the number of connections",
+            flag("--by-size", "of a server, by the sizes that its listings have in --duration"),
+            with_value("--duration", "TIME", "how long to measure", type=options.DURATION),
+            with_value(
+                "--scrapers",
+                "N",
+                "how many will ask for listings (default: 1)",
+                type=options.integer(1, 10_000),
+                default=1,
+            ),
+        ),
+        *group(
+            "instead: whether polling hurts the media",
+            flag("--watch-media", "quiet and polled phases in turn; polled at --max-rate"),
+            with_value(
+                "--phase", "TIME", "how long each phase lasts (default: 10s)", type=options.DURATION, default=10.0
+            ),
+            with_value(
+                "--phases", "N", "how many polled phases (default: 5)", type=options.integer(1, 10_000), default=5
+            ),
+        ),
+        *workers.worker_options(),
+        *options.judging_options(),
+        *options.simulator_options(
+            with_value("--service-time", "TIME", "each request keeps a worker this long", type=options.DURATION),
+            with_value(
+                "--workers", "N", "how many requests are served at a time (default: 1)", type=options.integer(1)
+            ),
+            with_value(
+                "--per-connection-cost",
+                "TIME",
+                "and this long for each connection of the response",
+                type=options.DURATION,
+            ),
+            connections=Parsed(_parse_sizes),
+            connections_help="how many connections (default: 100); with commas: cost by size",
+        ),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -1,55 +1,42 @@
-"""`sora-harness check`: recordings and answers' bodies, judged by the code that judges live."""
+"""`sora-harness check`: recordings and responses' bodies, judged by the code that judges live."""
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from . import common
-from .progress import Progress
-from .recognise import AUTO, of_files
-from .settings import COMMAND_LINE, DEFAULT
+import click
+
+from . import command_support as common
+from . import options
+from .framework import Arguments, Choice, Command, with_value
+from .output import ProgressLine
 
 if TYPE_CHECKING:
-    from ..exchange import Target
-    from ..interrupt import Interrupt
-
-HELP: Final = "judge recordings, or single answers in files"
+    from ..probe.interrupt import InterruptHandler
 
 EXAMPLES: Final = """\
 examples:
   sora-harness check run.jsonl.zst                       judge a recording again
   sora-harness check worker-1.jsonl worker-2.jsonl       files of one run are brought into one order
-  sora-harness check answer.json                         an object is one connection, an array all of them
+  sora-harness check response.json                         an object is one connection, an array all of them
   sora-harness check --target GetStatsClient client.json
   curl -s -H 'x-sora-target: Sora_20171101.GetStatsAllConnections' -X POST http://127.0.0.1:3000/ | sora-harness check -
 """
 
-PATIENCE_S: Final = 2.0
-"""After which progress is shown."""
+PROGRESS_AFTER_S: Final = 2.0
+"""Progress is shown after this time."""
 
-_LINES: Final = 64
-"""Between two looks at the time."""
+_OPERATIONS: Final = ("GetStatsConnection", "GetStatsClient", "GetStatsAllConnections")
+"""The names of the targets, as `api.exchange` has them, which `--help` does not load."""
 
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="a recording or a body, compressed or not; - for stdin"
-    )
-    parser.add_argument(
-        "--target",
-        metavar="NAME",
-        help="whose answer a body is: GetStatsConnection, GetStatsClient, GetStatsAllConnections",
-    )
-    common.add_judging_options(parser, no_output="none are written")
-    # without --edition a recording is judged as it was when it was made
-    parser.set_defaults(edition=None)
+_LINES_PER_TICK: Final = 64
+"""The clock is read once in so many lines."""
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Judge the files, and report; files are written only with --output.
 
@@ -59,72 +46,94 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: A file is missing, unreadable or of no known kind; an edition or target is not known.
     """
-    from ..check import check, edition_for, open_files
-    from ..edition import load
-    from ..interrupt import Interrupt
-    from ..judge import Judge
-    from ..reporters.assemble import utc_now
+    from ..api.edition import load_edition
+    from ..api.exchange import TARGET_OF_OPERATION
+    from ..judge.checks.user_checks import load_check_files
+    from ..judge.pipeline import Judge
+    from ..judge.verdict_decision import RunEnding, RunScope
+    from ..probe.edition_detection import detect_by_files
+    from ..probe.file_check import choose_edition, judge_files, open_files
+    from ..probe.interrupt import InterruptHandler
+    from ..probe.run_settings import ORIGIN_DEFAULT, ORIGIN_OPTION
+    from ..reports.verdict_assembly import RunFacts, format_utc_now
 
-    started_at = utc_now()
-    target = _target(arguments.target)
-    with Interrupt() as interrupt:
+    started_at = format_utc_now()
+    settings = options.read_settings(arguments, writes_reports=False)
+    target = TARGET_OF_OPERATION[arguments.target] if arguments.target is not None else None
+    origin = settings.origins["edition"]
+    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
         files = open_files(arguments.files, target)
-        if arguments.edition == AUTO:
-            arguments.edition, notes = of_files(files)
+        if settings.edition == common.AUTO_EDITION:
+            name, notes = detect_by_files(files)
         else:
-            arguments.edition, notes = edition_for(files, arguments.edition)
-        edition = load(arguments.edition)
-        if (origin := arguments.origins["edition"]) not in (COMMAND_LINE, DEFAULT):
-            # it was not asked for today, so where it makes a difference that is worth a word
+            # unless an edition was named, a recording is judged by the one that it was made with
+            name, notes = choose_edition(files, None if origin == ORIGIN_DEFAULT else settings.edition)
+        arguments.settings = replace(settings, edition=name)
+        edition = load_edition(name)
+        if origin not in (ORIGIN_OPTION, ORIGIN_DEFAULT):
+            # the command line does not name it, so a difference is worth a note
             others = {file.edition for file in files if file.edition is not None} - {edition.name}
             notes += [
-                f"recorded with edition {name}, and judged here by {edition.name}: {origin}" for name in sorted(others)
+                f"recorded with edition {other}, and judged here by {edition.name}: {origin}"
+                for other in sorted(others)
             ]
-        judge = Judge(edition)
-        progress = Progress()
+        judge = Judge(edition, checks=load_check_files(settings.checks))
+        progress = ProgressLine()
         try:
-            checked = check(judge, files, target=target, tick=_ticker(interrupt, progress))
+            checked = judge_files(judge, files, target=target, tick=_make_tick(interrupt, progress))
         finally:
             progress.end()
-        return common.finish(
+        return common.report_and_exit_code(
             arguments,
-            command="check",
-            judge=checked,
-            observes=checked.observes,
-            excluded=checked.excluded,
-            subject=checked.subject,
-            judged_from=checked.judged_from,
-            started_at=started_at,
-            options={"files": [file.store.name for file in files], "target": arguments.target},
-            interrupted=checked.interrupted or checked.cut_short,
-            aborted=checked.aborted,
-            extra_notes=[*notes, *checked.notes, *checked.endings],
+            checked,
+            RunFacts(
+                command="check",
+                edition=load_edition(arguments.settings.edition),
+                subject=checked.subject,
+                judged_from=checked.judged_from,
+                scope=RunScope(observes=checked.observes, excluded=checked.excluded),
+                ending=RunEnding(
+                    interrupted=checked.interrupted or checked.was_interrupted, aborted=checked.abort_reasons
+                ),
+                started_at=started_at,
+                options={"files": [file.store.name for file in files], "target": arguments.target},
+                notes=[*notes, *checked.notes, *checked.early_endings],
+            ),
             write=arguments.output is not None,
         )
 
 
-def _target(name: str | None) -> Target | None:
-    from ..errors import UsageError
-    from ..exchange import OPERATIONS
-
-    if name is not None and name not in OPERATIONS:
-        raise UsageError(f"--target: {name!r} is none of {', '.join(OPERATIONS)}")
-    return OPERATIONS[name] if name is not None else None
-
-
-def _ticker(interrupt: Interrupt, progress: Progress) -> Callable[[], None]:
+def _make_tick(interrupt: InterruptHandler, progress: ProgressLine) -> Callable[[], None]:
     """What is called at every line: shows how far we are, and stops at Ctrl-C."""
-    from ..check import Stopped
+    from ..probe.file_check import CheckStopped
 
     started = time.monotonic()
     count = 0
 
     def tick() -> None:
         nonlocal count
-        if interrupt.seen:
-            raise Stopped
+        if interrupt.is_interrupted:
+            raise CheckStopped
         count += 1
-        if count % _LINES == 0 and (elapsed := time.monotonic() - started) > PATIENCE_S:
+        if count % _LINES_PER_TICK == 0 and (elapsed := time.monotonic() - started) > PROGRESS_AFTER_S:
             progress.show(elapsed, f"check: {count:,} lines read, each is read twice")
 
     return tick
+
+
+command = Command(
+    "check",
+    [
+        click.Argument(
+            ["files"],
+            nargs=-1,
+            required=True,
+            metavar="FILE...",
+            help="a recording or a body, compressed or not; - for stdin",
+        ),
+        with_value("--target", "NAME", f"whose response a body is: {', '.join(_OPERATIONS)}", type=Choice(_OPERATIONS)),
+        *options.judging_options(no_output="none are written"),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

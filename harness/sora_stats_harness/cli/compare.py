@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
-import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..errors import UsageError, nearest
-from .output import emit
+import click
+
+from ..api.errors import UsageError, suggest_nearest
+from .framework import Arguments, Choice, Command, Option, Parsed, flag, group, with_value, with_values
+from .output import write_output
 
 if TYPE_CHECKING:
-    from ..compare import Runs
-    from ..verdict import Verdict
-
-HELP: Final = "compare two verdicts, or two sets of runs"
+    pass
 
 EXAMPLES: Final = """\
 examples:
@@ -23,147 +21,117 @@ examples:
   sora-harness compare reports/old reports/new --format markdown --output changes.md
 """
 
-_FORMATS: Final = ("text", "markdown", "json")
+_COMPARISON_FORMATS: Final = ("text", "markdown", "json")
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    kinds = "a verdict.json, a folder with one or more below it, or a quoted pattern of those"
-    parser.add_argument("base", metavar="BASE", help=f"the runs to compare with: {kinds}")
-    parser.add_argument("new", metavar="NEW", help="the runs to judge, given in the same way")
-    parser.add_argument("--format", choices=_FORMATS, default="text", help="what to write (default: text)")
-    parser.add_argument("--json", action="store_true", help="the same as --format json")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write it (default: stdout)")
-    parser.add_argument(
-        "--fail-on",
-        action="append",
-        default=[],
-        type=_thresholds,
-        metavar="WHAT,…",
-        help="exit 1 where it is so, 3 where it cannot be told: new-findings, fields-gone, latency, capacity",
-    )
-    add = parser.add_argument_group("latencies").add_argument
-    add("--time", choices=("response", "service"), help="which time (default: response)")
-    add(
-        "--percentiles",
-        type=_percentiles,
-        metavar="P,…",
-        help="of 50, 90, 95, 99, 99.9 and 99.99, the weightiest first (default: 50,99)",
-    )
-    add(
-        "--min-effect",
-        type=_percent,
-        metavar="PERCENT",
-        help="the least change that counts (default: 5 %%)",
-    )
-    add(
-        "--alpha",
-        type=_alpha,
-        metavar="P",
-        help="how often a change may be claimed where there is none, over all latencies together (default: 0.01)",
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Compare, and print what has changed.
 
     Raises:
         UsageError: A verdict cannot be read, the two sides are not comparable, or the file cannot be written.
     """
-    from ..compare import Policy, compare
-    from ..reporters import comparison, files
+    from ..reports import comparison_formats as comparison
+    from ..reports import report_folder as files
+    from ..reports.comparison_result import ComparisonPolicy
+    from ..reports.run_comparison import compare_runs
+    from ..reports.verdict_files import read_runs
 
     given = {name: getattr(arguments, name) for name in ("time", "percentiles", "min_effect", "alpha")}
-    policy = Policy(
+    policy = ComparisonPolicy(
         fail_on=frozenset(each for listed in arguments.fail_on for each in listed),
         **{name: value for name, value in given.items() if value is not None},
     )
-    result = compare(read_runs(arguments.base), read_runs(arguments.new), policy)
-    text = comparison.FORMATS["json" if arguments.json else arguments.format](result)
+    result = compare_runs(read_runs(arguments.base), read_runs(arguments.new), policy)
+    text = comparison.COMPARISON_RENDERERS["json" if arguments.json else arguments.format](result)
     if arguments.output is None:
-        emit(text)
+        write_output(text)
         return result.exit_code
     try:
-        files.write_file(arguments.output, text.encode("utf-8"))
+        files.write_file_atomically(arguments.output, text.encode("utf-8"))
     except OSError as error:
         raise UsageError(f"{arguments.output} cannot be written: {error.strerror or error}") from None
     return result.exit_code
 
 
-def read_runs(given: str) -> Runs:
-    """
-    Read every verdict that a file, a folder or a pattern stands for.
-
-    Raises:
-        UsageError: There is none, or one of them cannot be read.
-    """
-    from ..reporters import files
-
-    if Path(given).exists():
-        paths = [Path(given)]
-    else:
-        matched = map(Path, sorted(glob.glob(given, recursive=True)))  # noqa: PTH207  # Path.glob takes no absolute pattern
-        # A shell's leftovers beside the runs, such as their logs, match as well.
-        paths = [path for path in matched if path.is_dir() or path.suffix == ".json"]
-    if not paths:
-        raise UsageError(f"there is no file or folder {given}")
-    found = dict.fromkeys(file for path in paths for file in _verdicts(path))
-    if not found:
-        raise UsageError(f"there is no {files.VERDICT} in {given}")
-    return [(str(path), _read(path)) for path in found]
-
-
-def _read(path: Path) -> Verdict:
-    from ..verdict import decode
-
-    try:
-        return decode(path.read_bytes(), str(path))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-def _verdicts(path: Path) -> list[Path]:
-    from ..reporters import files
-
-    if not path.is_dir():
-        return [path]
-    own = path / files.VERDICT
-    return [own] if own.exists() else sorted(path.rglob(files.VERDICT))
-
-
-def _thresholds(text: str) -> list[str]:
-    from ..compare import THRESHOLDS
+def _parse_thresholds(text: str) -> list[str]:
+    from ..reports.comparison_result import THRESHOLDS
 
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in THRESHOLDS:
-            raise UsageError(f"--fail-on: there is no {name!r}{nearest(name, THRESHOLDS)}")
+            raise UsageError(f"there is no {name!r}{suggest_nearest(name, THRESHOLDS)}")
     return names
 
 
-def _percentiles(text: str) -> tuple[float, ...]:
+def _parse_percentiles(text: str) -> tuple[float, ...]:
     known = ("50", "90", "95", "99", "99.9", "99.99")
     names = [name.strip().removeprefix("p") for name in text.split(",")]
     for name in names:
         if name not in known:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+            raise UsageError(f"{name!r} must be one of {', '.join(known)}")
     return tuple(dict.fromkeys(float(name) for name in names))
 
 
-def _percent(text: str) -> float:
-    return _number(text.removesuffix("%").strip(), 0, 1000, f"{text!r} is no percentage of 0 or more") / 100
+def _parse_percent(text: str) -> float:
+    return (
+        _parse_bounded_number(
+            text.removesuffix("%").strip(), 0, 1000, f"{text!r} must be a percentage from 0 to 100000"
+        )
+        / 100
+    )
 
 
-def _alpha(text: str) -> float:
-    return _number(text, 1e-6, 0.5, f"{text!r} is no probability between 0.000001 and 0.5")
+def _parse_alpha(text: str) -> float:
+    return _parse_bounded_number(text, 1e-6, 0.5, f"{text!r} must be a probability from 0.000001 to 0.5")
 
 
-def _number(text: str, least: float, most: float, complaint: str) -> float:
+def _parse_bounded_number(text: str, least: float, most: float, complaint: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = float("nan")
     if not least <= value <= most:
-        raise argparse.ArgumentTypeError(complaint)
+        raise UsageError(complaint)
     return value
+
+
+_RUNS_HELP: Final = "a verdict.json, a folder with one or more below it, or a quoted pattern of those"
+
+command = Command(
+    "compare",
+    [
+        click.Argument(["base"], metavar="BASE", help=f"the runs to compare with: {_RUNS_HELP}"),
+        click.Argument(["new"], metavar="NEW", help="the runs to judge, given in the same way"),
+        Option(["--format"], type=Choice(_COMPARISON_FORMATS), default="text", help="what to write (default: text)"),
+        flag("--json", "the same as --format json"),
+        with_value("--output", "FILE", "where to write it (default: stdout)", type=Path),
+        with_values(
+            "--fail-on",
+            "WHAT,…",
+            "exit 1 where it is so, 3 where too little is known: new-findings, fields-gone, latency, capacity",
+            type=Parsed(_parse_thresholds),
+        ),
+        *group(
+            "latencies",
+            Option(["--time"], type=Choice(("response", "service")), help="which time (default: response)"),
+            with_value(
+                "--percentiles",
+                "P,…",
+                "some of 50, 90, 95, 99, 99.9 and 99.99, the most important first (default: 50,99)",
+                type=Parsed(_parse_percentiles),
+            ),
+            with_value(
+                "--min-effect", "PERCENT", "the least change that counts (default: 5 %)", type=Parsed(_parse_percent)
+            ),
+            with_value(
+                "--alpha",
+                "P",
+                "how often a change may be claimed where there is none, over all latencies together (default: 0.01)",
+                type=Parsed(_parse_alpha),
+            ),
+        ),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -1,108 +1,112 @@
-"""`sora-harness config`: what holds, and where it comes from."""
+"""`sora-harness config`: the settings that hold, and where each comes from."""
 
 from __future__ import annotations
 
-import argparse
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from . import common, settings
-from .output import columns, emit
+from ..api.errors import UsageError
+from . import options
+from .framework import Arguments, Command, flag
+from .output import print_table, write_output
 
 if TYPE_CHECKING:
-    from ..config import Config
-
-HELP: Final = "show what the configuration comes to, and where each part is from"
+    from ..api.project_config import LoadedConfig
+    from ..probe.run_settings import RunSettings
 
 EXAMPLES: Final = """\
 examples:
   sora-harness config                                    of the current folder
+  sora-harness config --check                            exit 2 for whatever a command would refuse
   sora-harness config --strict                           with an option of other commands
   sora-harness config --json
 """
 
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options that a configuration may hold."""
-    common.add_server_options(parser)
-    common.add_rule_options(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+Rows = Mapping[str, tuple[Any, str]]  # Any: JSON
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Show every setting.
 
     Raises:
-        UsageError: The configuration cannot be read, or the URL is one that a run would refuse.
+        UsageError: A setting can't be used; with `--check` also where what it refers to can't be.
     """
-    from ..config import ignored
+    from ..api.project_config import ignored_pyproject
+    from ..probe.run_settings import read_configuration
 
-    values = arguments.configuration.values
-    common.resolve_url(arguments)
-    found = settings.url_and_origin(arguments.url, arguments.configuration)
-    url, origin = found or (None, settings.DEFAULT)
-    source = arguments.configuration.source
-    passed_over = ignored(arguments.configuration)
-    rows: dict[str, tuple[Any, str]] = {"url": (url, _url_origin(origin, source))}  # Any: JSON
-    rows |= {key: (_shown(key, arguments, values), arguments.origins[key]) for key in arguments.origins}
-    if url is None and values.headers:
-        rows["headers"] = (dict(values.headers), f"{source}, not sent: there is no URL")
-    rows["slos"] = (values.slos, source if values.slos and source else settings.DEFAULT)
+    config = read_configuration(arguments.config)
+    settings = options.read_settings(arguments)
+    if arguments.check:
+        return _check(settings, config)
+    ignored = ignored_pyproject(config)
+    rows = _rows(settings, config)
     if arguments.json:
-        emit(_json(rows, values, source, passed_over))
+        _print_json(rows, config, ignored)
     else:
-        emit(_text(rows, values, source, passed_over))
+        _print_tables(rows, config, ignored)
     return 0
 
 
-def _url_origin(origin: str, source: str | None) -> str:
-    """As the other settings name theirs."""
-    return {"the URL": settings.COMMAND_LINE, f"url in {source}": source or ""}.get(origin, origin)
+def _check(settings: RunSettings, config: LoadedConfig) -> int:
+    """Look up what the settings refer to, as a command does before it sends anything."""
+    from ..load.slo import parse_slo
+
+    settings.look_up()
+    for text in settings.slos:
+        try:
+            parse_slo(text)
+        except UsageError as error:
+            raise UsageError(f"{config.source}: slos: {str(error).removeprefix('--slo: ')}") from None
+    write_output(f"{config.source or 'no configuration'}: every setting can be used\n")
+    return 0
 
 
-def _shown(key: str, arguments: argparse.Namespace, values: Config) -> Any:  # Any: JSON
-    """A setting's value; of a header only where its value comes from, and nothing where the value itself was given."""
-    if key == "headers":
-        return dict(_header(line) for line in arguments.header)
-    if key == "labels":
-        return dict(arguments.label)
-    return getattr(arguments, key)
+def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
+    """Each setting's value and origin, by its key."""
+    from ..api.request_headers import mask_header
+    from ..probe.run_settings import SETTINGS
+
+    shown: dict[str, Any] = {  # Any: JSON
+        key: getattr(settings, "timeout_s" if key == "timeout" else key) for key in settings.origins
+    }
+    shown["headers"] = dict(mask_header(line) for line in settings.headers)
+    shown |= {"require": list(settings.require), "checks": list(settings.checks), "slos": list(settings.slos)}
+    origins = dict(settings.origins)
+    source = config.source or ""
+    origins["url"] = {"the URL": "command line", f"url in {source}": source}.get(origins["url"], origins["url"])
+    if settings.url is None and config.values.headers:
+        shown["headers"] = dict(config.values.headers)
+        origins["headers"] = f"{source}, not sent: there is no URL"
+    return {key: (shown[key], origins[key]) for key in ("url", *(setting.key for setting in SETTINGS))}
 
 
-def _header(line: str) -> tuple[str, str]:
-    name, separator, value = (part.strip() for part in line.partition(":"))
-    if name == "env" or line.startswith("@"):
-        return line, "whole lines"
-    reference = separator and value.startswith(("env:", "@"))
-    return name, value if reference else "(not shown)"
-
-
-def _text(
-    rows: dict[str, tuple[Any, str]], values: Config, source: str | None, passed_over: str | None
-) -> str:  # Any: JSON
-    table = [("SETTING", "VALUE", "FROM"), *((key, _word(value), origin) for key, (value, origin) in rows.items())]
-    text = f"configuration: {source or 'none'}\n"
-    if passed_over:
-        text += f"passed over: {passed_over}, since {source} is there\n"
-    text += "\n" + columns(table)
-    if values.waivers:
+def _print_tables(rows: Rows, config: LoadedConfig, ignored: str | None) -> None:
+    write_output(f"configuration: {config.source or 'none'}\n")
+    if ignored:
+        write_output(f"ignored: {ignored}, because {config.source} exists\n")
+    write_output("\n")
+    print_table(
+        [("SETTING", "VALUE", "FROM"), *((key, _value_text(value), origin) for key, (value, origin) in rows.items())]
+    )
+    if config.values.waivers:
+        write_output("\n")
         head = ("WAIVER", "FIELD", "UNTIL", "BY", "REASON")
         waivers = [
-            (each.requirement, each.field, _until(each.until.isoformat()), each.by, each.reason)
-            for each in values.waivers
+            (each.requirement, each.field, _expiry_text(each.until.isoformat()), each.by, each.reason)
+            for each in config.values.waivers
         ]
-        text += "\n" + columns([head, *waivers])
-    return text
+        print_table([head, *waivers])
 
 
-def _until(day: str) -> str:
+def _expiry_text(day: str) -> str:
     today = datetime.now(UTC).date().isoformat()
     return f"{day} (expired)" if day < today else day
 
 
-def _word(value: Any) -> str:  # Any: JSON
+def _value_text(value: Any) -> str:  # Any: JSON
     if value is None or value in ([], {}):
         return "-"
     if isinstance(value, bool):
@@ -114,15 +118,26 @@ def _word(value: Any) -> str:  # Any: JSON
     return f"{value:g} s" if isinstance(value, float) else str(value)
 
 
-def _json(
-    rows: dict[str, tuple[Any, str]], values: Config, source: str | None, passed_over: str | None
-) -> str:  # Any: JSON
+def _print_json(rows: Rows, config: LoadedConfig, ignored: str | None) -> None:
     import msgspec
 
     document = {
-        "source": source,
-        "passed_over": passed_over,
+        "source": config.source,
+        "passed_over": ignored,
         "settings": {key: {"value": value, "from": origin} for key, (value, origin) in rows.items()},
-        "waivers": msgspec.to_builtins(values.waivers),
+        "waivers": msgspec.to_builtins(config.values.waivers),
     }
-    return json.dumps(document, indent=2) + "\n"
+    write_output(json.dumps(document, indent=2) + "\n")
+
+
+command = Command(
+    "config",
+    [
+        *options.server_options(),
+        *options.rule_options(),
+        flag("--json", "print JSON"),
+        flag("--check", "print nothing but whether a command could use the settings"),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -1,37 +1,35 @@
 """
 `sora-harness conform`: the gate on the command line.
 
-It turns options into a plan, starts the simulator where no URL was given, and leaves the rest to the modules that do
-the work. Nothing heavy is imported before the command really runs.
+It turns options into a plan, starts the simulator where no URL was given, and leaves the rest to `probe` and `reports`.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import UsageError
-from . import common
-from .output import emit
-from .progress import Progress
-from .recognise import of_server
-from .values import duration
+import click
+
+from ..api.errors import UsageError, suggest_nearest
+from ..api.server_url import normalize_server_url
+from . import command_support as common
+from . import options
+from .framework import Arguments, Command, flag, group, with_value, with_values
+from .output import ProgressLine
 
 if TYPE_CHECKING:
-    from ..client import Prober
-    from ..conform import Status
-    from ..discovery import Known
-    from ..exchange import Headers, Target
-    from ..interrupt import Interrupt
-    from ..judge import Judge
-    from ..plan import Plan
-
-HELP: Final = "probe a server, judge every answer, and write a verdict"
+    from ..api.exchange import Headers, Target
+    from ..judge.pipeline import Judge
+    from ..probe.conformance_plan import ConformancePlan
+    from ..probe.conformance_run import ConformanceProgress
+    from ..probe.discovery import KnownConnection
+    from ..probe.fuzz import FuzzPlan
+    from ..probe.interrupt import InterruptHandler
+    from ..probe.prober import Prober
 
 EXAMPLES: Final = """\
 examples:
@@ -44,52 +42,10 @@ examples:
       --channel-id lobby --connection-id 0R5FMC8FE10K5BP2NRM8Z0ZX1C --header 'Authorization: env:SORA_TOKEN'
 """
 
-MAX_FUZZ: Final = 1_000_000
+MAX_FUZZ_DOCUMENTS: Final = 1_000_000
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    common.add_server_options(parser)
-    add = parser.add_argument_group("what is sent").add_argument
-    add("--duration", type=duration, default=10.0, metavar="TIME", help="how long to probe: 10, 90s, 5m (default: 10)")
-    add(
-        "--targets",
-        metavar="NAMES",
-        help="send only these, with commas between: GetStatsConnection, GetStatsClient, "
-        "GetStatsAllConnections (default: all three)",
-    )
-    add(
-        "--node",
-        action="append",
-        default=[],
-        metavar="URL",
-        help="another node of the cluster to which URL belongs (repeatable)",
-    )
-    add(
-        "--channel-id",
-        dest="asked",
-        action=_Asked,
-        metavar="ID",
-        help="ask for this channel's connections, not for those that a listing shows: followed by --connection-id or "
-        "--client-id (all three repeatable)",
-    )
-    add("--connection-id", dest="asked", action=_Asked, metavar="ID", help="a connection of the channel named before")
-    add("--client-id", dest="asked", action=_Asked, metavar="ID", help="a client of the channel named before")
-    add("--valid-only", action="store_true", help="send no request that is wrong on purpose")
-    add("--large-request", action="store_true", help="send one wrong request of more than 8 MB as well")
-    add(
-        "--fuzz",
-        type=_count,
-        metavar="N",
-        help="before that, send N made-up requests, valid and wrong, and find the smallest that fails; --seed repeats them",
-    )
-    add("--concurrency", type=int, default=8, metavar="N", help="requests that may overlap, 1 to 32 (default: 8)")
-    common.add_recording_options(parser)
-    common.add_judging_options(parser)
-    common.add_simulator_options(parser)  # fmt: skip
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:  # long: one run from its settings to its report
     """
     Probe, judge and report.
 
@@ -100,200 +56,194 @@ def run(arguments: argparse.Namespace) -> int:
         UsageError: Options that contradict each other, or a value that cannot be used.
         SimulatorError: The embedded simulator did not start.
     """
-    from .. import conform
-    from ..client import Prober
-    from ..edition import load
-    from ..interrupt import Interrupt
-    from ..judge import Judge
-    from ..recording.writer import Recorder
-    from ..reporters.assemble import utc_now
+    from ..api.edition import load_edition
+    from ..judge.checks.user_checks import load_check_files
+    from ..judge.pipeline import Judge, JudgeOptions
+    from ..judge.verdict_decision import RunEnding, RunScope
+    from ..probe import conformance_run as conform
+    from ..probe.edition_detection import detect_by_server
+    from ..probe.fuzz import FuzzPlan
+    from ..probe.interrupt import InterruptHandler
+    from ..probe.prober import Prober
+    from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
+    from ..reports.verdict_assembly import RunFacts, format_utc_now
 
-    started_at = utc_now()
-    common.check_edition(arguments)  # what is wrong with it is said before anything is started or sent
-    headers, secrets = common.read_headers(arguments.header)
-    url = common.resolve_url(arguments)
+    started_at = format_utc_now()
+    settings = options.read_settings(arguments)
+    headers, secrets = settings.look_up()
+    is_self_test = settings.url is None
     notes: list[str] = []
     seed = _fuzz_seed(arguments)
     fuzzed = {} if seed is None else {"fuzz": arguments.fuzz, "seed": seed}
-    with Interrupt() as interrupt:
+    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
         with ExitStack() as stack:
-            servers = _servers(arguments, url, stack)
-            plan = _plan(arguments, servers, headers, self_test=url is None)
+            plan = _probe_plan(arguments, _resolve_servers(arguments, stack), headers)
 
             def prober() -> Prober:
-                return Prober(timeout_s=arguments.timeout, ca_file=arguments.ca_file, insecure=arguments.insecure)
+                return Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
 
-            notes += common.settle_edition(arguments, lambda: of_server(plan.server, headers, prober(), interrupt))
-            edition = load(arguments.edition)
+            notes += common.detect_edition(
+                arguments, lambda: detect_by_server(plan.server, headers, prober(), interrupt)
+            )
+            edition = load_edition(arguments.settings.edition)
             recorder = None
             if arguments.record is not None:
                 recorder = stack.enter_context(
-                    Recorder(
+                    RecordingWriter(
                         arguments.record,
-                        subject=plan.server,
-                        subject_kind="simulator" if url is None else "server",
-                        edition=edition.name,
-                        # what the run can see: `check` judges the recording within the same scope
-                        options=_options(plan)
-                        | fuzzed
-                        | {
-                            "observes": sorted(need.value for need in plan.observes()),
-                            "excluded": sorted(plan.excluded()),
-                        },
+                        RecordedRun(
+                            subject=plan.server,
+                            subject_kind="simulator" if is_self_test else "server",
+                            edition=edition.name,
+                            # what the run can see: `check` judges the recording within the same scope
+                            options=_verdict_options(plan)
+                            | fuzzed
+                            | {
+                                "observes": sorted(need.value for need in plan.observed_needs()),
+                                "excluded": sorted(plan.excluded_requirements()),
+                            },
+                        ),
                         secrets=secrets,
-                        limit_bytes=arguments.record_limit,
+                        limits=RecordingLimits(file_bytes=arguments.record_limit),
                     )
                 )
-            judge = Judge(edition, observer=recorder.add if recorder else None, nodes=plan.servers)
-            progress = Progress()
+            judge = Judge(
+                edition,
+                observer=recorder.add_exchange if recorder else None,
+                options=JudgeOptions(nodes=plan.servers),
+                checks=load_check_files(settings.checks),
+            )
+            progress = ProgressLine()
             try:
                 if seed is not None:
-                    notes += _fuzz(arguments.fuzz, seed, plan, judge, prober(), interrupt, progress)
-                result = conform.run(plan, judge, prober(), interrupt=interrupt, watch=_watcher(progress, plan))
+                    requests = FuzzPlan(target=plan, count=arguments.fuzz, seed=seed)
+                    notes += _run_fuzz(requests, judge, prober(), interrupt, progress)
+                result = conform.run_conformance(
+                    plan, judge, prober(), interrupt=interrupt, watch=_make_watcher(progress, plan)
+                )
             finally:
                 progress.end()
             if recorder is not None:
-                recorder.cut_short(interrupted=result.interrupted, aborted=result.aborted)
+                recorder.mark_early_end(interrupted=result.interrupted, aborted=result.aborted)
         if recorder is not None and recorder.problem is not None:
             notes.append(recorder.problem)
-        return common.finish(
+        return common.report_and_exit_code(
             arguments,
-            command="conform",
-            judge=judge,
-            observes=plan.observes(),
-            excluded=plan.excluded(),
-            subject=plan.server,
-            judged_from="live",
-            started_at=started_at,
-            options=_options(plan) | fuzzed,
-            interrupted=result.interrupted,
-            aborted=result.aborted,
-            extra_notes=[*result.notes, *notes],
-            secrets=secrets,
+            judge,
+            RunFacts(
+                command="conform",
+                edition=load_edition(arguments.settings.edition),
+                subject=plan.server,
+                scope=RunScope(observes=plan.observed_needs(), excluded=plan.excluded_requirements()),
+                ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted),
+                started_at=started_at,
+                options=_verdict_options(plan) | fuzzed,
+                notes=[*result.notes, *notes],
+                secrets=secrets,
+            ),
         )
 
 
-def _servers(arguments: argparse.Namespace, url: str | None, stack: ExitStack) -> Sequence[str]:
+def _resolve_servers(arguments: Arguments, stack: ExitStack) -> Sequence[str]:
     """The nodes to probe; without a URL those of a simulator, which lives as long as the stack."""
-    from ..client import server_of
-
-    common.check_simulator_options(arguments, url)
+    url = arguments.settings.url
     if url is not None:
-        return list(dict.fromkeys(server_of(each) for each in (url, *arguments.node)))
+        return list(dict.fromkeys([url, *(normalize_server_url(node) for node in arguments.node)]))
     if arguments.node or arguments.asked:
         raise UsageError("--node, --channel-id, --connection-id and --client-id go with a URL")
-    from ..simulator.server import spawn
-
-    emit("SELF-TEST: no URL was given, so the embedded simulator is probed, and no Sora\n", sys.stderr)
-    served = common.served_edition(arguments)
-    return stack.enter_context(spawn(edition=served, **common.simulator_settings(arguments))).urls
+    common.announce_self_test()
+    return common.start_simulator(arguments, stack)
 
 
-def _fuzz_seed(arguments: argparse.Namespace) -> int | None:
+def _fuzz_seed(arguments: Arguments) -> int | None:
     """What the made-up requests are drawn from; None where there are to be none."""
     if arguments.fuzz is None:
         return None
-    from ..fuzz import need_hypothesis
+    from ..probe.fuzz import require_hypothesis
 
     if arguments.valid_only:
         raise UsageError("--fuzz sends requests that are wrong on purpose, and --valid-only none: leave one out")
-    need_hypothesis()
+    require_hypothesis()
     return arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(2**32)
 
 
-def _fuzz(
-    count: int, seed: int, plan: Plan, judge: Judge, prober: Prober, interrupt: Interrupt, progress: Progress
+def _run_fuzz(
+    plan: FuzzPlan, judge: Judge, prober: Prober, interrupt: InterruptHandler, progress: ProgressLine
 ) -> list[str]:
-    """Send made-up requests; gives what there is to say about them."""
-    from .. import fuzz
-    from ..reproduce import command_line
+    """Send made-up requests; gives notes about them."""
+    from ..probe import fuzz
 
     started_s = time.monotonic()
 
     def watch(sent: int) -> None:
-        progress.show(time.monotonic() - started_s, f"conform: {sent} of {count} made-up requests")
+        progress.show(time.monotonic() - started_s, f"conform: {sent} of {plan.count} made-up requests")
 
-    result = fuzz.run(plan, judge, prober, count=count, seed=seed, interrupt=interrupt, watch=watch)
-    repeat = f"--fuzz {count} --seed {seed} repeats them"
+    result = fuzz.run_fuzz(plan, judge, prober, interrupt=interrupt, watch=watch)
+    repeat = f"--fuzz {plan.count} --seed {plan.seed} repeats them"
     sent = f"{result.sent} made-up requests ({repeat})"
-    ended = f"; {result.ended}" if result.ended is not None else ""
+    ended = f"; {result.end_reason}" if result.end_reason is not None else ""
     if result.sent == 0:
-        return [f"no made-up request was sent: {result.ended}"]
+        return [f"no made-up request was sent: {result.end_reason}"]
     if result.smallest is None:
-        return [f"{sent}: none was answered with 5xx, or with anything but JSON or nothing{ended}"]
-    again = "it fails again" if result.again else "it did not fail again when it was sent once more"
+        return [f"{sent}: no response had a status of 5xx, and each body was JSON or empty{ended}"]
+    again = "it fails again" if result.reproduced else "it did not fail again when it was sent once more"
     return [
-        f"{sent}: the last one fails ({result.missed}); {result.shrinking} more were sent to make it smaller, and {again}"
+        f"{sent}: the last one fails ({result.violated}); {result.shrinking} more were sent to make it smaller, and {again}"
         f"{ended}",
-        f"the smallest made-up request that fails: {command_line(result.smallest)}",
+        f"the command line with the finding of {result.violated} sends the smallest made-up request that fails",
     ]
 
 
-def _plan(arguments: argparse.Namespace, servers: Sequence[str], headers: Headers, *, self_test: bool) -> Plan:
-    from ..plan import POLITE_RATE, SELF_TEST_RATE, Plan
+def _probe_plan(arguments: Arguments, servers: Sequence[str], headers: Headers) -> ConformancePlan:
+    from ..probe.conformance_plan import SERVER_RATE, SIMULATOR_RATE, ConformancePlan
 
-    return Plan(
+    return ConformancePlan(
         server=servers[0],
         nodes=tuple(servers[1:]),
-        targets=_targets(arguments.targets),
-        given=given_from(arguments.asked or (), servers[0]),
+        targets=_parse_targets(arguments.targets),
+        given_connections=known_from_options(arguments.asked, servers[0]),
         duration_s=arguments.duration,
+        max_duration_s=arguments.max_duration,
         concurrency=arguments.concurrency,
-        rate=SELF_TEST_RATE if self_test else POLITE_RATE,
+        rate=SIMULATOR_RATE if arguments.settings.url is None else SERVER_RATE,
         headers=headers,
-        wrong_requests=not arguments.valid_only,
-        large_request=arguments.large_request,
+        send_wrong_requests=not arguments.valid_only,
+        send_large_request=arguments.large_request,
     )
 
 
-def _options(plan: Plan) -> dict[str, Any]:
-    """What a verdict and a recording tell of the run; header values stay out."""
+def _verdict_options(plan: ConformancePlan) -> dict[str, Any]:
+    """What a verdict and a recording hold of the run; header values stay out."""
     return {
         "duration_s": plan.duration_s,
+        "max_duration_s": plan.time_limit_s,
         "targets": sorted(target.operation for target in plan.targets),
         "nodes": list(plan.servers),
-        "given": len(plan.given),
+        "given": len(plan.given_connections),
         "concurrency": plan.concurrency,
         "rate": plan.rate,
-        "valid_only": not plan.wrong_requests,
-        "large_request": plan.large_request,
+        "valid_only": not plan.send_wrong_requests,
+        "large_request": plan.send_large_request,
     }
 
 
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= MAX_FUZZ:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MAX_FUZZ:,}")
-    return int(text)
-
-
-def _targets(names: str | None) -> frozenset[Target]:
-    from ..exchange import OPERATIONS
+def _parse_targets(names: str | None) -> frozenset[Target]:
+    from ..api.exchange import TARGET_OF_OPERATION
 
     if names is None:
-        return frozenset(OPERATIONS.values())
+        return frozenset(TARGET_OF_OPERATION.values())
     chosen = [name.strip() for name in names.split(",")]
-    if unknown := [name for name in chosen if name not in OPERATIONS]:
-        raise UsageError(f"--targets: {unknown[0]!r} is none of {', '.join(OPERATIONS)}")
-    return frozenset(OPERATIONS[name] for name in chosen)
+    if unknown := [name for name in chosen if name not in TARGET_OF_OPERATION]:
+        raise UsageError(
+            f"--targets: {unknown[0]!r} must be one of {', '.join(TARGET_OF_OPERATION)}"
+            f"{suggest_nearest(unknown[0], TARGET_OF_OPERATION)}"
+        )
+    return frozenset(TARGET_OF_OPERATION[name] for name in chosen)
 
 
-class _Asked(argparse.Action):
-    """Keeps channels, connections and clients in the order in which they were given."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,  # Any: argparse's own signature
-        option_string: str | None = None,
-    ) -> None:
-        asked = [*(namespace.asked or ()), (option_string, values)]
-        namespace.asked = asked
-
-
-def given_from(asked: Iterable[tuple[str, str]], server: str) -> tuple[Known, ...]:
+def known_from_options(asked: Iterable[tuple[str, str]], server: str) -> tuple[KnownConnection, ...]:
     """Each connection and client belongs to the channel named before it."""
-    from ..discovery import Known
+    from ..probe.discovery import KnownConnection
 
     channel_id: str | None = None
     used = True
@@ -308,20 +258,97 @@ def given_from(asked: Iterable[tuple[str, str]], server: str) -> tuple[Known, ..
             raise UsageError(f"{option} {value}: name its --channel-id before it")
         used = True
         if option == "--connection-id":
-            given.append(Known(server=server, channel_id=channel_id, connection_id=value))
+            given.append(KnownConnection(server=server, channel_id=channel_id, connection_id=value))
         else:
-            given.append(Known(server=server, channel_id=channel_id, client_id=value))
+            given.append(KnownConnection(server=server, channel_id=channel_id, client_id=value))
     if not used:
         raise UsageError(f"--channel-id {channel_id}: name its --connection-id or --client-id after it")
     return tuple(given)
 
 
-def _watcher(progress: Progress, plan: Plan) -> Callable[[Status], None]:
-    def watch(status: Status) -> None:
+def _make_watcher(progress: ProgressLine, plan: ConformancePlan) -> Callable[[ConformanceProgress], None]:
+    def watch(status: ConformanceProgress) -> None:
+        limit_s = plan.duration_s if status.elapsed_s <= plan.duration_s else plan.time_limit_s
         progress.show(
             status.elapsed_s,
-            f"conform: {min(status.elapsed_s, plan.duration_s):.0f} of {plan.duration_s:g} s, "
-            f"{status.exchanges} exchanges, {status.connections} connections, {status.errors} without a whole answer",
+            f"conform: {min(status.elapsed_s, limit_s):.0f} of {limit_s:g} s, "
+            f"{status.exchanges} exchanges, {status.connections} connections, {status.errors} without a complete response",
         )
 
     return watch
+
+
+_ID_OPTIONS: Final = {"channel_id": "--channel-id", "connection_id": "--connection-id", "client_id": "--client-id"}
+
+
+class _ConformCommand(Command):
+    """Keeps channels, connections and clients in the order in which they were given, as `asked`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and bring the options of several names into one order."""
+        order = [param.name for param in self.make_parser(ctx).parse_args(list(args))[2]]
+        rest = super().parse_args(ctx, args)
+        values = {name: iter(ctx.params.pop(name)) for name in _ID_OPTIONS}
+        ctx.params["asked"] = [(_ID_OPTIONS[name], next(values[name])) for name in order if name in _ID_OPTIONS]
+        return rest
+
+
+command = _ConformCommand(
+    "conform",
+    [
+        *options.server_options(),
+        *group(
+            "requests",
+            with_value(
+                "--duration",
+                "TIME",
+                "how long to probe at least: 10, 90s, 5m (default: 10)",
+                type=options.DURATION,
+                default=10.0,
+            ),
+            with_value(
+                "--max-duration",
+                "TIME",
+                "how long to probe at most, where after --duration not every requirement was observed yet "
+                "(default: 60, or --duration where that is longer)",
+                type=options.DURATION,
+            ),
+            with_value(
+                "--targets",
+                "NAMES",
+                "send only these, with commas between: GetStatsConnection, GetStatsClient, GetStatsAllConnections "
+                "(default: all three)",
+            ),
+            with_values("--node", "URL", "another node of the cluster to which URL belongs (repeatable)"),
+            with_values(
+                "--channel-id",
+                "ID",
+                "ask for connections of this channel instead of those in a listing: followed by --connection-id or "
+                "--client-id (all three repeatable)",
+            ),
+            with_values("--connection-id", "ID", "a connection of the channel named before"),
+            with_values("--client-id", "ID", "a client of the channel named before"),
+            flag("--valid-only", "send no request that is wrong on purpose"),
+            flag("--large-request", "send one wrong request of more than 8 MB as well"),
+            with_value(
+                "--fuzz",
+                "N",
+                "before that, send N made-up requests, valid and wrong, and find the smallest that fails; --seed "
+                "repeats them",
+                type=options.integer(1, MAX_FUZZ_DOCUMENTS),
+            ),
+            with_value(
+                "--concurrency",
+                "N",
+                "requests that may overlap, 1 to 32 (default: 8)",
+                type=options.integer(1, 32),
+                default=8,
+            ),
+        ),
+        *options.recording_options(),
+        *options.judging_options(),
+        *options.simulator_options(),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -1,50 +1,33 @@
-"""
-The command `estimate`: what polling costs, by at most five requests, and one before them with `--edition auto`.
-"""
+"""`sora-harness estimate`: what polling costs, from at most five requests, and one more with `--edition auto`."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-from . import common
-from .output import emit
-from .progress import Progress
-from .recognise import of_server
-from .values import duration
+from . import command_support as common
+from . import options
+from .framework import Arguments, Command, flag, group, with_value
+from .output import ProgressLine
 
 if TYPE_CHECKING:
-    from ..interrupt import Interrupt
-
-HELP: Final = "tell what polling costs, by a few polite requests"
+    from ..probe.interrupt import InterruptHandler
 
 EXAMPLES: Final = """\
 examples:
   sora-harness estimate                                                      of the embedded simulator (SELF-TEST)
   sora-harness estimate http://127.0.0.1:3000 --pollers 3 --interval 1s
-  sora-harness estimate http://127.0.0.1:3000 --pollers 2 --interval 15s --cluster"""
+  sora-harness estimate http://127.0.0.1:3000 --pollers 2 --interval 15s --cluster
+"""
 
 
-LOOK_S: Final = 0.1
+INTERRUPT_POLL_S: Final = 0.1
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    common.add_server_options(parser)
-    add = parser.add_argument_group("the planned polling").add_argument
-    add("--pollers", type=_pollers, default=1, metavar="N", help="how many poll (default: 1)")
-    add("--interval", type=duration, default=1.0, metavar="TIME", help="of each of them (default: 1s)")
-    add("--cluster", action="store_true", help="they ask for the connections of all nodes (local: false)")
-    common.add_judging_options(parser)
-    common.add_simulator_options(parser)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:  # long: one run from its settings to its report
     """
-    Ask, judge, work it out and report.
+    Send the requests, judge the responses, and report the estimate.
 
     Returns:
         The exit code of the verdict.
@@ -52,89 +35,119 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: A value that cannot be used.
     """
-    from ..checks.requirements import Need
-    from ..client import Prober, server_of
-    from ..edition import load
-    from ..estimate import REQUESTS, Polling, estimate, section
-    from ..estimate import run as ask
-    from ..interrupt import Interrupt
-    from ..judge import Judge
-    from ..reporters.assemble import utc_now
+    from ..api.edition import load_edition
+    from ..api.exchange import Target, make_valid_request
+    from ..judge.checks.user_checks import load_check_files
+    from ..judge.pipeline import Judge
+    from ..judge.requirements import RequiredCapability
+    from ..judge.verdict_decision import RunEnding, RunScope
+    from ..probe.edition_detection import detect_by_server
+    from ..probe.interrupt import InterruptHandler
+    from ..probe.polling_estimate import (
+        MAX_ESTIMATE_REQUESTS,
+        PollingPlan,
+        estimate_polling_cost,
+        measure_requests,
+    )
+    from ..probe.prober import Prober
+    from ..reports.verdict_assembly import RunFacts, format_utc_now
 
-    started_at = utc_now()
-    url = common.resolve_url(arguments)
-    common.check_simulator_options(arguments, url)
-    headers, secrets = common.read_headers(arguments.header)
-    common.check_edition(arguments)
-    polling = Polling(pollers=arguments.pollers, interval_s=arguments.interval)
-    progress = Progress()
-    with Interrupt() as interrupt:
+    started_at = format_utc_now()
+    settings = options.read_settings(arguments)
+    headers, secrets = settings.look_up()
+    if settings.url is None:
+        common.announce_self_test()
+    polling = PollingPlan(pollers=arguments.pollers, interval_s=arguments.interval)
+    progress = ProgressLine()
+    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
         with ExitStack() as stack:
-            server = server_of(url) if url is not None else _simulator(arguments, stack)
+            server = settings.url or common.start_simulator(arguments, stack)[0]
 
             def prober() -> Prober:
-                return Prober(timeout_s=arguments.timeout, ca_file=arguments.ca_file, insecure=arguments.insecure)
+                return Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
 
             began_s = time.monotonic()
-            notes = common.settle_edition(arguments, lambda: of_server(server, headers, prober(), interrupt))
+            notes = common.detect_edition(arguments, lambda: detect_by_server(server, headers, prober(), interrupt))
             if notes:
-                _rest(time.monotonic() - began_s, interrupt)
-            judge = Judge(load(arguments.edition))
+                _pause_between_requests(time.monotonic() - began_s, interrupt)
+            judge = Judge(load_edition(arguments.settings.edition), checks=load_check_files(settings.checks))
             try:
-                exchanges = ask(
-                    server, judge, prober(), cluster=arguments.cluster, headers=headers, interrupt=interrupt,
-                    watch=lambda sent: progress.show(0, f"request {sent} of {REQUESTS}"),
-                )  # fmt: skip
+                exchanges = measure_requests(
+                    make_valid_request(
+                        Target.ALL, server=server, headers=headers, local=False if arguments.cluster else None
+                    ),
+                    judge,
+                    prober(),
+                    interrupt=interrupt,
+                    watch=lambda sent: progress.show(0, f"request {sent} of {MAX_ESTIMATE_REQUESTS}"),
+                )
             finally:
                 progress.end()
-        found = estimate(exchanges, polling)
-        return common.finish(
+        found = estimate_polling_cost(exchanges, polling)
+        return common.report_and_exit_code(
             arguments,
-            command="estimate",
-            judge=judge,
-            observes={Need.EXCHANGES, Need.BODIES, Need.ARGUMENTS, Need.TIMES},
-            excluded={"identity.asked", "identity.client", "identity.present"},
-            subject=server,
-            judged_from="live",
-            started_at=started_at,
-            options=_options(arguments),
-            interrupted=interrupt.seen,
-            aborted=_silent(exchanges) if found is None else None,
-            extra_notes=notes,
-            secrets=secrets,
-            sections=[] if found is None else [section(found)],
-            estimate=found,
+            judge,
+            RunFacts(
+                command="estimate",
+                edition=load_edition(arguments.settings.edition),
+                subject=server,
+                scope=RunScope(
+                    observes={
+                        RequiredCapability.EXCHANGES,
+                        RequiredCapability.BODIES,
+                        RequiredCapability.ARGUMENTS,
+                        RequiredCapability.TIMES,
+                    },
+                    excluded={"identity.asked", "identity.client", "identity.present"},
+                ),
+                ending=RunEnding(
+                    interrupted=interrupt.is_interrupted,
+                    aborted=_no_response_reason(exchanges) if found is None else None,
+                ),
+                started_at=started_at,
+                options=_verdict_options(arguments),
+                notes=notes,
+                secrets=secrets,
+                estimate=found,
+            ),
         )
 
 
-def _rest(took_s: float, interrupt: Interrupt) -> None:
+def _pause_between_requests(took_s: float, interrupt: InterruptHandler) -> None:
     """As after any other request."""
-    from ..estimate import REST_S, REST_SHARE
+    from ..probe.polling_estimate import MIN_PAUSE_S, PAUSE_TO_DURATION_RATIO
 
-    until_s = time.monotonic() + max(REST_S, REST_SHARE * took_s)
-    while not interrupt.seen and (left_s := until_s - time.monotonic()) > 0:
-        time.sleep(min(left_s, LOOK_S))
+    until_s = time.monotonic() + max(MIN_PAUSE_S, PAUSE_TO_DURATION_RATIO * took_s)
+    while not interrupt.is_interrupted and (left_s := until_s - time.monotonic()) > 0:
+        time.sleep(min(left_s, INTERRUPT_POLL_S))
 
 
-def _silent(exchanges: list[Any]) -> str:  # Any: Exchange, which is not imported here
+def _no_response_reason(exchanges: list[Any]) -> str:  # Any: Exchange, which is not imported here
     errors = [exchange.error for exchange in exchanges if exchange.error is not None]
-    return f"no whole answer: {errors[-1].code.value}: {errors[-1].detail}" if errors else "no answer of status 200"
+    return (
+        f"no complete response: {errors[-1].code.value}: {errors[-1].detail}" if errors else "no response of status 200"
+    )
 
 
-def _simulator(arguments: argparse.Namespace, stack: ExitStack) -> str:
-    from ..simulator.server import spawn
-
-    emit("SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n", sys.stderr)
-    return stack.enter_context(
-        spawn(edition=common.served_edition(arguments), **common.simulator_settings(arguments))
-    ).urls[0]
-
-
-def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+def _verdict_options(arguments: Arguments) -> dict[str, Any]:
     return {"pollers": arguments.pollers, "interval_s": arguments.interval, "cluster": arguments.cluster}
 
 
-def _pollers(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 to 100000")
-    return int(text)
+command = Command(
+    "estimate",
+    [
+        *options.server_options(),
+        *group(
+            "the planned polling",
+            with_value("--pollers", "N", "how many poll (default: 1)", type=options.integer(1, 100_000), default=1),
+            with_value(
+                "--interval", "TIME", "the interval of each of them (default: 1s)", type=options.DURATION, default=1.0
+            ),
+            flag("--cluster", "they ask for the connections of all nodes (local: false)"),
+        ),
+        *options.judging_options(),
+        *options.simulator_options(),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from ..errors import UsageError, nearest
-from .output import columns, emit
+import click
+
+from ..api.errors import UsageError, suggest_nearest
+from .framework import Arguments, Choice, Command, Option, flag, with_value
+from .options import DEFAULT_EDITION
+from .output import print_table, write_output
 
 if TYPE_CHECKING:
-    from ..edition import Edition, Field
-
-HELP: Final = "print the field list of an edition"
+    from ..api.edition import Edition, FieldDefinition
 
 EXAMPLES: Final = """\
 examples:
@@ -25,68 +26,67 @@ examples:
 """
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    from ..edition import DEFAULT, Kind
-
-    parser.add_argument(
-        "action",
-        nargs="*",
-        metavar="ACTION",
-        help="`diff A B` for what changed from one edition to another; `import PAGE` to make an edition from a page of"
-        " the documentation (HTML, text or Markdown; - for stdin)",
-    )
-    parser.add_argument("--edition", default=DEFAULT, metavar="NAME|FILE", help=f"which list (default: {DEFAULT})")
-    parser.add_argument("--group", metavar="GROUP", help="only the fields at and below it, such as rtp or simulcast.r0")
-    parser.add_argument("--kind", choices=[kind.value for kind in Kind], help="only the fields of this kind")
-    parser.add_argument("--json", action="store_true", help="print a JSON array")
-    parser.add_argument("--output", metavar="FILE", help="import: where to write the edition (default: stdout)")
-    parser.add_argument("--name", metavar="NAME", help="import: what to call the edition (default: after the page)")
+_FIELD_KINDS: Final = ("counter", "gauge", "configuration", "identity", "time")
+"""The values of `api.edition.FieldKind`, which `--help` does not load."""
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Print the documented fields in the page's order, and after them those known though undocumented.
 
     Raises:
         EditionError: There is no such edition, or a page cannot be read.
-        UsageError: There is no such group in it, or the words after the command are none that it knows.
+        UsageError: There is no such group in it, or the words after the command are unknown.
     """
-    from ..edition import load
+    from ..api.edition import load_edition
 
-    if arguments.action[:1] != ["import"] and (arguments.output is not None or arguments.name is not None):
+    if arguments.action[:1] != ("import",) and (arguments.output is not None or arguments.name is not None):
         raise UsageError("--output and --name belong to `fields import PAGE`")
     match arguments.action:
-        case []:
+        case ():
             pass
-        case ["diff", before, after]:
-            from . import fields_diff
-
-            return fields_diff.run(before, after, as_json=arguments.json)
-        case ["import", page] if arguments.group is None and arguments.kind is None and not arguments.json:
+        case ("diff", before, after):
+            return _print_differences(before, after, as_json=arguments.json)
+        case ("import", page) if arguments.group is None and arguments.kind is None and not arguments.json:
             from . import fields_import
 
-            return fields_import.run(page, output=arguments.output, name=arguments.name)
-        case ["import", _]:
+            return fields_import.run_fields_import(page, output=arguments.output, name=arguments.name)
+        case ("import", _):
             raise UsageError("`fields import PAGE` takes only --output and --name: it writes an edition, in TOML")
         case _:
             raise UsageError("fields takes no words, or `diff A B` with two editions, or `import PAGE`")
-    edition = load(arguments.edition)
+    edition = load_edition(arguments.edition)
     fields = [*edition.fields, *edition.undocumented]
     if arguments.group is not None:
-        fields = _below(edition, fields, arguments.group)
+        fields = _fields_in_group(edition, fields, arguments.group)
     if arguments.kind is not None:
         fields = [field for field in fields if field.kind.value == arguments.kind]
     if arguments.json:
-        emit(json.dumps([as_json(field) for field in fields], indent=2) + "\n")
+        write_output(json.dumps([field_to_json(field) for field in fields], indent=2) + "\n")
     else:
-        emit(_table(fields))
+        print_table(_table_rows(fields))
     return 0
 
 
-def as_json(field: Field) -> dict[str, str | bool]:
+def _print_differences(before: str, after: str, *, as_json: bool) -> int:
+    from ..api.edition import load_edition
+    from ..api.edition_diff import field_differences
+
+    changes = field_differences(load_edition(before), load_edition(after))
+    if as_json:
+        write_output(json.dumps(changes, indent=2) + "\n")
+    elif changes:
+        rows = [("CHANGE", "FIELD", "WAS", "IS", "KNOWN")]
+        rows += [(each["change"], each["path"], each["was"], each["is"], each["standing"]) for each in changes]
+        print_table(rows)
+    else:
+        write_output(f"{before} and {after} have the same fields\n")
+    return 0
+
+
+def field_to_json(field: FieldDefinition) -> dict[str, str | bool]:
     """One entry of `fields --json`; `standing` and `source` where the edition builds on another."""
-    from ..edition import Standing
+    from ..api.edition import FieldProvenance
 
     entry: dict[str, str | bool] = {
         "path": field.dotted,
@@ -96,28 +96,56 @@ def as_json(field: Field) -> dict[str, str | bool]:
         "presence": field.presence.value,
         "description": field.description,
     }
-    if field.standing is not Standing.DOCUMENTED or field.source is not None:
+    if field.standing is not FieldProvenance.DOCUMENTED or field.source is not None:
         entry |= {"standing": field.standing.value, "source": field.source or ""}
     return entry | ({"undocumented": True} if field.undocumented else {})
 
 
-def _below(edition: Edition, fields: Iterable[Field], group: str) -> list[Field]:
+def _fields_in_group(edition: Edition, fields: Iterable[FieldDefinition], group: str) -> list[FieldDefinition]:
     path = tuple(group.split("."))
-    groups = [".".join(below.path) for below in edition.root.walk() if below.path]
+    groups = [".".join(below.path) for below in edition.root.walk_groups() if below.path]
     if group not in groups:
-        raise UsageError(f"the edition {edition.name} has no group {group!r}{nearest(group, groups)}")
+        raise UsageError(f"the edition {edition.name} has no group {group!r}{suggest_nearest(group, groups)}")
     return [field for field in fields if field.path[: len(path)] == path]
 
 
-_STANDINGS: Final = {"documented": "", "seen": "(seen) ", "carried-over": "(carried over) "}
+_PROVENANCE_LABELS: Final = {"documented": "", "seen": "(seen) ", "carried-over": "(carried over) "}
 
 
-def _table(fields: list[Field]) -> str:
-    rows = [("FIELD", "TYPE", "KIND", "UNIT", "PRESENCE", "DESCRIPTION")]
+def _table_rows(fields: list[FieldDefinition]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("FIELD", "TYPE", "KIND", "UNIT", "PRESENCE", "DESCRIPTION")]
     for field in fields:
-        mark = "(undocumented) " if field.undocumented else _STANDINGS[field.standing.value]
-        rows.append((
-            field.dotted, field.type.value, field.kind.value, field.unit.value, field.presence.value,
-            mark + field.description,
-        ))  # fmt: skip
-    return columns(rows)
+        mark = "(undocumented) " if field.undocumented else _PROVENANCE_LABELS[field.standing.value]
+        rows.append(
+            (
+                field.dotted,
+                field.type.value,
+                field.kind.value,
+                field.unit.value,
+                field.presence.value,
+                mark + field.description,
+            )
+        )
+    return rows
+
+
+command = Command(
+    "fields",
+    [
+        click.Argument(
+            ["action"],
+            nargs=-1,
+            metavar="[ACTION]",
+            help="`diff A B` for what changed from one edition to another; `import PAGE` to make an edition from a page "
+            "of the documentation (HTML, text or Markdown; - for stdin)",
+        ),
+        with_value("--edition", "NAME|FILE", f"which list (default: {DEFAULT_EDITION})", default=DEFAULT_EDITION),
+        with_value("--group", "GROUP", "only the fields in this group, such as rtp or simulcast.r0"),
+        Option(["--kind"], type=Choice(_FIELD_KINDS), help="only the fields of this kind"),
+        flag("--json", "print a JSON array"),
+        with_value("--output", "FILE", "import: where to write the edition (default: stdout)"),
+        with_value("--name", "NAME", "import: what to call the edition (default: after the page)"),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -6,12 +6,13 @@ import re
 import sys
 from pathlib import Path
 
-from ..errors import EditionError, UsageError
-from ..reporters.escape import plain
-from .output import emit
+from ..api.errors import EditionError, UsageError
+from ..api.input_budget import read_small_file
+from ..reports.escaping import escape_terminal
+from .output import write_output
 
 
-def run(page: str, *, output: str | None, name: str | None) -> int:
+def run_fields_import(page: str, *, output: str | None, name: str | None) -> int:
     """
     Read a page's field list, write it as an edition's file, and say on stderr what is worth knowing about it.
 
@@ -24,13 +25,13 @@ def run(page: str, *, output: str | None, name: str | None) -> int:
         EditionError: The page cannot be read; the message names its line.
         UsageError: The edition cannot be written.
     """
-    from .. import pages
+    from ..api import edition_import as pages
 
     origin = "stdin" if page == "-" else Path(page).name
     name = name or re.sub(r"[^A-Za-z0-9]+", "-", Path(origin).stem).strip("-").lower() or "imported"
-    imported = pages.read(_bytes(page), origin=origin, name=name)
+    imported = pages.import_edition(_read_page(page), origin=origin, name=name)
     if output is None:
-        emit(imported.text)
+        write_output(imported.text)
     else:
         try:
             Path(output).write_text(imported.text, encoding="utf-8")
@@ -39,17 +40,13 @@ def run(page: str, *, output: str | None, name: str | None) -> int:
     counted = len(imported.edition.fields)
     notes = [f"{counted} fields read from {origin}, {len(imported.inferred)} of them in no edition known here"]
     for line in [*notes, *imported.notes]:
-        emit(plain(line, 500) + "\n", sys.stderr)
+        write_output(escape_terminal(line, 500) + "\n", sys.stderr)
     return 0
 
 
-def _bytes(page: str) -> bytes:
-    from ..pages.source import MAX_BYTES
+def _read_page(page: str) -> bytes:
+    from ..api.edition_import.page_source import MAX_PAGE_BYTES
 
-    try:
-        if page == "-":
-            return sys.stdin.buffer.read(MAX_BYTES + 1)
-        with Path(page).open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise EditionError(f"the page {page} cannot be read: {error.strerror}") from None
+    if page == "-":
+        return sys.stdin.buffer.read(MAX_PAGE_BYTES + 1)
+    return read_small_file(page, limit=MAX_PAGE_BYTES, name=f"the page {page}", error=EditionError)

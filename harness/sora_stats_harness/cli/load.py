@@ -1,40 +1,28 @@
-"""
-The command `load`: a Locust scenario with every answer judged.
-"""
+"""`sora-harness load`: a Locust scenario with every response judged."""
 
 from __future__ import annotations
 
-import argparse
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-from ..errors import UsageError
-from . import common
-from .progress import Progress
-from .values import duration
+from ..api.errors import UsageError
+from ..api.option_values import parse_interval
+from . import command_support as common
+from . import options
+from . import worker_options as workers
+from .framework import Arguments, Command, Parsed, flag, group, with_value
+from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
-    from ..exchange import Headers
-    from ..interrupt import Interrupt
-    from ..judge import Judge
-    from ..load.http import Address
-    from ..load.limits import Limit
-    from ..load.measures import Measures
-    from ..load.spec import Spec
-    from ..recording.writer import Recorder
-    from ..redaction import Secrets
-    from ..reporters.assemble import Judged
-    from ..verdict import Load
-
-HELP: Final = "run a load scenario, and judge every answer"
+    from ..api.exchange import Headers
+    from ..judge.verdict import LoadResult
+    from ..load.abort_limit import AbortLimit
+    from ..load.load_spec import LoadSpec
+    from ..load.worker_plan import WorkerPlan
 
 EXAMPLES: Final = """\
 examples:
@@ -42,49 +30,17 @@ examples:
   sora-harness load --users 4 --interval 0 --duration 5s           as fast as four users go
   sora-harness load http://127.0.0.1:3000 --scenario scrape --pollers 3 --interval 1 --duration 60s
   sora-harness load --rate 200 --duration 5s --processes 2         from two processes, judged together
-  sora-harness load --rate 500 --duration 20s --dry-run            print the plan, send nothing"""
+  sora-harness load --rate 500 --duration 20s --dry-run            print the plan, send nothing
+"""
 
-SELF_TEST_CONNECTIONS: Final = 100
+SELF_TEST_CONNECTION_COUNT: Final = 100
 DEFAULT_DURATION_S: Final = 10.0
-DEFAULT_LIMITS: Final = ("errors>5%", "p99>10s")
-MAX_IN_FLIGHT: Final = 64
-MAX_USERS: Final = 10_000
+DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
+DEFAULT_MAX_IN_FLIGHT: Final = 64
+_USERS: Final = options.integer(1, 10_000)
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    common.add_server_options(parser)
-    add = parser.add_argument_group("the load").add_argument
-    add(
-        "--scenario",
-        default="mixed",
-        metavar="NAME",
-        help="mixed, scrape, scrape-cluster, spike, soak or drill (default: mixed)",
-    )
-    add("--rate", type=_rate, metavar="N", help="open model: requests a second, whether or not answers come")
-    add("--ramp", type=duration, default=0.0, metavar="TIME", help="let the rate rise over this long")
-    add("--max-in-flight", type=_users, default=MAX_IN_FLIGHT, metavar="N",
-        help=f"open model: requests that may be under way at a time (default: {MAX_IN_FLIGHT})")  # fmt: skip
-    add("--users", type=_users, metavar="N", help="closed model: users that each wait for their answer")
-    add("--pollers", type=_users, metavar="N", help="the same, for scrape: dashboards and exporters")
-    add("--interval", type=_interval, metavar="TIME", help="from one sending of a user to its next; 0: at once")
-    add("--cluster", action="store_true", help="for scrape: ask for the whole cluster")
-    add("--weights", type=_weights, default={}, metavar="TARGET=N,...",
-        help="for mixed: how often to ask for connection, client and all (default: connection=70,client=29,all=1)")  # fmt: skip
-    add("--duration", type=duration, metavar="TIME", help="how long (default on the simulator: 10)")
-    add("--warm-up", type=duration, default=0.0, metavar="TIME", help="leave the first so many seconds untimed")
-    add("--sockets", type=_users, metavar="N", help="share so many connections (default: one for each user)")
-    add("--new-connection-each", action="store_true", help="never use a connection twice")
-    add("--processes", type=common.processes, default=1, metavar="N", help="send from so many processes (default: 1)")
-    add("--abort-when", action="append", metavar="LIMIT",
-        help="end early at errors>5%% or p99>10s over the last 10 s (default: both; repeatable)")  # fmt: skip
-    add("--dry-run", action="store_true", help="print the plan and send nothing")
-    common.add_recording_options(parser)
-    common.add_judging_options(parser)
-    common.add_simulator_options(parser, connections_help=f"how many connections (default: {SELF_TEST_CONNECTIONS})")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Send, judge, measure and report.
 
@@ -94,231 +50,94 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: A plan that is not bounded, or a value that cannot be used.
     """
+    settings = options.read_settings(arguments)
     if find_spec("locust") is None:
         raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'")
-    if arguments.processes == 1:
-        import_module("..load.run", __package__)  # first of all: Locust replaces the socket module for everybody
+    if arguments.worker:
+        return workers.run_as_worker(arguments)
+    import_module("..load.load_task", __package__)  # before what uses sockets, which Locust replaces
     from msgspec.structs import replace
 
-    from ..client import server_of
-    from ..exchange import TransportError
-    from ..interrupt import Interrupt
-    from ..load.http import resolve
-    from ..load.limits import limit
-    from ..load.measures import sections
-    from ..load.spec import NEEDS
-    from ..reporters.assemble import utc_now
-    from .recognise import of_address
+    from ..api.edition import load_edition
+    from ..api.exchange import TransportError
+    from ..judge.verdict_decision import RunEnding, RunScope
+    from ..load.abort_limit import parse_abort_limit
+    from ..load.edition_probe import detect_by_address
+    from ..load.http_connection import resolve_server
+    from ..load.load_spec import LOAD_OBSERVES
+    from ..load.load_task import LoadTask, RecordingPlan, ServerAccess, run_load_task
+    from ..probe.interrupt import InterruptHandler
+    from ..reports.verdict_assembly import RunFacts, format_utc_now
 
-    started_at = utc_now()
-    url = common.resolve_url(arguments)
-    common.check_simulator_options(arguments, url)
-    limits = tuple(limit(text) for text in arguments.abort_when or DEFAULT_LIMITS)
-    headers, secrets = common.read_headers(arguments.header)
-    spec = _spec(arguments, url, headers)
-    sys.stderr.write(f"{_plan(spec, arguments.processes, url, limits)}{common.planned_edition(arguments)}\n")
+    started_at = format_utc_now()
+    url = settings.url
+    limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
+    headers, secrets = settings.look_up()
+    plan = workers.read_worker_plan(arguments)
+    spec = _load_spec(arguments, url, headers, 1 if plan is None else plan.count)
+    sys.stderr.write(f"{_plan_text(spec, plan, url, limits)}{common.edition_plan_text(arguments)}\n")
     if arguments.dry_run:
         return 0
-    with Interrupt() as interrupt, ExitStack() as stack:
-        server = server_of(url) if url is not None else _simulator(arguments, stack)
-        address = resolve(server, ca_file=arguments.ca_file, insecure=arguments.insecure)
+    with InterruptHandler(ends_process=arguments.ends_process) as interrupt, ExitStack() as stack:
+        server = url or _start_simulator(arguments, stack)
+        address = resolve_server(server, ca_file=arguments.settings.ca_file, insecure=arguments.settings.insecure)
         if isinstance(address, TransportError):
             raise UsageError(f"{server}: {address.detail}")
-        told = common.settle_edition(arguments, lambda: of_address(address, headers, arguments.timeout, interrupt))
-        spec = replace(spec, edition=arguments.edition)
-        task = Task(
-            spec=spec, address=address, kind="simulator" if url is None else "server", limits=limits, secrets=secrets,
-            interrupt=interrupt, stack=stack, options=_options(spec, arguments.processes),
-        )  # fmt: skip
-        done = (_alone if arguments.processes == 1 else _together)(arguments, task)
-        load = done.measures.load(
-            scenario=spec.scenario, model=spec.model, planned_per_s=spec.planned_per_s, processes=arguments.processes
-        )  # fmt: skip
-        return common.finish(
-            arguments,
-            command="load",
-            judge=done.judge,
-            observes=NEEDS,
-            excluded=spec.excluded,
-            subject=server,
-            judged_from="live",
-            started_at=started_at,
-            options=task.options,
-            interrupted=done.interrupted,
-            aborted=done.aborted,
-            extra_notes=[*told, *done.notes, *_notes(load)],
-            secrets=secrets,
-            sections=sections(done.measures, load),
-            load=load,
+        told = common.detect_edition(
+            arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """What is to be done, and by what means."""
-
-    spec: Spec
-    address: Address
-    kind: Literal["server", "simulator"]
-    limits: tuple[Limit, ...]
-    secrets: Secrets
-    interrupt: Interrupt
-    stack: ExitStack
-    options: dict[str, Any]  # Any: JSON
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """What came of it."""
-
-    judge: Judged
-    measures: Measures
-    interrupted: bool
-    aborted: str | None
-    notes: list[str]
-
-
-def _alone(arguments: argparse.Namespace, task: Task) -> Done:
-    """In this process."""
-    from ..load import run as runs
-    from ..load.plain import session_notes
-    from ..load.scenarios import SCENARIOS
-
-    spec = task.spec
-    with ExitStack() as recording:
-        recorder = _recorder(arguments, task)
-        if recorder is not None:
-            recording.enter_context(recorder)
-        session = spec.session(task.address, observer=recorder.add if recorder is not None else None)
-        progress = Progress()
-
-        def watch(elapsed_s: float) -> None:
-            progress.show(elapsed_s, _so_far(elapsed_s, spec, session.metrics.counts()))
-
+        spec = replace(spec, edition=arguments.settings.edition)
+        progress = ProgressLine()
+        task = LoadTask(
+            spec=spec,
+            server=ServerAccess(
+                address=address,
+                kind="simulator" if url is None else "server",
+                ca_file=settings.ca_file,
+                insecure=settings.insecure,
+                secrets=secrets,
+            ),
+            limits=limits,
+            workers=plan,
+            recording=None
+            if arguments.record is None
+            else RecordingPlan(path=arguments.record, limit_bytes=arguments.record_limit),
+            interrupt=interrupt,
+            watch=lambda elapsed_s, counts: progress.show(elapsed_s, _progress_text(elapsed_s, spec, counts)),
+            say=lambda text: write_output(text, sys.stderr),
+        )
         try:
-            ended = runs.run(
-                session, SCENARIOS[spec.scenario], users=spec.users, duration_s=spec.duration_s, limits=task.limits,
-                interrupt=task.interrupt, watch=watch,
-            )  # fmt: skip
+            done = run_load_task(task)
         finally:
             progress.end()
-        if recorder is not None:
-            recorder.cut_short(interrupted=ended.interrupted, aborted=ended.aborted)
-    return Done(
-        judge=session.judge, measures=ended.measures, interrupted=ended.interrupted, aborted=ended.aborted,
-        notes=[*session_notes(session), *_problem(recorder)],
-    )  # fmt: skip
-
-
-def _together(arguments: argparse.Namespace, task: Task) -> Done:
-    """In several processes, whose spools are judged here in order."""
-    import uuid
-
-    from ..check import Stopped
-    from ..edition import load as load_edition
-    from ..load import processes
-    from ..load.spec import Job
-    from ..load.spools import Together
-
-    spec, address, count = task.spec, task.address, arguments.processes
-    edition = load_edition(spec.edition)
-    recorder = _recorder(arguments, task)
-    folder = _folder(arguments, task.stack)
-    run_id = str(uuid.uuid4())
-    jobs = [
-        Job(
-            spec=spec.share(index, count), index=index, processes=count, run=run_id, server=address.server,
-            family=int(address.family), sockaddr=address.sockaddr, ca_file=arguments.ca_file,
-            insecure=arguments.insecure, edition_name=edition.name, subject_kind=task.kind,
-            secrets=task.secrets.values, spool=str(path),
+        load = done.measures.to_load_summary(
+            scenario=spec.scenario, model=spec.model, planned_per_s=spec.planned_per_s, processes=task.processes
         )
-        for index, path in enumerate(processes.spools_of(folder, count))
-    ]  # fmt: skip
-    progress = Progress()
-    try:
-        ended = processes.run(
-            jobs, limits=task.limits, interrupt=task.interrupt,
-            watch=lambda elapsed_s, counts: progress.show(elapsed_s, _so_far(elapsed_s, spec, counts)),
-        )  # fmt: skip
-    finally:
-        progress.end()
-    together = Together(
-        edition, reported=ended.reported, began_ns=ended.began_ns,
-        observer=recorder.add if recorder is not None else None,
-    )  # fmt: skip
-    had_enough: list[bool] = []
-    task.interrupt.tell(None if ended.interrupted else lambda: had_enough.append(True))
-
-    def tick() -> None:
-        if had_enough:
-            raise Stopped
-
-    sys.stderr.write(f"judging together what {count} processes saw\n")
-    measures = ended.measures
-    with recorder if recorder is not None else nullcontext():
-        checked = together.check(folder, tick)
-        measures.add_metrics(together.others)
-        interrupted = ended.interrupted or checked.interrupted
-        aborted = ended.aborted
-        if aborted is None and not checked.interrupted:
-            aborted = _unaccounted(measures.metrics.sent, sum(together.found.values()), together.judge)
-        if recorder is not None:
-            recorder.cut_short(interrupted=interrupted, aborted=aborted)
-    lost = [
-        f"process {index + 1} had sent {sent:,} requests as it last told, and its spool has {together.found.get(index, 0):,}"
-        for index, sent in ended.counts.items()
-        if index not in ended.reported
-    ]
-    notes = [f"{address.server} is {address.shown}", *ended.notes, *lost, *checked.notes, *_problem(recorder)]
-    return Done(judge=checked, measures=measures, interrupted=interrupted, aborted=aborted, notes=notes)
+        return common.report_and_exit_code(
+            arguments,
+            done.judge,
+            RunFacts(
+                command="load",
+                edition=load_edition(arguments.settings.edition),
+                subject=server,
+                scope=RunScope(observes=LOAD_OBSERVES, excluded=spec.unobservable_requirements),
+                ending=RunEnding(interrupted=done.interrupted, aborted=done.aborted),
+                started_at=started_at,
+                options=task.options,
+                notes=[*told, *done.notes, *_load_notes(load)],
+                secrets=secrets,
+                load=load,
+            ),
+        )
 
 
-def _unaccounted(sent: int, seen: int, judge: Judge) -> str | None:
-    """What no process could tell of itself: that spools lack requests, or that the server fell silent for all of them."""
-    if seen != sent:
-        return f"the processes sent {sent:,} requests, and their spools have {seen:,}"
-    return judge.silence.text if judge.silence is not None else None
-
-
-def _folder(arguments: argparse.Namespace, stack: ExitStack) -> Path:
-    """Where spools go: beside the recording, where there is to be one, so that they are found if everything is killed."""
-    if arguments.record is None:
-        return Path(stack.enter_context(TemporaryDirectory(prefix="sora-harness-")))
-    folder = Path(f"{arguments.record}.parts")
-    try:
-        folder.mkdir(mode=0o700)
-    except OSError as error:
-        raise UsageError(f"--record: the folder {folder} cannot be made: {error.strerror or error}") from None
-    stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _recorder(arguments: argparse.Namespace, task: Task) -> Recorder | None:
-    from ..edition import load as load_edition
-    from ..load.spools import scope
-    from ..recording.writer import Recorder
-
-    if arguments.record is None:
-        return None
-    return Recorder(
-        arguments.record, subject=task.address.server, subject_kind=task.kind,
-        edition=load_edition(task.spec.edition).name, options=task.options | scope(task.spec.excluded),
-        secrets=task.secrets, limit_bytes=arguments.record_limit,
-    )  # fmt: skip
-
-
-def _problem(recorder: Recorder | None) -> list[str]:
-    return [recorder.problem] if recorder is not None and recorder.problem is not None else []
-
-
-def _spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> Spec:
+def _load_spec(arguments: Arguments, url: str | None, headers: Headers, processes: int) -> LoadSpec:
     """What the options say; a server that we did not start is never hammered unasked."""
-    from ..load.spec import SCOPES, SOAK_INTERVAL_S, Spec
+    from ..load.load_spec import SCENARIO_TARGETS, SOAK_USER_INTERVAL_S, LoadSpec
 
     scenario = arguments.scenario
-    if scenario not in SCOPES:
-        raise UsageError(f"--scenario: {scenario!r} is none of {', '.join(SCOPES)}")
-    common.check_edition(arguments)  # now, and not in another process
+    if scenario not in SCENARIO_TARGETS:
+        raise UsageError(f"--scenario: {scenario!r} must be one of {', '.join(SCENARIO_TARGETS)}")
     if arguments.pollers is not None:
         if not scenario.startswith("scrape"):
             raise UsageError("--pollers is for --scenario scrape")
@@ -334,7 +153,7 @@ def _spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> S
     rate, interval_s = arguments.rate, arguments.interval
     if rate is not None and asked_users is not None:
         raise UsageError("--rate and --users are two models of load: give one of them")
-    if rate is None and (arguments.ramp or arguments.max_in_flight != MAX_IN_FLIGHT):
+    if rate is None and (arguments.ramp or arguments.max_in_flight != DEFAULT_MAX_IN_FLIGHT):
         raise UsageError("--ramp and --max-in-flight go with --rate")
     if rate is not None and interval_s is not None:
         raise UsageError("--interval goes with --users")
@@ -342,22 +161,25 @@ def _spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> S
         raise UsageError("--scenario spike is for the open model: give --rate N")
     if url is not None:
         if rate is None and (asked_users is None or interval_s is None):
-            raise UsageError("say how hard: --rate N, or --users N with --interval TIME (0: at once after the answer)")
+            raise UsageError(
+                "say how hard: --rate N, or --users N with --interval TIME (0: at once after the response)"
+            )
         if arguments.duration is None:
             raise UsageError("say for how long: --duration TIME")
     if interval_s is None and scenario == "soak" and rate is None:
-        interval_s = SOAK_INTERVAL_S
-    users = arguments.max_in_flight if rate is not None else asked_users or max(4, arguments.processes)
-    common.check_shared("--sockets", arguments.sockets, users)
-    common.check_shared("--processes", arguments.processes, users)
-    if arguments.sockets is not None and arguments.sockets < arguments.processes:
-        raise UsageError("--sockets: each process needs one at least")
-    return Spec(
-        edition=arguments.edition,
+        interval_s = SOAK_USER_INTERVAL_S
+    users = arguments.max_in_flight if rate is not None else asked_users or max(4, processes)
+    common.check_enough_users("--sockets", arguments.sockets, users)
+    common.check_enough_users("--expect-workers" if arguments.master else "--processes", processes, users)
+    if arguments.sockets is not None and arguments.sockets < processes:
+        raise UsageError("--sockets: each worker needs one at least")
+    return LoadSpec(
+        edition=arguments.settings.edition,
+        checks=arguments.settings.checks,
         headers=headers,
-        timeout_s=arguments.timeout,
+        timeout_s=arguments.settings.timeout_s,
         scenario=scenario,
-        weights=arguments.weights,
+        weights=arguments.weights or {},
         rate=rate,
         ramp_s=arguments.ramp,
         users=users,
@@ -369,26 +191,23 @@ def _spec(arguments: argparse.Namespace, url: str | None, headers: Headers) -> S
     )
 
 
-def _simulator(arguments: argparse.Namespace, stack: ExitStack) -> str:
-    from ..simulator.server import spawn
-
-    sys.stderr.write("SELF-TEST: no URL was given, so the embedded simulator is asked, and no Sora\n")
-    settings = {"connections": SELF_TEST_CONNECTIONS} | common.simulator_settings(arguments)
-    spawned = stack.enter_context(spawn(**settings, edition=common.served_edition(arguments)))
-    return spawned.urls[0]
+def _start_simulator(arguments: Arguments, stack: ExitStack) -> str:
+    common.announce_self_test()
+    connections = arguments.connections or SELF_TEST_CONNECTION_COUNT
+    return common.start_simulator(arguments, stack, connections=connections)[0]
 
 
-def _plan(spec: Spec, processes: int, url: str | None, limits: Sequence[Limit]) -> str:
+def _plan_text(spec: LoadSpec, plan: WorkerPlan | None, url: str | None, limits: Sequence[AbortLimit]) -> str:
     if spec.rate is not None:
         ramp = f", reached over {spec.ramp_s:g} s" if spec.ramp_s else ""
         how = f"{spec.rate:g} requests/s (open model){ramp}, at most {spec.users} in flight"
     else:
-        interval = f"every {spec.interval_s:g} s" if spec.interval_s else "at once after each answer"
+        interval = f"every {spec.interval_s:g} s" if spec.interval_s else "at once after each response"
         how = f"{spec.users} users (closed model), each sending {interval}"
     sockets = "" if spec.sockets is None else f", over {spec.sockets} connections"
     if not spec.keep_alive:
         sockets += ", a new connection for each request"
-    several = "" if processes == 1 else f" from {processes} processes"
+    several = "" if plan is None else f" from {plan.description}"
     stop = " or ".join(each.text for each in limits)
     return (
         f"plan: scenario {spec.scenario} on {url or 'the embedded simulator'}: {how}{sockets}{several}, "
@@ -396,27 +215,11 @@ def _plan(spec: Spec, processes: int, url: str | None, limits: Sequence[Limit]) 
     )
 
 
-def _options(spec: Spec, processes: int) -> dict[str, Any]:  # Any: JSON
-    return {
-        "scenario": spec.scenario,
-        "weights": spec.weights or None,
-        "rate": spec.rate,
-        "ramp_s": spec.ramp_s,
-        "users": spec.users,
-        "interval_s": spec.interval_s if spec.rate is None else None,
-        "duration_s": spec.duration_s,
-        "warm_up_s": spec.warm_up_s,
-        "sockets": spec.sockets,
-        "new_connection_each": not spec.keep_alive,
-        "processes": processes,
-    }
-
-
-def _so_far(elapsed_s: float, spec: Spec, counts: Mapping[str, int]) -> str:
+def _progress_text(elapsed_s: float, spec: LoadSpec, counts: Mapping[str, int]) -> str:
     return f"{max(0.0, elapsed_s):5.1f} of {spec.duration_s:g} s  {counts['sent']:,} sent  {counts['errors']:,} errors"
 
 
-def _notes(load: Load) -> list[str]:
+def _load_notes(load: LoadResult) -> list[str]:
     """What the figures say that one should not overlook."""
     notes = []
     if load.generator_limited is not None:
@@ -429,38 +232,76 @@ def _notes(load: Load) -> list[str]:
     return notes
 
 
-def _weights(text: str) -> dict[str, float]:
+def _parse_weights(text: str) -> dict[str, float]:
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, separator, value = part.strip().partition("=")
         if not separator or name not in ("connection", "client", "all") or name in weights:
-            raise argparse.ArgumentTypeError(f"{text!r}: give connection=N,client=N,all=N, or some of them")
+            raise UsageError(f"{text!r}: give connection=N,client=N,all=N, or some of them")
         try:
             weights[name] = float(value)
         except ValueError:
             weights[name] = -1.0
         if not 0 <= weights[name] <= 1e6:
-            raise argparse.ArgumentTypeError(f"{part!r}: a weight is a number from 0 on")
+            raise UsageError(f"{part!r}: a weight is a number from 0 on")
     if not any(weights.values()):
-        raise argparse.ArgumentTypeError(f"{text!r}: one weight at least is more than 0")
+        raise UsageError(f"{text!r}: one weight at least is more than 0")
     return weights
 
 
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no rate: give requests a second, more than 0")
-    return value
-
-
-def _users(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= MAX_USERS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 to {MAX_USERS}")
-    return int(text)
-
-
-def _interval(text: str) -> float:
-    return 0.0 if text.strip("0") in ("", ".", "s") else duration(text)
+command = Command(
+    "load",
+    [
+        *options.server_options(),
+        *group(
+            "the load",
+            with_value(
+                "--scenario",
+                "NAME",
+                "mixed, scrape, scrape-cluster, spike, soak or drill (default: mixed)",
+                default="mixed",
+            ),
+            with_value(
+                "--rate", "N", "open model: requests per second, whether or not responses arrive", type=options.RATE
+            ),
+            with_value("--ramp", "TIME", "let the rate rise over this long", type=options.DURATION, default=0.0),
+            with_value(
+                "--max-in-flight",
+                "N",
+                f"open model: requests that may be under way at a time (default: {DEFAULT_MAX_IN_FLIGHT})",
+                type=_USERS,
+                default=DEFAULT_MAX_IN_FLIGHT,
+            ),
+            with_value("--users", "N", "closed model: users that each wait for their response", type=_USERS),
+            with_value("--pollers", "N", "the same, for scrape: dashboards and exporters", type=_USERS),
+            with_value(
+                "--interval", "TIME", "from one request of a user to its next; 0: at once", type=Parsed(parse_interval)
+            ),
+            flag("--cluster", "for scrape: ask for the whole cluster"),
+            with_value(
+                "--weights",
+                "TARGET=N,...",
+                "for mixed: how often to ask for connection, client and all (default: connection=70,client=29,all=1)",
+                type=Parsed(_parse_weights),
+            ),
+            with_value("--duration", "TIME", "how long (default on the simulator: 10)", type=options.DURATION),
+            with_value(
+                "--warm-up",
+                "TIME",
+                "leave the first requests, up to this time, out of the figures",
+                type=options.DURATION,
+                default=0.0,
+            ),
+            with_value("--sockets", "N", "share so many connections (default: one for each user)", type=_USERS),
+            flag("--new-connection-each", "use each connection for one request only"),
+            options.abort_option("end early"),
+            flag("--dry-run", "print the plan and send nothing"),
+        ),
+        *workers.worker_options(),
+        *options.recording_options(),
+        *options.judging_options(),
+        *options.simulator_options(connections_help=f"how many connections (default: {SELF_TEST_CONNECTION_COUNT})"),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

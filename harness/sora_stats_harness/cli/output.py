@@ -1,73 +1,199 @@
 """
-Writing to stdout and stderr: tables, colour or not, and readers who go away.
+Writing to stdout and stderr: tables, colour, progress, errors, readers who go away, and full disks.
 
-`| head` closes a pipe as soon as it has what it wants. That is no error, so it must neither be complained of nor change
-an exit code.
+rich is imported only where something is laid out.
 """
 
 from __future__ import annotations
 
+import io
 import os
-import select
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from ..reporters.escape import plain
+if TYPE_CHECKING:
+    from rich.live import Live
+
+PLAIN_INTERVAL_S: Final = 5.0
+"""Between two lines of progress where there is no terminal."""
+
+_UNLIMITED_WIDTH: Final = 100_000
+"""Columns of a table that no terminal shows."""
 
 
-def emit(text: str, stream: TextIO | None = None) -> None:
-    """Write to stdout (or `stream`) at once; a reader who has gone away has seen enough."""
+class GuardedStream:
+    """
+    A standard stream that never raises: once it can't be written to, the rest goes nowhere.
+
+    A reader who has gone away (`| head`) wants no more, and a stream that was closed at the start never had a reader: that
+    is no problem. Anything else is kept as `problem`.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.problem: str | None = None
+        """Why something was lost; None where nothing was that somebody wants to read."""
+
+    def write(self, text: str) -> int:
+        """Write, or drop the text."""
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            self._give_up(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop what waits."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        if not isinstance(error, BrokenPipeError):
+            self.problem = self.problem or error.strerror or str(error)
+        _redirect_to_null(self._stream)
+
+    def __getattr__(self, name: str) -> Any:  # Any: whatever the stream has
+        return getattr(self._stream, name)
+
+
+def guard_standard_streams() -> None:
+    """Replace stdout and stderr by guarded ones; a descriptor that is closed is opened on nothing."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, so that no file of ours gets it
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # until the end
+        setattr(sys, name, GuardedStream(stream))
+
+
+def stdout_problem() -> str | None:
+    """Why something was lost that was written to stdout; None where nothing was."""
+    return getattr(sys.stdout, "problem", None)
+
+
+def write_output(text: str, stream: TextIO | None = None) -> None:
+    """Write to stdout (or `stream`) at once."""
     stream = stream or sys.stdout
-    try:
-        stream.write(text)
-        stream.flush()
-    except BrokenPipeError:
-        _discard(stream)
+    stream.write(text)
+    stream.flush()
 
 
-def close_broken() -> bool:
-    """
-    Send nowhere what is still to come on stdout and stderr where the reader has gone: Python would complain at its end.
+def print_error(text: str) -> None:
+    """Write one line to stderr, and an annotation where this is a step of a workflow."""
+    from ..reports.escaping import escape_terminal
 
-    Returns:
-        Whether a reader has gone.
-    """
-    gone = [stream for stream in (sys.stdout, sys.stderr) if _has_no_reader(stream)]
-    for stream in gone:
-        _discard(stream)
-    return bool(gone)
+    write_output(f"sora-harness: {escape_terminal(text, 2000)}\n", sys.stderr)
+    if os.environ.get("GITHUB_ACTIONS"):
+        from ..reports import github_actions as github
+
+        write_output(github.error_annotation(text) if github.is_in_github_actions() else "", sys.stderr)
 
 
-def _has_no_reader(stream: TextIO) -> bool:
-    try:
-        poll = select.poll()
-        poll.register(stream.fileno(), 0)
-        return bool(poll.poll(0))  # with nothing asked for, only errors and hang-ups are told
-    except (AttributeError, OSError):  # no poll on this platform, or no file behind the stream
-        return False
-
-
-def _discard(stream: TextIO) -> None:
+def _redirect_to_null(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether to colour: on a terminal that can, unless NO_COLOR is set and not empty."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Whether to colour, as rich decides: NO_COLOR, FORCE_COLOR, TERM, and whether the stream is a terminal."""
+    from rich.console import Console
+
+    console = Console(file=stream)
+    return console.color_system is not None and not console.no_color
 
 
-def columns(rows: Sequence[Sequence[str]]) -> str:
+def report_width(stream: TextIO) -> int:
+    """The columns of a report: those of the terminal, if there is one."""
+    from rich.console import Console
+
+    from ..reports.terminal import DEFAULT_WIDTH
+
+    return Console(file=stream).width if stream.isatty() else DEFAULT_WIDTH
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on stdout; on a terminal its last column is wrapped."""
+    write_output(format_columns(rows, terminal=sys.stdout.isatty()))
+
+
+def format_columns(rows: Sequence[Sequence[str]], *, terminal: bool = False) -> str:
     """
-    Lay out a table for the terminal, every string made harmless.
+    Lay out a table, every string made harmless; without a terminal no line is wrapped.
 
-    >>> print(columns([("A", "B"), ("long", "x")]), end="")
+    >>> print(format_columns([("A", "B"), ("long", "x")]), end="")
     A     B
     long  x
     """
-    shown = [[plain(cell, 1000) for cell in row] for row in rows]
-    widths = [max(len(row[place]) for row in shown) for place in range(len(rows[0]))]
-    lines = ("  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip() for row in shown)
-    return "\n".join(lines) + "\n"
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..reports.escaping import escape_terminal
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for place, _ in enumerate(rows[0]):
+        table.add_column(no_wrap=place < len(rows[0]) - 1)
+    for row in rows:
+        table.add_row(*(Text(escape_terminal(cell, 1000)) for cell in row))
+    stream = io.StringIO()
+    console = Console(file=stream, width=None if terminal else _UNLIMITED_WIDTH, color_system=None)
+    console.print(table)
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
+
+
+class ProgressLine:
+    """
+    Shows how far a run is: one line that changes on a terminal, a line every few seconds elsewhere.
+
+    It writes to stderr, because stdout is for data; `end` leaves the terminal as it was.
+
+    Args:
+        stream: Where to write; stderr if None.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._is_terminal = self._stream.isatty()
+        self._next_s = PLAIN_INTERVAL_S
+        self._shown = ""
+        self._live: Live | None = None
+
+    def show(self, elapsed_s: float, text: str) -> None:
+        """Show a text; cheap enough to be called often."""
+        if self._is_terminal:
+            if text != self._shown:
+                self._shown = text
+                self._update(text)
+        elif elapsed_s >= self._next_s:
+            self._next_s = elapsed_s + PLAIN_INTERVAL_S
+            write_output(f"{text}\n", self._stream)
+
+    def _update(self, text: str) -> None:
+        from rich.text import Text
+
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(
+                console=Console(file=self._stream),
+                auto_refresh=False,  # no thread: Locust replaces threads
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+        self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live, self._shown = None, ""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from typing import Final
 
-from .output import emit
-from .progress import Progress
+import click
 
-HELP: Final = "copy a recording with ids and labels replaced"
+from .framework import Arguments, Command
+from .output import ProgressLine, write_output
 
 EXAMPLES: Final = """\
 examples:
@@ -18,44 +17,54 @@ examples:
   sora-harness redact run.jsonl.zst shared.jsonl && sora-harness check shared.jsonl
 """
 
-PATIENCE_S: Final = 2.0
-"""After which progress is shown."""
+MAX_SHOWN_TEXTS: Final = 20
+"""How many of the texts that were kept are shown."""
+
+PROGRESS_AFTER_S: Final = 2.0
+"""Progress is shown after this time."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument("recording", metavar="RECORDING", help="what to read, compressed or not; - for stdin")
-    parser.add_argument("out", metavar="OUT", help="what to write, compressed where the name ends in .zst")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Redact a recording.
 
     Raises:
         UsageError: It cannot be read, or OUT not be written.
     """
-    from ..redact import redact
+    from ..recording.pseudonymize import redact_recording
 
-    progress = Progress()
+    progress = ProgressLine()
     started = time.monotonic()
     count = 0
 
     def tick() -> None:
         nonlocal count
         count += 1
-        if count % 64 == 0 and (elapsed := time.monotonic() - started) > PATIENCE_S:
-            progress.show(elapsed, f"redact: {count:,} lines read, each is read twice")
+        if count % 64 == 0 and (elapsed := time.monotonic() - started) > PROGRESS_AFTER_S:
+            progress.show(elapsed, f"redact: {count:,} lines; each is read, and searched when it is written")
 
     try:
-        summary = redact(arguments.recording, arguments.out, tick=tick)
+        summary = redact_recording(arguments.recording, arguments.out, tick=tick)
     finally:
         progress.end()
-    text = (
-        f"{arguments.out}: {summary.exchanges:,} exchanges; replaced: {summary.ids:,} ids, {summary.labels:,} labels "
-        f"and {summary.hosts:,} hosts"
-    )
+    replaced = ", ".join(f"{count:,} {kind}" for kind, count in summary.replaced.items() if count)
+    text = f"{arguments.out}: {summary.exchanges:,} exchanges; replaced: {replaced or 'nothing'}"
     if summary.damaged:
         text += f"; {summary.damaged:,} lines could not be read, and stay marked as damaged"
-    emit(f"{text}\n", sys.stderr)
+    kept = ", ".join(["numbers, times, documented keys", *summary.kept[:MAX_SHOWN_TEXTS]])
+    if (more := len(summary.kept) - MAX_SHOWN_TEXTS) > 0:
+        kept += f" and {more:,} more"
+    text += f"\nkept: {kept}; the file was searched for everything that was replaced"
+    write_output(f"{text}\n", sys.stderr)
     return 0
+
+
+command = Command(
+    "redact",
+    [
+        click.Argument(["recording"], metavar="RECORDING", help="what to read, compressed or not; - for stdin"),
+        click.Argument(["out"], metavar="OUT", help="what to write, compressed where the name ends in .zst"),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Final
 
-from ..errors import UsageError
-from .output import emit, wants_colour
+import click
 
-HELP: Final = "write a verdict in another format"
+from ..api.errors import UsageError
+from .framework import Arguments, Choice, Command, Option, with_value
+from .output import report_width, wants_colour, write_output
 
 EXAMPLES: Final = """\
 examples:
@@ -18,35 +18,41 @@ examples:
   sora-harness report reports/gate/verdict.json --format html --output gate.html
 """
 
-_FORMATS: Final = ("text", "html", "junit", "markdown")
+_REPORT_FORMATS: Final = ("text", "html", "junit", "markdown")
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument("verdict", type=Path, metavar="VERDICT", help="a verdict.json; evidence beside it is used")
-    parser.add_argument("--format", choices=_FORMATS, default="text", help="what to write (default: text)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write it (default: stdout)")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Write the report that the run itself would have written.
 
     Raises:
         UsageError: The verdict cannot be read, or the file not be written.
     """
-    from ..reporters import files, terminal
+    from ..reports import report_folder as files
+    from ..reports import terminal
 
-    report = files.read(arguments.verdict)
+    report = files.read_report(arguments.verdict)
     if arguments.format == "text" and arguments.output is None:
-        text = terminal.render(report, colour=wants_colour(sys.stdout))
+        text = terminal.render_terminal(report, colour=wants_colour(sys.stdout), width=report_width(sys.stdout))
     else:
-        text = files.FORMATS[arguments.format](report)
+        text = files.REPORT_RENDERERS[arguments.format](report)
     if arguments.output is None:
-        emit(text)
+        write_output(text)
         return 0
     try:
-        files.write_file(arguments.output, text.encode("utf-8"))
+        files.write_file_atomically(arguments.output, text.encode("utf-8"))
     except OSError as error:
         raise UsageError(f"{arguments.output} cannot be written: {error.strerror or error}") from None
     return 0
+
+
+command = Command(
+    "report",
+    [
+        click.Argument(["verdict"], type=Path, metavar="VERDICT", help="a verdict.json; evidence beside it is used"),
+        Option(["--format"], type=Choice(_REPORT_FORMATS), default="text", help="what to write (default: text)"),
+        with_value("--output", "FILE", "where to write it (default: stdout)", type=Path),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -1,14 +1,12 @@
-"""`sora-harness requirements`: the rules that a server is held against."""
+"""`sora-harness requirements`: the rules that a server is checked against."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import Final
 
-from .output import columns, emit
-
-HELP: Final = "print the rules that a server is held against"
+from .framework import Arguments, Command, flag
+from .output import print_table, write_output
 
 EXAMPLES: Final = """\
 examples:
@@ -17,15 +15,10 @@ examples:
 """
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument("--json", action="store_true", help="print a JSON array, with reasons and sources")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Print every requirement, families together."""
-    from ..checks.requirements import REQUIREMENTS
-    from ..reporters.reference import scope
+    from ..judge.requirements import REQUIREMENTS
+    from ..reports.reference_pages import describe_scope
 
     if arguments.json:
         entries = [
@@ -40,9 +33,17 @@ def run(arguments: argparse.Namespace) -> int:
             }
             for rule in REQUIREMENTS.values()
         ]
-        emit(json.dumps(entries, indent=2) + "\n")
+        write_output(json.dumps(entries, indent=2) + "\n")
         return 0
     rows = [("REQUIREMENT", "LEVEL", "WHAT IT SAYS", "A RUN HAS TO SEE")]
-    rows += [(rule.id, rule.level.name, rule.title, scope(rule)) for rule in REQUIREMENTS.values()]
-    emit(columns(rows))
+    rows += [(rule.id, rule.level.name, rule.title, describe_scope(rule)) for rule in REQUIREMENTS.values()]
+    print_table(rows)
     return 0
+
+
+command = Command(
+    "requirements",
+    [flag("--json", "print a JSON array, with reasons and sources")],
+    examples=EXAMPLES,
+    run=run,
+)

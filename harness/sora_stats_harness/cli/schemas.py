@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..errors import ExitCode, UsageError
-from .output import emit
+from ..api.errors import ExitCode, UsageError
+from .framework import Arguments, Command, flag, with_value, with_values
+from .output import write_output
 
 if TYPE_CHECKING:
-    from ..edition import Edition
-
-HELP: Final = "write the JSON Schemas, or check that they are up to date"
+    from ..api.edition import Edition
 
 EXAMPLES: Final = """\
 examples:
@@ -22,19 +20,7 @@ examples:
 """
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the command."""
-    parser.add_argument(
-        "--edition",
-        action="append",
-        metavar="NAME|FILE",
-        help="of these editions (repeatable; default: all that ship with the package)",
-    )
-    parser.add_argument("--output", type=Path, default=Path("schemas"), metavar="DIR", help="where (default: schemas)")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a file is missing or stale")
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """
     Write every schema, or compare with what is there.
 
@@ -45,38 +31,40 @@ def run(arguments: argparse.Namespace) -> int:
         EditionError: There is no such edition.
         UsageError: A file cannot be read or written.
     """
-    from ..edition import load, names
+    from ..api.edition import load_edition, shipped_edition_names
 
-    wanted = documents([load(name) for name in arguments.edition or names()])
+    wanted = schema_files([load_edition(name) for name in arguments.edition or shipped_edition_names()])
     folder: Path = arguments.output
     try:
         if arguments.check:
-            return _check(wanted, folder)
-        _write(wanted, folder)
+            return _check_up_to_date(wanted, folder)
+        _write_schemas(wanted, folder)
     except OSError as error:
         raise UsageError(f"{error.filename or folder}: {error.strerror or error}") from None
     return int(ExitCode.PASS)
 
 
-def documents(editions: list[Edition]) -> dict[str, str]:
+def schema_files(editions: list[Edition]) -> dict[str, str]:
     """The text of every schema file, by its path below schemas/."""
-    from .. import config, schemas
-    from ..recording import lines
-    from ..reporters import comparison_schema, verdict_schema
+    from ..api import edition_schemas as schemas
+    from ..api import project_config as config
+    from ..judge.requirements import REQUIREMENTS
+    from ..recording import format as lines
+    from ..reports import comparison_schema, verdict_schema
 
     texts = {
-        f"{edition.name}/{name}": schemas.render(schema)
+        f"{edition.name}/{name}": schemas.render_schema(schema)
         for edition in editions
-        for name, schema in schemas.documents(edition).items()
+        for name, schema in schemas.all_schemas(edition).items()
     }
-    texts["verdict.json"] = schemas.render(verdict_schema.schema())
-    texts["comparison.json"] = schemas.render(comparison_schema.schema())
-    texts["config.json"] = schemas.render(config.schema())
-    texts["recording.json"] = schemas.render(lines.schema())
+    texts["verdict.json"] = schemas.render_schema(verdict_schema.verdict_schema())
+    texts["comparison.json"] = schemas.render_schema(comparison_schema.comparison_schema())
+    texts["config.json"] = schemas.render_schema(config.config_schema(REQUIREMENTS))
+    texts["recording.json"] = schemas.render_schema(lines.recording_schema())
     return texts
 
 
-def _check(wanted: dict[str, str], folder: Path) -> int:
+def _check_up_to_date(wanted: dict[str, str], folder: Path) -> int:
     wrong = [f"{folder / name} is missing" for name in wanted if not (folder / name).is_file()]
     wrong += [
         f"{folder / name} is stale"
@@ -84,18 +72,32 @@ def _check(wanted: dict[str, str], folder: Path) -> int:
         if (folder / name).is_file() and (folder / name).read_bytes() != text.encode("utf-8")
     ]
     if wrong:
-        wrong.append(f"{len(wrong)} of {len(wanted)} schemas are to be written again: leave out --check")
-        emit("".join(f"{line}\n" for line in wrong), sys.stderr)
+        wrong.append(f"{len(wrong)} of {len(wanted)} schemas must be written again: leave out --check")
+        write_output("".join(f"{line}\n" for line in wrong), sys.stderr)
         return int(ExitCode.FAIL)
-    emit(f"{len(wanted)} schemas in {folder} are up to date\n")
+    write_output(f"{len(wanted)} schemas in {folder} are up to date\n")
     return int(ExitCode.PASS)
 
 
-def _write(wanted: dict[str, str], folder: Path) -> None:
-    from ..reporters.files import write_file
+def _write_schemas(wanted: dict[str, str], folder: Path) -> None:
+    from ..reports.report_folder import write_file_atomically
 
     for name, text in wanted.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, text.encode("utf-8"))
-    emit(f"wrote {len(wanted)} schemas to {folder}\n")
+        write_file_atomically(path, text.encode("utf-8"))
+    write_output(f"wrote {len(wanted)} schemas to {folder}\n")
+
+
+command = Command(
+    "schemas",
+    [
+        with_values(
+            "--edition", "NAME|FILE", "of these editions (repeatable; default: all that ship with the package)"
+        ),
+        with_value("--output", "DIR", "where (default: schemas)", type=Path, default=Path("schemas")),
+        flag("--check", "write nothing; exit 1 where a file is missing or stale"),
+    ],
+    examples=EXAMPLES,
+    run=run,
+)

@@ -2,7 +2,7 @@
 Times counted in buckets whose width grows with the time: small, exact in count, and mergeable.
 
 Locust's own buckets count 0.4 ms as 0 and are up to a third off below 10 ms; HdrHistogram costs 2 us a value. Here one
-value costs a fraction of a microsecond, and an answer is at most 1/128 too high. Buckets that were never hit take no
+value costs a fraction of a microsecond, and a response is at most 1/128 too high. Buckets that were never hit take no
 room, so that one histogram a second can be kept for a run's timeline; packed, for a run of hours.
 """
 
@@ -14,13 +14,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-_LINEAR = 256
+_LINEAR_BUCKETS = 256
 """Microseconds that have a bucket each; above, each power of two has 128."""
 
-_BITS = 8
-_HALF = _LINEAR // 2
+_SUB_BUCKET_BITS = 8
+_SUB_BUCKETS = _LINEAR_BUCKETS // 2
 
-_AT_A_TIME: Final = 2048
+_BATCH_SIZE: Final = 2048
 """Times that are put into their buckets together: by far most of them share their microsecond with others."""
 
 
@@ -48,38 +48,38 @@ class Histogram:
     @property
     def sum_us(self) -> int:
         """Of all of them."""
-        self._settle()
+        self._count_pending()
         return self._sum_us
 
     @property
     def max_us(self) -> int:
         """The largest; 0 of nothing."""
-        self._settle()
+        self._count_pending()
         return self._max_us
 
     @property
     def min_us(self) -> int | None:
         """The smallest; None of nothing."""
-        self._settle()
+        self._count_pending()
         return self._min_us
 
     def record(self, time_ns: int) -> None:
         """Count one time."""
         waiting = self._waiting
         waiting.append(time_ns)
-        if len(waiting) >= _AT_A_TIME:
-            self._settle()
+        if len(waiting) >= _BATCH_SIZE:
+            self._count_pending()
 
-    def _settle(self) -> None:
+    def _count_pending(self) -> None:
         """Put what waits into its buckets."""
         waiting = self._waiting
         if not waiting:
             return
-        buckets = self._open()
+        buckets = self._unpacked_counts()
         times = Counter([time_ns // 1000 for time_ns in waiting])
         waiting.clear()
         for us, count in times.items():
-            index = place_of(us)
+            index = bucket_index(us)
             buckets[index] = buckets.get(index, 0) + count
             self._count += count
             if us > 0:
@@ -92,9 +92,9 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Count everything that another one counted; the result is as if all had been recorded here."""
-        self._settle()
-        buckets = self._open()
-        for index, count in other._items():
+        self._count_pending()
+        buckets = self._unpacked_counts()
+        for index, count in other._bucket_counts():
             buckets[index] = buckets.get(index, 0) + count
         self._count += other._count
         self._sum_us += other._sum_us
@@ -102,23 +102,23 @@ class Histogram:
         if other._min_us is not None:
             self._min_us = other._min_us if self._min_us is None else min(self._min_us, other._min_us)
 
-    def pack(self) -> None:
+    def compact(self) -> None:
         """Take a tenth of the room, until something more is counted."""
-        self._settle()
+        self._count_pending()
         if self._packed is None:
             self._packed = array("Q", [number for item in sorted(self._buckets.items()) for number in item])
             self._buckets = {}
 
-    def _open(self) -> dict[int, int]:
+    def _unpacked_counts(self) -> dict[int, int]:
         """The buckets, to be added to."""
         if self._packed is not None:
             self._buckets = dict(zip(self._packed[::2], self._packed[1::2], strict=True))
             self._packed = None
         return self._buckets
 
-    def _items(self) -> Iterable[tuple[int, int]]:
+    def _bucket_counts(self) -> Iterable[tuple[int, int]]:
         """Indices and counts of all, ascending."""
-        self._settle()
+        self._count_pending()
         if self._packed is None:
             return sorted(self._buckets.items())
         return zip(self._packed[::2], self._packed[1::2], strict=True)
@@ -139,10 +139,10 @@ class Histogram:
             return None
         wanted = max(1, math.ceil(self.count * percent / 100 - 1e-9))
         seen = 0
-        for index, count in self._items():
+        for index, count in self._bucket_counts():
             seen += count
             if seen >= wanted:
-                return min(_upper_us(index), self.max_us)
+                return min(_bucket_upper_us(index), self.max_us)
         raise AssertionError("the buckets hold all that was counted")
 
     @property
@@ -153,17 +153,19 @@ class Histogram:
     @property
     def buckets(self) -> list[tuple[int, int]]:
         """The upper bound in microseconds and the count of each bucket that was hit, ascending."""
-        return [(_upper_us(index), count) for index, count in self._items()]
+        return [(_bucket_upper_us(index), count) for index, count in self._bucket_counts()]
 
-    def dump(self) -> dict[str, object]:
+    def serialize(self) -> dict[str, object]:
         """The state as plain values, for a message or a file."""
         return {
-            "buckets": [list(item) for item in self._items()],
-            "sum_us": self.sum_us, "max_us": self.max_us, "min_us": self.min_us,
-        }  # fmt: skip
+            "buckets": [list(item) for item in self._bucket_counts()],
+            "sum_us": self.sum_us,
+            "max_us": self.max_us,
+            "min_us": self.min_us,
+        }
 
     @classmethod
-    def load(cls, state: Mapping[str, object]) -> Histogram:
+    def deserialize(cls, state: Mapping[str, object]) -> Histogram:
         """
         The histogram whose state was dumped.
 
@@ -181,15 +183,15 @@ class Histogram:
         return made
 
 
-def place_of(us: int) -> int:
+def bucket_index(us: int) -> int:
     """The bucket that a time of so many microseconds belongs to."""
-    if us < _LINEAR:
+    if us < _LINEAR_BUCKETS:
         return us if us > 0 else 0
-    shift = us.bit_length() - _BITS
-    return shift * _HALF + (us >> shift)
+    shift = us.bit_length() - _SUB_BUCKET_BITS
+    return shift * _SUB_BUCKETS + (us >> shift)
 
 
-def merged(histograms: Iterable[Histogram]) -> Histogram:
+def merge_histograms(histograms: Iterable[Histogram]) -> Histogram:
     """All of them in a new one."""
     whole = Histogram()
     for histogram in histograms:
@@ -197,8 +199,8 @@ def merged(histograms: Iterable[Histogram]) -> Histogram:
     return whole
 
 
-def _upper_us(index: int) -> int:
-    if index < _LINEAR:
+def _bucket_upper_us(index: int) -> int:
+    if index < _LINEAR_BUCKETS:
         return index
-    shift = index // _HALF - 1
-    return ((index - shift * _HALF + 1) << shift) - 1
+    shift = index // _SUB_BUCKETS - 1
+    return ((index - shift * _SUB_BUCKETS + 1) << shift) - 1

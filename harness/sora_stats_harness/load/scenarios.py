@@ -9,62 +9,62 @@ from typing import Final
 
 from locust import LoadTestShape
 
-from .session import Session
-from .spec import SCOPES, SPIKE
-from .user import SoraUser
-from .wire import Prepared
+from .load_spec import SCENARIO_TARGETS, SPIKE_FACTOR
+from .prepared_request import PreparedRequest
+from .request_source import RequestSource
+from .sora_user import SoraUser
 
-REFRESH_S: Final = 2.0
-"""After so long a listing is due, whatever the dice say."""
+RELIST_INTERVAL_S: Final = 2.0
+"""Where the mix gave no listing for so long, one is sent."""
 
 
-class Mixed(SoraUser):
+class MixedUser(SoraUser):
     """All three targets: mostly single connections, some clients, now and then a listing, which shows who is there."""
 
-    targets = SCOPES["mixed"]
+    targets = SCENARIO_TARGETS["mixed"]
 
-    def choose(self, session: Session) -> Prepared:
-        """By weight; of a hundred requests 70, 29 and 1, unless told."""
-        return session.listing() if session.is_stale(REFRESH_S) else session.any_target()
+    def choose(self, requests: RequestSource) -> PreparedRequest:
+        """By the weights: of a hundred requests 70, 29 and 1, unless others are given."""
+        return requests.listing_request() if requests.is_listing_due(RELIST_INTERVAL_S) else requests.random_request()
 
 
-class Scrape(SoraUser):
+class ScrapeUser(SoraUser):
     """Dashboards and exporters: everything of the node, again and again."""
 
-    targets = SCOPES["scrape"]
+    targets = SCENARIO_TARGETS["scrape"]
 
-    def choose(self, session: Session) -> Prepared:
+    def choose(self, requests: RequestSource) -> PreparedRequest:
         """A listing."""
-        return session.listing()
+        return requests.listing_request()
 
 
-class ScrapeCluster(SoraUser):
+class ScrapeClusterUser(SoraUser):
     """The same, of all nodes."""
 
-    targets = SCOPES["scrape-cluster"]
+    targets = SCENARIO_TARGETS["scrape-cluster"]
 
-    def choose(self, session: Session) -> Prepared:
+    def choose(self, requests: RequestSource) -> PreparedRequest:
         """A listing of the whole cluster."""
-        return session.listing(local=False)
+        return requests.listing_request(local=False)
 
 
-class Drill(SoraUser):
+class DrillUser(SoraUser):
     """Single connections, as fast as it goes; who is there is asked now and then."""
 
-    targets = SCOPES["drill"]
+    targets = SCENARIO_TARGETS["drill"]
 
-    def choose(self, session: Session) -> Prepared:
+    def choose(self, requests: RequestSource) -> PreparedRequest:
         """One connection."""
-        if session.is_stale(5 * REFRESH_S):
-            return session.listing()
-        return session.about_a_connection()
+        if requests.is_listing_due(5 * RELIST_INTERVAL_S):
+            return requests.listing_request()
+        return requests.connection_request()
 
 
-class Spike(Mixed):
+class SpikeUser(MixedUser):
     """As mixed, and for a fifth of the time five times as much: does the server recover? For the open model."""
 
 
-class SpikeShape(LoadTestShape):
+class SpikeLoadShape(LoadTestShape):
     """The same under plain Locust, which has no rates: five times the users for the third fifth of the run time."""
 
     use_common_options = True
@@ -76,20 +76,20 @@ class SpikeShape(LoadTestShape):
         elapsed_s = self.get_run_time()
         if elapsed_s >= lasts_s:
             return None
-        many = int(users * SPIKE) if 2 <= elapsed_s / lasts_s * 5 < 3 else users
+        many = int(users * SPIKE_FACTOR) if 2 <= elapsed_s / lasts_s * 5 < 3 else users
         return many, 100.0
 
 
-class Soak(Mixed):
+class SoakUser(MixedUser):
     """As mixed, gently and for long: what grows, leaks or wraps around. Each user sends once a second unless told."""
 
 
 SCENARIOS: Final[Mapping[str, type[SoraUser]]] = {
-    "mixed": Mixed,
-    "scrape": Scrape,
-    "scrape-cluster": ScrapeCluster,
-    "spike": Spike,
-    "soak": Soak,
-    "drill": Drill,
+    "mixed": MixedUser,
+    "scrape": ScrapeUser,
+    "scrape-cluster": ScrapeClusterUser,
+    "spike": SpikeUser,
+    "soak": SoakUser,
+    "drill": DrillUser,
 }
 """Each scenario by the name that the command line has for it."""

@@ -1,77 +1,171 @@
 """
-What several processes of one machine saw, judged together after they have ended.
+What the workers of one machine saw, judged together after they have ended.
 
-A counter that falls may be seen by one process before and by another after. So each of them spools every exchange to a
-file, and at the end all spools are read side by side, in order of receipt on the clock that the processes of a machine
-share, by the very code of `check`. The verdict is that one.
+A counter that falls may be seen by one worker before and by another after. So each of them writes every exchange to a
+file, its spool, and at the end all spools are read side by side, in order of receipt on the clock that the processes of a
+machine share, by the very code that judges recordings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from types import TracebackType
+from typing import Final, Literal, Self
 
-from ..check import Checked, check, open_files
-from ..edition import Edition
-from ..exchange import Exchange
-from ..judge import Judge
-from ..recording.writer import Recorder
-from ..redaction import NO_SECRETS, Secrets
-from .metrics import Metrics
-from .spec import NEEDS, SEQ_BITS
+from ..api.edition import Edition
+from ..api.errors import RecordingError, UsageError
+from ..api.exchange import Exchange
+from ..api.secret_redaction import NO_SECRETS, Secrets
+from ..judge.checks.user_checks import load_check_files
+from ..judge.pipeline import Judge
+from ..probe.file_check import FileCheckResult, FileKind, OpenedFile, judge_files, open_files
+from ..recording import open_recordings
+from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
+from .load_session import LoadSession
+from .load_spec import LOAD_OBSERVES, WORKER_SEQUENCE_BITS
+from .request_metrics import RequestMetrics
+from .sample_trail import NOTE_INTERVAL_S, SampleTrail
 
-QUEUE_COUNT: Final = 200_000
-QUEUE_BYTES: Final = 256 << 20
-"""What may wait to be written: a spool that breaks off costs the verdict."""
+MAX_QUEUED_EXCHANGES: Final = 200_000
+MAX_QUEUED_BYTES: Final = 256 << 20
+"""What may wait to be written: order across workers is lost from where a spool breaks off."""
 
-LIMIT_BYTES: Final = 1 << 40
+MAX_SPOOL_BYTES: Final = 1 << 40
 """Of a spool; the disk is full before."""
 
 
-def spool(
-    path: Path,
-    *,
-    edition: str,
-    subject: str,
-    run: str,
-    excluded: Collection[str] = (),
-    secrets: Secrets = NO_SECRETS,
-    subject_kind: Literal["server", "simulator"] = "server",
-) -> Recorder:
+def recording_scope(excluded: Collection[str]) -> dict[str, list[str]]:
+    """What a load run can show, for the header line of its recording."""
+    return {"observes": sorted(need.value for need in LOAD_OBSERVES), "excluded": sorted(excluded)}
+
+
+class WorkerSpool:
     """
-    The file of one process; to be entered.
+    The spool of one worker.
 
     Args:
-        path: Ends in `.zst`.
-        edition, subject, run, secrets, subject_kind: As a recorder takes them.
-        excluded: Requirements that the run cannot observe.
+        folder: The master's.
+        index: The worker's.
+        number: Of the test, where a worker takes part in several in a row.
     """
-    return Recorder(
-        path, subject=subject, subject_kind=subject_kind, edition=edition, run=run, secrets=secrets,
-        options=scope(excluded), limit_bytes=LIMIT_BYTES, queue_count=QUEUE_COUNT, queue_bytes=QUEUE_BYTES,
-    )  # fmt: skip
+
+    def __init__(self, folder: Path, index: int, number: int = 1) -> None:
+        self._path = folder / (f"{index + 1}.jsonl.zst" if number == 1 else f"{index + 1}-{number}.jsonl.zst")
+        self._recorder: RecordingWriter | None = None
+        self._problem: str | None = None
+
+    def open(
+        self,
+        session: LoadSession,
+        subject_kind: Literal["server", "simulator"] = "server",
+        secrets: Secrets = NO_SECRETS,
+    ) -> Callable[[Exchange, bool], None] | None:
+        """Create the file; gives what takes exchanges, or None where there can be no file, which `close` then says."""
+        recorder = RecordingWriter(
+            self._path,
+            RecordedRun(
+                subject=session.address.server,
+                subject_kind=subject_kind,
+                edition=session.judge.edition.name,
+                options=recording_scope(session.spec.unobservable_requirements),
+                id=session.judge.run,
+            ),
+            secrets=secrets,
+            limits=RecordingLimits(
+                file_bytes=MAX_SPOOL_BYTES, queue_count=MAX_QUEUED_EXCHANGES, queue_bytes=MAX_QUEUED_BYTES
+            ),
+        )
+        try:
+            recorder.__enter__()
+        except UsageError as error:
+            self._problem = str(error)
+            return None
+        self._recorder = recorder
+        return recorder.add_exchange
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return str(self._path)
+
+    def close(self) -> str | None:
+        """Write what waits; why the file is not whole, where it is not."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.close()
+            self._problem = recorder.problem
+        return self._problem
 
 
-def scope(excluded: Collection[str]) -> dict[str, list[str]]:
-    """What a load run can show, for the header line of its recording."""
-    return {"observes": sorted(need.value for need in NEEDS), "excluded": sorted(excluded)}
+class SpoolFolder:
+    """
+    Where spools lie while a run lasts; a context. It is gone afterwards, unless something in it could not be judged.
+
+    Args:
+        beside: The recording that is made of them, so that they are found if everything is killed; None for a temporary
+            folder.
+        say: Is told where they are, if they stay.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+
+    def __init__(self, beside: str | None, say: Callable[[str], object]) -> None:
+        self._say = say
+        self.is_kept = False
+        """Whether it stays in any case."""
+        if beside is None:
+            self.path = Path(tempfile.mkdtemp(prefix="sora-harness-"))
+            return
+        self.path = Path(f"{beside}.parts")
+        try:
+            self.path.mkdir(mode=0o700)
+        except OSError as error:
+            raise UsageError(f"--record: the folder {self.path} cannot be made: {error.strerror or error}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if (self.is_kept or error is not None) and any(each.stat().st_size for each in self.path.iterdir()):
+            self._say(f"what the workers saw is kept in {self.path}: sora-harness check {self.path}/*\n")
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
 
 
-class Together:
+@dataclass(frozen=True, slots=True)
+class JudgingRules:
+    """What a run is judged by."""
+
+    edition: Edition
+    check_files: Sequence[str] = ()
+    """With checks of the user's own."""
+
+    def make_judge(self, observer: Callable[[Exchange], None]) -> Judge:
+        """A judge of its own, which shows every judged exchange to the observer."""
+        return Judge(self.edition, observer=observer, checks=load_check_files(self.check_files))
+
+
+class SpoolJudge:
     """
     Judges spools.
 
     Args:
-        edition: To judge by.
-        reported: Indexes of the processes whose counts are known; those of all others are taken from their spools.
+        rules: To judge by.
+        reported: Indexes of the workers whose counts are known; those of all others are taken from their spools.
         began_ns: When the run began, for the timeline of the others.
         observer: Is shown every exchange in order: the recorder.
     """
 
     def __init__(
         self,
-        edition: Edition,
+        rules: JudgingRules,
         *,
         reported: Collection[int],
         began_ns: int = 0,
@@ -79,28 +173,65 @@ class Together:
     ) -> None:
         self._reported = frozenset(reported)
         self._observer = observer
-        self.judge = Judge(edition, observer=self._seen)
-        self.others = Metrics()
+        self.judge = rules.make_judge(self._on_judged)
+        self.trail = SampleTrail(self.judge)
+        """For comparison with what workers on other machines saw."""
+        self._noted_ns = 0
+        self.unreported_metrics = RequestMetrics()
         """What those measured that never reported."""
-        self.others.begin(began_ns)
-        self.found: dict[int, int] = {}
-        """Exchanges in the spools, by the index of their process."""
+        self.unreported_metrics.start(began_ns)
+        self.exchanges_by_worker: dict[int, int] = {}
+        """Exchanges in the spools, by the index of their worker."""
+        self.unreadable: list[str] = []
+        """Spools in which nothing can be read, and why."""
 
-    def _seen(self, exchange: Exchange) -> None:
-        index = exchange.seq >> SEQ_BITS
-        self.found[index] = self.found.get(index, 0) + 1
+    def _on_judged(self, exchange: Exchange) -> None:
+        index = exchange.seq >> WORKER_SEQUENCE_BITS
+        self.exchanges_by_worker[index] = self.exchanges_by_worker.get(index, 0) + 1
         if index not in self._reported:
-            self.others.sent += 1
-            self.others.add(exchange)
+            self.unreported_metrics.sent += 1
+            self.unreported_metrics.record(exchange)
+        if exchange.received_ns > self._noted_ns + NOTE_INTERVAL_S * 1e9:
+            self._noted_ns = exchange.received_ns
+            self.trail.note()
         if self._observer is not None:
             self._observer(exchange)
 
-    def check(self, folder: Path, tick: Callable[[], None] = lambda: None) -> Checked:
+    def judge_spools(self, paths: Iterable[Path], tick: Callable[[], None] = lambda: None) -> FileCheckResult | None:
         """
-        Judge all spools in a folder.
+        Judge spools together; one in which nothing can be read is passed over, and stands in `unreadable`.
+
+        Returns:
+            None where there is nothing to judge.
 
         Raises:
-            HarnessError: One of them cannot be read.
+            HarnessError: A spool changed while it was read.
         """
-        spools = sorted(str(path) for path in folder.iterdir() if path.stat().st_size)
-        return check(self.judge, open_files(spools), tick=tick)
+        files = []
+        for path in sorted(paths):
+            try:
+                file = open_spool(path)
+            except RecordingError as error:
+                self.unreadable.append(str(error))
+            else:
+                files += [] if file is None else [file]
+        checked = judge_files(self.judge, files, tick=tick) if files else None
+        self.trail.note()
+        return checked
+
+
+def open_spool(path: Path) -> OpenedFile | None:
+    """
+    Open a spool; None where it is empty, as of a worker that died before it had anything to write.
+
+    Raises:
+        RecordingError: Nothing in it can be read.
+    """
+    if not path.stat().st_size:
+        return None
+    (file,) = open_files([str(path)])
+    if file.kind is not FileKind.RECORDING:
+        raise RecordingError(f"{path} is no recording")
+    if file.edition is None:  # the header line is not there: is anything?
+        open_recordings([file.store])
+    return file

@@ -1,314 +1,390 @@
 """
-Several processes under Locust's own `--processes` or `--master` and `--worker`, and one verdict.
+The master's side of several workers: starts them or waits for them, sends orders, and names those that fail.
 
-Each worker judges what it sees for Locust's tables. On the master's machine it also spools every exchange, and at the end
-the master judges all spools together; a worker on another machine sends what its own judge found.
-
-Locust's master fires `test_stopping` before its workers stop, and would quit half a second after asking them to. In that
-event stands the barrier: workers are told to send no more, wait for what is in flight, close their spools and report; the
-master waits for each of them, and names those that never did.
+Locust's master connects the workers and tells them how many users to have. Whether a worker is alive is not left to
+Locust's heartbeat, which takes one for dead that is busy for three seconds: a process that we started is dead when the
+system says so, and one on another machine when nothing was heard of it for half a minute.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-import shutil
-import signal
+import subprocess
 import sys
-import tempfile
 import time
-import uuid
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, NoReturn, Self, TypeVar
 
 import gevent
-from locust.runners import STATE_MISSING, STATE_STOPPED, MasterRunner, WorkerRunner
+import msgspec
+from locust.env import Environment
+from locust.exception import RPCError
+from locust.runners import MasterRunner
 
-from ..errors import HarnessError, UsageError
-from ..exchange import clock_id
-from ..recording.writer import Recorder
-from ..reporters.assemble import Judged, utc_now
-from ..reporters.report import Report
-from .measures import Measures
-from .merged import Merged, report_of
-from .page import add_to, state
-from .plain import OfOne, Stopwatch, conclude, drain, edition_of, session_notes, tell
-from .session import Session
-from .spools import Together, spool
+from ..api.errors import HarnessError, UsageError
+from .interruptible_request import silence_keyboard_interrupt
+from .load_users import wait_for_users
+from .request_metrics import REQUEST_COUNTS, RequestMetrics, TimelineInterval
+from .scenarios import SCENARIOS
+from .worker_messages import (
+    ORDER_MESSAGE,
+    REPORT_MESSAGE,
+    DrainOrder,
+    FailedReport,
+    HaltOrder,
+    HelloReport,
+    PrepareOrder,
+    ProgressReport,
+    ReadyReport,
+    Report,
+    StartOrder,
+    WorkerResult,
+    decode_report,
+    encode_message,
+)
+from .worker_plan import WorkerPlan
+from .worker_results import WorkerNames
 
-DRAIN: Final = "sora_drain"
-"""Master to worker: the test is over."""
+START_TIMEOUT_S: Final = 60.0
+"""How long a process may take until it is ready to send."""
 
-FINAL: Final = "sora_final"
-"""Worker to master: all that it counted, and what it found if it is on another machine."""
+RESULT_TIMEOUT_S: Final = 30.0
+"""How long a worker may take from the end of sending to its result, beyond the longest exchange."""
 
-BARRIER_S: Final = 30.0
-"""How long a worker may take from the one to the other; the longest exchange and judging it lie within."""
+SILENCE_TIMEOUT_S: Final = 30.0
+"""A worker on another machine of which nothing was heard for so long is taken for dead."""
 
-MISSING_S: Final = 3.0
-"""
-How long one that Locust misses is still waited for, where no other is: after three silent seconds Locust takes a worker
-for dead that may only be busy with a large answer.
-"""
+EXIT_TIMEOUT_S: Final = 5.0
 
+START_LEAD_NS: Final = 200_000_000
+"""Between the word to begin and the beginning: memory is tidied meanwhile, and users take their first turns."""
 
-def set_up(environment: Any, runner: Any, **_: Any) -> None:  # Any: as Locust calls it
-    """Get ready for the part that this process plays."""
-    # Locust's run time would otherwise begin when its loop last looked at the clock: before all that it imported.
-    gevent.get_hub().loop.update_now()
-    # Python raises KeyboardInterrupt in whichever greenlet happens to run; Locust ends in the same way at SIGTERM.
-    gevent.signal_handler(signal.SIGINT, os.kill, os.getpid(), signal.SIGTERM)
-    if isinstance(runner, MasterRunner):
-        _Master(environment, runner)
-    elif isinstance(runner, WorkerRunner):
-        environment.sora_worker = _Worker(environment, runner)
-    else:
-        add_to(environment, OfOne(environment))
+POLL_S: Final = 0.02
 
-
-def start_spool(environment: Any) -> None:  # Any: locust.env.Environment
-    """
-    Have a worker's exchanges written down from now on; nothing of the kind where the process is no worker.
-
-    Then ask who is there, before any user goes on: else all of them would begin with a listing, at one time.
-    """
-    worker = getattr(environment, "sora_worker", None)
-    if isinstance(worker, _Worker):
-        worker.begin()
-    session: Session = environment.sora_session
-    session.discover()  # where nobody answers the users will find out as well, and tell Locust
-    session.begin()
+ReportType = TypeVar("ReportType", bound=msgspec.Struct)
 
 
+@dataclass(slots=True)
 class _Worker:
-    def __init__(self, environment: Any, runner: Any) -> None:  # Any: Locust's own, here and below
-        self._environment = environment
-        self._runner = runner
-        self._recorder: Recorder | None = None
-        self._clock = Stopwatch()
-        self._spools = 0
-        self._problem: str | None = None
-        runner.register_message(DRAIN, self._finish, concurrent=True)
-        environment.events.test_start.add_listener(self._resume)
-        environment.events.quitting.add_listener(self._finish)
-        environment.events.report_to_master.add_listener(self._tell)
-
-    def _tell(self, data: dict[str, Any], **_: Any) -> None:
-        session = self._session
-        if session is not None:
-            data["sora"] = state(session)
+    index: int
+    process: subprocess.Popen[bytes] | None = None
+    client_id: str | None = None
+    hello: HelloReport | None = None
+    progress: ProgressReport | None = None
+    result: WorkerResult | None = None
+    trouble: str | None = None
+    """Why nothing more is to be expected of it."""
+    heard_s: float = field(default_factory=time.monotonic)
+    reports: list[Report] = field(default_factory=list)
+    """Those that somebody waits for."""
 
     @property
-    def _session(self) -> Session | None:
-        session = getattr(self._environment, "sora_session", None)
-        return session if isinstance(session, Session) else None
+    def name(self) -> str:
+        pid = self.process.pid if self.process is not None else self.hello.pid if self.hello is not None else None
+        host = f"{self.hello.host}, " if self.hello is not None and self.process is None else ""
+        return f"worker {self.index + 1}" + ("" if pid is None else f" ({host}pid {pid})")
 
     @property
-    def _is_elsewhere(self) -> bool:
-        """Whether the master is on another machine."""
-        return bool(getattr(self._environment.parsed_options, "sora_clock", "") != clock_id())
+    def is_active(self) -> bool:
+        return self.trouble is None and self.result is None
 
-    def _resume(self, **_: Any) -> None:
-        session = self._session
-        if session is not None and session.draining:
-            session.draining = False
-            self.begin()
 
-    def begin(self) -> None:
-        """A test begins: the first one, or another."""
-        self._clock.start()
-        session = self._session
-        folder = getattr(self._environment.parsed_options, "sora_spool", "")
-        if session is None or not folder or self._is_elsewhere:
-            return
-        self._spools += 1
+class _Master(MasterRunner):
+    """Locust's master without its heartbeat: it would give the users of a busy worker to the others."""
+
+    def heartbeat_worker(self) -> NoReturn:
+        """Do nothing, for as long as there is a master."""
+        while True:
+            gevent.sleep(3600)
+
+
+class Workers:
+    """
+    All workers of a run; a context: those that were started here end with it.
+
+    Args:
+        plan: How many, and where from.
+        should_stop: Whether the user has had enough; ends every wait but that for results.
+    """
+
+    def __init__(self, plan: WorkerPlan, *, should_stop: Callable[[], bool]) -> None:
+        self.plan = plan
+        self.watch: Callable[[], None] = lambda: None
+        """Is called all the while."""
+        self.live_metrics = RequestMetrics()
+        """The last seconds of all workers, by which limits are judged."""
+        self._should_stop = should_stop
+        self._workers = [_Worker(index=index) for index in range(plan.count)]
+        self._by_client: dict[str, _Worker] = {}
+        self._runner: Any = None  # Any: Locust's own types are not checked
+
+    def __enter__(self) -> Self:
+        silence_keyboard_interrupt()
+        logging.getLogger("locust.runners").setLevel(logging.ERROR)
+        environment = Environment(user_classes=[], catch_exceptions=False)
         try:
-            self._recorder = spool(
-                Path(folder) / f"{self._runner.client_id}-{self._spools}.jsonl.zst", subject=session.address.server,
-                edition=session.judge.edition.name, run=session.judge.run,
-            )  # fmt: skip
-            self._recorder.__enter__()
-        except (OSError, UsageError) as error:
-            self._problem = f"worker {self._runner.client_id} cannot spool: {error}"
-            return
-        session.observer = self._recorder.add
+            self._runner = environment.runner = _Master(environment, self.plan.bind_host, self.plan.bind_port)
+        except (RPCError, SystemExit):  # Locust ends the process where the port is taken
+            raise UsageError(
+                f"port {self.plan.bind_port} of {self.plan.bind_host} can't be listened on: is it in use?"
+            ) from None
+        self._runner.register_message(REPORT_MESSAGE, self._on_report)
+        if self.plan.are_started_here:
+            try:
+                for worker in self._workers:
+                    self._start_process(worker)
+            except BaseException:
+                self._kill_processes()
+                raise
+        return self
 
-    def _finish(self, **_: Any) -> None:
-        session = self._session
-        self._clock.stop()
-        if session is not None:
-            drain(self._runner, session)
-            session.observer = None
-        recorder, self._recorder = self._recorder, None
-        if recorder is not None:
-            recorder.close()
-            self._problem = self._problem or recorder.problem
-        self._runner.send_message(FINAL, {
-            "clock": clock_id(),
-            "index": self._runner.worker_index,
-            "server": session.address.server if session is not None else None,
-            "measures": self._clock.measures(session).dump() if session is not None else None,
-            "found": report_of(session.judge) if session is not None and self._is_elsewhere else None,
-            "notes": session_notes(session) if session is not None else [],
-            "problem": self._problem or (session.silence if session is not None else None),
-        })  # fmt: skip
-
-
-class _Master:
-    def __init__(self, environment: Any, runner: Any) -> None:
-        self._environment = environment
-        self._runner = runner
-        self._started_at = utc_now()
-        self._spool: Path | None = None
-        self._finals: dict[str, dict[str, Any]] = {}
-        """By worker, its last report; of several tests in a row the last one has the sums."""
-        self._awaited: set[str] = set()
-        self._asked: set[str] = set()
-        """All that ever took part."""
-        self._report: Report | None = None
-        runner.register_message(FINAL, self._hear)
-        events = environment.events
-        events.test_start.add_listener(self._start)
-        events.test_stopping.add_listener(self._barrier)
-        events.quitting.add_listener(self._conclude)
-        events.quit.add_listener(self._end)
-        events.worker_report.add_listener(self._note)
-        self._states: dict[str, dict[str, Any]] = {}
-        """By worker, how far it was when it last told."""
-        self._concluded: Report | None = None
-        self._running = False
-        self._is_over = False
-        """Whether a test was stopped, and no other has begun."""
-        self._send_on = runner.server.send_to_client
-        runner.server.send_to_client = self._send
-        self._go = runner.start
-        runner.start = self._begin
-        add_to(environment, self)
-
-    def _note(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
-        if "sora" in data:
-            self._states[client_id] = data["sora"]
-
-    def states(self) -> list[dict[str, Any]]:
-        """As `page.Source`."""
-        return list(self._states.values())
-
-    def final(self) -> Report | None:
-        """As `page.Source`."""
-        if self._spool is None or self._running or self._awaited:
-            return None
-        if self._concluded is None:
-            self._concluded = self._summed_up(self._spool)
-        return self._concluded
-
-    def _start(self, **_: Any) -> None:
-        if self._spool is None:
-            self._spool = Path(tempfile.mkdtemp(prefix="sora-harness-"))
-            options = self._environment.parsed_options  # of which the workers get what is ours
-            options.sora_run, options.sora_spool = str(uuid.uuid4()), str(self._spool)
-            options.sora_clock = clock_id()
-        self._running, self._is_over, self._concluded = True, False, None
-        self._awaited = {client.id for client in self._runner.clients.all}
-        self._asked |= self._awaited
-
-    def _send(self, msg: Any) -> None:
-        """
-        Hand a message of Locust's on to a worker, unless it is to start users of a test that is over.
-
-        A master that is stopped while it is still starting users goes on with that: they would send until Locust quits.
-        """
-        if not (self._is_over and msg.type == "spawn"):
-            self._send_on(msg)
-
-    def _begin(self, *arguments: Any, **options: Any) -> Any:
-        """As `MasterRunner.start`, which takes a test for running where that ramp has come to its end after the stop."""
-        if self._is_over:
-            self._runner.update_state(STATE_STOPPED)
-        return self._go(*arguments, **options)
-
-    def _hear(self, msg: Any, **_: Any) -> None:
-        self._finals[msg.node_id] = msg.data
-        self._awaited.discard(msg.node_id)
-
-    def _barrier(self, **_: Any) -> None:
-        """Wait until each worker that is alive has reported."""
-        self._is_over = True
-        clients = self._runner.clients
-        self._awaited |= {client.id for client in clients.all} - set(self._finals)
-        self._asked |= self._awaited
-        for client_id in self._awaited:
-            self._runner.send_message(DRAIN, None, client_id)
-        heard_s = time.monotonic()
-        until_s = heard_s + BARRIER_S
-        while self._awaited and (now_s := time.monotonic()) < until_s:
-            if any(id in clients and clients[id].state != STATE_MISSING for id in self._awaited):
-                heard_s = now_s
-            elif now_s > heard_s + MISSING_S:
-                break
-            gevent.sleep(0.05)
-        self._running = False
-
-    def _conclude(self, **_: Any) -> None:
-        if not self._asked or self._spool is None:
-            return
-        if self._running:
-            self._barrier()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
-            self._report = self.final() or self._summed_up(self._spool)
-            self._environment.process_exit_code = self._report.verdict.exit_code
-        except HarnessError as error:
-            sys.stderr.write(f"sora-harness: {error}\n")
-            self._environment.process_exit_code = int(error.exit_code)
+            if error is None:
+                self._runner.quit()
+                until_s = time.monotonic() + EXIT_TIMEOUT_S
+                while any(_is_running(worker) for worker in self._workers) and time.monotonic() < until_s:
+                    gevent.sleep(POLL_S)
+        finally:
+            self._kill_processes()
 
-    def _summed_up(self, folder: Path) -> Report:
-        measures = Measures()
-        elsewhere: list[str] = []
-        reasons: list[str] = []
-        notes: list[str] = []
-        here: set[int] = set()
-        sent_here = 0
-        for _, final in sorted(self._finals.items()):
-            is_here = final["clock"] == clock_id()
-            if is_here:
-                here.add(final["index"])
-            if final["measures"] is not None:
-                measures.add_dump(final["measures"], same_clock=is_here)
-                sent_here += final["measures"]["metrics"]["sent"] if is_here else 0
-            if final["found"] is not None:
-                elsewhere.append(final["found"])
-            if final["problem"]:
-                reasons.append(final["problem"])
-            notes += final["notes"]
-        reasons += [
-            f"worker {client_id} never reported: what it saw last is missing" for client_id in sorted(self._awaited)
-        ]
-        edition = edition_of(self._environment)
-        together = Together(edition, reported=here, began_ns=measures.metrics.began_ns)
-        judge: Judged = together.judge
-        if any(folder.iterdir()):
-            checked = together.check(folder)
-            judge = checked
-            notes += checked.notes
-        measures.add_metrics(together.others)
-        seen = sum(together.found.values())
-        if seen != sent_here and not reasons:
-            reasons.append(f"the workers sent {sent_here} requests, and their spools hold {seen}")
-        if elsewhere:
-            judge = Merged(edition, judge, elsewhere, together.judge)
-            count = len(elsewhere)
-            what = "1 worker is" if count == 1 else f"{count} workers are"
-            notes.append(
-                f"{what} on other machines: each judged the order of what it saw itself, and of each connection its last "
-                "answer was held against the others' by the server's timestamps"
+    # -- what is known ------------------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> WorkerNames:
+        """How a person knows them."""
+        return WorkerNames(names={worker.index: worker.name for worker in self._workers})
+
+    @property
+    def results(self) -> list[WorkerResult]:
+        """Of those that have reported, in the order of their indexes."""
+        return [worker.result for worker in self._workers if worker.result is not None]
+
+    def counts(self) -> dict[str, int]:
+        """What all have counted, as they last said."""
+        progress = [worker.progress.counts for worker in self._workers if worker.progress is not None]
+        return {name: sum(counts[name] for counts in progress) for name in REQUEST_COUNTS}
+
+    def sent_by_silent(self) -> dict[str, int]:
+        """What those had sent that have no result, as they last said; by their names."""
+        return {
+            worker.name: 0 if worker.progress is None else worker.progress.counts["sent"]
+            for worker in self._workers
+            if worker.result is None
+        }
+
+    @property
+    def has_active(self) -> bool:
+        """Whether any of them is still at work."""
+        return bool(self._active())
+
+    def trouble(self) -> str | None:
+        """Which workers failed, and how; None where none did."""
+        self._check_processes()
+        troubles = [f"{worker.name} {worker.trouble}" for worker in self._workers if worker.trouble is not None]
+        return "; ".join(troubles) or None
+
+    # -- the way of a run ---------------------------------------------------------------------------------------------
+
+    def prepare(self, order: PrepareOrder) -> str | None:
+        """
+        Wait until all workers are there and have a share of the work.
+
+        Args:
+            order: With the whole of it.
+
+        Returns:
+            Why the run can't begin; None where it can, or where the user has had enough.
+        """
+        if (problem := self._wait_for_hello()) is not None or self._should_stop():
+            return problem
+        count = self.plan.count
+        for worker in self._workers:
+            self._send(
+                worker,
+                msgspec.structs.replace(
+                    order, index=worker.index, workers=count, spec=order.spec.share_for_worker(worker.index, count)
+                ),
             )
-        servers = sorted({final["server"] for final in self._finals.values() if final["server"]})
-        return conclude(
-            self._environment, judge, measures, subject=", ".join(servers), started_at=self._started_at,
-            aborted="; ".join(reasons) or None, processes=len(self._asked),
-            notes=[*dict.fromkeys(notes), f"{len(self._finals)} of {len(self._asked)} workers reported"],
-        )  # fmt: skip
+        reports = self.gather(ReadyReport, START_TIMEOUT_S)
+        no_server = next((report.no_server for report in reports if report.no_server is not None), None)
+        return self.trouble() or no_server
 
-    def _end(self, **_: Any) -> None:
-        tell(self._environment, self._report)
-        if self._spool is not None:
-            shutil.rmtree(self._spool, ignore_errors=True)
+    def stand_up(self, scenario: str, users: int) -> str | None:
+        """Have Locust start the users, and wait until all are ready; gives what `prepare` gives."""
+        self._runner.environment.user_classes = [SCENARIOS[scenario]]
+        gevent.spawn(self._runner.start, users, users)
+
+        def standing() -> int:
+            self.watch()
+            return sum(worker.progress.standing for worker in self._workers if worker.progress is not None)
+
+        problem = wait_for_users(standing, users, lambda: self._should_stop() or self.trouble() is not None)
+        return self.trouble() or problem
+
+    def start(self) -> int:
+        """Have all begin at one time, which is given."""
+        begins_ns = time.monotonic_ns() + START_LEAD_NS
+        self.order(StartOrder(begins_ns=begins_ns, lead_ns=START_LEAD_NS))
+        return begins_ns
+
+    def drain(self) -> None:
+        """Have nothing more sent, and everything reported."""
+        self.order(DrainOrder(give_up=False))
+
+    def wait_for_results(self, timeout_s: float, give_up: Callable[[], bool]) -> None:
+        """Wait for the result of each worker that is alive; one that has none in time is ended, and named."""
+        until_s = time.monotonic() + timeout_s + RESULT_TIMEOUT_S
+        gave_up = False
+        while active := self._active():
+            if give_up() and not gave_up:
+                gave_up = True
+                self.order(DrainOrder(give_up=True))
+            if time.monotonic() > until_s:
+                for worker in active:
+                    self._give_up_on(worker, f"did not report within {timeout_s + RESULT_TIMEOUT_S:g} s")
+            self.watch()
+            gevent.sleep(POLL_S)
+
+    def order(self, order: msgspec.Struct) -> None:
+        """Send an order to all that are there."""
+        for worker in self._workers:
+            if worker.is_active:
+                self._send(worker, order)
+
+    def gather(
+        self,
+        kind: type[ReportType],
+        timeout_s: float,
+        *,
+        heed: bool = True,
+        halt_at: Callable[[ReportType], bool] = lambda report: False,
+    ) -> list[ReportType]:
+        """
+        Wait for the next report of a kind from each worker; others are passed over.
+
+        Args:
+            kind: Which.
+            timeout_s: Whoever has not reported by then is ended.
+            heed: Whether the user's wish and the failure of a worker end the wait; else it is for those that are left.
+            halt_at: Whether a report has the others halted.
+
+        Returns:
+            What came, in the order of the workers.
+        """
+        got: dict[int, ReportType] = {}
+        until_s = time.monotonic() + timeout_s
+        while active := [worker for worker in self._active() if worker.index not in got]:
+            for worker in active:
+                while worker.reports and worker.index not in got:
+                    report = worker.reports.pop(0)
+                    if isinstance(report, kind):
+                        got[worker.index] = report
+                        if halt_at(report):
+                            self.order(HaltOrder())
+            if heed and (self._should_stop() or self.trouble() is not None):
+                break
+            if time.monotonic() > until_s:
+                for worker in active:
+                    if worker.index not in got:
+                        self._give_up_on(worker, f"did not report within {timeout_s:.0f} s")
+            self.watch()
+            gevent.sleep(POLL_S)
+        return [got[index] for index in sorted(got)]
+
+    # -- one worker ---------------------------------------------------------------------------------------------------
+
+    def _start_process(self, worker: _Worker) -> None:
+        command = [sys.executable, "-m", "sora_stats_harness.load.worker", self.plan.bind_host]
+        command += [str(self._runner.server.port), str(os.getpid())]
+        try:
+            worker.process = subprocess.Popen(  # noqa: S603  # our own command
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
+        except OSError as error:
+            raise HarnessError(f"{worker.name} could not be started: {error.strerror or error}") from None
+
+    def _wait_for_hello(self) -> str | None:
+        until_s = time.monotonic() + START_TIMEOUT_S
+        while not self._should_stop() and any(worker.hello is None for worker in self._workers):
+            if (trouble := self.trouble()) is not None:
+                return trouble
+            if self.plan.are_started_here and time.monotonic() > until_s:
+                for worker in self._workers:
+                    if worker.hello is None:
+                        self._give_up_on(worker, f"was not ready within {START_TIMEOUT_S:g} s")
+            self.watch()
+            gevent.sleep(POLL_S)
+        return None
+
+    def _on_report(self, environment: Any, msg: Any) -> None:  # Any: as Locust calls it
+        report = decode_report(msg.data)
+        worker = self._worker_of(msg.node_id, report)
+        if worker is None:
+            return
+        worker.heard_s = time.monotonic()
+        if isinstance(report, ProgressReport):
+            worker.progress = report
+            for each in report.intervals:
+                self.live_metrics.add_interval(TimelineInterval.deserialize(each))
+        elif isinstance(report, WorkerResult):
+            worker.result = report
+        elif isinstance(report, FailedReport):
+            worker.trouble = f"failed: {report.reason}"
+        elif not isinstance(report, HelloReport):
+            worker.reports.append(report)
+
+    def _worker_of(self, client_id: str, report: Report) -> _Worker | None:
+        """Who sent a report; None where it is one too many."""
+        if not isinstance(report, HelloReport):
+            return self._by_client.get(client_id)
+        for worker in self._workers:
+            expected = worker.process is None or worker.process.pid == report.pid
+            if worker.hello is None and expected:
+                worker.hello, worker.client_id = report, client_id
+                self._by_client[client_id] = worker
+                return worker
+        return None
+
+    def _send(self, worker: _Worker, order: msgspec.Struct) -> None:
+        if worker.client_id is not None:
+            self._runner.send_message(ORDER_MESSAGE, encode_message(order), worker.client_id)
+
+    def _active(self) -> Sequence[_Worker]:
+        self._check_processes()
+        return [worker for worker in self._workers if worker.is_active]
+
+    def _check_processes(self) -> None:
+        for worker in self._workers:
+            if not worker.is_active:
+                continue
+            if worker.process is not None and (status := worker.process.poll()) is not None:
+                how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+                worker.trouble = f"{how} before it had reported: what it saw last is missing"
+            elif (
+                worker.process is None
+                and worker.hello is not None
+                and time.monotonic() > worker.heard_s + SILENCE_TIMEOUT_S
+            ):
+                worker.trouble = f"was not heard of for {SILENCE_TIMEOUT_S:g} s: what it saw is missing"
+
+    def _give_up_on(self, worker: _Worker, trouble: str) -> None:
+        worker.trouble = trouble
+        if worker.process is not None:
+            worker.process.kill()
+
+    def _kill_processes(self) -> None:
+        for worker in self._workers:
+            if _is_running(worker):
+                assert worker.process is not None, "it runs"
+                worker.process.kill()
+                worker.process.wait()
+
+
+def _is_running(worker: _Worker) -> bool:
+    return worker.process is not None and worker.process.poll() is None

@@ -1,12 +1,24 @@
 """
-Recordings: exchanges on disk, so that a failure seen at night is judged again, by the same code, on a laptop.
+Recordings: exchanges on disk, so that a failure seen at night can be judged again, by the same code, on a laptop.
 
-`lines` is the format, `writer` writes it beside a run without ever holding the run up, `store` gives the lines of a
-file back whatever has happened to it, and `reader` brings exchanges into the order in which they were received.
+`format` has the lines of a file, `writer` writes them during a run without holding it up, `input_file` reads the lines of
+any file, damaged or not, and `reader` gives the exchanges in the order in which they were received.
 """
 
-from .lines import VERSION, End, Header, schema
-from .reader import Recordings, Step, read
-from .writer import DEFAULT_LIMIT, Recorder
+from .format import RECORDING_FORMAT, RecordingEnd, RecordingHeader, recording_schema
+from .reader import OrderedExchange, RecordingReader, open_recordings
+from .writer import DEFAULT_LIMIT_BYTES, RecordedRun, RecordingLimits, RecordingWriter
 
-__all__ = ["DEFAULT_LIMIT", "VERSION", "End", "Header", "Recorder", "Recordings", "Step", "read", "schema"]
+__all__ = [
+    "DEFAULT_LIMIT_BYTES",
+    "RECORDING_FORMAT",
+    "OrderedExchange",
+    "RecordedRun",
+    "RecordingEnd",
+    "RecordingHeader",
+    "RecordingLimits",
+    "RecordingReader",
+    "RecordingWriter",
+    "open_recordings",
+    "recording_schema",
+]

@@ -1,9 +1,9 @@
 """
-Recordings of sorastats, the terminal viewer that polls GetStatsAllConnections and writes down what it got.
+Reading the recordings of sorastats, a terminal viewer that polls GetStatsAllConnections and records the responses.
 
-A line is `{"time": {"secs_since_epoch": S, "nanos_since_epoch": N}, "values": [connection, …]}`. Nothing tells when a
-request was sent, or what HTTP said; but the viewer polls one request at a time, so each answer was asked for after the
-one before it had been written down. That is all that the order of counters needs.
+A line is `{"time": {"secs_since_epoch": S, "nanos_since_epoch": N}, "values": [connection, …]}`. It does not say when the
+request was sent, or anything about HTTP. But the viewer sends one request at a time, so each request was sent after the
+response before it was recorded, which is enough to judge the order of counters.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Raw
 
-from ..exchange import Answer, Exchange, Target, valid_request
-from .reader import NEVER, Step
-from .store import Piece, Store, skipped
+from ..api.exchange import Exchange, Response, Target, make_valid_request
+from .input_file import InputFile, UnreadablePart, describe_skipped_lines
+from .reader import LATEST_NS, OrderedExchange
 
-FIRST_NS: Final = 60_000_000_000
-"""How long before the first line its request may have been sent: nobody knows, and an interval may be too wide."""
+FIRST_SENT_NS: Final = 60_000_000_000
+"""How long before the first line its request is taken to be sent: this is unknown, and an interval may be too wide."""
 
 
-class _Time(msgspec.Struct, frozen=True):
-    """Serde's form of a system time."""
+class _SystemTime(msgspec.Struct, frozen=True):
+    """A system time as Serde writes it."""
 
     secs_since_epoch: Annotated[int, Meta(ge=0, le=2**33)]
     nanos_since_epoch: Annotated[int, Meta(ge=0, lt=1_000_000_000)]
 
 
 class SorastatsLine(msgspec.Struct, frozen=True):
-    """One poll."""
+    """One response."""
 
-    time: _Time
+    time: _SystemTime
     values: Raw
 
 
 _DECODER: Final = msgspec.json.Decoder(SorastatsLine)
 
 
-def decode(line: bytes) -> SorastatsLine | None:
-    """Read one line; None where it is no line of sorastats."""
+def decode_sorastats_line(line: bytes) -> SorastatsLine | None:
+    """Read one line; None where it is not a line of sorastats."""
     try:
         line.decode("utf-8")
         decoded = _DECODER.decode(line)
@@ -51,41 +51,39 @@ def decode(line: bytes) -> SorastatsLine | None:
     return decoded if bytes(decoded.values).startswith(b"[") else None
 
 
-class Sorastats:
+class SorastatsReader:
     """
-    A file of sorastats, to be iterated over as exchanges of GetStatsAllConnections in the order of their lines.
+    A file of sorastats: iterating gives exchanges of GetStatsAllConnections, in the order of their lines.
 
-    The time of a line, taken after its answer, stands for the time of receipt; the one before it for that of sending.
+    A line's time, taken after its response, counts as the time of receipt; that of the line before as the time of sending.
     """
 
-    def __init__(self, store: Store, tick: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, store: InputFile, tick: Callable[[], None] = lambda: None) -> None:
         self._store = store
         self._tick = tick
         self.run = str(uuid.uuid4())
         self.damaged = 0
         self.notes: list[str] = []
 
-    def __iter__(self) -> Iterator[Step]:
-        """Give each answer; what is wrong with the file is told when all was read."""
+    def __iter__(self) -> Iterator[OrderedExchange]:
+        """Give each response; `notes` say afterwards what is wrong with the file."""
         self.damaged, self.notes = 0, []
-        request = valid_request(Target.ALL, server=f"sorastats:{self._store.name}")
+        request = make_valid_request(Target.ALL, server=f"sorastats:{self._store.name}")
         before_ns: int | None = None
         cut = False
         for seq, piece in enumerate(self._store.lines()):
             self._tick()
-            if isinstance(piece, bytes) and not piece.strip():
-                continue
-            line = None if isinstance(piece, Piece) else decode(piece)
+            line = None if isinstance(piece, UnreadablePart) else decode_sorastats_line(piece)
             if line is None:
                 cut = isinstance(piece, bytes) and not piece.endswith(b"\n")
                 self.damaged += not cut
                 continue
             time_ns = line.time.secs_since_epoch * 1_000_000_000 + line.time.nanos_since_epoch
-            sent_ns = before_ns + 1 if before_ns is not None else time_ns - FIRST_NS
+            sent_ns = before_ns + 1 if before_ns is not None else time_ns - FIRST_SENT_NS
             received_ns = max(time_ns, sent_ns)  # the system's clock may have been set back
             body = bytes(line.values)
             headers = (("content-type", "application/json"), ("content-length", str(len(body))))
-            yield Step(
+            yield OrderedExchange(
                 exchange=Exchange(
                     run=self.run,
                     seq=seq,
@@ -93,19 +91,19 @@ class Sorastats:
                     clock=f"sorastats/{self.run}",
                     sent_ns=sent_ns,
                     received_ns=received_ns,
-                    sent_at=_rfc3339(sent_ns),
-                    answer=Answer(status=200, headers=headers, body=body),
+                    sent_at=_format_rfc3339(sent_ns),
+                    response=Response(status=200, headers=headers, body=body),
                 ),
-                horizon_ns=min(received_ns + 1, NEVER),
+                horizon_ns=min(received_ns + 1, LATEST_NS),
                 open_sent_ns=(),
             )
             before_ns = received_ns
         if cut:
             self.notes.append(f"{self._store.name}: the last line is cut short and was dropped")
         if self.damaged:
-            self.notes.append(f"{self._store.name}: {skipped(self.damaged)}")
+            self.notes.append(f"{self._store.name}: {describe_skipped_lines(self.damaged)}")
 
 
-def _rfc3339(time_ns: int) -> str:
+def _format_rfc3339(time_ns: int) -> str:
     seconds, rest = divmod(max(time_ns, 0), 1_000_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"

@@ -1,10 +1,10 @@
 """
-Writing a recording beside a run, without ever waiting for a disk.
+Writing a recording during a run, without ever waiting for a disk.
 
-`Recorder.add` encodes and compresses exchanges by the dozen, while their answers are still at hand for the processor, and
-queues what comes of them: a fortieth of the bytes. A thread of its own writes. It encodes and compresses as well what
-waits while little comes, and what is so large that the run would be held up. What goes wrong (a full disk, a full queue, a
-file as large as allowed) ends the recording, never the run, and is said.
+`RecordingWriter.add_exchange` encodes and compresses exchanges in batches, while their responses are still in the
+processor's caches, and queues the result, a fortieth of the bytes. A thread writes the queue. The thread also encodes
+what waits while few exchanges come, and bodies so large that the run would be held up. A problem (a full disk, a full
+queue, a file as large as allowed) ends the recording, never the run, and is reported.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -23,65 +24,87 @@ from typing import Any, Final, Literal, Self
 import msgspec
 
 from .. import __version__
-from ..errors import UsageError
-from ..exchange import ErrorCode, Exchange
-from ..redaction import Secrets
-from . import lines
-from .lines import VERSION, End, Header
-from .sink import Sink, open_sink, packer
+from ..api.errors import UsageError
+from ..api.exchange import ErrorCode, Exchange
+from ..api.secret_redaction import NO_SECRETS, Secrets
+from . import format as lines
+from .exchange_encoder import ExchangeEncoder
+from .format import RECORDING_FORMAT, RecordingEnd, RecordingHeader
+from .output_file import RecordingFile, make_compressor, open_recording_file
 
-DEFAULT_LIMIT: Final = 2 << 30
-"""Bytes of a recording's file."""
+DEFAULT_LIMIT_BYTES: Final = 2 << 30
+"""The largest size of a recording's file, unless told otherwise."""
 
-QUEUE_COUNT: Final = 20_000
-QUEUE_BYTES: Final = 64 << 20
-"""What may wait for the thread."""
+MAX_QUEUED_EXCHANGES: Final = 20_000
+MAX_QUEUED_BYTES: Final = 64 << 20
+"""How much may wait for the thread."""
 
-LARGE_BYTES: Final = 256 * 1024
-"""Larger bodies are left to the thread: a listing of 130 MB takes it a third of a second."""
+THREAD_ENCODED_BYTES: Final = 256 * 1024
+"""The thread encodes bodies above this size: a listing of 130 MB takes a third of a second."""
 
-TOGETHER: Final = 64
+ENCODE_BATCH_EXCHANGES: Final = 64
 """
-Exchanges that are encoded and compressed one after the other: what that takes of the processor's caches is then fetched
-once, and a run is held up by half a millisecond. Where fewer have come, the thread takes them when it wakes.
-"""
-
-USUAL_BYTES: Final = 32 * 1024
-"""Larger answers are not waited with, so that what waits takes little memory, and little time."""
-
-FRAME_S: Final = 0.8
-"""After which a frame is ended and written, so that a crash costs no more than a second."""
-
-POLL_S: Final = 0.05
-"""How long the thread rests where nothing waits: asking costs a run less than being woken at every answer."""
-
-BATCH_BYTES: Final = 1 << 20
-"""
-Written in one go. Each of these lets go of Python's lock, and a run that keeps its processor busy hardly gives it back.
+How many exchanges are encoded and compressed in one batch: the encoder's data is fetched into the processor's caches only
+once, and the run is held up by half a millisecond. Where fewer have come, the thread encodes them when it wakes.
 """
 
-OVERHEAD: Final = 1024
-"""Bytes by which an exchange takes more memory than its bodies, about."""
+MAX_BATCHED_BODY_BYTES: Final = 32 * 1024
+"""Responses above this size end a batch at once, so that a batch takes little memory and time."""
+
+FRAME_INTERVAL_S: Final = 0.8
+"""How often a frame is ended and written, so that a crash costs no more than a second."""
+
+QUEUE_POLL_S: Final = 0.05
+"""How long the thread sleeps while nothing waits: polling costs a run less than waking at every response."""
+
+WRITE_BATCH_BYTES: Final = 1 << 20
+"""
+How much is written at once. Each write releases Python's lock, and gets it back late while the run is busy.
+"""
+
+EXCHANGE_OVERHEAD_BYTES: Final = 1024
+"""The memory that an exchange takes besides its bodies, roughly."""
 
 
-class Recorder:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedRun:
+    """What the header line says of a run."""
+
+    subject: str
+    """The server's URL, without credentials."""
+    subject_kind: Literal["server", "simulator", "recording"]
+    edition: str
+    """The edition's name."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """The command's options; secrets in them are replaced."""
+    id: str | None = None
+    """That of the first exchange if None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingLimits:
+    """What a recording may take; beyond that it ends, and the run goes on."""
+
+    file_bytes: int = DEFAULT_LIMIT_BYTES
+    """The size at which the recording ends, give or take one write."""
+    queue_count: int = MAX_QUEUED_EXCHANGES
+    """How many exchanges, or pieces of the file, may wait to be written."""
+    queue_bytes: int = MAX_QUEUED_BYTES
+    """How much memory they may take."""
+
+
+class RecordingWriter:
     """
-    Records exchanges to a file, from a `with` block; `add` may be handed to a judge as its observer.
+    Records exchanges to a file while a `with` block lasts; `add_exchange` can be a judge's observer.
 
-    The file is readable by its owner alone. It is compressed where its name ends in `.zst`, and one that exists is
-    written over. All exchanges must be of one run. On leaving the block what waits is written, and the end line.
+    The file is readable only by its owner. It is compressed if its name ends in `.zst`, and an existing file is
+    overwritten. All exchanges must be of one run. Leaving the block writes what waits, and the end line.
 
     Args:
-        path: Where to write.
-        subject: What is asked: a URL without credentials.
-        subject_kind: What answers.
-        edition: The edition's name.
-        options: What the command was told, for the header line; secrets in it are replaced.
-        secrets: What may not be written down. An answer in which one occurs is marked as withheld.
-        run: The run's id; where it is left out, that of the first exchange.
-        limit_bytes: The recording ends at this size, give or take what is written at a time.
-        queue_count: Exchanges, or pieces of the file, that may wait to be written.
-        queue_bytes: When these take so much memory, no more may come.
+        path: The file.
+        run: What the header line says.
+        secrets: Values that may not be written down. A response that contains one is marked as withheld.
+        limits: What the file and the memory may take.
 
     Raises:
         UsageError: The file cannot be written to.
@@ -90,127 +113,121 @@ class Recorder:
     def __init__(
         self,
         path: str | Path,
+        run: RecordedRun,
         *,
-        subject: str,
-        subject_kind: Literal["server", "simulator", "recording"],
-        edition: str,
-        options: Mapping[str, object] | None = None,
-        secrets: Secrets | None = None,
-        run: str | None = None,
-        limit_bytes: int = DEFAULT_LIMIT,
-        queue_count: int = QUEUE_COUNT,
-        queue_bytes: int = QUEUE_BYTES,
+        secrets: Secrets = NO_SECRETS,
+        limits: RecordingLimits | None = None,
     ) -> None:
         self.path = Path(path)
         self.problem: str | None = None
         """Why the recording ended before the run, in one line for a person; None where it did not."""
-        self._secrets = secrets or Secrets()
-        self._header = Header(
-            v=VERSION,
+        self._secrets = secrets
+        self._header = RecordingHeader(
+            format=RECORDING_FORMAT,
             run="",
-            subject_kind=subject_kind,
-            subject=self._secrets.redact(subject),
-            edition=edition,
+            subject_kind=run.subject_kind,
+            subject=secrets.redact(run.subject),
+            edition=run.edition,
             harness_version=__version__,
-            options=_clean(options or {}, self._secrets),
+            options=_redact_option(run.options, secrets),
         )
-        self._run = run or ""
-        self._limit_bytes = max(1, limit_bytes)
-        self._queue_count = queue_count
-        self._queue_bytes = queue_bytes
-        self._queue: deque[Exchange | bytes] = deque()
-        """Bytes as they go into the file, and exchanges that still have to be made into such."""
+        self._run = run.id or ""
+        self._limits = limits or RecordingLimits()
+        self._queue = _WriteQueue()
+        """Used with the lock."""
         self._added: deque[tuple[Exchange, bool]] = deque()
-        """Exchanges that nothing was done about yet."""
-        self._packed = 0
-        """Times that they were taken from there by who adds."""
-        self._encoder = lines.Encoder(self._secrets)
-        """Of the same; the thread has its own, since they remember."""
-        self._packer = packer(self.path)
-        """Of the exchanges that are not left to the thread; only with the lock."""
+        """Exchanges of the current batch, not encoded yet."""
+        self._batches_added = 0
+        """How many batches `add_exchange` has encoded."""
+        self._encoder = ExchangeEncoder(self._secrets)
+        """Used with the lock; the thread has an encoder of its own, since encoders keep caches."""
+        self._compressor = make_compressor(self.path)
+        """Used with the lock, for exchanges that are not left to the thread."""
         self._frame_began_s: float | None = None
         self._began = False
-        """Whether the header line is in."""
-        self._waiting_bytes = self._made_bytes = 0
+        """Whether the header line was written."""
+        self._made_bytes = 0
         self._sent = self._errors = self._abandoned = 0
         self._interrupted = False
         self._aborted: str | None = None
         self._closing = False
         self._closed = False
         self._over = False
-        """Whether the end line is in: what is added now comes too late."""
-        self._sink: Sink | None = None
-        # gevent turns threads and locks into its own kind, which would stop with the loop that they are to relieve
-        self._lock = _native("_thread", "allocate_lock")()
-        self._finished = _native("_thread", "allocate_lock")()
-        self._sleep: Callable[[float], None] = _native("time", "sleep")
+        """Whether the end line was written: exchanges that are added now come too late."""
+        self._sink: RecordingFile | None = None
+        # gevent replaces threads and locks by its own, which would run in the event loop that they should relieve
+        self._lock = _unpatched_function("_thread", "allocate_lock")()
+        self._finished = _unpatched_function("_thread", "allocate_lock")()
+        self._sleep: Callable[[float], None] = _unpatched_function("time", "sleep")
 
     def __enter__(self) -> Self:
         try:
-            self._sink = open_sink(self.path)
+            self._sink = open_recording_file(self.path)
         except OSError as error:
             raise UsageError(f"the recording {self.path} cannot be written: {error.strerror or error}") from None
         self._finished.acquire()
-        _native("_thread", "start_new_thread")(self._work, (self._sink,))
+        _unpatched_function("_thread", "start_new_thread")(self._run_thread, (self._sink,))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, KeyboardInterrupt):
-            self.cut_short(interrupted=True)
+            self.mark_early_end(interrupted=True)
         elif error is not None:
-            self.cut_short(aborted=f"the run broke off: {_describe(error)}")
+            self.mark_early_end(aborted=f"the run broke off: {_describe_error(error)}")
         self.close()
 
-    def add(self, exchange: Exchange, strict: bool = False) -> None:
+    def add_exchange(self, exchange: Exchange, strict: bool = False) -> None:
         """
-        Have an exchange recorded; never waits for the file and never raises. For any thread.
+        Record an exchange; never waits for the file and never raises. Any thread may call it.
 
-        Takes about 12 us for an answer of 13 KB, paid for many together.
+        Takes about 12 us for a response of 13 KB, spent on a whole batch at a time.
 
         Args:
-            exchange: What is recorded.
-            strict: Whether its answer's body is known to be strict JSON: as a judge `vouches`.
+            exchange: The exchange.
+            strict: Whether its response's body is known to be strict JSON.
         """
-        added, answer = self._added, exchange.answer
+        added, response = self._added, exchange.response
         added.append((exchange, strict))
-        if len(added) >= TOGETHER or (answer is not None and len(answer.body) > USUAL_BYTES):
+        if len(added) >= ENCODE_BATCH_EXCHANGES or (
+            response is not None and len(response.body) > MAX_BATCHED_BODY_BYTES
+        ):
             with self._lock:
-                self._packed += 1
-                self._pack()
+                self._batches_added += 1
+                self._encode_batch()
 
-    def cut_short(self, *, interrupted: bool = False, aborted: str | None = None) -> None:
+    def mark_early_end(self, *, interrupted: bool = False, aborted: str | None = None) -> None:
         """
-        Have the end line say that the run ended before its time, so that `check` comes to what the run came to.
+        Make the end line say that the run ended early, so that `check` gives the same verdict as the run.
 
-        To be called before `close`; an exception that leaves the block says so by itself.
+        Call it before `close`. An exception that leaves the block does the same.
 
         Args:
-            interrupted: Whether its user ended it.
-            aborted: Why it ended itself, as the verdict says it; None where it did not.
+            interrupted: Whether its user ended the run.
+            aborted: Why the run ended itself, as in the verdict; None where it did not.
         """
         self._interrupted = self._interrupted or interrupted
         self._aborted = self._aborted or aborted
 
     def close(self) -> None:
-        """Write what waits, and the end line if nothing is missing; returns when the file is closed."""
+        """Write what waits, and the end line if the recording is complete; returns when the file is closed."""
         if self._sink is None or self._closed:
             return
         self._closed = True
         self._closing = True
         self._finished.acquire()
 
-    # -- with the lock ------------------------------------------------------------------------------------------------
+    # With the lock.
 
-    def _pack(self) -> None:
+    def _encode_batch(self) -> None:
         """Encode and compress what was added."""
-        added, encode, pack = self._added, self._encoder.encode, self._packer.add
+        added, encode, compress = self._added, self._encoder.encode, self._compressor.add_line
         for _ in range(len(added)):
             exchange, strict = added.popleft()
             if self._over:
                 continue
-            answer, asked = exchange.answer, exchange.request.body
+            response, asked = exchange.response, exchange.request.body
             self._sent += 1
             if exchange.error is not None:
                 if exchange.error.code is ErrorCode.ABANDONED:
@@ -221,186 +238,206 @@ class Recorder:
                 continue
             try:
                 if exchange.run != self._run or not self._began:
-                    self._begin(exchange.run)
-                if len(self._queue) > self._queue_count or self._waiting_bytes >= self._queue_bytes:
-                    waiting, mib = len(self._queue), self._waiting_bytes >> 20
-                    self._give_up(f"{waiting:,} exchanges ({mib:,} MiB) were waiting to be written")
-                elif (answer is not None and len(answer.body) > LARGE_BYTES) or (
-                    asked is not None and len(asked) > LARGE_BYTES
+                    self._write_header(exchange.run)
+                if len(self._queue.items) > self._limits.queue_count or self._queue.bytes >= self._limits.queue_bytes:
+                    waiting, mib = len(self._queue.items), self._queue.bytes >> 20
+                    self._abandon_recording(f"{waiting:,} exchanges ({mib:,} MiB) were waiting to be written")
+                elif (response is not None and len(response.body) > THREAD_ENCODED_BYTES) or (
+                    asked is not None and len(asked) > THREAD_ENCODED_BYTES
                 ):
                     self._end_frame()
-                    self._queue.append(exchange)
-                    self._waiting_bytes += _size(exchange)
-                elif made := pack(encode(exchange, strict)):
-                    self._put(made)
-                    self._heed_limit()
-            except Exception as error:  # whatever is wrong with us here is no reason to stop a run
-                self._give_up(_describe(error))
+                    self._queue.add(exchange)
+                elif made := compress(encode(exchange, strict)):
+                    self._write_compressed(made)
+                    self._stop_at_size_limit()
+            except Exception as error:  # a problem of the recording is no reason to stop the run
+                self._abandon_recording(_describe_error(error))
         if self._frame_began_s is None:
             self._frame_began_s = time.monotonic()
 
-    def _begin(self, run: str) -> None:
+    def _write_header(self, run: str) -> None:
         self._run = self._run or run
         if run != self._run:
             raise ValueError(f"an exchange of run {run} in the recording of run {self._run}")
         self._began = True
-        self._put(self._packer.add((lines.encode(msgspec.structs.replace(self._header, run=self._run)),)))
+        self._write_compressed(
+            self._compressor.add_line((lines.encode_line(msgspec.structs.replace(self._header, run=self._run)),))
+        )
 
     def _end_old_frame(self) -> None:
-        """End a frame that is old enough, with all in it that was added by now."""
+        """End a frame that is old enough, with everything that was added by now."""
         if self._frame_began_s is None:
             if self._added:
                 self._frame_began_s = time.monotonic()
-        elif time.monotonic() - self._frame_began_s >= FRAME_S:
-            self._pack()
+        elif time.monotonic() - self._frame_began_s >= FRAME_INTERVAL_S:
+            self._encode_batch()
             self._end_frame()
 
     def _end_frame(self) -> None:
         self._frame_began_s = None
-        self._put(self._packer.end_frame())
+        self._write_compressed(self._compressor.finish_frame())
 
-    def _put(self, data: bytes) -> None:
+    def _write_compressed(self, data: bytes) -> None:
         if data:
-            self._queue.append(data)
-            self._waiting_bytes += len(data)
+            self._queue.add(data)
             self._made_bytes += len(data)
 
-    def _heed_limit(self) -> bool:
-        """End the recording, with a whole frame, where it is as large as allowed; whether it is."""
-        if self._made_bytes < self._limit_bytes:
+    def _stop_at_size_limit(self) -> bool:
+        """End the recording, with a complete frame, if it is as large as allowed; gives whether it is."""
+        if self._made_bytes < self._limits.file_bytes:
             return False
         if self.problem is None:
-            self._give_up(f"it has reached its limit of {self._limit_bytes:,} bytes")
+            self._abandon_recording(f"it has reached its limit of {self._limits.file_bytes:,} bytes")
             self._end_frame()
         return True
 
-    def _drop(self) -> None:
-        """Forget what waits to be written."""
-        self._queue.clear()
-        self._waiting_bytes = 0
-        self._packer = packer(self.path)  # what it held is part of a frame that will not be whole
+    def _discard_queue(self) -> None:
+        """Drop what waits to be written."""
+        self._queue = _WriteQueue()
+        self._compressor = make_compressor(self.path)  # the old one holds part of a frame that will never be complete
 
-    def _give_up(self, reason: str) -> None:
+    def _abandon_recording(self, reason: str) -> None:
         self.problem = self.problem or self._ended(reason)
 
-    # -- in the thread ------------------------------------------------------------------------------------------------
+    # In the thread.
 
-    def _work(self, sink: Sink) -> None:
+    def _run_thread(self, sink: RecordingFile) -> None:
         try:
             self._write_all(sink)
         except OSError as error:
             self._stop(error.strerror or str(error))
         except Exception as error:  # as above
-            self._stop(_describe(error))
+            self._stop(_describe_error(error))
         finally:
             with suppress(OSError):
                 sink.close()
             self._finished.release()
 
-    def _write_all(self, sink: Sink) -> None:
-        packed = 0
-        encoder = lines.Encoder(self._secrets)
+    def _write_all(self, sink: RecordingFile) -> None:
+        batches_added = 0
+        encoder = ExchangeEncoder(self._secrets)
         while not self._closing:
-            self._write_what_waits(sink, encoder)
+            self._write_queue(sink, encoder)
             with self._lock:
                 self._end_old_frame()
-            if not self._queue:
-                self._sleep(POLL_S)
+            if not self._queue.items:
+                self._sleep(QUEUE_POLL_S)
                 with self._lock:
-                    if self._packed == packed:  # so little comes that the run may as well be spared it
-                        self._pack()
-                    packed = self._packed
+                    # Where few exchanges come, the thread spares the run this work.
+                    if self._batches_added == batches_added:
+                        self._encode_batch()
+                    batches_added = self._batches_added
         with self._lock:
-            self._pack()
+            self._encode_batch()
             self._over = True
             if self.problem is None:
-                self._finish()
+                self._write_end_line()
             self._end_frame()
-        self._write_what_waits(sink, encoder)
+        self._write_queue(sink, encoder)
 
-    def _write_what_waits(self, sink: Sink, encoder: lines.Encoder) -> None:
-        while batch := self._take():
+    def _write_queue(self, sink: RecordingFile, encoder: ExchangeEncoder) -> None:
+        while batch := self._take_batch():
             ready: list[bytes] = []
             for item in batch:
                 if isinstance(item, bytes):
                     ready.append(item)
                     continue
-                sink.put(b"".join(ready))
+                sink.write_compressed(b"".join(ready))
                 ready.clear()
                 before = sink.size
                 sink.write(b"".join(encoder.encode(item)))
                 sink.end_frame()
                 with self._lock:
                     self._made_bytes += sink.size - before
-                    if self._heed_limit():
-                        self._drop()
+                    if self._stop_at_size_limit():
+                        self._discard_queue()
                         return
-            sink.put(b"".join(ready))
+            sink.write_compressed(b"".join(ready))
             sink.flush()
 
-    def _take(self) -> list[Exchange | bytes]:
-        """What has waited longest, as much as is written in one go; nothing where nothing waits."""
-        batch = []
-        size = 0
+    def _take_batch(self) -> list[Exchange | bytes]:
+        """As much as is written at once."""
         with self._lock:
-            while self._queue and size < BATCH_BYTES:
-                item = self._queue.popleft()
-                batch.append(item)
-                size += _size(item)
-            self._waiting_bytes -= size
-        return batch
+            return self._queue.take(WRITE_BATCH_BYTES)
 
-    def _finish(self) -> None:
-        """Put the end line in; with the lock."""
+    def _write_end_line(self) -> None:
+        """Write the end line; with the lock."""
         if not self._began:
-            self._begin(self._run or str(uuid.uuid4()))
+            self._write_header(self._run or str(uuid.uuid4()))
         aborted = self._aborted
-        end = End(
+        end = RecordingEnd(
             end=self._run,
             sent=self._sent,
             judged=self._sent - self._errors - self._abandoned,
             errors=self._errors,
             abandoned=self._abandoned,
             ended="interrupted" if self._interrupted else "aborted" if aborted is not None else None,
-            why=lines.plain(self._secrets.redact(aborted)) if aborted is not None else None,
+            why=lines.replace_lone_surrogates(self._secrets.redact(aborted)) if aborted is not None else None,
         )
-        self._put(self._packer.add((lines.encode(end),)))
+        self._write_compressed(self._compressor.add_line((lines.encode_line(end),)))
 
     def _stop(self, reason: str) -> None:
         with self._lock:
-            self._give_up(reason)
-            self._drop()
+            self._abandon_recording(reason)
+            self._discard_queue()
 
     def _ended(self, reason: str) -> str:
         return f"the recording {self.path} ended early, after exchange {self._sent:,} of the run: {reason}"
 
 
-def _size(item: Exchange | bytes) -> int:
+class _WriteQueue:
+    """Bytes for the file, and exchanges that the thread has to encode first."""
+
+    def __init__(self) -> None:
+        self.items: deque[Exchange | bytes] = deque()
+        self.bytes = 0
+        """The memory that they take, roughly."""
+
+    def add(self, item: Exchange | bytes) -> None:
+        self.items.append(item)
+        self.bytes += _queued_size(item)
+
+    def take(self, size: int) -> list[Exchange | bytes]:
+        """Take the oldest items, until they have this size."""
+        batch = []
+        while self.items and size > 0:
+            item = self.items.popleft()
+            batch.append(item)
+            size -= _queued_size(item)
+            self.bytes -= _queued_size(item)
+        return batch
+
+
+def _queued_size(item: Exchange | bytes) -> int:
     if isinstance(item, bytes):
         return len(item)
-    answer, request = item.answer, item.request.body
-    return OVERHEAD + (len(answer.body) if answer is not None else 0) + (len(request) if request is not None else 0)
+    response, request = item.response, item.request.body
+    return (
+        EXCHANGE_OVERHEAD_BYTES
+        + (len(response.body) if response is not None else 0)
+        + (len(request) if request is not None else 0)
+    )
 
 
-def _describe(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def _native(module: str, name: str) -> Any:  # Any: functions of several modules
-    """A function of the standard library as it was before gevent, where that is in use."""
+def _unpatched_function(module: str, name: str) -> Any:  # Any: functions of several modules
+    """A function of the standard library as it was before gevent's patching, if that is in use."""
     if (monkey := sys.modules.get("gevent.monkey")) is not None:
         return monkey.get_original(module, name)
     return getattr(import_module(module), name)
 
 
-def _clean(value: object, secrets: Secrets) -> Any:  # Any: JSON
+def _redact_option(value: object, secrets: Secrets) -> Any:  # Any: JSON
     """An option as JSON, without secrets."""
     if isinstance(value, str):
-        return lines.plain(secrets.redact(value))
+        return lines.replace_lone_surrogates(secrets.redact(value))
     if isinstance(value, Mapping):
-        return {str(key): _clean(below, secrets) for key, below in value.items()}
+        return {str(key): _redact_option(below, secrets) for key, below in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_clean(below, secrets) for below in value]
+        return [_redact_option(below, secrets) for below in value]
     if value is None or isinstance(value, bool | int | float):
         return value
-    return lines.plain(secrets.redact(str(value)))
+    return lines.replace_lone_surrogates(secrets.redact(str(value)))

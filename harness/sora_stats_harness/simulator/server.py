@@ -1,8 +1,8 @@
 """
-The simulator as a server: in this process for tests, or in one of its own.
+The simulator as a server: in a thread of this process for tests, or in a process of its own.
 
-`Simulator` runs uvicorn in a thread, one listening socket a node. `spawn` starts the command `simulate` and ends it
-again, so that whoever probes it shares neither its interpreter nor its event loop.
+`Simulator` runs uvicorn in a thread, with one listening socket for each node. `start_simulator_process` runs the command
+`simulate` while a context lasts, so that a client under test shares neither its interpreter nor its event loop.
 """
 
 from __future__ import annotations
@@ -23,141 +23,90 @@ from typing import Any, Final, TypeVar
 
 import uvicorn
 
-from ..edition import Edition, load
-from ..errors import SimulatorError, UsageError
-from .app import App, Pace, Plant, Upsets, constant_headers
-from .calls import Fault, Reply, Seen
-from .faults import parse
-from .played import Played
-from .relay import Relay
+from ..api.errors import SimulatorError, UsageError
+from .asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions, common_response_headers
+from .fault_interface import ReceivedRequest, SimulatedResponse
+from .tcp_fault_relay import TcpFaultRelay
 
-START_S: Final = 30.0
+START_TIMEOUT_S: Final = 30.0
 """How long a server may take to listen, or to end."""
 
-JOIN_S: Final = 0.02
-"""And for each connection of the world: some 3 ms are usual."""
+START_TIMEOUT_PER_CONNECTION_S: Final = 0.02
+"""How much longer for each connection of the world; some 3 ms are usual."""
 
 KEEP_ALIVE_S: Final = 75
-"""How long an idle connection is kept: longer than any client of ours waits before it sends again."""
+"""How long an idle connection is kept: longer than any client of the harness waits before it sends again."""
 
-_QUIET: Final = logging.NullHandler()
-"""Keeps what uvicorn says of bad requests off stderr, where nobody has set up logging."""
+_NULL_LOG_HANDLER: Final = logging.NullHandler()
+"""Keeps uvicorn's warnings about bad requests off stderr where nobody has set up logging."""
 
 T = TypeVar("T")
 
 
-class Simulator:
+class Simulator(SimulatorOptions):
     """
-    The simulated API, listening while the context lasts.
-
-    Args:
-        edition: Whose fields it serves; `doc-2024` unless given.
-        seed: Decides on the world: same ids and growth for the same seed.
-        connections: Of all nodes together.
-        nodes: How many; each listens on a port of its own.
-        faults: Ways in which it is wrong; see `simulator.faults`.
-        port: Of the first node, the others follow; 0 takes free ones.
-        host: Loopback, unless told otherwise.
-        churn: Whether connections join and leave.
-        pace: How long answers take.
-        upsets: Restarts and steps of the clock that a good server may have.
-        cors: Web pages of which origin may read answers; None for none, and no answer to OPTIONS.
-        empty_for_unknown: Whether GetStatsClient answers an unknown client with `[]`, and not with 400; both are right.
-        play: A recording to answer from, on as many nodes as it has. Then there is no world: `seed`, `connections`,
-            `nodes`, `churn` and `empty_for_unknown` mean nothing, and of the faults only those of whole answers strike.
+    The simulated API, listening while the context lasts; made from its options: `Simulator(connections=3, seed=2)`.
 
     Raises:
         UsageError: The port is in use, or a value is out of range.
         SimulatorError: It did not start.
     """
 
-    def __init__(
-        self,
-        edition: Edition | None = None,
-        *,
-        seed: int = 1,
-        connections: int = 20,
-        nodes: int = 1,
-        faults: Sequence[Fault | str] = (),
-        port: int = 0,
-        host: str = "127.0.0.1",
-        churn: bool = True,
-        pace: Pace | None = None,
-        upsets: Upsets | None = None,
-        cors: str | None = "*",
-        empty_for_unknown: bool = False,
-        play: Played | None = None,
-    ) -> None:
-        if cors is not None and not (cors.isascii() and cors.isprintable() and cors.strip()):
-            raise UsageError(f"{cors!r} is no origin: give one like http://127.0.0.1:5000, or *")
-        self._host = host
-        self._port = port
-        self._plant = Plant(
-            edition or load(),
-            seed=seed,
-            connections=connections if play is None else 0,
-            nodes=nodes if play is None else play.nodes,
-            churn=churn,
-            faults=[parse(fault) if isinstance(fault, str) else fault for fault in faults],
-            pace=pace or Pace(),
-            upsets=upsets,
-            cors=cors is not None,
-            empty_for_unknown=empty_for_unknown,
-            played=play,
-        )
-        self._headers = constant_headers(cors)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.urls: list[str] = []
+        self._cluster = SimulatedCluster(self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._servers: list[uvicorn.Server] = []
-        self._relays: list[Relay] = []
+        self._relays: list[TcpFaultRelay] = []
         self._error: BaseException | None = None
-        self.urls: list[str] = []
 
     @property
     def url(self) -> str:
-        """Of the first node."""
+        """The URL of the first node."""
         return self.urls[0]
 
     @property
-    def requests(self) -> Sequence[Seen]:
-        """What was asked, the oldest first; the newest 10,000."""
-        return tuple(self._plant.requests)
+    def requests(self) -> Sequence[ReceivedRequest]:
+        """The newest 10,000 requests that it got, oldest first."""
+        return tuple(self._cluster.requests)
 
     def freeze(self) -> None:
         """Let the world and its time of day stand still."""
-        self._run(self._plant.freeze)
+        self._run_on_loop(self._cluster.freeze)
 
     def advance(self, seconds: float) -> None:
         """Let this much of the world's time pass at once, its time of day included."""
-        self._run(lambda: self._plant.advance(seconds))
+        self._run_on_loop(lambda: self._cluster.advance(seconds))
 
     def restart(self) -> None:
-        """As a server that was restarted: the same clients, other connection ids."""
-        self._run(self._plant.restart)
+        """Restart the server: the same clients, other connection ids."""
+        self._run_on_loop(self._cluster.restart)
 
     def step_clock(self, seconds: float) -> None:
-        """Set the server's clock forward (or back)."""
+        """Set the server's clock forward, or back where `seconds` is negative."""
 
         def step() -> None:
-            self._plant.wall_offset_s += seconds
+            self._cluster.wall_offset_s += seconds
 
-        self._run(step)
+        self._run_on_loop(step)
 
-    def set(self, connection_id: str, pointer: str, value: Any) -> None:  # Any: a fault may set any JSON
+    def set_value(self, connection_id: str, pointer: str, value: Any) -> None:  # Any: a fault may set any JSON
         """
-        Hold one value of a connection still from now on.
+        Keep one value of a connection constant from now on.
 
         Raises:
             UsageError: No such connection lives, or it has no place for the value.
         """
-        self._run(lambda: self._plant.world.set(connection_id, pointer, value))
+        self._run_on_loop(lambda: self._cluster.world.set_value(connection_id, pointer, value))
 
-    def answer(self, target: str, reply: Reply) -> None:
-        """Give a fixed answer to another operation, by the whole value of its target header."""
-        self._run(lambda: self._plant.canned.__setitem__(target, reply))
+    def set_canned_response(self, target: str, reply: SimulatedResponse) -> None:
+        """Give a fixed response to another operation, by the whole value of its target header."""
+        self._run_on_loop(lambda: self._cluster.canned.__setitem__(target, reply))
 
-    def _run(self, action: Callable[[], T]) -> T:
-        """Do something on the server's own loop, since the world is not for several threads."""
+    def _run_on_loop(self, action: Callable[[], T]) -> T:
+        """Run an action on the server's own event loop, since the world is not safe for several threads."""
         loop = self._loop
         if loop is None or not loop.is_running():
             return action()
@@ -165,18 +114,18 @@ class Simulator:
         async def do() -> T:
             return action()
 
-        return asyncio.run_coroutine_threadsafe(do(), loop).result(START_S)
+        return asyncio.run_coroutine_threadsafe(do(), loop).result(START_TIMEOUT_S)
 
     def __enter__(self) -> Simulator:
         sockets = self._listen()
         started = threading.Event()
-        self._thread = threading.Thread(target=self._main, args=(sockets, started), name="simulator", daemon=True)
+        self._thread = threading.Thread(target=self._run_thread, args=(sockets, started), name="simulator", daemon=True)
         self._thread.start()
-        if not started.wait(START_S) or self._error is not None:
+        if not started.wait(START_TIMEOUT_S) or self._error is not None:
             self._stop()
             if isinstance(self._error, UsageError):
                 raise self._error
-            raise SimulatorError(f"the simulator did not start: {self._error or 'no answer in time'}")
+            raise SimulatorError(f"the simulator did not start: {self._error or 'it took too long'}")
         return self
 
     def __exit__(
@@ -189,36 +138,36 @@ class Simulator:
             server.should_exit = True
             server.force_exit = True
         if self._thread is not None:
-            self._thread.join(START_S)
+            self._thread.join(START_TIMEOUT_S)
 
     def _listen(self) -> list[socket.socket]:
         sockets: list[socket.socket] = []
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        relayed = any(fault.transport is not None for fault in self._plant.faults)
-        for node in range(self._plant.nodes):
-            port = self._port + node if self._port and not relayed else 0
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        relayed = any(fault.transport is not None for fault in self._cluster.faults)
+        for node in range(self.nodes):
+            port = self.port + node if self.port and not relayed else 0
             try:
-                sockets.append(socket.create_server((self._host, port), family=family, backlog=1024))
+                sockets.append(socket.create_server((self.host, port), family=family, backlog=1024))
             except (OSError, OverflowError) as error:
                 for other in sockets:
                     other.close()
-                raise self._refused(port, error) from None
-            # asyncio does so for sockets that it made itself. Without, a body waits for the acknowledgement of its
-            # head: 40 ms on every connection that is kept, and 340 answers a second where there could be thousands.
+                raise self._listen_error(port, error) from None
+            # asyncio does so for the sockets that it makes. Without it a body waits for the acknowledgement of its head:
+            # 40 ms on every kept connection, and 340 responses a second where there could be thousands.
             sockets[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sockets
 
-    def _refused(self, port: int, error: Exception) -> UsageError:
-        # not its own text, to which asyncio and socket each add the address in their own way
+    def _listen_error(self, port: int, error: Exception) -> UsageError:
+        # not the error's own text, to which asyncio and socket each add the address in their own way
         number = error.errno if isinstance(error, OSError) else None
         own = getattr(error, "strerror", None) or str(error)
         reason = os.strerror(number) if number is not None and number > 0 else own
-        return UsageError(f"cannot listen on {self._host} port {port}: {reason}")
+        return UsageError(f"cannot listen on {self.host} port {port}: {reason}")
 
-    def _main(self, sockets: list[socket.socket], started: threading.Event) -> None:
+    def _run_thread(self, sockets: list[socket.socket], started: threading.Event) -> None:
         try:
             asyncio.run(self._serve(sockets, started))
-        except BaseException as error:  # told to whoever waits for the start
+        except BaseException as error:  # `__enter__` reports it
             self._error = error
         finally:
             for each in sockets:
@@ -227,13 +176,20 @@ class Simulator:
 
     async def _serve(self, sockets: list[socket.socket], started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
-        logging.getLogger("uvicorn").addHandler(_QUIET)
+        logging.getLogger("uvicorn").addHandler(_NULL_LOG_HANDLER)
         for node in range(len(sockets)):
             config = uvicorn.Config(
-                App(self._plant, node), http="httptools", ws="none", lifespan="off", log_config=None,
-                access_log=False, server_header=False, headers=self._headers, timeout_keep_alive=KEEP_ALIVE_S,
+                SimulatedNode(self._cluster, node),
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                headers=common_response_headers(self.cors),
+                timeout_keep_alive=KEEP_ALIVE_S,
                 backlog=1024,
-            )  # fmt: skip
+            )
             self._servers.append(uvicorn.Server(config))
         serving = [
             asyncio.ensure_future(server.serve(sockets=[each]))
@@ -243,37 +199,37 @@ class Simulator:
             if any(task.done() for task in serving):
                 break
             await asyncio.sleep(0.005)
-        ports = await self._front([each.getsockname()[1] for each in sockets])
-        shown = f"[{self._host}]" if ":" in self._host else self._host
+        ports = await self._start_relays([each.getsockname()[1] for each in sockets])
+        shown = f"[{self.host}]" if ":" in self.host else self.host
         self.urls = [f"http://{shown}:{port}" for port in ports]
         started.set()
         await asyncio.gather(*serving)
-        for server in self._servers:  # who still waits for an answer is told that there will be none
+        for server in self._servers:  # tells clients that still wait that there will be no response
             for connection in list(server.server_state.connections):
                 connection.transport.abort()
         for relay in self._relays:
             await relay.close()
-        await asyncio.sleep(0)  # in which they are closed
+        await asyncio.sleep(0)  # lets the loop close them
 
-    async def _front(self, ports: list[int]) -> list[int]:
-        """Put relays before the servers where a fault of the transport is set; the ports that clients are told."""
-        transports = [fault for fault in self._plant.faults if fault.transport is not None]
+    async def _start_relays(self, ports: list[int]) -> list[int]:
+        """Put a relay before each server where a fault of the transport is set; gives the ports for clients."""
+        transports = [fault.transport for fault in self._cluster.faults if fault.transport is not None]
         if not transports:
             return ports
         fronts = []
         for node, port in enumerate(ports):
-            relay = Relay(self._host, port, transports)
-            wanted = self._port + node if self._port else 0
+            relay = TcpFaultRelay(self.host, port, transports)
+            wanted = self.port + node if self.port else 0
             try:
                 fronts.append(await relay.open(wanted))
             except (OSError, OverflowError) as error:
-                raise self._refused(wanted, error) from None
+                raise self._listen_error(wanted, error) from None
             self._relays.append(relay)
         return fronts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spawned:
+class SimulatorProcess:
     """A simulator in a process of its own."""
 
     urls: list[str]
@@ -281,12 +237,12 @@ class Spawned:
 
     @property
     def url(self) -> str:
-        """Of the first node."""
+        """The URL of the first node."""
         return self.urls[0]
 
 
 @contextmanager
-def spawn(
+def start_simulator_process(
     *,
     seed: int | None = None,
     connections: int | None = None,
@@ -294,7 +250,7 @@ def spawn(
     faults: Sequence[str] = (),
     edition: str | None = None,
     options: Mapping[str, str | None] | None = None,
-) -> Iterator[Spawned]:
+) -> Iterator[SimulatorProcess]:
     """
     Run the simulator in a process of its own while the context lasts; it ends with this process, however that ends.
 
@@ -311,11 +267,16 @@ def spawn(
     command += [f"--{name}={value}" for name, value in given.items() if value is not None]
     command += [f"--fault={fault}" for fault in faults]
     command += [f"--{name}" if value is None else f"--{name}={value}" for name, value in (options or {}).items()]
-    process = subprocess.Popen(  # noqa: S603  # our own command
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, env=os.environ | {"NO_COLOR": "1"},
-    )  # fmt: skip
-    watchdog = threading.Timer(START_S + JOIN_S * (connections or 0), process.kill)
+    process = subprocess.Popen(  # noqa: S603  # the harness's own command
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"NO_COLOR": "1"},
+    )
+    watchdog = threading.Timer(START_TIMEOUT_S + START_TIMEOUT_PER_CONNECTION_S * (connections or 0), process.kill)
     watchdog.daemon = True
     watchdog.start()
     try:
@@ -325,20 +286,20 @@ def spawn(
         for _ in range(nodes or 1):
             line = process.stdout.readline().strip()
             if not line.startswith("http"):
-                raise _failure(process)
+                raise _process_start_error(process)
             urls.append(line)
         watchdog.cancel()
         drain = threading.Thread(target=process.stderr.read, daemon=True)
-        drain.start()  # so that it never waits for us to read
-        yield Spawned(urls=urls, pid=process.pid)
+        drain.start()  # so that the process never waits for a reader
+        yield SimulatorProcess(urls=urls, pid=process.pid)
     finally:
         watchdog.cancel()
-        _end(process)
+        _stop_process(process)
 
 
-def _failure(process: subprocess.Popen[str]) -> UsageError | SimulatorError:
+def _process_start_error(process: subprocess.Popen[str]) -> UsageError | SimulatorError:
     try:
-        _, said = process.communicate(timeout=START_S)
+        _, said = process.communicate(timeout=START_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return SimulatorError("the simulator did not start in time")
     lines = [line for line in said.splitlines() if line.strip()]
@@ -348,17 +309,17 @@ def _failure(process: subprocess.Popen[str]) -> UsageError | SimulatorError:
     return SimulatorError(f"the simulator did not start: {last}")
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _stop_process(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
         process.wait(timeout=5)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait(timeout=START_S)
+        process.wait(timeout=START_TIMEOUT_S)
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None and not pipe.closed:
             try:
                 pipe.close()
             except OSError:
-                pass  # it has gone already
+                pass  # the process has gone already

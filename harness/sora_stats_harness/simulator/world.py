@@ -1,9 +1,9 @@
 """
-The world that the simulator's server tells of: channels, clients, and connections whose counters grow.
+The simulated world: channels, clients, and connections whose counters grow.
 
-Time is given from outside, in nanoseconds since the world began, and every value is a function of it. So a seed gives
-the same ids and the same numbers at the same time, whoever asks how often; only the incarnation, which a restart
-raises, changes them. Nothing here waits, and nothing here knows HTTP. Not to be shared by threads.
+Callers give the time, in nanoseconds since the world began, and every value is a function of it. So a seed gives the same
+ids and the same numbers at the same time, however often they are read; only the incarnation, which a restart raises,
+changes them. Nothing here waits or knows HTTP. The world must not be shared by threads.
 """
 
 from __future__ import annotations
@@ -13,39 +13,45 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any, Final
 
-from ..edition import Edition
-from ..edition import pointer as join_pointer
-from ..errors import UsageError
-from . import ice, network, turn
-from .cast import CAST, Role, Turn
-from .columns import Columns
-from .ids import connection_id
-from .ledger import Ledger
-from .media import Media
-from .messaging import Messaging
-from .sheet import MOMENTS
-from .stays import Visit, visits
+from ..api.edition import Edition, make_json_pointer, split_json_pointer
+from ..api.errors import UsageError
+from . import ice_history as ice
+from . import network_stability as network
+from . import turn_traffic as turn
+from .client_roles import CLIENT_ROLES, ClientRole, TurnTransport
+from .connection_ids import draw_connection_id
+from .connection_lifetimes import ConnectionLifetime, connection_lifetimes
+from .counter_model import CounterModel
+from .data_channel_traffic import DataChannelTraffic
+from .field_index import FieldIndex
+from .media_traffic import MediaTraffic
+from .sample_template import TEAR_MOMENTS
 
-CHANNELS: Final = ("sora", "会議室", "zakuro", "town hall/1")
-"""Names of the first channels; more have a number behind."""
+CHANNEL_NAMES: Final = ("sora", "会議室", "zakuro", "town hall/1")
+"""Names of the first channels; further ones add a number."""
 
-CONNECTIONS_A_CHANNEL: Final = 5
+CONNECTIONS_PER_CHANNEL: Final = 5
 
-_JUDGED_EVERY_NS: Final = 4 * ice.SECOND_NS
-_UNSTABLE_JUDGED_EVERY_NS: Final = ice.SECOND_NS
-
-
-def enter(ledger: Ledger, role: Role, history: ice.History) -> None:
-    """Enter all that happens on a connection of a role."""
-    Media(ledger, role).enter()
-    Messaging(ledger, role).enter()
-    turn.enter(ledger, role)
-    ledger.source(history.at, ice.effects(over_turn=role.turn is not Turn.NONE))
-    every_ns = _UNSTABLE_JUDGED_EVERY_NS if role.lossy else _JUDGED_EVERY_NS
-    ledger.source(network.judgements(ledger.random, every_ns=every_ns, unstable=role.lossy), network.EFFECTS)
+_STABILITY_INTERVAL_NS: Final = 4 * ice.SECOND_NS
+_LOSSY_STABILITY_INTERVAL_NS: Final = ice.SECOND_NS
 
 
-class Connection:
+def add_connection_events(model: CounterModel, role: ClientRole, history: ice.IceHistory) -> None:
+    """Add all that happens on a connection of a role."""
+    MediaTraffic(model, role).add_events()
+    DataChannelTraffic(model, role).add_events()
+    turn.add_turn_events(model, role)
+    model.add_column_source(
+        history.counts_at, ice.ice_counter_increments(over_turn=role.turn is not TurnTransport.NONE)
+    )
+    every_ns = _LOSSY_STABILITY_INTERVAL_NS if role.has_lossy_network else _STABILITY_INTERVAL_NS
+    model.add_column_source(
+        network.instability_source(model.random, every_ns=every_ns, unstable=role.has_lossy_network),
+        network.INSTABILITY_INCREMENTS,
+    )
+
+
+class SimulatedConnection:
     """
     One connection of the world: its ids, and its statistics at any time.
 
@@ -55,7 +61,7 @@ class Connection:
     __slots__ = (
         "_overrides",
         "_seed",
-        "_sheet",
+        "_template",
         "bundle_id",
         "channel_id",
         "client_id",
@@ -66,61 +72,63 @@ class Connection:
         "role",
     )
 
-    def __init__(self, columns: Columns, role: Role, visit: Visit, *, slot: int, node: int) -> None:
-        random = Random(visit.key)
+    def __init__(
+        self, columns: FieldIndex, role: ClientRole, lifetime: ConnectionLifetime, *, slot: int, node: int
+    ) -> None:
+        random = Random(lifetime.key)
         self.role = role.name
         self.node = node
-        self.joins_ns = visit.joins_ns
-        self.leaves_ns = visit.leaves_ns
-        self.connection_id = connection_id(random)
-        self.channel_id = channel_name(slot // CONNECTIONS_A_CHANNEL)
-        self.client_id = role.client or self.connection_id
-        self.bundle_id = f"{role.client}@{self.channel_id}" if role.shares_bundle else self.connection_id
+        self.joins_ns = lifetime.joins_ns
+        self.leaves_ns = lifetime.leaves_ns
+        self.connection_id = draw_connection_id(random)
+        self.channel_id = channel_name(slot // CONNECTIONS_PER_CHANNEL)
+        self.client_id = role.client_id or self.connection_id
+        self.bundle_id = f"{role.client_id}@{self.channel_id}" if role.shares_bundle else self.connection_id
         self._seed = random.getrandbits(64)
-        ledger = Ledger(columns, [label.name for label in role.labels], random)
+        model = CounterModel(columns, [label.name for label in role.labels], random)
         for name in ("channel_id", "client_id", "bundle_id", "connection_id"):
-            ledger.constant((name,), getattr(self, name))
-        enter(ledger, role, visit.ice)
-        self._sheet = ledger.sheet()
+            model.set_constant((name,), getattr(self, name))
+        add_connection_events(model, role, lifetime.ice)
+        self._template = model.build_template()
         self._overrides: dict[tuple[str, ...], Any] = {}  # Any: a fault may set whatever JSON can hold
 
-    def reading(self, now_ns: int, timestamp: str, tear_ns: int = 0) -> dict[str, Any]:
+    def read_sample(self, now_ns: int, timestamp: str, tear_ns: int = 0) -> dict[str, Any]:
         """
-        The statistics at a moment, as the object that an answer holds; fresh, so the caller may change it.
+        The statistics at a moment, as the object that a response holds; fresh, so the caller may change it.
 
         Args:
             now_ns:
-                Nanoseconds since the world began. After the connection has left, and before it has joined, its last and
-                first values.
-            timestamp: What the answer says of when it was read.
+                Nanoseconds since the world began. Before the connection has joined this gives its first values, after it
+                has left its last ones.
+            timestamp: The time that the sample shows.
             tear_ns:
-                0 gives all values of one moment. Otherwise every leaf is read at one of several moments, all within
-                [now_ns - tear_ns, now_ns]: whoever answers with it must have got the request before them, and must
-                not have answered before now_ns.
+                0 reads all values at one moment. Otherwise every leaf is read at one of several moments, all within
+                [now_ns - tear_ns, now_ns]: the request must have come before the first of them, and the response must
+                not be sent before the last.
 
         Cost: about 50 us, torn about 160 us.
         """
         if tear_ns:
             random = Random(self._seed + now_ns)
-            moments = [now_ns, now_ns - tear_ns, *(now_ns - random.randrange(tear_ns) for _ in range(MOMENTS - 2))]
-            found = self._sheet.torn([self._age(moment) for moment in moments], timestamp, random)
+            moments = [now_ns, now_ns - tear_ns, *(now_ns - random.randrange(tear_ns) for _ in range(TEAR_MOMENTS - 2))]
+            found = self._template.torn_sample([self._age(moment) for moment in moments], timestamp, random)
         else:
-            found = self._sheet.snapshot(self._age(now_ns), timestamp)
+            found = self._template.consistent_sample(self._age(now_ns), timestamp)
         for path, value in self._overrides.items():
-            _place(found, path)[path[-1]] = value
+            _find_group(found, path)[path[-1]] = value
         return found
 
-    def override(self, pointer: str, value: Any) -> None:  # Any: see _overrides
+    def override_value(self, pointer: str, value: Any) -> None:  # Any: see _overrides
         """
-        Hold one value still from now on, or add one.
+        Keep one value constant from now on, or add one.
 
         Raises:
             UsageError: The pointer is none, or leads through a group that the connection does not have.
         """
-        path = tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
+        path = split_json_pointer(pointer)
         if not pointer.startswith("/"):
             raise UsageError(f"{pointer!r} is no JSON Pointer to a field: it must begin with a slash")
-        _place(self.reading(self.joins_ns, ""), path)
+        _find_group(self.read_sample(self.joins_ns, ""), path)
         self._overrides[path] = value
 
     def _age(self, now_ns: int) -> int:
@@ -129,33 +137,35 @@ class Connection:
         return max(now_ns - self.joins_ns, 0)
 
 
-def _place(reading: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    """The object that holds, or is to hold, the leaf at the path."""
-    place = reading
+def _find_group(sample: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """The object that holds, or would hold, the leaf at the path."""
+    place = sample
     for depth, name in enumerate(path[:-1]):
         below = place.get(name)
         if not isinstance(below, dict):
-            raise UsageError(f"the connection has no group {join_pointer(path[: depth + 1])}: nothing can be set there")
+            raise UsageError(
+                f"the connection has no group {make_json_pointer(path[: depth + 1])}: nothing can be set there"
+            )
         place = below
     return place
 
 
 def channel_name(number: int) -> str:
-    """The channel's id, by its number: any text will do, and not all are ASCII."""
-    turn_of, place = divmod(number, len(CHANNELS))
-    return f"{CHANNELS[place]}-{turn_of + 1}" if turn_of else CHANNELS[place]
+    """The id of a channel, by its number."""
+    round_, place = divmod(number, len(CHANNEL_NAMES))
+    return f"{CHANNEL_NAMES[place]}-{round_ + 1}" if round_ else CHANNEL_NAMES[place]
 
 
-class World:
+class SimulatedWorld:
     """
     Every connection of a cluster.
 
     Args:
-        edition: What fields there are.
+        edition: Which fields there are.
         seed: Decides on everything.
-        connections: How many slots there are; with churn some are empty for a second or two, now and then.
-        nodes: Over how many nodes the connections are spread.
-        incarnation: How often the servers have been restarted: the same clients come back with new connection_ids.
+        connections: The number of slots; with churn some are empty for a second or two, now and then.
+        nodes: The number of nodes that the connections are spread over.
+        incarnation: How often the server was restarted; each time the same clients come back with new connection_ids.
         churn: Whether connections leave at all.
 
     Raises:
@@ -173,69 +183,69 @@ class World:
         churn: bool = True,
     ) -> None:
         if connections < 0 or nodes < 1:
-            raise UsageError("a simulated world needs at least one node, and no fewer than 0 connections")
+            raise UsageError("a simulated world needs at least one node, and at least 0 connections")
         self.nodes = nodes
         self.now_ns = 0
-        self._columns = Columns(edition)
-        self._roles = [CAST[slot % len(CAST)] for slot in range(connections)]
-        self._living: list[Connection | None] = [None] * connections
-        self._visits: list[Iterator[Visit]] = []
-        self._changes: list[tuple[int, int, Visit, bool]] = []
+        self._columns = FieldIndex(edition)
+        self._roles = [CLIENT_ROLES[slot % len(CLIENT_ROLES)] for slot in range(connections)]
+        self._living: list[SimulatedConnection | None] = [None] * connections
+        self._lifetimes: list[Iterator[ConnectionLifetime]] = []
+        self._changes: list[tuple[int, int, ConnectionLifetime, bool]] = []
         for slot, role in enumerate(self._roles):
-            self._visits.append(visits(role, f"{seed}/{incarnation}/{slot}", slot=slot, churn=churn))
-            self._expect(slot)
-        self._by_node: list[tuple[Connection, ...]] = []
-        self._by_id: dict[str, Connection] = {}
+            self._lifetimes.append(connection_lifetimes(role, f"{seed}/{incarnation}/{slot}", slot=slot, churn=churn))
+            self._schedule_next_join(slot)
+        self._by_node: list[tuple[SimulatedConnection, ...]] = []
+        self._by_id: dict[str, SimulatedConnection] = {}
         self.advance(0)
 
     def advance(self, now_ns: int) -> None:
         """
         Let connections join and leave up to a time; going back in time changes nothing.
 
-        Cost: nothing to speak of while nobody joins; about 4 ms for each who does.
+        Cost: about 4 ms for each connection that joins, otherwise negligible.
         """
         self.now_ns = max(now_ns, self.now_ns)
         changed = not self._by_node
         while self._changes and self._changes[0][0] <= self.now_ns:
-            _, slot, visit, joins = heapq.heappop(self._changes)
-            over = visit.leaves_ns is not None and visit.leaves_ns <= self.now_ns
+            _, slot, lifetime, joins = heapq.heappop(self._changes)
+            over = lifetime.leaves_ns is not None and lifetime.leaves_ns <= self.now_ns
             if joins and not over:
-                self._living[slot] = Connection(
-                    self._columns, self._roles[slot], visit, slot=slot, node=slot % self.nodes
+                self._living[slot] = SimulatedConnection(
+                    self._columns, self._roles[slot], lifetime, slot=slot, node=slot % self.nodes
                 )
             elif not joins:
                 self._living[slot] = None
-            if joins and visit.leaves_ns is not None:
-                heapq.heappush(self._changes, (visit.leaves_ns, slot, visit, False))
+            if joins and lifetime.leaves_ns is not None:
+                heapq.heappush(self._changes, (lifetime.leaves_ns, slot, lifetime, False))
             elif not joins:
-                self._expect(slot)
+                self._schedule_next_join(slot)
             changed = True
         if changed:
-            self._index()
+            self._rebuild_indexes()
 
-    def connections(self, node: int) -> Sequence[Connection]:
+    def connections_of_node(self, node: int) -> Sequence[SimulatedConnection]:
         """
-        The connections that a node holds now; the sequence is not changed later.
+        The connections that a node holds now, in a sequence that does not change later.
 
         Raises:
             IndexError: There is no such node.
         """
         return self._by_node[node]
 
-    def find(self, channel_id: str, connection_id: str) -> Connection | None:
-        """The living connection of that name, if it is in that channel, whatever its node."""
+    def find_connection(self, channel_id: str, connection_id: str) -> SimulatedConnection | None:
+        """The living connection with this id, if it is in the channel, on any node."""
         found = self._by_id.get(connection_id)
         return found if found is not None and found.channel_id == channel_id else None
 
-    def find_client(self, channel_id: str, client_id: str) -> Sequence[Connection]:
-        """The living connections of a client in a channel, on all nodes; empty where there are none."""
+    def find_client_connections(self, channel_id: str, client_id: str) -> Sequence[SimulatedConnection]:
+        """The living connections of a client in a channel, on all nodes."""
         return [
             found for found in self._by_id.values() if found.client_id == client_id and found.channel_id == channel_id
         ]
 
-    def set(self, connection_id: str, pointer: str, value: Any) -> None:  # Any: a fault may set any JSON
+    def set_value(self, connection_id: str, pointer: str, value: Any) -> None:  # Any: a fault may set any JSON
         """
-        Hold one value of a living connection still from now on, or add one.
+        Keep one value of a living connection constant from now on, or add one.
 
         Args:
             connection_id: The connection.
@@ -248,15 +258,15 @@ class World:
         found = self._by_id.get(connection_id)
         if found is None:
             raise UsageError(f"no connection {connection_id!r} lives in the simulated world")
-        found.override(pointer, value)
+        found.override_value(pointer, value)
 
-    def _expect(self, slot: int) -> None:
+    def _schedule_next_join(self, slot: int) -> None:
         """Note when the slot's next connection joins."""
-        visit = next(self._visits[slot], None)
-        if visit is not None:
-            heapq.heappush(self._changes, (visit.joins_ns, slot, visit, True))
+        lifetime = next(self._lifetimes[slot], None)
+        if lifetime is not None:
+            heapq.heappush(self._changes, (lifetime.joins_ns, slot, lifetime, True))
 
-    def _index(self) -> None:
+    def _rebuild_indexes(self) -> None:
         living = [connection for connection in self._living if connection is not None]
         self._by_id = {connection.connection_id: connection for connection in living}
         self._by_node = [

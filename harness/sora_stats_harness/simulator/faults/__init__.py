@@ -1,31 +1,36 @@
 """
-How the simulator can be made to misbehave: every fault by its name, with the requirements that it trips, no more and no
-fewer. A harness is worth what it finds, and each of its requirements is shown to be found by one of these.
+How the simulator can be made to misbehave: every fault by its name, with the requirements that it violates.
+
+A harness is worth what it finds, and each of its requirements is shown to be found by one of these.
 """
 
 from __future__ import annotations
 
-import difflib
 from types import MappingProxyType
 from typing import Final
 
-from ...errors import UsageError
-from ..calls import Fault
-from . import answers, burdens, cluster, refusals, relations, transport, values
-from .kinds import FaultKind
+from ...api.errors import UsageError, suggest_nearest
+from ..fault_interface import Fault
+from . import cluster, overload, refusals, relations, responses, sample_values, transport
+from .fault_kind import FaultKind
 
 _FAMILIES: Final = (
-    values.KINDS, relations.KINDS, answers.KINDS, refusals.KINDS, cluster.KINDS, transport.KINDS,
-    burdens.KINDS,
-)  # fmt: skip
+    sample_values.FAULTS,
+    relations.FAULTS,
+    responses.FAULTS,
+    refusals.FAULTS,
+    cluster.FAULTS,
+    transport.FAULTS,
+    overload.FAULTS,
+)
 
-FAULTS: Final = MappingProxyType({kind.name: kind for family in _FAMILIES for kind in family})
+FAULT_KINDS: Final = MappingProxyType({kind.name: kind for family in _FAMILIES for kind in family.kinds})
 """Every fault by its name."""
 
-assert len(FAULTS) == sum(map(len, _FAMILIES)), "two faults have the same name"
+assert len(FAULT_KINDS) == sum(len(family.kinds) for family in _FAMILIES), "two faults have the same name"
 
 
-def parse(text: str) -> Fault:
+def parse_fault(text: str) -> Fault:
     """
     Make a fault from what a command line says.
 
@@ -33,21 +38,20 @@ def parse(text: str) -> Fault:
         text: `NAME` or `NAME:key=value,key=value`.
 
     Raises:
-        UsageError: There is no such fault, it takes no such parameter, or the value does not fit.
+        UsageError: There is no such fault, it takes no such parameter, or a value does not fit.
     """
     name, _, rest = text.partition(":")
-    kind = FAULTS.get(name)
+    kind = FAULT_KINDS.get(name)
     if kind is None:
-        near = difflib.get_close_matches(name, FAULTS, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`sora-harness simulate --list-faults` lists them"
-        raise UsageError(f"there is no fault {name!r}: {hint}")
+        hint = suggest_nearest(name, FAULT_KINDS) or "; `sora-harness simulate --list-faults` lists them"
+        raise UsageError(f"there is no fault {name!r}{hint}")
     given: dict[str, str] = {}
     for part in rest.split(",") if rest else []:
         key, sign, value = part.partition("=")
         if not sign:
             raise UsageError(f"the fault {name}: {part!r} is not of the form key=value")
         given[key] = value
-    return kind.make(given)
+    return kind.build_fault(given)
 
 
-__all__ = ["FAULTS", "FaultKind", "parse"]
+__all__ = ["FAULT_KINDS", "FaultKind", "parse_fault"]

@@ -1,5 +1,5 @@
 """
-Faults of several nodes together.
+Faults of several nodes together: listings that disagree, and a clock that is ahead.
 """
 
 from __future__ import annotations
@@ -8,74 +8,63 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Final
 
-from ..calls import Call, Reading
-from ..world import Connection, World
-from .kinds import FaultKind, Hooks
-from .parameters import Parameters, seconds
-from .values import move
+from ..fault_interface import Connections, Fault, ReceivedRequest, SampleObject
+from ..world import SimulatedWorld
+from .fault_kind import FaultFamily
+from .parameters import FaultParameters
+from .sample_values import shift_timestamp
+
+FAULTS: Final = FaultFamily()
 
 
-def _whole(call: Call) -> bool:
+def _asks_whole_cluster(call: ReceivedRequest) -> bool:
     return call.operation == "GetStatsAllConnections" and call.arguments.get("local", True) is False
 
 
-def _half(parameters: Parameters) -> Hooks:
-    def found(call: Call, world: World, given: Sequence[Connection]) -> Sequence[Connection]:
-        return [one for one in given if one.node == call.node] if _whole(call) else given
+@FAULTS.fault("half-cluster", "local: false gives one node's connections alone", "cluster.union", nodes=2)
+def _build_half_cluster(parameters: FaultParameters) -> Fault:
+    def on_connections(call: ReceivedRequest, world: SimulatedWorld, found: Connections) -> Connections:
+        return [each for each in found if each.node == call.node] if _asks_whole_cluster(call) else found
 
-    return Hooks(found=found)
-
-
-def _ghost(parameters: Parameters) -> Hooks:
-    def readings(call: Call, given: list[Reading]) -> Sequence[Reading]:
-        if not _whole(call) or not given:
-            return given
-        ghost = deepcopy(given[0])
-        ghost["connection_id"] = "GH0ST" + "0" * 21
-        return [*given, ghost]
-
-    return Hooks(readings=readings)
+    return Fault(on_connections=on_connections)
 
 
-def _two_homes(parameters: Parameters) -> Hooks:
+@FAULTS.fault("ghost", "local: false has a connection that is on no node", "cluster.union", nodes=2)
+def _build_ghost(parameters: FaultParameters) -> Fault:
+    def on_samples(call: ReceivedRequest, samples: Sequence[SampleObject]) -> Sequence[SampleObject]:
+        if not _asks_whole_cluster(call) or not samples:
+            return samples
+        return [*samples, deepcopy(samples[0]) | {"connection_id": "GH0ST" + "0" * 21}]
+
+    return Fault(on_samples=on_samples)
+
+
+@FAULTS.fault("two-homes", "two nodes list the same connection", "cluster.once", nodes=2)
+def _build_two_homes(parameters: FaultParameters) -> Fault:
     """The second node has the first one's oldest connection as well."""
 
-    def found(call: Call, world: World, given: Sequence[Connection]) -> Sequence[Connection]:
-        if call.node != 1 or not world.connections(0):
-            return given
-        other = world.connections(0)[0]
+    def on_connections(call: ReceivedRequest, world: SimulatedWorld, found: Connections) -> Connections:
+        if call.node != 1 or not world.connections_of_node(0):
+            return found
+        other, asked = world.connections_of_node(0)[0], call.arguments
         if call.operation == "GetStatsAllConnections":
-            return given if _whole(call) else [*given, other]
+            return found if _asks_whole_cluster(call) else [*found, other]
         if call.operation == "GetStatsClient":
-            mine = (call.arguments["channel_id"], call.arguments["client_id"]) == (other.channel_id, other.client_id)
-            return [*given, other] if mine else given
-        mine = (call.arguments["channel_id"], call.arguments["connection_id"]) == (
-            other.channel_id, other.connection_id,
-        )  # fmt: skip
-        return [other] if mine else given
+            same = (asked["channel_id"], asked["client_id"]) == (other.channel_id, other.client_id)
+            return [*found, other] if same else found
+        same = (asked["channel_id"], asked["connection_id"]) == (other.channel_id, other.connection_id)
+        return [other] if same else found
 
-    return Hooks(found=found)
+    return Fault(on_connections=on_connections)
 
 
-def _skewed(parameters: Parameters) -> Hooks:
-    by_s = seconds(parameters, "by")
+@FAULTS.fault("skewed-node", "the second node's clock is ahead", "cluster.skew", nodes=2, own={"by": "5"})
+def _build_skewed_node(parameters: FaultParameters) -> Fault:
+    by_s = parameters.seconds("by")
 
-    def readings(call: Call, given: list[Reading]) -> Sequence[Reading]:
-        if call.node == 1:
-            for reading in given:
-                move(reading, by_s)
-        return given
+    def on_samples(call: ReceivedRequest, samples: Sequence[SampleObject]) -> Sequence[SampleObject]:
+        for sample in samples if call.node == 1 else ():
+            shift_timestamp(sample, by_s)
+        return samples
 
-    return Hooks(readings=readings)
-
-
-KINDS: Final = (
-    FaultKind(name="half-cluster", description="local: false gives one node's connections alone",
-              trips=frozenset({"cluster.union"}), build=_half, nodes=2),
-    FaultKind(name="ghost", description="local: false has a connection that is on no node",
-              trips=frozenset({"cluster.union"}), build=_ghost, nodes=2),
-    FaultKind(name="two-homes", description="two nodes list the same connection",
-              trips=frozenset({"cluster.once"}), build=_two_homes, nodes=2),
-    FaultKind(name="skewed-node", description="the second node's clock is ahead",
-              trips=frozenset({"cluster.skew"}), build=_skewed, nodes=2, own={"by": "5"}),
-)  # fmt: skip
+    return Fault(on_samples=on_samples)

@@ -1,28 +1,62 @@
 """
-What a command line says of a fault, read one value at a time.
+The parameters that a command line gives a fault, read one value at a time, and the counter that says when it strikes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-Parameters = Mapping[str, str]
+from collections import Counter
 
 
-def number(parameters: Parameters, key: str, least: int = 1) -> int:
-    """A parameter as a whole number."""
-    text = parameters[key]
-    if not text.isascii() or not text.isdecimal() or int(text) < least:
-        raise ValueError(f"{key} must be a whole number of at least {least}, not {text!r}")
-    return int(text)
+class FaultParameters(dict[str, str]):
+    """The parameters of one fault, all of them given; read one value at a time."""
+
+    def integer(self, key: str, least: int = 1) -> int:
+        """
+        Read a parameter as an integer.
+
+        Raises:
+            ValueError: It is none, or below `least`.
+        """
+        text = self[key]
+        if not text.isascii() or not text.isdecimal() or int(text) < least:
+            raise ValueError(f"{key} must be an integer of at least {least}, not {text!r}")
+        return int(text)
+
+    def seconds(self, key: str) -> float:
+        """
+        Read a parameter as a time in seconds.
+
+        Raises:
+            ValueError: It is none.
+        """
+        try:
+            value = float(self[key])
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < 1e6:
+            raise ValueError(f"{key} must be a number of seconds, not {self[key]!r}")
+        return value
+
+    def strikes(self) -> StrikeCounter:
+        """The counter that `every` and `times` describe; it strikes each time where the fault has neither."""
+        return (
+            StrikeCounter(self.integer("every"), self.integer("times", least=0)) if "every" in self else StrikeCounter()
+        )
 
 
-def seconds(parameters: Parameters, key: str) -> float:
-    """A parameter as a time in seconds."""
-    try:
-        value = float(parameters[key])
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e6:
-        raise ValueError(f"{key} must be a number of seconds, not {parameters[key]!r}")
-    return value
+class StrikeCounter:
+    """Counts calls by key and strikes at every so-many-th of a key, `times` in all; 0 is without end."""
+
+    def __init__(self, every: int = 1, times: int = 0) -> None:
+        self._every = every
+        self._left = times or -1
+        self._counts: Counter[str] = Counter()
+
+    def __call__(self, key: str = "") -> bool:
+        if self._left == 0:
+            return False
+        self._counts[key] += 1
+        if self._counts[key] % self._every:
+            return False
+        self._left -= 1
+        return True

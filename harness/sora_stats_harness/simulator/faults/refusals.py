@@ -1,5 +1,5 @@
 """
-Faults of the answers to wrong requests, one for each row of the table, and the two that are forbidden whatever the row.
+Faults of the responses to wrong requests: one for each row of the table of refusals, and some that are never allowed.
 """
 
 from __future__ import annotations
@@ -9,107 +9,99 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from ..calls import Call, Reply
-from ..wire import OPERATIONS, answer_json
-from .kinds import FaultKind, Hooks, each_reply
-from .parameters import Parameters
+from ..fault_interface import Fault, ReceivedRequest, SimulatedResponse
+from ..request_parser import ARGUMENT_TYPES, make_json_response
+from .fault_kind import FaultBuilder, FaultFamily, make_response_fault
+from .parameters import FaultParameters
 
-Row = Callable[[Call, Any], bool]
-"""Whether a refusal is of a row; Any: its parsed body, None where it is empty."""
+FAULTS: Final = FaultFamily()
 
-_KNOWN: Final = {f"Sora_{version}.{operation}" for version, operation in OPERATIONS}
+RefusalMatcher = Callable[[ReceivedRequest, Any], bool]
+"""Whether a refusal belongs to a row. Any: its parsed body, None where it is empty."""
 
-
-def _reason(value: Any, key: str) -> Any:  # Any: parsed JSON
-    reasons = value.get("error_reason") if isinstance(value, dict) else None
-    return reasons[0].get(key) if isinstance(reasons, list) else None
+_STATISTICS_TARGETS: Final = {f"Sora_{version}.{operation}" for version, operation in ARGUMENT_TYPES}
+_INTERNAL_ERROR: Final = make_json_response(500, {"error_type": "InternalError"})
 
 
-def _type(name: str) -> Row:
+def _has_error_type(name: str) -> RefusalMatcher:
     return lambda _, value: isinstance(value, dict) and value.get("error_type") == name
 
 
-ROWS: Final[dict[str, Row]] = {
-    "path": lambda call, value: call.path != "/",
-    "options": lambda call, value: call.path == "/" and call.method == "OPTIONS",
-    "method": lambda call, value: value == {"type": "UnexpectedMethod"},
-    "no_target": lambda call, value: value == {"type": "MissingHeaderName"},
-    "malformed_target": _type("MissingService"),
-    "unknown_service": lambda call, value: not call.query and _type("InvalidTarget")(call, value),
-    "unknown_target": _type("MissingTarget"),
-    "unknown_target_json": _type("SchemaNotFound"),
+def _has_reason(key: str, expected: str, value: Any) -> bool:  # Any: parsed JSON
+    reasons = value.get("error_reason") if isinstance(value, dict) else None
+    return isinstance(reasons, list) and reasons[0].get(key) == expected
+
+
+REFUSAL_MATCHERS: Final[dict[str, RefusalMatcher]] = {
+    "path": lambda call, _: call.path != "/",
+    "options": lambda call, _: call.path == "/" and call.method == "OPTIONS",
+    "method": lambda _, value: value == {"type": "UnexpectedMethod"},
+    "no_target": lambda _, value: value == {"type": "MissingHeaderName"},
+    "malformed_target": _has_error_type("MissingService"),
+    "unknown_service": lambda call, value: not call.query and _has_error_type("InvalidTarget")(call, value),
+    "unknown_target": _has_error_type("MissingTarget"),
+    "unknown_target_json": _has_error_type("SchemaNotFound"),
     "unknown_target_invalid_json": lambda call, value: (
-        _reason(value, "invalid") == "parse" and call.target not in _KNOWN
+        _has_reason("invalid", "parse", value) and call.target not in _STATISTICS_TARGETS
     ),
-    "no_body": _type("MissingTargetFunction"),
-    "invalid_json": lambda call, value: _reason(value, "invalid") == "parse" and call.target in _KNOWN,
-    "missing_key": lambda call, value: _reason(value, "error") == "missing_required_property",
-    "wrong_type": lambda call, value: _reason(value, "error") == "wrong_type",
+    "no_body": _has_error_type("MissingTargetFunction"),
+    "invalid_json": lambda call, value: _has_reason("invalid", "parse", value) and call.target in _STATISTICS_TARGETS,
+    "missing_key": lambda _, value: _has_reason("error", "missing_required_property", value),
+    "wrong_type": lambda _, value: _has_reason("error", "wrong_type", value),
 }
 
 
-def _refused(change: Callable[[Call, Reply], Reply], row: Row) -> Callable[[Parameters], Hooks]:
-    def when(call: Call, reply: Reply) -> bool:
+def _refuse_otherwise(response: SimulatedResponse) -> SimulatedResponse:
+    return make_json_response(400, {"error_type": "BadRequest"})
+
+
+def _build_for_row(row: str, change: Callable[[SimulatedResponse], SimulatedResponse]) -> FaultBuilder:
+    def when(call: ReceivedRequest, response: SimulatedResponse) -> bool:
         if call.operation is not None:
             return False
-        return row(call, json.loads(reply.body) if reply.body else None)
+        return REFUSAL_MATCHERS[row](call, json.loads(response.body) if response.body else None)
 
-    return lambda parameters: each_reply(change, when=when)
-
-
-def _otherwise(call: Call, reply: Reply) -> Reply:
-    return answer_json(400, {"error_type": "BadRequest"})
+    return lambda _: make_response_fault(change, when=when)
 
 
-def _page(call: Call, reply: Reply) -> Reply:
-    return replace(reply, headers=(("content-type", "text/html"),), body=b"<h1>Bad Request</h1>")
+for _row in REFUSAL_MATCHERS:
+    FAULTS.fault(
+        f"refuses-{_row.replace('_', '-')}",
+        "refuses otherwise than the table of wrong requests says: " + _row.replace("_", " "),
+        f"request.shape.{_row}",
+    )(_build_for_row(_row, _refuse_otherwise))
 
 
-def _crashes_on_nul(parameters: Parameters) -> Hooks:
-    def when(call: Call, reply: Reply) -> bool:
-        return "\x00" in str(call.arguments.get("client_id"))
+@FAULTS.fault(
+    "refuses-large-body",
+    "refuses otherwise than the table of wrong requests says: large body",
+    "request.shape.large_body",
+    needs_large_request=True,
+)
+def _build_refuses_large_body(parameters: FaultParameters) -> Fault:
+    return make_response_fault(_refuse_otherwise, when=lambda _, response: response.status == 413)
 
-    return each_reply(lambda call, reply: answer_json(500, {"error_type": "InternalError"}), when=when)
+
+FAULTS.fault("refuses-with-500", "a wrong type crashes the handler", "request.no_5xx")(
+    _build_for_row("wrong_type", lambda _: _INTERNAL_ERROR)
+)
 
 
-def _too_large(call: Call, reply: Reply) -> bool:
-    return reply.status == 413
+@FAULTS.fault(
+    "crashes-on-nul",
+    "a client_id with a NUL in it crashes the handler: made-up requests show it",
+    "request.no_5xx",
+    needs_generated_requests=True,
+)
+def _build_crashes_on_nul(parameters: FaultParameters) -> Fault:
+    return make_response_fault(
+        lambda _: _INTERNAL_ERROR, when=lambda call, _: "\x00" in str(call.arguments.get("client_id"))
+    )
 
 
-KINDS: Final = (
-    *(
-        FaultKind(
-            name=f"refuses-{row.replace('_', '-')}",
-            description="refuses otherwise than the table of wrong requests says: " + row.replace("_", " "),
-            trips=frozenset({f"request.shape.{row}"}),
-            build=_refused(_otherwise, matches),
-        )
-        for row, matches in ROWS.items()
-    ),
-    FaultKind(
-        name="refuses-large-body",
-        description="refuses otherwise than the table of wrong requests says: large body",
-        trips=frozenset({"request.shape.large_body"}),
-        build=lambda parameters: each_reply(_otherwise, when=_too_large),
-        large=True,
-    ),
-    FaultKind(
-        name="refuses-with-500",
-        description="a wrong type crashes the handler",
-        trips=frozenset({"request.no_5xx"}),
-        build=_refused(lambda call, reply: answer_json(500, {"error_type": "InternalError"}), ROWS["wrong_type"]),
-    ),
-    FaultKind(
-        name="crashes-on-nul",
-        description="a client_id with a NUL in it crashes the handler: made-up requests show it",
-        trips=frozenset({"request.no_5xx"}),
-        build=_crashes_on_nul,
-        generated=True,
-    ),
-    FaultKind(
-        name="refuses-in-html",
-        description="a missing target header is refused by a web page",
-        trips=frozenset({"request.json_or_empty"}),
-        build=_refused(_page, ROWS["no_target"]),
-    ),
+FAULTS.fault("refuses-in-html", "a web page refuses a request without a target header", "request.json_or_empty")(
+    _build_for_row(
+        "no_target",
+        lambda given: replace(given, headers=(("content-type", "text/html"),), body=b"<h1>Bad Request</h1>"),
+    )
 )

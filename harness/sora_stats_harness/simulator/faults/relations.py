@@ -4,185 +4,152 @@ Faults that break one documented relation each, and leave every other one and th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
-from ..calls import Call, Reading
-from .kinds import FaultKind, Hooks, each_reading
-from .parameters import Parameters
+from ..fault_interface import Fault, ReceivedRequest, SampleObject
+from .fault_kind import FaultFamily, LeafAccessor, make_sample_fault
+from .parameters import FaultParameters
 
-Groups = Callable[[Reading], None]
+FAULTS: Final = FaultFamily()
 
-
-def _of(*names: str) -> Callable[[Callable[..., None]], Groups]:
-    """Give some groups of a reading to a function, where all are there."""
-
-    def wrap(change: Callable[..., None]) -> Groups:
-        def apply(reading: Reading) -> None:
-            groups = [reading.get(name) for name in names]
-            if all(isinstance(group, dict) for group in groups):
-                change(*groups)
-
-        return apply
-
-    return wrap
+NewValues = Callable[[SampleObject], Mapping[str, object]]
+"""From a sample to the leaves that change, by dotted path; a KeyError says that the connection lacks a group."""
 
 
-Group = dict[str, Any]  # Any: whatever JSON can hold
+def _add_fault(name: str, relation: str, description: str, new_values: NewValues) -> None:
+    def change(call: ReceivedRequest, sample: SampleObject) -> None:
+        try:
+            values = new_values(sample)
+        except KeyError:
+            return
+        for dotted, value in values.items():
+            LeafAccessor(dotted).set_value(sample, value)
+
+    def build(parameters: FaultParameters) -> Fault:
+        return make_sample_fault(change)
+
+    FAULTS.fault(name, description, f"relation.{relation}")(build)
 
 
-@_of("rtp")
-def _total_packets(rtp: Group) -> None:
-    rtp["total_received"] += 1000
+def _add(relation: str, description: str, new_values: NewValues) -> None:
+    _add_fault(f"breaks-{relation.replace('_', '-')}", relation, description, new_values)
 
 
-@_of("rtp")
-def _doubled(rtp: Group) -> None:
-    rtp["total_sent_rtp"] *= 2
+def _increased(dotted: str, by: int) -> NewValues:
+    """One leaf is larger than it should be."""
+    group, name = dotted.split(".")
+    return lambda sample: {dotted: sample[group][name] + by}
 
 
-@_of("rtp")
-def _swapped(rtp: Group) -> None:
-    rtp["total_received"], rtp["total_sent"] = rtp["total_sent"], rtp["total_received"]
+def _above(dotted: str, bound: str, by: int) -> NewValues:
+    """One leaf is larger than another that bounds it."""
+    group, name = bound.split(".")
+    return lambda sample: {dotted: sample[group][name] + by}
 
 
-@_of("rtp")
-def _total_byte_size(rtp: Group) -> None:
-    rtp["total_received_byte_size"] += 1000
+def _zeroed(group: str, prefix: str, but: str = "") -> NewValues:
+    """All leaves of a group that begin so are 0."""
+    return lambda sample: {f"{group}.{name}": 0 for name in sample[group] if name.startswith(prefix) and name != but}
 
 
-@_of("rtp", "rtcp")
-def _rtp_min_size(rtp: Group, rtcp: Group) -> None:
-    rtp["total_sent_rtp_byte_size"] = 11 * rtp["total_sent_rtp"]
-    rtp["total_sent_byte_size"] = rtp["total_sent_rtp_byte_size"] + rtcp["total_sent_rtcp_byte_size"]
+def _short_rtp(sample: SampleObject) -> Mapping[str, object]:
+    size = 11 * sample["rtp"]["total_sent_rtp"]
+    whole = size + sample["rtcp"]["total_sent_rtcp_byte_size"]
+    return {"rtp.total_sent_rtp_byte_size": size, "rtp.total_sent_byte_size": whole}
 
 
-@_of("rtp", "rtcp")
-def _rtcp_min_size(rtp: Group, rtcp: Group) -> None:
-    rtcp["total_sent_rtcp_byte_size"] = 7 * rtcp["total_sent_rtcp"]
-    rtp["total_sent_byte_size"] = rtp["total_sent_rtp_byte_size"] + rtcp["total_sent_rtcp_byte_size"]
+def _short_rtcp(sample: SampleObject) -> Mapping[str, object]:
+    size = 7 * sample["rtcp"]["total_sent_rtcp"]
+    whole = size + sample["rtp"]["total_sent_rtp_byte_size"]
+    return {"rtcp.total_sent_rtcp_byte_size": size, "rtp.total_sent_byte_size": whole}
 
 
-@_of("rtcp")
-def _rtcp_subtypes(rtcp: Group) -> None:
-    for name in rtcp:
-        if name.startswith("total_sent_rtcp_") and name != "total_sent_rtcp_byte_size":
-            rtcp[name] = 0
+def _unasked_sctp_responses(sample: SampleObject) -> Mapping[str, object]:
+    sctp = sample["sctp"]
+    return {
+        "sctp.total_sent_sctp_chunk_heartbeat_ack": sctp["total_sent_sctp_chunk_heartbeat_ack"] + 10_000,
+        "sctp.total_sent_sctp_byte_size": sctp["total_sent_sctp_byte_size"] + 100_000,
+    }
 
 
-@_of("rtp", "rtp_hdr_ext")
-def _rtp_hdr_ext(rtp: Group, extensions: Group) -> None:
-    extensions["total_sent_rtp_hdr_ext_abs_send_time"] = rtp["total_sent_rtp"] + 1000
+def _skipped_more_than_received(sample: SampleObject) -> Mapping[str, object]:
+    audio = sample["rtp"]["total_received_rtp"] + 10
+    whole = audio + sample["rtp"]["total_decrypt_skipped_video_srtp"]
+    return {"rtp.total_decrypt_skipped_srtp": whole, "rtp.total_decrypt_skipped_audio_srtp": audio}
 
 
-@_of("sctp")
-def _sctp_chunks(sctp: Group) -> None:
-    for name in sctp:
-        if name.startswith("total_sent_sctp_chunk_"):
-            sctp[name] = 0
-
-
-@_of("sctp")
-def _sctp_min_size(sctp: Group) -> None:
-    sctp["total_sent_sctp_byte_size"] = 11 * sctp["total_sent_sctp"]
-
-
-@_of("sctp")
-def _sctp_zero_checksum(sctp: Group) -> None:
-    sctp["total_sent_sctp_zero_checksum"] = sctp["total_sent_sctp"] + 10
-
-
-@_of("sctp")
-def _sctp_answers(sctp: Group) -> None:
-    sctp["total_sent_sctp_chunk_heartbeat_ack"] += 10_000
-    sctp["total_sent_sctp_byte_size"] += 100_000
-
-
-@_of("rtp")
-def _decrypt_skipped(rtp: Group) -> None:
-    rtp["total_decrypt_skipped_audio_srtp"] += 5
-
-
-@_of("rtp")
-def _decrypt_skipped_received(rtp: Group) -> None:
-    skipped = rtp["total_received_rtp"] + 10
-    rtp["total_decrypt_skipped_srtp"] = skipped + rtp["total_decrypt_skipped_video_srtp"]
-    rtp["total_decrypt_skipped_audio_srtp"] = skipped
-
-
-@_of("rtp")
-def _rtp_subset(rtp: Group) -> None:
-    rtp["total_received_rtp_red"] = rtp["total_received_rtp"] + 10
-
-
-@_of("turn")
-def _turn_answers(turn: Group) -> None:
-    turn["total_sent_refresh_error"] = turn["total_received_refresh_request"] + 10
-
-
-@_of("ice_connection_state")
-def _ice_acks(ice: Group) -> None:
-    ice["total_connected_ack"] += 1_000_000
-
-
-@_of("ice_connection_state")
-def _ice_connected(ice: Group) -> None:
-    ice["total_connected_to_checking"] = ice["total_checking_to_connected"] + 5
-
-
-@_of("ice_connection_state")
-def _ice_disconnected(ice: Group) -> None:
-    ice["total_disconnected_to_failed"] += 5
-
-
-@_of("network_status")
-def _unstable_level(network: Group) -> None:
-    network["unstable_level"] = 3
-    network["total_unstable_level3"] = 0
-
-
-@_of("rtp", "simulcast")
-def _simulcast_sum(rtp: Group, simulcast: Group) -> None:
-    simulcast["r0"]["rtp"]["total_received_rtp_red_ulpfec"] = rtp["total_received_rtp_red_ulpfec"] + 10
-
-
-def _kind(name: str, description: str, trips: str, change: Groups) -> FaultKind:
-    def build(parameters: Parameters) -> Hooks:
-        def apply(call: Call, reading: Reading) -> None:
-            change(reading)
-
-        return each_reading(apply)
-
-    return FaultKind(name=name, description=description, trips=frozenset({trips}), build=build)
-
-
-KINDS: Final = (
-    _kind("double-counting", "RTP packets sent are counted twice", "relation.total_packets", _doubled),
-    _kind(
-        "swapped", "packets received and sent are swapped, in their totals alone", "relation.total_packets", _swapped
-    ),
-    *(
-        _kind(f"breaks-{name.replace('_', '-')}", description, f"relation.{name}", change)
-        for name, description, change in (
-            ("total_packets", "more packets than RTP and RTCP together", _total_packets),
-            ("total_byte_size", "more bytes than RTP and RTCP together", _total_byte_size),
-            ("rtp_min_size", "RTP packets shorter than their headers", _rtp_min_size),
-            ("rtcp_min_size", "RTCP packets shorter than their headers", _rtcp_min_size),
-            ("rtcp_subtypes", "RTCP packets of no kind", _rtcp_subtypes),
-            ("rtp_hdr_ext", "more header extensions of a kind than packets", _rtp_hdr_ext),
-            ("sctp_chunks", "SCTP packets without a chunk", _sctp_chunks),
-            ("sctp_min_size", "SCTP packets shorter than their headers", _sctp_min_size),
-            ("sctp_zero_checksum", "more packets with a zero checksum than packets", _sctp_zero_checksum),
-            ("sctp_answers", "more answers than requests, SCTP", _sctp_answers),
-            ("decrypt_skipped", "skipped audio and video are not what was skipped", _decrypt_skipped),
-            ("decrypt_skipped_received", "more skipped than received", _decrypt_skipped_received),
-            ("rtp_subset", "more RED packets than packets", _rtp_subset),
-            ("turn_answers", "more answers than requests, TURN", _turn_answers),
-            ("ice_acks", "more answers than requests, ICE", _ice_acks),
-            ("ice_connected", "left the connected state more often than entered", _ice_connected),
-            ("ice_disconnected", "left the disconnected state more often than entered", _ice_disconnected),
-            ("unstable_level", "a level that was never counted", _unstable_level),
-            ("simulcast_sum", "more packets in the layers than in all", _simulcast_sum),
-        )
-    ),
+_add_fault(
+    "double-counting",
+    "total_packets",
+    "RTP packets sent are counted twice",
+    lambda sample: {"rtp.total_sent_rtp": 2 * sample["rtp"]["total_sent_rtp"]},
+)
+_add_fault(
+    "swapped",
+    "total_packets",
+    "packets received and sent are swapped, in their totals alone",
+    lambda sample: {
+        "rtp.total_received": sample["rtp"]["total_sent"],
+        "rtp.total_sent": sample["rtp"]["total_received"],
+    },
+)
+_add("total_packets", "more packets than RTP and RTCP together", _increased("rtp.total_received", 1000))
+_add("total_byte_size", "more bytes than RTP and RTCP together", _increased("rtp.total_received_byte_size", 1000))
+_add("rtp_min_size", "RTP packets shorter than their headers", _short_rtp)
+_add("rtcp_min_size", "RTCP packets shorter than their headers", _short_rtcp)
+_add("rtcp_subtypes", "RTCP packets of no kind", _zeroed("rtcp", "total_sent_rtcp_", but="total_sent_rtcp_byte_size"))
+_add(
+    "rtp_hdr_ext",
+    "more header extensions of a kind than packets",
+    _above("rtp_hdr_ext.total_sent_rtp_hdr_ext_abs_send_time", "rtp.total_sent_rtp", 1000),
+)
+_add("sctp_chunks", "SCTP packets without a chunk", _zeroed("sctp", "total_sent_sctp_chunk_"))
+_add(
+    "sctp_min_size",
+    "SCTP packets shorter than their headers",
+    lambda sample: {"sctp.total_sent_sctp_byte_size": 11 * sample["sctp"]["total_sent_sctp"]},
+)
+_add(
+    "sctp_zero_checksum",
+    "more packets with a zero checksum than packets",
+    _above("sctp.total_sent_sctp_zero_checksum", "sctp.total_sent_sctp", 10),
+)
+_add("sctp_responses", "more responses than requests, SCTP", _unasked_sctp_responses)
+_add(
+    "decrypt_skipped",
+    "skipped audio and video are not what was skipped",
+    _increased("rtp.total_decrypt_skipped_audio_srtp", 5),
+)
+_add("decrypt_skipped_received", "more skipped than received", _skipped_more_than_received)
+_add("rtp_subset", "more RED packets than packets", _above("rtp.total_received_rtp_red", "rtp.total_received_rtp", 10))
+_add(
+    "turn_responses",
+    "more responses than requests, TURN",
+    _above("turn.total_sent_refresh_error", "turn.total_received_refresh_request", 10),
+)
+_add(
+    "ice_acks",
+    "more responses than requests, ICE",
+    _increased("ice_connection_state.total_connected_ack", 1_000_000),
+)
+_add(
+    "ice_connected",
+    "left the connected state more often than entered",
+    _above("ice_connection_state.total_connected_to_checking", "ice_connection_state.total_checking_to_connected", 5),
+)
+_add(
+    "ice_disconnected",
+    "left the disconnected state more often than entered",
+    _increased("ice_connection_state.total_disconnected_to_failed", 5),
+)
+_add(
+    "unstable_level",
+    "a level that was never counted",
+    lambda _: {"network_status.unstable_level": 3, "network_status.total_unstable_level3": 0},
+)
+_add(
+    "simulcast_sum",
+    "more packets in the layers than in all",
+    _above("simulcast.r0.rtp.total_received_rtp_red_ulpfec", "rtp.total_received_rtp_red_ulpfec", 10),
 )

@@ -1,46 +1,47 @@
 """
-Faults of the bytes on the wire, which no HTTP server library would send: a relay in front makes them.
+Faults of the bytes on the wire that no HTTP server library would send: the relay in front of the server makes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-from .kinds import FaultKind, Hooks, turn
-from .parameters import Parameters, seconds
+from ..fault_interface import Fault
+from .fault_kind import FaultFamily
+from .parameters import FaultParameters
+
+FAULTS: Final = FaultFamily()
 
 
-def _mangles(way: str) -> Callable[[Parameters], Hooks]:
-    def build(parameters: Parameters) -> Hooks:
-        strikes = turn(parameters)
-        mangle = (way, seconds(parameters, "pause") if "pause" in parameters else 0.0)
-        return Hooks(transport=lambda: mangle if strikes("") else None)
+def _add_fault(name: str, description: str, violates: str, *, kept: bool = False, **own: str) -> None:
+    def build(parameters: FaultParameters) -> Fault:
+        strikes = parameters.strikes()
+        action = (name, parameters.seconds("pause") if "pause" in parameters else 0.0)
+        return Fault(transport=lambda: action if strikes() else None)
 
-    return build
-
-
-def _kind(name: str, description: str, trips: str, **parameters: str) -> FaultKind:
-    return FaultKind(
-        name=name,
-        description=description,
-        trips=frozenset(trips.split()),
-        build=_mangles(name),
-        own={"every": "20"} | parameters,
-        relayed=True,
+    FAULTS.fault(name, description, violates, own={"every": "20"} | own, needs_relay=True, needs_kept_connections=kept)(
+        build
     )
 
 
-KINDS: Final = (
-    _kind("hang", "no answer, and the connection stays open", "http.complete", every="20"),
-    _kind("drip", "a byte now and then", "http.complete", every="20", pause="0.2"),
-    _kind("cut", "half of the body, then the end", "http.complete"),
-    _kind("connection-reset", "half of the body, then a reset", "http.complete", pause="0.01"),
-    _kind("too-long", "a Content-Length that is larger than the body", "http.complete"),
-    _kind("too-short", "a Content-Length that is smaller than the body", "http.json"),
-    _kind("garbage", "bytes that are no HTTP", "http.complete"),
-    _kind("endless-headers", "header lines without end", "http.complete", every="20"),
-    _kind("huge", "a body that never ends", "http.complete", every="40"),
-    _kind("two-answers", "the answer twice in one go; only a client that keeps connections can tell", ""),
-    _kind("late-answer", "an answer after the client has given up", "http.complete", every="20", pause="6"),
+_add_fault("hang", "no response, and the connection stays open", "http.complete")
+_add_fault("drip", "a byte now and then", "http.complete", pause="0.2")
+_add_fault("cut", "half of the body, then the end", "http.complete")
+_add_fault("connection-reset", "half of the body, then a reset", "http.complete", pause="0.01")
+_add_fault("too-long", "a Content-Length that is larger than the body", "http.complete")
+_add_fault("too-short", "a Content-Length that is smaller than the body", "http.length")
+_add_fault("garbage", "bytes that are no HTTP", "http.complete")
+_add_fault("endless-headers", "header lines without end", "http.complete")
+_add_fault("huge", "a body that never ends", "http.complete", every="40")
+_add_fault("two-responses", "the response twice in one go", "http.length")
+_add_fault("late-response", "a response after the client has given up", "http.complete", pause="6")
+_add_fault("two-types", "a second Content-Type, another one", "http.header")
+_add_fault("bare-lf", "a head whose lines end with LF alone", "http.framing")
+_add_fault("http-1-0", "HTTP/1.0, without a Content-Length, until the close", "http.unusual", every="1")
+_add_fault(
+    "closes-silently",
+    "after a response the connection is closed under the next request",
+    "http.keep_alive",
+    kept=True,
+    every="2",
 )

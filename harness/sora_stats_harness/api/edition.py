@@ -1,0 +1,117 @@
+"""
+Editions: versions of the documented field list, read from files.
+
+An edition is the one source of truth. The JSON Schemas, the fast decoder, the list of counters, the simulator's columns
+and the reference table all come from it, so a change of the documentation is a change of one file. Nothing else spells a
+field's name, except a relation that is about that field.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from .edition_extension import EditionExtensionParser
+from .edition_parser import EDITION_FORMAT, EditionParser
+from .errors import EditionError
+from .field_definitions import (
+    ANY_LABEL,
+    Edition,
+    FieldDefinition,
+    FieldGroup,
+    FieldKind,
+    FieldPresence,
+    FieldProvenance,
+    FieldType,
+    FieldUnit,
+    escape_json_pointer,
+    make_json_pointer,
+    split_json_pointer,
+)
+from .input_budget import parse_toml, read_small_file
+
+__all__ = [
+    "ANY_LABEL",
+    "DEFAULT_EDITION",
+    "EDITION_FORMAT",
+    "Edition",
+    "FieldDefinition",
+    "FieldGroup",
+    "FieldKind",
+    "FieldPresence",
+    "FieldProvenance",
+    "FieldType",
+    "FieldUnit",
+    "escape_json_pointer",
+    "load_edition",
+    "make_json_pointer",
+    "parse_edition",
+    "shipped_edition_names",
+    "split_json_pointer",
+]
+
+DEFAULT_EDITION = "doc-2024"
+
+MAX_FILE_BYTES: Final = 400_000
+"""The largest edition file; those that ship with the package have 60 kB, and TOML takes up to 2 s a megabyte."""
+
+
+def shipped_edition_names() -> list[str]:
+    """The editions that ship with the package."""
+    folder = resources.files(__package__) / "editions"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+@cache
+def load_edition(name_or_file: str = DEFAULT_EDITION) -> Edition:
+    """
+    Load an edition by its name, or from a user's own file.
+
+    Args:
+        name_or_file:
+            The name of an edition that ships with the package, or a path to a TOML file.
+
+    Raises:
+        EditionError: There is no such edition, or the file is wrong; the message names the place in the file.
+    """
+    if name_or_file in shipped_edition_names():
+        text = (resources.files(__package__) / "editions" / f"{name_or_file}.toml").read_text(encoding="utf-8")
+        return parse_edition(text, origin=name_or_file)
+    path = Path(name_or_file)
+    if path.suffix != ".toml" and not path.exists():
+        hint = "; auto is for commands that see responses" if name_or_file == "auto" else ""
+        raise EditionError(
+            f"no edition is called {name_or_file!r}: take one of {', '.join(shipped_edition_names())}, or a .toml file{hint}"
+        )
+    name = f"the edition file {name_or_file}"
+    data = read_small_file(path, limit=MAX_FILE_BYTES, name=name, error=EditionError)
+    try:
+        return parse_edition(data.decode("utf-8"), origin=name_or_file)
+    except UnicodeDecodeError:
+        raise EditionError(f"{name} cannot be read: not UTF-8 text") from None
+
+
+def parse_edition(text: str, *, origin: str) -> Edition:
+    """
+    Read an edition from the text of its file.
+
+    Args:
+        text: TOML; the shipped `doc-2024.toml` shows the form.
+        origin: What to call it in an error message.
+
+    Raises:
+        EditionError: The text is no TOML, or larger than any field list, or a statement in it is missing, unknown or
+            contradictory.
+    """
+    if len(text) > MAX_FILE_BYTES:
+        raise EditionError(f"the edition file {origin} is larger than {MAX_FILE_BYTES:,} bytes, which no field list is")
+    try:
+        document = parse_toml(text)
+    except tomllib.TOMLDecodeError as error:
+        raise EditionError(f"the edition file {origin} is not TOML: {error}") from None
+    if "extends" in document:
+        return EditionExtensionParser(document, origin, shipped_edition_names(), load_edition).edition()
+    return EditionParser(document, origin).edition()

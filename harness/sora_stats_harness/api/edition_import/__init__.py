@@ -1,0 +1,120 @@
+"""
+The field list of a documentation page, read into an edition.
+
+The documentation changes more often than this project: whoever has a newer page must not wait for a newer release. The
+page comes as HTML with nested lists, as a text with bullets and indentation, as Markdown in which a parent and its
+first child share a line, and as a plain text that has lost both bullets and indentation. All four become one outline;
+what follows (names, groups, "as r0", what is inferred, the page's own example) does not know which it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..edition import Edition, parse_edition
+from . import bullet_list as bullets
+from . import edition_writer as toml
+from . import example_response as example
+from . import flat_text as flat
+from . import html_list as markup
+from .field_tree import Path, build_field_tree
+from .outline import OutlineItem
+from .page_source import decode_page
+
+__all__ = ["ImportedEdition", "import_edition"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedEdition:
+    """An edition that was read from a page."""
+
+    text: str
+    """The edition's file, in TOML."""
+    edition: Edition
+    inferred: tuple[Path, ...]
+    """Fields that no edition of this package has, so that their kind and unit are inferred."""
+    comparison: example.ExampleComparison | None
+    """The page's own example against its own list; None where the page shows no complete response."""
+    notes: tuple[str, ...]
+    """One line each for what a reader of the edition should know of how it came about."""
+
+
+def import_edition(data: bytes, *, origin: str, name: str) -> ImportedEdition:
+    """
+    Read the field list of a documentation page.
+
+    Fields that an edition of this package has under the same path are taken over from the newest of these; of all
+    others type, kind and unit are inferred from the name, and their description says so.
+
+    Args:
+        data: The page: HTML, text or Markdown, in UTF-8.
+        origin: What to call the page in messages and in the edition.
+        name: The name of the edition.
+
+    Raises:
+        EditionError: The page cannot be read as a field list; the message is one line that names the page's line.
+    """
+    page = decode_page(data, origin)
+    notes: list[str] = []
+    outline: list[OutlineItem] | None
+    if markup.looks_like_html(page.text):
+        document = markup.parse_html(page)
+        outline, shown = document.outline, example.find_example(document.code)
+    else:
+        outline, shown = bullets.parse_bullets(page), example.find_example(page.text)
+    if outline is None:
+        outline = flat.parse_flat_text(page, shown)
+        notes.append("the page has neither bullets nor indentation: the groups are those of its own example response")
+    listed = build_field_tree(page, outline, notes)
+    comparison = example.compare_with_example(listed, shown) if shown is not None else None
+    text = toml.write_edition(listed, comparison, name=name, origin=origin)
+    edition = parse_edition(text, origin=name)
+    if comparison is not None:
+        comparison = replace(
+            comparison, contradictions=(*comparison.contradictions, *_find_mistyped_fields(edition, comparison))
+        )
+    inferred = tuple(field.path for field in edition.fields if field.path not in toml.known_fields())
+    notes += [f"no edition known here has it, kind and unit are inferred: {each}" for each in _join_paths(inferred)]
+    return ImportedEdition(
+        text=text,
+        edition=edition,
+        inferred=inferred,
+        comparison=comparison,
+        notes=(*notes, *_describe_comparison(comparison)),
+    )
+
+
+def _find_mistyped_fields(edition: Edition, comparison: example.ExampleComparison) -> list[tuple[Path, str]]:
+    return [
+        (field.path, f"{field.type.value} in the edition, {seen.value} in the page's example")
+        for field in edition.fields
+        if (seen := comparison.types.get(field.path)) not in (None, field.type)
+    ]
+
+
+def _describe_comparison(comparison: example.ExampleComparison | None) -> tuple[str, ...]:
+    """The comparison for people, a line for each field."""
+    if comparison is None:
+        return ("the page shows no complete response to hold its list against",)
+    return (
+        *(f"in the page's example, not in its list: {each}" for each in _join_paths(comparison.undocumented)),
+        *(f"in the page's list, not in its example: {each}" for each in _join_paths(comparison.absent)),
+        *(f"{'.'.join(path)}: {what}" for path, what in comparison.contradictions),
+    )
+
+
+def _join_paths(paths: Sequence[Path]) -> list[str]:
+    """
+    Paths for people; the same name in several groups side by side is one line.
+
+    >>> _join_paths([("a", "r0", "x"), ("a", "r1", "x"), ("b", "y")])
+    ['a.*.x (2 fields)', 'b.y']
+    """
+    alike: dict[tuple[Path, str], list[Path]] = {}
+    for path in paths:
+        alike.setdefault((path[:-2], path[-1]), []).append(path)
+    return [
+        ".".join(group[0]) if len(group) == 1 else f"{'.'.join((*above, '*', name))} ({len(group)} fields)"
+        for (above, name), group in alike.items()
+    ]

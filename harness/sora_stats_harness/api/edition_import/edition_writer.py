@@ -1,0 +1,153 @@
+"""An edition's file from a page's list, in the form of the editions that ship with the package."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Final
+
+from ..edition import (
+    EDITION_FORMAT,
+    Edition,
+    FieldDefinition,
+    FieldGroup,
+    FieldKind,
+    FieldPresence,
+    FieldType,
+    load_edition,
+    shipped_edition_names,
+)
+from .example_response import ExampleComparison
+from .field_inference import DATA_CHANNEL, infer_field
+from .field_tree import ListedField, Path
+
+INFERRED_NOTE: Final = "kind and unit inferred from the name"
+GUESSED_NOTE: Final = "type, kind and unit guessed, for the name tells nothing"
+
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def write_edition(listed: ListedField, comparison: ExampleComparison | None, *, name: str, origin: str) -> str:
+    """
+    Write an edition's file.
+
+    Args:
+        listed: The page's fields and groups.
+        comparison: Its example against its list: gives types where a name does not tell, and undocumented fields.
+        name: The edition's name.
+        origin: The page's name.
+    """
+    types = comparison.types if comparison is not None else {}
+    lines = [
+        f"# Read from the documentation page {_printable(origin)}.",
+        "# Fields that an edition of sora-stats-harness has are described as there. Of all others kind and unit are inferred",
+        "# from the name, and the description says so: look at these before a server is judged by them.",
+        "",
+        f"format = {_toml_string(EDITION_FORMAT)}",
+        f"name = {_toml_string(name)}",
+        f"title = {_toml_string(f'Statistics API of WebRTC SFU Sora, as the page {origin} lists it')}",
+        f"source = {_toml_string(origin)}",
+    ]
+    lines += _write_group(listed, types)
+    for path in comparison.undocumented if comparison is not None else ():
+        lines += _write_undocumented(path, types[path], origin)
+    return "\n".join(lines) + "\n"
+
+
+def _write_group(group: ListedField, types: Mapping[Path, FieldType]) -> Iterator[str]:
+    table = ".".join(f"groups.{_toml_key(part)}" for part in group.path)
+    known = _known_groups().get(group.path)
+    keys = []
+    if known is not None and known.description:
+        keys.append(f"description = {_toml_string(known.description)}")
+    if known.optional if known is not None else group.path[:1] == (DATA_CHANNEL,):
+        keys.append("optional = true")
+    if group.same_as is not None:
+        keys.append(f"same_as = {_toml_string('.'.join(group.same_as.path))}")
+    if keys and group.path:
+        yield from ("", f"[{table}]", *keys)
+    fields = [child for child in group.children if not child.is_group]
+    if fields:
+        yield from ("", f"[{table}.fields]" if table else "[fields]")
+        for child in fields:
+            yield f"{_toml_key(child.path[-1])} = {{ {', '.join(_field_entries(child.path, types))} }}"
+    for child in group.children:
+        if child.is_group:
+            yield from _write_group(child, types)
+
+
+def _field_entries(path: Path, types: Mapping[Path, FieldType]) -> Iterator[str]:
+    """The keys and values of one field: as a known edition has them, or as inferred."""
+    rule = known_fields().get(path)
+    guess = rule if rule is not None else infer_field(path, types.get(path))
+    yield f"type = {_toml_string(guess.type.value)}"
+    yield f"kind = {_toml_string(guess.kind.value)}"
+    yield f"unit = {_toml_string(guess.unit.value)}"
+    if isinstance(guess, FieldDefinition):
+        conditional, description = guess.presence is FieldPresence.CONDITIONAL, guess.description
+    else:
+        conditional, description = guess.conditional, _field_description(path, by_name=guess.by_name)
+    if conditional:
+        yield 'presence = "conditional"'
+    for key in ("minimum", "maximum", "max_bytes"):
+        if (limit := getattr(guess, key)) is not None:
+            yield f"{key} = {limit}"
+    if guess.values is not None:
+        yield f"values = [{', '.join(map(_toml_string, guess.values))}]"
+    if guess.form is not None:
+        yield f"form = {_toml_string(guess.form)}"
+    yield f"description = {_toml_string(description)}"
+
+
+def _field_description(path: Path, *, by_name: bool) -> str:
+    words = path[-1].replace("_", " ").strip() or path[-1]
+    return f"{words[:1].upper()}{words[1:]} ({INFERRED_NOTE if by_name else GUESSED_NOTE})."
+
+
+def _write_undocumented(path: Path, type_: FieldType, origin: str) -> Iterator[str]:
+    """A field that only the example has; none whose path cannot be written with dots."""
+    if any("." in part or not part.strip() or not part.isprintable() for part in path):
+        return
+    known = {field.path: field for edition in _shipped_editions() for field in edition.undocumented}.get(path)
+    guess = infer_field(path, type_)
+    fitting = guess.type is type_
+    yield from ("", "[[undocumented]]", f"path = {_toml_string('.'.join(path))}", f"type = {_toml_string(type_.value)}")
+    yield f"kind = {_toml_string((guess.kind if fitting else FieldKind.GAUGE).value)}"
+    yield f"unit = {_toml_string(guess.unit.value)}"
+    yield f"seen_in = {_toml_string(f'the example response of {origin}')}"
+    description = (
+        known.description if known is not None else _field_description(path, by_name=guess.by_name and fitting)
+    )
+    yield f"description = {_toml_string(description)}"
+
+
+@cache
+def _shipped_editions() -> tuple[Edition, ...]:
+    """The editions that ship with the package, the newest last."""
+    return tuple(load_edition(name) for name in shipped_edition_names())
+
+
+@cache
+def known_fields() -> dict[Path, FieldDefinition]:
+    """The fields that an edition of this package has, each as in the newest."""
+    return {field.path: field for edition in _shipped_editions() for field in edition.fields}
+
+
+@cache
+def _known_groups() -> dict[Path, FieldGroup]:
+    return {group.path: group for edition in _shipped_editions() for group in edition.root.walk_groups()}
+
+
+def _toml_key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else _toml_string(name)
+
+
+def _toml_string(text: str) -> str:
+    """A TOML string; what cannot be printed becomes the sign for that."""
+    text = _printable(text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)

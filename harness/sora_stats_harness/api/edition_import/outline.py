@@ -1,0 +1,88 @@
+"""
+Items in items: what every form of a page comes down to, and how a line says what it is.
+
+An item is a field's or a group's name, a text about the item that holds it, or a word like "as r0", which stands for
+the fields of another group.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..edition import ANY_LABEL
+
+MAX_DEPTH: Final = 12
+"""Levels of a list; the real one has four and a description below them."""
+MAX_ITEMS: Final = 20_000
+"""Items of a list; the real one has some 350 with its descriptions."""
+MAX_TEXT: Final = 4_000
+"""Characters of an item's text that are kept; names and whatever says "as r0" are short."""
+
+_NAME: Final = re.compile(r"[a-z][A-Za-z0-9_]{0,199}")
+_NAME_AND_MORE: Final = re.compile(r"([a-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+)\s*[:：(（–—-]")
+"""A name and a description in one item; only with an underscore, since any sentence may begin with a word and a colon."""
+_SAME_AS: Final = re.compile(
+    r"(?:(?:the\s+)?same\s+as|as)\s+([a-z][A-Za-z0-9_]*)\.?|([a-z][A-Za-z0-9_]*)\s*と(?:同様|同じ)(?:です)?。?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class OutlineItem:
+    """One item of a list, with the items below it."""
+
+    text: str
+    line: int
+    items: list[OutlineItem] = field(default_factory=list)
+
+    def walk(self) -> Iterator[OutlineItem]:
+        """The items below this one, parents first."""
+        for item in self.items:
+            yield item
+            yield from item.walk()
+
+
+def strip_markup(text: str) -> str:
+    """
+    Take away what only sets a text off: Markdown's marks and escapes, and the sign that Sphinx puts behind titles.
+
+    >>> strip_markup("`total_received\\\\_rtp` ¶")
+    'total_received_rtp'
+    """
+    text = re.sub(r"\\([\\`*_#<>\[\](){}+.!|~-])", r"\1", text)
+    return re.sub(r"[`¶]|\*\*", "", text).strip()
+
+
+def field_name_of(text: str) -> str | None:
+    """
+    The name that an item bears; `#*` for the labels that begin with `#`, None for a text.
+
+    >>> field_name_of("total_sent"), field_name_of("# and so on"), field_name_of("Packets sent."), field_name_of("max_age: in days")
+    ('total_sent', '#*', None, 'max_age')
+    """
+    text = strip_markup(text.partition("\n")[0])
+    if _NAME.fullmatch(text):
+        return text
+    if text.startswith("#"):
+        return ANY_LABEL
+    more = _NAME_AND_MORE.match(text)
+    return more.group(1) if more else None
+
+
+def referenced_group(text: str) -> str | None:
+    """
+    The group whose fields an item stands for.
+
+    >>> referenced_group("r0 と同様"), referenced_group("as signaling"), referenced_group("As a whole, packets.")
+    ('r0', 'signaling', None)
+    """
+    found = _SAME_AS.fullmatch(" ".join(strip_markup(text).split()))
+    return found.group(1) or found.group(2) if found else None
+
+
+def count_names(items: list[OutlineItem]) -> int:
+    """How many items bear a name: the list of a page that has the most is its field list."""
+    return sum(1 for top in items for item in (top, *top.walk()) if field_name_of(item.text) is not None)

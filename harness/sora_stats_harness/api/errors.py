@@ -1,0 +1,96 @@
+"""
+What can go wrong with the harness itself, in one tree.
+
+A server that misbehaves is never an exception: that is a finding. An exception means that the harness could not do
+its work, and its message is one line that says what was found, where, and what to do.
+
+    HarnessError
+    ├── UsageError              the caller asked for something that cannot be done            exit code 2
+    │   ├── ConfigError         a configuration that cannot be read, or says what cannot be meant
+    │   ├── EditionError        an edition file that cannot be read
+    │   ├── RecordingError      a recording or body file that cannot be read
+    │   └── OutputError         a report that cannot be written: a full disk, a folder without permission
+    ├── RequestRefusedError           a request that may not be sent was about to be sent           exit code 4
+    └── SimulatorError          the embedded simulator did not start, or died                 exit code 4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit statuses of every command that judges; `worst_exit_code` ranks them."""
+
+    PASS = 0
+    FAIL = 1
+    """A requirement was violated, or an SLO."""
+    USAGE = 2
+    """The command line, the configuration or a file named there is wrong, or nothing can be written there."""
+    INCONCLUSIVE = 3
+    """Too little was seen to decide: no server, an aborted or an interrupted run."""
+    BROKEN = 4
+    """The harness itself failed: a check crashed, an exception escaped."""
+
+
+def worst_exit_code(*codes: int) -> ExitCode:
+    """
+    Give the exit code of a run in which several things have a say.
+
+    A finding outranks a broken harness, that outranks wrong usage, and that an inconclusive run.
+
+    >>> worst_exit_code(ExitCode.PASS, ExitCode.INCONCLUSIVE, ExitCode.FAIL).name
+    'FAIL'
+    """
+    ranks = (ExitCode.FAIL, ExitCode.BROKEN, ExitCode.USAGE, ExitCode.INCONCLUSIVE)
+    return next((code for code in ranks if code in codes), ExitCode.PASS)
+
+
+class HarnessError(Exception):
+    """Root of the tree; its text is one line for a person."""
+
+    exit_code: ExitCode = ExitCode.BROKEN
+
+
+class UsageError(HarnessError):
+    """The caller asked for something that cannot be done as asked."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(UsageError):
+    """A configuration file cannot be read, or says what cannot be meant."""
+
+
+class EditionError(UsageError):
+    """An edition is unknown, or its file cannot be read as one."""
+
+
+class RecordingError(UsageError):
+    """A recording or a body file is missing, unreadable or of an unknown format."""
+
+
+class OutputError(UsageError):
+    """What a run has to say cannot be written; the disk, the stream or the folder is at fault, and not the harness."""
+
+
+class RequestRefusedError(HarnessError):
+    """A request was about to be sent whose target is neither one of the three nor on the list of invented ones."""
+
+
+class SimulatorError(HarnessError):
+    """The embedded simulator did not start, or ended before it was asked to."""
+
+
+def suggest_nearest(name: str, known: Iterable[str]) -> str:
+    """
+    Say which known name was probably meant; empty where none is near.
+
+    >>> suggest_nearest("conferm", ["check", "conform"])
+    " (did you mean 'conform'?)"
+    """
+    import difflib  # only ever needed for a mistake
+
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""

@@ -1,0 +1,250 @@
+"""
+One request, its response and its times: the only thing that a judge is ever shown.
+
+The prober, the load scenarios, a user's own tests and recordings all produce exchanges; the judge cannot tell which.
+Structs are frozen and cheap to make (about 0.3 us), since under load there are thousands a second.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Final, Protocol, TypedDict, Unpack
+
+import msgspec
+
+from .http1_faults import FramingFault
+
+TARGET_HEADER: Final = "x-sora-target"
+"""Names the operation of a request; case-insensitive, its value is not."""
+
+Headers = tuple[tuple[str, str], ...]
+"""Header fields in the order of the wire, names as sent."""
+
+
+class Target(Enum):
+    """The three statistics operations; the value is what the header carries."""
+
+    CONNECTION = "Sora_20170529.GetStatsConnection"
+    CLIENT = "Sora_20170529.GetStatsClient"
+    ALL = "Sora_20171101.GetStatsAllConnections"
+
+    def __init__(self, header: str) -> None:
+        self.operation = header.partition(".")[2]
+        """The name without the service: what reports and recordings say."""
+        self.many = self.operation != "GetStatsConnection"
+        """Whether the response is an array of connections."""
+
+    __hash__ = object.__hash__  # members are what they are; Enum's own takes a call of Python each time
+
+
+TARGET_OF_OPERATION: Final = {target.operation: target for target in Target}
+"""Each target by the name that recordings and reports use."""
+
+
+class RequestArguments(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The arguments of a valid request; None where it has none."""
+
+    channel_id: str | None = None
+    connection_id: str | None = None
+    client_id: str | None = None
+    local: bool = True
+    """Only the node asked, or (False) every node of the cluster."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    What was sent.
+
+    `target` is None for a request that is wrong on purpose; `probe` then is the id of the requirement that it tests.
+    `server` is the URL without credentials; it tells one node of a cluster from another.
+    """
+
+    server: str
+    headers: Headers
+    body: bytes | None
+    target: Target | None
+    asked: RequestArguments = RequestArguments()
+    probe: str | None = None
+    method: str = "POST"
+    path: str = "/"
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    What came back; `complete` is False where the body ended before its announced length.
+
+    `withheld` is True where a recording left the body out because a secret stood in it: nothing can be said of it.
+    """
+
+    status: int
+    headers: Headers
+    body: bytes
+    complete: bool = True
+    withheld: bool = False
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, by its name in lower case."""
+        for key, value in self.headers:
+            if key.lower() == name:
+                return value
+        return None
+
+
+class ErrorCode(Enum):
+    """Why there is no complete response."""
+
+    REFUSED = "refused"
+    """Nothing listens there."""
+    DNS = "dns"
+    """The name does not resolve."""
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    """The connection was closed or reset before a complete response."""
+    TLS = "tls"
+    PROTOCOL = "protocol"
+    """The bytes are no HTTP."""
+    TOO_LARGE = "too_large"
+    CUT = "cut"
+    """The body ended before its announced length."""
+    ABANDONED = "abandoned"
+    """We gave up, because the run ended."""
+
+
+class TransportError(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Why a request has no complete response; `detail` is one line."""
+
+    code: ErrorCode
+    detail: str
+
+
+class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    One request, its response or error, and its times in nanoseconds of one monotonic clock.
+
+    `sent_ns` was taken before the first byte was written, `received_ns` after the last was read, so the true interval
+    lies within. `arrived_ns` is the kernel's, `intended_ns` the schedule's; None where there is none. A partial response
+    and an error may stand together. `faults` are the deviations from HTTP/1.1 that can't be told from the response itself.
+    `(run, seq)` is unique.
+    """
+
+    run: str
+    seq: int
+    request: Request
+    clock: str
+    sent_ns: int
+    received_ns: int
+    sent_at: str
+    """Wall-clock time of sending, RFC 3339 in UTC."""
+    response: Response | None = None
+    error: TransportError | None = None
+    intended_ns: int | None = None
+    arrived_ns: int | None = None
+    faults: tuple[FramingFault, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What findings call this exchange."""
+        return (self.run, self.seq)
+
+
+class OpenExchange(Protocol):
+    """A request under way."""
+
+    def complete(
+        self,
+        response: Response | None = None,
+        error: TransportError | None = None,
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
+    ) -> Exchange:
+        """Take the time of receipt, and judge."""
+
+
+class ExchangeOpener(Protocol):
+    """Whoever is told of requests before they are sent: a judge."""
+
+    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> OpenExchange:
+        """Take the time of sending."""
+
+
+class DocumentedArguments(TypedDict, total=False):
+    """The arguments that the documentation knows; None is as left out."""
+
+    channel_id: str | None
+    connection_id: str | None
+    client_id: str | None
+    local: bool | None
+
+
+def make_valid_request(
+    target: Target, *, server: str, headers: Headers = (), **arguments: Unpack[DocumentedArguments]
+) -> Request:
+    """
+    Build a request as the documentation describes it.
+
+    GetStatsConnection takes `channel_id` and `connection_id`, GetStatsClient `channel_id` and `client_id`,
+    GetStatsAllConnections nothing (then there is no body at all) or `local`. `headers` are sent besides.
+
+    Raises:
+        ValueError: An argument that the target needs is missing.
+
+    >>> make_valid_request(Target.ALL, server="http://127.0.0.1:3000", local=False).body
+    b'{"local":false}'
+    """
+    channel_id, local = arguments.get("channel_id"), arguments.get("local")
+    connection_id, client_id = arguments.get("connection_id"), arguments.get("client_id")
+    body: dict[str, str | bool] = {}
+    if target is not Target.ALL:
+        key, value = ("connection_id", connection_id) if target is Target.CONNECTION else ("client_id", client_id)
+        if channel_id is None or value is None:
+            raise ValueError(f"{target.operation} needs channel_id and {key}")
+        body = {"channel_id": channel_id, key: value}
+    elif local is not None:
+        body = {"local": local}
+    encoded = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode() if body else None
+    content: Headers = (("Content-Type", "application/json"),) if encoded is not None else ()
+    return Request(
+        server=server,
+        headers=((TARGET_HEADER, target.value), *content, *headers),
+        body=encoded,
+        target=target,
+        asked=RequestArguments(
+            channel_id=channel_id,
+            connection_id=connection_id,
+            client_id=client_id,
+            local=local is not False,
+        ),
+    )
+
+
+def without_response(exchange: Exchange) -> Exchange:
+    """The same exchange without its response: what is kept of it when bodies would take too much memory."""
+    return msgspec.structs.replace(exchange, response=None)
+
+
+@cache
+def monotonic_clock_id() -> str:
+    """
+    Name this machine's monotonic clock: boot, time namespace and kind.
+
+    Two times are on one clock, and may be compared, only where these names are equal. Where the platform does not tell
+    its boot, the name holds the process, so that nothing is ever ordered wrongly.
+    """
+    boot = _read_system_file("/proc/sys/kernel/random/boot_id") or f"process-{os.getpid()}-{time.time_ns()}"
+    try:
+        namespace = str(Path("/proc/self/ns/time").readlink())
+    except OSError:
+        namespace = "time:-"
+    return f"{boot}/{namespace}/monotonic"
+
+
+def _read_system_file(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="ascii").strip() or None
+    except OSError:
+        return None

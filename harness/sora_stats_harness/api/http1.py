@@ -1,0 +1,403 @@
+"""
+One reader of HTTP/1.1 responses, without a socket: bytes go in, and a response or the reason why there is none comes out.
+
+The contract. `begin` makes the reader ready for a response. `feed` takes what came from the socket, in whatever pieces,
+`end` says that the peer has closed, and `give_up` that we stop reading. As soon as no more bytes are needed, `over` is
+true, and the outcome is there: `response` is complete and `error` is None, or `error` tells what is wrong and `response`
+is what had come by then. `faults` lists all deviations from the standard that were met, and `keep` says whether the
+connection may be used again. Bytes that are fed after the end are surplus: they are a fault, and never part of a
+response. The outcome depends on the bytes and the end alone, never on the pieces.
+
+    head ── 1xx ──> head
+      │
+      ├── no body ──────────────────────────────> over
+      ├── Content-Length ──> body by length ────> over
+      ├── chunked ──> chunks ──> trailers ──────> over
+      └── neither ──> body until the close ─────> over
+
+The common case under load costs a look-up: a head seen before, and its whole body behind it. A large body of known
+length is received where it stays: `buffer` gives the memory to receive into, and `advance` says how much came.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from .exchange import ErrorCode, Response, TransportError
+from .http1_body import SECTION_END, SECTION_LIMIT, SPARE_BYTES, BodyMemory, Bytes, ChunkedBody, whole_chunked_body
+from .http1_faults import FRAMING_RULES, Effect, FramingFault
+from .http1_head import (
+    USUAL_HEAD_BYTES,
+    BodyEnd,
+    FaultList,
+    ResponseHead,
+    excerpt,
+    fault,
+    head_of,
+    known_heads,
+    parse_status_line,
+    status_line_so_far,
+)
+
+BODY_LIMIT: Final = 256 * 1024 * 1024
+"""Bytes behind a head, as they are on the wire, unless another limit is asked for."""
+
+KEPT_OF_PARTIAL: Final = 64 * 1024
+"""Bytes of a body that is not complete that are kept to show what it was."""
+
+DIRECT_BYTES: Final = 64 * 1024
+"""Where at least so many bytes of a body are missing, they can be received into the body's own memory."""
+
+FIRST_LINE_BYTES: Final = 64
+"""Of a first line without an end, after which it has to look like a status line."""
+
+_HEAD_END: Final = re.compile(rb"\r\n\r\n")
+_BLANK_LINES: Final = re.compile(rb"(?:\r?\n)+")
+_TOO_LARGE: Final = ("head_too_large", "chunk_line_too_large")
+
+
+class ResponseReader:
+    """
+    Reads the responses of one connection, one after the other.
+
+    Args:
+        limit_bytes: Of everything behind a head, as it is on the wire: many small chunks count with their framing.
+
+    >>> reader = ResponseReader()
+    >>> reader.feed(b"HTTP/1.1 200 OK\\r\\nContent-Le")
+    False
+    >>> reader.feed(b"ngth: 2\\r\\n\\r\\n[]")
+    True
+    >>> reader.response.status, reader.response.body, reader.response.complete
+    (200, b'[]', True)
+    """
+
+    # Set where a body begins, and not for each response.
+    _pieces: list[bytes]
+    """What has come of a body."""
+    _memory: BodyMemory | None
+    """The same, where it was received into the body's own memory."""
+    _chunks: ChunkedBody | None
+    _announced: int
+    """Bytes of a body of known length, as far as we would read it."""
+    _is_beyond_limit: bool
+    """Whether the body is too large by its head; it may still be cut before it is by its bytes."""
+    _room: int
+    """Bytes that may still come of a body of unknown length, as they are on the wire."""
+
+    def __init__(self, *, limit_bytes: int = BODY_LIMIT) -> None:
+        self._limit = limit_bytes
+        self.begin()
+
+    def begin(self, method: str = "POST") -> None:
+        """Forget the response before, and expect one to a request of this method."""
+        self.over = False
+        """Whether no more bytes are needed."""
+        self.response: Response | None = None
+        """The response, or what came of it; None before the end, and where its head was not over."""
+        self.error: TransportError | None = None
+        """Why the response is not complete."""
+        self.faults: tuple[FramingFault, ...] = ()
+        """The deviations met so far, each rule once, in the order of the bytes."""
+        self.keep = False
+        """Whether the connection may be used for another request: the response is complete, and nothing was odd."""
+        self.wire_bytes = 0
+        """Bytes taken, whatever they were."""
+        self._method = method
+        self._head: ResponseHead | None = None
+        """The final one, while its body is read."""
+        self._missing = 0
+        """Bytes of a body of known length that have not come; more than 0 only while such a body is read."""
+        self._buffer: bytearray | None = None
+        """What has come of a head that was not recognised by its bytes."""
+        self._surplus = b""
+        """The first bytes behind the end."""
+
+    def feed(self, data: Bytes) -> bool:
+        """Take bytes as they came, none left out; gives `over`."""
+        size = len(data)
+        if not self.wire_bytes and (found := _HEAD_END.search(data, 0, USUAL_HEAD_BYTES)) is not None:
+            end = found.end()
+            head = known_heads.get(bytes(data[:end]))
+            if head is not None and head.status >= 200 and self._method != "HEAD":
+                self.wire_bytes = size
+                self.faults = head.faults
+                body: bytes | None = None
+                if size - end == head.length <= self._limit:
+                    body = bytes(data[end:])
+                elif head.body_end is BodyEnd.CHUNKED and size - end <= self._limit:
+                    body = whole_chunked_body(data[end:])
+                if body is not None:
+                    self.response = Response(status=head.status, headers=head.headers, body=body)
+                    self.keep = head.keep
+                    self.over = True
+                    return True
+                self._enter_body(head)
+                return self._take(data[end:])
+        self.wire_bytes += size
+        if size < self._missing and self._memory is None:
+            self._pieces.append(bytes(data))
+            self._missing -= size
+            return False
+        return self._take(data)
+
+    def buffer(self) -> memoryview | None:
+        """
+        Memory to receive into instead of feeding, where much of a body of known length is missing; None elsewhere.
+
+        Call `advance` with what came, before anything else of the reader. A few bytes more than the body are offered,
+        so that what follows it is noticed.
+        """
+        if self._missing < DIRECT_BYTES or self._is_beyond_limit:
+            return self._memory.view() if self._missing and self._memory is not None else None
+        if self._memory is None:
+            self._memory = BodyMemory(b"".join(self._pieces), self._missing)
+            self._pieces = []
+        return self._memory.view()
+
+    def advance(self, size: int) -> bool:
+        """Say how many bytes came into `buffer`; gives `over`."""
+        assert self._memory is not None, "only after `buffer`"
+        self.wire_bytes += size
+        behind = self._memory.advance(size, self._missing)
+        self._missing -= size - len(behind)
+        if not self._missing:
+            self._complete(self._memory.body())
+        return self._take(behind)
+
+    def end(self) -> None:
+        """The peer has closed its side in an orderly way: no more bytes will come."""
+        head = self._head
+        if self.over:
+            return
+        if head is None:
+            self._end_in_head()
+        elif self._missing:
+            self._cut(f"the body ended after {self.body_bytes} of {head.length} bytes")
+        elif self._chunks is not None and (missing := self._chunks.end()) is not None:
+            self._cut(missing)
+        else:
+            self._complete(b"".join(self._pieces))
+
+    def give_up(self, error: TransportError) -> None:
+        """Stop reading, for a reason that is not in the bytes: a time-out, a reset, a limit of all bodies together."""
+        if self.over:
+            return
+        self.error = error
+        self.over = True
+        head, self._missing = self._head, 0
+        if head is not None:
+            self.response = Response(status=head.status, headers=head.headers, body=self._start(), complete=False)
+            self._memory, self._pieces = None, []  # at once: the bodies that are being read share a limit
+
+    def too_late(self, timeout_s: float) -> TransportError:
+        """The error of a response that was not over in time, with how far it came."""
+        so_far = "" if self.status is None else f" (status {self.status}, {self.body_bytes} bytes of body so far)"
+        return TransportError(code=ErrorCode.TIMEOUT, detail=f"no complete response within {timeout_s:g} s{so_far}")
+
+    @property
+    def status(self) -> int | None:
+        """The status of the final response; None before its head was over."""
+        if self.response is not None:
+            return self.response.status
+        return None if self._head is None else self._head.status
+
+    @property
+    def body_bytes(self) -> int:
+        """Bytes of the body that are held."""
+        if self.response is not None:
+            return len(self.response.body)
+        if self._head is None:
+            return 0
+        if self._chunks is not None:
+            return self._chunks.size
+        return self._announced - self._missing if self._announced else self._limit - self._room
+
+    def _take(self, data: Bytes) -> bool:
+        """Hand bytes to head and body; what is left behind the end is surplus."""
+        while len(data) and not self.over:
+            if self._head is None:
+                data = self._take_head(data)
+            elif self._missing:
+                data = self._take_of_length(data)
+            else:
+                data = self._take_of_unknown_length(data)
+        if len(data) and self.error is None:
+            self._take_surplus(data)
+        return self.over
+
+    # -- the head -----------------------------------------------------------------------------------------------------
+
+    def _take_head(self, data: Bytes) -> Bytes:
+        if self._buffer is None:
+            self._buffer = bytearray()
+            self._scanned = self._head_bytes = 0
+            """Bytes of the buffer in which no end was found; bytes of interim responses and of blank lines."""
+            self._line_seen = False
+            """Whether the first line was looked at."""
+        buffer = self._buffer
+        buffer += data
+        if not self._line_seen:
+            self._skip_blank_lines(buffer)
+            if (wrong := self._look_at_first_line(buffer)) is not None:
+                return self._fail(wrong)
+        found = SECTION_END.search(buffer, max(0, self._scanned - 2))
+        self._scanned = len(buffer)
+        size = len(buffer) + 1 if found is None else found.end()
+        if self._head_bytes + size > SECTION_LIMIT:
+            where = "interim responses did" if self._head_bytes else "the head of the response does"
+            return self._fail(fault("head_too_large", f"{where} not end within {SECTION_LIMIT >> 10} KiB"))
+        if found is None:
+            return b""
+        left = len(buffer) - size
+        head = head_of(bytes(buffer[:size]))
+        buffer.clear()
+        if isinstance(head, FramingFault):
+            return self._fail(head)
+        for each in head.faults:
+            self._note(each)
+        if 100 <= head.status < 200:
+            self._pass_over(head.status, size)
+        else:
+            self._enter_body(head)
+        return data[len(data) - left :]
+
+    def _skip_blank_lines(self, buffer: bytearray) -> None:
+        if (blank := _BLANK_LINES.match(buffer)) is not None:
+            self._note(fault("blank_line", "a blank line stands before the status line"))
+            self._head_bytes += blank.end()
+            self._scanned = 0
+            del buffer[: blank.end()]
+
+    def _look_at_first_line(self, buffer: bytearray) -> FramingFault | None:
+        """What is no HTTP may go on for ever: the first line is judged as soon as it is there."""
+        end = buffer.find(b"\n", self._scanned)
+        if end < 0:
+            return status_line_so_far(bytes(buffer)) if len(buffer) >= FIRST_LINE_BYTES else None
+        self._line_seen = True
+        line = parse_status_line(bytes(buffer[:end]).removesuffix(b"\r"), FaultList())
+        return line if isinstance(line, FramingFault) else None
+
+    def _pass_over(self, status: int, size: int) -> None:
+        """The response proper is still to come."""
+        self._head_bytes += size
+        self._scanned, self._line_seen = 0, False
+        if status == 101:
+            self._fail(fault("switched", "the server changed the protocol, unasked: status 101"))
+        else:
+            self._note(fault("interim", f"an interim response came first: status {status}"))
+
+    def _end_in_head(self) -> None:
+        buffer = self._buffer
+        if buffer is None:
+            error = TransportError(code=ErrorCode.RESET, detail="the connection was closed before a response")
+            self.give_up(error)
+        elif not self._line_seen and (wrong := status_line_so_far(bytes(buffer))) is not None:
+            self._fail(wrong)
+        else:
+            self._cut("the connection was closed within the head of the response")
+
+    # -- the body -----------------------------------------------------------------------------------------------------
+
+    def _enter_body(self, head: ResponseHead) -> None:
+        self._head = head
+        self._pieces = []
+        self._memory = self._chunks = None
+        self._announced = 0
+        self._is_beyond_limit = head.length > self._limit
+        self._room = self._limit
+        if self._method == "HEAD" or head.body_end is BodyEnd.HEAD or head.length == 0:
+            self._complete(b"")
+        elif head.body_end is BodyEnd.LENGTH:
+            self._announced = self._missing = min(head.length, self._limit + 1)
+        elif head.body_end is BodyEnd.CHUNKED:
+            self._chunks = ChunkedBody(self._pieces, self._note)
+
+    def _take_of_length(self, data: Bytes) -> Bytes:
+        part = bytes(data[: self._missing])
+        self._missing -= len(part)
+        if self._memory is not None:
+            self._memory.write(part)
+        else:
+            self._pieces.append(part)
+        if not self._missing:
+            if self._is_beyond_limit:
+                return self._exceed()
+            body = b"".join(self._pieces) if self._memory is None else self._memory.body()
+            self._complete(body)
+        return data[len(part) :]
+
+    def _take_of_unknown_length(self, data: Bytes) -> Bytes:
+        """No more is looked at than the limit allows."""
+        allowed = data[: self._room]
+        chunks = self._chunks
+        rest: Bytes = b""
+        if chunks is None:
+            self._pieces.append(bytes(allowed))
+        else:
+            rest = chunks.take(allowed)
+        taken = len(allowed) - len(rest)
+        self._room -= taken
+        if chunks is not None and chunks.wrong is not None:
+            return self._fail(chunks.wrong)
+        if chunks is not None and chunks.done:
+            self._complete(b"".join(self._pieces))
+        elif taken < len(data):
+            return self._exceed()
+        return data[taken:]
+
+    # -- ends ---------------------------------------------------------------------------------------------------------
+
+    def _complete(self, body: bytes) -> None:
+        head = self._head
+        assert head is not None, "a body has begun"
+        self.response = Response(status=head.status, headers=head.headers, body=body)
+        self.keep = head.keep and all(FRAMING_RULES[each.code].effect is Effect.ALLOWED for each in self.faults)
+        self._memory, self._pieces = None, []
+        self.over = True
+
+    def _cut(self, detail: str) -> None:
+        self.give_up(TransportError(code=ErrorCode.CUT, detail=detail))
+
+    def _exceed(self) -> Bytes:
+        detail = f"the body exceeds {self._limit} bytes"
+        self.give_up(TransportError(code=ErrorCode.TOO_LARGE, detail=detail))
+        return b""
+
+    def _fail(self, wrong: FramingFault) -> Bytes:
+        self._note(wrong)
+        code = ErrorCode.TOO_LARGE if wrong.code in _TOO_LARGE else ErrorCode.PROTOCOL
+        self.give_up(TransportError(code=code, detail=wrong.text))
+        return b""
+
+    def _start(self) -> bytes:
+        """The first bytes of the body."""
+        if self._memory is not None:
+            return self._memory.start(KEPT_OF_PARTIAL)
+        pieces, size = [], 0
+        for piece in self._pieces:
+            if size >= KEPT_OF_PARTIAL:
+                break
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)[:KEPT_OF_PARTIAL]
+
+    def _note(self, found: FramingFault) -> None:
+        if all(each.code != found.code for each in self.faults):
+            self.faults += (found,)
+
+    def _take_surplus(self, data: Bytes) -> None:
+        """What follows the end of a response: a fault, whose text grows with what is known of it."""
+        self.keep = False
+        if self._surplus:
+            before = _surplus_fault(self._surplus)
+            self.faults = tuple(each for each in self.faults if each != before)
+        self._surplus += bytes(data[: SPARE_BYTES - len(self._surplus)])
+        self._note(_surplus_fault(self._surplus))
+
+
+def _surplus_fault(first: bytes) -> FramingFault:
+    if not first.strip(b"\r\n"):
+        return fault("blank_line", "a blank line stands behind the response")
+    return fault("surplus", f"bytes follow the end of the response: {excerpt(first)}")

@@ -1,0 +1,71 @@
+"""
+Times, sizes and numbers as people write them in options and configurations.
+
+Each function takes a text and gives a number, or refuses the text in half a sentence that says what it must be; the
+caller puts the option's name before it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from .errors import UsageError
+
+_SECONDS_PER_UNIT: Final = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES_PER_UNIT: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def parse_duration(text: str) -> float:
+    """
+    Read a time in seconds, greater than 0: `10`, `0.5`, `90s`, `5m`, `1h`, `20ms`, `200us`.
+
+    >>> parse_duration("1.5m")
+    90.0
+    """
+    parts = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(us|ms|[smh]?)", text)
+    if parts is None or float(parts[1]) == 0:
+        raise UsageError(f"{text!r} must be a time greater than 0: seconds, or a number with us, ms, s, m or h")
+    return float(parts[1]) * _SECONDS_PER_UNIT[parts[2]]
+
+
+def parse_interval(text: str) -> float:
+    """Read a time in seconds that may be 0."""
+    return 0.0 if re.fullmatch(r"0+(\.0+)?(us|ms|[smh]?)", text) else parse_duration(text)
+
+
+def parse_size(text: str) -> int:
+    """
+    Read a size in bytes, greater than 0: `65536`, `500M`, `2G` (powers of 1024).
+
+    >>> parse_size("2K")
+    2048
+    """
+    parts = re.fullmatch(r"([0-9]+)([KMG]?)", text)
+    if parts is None or int(parts[1]) == 0:
+        raise UsageError(f"{text!r} must be a size greater than 0: bytes, or a number with K, M or G")
+    return int(parts[1]) * _BYTES_PER_UNIT[parts[2]]
+
+
+def parse_integer(text: str, least: int, most: int | None = None) -> int:
+    """
+    Read an integer within limits.
+
+    >>> parse_integer("2", 1, 256)
+    2
+    """
+    if re.fullmatch(r"-?[0-9]{1,18}", text) and least <= int(text) and (most is None or int(text) <= most):
+        return int(text)
+    limits = f"of {least:,} or more" if most is None else f"from {least:,} to {most:,}"
+    raise UsageError(f"{text!r} must be an integer {limits}")
+
+
+def parse_rate(text: str) -> float:
+    """Read a rate in requests per second, greater than 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1e6:
+        raise UsageError(f"{text!r} must be a rate greater than 0, in requests per second")
+    return value

@@ -1,0 +1,254 @@
+"""
+What a project always says the same way: `[tool.sora-harness]` in pyproject.toml, or a file sora-harness.toml.
+
+Options win over the environment, and the environment over the file; `probe.run_settings` puts them together. An unknown
+key is an error, because a mistyped one would weaken a gate in silence. The file never contains a secret: the values of
+headers are references to a variable or to another file.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from . import edition as editions
+from .edition_schemas import JSON_SCHEMA_DIALECT
+from .errors import ConfigError, UsageError, suggest_nearest
+from .input_budget import MAX_CONFIG_BYTES, parse_toml, read_small_file
+from .server_url import normalize_server_url
+
+CONFIG_FILE: Final = "sora-harness.toml"
+"""Looked for first; where it is there, pyproject.toml is not looked at."""
+PYPROJECT: Final = "pyproject.toml"
+PYPROJECT_TABLE: Final = "tool.sora-harness"
+
+_HEADER_NAME: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+_VALUE_REFERENCE: Final = r"^(env:[A-Za-z_][A-Za-z0-9_]*|@.+)$"
+
+
+def _described(text: str, **more: Any) -> msgspec.Meta:  # Any: msgspec's own constraints
+    return msgspec.Meta(description=text, **more)
+
+
+_Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
+
+
+class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A known deviation that somebody has decided to live with for a while; every key has to be given."""
+
+    requirement: Annotated[str, _described("The id of a requirement, such as shape.unknown")]
+    field: Annotated[
+        str,
+        _described(
+            "Where: a pattern over the finding's field, such as /rtp/total_* (* any characters, ? one, [ab] one of "
+            "these; empty for findings about a complete response)"
+        ),
+    ]
+    reason: Annotated[_Text, _described("Why the deviation may stay")]
+    by: Annotated[_Text, _described("Who decided")]
+    until: Annotated[date, _described("The last day on which it holds, in UTC")]
+
+
+class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a configuration may say; None or empty where it says nothing."""
+
+    url: Annotated[str | None, _described("The server, where neither the command line nor SORA_URL names one")] = None
+    edition: Annotated[
+        str | None, _described("The field list to judge by: a name, or a .toml file relative to this one")
+    ] = None
+    strict: Annotated[bool | None, _described("Whether a violated SHOULD fails, too")] = None
+    require: Annotated[list[str], _described("Requirements that must have been observed")] = []
+    checks: Annotated[list[_Text], _described("Python files with checks of your own; relative to this one")] = []
+    headers: Annotated[
+        dict[
+            Annotated[str, msgspec.Meta(pattern=_HEADER_NAME)],
+            Annotated[str, msgspec.Meta(pattern=_VALUE_REFERENCE)],
+        ],
+        _described("Sent to the server; each value is a reference: env:VARIABLE, or @FILE relative to this one"),
+    ] = {}
+    ca_file: Annotated[str | None, _described("Trust the certificates in this file alone; relative to this one")] = None
+    insecure: Annotated[bool | None, _described("Accept any certificate")] = None
+    timeout: Annotated[
+        Annotated[float, msgspec.Meta(gt=0)]
+        | Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(us|ms|[smh])?$")]
+        | None,
+        _described("For a whole exchange: seconds, or a text such as 500ms"),
+    ] = None
+    slos: Annotated[list[str], _described("What the server has to keep under load, as --slo takes it")] = []
+    labels: Annotated[dict[str, str], _described("Put into every report")] = {}
+    waivers: Annotated[list[Waiver], _described("Deviations that may stay for a while")] = []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedConfig:
+    """What holds by configuration, and where it stands."""
+
+    source: str | None = None
+    """The file, as a person would name it; None where there is none."""
+    values: ConfigValues = field(default_factory=ConfigValues)
+    was_found: bool = False
+    """Whether the file was found in a folder; False where the user named it."""
+
+
+def read_config(file: Path | None = None, *, folder: Path | None = None) -> LoadedConfig:
+    """
+    Read the configuration: sora-harness.toml of the folder, else `[tool.sora-harness]` of its pyproject.toml.
+
+    Args:
+        file: This one instead; one that is called pyproject.toml has the table, any other has the keys at its top.
+        folder: Where to look; the current one if None. Folders above are not looked at.
+
+    Returns:
+        The values, with files (edition, ca_file, checks, `@FILE`) as paths from the current folder; all empty where there
+        is no configuration. Whether the requirements that it names exist is for `probe.run_settings` to say, which knows
+        those of the user's own checks.
+
+    Raises:
+        ConfigError: A file is missing, no TOML, or has a key that is unknown or whose value cannot be meant.
+    """
+    if file is not None:
+        table = _read_table(file)
+        if table is None:
+            raise ConfigError(f"{file} has no table [{PYPROJECT_TABLE}]")
+        return _validate_config(table, file)
+    for name in (CONFIG_FILE, PYPROJECT):
+        path = (folder or Path()) / name
+        if path.is_file() and (table := _read_table(path)) is not None:
+            return replace(_validate_config(table, path), was_found=True)
+    return LoadedConfig()
+
+
+def ignored_pyproject(configuration: LoadedConfig, folder: Path | None = None) -> str | None:
+    """The pyproject.toml of the folder, where its table is passed over for another file; else None."""
+    path = (folder or Path()) / PYPROJECT
+    if configuration.source in (None, str(path)) or not path.is_file():
+        return None
+    return str(path) if _read_table(path) is not None else None
+
+
+def config_schema(requirement_ids: Collection[str]) -> dict[str, Any]:  # Any: JSON
+    """The JSON Schema (draft 2020-12) of sora-harness.toml, for editors; it lists the requirements that there are."""
+    _, components = msgspec.json.schema_components((ConfigValues,), ref_template="#/$defs/{name}")
+    top = components.pop("ConfigValues")
+    for definition in (top, *components.values()):
+        definition["properties"] = {name: _without_null(value) for name, value in definition["properties"].items()}
+    known = {"enum": list(requirement_ids)}
+    rules = {"require": {"items": known}, "waivers": {"items": {"properties": {"requirement": known}}}}
+    # checks of the user's own have requirements that no schema knows
+    top |= {"if": {"not": {"required": ["checks"]}}, "then": {"properties": rules}}
+    head = {
+        "$schema": JSON_SCHEMA_DIALECT,
+        "$id": "urn:sora-stats-harness:config",
+        "title": "Configuration of sora-harness",
+        "description": f"The keys of {CONFIG_FILE}, and of [{PYPROJECT_TABLE}] in {PYPROJECT}.",
+    }
+    return head | {key: value for key, value in top.items() if key not in head} | {"$defs": components}
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """TOML has no null: what is optional is left out."""
+    schema = {key: value for key, value in schema.items() if not (key == "default" and value is None)}
+    choices: list[dict[str, Any]] = [choice for choice in schema.pop("anyOf", []) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        return choices[0] | schema
+    return schema | {"anyOf": choices} if choices else schema
+
+
+def _read_table(path: Path) -> dict[str, Any] | None:  # Any: TOML
+    """The keys of a file; None where it is a pyproject.toml without our table."""
+    name = f"the configuration {path}"
+    data = read_small_file(path, limit=MAX_CONFIG_BYTES, name=name, error=ConfigError)
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{name} cannot be read: not UTF-8 text") from None
+    try:
+        document = parse_toml(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(_syntax_error(path, text, str(error))) from None
+    if path.name != PYPROJECT:
+        return document
+    tool = document.get("tool", {})
+    table: dict[str, Any] | None = tool.get("sora-harness") if isinstance(tool, dict) else None
+    if table is not None and not isinstance(table, dict):
+        raise ConfigError(f"{path}: {PYPROJECT_TABLE} is no table")
+    return table
+
+
+def _syntax_error(path: Path, text: str, message: str) -> str:
+    at = re.search(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$", message)
+    line = at[1] if at and at[1] else str(len(text.splitlines()) or 1)
+    return f"{path} is not TOML: line {line}: {message[: at.start()] if at else message}"
+
+
+def _validate_config(table: dict[str, Any], path: Path) -> LoadedConfig:  # Any: TOML
+    _refuse_unknown(table, ConfigValues, path, "")
+    waivers = table.get("waivers")
+    if isinstance(waivers, list):
+        for place, waiver in enumerate(waivers, start=1):
+            if isinstance(waiver, dict):
+                _refuse_unknown(waiver, Waiver, path, f"waiver {place}: ")
+    headers = table.get("headers")
+    for name, value in headers.items() if isinstance(headers, dict) else ():
+        # msgspec's message would repeat the value, which may be a secret
+        if isinstance(value, str) and not re.fullmatch(_VALUE_REFERENCE, value):
+            raise ConfigError(
+                f"{path}: headers: {name} has its value in the file: name a variable (env:NAME) or a file (@FILE)"
+            )
+    try:
+        values = msgspec.convert(table, ConfigValues)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {_explain_error(str(error))}") from None
+    try:
+        if values.url is not None:
+            normalize_server_url(values.url, f"url in {path}")
+    except UsageError as error:
+        raise ConfigError(str(error)) from None
+    return LoadedConfig(source=str(path), values=_resolve_paths(values, path.parent))
+
+
+def _refuse_unknown(table: Iterable[str], struct: type[msgspec.Struct], path: Path, where: str) -> None:
+    known = struct.__struct_fields__
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{path}: {where}unknown key {key!r}{suggest_nearest(key, known)}")
+
+
+_TYPE_HINTS: Final = {
+    "timeout": "it must be a time: seconds, or a number with us, ms, s, m or h",
+    "headers": "it must be the name of a header",
+}
+"""The message for a text that has not the form that its key needs; any other such text is blank."""
+
+
+def _explain_error(message: str) -> str:
+    """msgspec's message, the place first: `Expected `str`, got `int` - at `$.waivers[0].by``."""
+    text, _, place = message.partition(" - at `")
+    key = re.sub(r"^(key` in `)?\$\.?|\[\.\.\.\]|`$", "", place)
+    if "matching regex" in text:
+        text = _TYPE_HINTS.get(key, "it is blank")
+    key = re.sub(r"^waivers\[([0-9]+)\]\.?", lambda found: f"waiver {int(found[1]) + 1}: ", key)
+    return f"{key.removesuffix(': ')}: {text}" if key else text
+
+
+def _resolve_paths(values: ConfigValues, folder: Path) -> ConfigValues:
+    """Files are named from where the configuration stands, so that `--config ../gate.toml` means the same anywhere."""
+    edition = values.edition
+    return msgspec.structs.replace(
+        values,
+        edition=edition
+        if edition is None or edition in ("auto", *editions.shipped_edition_names())
+        else str(folder / edition),
+        ca_file=None if values.ca_file is None else str(folder / values.ca_file),
+        checks=[str(folder / file) for file in values.checks],
+        headers={
+            name: f"@{folder / value[1:]}" if value.startswith("@") else value for name, value in values.headers.items()
+        },
+    )

@@ -1,0 +1,102 @@
+"""
+What is secret in a header's value, and how each part of it may be spelled.
+
+A server that complains about a credential seldom repeats the whole header: it names the token, the password that it
+decoded, one cookie, or a parameter of a signature.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import quote_plus
+
+MIN_SECRET_LENGTH: Final = 4
+"""Characters; anything shorter occurs in any response by chance, and would have everything withheld."""
+
+MIN_UNNAMED_LENGTH: Final = 8
+"""The same for parts whose name does not say that they are secret, such as `lang=en_US` among cookies."""
+
+MIN_ENCODED_LENGTH: Final = 8
+"""The least length of a part of a base64 text; a shorter one occurs by chance."""
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]* +")
+_PARAMETER: Final = re.compile(r"""([A-Za-z0-9_.-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]+))""")
+_SECRET_NAME: Final = re.compile(
+    r"auth|cred|hash|jwt|key|nonce|pass|pwd|response|secret|sess|sid|sig|token", re.IGNORECASE
+)
+_PUBLIC_NAMES: Final = frozenset(
+    {"algorithm", "domain", "nc", "opaque", "path", "qop", "realm", "signedheaders", "uri", "charset", "keyid"}
+)
+"""Parameters of Digest, AWS4 and cookies that name no secret and may stand in any text."""
+_JWT: Final = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
+
+
+def split_secret(value: str) -> set[str]:
+    """
+    The parts of a header's value that are secrets: the value, what follows its scheme, and what that is made of.
+
+    >>> sorted(split_secret("Basic dXNlcjpwYTU1d29yZA=="))
+    ['Basic dXNlcjpwYTU1d29yZA==', 'dXNlcjpwYTU1d29yZA==', 'pa55word', 'user:pa55word']
+    """
+    value = value.strip()
+    rest = _SCHEME.sub("", value, count=1)
+    parts = {value, rest}
+    parameters = list(_split_parameters(rest))
+    parts |= {text for name, text in parameters if len(text) >= _least_length(name)}
+    for text in {rest, *(text for _, text in parameters)}:
+        parts |= set(_split_value(text))
+    return {part for part in parts if len(part) >= MIN_SECRET_LENGTH}
+
+
+def encode_secret(part: str) -> set[bytes]:
+    """The bytes of a secret as it is, in hexadecimal, and in base64 at any offset, with and without padding."""
+    data = part.encode("utf-8", "surrogatepass")
+    forms = {data, quote_plus(data).encode(), data.hex().encode(), data.hex().upper().encode()}
+    for before in range(3):
+        # The characters that depend on this secret alone, wherever it stands within what was encoded.
+        for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
+            encoded = encode(bytes(before) + data)[-(-before * 4 // 3) : (before + len(data)) * 4 // 3]
+            if len(encoded) >= MIN_ENCODED_LENGTH:
+                forms.add(encoded)
+    forms |= {base64.standard_b64encode(data).rstrip(b"="), base64.urlsafe_b64encode(data).rstrip(b"=")}
+    return forms
+
+
+def _split_parameters(text: str) -> Iterator[tuple[str, str]]:
+    """Cookies, and parameters such as `token="..."` and `Credential=ID/20260101/...`."""
+    for name, quoted, plain in _PARAMETER.findall(text):
+        if name.lower() not in _PUBLIC_NAMES:
+            found = re.sub(r"\\(.)", r"\1", quoted) or plain
+            yield name, found.partition("/")[0] if name.lower() == "credential" else found
+
+
+def _least_length(name: str) -> int:
+    return MIN_SECRET_LENGTH if _SECRET_NAME.search(name) else MIN_UNNAMED_LENGTH
+
+
+def _split_value(text: str) -> Iterator[str]:
+    """The password of `id:secret`, also in base64, and the parts of a JWT."""
+    if "=" not in text.rstrip("=") or not _PARAMETER.search(text):
+        yield text.partition(":")[2]
+    if _JWT.fullmatch(text):
+        for part in text.split("."):
+            yield part
+            yield _decode_base64(part)
+    elif _BASE64.fullmatch(text) and ":" in (credential := _decode_base64(text)):
+        yield credential
+        yield credential.partition(":")[2]
+
+
+def _decode_base64(text: str) -> str:
+    """The printable text that a base64 text with or without padding stands for; empty where it stands for none."""
+    bare = text.rstrip("=")
+    try:
+        found = base64.urlsafe_b64decode(bare.replace("+", "-").replace("/", "_") + "=" * (-len(bare) % 4)).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+    return found if found.isprintable() else ""

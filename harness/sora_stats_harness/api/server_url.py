@@ -1,0 +1,82 @@
+"""
+The URL of a server: one reader for arguments, the environment, configurations and fixtures.
+
+The result is the name under which the server's exchanges are known, so one server has one name however its URL was
+written. No HTTP library is imported: `pytest --collect-only` reads URLs as well.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from .errors import UsageError
+
+URL_VARIABLE: Final = "SORA_URL"
+"""The environment variable that may name the server."""
+
+SIMULATOR_URL: Final = "simulator"
+"""Where the pytest plugin takes a URL, this stands for a simulator of its own."""
+
+EXAMPLE_URL: Final = "http://127.0.0.1:3000"
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_HOST_NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
+
+
+def normalize_server_url(url: str, origin: str | None = None) -> str:
+    """
+    Give the name under which a server's exchanges are known: scheme, host and port.
+
+    Args:
+        url: As a person wrote it.
+        origin: What to call it in an error message, such as `SORA_URL`.
+
+    Raises:
+        UsageError: It is empty, as an unset CI secret is; it is no absolute http or https URL; or it has credentials, a
+            path or a query: the API is at `/`.
+
+    >>> normalize_server_url("HTTP://Sora.Example:80/")
+    'http://sora.example'
+    """
+    place = origin or "the URL"
+    if not url.strip():
+        raise UsageError(f"{place} is set but empty: give a URL like {EXAMPLE_URL}")
+    if "@" in url:  # before any message repeats the URL
+        raise UsageError(f"{place} must not hold credentials: pass them as a header, 'Authorization: env:NAME'")
+    name = f"{place} {url!r}"
+    if not url.isprintable() or " " in url:
+        raise UsageError(f"{name} is not a URL: it contains a blank or a control character")
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise UsageError(f"{name} is not a URL: {error}") from None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise UsageError(f"{name} is not an http or https URL: give one like {EXAMPLE_URL}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise UsageError(f"{name} is not a URL: its port must be an integer from 1 to 65535")
+    if parts.path not in ("", "/") or "?" in url or "#" in url:
+        raise UsageError(f"{name} has a path or a query: the API is at /, so give only scheme, host and port")
+    suffix = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{_normalize_host(parts, name)}{suffix}"
+
+
+def _normalize_host(parts: SplitResult, name: str) -> str:
+    host = parts.hostname or ""
+    if "[" in parts.netloc:  # urlsplit has seen to it that it is an address
+        return f"[{host}]"
+    if not host.isascii():
+        import idna
+
+        try:
+            host = idna.encode(host, uts46=True).decode("ascii")
+        except idna.IDNAError as error:
+            raise UsageError(f"{name} is not a URL: {error}") from None
+    if not _HOST_NAME.fullmatch(host):
+        raise UsageError(f"{name} is not a URL: its host must be a name or an address")
+    return host

@@ -1,0 +1,152 @@
+"""
+A strict reading of JSON, for whatever the fast decoder does not accept.
+
+Lenient parsers hide faults: `json.loads` takes a byte order mark, NaN and repeated keys, and others turn 1.0 into 1.
+Here every departure from RFC 8259 is told apart from a document that is sound, and numbers keep the way in which they
+were written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import msgspec
+
+MAX_DEPTH: Final = 100
+"""Containers within containers; a document of the API has four."""
+
+MAX_DIGITS: Final = 4300
+"""Digits of a number: Python's own limit for integers, since longer ones take quadratic time."""
+
+Path = tuple[str | int, ...]
+
+
+class StrictJsonError(ValueError):
+    """The bytes are no strict JSON; the text says why, in one line."""
+
+
+class StrictJsonDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A parsed document; numbers with a fraction or an exponent are Decimals, of repeated keys the last counts."""
+
+    value: Any  # Any: whatever JSON can hold
+    duplicates: tuple[Path, ...]
+    """Where a key stood that the same object already had."""
+
+
+def parse_strict_json(body: bytes, *, depth: int = 0) -> StrictJsonDocument:
+    """
+    Parse bytes strictly; `depth` is how many containers the value stands in already.
+
+    Raises:
+        StrictJsonError: Not UTF-8, a byte order mark, NaN or Infinity, a lone surrogate, anything before or after the value,
+            containers nested deeper than 100, a number of more than 4,300 digits, or no JSON at all.
+
+    >>> parse_strict_json(b'{"a": 1, "a": 2}')
+    StrictJsonDocument(value={'a': 2}, duplicates=(('a',),))
+    """
+    if body.startswith(b"\xef\xbb\xbf"):
+        raise StrictJsonError("begins with a byte order mark")
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise StrictJsonError(f"not UTF-8 at byte {error.start}") from None
+    try:
+        value, repeated = _load_with_repeated(text)
+    except json.JSONDecodeError as error:
+        raise StrictJsonError("empty" if not text.strip() else f"{error.msg} at character {error.pos}") from None
+    return StrictJsonDocument(
+        value=value, duplicates=tuple(_collect_duplicates(value, repeated, text, limit=MAX_DEPTH - depth))
+    )
+
+
+def is_integral(number: Decimal) -> bool:
+    """Whether a number written with a fraction or an exponent is an integer all the same, like 1.0 or 1e3."""
+    _, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int):
+        return False
+    return exponent >= 0 or not any(digits[exponent:])
+
+
+_Repeated = dict[int, tuple[dict[str, Any], list[str], list[tuple[str, Any]]]]
+"""Objects with repeated keys, by id: the object, these keys, and all its pairs."""
+
+
+def _load_with_repeated(text: str) -> tuple[Any, _Repeated]:
+    """Any value, and the objects in it that repeat a key."""
+    repeated: _Repeated = {}
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            seen: set[str] = set()
+            again = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
+            repeated[id(result)] = (result, again, pairs)  # holding the object keeps its id from being used again
+        return result
+
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=collect,
+            parse_float=_parse_decimal,
+            parse_int=_parse_integer,
+            parse_constant=_refuse_constant,
+        )
+    except RecursionError:
+        raise StrictJsonError(f"nested deeper than {MAX_DEPTH}") from None
+    return value, repeated
+
+
+def _collect_duplicates(value: object, repeated: _Repeated, text: str, *, limit: int) -> list[Path]:
+    surrogates = "\\ud" in text or "\\uD" in text
+    kinds = (dict, list, str) if surrogates else (dict, list)
+    found: list[Path] = []
+    todo: list[tuple[object, Path]] = [(value, ())]
+    while todo:
+        node, path = todo.pop()
+        if isinstance(node, dict):
+            if len(path) >= limit:
+                raise StrictJsonError(f"nested deeper than {MAX_DEPTH}")
+            members: Collection[tuple[str, Any]] = node.items()
+            if id(node) in repeated:
+                _, again, members = repeated[id(node)]  # values that a later one hides must be JSON as well
+                found.extend((*path, key) for key in again)
+            if surrogates:
+                for key in node:
+                    _check_surrogates(key)
+            todo.extend((below, (*path, key)) for key, below in members if isinstance(below, kinds))
+        elif isinstance(node, list):
+            if len(path) >= limit:
+                raise StrictJsonError(f"nested deeper than {MAX_DEPTH}")
+            todo.extend((below, (*path, i)) for i, below in enumerate(node) if isinstance(below, kinds))
+        elif surrogates and isinstance(node, str):
+            _check_surrogates(node)
+    return sorted(set(found), key=str)
+
+
+def _check_surrogates(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise StrictJsonError("half of a surrogate pair stands alone in a string") from None
+
+
+def _parse_integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise StrictJsonError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _parse_decimal(text: str) -> Decimal:
+    if len(text) > MAX_DIGITS:
+        raise StrictJsonError(f"a number of {len(text)} digits")
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise StrictJsonError("a number whose exponent is beyond all bounds") from None
+
+
+def _refuse_constant(text: str) -> object:
+    raise StrictJsonError(f"{text} is no JSON")

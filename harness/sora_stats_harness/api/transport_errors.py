@@ -1,0 +1,67 @@
+"""
+Why there is no complete response: from the exceptions of ssl and the system to one code and one line.
+
+What really happened may stand anywhere in the chain of causes, so all of it is looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+from .exchange import ErrorCode, TransportError
+
+_DETAIL_LIMIT: Final = 200
+
+_CODE_BY_EXCEPTION: Final = (
+    (ssl.SSLError, ErrorCode.TLS),
+    (socket.gaierror, ErrorCode.DNS),
+    (ConnectionRefusedError, ErrorCode.REFUSED),
+    (ConnectionError, ErrorCode.RESET),
+    (TimeoutError, ErrorCode.TIMEOUT),
+)
+"""The system's errors that say what happened, wherever in the chain of causes they stand."""
+
+
+def classify_transport_error(error: BaseException) -> TransportError:
+    """Sort an error of ssl or the system into one of the codes, with one line of detail."""
+    causes = list(_walk_causes(error))
+    for kind, code in _CODE_BY_EXCEPTION:
+        for cause in causes:
+            if isinstance(cause, kind):
+                return TransportError(code=code, detail=describe_error(cause))
+    if isinstance(error, OSError):  # unreachable, no route: as far away as a closed port
+        system = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), error)
+        return TransportError(code=ErrorCode.REFUSED, detail=describe_error(system))
+    return TransportError(code=ErrorCode.RESET, detail=describe_error(error) or "the connection was closed")
+
+
+def _walk_causes(error: BaseException) -> Iterator[BaseException]:
+    todo = [error]
+    seen: set[int] = set()
+    while todo:
+        current = todo.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        if isinstance(current, BaseExceptionGroup):
+            todo.extend(current.exceptions)
+        todo.extend(below for below in (current.__cause__, current.__context__) if below is not None)
+
+
+def describe_error(error: BaseException) -> str:
+    """Say what an exception says in one printable line of at most 200 characters."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        text = f"the certificate is not accepted: {error.verify_message}"
+    elif isinstance(error, ConnectionError) and error.errno:
+        text = os.strerror(error.errno)  # asyncio has put words of its own in strerror
+    elif isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    else:
+        text = str(error)
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(printable.split())[:_DETAIL_LIMIT]

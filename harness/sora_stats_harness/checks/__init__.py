@@ -1,1 +1,0 @@
-"""The rules: a registry of requirements, and one module for each family of checks."""

@@ -1,0 +1,160 @@
+"""
+What several commands do alike: start the simulator, find the edition out, and report.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..api.errors import ExitCode, HarnessError, OutputError, UsageError, worst_exit_code
+from .framework import Arguments
+from .options import check_baseline, simulator_parameters
+from .output import report_width, wants_colour, write_output
+
+if TYPE_CHECKING:
+    from ..reports.report import VerdictReport
+    from ..reports.verdict_assembly import JudgeResultSource, RunFacts
+
+AUTO_EDITION: Final = "auto"
+
+
+def announce_self_test() -> None:
+    """Say on stderr that no Sora is tested."""
+    write_output("SELF-TEST: no URL was given, so the embedded simulator is tested, and no Sora\n", sys.stderr)
+
+
+def start_simulator(arguments: Arguments, stack: ExitStack, **more: Any) -> Sequence[str]:  # Any: the simulator's own
+    """Start a simulator that lives as long as the stack, and give its URLs; `more` wins over the options."""
+    from ..simulator.server import start_simulator_process
+
+    edition = None if arguments.settings.edition == AUTO_EDITION else arguments.settings.edition
+    parameters = simulator_parameters(arguments) | more
+    return stack.enter_context(start_simulator_process(edition=edition, **parameters)).urls
+
+
+def check_enough_users(option: str, count: int | None, users: int) -> None:
+    """
+    Refuse more processes or sockets than there are requests at a time.
+
+    Raises:
+        UsageError: There are more.
+    """
+    if count is not None and count > users:
+        raise UsageError(f"{option} {count}: there are no more than {users} requests at a time to share among them")
+
+
+def edition_plan_text(arguments: Arguments) -> str:
+    """The end of a plan that first finds the edition out."""
+    if arguments.settings.edition != AUTO_EDITION:
+        return ""
+    return "; the edition is found out first, by one listing (--edition auto)"
+
+
+def detect_edition(arguments: Arguments, ask: Callable[[], tuple[str, list[str]]]) -> list[str]:
+    """
+    Replace the edition `auto` by the one that a server's responses are nearest to, and say so.
+
+    Args:
+        arguments: With their settings.
+        ask: As `probe.edition_detection.detect_by_server`; not called where an edition was named.
+
+    Returns:
+        Notes for the verdict.
+
+    Raises:
+        UsageError: The baseline is of another edition.
+    """
+    if arguments.settings.edition != AUTO_EDITION:
+        return []
+    edition, notes = ask()
+    arguments.settings = replace(arguments.settings, edition=edition)
+    write_output("".join(f"{note}\n" for note in notes), sys.stderr)
+    check_baseline(arguments)
+    return notes
+
+
+def report_and_exit_code(
+    arguments: Arguments, judge: JudgeResultSource, facts: RunFacts, *, write: bool = True
+) -> ExitCode:
+    """
+    Sum up, write the reports, print the summary (and what the CI server reads), and give the exit code.
+
+    Args:
+        arguments: With the judging options.
+        judge: Is finished here.
+        facts: What else is known of the run; its labels are those of the settings.
+        write: Whether files are written where --output was not given.
+
+    Returns:
+        The worst of the verdict's exit code and of what went wrong beside it.
+
+    Raises:
+        OutputError: The reports cannot be written, and the verdict is not `fail`, which outranks that.
+        UsageError: The baseline is of another edition or kind of subject, and nothing worse has a say; the reports are
+            written, without it.
+    """
+    from ..reports.baseline import baseline_mismatch
+    from ..reports.pass_policy import PassPolicy
+    from ..reports.verdict_assembly import assemble_verdict, verdict_subject_kind
+
+    settings, baseline = arguments.settings, arguments.baseline
+    problems: list[HarnessError] = []
+    if baseline is not None:
+        kind = verdict_subject_kind(judge, facts.judged_from)
+        if mismatch := baseline_mismatch(baseline, edition=facts.edition.name, subject_kind=kind):
+            problems.append(UsageError(f"{mismatch}; what the reports say is without it"))
+            baseline = None
+    policy = PassPolicy(strict=settings.strict, require=settings.require, waivers=settings.waivers, baseline=baseline)
+    wanted = write or arguments.output is not None
+    report = assemble_verdict(judge, replace(facts, labels=settings.labels), policy, name_evidence=wanted)
+    written = None
+    if wanted:
+        try:
+            written = _write_reports(report, arguments.output)
+        except OSError as error:
+            problems.append(OutputError(f"the reports cannot be written: {error.strerror or error}"))
+    code = worst_exit_code(report.verdict.exit_code, *(problem.exit_code for problem in problems))
+    if report.verdict.exit_code == ExitCode.PASS and code is not ExitCode.PASS:
+        # a reader of the last line alone must not read PASS
+        report.verdict.verdict, report.verdict.exit_code = "inconclusive", int(code)
+        report.verdict.reason = str(problems[0])
+    _print_report(report, written, as_json=arguments.json)
+    for problem in problems:
+        if problem.exit_code is code:
+            raise problem
+        write_output(f"sora-harness: {problem}\n", sys.stderr)
+    return code
+
+
+def _write_reports(report: VerdictReport, output: Path | None) -> Path:
+    from ..reports import report_folder as files
+
+    folder = output or files.make_report_folder(report.verdict.command)
+    files.write_reports(report, folder)
+    return folder
+
+
+def _print_report(report: VerdictReport, written: Path | None, *, as_json: bool) -> None:
+    from ..reports import github_actions as github
+    from ..reports import report_folder as files
+    from ..reports import terminal
+    from ..reports.markdown import render_markdown_summary
+
+    stream = sys.stderr if as_json else sys.stdout
+    text = terminal.render_terminal(report, colour=wants_colour(stream), width=report_width(stream))
+    on_github = github.is_in_github_actions()
+    write_output(github.guard_log_commands(text, secrets.token_hex(16)) if on_github else text, stream)
+    if written is not None:
+        write_output(f"reports in {written}/: {', '.join(files.list_report_files(written))}\n", stream)
+    if on_github:
+        write_output(github.verdict_annotations(report.verdict), stream)
+        if problem := github.append_step_summary(render_markdown_summary(report)):
+            write_output(f"sora-harness: the step's summary could not be written: {problem}\n", sys.stderr)
+    if as_json:
+        write_output(files.verdict_to_json(report.verdict))

@@ -1,0 +1,181 @@
+"""
+What click leaves to its users: option groups in `--help`, values read by our own functions, and one-line errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+from click.exceptions import BadOptionUsage, MissingParameter, NoSuchOption
+
+from ..api.errors import UsageError, suggest_nearest
+from .output import write_output
+
+if TYPE_CHECKING:
+    from ..probe.run_settings import RunSettings
+
+
+class Arguments(SimpleNamespace):
+    """The values of a command's options and arguments, by name."""
+
+    settings: RunSettings
+    """The settings that configuration and environment share with the options; where the command takes them."""
+    ends_process: bool
+    """Whether the process ends with the command."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # Any: whatever an option holds
+
+
+class Option(click.Option):
+    """An option with the heading below which `--help` shows it."""
+
+    group = "options"
+
+
+class Command(click.Command):
+    """
+    A command whose help has its options in groups, and examples that keep their lines.
+
+    Args:
+        name: The command's name.
+        params: Its arguments and options.
+        examples: The help's last part.
+        run: Does the work, and gives the exit code.
+    """
+
+    def __init__(
+        self, name: str, params: list[click.Parameter], *, examples: str, run: Callable[[Arguments], int]
+    ) -> None:
+        @click.pass_context
+        def callback(context: click.Context, /, **values: Any) -> int:  # Any: whatever an option holds
+            return run(Arguments(**values, ends_process=context.obj))
+
+        params = [*params, help_option()]
+        super().__init__(name, params=params, callback=callback, epilog=examples, add_help_option=False)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write usage, purpose, arguments, options by group, and examples."""
+        self.format_usage(ctx, formatter)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(f"{(self.help or '').capitalize()}.")
+        arguments = [param for param in self.params if isinstance(param, click.Argument)]
+        groups = {"arguments": [(param.make_metavar(ctx), param.help or "") for param in arguments]}
+        for param in self.params:
+            if (record := None if param in arguments else param.get_help_record(ctx)) is not None:
+                groups.setdefault(getattr(param, "group", "options"), []).append(record)
+        groups["options"] = groups.pop("options")  # those that every command has come last
+        for title, records in groups.items():
+            if records:
+                with formatter.section(title[0].upper() + title[1:]):
+                    formatter.write_dl(records)
+        formatter.write(f"\n{self.epilog or ''}")
+
+
+def help_option() -> Option:
+    """`--help`, as click has it, but for a reader who closes stdout early."""
+
+    def show(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+        if wanted:
+            write_output(f"{context.get_help().rstrip()}\n")
+            context.exit()
+
+    return Option(
+        ["-h", "--help"], is_flag=True, is_eager=True, expose_value=False, callback=show, help="show this help"
+    )
+
+
+def group(title: str, *options: Option) -> list[click.Parameter]:
+    """Options that `--help` shows below one heading."""
+    for option in options:
+        option.group = title
+    return [*options]
+
+
+class Parsed(click.ParamType[Any]):
+    """
+    A type whose values one of our functions reads.
+
+    Args:
+        parse: Takes the text; what it refuses by a UsageError is the option's error.
+    """
+
+    name = "text"
+
+    def __init__(self, parse: Callable[[str], Any]) -> None:
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a text; a default is what it is already."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Choice(click.Choice[str]):
+    """One of several words; the error says which was probably meant."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """The error message for another word."""
+        return f"{value!r} must be one of {', '.join(self.choices)}{suggest_nearest(str(value), self.choices)}"
+
+
+def describe_click_error(error: click.ClickException) -> str:
+    """What is wrong with a command line, in one line of our own words."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    see = f"; see {context.command_path} --help" if context is not None else ""
+    match error:
+        case NoSuchOption():
+            known = _option_names(context.command.params) if context is not None else []
+            text = f"there is no option {error.option_name!r}{suggest_nearest(error.option_name, known)}"
+        case MissingParameter() if error.param is not None and context is not None:
+            text = f"{error.param.make_metavar(context)} is missing"
+        case BadOptionUsage():
+            text = f"option {error.option_name} needs a value"
+        case click.BadParameter() if error.param is not None:
+            name = error.param.opts[-1] if isinstance(error.param, click.Option) else error.param.human_readable_name
+            text = f"{name}: {error.message}"
+        case _:
+            message = error.format_message().rstrip(".")
+            text = message[:1].lower() + message[1:]
+    return text + see
+
+
+def _option_names(params: Iterable[click.Parameter]) -> list[str]:
+    return [
+        name for param in params if isinstance(param, click.Option) for name in (*param.opts, *param.secondary_opts)
+    ]
+
+
+def refuse_unknown_command(context: click.Context, name: str, known: Iterable[str]) -> NoReturn:
+    """
+    Say that there is no such command.
+
+    Raises:
+        UsageError: Always.
+    """
+    see = f"see {context.find_root().command_path} --help"
+    raise UsageError(f"there is no command {name!r}{suggest_nearest(name, known)}; {see}")
+
+
+def flag(name: str, text: str) -> Option:
+    """An option without a value."""
+    return Option([name], is_flag=True, help=text)
+
+
+def with_value(name: str, metavar: str, text: str, **more: Any) -> Option:  # Any: click's own parameters
+    """An option with a value."""
+    return Option([name], metavar=metavar, help=text, **more)
+
+
+def with_values(name: str, metavar: str, text: str, **more: Any) -> Option:  # Any: as above
+    """An option with a value, which may be given several times."""
+    return with_value(name, metavar, text, multiple=True, **more)

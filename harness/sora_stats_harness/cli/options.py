@@ -1,0 +1,270 @@
+"""
+The options that several commands share, and the settings that they give together with environment and configuration.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ..api.errors import OutputError, UsageError
+from ..api.option_values import parse_duration, parse_integer, parse_rate, parse_size
+from ..api.server_url import URL_VARIABLE
+from .framework import Arguments, Option, Parsed, flag, group, with_value, with_values
+
+if TYPE_CHECKING:
+    from ..judge.verdict import SubjectKind
+    from ..probe.run_settings import RunSettings
+    from ..reports.baseline import Baseline
+
+RECORD_LIMIT_BYTES: Final = 2 << 30
+"""The recorder's own default; stated here because `--help` does not load the recorder."""
+
+DEFAULT_EDITION: Final = "doc-2024"
+"""As `api.edition` has it, which `--help` does not load."""
+
+DURATION: Final = Parsed(parse_duration)
+RATE: Final = Parsed(parse_rate)
+SIZE: Final = Parsed(parse_size)
+
+CONFIG_HELP: Final = (
+    "the configuration (default: sora-harness.toml, else [tool.sora-harness] in pyproject.toml, of the current folder)"
+)
+
+
+def integer(least: int, most: int | None = None) -> Parsed:
+    """A type for integers within limits."""
+    return Parsed(lambda text: parse_integer(text, least, most))
+
+
+def config_option() -> Option:
+    """--config."""
+    return with_value("--config", "FILE", CONFIG_HELP, type=_Path("a file", Path))
+
+
+def server_options() -> list[click.Parameter]:
+    """Which server to ask, and how: URL --header --ca-file --insecure --timeout."""
+    url = click.Argument(
+        ["url"],
+        required=False,
+        metavar="[URL]",
+        help=f"the server, such as http://127.0.0.1:3000 (default: ${URL_VARIABLE}, else the configuration)",
+    )
+    return [
+        url,
+        *group(
+            "the server",
+            with_values(
+                "--header",
+                "'NAME: VALUE'",
+                "send this header as well (repeatable); for secrets use 'NAME: env:VARIABLE' or 'NAME: @FILE', or "
+                "give whole lines by env:VARIABLE or @FILE",
+            ),
+            with_value("--ca-file", "FILE", "trust only the certificates in this file"),
+            Option(["--insecure/--no-insecure"], default=None, help="accept any certificate"),
+            with_value("--timeout", "TIME", "the limit for a whole exchange (default: 5)"),
+        ),
+    ]
+
+
+def rule_options() -> list[click.Parameter]:
+    """What decides the verdict: --config --edition --strict --require --checks --label."""
+    return group(
+        "judging and reports",
+        config_option(),
+        flag(
+            "--trust-config",
+            "let a configuration that was found here name checks, and secrets for the server that it names itself",
+        ),
+        with_value(
+            "--edition",
+            "NAME|FILE",
+            f"the field list to judge by (default: {DEFAULT_EDITION}; auto: the one nearest to the responses)",
+        ),
+        Option(["--strict/--no-strict"], default=None, help="a violated SHOULD fails, too"),
+        with_values("--require", "ID", "inconclusive unless this requirement was observed (repeatable)"),
+        with_values("--checks", "FILE.py", "judge by the checks of your own in this file as well (repeatable)"),
+        with_values("--label", "KEY=VALUE", "add to every report, such as build=123 (repeatable)"),
+    )
+
+
+def judging_options(*, no_output: str = "a new folder below reports/") -> list[click.Parameter]:
+    """
+    What decides the verdict, and where the reports go: also --baseline --json --output.
+
+    Args:
+        no_output: Where reports go without --output, for the help text.
+    """
+    return rule_options() + group(
+        "judging and reports",
+        with_value(
+            "--baseline",
+            "FILE",
+            "an earlier verdict.json: its findings are known, and only new findings fail",
+            type=_Path("a verdict.json", _read_baseline),
+        ),
+        flag("--json", "print the whole verdict as JSON on stdout, and nothing else there"),
+        with_value(
+            "--output",
+            "DIR",
+            f"where to write the reports (default: {no_output})",
+            type=_Path("a folder", _parse_output),
+        ),
+    )
+
+
+def recording_options() -> list[click.Parameter]:
+    """--record and --record-limit."""
+    return group(
+        "recording",
+        with_value("--record", "FILE", "write every exchange to a .jsonl or .jsonl.zst file"),
+        with_value(
+            "--record-limit",
+            "SIZE",
+            "end the recording, not the run, at this size: 500M, 2G (default: 2G)",
+            type=SIZE,
+            default=RECORD_LIMIT_BYTES,
+        ),
+    )
+
+
+def abort_option(effect: str) -> Option:
+    """--abort-when; `effect` says what it does."""
+    return with_values(
+        "--abort-when", "LIMIT", f"{effect} at errors>5% or p99>10s over the last 10 s (default: both; repeatable)"
+    )
+
+
+def simulator_options(
+    *more: Option, connections: Parsed | None = None, connections_help: str = "how many connections (default: 20)"
+) -> list[click.Parameter]:
+    """
+    What the embedded simulator is like: --fault --seed --connections --nodes, and more of the kind.
+
+    Args:
+        more: Further options.
+        connections: Reads --connections, where it is not one number.
+        connections_help: Its help.
+    """
+    return group(
+        "the embedded simulator, where no URL is given",
+        with_values("--fault", "NAME[:KEY=VALUE]", "make it misbehave (repeatable)"),
+        with_value("--seed", "N", "another world (default: 1)", type=integer(-(2**63))),
+        with_value("--connections", "N", connections_help, type=connections or integer(1)),
+        with_value("--nodes", "N", "how many nodes (default: 1)", type=integer(1)),
+        *more,
+    )
+
+
+class _Path(click.ParamType[Any]):
+    """A file or folder that is looked at while the command line is read, and not after a run of ten minutes."""
+
+    name = "path"
+
+    def __init__(self, what: str, read: Callable[[str], Any]) -> None:
+        self._what = what
+        self._read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value and param is not None:  # what an unset variable leaves behind
+            raise UsageError(f"{param.opts[0]} is empty: name {self._what}")
+        return self._read(value)
+
+
+def _read_baseline(text: str) -> Baseline:
+    from ..reports.baseline import read_baseline
+
+    return read_baseline(Path(text))
+
+
+def _parse_output(text: str) -> Path:
+    from ..reports.report_folder import check_report_folder
+
+    folder = Path(text)
+    check_report_folder(folder)
+    return folder
+
+
+# What the options come to.
+
+
+def read_settings(arguments: Arguments, *, writes_reports: bool = True) -> RunSettings:
+    """
+    Put options, environment and configuration together; the result is also kept as `arguments.settings`.
+
+    Args:
+        arguments: Of a command.
+        writes_reports: Whether it writes reports where `--output` isn't given.
+
+    Raises:
+        OutputError: Nothing can be written where the reports or the recording go by default.
+        ConfigError: The configuration can't be used.
+        UsageError: A value can't be used; options of the simulator stand beside a URL; or the baseline is of another
+            edition or subject.
+    """
+    from ..probe.run_settings import find_server_url, read_configuration, resolve_settings
+
+    values = vars(arguments)
+    config = read_configuration(arguments.config)
+    url = None
+    if "url" in values:
+        url = find_server_url(
+            (arguments.url, "the URL"),
+            (os.environ.get(URL_VARIABLE), URL_VARIABLE),
+            (config.values.url, f"url in {config.source}"),
+        )
+    settings = arguments.settings = resolve_settings(values, config, url)
+    given = [name for name in _SIMULATOR_PARAMETERS if values.get(name) not in (None, ())]
+    if values.get("fuzz") is not None and "seed" in given:
+        given.remove("seed")  # it seeds the made-up requests
+    settings.refuse_simulator_options([f"--{name}" for name in given])
+    if "url" in values and values.get("baseline") is not None:
+        check_baseline(arguments, subject_kind="simulator" if settings.url is None else None)
+    if "output" in values and not values.get("dry_run"):
+        _try_folders(arguments, writes_reports=writes_reports)
+    return settings
+
+
+def _try_folders(arguments: Arguments, *, writes_reports: bool) -> None:
+    """Try where the run will write, before it sends anything; `--output` was tried as it was read."""
+    from ..reports.report_folder import DEFAULT_FOLDER, try_folder
+
+    if writes_reports and arguments.output is None:
+        try_folder(DEFAULT_FOLDER)
+    recording = Path(getattr(arguments, "record", None) or os.devnull)
+    if not recording.exists():
+        try_folder(recording.parent)
+    elif not os.access(recording, os.W_OK):
+        raise OutputError(f"the recording {recording} cannot be written: it is read-only")
+
+
+def check_baseline(arguments: Arguments, *, subject_kind: SubjectKind | None = None) -> None:
+    """
+    Refuse a baseline of another edition or kind of subject.
+
+    Raises:
+        UsageError: It is one.
+    """
+    from ..api.edition import load_edition
+    from ..probe.edition_detection import AUTO_EDITION
+    from ..reports.baseline import baseline_mismatch
+
+    baseline: Baseline | None = arguments.baseline
+    name = arguments.settings.edition
+    edition = None if name == AUTO_EDITION else load_edition(name).name
+    if baseline is not None and (mismatch := baseline_mismatch(baseline, edition=edition, subject_kind=subject_kind)):
+        raise UsageError(mismatch)
+
+
+_SIMULATOR_PARAMETERS: Final = {"fault": "faults", "seed": "seed", "connections": "connections", "nodes": "nodes"}
+"""Each option of the simulator, and what the simulator calls it."""
+
+
+def simulator_parameters(arguments: Arguments) -> dict[str, Any]:  # Any: numbers, and a tuple of faults
+    """The simulator's options that were given, by the names of its parameters."""
+    given = {name: getattr(arguments, option) for option, name in _SIMULATOR_PARAMETERS.items()}
+    return {name: value for name, value in given.items() if value is not None and value != ()}

@@ -1,0 +1,108 @@
+"""
+The options of `load` and `capacity` by which workers send: processes on this machine, or workers on any.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ..api.errors import UsageError
+from .framework import Arguments, Option, group
+from .options import integer
+
+if TYPE_CHECKING:
+    from ..load.worker_plan import WorkerPlan
+
+MAX_WORKERS: Final = 256
+
+DEFAULT_MASTER_PORT: Final = 5557
+"""As Locust's."""
+
+
+def worker_options() -> list[click.Parameter]:
+    """--processes; --master --expect-workers --master-bind-host --master-bind-port; --worker --master-host --master-port."""
+    port = integer(1, 65_535)
+    return group(
+        "who sends",
+        Option(
+            ["--processes"],
+            type=integer(1, MAX_WORKERS),
+            default=1,
+            metavar="N",
+            help="send from so many processes of this machine (default: 1)",
+        ),
+        Option(["--master"], is_flag=True, help="have workers send that connect from any machine"),
+        Option(
+            ["--expect-workers"],
+            type=integer(1, MAX_WORKERS),
+            default=1,
+            metavar="N",
+            help="with --master: begin when so many are there (default: 1)",
+        ),
+        Option(
+            ["--master-bind-host"],
+            default="127.0.0.1",
+            metavar="HOST",
+            help="with --master: listen there (default: 127.0.0.1; 0.0.0.0 lets in workers of other machines)",
+        ),
+        Option(
+            ["--master-bind-port"],
+            type=port,
+            default=DEFAULT_MASTER_PORT,
+            metavar="PORT",
+            help=f"with --master: listen on this port (default: {DEFAULT_MASTER_PORT})",
+        ),
+        Option(["--worker"], is_flag=True, help="send for a master, which says everything else"),
+        Option(
+            ["--master-host"],
+            default="127.0.0.1",
+            metavar="HOST",
+            help="with --worker: where the master is (default: 127.0.0.1)",
+        ),
+        Option(
+            ["--master-port"],
+            type=port,
+            default=DEFAULT_MASTER_PORT,
+            metavar="PORT",
+            help=f"with --worker: the master's port (default: {DEFAULT_MASTER_PORT})",
+        ),
+    )
+
+
+def read_worker_plan(arguments: Arguments) -> WorkerPlan | None:
+    """
+    Read who sends; None where this process does.
+
+    Raises:
+        UsageError: Two ways were given.
+    """
+    from ..load.worker_plan import WorkerPlan
+
+    if not arguments.master:
+        return None if arguments.processes == 1 else WorkerPlan(count=arguments.processes)
+    if arguments.processes > 1:
+        raise UsageError("--processes and --master are two ways to send: give one of them")
+    return WorkerPlan(
+        count=arguments.expect_workers,
+        are_started_here=False,
+        bind_host=arguments.master_bind_host,
+        bind_port=arguments.master_bind_port,
+    )
+
+
+def run_as_worker(arguments: Arguments) -> int:
+    """
+    Work for a master; gives the exit code.
+
+    Raises:
+        UsageError: It is to be a master as well, or a server was given, which the master names.
+    """
+    if arguments.master or arguments.processes > 1:
+        raise UsageError("--worker works for a master: leave --master and --processes out")
+    if arguments.url is not None:
+        raise UsageError(f"--worker asks the server that its master names: leave {arguments.url} out")
+    from ..load.worker import run_worker
+
+    return run_worker(arguments.master_host, arguments.master_port)

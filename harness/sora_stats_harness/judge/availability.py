@@ -1,0 +1,77 @@
+"""
+Which servers respond, and which have stopped.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from ..api.exchange import ErrorCode, Exchange, TransportError
+from ..api.http1_faults import UNANNOUNCED_CLOSE
+
+OUTAGE_THRESHOLD: Final = 3
+"""Requests in a row without a complete response, after which a server is taken for gone."""
+
+
+class ServerOutage(msgspec.Struct, gc=False):
+    """Requests to a server that had no complete response, sent after each that had one."""
+
+    server: str
+    since_ns: int
+    """Receipt of the first of them."""
+    count: int
+    error: TransportError
+    """Of the last."""
+
+    @property
+    def description(self) -> str:
+        """What became of it, in a line."""
+        return f"{self.server} stopped responding: {self.error.code.value}: {self.error.detail}"
+
+
+class ServerAvailability:
+    """By server, the last request that got a complete response, and the failures since."""
+
+    def __init__(self) -> None:
+        self._responded: dict[str, int] = {}
+        """When the last request was sent that got a complete response."""
+        self._silent: dict[str, ServerOutage] = {}
+
+    def has_responded(self, server: str) -> bool:
+        """Whether the server has given a complete response in this run."""
+        return server in self._responded
+
+    def add_response(self, exchange: Exchange) -> None:
+        """A complete response came."""
+        server, sent_ns = exchange.request.server, exchange.sent_ns
+        if sent_ns >= self._responded.get(server, sent_ns):
+            self._responded[server] = sent_ns
+        if self._silent:
+            self._silent.pop(server, None)
+
+    def add_failure(self, exchange: Exchange) -> None:
+        """None came, or not all of it; a request that we gave up says nothing, nor one sent before the last response's."""
+        error, server = exchange.error, exchange.request.server
+        if error is None or error.code is ErrorCode.ABANDONED:
+            return
+        if any(fault.code == UNANNOUNCED_CLOSE for fault in exchange.faults):
+            return  # the connection has gone, not the server
+        if exchange.sent_ns <= self._responded.get(server, -(2**63)):
+            return
+        outage = self._silent.setdefault(server, ServerOutage(server, exchange.received_ns, 0, error))
+        outage.count += 1
+        outage.error = error
+
+    @property
+    def outage(self) -> ServerOutage | None:
+        """A server that responded in the beginning, and whose last requests got no complete response."""
+        return next(
+            (
+                outage
+                for server, outage in self._silent.items()
+                if outage.count >= OUTAGE_THRESHOLD and server in self._responded
+            ),
+            None,
+        )

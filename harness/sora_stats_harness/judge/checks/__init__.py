@@ -1,0 +1,18 @@
+"""
+The rules that a server is held against, and what a user's own is made of: see docs/CHECKS.md.
+"""
+
+from ..check import Check, Observed, Stage, Violation
+from ..requirement import Level, RequiredCapability, Requirement
+from .user_checks import load_user_checks
+
+__all__ = [
+    "Check",
+    "Level",
+    "Observed",
+    "RequiredCapability",
+    "Requirement",
+    "Stage",
+    "Violation",
+    "load_user_checks",
+]

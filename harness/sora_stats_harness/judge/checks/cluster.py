@@ -1,0 +1,94 @@
+"""
+What a node lists of the whole cluster is what the nodes list of themselves, and no connection is on two nodes.
+
+`cluster_listings` has the reasoning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
+
+from ...api.exchange import Target
+from ..check import Check, Observed, Stage, Violation
+from ..cluster_listings import ClusterListings
+from ..requirement import DOCUMENTATION_SOURCE, NEEDS_NODES, Level, Requirement
+
+if TYPE_CHECKING:
+    from ..state import State
+    from ..verdict import JudgeResult
+
+UNION: Final = Requirement(
+    id="cluster.union",
+    level=Level.MUST,
+    title="local: false gives what the nodes give together",
+    reason="Otherwise a cluster's dashboard misses connections, or shows some that no node has.",
+    source=f"{DOCUMENTATION_SOURCE}: local",
+    needs=NEEDS_NODES,
+    message="a connection {what}",
+    needs_traffic="several nodes with connections",
+)
+ONCE: Final = Requirement(
+    id="cluster.once",
+    level=Level.MUST,
+    title="No connection is on two nodes",
+    reason="It would be counted twice.",
+    source=f"{DOCUMENTATION_SOURCE}: local",
+    needs=NEEDS_NODES,
+    message="a connection is listed by two nodes",
+    needs_traffic="several nodes with connections",
+)
+
+
+class ClusterCheck(Check):
+    """Compares the listings of several nodes."""
+
+    requirements = (UNION, ONCE)
+    stage = Stage.CLUSTER
+
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Take in a listing."""
+        exchange, body = seen.exchange, seen.body
+        request = exchange.request
+        if len(state.nodes) < 2 or body is None or body.fault is not None or request.target is not Target.ALL:
+            return ()
+        listings = self._listings(state)
+        if request.asked.local:
+            return [
+                Violation(
+                    requirement=ONCE,
+                    exchange=exchange,
+                    connection_id=double.connection_id,
+                    expected=f"only {double.earlier.request.server}",
+                    actual=f"{request.server} lists it too",
+                    fault="two nodes",
+                    proof=(double.earlier, exchange),
+                )
+                for double in listings.add_node_listing(exchange, seen.admitted)
+            ]
+        if not seen.all_admitted:
+            return ()
+        return [
+            Violation(
+                requirement=UNION,
+                exchange=exchange,
+                connection_id=stray.connection_id,
+                expected="one node lists it",
+                actual="none does",
+                fault="on no node",
+                facts={"what": "of the whole cluster is on none of its nodes"},
+                proof=(stray.before, *stray.nodes, exchange),
+            )
+            for stray in listings.add_cluster_listing(exchange, seen.admitted)
+        ]
+
+    def _listings(self, state: State) -> ClusterListings:
+        return state.recall(self, lambda: ClusterListings(state.nodes))
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add how often listings were compared."""
+        for state in states:
+            if len(state.nodes) > 1:
+                listings = self._listings(state)
+                for requirement, count in ((UNION, listings.union_checked), (ONCE, listings.once_checked)):
+                    result.checked[requirement.id] = result.checked.get(requirement.id, 0) + count

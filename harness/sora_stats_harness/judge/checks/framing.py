@@ -1,0 +1,217 @@
+"""
+How a response is written as HTTP/1.1: the reader's faults, and which requirement each of them violates.
+
+Framing is a matter of the connection, so it is judged for every exchange alike, whatever was asked for and whatever the
+response says. A MUST is what leads clients astray; what RFC 9112 lets a client put up with, or any proxy may do, weighs
+less. One fault is one finding: what a fault explains is not held against another requirement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
+
+from ...api.exchange import Exchange
+from ...api.http1_faults import FRAMING_RULES, UNANNOUNCED_CLOSE, Effect, FramingFault
+from ..check import Check, Observed, Stage, Violation
+from ..requirement import NEEDS_HTTP, NEEDS_KEPT_ALIVE, Level, Requirement
+
+if TYPE_CHECKING:
+    from ..exchange_counts import ExchangeCounts
+    from ..state import State
+    from ..verdict import JudgeResult
+
+LENGTH: Final = Requirement(
+    id="http.length",
+    level=Level.MUST,
+    title="Content-Length is the number of bytes that follow, and nothing follows them",
+    reason="A wrong length garbles the next response on the connection.",
+    source="RFC 9110, 8.6; RFC 9112, 6.3 and 9.2",
+    needs=NEEDS_HTTP,
+    message="{deviation}",
+    needs_traffic="a response with a Content-Length",
+    masked_by="a status other than 200",
+)
+HEADER: Final = Requirement(
+    id="http.header",
+    level=Level.MUST,
+    title="Headers that tell what a response is and where it ends are given once, and agree",
+    reason="Of two values some clients follow the first, some the last, and some refuse the response.",
+    source="RFC 9110, 5.3 and 8.3; RFC 9112, 6.3",
+    needs=NEEDS_HTTP,
+    message="{deviation}",
+)
+FRAMING: Final = Requirement(
+    id="http.framing",
+    level=Level.SHOULD,
+    title="A response is written as HTTP/1.1 has it",
+    reason="Clients and proxies that put up with a deviation differ in what they make of it.",
+    source="RFC 9112",
+    needs=NEEDS_HTTP,
+    message="{deviation}",
+)
+KEEP_ALIVE: Final = Requirement(
+    id="http.keep_alive",
+    level=Level.SHOULD,
+    title="A server that closes a connection after a response says so in it",
+    reason="A request that meets the close is lost, and its client can't tell whether it was read.",
+    source="RFC 9112, 9.3",
+    needs=NEEDS_KEPT_ALIVE,
+    message="{deviation}",
+)
+UNUSUAL: Final = Requirement(
+    id="http.unusual",
+    level=Level.INFO,
+    title="What HTTP/1.1 allows a server, and few do",
+    reason="For information.",
+    source="RFC 9112",
+    needs=NEEDS_HTTP,
+    message="{deviation}",
+)
+
+MINUNANNOUNCED_CLOSES: Final = 3
+"""Connections closed without a word, up to which they are no habit: a request may meet an idle time-out by chance."""
+
+MIN_UNANNOUNCED_SHARE: Final = 0.01
+"""And their least share of the complete responses."""
+
+_REQUIREMENTS: Final = {
+    "length_conflict": (HEADER, Level.MUST),
+    "length_repeated": (HEADER, Level.SHOULD),
+    "length_with_chunked": (HEADER, Level.SHOULD),
+    "length_without_body": (HEADER, Level.SHOULD),
+    "chunked_without_body": (HEADER, Level.SHOULD),
+    "content_type_conflict": (HEADER, Level.MUST),
+    "content_type_repeated": (HEADER, Level.SHOULD),
+    "content_coding": (HEADER, Level.SHOULD),
+    "allow_origin_repeated": (HEADER, Level.SHOULD),
+    "length_invalid": (LENGTH, Level.MUST),
+    "surplus": (LENGTH, Level.MUST),
+    "unasked": (LENGTH, Level.MUST),
+    UNANNOUNCED_CLOSE: (KEEP_ALIVE, Level.SHOULD),
+}
+"""By a fault's code; the others violate `http.framing`, `http.unusual` where they are allowed, or make a response incomplete."""
+
+_CODINGS: Final = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress")
+"""What clients undo by themselves: one that believes the label can't read a body that is plain."""
+
+_GZIP_START: Final = b"\x1f\x8b"
+
+
+class FramingCheck(Check):
+    """What the bytes of a response deviate in from HTTP/1.1."""
+
+    requirements = (HEADER, FRAMING, KEEP_ALIVE, UNUSUAL)
+    stage = Stage.FRAMING
+
+    def __init__(self, counts: ExchangeCounts) -> None:
+        self._counts = counts
+        self._unannounced_closes = 0
+
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Judge an exchange whose bytes deviate."""
+        found = []
+        for fault in seen.exchange.faults:
+            violation = self._judge_fault(seen.exchange, fault)
+            if violation is not None:
+                found.append(violation)
+                state.count(violation.requirement)
+        return found
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the exchanges without a deviation."""
+        for row in self.requirements:
+            result.checked[row.id] += self._counts.complete
+
+    def _judge_fault(self, exchange: Exchange, fault: FramingFault) -> Violation | None:
+        violated = requirement_of_fault(fault.code)
+        if violated is None:
+            return None
+        requirement, level = violated
+        rule = FRAMING_RULES[fault.code]
+        if fault.code == "length_with_chunked" and (length := _conflicting_length(exchange)) is not None:
+            return make_length_violation(exchange, *length)
+        if fault.code == "content_coding":
+            coding = _misnamed_coding(exchange)
+            if coding is None:
+                return None
+            level = Level.MUST if coding in _CODINGS else Level.SHOULD
+        if fault.code == UNANNOUNCED_CLOSE and not self._is_habit():
+            level = Level.INFO
+        return Violation(
+            requirement=requirement,
+            exchange=exchange,
+            expected=f"as in {rule.clause}",
+            actual=fault.text,
+            fault=fault.code,
+            facts={"deviation": rule.words},
+            level=level,
+        )
+
+    def _is_habit(self) -> bool:
+        """Whether connections are closed without a word often enough to be no chance."""
+        self._unannounced_closes += 1
+        share = self._counts.complete * MIN_UNANNOUNCED_SHARE
+        return self._unannounced_closes >= max(MINUNANNOUNCED_CLOSES, share)
+
+
+def requirement_of_fault(code: str) -> tuple[Requirement, Level] | None:
+    """What a fault violates, and how badly; None where it is why there is no complete response."""
+    if code in _REQUIREMENTS:
+        return _REQUIREMENTS[code]
+    effect = FRAMING_RULES[code].effect
+    if effect is Effect.FATAL:
+        return None
+    return (UNUSUAL, Level.INFO) if effect is Effect.ALLOWED else (FRAMING, Level.SHOULD)
+
+
+def has_fault(exchange: Exchange, code: str) -> bool:
+    """Whether a response deviates in this way."""
+    return any(fault.code == code for fault in exchange.faults)
+
+
+def explains_incomplete(exchange: Exchange) -> bool:
+    """Whether a requirement here says already why there is no complete response."""
+    return any(
+        fault.code in _REQUIREMENTS
+        and (FRAMING_RULES[fault.code].effect is Effect.FATAL or fault.code == UNANNOUNCED_CLOSE)
+        for fault in exchange.faults
+    )
+
+
+def describe_body_fault(exchange: Exchange, found: str) -> str:
+    """Why a body is no JSON: what it is instead, where that can be told."""
+    for fault in exchange.faults:
+        if fault.code == "content_coding":
+            return fault.text
+    body = exchange.response.body if exchange.response is not None else b""
+    return "gzip, which was not asked for, without a Content-Encoding" if body.startswith(_GZIP_START) else found
+
+
+def make_length_violation(exchange: Exchange, expected: str, actual: str) -> Violation:
+    """A Content-Length that is not the body's length."""
+    return Violation(
+        requirement=LENGTH,
+        exchange=exchange,
+        expected=expected,
+        actual=actual,
+        fault="length",
+        facts={"deviation": "Content-Length is not the body's length"},
+    )
+
+
+def _conflicting_length(exchange: Exchange) -> tuple[str, str] | None:
+    """The length of a complete body in chunks, and the other one that its head names; None where they agree."""
+    response = exchange.response
+    if response is None or not response.complete or response.withheld:
+        return None
+    length, named = str(len(response.body)), response.header("content-length") or ""
+    return (length, named) if named.lstrip("0") != length.lstrip("0") else None
+
+
+def _misnamed_coding(exchange: Exchange) -> str | None:
+    """The Content-Encoding of a body that is plain JSON all the same; None where the body is encoded, or empty."""
+    response = exchange.response
+    if response is None or response.body.lstrip()[:1] not in (b"{", b"["):
+        return None
+    return (response.header("content-encoding") or "").lower()

@@ -1,0 +1,186 @@
+"""
+What HTTP asks of an exchange, before anyone looks into the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
+
+from ...api.exchange import ErrorCode, Exchange, Response
+from ...api.http1_faults import FRAMING_RULES, Effect
+from ...api.http1_head import media_types
+from ..check import Check, Observed, Stage, Violation
+from ..requirement import DOCUMENTATION_SOURCE, NEEDS_HTTP, Level, Requirement
+from .framing import LENGTH, explains_incomplete, has_fault, make_length_violation
+from .not_found import is_accepted_not_found
+from .wrong_requests import LARGE_BODY
+
+if TYPE_CHECKING:
+    from ..exchange_counts import ExchangeCounts
+    from ..state import State
+    from ..verdict import JudgeResult
+
+COMPLETE: Final = Requirement(
+    id="http.complete",
+    level=Level.MUST,
+    title="A server that responses at all responses every request, whole",
+    reason="A time-out, a cut or a reset loses a sample that a dashboard or a bill is built on.",
+    source="RFC 9112, 8",
+    needs=NEEDS_HTTP,
+    message="no complete response: {why}",
+)
+STATUS: Final = Requirement(
+    id="http.status",
+    level=Level.MUST,
+    title="A valid request gets 200",
+    reason="Clients take anything else for an error. An unknown id may get 400 and an error_type.",
+    source=DOCUMENTATION_SOURCE,
+    needs=NEEDS_HTTP,
+    message="a valid request gets {status}",
+)
+CONTENT_TYPE: Final = Requirement(
+    id="http.content_type",
+    level=Level.MUST,
+    title="A body is labelled application/json",
+    reason="Clients choose their parser by it.",
+    source="page's examples; RFC 9110, 8.3",
+    needs=NEEDS_HTTP,
+    message="the body is not labelled as JSON",
+    masked_by="a status other than 200",
+)
+
+ALWAYS_VIOLATING_ERRORS: Final = frozenset({ErrorCode.CUT, ErrorCode.PROTOCOL, ErrorCode.TOO_LARGE})
+"""Errors that only a server which responds, and responds wrongly, can cause."""
+
+VIOLATING_ERRORS_AFTER_RESPONSE: Final = frozenset({ErrorCode.TIMEOUT, ErrorCode.RESET})
+"""Errors that say something about a server only after it has given a complete response."""
+
+
+class CompleteResponseCheck(Check):
+    """Every request gets a complete response."""
+
+    requirements = (COMPLETE,)
+    stage = Stage.TRANSPORT
+
+    def __init__(self, counts: ExchangeCounts) -> None:
+        self._counts = counts
+
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Judge an exchange without a complete response."""
+        exchange = seen.exchange
+        violation = check_incomplete(exchange, responded=state.availability.has_responded(exchange.request.server))
+        if violation is not None:
+            state.checked[COMPLETE.id] += 1
+        return () if violation is None else (violation,)
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the exchanges that were complete."""
+        result.checked[COMPLETE.id] += self._counts.complete
+
+
+def check_incomplete(exchange: Exchange, *, responded: bool) -> Violation | None:
+    """
+    Judge an exchange without a complete response.
+
+    Args:
+        responded: Whether the server has given a complete response before, in this run.
+    """
+    error = exchange.error
+    code = error.code if error is not None else ErrorCode.CUT
+    if code not in ALWAYS_VIOLATING_ERRORS and not (responded and code in VIOLATING_ERRORS_AFTER_RESPONSE):
+        return None
+    if code is ErrorCode.RESET and exchange.request.probe == LARGE_BODY.id:
+        # A server may refuse such a body while it is being sent, and close the connection (RFC 9110, 15.5.14): its 413
+        # is then often lost to the reset that follows, 20 times of 20 on a loopback.
+        return None
+    if explains_incomplete(exchange):
+        return None
+    fatal = [each.code for each in exchange.faults if FRAMING_RULES[each.code].effect is Effect.FATAL]
+    words = FRAMING_RULES[fatal[0]].words if fatal else code.value
+    detail = error.detail if error is not None else "the body ended early"
+    return Violation(
+        requirement=COMPLETE,
+        exchange=exchange,
+        expected="a complete response",
+        actual=detail or code.value,
+        fault=fatal[0] if fatal else code.value,
+        facts={"why": words},
+    )
+
+
+class HeadCheck(Check):
+    """A valid request gets 200, or the accepted response about an unknown id; and the headers of a body are right."""
+
+    requirements = (STATUS, LENGTH, CONTENT_TYPE)
+    stage = Stage.HEAD
+
+    def __init__(self, counts: ExchangeCounts) -> None:
+        self._counts = counts
+        self._refusals = self._unmeasured = 0
+        """Responses with another status than 200; others without a Content-Length."""
+
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Judge the status line; the headers only where the status is 200."""
+        response, headers = seen.response, seen.headers
+        if seen.bare or response is None:
+            return ()
+        if response.status != 200:
+            self._refusals += 1
+            return self._judge_status(seen, response)
+        length, label = headers.content_length, headers.content_type
+        if seen.exchange.faults and has_fault(seen.exchange, "length_with_chunked"):
+            length = None  # that it is there is a finding already, and so is that it's wrong
+        if length is None:
+            self._unmeasured += 1
+        found: list[Violation] = []
+        if length is not None and not _is_right_length(response, length):
+            found.append(make_length_violation(seen.exchange, str(len(response.body)), length[:40]))
+        if not _is_json_label(label):
+            actual = label[:200] if label is not None else "no Content-Type"
+            found.append(_wrong_type(seen.exchange, actual))
+        return found
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the counts."""
+        accepted = self._counts.accepted
+        result.checked[STATUS.id] += accepted + self._refusals
+        result.checked[CONTENT_TYPE.id] += accepted
+        result.checked[LENGTH.id] += accepted - self._unmeasured
+
+    def _judge_status(self, seen: Observed, response: Response) -> Iterable[Violation]:
+        target, status = seen.exchange.request.target, response.status
+        if target is None or is_accepted_not_found(target, response):
+            return ()
+        return (
+            Violation(
+                requirement=STATUS,
+                exchange=seen.exchange,
+                expected="200",
+                actual=str(status),
+                fault=f"status {status // 100}xx",
+                facts={"status": str(status)},
+            ),
+        )
+
+
+def _wrong_type(exchange: Exchange, actual: str) -> Violation:
+    return Violation(
+        requirement=CONTENT_TYPE,
+        exchange=exchange,
+        expected="application/json",
+        actual=actual,
+        fault="content type",
+    )
+
+
+def _is_right_length(response: Response, length: str) -> bool:
+    if response.withheld or length == str(len(response.body)):
+        return True
+    return length.isascii() and length.isdecimal() and int(length[:20]) == len(response.body)
+
+
+def _is_json_label(content_type: str | None) -> bool:
+    """Parameters such as a charset are allowed; that there are several types is a finding of its own."""
+    first = (content_type or "").partition(";")[0].strip().lower()
+    return first == "application/json" or "application/json" in media_types(content_type or "")

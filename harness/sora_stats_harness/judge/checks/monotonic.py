@@ -1,0 +1,93 @@
+"""
+Counters never fall from one response to one that was asked for later; `counter_history` has the reasoning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
+
+from ...api.exchange import Exchange
+from ..check import Check, Observed, Stage, Violation
+from ..counter_history import CounterDecrease
+from ..edition_decoder import LABELS_GROUP, EditionDecoder
+from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
+
+if TYPE_CHECKING:
+    from ..connection_state import EvidenceExchange
+    from ..exchange_counts import ExchangeCounts
+    from ..state import State
+    from ..verdict import JudgeResult
+
+MONOTONIC: Final = Requirement(
+    id="counter.monotonic",
+    level=Level.MUST,
+    title="A counter never falls from a response to one that was asked for later",
+    reason="Totals are cumulative; only responses that do not overlap in time are compared.",
+    source=f"{DOCUMENTATION_SOURCE}: totals and counts; Herlihy and Wing 1990",
+    needs=NEEDS_TIMES,
+    message="{field} fell by {difference}",
+    masked_by="a value that is no integer, or a sample of another connection than was asked for",
+)
+
+MANY_VERSIONS: Final = 8
+
+
+class MonotonicCheck(Check):
+    """Holds every sample against the largest counters that were known before its request was sent."""
+
+    requirements = (MONOTONIC,)
+    stage = Stage.COUNTERS
+
+    def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
+        self._decoder = decoder
+        self._counts = counts
+
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Compare, and remember."""
+        connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
+        history = connection.counter_history
+        falls = history.add_sample(exchange.sent_ns, exchange.received_ns, sample.blocks, sample.labels, evidence)
+        if len(history.versions) > MANY_VERSIONS:
+            history.drop_unneeded_maxima(seen.open_sent_ns, seen.horizon_ns)
+        if not falls:
+            return ()
+        connection.decreased_counters.update((fall.block, fall.counter) for fall in falls)
+        return [self._violation(seen, fall) for fall in falls]
+
+    def _violation(self, seen: Observed, fall: CounterDecrease[EvidenceExchange]) -> Violation:
+        decoder = self._decoder
+        if isinstance(fall.block, int):
+            block = decoder.blocks[fall.block]
+            field = wire = (*block.path, block.counters[fall.counter].name)
+        else:
+            name = decoder.label_counters[fall.counter].name
+            field = (*(decoder.edition_path_of_label(fall.block) or (LABELS_GROUP, fall.block)), name)
+            wire = (LABELS_GROUP, fall.block, name)
+        return Violation(
+            requirement=MONOTONIC,
+            exchange=seen.exchange,
+            field=field,
+            place=seen.place(*wire),
+            connection_id=seen.connection_id,
+            expected=f"at least {fall.before}",
+            actual=str(fall.after),
+            fault="fell",
+            facts={"difference": str(fall.before - fall.after)},
+            proof=_proof(seen, fall.holder.exchange),
+        )
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the samples that were compared; what came too late, or could not be used, was put in no order."""
+        result.checked[MONOTONIC.id] += self._counts.comparable_samples
+        if result.coverage.late:
+            result.late = (*result.late, MONOTONIC.id)
+        if result.coverage.unusable:
+            result.unusable = (*result.unusable, MONOTONIC.id)
+
+
+def _proof(seen: Observed, earlier: Exchange) -> tuple[Exchange, ...]:
+    last = seen.connection.last
+    if earlier.response is None and last is not None and last.received_ns < seen.exchange.sent_ns:
+        return (earlier, last, seen.exchange)  # the first is no longer held whole; this one had the value too
+    return (earlier, seen.exchange)

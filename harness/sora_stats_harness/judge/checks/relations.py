@@ -1,0 +1,278 @@
+"""
+Relations between counters of one sample, and how they are judged though a response may be put together piecemeal.
+
+A correct server may read its counters a moment apart, so a relation that does not hold in a sample R proves nothing by
+itself. With P, known before R was asked for, and N, asked for after R had arrived, every counter of R lies between those
+of P and N. So `x == y` is missed only if x in R lies outside of [y in P, y in N], and `x <= y` only if x in R exceeds y
+in N. Without such neighbours a miss is unconfirmed.
+
+The relations themselves are data, in `relation_table`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+import msgspec
+
+from ..edition_decoder import CounterBlock, Counters
+from ..requirement import Requirement
+from .relation_table import RELATION_TEMPLATES, Operator
+
+Blocks = Sequence[Counters | None]
+Path = tuple[str, ...]
+
+WeightedCounter = tuple[int, int, int]
+"""Factor, block, counter."""
+
+
+class ResolvedRelation(msgspec.Struct, frozen=True, kw_only=True):
+    """One comparison, resolved against an edition."""
+
+    requirement: Requirement
+    operator: Operator
+    left: tuple[WeightedCounter, ...]
+    right: tuple[WeightedCounter, ...]
+    unless: tuple[WeightedCounter, ...]
+    field: Path
+    text: str
+    counters: tuple[Path, ...]
+    """All that it is about."""
+
+    def evaluate(self, blocks: Blocks) -> tuple[int, int] | None:
+        """Both sides in a sample; None where one of their counters is absent or masked."""
+        left, right = sum_terms(self.left, blocks), sum_terms(self.right, blocks)
+        return None if left is None or right is None else (left, right)
+
+    def involves(self, places: Collection[tuple[int | str, int]]) -> bool:
+        """Whether one of its counters is among these, by block and number; a label's never is."""
+        return any((block, counter) in places for _, block, counter in (*self.left, *self.right, *self.unless))
+
+    def is_exact(self, blocks: Blocks) -> bool:
+        """Whether `==` means just that."""
+        return self.operator == "==" and all(sum_terms((term,), blocks) == 0 for term in self.unless)
+
+    def is_violated(self, blocks: Blocks) -> bool:
+        """Whether the relation does not hold in a sample by itself."""
+        sides = self.evaluate(blocks)
+        if sides is None:
+            return False
+        left, right = sides
+        if self.operator == "<=":
+            return left > right
+        return left != right if self.is_exact(blocks) else left < right
+
+
+def sum_terms(terms: Sequence[WeightedCounter], blocks: Blocks) -> int | None:
+    """The sum of some counters of a sample; None where one of them is absent or masked."""
+    result = 0
+    for factor, block, counter in terms:
+        counters = blocks[block]
+        if counters is None or counters[counter] < 0:
+            return None
+        result += factor * counters[counter]
+    return result
+
+
+def is_violated_between(
+    row: ResolvedRelation, before: Blocks | None, blocks: Blocks, after: Blocks | None
+) -> bool | None:
+    """
+    Judge a sample R, in which the relation does not hold, by its neighbours.
+
+    Args:
+        before: The counters of P, or the largest known before R was asked for; None where there are none.
+        blocks: Those of R.
+        after: Those of N; None where there are none.
+
+    Returns:
+        Whether the relation is missed whatever the server's moments of reading; None where a neighbour that could tell
+        is not there.
+    """
+    sides = row.evaluate(blocks)
+    if sides is None:
+        return False
+    left, right = sides
+    if row.operator == "==" and row.is_exact(blocks):
+        if left < right:
+            low = None if before is None else sum_terms(row.right, before)
+            return None if low is None else left < low
+        if after is None:
+            return None
+        high = sum_terms(row.right, after)
+        return None if high is None else row.is_exact(after) and left > high
+    if row.operator == "==":  # only >= is promised
+        high = None if after is None else sum_terms(row.left, after)
+        return None if high is None else right > high
+    high = None if after is None else sum_terms(row.right, after)
+    return None if high is None else left > high
+
+
+def resolve_relations(blocks: Sequence[CounterBlock]) -> tuple[ResolvedRelation, ...]:
+    """The relations of which an edition has every counter, with their places in a sample's blocks."""
+    places = {
+        (*block.path, field.name): (block.index, counter)
+        for block in blocks
+        for counter, field in enumerate(block.counters)
+    }
+    rows: list[ResolvedRelation] = []
+    for relation in RELATION_TEMPLATES:
+        lefts = [_expand_path(path, places, relation.but) for path in relation.left]
+        right = [place for path in relation.right for place in _expand_path(path, places, ())]
+        unless = [place for path in relation.unless for place in _expand_path(path, places, ())]
+        if not all(lefts) or not all(_expand_path(path, places, ()) for path in relation.right + relation.unless):
+            continue
+        scales = relation.scale or (1,) * len(lefts)
+        terms = [(scale, place) for scale, found in zip(scales, lefts, strict=True) for place in found]
+        rows += [
+            ResolvedRelation(
+                requirement=relation.requirement,
+                operator=relation.operator,
+                left=tuple((scale, *places[place]) for scale, place in group),
+                right=tuple((1, *places[place]) for place in right),
+                unless=tuple((1, *places[place]) for place in unless),
+                field=group[0][1],
+                counters=(*(place for _, place in group), *right, *unless),
+                text=f"{_describe_terms(group)} {relation.operator} {_describe_terms([(1, place) for place in right])}",
+            )
+            for group in ([[term] for term in terms] if relation.each else [terms])
+        ]
+    return tuple(rows)
+
+
+def _expand_path(path: str, places: dict[Path, tuple[int, int]], but: tuple[str, ...]) -> list[Path]:
+    parts = tuple(path.split("."))
+    if not path.endswith("*"):
+        return [parts] if parts in places else []
+    stem = parts[-1][:-1]
+    return [
+        place
+        for place in places
+        if place[:-1] == parts[:-1] and place[-1].startswith(stem) and ".".join(place) not in but
+    ]
+
+
+def _describe_terms(terms: Sequence[tuple[int, Path]]) -> str:
+    shown = [f"{scale} x {'.'.join(path)}" if scale != 1 else ".".join(path) for scale, path in terms[:3]]
+    more = [f"{len(terms) - 3} more"] if len(terms) > 3 else []
+    return " + ".join(shown + more)
+
+
+BlocksPredicate = Callable[[Blocks], bool]
+"""Whether any of some rows might be missed in a sample. TypeError where a block is absent."""
+
+
+class RelationFilter:
+    """
+    All rows, and a quick look at whether any of them might be missed.
+
+    The look may err by suspecting a sample with masked counters, never by letting a miss pass.
+    """
+
+    def __init__(self, rows: Sequence[ResolvedRelation]) -> None:
+        self.rows = tuple(rows)
+        groups: dict[tuple[int, ...], list[ResolvedRelation]] = {}
+        for row in rows:
+            groups.setdefault(_needed_counters([row]), []).append(row)
+        self._parts = [(_compile_predicate(members), members) for members in groups.values()]
+        self._looks = [
+            (_needed_counters(members), _compile_predicate(members))
+            for members in _merge_groups_sharing_blocks(list(groups.values()))
+        ]
+
+    def may_be_violated(self, blocks: Blocks, last: Blocks | None) -> bool:
+        """
+        Look at a sample.
+
+        Args:
+            blocks: Its counters.
+            last: Those of a sample that was looked at before: blocks that are the same tuples are passed over. None
+                where there is none, or where it was suspicious.
+        """
+        try:
+            if last is None:
+                return any(look(blocks) for _, look in self._looks)
+            for needed, look in self._looks:
+                for block in needed:
+                    if blocks[block] is not last[block]:
+                        if look(blocks):
+                            return True
+                        break
+        except TypeError:
+            return any(True for _ in self._evaluate_all(blocks))
+        return False
+
+    def violated_relations(self, blocks: Blocks) -> list[ResolvedRelation]:
+        """The rows that do not hold in a sample by itself."""
+        return list(self._evaluate_all(blocks))
+
+    def _evaluate_all(self, blocks: Blocks) -> Iterator[ResolvedRelation]:
+        for look, rows in self._parts:
+            try:
+                if not look(blocks):
+                    continue
+            except TypeError:  # a block is absent: nothing is promised
+                continue
+            yield from (row for row in rows if row.is_violated(blocks))
+
+
+def _needed_counters(rows: Sequence[ResolvedRelation]) -> tuple[int, ...]:
+    return tuple(sorted({block for row in rows for _, block, _ in (*row.left, *row.right)}))
+
+
+def _merge_groups_sharing_blocks(groups: Sequence[list[ResolvedRelation]]) -> list[list[ResolvedRelation]]:
+    """Groups that share a block become one, so that each block is unpacked once."""
+    merged: list[list[ResolvedRelation]] = []
+    for rows in groups:
+        mine = list(rows)
+        for other in [other for other in merged if set(_needed_counters(other)) & set(_needed_counters(mine))]:
+            merged.remove(other)
+            mine = other + mine
+        merged.append(mine)
+    return merged
+
+
+def _compile_predicate(rows: Sequence[ResolvedRelation]) -> BlocksPredicate:
+    """
+    One function for many comparisons, compiled from source in which nothing but integers and fixed words stand.
+
+    A sample takes 30 us so, where the 71 rows one after the other take 208, and sums by `itemgetter` over one flat list
+    152: without the accelerator that would double what judging a response costs. Blocks are unpacked into local variables,
+    and left sides of one counter each against the same right side become one `max`.
+    """
+    needed = _needed_counters(rows)
+    tests: list[str] = []
+    singles: dict[tuple[WeightedCounter, ...], list[WeightedCounter]] = {}
+    for row in rows:
+        if row.operator == "<=" and len(row.left) == 1 and row.left[0][0] == 1:
+            singles.setdefault(row.right, []).append(row.left[0])
+        else:
+            tests.append(
+                f"{_sum_expression(row.left)} {'!=' if row.operator == '==' else '>'} {_sum_expression(row.right)}"
+            )
+    for right, lefts in singles.items():
+        names = ", ".join(_variable_name(block, counter) for _, block, counter in lefts)
+        tests.append(f"{f'max({names})' if len(lefts) > 1 else names} > {_sum_expression(right)}")
+    lines = ["def look(blocks):"]
+    for block in needed:
+        most = max(counter for row in rows for _, other, counter in (*row.left, *row.right) if other == block)
+        names = ", ".join(_variable_name(block, counter) for counter in range(most + 1))
+        lines.append(f"    {names}, *_ = blocks[{block}]")
+    lines.append(f"    return {' or '.join(tests)}")
+    made: dict[str, BlocksPredicate] = {}
+    exec("\n".join(lines), {"__builtins__": {"max": max}}, made)  # noqa: S102  # our own integers only
+    return made["look"]
+
+
+def _variable_name(block: int, counter: int) -> str:
+    return f"v{block}_{counter}"
+
+
+def _sum_expression(terms: Sequence[WeightedCounter]) -> str:
+    """Terms with the same factor together: fewer multiplications."""
+    by_factor: dict[int, list[str]] = {}
+    for factor, block, counter in terms:
+        by_factor.setdefault(factor, []).append(_variable_name(block, counter))
+    return " + ".join(
+        " + ".join(names) if factor == 1 else f"{factor} * ({' + '.join(names)})" for factor, names in by_factor.items()
+    )

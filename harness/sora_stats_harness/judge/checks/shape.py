@@ -1,0 +1,183 @@
+"""
+A sample has the documented shape: the rows, and the check that reports what the reader found to deviate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
+
+from ...api.edition import Edition, FieldProvenance
+from ..check import Check, Observed, Place, Stage, Violation
+from ..requirement import DOCUMENTATION_SOURCE, Level, Requirement
+
+if TYPE_CHECKING:
+    from ..exchange_counts import ExchangeCounts
+    from ..shape_deviations import ShapeDeviation
+    from ..state import State
+    from ..verdict import JudgeResult
+
+ABSENT: Final = "absent"
+"""The class of fault where there is no value at all."""
+
+NOT_JSON: Final = "a body that is no JSON"
+
+REQUIRED: Final = Requirement(
+    id="shape.required",
+    level=Level.MUST,
+    title="Every documented field of a group that is there is there",
+    reason="Consumers read fields by name and take a missing one for zero, or stop.",
+    source=DOCUMENTATION_SOURCE,
+    message="{field} is missing",
+    masked_by=NOT_JSON,
+)
+TYPE: Final = Requirement(
+    id="shape.type",
+    level=Level.MUST,
+    title="Every field has its documented JSON type",
+    reason="Typed consumers stop at any other.",
+    source=DOCUMENTATION_SOURCE,
+    message="{field} has another type",
+    masked_by=NOT_JSON,
+)
+RANGE: Final = Requirement(
+    id="shape.range",
+    level=Level.MUST,
+    title="Every number and every length is within its documented limits",
+    reason="A negative counter is a wrapped one.",
+    source=DOCUMENTATION_SOURCE,
+    message="{field} is out of its limits",
+    masked_by="another type at the same place",
+)
+PATTERN: Final = Requirement(
+    id="shape.pattern",
+    level=Level.MUST,
+    title="Times are RFC 3339 in UTC",
+    reason="Rates are differences divided by them.",
+    source=f"{DOCUMENTATION_SOURCE}; RFC 3339",
+    message="{field} is no time as documented",
+    masked_by="another type at the same place",
+)
+ENUM: Final = Requirement(
+    id="shape.enum",
+    level=Level.MUST,
+    title="Fields with a closed set of values have one of them",
+    reason="Consumers branch on them.",
+    source=DOCUMENTATION_SOURCE,
+    message="{field} has a value that is not in the list",
+    needs_traffic="a data channel",
+    masked_by="another type at the same place",
+)
+GROUP: Final = Requirement(
+    id="shape.group",
+    level=Level.SHOULD,
+    title="Every documented group is there",
+    reason="The page shows one connection, and does not promise every group for every kind.",
+    source=DOCUMENTATION_SOURCE,
+    message="the whole group {field} is missing",
+    masked_by=NOT_JSON,
+)
+UNKNOWN: Final = Requirement(
+    id="shape.unknown",
+    level=Level.SHOULD,
+    title="No field is undocumented",
+    reason="The documentation or the server has moved on.",
+    source=DOCUMENTATION_SOURCE,
+    message="{field} is in no documentation",
+    masked_by=NOT_JSON,
+)
+LEXICAL: Final = Requirement(
+    id="shape.lexical",
+    level=Level.SHOULD,
+    title="Integers are written as integers",
+    reason="1.0 and 1e3 are integers to JSON Schema and floats to many parsers.",
+    source="JSON Schema 2020-12, 6.1.1",
+    message="{field} is an integer written with a fraction or an exponent",
+    masked_by="another type or a value out of its limits at the same place",
+)
+UNDOCUMENTED: Final = Requirement(
+    id="shape.undocumented",
+    level=Level.INFO,
+    title="Fields that are known though undocumented",
+    reason="For information.",
+    source="edition file",
+    message="{field} is known, though undocumented",
+    masked_by=NOT_JSON,
+)
+
+SHAPE_REQUIREMENTS: Final = {
+    row.id: row for row in (REQUIRED, TYPE, RANGE, PATTERN, ENUM, GROUP, UNKNOWN, LEXICAL, UNDOCUMENTED)
+}
+
+
+class ShapeCheck(Check):
+    """The shape of a body and of every sample in it."""
+
+    requirements = tuple(SHAPE_REQUIREMENTS.values())
+    stage = Stage.SHAPE
+
+    def __init__(self, edition: Edition, counts: ExchangeCounts) -> None:
+        self._counts = counts
+        self._carried_over = _find_carried_over_fields(edition)
+        """What the edition only carries over from another: its absence, or another shape, is no MUST."""
+
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Report what the reader found."""
+        body = seen.body
+        if body is None:
+            return ()
+        found: list[Violation] = []
+        if body.deviations:
+            state.count(TYPE, len(body.deviations))
+            self._add_violations(found, seen, body.deviations, None, ())
+        for sample in body.samples:
+            if sample.deviations:
+                for each in sample.deviations:
+                    if each.masks and each.fault != ABSENT:
+                        state.unusable.add(each.path)
+                place = () if sample.index is None else (sample.index,)
+                self._add_violations(found, seen, sample.deviations, sample.connection_id, place)
+        return found
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the counts, which are the same for all but one."""
+        for row in self.requirements:
+            count = self._counts.labelled_samples if row is ENUM else self._counts.samples
+            result.checked[row.id] = result.checked.get(row.id, 0) + count
+
+    def _add_violations(
+        self,
+        found: list[Violation],
+        seen: Observed,
+        deviations: Iterable[ShapeDeviation],
+        connection_id: str | None,
+        place: Place,
+    ) -> None:
+        for each in deviations:
+            requirement = SHAPE_REQUIREMENTS[each.requirement]
+            lowered = requirement.level is Level.MUST and each.path in self._carried_over
+            found.append(
+                Violation(
+                    requirement=requirement,
+                    exchange=seen.exchange,
+                    field=each.path,
+                    place=(*place, *each.wire),
+                    connection_id=connection_id,
+                    expected=each.expected,
+                    actual=each.actual,
+                    fault=each.fault,
+                    level=Level.SHOULD if lowered else None,
+                )
+            )
+
+
+def _find_carried_over_fields(edition: Edition) -> frozenset[tuple[str, ...]]:
+    """Fields that are only carried over, and groups that hold no others."""
+    sure = {
+        field.path[:depth]
+        for field in edition.fields
+        if field.standing is not FieldProvenance.CARRIED_OVER
+        for depth in range(len(field.path) + 1)
+    }
+    paths = {field.path[:depth] for field in edition.fields for depth in range(1, len(field.path) + 1)}
+    return frozenset(paths - sure)

@@ -1,0 +1,108 @@
+"""
+Among overlapping samples of a connection, the one with the earlier timestamp has no larger counter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
+
+from ...api.exchange import Target
+from ..check import Check, Observed, Stage, Violation
+from ..connection_state import ConnectionState, OverlappingSample, TimestampOrderViolation
+from ..edition_decoder import CounterBlock
+from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
+
+if TYPE_CHECKING:
+    from ..state import State
+    from ..verdict import JudgeResult
+
+TIMESTAMP_ORDER: Final = Requirement(
+    id="counter.timestamp_order",
+    level=Level.SHOULD,
+    title="Among overlapping responses, the earlier timestamp has no larger counter",
+    reason="Rates are differences divided by the stamp.",
+    source=DOCUMENTATION_SOURCE,
+    needs=NEEDS_TIMES,
+    message="the response with the earlier timestamp has the larger counter",
+    needs_traffic="overlapping responses about one connection",
+    masked_by="a counter of the connection that violates counter.monotonic, or a timestamp that is none",
+)
+
+
+class TimestampOrderCheck(Check):
+    """
+    Compares overlapping samples by their timestamps.
+
+    Violations are held back until the connection leaves: where its counters fell, that is another requirement's.
+
+    Args:
+        blocks: The edition's blocks of counters.
+        tear_ns: Stamps closer than this are not compared.
+    """
+
+    requirements = (TIMESTAMP_ORDER,)
+    stage = Stage.OVERLAPS
+
+    def __init__(self, blocks: tuple[CounterBlock, ...], tear_ns: int) -> None:
+        self._blocks = blocks
+        self._tear_ns = tear_ns
+
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Compare a sample with those that overlap it, and keep it while a request is open that may overlap it."""
+        connection, sample = seen.connection, seen.sample
+        opened, horizon_ns = seen.open_sent_ns, seen.horizon_ns
+        if sample.stamp_ns is None:
+            return ()
+        mine = OverlappingSample(
+            exchange=seen.exchange, index=sample.index, stamp_ns=sample.stamp_ns, blocks=sample.blocks
+        )
+        compared, pairs = connection.check_timestamp_order(mine, self._tear_ns)
+        state.checked[TIMESTAMP_ORDER.id] += compared
+        for early, late, block, counter in pairs:
+            held = connection.timestamp_violations.setdefault((block, counter), [])
+            held.append(TimestampOrderViolation(early=early, late=late, index=late.index))
+        connection.add_overlapping(mine, next(iter(opened)) if opened else horizon_ns)
+        return ()
+
+    def finish(self, state: State) -> Iterable[Violation]:
+        """Report what was held back."""
+        for connection_id, connection in state.leaving.items():
+            if connection.timestamp_violations:
+                if not connection.decreased_counters:
+                    yield from self._held_back(connection_id, connection)
+                connection.timestamp_violations.clear()
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Exchanges that came too late were put in no order."""
+        if result.coverage.late:
+            result.late = (*result.late, TIMESTAMP_ORDER.id)
+
+    def _held_back(self, connection_id: str, connection: ConnectionState) -> Iterable[Violation]:
+        for (block, counter), held in connection.timestamp_violations.items():
+            field = (*self._blocks[block].path, self._blocks[block].counters[counter].name)
+            for each in held:
+                yield _violation(each, connection_id, field, (block, counter))
+
+
+def _violation(
+    held: TimestampOrderViolation, connection_id: str, field: tuple[str, ...], at: tuple[int, int]
+) -> Violation:
+    early, late = held.early, held.late
+    requests = [each.exchange.request for each in (early, late)]
+    whole_cluster = any(each.target is Target.ALL and not each.asked.local for each in requests)
+    old, new = early.blocks[at[0]], late.blocks[at[0]]
+    assert old is not None, "both were compared"
+    assert new is not None, "both were compared"
+    return Violation(
+        requirement=TIMESTAMP_ORDER,
+        exchange=late.exchange,
+        field=field,
+        place=field if held.index is None else (held.index, *field),
+        connection_id=connection_id,
+        expected=f"at least {old[at[1]]}",
+        actual=str(new[at[1]]),
+        fault="stamped late",
+        level=Level.INFO if whole_cluster else None,
+        proof=(early.exchange, late.exchange),
+    )

@@ -1,0 +1,377 @@
+"""
+Wrong requests: how a server says no.
+
+Two things are due to every caller and are MUST: no 5xx for the caller's own mistake, and JSON or nothing. The exact shape
+was measured on the open-source dispatcher whose headers and error shape the API shares; that Sora uses it is an
+inference, so the shape is SHOULD. What is expected follows from the request alone. One fault gives one finding: an
+response that already misses a MUST here is not held against the shape.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from ...api import strict_json
+from ...api.exchange import TARGET_HEADER, Exchange, Request, Response, Target
+from ...api.http1_head import media_types
+from ..check import Check, Observed, Place, Stage, Violation
+from ..requirement import DISPATCHER_SOURCE, NEEDS_PROBES, Level, RequiredCapability, Requirement
+from .framing import describe_body_fault, has_fault
+
+if TYPE_CHECKING:
+    from ..state import State
+
+NO_5XX: Final = Requirement(
+    id="request.no_5xx",
+    level=Level.MUST,
+    title="A wrong request is never responded with 5xx",
+    reason="The caller's mistake must not look like the server's.",
+    source="RFC 9110, 15.6",
+    needs=NEEDS_PROBES,
+    message="{request} {difference}",
+)
+JSON_OR_EMPTY: Final = Requirement(
+    id="request.json_or_empty",
+    level=Level.MUST,
+    title="A wrong request gets JSON, or with nothing",
+    reason="Clients parse the reason.",
+    source=DISPATCHER_SOURCE,
+    needs=NEEDS_PROBES,
+    message="{request} {difference}",
+    masked_by="a 5xx status",
+)
+
+
+def shape_id(row: str) -> str:
+    """The id of the requirement on a row of the table of wrong requests."""
+    return f"request.shape.{row}"
+
+
+def _row(name: str, title: str, *, large: bool = False) -> Requirement:
+    """A row of the table of wrong requests."""
+    return Requirement(
+        id=shape_id(name),
+        level=Level.SHOULD,
+        title=title,
+        reason="Clients and their authors find the mistake by it.",
+        source=DISPATCHER_SOURCE,
+        needs=NEEDS_PROBES | {RequiredCapability.LARGE_PROBE} if large else NEEDS_PROBES,
+        message="{request} {difference}",
+        masked_by="a 5xx status, or a body that is neither JSON nor empty",
+    )
+
+
+ERROR_SHAPES: Final = {
+    row.id: row
+    for row in (
+        _row("path", "A path other than / gets 404, a query string is ignored"),
+        _row("method", "A method other than POST gets UnexpectedMethod"),
+        _row("no_target", "A request without a target gets MissingHeaderName"),
+        _row("malformed_target", "A malformed or repeated target gets MissingService"),
+        _row("unknown_service", "A service that does not exist gets InvalidTarget"),
+        _row("unknown_target", "An unknown version or operation without a body gets MissingTarget"),
+        _row("unknown_target_json", "An unknown version or operation with a JSON body gets SchemaNotFound"),
+        _row("unknown_target_invalid_json", "An unknown target with a body that is no JSON gets InvalidJSON"),
+        _row("no_body", "A missing body gets MissingTargetFunction"),
+        _row("invalid_json", "A body that is no JSON gets InvalidJSON"),
+        _row("missing_key", "A missing key gets InvalidJSON, which names it"),
+        _row("wrong_type", "An argument of a wrong type gets InvalidJSON, which names it"),
+        _row("large_body", "A body over 8,000,000 bytes gets 413, or judged like any other", large=True),
+        _row("options", "OPTIONS gets 200 and no body, or like any method other than POST"),
+    )
+}
+"""By id, the requirements on the exact shape of an error, in the order of the table."""
+
+LARGE_BODY: Final = ERROR_SHAPES[shape_id("large_body")]
+
+_SHOWN_BYTES: Final = 200
+
+
+class _AnyBody(Enum):
+    EMPTY = "no body"
+    OBJECT = "{…}"
+    """Any JSON object."""
+
+
+_EMPTY_BODY: Final = _AnyBody.EMPTY
+_ANY_OBJECT: Final = _AnyBody.OBJECT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ExpectedResponse:
+    """A response that is as it should be; in `body`, _OBJECT stands for any object."""
+
+    status: int
+    body: object = _EMPTY_BODY
+
+    def __str__(self) -> str:
+        return f"{self.status} {_compact(self.body)}"
+
+
+class WrongRequestCheck(Check):
+    """How a server refuses requests that are wrong on purpose."""
+
+    requirements = (NO_5XX, JSON_OR_EMPTY, *ERROR_SHAPES.values())
+    stage = Stage.WRONG_REQUESTS
+
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Judge a response to a wrong request."""
+        checked, found = check_probe_response(seen.exchange)
+        for requirement in checked:
+            state.count(requirement)
+        return found
+
+
+def check_probe_response(exchange: Exchange) -> tuple[list[Requirement], list[Violation]]:
+    """
+    Hold the response to a wrong request against the table of wrong requests.
+
+    Returns:
+        The requirements that were checked, and the violations. Both are empty where `request.probe` is not set,
+        and where there is no response (that is `http.complete`'s). Of a cut response only the status counts.
+    """
+    response, probe = exchange.response, exchange.request.probe
+    if probe is None or response is None:
+        return [], []
+    if response.status >= 500:
+        return [NO_5XX], [_make_violation(exchange, NO_5XX, "status", "a status below 500", str(response.status))]
+    if not response.complete or response.withheld:
+        return [NO_5XX], []
+    value: object = _EMPTY_BODY
+    if response.body:
+        try:
+            value = strict_json.parse_strict_json(response.body).value
+        except strict_json.StrictJsonError as error:
+            if has_fault(exchange, "surplus"):
+                return [NO_5XX], []  # it was cut by its own length, and that is a finding already
+            found = f"{_describe_response(response)} ({describe_body_fault(exchange, str(error))})"
+            return [NO_5XX, JSON_OR_EMPTY], [
+                _make_violation(exchange, JSON_OR_EMPTY, "not json", "JSON or no body", found)
+            ]
+    checked = [NO_5XX, JSON_OR_EMPTY]
+    rule = _EXPECTATIONS.get(probe)
+    if rule is None:
+        return checked, []
+    shape = ERROR_SHAPES[probe]
+    return [*checked, shape], _check_error_shape(exchange, shape, value, rule(exchange.request))
+
+
+def _check_error_shape(
+    exchange: Exchange, probe: Requirement, value: object, allowed: list[_ExpectedResponse]
+) -> list[Violation]:
+    response = exchange.response
+    assert response is not None
+    expected = " or ".join(str(each) for each in allowed)
+    candidates = [each for each in allowed if each.status == response.status]
+    if not candidates:
+        return [_make_violation(exchange, probe, "status", expected, _describe_response(response))]
+    places = [place for each in candidates if (place := _first_difference(each.body, value)) is not None]
+    if len(places) == len(candidates):
+        place = max(places, key=len)  # the nearest miss
+        return [_make_violation(exchange, probe, "body", expected, _describe_response(response), place)]
+    # Where a response ends is no part of a refusal: a proxy may send it in chunks, or until the close.
+    labels = ", ".join(value for name, value in response.headers if name.lower() == "content-type")
+    if response.body and "application/json" not in media_types(labels):
+        actual = response.header("content-type") or "no Content-Type"
+        return [_make_violation(exchange, probe, "content-type", "Content-Type: application/json", actual)]
+    return []
+
+
+_DIFFERENCE_TEXTS: Final = {
+    "status": "gets another status",
+    "not json": "gets a body that is no JSON",
+    "body": "gets another body",
+    "content-type": "gets a response under another Content-Type",
+}
+"""Classes of fault, and how a message tells them."""
+
+
+def _make_violation(
+    exchange: Exchange, requirement: Requirement, fault: str, expected: str, actual: str, place: Place = ()
+) -> Violation:
+    return Violation(
+        requirement=requirement,
+        exchange=exchange,
+        place=place,
+        expected=expected,
+        actual=actual,
+        fault=fault,
+        facts={"request": _describe_request(exchange.request), "difference": _DIFFERENCE_TEXTS[fault]},
+    )
+
+
+# What the table says, row by row: from the request to the responses that are right.
+
+
+def _expect_path(request: Request) -> list[_ExpectedResponse]:
+    return _expect_unknown_service(request) if request.path.startswith("/?") else [_ExpectedResponse(status=404)]
+
+
+def _expect_method(request: Request) -> list[_ExpectedResponse]:
+    return [_ExpectedResponse(status=400, body={"type": "UnexpectedMethod"})]
+
+
+def _expect_options(request: Request) -> list[_ExpectedResponse]:
+    return [_ExpectedResponse(status=200), *_expect_method(request)]
+
+
+def _expect_no_target(request: Request) -> list[_ExpectedResponse]:
+    return [_ExpectedResponse(status=400, body={"type": "MissingHeaderName"})]
+
+
+def _expect_malformed_target(request: Request) -> list[_ExpectedResponse]:
+    return [_error_body("MissingService")]
+
+
+def _expect_unknown_service(request: Request) -> list[_ExpectedResponse]:
+    return [_error_body("InvalidTarget")]
+
+
+def _expect_unknown_target(request: Request) -> list[_ExpectedResponse]:
+    return [_error_body("MissingTarget")]
+
+
+def _expect_unknown_target_json(request: Request) -> list[_ExpectedResponse]:
+    return [_error_body("SchemaNotFound", _named_target(request))]
+
+
+def _expect_no_body(request: Request) -> list[_ExpectedResponse]:
+    return [_error_body("MissingTargetFunction", _named_target(request))]
+
+
+def _expect_invalid_json(request: Request) -> list[_ExpectedResponse]:
+    return [_error_body("InvalidJSON", [{"invalid": "parse"}])]
+
+
+def _expect_missing_key(request: Request) -> list[_ExpectedResponse]:
+    arguments = _sent_arguments(request)
+    return [
+        _invalid_data_body(data=key, error="missing_required_property", path=[])
+        for key in _REQUIRED_KEYS.get(_sent_target(request), ())
+        if key not in arguments
+    ]
+
+
+def _expect_wrong_type(request: Request) -> list[_ExpectedResponse]:
+    return [
+        _invalid_data_body(data=value, error="wrong_type", path=[key])
+        for key, value in _sent_arguments(request).items()
+        if not isinstance(value, bool if key == "local" else str)
+    ]
+
+
+def _expect_large_body(request: Request) -> list[_ExpectedResponse]:
+    """Newer servers have a limit; older ones read it all and miss the key that the probe leaves out."""
+    return [
+        _ExpectedResponse(status=413),
+        _ExpectedResponse(status=413, body=_ANY_OBJECT),
+        *_expect_missing_key(request),
+    ]
+
+
+_EXPECTATIONS: Final[Mapping[str, Callable[[Request], list[_ExpectedResponse]]]] = {
+    shape_id(rule.__name__.removeprefix("_expect_")): rule
+    for rule in (
+        _expect_path,
+        _expect_method,
+        _expect_no_target,
+        _expect_malformed_target,
+        _expect_unknown_service,
+        _expect_unknown_target,
+        _expect_unknown_target_json,
+        _expect_no_body,
+        _expect_invalid_json,
+        _expect_missing_key,
+        _expect_wrong_type,
+        _expect_large_body,
+        _expect_options,
+    )
+} | {shape_id("unknown_target_invalid_json"): _expect_invalid_json}
+
+_REQUIRED_KEYS: Final = {
+    Target.CONNECTION.value: ("channel_id", "connection_id"),
+    Target.CLIENT.value: ("channel_id", "client_id"),
+}
+
+
+def _error_body(error_type: str, reason: object = _EMPTY_BODY) -> _ExpectedResponse:
+    body: dict[str, object] = {"error_type": error_type}
+    return _ExpectedResponse(status=400, body=body if reason is _EMPTY_BODY else body | {"error_reason": reason})
+
+
+def _invalid_data_body(*, data: object, error: str, path: list[str]) -> _ExpectedResponse:
+    """The schema in it is the server's own, of which only the measured dispatcher's is known: any object will do."""
+    reason = {"data": data, "error": error, "invalid": "data", "path": path, "schema": _ANY_OBJECT}
+    return _error_body("InvalidJSON", [reason])
+
+
+def _sent_target(request: Request) -> str:
+    return next((value for name, value in request.headers if name.lower() == TARGET_HEADER), "")
+
+
+def _named_target(request: Request) -> object:
+    parts = re.fullmatch(r"([A-Za-z]+)_([0-9]{8})\.([A-Za-z]+)", _sent_target(request))
+    return dict(zip(("service", "version", "operation"), parts.groups(), strict=True)) if parts else _ANY_OBJECT
+
+
+def _sent_arguments(request: Request) -> dict[str, object]:
+    value = json.loads(request.body or b"{}")
+    return value if isinstance(value, dict) else {}
+
+
+# Comparing and showing.
+
+
+def _first_difference(
+    expected: object, value: object, path: tuple[str | int, ...] = ()
+) -> tuple[str | int, ...] | None:
+    """The place of the first difference, or None. True is not 1, and 1.0 is not 1."""
+    if expected is _ANY_OBJECT:
+        return None if isinstance(value, dict) else path
+    if type(expected) is not type(value):
+        return path
+    if isinstance(expected, dict) and isinstance(value, dict):
+        if unlike := sorted(expected.keys() ^ value.keys()):
+            return (*path, unlike[0])
+        pairs: Iterable[tuple[str | int, object, object]] = ((key, expected[key], value[key]) for key in expected)
+    elif isinstance(expected, list) and isinstance(value, list):
+        if len(expected) != len(value):
+            return path
+        pairs = ((i, *pair) for i, pair in enumerate(zip(expected, value, strict=True)))
+    else:
+        return None if expected == value else path
+    return next((place for key, a, b in pairs if (place := _first_difference(a, b, (*path, key))) is not None), None)
+
+
+def _compact(value: object) -> str:
+    if isinstance(value, _AnyBody):
+        return value.value
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(key)}:{_compact(below)}" for key, below in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_compact, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _describe_response(response: Response) -> str:
+    return f"{response.status} {_excerpt(response.body)}"
+
+
+def _describe_request(request: Request) -> str:
+    targets = [value for name, value in request.headers if name.lower() == TARGET_HEADER]
+    named = " and ".join(f"target {value!r}" for value in targets) or "no target"
+    body = "no body" if request.body is None else f"body {_excerpt(request.body, 80)}"
+    return f"{request.method} {request.path} with {named} and {body}"
+
+
+def _excerpt(data: bytes, limit: int = _SHOWN_BYTES) -> str:
+    if not data:
+        return "no body"
+    text = data[:limit].decode("utf-8", "backslashreplace")
+    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    return text if len(data) <= limit else f"{text}… ({len(data)} bytes)"

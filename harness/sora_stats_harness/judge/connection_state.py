@@ -1,0 +1,246 @@
+"""
+What the judge remembers of one connection, and the checks that need that memory.
+
+Everything here is fed in order of receipt. Bodies are kept by few: each connection keeps its last response, and a ring of
+limited size the newest; older ones live on as their times only.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from operator import le
+from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
+
+import msgspec
+
+from ..api.exchange import Exchange, without_response
+from .accelerator import merge_risen_blocks
+from .counter_history import CounterHistory
+from .edition_decoder import Counters
+from .server_clock import FrozenClock
+
+if TYPE_CHECKING:
+    from .checks.relation_check import PendingViolation
+    from .checks.unstable_level import PendingLevel
+    from .sample import Sample
+
+MAX_EVIDENCE_BYTES: Final = 64 << 20
+"""Bodies that are kept for evidence, newest first."""
+
+EVIDENCE_PORTIONS: Final = 64
+"""Of the kept bodies one is let go at a time."""
+
+CONNECTION_EXPIRY_NS: Final = 60_000_000_000
+"""A connection is forgotten this long after its last response, by the exchanges' own times."""
+
+DEFAULT_TEAR_NS: Final = 50_000_000
+"""Stamps closer than this say nothing of which response was read first: a server stamps and reads at different moments."""
+
+MAX_OVERLAPPING_SAMPLES: Final = 16
+"""Samples of a connection that are compared with those that overlap them."""
+
+
+class EvidenceExchange(msgspec.Struct, eq=False, weakref=True):
+    """An exchange that loses its body when memory runs short, wherever it is referred to."""
+
+    exchange: Exchange
+
+
+class EvidenceCache:
+    """
+    The newest exchanges, up to a number of bytes and a portion of them; those that fall out become light.
+
+    It does not keep alive what nobody else refers to: most are proof of nothing any more once their connection has
+    responded a few times, and their memory is still at hand then for the next responses.
+    """
+
+    def __init__(self, limit_bytes: int = MAX_EVIDENCE_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._portion_bytes = limit_bytes // EVIDENCE_PORTIONS
+        self._bytes = self._newest_bytes = 0
+        self._newest: list[ref[EvidenceExchange]] = []
+        self._portions: deque[tuple[int, list[ref[EvidenceExchange]]]] = deque()
+
+    def add_exchange(self, exchange: Exchange) -> EvidenceExchange:
+        """Have an exchange lose its body once so many bytes came after it."""
+        held = EvidenceExchange(exchange)
+        self._newest.append(ref(held))
+        response = exchange.response
+        if response is not None:
+            self._newest_bytes += len(response.body)
+            if self._newest_bytes > self._portion_bytes:
+                self._close_portion()
+        return held
+
+    def _close_portion(self) -> None:
+        portions = self._portions
+        portions.append((self._newest_bytes, self._newest))
+        self._bytes += self._newest_bytes
+        self._newest, self._newest_bytes = [], 0
+        while self._bytes > self._limit_bytes and len(portions) > 1:
+            size, oldest = portions.popleft()
+            self._bytes -= size
+            for each in oldest:
+                held = each()
+                if held is not None:
+                    held.exchange = without_response(held.exchange)
+
+
+class OverlappingSample(msgspec.Struct, kw_only=True, gc=False):
+    """A reading that a request still open may overlap."""
+
+    exchange: Exchange
+    index: int | None
+    stamp_ns: int
+    blocks: list[Counters | None]
+
+
+class TimestampOrderViolation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Two overlapping samples of which the earlier stamped has the larger counter."""
+
+    early: OverlappingSample
+    late: OverlappingSample
+    index: int | None
+    """The place of the later stamped in its response."""
+
+
+class ConnectionState:
+    """One connection."""
+
+    __slots__ = (
+        "blocks",
+        "configuration",
+        "counter_history",
+        "decreased_counters",
+        "expires_ns",
+        "first",
+        "frozen_clocks",
+        "identity",
+        "last",
+        "last_blocks",
+        "last_configuration",
+        "last_evidence",
+        "level",
+        "level_samples",
+        "overlapping_samples",
+        "pending_levels",
+        "pending_violations",
+        "relation_samples",
+        "samples",
+        "timestamp_violations",
+    )
+
+    def __init__(self, blocks: int) -> None:
+        self.counter_history: CounterHistory[EvidenceExchange] = CounterHistory(blocks)
+        self.identity: tuple[str | None, str | None, str | None] | None = None
+        """Channel, client and bundle, as they were first told."""
+        self.first: EvidenceExchange | None = None
+        self.configuration: dict[str, tuple[Any, ...]] = {}  # Any: leaves of any type
+        """Of each label that is open, its leaves that are no counters."""
+        self.last_configuration: Mapping[str, tuple[Any, ...]] | None = None
+        """The same as the last sample had it: the accelerator gives the same object while nothing changes."""
+        self.blocks: list[Counters | None] | None = None
+        """Of the sample before: blocks that are the same tuples need not be looked at again."""
+        self.last: Exchange | None = None
+        """Always with its body: at least one witness of the largest values is left to be shown."""
+        self.last_evidence: EvidenceExchange | None = None
+        self.last_blocks: Sequence[Counters | None] | None = None
+        """Of the last sample, whatever it was: a relation's lower bound, which a maximum that was wrong cannot spoil."""
+        self.expires_ns = 2**63
+        """When it is forgotten, unless another sample comes."""
+        self.level: int | None = None
+        self.samples = 0
+        self.overlapping_samples: list[OverlappingSample] = []
+        self.pending_violations: list[PendingViolation] = []
+        self.pending_levels: list[PendingLevel] = []
+        self.relation_samples = self.level_samples = 0
+        """How many of `samples` the relations, and that of the level, are known to have been checked in."""
+        self.decreased_counters: set[tuple[int | str, int]] = set()
+        """Counters that fell: their order by stamp would be the same fault again."""
+        self.timestamp_violations: dict[tuple[int, int], list[TimestampOrderViolation]] = {}
+        """By counter, pairs in which the earlier stamp has the larger value; held back until it is known not to fall."""
+        self.frozen_clocks: dict[str, FrozenClock] = {}
+
+    def add_sample(self, exchange: Exchange, evidence: EvidenceExchange | None, sample: Sample) -> None:
+        """Remember the newest sample, once every check has seen it."""
+        self.samples += 1
+        self.level = sample.level
+        self.last = exchange
+        self.expires_ns = exchange.received_ns + CONNECTION_EXPIRY_NS
+        self.last_evidence = evidence
+        self.last_blocks = sample.blocks
+
+    def release_large_bodies(self, server: str, most_bytes: int) -> None:
+        """
+        Let go of the larger responses of a server that are kept of a connection which its newest one lacks.
+
+        Else each connection that leaves would hold the whole of another listing until it is forgotten.
+        """
+        if self.last is not None and _is_larger(self.last, server, most_bytes):
+            self.last = without_response(self.last)
+        if self.overlapping_samples:
+            self.overlapping_samples = [
+                each for each in self.overlapping_samples if not _is_larger(each.exchange, server, most_bytes)
+            ]
+        for still in self.frozen_clocks.values():
+            if _is_larger(still.first, server, most_bytes):
+                still.first = without_response(still.first)
+
+    def check_timestamp_order(
+        self, mine: OverlappingSample, tear_ns: int
+    ) -> tuple[int, list[tuple[OverlappingSample, OverlappingSample, int, int]]]:
+        """
+        Hold a sample against those that overlap it.
+
+        Returns:
+            How many pairs were compared, and for each pair in which the earlier stamp has the larger counter: that
+            reading, the other, the block and the counter.
+        """
+        compared = 0
+        misses: list[tuple[OverlappingSample, OverlappingSample, int, int]] = []
+        for other in self.overlapping_samples:
+            apart = abs(mine.stamp_ns - other.stamp_ns)
+            if apart <= tear_ns:
+                continue
+            one, two = other.exchange, mine.exchange
+            if one.received_ns < two.sent_ns or one.request.server != two.request.server:
+                continue
+            if apart > one.received_ns - one.sent_ns + two.received_ns - two.sent_ns:
+                continue
+            compared += 1
+            early, late = (other, mine) if other.stamp_ns < mine.stamp_ns else (mine, other)
+            miss = _find_first_decrease(early.blocks, late.blocks, self.decreased_counters)
+            if miss is not None:
+                misses.append((early, late, *miss))
+        return compared, misses
+
+    def add_overlapping(self, mine: OverlappingSample, open_from_ns: int | None) -> None:
+        """Keep a sample, the newest, while a request still open may overlap it."""
+        recent = self.overlapping_samples
+        if open_from_ns is None:
+            recent.clear()
+            return
+        while recent and (len(recent) >= MAX_OVERLAPPING_SAMPLES or recent[0].exchange.received_ns < open_from_ns):
+            del recent[0]
+        recent.append(mine)
+
+
+def _is_larger(exchange: Exchange, server: str, most_bytes: int) -> bool:
+    response = exchange.response
+    return response is not None and len(response.body) > most_bytes and exchange.request.server == server
+
+
+def _find_first_decrease(
+    early: list[Counters | None], late: list[Counters | None], but: Collection[tuple[int | str, int]]
+) -> tuple[int, int] | None:
+    if merge_risen_blocks is not None and merge_risen_blocks(early, late) is not None:
+        return None
+    for block, (one, two) in enumerate(zip(early, late, strict=True)):
+        if one is None or two is None or all(map(le, one, two)):
+            continue
+        for counter, (old, new) in enumerate(zip(one, two, strict=True)):
+            if 0 <= new < old and (block, counter) not in but:
+                return block, counter
+    return None

@@ -1,0 +1,109 @@
+"""
+What a run has seen of the field list: which fields, and which counters ever moved. A pass says nothing about the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from msgspec import UNSET
+
+from ..api.edition import Edition, FieldKind, FieldPresence
+from .connection_state import ConnectionState
+from .edition_decoder import LABELS_GROUP, EditionDecoder
+from .sample import Sample
+from .state import State
+from .verdict import CoverageSummary
+
+Path = tuple[str, ...]
+
+
+class CoverageTracker:
+    """Fields seen and counters grown, gathered as samples come."""
+
+    def __init__(self, edition: Edition, codec: EditionDecoder) -> None:
+        self._edition = edition
+        self._codec = codec
+        self._plain = [
+            field.path
+            for field in edition.fields
+            if field.path[:1] != (LABELS_GROUP,) and field.presence is not FieldPresence.CONDITIONAL
+        ]
+        self._fields: set[Path] = set()
+        self._grown: set[Path] = set()
+        self.known_absences: set[frozenset[Path]] = set()
+        """What samples lacked: another one that lacks the same need not be noted."""
+
+    def add_labels(self, sample: Sample, connection: ConnectionState) -> None:
+        """Take in the labels that are new to a connection; the quick way out is for those that know them all."""
+        configuration = sample.configuration
+        if configuration.keys() <= connection.configuration.keys():
+            return
+        for label, others in configuration.items():
+            if label not in connection.configuration:
+                self.add_label(self._codec.edition_path_of_label(label), others)
+
+    def add_fields_of_sample(self, sample: Sample) -> None:
+        """Take in which groups a sample has."""
+        self.known_absences.add(sample.absent)
+        absent = sample.absent
+        self._fields.update(
+            path for path in self._plain if not any(path[:depth] in absent for depth in range(1, len(path) + 1))
+        )
+
+    def add_label(self, path: Path | None, others: Sequence[Any]) -> None:  # Any: leaves of any type
+        """Take in a label: its counters, and those of its other leaves that are there."""
+        if path is None:
+            return
+        self._fields.update((*path, field.name) for field in self._codec.label_counters)
+        self._fields.update(
+            (*path, field.name)
+            for field, value in zip(self._codec.label_others, others, strict=False)
+            if value is not UNSET
+        )
+
+    def add_grown_counters(self, subject: ConnectionState) -> None:
+        """Take in which of a connection's counters are larger than when they were first seen."""
+        self._grown |= self._find_grown_counters(subject)
+
+    def _find_grown_counters(self, subject: ConnectionState) -> set[Path]:
+        lineage = subject.counter_history
+        grown: set[Path] = set()
+        for block, first, last in zip(self._codec.blocks, lineage.first, lineage.current_maxima.blocks, strict=True):
+            if first is None or last is None or first is last:
+                continue
+            grown.update(
+                (*block.path, field.name)
+                for field, old, new in zip(block.counters, first, last, strict=True)
+                if 0 <= old < new
+            )
+        for label, counters in lineage.current_maxima.labels.items():
+            first = lineage.first_labels.get(label, counters)
+            self._add_grown_label(grown, label, [old < new for old, new in zip(first, counters, strict=True)])
+        for label, grew in lineage.grown_labels.items():
+            self._add_grown_label(grown, label, grew)
+        return grown
+
+    def _add_grown_label(self, grown: set[Path], label: str, grew: Sequence[bool]) -> None:
+        path = self._codec.edition_path_of_label(label)
+        if path is not None:
+            grown.update(
+                (*path, field.name) for field, moved in zip(self._codec.label_counters, grew, strict=True) if moved
+            )
+
+    def fill_coverage(self, coverage: CoverageSummary, states: Collection[State]) -> None:
+        """Write what was seen into the verdict's coverage."""
+        grown = set(self._grown)
+        for state in states:
+            for _, connection in state:
+                grown |= self._find_grown_counters(connection)
+        documented = self._edition.fields
+        coverage.fields_seen = sum(field.path in self._fields for field in documented)
+        coverage.never_seen = [field.dotted for field in documented if field.path not in self._fields]
+        seen = [field for field in documented if field.kind is FieldKind.COUNTER and field.path in self._fields]
+        unusable = {field.path for field in seen if any(state.is_unusable(field.path) for state in states)}
+        counters = [field for field in seen if field.path not in unusable]
+        coverage.unusable = [field.dotted for field in seen if field.path in unusable]
+        coverage.counters_grew = sum(field.path in grown for field in counters)
+        coverage.never_grew = [field.dotted for field in counters if field.path not in grown]

@@ -1,0 +1,316 @@
+"""
+From bytes to typed structs, for about what parsing them costs.
+
+The decoder is built from the edition: msgspec checks types, limits, required and unknown fields while it parses, which
+is cheaper than parsing alone. What it accepts has the documented shape. What it does not accept is judged elsewhere
+(`checks.shape`, behind `strict_json`); the decoder then learns the leaf, group or key that deviated, lets it through
+as raw bytes from then on, and so reads a server that is wrong in every response as fast as one that is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from ..api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldKind, FieldPresence, FieldType
+from ..api.errors import EditionError
+
+MAX_LEARNED: Final = 256
+"""Deviations that a decoder takes in; a server with more is judged on the slow path, and that is counted."""
+
+LABELS_GROUP: Final = "data_channel"
+"""The group whose members are labels, free to come and go."""
+
+ABSENT_RAW: Final = Raw(b"")
+"""What a learned leaf, group or key holds where the response lacks it; false, as no raw value is."""
+
+Counters = Sequence[int]
+"""One block's counters in the edition's order; -1 stands for one that is not there or not sound."""
+
+MISSING_COUNTER: Final = -1
+"""Below every sound counter, so that a maximum passes over it."""
+
+Json = Any
+"""A decoded struct or a parsed document: its type is known only when the edition is."""
+
+Path = tuple[str, ...]
+
+
+class CounterBlock(msgspec.Struct, frozen=True, kw_only=True):
+    """A group with counters of its own: the unit in which samples are compared."""
+
+    index: int
+    path: Path
+    counters: tuple[FieldDefinition, ...]
+
+
+class LenientLeaf(msgspec.Struct, frozen=True, kw_only=True):
+    """A leaf or key that is let through as raw bytes: where it stands, and what it ought to be."""
+
+    get: Callable[[Json], Raw]
+    """From the decoded connection (or label) to the raw value; AttributeError where its group is not there."""
+    path: Path
+    field: FieldDefinition | None
+    """None for a key that the edition does not know."""
+    learned: bool
+    """False for fields that are known though undocumented."""
+    position: int
+    """Its place in its struct's tuple."""
+
+
+class GroupPlan(msgspec.Struct, kw_only=True):
+    """How to take one group's struct apart. `msgspec.structs.astuple` gives counters, other leaves, groups, extras."""
+
+    group: FieldGroup
+    attributes: Path
+    """From the connection's struct to this one."""
+    struct: type[msgspec.Struct]
+    decoder: msgspec.json.Decoder[Json]
+    counters: int
+    """How many of the tuple's first places are counters."""
+    block: int | None
+    """The block that its counters are."""
+    columns: tuple[str, ...]
+    """Wire names in the order of the tuple."""
+    below: tuple[tuple[str, GroupPlan], ...]
+    """The groups in it, by attribute."""
+    raw: bool
+    """Whether the whole group is let through as raw bytes."""
+    loose: tuple[LenientLeaf, ...]
+    whole: bool
+    """Its tuple is its counters and nothing else."""
+
+
+class EditionDecoder:
+    """
+    Decoders for one edition, and what they have learned.
+
+    `plans` describes every group but labels, parents first; `fetch` gets the structs of those with leaves of their own
+    (`fetched`), all at once, and raises AttributeError where a group is absent that holds one of them.
+    """
+
+    def __init__(self, edition: Edition) -> None:
+        self.edition = edition
+        self.learned: set[Path] = set()
+        """Paths that are let through as raw bytes; keys unknown to the edition among them."""
+        self.labels_raw = False
+        """Whether labels are taken apart one by one, since some were not even objects of the documented shape."""
+        labels = next((group for group in edition.root.groups if group.name == LABELS_GROUP), None)
+        members = labels.groups if labels is not None else ()
+        self.has_labels = labels is not None
+        self.label_group = next((group for group in members if group.is_label), None)
+        self.known_labels = {group.name: group for group in members if not group.is_label}
+        self._label_model = self.label_group or (members[0] if members else None)
+        if labels is not None and labels.fields:
+            raise EditionError(f"edition {edition.name}: {LABELS_GROUP} may hold labels only")
+        shapes = {tuple(_field_signature(field) for field in group.fields) for group in members}
+        if len(shapes) > 1 or any(group.groups for group in members):
+            raise EditionError(f"edition {edition.name}: all labels of {LABELS_GROUP} must have the same fields")
+        if any(field.kind is FieldKind.COUNTER for field in edition.root.fields):
+            raise EditionError(f"edition {edition.name}: counters must stand in a group")
+        self.blocks: tuple[CounterBlock, ...] = tuple(self._make_blocks())
+        self.block_of = {block.path: block.index for block in self.blocks}
+        self.counter_places = {
+            (*block.path, field.name): (block.index, place)
+            for block in self.blocks
+            for place, field in enumerate(block.counters)
+        }
+        """By path, the block of each counter and its place there."""
+        self._undocumented = {field.path: field for field in edition.undocumented}
+        self.label_counters: tuple[FieldDefinition, ...] = (
+            _counter_fields(self._label_model) if self._label_model else ()
+        )
+        self.label_others: tuple[FieldDefinition, ...] = (
+            tuple(field for field in self._label_model.fields if field.kind is not FieldKind.COUNTER)
+            if self._label_model
+            else ()
+        )
+        """A label's other leaves, in the order in which they follow its counters in the tuple."""
+        self._build_decoders()
+
+    def edition_path_of_label(self, label: str) -> Path | None:
+        """The edition's path of a label in a response; None where the label is not documented."""
+        if label in self.known_labels:
+            return (LABELS_GROUP, label)
+        if self.label_group is not None and label.startswith(ANY_LABEL[0]):
+            return (LABELS_GROUP, ANY_LABEL)
+        return None
+
+    def accept_deviation(self, path: Path) -> bool:
+        """
+        Let a deviating leaf, group or unknown key through as raw bytes from now on.
+
+        `path` is the edition's. Returns False where nothing changes: learned before, or 256 deviations are, or the key
+        is one that msgspec cannot name.
+        """
+        if path[:1] == (LABELS_GROUP,) and len(path) >= 2 and self.has_labels:
+            if len(path) == 2:
+                if self.labels_raw:
+                    return False
+                self.labels_raw = True
+                self._build_decoders()
+                return True
+            path = (LABELS_GROUP, ANY_LABEL, *path[2:])  # one struct serves all labels
+        if path in self.learned or len(self.learned) >= MAX_LEARNED or not path or not _is_valid_field_name(path[-1]):
+            return False
+        self.learned.add(path)
+        self._build_decoders()
+        return True
+
+    def _make_blocks(self) -> Iterator[CounterBlock]:
+        index = 0
+        for group in self.edition.root.walk_groups():
+            if group.path[:1] == (LABELS_GROUP,) or not (counters := _counter_fields(group)):
+                continue
+            yield CounterBlock(index=index, path=group.path, counters=counters)
+            index += 1
+
+    def _build_decoders(self) -> None:
+        self.label_plan = (
+            self._plan_group(self._label_model, (), (LABELS_GROUP, ANY_LABEL)) if self._label_model else None
+        )
+        self.plan = self._plan_group(self.edition.root, (), ())
+        self.plans = tuple(_walk_plan(self.plan))
+        # A raw group is fetched too, whatever is in it: taking it for a struct fails, and each group is visited alone.
+        self.fetched = tuple(plan for plan in self.plans if plan.attributes and (plan.group.fields or plan.raw))
+        self.fetch: Callable[[Json], tuple[Json, ...]] = _attribute_getter(
+            [".".join(p.attributes) for p in self.fetched]
+        )
+        self.trims = tuple(
+            (place, plan.counters)
+            for place, plan in enumerate(self.fetched)
+            if plan.block is not None and not plan.whole
+        )
+        """Tuples of `fetched` with more than counters in them, and how many counters come first."""
+        self.fetch_counters = _attribute_getter([f"f{place}" for place in range(len(self.label_counters))])
+        """From a label's struct to its counters."""
+        self.fetch_others = _attribute_getter(
+            [f"f{len(self.label_counters) + place}" for place in range(len(self.label_others))]
+        )
+        """From a label's struct to its other leaves."""
+        self.loose = tuple(loose for plan in self.plans for loose in plan.loose)
+        struct = self.plan.struct
+        self.one: msgspec.json.Decoder[Json] = msgspec.json.Decoder(struct)
+        self.many: msgspec.json.Decoder[list[Json]] = msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]
+        self.split: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
+
+    def _plan_group(self, group: FieldGroup, attributes: Path, path: Path) -> GroupPlan:
+        """`path` is the group's own, or `data_channel.#*` for the struct that serves all labels."""
+        leaves = sorted(group.fields, key=lambda field: field.kind is not FieldKind.COUNTER)
+        counters = sum(field.kind is FieldKind.COUNTER for field in leaves)
+        columns: list[str] = []
+        types: list[tuple[str, Any, Any]] = []
+        loose: list[LenientLeaf] = []
+        below: list[tuple[str, GroupPlan]] = []
+
+        def add(wire: str, type_: Any, default: Any) -> str:  # Any: types made at run time
+            attribute = f"f{len(columns)}"
+            columns.append(wire)
+            types.append((attribute, type_, default))
+            return attribute
+
+        def let_through(wire: str, field: FieldDefinition | None, *, learned: bool) -> None:
+            attribute = add(wire, Raw, ABSENT_RAW)
+            loose.append(
+                LenientLeaf(
+                    get=attrgetter(".".join((*attributes, attribute))),
+                    path=(*path, wire),
+                    field=field,
+                    learned=learned,
+                    position=len(columns) - 1,
+                )
+            )
+
+        for field in leaves:
+            if (*path, field.name) in self.learned:
+                let_through(field.name, field, learned=True)
+            elif field.presence is FieldPresence.CONDITIONAL:
+                add(field.name, _msgspec_type(field) | UnsetType, UNSET)
+            else:
+                add(field.name, _msgspec_type(field), msgspec.NODEFAULT)
+        for inner in group.groups:
+            if inner.path == (LABELS_GROUP,):
+                add(inner.name, self._labels_type(), UNSET)
+                continue
+            plan = self._plan_group(inner, (*attributes, f"f{len(columns)}"), inner.path)
+            below.append((f"f{len(columns)}", plan))
+            add(inner.name, *((Raw, ABSENT_RAW) if plan.raw else (plan.struct | UnsetType, UNSET)))
+        for other, field in self._undocumented.items():
+            if other[:-1] == path and other[-1] not in columns:
+                let_through(other[-1], field, learned=False)
+        for other in sorted(self.learned):
+            if other[:-1] == path and other[-1] not in columns:
+                let_through(other[-1], None, learned=True)
+        struct = msgspec.defstruct(
+            "_".join(path) or "connection",
+            types,
+            rename={attribute: wire for (attribute, _, _), wire in zip(types, columns, strict=True)},
+            forbid_unknown_fields=True,
+            kw_only=True,
+            gc=False,
+        )
+        return GroupPlan(
+            group=group,
+            attributes=attributes,
+            struct=struct,
+            decoder=msgspec.json.Decoder(struct),
+            counters=counters,
+            block=self.block_of.get(path),
+            columns=tuple(columns),
+            below=tuple(below),
+            raw=path in self.learned,
+            loose=tuple(loose),
+            whole=len(columns) == counters,
+        )
+
+    def _labels_type(self) -> Any:  # Any: a type made at run time
+        if (LABELS_GROUP,) in self.learned:
+            return Raw | UnsetType
+        if self.labels_raw or self.label_plan is None:
+            return dict[str, Raw] | UnsetType
+        return dict[str, self.label_plan.struct] | UnsetType  # type: ignore[name-defined]
+
+
+def _is_valid_field_name(key: str) -> bool:
+    """Whether msgspec takes a key as a field's name."""
+    return not any(char in '"\\' or char < " " for char in key)
+
+
+def _walk_plan(plan: GroupPlan) -> Iterator[GroupPlan]:
+    yield plan
+    if not plan.raw:
+        for _, inner in plan.below:
+            yield from _walk_plan(inner)
+
+
+def _attribute_getter(names: list[str]) -> Callable[[Json], tuple[Json, ...]]:
+    """As `attrgetter` of several names, for any number of them."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    one = attrgetter(*names) if names else None
+    return lambda decoded: (one(decoded),) if one is not None else ()
+
+
+def _counter_fields(group: FieldGroup) -> tuple[FieldDefinition, ...]:
+    return tuple(field for field in group.fields if field.kind is FieldKind.COUNTER)
+
+
+def _field_signature(field: FieldDefinition) -> tuple[object, ...]:
+    return (field.name, field.type, field.kind, field.presence, field.minimum, field.maximum, field.values)
+
+
+def _msgspec_type(field: FieldDefinition) -> Any:  # Any: a type made at run time
+    """The msgspec type of a sound leaf; what it cannot say (bytes, calendar) is checked after decoding."""
+    if field.type is FieldType.BOOLEAN:
+        return bool
+    if field.type is FieldType.INTEGER:
+        if field.minimum is None and field.maximum is None:
+            return int
+        return Annotated[int, msgspec.Meta(ge=field.minimum, le=field.maximum)]
+    if field.values is not None:
+        return Literal[field.values]
+    return str

@@ -1,0 +1,119 @@
+"""
+Where findings are added up: those with one fingerprint are one entry, with the first one's evidence and an exact count.
+
+A server that is wrong in every response gives thousands a second, so adding one to an entry that exists takes a
+dictionary look-up; it is put into words, and hashed, for the first one only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable
+from typing import Final
+
+import msgspec
+
+from ..api.exchange import Exchange
+from .check import Violation
+from .requirement import Finding, Level
+from .verdict import FindingEntry
+
+MAX_FINGERPRINTS: Final = 1000
+"""Different fingerprints that are listed one by one; whatever is beyond is one entry a requirement."""
+
+MAX_COUNTED_CONNECTIONS: Final = 100_000
+"""Connections that are told apart in one entry's count."""
+
+
+class _AggregatedFinding(msgspec.Struct, kw_only=True):
+    finding: Finding
+    level: Level
+    count: int = 0
+    connections: set[str] = msgspec.field(default_factory=set)
+
+
+class FindingAggregator:
+    """
+    Findings by fingerprint.
+
+    Args:
+        on_finding: Is called with every single finding; without it, only first ones are put into words.
+        on_miss: Is called as often, with the first finding of its entry and the level of this one.
+    """
+
+    def __init__(
+        self,
+        on_finding: Callable[[Finding], None] | None = None,
+        on_miss: Callable[[Finding, Level], None] | None = None,
+    ) -> None:
+        self._on_finding = on_finding
+        self._on_miss = on_miss
+        self._entries: dict[tuple[Hashable, ...], _AggregatedFinding] = {}
+        self.unlisted_counts: Counter[str] = Counter()
+        """By requirement, findings that went into an entry for all the rest."""
+
+    def add_violation(self, violation: Violation) -> None:
+        """Add what a check found."""
+        requirement, target = violation.requirement, violation.exchange.request.target
+        key = (requirement.id, None if target is None else target.operation, violation.field, violation.fault)
+        level = requirement.level if violation.level is None else violation.level
+        self._add(key, level, violation.connection_id, violation.to_finding)
+
+    def add_finding(self, finding: Finding) -> None:
+        """Add a finding that is in words already."""
+        key = (finding.requirement, finding.target, finding.field, finding.fault)
+        self._add(key, finding.level, finding.connection_id, lambda: finding)
+
+    def _add(
+        self, key: tuple[Hashable, ...], level: Level, connection_id: str | None, make: Callable[[], Finding]
+    ) -> None:
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._add_entry(key, make, level)
+        if self._on_finding is not None:
+            self._on_finding(make() if entry.count else entry.finding)
+        if self._on_miss is not None:
+            self._on_miss(entry.finding, level)
+        entry.count += 1
+        connections = entry.connections
+        if connection_id is not None and len(connections) < MAX_COUNTED_CONNECTIONS:
+            connections.add(connection_id)
+        if level > entry.level:
+            entry.level = level
+
+    def _add_entry(self, key: tuple[Hashable, ...], make: Callable[[], Finding], level: Level) -> _AggregatedFinding:
+        if len(self._entries) >= MAX_FINGERPRINTS:
+            self.unlisted_counts[str(key[0])] += 1
+            key = (key[0], None, None, "more")
+            if (entry := self._entries.get(key)) is not None:
+                return entry
+        entry = self._entries[key] = _AggregatedFinding(finding=make(), level=level)
+        return entry
+
+    def evidence_of(self, fingerprint: str) -> tuple[Exchange, ...]:
+        """The exchanges that prove the first finding with a fingerprint, the earlier first."""
+        for entry in self._entries.values():
+            if entry.finding.fingerprint == fingerprint:
+                return entry.finding.exchanges
+        return ()
+
+    def entries(self) -> list[FindingEntry]:
+        """All findings, as the verdict shows them, in the order in which they came up."""
+        return [
+            FindingEntry(
+                requirement=entry.finding.requirement,
+                level=entry.level.name,
+                fingerprint=entry.finding.fingerprint,
+                target=entry.finding.target,
+                field=entry.finding.field,
+                pointer=entry.finding.pointer,
+                connection_id=entry.finding.connection_id,
+                message=entry.finding.message,
+                expected=entry.finding.expected,
+                actual=entry.finding.actual,
+                count=entry.count,
+                connections=len(entry.connections),
+                exchanges=[exchange.key for exchange in entry.finding.exchanges],
+            )
+            for entry in self._entries.values()
+        ]

@@ -1,0 +1,73 @@
+"""
+The labels of a sample that have to be looked at one by one: unknown ones, and those of which the decoder lets parts through.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+from msgspec.structs import astuple
+
+from . import shape_deviations as shape
+from .edition_decoder import LABELS_GROUP, MISSING_COUNTER, EditionDecoder, GroupPlan, Json
+from .lenient_values import NeedsSlowPath, judge_raw_value, parse_raw_value
+from .sample import Path, Sample
+
+MAX_CACHED_LABELS: Final = 1000
+"""Labels that are remembered so as not to be looked at again."""
+
+
+def take_labels(codec: EditionDecoder, known: set[str], labels: Json, sample: Sample) -> None:
+    """
+    Put the counters and the configuration of each label into a sample.
+
+    Args:
+        known: Takes those labels that are documented.
+    """
+    plan = codec.label_plan
+    if isinstance(labels, Raw):
+        value = parse_raw_value(labels, (LABELS_GROUP,), sample.index)
+        if isinstance(value, dict):
+            raise NeedsSlowPath
+        sample.deviations.append(shape.not_an_object_deviation((LABELS_GROUP,), (LABELS_GROUP,), value))
+        return
+    for label, value in labels.items():
+        path = codec.edition_path_of_label(label)
+        wire = (LABELS_GROUP, label)
+        if path is None or plan is None:
+            if isinstance(value, Raw):
+                parse_raw_value(value, wire, sample.index)
+            sample.deviations.append(shape.unknown_key_deviation(wire, wire, b"a label"))
+            continue
+        if len(known) < MAX_CACHED_LABELS:
+            known.add(label)
+        if isinstance(value, Raw):
+            try:
+                value = plan.decoder.decode(value)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                raw = parse_raw_value(value, wire, sample.index)
+                if isinstance(raw, dict):
+                    raise NeedsSlowPath from None
+                sample.deviations.append(shape.not_an_object_deviation(path, wire, raw))
+                continue
+        leaves = astuple(value)
+        if plan.loose:
+            leaves = _judge_label(plan, leaves, path, wire, sample)
+        sample.labels[label] = leaves[: plan.counters]
+        sample.configuration[label] = leaves[plan.counters : plan.counters + len(codec.label_others)]
+
+
+def _judge_label(plan: GroupPlan, leaves: Json, path: Path, wire: Path, sample: Sample) -> Json:
+    values = list(leaves)
+    for loose in plan.loose:
+        name = loose.path[-1]
+        value, deviation = judge_raw_value(
+            loose.field, loose.learned, (*path, name), (*wire, name), bytes(leaves[loose.position]), sample.index
+        )
+        if deviation is not None:
+            sample.deviations.append(deviation)
+        masked = MISSING_COUNTER if loose.position < plan.counters else None
+        values[loose.position] = masked if value is None else value
+    return tuple(values)

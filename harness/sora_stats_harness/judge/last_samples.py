@@ -1,0 +1,34 @@
+"""
+The newest sample of each connection, for comparison with what other machines saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from ..api.exchange import Exchange, Target
+from .edition_decoder import Counters
+from .state import State
+
+
+class LastSample(NamedTuple):
+    """The newest sample of a connection."""
+
+    connection_id: str
+    exchange: Exchange
+    stamp_ns: int
+    """The server's timestamp."""
+    blocks: Sequence[Counters | None]
+
+
+def find_last_samples(states: Iterable[State]) -> Iterator[LastSample]:
+    """As `Judge.last_samples`."""
+    for state in states:
+        for connection_id, connection in state:
+            last, blocks = connection.last, connection.last_blocks
+            if last is None or blocks is None or connection.decreased_counters:
+                continue
+            frozen = connection.frozen_clocks.get(last.request.server)
+            if frozen is not None and (last.request.target is not Target.ALL or last.request.asked.local):
+                yield LastSample(connection_id, last, frozen.stamp_ns, blocks)

@@ -1,0 +1,70 @@
+"""
+What the decoder has learned to let through: raw values, each judged alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from msgspec import Raw
+
+from ..api import strict_json
+from ..api.edition import FieldDefinition, FieldPresence
+from . import shape_deviations as shape
+from . import value_text
+from .edition_decoder import Json, LenientLeaf
+from .shape_deviations import ShapeDeviation
+
+Path = tuple[str, ...]
+
+MAX_UNCHECKED_NUMBER_LENGTH: Final = 18
+"""A number of up to so many characters has an exponent that any decoder can hold."""
+
+
+class NeedsSlowPath(Exception):
+    """The decoder accepted it, but the careful path cannot tell what it is: to be surveyed."""
+
+
+@dataclass(slots=True)
+class LenientPlace:
+    """One place where anything is let through, and what is known of what comes there."""
+
+    loose: LenientLeaf
+    block: int | None
+    """The block that its counter is in; None where it is none."""
+    absence: ShapeDeviation | None
+    """What it comes to where nothing stands there."""
+    alone: frozenset[Path]
+    """Its path and no other."""
+    text: bytes = b""
+    """What stood there last, if it was short: a server that is wrong mostly says the same again."""
+    value: Any = None
+    """That, if it is sound. Any: a leaf."""
+    deviation: ShapeDeviation | None = None
+
+
+def judge_raw_value(
+    field: FieldDefinition | None, learned: bool, path: Path, wire: Path, text: bytes, index: int | None
+) -> tuple[Any, ShapeDeviation | None]:  # Any: a sound leaf's value, None where it is not
+    if not text:
+        missing = learned and field is not None and field.presence is not FieldPresence.CONDITIONAL
+        return None, shape.absent_leaf_deviation(field, path, wire) if missing and field is not None else None
+    if learned and field is not None:
+        value = parse_raw_value(text, path, index)
+        deviation = shape.check_leaf(field, path, wire, value)
+        return shape.usable_value(value, deviation), deviation
+    number = len(text) > MAX_UNCHECKED_NUMBER_LENGTH and text[:1] in b"-0123456789"
+    if number or text[:1] in b"[{" or len(text) > value_text.MAX_SHOWN_CHARACTERS or b"\\" in text:
+        parse_raw_value(text, path, index)
+    if field is not None:
+        return None, shape.undocumented_field_deviation(field, wire, text)
+    return None, shape.unknown_key_deviation(path, wire, text)
+
+
+def parse_raw_value(raw: Raw | bytes, path: Path, index: int | None) -> Json:
+    """A value that was let through, strictly; with repeated keys in it, the whole connection is surveyed."""
+    document = strict_json.parse_strict_json(bytes(raw), depth=len(path) + (index is not None))
+    if document.duplicates:
+        raise NeedsSlowPath
+    return document.value

@@ -1,0 +1,244 @@
+"""
+The judge: every exchange goes in, findings and counts come out.
+
+It doesn't know who sends. Live, `begin_exchange` is called before a request's first byte is written, and completing it
+takes the time of receipt; a recording is replayed in that order, and goes through the very same steps. The judge knows
+nothing of any rule: `stage_walk` takes each exchange through the stages, and rules are in `checks`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from ..api.edition import Edition
+from ..api.exchange import Exchange, Request, RequestArguments, Response, Target, monotonic_clock_id
+from .availability import ServerOutage
+from .check import Check, Observed
+from .check_runner import CheckRunner
+from .connection_state import DEFAULT_TEAR_NS
+from .counter_history import EARLIEST_NS
+from .coverage import CoverageTracker
+from .exchange_counts import ExchangeCounts
+from .exchange_queue import ExchangeQueue
+from .findings import FindingAggregator
+from .last_samples import LastSample, find_last_samples
+from .requirement import Finding, Level
+from .sample_reader import SampleReader
+from .stage_walk import StageWalk
+from .standard_checks import make_standard_checks
+from .state import State
+from .verdict import JudgeResult, SubjectKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeOptions:
+    """How a judge works where the usual way won't do."""
+
+    nodes: Collection[str] = ()
+    """Servers that together are one cluster."""
+    tear_ns: int = DEFAULT_TEAR_NS
+    """Stamps closer than this are never compared."""
+    scan_every: int = 1
+    """Look for repeated keys in every so-many-th response; 0 for none."""
+    soon: Callable[[Callable[[], None]], object] | None = None
+    """
+    Has something called soon, once what else is ready has had its turn. What ends until then is judged together; without
+    it, each exchange is judged when it is completed.
+    """
+    on_miss: Callable[[Finding, Level], None] | None = None
+    """
+    Is called for every single finding, with the first of its kind and the level of this one: under load, where a server
+    may be wrong in every response, there is no time to put each into words.
+    """
+    first_seq: int = 0
+    """Number of the first exchange, where several processes share a run."""
+
+
+class Judge:
+    """
+    Judges exchanges of one edition. For one thread (or one event loop).
+
+    Args:
+        edition: The documented field list.
+        run: The run's id; a new one unless given.
+        observer: Is called with every exchange after it was judged: the recorder, say.
+        on_finding: Is called with every single finding.
+        checks: The user's own, which are asked besides.
+    """
+
+    def __init__(
+        self,
+        edition: Edition,
+        run: str | None = None,
+        observer: Callable[[Exchange], None] | None = None,
+        *,
+        on_finding: Callable[[Finding], None] | None = None,
+        checks: Sequence[Check] = (),
+        options: JudgeOptions | None = None,
+    ) -> None:
+        options = options or JudgeOptions()
+        self.edition = edition
+        self.run = run or str(uuid.uuid4())
+        self.clock = monotonic_clock_id()
+        self._nodes = frozenset(options.nodes)
+        self._reader = reader = SampleReader(edition)
+        self._counter_places = reader.codec.counter_places
+        self._findings = FindingAggregator(on_finding, options.on_miss)
+        self._counts = ExchangeCounts(len(edition.fields))
+        self._runner = CheckRunner(
+            (*make_standard_checks(reader, self._counts, options.tear_ns), *checks), self._findings
+        )
+        self._user_requirements = tuple(row for check in checks for row in check.requirements)
+        self._coverage = CoverageTracker(edition, reader.codec)
+        self._stages = StageWalk(reader, self._runner, self._counts, self._coverage, observer, options.scan_every)
+        self._states: dict[tuple[str, str], State] = {}
+        self._live = self._state_of(self.run, self.clock)
+        judge_live = partial(self._stages.judge, self._live)
+        self._queue = ExchangeQueue(self.run, self.clock, judge_live, first_seq=options.first_seq, soon=options.soon)
+        self.begin_exchange = self._queue.begin_exchange
+        """Announce a request; to be called right before its first byte is written."""
+
+    # What goes in.
+
+    def judge_pending(self) -> None:
+        """Judge all exchanges that have ended and wait, in their order."""
+        self._queue.judge_pending()
+
+    def judge_recorded(
+        self,
+        exchange: Exchange,
+        *,
+        horizon_ns: int | None = None,
+        open_sent_ns: Sequence[int] | None = None,
+        bare: bool = False,
+    ) -> None:
+        """
+        Judge an exchange of a recording; within one run and clock they must come in order of receipt.
+
+        Args:
+            exchange: As it was recorded.
+            horizon_ns: No exchange still to come was sent before this; None where that is not known, and everything is
+                kept.
+            open_sent_ns: When the requests were sent that were under way at its receipt, ascending, where that is known.
+            bare: Whether there were no requests and no HTTP: a recording of samples alone.
+        """
+        state = self._state_of(exchange.run, exchange.clock)
+        if exchange.received_ns < state.last_received_ns:
+            self._counts.late += 1
+            return
+        if open_sent_ns is None:
+            open_sent_ns, horizon_ns = (), EARLIEST_NS if horizon_ns is None else horizon_ns
+        else:
+            horizon_ns = None
+        self._stages.judge(state, exchange, open_sent_ns, None, horizon_ns, bare)
+
+    def judge_bare_body(self, target: Target, data: bytes, name: str) -> None:
+        """
+        Judge a response body by itself: its shape, and its relations.
+
+        Args:
+            target: Which operation's response it is.
+            data: The body's bytes.
+            name: What to call it: a file's name.
+        """
+        exchange = Exchange(
+            run=self.run,
+            seq=self._queue.take_seq(),
+            request=Request(server=name, headers=(), body=None, target=target, asked=RequestArguments()),
+            clock="none",
+            sent_ns=0,
+            received_ns=0,
+            sent_at="",
+            response=Response(status=200, headers=(), body=data),
+        )
+        self._counts.bare_bodies += 1
+        self._counts.by_target[target] += 1
+        seen = Observed(exchange, (), None, True, self._counter_places, alone=True)
+        self._stages.judge_body(seen, data, target, self._live)
+
+    def finish(self) -> None:
+        """Settle what waits for a response that will not come any more; a second call finds nothing to settle."""
+        self.judge_pending()
+        for state in self._states.values():
+            state.leaving = state.connections.copy()
+            self._stages.settle_leaving(state)
+
+    # What comes out.
+
+    @property
+    def nodes(self) -> frozenset[str]:
+        """Servers that together are one cluster; to be set before anything is judged."""
+        return self._nodes
+
+    @nodes.setter
+    def nodes(self, servers: Collection[str]) -> None:
+        self._nodes = frozenset(servers)
+        for state in self._states.values():
+            state.nodes = self._nodes
+
+    @property
+    def subject_kind(self) -> SubjectKind:
+        """`simulator` as soon as one response said so; `recording` where there were bare bodies only."""
+        return self._counts.subject_kind
+
+    @property
+    def pending_count(self) -> int:
+        """Exchanges that have ended and wait to be judged."""
+        return self._queue.pending_count
+
+    def is_pending(self, exchange: Exchange) -> bool:
+        """Whether an exchange that has ended is still to be judged."""
+        return self._queue.is_pending(exchange)
+
+    def is_known_strict_json(self, exchange: Exchange) -> bool:
+        """Whether the body of a response is known to be strict JSON; to be asked by an observer that is shown it."""
+        return exchange.response is not None and exchange.response is self._stages.strict_response
+
+    @property
+    def outage(self) -> ServerOutage | None:
+        """A server that responded in the beginning, and whose last requests got no complete response."""
+        outages = (state.availability.outage for state in self._states.values())
+        return next((outage for outage in outages if outage is not None), None)
+
+    def evidence(self, fingerprint: str) -> tuple[Exchange, ...]:
+        """The exchanges that prove the first finding of an entry, the earlier first."""
+        return self._findings.evidence_of(fingerprint)
+
+    def last_samples(self) -> Iterator[LastSample]:
+        """
+        Of each connection that is not forgotten the newest sample that its own node has stamped.
+
+        For a caller that has the last samples of other machines as well: their clocks and ours can't be compared, the
+        server's timestamps can. A connection whose counters fell is left out: that is a finding already.
+        """
+        return find_last_samples(self._states.values())
+
+    def result(self) -> JudgeResult:
+        """What was counted until now; may be asked at any time."""
+        states = self._states.values()
+        coverage = self._counts.summarize()
+        self._coverage.fill_coverage(coverage, states)
+        result = JudgeResult(
+            checked=self._runner.checked.copy(),
+            findings=self._findings.entries(),
+            coverage=coverage,
+            withheld=self._runner.requirements_on_bodies() if coverage.withheld else (),
+            masked=self._runner.masked,
+            user_requirements=self._user_requirements,
+        )
+        self._runner.add_to_result(states, result)
+        if self._findings.unlisted_counts:
+            count = sum(self._findings.unlisted_counts.values())
+            coverage.notes.append(f"{count} findings of further kinds are counted, but not listed")
+        return result
+
+    # Within.
+
+    def _state_of(self, run: str, clock: str) -> State:
+        state = self._states.get((run, clock))
+        if state is None:
+            state = self._states[run, clock] = State(len(self._reader.codec.blocks), self._runner.checked, self._nodes)
+        return state

@@ -1,0 +1,114 @@
+"""
+What a requirement and a finding are: the types that checks, verdict and reports share.
+
+A check's module defines its own rows of `Requirement`; `requirements` collects them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:  # the registry alone costs its readers next to nothing
+    from ..api.exchange import Exchange
+
+
+class Level(IntEnum):
+    """How much a violation weighs (RFC 2119 words); a finding may be lower than its requirement, never higher."""
+
+    INFO = 0
+    SHOULD = 1
+    MUST = 2
+
+
+class RequiredCapability(Enum):
+    """What a run must be able to see before a requirement is in its scope."""
+
+    EXCHANGES = "exchanges"
+    """HTTP: status, headers, errors. A bare body has none."""
+    BODIES = "bodies"
+    """The bodies of responses to valid requests."""
+    ARGUMENTS = "arguments"
+    """What was asked for, beside the response."""
+    TIMES = "times"
+    """When requests were sent and responses received."""
+    PROBES = "probes"
+    """Requests that are wrong on purpose."""
+    LARGE_PROBE = "large-probe"
+    """A request of more than 8 MB, only sent when asked for."""
+    NODES = "nodes"
+    """Several nodes of one cluster."""
+    KEPT_ALIVE = "kept-alive"
+    """Connections that take one request after the other."""
+
+
+NEEDS_HTTP: Final = frozenset({RequiredCapability.EXCHANGES})
+NEEDS_BODIES: Final = frozenset({RequiredCapability.BODIES})
+NEEDS_ARGUMENTS: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.ARGUMENTS})
+NEEDS_TIMES: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.TIMES})
+NEEDS_PROBES: Final = frozenset({RequiredCapability.EXCHANGES, RequiredCapability.PROBES})
+NEEDS_KEPT_ALIVE: Final = frozenset({RequiredCapability.EXCHANGES, RequiredCapability.KEPT_ALIVE})
+NEEDS_NODES: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.TIMES, RequiredCapability.NODES})
+
+DOCUMENTATION_SOURCE: Final = "documentation page, statistics API"
+DISPATCHER_SOURCE: Final = "measured on the open-source dispatcher whose headers and error shape the API shares"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """
+    One rule, and all that is said of it anywhere.
+
+    `needs` decides whether it is in a run's scope. `needs_traffic`, where set, says what has to be there on the server
+    before the rule can be observed; without it the requirement is not checked, with the reason `no_traffic`, which does
+    not block a verdict. `message` words a finding: `{field}` stands for the field's dotted name, any
+    other `{name}` for the fact of that name in `Violation.facts`.
+    `masked_by` says what keeps the rule from being checked, where something does.
+    """
+
+    id: str
+    level: Level
+    title: str
+    reason: str
+    source: str
+    needs: frozenset[RequiredCapability] = NEEDS_BODIES
+    message: str = ""
+    needs_traffic: str | None = None
+    masked_by: str = ""
+
+    @property
+    def family(self) -> str:
+        """The part before the first dot."""
+        return self.id.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """
+    One way in which an exchange, or a set of them, violates a requirement.
+
+    `pointer` leads into the response's body (the later one, where two exchanges prove it), `field` is the same from the
+    connection on, with `#*` for any messaging label; both are empty where the finding is about the complete response.
+    `fault` is the class of fault, in one word or two: with requirement, target and field it makes the fingerprint.
+    `exchanges` are the proof, the earlier first.
+    """
+
+    requirement: str
+    level: Level
+    target: str | None
+    field: str
+    pointer: str
+    connection_id: str | None
+    message: str
+    expected: str
+    actual: str
+    fault: str
+    exchanges: tuple[Exchange, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Same fault at the same place, whatever the run, the connection or the position: 16 hexadecimal digits."""
+        parts = (self.requirement, self.target or "", self.field, self.fault)
+        return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -1,0 +1,64 @@
+"""
+What is taken from a response's body: the samples in it, and in what they are not as documented.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from .edition_decoder import Counters
+from .shape_deviations import ShapeDeviation
+
+Path = tuple[str, ...]
+
+CHECKED_ROOT_LEAVES: Final = ("timestamp", "channel_id", "client_id", "bundle_id", "connection_id")
+"""The connection's own leaves that checks are about."""
+
+UNSTABLE_LEVEL: Final = ("network_status", "unstable_level")
+"""The one gauge that a relation is about."""
+
+
+class Sample(msgspec.Struct, kw_only=True, gc=False):
+    """
+    One connection's statistics inside one response, as far as they are sound.
+
+    `index` is its place in an array, None where the body is the connection. An id or stamp is None where it is masked or
+    absent, a block where its group is. `labels` holds the counters of each documented label, `configuration` its other
+    leaves (None where masked, UNSET where absent).
+    """
+
+    index: int | None
+    timestamp: str | None
+    channel_id: str | None
+    client_id: str | None
+    bundle_id: str | None
+    connection_id: str | None
+    blocks: list[Counters | None]
+    labels: dict[str, Counters]
+    configuration: dict[str, tuple[Any, ...]]  # Any: leaves of their own types
+    level: int | None
+    deviations: list[ShapeDeviation]
+    stamp_ns: int | None = None
+    related: bool | None = None
+    """Whether all relations hold between its counters and its level; None where nobody has looked."""
+    absent: frozenset[Path] = frozenset()
+    """Paths of documented groups and leaves that are not there, labels aside."""
+
+
+class ParsedBody(msgspec.Struct, kw_only=True):
+    """What a body came to; `fault` says why it is no strict JSON, and then nothing else is known."""
+
+    samples: list[Sample] = []
+    fault: str | None = None
+    deviations: list[ShapeDeviation] = []
+    """Of the body itself: not an array, or not an object."""
+    duplicates: list[tuple[str | int, ...]] = []
+    """Where a key stands again, from the body on."""
+    slow: int = 0
+    """Connections that the decoder did not accept."""
+    scanned: bool = False
+    """Whether repeated keys were looked for."""
+    strict: bool = False
+    """Whether it is known to be strict JSON of the documented depth, as all is that the accelerator accepts."""

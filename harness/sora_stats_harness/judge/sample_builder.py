@@ -1,0 +1,338 @@
+"""
+From what the decoder or the accelerator accepted to samples, with all that it let through judged alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw
+from msgspec.structs import astuple
+
+from ..api.edition import FieldKind, FieldPresence
+from . import accelerator, value_text
+from . import shape_deviations as shape
+from . import timestamps as stamp
+from .accelerator import ScannedConnection
+from .checks.relations import ResolvedRelation
+from .checks.unstable_level import find_level_block
+from .edition_decoder import LABELS_GROUP, MISSING_COUNTER, EditionDecoder, GroupPlan, Json, LenientLeaf
+from .label_samples import take_labels
+from .lenient_values import LenientPlace, NeedsSlowPath, judge_raw_value, parse_raw_value
+from .sample import CHECKED_ROOT_LEAVES, UNSTABLE_LEVEL, Sample
+
+MAX_UNCHECKED_CHARACTERS: Final = 63
+"""Characters that are 255 bytes at most, whatever they are."""
+
+
+class SampleBuilder:
+    """
+    Makes samples of what a decoder, or the accelerator, has read.
+
+    Args:
+        codec: The decoder; `bind` is to be called whenever it has learned something.
+        relations: Those that the edition has all the counters for.
+        accelerated: Whether to use the accelerator, where there is one.
+    """
+
+    def __init__(self, codec: EditionDecoder, relations: Sequence[ResolvedRelation], *, accelerated: bool) -> None:
+        self.codec = codec
+        self._relations = relations
+        self._accelerated = accelerated
+        self._level_block = find_level_block(codec.blocks)
+        self._roots = {field.name: field for field in codec.edition.root.fields}
+        self._usual_labels: set[str] = set()
+        self.bind()
+
+    def bind(self) -> None:
+        """Take from the codec what changes when it learns."""
+        codec = self.codec
+        learned = {
+            (codec.block_of[loose.path[:-1]], loose.position)
+            for loose in codec.loose
+            if loose.learned and loose.field is not None and loose.field.kind is FieldKind.COUNTER
+        }
+        self._leeway_of: dict[int, LenientPlace] = {}
+        """By the loose leaf's identity."""
+        self._leeways = [self._lenient_place(loose) for loose in codec.loose]
+        self._rows_of_learned = [row for row in self._relations if row.involves(learned)]
+        """The accelerator does not know these counters."""
+        rows = [row for row in self._relations if not row.involves(learned)]
+        self.scan = (
+            accelerator.make_scanner(codec, [(row.operator == "==", row.left, row.right, row.unless) for row in rows])
+            if self._accelerated
+            else None
+        )
+        columns = codec.plan.columns
+        names = (*CHECKED_ROOT_LEAVES, LABELS_GROUP)
+        getters = [attrgetter(f"f{columns.index(name)}") if name in columns else _return_none for name in names]
+        self._partial = _return_none in getters
+        """Whether the edition has not all of the leaves that checks are about."""
+        plan = codec.label_plan
+        self._relaxed = bool(codec.learned) or codec.labels_raw
+        """Whether the decoder has learned to let anything through."""
+        self._extra = _any_getter([loose.get for loose in codec.loose])
+        """Gives something true where a place that is let through is there."""
+        self._raw_labels = plan is None or bool(plan.loose) or codec.labels_raw or (LABELS_GROUP,) in codec.learned
+        if self._partial:
+            self._root: Callable[[Json], tuple[Any, ...]] = lambda value: tuple(get(value) for get in getters)
+        else:
+            self._root = attrgetter(*(f"f{columns.index(name)}" for name in names))
+        places = [place for place, plan in enumerate(codec.fetched) if plan.block is not None]
+        self._places = None if places == list(range(len(places))) else places
+        self._level: tuple[int, int] | None = None
+        for place, plan in enumerate(codec.fetched):
+            if plan.group.path == UNSTABLE_LEVEL[:1] and UNSTABLE_LEVEL[1] in plan.columns:
+                self._level = place, plan.columns.index(UNSTABLE_LEVEL[1])
+
+    def _lenient_place(self, loose: LenientLeaf) -> LenientPlace:
+        known = self._leeway_of.get(id(loose))
+        if known is not None:
+            return known
+        field = loose.field if loose.learned else None
+        made = self._leeway_of[id(loose)] = LenientPlace(
+            loose=loose,
+            block=self.codec.block_of[loose.path[:-1]]
+            if field is not None and field.kind is FieldKind.COUNTER
+            else None,
+            absence=shape.absent_leaf_deviation(field, loose.path, loose.path)
+            if field is not None and field.presence is not FieldPresence.CONDITIONAL
+            else None,
+            alone=frozenset((loose.path,)),
+        )
+        return made
+
+    # long: one tuple taken apart, in one call for all connections of a body
+    def from_scan(self, connections: list[ScannedConnection], many: bool) -> list[Sample]:
+        """
+        What the accelerator read, as samples.
+
+        Raises:
+            StrictJsonError, NeedsSlowPath: It has to be read in Python after all.
+        """
+        samples = []
+        for index, connection in enumerate(connections):
+            (
+                timestamp,
+                channel_id,
+                client_id,
+                bundle_id,
+                connection_id,
+                stamp_ns,
+                brief,
+                level,
+                blocks,
+                labels,
+                configuration,
+                related,
+                absent,
+                raws,
+            ) = connection
+            if labels and not self._usual_labels.issuperset(labels):
+                raise NeedsSlowPath
+            sample = Sample(
+                index=index if many else None,
+                timestamp=timestamp,
+                channel_id=channel_id,
+                client_id=client_id,
+                bundle_id=bundle_id,
+                connection_id=connection_id,
+                blocks=blocks,
+                labels=labels,
+                configuration=configuration,
+                level=level,
+                deviations=[],
+                stamp_ns=stamp_ns,
+                related=related,
+            )
+            loose = self._relaxed or (raws is not None and any(raws))
+            if absent is not None:
+                if loose:
+                    raise NeedsSlowPath
+                self._add_absent_groups(absent, sample)
+            if loose:
+                for leeway, raw in zip(self._leeways, raws or (), strict=True):
+                    self._judge_lenient_place(leeway, raw or b"", sample)
+                if related and any(row.is_violated(blocks) for row in self._rows_of_learned):
+                    sample.related = False
+                level = sample.level
+            if level is not None and self._level_block is not None:
+                counted = blocks[self._level_block]
+                if counted is not None and level < len(counted) and not counted[level]:
+                    sample.related = False
+            if not brief or stamp_ns is None:
+                self._check_strings(sample)
+            samples.append(sample)
+        return samples
+
+    def _add_absent_groups(self, absent: tuple[int, ...], sample: Sample) -> None:
+        groups = [self.codec.plans[place].group for place in sorted(absent)]
+        sample.absent = frozenset(group.path for group in groups)
+        sample.deviations += [shape.absent_group_deviation(group.path) for group in groups if not group.optional]
+
+    def from_struct(self, value: Json, index: int | None) -> Sample:
+        codec = self.codec
+        try:
+            tuples = list(map(astuple, codec.fetch(value)))
+        except (AttributeError, TypeError):
+            return self._take_partial_struct(value, index)
+        timestamp, channel_id, client_id, bundle_id, connection_id, labels = self._root(value)
+        level = None
+        if self._level is not None:
+            place, column = self._level
+            level = tuples[place][column]
+        for place, count in codec.trims:
+            tuples[place] = tuples[place][:count]
+        blocks: list[Any] = tuples[: len(codec.blocks)]  # Any: tuples of counters, as the decoder made them
+        if self._places is not None:
+            blocks = [tuples[place] for place in self._places]
+        sample = Sample(
+            index=index,
+            timestamp=timestamp,
+            channel_id=channel_id,
+            client_id=client_id,
+            bundle_id=bundle_id,
+            connection_id=connection_id,
+            blocks=blocks,
+            labels={},
+            configuration={},
+            level=level,
+            deviations=[],
+        )
+        if self._relaxed or self._partial or self._extra(value):
+            self._judge_lenient_places(value, sample)
+            self._check_strings(sample)
+        else:
+            stamp_ns = sample.stamp_ns = stamp.parse_timestamp_ns(timestamp)
+            if (
+                stamp_ns is None
+                or len(channel_id) > MAX_UNCHECKED_CHARACTERS
+                or len(client_id) > MAX_UNCHECKED_CHARACTERS
+                or len(bundle_id) > MAX_UNCHECKED_CHARACTERS
+                or len(connection_id) > MAX_UNCHECKED_CHARACTERS
+            ):
+                self._check_strings(sample)
+        if labels is not UNSET and labels is not None:
+            if not self._raw_labels and self._usual_labels.issuperset(labels):
+                structs = labels.values()
+                sample.labels = dict(zip(labels, map(codec.fetch_counters, structs), strict=True))
+                sample.configuration = dict(zip(labels, map(codec.fetch_others, structs), strict=True))
+            else:
+                take_labels(self.codec, self._usual_labels, labels, sample)
+        return sample
+
+    def _judge_lenient_places(self, value: Json, sample: Sample) -> None:
+        for leeway in self._leeways:
+            self._judge_lenient_place(leeway, bytes(leeway.loose.get(value)), sample)
+
+    def _judge_lenient_place(self, leeway: LenientPlace, text: bytes, sample: Sample) -> None:
+        """Judge one place that the decoder lets through, and put what is sound where it belongs."""
+        loose = leeway.loose
+        field = loose.field
+        value: Any = None  # Any: a leaf
+        if not text:
+            if field is None or not loose.learned:
+                return
+            deviation = leeway.absence
+            sample.absent = sample.absent | leeway.alone if sample.absent else leeway.alone
+        elif text == leeway.text:
+            value, deviation = leeway.value, leeway.deviation
+        else:
+            value, deviation = judge_raw_value(field, loose.learned, loose.path, loose.path, text, sample.index)
+            if (
+                len(text) <= value_text.MAX_SHOWN_CHARACTERS and text[:1] not in b"[{"
+            ):  # how deep a value may be depends on where it stands
+                leeway.text, leeway.value, leeway.deviation = text, value, deviation
+        if deviation is not None:
+            sample.deviations.append(deviation)
+        if field is None or not loose.learned:
+            return
+        if leeway.block is not None:
+            counters = list(sample.blocks[leeway.block] or ())
+            counters[loose.position] = MISSING_COUNTER if value is None else value
+            sample.blocks[leeway.block] = tuple(counters)
+        elif len(loose.path) == 1 and field.name in CHECKED_ROOT_LEAVES:
+            setattr(sample, field.name, value)
+        elif loose.path == UNSTABLE_LEVEL:
+            sample.level = value
+
+    def _check_strings(self, sample: Sample) -> None:
+        text = sample.timestamp
+        if text is not None:
+            sample.stamp_ns = stamp.parse_timestamp_ns(text)
+            if sample.stamp_ns is None:
+                self._check_string("timestamp", text, sample)
+        for name in ("channel_id", "client_id", "bundle_id", "connection_id"):
+            text = getattr(sample, name)
+            if text is not None and len(text) > MAX_UNCHECKED_CHARACTERS:
+                self._check_string(name, text, sample)
+
+    def _check_string(self, name: str, text: str, sample: Sample) -> None:
+        if deviation := shape.check_leaf(self._roots[name], (name,), (name,), text):
+            sample.deviations.append(deviation)
+            setattr(sample, name, None)
+
+    def _take_partial_struct(self, value: Json, index: int | None) -> Sample:
+        """As `_take`, for a connection without some group."""
+        sample = Sample(
+            index=index,
+            timestamp=None,
+            channel_id=None,
+            client_id=None,
+            bundle_id=None,
+            connection_id=None,
+            blocks=[None] * len(self.codec.blocks),
+            labels={},
+            configuration={},
+            level=None,
+            deviations=[],
+        )
+        for name, text in zip(CHECKED_ROOT_LEAVES, self._root(value), strict=False):
+            setattr(sample, name, text if isinstance(text, str) else None)
+        self._take_group(self.codec.plan, value, sample)
+        self._check_strings(sample)
+        labels = self._root(value)[-1]
+        if labels is not UNSET and labels is not None:
+            take_labels(self.codec, self._usual_labels, labels, sample)
+        return sample
+
+    def _take_group(self, plan: GroupPlan, struct: Json, sample: Sample) -> None:
+        leaves = astuple(struct)
+        if plan.block is not None:
+            sample.blocks[plan.block] = leaves[: plan.counters]
+        if plan.group.path == UNSTABLE_LEVEL[:1] and UNSTABLE_LEVEL[1] in plan.columns:
+            sample.level = leaves[plan.columns.index(UNSTABLE_LEVEL[1])]
+        for loose in plan.loose:
+            self._judge_lenient_place(self._lenient_place(loose), bytes(leaves[loose.position]), sample)
+        for attribute, inner in plan.below:
+            below = getattr(struct, attribute)
+            path = inner.group.path
+            if below is UNSET or (isinstance(below, Raw) and not below):
+                sample.absent |= {path}
+                if not inner.group.optional:
+                    sample.deviations.append(shape.absent_group_deviation(path))
+                continue
+            if isinstance(below, Raw):
+                try:
+                    below = inner.decoder.decode(below)
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                    raw = parse_raw_value(below, path, sample.index)
+                    if isinstance(raw, dict):
+                        raise NeedsSlowPath from None
+                    sample.absent |= {path}
+                    sample.deviations.append(shape.not_an_object_deviation(path, path, raw))
+                    continue
+            self._take_group(inner, below, sample)
+
+
+def _any_getter(getters: list[Callable[[Json], Raw]]) -> Callable[[Json], Any]:  # Any: it is only asked for its truth
+    if not getters:
+        return _return_none
+    return getters[0] if len(getters) == 1 else lambda value: any(get(value) for get in getters)
+
+
+def _return_none(_: Json) -> None:
+    return None

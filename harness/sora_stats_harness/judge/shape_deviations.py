@@ -1,0 +1,328 @@
+"""
+The documented shape of a connection: what a leaf, a group, or a key that nobody documented comes to.
+
+Two ways lead here. A document that the fast decoder did not accept is surveyed whole, with jsonschema as the authority
+and a walk for what JSON Schema cannot say. A leaf that the decoder has learned to let through is judged alone. Both give
+the same deviations.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Final, cast
+
+import msgspec
+
+from ..api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldType
+from ..api.edition_schemas import TIMESTAMP_PATTERN, connection_schema
+from ..api.strict_json import MAX_DIGITS, is_integral
+from .checks.shape import ABSENT, ENUM, GROUP, LEXICAL, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
+from .field_paths import edition_path
+from .value_text import Json, format_value, json_type_name
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+Path = tuple[str, ...]
+
+TIMESTAMP_REGEX: Final = re.compile(TIMESTAMP_PATTERN)
+
+_DEVIATION_ORDER: Final = (
+    TYPE.id,
+    REQUIRED.id,
+    ENUM.id,
+    RANGE.id,
+    PATTERN.id,
+    LEXICAL.id,
+)
+"""Of several deviations of one leaf, the first counts: one fault, one finding."""
+
+_REQUIREMENT_OF_KEYWORD: Final = {
+    "type": TYPE.id,
+    "enum": ENUM.id,
+    "minimum": RANGE.id,
+    "maximum": RANGE.id,
+    "maxLength": RANGE.id,
+    "pattern": PATTERN.id,
+    "required": REQUIRED.id,
+}
+
+
+class ShapeDeviation(msgspec.Struct, frozen=True, kw_only=True):
+    """One way in which one connection is not as documented; paths lead from the connection on."""
+
+    requirement: str
+    path: Path
+    """The edition's, with `#*` for any messaging label."""
+    wire: Path
+    """The response's own keys."""
+    expected: str
+    actual: str
+    fault: str
+    masks: bool = True
+    """Whether the value there is unfit for every other check."""
+
+
+def describe_expected(field: FieldDefinition) -> str:
+    """What a leaf ought to be, in a few words: `integer, at least 0`."""
+    parts: list[str] = [field.type.value]
+    if field.minimum is not None:
+        parts.append(f"at least {field.minimum}")
+    if field.maximum is not None:
+        parts.append(f"at most {field.maximum}")
+    if field.max_bytes is not None:
+        parts.append(f"at most {field.max_bytes} bytes")
+    if field.values is not None:
+        parts.append("one of " + ", ".join(field.values))
+    if field.form is not None:
+        parts.append("RFC 3339 in UTC")
+    return ", ".join(parts)
+
+
+def integer_value(value: Json) -> int | None:
+    """
+    The integer that a JSON number stands for, however it is written: the one function for the value of a counter.
+
+    None for anything else, and for a number with more digits than are ever written out, such as 1e5000.
+
+    >>> [integer_value(each) for each in (20000, Decimal("20000.0"), Decimal("2e4"), Decimal("1.5"), True, "1")]
+    [20000, 20000, 20000, None, None, None]
+    """
+    if type(value) is int:
+        return value
+    if isinstance(value, Decimal) and is_integral(value) and value.adjusted() < MAX_DIGITS:
+        return int(value)
+    return None
+
+
+def usable_value(value: Json, deviation: ShapeDeviation | None) -> Json:
+    """What a leaf gives to the other checks; None where its value can't be used."""
+    if deviation is None:
+        return value
+    return None if deviation.masks else integer_value(value)
+
+
+def check_value(field: FieldDefinition, value: Json) -> tuple[str, str] | None:
+    """
+    Hold one leaf's value against its entry, without jsonschema.
+
+    Returns:
+        The requirement that it misses and the class of fault; None where the leaf is sound.
+    """
+    found = json_type_name(value)
+    if found != field.type.value:
+        return TYPE.id, f"is {found}"
+    if field.values is not None and value not in field.values:
+        return ENUM.id, "another value"
+    if field.minimum is not None and value < field.minimum:
+        return RANGE.id, "too small"
+    if field.maximum is not None and value > field.maximum:
+        return RANGE.id, "too large"
+    if isinstance(value, str):
+        return check_string(field, value)
+    if field.type is FieldType.INTEGER and isinstance(value, Decimal):
+        return LEXICAL.id, "fraction or exponent"
+    return None
+
+
+def check_string(field: FieldDefinition, value: str) -> tuple[str, str] | None:
+    """What no decoder checks of a string: its bytes, and whether a time is one."""
+    most = field.max_bytes
+    if most is not None and len(value) * 4 > most and len(value.encode("utf-8", "surrogatepass")) > most:
+        return RANGE.id, "too long"
+    if field.form is not None and not is_valid_timestamp(value):
+        return PATTERN.id, "no time in UTC"
+    return None
+
+
+def is_valid_timestamp(text: str) -> bool:
+    """Whether a string is an RFC 3339 time in UTC that the calendar knows; a leap second is one."""
+    if TIMESTAMP_REGEX.fullmatch(text) is None:
+        return False
+    try:
+        date(int(text[:4]), int(text[5:7]), int(text[8:10]))
+    except ValueError:
+        return False
+    return True
+
+
+def check_leaf(field: FieldDefinition, path: Path, wire: Path, value: Json) -> ShapeDeviation | None:
+    """Judge one leaf alone; None where it is sound."""
+    missed = check_value(field, value)
+    if missed is None:
+        return None
+    requirement, fault = missed
+    return ShapeDeviation(
+        requirement=requirement,
+        path=path,
+        wire=wire,
+        expected=describe_expected(field),
+        actual=format_value(value),
+        fault=fault,
+        masks=requirement != LEXICAL.id or integer_value(value) is None,
+    )
+
+
+def absent_leaf_deviation(field: FieldDefinition, path: Path, wire: Path) -> ShapeDeviation:
+    """The deviation of a leaf that is not there."""
+    return ShapeDeviation(
+        requirement=REQUIRED.id,
+        path=path,
+        wire=wire,
+        expected=describe_expected(field),
+        actual="absent",
+        fault=ABSENT,
+    )
+
+
+def absent_group_deviation(path: Path) -> ShapeDeviation:
+    """The deviation of a whole group that is not there."""
+    return ShapeDeviation(
+        requirement=GROUP.id, path=path, wire=path, expected="an object", actual="absent", fault=ABSENT
+    )
+
+
+def not_an_object_deviation(path: Path, wire: Path, value: Json) -> ShapeDeviation:
+    """The deviation of something that stands where an object should."""
+    return ShapeDeviation(
+        requirement=TYPE.id,
+        path=path,
+        wire=wire,
+        expected="object",
+        actual=format_value(value),
+        fault=f"is {json_type_name(value)}",
+    )
+
+
+def unknown_key_deviation(path: Path, wire: Path, value: Json) -> ShapeDeviation:
+    """The deviation of a key that the edition does not know."""
+    return ShapeDeviation(
+        requirement=UNKNOWN.id,
+        path=path,
+        wire=wire,
+        expected="no such key in the edition",
+        actual=format_value(value),
+        fault="unknown",
+        masks=False,
+    )
+
+
+def undocumented_field_deviation(field: FieldDefinition, wire: Path, value: Json) -> ShapeDeviation:
+    """The note about a field that is known though undocumented."""
+    return ShapeDeviation(
+        requirement=UNDOCUMENTED.id,
+        path=field.path,
+        wire=wire,
+        expected="not in the documented list",
+        actual=format_value(value),
+        fault="undocumented",
+        masks=False,
+    )
+
+
+@cache
+def connection_validator(edition: Edition) -> Validator:
+    """jsonschema for one connection of an edition; integers written with a fraction count as integers, as it says."""
+    import jsonschema  # takes longer to import than most commands need it
+
+    checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: json_type_name(value) == "integer"
+    ).redefine("number", lambda _, value: json_type_name(value) in {"integer", "number"})
+    kind = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=checker)  # type: ignore[no-untyped-call]
+    built: Validator = kind(connection_schema(edition))
+    return built
+
+
+def find_all_deviations(edition: Edition, document: Json) -> list[ShapeDeviation]:
+    """
+    Find every deviation of one connection, slowly and surely.
+
+    Args:
+        document: What strict_json gave for the connection; anything at all.
+
+    Returns:
+        One deviation a place at most, in the order of the edition.
+    """
+    if not isinstance(document, dict):
+        return [not_an_object_deviation((), (), document)]
+    found: dict[Path, ShapeDeviation] = {}
+    for deviation in [*_find_schema_deviations(edition, document), *_find_other_deviations(edition, document)]:
+        other = found.get(deviation.wire)
+        if other is None or _deviation_rank(deviation) < _deviation_rank(other):
+            found[deviation.wire] = deviation
+    return list(found.values())
+
+
+def _deviation_rank(deviation: ShapeDeviation) -> int:
+    return (
+        _DEVIATION_ORDER.index(deviation.requirement)
+        if deviation.requirement in _DEVIATION_ORDER
+        else len(_DEVIATION_ORDER)
+    )
+
+
+def _find_schema_deviations(edition: Edition, document: Json) -> Iterator[ShapeDeviation]:
+    entries = _entries_by_path(edition)
+    for error in connection_validator(edition).iter_errors(document):
+        wire = tuple(str(key) for key in error.absolute_path)
+        keys: Iterable[Path] = [wire]
+        if error.validator == "required":
+            required, given = cast("list[str]", error.validator_value), cast("dict[str, Json]", error.instance)
+            keys = [(*wire, name) for name in required if name not in given]
+        for key in keys:
+            path = edition_path(edition, key)
+            entry = entries[path]
+            if isinstance(entry, FieldGroup):
+                yield not_an_object_deviation(path, key, error.instance)
+            elif error.validator == "required":
+                yield absent_leaf_deviation(entry, path, key)
+            else:
+                requirement = _REQUIREMENT_OF_KEYWORD[str(error.validator)]
+                missed = check_value(entry, error.instance)
+                yield ShapeDeviation(
+                    requirement=requirement,
+                    path=path,
+                    wire=key,
+                    expected=describe_expected(entry),
+                    actual=format_value(error.instance),
+                    fault=missed[1] if missed else str(error.validator),
+                )
+
+
+@cache
+def _entries_by_path(edition: Edition) -> dict[Path, FieldDefinition | FieldGroup]:
+    groups: dict[Path, FieldDefinition | FieldGroup] = {group.path: group for group in edition.root.walk_groups()}
+    return groups | {field.path: field for field in edition.fields}
+
+
+def _find_other_deviations(edition: Edition, document: dict[str, Json]) -> Iterator[ShapeDeviation]:
+    """What JSON Schema does not say: whole groups, unknown keys, bytes, calendar, and how integers are written."""
+    undocumented = {field.path: field for field in edition.undocumented}
+    todo: list[tuple[FieldGroup, Path, dict[str, Json]]] = [(edition.root, (), document)]
+    while todo:
+        group, wire, value = todo.pop()
+        fields = {field.name: field for field in group.fields}
+        groups = {inner.name: inner for inner in group.groups if not inner.is_label}
+        labels = next((inner for inner in group.groups if inner.is_label), None)
+        for inner in groups.values():
+            if inner.name not in value and not inner.optional:
+                yield absent_group_deviation((*wire, inner.name))
+        for key, below in value.items():
+            path, here = (*group.path, key), (*wire, key)
+            known = groups.get(key)
+            if known is None and labels is not None and key.startswith(ANY_LABEL[0]):
+                known = labels
+            if key in fields:
+                if deviation := check_leaf(fields[key], path, here, below):
+                    yield deviation
+            elif known is not None:
+                if isinstance(below, dict):
+                    todo.append((known, here, below))
+            elif path in undocumented:
+                yield undocumented_field_deviation(undocumented[path], here, below)
+            else:
+                yield unknown_key_deviation(path, here, below)

@@ -1,0 +1,264 @@
+"""
+The way of an exchange through the stages: transport, HTTP, JSON, shape, each sample, and who is listed where.
+
+It knows the order of the stages, and which of them an exchange comes to; it knows nothing of any rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from itertools import product
+from typing import Final
+
+from ..api.exchange import Exchange, Response, Target
+from .check import Observed, Stage
+from .check_runner import CheckRunner
+from .connection_state import ConnectionState, EvidenceCache, EvidenceExchange
+from .counter_history import CounterMaxima
+from .coverage import CoverageTracker
+from .exchange_counts import ExchangeCounts
+from .exchange_queue import SLICING_THRESHOLD_BYTES
+from .response_head import HeaderReader
+from .sample import ParsedBody, Sample
+from .sample_reader import SampleReader
+from .state import State
+
+SAMPLES_PER_SLICE: Final = 16
+"""Samples that are judged between two pauses."""
+
+
+class StageWalk:
+    """
+    Takes exchanges through the stages, one at a time.
+
+    Args:
+        reader: Reads bodies.
+        runner: Has the checks.
+        counts: Counts exchanges.
+        coverage: Notes which fields were seen.
+        observer: Is called with every exchange after it was judged.
+        scan_every: Look for repeated keys in every so-many-th response; 0 for none.
+    """
+
+    def __init__(
+        self,
+        reader: SampleReader,
+        runner: CheckRunner,
+        counts: ExchangeCounts,
+        coverage: CoverageTracker,
+        observer: Callable[[Exchange], None] | None,
+        scan_every: int,
+    ) -> None:
+        self._reader = reader
+        self._runner = runner
+        self._ask = runner.ask
+        self._counts = counts
+        self._coverage = coverage
+        self._observer = observer
+        self._scan_every = scan_every
+        self._evidence = EvidenceCache()
+        self._headers = HeaderReader()
+        self._known_headers = self._headers.known
+        self._blocks = len(reader.codec.blocks)
+        self._counter_places = reader.codec.counter_places
+        self.strict_response: Response | None = None
+        """The last response that is known to be strict JSON."""
+        self._framing = runner.observers(Stage.FRAMING)
+        self._transport = runner.observers(Stage.TRANSPORT)
+        self._wrong_requests = runner.observers(Stage.WRONG_REQUESTS)
+        self._http = runner.observers(Stage.HTTP)
+        self._head = runner.observers(Stage.HEAD)
+        self._json = runner.observers(Stage.JSON)
+        self._shape = runner.observers(Stage.SHAPE)
+        self._identity = runner.observers(Stage.IDENTITY)
+        self._new_connection = runner.observers(Stage.NEW_CONNECTION)
+        stages = {stage for stage in Stage if Stage.CONFIGURATION <= stage <= Stage.USER}
+        self._sample = runner.observers(*stages)
+        self._timeless = runner.observers(*stages, timeless=True)
+        asked_at_need = (Stage.RELATIONS, Stage.OVERLAPS, Stage.CONFIGURATION)
+        self._choices = tuple(
+            runner.observers(*(stages - {stage for stage, skip in zip(asked_at_need, skips, strict=True) if skip}))
+            for skips in product((False, True), repeat=len(asked_at_need))
+        )
+        """By whether a sample's relations are known to hold, whether no request overlaps it, and whether it is steady."""
+        self._presence = runner.observers(Stage.PRESENCE)
+        self._cluster = runner.observers(Stage.CLUSTER)
+
+    def judge(
+        self,
+        state: State,
+        exchange: Exchange,
+        open_sent_ns: Collection[int],
+        pause: Callable[[], None] | None = None,
+        horizon_ns: int | None = None,
+        bare: bool = False,
+    ) -> None:
+        """Judge an exchange; `pause` is called between slices of a large one, the others are as in `Observed`."""
+        seen = Observed(exchange, open_sent_ns, horizon_ns, bare, self._counter_places)
+        counts, request, response = self._counts, exchange.request, exchange.response
+        state.last_received_ns = exchange.received_ns
+        if response is not None:
+            headers = seen.headers = self._known_headers.get(response.headers) or self._headers.read(response)
+            if headers.simulator:
+                counts.has_simulator = True
+        if exchange.faults:
+            self._ask(self._framing, seen, state)
+        if response is not None and exchange.error is None and response.complete:
+            seen.response = response
+            counts.complete += 1
+            if bare:
+                counts.without_http += 1
+            state.availability.add_response(exchange)
+            target = request.target
+            if request.probe is not None:
+                self._ask(self._wrong_requests, seen, state)
+            elif target is not None:
+                if self._http:
+                    self._ask(self._http, seen, state)
+                data = response.body
+                if (
+                    response.status != 200
+                    or headers.content_type != "application/json"
+                    or headers.content_length != str(len(data))
+                    or exchange.faults
+                ):
+                    self._ask(self._head, seen, state)
+                if response.status == 200 or bare:
+                    counts.by_target[target] += 1
+                    if response.withheld:
+                        counts.withheld += 1
+                    else:
+                        self.judge_body(seen, data, target, state, pause)
+                self._ask(self._presence, seen, state)
+                if len(state.nodes) > 1:
+                    self._ask(self._cluster, seen, state)
+        else:
+            self._judge_incomplete(seen, state)
+        if self._observer is not None:
+            self._observer(exchange)
+        state.exchanges_until_expiry -= 1
+        if state.exchanges_until_expiry <= 0 or exchange.received_ns > state.expiry_due_ns:
+            self._forget(state.find_expired(), state)
+
+    def _judge_incomplete(self, seen: Observed, state: State) -> None:
+        exchange = seen.exchange
+        self._counts.errors += 1
+        self._ask(self._transport, seen, state)
+        if exchange.request.probe is None:
+            state.availability.add_failure(exchange)
+        elif exchange.response is not None:
+            self._ask(self._wrong_requests, seen, state)
+
+    def judge_body(
+        self, seen: Observed, data: bytes, target: Target, state: State, pause: Callable[[], None] | None = None
+    ) -> None:
+        """Read and judge a body, and every sample in it."""
+        exchange, counts, every = seen.exchange, self._counts, self._scan_every
+        scan = every == 1 or seen.alone or (every > 1 and exchange.seq % every == 0)
+        if pause is None:
+            body = self._reader.read(data, many=target.many, scan=scan)
+        else:
+            body = self._read_in_slices(data, target, scan, pause)
+        seen.body, samples = body, body.samples
+        if body.strict:
+            self.strict_response = exchange.response
+        if body.fault is not None:
+            self._ask(self._json, seen, state)
+            return
+        counts.samples += len(samples)
+        if not body.scanned:
+            counts.unsearched_bodies += 1
+        if body.slow:
+            counts.slow_samples += body.slow
+        is_amiss = bool(body.duplicates or body.deviations)
+        known_absences = self._coverage.known_absences
+        for sample in samples:
+            if sample.labels:
+                counts.labelled_samples += 1
+            if sample.deviations:
+                is_amiss = True
+            if sample.absent not in known_absences:
+                self._coverage.add_fields_of_sample(sample)
+        if is_amiss:
+            if body.duplicates:
+                self._ask(self._json, seen, state)
+            self._ask(self._shape, seen, state)
+        admitted, judge_sample = seen.admitted, self._judge_alone if seen.alone else self._judge_sample
+        seen.evidence = self._evidence.add_exchange(exchange)
+        for place, sample in enumerate(samples):
+            connection_id = sample.connection_id
+            if connection_id is None:
+                if not seen.alone:
+                    self._runner.mask(self._identity, self._sample, self._presence)
+                    continue
+                connection_id = ""
+            seen.sample, seen.connection_id = sample, connection_id
+            if self._ask(self._identity, seen, state):
+                continue
+            admitted[connection_id] = sample
+            judge_sample(seen, sample, state)
+            if pause is not None and place % SAMPLES_PER_SLICE == SAMPLES_PER_SLICE - 1:
+                pause()
+        seen.all_admitted = len(admitted) == len(samples) and not body.deviations
+        if len(data) > SLICING_THRESHOLD_BYTES:
+            state.release_large_bodies(exchange, SLICING_THRESHOLD_BYTES)
+
+    def _read_in_slices(self, data: bytes, target: Target, scan: bool, pause: Callable[[], None]) -> ParsedBody:
+        for step in self._reader.read_in_slices(data, many=target.many, scan=scan):
+            if step is not None:
+                return step
+            pause()
+        raise AssertionError("the last step is the body")
+
+    def _judge_sample(self, seen: Observed, sample: Sample, state: State) -> None:
+        exchange = seen.exchange
+        connection = state.connections.get(seen.connection_id)
+        if connection is None or exchange.received_ns > connection.expires_ns:
+            connection = self._begin_connection(seen.connection_id, state)
+        seen.connection = connection
+        history = connection.counter_history
+        known: CounterMaxima[EvidenceExchange] | None = history.versions[-1]
+        if known is None or known.known_ns >= exchange.sent_ns:
+            known = history.maxima_before(exchange.sent_ns)
+        if known is not None and known.holder is not None:
+            seen.known = known
+            self._counts.comparable_samples += 1
+        else:
+            seen.known = None
+        steady = (sample.channel_id, sample.client_id, sample.bundle_id) == connection.identity
+        if sample.configuration is not connection.last_configuration:
+            steady = False
+            self._coverage.add_labels(sample, connection)
+        if connection.samples == 0:
+            self._ask(self._new_connection, seen, state)
+        related = sample.related and not connection.pending_violations and not connection.pending_levels
+        ordered = not seen.open_sent_ns and seen.horizon_ns is None and not connection.overlapping_samples
+        self._ask(self._choices[4 * (related is True) + 2 * ordered + steady], seen, state)
+        connection.add_sample(exchange, seen.evidence, sample)
+
+    def _judge_alone(self, seen: Observed, sample: Sample, state: State) -> None:
+        """Judge a sample of a body from a file: there is nothing to compare it with."""
+        seen.connection = ConnectionState(self._blocks)
+        self._counts.add_connection(seen.connection_id or f"{seen.exchange.seq}/{sample.index}")
+        self._coverage.add_labels(sample, seen.connection)
+        self._ask(self._new_connection, seen, state)
+        self._ask(self._timeless, seen, state)
+
+    def _begin_connection(self, connection_id: str, state: State) -> ConnectionState:
+        if connection_id in state.connections:
+            self._forget([connection_id], state)
+        self._counts.add_connection(connection_id, returned=connection_id in state.expired)
+        return state.add_connection(connection_id)
+
+    def _forget(self, connection_ids: Sequence[str], state: State) -> None:
+        if not connection_ids:
+            return
+        state.expire(connection_ids)
+        self.settle_leaving(state)
+
+    def settle_leaving(self, state: State) -> None:
+        """Settle what waits for the connections of which no more is heard."""
+        self._runner.settle(state)
+        for connection in state.leaving.values():
+            self._coverage.add_grown_counters(connection)
+        state.leaving = {}

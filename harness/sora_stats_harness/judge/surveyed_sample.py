@@ -1,0 +1,99 @@
+"""
+A connection that the decoder did not accept: parsed strictly, and looked at leaf by leaf.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET
+
+from ..api.strict_json import StrictJsonDocument
+from . import shape_deviations as shape
+from . import timestamps as stamp
+from .checks.shape import GROUP, PATTERN, RANGE, REQUIRED, UNDOCUMENTED
+from .edition_decoder import LABELS_GROUP, MISSING_COUNTER, EditionDecoder, Json
+from .sample import CHECKED_ROOT_LEAVES, UNSTABLE_LEVEL, Path, Sample
+from .shape_deviations import ShapeDeviation
+
+
+def survey_sample(codec: EditionDecoder, document: StrictJsonDocument, index: int | None) -> Sample:
+    """A sample of a connection that the decoder did not accept, with all that deviates in it."""
+    value = document.value
+    deviations = shape.find_all_deviations(codec.edition, value)
+    masked = {deviation.wire for deviation in deviations if deviation.masks}
+    masked |= {tuple(map(str, path)) for path in document.duplicates}
+    sound = _MaskedConnection(value, masked)
+    sample = Sample(
+        index=index,
+        timestamp=sound.text("timestamp"),
+        channel_id=sound.text("channel_id"),
+        client_id=sound.text("client_id"),
+        bundle_id=sound.text("bundle_id"),
+        connection_id=sound.text("connection_id"),
+        blocks=[
+            None
+            if (group := sound.group(block.path)) is None
+            else tuple(sound.counter(group, (*block.path, field.name)) for field in block.counters)
+            for block in codec.blocks
+        ],
+        labels={},
+        configuration={},
+        level=None,
+        deviations=deviations,
+        absent=frozenset(d.path for d in deviations if d.requirement in (REQUIRED.id, GROUP.id)),
+    )
+    sample.stamp_ns = None if sample.timestamp is None else stamp.parse_timestamp_ns(sample.timestamp)
+    level_group = sound.group(UNSTABLE_LEVEL[:1])
+    if level_group is not None and UNSTABLE_LEVEL not in masked:
+        sample.level = shape.integer_value(level_group.get(UNSTABLE_LEVEL[1]))
+    for label in sound.group((LABELS_GROUP,)) or ():
+        below = sound.group((LABELS_GROUP, label))
+        if codec.edition_path_of_label(label) is None or below is None:
+            continue
+        sample.labels[label] = tuple(
+            sound.counter(below, (LABELS_GROUP, label, field.name)) for field in codec.label_counters
+        )
+        sample.configuration[label] = tuple(
+            sound.leaf(below, (LABELS_GROUP, label, field.name)) for field in codec.label_others
+        )
+    return sample
+
+
+def is_learnable(deviation: ShapeDeviation) -> bool:
+    """Whether the decoder refuses this deviation, and can learn to let it through."""
+    if deviation.requirement in (GROUP.id, UNDOCUMENTED.id):
+        return False
+    text = len(deviation.path) == 1 and deviation.path[0] in CHECKED_ROOT_LEAVES
+    return not (text and deviation.requirement in (RANGE.id, PATTERN.id))
+
+
+class _MaskedConnection:
+    """A parsed connection, less what is masked."""
+
+    def __init__(self, value: dict[str, Json], masked: set[Path]) -> None:
+        self._value = value
+        self._masked = masked
+
+    def group(self, path: Path) -> dict[str, Json] | None:
+        node: Json = self._value
+        for depth, key in enumerate(path, 1):
+            if path[:depth] in self._masked or not isinstance(node, dict):
+                return None
+            node = node.get(key)
+        return node if isinstance(node, dict) and path not in self._masked else None
+
+    def counter(self, group: dict[str, Json], path: Path) -> int:
+        value = shape.integer_value(group.get(path[-1]))
+        return MISSING_COUNTER if value is None or path in self._masked else value
+
+    def leaf(self, group: dict[str, Json], path: Path) -> Any:  # Any: a leaf of any type
+        if path in self._masked:
+            return None
+        value = group.get(path[-1], UNSET)
+        number = shape.integer_value(value)
+        return value if number is None else number
+
+    def text(self, name: str) -> str | None:
+        value = self._value.get(name)
+        return value if isinstance(value, str) and (name,) not in self._masked else None

@@ -1,0 +1,59 @@
+"""
+RFC 3339 times in UTC as nanoseconds, quickly: every response bears one, and they differ in their seconds only.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import takewhile
+from typing import Final
+
+from .shape_deviations import is_valid_timestamp
+
+_MINUTE_CACHE: dict[str, int] = {}
+"""Nanoseconds since 1970 at the start of a minute, by the text up to its seconds; emptied when it has many."""
+
+_MAX_CACHED_MINUTES: Final = 1000
+
+
+def parse_timestamp_ns(text: str) -> int | None:
+    """
+    Nanoseconds since 1970 of a time as documented; None where it is none. A leap second is the next minute's first.
+
+    >>> parse_timestamp_ns("1970-01-01T00:00:01.500000Z")
+    1500000000
+    >>> parse_timestamp_ns("1970-02-30T00:00:00Z") is None
+    True
+    """
+    if len(text) == 27 and text[19] == "." and text[26] == "Z" and text.isascii():
+        base = _MINUTE_CACHE.get(text[:17])
+        digits = text[17:19] + text[20:26]
+        if base is not None and digits.isdecimal() and digits < "60":
+            return base + int(digits) * 1000
+    return _parse_uncached(text)
+
+
+def timestamp_resolution_ns(text: str) -> int:
+    """How finely a sound time is told: 1,000 for microseconds, 1,000,000,000 for whole seconds."""
+    if len(text) == 27:
+        return 1000
+    finer: int = 10 ** max(9 - len(_fraction_digits(text)), 0)
+    return finer
+
+
+def _fraction_digits(text: str) -> str:
+    """The digits after the decimal point."""
+    return "".join(takewhile(str.isdigit, text[20:])) if text[19:20] == "." else ""
+
+
+def _parse_uncached(text: str) -> int | None:
+    if not is_valid_timestamp(text):
+        return None
+    minute = text[:17]
+    start = datetime.fromisoformat(f"{minute[:10]}T{minute[11:16]}:00").replace(tzinfo=UTC)
+    base = int(start.timestamp()) * 1_000_000_000
+    if len(_MINUTE_CACHE) >= _MAX_CACHED_MINUTES:
+        _MINUTE_CACHE.clear()
+    if minute[10] == "T":
+        _MINUTE_CACHE[minute] = base
+    return base + int(text[17:19]) * 1_000_000_000 + int(_fraction_digits(text)[:9].ljust(9, "0"))

@@ -1,0 +1,167 @@
+"""
+How counts become a status for each requirement, and the statuses one verdict with its exit code.
+
+Everything that has a say in the exit code is collected, and the worst one decides: a finding is never hidden by a run that
+was interrupted, or by a check that crashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ..api.errors import ExitCode, worst_exit_code
+from .requirements import REQUIREMENTS, Level, RequiredCapability, Requirement
+from .verdict import JudgeResult, NotCheckedReason, RequirementStatus, Status, VerdictName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunScope:
+    """What a run was able to see."""
+
+    observes: Collection[RequiredCapability]
+    """A requirement that needs more is not applicable."""
+    excluded: Collection[str] = ()
+    """Requirements that are not applicable for reasons of the run's own, such as targets that were left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnding:
+    """How a run ended, as far as the verdict depends on it."""
+
+    interrupted: bool = False
+    """Whether its user ended it early."""
+    aborted: str | None = None
+    """Why it ended itself early; None where it did not."""
+    violated_slo: str | None = None
+    """Which SLO the server violates; None where it meets all of them, or there are none."""
+
+
+RAN_TO_ITS_END: Final = RunEnding()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictDecision:
+    """The core of a verdict."""
+
+    verdict: VerdictName
+    exit_code: ExitCode
+    reason: str | None
+    requirements: list[RequirementStatus]
+
+
+def fails_run(level: Level, *, strict: bool) -> bool:
+    """Whether a finding of this level, neither waived nor known, makes the verdict `fail`."""
+    return level is Level.MUST or (strict and level is Level.SHOULD)
+
+
+def decide_verdict(
+    tally: JudgeResult,
+    scope: RunScope,
+    ending: RunEnding = RAN_TO_ITS_END,
+    *,
+    strict: bool = False,
+    require: Collection[str] = (),
+) -> VerdictDecision:
+    """
+    Apply the verdict's rule.
+
+    Args:
+        tally: What was counted; findings that are waived or known from a baseline are marked, and fail nothing.
+        scope: What the run was able to see.
+        ending: How it ended.
+        strict: Whether a violated SHOULD fails as well.
+        require: Requirements that must have been observed, whatever the reason that they were not.
+
+    Returns:
+        `fail` if a MUST is violated (with `strict` also a SHOULD), or an SLO; else `inconclusive` if no sample was judged, a
+        MUST in scope was not checked for any reason but `no_traffic`, a check crashed, or the run was cut short; else
+        `pass`.
+    """
+    rows = [
+        _requirement_status(rule, tally, scope, strict) for rule in (*REQUIREMENTS.values(), *tally.user_requirements)
+    ]
+    objections = list(_objections(rows, tally, ending, require))
+    code = worst_exit_code(*(code for code, _ in objections))
+    names: dict[ExitCode, VerdictName] = {ExitCode.PASS: "pass", ExitCode.FAIL: "fail"}
+    return VerdictDecision(
+        verdict=names.get(code, "inconclusive"),
+        exit_code=code,
+        reason=next((reason for each, reason in objections if each is code), None),
+        requirements=rows,
+    )
+
+
+def _objections(
+    rows: Sequence[RequirementStatus], tally: JudgeResult, ending: RunEnding, require: Collection[str]
+) -> Iterator[tuple[ExitCode, str]]:
+    """Everything that speaks against a pass; of those with one exit code the most telling first."""
+    if failing := [row.id for row in rows if row.fails]:
+        others = f" and {len(failing) - 1} more are" if len(failing) > 1 else " is"
+        yield ExitCode.FAIL, f"{failing[0]}{others} violated"
+    if ending.violated_slo is not None:
+        yield ExitCode.FAIL, ending.violated_slo
+    for name, text in tally.crashed.items():
+        yield ExitCode.BROKEN, f"the check of {name} crashed: {text}"
+    if ending.aborted:
+        yield ExitCode.INCONCLUSIVE, ending.aborted
+    if ending.interrupted:
+        yield ExitCode.INCONCLUSIVE, "interrupted"
+    if tally.coverage.samples == 0:
+        yield ExitCode.INCONCLUSIVE, "no sample was judged"
+    if tally.coverage.truncated:
+        yield ExitCode.INCONCLUSIVE, "the recording is not complete"
+    missing = [row for row in rows if row.status == "not_checked" and _is_needed(row, require)]
+    missing += [row for row in rows if row.status == "not_applicable" and row.id in require]
+    if missing:
+        why = missing[0].reason or "not applicable to this run"
+        others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+        yield ExitCode.INCONCLUSIVE, f"{missing[0].id} was not checked ({why}){others}"
+
+
+def _is_needed(row: RequirementStatus, require: Collection[str]) -> bool:
+    return row.id in require or (row.level == "MUST" and row.reason != "no_traffic")
+
+
+def _requirement_status(rule: Requirement, tally: JudgeResult, scope: RunScope, strict: bool) -> RequirementStatus:
+    entries = [entry for entry in tally.findings if entry.requirement == rule.id]
+    worst = max((Level[entry.level] for entry in entries if entry.status == "new"), default=None)
+    status: Status = "violated"
+    reason: NotCheckedReason | None = None
+    if worst is None:
+        status, reason = _unviolated_status(rule, tally, scope, {entry.status for entry in entries})
+    return RequirementStatus(
+        id=rule.id,
+        level=rule.level.name,
+        status=status,
+        violated_level=None if worst is None else worst.name,  # type: ignore[arg-type]  # the same three names
+        fails=worst is not None and fails_run(worst, strict=strict),
+        reason=reason,
+        checked=tally.checked.get(rule.id, 0),
+        violations=sum(entry.count for entry in entries),
+        title="" if rule.id in REQUIREMENTS else rule.title,
+    )
+
+
+def _unviolated_status(
+    rule: Requirement, tally: JudgeResult, scope: RunScope, excused: Collection[str]
+) -> tuple[Status, NotCheckedReason | None]:
+    """The status of a requirement without a finding that counts; `excused` are the statuses of those that it has."""
+    if not excused and (not rule.needs <= set(scope.observes) or rule.id in scope.excluded):
+        return "not_applicable", None
+    if rule.id in tally.crashed:
+        return "not_checked", "check_crashed"
+    if rule.id in tally.withheld:
+        return "not_checked", "withheld"
+    if excused:  # only now: a finding that is let pass does not stand for what could not be judged
+        return ("known" if "known" in excused else "waived"), None
+    if rule.id in tally.unusable:
+        return "not_checked", "masked"
+    if tally.checked.get(rule.id, 0):
+        return "met", None
+    if rule.id in tally.late:
+        return "not_checked", "late"
+    if rule.id in tally.masked:
+        return "not_checked", "masked"
+    return "not_checked", "no_traffic" if rule.needs_traffic else "not_observed"

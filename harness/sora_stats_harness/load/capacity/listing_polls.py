@@ -1,0 +1,141 @@
+"""
+Listings that are asked for now and then, for what they say: how long they took by size, and how the media fare.
+
+Both run in a session whose users are idle, or poll at a set rate meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import gevent
+
+from ...api.exchange import Exchange
+from ...probe.discovery import connections_in_response
+from ...probe.interrupt import InterruptHandler
+from ..load_session import MAX_DISCOVERY_ATTEMPTS
+from .listing_cost import ListingMeasurement
+from .media_impact import MediaSnapshot, PollingPhase, read_media_snapshot
+from .rate_search import LoadAborted, SearchEnded
+from .step_runner import StepRunner
+from .stepped_session import SteppedSession
+
+SNAPSHOTS_PER_PHASE: Final = 3
+"""In each phase, at even distances."""
+
+PAUSE_FACTOR: Final = 1.0
+"""Between two listings of a size, over the time that the last one took."""
+
+
+def measure_listings(
+    session: SteppedSession,
+    *,
+    interrupt: InterruptHandler,
+    count: int | None = None,
+    for_s: float | None = None,
+    every_s: float = 0.0,
+    watch: Callable[[int], None] = lambda done: None,
+) -> list[ListingMeasurement]:
+    """
+    Ask for everything again and again, one at a time, and note what it took.
+
+    Args:
+        session: The session; its users do nothing.
+        interrupt: Ends it.
+        count, for_s: How many, or for how long.
+        every_s: From one sending to the next, at least.
+        watch: Is told how many there were.
+
+    Raises:
+        SearchEnded: No complete response in three tries.
+    """
+    connection = session.new_connection()
+    samples: list[ListingMeasurement] = []
+    silent = 0
+    until_s = None if for_s is None else time.monotonic() + for_s
+    while not interrupt.is_interrupted and (count is None or len(samples) < count):
+        began_s = time.monotonic()
+        if until_s is not None and began_s >= until_s:
+            break
+        exchange = session.send(connection, session.requests.listing_request(), None)
+        sample = _listing_measurement(session, exchange)
+        silent = 0 if sample is not None else silent + 1
+        if sample is not None:
+            samples.append(sample)
+            watch(len(samples))
+        elif silent >= MAX_DISCOVERY_ATTEMPTS:
+            connection.close()
+            detail = exchange.error.detail if exchange.error is not None else "no list"
+            raise SearchEnded(f"{session.address.server} gives no complete response: {detail}")
+        took_s = (exchange.received_ns - exchange.sent_ns) / 1e9
+        gevent.sleep(max(PAUSE_FACTOR * took_s, began_s + every_s - time.monotonic(), connection.backoff_s, 0.01))
+    connection.close()
+    return samples
+
+
+def _listing_measurement(session: SteppedSession, exchange: Exchange) -> ListingMeasurement | None:
+    response = exchange.response
+    if response is None or exchange.error is not None:
+        return None
+    found = connections_in_response(session.address.server, response)
+    if found is None:
+        return None
+    arrived_ns = exchange.received_ns if exchange.arrived_ns is None else exchange.arrived_ns
+    return ListingMeasurement(
+        connections=len(found), time_us=(arrived_ns - exchange.sent_ns) // 1000, bytes=len(response.body)
+    )
+
+
+def run_media_phases(
+    session: SteppedSession,
+    steps: StepRunner,
+    *,
+    rate: float,
+    rounds: int,
+    phase_s: float,
+    watch: Callable[[int, bool], None] = lambda number, polled: None,
+) -> tuple[list[PollingPhase], str | None]:
+    """
+    Quiet and polled phases in turn, a quiet one first and last.
+
+    Args:
+        session, steps: With users ready.
+        rate: Requests a second in the polled phases.
+        rounds: How many polled phases.
+        phase_s: How long each phase lasts.
+        watch: Is told the number of each phase, and whether it is polled.
+
+    Returns:
+        The phases that were whole, and why there are no more of them; None where there are all.
+    """
+    phases: list[PollingPhase] = []
+    connection = session.new_connection()
+    try:
+        for number in range(2 * rounds + 1):
+            polled = bool(number % 2)
+            watch(number, polled)
+            if polled:
+                steps.start_step(rate)
+            try:
+                seen: list[MediaSnapshot] = []
+                for place in range(SNAPSHOTS_PER_PHASE):
+                    if place:
+                        steps.wait(phase_s / (SNAPSHOTS_PER_PHASE - 1))
+                    exchange = session.send(connection, session.requests.listing_request(), None)
+                    if exchange.response is not None and exchange.error is None:
+                        at_s = (exchange.sent_ns + exchange.received_ns) / 2e9
+                        found = read_media_snapshot(exchange.response.body, at_s)
+                        seen += [found] if found is not None else []
+            finally:
+                if polled:
+                    steps.end_step()
+            phases.append(PollingPhase(polled=polled, snapshots=seen))
+    except SearchEnded as ended:
+        return phases, str(ended)
+    except LoadAborted as aborted:
+        return phases, f"aborted at {aborted}"
+    finally:
+        connection.close()
+    return phases, None

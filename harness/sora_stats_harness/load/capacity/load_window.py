@@ -1,0 +1,256 @@
+"""
+What is seen of a server during one window of time at one rate, and what that says.
+
+A window is judged by the requests that were due in it. Those that were never sent, or have not ended by the time that
+the SLOs give them, count as slower than any limit: a server that stalls would else be forgiven exactly what it failed
+to do. A window in which the generator itself was late says nothing, and is void.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from statistics import median, quantiles
+from typing import Final, Protocol
+
+from ...api.exchange import Target
+from ..slo import Slo, shortest_limit_us
+from .trend import TrendSlope, theil_sen_slope
+
+MAX_GENERATOR_DELAY_DIVISOR: Final = 10
+"""The generator's own delay may be this part of the tightest SLO; beyond, a window is void."""
+
+MIN_WINDOW_S: Final = 2.0
+
+MAX_WINDOW_S: Final = 60.0
+"""Of a window: where even that is too short for a quantile, it is decided by fewer requests, and that is said."""
+
+MAX_WINDOW_BY_SLO_TIME_S: Final = 20.0
+"""What an SLO's own length makes of a window at most; a slow overload is caught by the backlog besides."""
+
+WINDOW_TO_SLO_FACTOR: Final = 10
+"""A window lasts so many times as long as the longest SLO: a queue needs time to grow."""
+
+MIN_COMPLETED_SHARE: Final = 0.99
+"""Of what was due a step has to complete at least this share."""
+
+MIN_BACKLOG_RISE: Final = 5
+"""Requests that may be under way more at the end than at the beginning, whatever the share: chance at low rates."""
+
+MIN_BACKLOG_SLOPE_SHARE: Final = 0.001
+"""A backlog grows if its trend is this part of the rate, and more than its scatter: near its limit any queue wanders."""
+
+CLEAR_FAILURE_SHARE: Final = 0.8
+"""Where less than this share of a window is completed, no further window is needed."""
+
+
+class TimeDistribution(Protocol):
+    """A distribution of times."""
+
+    @property
+    def count(self) -> int:
+        """How many."""
+
+    def percentile(self, percent: float) -> int | None:
+        """The time in microseconds that so many percent did not exceed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadWindow:
+    """One window of one rate, by the requests that were due in it."""
+
+    rate: float
+    lasts_s: float
+    due: int
+    times: Mapping[str, TimeDistribution]
+    """Response times of complete responses, by operation."""
+    all_times: TimeDistribution
+    """The same of all operations together."""
+    service_times: Mapping[str, TimeDistribution] = field(default_factory=dict)
+    """Service times of the same, by operation; empty where the kernel does not tell when responses arrived."""
+    all_service_times: TimeDistribution | None = None
+    """The same of all operations together."""
+    server_errors: Mapping[str, int] = field(default_factory=dict)
+    """Responses of status 500 and above, by operation; they are in `times` as well."""
+    errors: Mapping[str, int] = field(default_factory=dict)
+    """Requests without a complete response, by operation."""
+    unfinished: Mapping[str, int] = field(default_factory=dict)
+    """Requests that were sent and have not ended in the time that the SLOs give, by operation."""
+    findings: tuple[str, ...] = ()
+    """MUSTs that responses missed meanwhile, whenever they were due."""
+    receive_delay_p99_us: int = 0
+    """Between arrival and reading: the generator's."""
+    send_delay_p99_us: int = 0
+    """Between due and sent, where a user stood ready: the generator's as well."""
+    users_exhausted: bool = False
+    """Whether requests waited because all that may be under way were."""
+    max_in_flight: int = 0
+    """How many may be."""
+    backlog: Sequence[tuple[float, float]] = ()
+    """(seconds since the step began, due and not ended), at even distances."""
+
+    @property
+    def completed(self) -> int:
+        """Complete responses to what was due in it."""
+        return self.all_times.count
+
+    def requests_for(self, slo: Slo) -> int:
+        """How many of its requests an SLO is about; those never sent are of no target."""
+        if slo.target is None:
+            return self.due
+        name = slo.target
+        times = self.times.get(name)
+        return (times.count if times is not None else 0) + self.errors.get(name, 0) + self.unfinished.get(name, 0)
+
+
+def operation_shares(scenario: str, rate: float) -> Mapping[str, float]:
+    """
+    Which part of a scenario's requests is for which operation; what is only looked up on the side is left out.
+
+    Args:
+        scenario: `mixed`, `drill`, `scrape` or `scrape-cluster`.
+        rate: Requests a second: a listing that is due every two seconds is a larger part of few requests.
+    """
+    listing, connection, client = (target.operation for target in (Target.ALL, Target.CONNECTION, Target.CLIENT))
+    if scenario == "drill":
+        return {connection: 1.0}
+    if scenario.startswith("scrape"):
+        return {listing: 1.0}
+    return {connection: 0.7, client: 0.29, listing: min(1.0, max(0.01, 0.5 / rate))}
+
+
+def window_length_s(
+    rate: float, slos: Sequence[Slo], shares: Mapping[str, float], shortest_s: float = MIN_WINDOW_S
+) -> float:
+    """
+    How long a window has to be, for the quantiles and for the times.
+
+    Args:
+        rate: Requests a second.
+        slos: What is to be decided.
+        shares: Of each operation in the requests.
+        shortest_s: No window is shorter.
+    """
+    lasts_s = shortest_s
+    for slo in slos:
+        if slo.limit_us is not None:
+            lasts_s = max(lasts_s, min(WINDOW_TO_SLO_FACTOR * slo.limit_us / 1e6, MAX_WINDOW_BY_SLO_TIME_S))
+        share = 1.0 if slo.target is None else shares.get(slo.target, 0.0)
+        lasts_s = max(lasts_s, slo.requests_needed / (rate * share) if share > 0 else MAX_WINDOW_S)
+    return min(lasts_s, MAX_WINDOW_S)
+
+
+def void_reason(window: LoadWindow, slos: Sequence[Slo]) -> str | None:
+    """Why a window says nothing of the server; None where it does."""
+    tightest = shortest_limit_us(tuple(slos))
+    if tightest is not None and not _server_alone_violates(window, slos):
+        for what, us in (("delay", window.receive_delay_p99_us), ("lateness", window.send_delay_p99_us)):
+            if us * MAX_GENERATOR_DELAY_DIVISOR > tightest:
+                return f"the generator: p99 of its own {what} {_format_time(us)}, an SLO {tightest / 1000:g} ms"
+    for slo in slos:
+        if slo.target is not None and not window.requests_for(slo):
+            return f"no {slo.target} was due"
+    return None
+
+
+def _format_time(us: float) -> str:
+    return f"{us / 1000:.3g} ms" if us < 999_500 else f"{us / 1e6:.3g} s"
+
+
+def _server_alone_violates(window: LoadWindow, slos: Sequence[Slo]) -> bool:
+    """
+    Whether the server misses an SLO by its own part alone, from sending until the kernel had the response.
+
+    That part has none of the generator's lateness or delay in it. Where the generator was late by a whole SLO it may still
+    have made its requests come in bursts, and nothing is said.
+    """
+    for slo in slos:
+        if slo.quantile is None or slo.limit_us is None or window.receive_delay_p99_us >= slo.limit_us:
+            continue
+        times = window.all_service_times if slo.target is None else window.service_times.get(slo.target)
+        if times is not None and times.count and (times.percentile(slo.quantile) or 0) >= slo.limit_us:
+            return True
+    return False
+
+
+def violated_slos(window: LoadWindow, slos: Sequence[Slo]) -> list[Slo]:
+    """The SLOs that a window misses."""
+    return [slo for slo in slos if _violates(window, slo)]
+
+
+def _violates(window: LoadWindow, slo: Slo) -> bool:
+    total = window.requests_for(slo)
+    if not total:
+        return False
+    if slo.errors is not None:
+        # a request that is only slow is no error: that is for another SLO, and for the backlog
+        names = [*window.errors, *window.server_errors] if slo.target is None else [slo.target]
+        bad = sum(window.errors.get(name, 0) + window.server_errors.get(name, 0) for name in dict.fromkeys(names))
+        return bad > 0 and bad >= slo.errors * total
+    assert slo.quantile is not None, "an SLO is on errors or on a time"
+    assert slo.limit_us is not None, "and a time has a limit"
+    times = window.all_times if slo.target is None else window.times.get(slo.target)
+    rank = max(1, ceil(total * slo.quantile / 100 - 1e-9))
+    if times is None or rank > times.count:
+        return True
+    return (times.percentile(100 * rank / times.count) or 0) >= slo.limit_us
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacklogTrend:
+    """How what was due and had not ended went over a step."""
+
+    slope: TrendSlope | None
+    """Requests a second; None of too few samples."""
+    grows: bool
+    rise: int
+    """How many more were under way at the end than at the beginning."""
+    due: int
+
+    @property
+    def falls_behind(self) -> bool:
+        """Whether less than 99 percent of what was due was completed."""
+        return self.rise > max((1 - MIN_COMPLETED_SHARE) * self.due, MIN_BACKLOG_RISE)
+
+
+def backlog_trend(windows: Sequence[LoadWindow]) -> BacklogTrend:
+    """The backlog over the windows of one step, which follow each other while the load goes on."""
+    samples = [sample for window in windows for sample in window.backlog]
+    due = sum(window.due for window in windows)
+    if not samples:
+        return BacklogTrend(slope=None, grows=False, rise=0, due=due)
+    rate = windows[0].rate
+    slope = theil_sen_slope(samples)
+    return BacklogTrend(
+        slope=slope,
+        grows=slope is not None and _is_growing(samples, slope, rate),
+        rise=round(backlog_rise(samples)),
+        due=due,
+    )
+
+
+def _is_growing(samples: Sequence[tuple[float, float]], slope: TrendSlope, rate: float) -> bool:
+    """Whether a trend is one: its interval leaves 0 out, and it comes to more than chance and scatter."""
+    rise = slope.middle * (samples[-1][0] - samples[0][0])
+    rest = [value - slope.middle * at_s for at_s, value in samples]
+    lower, _, upper = quantiles(rest, n=4)
+    return (
+        slope.low > 0 and slope.middle > MIN_BACKLOG_SLOPE_SHARE * rate and rise > max(MIN_BACKLOG_RISE, upper - lower)
+    )
+
+
+def backlog_rise(samples: Sequence[tuple[float, float]]) -> float:
+    """How many more were under way at the end than at the beginning; of each the middle of some samples."""
+    if not samples:
+        return 0.0
+    edge = max(1, len(samples) // 10)
+    first, last = (median(value for _, value in part) for part in (samples[:edge], samples[-edge:]))
+    return last - first
+
+
+def most_violated_slo(windows: Sequence[LoadWindow], slos: Sequence[Slo]) -> str | None:
+    """The SLO that most windows miss; of several the first that was given."""
+    counts = Counter(slo.text for window in windows for slo in violated_slos(window, slos))
+    return max((slo.text for slo in slos if counts[slo.text]), key=lambda text: counts[text], default=None)

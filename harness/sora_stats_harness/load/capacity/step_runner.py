@@ -1,0 +1,256 @@
+"""
+Load by steps: one rate after another, and for each a number of windows with what was due, came back and was late in them.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import gevent
+from locust.env import Environment
+
+from ...api.errors import HarnessError
+from ...judge.verdict import LatencyDistribution
+from ..abort_limit import AbortLimit
+from ..histogram import merge_histograms
+from ..load_run import SIGNALS_TO_ABANDON, InterruptSignal
+from ..load_users import drain_users, wait_for_users
+from ..run_measurements import summarize_step_latencies
+from ..sora_user import SoraUser
+from .load_window import LoadWindow
+from .rate_search import LoadAborted, SearchEnded
+from .stepped_session import ActiveStep, SteppedSession, WindowCounts
+
+REST_BETWEEN_STEPS_S: Final = 1.0
+"""Between two steps, at least."""
+
+BACKLOG_SAMPLES: Final = 20
+"""Of the backlog, in each window."""
+
+STEP_WATCH_INTERVAL_S: Final = 0.1
+
+MAX_OUTAGE_NS: Final = 5_000_000_000
+"""How long a server may give no complete response before its load is taken away: at one request a second a step takes minutes."""
+
+DriveResult = TypeVar("DriveResult")
+
+
+class StepRunner:
+    """
+    Drives the users of a session step by step: a `StepDriver`.
+
+    Args:
+        session: Theirs.
+        patience_s: How long a request may take after its window before it counts as slower than every SLO.
+        limits: At which a step is broken off.
+        interrupt: Ends the run.
+        watch: Is called ten times a second with what is going on.
+    """
+
+    def __init__(
+        self,
+        session: SteppedSession,
+        *,
+        patience_s: float,
+        limits: tuple[AbortLimit, ...],
+        interrupt: InterruptSignal,
+        watch: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._session = session
+        self._patience_s = patience_s
+        self._limits = limits
+        self._latency_limits = {each.text for each in limits if each.p99_us is not None}
+        self._interrupt = interrupt
+        self._watch = watch
+        self._step: ActiveStep | None = None
+        self._checked_ns = 0
+        self.step_latencies: list[tuple[float, list[LatencyDistribution]]] = []
+        """Of each step its rate and what it measured, settling included; without buckets, for there are many steps."""
+
+    def start_step(self, rate: float, begins_ns: int | None = None) -> None:
+        """Let requests fall due at this rate, from now on or from a given time."""
+        # a full collection over all that the judge remembers stops everything for 50 ms and more: it would spoil a window
+        gc.collect()
+        gc.freeze()
+        self._step = self._session.start_step(rate, self._patience_s, begins_ns)
+
+    def wait_for_window(self, lasts_s: float) -> LoadWindow:
+        """
+        Wait for the next window, and for what was due in it.
+
+        Raises:
+            SearchEnded: The user has had enough.
+            LoadAborted: A limit was reached.
+        """
+        step = self._step
+        assert step is not None, "begin comes first"
+        began_ns = step.window_edges_ns[-1]
+        ends_ns = began_ns + int(lasts_s * 1e9)
+        step.window_edges_ns.append(ends_ns)
+        samples: list[tuple[float, float]] = []
+        cell = step.window_counts[len(step.window_edges_ns) - 1]
+        try:
+            for number in range(BACKLOG_SAMPLES):
+                at_ns = began_ns + (ends_ns - began_ns) * (number + 1) // BACKLOG_SAMPLES
+                self._sleep_until(at_ns, step)
+                now_ns = time.monotonic_ns()
+                samples.append(((now_ns - step.begins_ns) / 1e9, step.requests_due(now_ns) - step.ended))
+                if step.findings:
+                    break
+            due = step.requests_due(ends_ns - 1) - step.requests_due(began_ns - 1)
+            until_ns = ends_ns + int(self._patience_s * 1e9)
+            while cell.ended < due and time.monotonic_ns() < until_ns and not step.findings:
+                self._check_limits(step)
+                gevent.sleep(0.005)
+        except LoadAborted as aborted:
+            if aborted.args[0] not in self._latency_limits:
+                raise
+            step.window_edges_ns[-1] = min(ends_ns, max(began_ns + 1, time.monotonic_ns()))
+            due = step.requests_due(step.window_edges_ns[-1] - 1) - step.requests_due(began_ns - 1)
+            raise LoadAborted(str(aborted), self._window_result(step, cell, lasts_s, due, samples)) from None
+        return self._window_result(step, cell, lasts_s, due, samples)
+
+    def end_step(self) -> tuple[str, ...]:
+        """
+        Let nothing more fall due, wait for what is under way, and let the server rest; the MUSTs that were missed.
+
+        Raises:
+            SearchEnded: The last requests had no complete response, nor has the server one for us now.
+        """
+        step, self._step = self._step, None
+        if step is None:
+            return ()
+        session = self._session
+        session.stop_step()
+        until_s = time.monotonic() + session.timeout_s + 1
+        while session.in_flight and time.monotonic() < until_s and not self._interrupt.is_interrupted:
+            gevent.sleep(0.01)
+        told = summarize_step_latencies(session.metrics)
+        self.step_latencies.append((step.rate, told))
+        rests_until_s = time.monotonic() + REST_BETWEEN_STEPS_S
+        while time.monotonic() < rests_until_s and not self._interrupt.is_interrupted:
+            self._watch("the server rests")
+            gevent.sleep(STEP_WATCH_INTERVAL_S)
+        if session.outage_text is not None and not self._interrupt.is_interrupted:
+            no_server = session.discover(lambda: self._interrupt.is_interrupted)
+            if no_server is not None:
+                raise SearchEnded(f"the server stopped responding: {no_server}")
+        return tuple(step.findings)
+
+    def wait(self, lasts_s: float) -> None:
+        """
+        Wait, while requests go on falling due if they do.
+
+        Raises:
+            SearchEnded, LoadAborted: As for a window.
+        """
+        until_ns = time.monotonic_ns() + int(lasts_s * 1e9)
+        while time.monotonic_ns() < until_ns:
+            self._check_limits(self._step)
+            gevent.sleep(min(STEP_WATCH_INTERVAL_S, max(0.0, (until_ns - time.monotonic_ns()) / 1e9)))
+
+    def _sleep_until(self, at_ns: int, step: ActiveStep) -> None:
+        while (left_ns := at_ns - time.monotonic_ns()) > 0:
+            self._check_limits(step)
+            self._session.wake_for_overdue_turn()
+            if step.findings:
+                return
+            gevent.sleep(min(STEP_WATCH_INTERVAL_S, left_ns / 1e9))
+
+    def _check_limits(self, step: ActiveStep | None) -> None:
+        if self._interrupt.is_interrupted:
+            raise SearchEnded("interrupted")
+        if step is None:
+            self._watch("quiet")
+            return
+        now_ns = time.monotonic_ns()
+        if now_ns < self._checked_ns + STEP_WATCH_INTERVAL_S * 1e9:
+            return  # a p99 over ten seconds costs a millisecond
+        self._checked_ns = now_ns
+        silence = self._session.judge.outage
+        if silence is not None and now_ns - silence.since_ns > MAX_OUTAGE_NS:
+            raise LoadAborted("no complete response any more")
+        self._watch(f"{step.rate:,.0f}/s, {step.ended:,} responses")
+        reached = next((each for each in self._limits if each.is_exceeded(self._session.metrics)), None)
+        if reached is not None:
+            raise LoadAborted(reached.text)
+
+    def _window_result(
+        self, step: ActiveStep, cell: WindowCounts, lasts_s: float, due: int, samples: list[tuple[float, float]]
+    ) -> LoadWindow:
+        times = {name: each.response for name, each in cell.times.items()}
+        services = {name: each.service for name, each in cell.times.items() if each.service.count}
+        lateness_us, exhausted = cell.send_delay.percentile(99) or 0, cell.users_exhausted
+        if (untaken := step.requests_due(step.window_edges_ns[-1] - 1) - step.next_number) > 0:
+            if self._session.can_send_more:  # nobody took them, although there were users who had nothing else to do
+                late_us = (time.monotonic_ns() - step.due_ns(step.next_number)) // 1000
+                lateness_us = max(lateness_us, late_us) if untaken > due / 100 else lateness_us
+            else:
+                exhausted = True
+        return LoadWindow(
+            rate=step.rate,
+            lasts_s=lasts_s,
+            due=due,
+            times=times,
+            all_times=merge_histograms(times.values()),
+            service_times=services,
+            all_service_times=merge_histograms(services.values()) if services else None,
+            server_errors=dict(cell.server_errors),
+            errors=dict(cell.errors),
+            unfinished=dict(cell.unfinished),
+            findings=tuple(step.findings),
+            receive_delay_p99_us=cell.receive_delay.percentile(99) or 0,
+            send_delay_p99_us=lateness_us,
+            users_exhausted=exhausted,
+            max_in_flight=step.max_in_flight,
+            backlog=samples,
+        )
+
+
+def run_users(
+    session: SteppedSession,
+    scenario: type[SoraUser],
+    *,
+    interrupt: InterruptSignal,
+    drive: Callable[[], DriveResult],
+) -> DriveResult:
+    """
+    Have users of a scenario ready while something is driven, and drain them at its end.
+
+    Args:
+        tap: What the users share.
+        scenario: Their class.
+        users: How many; the most requests that may be under way.
+        interrupt: By the second signal what is in flight is given up.
+        drive: Opens and shuts the session.
+
+    Raises:
+        SearchEnded: The server gives no complete response.
+        HarnessError: Locust did not start the users.
+    """
+    environment = Environment(user_classes=[scenario], catch_exceptions=False)
+    environment.sora_session = session  # type: ignore[attr-defined]  # ours, for get_or_create_session
+    runner = environment.create_local_runner()
+    signals: list[float] = []
+    interrupt.set_callback(lambda: signals.append(time.monotonic()))
+    try:
+        if (no_server := session.discover(lambda: interrupt.is_interrupted)) is not None:
+            raise SearchEnded(no_server)
+        session.start()
+        logging.getLogger("locust.runners").setLevel(logging.ERROR)  # that so many begin at once is as it should be
+        users = session.spec.users
+        runner.start(users, spawn_rate=users)
+        problem = wait_for_users(lambda: session.idle_users, users, lambda: interrupt.is_interrupted)
+        if problem is not None:
+            raise HarnessError(problem)
+        return drive()
+    finally:
+        drain_users(runner, session, lambda: len(signals) >= SIGNALS_TO_ABANDON)
+        runner.quit()
+        session.judge.judge_pending()
+        gc.unfreeze()
+        interrupt.set_callback(None)

@@ -1,0 +1,443 @@
+"""
+One connection to the server, kept alive, over which one request goes at a time.
+
+An interval may be widened but never narrowed, and no response may ever be taken for that of another request. So the time of
+sending is taken right before the first byte is written; a connection that shows anything out of the ordinary (a time-out,
+a cut, bytes that nobody asked for) is closed and never used again; and a request that may have been read is never sent
+twice. One deadline spans the whole exchange, connecting included: a limit for each read would let a slow drip last.
+"""
+
+from __future__ import annotations
+
+import random
+import socket as plain_socket
+import ssl as plain_ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import gevent
+from gevent import monkey, socket, ssl
+
+from ..api.exchange import ErrorCode, Exchange, OpenExchange, Request, Response, TransportError
+from ..api.http1 import BODY_LIMIT, ResponseReader
+from ..api.http1_faults import UNANNOUNCED_CLOSE, FramingFault
+from ..api.http1_head import excerpt, fault
+from ..api.request_guard import check_bytes_allowed
+from ..api.server_address import ServerAddress, SocketAddress, look_up_addresses, make_tls_context
+from ..api.transport_errors import classify_transport_error
+from . import kernel_timestamps as stamps
+from .histogram import Histogram
+from .prepared_request import PreparedRequest
+from .readiness import ReadinessWaiter
+
+MAX_UNSLICED_BODY_BYTES: Final = 256 * 1024
+"""Responses larger than this are judged in slices, so that one scraper does not spoil the latencies of all others."""
+
+SLICE_PAUSE_S: Final = 0.02
+"""Between two slices at most: a loop that is never idle would put the rest off for ever."""
+
+MAX_IDLE_CLOSE_DELAY_S: Final = 1.0
+"""
+A used connection that closes so soon after a request was written, and without a byte, had probably closed before it came.
+"""
+
+MIN_IDLE_BEFORE_CHECK_NS: Final = 50_000
+"""
+So soon after a response its connection is not looked at, which costs as much as receiving does: what comes in that time
+may as well come after the look. Of a server that was seen to close unasked, or to say something, each is.
+"""
+
+BACKOFF_RANGE_S: Final = (0.05, 3.0)
+"""First and longest rest after a failure; it doubles, and a random half of it is left out."""
+
+RECEIVE_BYTES: Final = 256 * 1024
+
+UNASKED_BYTES: Final = 64
+"""Of what comes on an idle connection, how much is looked at."""
+
+_poll = monkey.get_original("select", "poll")
+_POLLIN: Final = 1
+
+
+class SliceableExchange(OpenExchange, Protocol):
+    """A request under way whose response may be judged in slices."""
+
+    def complete_in_slices(
+        self,
+        response: Response,
+        pause: Callable[[], None],
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
+    ) -> Exchange:
+        """Take the time of receipt, and judge a large response, with pauses."""
+
+    @property
+    def sent_ns(self) -> int:
+        """The time of sending."""
+
+
+class SliceableExchangeOpener(Protocol):
+    """Whoever is told of requests before they are sent: a judge."""
+
+    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> SliceableExchange:
+        """Take the time of sending."""
+
+
+@dataclass(slots=True)
+class TransportStats:
+    """What all connections of a run did, in sum."""
+
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    connects: int = 0
+    idle_closes: int = 0
+    """Requests that met a kept-alive connection which the server was closing."""
+    unsolicited: int = 0
+    """Idle connections on which bytes came that nobody had asked for."""
+    buffered_body_bytes: int = 0
+    """Of all bodies being read now."""
+    receive_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(RECEIVE_BYTES)))
+    """
+    Into which all of them receive, since none runs between another's receiving and its parsing: a piece of memory for
+    each receipt, large enough for any, has its pages fetched and given back every time: measured, almost half of what an
+    response costs before it is judged.
+    """
+    clock_converter: stamps.ClockConverter = field(default_factory=stamps.ClockConverter)
+    """Of all of them: the distance between the clocks is measured anew every 100 ms, and some are used less often."""
+    connect_times: Histogram = field(default_factory=Histogram)
+    """Times to connect, without TLS: never part of service time."""
+    tls_times: Histogram = field(default_factory=Histogram)
+    """Times of TLS handshakes."""
+
+    def serialize(self) -> dict[str, Any]:  # Any: plain values
+        """The state as plain values, for a message."""
+        counts = {name: getattr(self, name) for name in _SUMMED_STATS}
+        return counts | {"connect": self.connect_times.serialize(), "tls": self.tls_times.serialize()}
+
+    def add_serialized(self, state: Mapping[str, Any]) -> None:  # Any: as above
+        """
+        Add what another process did.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is no such state.
+        """
+        for name in _SUMMED_STATS:
+            setattr(self, name, getattr(self, name) + int(state[name]))
+        self.connect_times.merge(Histogram.deserialize(state["connect"]))
+        self.tls_times.merge(Histogram.deserialize(state["tls"]))
+
+
+_SUMMED_STATS: Final = ("sent_bytes", "received_bytes", "connects", "idle_closes", "unsolicited")
+"""Of `TransportStats` what adds up."""
+
+
+def resolve_server(
+    server: str,
+    *,
+    ca_file: str | None = None,
+    insecure: bool = False,
+    at: Sequence[SocketAddress] | None = None,
+) -> ServerAddress | TransportError:
+    """
+    Look a server's name up, once, so that no look-up is ever part of a latency.
+
+    Args:
+        server: Scheme, host and port, as `normalize_server_url` gives them.
+        ca_file: PEM file of the authorities to trust instead of the usual ones.
+        insecure: Whether to accept any certificate.
+        at: Its addresses, where another process has looked them up.
+
+    Raises:
+        UsageError: `ca_file` can't be read.
+    """
+    # gevent's own context, whether or not anybody has patched ssl: any other would block the loop in each handshake
+    tls = make_tls_context(ca_file, insecure, ssl.SSLContext) if server.startswith("https:") else None
+    addresses = look_up_addresses(server) if at is None else at
+    return addresses if isinstance(addresses, TransportError) else ServerAddress(server, addresses, tls)
+
+
+class HttpConnection:
+    """
+    Sends requests one after the other, over one socket for as long as the server keeps it; for one greenlet.
+
+    Args:
+        address: Where to.
+        traffic: Is added to.
+        timeout_s: For a whole exchange, connecting included.
+        limit_bytes: Of one body, and of all bodies of a run that are being read at one time.
+        keep_alive: Whether to use a socket more than once.
+    """
+
+    def __init__(
+        self,
+        address: ServerAddress,
+        traffic: TransportStats,
+        *,
+        timeout_s: float = 5.0,
+        limit_bytes: int = BODY_LIMIT,
+        keep_alive: bool = True,
+    ) -> None:
+        self._address = address
+        self._traffic = traffic
+        self._timeout_s = timeout_s
+        self._timeout_ns = int(timeout_s * 1e9)
+        self._limit_bytes = limit_bytes
+        self._keep_alive = keep_alive
+        self._socket: Any = None  # Any: a gevent socket, plain or TLS, of which gevent has no types
+        self._raw: Any = None  # Any: the system's own socket below gevent's, which never blocks
+        self._readiness: ReadinessWaiter | None = None
+        self._poll: Any = None  # Any: the system's poll object, of which typeshed has no name on every platform
+        self._has_kernel_timestamps = False
+        self._used = False
+        self._reader = ResponseReader(limit_bytes=limit_bytes)
+        self._unasked: tuple[FramingFault, ...] = ()
+        """What came on an idle connection; the next exchange tells it."""
+        self._used_ns = 0
+        """When the last response had come."""
+        self.consecutive_failures = 0
+        """Exchanges in a row that have failed."""
+
+    def send(
+        self, clerk: SliceableExchangeOpener, prepared: PreparedRequest, intended_ns: int | None = None
+    ) -> Exchange:
+        """
+        Send a request, wait for its response, and have the exchange judged.
+
+        A greenlet killed in here ends its exchange as abandoned. Whatever the server does is in the exchange, never an
+        exception.
+        """
+        data = prepared.request_bytes
+        check_bytes_allowed(data)
+        now_ns = time.monotonic_ns()
+        deadline_ns = now_ns + self._timeout_ns
+        if self._socket is not None and self._needs_idle_check(now_ns) and not self._has_no_stray_data():
+            self.close()
+        if self._socket is None and (failed := self._connect(clerk, prepared, intended_ns, deadline_ns)) is not None:
+            return failed
+        reader = self._reader
+        reader.begin()
+        used = self._used
+        self._used = True
+        opened = clerk.begin_exchange(prepared.request, intended_ns)
+        try:
+            stamp = self._exchange_bytes(data, reader, deadline_ns)
+        except BaseException:
+            self.close()
+            reader.give_up(TransportError(code=ErrorCode.ABANDONED, detail="the run ended"))
+            opened.complete(reader.response, reader.error, None, reader.faults)
+            raise
+        response, faults = reader.response, reader.faults
+        arrived_ns = None
+        if stamp is not None:
+            arrived_ns = self._traffic.clock_converter.to_monotonic(stamp, after_ns=opened.sent_ns)
+        if not (reader.keep and self._keep_alive):
+            self.close()
+        if self._unasked:
+            faults, self._unasked = (*self._unasked, *faults), ()
+        if reader.error is None:
+            self.consecutive_failures = 0
+            assert response is not None
+            if len(response.body) > MAX_UNSLICED_BODY_BYTES:
+                return opened.complete_in_slices(response, _pause_between_slices, arrived_ns, faults)
+            exchange = opened.complete(response, None, arrived_ns, faults)
+            self._used_ns = exchange.received_ns
+            return exchange
+        if used and reader.wire_bytes == 0 and self._was_closing(reader.error, opened.sent_ns):
+            self._traffic.idle_closes += 1
+            return opened.complete(None, reader.error, arrived_ns, (*faults, fault(UNANNOUNCED_CLOSE)))
+        self.consecutive_failures += 1
+        return opened.complete(response, reader.error, arrived_ns, faults)
+
+    @staticmethod
+    def _was_closing(error: TransportError, sent_ns: int) -> bool:
+        """Whether a used connection had probably closed before the request came."""
+        return error.code is ErrorCode.RESET and time.monotonic_ns() - sent_ns < MAX_IDLE_CLOSE_DELAY_S * 1e9
+
+    def close(self) -> None:
+        """Close the socket, if there is one; the next request takes a new one."""
+        sock, self._socket = self._socket, None
+        gate, self._readiness = self._readiness, None
+        self._raw = None
+        self._used_ns = 0
+        if gate is not None:
+            gate.close()
+        if sock is not None:
+            sock.close()
+
+    @property
+    def backoff_s(self) -> float:
+        """How long to wait before the next request: 0 unless the last one failed."""
+        if self.consecutive_failures == 0:
+            return 0.0
+        first, longest = BACKOFF_RANGE_S
+        return min(longest, first * 2.0 ** min(self.consecutive_failures - 1, 16)) * random.uniform(0.5, 1.0)  # noqa: S311
+
+    # -- the socket ---------------------------------------------------------------------------------------------------
+
+    def _connect(
+        self, clerk: SliceableExchangeOpener, prepared: PreparedRequest, intended_ns: int | None, deadline_ns: int
+    ) -> Exchange | None:
+        """Connect; where that fails the request was never sent, and its exchange says why."""
+        try:
+            self._open(deadline_ns)
+        except (OSError, ValueError) as error:
+            self.close()
+            failure = classify_transport_error(error)
+            ticket = clerk.begin_exchange(prepared.request, intended_ns)
+            exchange = ticket.complete(None, failure)
+            self.consecutive_failures += 1
+            return exchange
+        except BaseException:
+            self.close()
+            raise
+        self._traffic.connects += 1
+        return None
+
+    def _open(self, deadline_ns: int) -> None:
+        """Connect to the first address that takes it; the last one's error is raised where none does."""
+        address = self._address
+        failure: OSError = ConnectionError("no address")
+        for each, share_s in address.attempts(_remaining_s(deadline_ns)):
+            try:
+                sock = self._connect_to(each, share_s)
+                break
+            except OSError as error:
+                failure = error
+                self.close()
+        else:
+            raise failure
+        address.prefer(each)
+        self._used = False
+        self._has_kernel_timestamps = address.tls is None and stamps.enable_timestamps(sock)
+        if address.tls is not None:
+            sock.settimeout(_remaining_s(deadline_ns))
+            began_ns = time.monotonic_ns()
+            self._socket = address.tls.wrap_socket(sock, server_hostname=address.host)
+            self._traffic.tls_times.record(time.monotonic_ns() - began_ns)
+        if address.tls is None:  # behind TLS what is readable is no response yet
+            self._raw = sock._sock
+            self._readiness = ReadinessWaiter(sock.fileno())
+        self._poll = _poll()
+        self._poll.register(self._socket.fileno(), _POLLIN)
+
+    def _connect_to(self, address: SocketAddress, timeout_s: float | None) -> Any:  # Any: a gevent socket
+        sock = socket.socket(address.family, plain_socket.SOCK_STREAM)  # type: ignore[attr-defined]  # gevent has no types for it
+        self._socket = sock
+        sock.setsockopt(plain_socket.IPPROTO_TCP, plain_socket.TCP_NODELAY, 1)
+        sock.settimeout(timeout_s)
+        began_ns = time.monotonic_ns()
+        sock.connect(address.sockaddr)
+        self._traffic.connect_times.record(time.monotonic_ns() - began_ns)
+        return sock
+
+    def _needs_idle_check(self, now_ns: int) -> bool:
+        traffic = self._traffic
+        return now_ns - self._used_ns > MIN_IDLE_BEFORE_CHECK_NS or traffic.idle_closes > 0 or traffic.unsolicited > 0
+
+    def _has_no_stray_data(self) -> bool:
+        """Whether nothing has come on an idle connection: neither its end nor bytes of whatever kind."""
+        if not self._poll.poll(0):
+            return True
+        self._socket.settimeout(0.0)
+        try:
+            first = self._socket.recv(UNASKED_BYTES)
+        except (BlockingIOError, plain_ssl.SSLWantReadError, TimeoutError):
+            return True  # a session ticket of TLS, no data
+        except OSError:
+            return False
+        if first:
+            self._traffic.unsolicited += 1
+            self._unasked = _unasked_faults(first)
+        return False
+
+    def _exchange_bytes(self, data: bytes, reader: ResponseReader, deadline_ns: int) -> int | None:
+        """Write the request and read its response; gives when the kernel had the last bytes."""
+        traffic = self._traffic
+        stamp: int | None = None
+        held = 0
+        try:
+            self._write_request(data, deadline_ns)
+            traffic.sent_bytes += len(data)
+            stamp = self._receive(reader, None, deadline_ns)
+            while not reader.over:
+                traffic.buffered_body_bytes += reader.body_bytes - held
+                held = reader.body_bytes
+                if traffic.buffered_body_bytes > self._limit_bytes:
+                    detail = f"the bodies being read exceed {self._limit_bytes} bytes together"
+                    reader.give_up(TransportError(code=ErrorCode.ABANDONED, detail=detail))
+                    break
+                stamp = self._receive(reader, reader.buffer(), deadline_ns)
+        except TimeoutError:
+            reader.give_up(reader.too_late(self._timeout_s))
+        except OSError as error:
+            reader.give_up(classify_transport_error(error))
+        finally:
+            traffic.buffered_body_bytes -= held
+            traffic.received_bytes += reader.wire_bytes
+        return stamp
+
+    def _write_request(self, data: bytes, deadline_ns: int) -> None:
+        check_bytes_allowed(data)
+        sock = self._socket
+        sent = 0
+        if self._raw is not None:
+            try:
+                sent = self._raw.send(data)
+            except BlockingIOError:
+                pass
+            if sent == len(data):
+                return
+        sock.settimeout(_remaining_s(deadline_ns))
+        sock.sendall(data[sent:])
+
+    def _receive(self, reader: ResponseReader, view: memoryview | None, deadline_ns: int) -> int | None:
+        """Hand some bytes to a reader, or the end, and say when the kernel had them."""
+        raw, gate = self._raw, self._readiness
+        room = self._traffic.receive_buffer if view is None else view
+        stamp: int | None = None
+        if gate is None:
+            self._socket.settimeout(_remaining_s(deadline_ns))
+            size = self._socket.recv_into(room)
+        else:
+            while True:
+                # The response to what was just sent is not there yet: waiting first saves a call in vain.
+                gate.wait(deadline_ns)
+                try:
+                    if self._has_kernel_timestamps:
+                        size, ancillary, _, _ = raw.recvmsg_into((room,), stamps.ANCILLARY_BUFFER_BYTES)
+                        stamp = stamps.read_timestamp(ancillary)
+                    else:
+                        size = raw.recv_into(room)
+                    break
+                except BlockingIOError:
+                    continue
+        if not size:
+            reader.end()
+        elif view is None:
+            reader.feed(room[:size])
+        else:
+            reader.advance(size)
+        return stamp
+
+
+def _unasked_faults(first: bytes) -> tuple[FramingFault, ...]:
+    """What it means that these bytes came on an idle connection."""
+    if not first.strip(b"\r\n"):
+        return (fault("blank_line", "a blank line came on an idle connection"),)
+    if first[:7] == b"HTTP/1." and first[9:12] == b"408":
+        return ()  # "408 Request Timeout" is how some servers say that they close an idle connection
+    return (fault("unasked", f"bytes came on an idle connection: {excerpt(first)}"),)
+
+
+def _remaining_s(deadline_ns: int) -> float:
+    left_ns = deadline_ns - time.monotonic_ns()
+    if left_ns <= 0:
+        raise TimeoutError
+    return left_ns / 1e9
+
+
+def _pause_between_slices() -> None:
+    with gevent.Timeout(SLICE_PAUSE_S, False):
+        gevent.idle()

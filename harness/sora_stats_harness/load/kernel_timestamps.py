@@ -1,0 +1,87 @@
+"""
+When bytes arrived, by the kernel's word.
+
+In a busy generator a response waits in the socket's buffer until its reader's turn comes: at 16 connections in a closed
+loop, 2,102 of 2,262 us of "latency" were that wait, and nobody's but ours. Linux tells the time of arrival with the
+bytes, by the wall clock; here it is brought onto the monotonic clock. Elsewhere, and behind TLS, there is none.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import time
+from typing import Final
+
+SO_TIMESTAMPNS: Final = 35
+"""Of Linux on all architectures but three old ones; Python has no name for it."""
+
+ANCILLARY_BUFFER_BYTES: Final = 64
+"""Bytes of ancillary data to ask for."""
+
+CLOCK_OFFSET_LIFETIME_NS: Final = 100_000_000
+"""How long the distance between the clocks is trusted; a wall clock that is slewed moves by at most 50 us in it."""
+
+_TIMESPEC: Final = struct.Struct("@qq")
+
+
+def enable_timestamps(sock: socket.socket) -> bool:
+    """Ask the kernel for stamps on this socket; whether it will give them."""
+    if sys.platform != "linux" or sys.byteorder != "little":
+        return False
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    except OSError:
+        return False
+    return True
+
+
+def read_timestamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+    """The wall-clock time in ancillary data, in nanoseconds; the first responses of a run may bear none."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack(data)
+            return int(seconds * 1_000_000_000 + nanoseconds)
+    return None
+
+
+class ClockConverter:
+    """Turns wall-clock times into monotonic ones."""
+
+    __slots__ = ("_measured_ns", "_offset_ns")
+
+    def __init__(self) -> None:
+        self._measured_ns = -CLOCK_OFFSET_LIFETIME_NS
+        self._offset_ns = 0
+
+    def to_monotonic(self, wall_ns: int, *, after_ns: int) -> int | None:
+        """
+        Convert a time of arrival.
+
+        Args:
+            wall_ns: By the wall clock.
+            after_ns: When the request was sent, by the monotonic clock.
+
+        Returns:
+            None if it would lie before the sending, or in the future: then the wall clock was set meanwhile.
+        """
+        now_ns = time.monotonic_ns()
+        if now_ns - self._measured_ns > CLOCK_OFFSET_LIFETIME_NS:
+            self._offset_ns = _measure_clock_offset_ns()
+            self._measured_ns = now_ns
+        arrived_ns = wall_ns + self._offset_ns
+        return arrived_ns if after_ns <= arrived_ns <= now_ns else None
+
+
+def _measure_clock_offset_ns() -> int:
+    """Monotonic minus wall clock, by the tightest of five tries: we may be interrupted between two samples."""
+    best: tuple[int, int] | None = None
+    for _ in range(5):
+        before = time.monotonic_ns()
+        wall = time.time_ns()
+        after = time.monotonic_ns()
+        if best is None or after - before < best[0]:
+            best = (after - before, (before + after) // 2 - wall)
+    assert best is not None
+    return best[1]

@@ -1,0 +1,77 @@
+"""
+What is found while a run goes on, in short: for those who watch.
+
+The judge's own account is whole and exact, and takes time to sum up. This one is kept up to date with each finding, is
+small enough to be sent to a master every few seconds, and is never what a verdict is made of.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from ..judge.requirements import Finding, Level
+
+MAX_SHOWN_FINDINGS: Final = 50
+"""Findings that are shown, the newest first."""
+
+MAX_TEXT_CHARACTERS: Final = 200
+"""Characters of a server's own that are passed on in one place."""
+
+
+class LiveFindings:
+    """The newest kinds of finding, and how many findings there were of each level."""
+
+    def __init__(self) -> None:
+        self.counts = {level.name: 0 for level in Level}
+        self._kinds: dict[tuple[str, str | None, str], dict[str, Any]] = {}  # Any: texts and numbers
+        self._newest: deque[dict[str, Any]] = deque(maxlen=MAX_SHOWN_FINDINGS)
+
+    def add(self, finding: Finding, level: Level) -> None:
+        """Take in one more finding of a kind: the first of them, and this one's level."""
+        self.counts[level.name] += 1
+        key = (finding.requirement, finding.target, finding.field)
+        row = self._kinds.get(key)
+        if row is not None:
+            row["count"] += 1
+            return
+        row = {
+            "at": time.time(),
+            "requirement": finding.requirement,
+            "level": level.name,
+            "target": finding.target or "",
+            "field": finding.field[:MAX_TEXT_CHARACTERS],
+            "message": finding.message[:MAX_TEXT_CHARACTERS],
+            "expected": finding.expected[:MAX_TEXT_CHARACTERS],
+            "actual": finding.actual[:MAX_TEXT_CHARACTERS],
+            "count": 1,
+        }
+        if len(self._kinds) < 1000:
+            self._kinds[key] = row
+        self._newest.appendleft(row)
+
+    def serialize(self) -> dict[str, Any]:  # Any: plain values
+        """The state as plain values."""
+        return {"counts": self.counts, "newest": list(self._newest)}
+
+
+def merge_live_findings(
+    states: Iterable[Mapping[str, Any]],
+) -> tuple[dict[str, int], list[dict[str, Any]]]:  # Any: as above
+    """Counts by level, and the newest findings, of several processes; the same kind of finding of two stands once."""
+    counts = {level.name: 0 for level in Level}
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for state in states:
+        for level, count in state["counts"].items():
+            counts[level] = counts.get(level, 0) + count
+        for row in state["newest"]:
+            key = (row["requirement"], row["target"], row["field"])
+            known = rows.get(key)
+            if known is None:
+                rows[key] = dict(row)
+            else:
+                known["count"] += row["count"]
+                known["at"] = min(known["at"], row["at"])
+    return counts, sorted(rows.values(), key=lambda row: row["at"], reverse=True)[:MAX_SHOWN_FINDINGS]

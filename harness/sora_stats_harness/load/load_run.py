@@ -1,0 +1,226 @@
+"""
+A load run from start to end: users stand up, start together, send, are told to stop, finish what is in flight, and only
+then it is over.
+
+A run is bounded before it begins, and ends by itself: by its duration, by a limit that it was told to abort at, or by its
+user. Requests in flight at the end are waited for, never cut off, so that what was sent is what was judged, failed or
+given up.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import gevent
+from locust.env import Environment
+
+from .abort_limit import AbortLimit
+from .load_session import LoadSession
+from .load_users import drain_users, wait_for_users
+from .request_metrics import RequestMetrics
+from .run_measurements import RunMeasurements, RunStopwatch
+from .scenarios import SCENARIOS
+from .worker_messages import PrepareOrder
+from .workers import START_LEAD_NS, Workers
+
+WATCH_INTERVAL_S: Final = 0.1
+
+SIGNALS_TO_ABANDON: Final = 2
+"""Signals by which requests in flight are given up."""
+
+
+class InterruptSignal(Protocol):
+    """Tells whether the run is to end: an `InterruptHandler`."""
+
+    is_interrupted: bool
+
+    def set_callback(self, call: Callable[[], object] | None) -> None:
+        """Have something called whenever it is said, the first time or again."""
+
+
+class LoadGenerator(Protocol):
+    """Who sends: the users of this process, or workers."""
+
+    def prepare(self, should_stop: Callable[[], bool]) -> str | None:
+        """Ask who is there, and have all users ready; why the run can't begin, where it can't."""
+
+    def start(self) -> int:
+        """Begin; gives the time by the monotonic clock."""
+
+    def counts(self) -> dict[str, int]:
+        """What was counted so far."""
+
+    def recent_metrics(self) -> RequestMetrics:
+        """By which limits are judged."""
+
+    def trouble(self) -> str | None:
+        """Why there is no point in going on; None where there is."""
+
+    def drain(self, give_up: Callable[[], bool]) -> None:
+        """Send no more, and wait for what is in flight until that is given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadRunEnd:
+    """How a run ended."""
+
+    interrupted: bool
+    aborted: str | None
+    began_ns: int | None
+    """None where it never began."""
+    ended_ns: int
+    """When sending was to stop."""
+
+
+def run_load(
+    generator: LoadGenerator,
+    *,
+    duration_s: float,
+    limits: Sequence[AbortLimit],
+    interrupt: InterruptSignal,
+    watch: Callable[[float, dict[str, int]], None] = lambda elapsed_s, counts: None,
+) -> LoadRunEnd:
+    """
+    Run a scenario.
+
+    Args:
+        generator: Who sends.
+        duration_s: Until no more is sent.
+        limits: Any of which ends the run early.
+        interrupt: By the first signal no more is sent, by the second what is in flight is given up.
+        watch: Is told ten times a second how far it is.
+    """
+    signals: list[float] = []
+    interrupt.set_callback(lambda: signals.append(time.monotonic()))
+    aborted = generator.prepare(lambda: interrupt.is_interrupted)
+    began_ns = None
+    if aborted is None and not interrupt.is_interrupted:
+        began_ns = generator.start()
+        aborted = _watch_run(generator, began_ns, duration_s, limits, interrupt, watch)
+    ended_ns = time.monotonic_ns()
+    generator.drain(lambda: len(signals) >= SIGNALS_TO_ABANDON)
+    interrupt.set_callback(None)
+    return LoadRunEnd(interrupted=interrupt.is_interrupted, aborted=aborted, began_ns=began_ns, ended_ns=ended_ns)
+
+
+def _watch_run(
+    generator: LoadGenerator,
+    began_ns: int,
+    duration_s: float,
+    limits: Sequence[AbortLimit],
+    interrupt: InterruptSignal,
+    watch: Callable[[float, dict[str, int]], None],
+) -> str | None:
+    """Wait until the run is over; why it was before its time, where its user did not end it."""
+    while not interrupt.is_interrupted and (elapsed_s := (time.monotonic_ns() - began_ns) / 1e9) < duration_s:
+        gevent.sleep(min(WATCH_INTERVAL_S, duration_s - elapsed_s))
+        watch(elapsed_s, generator.counts())
+        metrics = generator.recent_metrics()
+        if (reached := next((each for each in limits if each.is_exceeded(metrics)), None)) is not None:
+            return f"aborted at {reached.text}"
+        if (trouble := generator.trouble()) is not None:
+            return trouble
+    return None
+
+
+class LocalGenerator:
+    """The users of this process, on Locust's local runner."""
+
+    def __init__(self, session: LoadSession) -> None:
+        self._session = session
+        self._stopwatch = RunStopwatch()
+        logging.getLogger("locust.runners").setLevel(
+            logging.ERROR
+        )  # that so many users begin at once is as it should be
+        environment = Environment(user_classes=[SCENARIOS[session.spec.scenario]], catch_exceptions=False)
+        environment.sora_session = session  # type: ignore[attr-defined]  # ours, for get_or_create_session
+        self._runner = environment.create_local_runner()
+
+    def prepare(self, should_stop: Callable[[], bool]) -> str | None:
+        """As `LoadGenerator`."""
+        session = self._session
+        problem = session.discover(should_stop)
+        if problem is not None or should_stop():
+            return problem
+        users = session.spec.users
+        self._runner.start(users, spawn_rate=users)
+        return wait_for_users(lambda: session.waiting_users, users, should_stop)
+
+    def start(self) -> int:
+        """As `LoadGenerator`."""
+        begins_ns = time.monotonic_ns() + START_LEAD_NS
+        self._session.start(begins_ns)
+        self._stopwatch.start(begins_ns)
+        return begins_ns
+
+    def counts(self) -> dict[str, int]:
+        """As `LoadGenerator`."""
+        return self._session.metrics.counts()
+
+    def recent_metrics(self) -> RequestMetrics:
+        """As `LoadGenerator`."""
+        return self._session.metrics
+
+    def trouble(self) -> str | None:
+        """As `LoadGenerator`: this process can't fail without the run."""
+        return None
+
+    def drain(self, give_up: Callable[[], bool]) -> None:
+        """As `LoadGenerator`."""
+        session = self._session
+        session.drain()
+        self._stopwatch.stop()
+        drain_users(self._runner, session, give_up)
+        self._runner.quit()
+        session.judge.judge_pending()
+
+    def measures(self) -> RunMeasurements:
+        """What was measured."""
+        return self._stopwatch.measures(self._session)
+
+
+class WorkerGenerator:
+    """
+    Workers, which Locust's master leads.
+
+    Args:
+        workers: They.
+        order: What all of them together are to do.
+    """
+
+    def __init__(self, workers: Workers, order: PrepareOrder) -> None:
+        self._workers = workers
+        self._order = order
+
+    def prepare(self, should_stop: Callable[[], bool]) -> str | None:
+        """As `LoadGenerator`."""
+        problem = self._workers.prepare(self._order)
+        if problem is not None or should_stop():
+            return problem
+        spec = self._order.spec
+        return self._workers.stand_up(spec.scenario, spec.users)
+
+    def start(self) -> int:
+        """As `LoadGenerator`."""
+        return self._workers.start()
+
+    def counts(self) -> dict[str, int]:
+        """As `LoadGenerator`."""
+        return self._workers.counts()
+
+    def recent_metrics(self) -> RequestMetrics:
+        """As `LoadGenerator`."""
+        return self._workers.live_metrics
+
+    def trouble(self) -> str | None:
+        """As `LoadGenerator`: a worker that fails is named at the end, and the others go on."""
+        return None if self._workers.has_active else self._workers.trouble()
+
+    def drain(self, give_up: Callable[[], bool]) -> None:
+        """As `LoadGenerator`."""
+        self._workers.drain()
+        self._workers.wait_for_results(self._order.spec.timeout_s, give_up)

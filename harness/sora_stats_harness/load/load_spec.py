@@ -1,0 +1,166 @@
+"""
+What a load run is to do, as plain values: made from the command line, and sent to the workers that do it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import msgspec
+
+from ..api.exchange import Target
+from ..judge.checks.framing import KEEP_ALIVE
+from ..judge.checks.identity import ASKED, CLIENT
+from ..judge.checks.presence import PRESENT
+from ..judge.requirements import RequiredCapability
+from .arrival_schedule import ArrivalSchedule, RateSegment, ramp_segments, spike_segments
+
+SPIKE_FACTOR: Final = 5.0
+"""How many times as much is asked in the third fifth of `spike`."""
+
+SOAK_USER_INTERVAL_S: Final = 1.0
+
+DEFAULT_WEIGHTS: Final = {"connection": 70.0, "client": 29.0, "all": 1.0}
+"""The mix of `mixed`, `spike` and `soak`, unless another one is given: of a hundred requests so many."""
+
+SCENARIO_TARGETS: Final = {
+    "mixed": frozenset(Target),
+    "scrape": frozenset({Target.ALL}),
+    "scrape-cluster": frozenset({Target.ALL}),
+    "spike": frozenset(Target),
+    "soak": frozenset(Target),
+    "drill": frozenset({Target.CONNECTION}),
+}
+"""The targets that each scenario asks for; ids looked up on the side do not count."""
+
+_TARGET_BY_NAME: Final = {"connection": Target.CONNECTION, "client": Target.CLIENT, "all": Target.ALL}
+
+WORKER_SEQUENCE_BITS: Final = 40
+"""An exchange's number begins with its worker's index, above so many bits: JSON's integers are exact up to 53 bits."""
+
+MAX_START_SPREAD_S: Final = 1.0
+"""Users that send at once after each response send first within this time, all together."""
+
+USERS_STARTED_PER_S: Final = 1000.0
+
+LOAD_OBSERVES: Final = frozenset(
+    {
+        RequiredCapability.EXCHANGES,
+        RequiredCapability.BODIES,
+        RequiredCapability.ARGUMENTS,
+        RequiredCapability.TIMES,
+        RequiredCapability.KEPT_ALIVE,
+    }
+)
+"""What a load run can observe."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerShare:
+    """Which of how many workers a process is, and the run that they all belong to; by default it is the only one."""
+
+    index: int = 0
+    count: int = 1
+    run: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    @property
+    def first_sequence(self) -> int:
+        """The number of its first exchange."""
+        return self.index << WORKER_SEQUENCE_BITS
+
+
+class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A run: how it is sent, how hard, and for how long."""
+
+    edition: str
+    checks: tuple[str, ...] = ()
+    """Files with checks of the user's own."""
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout_s: float = 5.0
+    scenario: str = "mixed"
+    weights: dict[str, float] = {}
+    rate: float | None = None
+    ramp_s: float = 0.0
+    users: int = 4
+    """In an open model the largest number of requests in flight."""
+    interval_s: float = 0.0
+    duration_s: float = 10.0
+    warm_up_s: float = 0.0
+    sockets: int | None = None
+    keep_alive: bool = True
+
+    @property
+    def model(self) -> Literal["open", "closed"]:
+        """Whether requests are due by a schedule, or by the responses before."""
+        return "closed" if self.rate is None else "open"
+
+    @property
+    def planned_per_s(self) -> float | None:
+        """What a closed model sends if the server keeps up; None where users do not pause."""
+        return self.users / self.interval_s if self.rate is None and self.interval_s else None
+
+    @property
+    def unobservable_requirements(self) -> frozenset[str]:
+        """Requirements that the scenario cannot observe."""
+        asked = SCENARIO_TARGETS[self.scenario]
+        if self.weights:
+            asked = frozenset(_TARGET_BY_NAME[name] for name, weight in self.weights.items() if weight)
+        unused = frozenset() if self.keep_alive else frozenset({KEEP_ALIVE.id})
+        return unobservable_requirements(asked) | unused
+
+    @property
+    def first_send_spread_s(self) -> float:
+        """Over how long the users of a closed model send their first requests."""
+        return self.interval_s or min(MAX_START_SPREAD_S, self.users / USERS_STARTED_PER_S)
+
+    def schedule(self, begins_ns: int, share: WorkerShare) -> ArrivalSchedule | None:
+        """When a worker's requests are due; None in a closed model."""
+        if self.rate is None:
+            return None
+        return ArrivalSchedule(
+            self.rate, self._segments_before_rate(), begins_ns=begins_ns, share=(share.index, share.count)
+        )
+
+    def _segments_before_rate(self) -> list[RateSegment]:
+        assert self.rate is not None, "of an open model"
+        if self.scenario == "spike":
+            return spike_segments(self.rate, SPIKE_FACTOR, self.duration_s, self.ramp_s)
+        return ramp_segments(self.rate, self.ramp_s)
+
+    def share_for_worker(self, index: int, workers: int) -> LoadSpec:
+        """One worker's part of the users and sockets; the rate stays whole, since each takes its turns of one schedule."""
+
+        def part(whole: int) -> int:
+            return whole // workers + (index < whole % workers)
+
+        return msgspec.structs.replace(
+            self, users=part(self.users), sockets=None if self.sockets is None else part(self.sockets)
+        )
+
+    def verdict_options(self, processes: int) -> dict[str, Any]:  # Any: JSON
+        """The key `options` of verdict.json."""
+        return {
+            "scenario": self.scenario,
+            "weights": self.weights or None,
+            "rate": self.rate,
+            "ramp_s": self.ramp_s,
+            "users": self.users,
+            "interval_s": self.interval_s if self.rate is None else None,
+            "duration_s": self.duration_s,
+            "warm_up_s": self.warm_up_s,
+            "sockets": self.sockets,
+            "new_connection_each": not self.keep_alive,
+            "processes": processes,
+        }
+
+
+def unobservable_requirements(targets: frozenset[Target]) -> frozenset[str]:
+    """Requirements that cannot be observed by asking for these targets alone."""
+    needs = {
+        ASKED.id: {Target.CONNECTION},
+        CLIENT.id: {Target.CLIENT},
+        PRESENT.id: {Target.CONNECTION, Target.ALL},
+    }
+    return frozenset(id for id, wanted in needs.items() if not wanted <= targets)

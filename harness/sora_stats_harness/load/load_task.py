@@ -1,0 +1,219 @@
+"""
+A load run as a command asks for it: sent by this process or by workers, recorded on the way, judged at the end.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..api.edition import load_edition, shipped_edition_names
+from ..api.exchange import monotonic_clock_id
+from ..api.secret_redaction import Secrets
+from ..api.server_address import ServerAddress
+from ..probe.file_check import CheckStopped
+from ..probe.interrupt import InterruptHandler
+from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
+from ..reports.verdict_assembly import JudgeResultSource
+from .abort_limit import AbortLimit
+from .load_run import LocalGenerator, WorkerGenerator, run_load
+from .load_session import LoadSession, session_notes
+from .load_spec import LoadSpec, WorkerShare
+from .run_measurements import RunMeasurements
+from .spools import JudgingRules, SpoolFolder, recording_scope
+from .worker_messages import PrepareOrder
+from .worker_plan import WorkerPlan
+from .worker_results import judge_workers
+from .workers import Workers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerAccess:
+    """The server to send to, and how it is reached."""
+
+    address: ServerAddress
+    kind: Literal["server", "simulator"]
+    ca_file: str | None = None
+    insecure: bool = False
+    secrets: Secrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingPlan:
+    """Where a recording goes."""
+
+    path: str
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadTask:
+    """What is to be done, and by what means."""
+
+    spec: LoadSpec
+    server: ServerAccess
+    limits: tuple[AbortLimit, ...]
+    workers: WorkerPlan | None
+    """None where this process sends by itself."""
+    recording: RecordingPlan | None
+    interrupt: InterruptHandler
+    watch: Callable[[float, Mapping[str, int]], None]
+    """Is told how far the run is."""
+    say: Callable[[str], object]
+    """Is told what a person should know at once."""
+
+    @property
+    def processes(self) -> int:
+        """How many send."""
+        return 1 if self.workers is None else self.workers.count
+
+    @property
+    def options(self) -> dict[str, Any]:  # Any: JSON
+        """The key `options` of verdict.json."""
+        return self.spec.verdict_options(self.processes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOutcome:
+    """What came of it."""
+
+    judge: JudgeResultSource
+    measures: RunMeasurements
+    interrupted: bool
+    aborted: str | None
+    notes: list[str]
+
+
+def run_load_task(task: LoadTask) -> LoadOutcome:
+    """
+    Send, judge, record and measure.
+
+    Raises:
+        HarnessError: The run could not be carried out.
+        UsageError: The recording cannot be written.
+    """
+    with ExitStack() as stack:
+        recorder = _create_recorder(task)
+        if recorder is not None:
+            stack.enter_context(recorder)  # now, and not after a run of ten minutes
+        outcome = (_run_in_process if task.workers is None else _run_with_workers)(task, recorder, stack)
+        if recorder is not None:
+            recorder.mark_early_end(interrupted=outcome.interrupted, aborted=outcome.aborted)
+    if recorder is not None and recorder.problem is not None:
+        outcome.notes.append(recorder.problem)
+    return outcome
+
+
+def _create_recorder(task: LoadTask) -> RecordingWriter | None:
+    if task.recording is None:
+        return None
+    return RecordingWriter(
+        task.recording.path,
+        RecordedRun(
+            subject=task.server.address.server,
+            subject_kind=task.server.kind,
+            edition=load_edition(task.spec.edition).name,
+            options=task.options | recording_scope(task.spec.unobservable_requirements),
+        ),
+        secrets=task.server.secrets,
+        limits=RecordingLimits(file_bytes=task.recording.limit_bytes),
+    )
+
+
+def _run_in_process(task: LoadTask, recorder: RecordingWriter | None, stack: ExitStack) -> LoadOutcome:
+    session = LoadSession(
+        load_edition(task.spec.edition),
+        task.server.address,
+        task.spec,
+        observer=None if recorder is None else recorder.add_exchange,
+    )
+    generator = LocalGenerator(session)
+    end = run_load(
+        generator, duration_s=task.spec.duration_s, limits=task.limits, interrupt=task.interrupt, watch=task.watch
+    )
+    return LoadOutcome(
+        judge=session.judge,
+        measures=generator.measures(),
+        interrupted=end.interrupted,
+        aborted=end.aborted or session.outage_text,
+        notes=session_notes(session),
+    )
+
+
+def _run_with_workers(task: LoadTask, recorder: RecordingWriter | None, stack: ExitStack) -> LoadOutcome:
+    assert task.workers is not None, "asked for"
+    edition = load_edition(task.spec.edition)
+    folder = stack.enter_context(SpoolFolder(None if task.recording is None else task.recording.path, task.say))
+    order = prepare_order(task.spec, task.server, folder.path)
+    if not task.workers.are_started_here:
+        task.say(f"waiting for {task.workers.description}\n")
+    with Workers(task.workers, should_stop=lambda: task.interrupt.is_interrupted) as workers:
+        end = run_load(
+            WorkerGenerator(workers, order),
+            duration_s=task.spec.duration_s,
+            limits=task.limits,
+            interrupt=task.interrupt,
+            watch=task.watch,
+        )
+        trouble = workers.trouble()
+    task.say(f"judging together what {task.processes} workers saw\n")
+    judged = judge_workers(
+        JudgingRules(edition, task.spec.checks),
+        workers.results,
+        folder.path,
+        names=workers.names,
+        observer=None if recorder is None else recorder.add_exchange,
+        tick=stop_on_signal(task.interrupt),
+    )
+    folder.is_kept = judged.has_unread_spools
+    measures = judged.measures
+    if task.spec.rate is not None:
+        whole = None if end.began_ns is None else task.spec.schedule(end.began_ns, WorkerShare())
+        measures.scheduled = 0 if whole is None else whole.scheduled_count(end.ended_ns)
+    reasons = list(dict.fromkeys(filter(None, (end.aborted, trouble, *judged.reasons))))
+    if not reasons and judged.outage is not None and not end.interrupted:
+        reasons = [judged.outage]
+    silent = [f"{name} had sent {sent:,} requests as it last said" for name, sent in workers.sent_by_silent().items()]
+    return LoadOutcome(
+        judge=judged.judge,
+        measures=measures,
+        interrupted=end.interrupted or judged.interrupted,
+        aborted="; ".join(reasons) or None,
+        notes=[*judged.notes, *silent],
+    )
+
+
+def prepare_order(spec: LoadSpec, server: ServerAccess, folder: Path) -> PrepareOrder:
+    """What all workers together are to do; the master gives each its share."""
+    shipped = spec.edition in shipped_edition_names()
+    return PrepareOrder(
+        spec=spec,
+        index=0,
+        workers=1,
+        run=str(uuid.uuid4()),
+        edition_text=None if shipped else Path(spec.edition).read_text(encoding="utf-8"),
+        server=server.address.server,
+        addresses=server.address.addresses,
+        ca_file=server.ca_file,
+        insecure=server.insecure,
+        subject_kind=server.kind,
+        secrets=server.secrets.values,
+        clock=monotonic_clock_id(),
+        spool_folder=str(folder.absolute()),
+    )
+
+
+def stop_on_signal(interrupt: InterruptHandler) -> Callable[[], None]:
+    """What ends the judging of spools at a signal; where the run was ended by one, that has been obeyed."""
+    signals: list[bool] = []
+    interrupt.set_callback(None if interrupt.is_interrupted else lambda: signals.append(True))
+
+    def tick() -> None:
+        if signals:
+            raise CheckStopped
+
+    return tick

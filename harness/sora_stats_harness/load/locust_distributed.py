@@ -1,0 +1,276 @@
+"""
+Several processes under Locust's own `--processes` or `--master` and `--worker`, and one verdict.
+
+Each worker judges what it sees for Locust's tables. On the master's machine it also spools every exchange, and at the end
+the master judges all spools together; a worker on another machine sends what its own judge found.
+
+Locust's master fires `test_stopping` before its workers stop, and would quit half a second after asking them to. In that
+event stands the barrier: workers are told to send no more, wait for what is in flight, close their spools and report; the
+master waits for each of them, and names those that never did.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Final
+
+import gevent
+import msgspec
+from locust.runners import STATE_MISSING, STATE_STOPPED, MasterRunner, WorkerRunner
+
+from ..api.errors import HarnessError
+from ..api.exchange import monotonic_clock_id
+from ..reports.report import VerdictReport
+from ..reports.verdict_assembly import format_utc_now
+from .load_session import LoadSession
+from .load_users import drain_users
+from .locust_standalone import StandalonePageSource, build_load_report, print_load_report, selected_edition
+from .locust_web_page import add_web_page, live_state
+from .run_measurements import RunStopwatch
+from .sample_trail import SampleTrail
+from .spools import JudgingRules, WorkerSpool
+from .worker_messages import WorkerResult, encode_message
+from .worker_results import WorkerNames, judge_workers, make_worker_result
+
+DRAIN_MESSAGE: Final = "sora_drain"
+"""Master to worker: the test is over."""
+
+RESULT_MESSAGE: Final = "sora_final"
+"""Worker to master: all that it counted, and what it found if it is on another machine."""
+
+WORKER_RESULT_TIMEOUT_S: Final = 30.0
+"""How long a worker may take from the one to the other; the longest exchange and judging it lie within."""
+
+MISSING_WORKER_GRACE_S: Final = 3.0
+"""
+How long one that Locust misses is still waited for, where no other is: after three silent seconds Locust takes a worker
+for dead that may only be busy with a large response.
+"""
+
+
+def set_up_distributed(environment: Any, runner: Any, **_: Any) -> None:  # Any: as Locust calls it
+    """Get ready for the part that this process plays."""
+    # Locust's run time would otherwise begin when its loop last looked at the clock: before all that it imported.
+    gevent.get_hub().loop.update_now()
+    # Python raises KeyboardInterrupt in whichever greenlet happens to run; Locust ends in the same way at SIGTERM.
+    gevent.signal_handler(signal.SIGINT, os.kill, os.getpid(), signal.SIGTERM)
+    if isinstance(runner, MasterRunner):
+        _LocustMaster(environment, runner)
+    elif isinstance(runner, WorkerRunner):
+        environment.sora_worker = _LocustWorker(environment, runner)
+    else:
+        add_web_page(environment, StandalonePageSource(environment))
+
+
+def start_spool(environment: Any) -> None:  # Any: locust.env.Environment
+    """
+    Have a worker's exchanges written down from now on; nothing of the kind where the process is no worker.
+
+    Then ask who is there, before any user goes on: else all of them would begin with a listing, at one time.
+    """
+    worker = getattr(environment, "sora_worker", None)
+    if isinstance(worker, _LocustWorker):
+        worker.start_test()
+    session: LoadSession = environment.sora_session
+    session.discover()  # where nobody responds the users will find out as well, and tell Locust
+    session.start()
+
+
+class _LocustWorker:
+    def __init__(self, environment: Any, runner: Any) -> None:  # Any: Locust's own, here and below
+        self._environment = environment
+        self._runner = runner
+        self._spool: WorkerSpool | None = None
+        self._trail: SampleTrail | None = None
+        self._stopwatch = RunStopwatch()
+        self._tests = 0
+        runner.register_message(DRAIN_MESSAGE, self._on_drain, concurrent=True)
+        environment.events.test_start.add_listener(self._on_test_start)
+        environment.events.quitting.add_listener(self._on_drain)
+        environment.events.report_to_master.add_listener(self._add_heartbeat_data)
+
+    def _add_heartbeat_data(self, data: dict[str, Any], **_: Any) -> None:
+        session = self._session
+        if session is not None:
+            data["sora"] = live_state(session)
+
+    @property
+    def _session(self) -> LoadSession | None:
+        session = getattr(self._environment, "sora_session", None)
+        return session if isinstance(session, LoadSession) else None
+
+    @property
+    def _is_on_masters_machine(self) -> bool:
+        return bool(getattr(self._environment.parsed_options, "sora_clock", "") == monotonic_clock_id())
+
+    def _on_test_start(self, **_: Any) -> None:
+        session = self._session
+        if session is not None and session.draining:
+            session.draining = False
+            self.start_test()
+
+    def start_test(self) -> None:
+        """A test begins: the first one, or another."""
+        self._stopwatch.start()
+        session = self._session
+        folder = getattr(self._environment.parsed_options, "sora_spool", "")
+        if session is None or not folder:
+            return
+        if not self._is_on_masters_machine:
+            self._trail = self._trail or SampleTrail(session.judge)
+            self._trail.start()
+            return
+        self._tests += 1
+        self._spool = WorkerSpool(Path(folder), session.share.index, self._tests)
+        session.observer = self._spool.open(session)
+
+    def _on_drain(self, **_: Any) -> None:
+        session = self._session
+        self._stopwatch.stop()
+        if session is None:
+            self._runner.send_message(RESULT_MESSAGE, None)
+            return
+        drain_users(self._runner, session)
+        session.observer = None
+        trail = self._trail or SampleTrail(session.judge)
+        result = make_worker_result(session, self._stopwatch.measures(session), spool=self._spool, trail=trail)
+        self._runner.send_message(RESULT_MESSAGE, encode_message(result))
+
+
+class _LocustMaster:
+    def __init__(self, environment: Any, runner: Any) -> None:
+        self._environment = environment
+        self._runner = runner
+        self._started_at = format_utc_now()
+        self._spool: Path | None = None
+        self._results: dict[str, WorkerResult | None] = {}
+        """By worker, its last result, None of one that sent nothing; of several tests in a row the last has the sums."""
+        self._awaited: set[str] = set()
+        self._asked: set[str] = set()
+        """All that ever took part."""
+        self._report: VerdictReport | None = None
+        runner.register_message(RESULT_MESSAGE, self._on_worker_result)
+        events = environment.events
+        events.test_start.add_listener(self._on_test_start)
+        events.test_stopping.add_listener(self._wait_for_workers)
+        events.quitting.add_listener(self._on_test_stop)
+        events.quit.add_listener(self._on_quit)
+        events.worker_report.add_listener(self._on_heartbeat)
+        self._states: dict[str, dict[str, Any]] = {}
+        """By worker, how far it was when it last told."""
+        self._concluded: VerdictReport | None = None
+        self._running = False
+        self._is_over = False
+        """Whether a test was stopped, and no other has begun."""
+        self._send_on = runner.server.send_to_client
+        runner.server.send_to_client = self._send_message
+        self._go = runner.start
+        runner.start = self._start_runner
+        add_web_page(environment, self)
+
+    def _on_heartbeat(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
+        if "sora" in data:
+            self._states[client_id] = data["sora"]
+
+    def live_states(self) -> list[dict[str, Any]]:
+        """As `WebPageSource`."""
+        return list(self._states.values())
+
+    def final_report(self) -> VerdictReport | None:
+        """As `WebPageSource`."""
+        if self._spool is None or self._running or self._awaited:
+            return None
+        if self._concluded is None:
+            self._concluded = self._build_report(self._spool)
+        return self._concluded
+
+    def _on_test_start(self, **_: Any) -> None:
+        if self._spool is None:
+            self._spool = Path(tempfile.mkdtemp(prefix="sora-harness-"))
+            options = self._environment.parsed_options  # of which the workers get what is ours
+            options.sora_run, options.sora_spool = str(uuid.uuid4()), str(self._spool)
+            options.sora_clock = monotonic_clock_id()
+            options.sora_workers = str(max(1, self._runner.worker_count))
+        self._running, self._is_over, self._concluded = True, False, None
+        self._awaited = {client.id for client in self._runner.clients.all}
+        self._asked |= self._awaited
+
+    def _send_message(self, msg: Any) -> None:
+        """
+        Hand a message of Locust's on to a worker, unless it is to start users of a test that is over.
+
+        A master that is stopped while it is still starting users goes on with that: they would send until Locust quits.
+        """
+        if not (self._is_over and msg.type == "spawn"):
+            self._send_on(msg)
+
+    def _start_runner(self, *arguments: Any, **options: Any) -> Any:
+        """As `MasterRunner.start`, which takes a test for running where that ramp has come to its end after the stop."""
+        if self._is_over:
+            self._runner.update_state(STATE_STOPPED)
+        return self._go(*arguments, **options)
+
+    def _on_worker_result(self, msg: Any, **_: Any) -> None:
+        self._results[msg.node_id] = None if msg.data is None else msgspec.json.decode(msg.data, type=WorkerResult)
+        self._awaited.discard(msg.node_id)
+
+    def _wait_for_workers(self, **_: Any) -> None:
+        """Wait until each worker that is alive has reported."""
+        self._is_over = True
+        clients = self._runner.clients
+        self._awaited |= {client.id for client in clients.all} - set(self._results)
+        self._asked |= self._awaited
+        for client_id in self._awaited:
+            self._runner.send_message(DRAIN_MESSAGE, None, client_id)
+        heard_s = time.monotonic()
+        until_s = heard_s + WORKER_RESULT_TIMEOUT_S
+        while self._awaited and (now_s := time.monotonic()) < until_s:
+            if any(id in clients and clients[id].state != STATE_MISSING for id in self._awaited):
+                heard_s = now_s
+            elif now_s > heard_s + MISSING_WORKER_GRACE_S:
+                break
+            gevent.sleep(0.05)
+        self._running = False
+
+    def _on_test_stop(self, **_: Any) -> None:
+        if not self._asked or self._spool is None:
+            return
+        if self._running:
+            self._wait_for_workers()
+        try:
+            self._report = self.final_report() or self._build_report(self._spool)
+            self._environment.process_exit_code = self._report.verdict.exit_code
+        except HarnessError as error:
+            sys.stderr.write(f"sora-harness: {error}\n")
+            self._environment.process_exit_code = int(error.exit_code)
+
+    def _build_report(self, folder: Path) -> VerdictReport:
+        results = [result for _, result in sorted(self._results.items()) if result is not None]
+        names = WorkerNames(names={self._runner.get_worker_index(id): f"worker {id}" for id in self._asked})
+        judged = judge_workers(JudgingRules(selected_edition(self._environment)), results, folder, names=names)
+        reasons = [
+            *judged.reasons,
+            *(f"worker {id} never reported: what it saw last is missing" for id in sorted(self._awaited)),
+        ]
+        return build_load_report(
+            self._environment,
+            judged.judge,
+            judged.measures,
+            subject=", ".join(sorted({result.server for result in results})),
+            started_at=self._started_at,
+            aborted="; ".join(reasons) or judged.outage,
+            processes=len(self._asked),
+            notes=[*judged.notes, f"{len(self._results)} of {len(self._asked)} workers reported"],
+        )
+
+    def _on_quit(self, **_: Any) -> None:
+        print_load_report(self._environment, self._report)
+        if self._spool is not None:
+            shutil.rmtree(self._spool, ignore_errors=True)

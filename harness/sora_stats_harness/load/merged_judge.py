@@ -1,0 +1,295 @@
+"""
+What judges on several machines found, added up.
+
+Processes of one machine share a clock, and their exchanges are judged together. Of another machine only what its own
+judges found can be had: counts, findings with their evidence, and coverage. They are added up here.
+
+Whether a counter fell between a response that one machine saw and one that another saw only the server's timestamps can
+tell. So each judge sends samples of each connection along, and of two of them the one with the earlier timestamp must have
+no larger counter; as for responses that overlap, that is a SHOULD. Its own samples each judge has compared itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ..api.edition import Edition, FieldKind, make_json_pointer
+from ..api.exchange import Exchange
+from ..api.secret_redaction import NO_SECRETS
+from ..judge.checks.timestamp_order import TIMESTAMP_ORDER
+from ..judge.connection_state import DEFAULT_TEAR_NS
+from ..judge.edition_decoder import EditionDecoder
+from ..judge.findings import FindingAggregator
+from ..judge.pipeline import Judge
+from ..judge.requirements import Finding
+from ..judge.verdict import CoverageSummary, FindingEntry, JudgeResult, SubjectKind
+from ..recording import format as lines
+from ..recording.format import DamagedLineError
+from ..reports.verdict_assembly import JudgeResultSource
+from .sample_trail import NotedSample, SampleTrail
+
+MAX_EVIDENCE_FINDINGS: Final = 20
+"""Findings of a worker whose exchanges are sent along."""
+
+MAX_EVIDENCE_BYTES: Final = 4 << 20
+
+_SUMMED_COVERAGE_FIELDS: Final = (
+    "exchanges",
+    "samples",
+    "errors",
+    "late",
+    "forgotten",
+    "slow_path",
+    "relations_unconfirmed",
+    "damaged",
+    "withheld",
+)
+
+
+class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one judge found, as a message."""
+
+    subject_kind: SubjectKind
+    tally: JudgeResult
+    evidence: dict[str, list[tuple[str, str]]]
+    """By fingerprint, each exchange's run and line of a recording."""
+    samples: dict[str, list[NotedSample]] = {}
+    """By connection, the earliest first."""
+    responses: list[tuple[str, str]] = []
+    """Of the exchanges that those are in, as many as there is room for."""
+
+
+def encode_worker_report(judge: Judge, trail: SampleTrail) -> str:
+    """Sum a judge up for another machine; JSON."""
+    judge.finish()
+    tally = judge.result()
+    evidence: dict[str, list[tuple[str, str]]] = {}
+    room = MAX_EVIDENCE_BYTES
+    for entry in tally.findings[:MAX_EVIDENCE_FINDINGS]:
+        told = [_encode_exchange(exchange) for exchange in judge.evidence(entry.fingerprint)]
+        room -= sum(len(line) for _, line in told)
+        if room < 0:
+            break
+        evidence[entry.fingerprint] = told
+    plain = msgspec.structs.replace(
+        tally, withheld=sorted(tally.withheld), masked=sorted(tally.masked), late=sorted(tally.late)
+    )
+    report = WorkerReport(
+        subject_kind=judge.subject_kind,
+        tally=plain,
+        evidence=evidence,
+        samples=trail.samples(),
+        responses=[_encode_exchange(exchange) for exchange in trail.evidence()],
+    )
+    return msgspec.json.encode(report).decode()
+
+
+def _encode_exchange(exchange: Exchange) -> tuple[str, str]:
+    return exchange.run, lines.encode_line(lines.exchange_to_line(exchange, NO_SECRETS)).decode()
+
+
+class MergedJudge:
+    """
+    Stands for one judge where there were several.
+
+    Args:
+        edition: By which all of them judged.
+        here: The judge of this machine's exchanges, or what stands for it; None where there were none.
+        reports: What `encode_worker_report` gave elsewhere.
+        trail: The samples that this machine's judge saw; None where there was none.
+
+    Raises:
+        msgspec.MsgspecError: One of them is no report.
+    """
+
+    def __init__(
+        self, edition: Edition, here: JudgeResultSource | None, reports: Sequence[str], trail: SampleTrail | None = None
+    ) -> None:
+        self._edition = edition
+        self._here = here
+        self._reports = [msgspec.json.decode(each, type=WorkerReport) for each in reports]
+        self._trail = trail
+        self._ledger: FindingAggregator | None = None
+        """What was found by comparing samples, once they have been."""
+        self._compared = 0
+
+    @property
+    def subject_kind(self) -> SubjectKind:
+        """`simulator` as soon as one response said so."""
+        kinds = {each.subject_kind for each in self._reports}
+        if self._here is not None:
+            kinds.add(self._here.subject_kind)
+        return next((kind for kind in ("simulator", "server") if kind in kinds), "recording")
+
+    def finish(self) -> None:
+        """Settle what waits here; elsewhere it has been. Then compare."""
+        if self._here is not None:
+            self._here.finish()
+        if self._ledger is None:
+            self._ledger = FindingAggregator()
+            self._compare_samples(self._ledger)
+
+    def result(self) -> JudgeResult:
+        """All counts together."""
+        tallies = [each.tally for each in self._reports]
+        if self._here is not None:
+            tallies.insert(0, self._here.result())
+        tally = merge_judge_results(self._edition, tallies)
+        if self._ledger is not None:
+            tally.checked[TIMESTAMP_ORDER.id] = tally.checked.get(TIMESTAMP_ORDER.id, 0) + self._compared
+            tally.findings = _merge_findings([tally.findings, self._ledger.entries()])
+        return tally
+
+    def evidence(self, fingerprint: str) -> Sequence[Exchange]:
+        """Those of whoever found it first in the order of `tally`."""
+        if self._here is not None and (found := self._here.evidence(fingerprint)):
+            return found
+        for each in self._reports:
+            if told := each.evidence.get(fingerprint):
+                return [exchange for run, line in told if (exchange := _decode_exchange(run, line)) is not None]
+        return self._ledger.evidence_of(fingerprint) if self._ledger is not None else ()
+
+    def _compare_samples(self, ledger: FindingAggregator) -> None:
+        """Hold the samples of each judge against what the others had seen before, by the server's timestamps."""
+        parts = [each.samples for each in self._reports]
+        responses = {key: exchange for each in self._reports for key, exchange in _decode_exchanges(each.responses)}
+        if self._trail is not None:
+            parts.append(self._trail.samples())
+            responses |= {exchange.key: exchange for exchange in self._trail.evidence()}
+        blocks = EditionDecoder(self._edition).blocks
+        for connection_id in sorted({id for part in parts for id in part}):
+            seen = [part[connection_id] for part in parts if connection_id in part]
+            for early, late in _ordered_pairs(seen):
+                self._compared += 1
+                proof = tuple(responses[each.exchange] for each in (early, late) if each.exchange in responses)
+                for block, old, new in zip(blocks, early.blocks, late.blocks, strict=False):
+                    for counter, before, after in zip(block.counters, old or (), new or (), strict=False):
+                        if 0 <= after < before:
+                            path = (*block.path, counter.name)
+                            ledger.add_finding(
+                                _timestamp_order_finding(path, connection_id, before, after, late, proof)
+                            )
+
+
+def _ordered_pairs(seen: Sequence[Sequence[NotedSample]]) -> Iterator[tuple[NotedSample, NotedSample]]:
+    """
+    Pairs of samples of one connection from different judges, of which the first was stamped before the second.
+
+    For each sample, of each other judge the newest that was stamped before it: what that judge saw before is no larger,
+    or it has found so itself. A response may have been written for as long as `DEFAULT_TEAR_NS` after its timestamp.
+    """
+    for place, later in enumerate(seen):
+        for other in (*seen[:place], *seen[place + 1 :]):
+            number = 0
+            for late in later:
+                while number < len(other) and other[number].stamp_ns < late.stamp_ns - DEFAULT_TEAR_NS:
+                    number += 1
+                if number and other[number - 1].server == late.server:
+                    yield other[number - 1], late
+
+
+def _timestamp_order_finding(
+    path: tuple[str, ...],
+    connection_id: str,
+    before: int,
+    after: int,
+    late: NotedSample,
+    proof: tuple[Exchange, ...],
+) -> Finding:
+    target = proof[-1].request.target if proof and proof[-1].key == late.exchange else None
+    return Finding(
+        requirement=TIMESTAMP_ORDER.id,
+        level=TIMESTAMP_ORDER.level,
+        target=target.operation if target is not None else None,
+        field=make_json_pointer(path),
+        pointer=make_json_pointer(path),
+        connection_id=connection_id,
+        message="the response with the earlier timestamp, to another worker, has the larger counter",
+        expected=f"at least {before}",
+        actual=str(after),
+        fault="stamped late",
+        exchanges=proof,
+    )
+
+
+def _decode_exchanges(told: Iterable[tuple[str, str]]) -> Iterator[tuple[tuple[str, int], Exchange]]:
+    for run, line in told:
+        if (exchange := _decode_exchange(run, line)) is not None:
+            yield exchange.key, exchange
+
+
+def _decode_exchange(run: str, line: str) -> Exchange | None:
+    try:
+        decoded = lines.decode_line(line.encode())
+        return lines.line_to_exchange(decoded, run) if isinstance(decoded, lines.RecordedExchange) else None
+    except DamagedLineError:
+        return None
+
+
+def merge_judge_results(edition: Edition, tallies: Sequence[JudgeResult]) -> JudgeResult:
+    """
+    Add up what several judges counted.
+
+    An entry keeps the first one's evidence; of how many connections it was seen on the largest number is kept, since
+    nobody knows whether they are the same.
+    """
+    checked: Counter[str] = Counter()
+    crashed: dict[str, str] = {}
+    for tally in tallies:
+        checked.update(tally.checked)
+        crashed = tally.crashed | crashed
+    return JudgeResult(
+        checked=dict(checked),
+        findings=_merge_findings([tally.findings for tally in tallies]),
+        coverage=_merge_coverage(edition, [tally.coverage for tally in tallies]),
+        crashed=crashed,
+        withheld=_sorted_union(tally.withheld for tally in tallies),
+        masked=_sorted_union(tally.masked for tally in tallies),
+        unusable=_sorted_union(tally.unusable for tally in tallies),
+        late=_sorted_union(tally.late for tally in tallies),
+        user_requirements=list({row.id: row for tally in tallies for row in tally.user_requirements}.values()),
+    )
+
+
+def _merge_findings(parts: Sequence[Sequence[FindingEntry]]) -> list[FindingEntry]:
+    entries: dict[str, FindingEntry] = {}
+    for entry in (entry for part in parts for entry in part):
+        known = entries.get(entry.fingerprint)
+        if known is None:
+            entries[entry.fingerprint] = msgspec.structs.replace(entry)
+        else:
+            known.count += entry.count
+            known.connections = max(known.connections, entry.connections)
+    return list(entries.values())
+
+
+def _sorted_union(parts: Any) -> list[str]:  # Any: collections of texts
+    return sorted(set().union(*parts))
+
+
+def _merge_coverage(edition: Edition, parts: Sequence[CoverageSummary]) -> CoverageSummary:
+    by_target: Counter[str] = Counter()
+    for part in parts:
+        by_target.update(part.by_target)
+    documented = [field.dotted for field in edition.fields]
+    counters = [field.dotted for field in edition.fields if field.kind is FieldKind.COUNTER]
+    never_seen = set(documented).intersection(*(part.never_seen for part in parts))
+    unusable = set().union(*(part.unusable for part in parts))
+    grown = set().union(*(set(counters) - {*part.never_grew, *part.never_seen} for part in parts)) - unusable
+    return CoverageSummary(
+        **{name: sum(getattr(part, name) for part in parts) for name in _SUMMED_COVERAGE_FIELDS},
+        connections=max((part.connections for part in parts), default=0),
+        by_target=dict(by_target),
+        fields_documented=len(documented),
+        fields_seen=len(documented) - len(never_seen),
+        never_seen=[path for path in documented if path in never_seen],
+        counters_grew=len(grown),
+        never_grew=[path for path in counters if path not in grown | never_seen | unusable],
+        unusable=[path for path in counters if path in unusable],
+        truncated=any(part.truncated for part in parts),
+        notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
+    )

@@ -1,0 +1,302 @@
+"""
+What a run measured, apart by target: how often, how long, and whose time it was.
+
+Response time is from when the schedule wanted the request sent to the arrival of its response, so that a server that stalls
+is not forgiven its queue; service time from when it was sent. What lies between arrival and our reading is the
+receive delay, what lies between schedule and sending its send delay: both are ours, and never the server's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ..api.exchange import ErrorCode, Exchange
+from ..judge.verdict import FailureCount
+from .histogram import Histogram, merge_histograms
+
+TIME_KINDS: Final = ("response", "service", "receive delay", "send delay")
+
+REQUEST_COUNTS: Final = ("sent", "judged", "errors", "abandoned")
+
+RECENT_WINDOW_S: Final = 10
+"""Over how many of the last seconds a limit is held against errors and latency."""
+
+MAX_TIMELINE_INTERVALS: Final = 600
+"""Of the timeline; a longer run has rows of two seconds, of four, and so on."""
+
+MIN_RECENT_REQUESTS: Final = 100
+"""Responses in the window before it says anything."""
+
+
+class TimelineInterval:
+    """One second of a run, or several once the timeline has grown long."""
+
+    __slots__ = ("bytes", "errors", "from_s", "response", "responses", "server_errors")
+
+    def __init__(self, from_s: int) -> None:
+        self.from_s = from_s
+        """Since the beginning of the run."""
+        self.responses = 0
+        self.errors = 0
+        self.server_errors = 0
+        """Responses of status 500 and above."""
+        self.bytes = 0
+        self.response = Histogram()
+
+    def serialize(self) -> list[Any]:  # Any: plain values
+        """The state as plain values, for a message."""
+        return [self.from_s, self.responses, self.errors, self.server_errors, self.bytes, self.response.serialize()]
+
+    @classmethod
+    def deserialize(cls, state: Sequence[Any], *, later_s: int = 0) -> TimelineInterval:  # Any: as above
+        """
+        The second whose state was dumped, by a process that began so much later.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is no such state.
+        """
+        from_s, responses, errors, failing, size, response = state
+        made = cls(max(0, int(from_s) + later_s))
+        made.responses, made.errors, made.server_errors, made.bytes = (
+            int(responses),
+            int(errors),
+            int(failing),
+            int(size),
+        )
+        made.response = Histogram.deserialize(response)
+        return made
+
+    def merge(self, other: TimelineInterval) -> None:
+        """Take in another one."""
+        self.responses += other.responses
+        self.errors += other.errors
+        self.server_errors += other.server_errors
+        self.bytes += other.bytes
+        self.response.merge(other.response)
+
+
+class RequestMetrics:
+    """
+    Counts and times of one process.
+
+    `sent` is counted when a request is sent, the others when its exchange is judged: as soon as nothing is in flight it
+    is their sum. Times are those of complete responses; a request without one is an error, and has no time.
+    """
+
+    def __init__(self) -> None:
+        self.sent = self.judged = self.errors = self.abandoned = 0
+        self.times: dict[str, dict[str, Histogram]] = {}
+        """By operation, then by kind of time."""
+        self.ready_user_send_delay = Histogram()
+        """Send delay of those that had a user waiting for them: the generator's own, as that of a full house is not."""
+        self._failures: dict[tuple[str, str], tuple[int, str]] = {}
+        """How many errors of each target and code, and the first one's detail."""
+        self.timeline: list[TimelineInterval] = []
+        self._recent: deque[TimelineInterval] = deque(maxlen=RECENT_WINDOW_S)
+        self._interval_s = 1
+        self._began_ns = 0
+        self._timed_from_ns = 0
+
+    def start(self, now_ns: int, warm_up_ns: int = 0) -> None:
+        """
+        The run begins now; what was sent before, or is before the warm-up is over, is counted and judged, but not timed.
+        """
+        self.times.clear()
+        self.timeline.clear()
+        self._recent.clear()
+        self._began_ns = now_ns
+        self._timed_from_ns = now_ns + warm_up_ns
+
+    def record(self, exchange: Exchange) -> None:
+        """Count an exchange that has ended."""
+        error = exchange.error
+        if error is not None and error.code is ErrorCode.ABANDONED:
+            self.abandoned += 1
+            return
+        received_ns = exchange.received_ns
+        at_s = max(0, received_ns - self._began_ns) // 1_000_000_000
+        recent = self._recent
+        second = recent[-1] if recent and recent[-1].from_s >= at_s else self._interval_at(at_s)
+        response = exchange.response
+        if error is not None or response is None:
+            self.errors += 1
+            second.errors += 1
+            if error is not None:
+                target = exchange.request.target
+                operation = target.operation if target is not None else "probe"
+                self._add_failures(operation, error.code.value, 1, error.detail)
+            return
+        self.judged += 1
+        second.responses += 1
+        second.server_errors += response.status >= 500
+        second.bytes += len(response.body)
+        sent_ns = exchange.sent_ns
+        intended_ns = sent_ns if exchange.intended_ns is None else exchange.intended_ns
+        arrived_ns = received_ns if exchange.arrived_ns is None else exchange.arrived_ns
+        response_ns = arrived_ns - intended_ns
+        second.response.record(response_ns)
+        if sent_ns < self._timed_from_ns:
+            return
+        target = exchange.request.target
+        name = target.operation if target is not None else "probe"
+        kinds = self.times.get(name)
+        if kinds is None:
+            kinds = self.times[name] = {kind: Histogram() for kind in TIME_KINDS}
+        kinds["response"].record(response_ns)
+        if exchange.intended_ns is None:
+            kinds["service"].record(response_ns)
+        else:
+            kinds["service"].record(arrived_ns - sent_ns)
+            kinds["send delay"].record(sent_ns - intended_ns)
+        if exchange.arrived_ns is not None:
+            kinds["receive delay"].record(received_ns - arrived_ns)
+
+    def _add_failures(self, target: str, code: str, count: int, detail: str) -> None:
+        before, first = self._failures.get((target, code), (0, detail))
+        self._failures[target, code] = before + count, first
+
+    def failure_counts(self) -> list[FailureCount]:
+        """The errors by target and code, the most frequent first."""
+        rows = [
+            FailureCount(target=target, code=code, count=count, detail=detail)
+            for (target, code), (count, detail) in self._failures.items()
+        ]
+        return sorted(rows, key=lambda row: (-row.count, row.target, row.code))
+
+    def _interval_at(self, at_s: int) -> TimelineInterval:
+        """The second that is under way; exchanges come in order of receipt."""
+        if not self._recent or self._recent[-1].from_s < at_s:
+            self._append_to_timeline()
+            self._recent.append(TimelineInterval(at_s))
+        return self._recent[-1]
+
+    def _append_to_timeline(self) -> None:
+        """Put the second that is over into the timeline, and halve that when it has grown long."""
+        if not self._recent:
+            return
+        over = self._recent[-1]
+        if not self.timeline or over.from_s // self._interval_s > self.timeline[-1].from_s // self._interval_s:
+            if self.timeline:
+                self.timeline[-1].response.compact()
+            self.timeline.append(TimelineInterval(over.from_s // self._interval_s * self._interval_s))
+        self.timeline[-1].merge(over)
+        if len(self.timeline) > MAX_TIMELINE_INTERVALS:
+            self._interval_s *= 2
+            self.timeline = coarsen_timeline(self.timeline, self._interval_s)
+            for each in self.timeline[:-1]:
+                each.response.compact()
+
+    @property
+    def started_ns(self) -> int:
+        """When the run began, by the monotonic clock."""
+        return self._began_ns
+
+    def counts(self) -> dict[str, int]:
+        """How many; sent is the sum of the others once nothing is in flight."""
+        return {name: getattr(self, name) for name in REQUEST_COUNTS}
+
+    def intervals(self) -> list[TimelineInterval]:
+        """The whole timeline, with the second that is under way."""
+        return [*self.timeline, *list(self._recent)[-1:]]
+
+    def intervals_since(self, from_s: int) -> list[TimelineInterval]:
+        """Of the last ten seconds those that are over, from one on."""
+        return [each for each in list(self._recent)[:-1] if each.from_s >= from_s]
+
+    def serialize(self) -> dict[str, Any]:  # Any: plain values, for a message
+        """Counts, times and timeline."""
+        return self.counts() | {
+            "times": {
+                name: {kind: each.serialize() for kind, each in kinds.items()} for name, kinds in self.times.items()
+            },
+            "failures": [[*key, *value] for key, value in self._failures.items()],
+            "ready_user_send_delay": self.ready_user_send_delay.serialize(),
+            "began_ns": self._began_ns,
+            "step_s": self._interval_s,
+            "timeline": [each.serialize() for each in self.intervals()],
+        }
+
+    def add_serialized(self, state: Mapping[str, Any], *, same_clock: bool = True) -> None:  # Any: as above
+        """
+        Add what another process counted.
+
+        Args:
+            state: What `dump` gave there.
+            same_clock: Whether it can be told which of the two began first; else they count as having begun together.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is no such state.
+        """
+        for name in REQUEST_COUNTS:
+            setattr(self, name, getattr(self, name) + int(state[name]))
+        for name, kinds in state["times"].items():
+            mine = self.times.setdefault(name, {kind: Histogram() for kind in TIME_KINDS})
+            for kind in TIME_KINDS:
+                mine[kind].merge(Histogram.deserialize(kinds[kind]))
+        for target, code, count, detail in state["failures"]:
+            self._add_failures(str(target), str(code), int(count), str(detail))
+        self.ready_user_send_delay.merge(Histogram.deserialize(state["ready_user_send_delay"]))
+        if not self._began_ns:
+            self._began_ns = int(state["began_ns"])
+        later_s = round((int(state["began_ns"]) - self._began_ns) / 1e9) if same_clock else 0
+        theirs = [TimelineInterval.deserialize(each, later_s=later_s) for each in state["timeline"]]
+        self._interval_s = max(self._interval_s, int(state["step_s"]))
+        self.timeline = coarsen_timeline(
+            sorted([*self.timeline, *theirs], key=lambda each: each.from_s), self._interval_s
+        )
+
+    def add_interval(self, second: TimelineInterval) -> None:
+        """Add a second of another process to those by which limits are judged."""
+        for mine in self._recent:
+            if mine.from_s == second.from_s:
+                mine.merge(second)
+                return
+        if not self._recent or self._recent[-1].from_s < second.from_s:
+            self._recent.append(second)
+
+    def all_operations(self, kind: str) -> Histogram:
+        """One kind of time over all targets."""
+        return merge_histograms(kinds[kind] for kinds in self.times.values())
+
+    def recent_error_share(self) -> float | None:
+        """The share of requests in the last ten seconds that failed, by error or by a status of 500 and above."""
+        window = self._recent_intervals()
+        responses, errors = sum(each.responses for each in window), sum(each.errors for each in window)
+        failing = sum(each.server_errors for each in window)
+        return (errors + failing) / (responses + errors) if responses + errors >= MIN_RECENT_REQUESTS else None
+
+    def recent_p99_exceeds(self, limit_us: int) -> bool:
+        """Whether the 99th percentile of response time in the last ten seconds is larger; never of too few responses."""
+        window = self._recent_intervals()
+        if all(each.response.max_us <= limit_us for each in window):
+            return False
+        times = merge_histograms(each.response for each in window)
+        return times.count >= MIN_RECENT_REQUESTS and (times.percentile(99) or 0) > limit_us
+
+    def _recent_intervals(self) -> list[TimelineInterval]:
+        if not self._recent:
+            return []
+        last_s = self._recent[-1].from_s
+        return [each for each in self._recent if each.from_s > last_s - RECENT_WINDOW_S]
+
+    def coarse_timeline(self, at_most: int) -> tuple[int, list[TimelineInterval]]:
+        """The timeline in at most so many rows, and how many seconds each has."""
+        step_s = self._interval_s
+        whole = coarsen_timeline(self.intervals(), step_s)
+        while len(whole) > at_most:
+            step_s *= 2
+            whole = coarsen_timeline(whole, step_s)
+        return step_s, whole
+
+
+def coarsen_timeline(seconds: Sequence[TimelineInterval], step_s: int) -> list[TimelineInterval]:
+    """The same in rows of so many seconds."""
+    rows: list[TimelineInterval] = []
+    for each in seconds:
+        from_s = each.from_s // step_s * step_s
+        if not rows or rows[-1].from_s != from_s:
+            rows.append(TimelineInterval(from_s))
+        rows[-1].merge(each)
+    return rows

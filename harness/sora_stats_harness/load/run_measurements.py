@@ -1,0 +1,213 @@
+"""
+What a run measured, as verdict.json has it.
+
+Several processes hand in their measures as plain values; the sum is what one process would have measured.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+
+from ..judge.verdict import ALL_TARGETS, LatencyDistribution, LoadResult, TimelineRow
+from .histogram import Histogram
+from .http_connection import TransportStats
+from .request_metrics import TIME_KINDS, RequestMetrics
+
+if TYPE_CHECKING:
+    from .load_session import LoadSession
+
+REPORTED_PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0, 99.9, 99.99)
+
+MAX_TIMELINE_ROWS: Final = 600
+
+CONNECT_LABEL: Final = "(connecting)"
+"""In place of a target, for what belongs to none."""
+
+BUSY_CPU_SHARE: Final = 0.9
+"""Share of a core from which on a generator has none to spare."""
+
+NOTICEABLE_DELAY_US: Final = 1000
+"""Delays of our own below this are never called a bottleneck."""
+
+
+@dataclass(slots=True)
+class RunMeasurements:
+    """All figures of a run, or of one process of it."""
+
+    metrics: RequestMetrics = field(default_factory=RequestMetrics)
+    traffic: TransportStats = field(default_factory=TransportStats)
+    lasted_s: float = 0.0
+    """Until no more was sent."""
+    scheduled: int | None = None
+    """Requests that the schedule had due by then."""
+    cpu_share: float = 0.0
+    """Of one core; of several processes the busiest's."""
+    processes: int = 0
+    """How many have been added."""
+
+    def serialize(self) -> dict[str, Any]:  # Any: plain values
+        """The state as plain values, for a message."""
+        return {
+            "metrics": self.metrics.serialize(),
+            "traffic": self.traffic.serialize(),
+            "lasted_s": self.lasted_s,
+            "due": self.scheduled,
+            "cpu_share": self.cpu_share,
+        }
+
+    def add_serialized(self, state: Mapping[str, Any], *, same_clock: bool = True) -> None:  # Any: as above
+        """
+        Add what another process measured.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is no such state.
+        """
+        self.metrics.add_serialized(state["metrics"], same_clock=same_clock)
+        self.traffic.add_serialized(state["traffic"])
+        self.lasted_s = max(self.lasted_s, float(state["lasted_s"]))
+        if state["due"] is not None:
+            self.scheduled = (self.scheduled or 0) + int(state["due"])
+        self.cpu_share = max(self.cpu_share, float(state["cpu_share"]))
+        self.processes += 1
+
+    def add_metrics(self, metrics: RequestMetrics) -> None:
+        """Add what was worked out for a process that never told."""
+        self.metrics.add_serialized(metrics.serialize())
+
+    def bottleneck(self) -> str | None:
+        """How the generator held the run up; None where it did not."""
+        if self.cpu_share > BUSY_CPU_SHARE:
+            return f"it took {self.cpu_share:.0%} of a core"
+        late = self.metrics.ready_user_send_delay.percentile(99) or 0
+        delay, service = (
+            self.metrics.all_operations(kind).percentile(99) or 0 for kind in ("receive delay", "service")
+        )
+        if max(late, delay) > max(service, NOTICEABLE_DELAY_US):
+            return f"at its 99th percentile it woke up {late / 1000:g} ms late, and read responses {delay / 1000:g} ms late"
+        return None
+
+    def to_load_summary(
+        self, *, scenario: str, model: Literal["open", "closed"], planned_per_s: float | None, processes: int = 1
+    ) -> LoadResult:
+        """
+        Tell it as verdict.json does.
+
+        Args:
+            scenario: Its name.
+            model: Whether requests were due by a schedule, or by the responses before.
+            planned_per_s: Where there is no schedule, how much was to be sent; None if that cannot be told.
+            processes: How many there were to be.
+        """
+        metrics, lasted_s = self.metrics, max(self.lasted_s, 0.001)
+        return LoadResult(
+            scenario=scenario,
+            model=model,
+            planned_per_s=round(self.scheduled / lasted_s, 3) if self.scheduled is not None else planned_per_s,
+            offered_per_s=round(metrics.sent / lasted_s, 3),
+            lasted_s=round(lasted_s, 3),
+            due=self.scheduled,
+            sent=metrics.sent,
+            judged=metrics.judged,
+            errors=metrics.errors,
+            abandoned=metrics.abandoned,
+            bytes_sent=self.traffic.sent_bytes,
+            bytes_received=self.traffic.received_bytes,
+            connections=self.traffic.connects,
+            processes=processes,
+            generator_limited=self.bottleneck(),
+            cpu_cores=round(self.cpu_share, 2),
+            failures=metrics.failure_counts(),
+            latency=[*summarize_latencies(metrics), *_connect_latencies(self.traffic)],
+            timeline=build_timeline(metrics),
+        )
+
+
+class RunStopwatch:
+    """How long a process sent, and what share of a core it took; of several tests in a row together."""
+
+    def __init__(self) -> None:
+        self._lasted_s = self._cpu_s = 0.0
+        self._since: tuple[float, float] | None = None
+
+    def start(self, begins_ns: int | None = None) -> None:
+        """Sending begins, now or at a given time; nothing where it has begun."""
+        if self._since is None:
+            began_s = time.monotonic() if begins_ns is None else begins_ns / 1e9
+            self._since = began_s, time.process_time()
+
+    def stop(self, ended_ns: int | None = None) -> None:
+        """No more is sent, from now on or since a given time."""
+        if self._since is not None:
+            ended_s = time.monotonic() if ended_ns is None else ended_ns / 1e9
+            self._lasted_s += max(0.0, ended_s - self._since[0])
+            self._cpu_s += time.process_time() - self._since[1]
+            self._since = None
+
+    def measures(self, session: LoadSession) -> RunMeasurements:
+        """All that a process measured."""
+        return RunMeasurements(
+            metrics=session.metrics,
+            traffic=session.traffic,
+            lasted_s=self._lasted_s,
+            scheduled=session.scheduled_count(),
+            cpu_share=self._cpu_s / self._lasted_s if self._lasted_s else 0.0,
+            processes=1,
+        )
+
+
+def summarize_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
+    """The times of each target."""
+    return [
+        _latency_entry(name, kind, times)
+        for name in sorted(metrics.times)
+        for kind, times in metrics.times[name].items()
+        if times.count
+    ]
+
+
+def summarize_step_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
+    """The times of one of many steps, of all targets together and of each; without buckets, which many steps would add up."""
+    together = {kind: metrics.all_operations(kind) for kind in TIME_KINDS}
+    rows = [_latency_entry(ALL_TARGETS, kind, times) for kind, times in together.items() if times.count]
+    return [msgspec.structs.replace(each, buckets=[]) for each in (*rows, *summarize_latencies(metrics))]
+
+
+def _connect_latencies(traffic: TransportStats) -> list[LatencyDistribution]:
+    kinds = {"connect": traffic.connect_times, "tls": traffic.tls_times}
+    return [_latency_entry(CONNECT_LABEL, kind, times) for kind, times in kinds.items() if times.count]
+
+
+def _latency_entry(target: str, kind: str, times: Histogram) -> LatencyDistribution:
+    return LatencyDistribution(
+        target=target,
+        kind=kind,  # type: ignore[arg-type]  # one of them
+        count=times.count,
+        percentiles={f"{percent:g}": times.percentile(percent) or 0 for percent in REPORTED_PERCENTILES},
+        min=times.min_us,
+        mean=round(times.sum_us / times.count, 1),
+        max=times.max_us,
+        buckets=times.buckets,
+    )
+
+
+def build_timeline(metrics: RequestMetrics) -> list[TimelineRow]:
+    """The run by second, or by several; response times, warm-up included."""
+    step_s, seconds = metrics.coarse_timeline(MAX_TIMELINE_ROWS)
+    return [
+        TimelineRow(
+            from_s=each.from_s,
+            lasts_s=step_s,
+            responses=each.responses,
+            errors=each.errors,
+            bytes=each.bytes,
+            p50_us=each.response.percentile(50),
+            p99_us=each.response.percentile(99),
+            max_us=each.response.max_us if each.response.count else None,
+        )
+        for each in seconds
+    ]

@@ -1,0 +1,131 @@
+"""
+What one judge saw of each connection over time, thinned out: for machines whose clocks cannot be compared.
+
+Whether a counter fell between a response that one machine saw and one that another saw only the server's timestamps can
+tell. The last samples alone do not show a counter that fell and rose again between two responses seen elsewhere. So each
+judge's newest samples are noted every second, and all that were noted are compared in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import gevent
+import msgspec
+
+from ..api.exchange import Exchange
+from ..judge.pipeline import Judge
+
+NOTE_INTERVAL_S: Final = 1.0
+
+MAX_SAMPLES: Final = 4000
+"""Samples that are kept, some 2 KB each; where there are more, those that are kept are further apart."""
+
+MAX_CONNECTIONS: Final = 2000
+"""The first by their ids, so that all judges keep the same ones."""
+
+MAX_EVIDENCE_BYTES: Final = 4 << 20
+"""Bodies of responses that are kept as evidence; of others only the counters are."""
+
+
+class NotedSample(msgspec.Struct, frozen=True, kw_only=True):
+    """A sample of a connection, as a message."""
+
+    server: str
+    stamp_ns: int
+    blocks: list[list[int] | None]
+    """Counters, -1 where one was absent or unsound."""
+    exchange: tuple[str, int]
+    """Run and number of the exchange that it was in."""
+
+
+class SampleTrail:
+    """
+    The samples of one judge.
+
+    Args:
+        judge: Whose newest samples are noted.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+        self._samples: dict[str, list[NotedSample]] = {}
+        self._count = 0
+        self._distance_ns = 0
+        """Between the timestamps of two samples of a connection that are kept, at least; the last one is always."""
+        self._evidence: dict[tuple[str, int], Exchange] = {}
+        self._evidence_bytes = 0
+        self._noting: Any = None  # Any: gevent has no types
+
+    def start(self) -> None:
+        """Note samples every second from now on."""
+        self._noting = gevent.spawn(self._note_for_ever)
+
+    def stop(self) -> None:
+        """Note the last samples."""
+        if self._noting is not None:
+            self._noting.kill()
+        self.note()
+
+    def _note_for_ever(self) -> None:
+        while True:
+            gevent.sleep(NOTE_INTERVAL_S)
+            self.note()
+
+    def note(self) -> None:
+        """Note the newest sample of each connection, where it is newer than what is known."""
+        for each in sorted(self.judge.last_samples(), key=lambda each: (each.connection_id, each.stamp_ns)):
+            known = self._samples.get(each.connection_id)
+            if known is None:
+                if len(self._samples) >= MAX_CONNECTIONS:
+                    continue
+                known = self._samples[each.connection_id] = []
+            if known and known[-1].stamp_ns >= each.stamp_ns:
+                continue
+            noted = NotedSample(
+                server=each.exchange.request.server,
+                stamp_ns=each.stamp_ns,
+                blocks=[None if block is None else list(block) for block in each.blocks],
+                exchange=each.exchange.key,
+            )
+            self._count += _append_sample(known, noted, self._distance_ns)
+            self._keep_evidence(each.exchange)
+        if self._count > MAX_SAMPLES:
+            self._thin_out()
+
+    def _keep_evidence(self, exchange: Exchange) -> None:
+        if exchange.key in self._evidence or exchange.response is None:
+            return
+        self._evidence[exchange.key] = exchange
+        self._evidence_bytes += len(exchange.response.body)
+        while self._evidence_bytes > MAX_EVIDENCE_BYTES and self._evidence:
+            oldest = self._evidence.pop(next(iter(self._evidence)))
+            assert oldest.response is not None, "else it was not kept"
+            self._evidence_bytes -= len(oldest.response.body)
+
+    def _thin_out(self) -> None:
+        self._distance_ns = max(2 * self._distance_ns, int(NOTE_INTERVAL_S * 1e9))
+        for connection_id, known in self._samples.items():
+            fewer: list[NotedSample] = []
+            for sample in known:
+                _append_sample(fewer, sample, self._distance_ns)
+            self._samples[connection_id] = fewer
+        self._count = sum(len(known) for known in self._samples.values())
+
+    def samples(self) -> dict[str, list[NotedSample]]:
+        """By connection, the earliest first."""
+        return self._samples
+
+    def evidence(self) -> Iterator[Exchange]:
+        """Of the exchanges that they were in, those that were kept."""
+        return iter(self._evidence.values())
+
+
+def _append_sample(known: list[NotedSample], sample: NotedSample, distance_ns: int) -> int:
+    """Append a sample, in place of the last one where that is too near to the one before; by how many there are more."""
+    if len(known) > 1 and known[-1].stamp_ns < known[-2].stamp_ns + distance_ns:
+        known[-1] = sample
+        return 0
+    known.append(sample)
+    return 1

@@ -1,0 +1,128 @@
+"""
+The Locust user that all scenarios are made of.
+
+Locust starts and stops users, and shows their requests; how a request is sent, timed and judged is the session's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+from gevent.lock import Semaphore
+from locust import User, events, task
+from locust.exception import StopUser
+
+from ..api.exchange import Exchange, Target
+from .http_connection import HttpConnection
+from .load_session import LoadSession
+from .locust_distributed import set_up_distributed, start_spool
+from .locust_standalone import add_locust_options, start_locust_session
+from .precise_timer import PreciseTimer
+from .prepared_request import PreparedRequest
+from .request_source import RequestSource
+
+TASK_LENGTH_NS: Final = 100_000_000
+"""How long a user goes on before Locust may look after it."""
+
+_SESSION_CREATION_LOCK: Final = Semaphore()
+
+
+class SoraUser(User):
+    """
+    One user: takes its turn, sends what its scenario chooses, and tells Locust.
+
+    A scenario of one's own is a subclass with a `choose`; see docs/LOAD.md.
+    """
+
+    abstract = True
+
+    targets: ClassVar[frozenset[Target] | None] = None
+    """The targets by which a run is judged; None for those that were asked. Ids looked up on the side don't count."""
+
+    def choose(self, requests: RequestSource) -> PreparedRequest:
+        """The next request: any of the three targets by the run's weights, unless a scenario has a way of its own."""
+        return requests.random_request()
+
+    def on_start(self) -> None:
+        """Take a connection, and wait for the start."""
+        self._session = get_or_create_session(self.environment)
+        self._connection = self._session.new_connection()
+        self._timer = PreciseTimer()
+        self._session.wait_for_start()
+        self._turn_ns = self._session.first_send_ns()
+
+    def on_stop(self) -> None:
+        """Leave it."""
+        self._connection.close()
+        self._timer.close()
+
+    @task
+    def send_requests(self) -> None:
+        """Send requests, each when it is due, for a while: what Locust does between two tasks takes its time."""
+        session = self._session
+        until_ns = time.monotonic_ns() + TASK_LENGTH_NS
+        while True:
+            intended_ns = session.wait_for_turn(self._timer, self._turn_ns)
+            if not session.shares_sockets:
+                self._send_one(self._connection, intended_ns)
+            else:
+                wanted_ns = time.monotonic_ns()
+                with session.borrow_connection() as connection:
+                    self._send_one(connection, wanted_ns if intended_ns is None else intended_ns)
+            if time.monotonic_ns() >= until_ns:
+                return
+
+    def _send_one(self, connection: HttpConnection, intended_ns: int | None) -> None:
+        session = self._session
+        if connection.consecutive_failures:
+            self._timer.wait_until(time.monotonic_ns() + int(connection.backoff_s * 1e9), session.is_draining)
+        if session.draining:
+            raise StopUser
+        if session.is_paced:
+            self._turn_ns = session.next_turn_ns(self._turn_ns)
+        session.send(connection, self.choose(session.requests), intended_ns)
+
+
+def locust_request_reporter(environment: Any) -> Callable[[Exchange, str | None], None]:  # Any: locust.env.Environment
+    """What tells Locust's tables, charts and files of each exchange; those that we gave up are none of the server's."""
+    fire = environment.events.request.fire
+
+    def show(exchange: Exchange, failed: str | None) -> None:
+        if exchange.error is not None and failed is None:
+            return
+        target = exchange.request.target
+        arrived_ns = exchange.received_ns if exchange.arrived_ns is None else exchange.arrived_ns
+        intended_ns = exchange.sent_ns if exchange.intended_ns is None else exchange.intended_ns
+        fire(
+            request_type="POST",
+            name=target.operation if target is not None else "probe",
+            response_time=(arrived_ns - intended_ns) / 1e6,
+            response_length=len(exchange.response.body) if exchange.response is not None else 0,
+            exception=RequestFailed(failed) if failed is not None else None,
+            context={},
+        )
+
+    return show
+
+
+class RequestFailed(Exception):
+    """What Locust's failure table shows of an exchange."""
+
+
+def get_or_create_session(environment: Any) -> LoadSession:  # Any: locust.env.Environment, to which we add an attribute
+    """The session of a Locust environment: made by the command `load`, or on the spot under plain Locust."""
+    with _SESSION_CREATION_LOCK:  # it looks the server's name up, and meanwhile other users begin
+        session = getattr(environment, "sora_session", None)
+        if session is None:
+            session = start_locust_session(environment)
+            session.on_judged = locust_request_reporter(environment)
+            start_spool(environment)
+    assert isinstance(session, LoadSession), "nobody else sets it"
+    return session
+
+
+# Both have to be there before Locust reads its command line and makes its runner.
+events.init_command_line_parser.add_listener(add_locust_options)
+events.init.add_listener(set_up_distributed)

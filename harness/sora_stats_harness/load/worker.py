@@ -1,0 +1,321 @@
+"""
+A worker: a process with users of its own, which does what a master orders and reports what came of it.
+
+Locust connects it to the master, and starts and stops its users. Every exchange is judged here, and written to a spool as
+well where the master is on the same machine: there all workers' exchanges are judged together, in order.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import gevent
+import msgspec
+from gevent.queue import Queue
+from locust.env import Environment
+
+from ..api.edition import load_edition, parse_edition
+from ..api.errors import HarnessError
+from ..api.exchange import TransportError, monotonic_clock_id
+from ..api.secret_redaction import Secrets
+from .abort_limit import parse_abort_limit
+from .capacity.merged_window import serialize_window
+from .capacity.rate_search import LoadAborted, SearchEnded
+from .capacity.step_runner import StepRunner
+from .capacity.stepped_session import SteppedSession
+from .http_connection import resolve_server
+from .load_session import LoadSession
+from .load_users import drain_users
+from .run_measurements import RunStopwatch
+from .sample_trail import SampleTrail
+from .scenarios import SCENARIOS
+from .spools import WorkerSpool
+from .worker_messages import (
+    ORDER_MESSAGE,
+    REPORT_MESSAGE,
+    DrainOrder,
+    EndStepOrder,
+    FailedReport,
+    HaltOrder,
+    HelloReport,
+    Order,
+    PrepareOrder,
+    ProgressReport,
+    ReadyReport,
+    StartOrder,
+    StepOrder,
+    StepReport,
+    WindowOrder,
+    WindowReport,
+    decode_order,
+    encode_message,
+    local_begin_ns,
+)
+from .worker_results import make_worker_result
+
+PROGRESS_INTERVAL_S: Final = 0.5
+
+STANDING_UP_INTERVAL_S: Final = 0.05
+"""The same until the run has begun: the master waits for all users to be ready."""
+
+MIN_STALL_S: Final = 1.0
+"""A process whose loop did not run for so long was stopped, or had something else to do."""
+
+
+class WorkerInterrupt:
+    """Whether whatever is being waited for is no longer wanted: what an `InterruptHandler` is where signals come."""
+
+    def __init__(self) -> None:
+        self.is_interrupted = False
+
+    def set_callback(self, call: Callable[[], object] | None) -> None:
+        """Nobody is called: orders come by themselves."""
+
+
+class LoadWorker:
+    """
+    Follows the orders of a master.
+
+    Args:
+        environment: Locust's, with a worker's runner.
+    """
+
+    def __init__(self, environment: Any) -> None:  # Any: Locust's own types are not checked
+        self._environment = environment
+        self._runner = environment.runner
+        self._interrupt = WorkerInterrupt()
+        self._orders: Queue = Queue()
+        self._drain: DrainOrder | None = None
+        self._prepared: PrepareOrder | None = None
+        self._session: LoadSession | None = None
+        self._steps: StepRunner | None = None
+        self._spool: WorkerSpool | None = None
+        self._trail: SampleTrail | None = None
+        self._stopwatch = RunStopwatch()
+        self._reported_s = 0
+        self._stalled_s = 0.0
+        self._runner.register_message(ORDER_MESSAGE, self._on_order)
+        self._report(HelloReport.of_this_process())
+
+    def _report(self, report: msgspec.Struct) -> None:
+        self._runner.send_message(REPORT_MESSAGE, encode_message(report))
+
+    def _on_order(self, environment: Any, msg: Any) -> None:  # Any: as Locust calls it
+        order = decode_order(msg.data)
+        if isinstance(order, HaltOrder | DrainOrder):
+            self._interrupt.is_interrupted = True
+        if isinstance(order, DrainOrder):
+            self._drain = order
+            if self._session is not None:
+                self._session.drain()
+        if not isinstance(order, HaltOrder):
+            self._orders.put(order)
+
+    def run(self) -> None:
+        """Follow orders until the run is over; for a greenlet of its own."""
+        reporting = gevent.spawn(self._report_progress)
+        try:
+            while not isinstance(order := self._orders.get(), DrainOrder):
+                self._follow(order)
+            self._finish()
+        except (HarnessError, SearchEnded) as error:
+            self._report(FailedReport(reason=str(error)))
+        except Exception as error:  # the master names it
+            self._report(FailedReport(reason=f"{type(error).__name__}: {error}"))
+        finally:
+            reporting.kill()
+
+    def leave(self) -> None:
+        """Its own user, or the end of the master, ends it: what is in flight is waited for, and the spool closed."""
+        if self._drain is None:
+            self._drain = DrainOrder(give_up=False)
+            self._interrupt.is_interrupted = True
+            if self._session is not None:
+                self._session.drain()
+            self._orders.put(self._drain)
+
+    def _follow(self, order: Order) -> None:
+        match order:
+            case PrepareOrder():
+                self._prepare(order)
+            case StartOrder():
+                self._start(order)
+            case StepOrder():
+                self._start_step(order)
+            case WindowOrder():
+                self._report(self._wait_for_window(order))
+            case EndStepOrder():
+                self._report(self._end_step(order))
+            case _:
+                raise HarnessError(f"an order that has no meaning now: {order!r}")
+
+    # -- orders -------------------------------------------------------------------------------------------------------
+
+    def _prepare(self, order: PrepareOrder) -> None:
+        self._prepared = order
+        spec = order.spec
+        edition = (
+            load_edition(spec.edition)
+            if order.edition_text is None
+            else parse_edition(order.edition_text, origin=spec.edition)
+        )
+        at = order.addresses if self._is_on_masters_machine else None
+        address = resolve_server(order.server, ca_file=order.ca_file, insecure=order.insecure, at=at)
+        if isinstance(address, TransportError):
+            raise HarnessError(f"{order.server}: {address.detail}")
+        make = LoadSession if order.patience_s is None else SteppedSession
+        session = make(edition, address, spec, share=order.share)
+        if self._is_on_masters_machine:
+            self._spool = WorkerSpool(Path(order.spool_folder), order.index)
+            session.observer = self._spool.open(session, order.subject_kind, Secrets(order.secrets))
+        self._session = self._environment.sora_session = session
+        self._trail = SampleTrail(session.judge)
+        if not self._is_on_masters_machine:
+            self._trail.start()
+        self._environment.user_classes = [SCENARIOS[spec.scenario]]
+        if order.patience_s is not None:
+            assert isinstance(session, SteppedSession), "made above"
+            self._steps = StepRunner(
+                session,
+                patience_s=order.patience_s,
+                limits=tuple(parse_abort_limit(text) for text in order.limits),
+                interrupt=self._interrupt,
+            )
+        no_server = session.discover(lambda: self._interrupt.is_interrupted)
+        if self._steps is not None:
+            session.start()
+        self._report(ReadyReport(no_server=no_server))
+
+    def _start(self, order: StartOrder) -> None:
+        assert self._session is not None, "prepared"
+        begins_ns = local_begin_ns(order.begins_ns, order.lead_ns, same_clock=self._is_on_masters_machine)
+        if self._interrupt.is_interrupted:
+            return
+        self._session.start(begins_ns)
+        self._stopwatch.start(begins_ns)
+
+    def _start_step(self, order: StepOrder) -> None:
+        assert self._steps is not None, "prepared"
+        assert self._prepared is not None, "prepared"
+        begins_ns = local_begin_ns(order.begins_ns, order.lead_ns, same_clock=self._is_on_masters_machine)
+        share = self._prepared.share
+        self._interrupt.is_interrupted = self._drain is not None
+        self._stopwatch.start()
+        self._steps.start_step(order.rate / share.count, begins_ns + round(share.index * 1e9 / order.rate))
+
+    def _wait_for_window(self, order: WindowOrder) -> WindowReport:
+        assert self._steps is not None, "prepared"
+        try:
+            return WindowReport(window=serialize_window(self._steps.wait_for_window(order.lasts_s)))
+        except LoadAborted as aborted:
+            seen = aborted.partial_window
+            return WindowReport(aborted=str(aborted), window=None if seen is None else serialize_window(seen))
+        except SearchEnded:
+            return WindowReport(window=None)
+
+    def _end_step(self, order: EndStepOrder) -> StepReport:
+        assert self._steps is not None, "prepared"
+        assert self._session is not None, "prepared"
+        self._interrupt.is_interrupted = order.at_once or self._drain is not None
+        outage: str | None = None
+        findings: tuple[str, ...] = ()
+        try:
+            findings = self._steps.end_step()
+        except SearchEnded as ended:
+            outage = str(ended)
+        return StepReport(findings=findings, metrics=self._session.metrics.serialize(), outage=outage)
+
+    def _finish(self) -> None:
+        session = self._session
+        if session is None or self._prepared is None:
+            return
+        drain_users(self._runner, session, lambda: self._drain is not None and self._drain.give_up)
+        self._stopwatch.stop(session.drained_ns)
+        if self._runner.user_count:
+            self._runner.stop()  # whoever was given up
+        session.judge.judge_pending()
+        assert self._trail is not None, "made with the session"
+        measures = self._stopwatch.measures(session)
+        self._report(
+            make_worker_result(session, measures, spool=self._spool, trail=self._trail, stalled_s=self._stalled_s)
+        )
+
+    # -- progress -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_on_masters_machine(self) -> bool:
+        return self._prepared is not None and self._prepared.clock == monotonic_clock_id()
+
+    def _report_progress(self) -> None:
+        looked_s = time.monotonic()
+        while True:
+            session = self._session
+            begun = session is not None and session.metrics.started_ns > 0
+            rest_s = PROGRESS_INTERVAL_S if begun else STANDING_UP_INTERVAL_S
+            gevent.sleep(rest_s)
+            late_s = time.monotonic() - looked_s - rest_s
+            looked_s = time.monotonic()
+            if session is None:
+                continue
+            if late_s > MIN_STALL_S:
+                self._stalled_s = max(self._stalled_s, late_s)
+            intervals = session.metrics.intervals_since(self._reported_s)
+            if intervals:
+                self._reported_s = intervals[-1].from_s + 1
+            standing = session.idle_users if isinstance(session, SteppedSession) else session.waiting_users
+            self._report(
+                ProgressReport(
+                    standing=standing,
+                    counts=session.metrics.counts(),
+                    intervals=[each.serialize() for each in intervals],
+                    stalled_s=self._stalled_s,
+                    outage=session.outage_text,
+                )
+            )
+
+
+def run_worker(master_host: str, master_port: int, *, parent: int | None = None) -> int:
+    """
+    Work for a master until it says that the run is over.
+
+    Args:
+        master_host: Where the master listens.
+        master_port: Its port.
+        parent: The master's process, where it has started this one: then signals are its business, and its end is ours.
+
+    Returns:
+        The exit status.
+    """
+    logging.getLogger("locust.runners").setLevel(logging.ERROR)
+    environment = Environment(user_classes=[], catch_exceptions=False)
+    runner = environment.create_worker_runner(master_host, master_port)
+    worker = LoadWorker(environment)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if parent is None:
+            gevent.signal_handler(number, worker.leave)
+        else:
+            signal.signal(number, signal.SIG_IGN)  # a whole group gets them; the master says what follows
+    working = gevent.spawn(worker.run)
+    while not runner.greenlet.join(timeout=PROGRESS_INTERVAL_S) and len(runner.greenlet):
+        if parent is not None and os.getppid() != parent:
+            worker.leave()
+            working.join()
+            break
+    return 0
+
+
+def main() -> int:
+    """What a master starts: host, port and its own process are the arguments."""
+    host, port, parent = sys.argv[1:]
+    return run_worker(host, int(port), parent=int(parent))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

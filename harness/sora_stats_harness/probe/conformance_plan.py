@@ -1,0 +1,151 @@
+"""
+The plan of a conformance run, and what follows from it before the first request: what the run can observe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..api.errors import UsageError
+from ..api.exchange import TARGET_HEADER, Headers, Target
+from ..judge.checks.identity import ASKED, CLIENT
+from ..judge.checks.presence import PRESENT
+from ..judge.checks.wrong_requests import ERROR_SHAPES
+from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
+from .discovery import KnownConnection
+from .wrong_requests import build_wrong_requests
+
+SERVER_RATE: Final = 200.0
+"""Requests a second at most against a server that we did not start."""
+
+SIMULATOR_RATE: Final = 400.0
+"""Against our own simulator; each request takes a connection, and ports run out at some 470 a second."""
+
+MAX_CONCURRENCY: Final = 32
+
+DEFAULT_MAX_DURATION_S: Final = 60.0
+"""A run that has not seen enough by then ends all the same, unless its least time is longer."""
+
+RESERVED_HEADERS: Final = frozenset(
+    {
+        TARGET_HEADER,
+        "content-length",
+        "transfer-encoding",
+        "accept-encoding",
+        "connection",
+        "expect",
+        "upgrade",
+    }
+)
+"""What each request sets as it needs it; another value would have it read as something else."""
+
+
+def run_time_limit_s(duration_s: float, max_duration_s: float | None) -> float:
+    """How long a run takes at most that takes `duration_s` at least."""
+    return max(duration_s, DEFAULT_MAX_DURATION_S) if max_duration_s is None else max_duration_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConformancePlan:
+    """
+    What a run is to do.
+
+    `nodes` are further nodes of the cluster that `server` belongs to. `given_connections` are asked for instead of those
+    that a listing shows. A run takes at least `duration_s`, and goes on until it has seen enough, for `max_duration_s`
+    at most (None: 60 seconds, or `duration_s` where that is longer). `concurrency` is how many requests may overlap,
+    `rate` how many may be sent a second.
+    """
+
+    server: str
+    nodes: tuple[str, ...] = ()
+    targets: frozenset[Target] = frozenset(Target)
+    given_connections: tuple[KnownConnection, ...] = ()
+    duration_s: float = 10.0
+    max_duration_s: float | None = None
+    concurrency: int = 8
+    rate: float = SERVER_RATE
+    headers: Headers = ()
+    send_wrong_requests: bool = True
+    send_large_request: bool = False
+
+    def __post_init__(self) -> None:
+        """
+        Refuse a plan that cannot be carried out.
+
+        Raises:
+            UsageError: No target, nothing to ask for, or a number out of range.
+        """
+        if not 1 <= self.concurrency <= MAX_CONCURRENCY:
+            raise UsageError(f"--concurrency must be 1 to {MAX_CONCURRENCY}: conform is no load test")
+        if not (self.duration_s > 0 and self.rate > 0):
+            raise UsageError("the duration must be more than 0 seconds")
+        if self.time_limit_s < self.duration_s:
+            raise UsageError(
+                f"--max-duration ({self.time_limit_s:g} s) must not be shorter than --duration ({self.duration_s:g} s)"
+            )
+        for name, _ in self.headers:
+            if name.strip().lower().replace("_", "-") in RESERVED_HEADERS:
+                raise UsageError(f"the header {name} is set by the harness itself and cannot be given")
+        if Target.ALL not in self.targets and not self.given_connections:
+            raise UsageError(
+                "without GetStatsAllConnections nothing tells which connections there are: "
+                "give --channel-id with --connection-id or --client-id"
+            )
+        if Target.ALL not in self.targets and self.nodes:
+            raise UsageError("--node needs GetStatsAllConnections in --targets: nodes are compared by their listings")
+        for given in self.given_connections:
+            needed = Target.CLIENT if given.connection_id is None else Target.CONNECTION
+            if needed not in self.targets:
+                raise UsageError(
+                    f"what was given for channel {given.channel_id!r} needs {needed.operation} in --targets"
+                )
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Every node, the one that was named first at the front."""
+        return (self.server, *self.nodes)
+
+    @property
+    def time_limit_s(self) -> float:
+        """How long the run takes at most."""
+        return run_time_limit_s(self.duration_s, self.max_duration_s)
+
+    def expected_requirements(self) -> frozenset[str]:
+        """The MUST and SHOULD requirements that a run by this plan can observe, if the server has what they need."""
+        observed, excluded = self.observed_needs(), self.excluded_requirements()
+        return frozenset(
+            rule.id
+            for rule in REQUIREMENTS.values()
+            if rule.level >= Level.SHOULD and rule.needs <= observed and rule.id not in excluded
+        )
+
+    def observed_needs(self) -> frozenset[RequiredCapability]:
+        """What a run by this plan can see."""
+        needs = {
+            RequiredCapability.EXCHANGES,
+            RequiredCapability.BODIES,
+            RequiredCapability.ARGUMENTS,
+            RequiredCapability.TIMES,
+        }
+        if self.send_wrong_requests:
+            needs.add(RequiredCapability.PROBES)
+            if self.send_large_request and Target.CONNECTION in self.targets:
+                needs.add(RequiredCapability.LARGE_PROBE)
+        if self.nodes:
+            needs.add(RequiredCapability.NODES)
+        return frozenset(needs)
+
+    def excluded_requirements(self) -> frozenset[str]:
+        """Requirements that the targets left out put out of scope."""
+        ids: set[str] = set()
+        if Target.CONNECTION not in self.targets:
+            ids.add(ASKED.id)
+        if Target.CLIENT not in self.targets:
+            ids.add(CLIENT.id)
+        if Target.ALL not in self.targets:
+            ids.add(PRESENT.id)
+        if self.send_wrong_requests:
+            sent = {request.probe for request in build_wrong_requests(self.server, targets=self.targets, large=True)}
+            ids |= ERROR_SHAPES.keys() - sent
+        return frozenset(ids)

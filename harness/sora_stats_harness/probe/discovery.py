@@ -1,0 +1,68 @@
+"""
+Which connections there are to ask for, read from responses.
+
+Only the three ids are read, with a decoder that skips the rest: whether a response is sound is the judge's to find, here
+it only has to be of use. What cannot be asked for again is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from ..api.exchange import Response
+
+_MAX_ID_BYTES: Final = 1024
+"""Four times what is documented: nobody shall make us send megabytes."""
+
+_MAX_OBJECTS: Final = 1_000_000
+"""More than 20,000 connections have; a body of nothing but `{}` would take gigabytes to decode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownConnection:
+    """A connection to ask for, at the server that listed it; an id is None as long as nobody told it."""
+
+    server: str
+    channel_id: str
+    connection_id: str | None = None
+    client_id: str | None = None
+
+
+class _DiscoveredIds(msgspec.Struct):
+    """What is read of a connection."""
+
+    channel_id: Any = None  # Any: whatever the server put there
+    client_id: Any = None
+    connection_id: Any = None
+
+
+_DECODER: Final[msgspec.json.Decoder[list[_DiscoveredIds] | _DiscoveredIds]] = msgspec.json.Decoder(
+    list[_DiscoveredIds] | _DiscoveredIds
+)
+
+
+def connections_in_response(server: str, response: Response) -> list[KnownConnection] | None:
+    """The connections in a response, those left out whose ids cannot be used; None if it is no list of objects."""
+    if response.status != 200 or response.body.count(b"{") > _MAX_OBJECTS:
+        return None
+    try:
+        value = _DECODER.decode(response.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    found = []
+    for ids in value if isinstance(value, list) else [value]:
+        if _is_id(ids.channel_id) and _is_id(ids.connection_id):
+            client_id = ids.client_id if _is_id(ids.client_id) else None
+            found.append(
+                KnownConnection(
+                    server=server, channel_id=ids.channel_id, connection_id=ids.connection_id, client_id=client_id
+                )
+            )
+    return list(dict.fromkeys(found))
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and len(value.encode()) <= _MAX_ID_BYTES

@@ -1,0 +1,127 @@
+"""
+`--edition auto`: find the edition that a server's responses are nearest to, before anything is judged.
+
+One listing is enough, or the first responses in the files. Where there is no response to compare, the default edition is
+used, and a note says so. `load.edition_probe` does the same over a connection of load's kind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from ..api.exchange import Exchange, Headers
+    from .file_check import OpenedFile
+    from .interrupt import InterruptHandler
+    from .prober import Prober
+
+AUTO_EDITION: Final = "auto"
+
+MAX_RESPONSES_READ: Final = 100
+"""Of a recording, how many responses are looked at."""
+
+MAX_DETECTION_BODY_BYTES: Final = 64 << 20
+"""A body beyond this is not looked into."""
+
+
+def detect_by_server(
+    server: str, headers: Headers, prober: Prober, interrupt: InterruptHandler | None = None
+) -> tuple[str, list[str]]:
+    """
+    Ask a server for its connections once.
+
+    Args:
+        server: As `normalize_server_url` gives it.
+        headers: Sent with the request.
+        prober: Sends the request; it is closed at the end.
+        interrupt: Gives the request up at once.
+
+    Returns:
+        The edition's name, and a line that says how near it is.
+    """
+    import asyncio
+
+    from ..api.edition import DEFAULT_EDITION, load_edition
+    from ..api.exchange import Target, make_valid_request
+    from ..judge.pipeline import Judge
+
+    async def ask() -> Exchange | None:
+        loop = asyncio.get_running_loop()
+        request = make_valid_request(Target.ALL, server=server, headers=headers)
+        async with prober:
+            asking = asyncio.create_task(prober.send(Judge(load_edition(DEFAULT_EDITION)), request))
+            if interrupt is not None:
+                interrupt.set_callback(lambda: loop.call_soon_threadsafe(asking.cancel))
+            try:
+                return await asking
+            except asyncio.CancelledError:
+                return None
+            finally:
+                if interrupt is not None:
+                    interrupt.set_callback(None)
+
+    return nearest_to_exchange(asyncio.run(ask()))
+
+
+def nearest_to_exchange(exchange: Exchange | None) -> tuple[str, list[str]]:
+    """The edition that the response of one exchange is nearest to, and a line that says how near it is."""
+    response = exchange.response if exchange is not None else None
+    found = response is not None and response.complete and response.status == 200
+    return _nearest_edition([response.body] if response is not None and found else [])
+
+
+def detect_by_files(files: Sequence[OpenedFile]) -> tuple[str, list[str]]:
+    """The edition that the first responses in some files are nearest to, and a line that says how near it is."""
+    return _nearest_edition(body for file in files for body in _file_bodies(file))
+
+
+def _file_bodies(file: OpenedFile) -> Iterable[bytes]:
+    from ..recording import format as lines
+    from ..recording import sorastats
+    from .file_check import FileKind
+
+    if file.kind is FileKind.BODY:
+        yield file.store.read()
+        return
+    looked = 0
+    for piece in file.store.lines():
+        if not isinstance(piece, bytes):
+            continue
+        if file.kind is FileKind.SORASTATS:
+            poll = sorastats.decode_sorastats_line(piece)
+            body = None if poll is None else bytes(poll.values)
+        else:
+            try:
+                line = lines.decode_line(piece)
+            except lines.DamagedLineError:
+                continue
+            found = line.response if isinstance(line, lines.RecordedExchange) and line.target is not None else None
+            body = bytes(found.json) if found is not None and found.status == 200 and found.json else None
+        if body is None:
+            continue
+        yield body
+        looked += 1
+        if looked == MAX_RESPONSES_READ:
+            return
+
+
+def _nearest_edition(bodies: Iterable[bytes]) -> tuple[str, list[str]]:
+    from ..api.edition import DEFAULT_EDITION
+    from ..judge.drift import find_nearest_edition
+
+    samples: list[Any] = []  # Any: JSON
+    for body in bodies:
+        if len(body) > MAX_DETECTION_BODY_BYTES:
+            continue
+        try:
+            value = json.loads(body)
+        except (ValueError, RecursionError):
+            continue
+        samples += [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
+    if not samples:
+        return DEFAULT_EDITION, [f"--edition auto: there was no response to tell by, so {DEFAULT_EDITION} was taken"]
+    name, distance = find_nearest_edition(samples)
+    how = "in every field" if distance == 0 else f"but for {distance} field{'s' if distance > 1 else ''}"
+    return name, [f"--edition auto: the responses are like {name} {how}"]

@@ -1,0 +1,347 @@
+"""
+Judges files instead of a server: recordings of the harness or of sorastats, and single bodies.
+
+A file's kind follows from its content, never from its name. Each kind can show different things, so the scope of the
+verdict differs: a bare body has no order, a line of sorastats no HTTP. Where several kinds are checked together, a
+requirement is in scope if one of them can show it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import islice
+from typing import Final, cast
+
+import msgspec
+
+from ..api import edition
+from ..api.errors import RecordingError
+from ..api.exchange import Exchange, Target
+from ..judge.checks.clock import FROZEN, OFFSET
+from ..judge.checks.identity import ASKED, CLIENT
+from ..judge.checks.presence import PRESENT
+from ..judge.pipeline import Judge
+from ..judge.requirements import REQUIREMENTS, RequiredCapability
+from ..judge.verdict import EvidenceSource, JudgeResult, SubjectKind
+from ..recording import RecordingHeader, RecordingReader, open_recordings, sorastats
+from ..recording import format as lines
+from ..recording.format import DamagedLineError, RecordingEnd
+from ..recording.input_file import STDIN_NAME, InputFile
+from ..recording.sorastats import SorastatsReader
+
+SCOPE_OPTIONS: Final = ("observes", "excluded")
+"""Options of a header line that tell what its run could see: values of `RequiredCapability`, and ids of requirements."""
+
+_NEEDS_MET_WITHOUT_HTTP: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.TIMES})
+_NEEDS_MET_BY_BODIES: Final = frozenset({RequiredCapability.BODIES})
+_NEEDS_MET_BY_RECORDINGS: Final = frozenset(
+    {RequiredCapability.EXCHANGES, RequiredCapability.BODIES, RequiredCapability.ARGUMENTS, RequiredCapability.TIMES}
+)
+
+_NOT_APPLICABLE_TO_SORASTATS: Final = frozenset({PRESENT.id, OFFSET.id, FROZEN.id})
+"""It asks for listings alone, and its times are those of writing, on a clock that may be set."""
+
+_REQUIREMENT_OF_TARGET: Final = {
+    Target.CONNECTION: ASKED.id,
+    Target.CLIENT: CLIENT.id,
+    Target.ALL: PRESENT.id,
+}
+"""The requirement that can't be seen where a target was never requested."""
+
+_UTF8_BOM: Final = b"\xef\xbb\xbf"
+
+MAX_SNIFFED_LINES: Final = 5
+"""Lines that are read to find out a file's kind; the first may be damaged."""
+
+MAX_SNIFFED_BYTES: Final = 4096
+"""Bytes of them in which the beginning of a body is looked for."""
+
+
+class FileKind(Enum):
+    """The kinds of files that can be judged."""
+
+    RECORDING = "recording"
+    SORASTATS = "sorastats"
+    BODY = "body"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedFile:
+    """An open file and its kind."""
+
+    store: InputFile
+    kind: FileKind
+    edition: str | None = None
+    """The edition by which a recording was judged when it was made."""
+
+
+class CheckStopped(Exception):  # a request, not an error
+    """Raised by a caller's `tick` to end the check; what was read by then is judged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservableScope:
+    """What one file, or some of one kind, can show."""
+
+    observes: frozenset[RequiredCapability]
+    excluded: frozenset[str] = frozenset()
+
+    def requirement_ids(self) -> frozenset[str]:
+        """The requirements in it."""
+        return frozenset(
+            rule.id for rule in REQUIREMENTS.values() if rule.needs <= self.observes and rule.id not in self.excluded
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileCheckResult:
+    """
+    A judge that has judged files, and what the files say of their runs; takes the judge's place in a verdict.
+    """
+
+    judge: Judge
+    subject: str
+    judged_from: EvidenceSource
+    observes: frozenset[RequiredCapability]
+    excluded: frozenset[str]
+    notes: tuple[str, ...]
+    damaged: int
+    truncated: bool
+    interrupted: bool
+    """Whether the check was interrupted, not a run that is checked."""
+    ends: tuple[tuple[str, RecordingEnd], ...]
+    """End lines of runs, each with the name of its file."""
+    simulator: bool
+    """Whether a header line names the simulator as the subject."""
+    untimed: frozenset[str]
+    """Runs whose clock is not to be judged."""
+
+    @property
+    def subject_kind(self) -> SubjectKind:
+        """What responded, by responses and header lines."""
+        return "simulator" if self.simulator else self.judge.subject_kind
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether a run was interrupted by its user."""
+        return any(end.interrupted for _, end in self.ends)
+
+    @property
+    def abort_reasons(self) -> str | None:
+        """
+        Why runs aborted, as they recorded it; else, where none was interrupted, which server stopped responding.
+        """
+        if reasons := list(dict.fromkeys(end.aborted for _, end in self.ends if end.aborted is not None)):
+            return "; ".join(reasons)
+        outage = self.judge.outage
+        return None if outage is None or self.was_interrupted else outage.description
+
+    @property
+    def early_endings(self) -> list[str]:
+        """Which runs ended before their time, one line each."""
+        texts = []
+        for name, end in self.ends:
+            how = ["was interrupted"] if end.interrupted else []
+            how += ["ended early"] if end.ended == "aborted" else []
+            if how:
+                texts.append(": ".join([name, f"run {end.end} {how[0]}", *filter(None, [end.why])]))
+        return texts
+
+    def finish(self) -> None:
+        """Finish the judge; once."""
+        self.judge.finish()
+
+    def result(self) -> JudgeResult:
+        """The judge's result, with damage to the files in its coverage."""
+        tally = self.judge.result()
+        coverage = msgspec.structs.replace(
+            tally.coverage,
+            damaged=tally.coverage.damaged + self.damaged,
+            truncated=tally.coverage.truncated or self.truncated or self.damaged > 0,
+        )
+        findings = [
+            entry
+            for entry in tally.findings
+            if not (
+                entry.requirement in _NOT_APPLICABLE_TO_SORASTATS
+                and entry.exchanges
+                and all(run in self.untimed for run, _ in entry.exchanges)
+            )
+        ]
+        return msgspec.structs.replace(tally, coverage=coverage, findings=findings)
+
+    def evidence(self, fingerprint: str) -> Sequence[Exchange]:
+        """The exchanges that prove the first finding of an entry, the earlier first."""
+        return self.judge.evidence(fingerprint)
+
+
+def open_files(files: Sequence[str], target: Target | None = None) -> list[OpenedFile]:
+    """
+    Open files, and find out their kinds.
+
+    Args:
+        files: Paths, or `-` for the standard input. One that is named twice is opened once.
+        target: Of bodies, if the user named it; then any file that is no recording is a body.
+
+    Raises:
+        RecordingError: One is missing, unreadable or empty, or neither a recording nor the beginning of a JSON body.
+    """
+    distinct = {file if file == STDIN_NAME else os.path.realpath(file): file for file in files}
+    return [_classify_file(InputFile(file), target) for file in distinct.values()]
+
+
+def choose_edition(files: Sequence[OpenedFile], given: str | None) -> tuple[str, list[str]]:
+    """
+    Choose the edition to judge by.
+
+    Args:
+        files: From `open_files`.
+        given: The user's choice; without one recordings are judged by the edition they were made with.
+
+    Returns:
+        A name or file for `load_edition`, and notes.
+    """
+    recorded = sorted({file.edition for file in files if file.edition is not None})
+    if given is None and len(recorded) == 1 and recorded[0] in edition.shipped_edition_names():
+        return recorded[0], []
+    chosen = given or edition.DEFAULT_EDITION
+    others = [name for name in recorded if name != chosen]
+    return chosen, [f"recorded with edition {name}, and judged here by {chosen}" for name in others if given is None]
+
+
+def _classify_file(store: InputFile, target: Target | None) -> OpenedFile:
+    start = b""
+    gaps = False
+    for piece in islice(store.lines(), MAX_SNIFFED_LINES):
+        if not isinstance(piece, bytes):
+            gaps = True
+            continue
+        start = (start + piece[:MAX_SNIFFED_BYTES])[:MAX_SNIFFED_BYTES]
+        if sorastats.decode_sorastats_line(piece) is not None:
+            return OpenedFile(store=store, kind=FileKind.SORASTATS)
+        try:
+            line = lines.decode_line(piece)
+        except DamagedLineError:
+            continue
+        return OpenedFile(
+            store=store, kind=FileKind.RECORDING, edition=line.edition if isinstance(line, RecordingHeader) else None
+        )
+    if not start:
+        raise RecordingError(f"{store.name} is {'damaged: nothing in it can be read' if gaps else 'empty'}")
+    start = start.removeprefix(_UTF8_BOM).lstrip()
+    if start.startswith((b'{"format":"sora-harness/recording', b'{"v":', b'{"seq":')):
+        return OpenedFile(store=store, kind=FileKind.RECORDING)  # cut short within its first line: the reader says so
+    if target is None and not start.startswith((b"{", b"[")):
+        raise RecordingError(
+            f"{store.name} is neither a recording nor JSON; to judge it as a response's body, name its --target"
+        )
+    return OpenedFile(store=store, kind=FileKind.BODY)
+
+
+def judge_files(
+    judge: Judge, files: Sequence[OpenedFile], *, target: Target | None = None, tick: Callable[[], None] = lambda: None
+) -> FileCheckResult:
+    """
+    Judge files.
+
+    Recordings are judged together, in order of receipt for each run; then recordings of sorastats, then bodies.
+
+    Args:
+        judge: For the edition to judge by; the caller finishes it.
+        files: From `open_files`.
+        target: Of single bodies; if None an object is GetStatsConnection's, anything else GetStatsAllConnections'.
+        tick: Called at every line; it may raise `CheckStopped`.
+
+    Raises:
+        RecordingError: A recording is of another version, or changed while it was read.
+    """
+    stores = {kind: [file.store for file in files if file.kind is kind] for kind in FileKind}
+    polls = [SorastatsReader(store, tick) for store in stores[FileKind.SORASTATS]]
+    recordings: RecordingReader | None = None
+    interrupted = False
+    try:
+        if stores[FileKind.RECORDING]:
+            recordings = open_recordings(stores[FileKind.RECORDING], tick=tick)
+            if len(nodes := _recorded_nodes(recordings.headers)) > 1:
+                judge.nodes = nodes
+            for step in recordings:
+                judge.judge_recorded(step.exchange, horizon_ns=step.horizon_ns, open_sent_ns=step.open_sent_ns)
+        for poll in polls:
+            for step in poll:
+                judge.judge_recorded(
+                    step.exchange, horizon_ns=step.horizon_ns, open_sent_ns=step.open_sent_ns, bare=True
+                )
+        for store in stores[FileKind.BODY]:
+            tick()
+            body = store.read()
+            judge.judge_bare_body(target or _guess_target(body), body, store.name)
+    except CheckStopped:
+        interrupted = True
+    scopes = [_recorded_scope(recordings)] if recordings is not None else []
+    if polls:
+        scopes.append(ObservableScope(observes=_NEEDS_MET_WITHOUT_HTTP, excluded=_NOT_APPLICABLE_TO_SORASTATS))
+    if stores[FileKind.BODY]:
+        scopes.append(ObservableScope(observes=_NEEDS_MET_BY_BODIES))
+    scope = _merge_scopes(scopes)
+    return FileCheckResult(
+        judge=judge,
+        subject=", ".join(file.store.name for file in files),
+        judged_from="body" if len(stores[FileKind.BODY]) == len(files) else "recording",
+        observes=scope.observes,
+        excluded=scope.excluded,
+        notes=(*(recordings.notes if recordings else ()), *(note for poll in polls for note in poll.notes)),
+        damaged=(recordings.damaged if recordings else 0) + sum(poll.damaged for poll in polls),
+        truncated=recordings is not None and recordings.truncated,
+        interrupted=interrupted,
+        ends=tuple(recordings.ends) if recordings is not None else (),
+        simulator=recordings is not None and any(h.subject_kind == "simulator" for h in recordings.headers),
+        untimed=frozenset(poll.run for poll in polls),
+    )
+
+
+def _guess_target(body: bytes) -> Target:
+    return Target.CONNECTION if body.removeprefix(_UTF8_BOM).lstrip().startswith(b"{") else Target.ALL
+
+
+def _recorded_nodes(headers: Sequence[RecordingHeader]) -> frozenset[str]:
+    """The nodes that a run was told to ask; its header has them among its options."""
+    return frozenset(node for header in headers for node in _string_list(header.options.get("nodes")))
+
+
+def _recorded_scope(recordings: RecordingReader) -> ObservableScope:
+    """What the runs could see: as their headers tell, else as their exchanges show."""
+    scopes = [scope for header in recordings.headers if (scope := _header_scope(header)) is not None]
+    if scopes and len(scopes) == len(recordings.headers):
+        return _merge_scopes(scopes)
+    observes = set(_NEEDS_MET_BY_RECORDINGS)
+    if recordings.probes:
+        observes.add(RequiredCapability.PROBES)
+    if len(_recorded_nodes(recordings.headers)) > 1:
+        observes.add(RequiredCapability.NODES)
+    unseen = (id for target, id in _REQUIREMENT_OF_TARGET.items() if target not in recordings.targets)
+    return ObservableScope(observes=frozenset(observes), excluded=frozenset(unseen))
+
+
+def _header_scope(header: RecordingHeader) -> ObservableScope | None:
+    observes, excluded = (header.options.get(name) for name in SCOPE_OPTIONS)
+    if observes is None:
+        return None
+    known = {need.value: need for need in RequiredCapability}
+    return ObservableScope(
+        observes=frozenset(known[value] for value in _string_list(observes) if value in known),
+        excluded=frozenset(str(id) for id in _string_list(excluded)),
+    )
+
+
+def _string_list(value: object) -> list[str]:
+    return [each for each in cast(list[object], value) if isinstance(each, str)] if isinstance(value, list) else []
+
+
+def _merge_scopes(scopes: Sequence[ObservableScope]) -> ObservableScope:
+    """The scope of several files: whatever one of them can show."""
+    observes = frozenset[RequiredCapability]().union(*(scope.observes for scope in scopes))
+    shown = frozenset[str]().union(*(scope.requirement_ids() for scope in scopes))
+    return ObservableScope(observes=observes, excluded=ObservableScope(observes=observes).requirement_ids() - shown)

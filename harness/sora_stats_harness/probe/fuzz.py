@@ -1,0 +1,413 @@
+"""
+Generates requests, valid and wrong, and finds the smallest one at which a server fails.
+
+The fixed wrong requests show how a server refuses what its authors thought of. What crashes servers is what nobody
+thought of: a NUL in an id, a lone quote, a number in place of an object. So requests are drawn from the strategies and
+sent one after the other. No response may have a status of 5xx, and each body must be JSON or empty. After the first
+failure Hypothesis makes the request smaller for as long as it still fails in the same way; the finding shows the smallest.
+
+The strategies draw the three statistics targets alone, and this module adds the invented ones; nothing else can be sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ..api.errors import UsageError
+from ..api.exchange import (
+    TARGET_HEADER,
+    ErrorCode,
+    Exchange,
+    ExchangeOpener,
+    OpenExchange,
+    Request,
+    RequestArguments,
+    Response,
+    Target,
+    TransportError,
+)
+from ..api.http1_faults import FramingFault
+from ..api.request_guard import INVENTED_TARGETS
+from ..judge.checks import wrong_requests as refusals
+from .conformance_plan import ConformancePlan
+from .interrupt import InterruptHandler
+from .paced_sender import FAILURE_PAUSE_S, MAX_FAILURES_BEFORE_GIVING_UP, MAX_RESPONSE_BYTES_PER_SECOND
+from .prober import Prober
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+    from ..simulator.strategies import WireRequest
+
+MAX_SHRINK_REQUESTS: Final = 500
+"""Requests that are sent at most to make a failing one smaller."""
+
+MAX_SHRINK_S: Final = 60.0
+"""And how long that may take: each of them may run into the time-out."""
+
+_ERRORS_UNRELATED_TO_REQUEST: Final = frozenset({ErrorCode.REFUSED, ErrorCode.DNS, ErrorCode.TLS, ErrorCode.ABANDONED})
+"""The server never read the request, or the harness gave up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FuzzResult:
+    """
+    What became of the generated requests.
+    """
+
+    sent: int
+    """Until one failed."""
+    shrinking: int = 0
+    """How many more were sent to make that one smaller."""
+    smallest: Request | None = None
+    """The smallest that fails; None where none failed."""
+    violated: str | None = None
+    """What it violates: a requirement, or the code of a transport error."""
+    reproduced: bool = False
+    """Whether it failed again when it was sent once more."""
+    end_reason: str | None = None
+    """Why the search ended early, if it did."""
+
+
+def require_hypothesis() -> None:
+    """
+    Check that Hypothesis is installed.
+
+    Raises:
+        UsageError: It isn't; says how to get it.
+    """
+    try:
+        import hypothesis  # noqa: F401  # only to see whether it is there
+    except ImportError:
+        raise UsageError("--fuzz needs Hypothesis: pip install 'sora-stats-harness[pytest]'") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FuzzPlan:
+    """What to generate, and where to send it."""
+
+    target: ConformancePlan
+    """Names the server, the targets, the headers and the rate."""
+    count: int
+    """How many requests."""
+    seed: int
+    """The same seed, harness and Hypothesis give the same requests."""
+
+
+def run_fuzz(
+    plan: FuzzPlan,
+    judge: ExchangeOpener,
+    prober: Prober,
+    *,
+    interrupt: InterruptHandler,
+    watch: Callable[[int], None] = lambda sent: None,
+) -> FuzzResult:
+    """
+    Send generated requests until one fails, then find the smallest that fails in the same way.
+
+    Args:
+        plan: What to send.
+        judge: Judges every exchange, the smallest failing one before all others that fail.
+        prober: Sends the requests; it is closed at the end.
+        interrupt: A signal ends the search.
+        watch: Called after each request with how many were sent.
+
+    Raises:
+        UsageError: Hypothesis is not installed.
+    """
+    require_hypothesis()
+    with _temporary_hypothesis_home(), asyncio.Runner() as runner:
+        search = _FuzzSearch(plan.target, judge, _RequestRunner(runner, prober, interrupt), watch)
+        try:
+            return search.run(plan.count, plan.seed)
+        finally:
+            runner.run(_close_prober(prober))
+
+
+async def _close_prober(prober: Prober) -> None:
+    """Close it in the loop that it belongs to."""
+    async with prober:
+        pass
+
+
+@contextmanager
+def _temporary_hypothesis_home() -> Iterator[None]:
+    """Keep the files that Hypothesis writes out of the current folder."""
+    from hypothesis import configuration
+
+    with tempfile.TemporaryDirectory(prefix="sora-harness-") as folder:
+        configuration.set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            configuration.set_hypothesis_home_dir(None)  # the default again
+
+
+def generated_requests(targets: Collection[Target]) -> SearchStrategy[WireRequest]:
+    """Give requests of these targets, valid and wrong, and some of invented targets; all of them may be sent."""
+    from hypothesis import strategies as st
+
+    from ..simulator.strategies import WireRequest, request_bodies, valid_requests, wrong_requests
+
+    invented = st.builds(
+        lambda value, body: WireRequest(headers=((TARGET_HEADER, value),), body=body, wrong="invented"),
+        st.sampled_from(sorted(INVENTED_TARGETS)),
+        request_bodies(),
+    )
+    chosen = [target for target in Target if target in targets]
+    valid = [valid_requests(target) for target in chosen]
+    kinds = [*valid, *valid, *(wrong_requests(target) for target in chosen), invented]
+    # `one_of` would merge the parts of these kinds, and the many ways to be wrong would crowd out the valid requests
+    return st.sampled_from(kinds).flatmap(lambda kind: kind)
+
+
+class _SearchEnded(BaseException):  # not an Exception: Hypothesis would take it for a failing example
+    """Nothing more is to be sent."""
+
+
+class _RequestFailed(Exception):
+    """The response to a request violates what is due to every caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class _RequestRunner:
+    """Runs one exchange at a time, at a rate, until a signal comes."""
+
+    runner: asyncio.Runner
+    prober: Prober
+    interrupt: InterruptHandler
+
+    def exchange(self, opener: ExchangeOpener, request: Request, rate: float) -> None:
+        """Send a request, and wait until the next one is due."""
+        self._run(self._exchange_at_rate(opener, request, rate))
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        self._run(asyncio.sleep(seconds))
+
+    async def _exchange_at_rate(self, opener: ExchangeOpener, request: Request, rate: float) -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None, "a coroutine that runs has a task"
+        self.interrupt.set_callback(lambda: loop.call_soon_threadsafe(task.cancel))
+        started_s = loop.time()
+        exchange = await self.prober.send(opener, request)
+        received_bytes = len(exchange.response.body) if exchange.response is not None else 0
+        due_s = started_s + max(1 / rate, received_bytes / MAX_RESPONSE_BYTES_PER_SECOND)
+        await asyncio.sleep(max(0.0, due_s - loop.time()))
+
+    def _run(self, waiting: Coroutine[None, None, None]) -> None:
+        try:
+            self.runner.run(waiting)
+        except asyncio.CancelledError:
+            raise _SearchEnded("it was interrupted") from None
+        finally:
+            self.interrupt.set_callback(None)
+
+
+class _FuzzSearch:
+    """One run of the search."""
+
+    def __init__(
+        self,
+        plan: ConformancePlan,
+        judge: ExchangeOpener,
+        runner: _RequestRunner,
+        watch: Callable[[int], None],
+    ) -> None:
+        self._plan = plan
+        self._runner = runner
+        self._watch = watch
+        self._opener = _DeferringExchangeOpener(judge)
+        self._sent = 0
+        self._shrinking = 0
+        self._violated: str | None = None
+        self._smallest: WireRequest | None = None
+        self._fails_as_well: dict[WireRequest, bool] = {}
+        """What was tried while the failing request was made smaller, and whether it failed in the same way."""
+        self._until_s = 0.0
+
+    def run(self, count: int, seed: int) -> FuzzResult:
+        """Search, send the smallest request once more, and have all deferred exchanges judged."""
+        end_reason: str | None = None
+        reproduced = False
+        try:
+            self._wait_until_responding()
+            self._search(count, seed)
+            if self._smallest is not None:
+                reproduced = self._send_and_check(self._smallest) == self._violated
+        except _SearchEnded as over:
+            end_reason = str(over)
+        smallest = None if self._smallest is None else self._build_request(self._smallest)
+        self._opener.judge_deferred(smallest)
+        return FuzzResult(
+            sent=self._sent,
+            shrinking=self._shrinking,
+            smallest=smallest,
+            violated=self._violated,
+            reproduced=reproduced,
+            end_reason=end_reason,
+        )
+
+    def _search(self, count: int, seed: int) -> None:
+        import hypothesis
+
+        @hypothesis.seed(seed)
+        @hypothesis.settings(
+            max_examples=count,
+            phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
+            suppress_health_check=[hypothesis.HealthCheck.too_slow],  # a slow machine is no reason not to look
+            database=None,
+            deadline=None,
+            report_multiple_bugs=False,
+            print_blob=False,
+        )
+        @hypothesis.given(generated_requests(self._plan.targets))
+        def look(wire: WireRequest) -> None:
+            if self._fails_the_same(wire):
+                raise _RequestFailed
+
+        with suppress(_RequestFailed):
+            look()
+
+    def _fails_the_same(self, wire: WireRequest) -> bool:
+        """Whether a request fails, or, once one has, whether this one fails as that did."""
+        if self._violated is None:
+            self._sent += 1
+            self._violated = self._send_and_check(wire)
+            self._watch(self._sent)
+            self._until_s = time.monotonic() + MAX_SHRINK_S
+            fails = self._violated is not None
+        elif wire in self._fails_as_well:
+            fails = self._fails_as_well[wire]
+        elif self._shrinking < MAX_SHRINK_REQUESTS and time.monotonic() < self._until_s:
+            self._shrinking += 1
+            fails = self._send_and_check(wire) == self._violated
+        else:
+            fails = False
+        if self._violated is not None:
+            self._fails_as_well[wire] = fails
+        if fails:
+            self._smallest = wire  # at the end Hypothesis asks for the smallest once more
+        if not self._opener.responded:
+            self._wait_until_responding()
+        return fails
+
+    def _wait_until_responding(self) -> None:
+        """See that the server responds at all, by a request without a target."""
+        from ..simulator.strategies import WireRequest
+
+        for _ in range(MAX_FAILURES_BEFORE_GIVING_UP):
+            self._send_and_check(WireRequest(headers=(), body=None))
+            if self._opener.responded:
+                return
+            self._runner.pause(FAILURE_PAUSE_S)
+        raise _SearchEnded(f"{self._plan.server} gives no complete response")
+
+    def _send_and_check(self, wire: WireRequest) -> str | None:
+        """Send a request; gives what its response violates."""
+        self._runner.exchange(self._opener, self._build_request(wire), self._plan.rate)
+        return self._opener.violated
+
+    def _build_request(self, wire: WireRequest) -> Request:
+        """
+        Turn a generated request into one of the judge's.
+
+        A valid listing is judged like any other. A request that names ids which no connection has is judged by what is
+        due to every caller: no 5xx, and JSON or an empty body.
+        """
+        values = [value for name, value in wire.headers if name.lower() == TARGET_HEADER]
+        listing = wire.wrong is None and values == [Target.ALL.value]
+        return Request(
+            server=self._plan.server,
+            method=wire.method,
+            path=wire.path,
+            headers=(*wire.headers, *self._plan.headers),
+            body=wire.body,
+            target=Target.ALL if listing else None,
+            asked=RequestArguments(local=wire.body is None or b"false" not in wire.body)
+            if listing
+            else RequestArguments(),
+            probe=None if listing else refusals.NO_5XX.id,
+        )
+
+
+class _DeferringExchangeOpener:
+    """
+    Opens exchanges at the judge, and defers those that failed until the smallest of them is known.
+
+    An entry of the verdict shows the first finding of its kind, so the smallest request must be judged first. Completing
+    an exchange late only widens its interval.
+    """
+
+    def __init__(self, judge: ExchangeOpener) -> None:
+        self._judge = judge
+        self.deferred: list[tuple[OpenExchange, Exchange]] = []
+        self.violated: str | None = None
+        """What the last response violated."""
+        self.responded = False
+        """Whether the last request had a complete response."""
+
+    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> _DeferrableExchange:
+        """Take the time of sending."""
+        return _DeferrableExchange(self, request, self._judge.begin_exchange(request, intended_ns))
+
+    def judge_deferred(self, smallest: Request | None) -> None:
+        """Have the deferred exchanges judged, the smallest request first."""
+        for opened, shown in sorted(self.deferred, key=lambda pair: pair[1].request != smallest):
+            opened.complete(shown.response, shown.error, shown.arrived_ns, shown.faults)
+        self.deferred.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _DeferrableExchange:
+    opener: _DeferringExchangeOpener
+    request: Request
+    inner: OpenExchange
+
+    def complete(
+        self,
+        response: Response | None = None,
+        error: TransportError | None = None,
+        arrived_ns: int | None = None,
+        faults: tuple[FramingFault, ...] = (),
+    ) -> Exchange:
+        """Have the exchange judged, or defer one that failed."""
+        shown = Exchange(
+            run="",
+            seq=0,
+            request=self.request,
+            clock="",
+            sent_ns=0,
+            received_ns=0,
+            sent_at="",
+            response=response,
+            error=error,
+            arrived_ns=arrived_ns,
+            faults=faults,
+        )
+        self.opener.responded = response is not None and response.complete and error is None
+        self.opener.violated = _violated_requirement(shown)
+        if self.opener.violated is None:
+            return self.inner.complete(response, error, arrived_ns, faults)
+        self.opener.deferred.append((self.inner, shown))
+        return shown
+
+
+def _violated_requirement(exchange: Exchange) -> str | None:
+    """What a response violates that is due to every caller: a requirement's id, or why there is no complete response."""
+    request, response, error = exchange.request, exchange.response, exchange.error
+    if error is not None:
+        return None if error.code in _ERRORS_UNRELATED_TO_REQUEST else error.code.value
+    if response is None or (request.target is not None and response.status == 200):
+        return None  # the latter is judged in every respect anyway
+    probe = msgspec.structs.replace(request, probe=refusals.NO_5XX.id)
+    _, violations = refusals.check_probe_response(msgspec.structs.replace(exchange, request=probe))
+    return violations[0].requirement.id if violations else None

@@ -1,0 +1,69 @@
+"""
+Ctrl-C as a request to stop, not as an exception.
+
+An interrupted run still reports a verdict about what it saw. An exception at an arbitrary line could leave a judge or a
+report half done, so while a command works, SIGINT and SIGTERM only set a flag and call a callback. The third signal
+raises the usual KeyboardInterrupt.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+FORCED_INTERRUPT_COUNT: Final = 3
+"""This signal raises KeyboardInterrupt."""
+
+
+class InterruptHandler:
+    """
+    A context in which SIGINT and SIGTERM set `is_interrupted`; outside of the main thread it changes nothing.
+
+    The handlers that were there before come back at the end.
+
+    Args:
+        ends_process:
+            Whether the process ends with the context, as that of a command does: then SIGINT is ignored from there on.
+            The verdict stands by then, and another signal would only take its exit code away.
+    """
+
+    def __init__(self, *, ends_process: bool = False) -> None:
+        self.is_interrupted = False
+        self._ends_process = ends_process
+        self._count = 0
+        self._call: Callable[[], object] | None = None
+        self._before: dict[signal.Signals, Any] = {}  # Any: what signal.signal returns and takes back
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handle_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_IGN if self._ends_process and number is signal.SIGINT else handler)
+        self._before.clear()
+
+    def set_callback(self, call: Callable[[], object] | None) -> None:
+        """Have `call` called when a signal comes, at once if one has; None for nobody. It runs in the main thread."""
+        self._call = call
+        if call is not None and self.is_interrupted:
+            call()
+
+    def request_stop(self) -> None:
+        """Set the flag and call the callback, as a signal does."""
+        self.is_interrupted = True
+        if self._call is not None:
+            self._call()
+
+    def _handle_signal(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+        if self._count >= FORCED_INTERRUPT_COUNT:
+            raise KeyboardInterrupt
+        self.request_stop()

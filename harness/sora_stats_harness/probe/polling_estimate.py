@@ -1,0 +1,135 @@
+"""
+Estimates what a planned polling will cost, from five requests: safe for a server that is in use.
+
+The requests go one after the other, with pauses in between, and are judged like all others. `load --scenario scrape`
+verifies the estimate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from ..api.exchange import Exchange, ExchangeOpener, Request, Response
+from ..judge.verdict import PollingEstimate
+from .discovery import connections_in_response
+from .interrupt import InterruptHandler
+from .prober import Prober
+
+MAX_ESTIMATE_REQUESTS: Final = 5
+
+MIN_PAUSE_S: Final = 1.0
+"""The least pause between the end of an exchange and the next request."""
+
+PAUSE_TO_DURATION_RATIO: Final = 4
+"""The pause is this many times as long as the exchange took, so that the server is busy a fifth of the time at most."""
+
+_STATUS_LINE_BYTES: Final = len("HTTP/1.1 200 OK\r\n") + len("\r\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollingPlan:
+    """How many pollers there will be, and how often each of them polls."""
+
+    pollers: int
+    interval_s: float
+
+
+def measure_requests(
+    request: Request,
+    judge: ExchangeOpener,
+    prober: Prober,
+    *,
+    interrupt: InterruptHandler,
+    watch: Callable[[int], None] = lambda sent: None,
+) -> list[Exchange]:
+    """
+    Send a request five times, with pauses in between.
+
+    Args:
+        request: Such as one for all connections.
+        judge: Judges every exchange.
+        prober: Sends; it is closed at the end.
+        interrupt: A signal ends it at once.
+        watch: Called with the number of each request, before it is sent.
+    """
+    return asyncio.run(_measure_requests(request, judge, prober, interrupt, watch))
+
+
+async def _measure_requests(
+    request: Request,
+    judge: ExchangeOpener,
+    prober: Prober,
+    interrupt: InterruptHandler,
+    watch: Callable[[int], None],
+) -> list[Exchange]:
+    loop = asyncio.get_running_loop()
+    exchanges: list[Exchange] = []
+
+    async def send_all() -> None:
+        for number in range(1, MAX_ESTIMATE_REQUESTS + 1):
+            watch(number)
+            exchange = await prober.send(judge, request)
+            exchanges.append(exchange)
+            if number < MAX_ESTIMATE_REQUESTS:
+                took_s = (exchange.received_ns - exchange.sent_ns) / 1e9
+                await asyncio.sleep(max(MIN_PAUSE_S, PAUSE_TO_DURATION_RATIO * took_s))
+
+    sending = asyncio.create_task(send_all())
+    interrupt.set_callback(lambda: loop.call_soon_threadsafe(sending.cancel))
+    try:
+        async with prober:
+            await sending
+    except asyncio.CancelledError:
+        pass
+    finally:
+        interrupt.set_callback(None)
+    return exchanges
+
+
+def response_wire_bytes(response: Response) -> int:
+    """The size of a response with a Content-Length above TCP: status line, headers and body."""
+    headers = sum(len(name) + len(value) + len(": \r\n") for name, value in response.headers)
+    return _STATUS_LINE_BYTES + headers + len(response.body)
+
+
+def estimate_polling_cost(exchanges: Sequence[Exchange], polling: PollingPlan) -> PollingEstimate | None:
+    """
+    Estimate what a polling costs.
+
+    Args:
+        exchanges: Of requests for all connections, in the order of sending.
+        polling: What is planned.
+
+    Returns:
+        None if there is no complete response of status 200.
+    """
+    complete = [
+        (exchange, response)
+        for exchange in exchanges
+        if (response := exchange.response) is not None and exchange.error is None and response.status == 200
+    ]
+    if not complete:
+        return None
+    times_us = [(exchange.received_ns - exchange.sent_ns) // 1000 for exchange, _ in complete]
+    wire = median(response_wire_bytes(response) for _, response in complete)
+    time_us, longest_us = median(times_us), max(times_us)
+    last_exchange, last = complete[-1]
+    found = connections_in_response(last_exchange.request.server, last)
+    return PollingEstimate(
+        requests=len(exchanges),
+        responses=len(complete),
+        connections=None if found is None else len(found),
+        response_bytes=round(median(len(response.body) for _, response in complete)),
+        wire_bytes=round(wire),
+        time_us=round(time_us),
+        longest_us=longest_us,
+        pollers=polling.pollers,
+        interval_s=polling.interval_s,
+        mbit_per_s=polling.pollers * wire * 8 / polling.interval_s / 1e6,
+        open_share=time_us / 1e6 / polling.interval_s,
+        shortest_interval_s=polling.pollers * longest_us / 1e6,
+    )

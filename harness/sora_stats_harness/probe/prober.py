@@ -1,0 +1,105 @@
+"""
+The prober: sends one request over a connection of its own and brings back the bytes, or why there are none.
+
+It stands directly on a transport of httpx's kind, without httpx's client: a client would add cookies, redirects,
+authentication and proxies from the environment, none of which a probe may have. One deadline spans the whole exchange,
+since headers that drip outlast a time-out for a single read.
+
+A server that misbehaves is never an exception here. Only the harness's own mistakes are: a target that may not be sent,
+a header that can't be written, a URL that is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from ..api.errors import UsageError
+from ..api.exchange import ErrorCode, Exchange, ExchangeOpener, Request, TransportError
+from ..api.http1 import BODY_LIMIT, ResponseReader
+from ..api.request_bytes import encode_headers
+from ..api.request_guard import check_request_allowed
+from ..api.transport_errors import describe_error
+from .transport import READER_EXTENSION, OneConnectionTransport
+
+
+class Prober:
+    """
+    Sends requests, each over a connection of its own, and gives each exchange to a judge; an async context manager.
+
+    Args:
+        timeout_s: For the whole exchange, from connecting to the last byte.
+        ca_file: PEM file of the authorities to trust instead of the usual ones.
+        insecure: Whether to accept any certificate.
+        limit_bytes: As `OneConnectionTransport` has it.
+
+    Raises:
+        UsageError: `ca_file` can't be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout_s: float = 10.0,
+        ca_file: str | None = None,
+        insecure: bool = False,
+        limit_bytes: int = BODY_LIMIT,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._transport = OneConnectionTransport(ca_file=ca_file, insecure=insecure, limit_bytes=limit_bytes)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._transport.aclose()
+
+    async def send(self, judge: ExchangeOpener, request: Request, intended_ns: int | None = None) -> Exchange:
+        """
+        Send a request, wait for its response, and have the exchange judged.
+
+        The time of sending is taken before connecting, which widens the interval and never narrows it. A cancelled call
+        ends its exchange as `abandoned`.
+
+        Raises:
+            RequestRefusedError: The request may not be sent.
+            UsageError: The request can't be written as HTTP.
+        """
+        check_request_allowed(request.method, request.path, request.headers)
+        reader = self._transport.make_reader()
+        message = _to_httpx_request(request, reader, self._timeout_s)
+        opened = judge.begin_exchange(request, intended_ns)
+        try:
+            await self._receive(message, reader)
+        except BaseException:
+            reader.give_up(TransportError(code=ErrorCode.ABANDONED, detail="the run ended"))
+            raise
+        finally:
+            exchange = opened.complete(reader.response, reader.error, None, reader.faults)
+        return exchange
+
+    async def _receive(self, message: httpx.Request, reader: ResponseReader) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._transport.handle_async_request(message)
+        except (TimeoutError, httpx.TransportError):
+            # Nothing happens where the reader is over: then it has the reason, or only the closing was slow.
+            reader.give_up(reader.too_late(self._timeout_s))
+
+
+def _to_httpx_request(request: Request, reader: ResponseReader, timeout_s: float) -> httpx.Request:
+    try:
+        return httpx.Request(
+            request.method,
+            request.server + request.path,
+            headers=encode_headers(request),
+            content=request.body,
+            extensions={READER_EXTENSION: reader, "timeout": {"connect": timeout_s}},
+        )
+    except httpx.InvalidURL as error:
+        raise UsageError(f"the request can't be written as HTTP: {describe_error(error)}") from None

@@ -1,0 +1,155 @@
+"""
+The requests that are wrong on purpose, as data.
+
+Each row of the table is a requirement of its own (`request.shape.<row>`), with one or more variants. None can do harm: a
+statistics target is sent only with a body that lacks something, and every other target is one of the invented names of
+`request_guard`. What the response must be is not said here: `checks.wrong_requests` works it out from the request, so
+that recordings can be judged as well.
+
+Two are left out, because HTTP libraries rightly refuse to write them: a target with white space after it, and a request
+without a Host header.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from ..api.exchange import TARGET_HEADER, Headers, Request, Target
+from ..api.request_guard import (
+    MALFORMED_TARGETS,
+    QUERY_PATH,
+    UNKNOWN_OPERATION_TARGET,
+    UNKNOWN_PATH,
+    UNKNOWN_SERVICE_TARGET,
+    UNKNOWN_VERSION_TARGET,
+)
+from ..judge.checks.wrong_requests import shape_id
+
+LARGE_BODY_BYTES: Final = 8_000_001
+"""One byte more than a server was seen to accept."""
+
+_CHANNEL: Final = "sora-harness"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongRequestCase:
+    """One wrong request."""
+
+    table_row: str
+    """The last part of the requirement's id."""
+    targets: tuple[str, ...] = ()
+    """Values of the target header: none, one or several."""
+    body: bytes | None = None
+    method: str = "POST"
+    path: str = "/"
+    headers: Headers = ()
+    statistics_target: Target | None = None
+    """The target, where it is one of the three."""
+
+    def build_request(self, server: str, headers: Headers = ()) -> Request:
+        """Build the request, with `headers` added."""
+        content: Headers = (("Content-Type", "application/json"),) if self.body is not None else ()
+        return Request(
+            server=server,
+            method=self.method,
+            path=self.path,
+            headers=(*((TARGET_HEADER, value) for value in self.targets), *content, *self.headers, *headers),
+            body=self.body,
+            target=None,
+            probe=shape_id(self.table_row),
+        )
+
+
+def _case_of_invented_target(row: str, target: str, body: bytes | None = None) -> WrongRequestCase:
+    return WrongRequestCase(table_row=row, targets=(target,), body=body)
+
+
+def _case_of_statistics_target(row: str, target: Target, body: bytes | None = None) -> WrongRequestCase:
+    return WrongRequestCase(table_row=row, targets=(target.value,), body=body, statistics_target=target)
+
+
+def _case_of_wrong_type(target: Target, arguments: dict[str, object]) -> WrongRequestCase:
+    return _case_of_statistics_target("wrong_type", target, json.dumps(arguments, separators=(",", ":")).encode())
+
+
+WRONG_REQUEST_CASES: Final = (
+    WrongRequestCase(table_row="path", path=UNKNOWN_PATH, targets=(UNKNOWN_SERVICE_TARGET,)),
+    WrongRequestCase(table_row="path", path=QUERY_PATH, targets=(UNKNOWN_SERVICE_TARGET,)),
+    WrongRequestCase(table_row="method", method="GET", targets=(UNKNOWN_SERVICE_TARGET,)),
+    WrongRequestCase(table_row="method", method="PUT", targets=(UNKNOWN_SERVICE_TARGET,), body=b"{}"),
+    WrongRequestCase(table_row="no_target"),
+    WrongRequestCase(table_row="no_target", body=b"{}"),
+    *(_case_of_invented_target("malformed_target", value) for value in MALFORMED_TARGETS),
+    WrongRequestCase(table_row="malformed_target", targets=(UNKNOWN_SERVICE_TARGET, UNKNOWN_SERVICE_TARGET)),
+    _case_of_invented_target("unknown_service", UNKNOWN_SERVICE_TARGET),
+    _case_of_invented_target("unknown_service", UNKNOWN_SERVICE_TARGET, b"{}"),
+    _case_of_invented_target("unknown_target", UNKNOWN_OPERATION_TARGET),
+    _case_of_invented_target("unknown_target", UNKNOWN_VERSION_TARGET),
+    _case_of_invented_target("unknown_target_json", UNKNOWN_OPERATION_TARGET, b"{}"),
+    _case_of_invented_target("unknown_target_json", UNKNOWN_VERSION_TARGET, b'{"channel_id":"sora-harness"}'),
+    _case_of_invented_target("unknown_target_invalid_json", UNKNOWN_OPERATION_TARGET, b"{"),
+    _case_of_invented_target("unknown_target_invalid_json", UNKNOWN_VERSION_TARGET, b" "),
+    _case_of_statistics_target("no_body", Target.CONNECTION),
+    _case_of_statistics_target("no_body", Target.CLIENT),
+    _case_of_statistics_target("invalid_json", Target.CONNECTION, b'{"channel_id":"sora-harness",'),
+    _case_of_statistics_target(
+        "invalid_json", Target.CONNECTION, b'\xef\xbb\xbf{"channel_id":"sora-harness","connection_id":"sora-harness"}'
+    ),
+    _case_of_statistics_target("invalid_json", Target.CLIENT, b" \t\r\n"),
+    _case_of_statistics_target("invalid_json", Target.CLIENT, b"channel_id=sora-harness&client_id=sora-harness"),
+    _case_of_statistics_target("invalid_json", Target.ALL, b"\n"),
+    _case_of_statistics_target("invalid_json", Target.ALL, b'{"local":False}'),
+    _case_of_statistics_target("missing_key", Target.CONNECTION, b'{"channel_id":"sora-harness"}'),
+    _case_of_statistics_target("missing_key", Target.CONNECTION, b'{"connection_id":"sora-harness"}'),
+    _case_of_statistics_target("missing_key", Target.CONNECTION, b"{}"),
+    _case_of_statistics_target("missing_key", Target.CLIENT, b'{"channel_id":"sora-harness"}'),
+    _case_of_statistics_target("missing_key", Target.CLIENT, b'{"client_id":"sora-harness"}'),
+    _case_of_wrong_type(Target.CONNECTION, {"channel_id": 1, "connection_id": _CHANNEL}),
+    _case_of_wrong_type(Target.CONNECTION, {"channel_id": _CHANNEL, "connection_id": None}),
+    _case_of_wrong_type(Target.CLIENT, {"channel_id": True, "client_id": _CHANNEL}),
+    _case_of_wrong_type(Target.CLIENT, {"channel_id": _CHANNEL, "client_id": [_CHANNEL]}),
+    _case_of_wrong_type(Target.ALL, {"local": "false"}),
+    _case_of_wrong_type(Target.ALL, {"local": 0}),
+    _case_of_wrong_type(Target.ALL, {"local": None}),
+    WrongRequestCase(table_row="options", method="OPTIONS"),
+    WrongRequestCase(
+        table_row="options",
+        method="OPTIONS",
+        headers=(
+            ("Origin", "https://sora-harness.invalid"),
+            ("Access-Control-Request-Method", "POST"),
+            ("Access-Control-Request-Headers", TARGET_HEADER),
+        ),
+    ),
+)
+"""Every wrong request but the large one, in the order of the table."""
+
+
+def large_request_case() -> WrongRequestCase:
+    """Build the request of more than 8 MB: valid JSON without a key, which a server without a limit refuses as well."""
+    head, tail = b'{"channel_id":"', b'"}'
+    padding = b"x" * (LARGE_BODY_BYTES - len(head) - len(tail))
+    return _case_of_statistics_target("large_body", Target.CONNECTION, head + padding + tail)
+
+
+def build_wrong_requests(
+    server: str, *, headers: Headers = (), targets: Collection[Target] = tuple(Target), large: bool = False
+) -> list[Request]:
+    """
+    Build every wrong request for a server, once.
+
+    Args:
+        server: The URL, without credentials.
+        headers: Added to each.
+        targets: Statistics targets that may be used; requests with another one are left out.
+        large: Whether to include the one of more than 8 MB.
+    """
+    cases = [*WRONG_REQUEST_CASES, large_request_case()] if large else WRONG_REQUEST_CASES
+    return [
+        case.build_request(server, headers)
+        for case in cases
+        if case.statistics_target is None or case.statistics_target in targets
+    ]

@@ -1,0 +1,155 @@
+"""
+An earlier verdict that this run is compared with: a finding that it has is known, and fails nothing.
+
+Two findings are the same where their fingerprints are equal: ids and positions differ from run to run, the fault and its
+place do not. A finding of the earlier run that this one lacks is fixed only where this run checked the requirement there;
+elsewhere it is "not seen", which says nothing about the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
+from ..judge.verdict import (
+    BaselineFinding,
+    BaselineReport,
+    CoverageSummary,
+    FindingEntry,
+    JudgeResult,
+    SubjectKind,
+    Verdict,
+    decode_verdict,
+)
+
+_REQUIRES_GROWING_COUNTER: Final = ("counter.monotonic", "counter.timestamp_order")
+"""A counter that never moved shows nothing about these."""
+
+_MASKS_ALL_BODY_CHECKS: Final = ("http.complete", "http.status", "http.json", "http.length", "http.duplicate_key")
+"""The body of a response with one of these may not have been checked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """An earlier verdict, and the file that it stands in."""
+
+    source: str
+    verdict: Verdict
+
+    @cached_property
+    def known_fingerprints(self) -> frozenset[str]:
+        """Findings that are known by it; not those that only a waiver let pass."""
+        return frozenset(entry.fingerprint for entry in self.verdict.findings if entry.status != "waived")
+
+
+def read_baseline(path: Path) -> Baseline:
+    """
+    Read a baseline.
+
+    Raises:
+        UsageError: The file cannot be read, or is no verdict.
+    """
+    name = f"the baseline {path}"
+    data = read_small_file(path, limit=MAX_VERDICT_BYTES, name=name)
+    return Baseline(source=str(path), verdict=decode_verdict(data, name))
+
+
+def baseline_mismatch(
+    baseline: Baseline, *, edition: str | None = None, subject_kind: SubjectKind | None = None
+) -> str | None:
+    """Why a run cannot be compared with a baseline; None where it can, as far as the run is known."""
+    earlier = baseline.verdict
+    if edition is not None and edition != earlier.edition:
+        return f"the baseline {baseline.source} was judged by edition {earlier.edition}, this run is by {edition}"
+    if subject_kind is not None and subject_kind != earlier.subject_kind:
+        return f"the baseline {baseline.source} is about a {earlier.subject_kind}, this run about a {subject_kind}"
+    return None
+
+
+def compare_with_baseline(
+    baseline: Baseline, tally: JudgeResult, documented: Collection[tuple[str, ...]]
+) -> BaselineReport:
+    """
+    Tell what is new, what is known, and what is no longer found.
+
+    Args:
+        baseline: Of the same edition and kind of subject.
+        tally: What the run observed; its findings have their status.
+        documented: Paths of the edition's fields.
+    """
+    entries = tally.findings
+    found = {entry.fingerprint for entry in entries}
+    hiding = [
+        entry
+        for entry in entries
+        if entry.requirement in _MASKS_ALL_BODY_CHECKS or entry.requirement.startswith("shape.")
+    ]
+    fixed: list[BaselineFinding] = []
+    not_seen: list[BaselineFinding] = []
+    for entry in baseline.verdict.findings:
+        if entry.fingerprint not in found:
+            looked_for = _would_be_found(entry, hiding, tally, documented)
+            (fixed if looked_for else not_seen).append(_baseline_finding(entry))
+    return BaselineReport(
+        source=baseline.source,
+        finished_at=baseline.verdict.finished_at,
+        new=sum(entry.status == "new" for entry in entries),
+        known=sum(entry.status == "known" for entry in entries),
+        fixed=fixed,
+        not_seen=not_seen,
+    )
+
+
+def _baseline_finding(entry: FindingEntry) -> BaselineFinding:
+    return BaselineFinding(
+        requirement=entry.requirement,
+        level=entry.level,
+        fingerprint=entry.fingerprint,
+        target=entry.target,
+        field=entry.field,
+        message=entry.message,
+    )
+
+
+def _would_be_found(
+    entry: FindingEntry, hiding: Sequence[FindingEntry], tally: JudgeResult, documented: Collection[tuple[str, ...]]
+) -> bool:
+    """Whether this run would have shown a finding of the baseline, had it still been there."""
+    coverage = tally.coverage
+    return (
+        tally.checked.get(entry.requirement, 0) > 0
+        and entry.requirement not in tally.crashed
+        and (entry.target is None or coverage.by_target.get(entry.target, 0) > 0)
+        and _field_was_seen(entry, coverage, documented)
+        and not any(_masks(other, entry) for other in hiding)
+    )
+
+
+def _field_was_seen(entry: FindingEntry, coverage: CoverageSummary, documented: Collection[tuple[str, ...]]) -> bool:
+    path = _path_of_pointer(entry.field)
+    while path and not (below := [".".join(each) for each in documented if each[: len(path)] == path]):
+        path = path[:-1]  # an undocumented key: what counts is whether the group that it was in was there
+    if not path:
+        return True
+    unseen = set(coverage.never_seen)
+    if entry.requirement in _REQUIRES_GROWING_COUNTER:
+        unseen |= {*coverage.never_grew, *coverage.unusable}
+    return not unseen.issuperset(below)
+
+
+def _path_of_pointer(pointer: str) -> tuple[str, ...]:
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
+
+
+def _masks(other: FindingEntry, entry: FindingEntry) -> bool:
+    """Whether a finding of this run may be why another one was not made: what has no shape is judged no further."""
+    if other.target != entry.target or other.requirement == entry.requirement:
+        return False
+    if other.requirement in _MASKS_ALL_BODY_CHECKS:
+        return True
+    above, path = _path_of_pointer(other.field), _path_of_pointer(entry.field)
+    return bool(above) and path[: len(above)] == above

@@ -1,0 +1,240 @@
+"""
+What has changed between two sets of runs: for a terminal, for a merge request, for a program.
+
+Every format says the same in the same order: what it comes to, findings, fields, latencies, capacity, coverage, and
+what limits all of that. A row that claims nothing says why.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from . import summary
+from .comparison_result import CapacityChange, ComparedRuns, FindingChange, LatencyChange, RunComparison
+from .escaping import escape_markdown as code
+from .escaping import escape_terminal
+from .markdown import escape_inline
+
+MAX_FINDINGS: Final = 50
+MAX_FIELDS: Final = 30
+
+_CHANGE_TEXTS: Final = {
+    "new": "new",
+    "fixed": "fixed",
+    "not_seen": "not seen, and NEW did not look",
+}
+_COVERAGE_TEXTS: Final = {"fields_seen": "fields seen", "counters_grew": "counters that grew", "slow_path": "slow path"}
+
+TextTable = tuple[str, Sequence[str], Sequence[Sequence[str]], str]
+"""Title, columns (none: a list), rows, and a sentence below; all but the first column of a table are to the right."""
+
+
+def render_text(comparison: RunComparison) -> str:
+    """The comparison for a terminal, without colour."""
+    blocks = [
+        [f"sora-harness compare  (edition {escape_terminal(comparison.edition)}, {comparison.subject_kind})"]
+        + [f"  {name:<4}  {escape_terminal(line, 1000)}" for name, line in _sides(comparison)],
+        *(_text_table(table) for table in _tables(comparison)),
+        ["Notes", *(f"  {escape_terminal(note, 1000)}" for note in _notes(comparison))] if _notes(comparison) else [],
+        [
+            f"{_verdict_word(comparison)}  {escape_terminal(comparison_headline(comparison), 1000)}  (exit {comparison.exit_code})"
+        ],
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _verdict_word(comparison: RunComparison) -> str:
+    """The verdict; empty where --fail-on is not given."""
+    return comparison.verdict.upper() if comparison.policy.fail_on else "COMPARED"
+
+
+def _text_table(table: TextTable) -> list[str]:
+    title, columns, rows, note = table
+    shown = [[escape_terminal(cell) for cell in row] for row in ([columns, *rows] if columns else rows)]
+    widths = [max(map(len, cells)) for cells in zip(*shown, strict=True)]
+    lines = ["  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip() for row in shown]
+    return [
+        title,
+        *(f"  {line}" for line in lines),
+        *textwrap.wrap(note, 100, initial_indent="  ", subsequent_indent="  "),
+    ]
+
+
+def render_markdown(comparison: RunComparison) -> str:
+    """The comparison in the Markdown that GitHub and GitLab share; what a server may have chosen is in code spans."""
+    blocks = [f"## {_VERDICT_SIGNS[_verdict_word(comparison)]} {code(comparison_headline(comparison), 1000)}"]
+    blocks.append("\n".join(f"- {name}: {code(line, 1000)}" for name, line in _sides(comparison)))
+    for title, columns, rows, note in _tables(comparison):
+        blocks.append(f"### {title}")
+        if columns:
+            cells = (columns, ["---", *["---:"] * (len(columns) - 1)], *(map(escape_inline, row) for row in rows))
+            lines = ["| " + " | ".join(row) + " |" for row in cells]
+        else:
+            lines = ["- " + ", ".join(code(cell) for cell in row if cell) for row in rows]
+        blocks += ["\n".join(lines)] if lines else []
+        blocks += [note] if note else []
+    if notes := _notes(comparison):
+        blocks.append("### Notes")
+        blocks.append("\n".join(f"- {code(note, 1000)}" for note in notes))
+    return "\n\n".join(blocks) + "\n"
+
+
+_VERDICT_SIGNS: Final = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "COMPARED": "Compared:"}
+
+
+def render_json(comparison: RunComparison) -> str:
+    """The whole comparison, ASCII."""
+    return json.dumps(msgspec.to_builtins(comparison), indent=2).replace("\x7f", "\\u007f") + "\n"
+
+
+COMPARISON_RENDERERS: Final[dict[str, Callable[[RunComparison], str]]] = {
+    "text": render_text,
+    "markdown": render_markdown,
+    "json": render_json,
+}
+"""By the names that the command line gives them."""
+
+
+def comparison_headline(comparison: RunComparison) -> str:
+    """One sentence: what has changed."""
+    if comparison.reason is not None:
+        return comparison.reason
+    parts = []
+    for change, word in (("new", "new"), ("fixed", "fixed")):
+        count = sum(each.change == change for each in comparison.findings)
+        parts += [f"{summary.count_with_noun(count, f'{word} finding')}"] if count else []
+    parts += [f"{summary.count_with_noun(len(comparison.fields_gone), 'field')} gone"] if comparison.fields_gone else []
+    parts += [f"{summary.count_with_noun(len(comparison.fields_new), 'new field')}"] if comparison.fields_new else []
+    for outcome in ("slower", "faster"):
+        names = [f"{row.target} p{row.percentile:g}" for row in comparison.latency if row.outcome == outcome]
+        parts += (
+            [f"{outcome}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"]
+            if names
+            else []
+        )
+    if comparison.capacity is not None and comparison.capacity.outcome != "overlap":
+        parts.append(f"{comparison.capacity.outcome} capacity")
+    return "; ".join(parts) if parts else "no change is shown"
+
+
+def _sides(comparison: RunComparison) -> list[tuple[str, str]]:
+    return [("BASE", _describe_side(comparison.base)), ("NEW", _describe_side(comparison.new))]
+
+
+def _describe_side(side: ComparedRuns) -> str:
+    verdicts = ", ".join(f"{count} {word}" for word, count in side.verdicts.items())
+    labels = "".join(f", {key}={value}" for key, value in side.labels.items())
+    return f"{summary.count_with_noun(side.runs, 'run')} ({verdicts}) of {', '.join(side.subjects)}{labels}, from {side.started_at}"
+
+
+def _notes(comparison: RunComparison) -> list[str]:
+    self_test = [summary.SELF_TEST_NOTE] if comparison.subject_kind == "simulator" else []
+    return [*comparison.notes, *self_test]
+
+
+def _tables(comparison: RunComparison) -> list[TextTable]:
+    tables = [_findings(comparison)]
+    if fields := _fields(comparison):
+        tables.append(fields)
+    if comparison.latency:
+        tables.append(_latency(comparison))
+    if comparison.capacity is not None:
+        tables.append(_capacity(comparison.capacity))
+    rows = [
+        [_COVERAGE_TEXTS.get(row.name, row.name), f"{row.base:,.5g}", f"{row.new:,.5g}"] for row in comparison.coverage
+    ]
+    tables.append(("Coverage", ("median of the runs", "BASE", "NEW"), rows, ""))
+    return tables
+
+
+def _findings(comparison: RunComparison) -> TextTable:
+    rows = [_finding(each, comparison) for each in comparison.findings[:MAX_FINDINGS]]
+    more = len(comparison.findings) - MAX_FINDINGS
+    parts = [f"{comparison.findings_in_both:,} on both sides"] + ([f"{more:,} more in the JSON"] if more > 0 else [])
+    return ("Findings", (), rows, f"{'' if rows else 'None is new or gone; '}{', '.join(parts)}.")
+
+
+def _finding(each: FindingChange, comparison: RunComparison) -> list[str]:
+    side = comparison.new if each.change == "new" else comparison.base
+    where = f"{each.target or 'a wrong request'} {each.field or 'the complete response'}"
+    extra = ["waived"] if each.waived else []
+    extra += ["BASE did not look"] if each.change == "new" and not each.observed_before else []
+    runs = f"in {each.runs} of {summary.count_with_noun(side.runs, 'run')}" if side.runs > 1 else ""
+    words = ", ".join([_CHANGE_TEXTS[each.change], *extra])
+    return [words, each.level, each.requirement, where, each.message, runs]
+
+
+def _fields(comparison: RunComparison) -> TextTable | None:
+    rows = [
+        [word, path]
+        for word, paths in (("gone", comparison.fields_gone), ("new", comparison.fields_new))
+        for path in paths[:MAX_FIELDS]
+    ]
+    more = sum(max(0, len(paths) - MAX_FIELDS) for paths in (comparison.fields_gone, comparison.fields_new))
+    return ("Documented fields", (), rows, f"{more:,} more in the JSON." if more else "") if rows else None
+
+
+def _latency(comparison: RunComparison) -> TextTable:
+    policy = comparison.policy
+    columns = (
+        policy.time + " time",
+        "runs",
+        "BASE ms",
+        "NEW ms",
+        "shift ms",
+        "between",
+        "change",
+        "p (Holm)",
+        "outcome",
+    )
+    rows = [_latency_row(row) for row in comparison.latency]
+    note = (
+        f"Medians of the runs' percentiles; the shift is the median of all differences, with a confidence of "
+        f"{1 - policy.alpha:.4g} between those bounds. A change is claimed from {policy.min_effect * 100:.3g} % of BASE on, at "
+        f"p of {policy.alpha:g} or less over all rows that were tested."
+    )
+    return ("Latency", columns, rows, note)
+
+
+def _latency_row(row: LatencyChange) -> list[str]:
+    bounds = row.shift_interval_ms
+    return [
+        f"{row.target} p{row.percentile:g}",
+        f"{row.base_runs}+{row.new_runs}",
+        f"{row.base_ms:,.4g}",
+        f"{row.new_ms:,.4g}",
+        f"{row.shift_ms:+,.4g}",
+        f"{bounds[0]:+,.4g} … {bounds[1]:+,.4g}" if bounds else "-",
+        f"{row.effect:+.1%}" if row.effect is not None else "-",
+        f"{row.p_holm:.2g}" if row.p_holm is not None else "-",
+        describe_latency_outcome(row),
+    ]
+
+
+def describe_latency_outcome(row: LatencyChange) -> str:
+    """What a row of latencies comes to, in words."""
+    if row.outcome == "too_few_runs":
+        return f"too few runs: {row.runs_needed} a side"
+    if row.outcome == "not_tested":
+        return f"not tested: takes {row.runs_needed} runs a side"
+    return {
+        "slower": "SLOWER",
+        "faster": "FASTER",
+        "below_min_effect": "changed by less than counts",
+        "not_shown": "no change shown",
+    }[row.outcome]
+
+
+def _capacity(change: CapacityChange) -> TextTable:
+    def show(interval: tuple[float, float | None]) -> str:
+        low, high = interval
+        return f"{low:,.4g} … {high:,.4g}" if high is not None else f"{low:,.4g} or more"
+
+    word = {"lower": "LOWER", "higher": "HIGHER", "overlap": "no change shown: the intervals overlap"}[change.outcome]
+    columns = ("requests a second", "BASE", "NEW", "outcome")
+    return ("Capacity", columns, [["from confirmed to failed", show(change.base), show(change.new), word]], "")

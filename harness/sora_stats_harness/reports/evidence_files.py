@@ -1,0 +1,145 @@
+"""
+The evidence of each finding: a small recording of its own.
+
+A report that says "this counter fell" has to show both responses, to the byte, to somebody who wasn't there. Evidence is
+in the format of recordings, so `sora-harness check evidence/001-counter.monotonic.jsonl` judges it again and comes to the
+same finding, and what recordings leave out (secrets, unknown headers) is left out here as well.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from ..api.errors import UsageError
+from ..api.exchange import Exchange
+from ..api.input_budget import MAX_EVIDENCE_BYTES, read_small_file
+from ..api.secret_redaction import NO_SECRETS, Secrets
+from ..judge.verdict import FindingEntry, Verdict
+from ..recording import format as lines
+from .escaping import safe_file_name
+
+EVIDENCE_FOLDER: Final = "evidence"
+
+MAX_FILES: Final = 100
+MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of bodies in one file; two responses of a node with 600 connections."""
+MAX_TOTAL_BYTES: Final = 64 * 1024 * 1024
+
+
+def name_evidence_files(entries: Iterable[FindingEntry], evidence: Mapping[str, Sequence[Exchange]]) -> int:
+    """
+    Give each finding the name of its evidence file, as long as number and size stay within bounds.
+
+    The names are of a fixed alphabet, relative to verdict.json, and go into `entry.evidence`.
+
+    Returns:
+        How many findings have evidence that is too large to be written.
+    """
+    left_out = number = total = 0
+    nth: Counter[str] = Counter()
+    turns = []
+    for place, entry in enumerate(entries, start=1):
+        nth[entry.requirement] += 1
+        turns.append((nth[entry.requirement], place, entry))
+    # The first finding of each requirement comes first, so that a hundred missing fields don't crowd out the rest.
+    for _, place, entry in sorted(turns, key=lambda turn: turn[:2]):
+        entry.evidence = []
+        exchanges = evidence.get(entry.fingerprint, ())
+        size = sum(map(_evidence_size, exchanges))
+        if not exchanges:
+            continue
+        if number == MAX_FILES or size > MAX_FILE_BYTES or total + size > MAX_TOTAL_BYTES:
+            left_out += 1
+            continue
+        number += 1
+        total += size
+        entry.evidence = [f"{EVIDENCE_FOLDER}/{place:03}-{safe_file_name(entry.requirement)}.jsonl"]
+    return left_out
+
+
+def redact_exchanges(exchanges: Sequence[Exchange], secrets: Secrets) -> tuple[Exchange, ...]:
+    """The exchanges as a recording would give them back: without secrets, and without the values of unknown headers."""
+    return tuple(
+        lines.line_to_exchange(lines.exchange_to_line(exchange, secrets), exchange.run) for exchange in exchanges
+    )
+
+
+def encode_evidence(verdict: Verdict, exchanges: Sequence[Exchange]) -> bytes:
+    """
+    Write exchanges, redacted already, as a recording that is whole.
+
+    Raises:
+        ValueError: There are none.
+    """
+    if not exchanges:
+        raise ValueError("evidence needs at least one exchange")
+    runs = list(dict.fromkeys(exchange.run for exchange in exchanges))
+    # Several recordings may have been judged together; evidence of a finding never crosses runs, since nothing is
+    # compared across them.
+    run = runs[-1]
+    header = lines.RecordingHeader(
+        format=lines.RECORDING_FORMAT,
+        run=run,
+        subject_kind=verdict.subject_kind,
+        subject=verdict.subject,
+        edition=verdict.edition,
+        harness_version=verdict.harness_version,
+    )
+    own = [exchange for exchange in exchanges if exchange.run == run]
+    errors = sum(exchange.error is not None for exchange in own)
+    end = lines.RecordingEnd(end=run, sent=len(own), judged=len(own) - errors, errors=errors, abandoned=0)
+    return b"".join(
+        (
+            lines.encode_line(header),
+            *(lines.encode_line(lines.exchange_to_line(exchange, NO_SECRETS)) for exchange in own),
+            lines.encode_line(end),
+        )
+    )
+
+
+def decode_evidence(data: bytes) -> tuple[Exchange, ...]:
+    """
+    Read an evidence file.
+
+    Raises:
+        ValueError: A line is damaged.
+    """
+    run = ""
+    exchanges = []
+    for text in data.split(b"\n"):
+        if not text:
+            continue
+        line = lines.decode_line(text)
+        if isinstance(line, lines.RecordingHeader):
+            run = line.run
+        elif isinstance(line, lines.RecordedExchange):
+            exchanges.append(lines.line_to_exchange(line, run))
+    return tuple(exchanges)
+
+
+def read_evidence_folder(folder: Path, verdict: Verdict) -> dict[str, tuple[Exchange, ...]]:
+    """
+    Collect the evidence beside a verdict.json, by fingerprint.
+
+    Files that are missing, damaged, or named otherwise than by us are passed over: a report can do without.
+    """
+    found = {}
+    for entry in verdict.findings:
+        for name in entry.evidence:
+            own, _, rest = name.partition("/")
+            if own != EVIDENCE_FOLDER or safe_file_name(rest) != rest:
+                continue
+            try:
+                data = read_small_file(folder / EVIDENCE_FOLDER / rest, limit=MAX_EVIDENCE_BYTES, name=name)
+                found[entry.fingerprint] = decode_evidence(data)
+            except (UsageError, ValueError):
+                continue
+    return found
+
+
+def _evidence_size(exchange: Exchange) -> int:
+    responded = len(exchange.response.body) if exchange.response is not None else 0
+    return responded + len(exchange.request.body or b"")

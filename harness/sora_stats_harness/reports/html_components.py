@@ -1,0 +1,70 @@
+"""
+What every part of the page is made of: tables, badges, pairs of name and text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from .html_elements import HtmlContent, SafeHtml, html_element, scrollable
+
+STATUS_SIGNS: Final = {
+    "met": "✓",
+    "fail": "✗",
+    "warn": "!",
+    "info": "i",
+    "known": "=",
+    "waived": "~",
+    "not_checked": "?",
+    "not_applicable": "–",
+}
+"""Beside the word for a status, never alone."""
+
+
+def status_badge(text: str, style: str) -> SafeHtml:
+    """A status or a verdict; colour repeats what the word says."""
+    return html_element("span", text, class_=f"badge {style}")
+
+
+def definition_list(rows: Iterable[tuple[str, HtmlContent]]) -> SafeHtml:
+    """Names, and what they stand for."""
+    return html_element("dl", [(html_element("dt", name), html_element("dd", content)) for name, content in rows])
+
+
+def data_table(
+    caption: str, columns: Sequence[HtmlContent], rows: Sequence[SafeHtml], right: Sequence[int] = ()
+) -> SafeHtml:
+    """A table of rows that are elements already; the columns at `right` hold numbers."""
+    heads = [
+        html_element("th", column, scope="col", class_="number" if place in right else None)
+        for place, column in enumerate(columns)
+    ]
+    whole = html_element(
+        "table",
+        html_element("caption", caption),
+        html_element("thead", html_element("tr", heads)),
+        html_element("tbody", rows),
+    )
+    return scrollable(whole, caption)
+
+
+def table_row(*cells: HtmlContent, right: Sequence[int] = (), class_: str | None = None) -> SafeHtml:
+    """A row; its first cell names it."""
+    first, *rest = cells
+    return html_element(
+        "tr",
+        html_element("th", first, scope="row"),
+        [html_element("td", cell, class_="number" if i in right else None) for i, cell in enumerate(rest, start=1)],
+        class_=class_,
+    )
+
+
+def folded_details(title: str, *content: HtmlContent, shown: bool = False) -> SafeHtml:
+    """Something long that a reader may unfold, without a script."""
+    return html_element("details", html_element("summary", title), *content, open="" if shown else None)
+
+
+def small_note(*content: HtmlContent) -> SafeHtml:
+    """A remark below."""
+    return html_element("p", *content, class_="rest")

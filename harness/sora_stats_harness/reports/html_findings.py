@@ -1,0 +1,164 @@
+"""
+The findings in the page, each with the samples that prove it beside each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ..api.exchange import Exchange
+from ..judge.verdict import FindingEntry, Verdict
+from . import summary
+from .html_components import data_table, folded_details, small_note, status_badge, table_row
+from .html_elements import HtmlContent, SafeHtml, html_element
+from .report import VerdictReport
+from .sample_table import SampleTable, SampleTableRow, make_sample_table
+
+MAX_FINDINGS: Final = 200
+MAX_UNFOLDED_FINDINGS: Final = 3
+"""Findings whose samples are unfolded from the start, which is also what gets printed."""
+UNFOLDED_ROWS: Final = 8
+"""Of the samples; in a live system nearly every counter differs, and the one that matters comes first."""
+MAX_SAMPLE_TABLES: Final = 40
+"""Findings that show their samples; an ordinary report stays below 1 MB."""
+
+
+def findings_section(report: VerdictReport) -> HtmlContent:
+    """The top findings as links, an index by requirement, then every finding in the verdict's order."""
+    entries = report.verdict.findings
+    if not entries:
+        return html_element("p", "None.")
+    shown = [_finding(place, entry, report) for place, entry in enumerate(entries[:MAX_FINDINGS], start=1)]
+    more = len(entries) - MAX_FINDINGS
+    return [
+        _top_findings(report.verdict),
+        _index(report),
+        *shown,
+        html_element("p", f"… and {more:,} more, in verdict.json") if more > 0 else None,
+    ]
+
+
+def _link(place: int, text: str) -> SafeHtml:
+    return html_element("a", text, href=f"#finding-{place}") if place <= MAX_FINDINGS else html_element("span", text)
+
+
+def _top_findings(verdict: Verdict) -> SafeHtml:
+    items = [
+        html_element(
+            "li",
+            html_element("strong", _link(place, entry.requirement)),
+            f" {entry.message} ({summary.finding_location(entry)}; {summary.occurrence_text(entry)})",
+        )
+        for place, entry in summary.top_findings(verdict)
+    ]
+    return html_element("ol", items, class_="top")
+
+
+def _index(report: VerdictReport) -> HtmlContent:
+    """Every requirement that has findings; nothing where the top findings are all there are."""
+    verdict = report.verdict
+    if len(verdict.findings) <= summary.MAX_TOP_FINDINGS:
+        return None
+    rows = [
+        table_row(
+            _link(group.place, group.requirement),
+            group.first.level if group.first.status == "new" else group.first.status,
+            f"{group.count:,}",
+            group.first.message,
+            right=(2,),
+        )
+        for group in summary.finding_groups(verdict)
+    ]
+    note = summary.drift_note(verdict)
+    table = data_table(
+        "Findings by requirement", ("Requirement", "Level", "Findings", "The first one"), rows, right=(2,)
+    )
+    return [table, small_note(note) if note else None]
+
+
+def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml:
+    style = summary.finding_style(report, entry)
+    rows = [
+        (html_element("dt", label), html_element("dd", html_element("code", text, limit=summary.fact_limit(label))))
+        for label, text in summary.finding_facts(report, entry)
+    ]
+    return html_element(
+        "article",
+        html_element(
+            "h3",
+            f"{place}. ",
+            html_element("code", entry.requirement),
+            " ",
+            status_badge("violated" if entry.status == "new" else entry.status, style),
+            html_element("span", f" {entry.level}", class_="level"),
+        ),
+        html_element("p", entry.message),
+        html_element("dl", rows),
+        _sample_table(entry, report.evidence_of(entry), place) if place <= MAX_SAMPLE_TABLES else None,
+        class_=f"finding {style}",
+        id=f"finding-{place}",
+    )
+
+
+def _sample_table(entry: FindingEntry, exchanges: Sequence[Exchange], place: int) -> HtmlContent:
+    sides = make_sample_table(entry, exchanges)
+    if sides is None:
+        return None
+    heads = [_sample_column_head(exchange, i, len(exchanges)) for i, exchange in enumerate(exchanges)]
+    caption = f"Finding {place}: " + (
+        "the responses that prove it" if len(exchanges) > 1 else "the response that shows it"
+    )
+    first, others = sides.rows[:UNFOLDED_ROWS], sides.rows[UNFOLDED_ROWS:]
+
+    def rows(caption: str, shown: Sequence[SampleTableRow]) -> SafeHtml:
+        return data_table(
+            caption, ("Field", *heads), [_sample_row(row) for row in shown], right=range(1, len(heads) + 1)
+        )
+
+    return folded_details(
+        "Evidence side by side" if len(heads) > 1 else "Evidence",
+        rows(caption, first),
+        folded_details(f"{len(others)} more fields", rows(f"{caption}, continued", others)) if others else None,
+        _omitted_rows_note(sides),
+        shown=place <= MAX_UNFOLDED_FINDINGS,
+    )
+
+
+def _sample_column_head(exchange: Exchange, place: int, count: int) -> HtmlContent:
+    name = (
+        {0: "Earlier response", count - 1: "Later response"}.get(place, "Response between") if count > 1 else "Response"
+    )
+    took_ms = (exchange.received_ns - exchange.sent_ns) / 1e6
+    target = exchange.request.target.operation if exchange.request.target else "a wrong request"
+    text = f"{target}, exchange {exchange.seq}, sent {exchange.sent_at}, took {took_ms:,.1f} ms"
+    return [name, html_element("small", text)]
+
+
+def _sample_row(row: SampleTableRow) -> SafeHtml:
+    words = [word for word, holds in (("this field", row.culprit), ("falls", row.falls and row.culprit)) if holds]
+    classes = [name for name, holds in (("culprit", row.culprit), ("differs", row.differs)) if holds]
+    last = len(row.values) - 1
+    return html_element(
+        "tr",
+        html_element(
+            "th",
+            html_element("code", row.field),
+            html_element("small", ", ".join(words)) if words else None,
+            scope="row",
+        ),
+        [
+            html_element("td", html_element("mark" if row.differs and i == last else "span", value), class_="number")
+            for i, value in enumerate(row.values)
+        ],
+        class_=" ".join(classes) or None,
+    )
+
+
+def _omitted_rows_note(sides: SampleTable) -> HtmlContent:
+    parts = []
+    if sides.more:
+        parts.append(f"{sides.more:,} more fields that differ are in the evidence file")
+    if sides.equal:
+        parts.append(f"{sides.equal:,} fields are the same in all responses and not shown")
+    return small_note("; ".join(parts), ".") if parts else None

@@ -1,0 +1,191 @@
+"""
+The figures of a run in the page: the finished tables, and charts of the same figures for the eye.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ..judge.verdict import CapacityResult, LatencyDistribution, ListingCost, LoadResult, Verdict
+from . import charts
+from .charts import ChartLine, percentile_position
+from .html_components import data_table, folded_details, small_note, table_row
+from .html_elements import HtmlContent, SafeHtml, html_element
+from .measurement_tables import (
+    MeasurementSection,
+    MeasurementTable,
+    format_ms,
+    format_number,
+    percentile_ms,
+    response_times,
+    step_times,
+)
+
+NO_CHARTS_NOTE: Final = (
+    f"Charts are drawn where the extra '{charts.CHARTS_EXTRA}' is installed: pip install "
+    f"'sora-stats-harness[{charts.CHARTS_EXTRA}]'."
+)
+
+_STEP_STYLES: Final = {"passed": "pass", "failed": "fail", "void": "inconclusive"}
+
+
+def measurement_content(section: MeasurementSection, verdict: Verdict) -> list[HtmlContent]:
+    """A section's charts and tables."""
+    return [
+        html_element("p", section.warning, class_="warning") if section.warning else None,
+        _chart_list(section.name, verdict),
+        *(_table(table) for table in section.tables),
+    ]
+
+
+def _table(table: MeasurementTable) -> HtmlContent:
+    right = table.numeric
+    rows = [table_row(*row, right=right) for row in table.rows]
+    shown = data_table(table.title, table.columns, rows, right=right)
+    note = small_note(table.note) if table.note else None
+    return folded_details(f"{table.title} as a table", shown, note) if table.folded else [shown, note]
+
+
+def _chart_list(name: str, verdict: Verdict) -> HtmlContent:
+    """The charts of a section; where they can't be drawn a note in their place."""
+    if name not in ("load", "capacity", "cost"):
+        return None
+    if not charts.charts_available():
+        return small_note(NO_CHARTS_NOTE)
+    figures: list[SafeHtml | None] = []
+    if name == "load" and verdict.load is not None:
+        figures = [_percentiles(verdict.load.latency), *_timeline(verdict.load)]
+    elif name == "capacity" and verdict.capacity is not None:
+        figures = [_capacity_chart(verdict.capacity)]
+    elif name == "cost" and verdict.cost is not None:
+        figures = [_cost_chart(verdict.cost)]
+    shown = [figure for figure in figures if figure is not None]
+    return html_element("div", shown, class_="charts") if shown else None
+
+
+# Latency.
+
+
+def _percentiles(latency: Sequence[LatencyDistribution]) -> SafeHtml | None:
+    times = [each for each in latency if each.kind == "response" and each.count and not each.includes_failures]
+    if not times:
+        return None
+    lines = [ChartLine(each.target, percentile_curve(each)) for each in times]
+    worst = max(times, key=lambda each: each.percentiles.get("99", 0))
+    if len(times) > 1 and (together := response_times(times)) is not None:
+        lines.append(ChartLine(together.target, percentile_curve(together)))
+    return charts.percentile_chart(
+        "percentiles",
+        lines,
+        title="Response time by percentile",
+        about=f"The highest p99 is that of {worst.target}: {percentile_ms(worst, '99')} ms; "
+        f"the longest response took {format_ms(max(each.max for each in times))} ms.",
+    )
+
+
+def percentile_curve(latency: LatencyDistribution) -> list[tuple[float, float]]:
+    """The times at each percentile, from the buckets where there are any; the last point is the longest."""
+    if not latency.buckets:
+        known = sorted((float(percent), us) for percent, us in latency.percentiles.items())
+        return [(percentile_position(percent), us / 1000) for percent, us in known if percent < 100]
+    points = []
+    seen = 0
+    for upper_us, count in latency.buckets:
+        points.append((percentile_position(100 * seen / latency.count), min(upper_us, latency.max) / 1000))
+        seen += count
+    return list(charts.thin_points(points, 0.02))
+
+
+# The course of a run.
+
+
+def _timeline(load: LoadResult) -> list[SafeHtml | None]:
+    # What came in after the last full row would look like a drop.
+    rows = [each for each in load.timeline if each.from_s + each.lasts_s <= load.lasted_s + 0.5]
+    if len(rows) < 2:
+        return []
+
+    def line(name: str, values: Sequence[float | None]) -> ChartLine:
+        points = [(float(each.from_s), value) for each, value in zip(rows, values, strict=True) if value is not None]
+        return ChartLine(name, points)
+
+    def ms(name: str) -> list[float | None]:
+        found = [getattr(each, name) for each in rows]
+        return [None if us is None else us / 1000 for us in found]
+
+    rates = [each.responses / each.lasts_s for each in rows]
+    errors = [each.errors / each.lasts_s for each in rows]
+    sizes = [each.bytes / each.responses / 1000 if each.responses else None for each in rows]
+    known = [size for size in sizes if size is not None]
+    return [
+        charts.line_chart(
+            "over-time",
+            [line("longest", ms("max_us")), line("p99", ms("p99_us")), line("p50", ms("p50_us"))],
+            title="Response time over time",
+            about=f"From second {rows[0].from_s} to {rows[-1].from_s + rows[-1].lasts_s}.",
+            axes=charts.Axes("s", "ms"),
+        ),
+        charts.line_chart(
+            "traffic",
+            [line("responses", rates), line("errors", errors)],
+            title="Responses and errors a second",
+            about=f"Between {min(rates):,.4g} and {max(rates):,.4g} responses a second, at most {max(errors):,.4g} errors.",
+            axes=charts.Axes("s", "a second", zero=True),
+        ),
+        charts.line_chart(
+            "sizes",
+            [line("mean size", sizes)],
+            title="Mean size of a response",
+            about=f"Between {min(known):,.4g} and {max(known):,.4g} kB.",
+            axes=charts.Axes("s", "kB", zero=True),
+        )
+        if known
+        else None,
+    ]
+
+
+# Capacity.
+
+
+def _capacity_chart(found: CapacityResult) -> SafeHtml | None:
+    points = sorted(
+        (step.rate, times.percentiles.get("99", 0) / 1000, step.outcome)
+        for step in found.steps
+        if (times := step_times(step)) is not None
+    )
+    if not points:
+        return None
+    lines = [ChartLine("p99 of all targets", [(rate, ms) for rate, ms, _ in points])]
+    lines += [
+        ChartLine(outcome, own, dots=True, colour=f"color-{_STEP_STYLES[outcome]}")
+        for outcome in ("passed", "failed", "void")
+        if (own := [(rate, ms) for rate, ms, result in points if result == outcome])
+    ]
+    return charts.line_chart(
+        "capacity-curve",
+        lines,
+        title="p99 of response time by rate",
+        about=f"{len(points)} rates between {format_number(points[0][0])} and {format_number(points[-1][0])} requests a "
+        "second were tried.",
+        axes=charts.Axes("requests a second", "ms"),
+    )
+
+
+# The cost of a listing.
+
+
+def _cost_chart(found: ListingCost) -> SafeHtml | None:
+    points = sorted(found.points, key=lambda point: point.connections)
+    if not points:
+        return None
+    lines = [ChartLine("measured", [(float(point.connections), point.time_us / 1000) for point in points], dots=True)]
+    if found.constant_us is not None:
+        lines.append(ChartLine("fit", [(float(point.connections), point.fit_us / 1000) for point in points]))
+    return charts.line_chart(
+        "cost-curve",
+        lines,
+        title="Time of a listing by number of connections",
+        about=found.statement,
+        axes=charts.Axes("connections", "ms", zero=True),
+    )

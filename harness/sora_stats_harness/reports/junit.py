@@ -1,0 +1,160 @@
+"""
+JUnit XML, which every CI server draws: a test case for each requirement, and one for the verdict.
+
+JUnit knows passed, failed, error and skipped, and a job that reads nothing else must not turn green on a run that saw
+too little. So a case called `verdict` fails with the verdict, and is an error where it is inconclusive.
+
+Names of cases are unique. Evidence is attached as GitLab, and Jenkins with its plugin, expect it. Figures are properties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+from xml.etree import ElementTree
+
+from ..judge.verdict import FindingEntry, RequirementStatus, Verdict
+from . import summary
+from .escaping import escape_terminal
+from .measurement_tables import MeasurementTable, measurement_sections
+from .report import VerdictReport
+
+_SKIPPED_STATUSES: Final = ("not_checked", "not_applicable", "known", "waived")
+"""What is let pass is shown as skipped, which every CI server lists, and not as passed."""
+
+MAX_FINDINGS: Final = 50
+"""Of one requirement, in its case's text."""
+
+
+def render_junit(report: VerdictReport) -> str:
+    """Write the document; every text in it is of characters that XML 1.0 allows."""
+    verdict = report.verdict
+    cases = [_requirement_case(row, report) for row in verdict.requirements] + [_verdict_case(verdict)]
+    seconds = f"{summary.run_duration_s(verdict) or 0.0:.3f}"
+    counts = {
+        "tests": len(cases),
+        "failures": sum(case.find("failure") is not None for case in cases),
+        "errors": sum(case.find("error") is not None for case in cases),
+        "skipped": sum(case.find("skipped") is not None for case in cases),
+    }
+    numbers = {name: str(count) for name, count in counts.items()}
+    suite = ElementTree.Element(
+        "testsuite",
+        {
+            "name": escape_terminal(f"sora-harness {verdict.command}".strip()),
+            **numbers,
+            "time": seconds,
+            "timestamp": escape_terminal(verdict.started_at),
+        },
+    )
+    properties = ElementTree.SubElement(suite, "properties")
+    for name, value in _properties(verdict):
+        ElementTree.SubElement(properties, "property", {"name": escape_terminal(name), "value": escape_terminal(value)})
+    suite.extend(cases)
+    if verdict.coverage.notes:
+        ElementTree.SubElement(suite, "system-out").text = "\n".join(map(escape_terminal, verdict.coverage.notes))
+    root = ElementTree.Element("testsuites", {"name": "sora-harness", **numbers, "time": seconds})
+    root.append(suite)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
+    yield from (
+        ("verdict", verdict.verdict),
+        ("subject", verdict.subject),
+        ("subject_kind", verdict.subject_kind),
+        ("judged_from", verdict.judged_from),
+        ("edition", verdict.edition),
+        ("harness_version", verdict.harness_version),
+        ("strict", str(verdict.strict).lower()),
+        ("interrupted", str(verdict.interrupted).lower()),
+    )
+    for key, value in verdict.labels.items():
+        yield f"label.{key}", value
+    for label, text in summary.waiver_lines(verdict):
+        yield f"waiver.{label.replace(' ', '_')}", text
+    for label, text in summary.baseline_lines(verdict):
+        yield f"baseline.{label.replace(' ', '_')}", text
+    for name, text in summary.coverage_lines(verdict):
+        yield f"coverage.{name.replace(' ', '_')}", text
+    for section in measurement_sections(verdict):
+        for table in section.tables:
+            yield from _table_properties(table)
+
+
+def _table_properties(table: MeasurementTable) -> Iterator[tuple[str, str]]:
+    """Each cell, named after its row and column; a long table is left to report.html."""
+    for row in table.rows if not table.folded else ():
+        key = ".".join(row[: table.keys])
+        for column, text in list(zip(table.columns, row, strict=True))[table.keys :]:
+            yield f"{table.name}.{key}.{column}".replace(" ", "_"), text
+
+
+def _requirement_case(row: RequirementStatus, report: VerdictReport) -> ElementTree.Element:
+    case = ElementTree.Element(
+        "testcase",
+        {
+            "classname": escape_terminal(f"sora.{row.id.partition('.')[0]}"),
+            "name": escape_terminal(row.id),
+            "time": "0",
+        },
+    )
+    entries = [entry for entry in report.verdict.findings if entry.requirement == row.id]
+    parts = "\n\n".join(_text(entry, report) for entry in entries[:MAX_FINDINGS])
+    if len(entries) > MAX_FINDINGS:
+        parts += f"\n\n… and {len(entries) - MAX_FINDINGS} more findings, in verdict.json"
+    title = summary.requirement_title(row)
+    if row.fails:
+        failure = ElementTree.SubElement(
+            case, "failure", {"type": row.level, "message": escape_terminal(entries[0].message if entries else title)}
+        )
+        failure.text = parts
+        attached = [f"[[ATTACHMENT|{path}]]" for entry in entries if (path := report.evidence_path(entry))]
+        if attached:
+            ElementTree.SubElement(case, "system-out").text = "\n".join(attached[:MAX_FINDINGS])
+        return case
+    if row.status in _SKIPPED_STATUSES:
+        ElementTree.SubElement(case, "skipped", {"message": escape_terminal(_skip_reason(row, report.verdict))})
+    out = [
+        f"{row.level}: {title}",
+        summary.status_text(row) + (f", checked {row.checked:,} times" if row.checked else ""),
+        *([parts] if parts else []),
+    ]
+    ElementTree.SubElement(case, "system-out").text = "\n".join(out)
+    return case
+
+
+def _skip_reason(row: RequirementStatus, verdict: Verdict) -> str:
+    """Why a case is neither passed nor failed."""
+    if row.status == "known":
+        return "known from the baseline"
+    if row.status == "waived":
+        parts = [
+            summary.waiver_line(each) for each in verdict.waivers if each.requirement == row.id and each.state == "used"
+        ]
+        return "; ".join(["waived", *parts])
+    return summary.not_checked_reason(row)
+
+
+def _text(entry: FindingEntry, report: VerdictReport) -> str:
+    parts = [f"{entry.status}: {entry.level} {escape_terminal(entry.message)}"]
+    parts += [
+        f"{label}: {escape_terminal(text, summary.fact_limit(label))}"
+        for label, text in summary.finding_facts(report, entry)
+    ]
+    return "\n".join(parts)
+
+
+def _verdict_case(verdict: Verdict) -> ElementTree.Element:
+    case = ElementTree.Element("testcase", {"classname": "sora", "name": "verdict", "time": "0"})
+    text = f"{verdict.verdict}: {summary.verdict_headline(verdict)}"
+    if summary.is_self_test(verdict):
+        text = f"{summary.SELF_TEST_NOTE} {text}"
+    if verdict.verdict == "fail":
+        ElementTree.SubElement(case, "failure", {"type": "fail", "message": escape_terminal(text)})
+    elif verdict.verdict == "inconclusive":
+        ElementTree.SubElement(case, "error", {"type": "inconclusive", "message": escape_terminal(text)})
+    else:
+        ElementTree.SubElement(case, "system-out").text = escape_terminal(text)
+    return case

@@ -1,0 +1,162 @@
+"""
+A summary in Markdown, for the step summary of a CI job or a comment on a merge request.
+
+Whatever a server may have chosen stands in a code span, where Markdown sees neither markup nor links nor mentions, and
+never in a table, whose cells a `|` ends even there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from ..judge.verdict import FindingEntry, Verdict
+from . import summary
+from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
+from .escaping import escape_markdown as code
+from .measurement_tables import MeasurementSection, MeasurementTable, key_figures, measurement_sections
+from .report import VerdictReport
+
+MAX_FINDINGS: Final = 50
+"""Shown; GitHub takes 1 MiB a step."""
+
+MAX_TITLE_CHARACTERS: Final = 500
+"""Of a section's title, which may hold the whole result."""
+
+_SIGNS: Final = {"pass": "✅", "fail": "❌", "inconclusive": "❔"}
+
+
+def render_markdown_summary(report: VerdictReport) -> str:
+    """Write the summary, in the Markdown that GitHub and GitLab share."""
+    verdict = report.verdict
+    blocks = [
+        _head(verdict),
+        _findings(report),
+        _families(verdict),
+        _labelled("Differences from the documentation", summary.drift_lines(verdict)),
+        _labelled("Waivers", summary.waiver_lines(verdict)),
+        _labelled("Baseline", summary.baseline_lines(verdict)),
+        *(_section(section) for section in measurement_sections(verdict)),
+        _coverage(verdict),
+        _unobserved(verdict),
+        _notes(verdict),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _head(verdict: Verdict) -> str:
+    lines = [f"## {_SIGNS[verdict.verdict]} Sora statistics API: {verdict.verdict.upper()}", ""]
+    if summary.is_self_test(verdict):
+        lines += [f"**{summary.SELF_TEST_NOTE}**", ""]
+    if text := summary.other_edition_note(verdict):
+        lines += [f"**{escape_inline(text)}**", ""]
+    took = summary.run_duration_s(verdict)
+    lines.append(f"{escape_inline(summary.verdict_headline(verdict))} (exit {verdict.exit_code})")
+    if figures := key_figures(verdict):
+        lines += ["", *(f"- **{escape_inline(number)}** {escape_inline(text)}" for number, text in figures)]
+    lines += [
+        "",
+        f"- subject: {code(verdict.subject)} ({verdict.subject_kind}, judged from: {verdict.judged_from})",
+        f"- command: {code(f'sora-harness {verdict.command}'.strip())}, version {code(verdict.harness_version)}",
+        f"- edition: {code(verdict.edition)}",
+        f"- started: {code(verdict.started_at)}" + (f", {took:,.1f} s" if took is not None else ""),
+    ]
+    if verdict.labels:
+        lines.append("- labels: " + ", ".join(code(f"{key}={value}") for key, value in verdict.labels.items()))
+    return "\n".join(lines)
+
+
+def _families(verdict: Verdict) -> str:
+    lines = ["| family | requirements | checked | violations |", "| --- | --- | ---: | ---: |"]
+    lines += [
+        f"| {escape_inline(row.name)} | {row.status_counts()} | {row.checked:,} | {row.violations:,} |"
+        for row in summary.family_summaries(verdict)
+    ]
+    return "\n".join(lines)
+
+
+def _findings(report: VerdictReport) -> str:
+    entries = report.verdict.findings
+    if not entries:
+        return ""
+    blocks = [f"### {summary.findings_title(report.verdict)}"]
+    apart = summary.fingerprints_shown_as_drift(report.verdict)
+    parts = [(place, entry) for place, entry in enumerate(entries, start=1) if entry.fingerprint not in apart]
+    blocks += [_finding(place, entry, report) for place, entry in parts[:MAX_FINDINGS]]
+    if text := summary.drift_note(report.verdict):
+        blocks.append(text)
+    if len(parts) > MAX_FINDINGS:
+        blocks.append(f"… and {len(parts) - MAX_FINDINGS} more, in verdict.json")
+    return "\n\n".join(blocks)
+
+
+def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> str:
+    mark = "" if entry.status == "new" else f", {entry.status}"
+    lines = [f"{place}. {code(entry.requirement)} ({entry.level}{mark}) {escape_inline(entry.message)}"]
+    lines += [
+        f"   - {label}: {code(text, summary.fact_limit(label))}" for label, text in summary.finding_facts(report, entry)
+    ]
+    return "\n".join(lines)
+
+
+def _section(section: MeasurementSection) -> str:
+    blocks = [f"### {_title(section.title)}"]
+    if section.warning:
+        blocks.append(f"**{escape_inline(section.warning)}**")
+    blocks += [_table(table) for table in section.tables if not table.folded]
+    return "\n\n".join(blocks)
+
+
+def _title(text: str) -> str:
+    return escape_inline(text, MAX_TITLE_CHARACTERS)
+
+
+def _table(table: MeasurementTable) -> str:
+    lines = [f"{escape_inline(table.title)}:", "", _row(map(escape_inline, table.columns))]
+    lines.append(_row("---:" if place in table.numeric else "---" for place in range(len(table.columns))))
+    lines += [_row(map(escape_inline, row)) for row in table.rows]
+    return "\n".join([*lines, "", escape_inline(table.note)] if table.note else lines)
+
+
+def _coverage(verdict: Verdict) -> str:
+    return _labelled("Covered", summary.coverage_lines(verdict))
+
+
+def _labelled(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    """A list of short names with a line each; names are ours, lines may hold anything."""
+    if not rows:
+        return ""
+    return "\n".join([f"### {title}", "", *(f"- {label}: {escape_inline(text)}" for label, text in rows)])
+
+
+def _unobserved(verdict: Verdict) -> str:
+    rows = summary.unobserved_requirements(verdict)
+    if not rows:
+        return ""
+    lines = ["### Not observed", ""]
+    lines += [f"- {why}: {', '.join(map(code, ids))}" for why, ids in rows]
+    return "\n".join(lines)
+
+
+def _notes(verdict: Verdict) -> str:
+    notes = verdict.coverage.notes
+    return "\n".join(["### Notes", "", *(f"- {code(note)}" for note in notes)]) if notes else ""
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+_MARKUP: Final = re.compile(r"[&<>|`*\[\]\\~#!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)")
+"""What may be markup, or the beginning of a link."""
+
+
+def escape_inline(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> str:
+    """
+    Text that is ours in all likelihood, in a place where a code span would be ugly or, in a table, unsafe.
+
+    Markup becomes a number, which Markdown never takes for markup. A mention is looked for in the outcome, so `@` has
+    to go.
+    """
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", escape_terminal(text, limit)).replace("@", "＠")

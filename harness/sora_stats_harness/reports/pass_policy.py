@@ -1,0 +1,63 @@
+"""
+What a user lets pass: waivers, an earlier verdict, and whether a SHOULD counts.
+
+Whatever asks whether a finding makes a run fail asks here: the verdict at the end of `conform`, `check` and `load`, and a
+capacity search while it is under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+import msgspec
+
+from ..api.project_config import Waiver
+from ..judge.requirements import Finding, Level
+from ..judge.verdict import FindingEntry, FindingStatus
+from ..judge.verdict_decision import fails_run
+from .baseline import Baseline
+from .waivers import covers_finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassPolicy:
+    """What decides a pass, besides what was seen."""
+
+    strict: bool = False
+    """Whether a violated SHOULD fails as well."""
+    require: Collection[str] = ()
+    """Requirements that must have been observed, whatever the reason that they were not."""
+    waivers: Sequence[Waiver] = ()
+    baseline: Baseline | None = None
+    """An earlier verdict, of the same edition and kind of subject."""
+    day: date = field(default_factory=lambda: datetime.now(UTC).date())
+    """On which the run started, in UTC: a waiver holds until its last day."""
+
+    def status_of(self, finding: Finding | FindingEntry) -> FindingStatus:
+        """
+        Tell whether a finding is new.
+
+        What only an expired waiver covers is new, even where the baseline has it.
+        """
+        covering = [waiver for waiver in self.waivers if covers_finding(waiver, finding)]
+        if any(self.day <= waiver.until for waiver in covering):
+            return "waived"
+        if not covering and self.baseline is not None and finding.fingerprint in self.baseline.known_fingerprints:
+            return "known"
+        return "new"
+
+    def fails(self, finding: Finding, level: Level) -> bool:
+        """Whether a finding, seen at this level, makes the run fail."""
+        return fails_run(level, strict=self.strict) and self.status_of(finding) == "new"
+
+    def mark(self, entries: Iterable[FindingEntry]) -> list[FindingEntry]:
+        """Copy findings, those that are new with the status that they have by this policy."""
+        return [
+            msgspec.structs.replace(entry, status=self.status_of(entry) if entry.status == "new" else entry.status)
+            for entry in entries
+        ]
+
+
+DEFAULT_POLICY = PassPolicy()

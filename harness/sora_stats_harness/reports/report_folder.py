@@ -1,0 +1,211 @@
+"""
+The folder that a run leaves behind: verdict.json, junit.xml, report.html, summary.md, and evidence/.
+
+A folder is only ever ours: a new one, an empty one, or one that holds an earlier run's files, which are replaced. Each
+file appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ..api.errors import OutputError, UsageError
+from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
+from ..judge.verdict import Verdict, decode_verdict
+from . import evidence_files as evidence
+from . import html_report as html
+from . import junit, markdown, terminal
+from .escaping import safe_file_name
+from .report import VerdictReport
+
+REPORT_RENDERERS: Final[dict[str, Callable[[VerdictReport], str]]] = {
+    "html": html.render_html,
+    "junit": junit.render_junit,
+    "markdown": markdown.render_markdown_summary,
+    "text": terminal.render_terminal,
+}
+"""Reporters by the names that the command line gives them."""
+
+DEFAULT_FOLDER: Final = Path("reports")
+"""A run whose folder is not named makes one below."""
+
+VERDICT_FILE: Final = "verdict.json"
+_FILE_NAMES: Final = {"junit": "junit.xml", "html": "report.html", "markdown": "summary.md"}
+_TEMPORARY_PREFIX: Final = ".sora-harness-"
+"""Begins the name of a file that is being written; one may be left of a run that was killed."""
+_EVIDENCE_NAME: Final = re.compile(r"[0-9]{3,}-[A-Za-z0-9._-]+\.jsonl")
+
+TRIAL_BYTES: Final = 4096
+"""Of the file that is written to see whether one can be."""
+
+OWN_NAMES: Final = frozenset({VERDICT_FILE, *_FILE_NAMES.values(), evidence.EVIDENCE_FOLDER})
+"""What may be in a folder that a run writes to."""
+
+
+def check_report_folder(folder: Path) -> None:
+    """
+    See whether reports may be written to a folder.
+
+    Raises:
+        UsageError: It is no folder and cannot become one, or there are files in it that no run of ours has written.
+    """
+    if not folder.exists():
+        try_folder(folder)
+        return
+    if not folder.is_dir():
+        raise UsageError(f"the output {folder} is a file: name a folder")
+    try:
+        others = sorted(
+            path.name
+            for path in folder.iterdir()
+            if path.name not in OWN_NAMES and not path.name.startswith(_TEMPORARY_PREFIX)
+        )
+    except OSError as error:
+        raise UsageError(f"the output folder {folder} cannot be read: {error.strerror}") from None
+    if others:
+        raise UsageError(f"the output folder {folder} holds other files ({others[0]!r}): name a new or an empty one")
+    try_folder(folder)
+
+
+def try_folder(folder: Path) -> None:
+    """
+    Make a folder and write a small file there; both are removed again.
+
+    Raises:
+        OutputError: It cannot be made, or nothing can be written there.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file_atomically(folder / "trial", bytes(TRIAL_BYTES))
+        (folder / "trial").unlink()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"nothing can be written to the folder {folder}: {reason}: name another") from None
+    finally:
+        for each in made:
+            with suppress(OSError):
+                each.rmdir()
+
+
+def make_report_folder(command: str, parent: Path = DEFAULT_FOLDER) -> Path:
+    """
+    Make the default folder, `reports/conform-20261124T031500Z`, with a suffix where that is taken.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = parent / (f"{safe_file_name(command)}-{stamp}" + (f"-{number}" if number > 1 else ""))
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def write_reports(report: VerdictReport, folder: Path) -> None:
+    """
+    Write every file of a report; verdict.json last, so that who sees it sees the rest.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    proof = folder / evidence.EVIDENCE_FOLDER
+    keep = set()
+    for entry in report.verdict.findings:
+        for name in entry.evidence:
+            proof.mkdir(exist_ok=True)
+            # As private as a recording, since that is what it is.
+            write_file_atomically(
+                folder / name, evidence.encode_evidence(report.verdict, report.evidence_of(entry)), private=True
+            )
+            keep.add((folder / name).name)
+    for path in _earlier_files(proof):
+        if path.name not in keep:
+            path.unlink()
+    placed = replace(report, folder=path_in_checkout(folder))
+    for kind, name in _FILE_NAMES.items():
+        text = REPORT_RENDERERS[kind](placed)
+        # The page shows evidence, so it is as private
+        write_file_atomically(folder / name, text.encode("utf-8"), private=kind == "html")
+    write_file_atomically(folder / VERDICT_FILE, verdict_to_json(report.verdict).encode("ascii"))
+
+
+def path_in_checkout(folder: Path) -> str | None:
+    """
+    A folder's path from the top of the checkout, which is where GitLab says, else the current folder.
+
+    Returns:
+        None where it is outside, or where the path would end an attachment's mark.
+    """
+    top = Path(os.environ.get("CI_PROJECT_DIR") or ".").resolve()
+    try:
+        path = folder.resolve().relative_to(top).as_posix()
+    except ValueError:
+        return None
+    return None if set(path) & set("[]|") else path
+
+
+def _earlier_files(proof: Path) -> Iterator[Path]:
+    if proof.is_dir():
+        yield from (path for path in proof.iterdir() if _EVIDENCE_NAME.fullmatch(path.name))
+
+
+def list_report_files(folder: Path) -> list[str]:
+    """The names of a run's files in a folder, for a person."""
+    return sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir() if path.name in OWN_NAMES)
+
+
+def verdict_to_json(verdict: Verdict) -> str:
+    """The text of verdict.json: ASCII, since what a server sent may be harmful to a terminal."""
+    text = json.dumps(msgspec.to_builtins(verdict), indent=2).replace("\x7f", "\\u007f")
+    return text.replace("##", "#\\u0023") + "\n"  # `##[` would be an order to some CI runners that see it printed
+
+
+def read_report(path: Path) -> VerdictReport:
+    """
+    Read a verdict.json, and what evidence there is beside it.
+
+    Raises:
+        UsageError: It cannot be read, or is no verdict.
+    """
+    verdict = decode_verdict(read_small_file(path, limit=MAX_VERDICT_BYTES, name=str(path)), str(path))
+    return VerdictReport(
+        verdict=verdict,
+        evidence=evidence.read_evidence_folder(path.parent, verdict),
+        folder=path_in_checkout(path.parent),
+    )
+
+
+def write_file_atomically(path: Path, data: bytes, *, private: bool = False) -> None:
+    """
+    Put a file in place whole: written beside, then renamed.
+
+    Raises:
+        OSError: It cannot be written; then nothing is left behind.
+    """
+    beside = path.with_name(f"{_TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    try:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o666)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

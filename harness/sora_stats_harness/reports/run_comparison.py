@@ -1,0 +1,304 @@
+"""
+What has changed between two verdicts, or two sets of runs.
+
+A finding that one side has and the other lacks is a fact, where the other checked the requirement. A latency is not: two
+runs of the same server differ. `latency_comparison` compares those as sets of runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from statistics import median
+from typing import Final, Literal
+
+import msgspec
+
+from ..api.errors import ExitCode, UsageError
+from ..judge.requirements import Level
+from ..judge.verdict import CapacityResult, FindingEntry, Verdict
+from .comparison_result import (
+    CapacityChange,
+    ComparedRuns,
+    ComparisonPolicy,
+    CoverageChange,
+    FindingChange,
+    RunComparison,
+    Threshold,
+)
+from .latency_comparison import compare_latencies
+
+NamedVerdicts = Sequence[tuple[str, Verdict]]
+"""Each run of a side: where it was read, and its verdict."""
+
+
+def compare_runs(base: NamedVerdicts, new: NamedVerdicts, policy: ComparisonPolicy | None = None) -> RunComparison:
+    """
+    Compare two sets of runs.
+
+    Args:
+        base, new: One run or more each; a verdict that is given twice counts once.
+        policy: The defaults if None.
+
+    Returns:
+        The verdict is `pass` unless `policy.fail_on` names something that is so (fail) or cannot be decided (inconclusive).
+
+    Raises:
+        UsageError: A side is empty, the two share a run, or they are of different kinds of subject or editions.
+    """
+    policy = policy or ComparisonPolicy()
+    notes: list[str] = []
+    before, after = _remove_duplicate_runs(base, "BASE", notes), _remove_duplicate_runs(new, "NEW", notes)
+    every = [*before, *after]
+    if {_run_identity(verdict) for _, verdict in before} & {_run_identity(verdict) for _, verdict in after}:
+        raise UsageError("a run stands on both sides: give each to BASE or to NEW")
+    _refuse_mixture("subject_kind", {verdict.subject_kind for _, verdict in every})
+    _refuse_mixture("edition", {verdict.edition for _, verdict in every})
+    old_runs, new_runs = [verdict for _, verdict in before], [verdict for _, verdict in after]
+    notes += _order_notes(old_runs, new_runs)
+    findings, in_both = _findings(old_runs, new_runs)
+    fields_new, fields_gone = _fields(old_runs, new_runs, notes)
+    comparison = RunComparison(
+        verdict="pass",
+        exit_code=int(ExitCode.PASS),
+        reason=None,
+        subject_kind=new_runs[0].subject_kind,
+        edition=new_runs[0].edition,
+        policy=policy,
+        base=_summarize_side(before),
+        new=_summarize_side(after),
+        findings=findings,
+        findings_in_both=in_both,
+        fields_new=fields_new,
+        fields_gone=fields_gone,
+        coverage=_coverage(old_runs, new_runs),
+        latency=compare_latencies(old_runs, new_runs, policy, notes),
+        capacity=_capacity(old_runs, new_runs),
+        notes=notes,
+    )
+    _decide_comparison(comparison, new_runs)
+    return comparison
+
+
+# What is compared at all.
+
+
+def _run_identity(verdict: Verdict) -> bytes:
+    return msgspec.json.encode(verdict)
+
+
+def _remove_duplicate_runs(runs: NamedVerdicts, name: str, notes: list[str]) -> NamedVerdicts:
+    """Each run once: a copy would pass for another measurement."""
+    if not runs:
+        raise UsageError(f"there is no run in {name}")
+    kept = {_run_identity(verdict): (source, verdict) for source, verdict in reversed(runs)}
+    if len(kept) < len(runs):
+        notes.append(f"{name}: {len(runs) - len(kept)} of {len(runs)} verdicts are copies of another and left out")
+    return sorted(kept.values(), key=lambda run: run[1].started_at)
+
+
+def _refuse_mixture(what: str, values: Collection[str]) -> None:
+    if len(values) > 1:
+        raise UsageError(f"runs of different {what} are not comparable: {', '.join(sorted(values))}")
+
+
+def _summarize_side(runs: NamedVerdicts) -> ComparedRuns:
+    verdicts = [verdict for _, verdict in runs]
+    shared = set(verdicts[0].labels.items()).intersection(*(verdict.labels.items() for verdict in verdicts))
+    return ComparedRuns(
+        sources=[source for source, _ in runs],
+        runs=len(runs),
+        verdicts=dict(Counter(verdict.verdict for verdict in verdicts)),
+        subjects=sorted({verdict.subject for verdict in verdicts}),
+        labels=dict(sorted(shared)),
+        started_at=min(verdict.started_at for verdict in verdicts),
+        finished_at=max(verdict.finished_at for verdict in verdicts),
+    )
+
+
+def _order_notes(base: Sequence[Verdict], new: Sequence[Verdict]) -> list[str]:
+    """Says so where all runs of one side came before all of the other: what else changed meanwhile counts as well."""
+    if min(len(base), len(new)) < 2:
+        return []
+    first = max(run.started_at for run in base) < min(run.started_at for run in new)
+    last = max(run.started_at for run in new) < min(run.started_at for run in base)
+    if not first and not last:
+        return []
+    return [
+        "the runs were not interleaved: whatever else changed between the two sets looks like a change of the server"
+    ]
+
+
+# Findings, fields, coverage.
+
+
+def _findings(base: Sequence[Verdict], new: Sequence[Verdict]) -> tuple[list[FindingChange], int]:
+    before, after = _by_fingerprint(base), _by_fingerprint(new)
+    looked_before, looked_after = _observed_requirements(base), _observed_requirements(new)
+    changes = []
+    for fingerprint in [*after, *before]:
+        if fingerprint in before and fingerprint in after:
+            continue
+        is_new = fingerprint in after
+        entries = after[fingerprint] if is_new else before[fingerprint]
+        first = entries[0]
+        gone: Literal["fixed", "not_seen"] = "fixed" if first.requirement in looked_after else "not_seen"
+        changes.append(
+            FindingChange(
+                change="new" if is_new else gone,
+                requirement=first.requirement,
+                level=first.level,
+                waived=all(entry.status == "waived" for entry in entries),
+                fingerprint=fingerprint,
+                target=first.target,
+                field=first.field,
+                message=first.message,
+                runs=len(entries),
+                observed_before=first.requirement in looked_before,
+            )
+        )
+    order = ("new", "not_seen", "fixed")
+    changes.sort(key=lambda each: (order.index(each.change), -Level[each.level], each.requirement, each.field))
+    return changes, len(before.keys() & after.keys())
+
+
+def _by_fingerprint(runs: Sequence[Verdict]) -> dict[str, list[FindingEntry]]:
+    found: dict[str, list[FindingEntry]] = {}
+    for verdict in runs:
+        for entry in verdict.findings:
+            found.setdefault(entry.fingerprint, []).append(entry)
+    return found
+
+
+def _observed_requirements(runs: Sequence[Verdict]) -> set[str]:
+    return {row.id for verdict in runs for row in verdict.requirements if row.checked}
+
+
+def _fields(base: Sequence[Verdict], new: Sequence[Verdict], notes: list[str]) -> tuple[list[str], list[str]]:
+    """Documented fields that only one side has ever seen; a run without a sample shows no fields."""
+    before, after = _never_seen_fields(base), _never_seen_fields(new)
+    if before is None or after is None:
+        notes.append(f"no run of {'BASE' if before is None else 'NEW'} judged a sample: fields are not compared")
+        return [], []
+    return [path for path in before if path not in after], [path for path in after if path not in before]
+
+
+def _never_seen_fields(runs: Sequence[Verdict]) -> dict[str, None] | None:
+    lists = [verdict.coverage.never_seen for verdict in runs if verdict.coverage.samples]
+    if not lists:
+        return None
+    return dict.fromkeys(path for path in lists[0] if all(path in other for other in lists[1:]))
+
+
+_COMPARED_COVERAGE: Final = (
+    "exchanges",
+    "errors",
+    "samples",
+    "connections",
+    "fields_seen",
+    "counters_grew",
+    "slow_path",
+    "forgotten",
+)
+
+
+def _coverage(base: Sequence[Verdict], new: Sequence[Verdict]) -> list[CoverageChange]:
+    def number(runs: Sequence[Verdict], name: str) -> float:
+        return float(median(getattr(verdict.coverage, name) for verdict in runs))
+
+    return [CoverageChange(name=name, base=number(base, name), new=number(new, name)) for name in _COMPARED_COVERAGE]
+
+
+# Capacity, and the end.
+
+
+def _capacity(base: Sequence[Verdict], new: Sequence[Verdict]) -> CapacityChange | None:
+    before = [verdict.capacity for verdict in base if verdict.capacity is not None]
+    after = [verdict.capacity for verdict in new if verdict.capacity is not None]
+    if not before or not after:
+        return None
+    (low, high), (new_low, new_high) = _capacity_hull(before), _capacity_hull(after)
+    outcome: Literal["lower", "higher", "overlap"] = "overlap"
+    if new_high is not None and new_high < low:
+        outcome = "lower"
+    elif high is not None and high < new_low:
+        outcome = "higher"
+    return CapacityChange(base=(low, high), new=(new_low, new_high), outcome=outcome)
+
+
+def _capacity_hull(runs: Sequence[CapacityResult]) -> tuple[float, float | None]:
+    """From the lowest to the highest; None is without an upper end."""
+    highs = [None if run.at_least else run.interval[1] for run in runs]
+    known = [high for high in highs if high is not None]
+    return min(run.interval[0] for run in runs), max(known) if len(known) == len(highs) else None
+
+
+def _decide_comparison(comparison: RunComparison, new: Sequence[Verdict]) -> None:
+    """Apply the thresholds: what is so fails; what was asked for and cannot be decided is inconclusive."""
+    results = [_THRESHOLD_JUDGES[threshold](comparison, new) for threshold in sorted(comparison.policy.fail_on)]
+    failed = [why for why, _ in results if why]
+    undecided = [why for _, why in results if why]
+    if failed:
+        comparison.verdict, comparison.exit_code = "fail", int(ExitCode.FAIL)
+    elif undecided:
+        comparison.verdict, comparison.exit_code = "inconclusive", int(ExitCode.INCONCLUSIVE)
+    comparison.reason = "; ".join(failed or undecided) or None
+
+
+ThresholdResult = tuple[str | None, str | None]
+"""Why it fails, and why nothing can be said; at most one of them."""
+
+
+def _judge_findings(comparison: RunComparison, new: Sequence[Verdict]) -> ThresholdResult:
+    bad = [
+        each
+        for each in comparison.findings
+        if each.change == "new" and not each.waived and Level[each.level] >= Level.SHOULD
+    ]
+    if bad:
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        return f"new finding: {bad[0].requirement} at {bad[0].field or 'the complete response'}{more}", None
+    inconclusive = [verdict for verdict in new if verdict.verdict == "inconclusive"]
+    if inconclusive:
+        return None, f"{len(inconclusive)} of {len(new)} runs of NEW are inconclusive: {inconclusive[0].reason}"
+    return None, None
+
+
+def _judge_fields(comparison: RunComparison, new: Sequence[Verdict]) -> ThresholdResult:
+    if comparison.fields_gone:
+        gone = comparison.fields_gone
+        return f"{len(gone)} fields are gone: {', '.join(gone[:3])}{', …' if len(gone) > 3 else ''}", None
+    if not any(verdict.coverage.samples for verdict in new):
+        return None, "no run of NEW judged a sample"
+    return None, None
+
+
+def _judge_latency(comparison: RunComparison, new: Sequence[Verdict]) -> ThresholdResult:
+    slower = [each for each in comparison.latency if each.outcome == "slower"]
+    if slower:
+        worst = slower[0]
+        return f"slower: {worst.target}, p{worst.percentile:g}, {worst.shift_ms:+,.3g} ms", None
+    if not comparison.latency:
+        return None, "there are no latencies to compare"
+    if all(each.p_holm is None for each in comparison.latency):
+        return (
+            None,
+            f"too few runs to compare latencies: {comparison.latency[0].base_runs} and {comparison.latency[0].new_runs}",
+        )
+    return None, None
+
+
+def _judge_capacity(comparison: RunComparison, new: Sequence[Verdict]) -> ThresholdResult:
+    if comparison.capacity is None:
+        return None, "there are no capacities to compare"
+    if comparison.capacity.outcome == "lower":
+        return "the capacity is lower", None
+    return None, None
+
+
+_THRESHOLD_JUDGES: Final[dict[Threshold, Callable[[RunComparison, Sequence[Verdict]], ThresholdResult]]] = {
+    "new-findings": _judge_findings,
+    "fields-gone": _judge_fields,
+    "latency": _judge_latency,
+    "capacity": _judge_capacity,
+}

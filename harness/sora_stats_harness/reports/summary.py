@@ -1,0 +1,449 @@
+"""
+The texts that all reports share: headline, families, findings, coverage, reasons.
+
+Strings of a server are passed on as they are; each format escapes them in its own way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from ..api.exchange import Exchange
+from ..judge.requirements import REQUIREMENTS
+from ..judge.verdict import (
+    BaselineFinding,
+    DriftEntry,
+    FindingEntry,
+    RequirementStatus,
+    Verdict,
+    WaiverReport,
+)
+from .escaping import DEFAULT_LIMIT_CHARACTERS
+from .report import VerdictReport
+
+MAX_COMMAND_CHARACTERS: Final = 4000
+"""Characters of a command line that are shown."""
+
+SELF_TEST_NOTE: Final = "SELF-TEST, no Sora was tested: the responses came from the harness's own simulator."
+
+STATUS_ORDER: Final = (
+    "MUST violated",
+    "SHOULD violated",
+    "known",
+    "waived",
+    "INFO violated",
+    "not checked",
+    "met",
+    "not applicable",
+)
+"""The texts of `status_text`; what needs attention first."""
+
+_REASONS: Final = {
+    "not_observed": "nothing in this run could show it",
+    "no_traffic": "needs traffic that was not there",
+    "late": "what it needs came too late",
+    "withheld": "a body was left out of the recording, since a secret stood in it",
+    "check_crashed": "the check itself crashed",
+    "masked": "hidden by another finding at the same place",
+}
+
+MAX_FIELD_GROUPS: Final = 12
+"""Groups of fields that a line of coverage names."""
+
+MAX_BASELINE_FINDINGS: Final = 20
+"""Findings of the baseline that are listed one by one."""
+
+_PROXY_HEADERS: Final = ("server", "age", "via", "x-cache")
+"""Response headers that show whether a proxy or a cache may be to blame."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilySummary:
+    """All requirements of one family: how many have each status, and how often they were checked and violated."""
+
+    name: str
+    statuses: Counter[str]
+    worst: RequirementStatus
+    """The one that needs attention most."""
+    checked: int
+    violations: int
+
+    def status_counts(self) -> str:
+        """`1 MUST violated, 7 met`; what needs attention first."""
+        return ", ".join(f"{self.statuses[text]} {text}" for text in STATUS_ORDER if self.statuses[text])
+
+
+def is_self_test(verdict: Verdict) -> bool:
+    """Whether the simulator responded, and so nothing was learned about a Sora."""
+    return verdict.subject_kind == "simulator"
+
+
+def verdict_headline(verdict: Verdict) -> str:
+    """One sentence: what the verdict is, and why."""
+    if verdict.verdict == "fail":
+        text = verdict.reason or "a requirement is violated"
+    elif verdict.verdict == "inconclusive":
+        text = verdict.reason or "too little was seen"
+    else:
+        text = f"all MUST {'and SHOULD ' if verdict.strict else ''}requirements were met"
+    counts = Counter(status_text(row) for row in verdict.requirements if not row.fails)
+    let_pass = [status for status in ("known", "waived") if counts[status]]
+    if verdict.verdict == "pass" and let_pass:
+        text += f", apart from what is {' or '.join(let_pass)}"
+    extra = [f"{counts[text]} {text}" for text in STATUS_ORDER[1:5] if counts[text]]
+    lapsed = sum(waiver.state == "expired" for waiver in verdict.waivers)
+    if lapsed:
+        extra.append(f"{count_with_noun(lapsed, 'waiver')} expired")
+    if verdict.interrupted and verdict.reason != "interrupted":
+        extra.append("interrupted")
+    return f"{text} ({', '.join(extra)})" if extra else text
+
+
+def status_text(row: RequirementStatus) -> str:
+    """A requirement's status in words: `MUST violated`, `not checked`."""
+    return f"{row.violated_level} violated" if row.violated_level else row.status.replace("_", " ")
+
+
+def status_style(row: RequirementStatus) -> str:
+    """The name of the colour and sign that a requirement's status has in every report."""
+    if row.violated_level is None:
+        return row.status
+    return "fail" if row.fails else "warn" if row.violated_level == "SHOULD" else "info"
+
+
+def finding_style(report: VerdictReport, entry: FindingEntry) -> str:
+    """The same for a finding: that of its requirement, but for one that is known or waived."""
+    if entry.status != "new":
+        return entry.status
+    row = next((row for row in report.verdict.requirements if row.id == entry.requirement), None)
+    return "fail" if row is None else status_style(row)
+
+
+def family_summaries(verdict: Verdict) -> list[FamilySummary]:
+    """Every family in the order of the requirements."""
+    rows: dict[str, list[RequirementStatus]] = {}
+    for row in verdict.requirements:
+        rows.setdefault(row.id.partition(".")[0], []).append(row)
+    return [
+        FamilySummary(
+            name=name,
+            statuses=Counter(status_text(row) for row in members),
+            worst=min(members, key=lambda row: STATUS_ORDER.index(status_text(row))),
+            checked=sum(row.checked for row in members),
+            violations=sum(row.violations for row in members),
+        )
+        for name, members in rows.items()
+    ]
+
+
+def requirement_title(row: RequirementStatus) -> str:
+    """What a requirement says; empty for one that this version does not know."""
+    rule = REQUIREMENTS.get(row.id)
+    return rule.title if rule else row.title
+
+
+def not_checked_reason(row: RequirementStatus) -> str:
+    """Why a requirement was not observed, in words; empty where it was."""
+    if row.status == "not_applicable":
+        return "outside of what this run could show"
+    rule = REQUIREMENTS.get(row.id)
+    if row.reason == "no_traffic" and rule and rule.needs_traffic:
+        return f"needs {rule.needs_traffic}"
+    return _REASONS[row.reason] if row.reason else ""
+
+
+def unobserved_requirements(verdict: Verdict) -> list[tuple[str, list[str]]]:
+    """What was not observed: each reason, and the requirements that have it; those out of scope come last."""
+    rows: dict[str, list[str]] = {}
+    for status in ("not_checked", "not_applicable"):
+        for row in verdict.requirements:
+            if row.status == status:
+                rows.setdefault(not_checked_reason(row), []).append(row.id)
+    return list(rows.items())
+
+
+MAX_TOP_FINDINGS: Final = 5
+"""Findings that a report begins with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingGroup:
+    """The findings of one requirement."""
+
+    requirement: str
+    place: int
+    """Of the first one among all findings, from 1."""
+    first: FindingEntry
+    count: int
+
+
+def top_findings(verdict: Verdict) -> list[tuple[int, FindingEntry]]:
+    """
+    The findings that a report begins with, each with its place among all, from 1.
+
+    Each requirement has its first finding here before any has its second, so that a server without a whole group of
+    fields does not hide the one counter that fell. What is shown as a difference from the documentation is left out.
+    """
+    apart = fingerprints_shown_as_drift(verdict)
+    rows = [(i, entry) for i, entry in enumerate(verdict.findings, start=1) if entry.fingerprint not in apart]
+    seen: Counter[str] = Counter()
+    turns = []
+    for place, entry in rows:
+        turns.append((entry.status != "new", seen[entry.requirement], place, entry))
+        seen[entry.requirement] += 1
+    chosen = sorted(turns, key=lambda row: row[:3])[:MAX_TOP_FINDINGS]
+    return sorted(((place, entry) for *_, place, entry in chosen), key=lambda row: row[0])
+
+
+def finding_groups(verdict: Verdict, *, without: Iterable[int] = ()) -> list[FindingGroup]:
+    """The findings by requirement, but for those at some places, and those shown as differences."""
+    left_out, apart = set(without), fingerprints_shown_as_drift(verdict)
+    groups: dict[str, list[tuple[int, FindingEntry]]] = {}
+    for place, entry in enumerate(verdict.findings, start=1):
+        if place not in left_out and entry.fingerprint not in apart:
+            groups.setdefault(entry.requirement, []).append((place, entry))
+    return [
+        FindingGroup(requirement=name, place=members[0][0], first=members[0][1], count=len(members))
+        for name, members in groups.items()
+    ]
+
+
+def findings_title(verdict: Verdict) -> str:
+    """How many findings there are, and how many of each level."""
+    counts = Counter(entry.level if entry.status == "new" else entry.status for entry in verdict.findings)
+    kinds = ", ".join(
+        f"{counts[kind]:,} {kind}" for kind in ("MUST", "SHOULD", "INFO", "known", "waived") if counts[kind]
+    )
+    return f"{count_with_noun(len(verdict.findings), 'finding')}: {kinds}" if kinds else "No finding"
+
+
+def drift_note(verdict: Verdict) -> str:
+    """How many findings are shown as differences from the documentation; empty where none are."""
+    apart = len(fingerprints_shown_as_drift(verdict))
+    return f"{count_with_noun(apart, 'finding')} shown below as differences from the documentation" if apart else ""
+
+
+def finding_location(entry: FindingEntry) -> str:
+    """Target and field, and the pointer into the body where it differs."""
+    place = f"{entry.target or 'a wrong request'}, {entry.field or 'the complete response'}"
+    return f"{place} (in the body at {entry.pointer})" if entry.pointer not in ("", entry.field) else place
+
+
+def waiver_line(report: WaiverReport) -> str:
+    """What became of a waiver, and what it says."""
+    count = count_with_noun(report.waived, "finding")
+    became = {
+        "used": f"{count} waived until {report.until}",
+        "unused": "nothing tripped it: take it out",
+        "not_observed": "its requirement was not checked in this run",
+        "expired": f"its last day was {report.until}, "
+        + (f"and {count} count{'' if report.waived > 1 else 's'} again" if report.waived else "and nothing trips it"),
+    }[report.state]
+    return f"{report.requirement} at {report.field or 'the complete response'}: {became} ({report.by}: {report.reason})"
+
+
+def waiver_lines(verdict: Verdict) -> list[tuple[str, str]]:
+    """Each waiver: its state, and a line; those to be looked at first."""
+    order = ("expired", "unused", "not_observed", "used")
+    rows = sorted(verdict.waivers, key=lambda report: order.index(report.state))
+    return [(report.state.replace("_", " "), waiver_line(report)) for report in rows]
+
+
+def baseline_lines(verdict: Verdict) -> list[tuple[str, str]]:
+    """This run against the baseline: a line of counts, then what is fixed or was not seen; empty without a baseline."""
+    report = verdict.baseline
+    if report is None:
+        return []
+    counts = (
+        f"{report.new:,} new, {report.known:,} known, {len(report.fixed):,} fixed, {len(report.not_seen):,} not seen"
+    )
+    if report.not_seen:
+        counts += " (of what these are about, this run observed nothing)"
+    rows = [("against", f"{report.source}, of {report.finished_at}"), ("findings", counts)]
+    for label, entries in (("fixed", report.fixed), ("not seen", report.not_seen)):
+        rows += [(label, _baseline_finding_line(entry)) for entry in entries[:MAX_BASELINE_FINDINGS]]
+        if len(entries) > MAX_BASELINE_FINDINGS:
+            rows.append((label, f"… and {len(entries) - MAX_BASELINE_FINDINGS:,} more, in verdict.json"))
+    return rows
+
+
+_DRIFT_WORDS: Final = {
+    "absent": "documented, absent",
+    "undocumented": "present, undocumented",
+    "changed": "otherwise than documented",
+    "moved": "moved",
+}
+
+MAX_DRIFT_ENTRIES: Final = 12
+"""Differences shown; verdict.json and report.html have all of them."""
+
+
+def drift_lines(verdict: Verdict) -> list[tuple[str, str]]:
+    """What differs between the responses and the documentation, a line a field; empty where nothing does."""
+    report = verdict.drift
+    if report is None or not report.entries:
+        return []
+    counts = Counter(entry.way for entry in report.entries)
+    rows = [("fields", ", ".join(f"{count:,} {_DRIFT_WORDS[way]}" for way, count in counts.items()))]
+    rows += [(entry.way, _drift_line(entry)) for entry in report.entries[:MAX_DRIFT_ENTRIES]]
+    if len(report.entries) > MAX_DRIFT_ENTRIES:
+        rows.append(("", f"… and {len(report.entries) - MAX_DRIFT_ENTRIES:,} more, in verdict.json and report.html"))
+    near = ", ".join(f"{name} {count:,}" for name, count in sorted(report.distance.items(), key=lambda each: each[1]))
+    return [*rows, ("distance", f"fields that differ, by edition: {near}")]
+
+
+def _drift_line(entry: DriftEntry) -> str:
+    text = {
+        "absent": f"{entry.documented} is documented",
+        "undocumented": f"seen: {entry.seen}" + (f"; {entry.documented}" if entry.documented else ""),
+        "changed": f"{entry.documented} is documented, seen: {entry.seen}",
+        "moved": f"now {entry.seen}",
+    }[entry.way]
+    without = f", not on {entry.connections_without:,}" if entry.connections_without else ""
+    since = f", since {entry.first_seen_at}" if entry.first_seen_at else ""
+    known = f"; as in {entry.known_from}" if entry.known_from else ""
+    where = (
+        f"on {count_with_noun(entry.connections, 'connection')}"
+        if entry.connections
+        else f"in {count_with_noun(entry.samples, 'sample')}"
+    )
+    return f"{entry.field}: {text} ({where}{without}{since}{known})"
+
+
+MAX_UNGROUPED_DRIFT: Final = 3
+"""Differences up to so many are shown as findings, too."""
+
+
+def fingerprints_shown_as_drift(verdict: Verdict) -> set[str]:
+    """Fingerprints of findings that are shown as differences instead, since they would crowd out all others."""
+    if verdict.drift is None:
+        return set()
+    fingerprints = {
+        entry.fingerprint
+        for entry in verdict.findings
+        if entry.requirement in ("shape.required", "shape.group", "shape.unknown", "shape.undocumented")
+        and (entry.level != "MUST" or verdict.drift.headline is not None)
+    }
+    fields = sum(entry.way != "changed" for entry in verdict.drift.entries)
+    return fingerprints if fields > MAX_UNGROUPED_DRIFT else set()
+
+
+def other_edition_note(verdict: Verdict) -> str:
+    """That the responses are rather those of another edition; empty where they are not."""
+    return (verdict.drift.headline or "") if verdict.drift is not None else ""
+
+
+def _baseline_finding_line(entry: BaselineFinding) -> str:
+    place = f"{entry.target or 'a wrong request'}, {entry.field or 'the complete response'}"
+    return f"{entry.requirement} ({entry.level}) at {place}: {entry.message}"
+
+
+def finding_facts(report: VerdictReport, entry: FindingEntry) -> list[tuple[str, str]]:
+    """A finding's rows, label and text, as every format shows them; those that have no text are left out."""
+    rows = [
+        ("where", finding_location(entry)),
+        ("connection", entry.connection_id or ""),
+        ("expected", entry.expected),
+        ("actual", entry.actual),
+        ("seen", occurrence_text(entry)),
+        ("sent by", proxy_headers(report.evidence_of(entry))),
+        ("evidence", ", ".join(entry.evidence)),
+        ("reproduce", entry.reproduce),
+    ]
+    return [(label, text) for label, text in rows if text]
+
+
+def fact_limit(label: str) -> int:
+    """How many characters of a fact are shown: a command line is there to be copied whole."""
+    return MAX_COMMAND_CHARACTERS if label == "reproduce" else DEFAULT_LIMIT_CHARACTERS
+
+
+def occurrence_text(entry: FindingEntry) -> str:
+    """How often, and on how many connections."""
+    times = f"{count_with_noun(entry.count, 'time')}"
+    return f"{times} on {count_with_noun(entry.connections, 'connection')}" if entry.connections else times
+
+
+def proxy_headers(exchanges: Sequence[Exchange]) -> str:
+    """The headers of the last response that show a proxy: a stale response may come from there."""
+    response = exchanges[-1].response if exchanges else None
+    if response is None:
+        return ""
+    return ", ".join(f"{name}: {value}" for name, value in response.headers if name.lower() in _PROXY_HEADERS)
+
+
+def coverage_lines(verdict: Verdict) -> list[tuple[str, str]]:
+    """What was covered: short names, and a line each."""
+    seen = verdict.coverage
+    unseen, still = seen.never_seen, seen.never_grew
+    targets = ", ".join(f"{name} {count:,}" for name, count in seen.by_target.items() if count)
+    rows = [
+        ("exchanges", f"{count_with_noun(seen.exchanges, 'exchange')}, {seen.errors:,} without a complete response"),
+        ("responses", targets or "none"),
+        ("samples", f"{count_with_noun(seen.samples, 'sample')} of {count_with_noun(seen.connections, 'connection')}"),
+        (
+            "fields",
+            f"{seen.fields_seen:,} of {seen.fields_documented:,} documented fields seen"
+            + _counted_paths(unseen, "; never"),
+        ),
+        ("counters", f"{seen.counters_grew:,} grew, {len(still):,} were seen and never moved" + _counted_paths(still)),
+    ]
+    losses = [
+        (seen.late, "late"),
+        (seen.forgotten, "connections forgotten and seen again"),
+        (seen.withheld, "bodies withheld"),
+        (seen.damaged, "damaged lines"),
+        (seen.relations_unconfirmed, "relations violated without neighbours to confirm it"),
+    ]
+    if seen.unusable:
+        count = count_with_noun(len(seen.unusable), "counter")
+        rows.append(("unusable", f"{count} with values that could not be used{_counted_paths(seen.unusable)}"))
+    if parts := [f"{count:,} {what}" for count, what in losses if count]:
+        rows.append(("losses", ", ".join(parts)))
+    if seen.slow_path:
+        rows.append(("slow path", f"{count_with_noun(seen.slow_path, 'sample')} judged by the slow path"))
+    if seen.truncated:
+        rows.append(("truncated", "the recording does not end as it should, or has damaged lines"))
+    return rows
+
+
+def _counted_paths(paths: Sequence[str], words: str = "") -> str:
+    if not paths:
+        return ""
+    groups = abbreviate_by_group(paths)
+    parts = ", ".join(f"{group} {count}" for group, count in groups[:MAX_FIELD_GROUPS])
+    return f"{words}: {parts}{', …' if len(groups) > MAX_FIELD_GROUPS else ''}"
+
+
+def abbreviate_by_group(paths: Iterable[str]) -> list[tuple[str, int]]:
+    """
+    Abbreviate a list of fields: each top-level group, and how many of its fields are in the list.
+
+    >>> abbreviate_by_group(["rtp.total_received_rtp", "rtp.total_sent_rtp", "timestamp"])
+    [('rtp', 2), ('timestamp', 1)]
+    """
+    return list(Counter(path.partition(".")[0] for path in paths).items())
+
+
+def run_duration_s(verdict: Verdict) -> float | None:
+    """How long the run took; None where its times cannot be read."""
+    try:
+        started = datetime.fromisoformat(verdict.started_at)
+        finished = datetime.fromisoformat(verdict.finished_at)
+        return (finished - started).total_seconds()
+    except (ValueError, TypeError):
+        return None
+
+
+def count_with_noun(count: int, noun: str) -> str:
+    """
+    A count with its noun.
+
+    >>> count_with_noun(1, "sample"), count_with_noun(1200, "sample")
+    ('1 sample', '1,200 samples')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

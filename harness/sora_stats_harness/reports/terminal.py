@@ -1,0 +1,305 @@
+"""
+The summary that a person reads at the end of a run, the cause first.
+
+The key figures; the top findings, each with where, expected, actual and how to see it again; an index of the others; the
+families of requirements; figures; what was covered, and what was not; and last, where the eye rests when the prompt comes
+back, the verdict. rich lays it out; no word is ever broken, since ids, pointers and command lines are there to be copied.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..judge.verdict import FindingEntry, Verdict
+from . import summary
+from .escaping import escape_terminal
+from .measurement_tables import MeasurementSection, MeasurementTable, key_figures, measurement_sections
+from .report import VerdictReport
+
+MAX_INDEX_LINES: Final = 20
+"""Requirements whose further findings are named; the files have all of them."""
+
+MAX_TITLE_CHARACTERS: Final = 500
+"""Of a section's title, which may hold the whole result."""
+
+DEFAULT_WIDTH: Final = 110
+"""Columns where there is no terminal."""
+
+FACT_LABEL_WIDTH: Final = 11
+"""Columns of the longest label of a finding's facts."""
+
+MAX_LINE_CHARACTERS: Final = 4000
+"""Of a list of ids."""
+
+_STYLES: Final = {
+    "fail": "bold red",
+    "warn": "yellow",
+    "inconclusive": "magenta",
+    "not_checked": "magenta",
+    "known": "cyan",
+    "waived": "cyan",
+    "info": "cyan",
+    "pass": "green",
+    "met": "green",
+}
+
+
+_WORD: Final = re.compile(r"\S+\s*")
+
+
+def render_terminal(report: VerdictReport, *, colour: bool = False, width: int = DEFAULT_WIDTH) -> str:
+    """
+    Write the summary.
+
+    Args:
+        report: What to show.
+        colour: Whether to colour; without it the text holds no control character but the line break.
+        width: Columns to wrap at; what has no blank to be wrapped at is longer.
+    """
+    page = _Page(colour=colour, width=width)
+    verdict = report.verdict
+    _write_head(page, verdict)
+    _write_findings(page, report)
+    _write_families(page, verdict)
+    _write_pairs(page, "Differences from the documentation", summary.drift_lines(verdict))
+    _write_pairs(page, "Waivers", summary.waiver_lines(verdict))
+    _write_pairs(page, "Baseline", summary.baseline_lines(verdict))
+    for section in measurement_sections(verdict):
+        _write_section(page, section)
+    _write_pairs(page, "Covered", summary.coverage_lines(verdict))
+    _write_unobserved(page, verdict)
+    _write_notes(page, verdict)
+    _write_verdict(page, verdict)
+    return page.text()
+
+
+class _Page:
+    """Collects lines; strings of a server have been escaped before they come here."""
+
+    def __init__(self, *, colour: bool, width: int) -> None:
+        self.width = width
+        self._file = io.StringIO()
+        self._console = Console(
+            file=self._file,
+            width=width,
+            color_system="standard" if colour else None,
+            force_terminal=colour,
+            no_color=not colour,
+            highlight=False,
+            legacy_windows=False,
+        )
+
+    def text(self) -> str:
+        """All of it; blanks at the end of a line are left out."""
+        lines = [line.rstrip() for line in self._file.getvalue().split("\n")]
+        return "\n".join(lines).strip("\n") + "\n"
+
+    def line(self, *parts: str | tuple[str, str], indent: int = 0, hanging: int = 0) -> None:
+        """Write a line of texts, some with a style; what doesn't fit goes on below, `hanging` columns from the left."""
+        lines = _wrap(Text.assemble(*parts), self.width - max(indent, hanging))
+        for place, part in enumerate(lines):
+            self._print(" " * (hanging if place else indent), part)
+
+    def _print(self, *parts: str | Text | tuple[str, str]) -> None:
+        self._console.print(Text.assemble(*parts), soft_wrap=True)
+
+    def title(self, text: str) -> None:
+        """Begin a block."""
+        self.gap()
+        self.line((text, "bold"))
+
+    def gap(self) -> None:
+        """Leave a line empty."""
+        self._console.print()
+
+    def pair(self, label: str, text: str, *, indent: int, label_width: int, wrap: bool = True) -> None:
+        """Write a label and a text, which goes on below itself."""
+        start = " " * indent + f"{label:<{label_width}}  "
+        rows = _wrap(Text(text), self.width - len(start)) if wrap else [Text(text)]
+        for place, part in enumerate(rows):
+            self._print(" " * len(start) if place else (start, "dim"), part)
+
+    def grid(self, rows: Sequence[Sequence[Text]], *, right: Collection[int] = (), wrapped: int | None) -> bool:
+        """
+        Write a table.
+
+        Args:
+            rows: Cells, the heads among them.
+            right: The columns that stand to the right.
+            wrapped: The column that takes what is left of the width, and goes on below where that is too little.
+
+        Returns:
+            Whether it was written; not where it can't be shown without breaking a word.
+        """
+        least = 0
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for place, column in enumerate(zip(*rows, strict=True)):
+            least += 2 + max(_longest_word(cell) if place == wrapped else cell.cell_len for cell in column)
+            table.add_column(justify="right" if place in right else "left", no_wrap=place != wrapped)
+        if least - 2 > self.width:
+            return False
+        for cells in rows:
+            table.add_row(*cells)
+        self._console.print(table)
+        return True
+
+
+def _longest_word(text: Text) -> int:
+    return max((cell_len(word) for word in text.plain.split()), default=0)
+
+
+def _wrap(text: Text, width: int) -> list[Text]:
+    """Break a text at blanks only; rich itself would cut a word that is longer than the line."""
+    column, breaks = 0, []
+    for word in _WORD.finditer(text.plain):
+        if column and column + cell_len(word[0].rstrip()) > width:
+            breaks.append(word.start())
+            column = 0
+        column += cell_len(word[0])
+    return list(text.divide(breaks))
+
+
+def _write_head(page: _Page, verdict: Verdict) -> None:
+    what = " ".join(part for part in ("sora-harness", verdict.command) if part)
+    took = summary.run_duration_s(verdict)
+    about = ", ".join([f"edition {verdict.edition}"] + ([f"{took:,.1f} s"] if took is not None else []))
+    if text := summary.other_edition_note(verdict):
+        page.line((escape_terminal(text), _STYLES["warn"]))
+    page.line(
+        (escape_terminal(what), "bold"), f"  {escape_terminal(verdict.subject)}  ({escape_terminal(about)})", hanging=2
+    )
+    if labels := ", ".join(f"{key}={value}" for key, value in verdict.labels.items()):
+        page.line(f"labels  {escape_terminal(labels)}", hanging=8)
+    if figures := key_figures(verdict):
+        page.line(escape_terminal("; ".join(f"{number} {text}" for number, text in figures), 1000), hanging=2)
+
+
+def _write_families(page: _Page, verdict: Verdict) -> None:
+    families = summary.family_summaries(verdict)
+    rows = [
+        (
+            Text(f"  {escape_terminal(row.name)}"),
+            Text(row.status_counts(), style=_STYLES.get(summary.status_style(row.worst), "")),
+            Text(f"{f'{row.checked:,}':>12} checked"),
+        )
+        for row in families
+    ]
+    if not rows:
+        return
+    page.gap()
+    if not page.grid(rows, wrapped=1):
+        wide = max(len(row.name) for row in families)
+        for row in families:
+            text = f"{row.status_counts()} {row.checked:,} checked"
+            page.pair(escape_terminal(row.name), text, indent=2, label_width=wide)
+
+
+def _write_findings(page: _Page, report: VerdictReport) -> None:
+    """The top findings in full, then an index of all others by requirement."""
+    verdict = report.verdict
+    if not verdict.findings:
+        return
+    page.title(summary.findings_title(verdict))
+    shown = summary.top_findings(verdict)
+    for place, entry in shown:
+        _write_finding(page, place, entry, report)
+    if text := summary.drift_note(verdict):
+        page.gap()
+        page.line(text, indent=2, hanging=2)
+    groups = summary.finding_groups(verdict, without=[place for place, _ in shown])
+    if groups:
+        page.gap()
+        page.line("Further findings, all of them in the reports:", indent=2, hanging=2)
+    for group in groups[:MAX_INDEX_LINES]:
+        name = (escape_terminal(group.requirement), _STYLES.get(summary.finding_style(report, group.first), ""))
+        text = f"  {group.count:,} more, from number {group.place}: {escape_terminal(group.first.message)}"
+        page.line(name, text, indent=2, hanging=5)
+    if len(groups) > MAX_INDEX_LINES:
+        page.line(f"… and {len(groups) - MAX_INDEX_LINES} more requirements", indent=2, hanging=2)
+
+
+def _write_finding(page: _Page, place: int, entry: FindingEntry, report: VerdictReport) -> None:
+    mark = f", {entry.status}" if entry.status != "new" else ""
+    name = (escape_terminal(entry.requirement), _STYLES.get(summary.finding_style(report, entry), ""))
+    page.gap()
+    page.line(f"{place}. ", name, f"  {entry.level}{mark}  {escape_terminal(entry.message)}", indent=2, hanging=5)
+    for label, text in summary.finding_facts(report, entry):
+        shown = escape_terminal(text, summary.fact_limit(label))
+        page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
+
+
+def _write_section(page: _Page, section: MeasurementSection) -> None:
+    page.title(escape_terminal(section.title, MAX_TITLE_CHARACTERS))
+    if section.warning:
+        page.line((escape_terminal(section.warning), _STYLES["warn"]), indent=2, hanging=2)
+    for place, table in enumerate(table for table in section.tables if not table.folded):
+        if place:
+            page.gap()
+        _write_table(page, table)
+
+
+def _write_table(page: _Page, table: MeasurementTable) -> None:
+    page.line((escape_terminal(table.title), "dim"), indent=2, hanging=2)
+    kept = list(range(len(table.columns)))
+    for left_out in (None, *table.optional):
+        if left_out is not None:
+            kept.remove(left_out)
+        cells = [[escape_terminal(row[place]) for place in kept] for row in (table.columns, *table.rows)]
+        grid = [[Text(f"  {first}"), *map(Text, rest)] for first, *rest in cells]
+        right = [place for place, column in enumerate(kept) if column in table.numeric]
+        last = len(kept) - 1
+        if page.grid(grid, right=right, wrapped=None if last in right else last):
+            break
+    else:
+        columns = [escape_terminal(column) for column in table.columns]
+        for place, row in enumerate(table.rows):
+            if place:
+                page.gap()
+            for label, text in zip(columns, row, strict=True):
+                page.pair(label, escape_terminal(text), indent=2, label_width=max(map(len, columns)))
+    if table.note:
+        page.line(escape_terminal(table.note), indent=2, hanging=2)
+
+
+def _write_pairs(page: _Page, title: str, rows: Sequence[tuple[str, str]]) -> None:
+    if not rows:
+        return
+    page.title(title)
+    wide = max(10, *(len(label) for label, _ in rows))
+    for label, text in rows:
+        page.pair(label, escape_terminal(text, 1000), indent=2, label_width=wide)
+
+
+def _write_unobserved(page: _Page, verdict: Verdict) -> None:
+    rows = summary.unobserved_requirements(verdict)
+    if not rows:
+        return
+    page.title("Not observed")
+    for why, ids in rows:
+        page.line(f"{escape_terminal(why)}:", indent=2, hanging=4)
+        page.line(escape_terminal(", ".join(ids), MAX_LINE_CHARACTERS), indent=4, hanging=4)
+
+
+def _write_notes(page: _Page, verdict: Verdict) -> None:
+    notes = verdict.coverage.notes
+    if not notes:
+        return
+    page.title("Notes")
+    for note in notes:
+        page.line(escape_terminal(note), indent=2, hanging=4)
+
+
+def _write_verdict(page: _Page, verdict: Verdict) -> None:
+    page.gap()
+    if summary.is_self_test(verdict):
+        page.line((summary.SELF_TEST_NOTE, "bold"))
+    word = (verdict.verdict.upper(), _STYLES[verdict.verdict])
+    page.line(word, f"  {escape_terminal(summary.verdict_headline(verdict))}  (exit {verdict.exit_code})", hanging=6)

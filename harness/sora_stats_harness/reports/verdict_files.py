@@ -1,0 +1,46 @@
+"""
+The verdicts that a file, a folder or a pattern stands for.
+"""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from ..api.errors import UsageError
+from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
+from ..judge.verdict import Verdict, decode_verdict
+from .report_folder import VERDICT_FILE
+from .run_comparison import NamedVerdicts
+
+
+def read_runs(given: str) -> NamedVerdicts:
+    """
+    Read every verdict that a file, a folder or a pattern stands for.
+
+    Raises:
+        UsageError: There is none, or one of them cannot be read.
+    """
+    if Path(given).exists():
+        paths = [Path(given)]
+    else:
+        matched = map(Path, sorted(glob.glob(given, recursive=True)))  # noqa: PTH207  # Path.glob takes no absolute pattern
+        # A shell's leftovers beside the runs, such as their logs, match as well.
+        paths = [path for path in matched if path.is_dir() or path.suffix == ".json"]
+    if not paths:
+        raise UsageError(f"there is no file or folder {given}")
+    found = dict.fromkeys(file for path in paths for file in _find_verdicts(path))
+    if not found:
+        raise UsageError(f"there is no {VERDICT_FILE} in {given}")
+    return [(str(path), _read_verdict(path)) for path in found]
+
+
+def _read_verdict(path: Path) -> Verdict:
+    return decode_verdict(read_small_file(path, limit=MAX_VERDICT_BYTES, name=str(path)), str(path))
+
+
+def _find_verdicts(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    own = path / VERDICT_FILE
+    return [own] if own.exists() else sorted(path.rglob(VERDICT_FILE))

@@ -1,0 +1,104 @@
+"""
+When a fault strikes at all: for one operation only, only after a while, only under load.
+
+Every fault of the world or of responses takes these parameters besides its own: `target` is one operation's name,
+`after` is in seconds from the first request on, `above` in requests a second, of all nodes, over the last second.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from ..fault_interface import Fault, ReceivedRequest
+from ..request_parser import ARGUMENT_TYPES
+from .parameters import FaultParameters
+
+CONDITION_DEFAULTS: Final[Mapping[str, str]] = {"target": "", "after": "0", "above": "0"}
+"""The parameters with their defaults, which are no limit."""
+
+_SECOND_NS: Final = 1_000_000_000
+
+
+def apply_conditions(fault: Fault, parameters: FaultParameters) -> Fault:
+    """
+    Limit a fault to the calls that fulfil its conditions; `on_arguments` has no call yet, and is never limited.
+
+    Raises:
+        ValueError: A value does not fit.
+    """
+    names = [operation for _, operation in ARGUMENT_TYPES]
+    target, after_s = parameters["target"], parameters.seconds("after")
+    above = parameters.integer("above", least=0)
+    if target and target not in names:
+        raise ValueError(f"target must be one of {', '.join(names)}, not {target!r}")
+    if not (target or after_s or above):
+        return fault
+    holds = _Conditions(target, int(after_s * _SECOND_NS), above).hold
+    return replace(
+        fault,
+        on_connections=lambda call, world, found: fault.on_connections(call, world, found) if holds(call) else found,
+        delay_s=lambda call: fault.delay_s(call) if holds(call) else 0.0,
+        on_samples=lambda call, samples: fault.on_samples(call, samples) if holds(call) else samples,
+        on_response=lambda call, response: fault.on_response(call, response) if holds(call) else response,
+    )
+
+
+class _Conditions:
+    """Decides whether a fault may strike in a call."""
+
+    def __init__(self, target: str, after_ns: int, above: int) -> None:
+        self._target = target
+        self._after_ns = after_ns
+        self._rate = _RequestRateDetector(above)
+        self._first_ns: int | None = None
+        self._number = -1
+
+    def hold(self, call: ReceivedRequest) -> bool:
+        """Whether they hold in this call; the first question about a call counts it."""
+        if call.number > self._number:  # other calls may come between the hooks of one call
+            self._number = call.number
+            self._rate.count_request(call.now_ns)
+        if self._first_ns is None:
+            self._first_ns = call.now_ns
+        if self._target and call.operation != self._target:
+            return False
+        return call.now_ns - self._first_ns >= self._after_ns and self._rate.is_above
+
+
+class _RequestRateDetector:
+    """
+    Tells whether more than so many requests a second come.
+
+    A client that sends at a steady rate and is held up for a moment catches up in a burst, and the second that holds the
+    burst counts more than the rate. So the median has to agree: of the times that a tenth as many requests took.
+    """
+
+    def __init__(self, above: int) -> None:
+        self._above = above
+        self._span = max(1, above // 10)
+        self._times: deque[int] = deque()
+        self._span_durations: list[int] = []
+        """How long `_span` requests took, ending at each of those of the last second; ascending."""
+
+    def count_request(self, now_ns: int) -> None:
+        """Count a request."""
+        times, durations, span = self._times, self._span_durations, self._span
+        times.append(now_ns)
+        if len(times) > span:
+            insort(durations, now_ns - times[-1 - span])
+        while times[0] <= now_ns - _SECOND_NS:
+            if len(times) > span:
+                del durations[bisect_left(durations, times[span] - times[0])]
+            times.popleft()
+
+    @property
+    def is_above(self) -> bool:
+        """Whether it was so in the last second."""
+        if len(self._times) <= self._above:
+            return False
+        median = len(self._span_durations) // 2
+        return not self._above or self._span_durations[median] * self._above < self._span * _SECOND_NS

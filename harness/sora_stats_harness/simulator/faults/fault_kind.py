@@ -1,0 +1,177 @@
+"""
+How faults are described and built: a name, parameters with defaults, the requirements that it violates, and helpers that
+most of them share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...api.errors import UsageError
+from ..fault_interface import Fault, ReceivedRequest, SampleObject, SimulatedResponse
+from .conditions import CONDITION_DEFAULTS, apply_conditions
+from .parameters import FaultParameters, StrikeCounter
+
+FaultBuilder = Callable[[FaultParameters], Fault]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultKind:
+    """A fault by its name, and how to build one."""
+
+    name: str
+    description: str
+    violated_requirements: frozenset[str]
+    """
+    Exactly what the gate finds in a server with this fault, its defaults, and a world of 20 connections; or load, where
+    the fault needs kept connections.
+    """
+    build: FaultBuilder
+    own_parameters: Mapping[str, str] = field(default_factory=dict)
+    """The parameters that only some faults have, with their defaults."""
+    nodes: int = 1
+    """How many nodes it takes to show."""
+    needs_large_request: bool = False
+    """Whether it shows only in the response to a request of more than 8 MB."""
+    needs_generated_requests: bool = False
+    """Whether it shows only in the responses to made-up requests."""
+    needs_kept_connections: bool = False
+    """Whether it shows only to a client that sends several requests over one connection, as load does."""
+    needs_relay: bool = False
+    """Whether the relay makes it, which knows nothing of requests and so of no conditions."""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """All parameters with their defaults: its own, `times` where it has `every`, then the conditions."""
+        times = {"times": "0"} if "every" in self.own_parameters else {}
+        conditions = {} if self.needs_relay else CONDITION_DEFAULTS
+        return {**self.own_parameters, **times, **{k: v for k, v in conditions.items() if k not in self.own_parameters}}
+
+    def build_fault(self, given: Mapping[str, str]) -> Fault:
+        """
+        Build a fault of this kind.
+
+        Raises:
+            UsageError: There is no such parameter, or a value does not fit.
+        """
+        for key in given:
+            if key not in self.parameters:
+                takes = ", ".join(self.parameters) or "nothing"
+                raise UsageError(f"the fault {self.name} takes {takes}, not {key!r}")
+        parameters = FaultParameters({**self.parameters, **given})
+        try:
+            fault = self.build(parameters)
+            return fault if self.needs_relay else apply_conditions(fault, parameters)
+        except ValueError as error:
+            raise UsageError(f"the fault {self.name}: {error}") from None
+
+
+class FaultFamily:
+    """The faults of one module, in the order in which they are defined."""
+
+    def __init__(self) -> None:
+        self.kinds: list[FaultKind] = []
+
+    def fault(
+        self, name: str, description: str, violates: str, *, own: Mapping[str, str] | None = None, **traits: Any
+    ) -> Callable[[FaultBuilder], FaultBuilder]:
+        """
+        Add the decorated builder as a fault.
+
+        Args:
+            name, description: As users read them.
+            violates: Ids of requirements, separated by blanks.
+            own: The fault's own parameters with their defaults.
+            traits: Other attributes of `FaultKind`. Any: of its types.
+        """
+
+        def add(build: FaultBuilder) -> FaultBuilder:
+            self.kinds.append(
+                FaultKind(
+                    name=name,
+                    description=description,
+                    violated_requirements=frozenset(violates.split()),
+                    build=build,
+                    own_parameters=own or {},
+                    **traits,
+                )
+            )
+            return build
+
+        return add
+
+
+def make_sample_fault(
+    change: Callable[[ReceivedRequest, SampleObject], object],
+    strikes: StrikeCounter | None = None,
+    *,
+    operation: str | None = None,
+) -> Fault:
+    """A fault of single samples: it changes every so-many-th sample of each connection, in place."""
+    strike = strikes or StrikeCounter()
+
+    def on_samples(call: ReceivedRequest, samples: Sequence[SampleObject]) -> Sequence[SampleObject]:
+        for sample in samples:
+            if operation in (None, call.operation) and strike(str(sample["connection_id"])):
+                change(call, sample)
+        return samples
+
+    return Fault(on_samples=on_samples)
+
+
+def make_response_fault(
+    change: Callable[[SimulatedResponse], SimulatedResponse],
+    strikes: StrikeCounter | None = None,
+    *,
+    when: Callable[[ReceivedRequest, SimulatedResponse], bool] = lambda call, response: (
+        call.operation is not None and response.status == 200
+    ),
+) -> Fault:
+    """A fault of finished responses: it changes every so-many-th of those to valid requests, or that `when` chooses."""
+    strike = strikes or StrikeCounter()
+    return Fault(on_response=lambda call, given: change(given) if when(call, given) and strike() else given)
+
+
+class LeafAccessor:
+    """A leaf of a sample, by its dotted path."""
+
+    def __init__(self, dotted: str) -> None:
+        *self._groups, self._name = dotted.split(".")
+        if not all((*self._groups, self._name)):
+            raise ValueError(f"field must be a dotted path such as dtls.total_sent_dtls, not {dotted!r}")
+
+    def find_group(self, sample: SampleObject) -> dict[str, Any] | None:
+        """The object that holds the leaf, None where the leaf is absent. Any: whatever JSON can hold."""
+        node: Any = sample
+        for name in self._groups:
+            node = node.get(name) if isinstance(node, dict) else None
+        return node if isinstance(node, dict) and self._name in node else None
+
+    def get_value(self, sample: SampleObject) -> Any:  # Any: whatever JSON can hold
+        """Its value, None where it is absent."""
+        group = self.find_group(sample)
+        return None if group is None else group[self._name]
+
+    def set_value(self, sample: SampleObject, value: Any) -> None:  # Any: whatever JSON can hold
+        """Change it, where it is present."""
+        if (group := self.find_group(sample)) is not None:
+            group[self._name] = value
+
+    def delete_value(self, sample: SampleObject) -> None:
+        """Leave it out."""
+        if (group := self.find_group(sample)) is not None:
+            del group[self._name]
+
+
+def iterate_counters(sample: SampleObject) -> Iterator[tuple[dict[str, Any], str]]:
+    """Every `total_*` of a sample: the object that holds it, and its name. Any: whatever JSON can hold."""
+    todo: list[dict[str, Any]] = [sample]
+    while todo:
+        group = todo.pop()
+        for name, value in list(group.items()):
+            if isinstance(value, dict):
+                todo.append(value)
+            elif name.startswith("total_"):
+                yield group, name

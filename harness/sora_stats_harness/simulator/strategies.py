@@ -1,0 +1,295 @@
+"""
+Hypothesis strategies for the tests of programs that read the statistics API: an exporter, a dashboard, a client.
+
+All of them come from the edition. Drawing 374 values an example is slow, shrinks badly and prints 16 KB, so each example
+is a fixed base with a few drawn changes: it shrinks to one change, and its repr is that change. Needs the extra `pytest`,
+which brings Hypothesis.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from hypothesis import strategies as st
+
+from ..api.edition import Edition, FieldKind, load_edition
+from ..api.errors import UsageError
+from ..api.exchange import TARGET_HEADER, TARGET_OF_OPERATION, Target
+from ..api.request_guard import UNKNOWN_PATH
+from .call_histories import HISTORY_CONNECTION_COUNT, CallHistory, HistoryCall, HistoryStep
+from .legal_connections import (
+    BASE_LABEL,
+    BASE_TIMESTAMP,
+    LEGAL_TEXTS,
+    BaseName,
+    GeneratedConnection,
+    JsonValue,
+    connection_model,
+    make_connection,
+    make_connection_id,
+)
+from .mutations import Mutation, all_mutations
+
+__all__ = [
+    "BASE_LABEL",
+    "BASE_TIMESTAMP",
+    "LEGAL_TEXTS",
+    "BaseName",
+    "CallHistory",
+    "GeneratedConnection",
+    "HistoryCall",
+    "HistoryStep",
+    "Mutation",
+    "WireRequest",
+    "all_mutations",
+    "connections",
+    "histories",
+    "make_connection",
+    "make_connection_id",
+    "mutations",
+    "request_bodies",
+    "responses",
+    "valid_requests",
+    "wrong_requests",
+]
+
+MAX_CHANGES: Final = 4
+"""How many fields of an example differ from its base at most."""
+
+BOUNDARY_INTEGERS: Final = (2**31, 2**32, 2**53 + 1, 2**53 + 2, 2**63, 2**64)
+"""The smallest numbers that a signed or unsigned integer of 32 bits, a float, and those of 64 bits cannot hold."""
+
+HOSTILE_CHARACTERS: Final = "\x00\"\\/%'<&;{}[]$`\n\x7f\u2028é😀"
+"""Characters that mean something to some parser, shell, database or page on the way."""
+
+TARGET_HEADER_SPELLINGS: Final = (TARGET_HEADER, "X-Sora-Target", "X-SORA-TARGET")
+"""A header's name has no case."""
+
+INVALID_JSON_BODIES: Final = (
+    *(b"{", b"[", b"nul", b"\xef\xbb\xbf{}", b" ", b"\n", b"{'a':1}", b'"\xff"', b"{}{}", b"\x00"),
+    *(b'{"local":NaN}', b'{"local":01}', b'{"channel_id":"\x01"}'),
+)
+"""Bodies that some parser takes and none should, or that none takes."""
+
+T = TypeVar("T")
+
+
+@st.composite
+def _build(draw: st.DrawFn, make: Callable[..., T], *parts: st.SearchStrategy[Any]) -> T:  # Any: what `make` takes
+    """As `st.builds`, but a failing example prints as what was made, not as the call that made it."""
+    return make(*(draw(part) for part in parts))
+
+
+def _find_target(target: str | Target) -> Target:
+    """A target by itself, by its operation's name, or by the header's value."""
+    name = str(target.value if isinstance(target, Target) else target).rpartition(".")[2]
+    if name not in TARGET_OF_OPERATION:
+        raise UsageError(f"no target is called {name!r}: take one of {', '.join(TARGET_OF_OPERATION)}")
+    return TARGET_OF_OPERATION[name]
+
+
+def _base_names() -> st.SearchStrategy[BaseName]:
+    names: tuple[BaseName, ...] = ("quiet", "busy")
+    return st.sampled_from(names)
+
+
+def _numbers() -> st.SearchStrategy[int]:
+    """Numbers that changes are made from: small, any, and just beyond where parsers and databases differ."""
+    return st.one_of(st.integers(0, 1000), st.integers(0, 2**70), st.sampled_from(BOUNDARY_INTEGERS))
+
+
+def connections(edition: Edition | None = None) -> st.SearchStrategy[GeneratedConnection]:
+    """Legal connection objects: documented shape, legal ids, and every known relation between the fields holds."""
+    edition = edition or load_edition()
+    model = connection_model(edition)
+
+    def make(base: BaseName, drawn: dict[int, int]) -> GeneratedConnection:
+        changes = dict(model.draw_change(base, model.fields[index], drawn[index]) for index in sorted(drawn))
+        return make_connection(base, changes, edition)
+
+    changes = st.dictionaries(st.integers(0, len(model.fields) - 1), _numbers(), max_size=MAX_CHANGES)
+    return _build(make, _base_names(), changes)
+
+
+def responses(target: str | Target, edition: Edition | None = None) -> st.SearchStrategy[JsonValue]:
+    """
+    Legal bodies of a target's response: one connection, or an array of none to three.
+
+    Args:
+        target: A target, an operation (`GetStatsClient`), or the header's value. The connections of GetStatsClient have
+            one client and one channel.
+        edition: The field list; the default edition if None.
+    """
+    operation = _find_target(target).operation
+    if operation == "GetStatsConnection":
+        return connections(edition)
+    edition = edition or load_edition()
+    model = connection_model(edition)
+    fields = [field for field in model.fields if field.kind is not FieldKind.IDENTITY]
+
+    def make(bases: Sequence[BaseName], drawn: dict[tuple[int, int], int]) -> list[GeneratedConnection]:
+        found = []
+        for place, base in enumerate(bases):
+            client = make_connection_id(1 if operation == "GetStatsClient" else place // 2)
+            changes: dict[str, JsonValue] = {"/connection_id": make_connection_id(100 + place), "/client_id": client}
+            own = sorted(key for key in drawn if key[0] == place)
+            changes |= dict(model.draw_change(base, fields[key[1]], drawn[key]) for key in own)
+            found.append(make_connection(base, changes, edition))
+        return found
+
+    places = st.tuples(st.integers(0, 2), st.integers(0, len(fields) - 1))
+    changes = st.dictionaries(places, _numbers(), max_size=MAX_CHANGES)
+    return _build(make, st.lists(_base_names(), max_size=3), changes)
+
+
+def histories(edition: Edition | None = None, *, max_calls: int = 8) -> st.SearchStrategy[CallHistory]:
+    """
+    Legal histories: several connections, all targets, overlapping requests; counters grow between the calls.
+
+    In whatever order the responses arrive, none shows a counter below what had arrived before its request was sent.
+    """
+    edition = edition or load_edition()
+    moments, which = st.integers(0, 10**7), st.integers(0, HISTORY_CONNECTION_COUNT - 1)
+    parts = {
+        "operation": st.sampled_from(list(TARGET_OF_OPERATION)),
+        "connection": which,
+        "wait_ns": moments,
+        "before_ns": moments,
+        "after_ns": moments,
+        "grows": which,
+        "field": st.integers(0, len(edition.counters) - 1),
+        "by": _numbers(),
+    }
+    steps = _build(lambda *values: HistoryStep(**dict(zip(parts, values, strict=True))), *parts.values())
+    return _build(CallHistory, st.lists(steps, max_size=max_calls), st.just(edition))
+
+
+def mutations(edition: Edition | None = None) -> st.SearchStrategy[Mutation]:
+    """
+    Single faults that any reader of the API should survive, or report; apply them to the base `busy`.
+
+    Every leaf and group takes part: dropped, null, of another type, negative, written as 1.0, beyond its limits,
+    another value, no time; and keys that nobody documented.
+    """
+    table = all_mutations(edition or load_edition())
+    return _build(table.__getitem__, st.integers(0, len(table) - 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireRequest:
+    """A request for the wire; `wrong` says in which way it is wrong, None if it is valid."""
+
+    method: str = "POST"
+    path: str = "/"
+    headers: tuple[tuple[str, str], ...]
+    body: bytes | None
+    wrong: str | None = None
+
+
+def _id_argument(target: Target) -> str | None:
+    """What a target asks for beside the channel."""
+    return {Target.CONNECTION: "connection_id", Target.CLIENT: "client_id"}.get(target)
+
+
+def _texts() -> st.SearchStrategy[str]:
+    """Any text of up to 255 bytes of UTF-8: 63 characters at most, since one takes up to four."""
+    hostile = st.lists(st.sampled_from(HOSTILE_CHARACTERS), min_size=1, max_size=60, unique=True).map("".join)
+    any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=63)
+    return st.one_of(st.sampled_from(LEGAL_TEXTS), hostile, any_text)
+
+
+def _finite_floats() -> st.SearchStrategy[float]:
+    return st.floats(allow_nan=False, allow_infinity=False)
+
+
+def _encode(body: JsonValue, *, ascii_only: bool = True, spaced: bool = False) -> bytes:
+    separators = (", ", ": ") if spaced else (",", ":")
+    return json.dumps(body, ensure_ascii=ascii_only, separators=separators).encode()
+
+
+def valid_requests(target: str | Target) -> st.SearchStrategy[WireRequest]:
+    """
+    Valid requests of a target: any channel and id, keys in either order, ASCII or UTF-8, with or without white space.
+
+    The ids may not exist: then a server may respond with 400 and an `error_type`, or with an empty array.
+    """
+    found = _find_target(target)
+    key = _id_argument(found)
+    if key is None:
+        arguments: st.SearchStrategy[JsonValue] = st.sampled_from([None, {}, {"local": True}, {"local": False}])
+    else:
+        pairs = st.permutations([("channel_id", 0), (key, 1)])
+        arguments = _build(
+            lambda order, texts: {name: texts[i] for name, i in order}, pairs, st.tuples(_texts(), _texts())
+        )
+    return _build(
+        lambda name, body, ascii_only, spaced: WireRequest(
+            headers=((name, found.value),),
+            body=None if body is None else _encode(body, ascii_only=ascii_only, spaced=spaced),
+        ),
+        st.sampled_from(TARGET_HEADER_SPELLINGS),
+        arguments,
+        st.booleans(),
+        st.booleans(),
+    )
+
+
+def request_bodies() -> st.SearchStrategy[bytes | None]:
+    """Any body at all: none, JSON of every kind, JSON that is cut short, and bytes that are no JSON."""
+    leaves: st.SearchStrategy[JsonValue] = st.one_of(
+        st.none(), st.booleans(), st.integers(), _finite_floats(), _texts()
+    )
+    values = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(_texts(), inner), max_leaves=5)
+    texts = _build(lambda value: json.dumps(value).encode(), values)
+    return st.one_of(
+        st.none(),
+        st.just(b"{}"),
+        st.sampled_from(INVALID_JSON_BODIES),
+        texts,
+        _build(lambda text, at: text[:at], texts, st.integers(1, 600)),
+        st.binary(min_size=1, max_size=40),
+        st.sampled_from([b"[" * 2000, b'{"a":' * 2000]),
+    )
+
+
+def wrong_requests(target: str | Target) -> st.SearchStrategy[WireRequest]:
+    """
+    Requests that a server must refuse: with JSON that says why, or without a body, and never with a 5xx.
+
+    The header carries the target itself, or is left out. It is never another name, since the same port serves
+    operations that disconnect users. Methods and the path are those that the harness itself may send.
+    """
+    found = _find_target(target)
+    key = _id_argument(found)
+    valid: dict[str, JsonValue] = {"local": True} if key is None else {"channel_id": "sora", key: make_connection_id(0)}
+    plain = _encode(valid)
+
+    def wrong(name: str, body: bytes | None, **parts: Any) -> WireRequest:  # Any: of the types of WireRequest
+        headers = ((TARGET_HEADER, found.value), ("Content-Type", "application/json"))
+        return WireRequest(**{"headers": headers, "body": body, "wrong": name, **parts})
+
+    # what is not wrong about a request is drawn from few values, so that most examples vary what is wrong
+    bodies = st.sampled_from([plain, b"{}", None])
+    shapes = [
+        _build(lambda body: wrong("path", body, path=UNKNOWN_PATH), bodies),
+        _build(lambda body, method: wrong("method", body, method=method), bodies, st.sampled_from(["GET", "PUT"])),
+        _build(lambda body: wrong("no_target", body, headers=()), bodies),
+        _build(lambda body: wrong("invalid_json", body), st.sampled_from(INVALID_JSON_BODIES)),
+        _build(lambda size: wrong("invalid_json", plain[:size]), st.integers(1, len(plain) - 1)),
+        _build(lambda body: wrong("wrong_type", body), st.sampled_from([b"[]", b"null", b"1", b'""', b"[{}]"])),
+    ]
+    others: list[st.SearchStrategy[JsonValue]] = [st.none(), st.integers(), st.just([]), st.just({})]
+    if key is None:
+        others.append(st.sampled_from(LEGAL_TEXTS))
+    else:
+        others += [st.booleans(), _finite_floats(), st.lists(st.sampled_from(LEGAL_TEXTS), max_size=2)]
+        lacking = st.sampled_from([b"{}", b'{"channel_id":"sora"}', f'{{"{key}":"x"}}'.encode()])
+        shapes += [st.just(wrong("no_body", None)), _build(lambda body: wrong("missing_key", body), lacking)]
+    names = st.sampled_from(list(valid))
+    shapes.append(
+        _build(lambda name, value: wrong("wrong_type", _encode(valid | {name: value})), names, st.one_of(others))
+    )
+    return st.one_of(shapes)

@@ -1,0 +1,50 @@
+"""
+One event loop in a thread of its own, on which all that tests send is sent, and judged.
+
+So the synchronous client works inside of a running loop too, the asynchronous one with any loop, and the judge, which
+is for one thread, has one. The times of an exchange are taken here, where the bytes pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from contextvars import Context
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class BackgroundLoop:
+    """An event loop that runs while the context lasts."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="sora-client", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.submit(_cancel_other_tasks()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:  # Any: what a coroutine sends and is sent
+        """Begin some work; cancelling the future cancels it."""
+        # In a context of its own: a caller under trio would have the libraries below believe that this is trio.
+        return Context().run(asyncio.run_coroutine_threadsafe, work, self._loop)
+
+
+async def _cancel_other_tasks() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

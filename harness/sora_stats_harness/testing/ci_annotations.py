@@ -1,0 +1,38 @@
+"""
+What a session tells GitHub Actions: annotations, and the step's summary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..reports import github_actions as github
+from ..reports.escaping import escape_markdown
+from ..reports.markdown import render_markdown_summary
+from ..reports.report import VerdictReport
+from .gate_items import VERDICT_NODE_ID
+from .session_ledger import SessionLedger
+
+
+def annotate_session(ledger: SessionLedger, report: VerdictReport | None, terminalreporter: Any) -> None:
+    """
+    Annotate, and add to the step's summary; nothing outside of GitHub Actions.
+
+    Args:
+        ledger: All that was found.
+        report: The gate's, where it has run: it says itself what came of it.
+        terminalreporter: pytest's, whose output the runner reads.
+    """
+    if not github.is_in_github_actions():
+        return
+    found = [
+        f"{node_id}: {line}" for node_id, line in ledger if report is None or not node_id.startswith(VERDICT_NODE_ID)
+    ]
+    told = "" if report is None else github.verdict_annotations(report.verdict)
+    told += "".join(map(github.error_annotation, found[: github.MAX_ANNOTATIONS]))
+    terminalreporter.ensure_newline()
+    terminalreporter.write(told)
+    text = "" if report is None else render_markdown_summary(report)
+    text += "".join(f"- {escape_markdown(line)}\n" for line in found)
+    if problem := github.append_step_summary(text):
+        terminalreporter.write_line(f"the step's summary could not be written: {problem}")

@@ -1,0 +1,70 @@
+"""
+What a session found, whatever became of the tests that found it.
+
+A counter that fell is proof. A rerun that passes doesn't take it back, nor does `pytest.skip()`, nor a mark that expects
+the test to fail. So findings go to one ledger as they arise, and the end of the session asks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import pytest
+
+REPORT_ATTRIBUTE: Final = "sora_findings"
+"""Carries the lines of an item from a process of pytest-xdist to the one that decides; reports are sent with all they hold."""
+
+OVERRULED_STATUSES: Final = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+class SessionLedger:
+    """Lines about what was found, by the id of the item that found it."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, dict[str, None]] = {}
+
+    def add(self, node_id: str, lines: Iterable[str]) -> None:
+        """Note lines about an item; one that is there already changes nothing."""
+        for line in lines:
+            self._lines.setdefault(node_id, {})[line] = None
+
+    def lines_of(self, node_id: str) -> list[str]:
+        """What was noted about an item."""
+        return list(self._lines.get(node_id, ()))
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return ((node_id, line) for node_id, lines in self._lines.items() for line in lines)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lines.values()))
+
+    def attach_to(self, report: pytest.TestReport) -> None:
+        """Let a report carry what its item found, and fail the call that found it but was skipped or expected to fail."""
+        lines = self.lines_of(report.nodeid)
+        if not lines:
+            return
+        setattr(report, REPORT_ATTRIBUTE, lines)
+        if report.when == "call" and report.outcome == "skipped":
+            fail_skipped(report, "\n".join(["what was found can't be skipped, nor be expected to fail:", *lines]))
+
+    def read(self, report: pytest.TestReport) -> None:
+        """Note what a report carries."""
+        self.add(report.nodeid, getattr(report, REPORT_ATTRIBUTE, ()))
+
+    def exit_status(self, status: int | pytest.ExitCode) -> int | pytest.ExitCode:
+        """The exit status of the session, of which pytest says `status`."""
+        return pytest.ExitCode.TESTS_FAILED if self._lines and status in OVERRULED_STATUSES else status
+
+    def unfailed_lines(self, terminalreporter: Any) -> list[str]:  # Any: not exported by pytest
+        """What was found by items that pytest doesn't show as failed."""
+        failed = {each.nodeid for word in ("failed", "error") for each in terminalreporter.stats.get(word, ())}
+        return [f"{node_id}: {line}" for node_id, line in self if node_id not in failed]
+
+
+def fail_skipped(report: pytest.TestReport, text: str) -> None:
+    """Turn a report that says skipped, or failed as expected, into one that says failed."""
+    if hasattr(report, "wasxfail"):
+        del report.wasxfail
+    report.outcome = "failed"
+    report.longrepr = text

@@ -1,0 +1,221 @@
+"""The command `capacity` as people start it; what needs load in a process of its own, since Locust replaces sockets."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sora_stats_harness.cli import main
+from sora_stats_harness.simulator.server import Simulator
+
+DRILL = ("--window", "300ms", "--scenario", "drill", "--connections", "3")
+QUICK = ("--slo", "p50<30ms", *DRILL)
+LAX = ("--slo", "p50<100ms", *DRILL)
+"""Where the objective is not the point: windows are void by a tenth of it."""
+
+TRIES = 4
+"""On a busy machine all windows of a run may be void, and then it knows nothing, as it should."""
+
+
+def command(*options: str) -> list[str]:
+    return [sys.executable, "-m", "sora_stats_harness", "capacity", *options]
+
+
+def verdict(*options: str) -> tuple[int, dict[str, Any]]:  # Any: JSON
+    """Exit code and verdict."""
+    done = subprocess.run(command(*options, "--json"), capture_output=True, text=True, timeout=600, check=False)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_interval_is_found_on_a_server_of_known_capacity(tmp_path: Path) -> None:
+    """A worker of 10 ms serves 100/s: that is confirmed or more never, and the SLO or the backlog is named."""
+    code, told = verdict(
+        *QUICK,
+        "--service-time",
+        "10ms",
+        "--start",
+        "96",
+        "--max-rate",
+        "105",
+        "--output",
+        str(tmp_path / "out"),
+    )
+    found = told["capacity"]
+    low, high = found["interval"]
+    assert low <= 112, found
+    assert found["at_least"] or high >= 88, found
+    assert code == (0 if low else 1 if not found["at_least"] else 3)
+    assert {step["outcome"] for step in found["steps"]} <= {"passed", "failed", "void"}
+    for step in found["steps"]:
+        if step["outcome"] == "passed":
+            assert step["windows"] >= 3
+            assert step["completed"] >= 0.9 * step["due"] > 0
+            assert {each["kind"] for each in step["latency"]} >= {"response", "service"}
+        assert step["rate"] <= 105
+    assert told["options"]["slo"] == ["p50<30ms"]
+
+
+def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
+    """A counter goes back above 41/s only: exit 1, the capacity is below, and the finding is the reason."""
+    for attempt in range(TRIES):
+        code, told = verdict(
+            *LAX,
+            "--start",
+            "39.2",
+            "--max-rate",
+            "42.8",
+            "--fault",
+            "counter-falls:above=41,every=2",
+            "--output",
+            str(tmp_path / str(attempt)),
+        )
+        if code == 1:  # a busy machine may not get to 42.8/s at all
+            break
+    found = told["capacity"]
+    assert code == 1
+    assert told["verdict"] == "fail"
+    assert {finding["requirement"] for finding in told["findings"]} == {"counter.monotonic"}
+    assert found["limited_by"] == "a finding: counter.monotonic"
+    assert found["interval"][0] < 41 <= found["interval"][1]
+
+
+def test_ctrl_c_leaves_a_whole_verdict(tmp_path: Path) -> None:
+    """What was found by then is kept: exit 3, interrupted, and at least what passed."""
+    for attempt in range(TRIES):
+        with subprocess.Popen(
+            command(*LAX, "--start", "20", "--max-rate", "40", "--output", str(tmp_path / str(attempt)), "--json"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                assert process.stderr is not None
+                told_so = any("3 of 3 windows" in line for line in process.stderr)  # the line of the first step
+                process.send_signal(signal.SIGINT)
+                out, _ = process.communicate(timeout=60)
+            finally:
+                process.kill()
+        if told_so:
+            break
+    told = json.loads(out)
+    assert (process.returncode, told["verdict"], told["interrupted"]) == (3, "inconclusive", True)
+    assert told["capacity"]["at_least"]
+    assert len(told["capacity"]["steps"]) >= 1
+
+
+def test_what_a_listing_costs_by_size(tmp_path: Path) -> None:
+    """2 ms for each connection is what the line's slope is, or more by what the simulator needs itself."""
+    code, told = verdict(
+        "--connections", "2,6,18", "--per-connection-cost", "2ms", "--scrapers", "2", "--output", str(tmp_path / "out")
+    )
+    cost = told["cost"]
+    assert code == 0
+    assert [point["connections"] for point in cost["points"]] == [2, 6, 18]
+    assert all(point["time_us"] >= 2000 * point["connections"] for point in cost["points"])
+    assert cost["per_connection_us"] >= 1900
+    assert cost["shortest_interval_s"] >= 2 * 18 * 0.002
+
+
+def test_a_short_watch_over_the_media_says_too_little(tmp_path: Path) -> None:
+    """One polled phase is no proof of anything: exit 3."""
+    code, told = verdict(
+        "--watch-media",
+        "--phase",
+        "400ms",
+        "--phases",
+        "1",
+        "--max-rate",
+        "40",
+        "--connections",
+        "3",
+        "--output",
+        str(tmp_path / "out"),
+    )
+    assert (code, told["media"]["result"], told["media"]["polled_phases"]) == (3, "too little data", 1)
+    assert told["coverage"]["exchanges"] > 9
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--max-rate", "100"], "say what has to hold"),
+        (["--slo", "p99<50ms"], "say how hard"),
+        (["--slo", "p99", "--max-rate", "10"], "is no SLO"),
+        (["--slo", "GetStatsClient:p99<50ms", "--max-rate", "10", "--scenario", "drill"], "never asks for that"),
+        (["--slo", "p99<50ms", "--max-rate", "10", "--scenario", "spike"], "must be one of"),
+        (["--slo", "p99<50ms", "--max-rate", "10", "--start", "20"], "is above --max-rate"),
+        (["--slo", "p99<50ms", "--max-rate", "10", "--service-time", "1ms"], "for the embedded simulator"),
+        (["--slo", "p99<50ms", "--max-rate", "10", "--connections", "10"], "for the embedded simulator"),
+        (["--slo", "p99<50ms", "--max-rate", "-1"], "must be a rate"),
+        (["--slo", "p99<50ms", "--max-rate", "10", "--max-in-flight", "0"], "--max-in-flight"),
+        (["--by-size", "--watch-media", "--max-rate", "10"], "two questions"),
+        (["--by-size"], "how often the server may be asked"),
+        (["--watch-media"], "how hard the server"),
+        (["--watch-media", "--slo", "p99<1s", "--max-rate", "10"], "leave it out"),
+    ],
+)
+def test_a_run_that_is_not_bounded_is_refused(
+    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, exit 2, and nothing was sent."""
+    with Simulator(connections=1) as simulator:
+        assert main(["capacity", simulator.url, *options]) == 2
+        assert len(simulator.requests) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("sora-harness: ")]
+    assert said in line
+
+
+def test_sizes_are_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    """And at least two of them are a question of their own."""
+    assert main(["capacity", "--connections", "10,x"]) == 2
+    assert main(["capacity", "--by-size"]) == 2
+    said = capsys.readouterr().err
+    assert "with commas between" in said
+    assert "say how many connections" in said
+
+
+@pytest.mark.parametrize(("start", "processes"), [("50", "1"), ("4", "1"), ("50", "2")])
+def test_a_server_that_goes_away_ends_the_search(tmp_path: Path, start: str, processes: str) -> None:
+    """It is asked three times more, and not at ever lower rates; nor until a window is over that takes a minute."""
+    with Simulator(connections=3) as simulator:
+        process = subprocess.Popen(
+            command(
+                simulator.url,
+                "--slo",
+                "p50<100ms",
+                "--window",
+                "300ms",
+                "--scenario",
+                "drill",
+                "--start",
+                start,
+                "--max-rate",
+                "400",
+                "--processes",
+                processes,
+                "--json",
+                "--output",
+                str(tmp_path / "out"),
+            ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        give_up_s = time.monotonic() + 30
+        while len(simulator.requests) < 20 and time.monotonic() < give_up_s:
+            time.sleep(0.02)
+    began_s = time.monotonic()
+    out, said = process.communicate(timeout=120)
+    assert time.monotonic() - began_s < 60
+    told = json.loads(out)
+    assert (process.returncode, told["verdict"]) == (3, "inconclusive"), said
+    assert "the server stopped responding" in told["reason"], told["reason"]
+    assert "spawn rate" not in said

@@ -1,0 +1,176 @@
+"""A search with several workers: windows that are added up, and workers that die."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sora_stats_harness.load.capacity.load_window import LoadWindow, violated_slos, void_reason
+from sora_stats_harness.load.capacity.merged_window import merge_windows, serialize_window
+from sora_stats_harness.load.histogram import Histogram, merge_histograms
+from sora_stats_harness.load.slo import parse_slo
+from tests import hostile
+from tests.load.build import Halved
+
+from .test_command import DRILL, LAX, TRIES, command, verdict
+
+LAXER = ("--slo", "p50<200ms", *DRILL)
+"""Two processes and a server on two cores are in each other's way."""
+
+ONE, ALL = "GetStatsConnection", "GetStatsAllConnections"
+
+
+def seen(times_ms: dict[str, list[float]], **settings: Any) -> dict[str, Any]:
+    """What a process says of its window."""
+    times = {name: Histogram() for name in times_ms}
+    for name, values in times_ms.items():
+        for value in values:
+            times[name].record(int(value * 1e6))
+    whole = merge_histograms(times.values())
+    window = LoadWindow(
+        rate=50,
+        lasts_s=2,
+        times=times,
+        all_times=whole,
+        service_times=times,
+        all_service_times=whole,
+        **{"due": whole.count, "max_in_flight": 40, **settings},
+    )
+    told: dict[str, Any] = json.loads(json.dumps(serialize_window(window)))
+    return told
+
+
+def test_counts_and_times_are_of_all() -> None:
+    """Two windows of 50 a second are one of 100; what one process alone saw is in it."""
+    found = merge_windows(
+        [
+            seen({ONE: [10] * 60, ALL: [70]}, errors={ONE: 1}, due=62, backlog=[(0.6, 2.0), (0.7, 3.0)]),
+            seen(
+                {ONE: [90] * 40},
+                errors={ONE: 2},
+                unfinished={ALL: 1},
+                due=43,
+                backlog=[(0.6, 1.0), (0.7, 1.0), (0.8, 9.0)],
+            ),
+        ]
+    )
+    assert (found.rate, found.due, found.completed, found.max_in_flight) == (100, 105, 101, 80)
+    assert (found.errors, found.unfinished) == ({ONE: 3}, {ALL: 1})
+    assert found.times[ONE].count == 100
+    assert found.times[ONE].percentile(60) == pytest.approx(10_000, rel=0.01)
+    assert found.service_times[ALL].percentile(50) == pytest.approx(70_000, rel=0.01)
+    assert list(found.backlog) == [(0.6, 3.0), (0.7, 4.0)]
+    assert [each.text for each in violated_slos(found, [parse_slo("p50<50ms"), parse_slo("p90<50ms")])] == ["p90<50ms"]
+
+
+@pytest.mark.parametrize("late", ["receive_delay_p99_us", "send_delay_p99_us"])
+def test_one_late_process_voids_the_window(late: str) -> None:
+    """However good the other was: nobody can tell what its share would have met."""
+    good, bad = seen({ONE: [1] * 100}), seen({ONE: [1] * 100}, **{late: 6_000})
+    assert void_reason(merge_windows([good, good]), [parse_slo("p99<50ms")]) is None
+    assert void_reason(merge_windows([good, bad]), [parse_slo("p99<50ms")]) is not None
+
+
+def test_one_process_that_had_all_under_way_is_said() -> None:
+    """And a finding of one is a finding."""
+    found = merge_windows([seen({ONE: [1]}), seen({ONE: [1]}, users_exhausted=True, findings=("counter.monotonic",))])
+    assert found.users_exhausted
+    assert found.findings == ("counter.monotonic",)
+
+
+def test_two_processes_find_what_one_would(tmp_path: Path) -> None:
+    """A worker of 10 ms serves 100/s: never is clearly more confirmed, nor clearly less said to fail."""
+    code, told = verdict(
+        *LAX,
+        "--service-time",
+        "10ms",
+        "--start",
+        "80",
+        "--max-rate",
+        "125",
+        "--processes",
+        "2",
+        "--output",
+        str(tmp_path / "out"),
+    )
+    found = told["capacity"]
+    low, high = found["interval"]
+    assert low <= 112, found
+    assert found["at_least"] or high >= 88, found
+    assert code == (0 if low else 1 if not found["at_least"] else 3)
+    assert told["options"]["processes"] == 2
+    assert told["coverage"]["exchanges"] >= sum(step["completed"] for step in found["steps"])
+    assert any("worker 2" in note for note in told["coverage"]["notes"])
+
+
+def test_a_finding_of_one_process_ends_the_interval(tmp_path: Path) -> None:
+    """Each of them judges: exit 1, and the evidence is there."""
+    for attempt in range(TRIES):
+        code, told = verdict(
+            *LAXER,
+            "--start",
+            "39.2",
+            "--max-rate",
+            "42.8",
+            "--processes",
+            "2",
+            "--fault",
+            "counter-falls:above=41,every=2",
+            "--output",
+            str(tmp_path / str(attempt)),
+        )
+        if code == 1:
+            break
+    assert (code, told["verdict"]) == (1, "fail")
+    assert told["capacity"]["limited_by"] == "a finding: counter.monotonic"
+    assert told["capacity"]["interval"][0] < 41 <= told["capacity"]["interval"][1]
+    assert {finding["requirement"] for finding in told["findings"]} == {"counter.monotonic"}
+
+
+def test_a_process_that_dies_is_named(tmp_path: Path) -> None:
+    """Exit 3: nothing is told of what it would have seen."""
+    with subprocess.Popen(
+        command(*LAX, "--start", "20", "--max-rate", "40", "--processes", "2", "--output", str(tmp_path), "--json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            assert any("/s from 2 workers" in line for line in process.stderr)
+            victim = workers_of(process.pid)[-1]
+            os.kill(victim, signal.SIGKILL)
+            out, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    told = json.loads(out)
+    assert (process.returncode, told["verdict"]) == (3, "inconclusive")
+    assert told["capacity"]["at_least"]
+    assert f"(pid {victim}) was killed by signal 9" in json.dumps(told)
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes that another one started to send."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(each) for each in children if b"load.worker" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+def test_a_counter_that_falls_between_two_workers_is_found(tmp_path: Path) -> None:
+    """Neither saw it fall: each has one connection, on which it stood still."""
+    with hostile.serve(Halved()) as server:
+        code, told = verdict(
+            server.url,
+            *("--slo", "p50<200ms", "--scenario", "drill", "--window", "300ms"),
+            *("--start", "20", "--max-rate", "20", "--max-in-flight", "2", "--processes", "2"),
+            *("--output", str(tmp_path / "out")),
+        )
+    assert code == 1
+    fallen = [each for each in told["findings"] if each["requirement"] == "counter.monotonic"]
+    (_, first), (_, second) = next(each for each in fallen if each["target"] == ONE)["exchanges"]
+    assert {first >> 40, second >> 40} == {0, 1}

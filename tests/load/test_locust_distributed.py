@@ -1,0 +1,171 @@
+"""Several processes under Locust's own options: one verdict, and nothing lost however the run ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from sora_stats_harness.simulator.server import Simulator
+from tests.hostile import closed_port
+
+from .build import Customized, OnOtherMachines, SlowAtTheEnd
+
+ROOT = Path(__file__).parents[2]
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """As a terminal does: the whole group gets it."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def terminate(process: subprocess.Popen[str]) -> None:
+    """As a supervisor does: the master alone gets it."""
+    process.terminate()
+
+
+def let_go(process: subprocess.Popen[str]) -> None:
+    """Nothing: its run time ends it."""
+
+
+def kill_a_worker(process: subprocess.Popen[str]) -> None:
+    """One of the workers is gone at once; then the run is ended."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    time.sleep(0.5)
+    process.terminate()
+
+
+LISTINGS: Final = 7
+"""Each worker's first one and two or three more: with fewer no connection is known to be there between two of them."""
+
+
+def listed(simulator: Simulator) -> int:
+    """How often the connections were listed so far."""
+    return sum(seen.operation == "GetStatsAllConnections" for seen in simulator.requests)
+
+
+def run(
+    end: Callable[[subprocess.Popen[str]], None],
+    folder: Path,
+    *options: str,
+    processes: int = 2,
+    listings: int = 0,
+    slow: Customized | None = None,
+) -> tuple[int, dict[str, Any], int]:
+    """Workers, or one process, on the simulator; exit code, verdict, and how many requests it saw."""  # Any: JSON
+    port = closed_port().rpartition(":")[2]
+    with Simulator(connections=5) as simulator:
+        command = [
+            sys.executable,
+            "-m",
+            "locust",
+            "-f",
+            str(ROOT / "locustfiles" / "mixed.py"),
+            "--headless",
+            "-u",
+            "4",
+            "-r",
+            "100",
+            "--host",
+            simulator.url,
+            "--sora-interval",
+            "0.02",
+            "--sora-output",
+            str(folder),
+            *options,
+        ]
+        if processes > 1:
+            command += ["--processes", str(processes), "--master-bind-port", port, "--master-port", port]
+        process = subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+            env=None if slow is None else slow.environment,
+        )
+        try:
+            give_up_s = time.monotonic() + 30
+            while len(simulator.requests) < 150 or listed(simulator) < listings:
+                assert process.poll() is None
+                assert time.monotonic() < give_up_s, "the workers never began"
+                time.sleep(0.05)
+            if slow is not None:
+                slow.begin()
+            end(process)
+            _, said = process.communicate(timeout=50)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        served = len(simulator.requests)
+    assert "Traceback" not in said, said
+    return process.returncode, json.loads((folder / "verdict.json").read_text()), served
+
+
+def counts(told: dict[str, Any]) -> list[int]:  # Any: JSON
+    """Sent, judged, errors, abandoned."""
+    return [told["load"][name] for name in ("sent", "judged", "errors", "abandoned")]
+
+
+def test_two_workers_do_what_one_does(tmp_path: Path) -> None:
+    """What the server saw is what was sent, and all of it is judged by the master."""
+    code, told, served = run(let_go, tmp_path / "out", "-t", "8s", listings=LISTINGS)
+    assert counts(told) == [served, served, 0, 0]
+    assert told["coverage"]["exchanges"] == served
+    assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
+
+
+def test_workers_on_other_machines_tell_what_they_found(tmp_path: Path) -> None:
+    """Their clocks are nobody else's: counts are added up, and the server's timestamps order what each saw last."""
+    (tmp_path / "lib").mkdir()
+    code, told, served = run(
+        let_go,
+        tmp_path / "out",
+        "-t",
+        "14s",
+        "--sora-interval",
+        "0.2",
+        listings=LISTINGS,
+        slow=OnOtherMachines(tmp_path / "lib"),
+    )
+    assert counts(told) == [served, served, 0, 0]
+    assert told["coverage"]["exchanges"] == served
+    assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
+    assert any(note.startswith("2 workers are on other machines") for note in told["coverage"]["notes"])
+    (order,) = [row for row in told["requirements"] if row["id"] == "counter.timestamp_order"]
+    assert order["status"] == "met" and order["checked"] > 0
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("end", [let_go, terminate, interrupt])
+def test_nothing_is_lost_at_the_end(
+    end: Callable[[subprocess.Popen[str]], None], processes: int, tmp_path: Path
+) -> None:
+    """Whoever ends the run, and although every judge then stands still for a second: the master waits for all."""
+    lasts, slow = "3s" if end is let_go else "60s", SlowAtTheEnd(tmp_path)
+    _, told, served = run(end, tmp_path / "out", "-t", lasts, processes=processes, slow=slow)
+    assert counts(told) == [served, served, 0, 0]
+    assert told["coverage"]["exchanges"] == served
+    assert (told["findings"], told["interrupted"]) == ([], False)
+    assert {each["reason"] for each in told["requirements"]} <= {None, "not_observed", "no_traffic"}
+
+
+def test_a_worker_that_dies_is_named_and_what_it_had_spooled_is_kept(tmp_path: Path) -> None:
+    """The verdict is at best inconclusive."""
+    code, told, served = run(kill_a_worker, tmp_path / "out", "-t", "60s")
+    assert (code, told["verdict"]) == (3, "inconclusive")
+    assert re.search(r"worker \S+ never reported", told["reason"])
+    sent, judged, errors, abandoned = counts(told)
+    assert 0 < sent == judged + errors + abandoned <= served
+    assert 0 < told["coverage"]["exchanges"] <= served

@@ -1,0 +1,152 @@
+"""Locust's web page with our tabs, over HTTP: what it shows while a test runs, and the report when it has stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sora_stats_harness.simulator.server import Simulator
+from tests.hostile import closed_port
+
+from .build import SlowAtTheEnd
+
+ROOT = Path(__file__).parents[2]
+
+WAIT_S = 60.0
+
+
+@contextmanager
+def page(url: str, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Locust with its page, on a scenario that begins by itself; the page's address."""
+    address = closed_port()
+    port = address.rpartition(":")[2]
+    command = [
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        str(ROOT / "locustfiles" / "mixed.py"),
+        "--host",
+        url,
+        "-u",
+        "3",
+        "--web-host",
+        "127.0.0.1",
+        "--web-port",
+        port,
+        "--autostart",
+        "--sora-interval",
+        "0.02",
+        *options,
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    try:
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def get(address: str, path: str, data: bytes | None = None) -> tuple[int, str]:
+    """Status and text; 0 while nobody listens."""
+    try:
+        with urllib.request.urlopen(address + path, data, timeout=20) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def tables(address: str) -> dict[str, list[dict[str, Any]]]:  # Any: JSON
+    """Our tables by their keys, as the page's script fetches them."""
+    status, text = get(address, "/stats/requests")
+    return {each["key"]: each["data"] for each in json.loads(text).get("extended_stats", [])} if status == 200 else {}
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    give_up_s = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < give_up_s, "it never came"
+        time.sleep(0.3)
+
+
+def value(address: str, name: str) -> Any:  # Any: a text or a number
+    """A line of the tab with the verdict."""
+    return next((row["value"] for row in tables(address).get("sora-verdict", []) if row["name"] == name), None)
+
+
+def test_the_tabs_follow_the_run_and_the_report_comes_when_it_stops() -> None:
+    """Live verdict, newest findings and percentiles while it runs; a whole report after Stop; another test goes on."""
+    with Simulator(connections=3, faults=["counter-falls"]) as simulator, page(simulator.url) as address:
+        until(lambda: value(address, "verdict") == "fail")
+        status, text = get(address, "/")
+        assert status == 200
+        assert all(key in text for key in ("sora-verdict", "sora-findings", "sora-times", "sora-report"))
+        shown = tables(address)
+        assert shown["sora-findings"][0]["name"] == "counter.monotonic"
+        assert {row["name"] for row in shown["sora-times"]} >= {"GetStatsConnection"}
+        assert all(row["p50"] <= row["p99"] <= row["max"] for row in shown["sora-times"])
+        assert get(address, "/sora-report")[0] == 404
+        assert get(address, "/stop", b"")[0] == 200  # the button of that name
+        until(lambda: get(address, "/sora-report")[0] == 200)
+        status, report = get(address, "/sora-report")
+        assert "counter.monotonic" in report
+        assert "FAIL" in report
+
+
+def together(processes: int) -> tuple[str, ...]:
+    """Options for so many workers and their master; none for one process."""
+    port = closed_port().rpartition(":")[2]
+    return ("--processes", str(processes), "--master-bind-port", port, "--master-port", port) if processes > 1 else ()
+
+
+@pytest.mark.parametrize(("processes", "again"), [(1, False), (1, True), (2, False), (2, True)])
+def test_stop_loses_nothing_nor_does_another_start(processes: int, again: bool, tmp_path: Path) -> None:
+    """Although every judge stands still for a second meanwhile: what the server saw is what the report tells of."""
+    slow, options = SlowAtTheEnd(tmp_path), [*together(processes), "--sora-output", str(tmp_path / "out")]
+
+    def stop(address: str) -> None:
+        assert get(address, "/stop", b"")[0] == 200  # the button of that name
+        until(lambda: get(address, "/sora-report")[0] == 200)
+
+    with Simulator(connections=3) as simulator:
+        with page(simulator.url, *options, environment=slow.environment) as address:
+            until(lambda: len(simulator.requests) > 100)
+            slow.begin()
+            stop(address)
+            first = len(simulator.requests)
+            assert f">{first:,}</td>" in get(address, "/sora-report")[1]
+            if again:
+                started = f"user_count=3&spawn_rate=10&host={simulator.url}".encode()
+                assert get(address, "/swarm", started)[0] == 200
+                until(lambda: len(simulator.requests) > first + 100)
+                stop(address)
+        served = len(simulator.requests)
+    told = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    assert [told["load"][name] for name in ("sent", "judged", "errors", "abandoned")] == [served, served, 0, 0]
+    assert (told["coverage"]["exchanges"], told["findings"]) == (served, [])
+    assert (served > first) is again
+
+
+def test_the_page_of_a_master_tells_of_all_workers() -> None:
+    """Their counts come with Locust's own reports; the report after Stop is made from their spools."""
+    with Simulator(connections=3) as simulator, page(simulator.url, *together(2)) as address:
+        until(lambda: (value(address, "responses judged") or 0) > 50)
+        assert value(address, "verdict") == "nothing amiss so far"
+        assert get(address, "/stop", b"")[0] == 200  # the button of that name
+        until(lambda: get(address, "/sora-report")[0] == 200)
+        report = get(address, "/sora-report")[1]
+        assert "2 of 2 workers reported" in report
+        assert "PASS" in report

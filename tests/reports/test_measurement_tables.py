@@ -1,0 +1,161 @@
+"""The figures: one value each, the same cell in every format; sums over targets, and percentiles that a count carries."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator
+from xml.etree import ElementTree
+
+import pytest
+
+from sora_stats_harness.judge.verdict import CapacityResult, CapacityStepResult, LatencyDistribution
+from sora_stats_harness.load.histogram import Histogram
+from sora_stats_harness.reports import report_folder as files
+from sora_stats_harness.reports.github_actions import verdict_annotations
+from sora_stats_harness.reports.measurement_tables import (
+    MeasurementTable,
+    key_figures,
+    measurement_sections,
+    merge_distributions,
+    percentile_ms,
+)
+from sora_stats_harness.reports.report import VerdictReport
+from sora_stats_harness.reports.terminal import render_terminal
+
+from . import verdicts
+
+MEASURED = ("loaded", "sized", "polled")
+
+
+def tables(report: VerdictReport) -> Iterator[MeasurementTable]:
+    """All tables of a report."""
+    for section in measurement_sections(report.verdict):
+        yield from section.tables
+
+
+def html_tables(text: str) -> dict[str, list[list[str]]]:
+    """The rows of each table of a page, heads included, by caption."""
+    found = {}
+    for source in re.findall(r"<table>.*?</table>", text, re.DOTALL):
+        table = ElementTree.fromstring(source)
+        rows = [["".join(cell.itertext()) for cell in row] for row in table.iter("tr")]
+        found[table.findtext("caption") or ""] = rows
+    return found
+
+
+def markdown_tables(text: str) -> list[list[str]]:
+    """The rows of all tables."""
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "---" not in line]
+    return [[html.unescape(cell) for cell in line.removeprefix("| ").removesuffix(" |").split(" | ")] for line in rows]
+
+
+def whole_rows(table: MeasurementTable) -> Iterable[list[str]]:
+    """Heads and rows."""
+    return [list(row) for row in (table.columns, *table.rows)]
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_every_cell_is_the_same_in_every_format(kind: str) -> None:
+    """HTML, Markdown, a wide terminal and JUnit hold each cell as the table has it; the page alone has what is long."""
+    report = verdicts.PAGES[kind]()
+    page = html_tables(files.REPORT_RENDERERS["html"](report))
+    markdown = markdown_tables(files.REPORT_RENDERERS["markdown"](report))
+    terminal = [re.split(r"\s{2,}", line.strip()) for line in render_terminal(report, width=400).splitlines()]
+    root = ElementTree.fromstring(files.REPORT_RENDERERS["junit"](report))
+    properties = {each.get("name"): each.get("value") for each in root.iter("property")}
+    checked = 0
+    for table in tables(report):
+        assert page[table.title] == whole_rows(table)
+        if table.folded:
+            continue
+        for row in whole_rows(table):
+            assert row in markdown
+            assert [cell for cell in row if cell] in terminal
+        for row in table.rows:
+            for column, cell in list(zip(table.columns, row, strict=True))[table.keys :]:
+                name = ".".join((table.name, *row[: table.keys], column)).replace(" ", "_")
+                assert properties[name] == cell
+                checked += 1
+    assert checked > 10
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+@pytest.mark.parametrize("width", [60, 80, 110])
+def test_a_narrow_terminal_leaves_columns_out_and_changes_no_cell(kind: str, width: int) -> None:
+    """Each word of a narrow table stands in the wide one."""
+    report = verdicts.PAGES[kind]()
+    wide = set(render_terminal(report, width=400).split())
+    assert set(render_terminal(report, width=width).split()) <= wide
+
+
+def test_key_figures_lead_every_format() -> None:
+    """The rate, errors and percentiles of a load run; the interval of a capacity run; in an annotation, too."""
+    for kind, wanted in (("loaded", ("119.4/s", "19.37 ms")), ("sized", ("300/s", "340/s"))):
+        report = verdicts.PAGES[kind]()
+        assert {number for number, _ in key_figures(report.verdict)} >= set(wanted)
+        texts = [
+            files.REPORT_RENDERERS["html"](report).partition('id="findings"')[0],
+            files.REPORT_RENDERERS["markdown"](report).partition("###")[0],
+            "\n".join(render_terminal(report, width=400).splitlines()[:2]),
+            verdict_annotations(report.verdict).splitlines()[0],
+        ]
+        for text in texts:
+            assert all(number in text for number in wanted)
+
+
+def distribution(target: str, *times_us: int) -> LatencyDistribution:
+    """Times as the load room hands them in."""
+    times = Histogram()
+    for us in times_us:
+        times.record(us * 1000)
+    return LatencyDistribution(
+        target=target,
+        kind="response",
+        count=times.count,
+        percentiles={f"{each:g}": times.percentile(each) or 0 for each in (50, 90, 95, 99, 99.9, 99.99)},
+        min=times.min_us,
+        mean=times.sum_us / times.count,
+        max=times.max_us,
+        buckets=times.buckets,
+    )
+
+
+def test_all_targets_are_what_one_histogram_of_all_times_gives() -> None:
+    """Count, percentiles, least, mean and longest."""
+    fast, slow = [100 + 7 * i for i in range(900)], [50_000 + 1_013 * i for i in range(100)]
+    merged = merge_distributions([distribution("a", *fast), distribution("b", *slow)])
+    together = distribution("all targets", *fast, *slow)
+    assert merged is not None
+    assert (merged.count, merged.percentiles, merged.min, merged.max) == (
+        together.count,
+        together.percentiles,
+        together.min,
+        together.max,
+    )
+    assert merged.mean == pytest.approx(together.mean)
+    assert merge_distributions([]) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(1, []), (2, ["50"]), (10, ["50", "90"]), (99, ["50", "90", "95"]), (100, ["50", "90", "95", "99"])],
+)
+def test_a_percentile_is_shown_where_the_count_carries_it(count: int, shown: list[str]) -> None:
+    """p99 speaks of one time in a hundred: of fewer there is none."""
+    times = distribution("a", *range(1000, 1000 + count))
+    assert [each for each in ("50", "90", "95", "99", "99.9") if percentile_ms(times, each) != "-"] == shown
+
+
+def test_a_capacity_step_has_one_p99_of_all_targets() -> None:
+    """A frequent fast target and a rare slow one: the p99 of all requests, and beside it the slowest target's."""
+    fast, slow = distribution("fast", *[20_000] * 9900), distribution("slow", *[247_800] * 100)
+    step = CapacityStepResult(
+        rate=1.0, outcome="passed", windows=1, windows_passed=1, reason=None, latency=[fast, slow]
+    )
+    report = verdicts.build(verdicts.Counted())
+    report.verdict.capacity = CapacityResult(interval=(1.0, None), at_least=True, limited_by=None, steps=[step])
+    table = next(tables(report))
+    cells = dict(zip(table.columns, table.rows[0], strict=True))
+    assert cells["p99 ms"] == "20.09"
+    assert cells["slowest p99 ms"] == f"slow {percentile_ms(slow, '99')}"

@@ -1,0 +1,141 @@
+"""Every requirement is tripped by a server that is wrong in just that way, and a good server trips none."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+import pytest
+
+from sora_stats_harness.api import edition
+from sora_stats_harness.api.errors import ExitCode
+from sora_stats_harness.judge.pipeline import Judge
+from sora_stats_harness.judge.requirements import REQUIREMENTS, Level
+from sora_stats_harness.judge.verdict import JudgeResult
+from sora_stats_harness.judge.verdict_decision import RunEnding, RunScope, VerdictDecision, decide_verdict
+from sora_stats_harness.probe import fuzz
+from sora_stats_harness.probe.conformance_plan import SIMULATOR_RATE, ConformancePlan
+from sora_stats_harness.probe.conformance_run import run_conformance
+from sora_stats_harness.probe.interrupt import InterruptHandler
+from sora_stats_harness.probe.prober import Prober
+from sora_stats_harness.simulator.faults import FAULT_KINDS, FaultKind
+from sora_stats_harness.simulator.server import Simulator
+
+FEW: Final = 8
+"""Connections that show most faults; what a run costs grows with their number."""
+
+MANY: Final = 20
+
+TWO_ROUNDS_S: Final = 0.1
+"""A run has two rounds at least, however short."""
+
+LONGER_S: Final = {"frozen-clock": 3.2, "misstamped": 4.0}
+"""Faults that show only after a while."""
+
+MADE_UP: Final = 500
+"""Requests that are made up for faults which no fixed probe shows."""
+
+TIMEOUT_S: Final = 5.0
+
+SHORT_TIMEOUT_S: Final = 0.6
+"""Where a time-out is what shows the fault."""
+
+
+def probe(
+    kind: FaultKind | None = None,
+    *,
+    made_up: bool = False,
+    duration_s: float = TWO_ROUNDS_S,
+    connections: int = FEW,
+    nodes: int = 1,
+    seed: int = 1,
+) -> tuple[JudgeResult, VerdictDecision]:
+    """Run the gate against a simulator, and sum up."""
+    judge = Judge(edition.load_edition())
+    waits = kind is not None and "http.complete" in kind.violated_requirements
+    prober = partial(Prober, timeout_s=SHORT_TIMEOUT_S if waits else TIMEOUT_S)
+    with (
+        Simulator(seed=seed, connections=connections, nodes=nodes, faults=[kind.name] if kind else []) as simulator,
+        InterruptHandler() as interrupt,
+    ):
+        plan = ConformancePlan(
+            server=simulator.urls[0],
+            nodes=tuple(simulator.urls[1:]),
+            duration_s=duration_s,
+            rate=SIMULATOR_RATE,
+            send_large_request=kind is not None and kind.needs_large_request,
+        )
+        judge.nodes = plan.servers if nodes > 1 else ()
+        if made_up:
+            fuzz.run_fuzz(fuzz.FuzzPlan(target=plan, count=MADE_UP, seed=seed), judge, prober(), interrupt=interrupt)
+        result = run_conformance(plan, judge, prober(), interrupt=interrupt)
+    judge.finish()
+    tally = judge.result()
+    scope = RunScope(observes=plan.observed_needs(), excluded=plan.excluded_requirements())
+    return tally, decide_verdict(tally, scope, RunEnding(aborted=result.aborted))
+
+
+def tripped(tally: JudgeResult) -> set[str]:
+    """The requirements that were violated, at whatever level."""
+    return {entry.requirement for entry in tally.findings}
+
+
+FOR_THE_GATE: Final = [kind for kind in FAULT_KINDS.values() if not kind.needs_kept_connections]
+
+
+@pytest.mark.parametrize("kind", FOR_THE_GATE, ids=lambda kind: kind.name)
+def test_a_fault_trips_exactly_what_it_declares(kind: FaultKind) -> None:
+    """The set of violated requirements is the declared one, and the exit code follows from its levels."""
+    least_s = LONGER_S.get(kind.name, TWO_ROUNDS_S)
+    for duration_s, connections in ((least_s, FEW), (max(1.0, 2 * least_s), MANY), (max(4.0, 6 * least_s), MANY)):
+        tally, outcome = probe(
+            kind,
+            made_up=kind.needs_generated_requests,
+            duration_s=duration_s,
+            connections=connections,
+            nodes=kind.nodes,
+        )
+        if tripped(tally) >= kind.violated_requirements and outcome.exit_code is not ExitCode.INCONCLUSIVE:
+            break
+    assert tally.crashed == {}
+    assert tripped(tally) == kind.violated_requirements, [
+        (e.requirement, e.field, e.message, e.actual) for e in tally.findings
+    ]
+    fails = any(REQUIREMENTS[requirement].level is Level.MUST for requirement in kind.violated_requirements)
+    assert outcome.exit_code == (ExitCode.FAIL if fails else ExitCode.PASS), outcome.reason
+
+
+def test_every_requirement_has_a_fault_of_its_own() -> None:
+    """No requirement is a check that cannot fail."""
+    alone = {
+        requirement
+        for kind in FAULT_KINDS.values()
+        if len(kind.violated_requirements) == 1
+        for requirement in kind.violated_requirements
+    }
+    assert set(REQUIREMENTS) - alone == set()
+
+
+def test_faults_declare_requirements_that_exist() -> None:
+    """A misspelt id would never be tripped."""
+    assert {requirement for kind in FAULT_KINDS.values() for requirement in kind.violated_requirements} <= set(
+        REQUIREMENTS
+    )
+
+
+def test_what_only_made_up_requests_show_is_not_tripped_by_the_fixed_ones() -> None:
+    """That is what they are for."""
+    [kind] = (kind for kind in FAULT_KINDS.values() if kind.needs_generated_requests)
+    assert kind.name == "crashes-on-nul"
+    tally, outcome = probe(kind)
+    assert tally.findings == []
+    assert outcome.exit_code is ExitCode.PASS
+
+
+@pytest.mark.parametrize(("seed", "nodes"), [(11, 1), (12, 3), (13, 2)])
+def test_the_good_simulator_trips_nothing(seed: int, nodes: int) -> None:
+    """Without faults there is no finding at all, and the verdict is pass."""
+    tally, outcome = probe(seed=seed, nodes=nodes, connections=MANY, duration_s=1.0)
+    assert tally.findings == []
+    assert tally.crashed == {}
+    assert outcome.exit_code is ExitCode.PASS, outcome.reason
