@@ -70,19 +70,18 @@ class EditionExtensionParser(EditionParser):
             fields = self.remove(fields, entry, f"remove {number}")
         for number, entry in enumerate(self.read_statements("add"), 1):
             self.add(fields, entry, f"add {number}")
-        documented = set(fields)
+        root = self.build_group((), fields, groups)
         edition = Edition(
             name=name,
             title=self.text(document, "title", "top level"),
             source=self.text(document, "source", "top level"),
-            root=self.build_group((), fields, groups),
+            root=root,
             undocumented=(
-                *(field for field in base.undocumented if field.path not in documented),
+                *(field for field in base.undocumented if field.path not in fields),
                 *self.undocumented(),
             ),
         )
-        self.check_undocumented(edition)
-        return edition
+        return self.check_edition(edition)
 
     def read_statements(self, key: str) -> list[dict[str, Any]]:
         entries = self.document.get(key, [])
