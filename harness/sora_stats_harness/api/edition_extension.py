@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from .edition_parser import EDITION_KEYS, FIELD_KEYS, EditionParser, FieldPath, value_limits
+from .edition_rules import LABELS_GROUP
 from .field_definitions import Edition, FieldDefinition, FieldGroup, FieldProvenance
 
 MAX_STATEMENTS: Final = 200
@@ -180,5 +181,5 @@ class EditionExtensionParser(EditionParser):
             description=known.description if known is not None else "",
             fields=tuple(fields[below] for below in own),
             groups=tuple(self.build_group(child, fields, groups) for child in children),
-            optional=known.optional if known is not None else False,
+            optional=known.optional if known is not None else path[:1] == (LABELS_GROUP,),
         )

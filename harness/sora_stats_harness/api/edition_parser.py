@@ -9,7 +9,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any, Final, TypeVar
 
-from .edition_rules import NAME_RULE, find_problems
+from .edition_rules import LABELS_GROUP, NAME_RULE, find_problems
 from .errors import EditionError
 from .field_definitions import Edition, FieldDefinition, FieldGroup, FieldKind, FieldPresence, FieldType, FieldUnit
 
@@ -91,7 +91,7 @@ class EditionParser:
             raise self.fail(place, f"{sorted(clash)[0]} is both a field and a group")
         if any(target == path[: len(target)] for target in seen[1:]):
             raise self.fail(place, "same_as names a group that holds this one")
-        optional = table.get("optional", False)
+        optional = table.get("optional", path[:1] == (LABELS_GROUP,))
         if not isinstance(optional, bool):
             raise self.fail(place, "`optional` must be true or false")
         return FieldGroup(
@@ -127,7 +127,7 @@ class EditionParser:
             raise self.fail(place, "must be a table like { type = ..., kind = ..., unit = ..., description = ... }")
         self.refuse_unknown_keys(entry, FIELD_KEYS, place)
         self.count_part(path, place)
-        below_label = len(path) > 2 and path[0] == "data_channel"
+        below_label = len(path) > 2 and path[0] == LABELS_GROUP
         default = FieldPresence.WITH_LABEL if below_label else FieldPresence.ALWAYS
         type_ = self.enum_member(FieldType, entry, "type", place)
         self.check_limits(entry, type_, place)

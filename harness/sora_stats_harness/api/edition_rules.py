@@ -83,7 +83,7 @@ def _find_problems_of_labels(root: FieldGroup) -> Iterator[Problem]:
         if labels.fields:
             yield place, "may hold labels only"
         if not all(group.optional for group in (labels, *labels.groups)):
-            yield place, "it and its labels must be `optional = true`: they come and go"
+            yield place, "it and its labels are optional: they come and go"
         if any(group.groups for group in labels.groups):
             yield place, "labels may not hold groups"
         if len({tuple(map(_comparable, group.fields)) for group in labels.groups}) > 1:
