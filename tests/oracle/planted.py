@@ -256,7 +256,7 @@ BUGS: Final = (
 )
 """Each is a mistake that somebody could make in a minute."""
 
-ACCELERATOR: Final = "api/_accelerator.c"
+ACCELERATOR: Final = "judge/_accelerator.c"
 
 BUGS_IN_C: Final = tuple(
     Bug(name, ACCELERATOR, right, wrong, "test_accelerator")
