@@ -29,7 +29,7 @@ from .requirement import Finding, Level, RequiredCapability, Requirement
 __all__ = ["REQUIREMENTS", "Finding", "Level", "RequiredCapability", "Requirement"]
 
 _BY_FAMILY = (
-    *(http.COMPLETE, http.STATUS, http.CONTENT_TYPE, body.JSON, body.DUPLICATE_KEY),
+    *(http.COMPLETE, http.STATUS, http.CONTENT_TYPE, body.JSON, body.JSON_LIMITS, body.DUPLICATE_KEY),
     *(framing.LENGTH, framing.HEADER, framing.FRAMING, framing.KEEP_ALIVE, framing.UNUSUAL),
     *(*shape.SHAPE_REQUIREMENTS.values(), channels.EXCLUSIVE),
     *(identity.ASKED, identity.CLIENT, identity.UNIQUE, identity.CONSTANT, identity.FORM),

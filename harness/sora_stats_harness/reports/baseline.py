@@ -29,7 +29,14 @@ from ..judge.verdict import (
 _REQUIRES_GROWING_COUNTER: Final = ("counter.monotonic", "counter.timestamp_order")
 """A counter that never moved shows nothing about these."""
 
-_MASKS_ALL_BODY_CHECKS: Final = ("http.complete", "http.status", "http.json", "http.length", "http.duplicate_key")
+_MASKS_ALL_BODY_CHECKS: Final = (
+    "http.complete",
+    "http.status",
+    "http.json",
+    "http.json_limits",
+    "http.length",
+    "http.duplicate_key",
+)
 """The body of a response with one of these may not have been checked."""
 
 
