@@ -20,7 +20,7 @@ from .checks.cluster import UNION
 from .checks.http import COMPLETE, CONTENT_TYPE, STATUS
 from .checks.monotonic import MONOTONIC
 from .checks.presence import LISTED, PRESENT
-from .checks.shape import REQUIRED, UNDOCUMENTED, UNKNOWN
+from .checks.shape import GROUP, REQUIRED, UNDOCUMENTED, UNKNOWN
 from .verdict import DocumentationDrift, FindingEntry, Incident, JudgeResult
 
 MIN_FALLEN_FIELDS: Final = 20
@@ -236,9 +236,9 @@ def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
     stale = [entry for entry in entries if _is_repeated(seen.proof.get(entry.fingerprint, ()))]
     if not stale:
         return
-    targets = sorted({entry.target for entry in stale if entry.target})
+    targets = sorted({entry.target for entry in entries if entry.target})
     headers = next((text for entry in stale if (text := _cache_headers(seen.proof[entry.fingerprint]))), "")
-    connections = max(entry.connections for entry in stale)
+    connections = max(entry.connections for entry in entries)
     later = [
         entry
         for entry in seen.findings(MONOTONIC.id, PRESENT.id, LISTED.id, OFFSET.id)
@@ -376,7 +376,7 @@ def _missing_field(seen: IncidentEvidence) -> Iterator[Incident]:
     """Fields that no sample has."""
     samples = seen.result.coverage.samples
     entries: dict[str, list[FindingEntry]] = {}
-    for entry in seen.findings(REQUIRED.id):
+    for entry in seen.findings(REQUIRED.id, GROUP.id):
         entries.setdefault(entry.field, []).append(entry)
     missing = {path: rows for path, rows in entries.items() if samples > 0 and _occurrences(rows) >= samples}
     if not missing or sum(map(len, missing.values())) < 2:
