@@ -246,7 +246,7 @@ def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
     ]
     yield _incident(
         "stale-cache",
-        f"Responses of {' and '.join(targets)} are stale: they repeat an earlier response, on "
+        f"Responses of {_targets_of([entries])} are stale: they repeat an earlier response, on "
         f"{_times(connections, 'connection')}{f' ({headers})' if headers else ''}.",
         "Turn off caching (proxy_cache, a CDN) for this URL: a cache in front of POST requests repeats old statistics.",
         [*entries, *later],
@@ -383,7 +383,7 @@ def _missing_field(seen: IncidentEvidence) -> Iterator[Incident]:
         return
     drift = seen.drift
     nearest = f" ({drift.headline})" if drift is not None and drift.headline else ""
-    what = "field is" if len(missing) == 1 else "fields are"
+    what = "field or group is" if len(missing) == 1 else "fields or groups are"
     yield _incident(
         "missing-field",
         f"{len(missing):,} documented {what} missing in all {_times(samples, 'sample')}: {_name_fields(missing)}.",
