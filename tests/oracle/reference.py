@@ -228,8 +228,9 @@ def parse(body: bytes) -> tuple[Json, list[Where]]:
         The value, and where keys stood that their object already had.
 
     Raises:
-        NotJson: Not UTF-8, a byte order mark, half a surrogate pair, more than 100 containers deep, a number of more
-            than 4,300 characters, an exponent beyond 10**18, or no JSON.
+        NotJson: Not UTF-8, a byte order mark, half a surrogate pair, or no JSON.
+        BeyondLimits: Else more than 100 containers deep, a number of more than 4,300 characters, or an exponent beyond
+            10**18.
     """
     try:
         text = body.decode("utf-8")

@@ -48,8 +48,6 @@ def test_strict_json_is_read_as_rfc_8259_says(text: bytes, value: Any) -> None: 
         b"\xef\xbb\xbf1",
         b"1 2",
         b'"\xff"',
-        b"[" * 101 + b"]" * 101,
-        b"9" * 4301,
         b"\x0b1",
         b"tru",
         "1".encode("utf-16"),
@@ -59,6 +57,15 @@ def test_what_is_no_strict_json_is_refused(text: bytes) -> None:
     """Each of these is taken by some parser, and is no JSON."""
     with pytest.raises(reference.NotJson):
         reference.parse(text)
+
+
+@pytest.mark.parametrize("text", [b"[" * 101 + b"]" * 101, b"9" * 4301, b"1e1000000000000000000"])
+def test_what_exceeds_the_limits_is_told_apart(text: bytes) -> None:
+    """It may be JSON; with a fault behind it, it is none."""
+    with pytest.raises(reference.BeyondLimits):
+        reference.parse(text)
+    with pytest.raises(reference.NotJson):
+        reference.parse(b"[" + text + b",]")
 
 
 @pytest.mark.parametrize(
