@@ -9,7 +9,7 @@ from typing import Final
 
 from ..api.exchange import Exchange
 from ..judge.verdict import FindingEntry, Incident, Verdict
-from . import summary
+from . import incident_summary, summary
 from .html_components import data_table, folded_details, small_note, status_badge, table_row
 from .html_elements import HtmlContent, SafeHtml, html_element
 from .report import VerdictReport
@@ -39,7 +39,7 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
                         html_element("dt", label),
                         html_element("dd", html_element("code", text, limit=summary.fact_limit(label))),
                     )
-                    for label, text in summary.incident_facts(verdict, incident)
+                    for label, text in incident_summary.incident_facts(verdict, incident)
                 ],
             ),
             _explained_findings(report, incident),
@@ -51,12 +51,12 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
 
 def _incident_style(report: VerdictReport, incident: Incident) -> str:
     """That of the weightiest finding that it explains."""
-    members = summary.incident_findings(report.verdict, incident)
+    members = incident_summary.incident_findings(report.verdict, incident)
     return summary.finding_style(report, members[0][1]) if members else "info"
 
 
 def _explained_findings(report: VerdictReport, incident: Incident) -> HtmlContent:
-    members = summary.incident_findings(report.verdict, incident)
+    members = incident_summary.incident_findings(report.verdict, incident)
     if not members:
         return None
     shown = [_finding(place, entry, report) for place, entry in members if place <= MAX_FINDINGS]
@@ -79,7 +79,7 @@ def findings_section(report: VerdictReport) -> HtmlContent:
         for place, entry in enumerate(entries[:MAX_FINDINGS], start=1)
         if entry.fingerprint not in explained
     ]
-    note = summary.incident_note(report.verdict)
+    note = incident_summary.incident_note(report.verdict)
     more = len(entries) - MAX_FINDINGS
     return [
         _top_findings(report.verdict),

@@ -14,7 +14,7 @@ from typing import Final
 from xml.etree import ElementTree
 
 from ..judge.verdict import FindingEntry, RequirementStatus, SloResult, Verdict
-from . import summary
+from . import incident_summary, summary
 from .escaping import escape_terminal
 from .measurement_tables import MeasurementTable, measurement_sections
 from .report import VerdictReport
@@ -73,7 +73,7 @@ def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
     )
     for number, incident in enumerate(verdict.incidents, start=1):
         yield f"incident.{number}.{incident.id}", incident.summary
-        for label, text in summary.incident_facts(verdict, incident):
+        for label, text in incident_summary.incident_facts(verdict, incident):
             yield f"incident.{number}.{incident.id}.{label}", text
     for key, value in verdict.labels.items():
         yield f"label.{key}", value

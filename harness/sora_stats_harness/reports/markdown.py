@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ..judge.verdict import FindingEntry, Verdict
-from . import summary
+from . import incident_summary, summary
 from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
 from .escaping import escape_markdown as code
 from .measurement_tables import MeasurementSection, MeasurementTable, key_figures, measurement_sections
@@ -85,15 +85,15 @@ def _incidents(report: VerdictReport) -> str:
     verdict = report.verdict
     if not verdict.incidents:
         return ""
-    blocks = [f"### {summary.incidents_title(verdict)}"]
+    blocks = [f"### {incident_summary.incidents_title(verdict)}"]
     for incident in verdict.incidents:
         lines = [f"**{incident.id}**: {escape_inline(incident.summary)}", ""]
         lines += [
             f"- {label}: {code(text, summary.fact_limit(label))}"
-            for label, text in summary.incident_facts(verdict, incident)
+            for label, text in incident_summary.incident_facts(verdict, incident)
         ]
         blocks.append("\n".join(lines))
-        if members := summary.incident_findings(verdict, incident):
+        if members := incident_summary.incident_findings(verdict, incident):
             title = f"{summary.count_with_noun(len(members), 'finding')} explained by {incident.id}"
             shown = [_finding(place, entry, report) for place, entry in members[:MAX_EXPLAINED_FINDINGS]]
             if len(members) > len(shown):
@@ -110,7 +110,9 @@ def _findings(report: VerdictReport) -> str:
     apart = summary.fingerprints_shown_apart(report.verdict)
     parts = [(place, entry) for place, entry in enumerate(entries, start=1) if entry.fingerprint not in apart]
     blocks += [_finding(place, entry, report) for place, entry in parts[:MAX_FINDINGS]]
-    blocks += [text for text in (summary.incident_note(report.verdict), summary.drift_note(report.verdict)) if text]
+    blocks += [
+        text for text in (incident_summary.incident_note(report.verdict), summary.drift_note(report.verdict)) if text
+    ]
     if len(parts) > MAX_FINDINGS:
         blocks.append(f"… and {len(parts) - MAX_FINDINGS} more, in verdict.json")
     return "\n\n".join(blocks)

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..judge.verdict import FindingEntry, Verdict
-from . import summary
+from . import incident_summary, summary
 from .escaping import escape_terminal
 from .measurement_tables import MeasurementSection, MeasurementTable, key_figures, measurement_sections
 from .report import VerdictReport
@@ -207,11 +207,11 @@ def _write_incidents(page: _Page, verdict: Verdict) -> None:
     """The causes, before any finding; what one explains is folded below it."""
     if not verdict.incidents:
         return
-    page.title(summary.incidents_title(verdict))
+    page.title(incident_summary.incidents_title(verdict))
     for incident in verdict.incidents:
         page.gap()
         page.line((escape_terminal(incident.id), "bold"), f"  {escape_terminal(incident.summary)}", indent=2, hanging=5)
-        for label, text in summary.incident_facts(verdict, incident):
+        for label, text in incident_summary.incident_facts(verdict, incident):
             shown = escape_terminal(text, summary.fact_limit(label))
             page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
 
@@ -225,7 +225,7 @@ def _write_findings(page: _Page, report: VerdictReport) -> None:
     shown = summary.top_findings(verdict)
     for place, entry in shown:
         _write_finding(page, place, entry, report)
-    for text in (summary.incident_note(verdict), summary.drift_note(verdict)):
+    for text in (incident_summary.incident_note(verdict), summary.drift_note(verdict)):
         if text:
             page.gap()
             page.line(text, indent=2, hanging=2)
