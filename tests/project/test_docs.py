@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import os
 import re
 import shlex
@@ -92,6 +93,16 @@ def test_examples_run_as_shown(block: str, tmp_path: Path) -> None:
             if line and line != ELISION:
                 # `in` reads on from where the last line was found, so that order counts
                 assert pattern(line) in printed, f"{step.command}: {line!r} is not (or not there) in\n{done.stdout}"
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "\n>>> " in page.read_text(encoding="utf-8")], ids=lambda page: page.name
+)
+def test_doctests_of_pages_hold(page: Path) -> None:
+    """What a page shows after `>>>` is what Python prints."""
+    failed, attempted = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
+    assert attempted > 0
+    assert failed == 0
 
 
 def test_examples_are_there_in_both_languages() -> None:

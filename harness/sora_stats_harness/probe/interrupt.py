@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn, Self
 from ..api.errors import ExitCode
 
 FORCED_INTERRUPT_COUNT: Final = 3
-"""This signal is not waited with."""
+"""The signal of this number ends the process at once."""
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -4,7 +4,7 @@ Wrong requests: how a server says no.
 Two things are due to every caller and are MUST: no 5xx for the caller's own mistake, and JSON or nothing. The exact shape
 was measured on the open-source dispatcher whose headers and error shape the API shares; that Sora uses it is an
 inference, so the shape is SHOULD. What is expected follows from the request alone. One fault gives one finding: an
-response that already misses a MUST here is not held against the shape.
+response that already violates a MUST here is not compared with the shape.
 """
 
 from __future__ import annotations
