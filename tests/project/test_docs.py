@@ -18,6 +18,7 @@ from typing import Final
 import pytest
 
 from sora_stats_harness import __version__
+from sora_stats_harness.cli import COMMANDS
 from sora_stats_harness.judge.requirements import REQUIREMENTS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -125,6 +126,15 @@ def test_readme_names_the_two_commands(name: str) -> None:
     first = text.split("\n\n")[1]
     assert "WebRTC SFU Sora" in first
     assert re.search("not affiliated|公式なものではありません", first)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ja.md"])
+def test_readme_lists_every_command_and_every_page(name: str) -> None:
+    """Each command has a row, in the table of commands, and each page of docs/ has a link."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z]+)` \|", text, re.MULTILINE)) >= set(COMMANDS)
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"](docs/{page.name})" in text, page.name
 
 
 def test_pages_name_only_make_targets_that_exist() -> None:
