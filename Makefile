@@ -60,7 +60,7 @@ soak: $(READY)  ## a fixed rate for long: memory and latency tested for drift
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-$(READY): pyproject.toml constraints.txt hatch_build.py harness/sora_stats_harness/api/_accelerator.c
+$(READY): pyproject.toml constraints.txt hatch_build.py harness/sora_stats_harness/judge/_accelerator.c
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[charts,dev,load,pytest]'

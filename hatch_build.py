@@ -25,7 +25,7 @@ class AcceleratorHook(BuildHookInterface):
         """Compile: for an editable install beside the source, for a wheel into a folder of its own."""
         if self.target_name != "wheel":
             return
-        package = Path(self.root) / "harness" / "sora_stats_harness" / "api"
+        package = Path(self.root) / "harness" / "sora_stats_harness" / "judge"
         name = file_name()
         editable = version == "editable"
         folder = package if editable else Path(tempfile.mkdtemp(prefix="accelerator-"))
@@ -40,7 +40,7 @@ class AcceleratorHook(BuildHookInterface):
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
         if not editable:
-            build_data["force_include"][str(built)] = f"sora_stats_harness/api/{name}"
+            build_data["force_include"][str(built)] = f"sora_stats_harness/judge/{name}"
 
 
 def file_name() -> str:

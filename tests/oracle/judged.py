@@ -34,11 +34,13 @@ class Heard:
         return taken
 
 
-def listen(edition: Edition, *, nodes: Collection[str] = ()) -> tuple[Judge, Heard]:
+def listen(edition: Edition, *, nodes: Collection[str] = (), tear_s: float | None = None) -> tuple[Judge, Heard]:
     """A judge, and what it says."""
     heard = Heard()
     return Judge(
-        edition, on_finding=lambda finding: heard.findings.append(finding), options=JudgeOptions(nodes=nodes)
+        edition,
+        on_finding=lambda finding: heard.findings.append(finding),
+        options=JudgeOptions(nodes=nodes, tear_s=tear_s),
     ), heard
 
 

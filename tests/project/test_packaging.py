@@ -26,7 +26,7 @@ from sora_stats_harness import __version__
 from sora_stats_harness.judge import accelerator
 from tests.once import make_once
 
-BUILT: Final = find_spec("sora_stats_harness.api._accelerator") is not None
+BUILT: Final = find_spec("sora_stats_harness.judge._accelerator") is not None
 """Whether there is a compiler here: what was built for this checkout is built for the wheel."""
 
 ROOT: Final = Path(__file__).resolve().parents[2]

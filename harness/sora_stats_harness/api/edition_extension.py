@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from .edition_parser import EDITION_KEYS, FIELD_KEYS, EditionParser, FieldPath, value_limits
+from .edition_rules import LABELS_GROUP
 from .field_definitions import Edition, FieldDefinition, FieldGroup, FieldProvenance
 
 MAX_STATEMENTS: Final = 200
@@ -70,19 +71,18 @@ class EditionExtensionParser(EditionParser):
             fields = self.remove(fields, entry, f"remove {number}")
         for number, entry in enumerate(self.read_statements("add"), 1):
             self.add(fields, entry, f"add {number}")
-        documented = set(fields)
+        root = self.build_group((), fields, groups)
         edition = Edition(
             name=name,
             title=self.text(document, "title", "top level"),
             source=self.text(document, "source", "top level"),
-            root=self.build_group((), fields, groups),
+            root=root,
             undocumented=(
-                *(field for field in base.undocumented if field.path not in documented),
+                *(field for field in base.undocumented if field.path not in fields),
                 *self.undocumented(),
             ),
         )
-        self.check_undocumented(edition)
-        return edition
+        return self.check_edition(edition)
 
     def read_statements(self, key: str) -> list[dict[str, Any]]:
         entries = self.document.get(key, [])
@@ -181,5 +181,5 @@ class EditionExtensionParser(EditionParser):
             description=known.description if known is not None else "",
             fields=tuple(fields[below] for below in own),
             groups=tuple(self.build_group(child, fields, groups) for child in children),
-            optional=known.optional if known is not None else False,
+            optional=known.optional if known is not None else path[:1] == (LABELS_GROUP,),
         )

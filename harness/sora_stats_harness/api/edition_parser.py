@@ -9,6 +9,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any, Final, TypeVar
 
+from .edition_rules import LABELS_GROUP, NAME_RULE, find_problems
 from .errors import EditionError
 from .field_definitions import Edition, FieldDefinition, FieldGroup, FieldKind, FieldPresence, FieldType, FieldUnit
 
@@ -22,6 +23,7 @@ E = TypeVar("E", bound=Enum)
 
 FieldPath = tuple[str, ...]
 
+_LIMITS_OF_STRINGS: Final = tuple((key, FieldType.STRING) for key in ("values", "max_bytes", "form"))
 _LIMIT_KEYS: Final = {"minimum", "maximum", "max_bytes", "values", "form"}
 FIELD_KEYS: Final = {"type", "kind", "unit", "presence", "description"} | _LIMIT_KEYS
 _GROUP_KEYS: Final = {"description", "fields", "groups", "optional", "same_as"}
@@ -39,7 +41,8 @@ class EditionParser:
         """Fields and groups so far."""
 
     def fail(self, place: str, problem: str) -> EditionError:
-        return EditionError(f"the edition file {self.origin}, {place}: {problem}")
+        message = f"the edition file {self.origin}, {place}: {problem}"
+        return EditionError("".join(char if char.isprintable() else "?" for char in message))
 
     def edition(self) -> Edition:
         document = self.document
@@ -55,18 +58,16 @@ class EditionParser:
             root=root,
             undocumented=self.undocumented(),
         )
-        self.check_undocumented(edition)
+        return self.check_edition(edition)
+
+    def check_edition(self, edition: Edition) -> Edition:
+        for place, problem in find_problems(edition):
+            raise self.fail(place, problem)
         return edition
 
     def check_format(self) -> None:
         if self.document.get("format") != EDITION_FORMAT:
             raise self.fail("format", f"must be {EDITION_FORMAT!r}")
-
-    def check_undocumented(self, edition: Edition) -> None:
-        documented = {field.path for field in edition.fields}
-        for field in edition.undocumented:
-            if field.path in documented:
-                raise self.fail("undocumented", f"{field.dotted} is documented in the same file")
 
     def group(self, path: tuple[str, ...], table: Mapping[str, Any]) -> FieldGroup:
         place = f"group {_show_path(path)}" if path else "top level"
@@ -90,7 +91,7 @@ class EditionParser:
             raise self.fail(place, f"{sorted(clash)[0]} is both a field and a group")
         if any(target == path[: len(target)] for target in seen[1:]):
             raise self.fail(place, "same_as names a group that holds this one")
-        optional = table.get("optional", False)
+        optional = table.get("optional", path[:1] == (LABELS_GROUP,))
         if not isinstance(optional, bool):
             raise self.fail(place, "`optional` must be true or false")
         return FieldGroup(
@@ -109,12 +110,13 @@ class EditionParser:
         if len(path) > MAX_DEPTH:
             raise self.fail(place, f"groups in groups, on more than {MAX_DEPTH} levels")
         if not all(name.isprintable() for name in path):
-            raise self.fail(place, "a name must consist of printable characters")
+            raise self.fail(place, NAME_RULE)
 
     def lookup(self, path: tuple[str, ...], place: str) -> Mapping[str, Any]:
         table: Any = self.document
         for name in path:
-            table = table.get("groups", {}).get(name)
+            groups = table.get("groups", {})
+            table = groups.get(name) if isinstance(groups, dict) else None
             if not isinstance(table, dict):
                 raise self.fail(place, f"same_as names {'.'.join(path)}, which is no group of this file")
         return table  # type: ignore[no-any-return]  # checked to be a dict in the loop; path is never empty
@@ -125,19 +127,14 @@ class EditionParser:
             raise self.fail(place, "must be a table like { type = ..., kind = ..., unit = ..., description = ... }")
         self.refuse_unknown_keys(entry, FIELD_KEYS, place)
         self.count_part(path, place)
-        below_label = len(path) > 2 and path[0] == "data_channel"
+        below_label = len(path) > 2 and path[0] == LABELS_GROUP
         default = FieldPresence.WITH_LABEL if below_label else FieldPresence.ALWAYS
+        type_ = self.enum_member(FieldType, entry, "type", place)
+        self.check_limits(entry, type_, place)
         values = entry.get("values")
-        if values is not None and not (isinstance(values, list) and all(isinstance(v, str) for v in values)):
-            raise self.fail(place, "`values` must be a list of strings")
-        for key in ("minimum", "maximum", "max_bytes"):
-            if key in entry and (not isinstance(entry[key], int) or isinstance(entry[key], bool)):
-                raise self.fail(place, f"`{key}` must be an integer")
-        if entry.get("form") not in (None, "rfc3339-utc"):
-            raise self.fail(place, "`form` must be 'rfc3339-utc'")
         field = FieldDefinition(
             path=path,
-            type=self.enum_member(FieldType, entry, "type", place),
+            type=type_,
             kind=self.enum_member(FieldKind, entry, "kind", place),
             unit=self.enum_member(FieldUnit, entry, "unit", place),
             presence=self.enum_member(FieldPresence, entry, "presence", place) if "presence" in entry else default,
@@ -148,9 +145,28 @@ class EditionParser:
             values=tuple(values) if values is not None else None,
             form=entry.get("form"),
         )
-        if field.kind is FieldKind.COUNTER and (field.type is not FieldType.INTEGER or field.minimum is None):
-            raise self.fail(place, "a counter must be an integer with a minimum")
+        if field.kind is FieldKind.COUNTER and (field.minimum is None or field.minimum < 0):
+            raise self.fail(place, "a counter must be an integer with a minimum, which is at least 0")
         return field
+
+    def check_limits(self, entry: Mapping[str, Any], type_: FieldType, place: str) -> None:
+        """Refuse limits that no value could keep, or that are not for this type."""
+        for key, owner in (("minimum", FieldType.INTEGER), ("maximum", FieldType.INTEGER), *_LIMITS_OF_STRINGS):
+            if key in entry and type_ is not owner:
+                raise self.fail(place, f"`{key}` is for fields of type {owner.value}")
+        for key in ("minimum", "maximum", "max_bytes"):
+            value = entry.get(key, 0)
+            if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**64:
+                raise self.fail(place, f"`{key}` must be an integer of 64 bits")
+        if entry.get("minimum", -(2**63)) > entry.get("maximum", 2**64) or entry.get("max_bytes", 0) < 0:
+            raise self.fail(place, "no value could be within these limits")
+        values = entry.get("values", [""])
+        if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
+            raise self.fail(place, "`values` must be a list of strings, with one at least")
+        if len(set(values)) < len(values):
+            raise self.fail(place, "`values` must have each value once")
+        if entry.get("form") not in (None, "rfc3339-utc"):
+            raise self.fail(place, "`form` must be 'rfc3339-utc'")
 
     def undocumented(self) -> tuple[FieldDefinition, ...]:
         found = []
@@ -202,5 +218,5 @@ def value_limits(entry: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _show_path(path: FieldPath) -> str:
-    """A path in an error message: one printable line, not too long."""
-    return "".join(char if char.isprintable() else "?" for char in ".".join(path))[:200]
+    """A path in an error message, not too long."""
+    return ".".join(path)[:200]

@@ -1,28 +1,40 @@
 """
-The reader in C, where there is one: bodies in which there is nothing to find, for less than parsing them costs.
+The scanner in C, where there is one: it accepts bodies in which there is nothing to find, for less than parsing costs.
 
-It is made from the codec's plans and hands over what `checks.body` would have taken from the same body, or refuses; what
-it refuses is read in Python. It is never needed: without a compiler, or with `SORA_HARNESS_PURE=1`, everything is judged
-in Python, with the same findings.
+It is made from the decoder's plans and hands over what `sample_builder` would have taken from the same body, or refuses;
+what it refuses is read in Python. It is never needed: without a compiler, or with `SORA_HARNESS_PURE=1`, everything is
+judged in Python, with the same findings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from operator import le
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ..api.accelerator_loader import ACCELERATOR_MODULE
 from ..api.edition import FieldDefinition, FieldKind, FieldPresence, FieldType
-from .edition_decoder import LABELS_GROUP, Counters, EditionDecoder, GroupPlan, LenientLeaf
+from ..api.edition_rules import CONNECTION_TEXTS, LABELS_GROUP, UNSTABLE_LEVEL
+from .edition_decoder import Counters, EditionDecoder, GroupPlan
 
-ROOT_STRING_LEAVES: Final = ("timestamp", "channel_id", "client_id", "bundle_id", "connection_id")
-"""The connection's own leaves that are handed over."""
+INTERFACE_VERSION: Final = 7
+"""What the two sides expect of each other; a module built for another one is left alone."""
 
-UNSTABLE_LEVEL_PATH: Final = ("network_status", "unstable_level")
-"""The one gauge that is handed over."""
+HANDED_OVER: Final = (*((name,) for name in CONNECTION_TEXTS), UNSTABLE_LEVEL)
+"""The connection's leaves that are handed over, besides counters; the first is the time."""
+
+COUNTER, INTEGER, BOOLEAN, STRING, CHOICE, GROUP, LABELS, LOOSE = range(8)
+"""What may stand behind a key, in the module's order."""
+
+REPEATED_KEY: Final = 1
+"""What a scanner gives for a body that it refuses because a key stands twice; 0 where it is for anything else."""
+
+Blocks = list[Counters | None]
+"""A sample's counters."""
 
 Terms = Sequence[tuple[int, int, int]]
 """Of a relation: factor, block and counter."""
@@ -33,199 +45,238 @@ Whether the sides are to be equal (else the left one is at most the right one), 
 is not 0 turns "equal" into "at least".
 """
 
-ScannedConnection = tuple[
-    str | None,
-    str | None,
-    str | None,
-    str | None,
-    str | None,  # as TEXTS
-    int | None,  # the timestamp in nanoseconds, where it has microseconds
-    bool,  # whether all texts are there and short
-    int | None,  # LEVEL
-    list[Counters | None],
-    dict[str, Counters],
-    dict[str, tuple[Any, ...]],  # blocks, labels, their other leaves
-    bool,  # whether all relations hold whose groups are there
-    tuple[int, ...] | None,  # groups that are not there, by their place in the codec's plans
-    tuple[bytes | None, ...] | None,  # the codec's loose leaves; None of a group that is not there
-]
-"""One connection. Any: leaves of their own types."""
 
-_Entry = tuple[bytes, int, bool, int, int | None, int | None, tuple[str, ...], tuple[Any, ...], int]
-"""Key, kind, whether it must be there, place, limits, words, entries below, block. Any: entries again."""
+class ScannedConnection(NamedTuple):
+    """One connection. The module gives plain tuples, which `sample_builder` takes apart; this says what is in them."""
+
+    leaves: tuple[Any, ...]
+    """As HANDED_OVER; None where one is not there. Any: leaves of the edition's types."""
+    blocks: Blocks
+    labels: dict[str, Counters]
+    configuration: dict[str, tuple[Any, ...]]
+    """Of each label, its leaves that are no counters. Any: as above."""
+    related: bool
+    """Whether all relations hold for certain whose groups are there."""
+    stamp_ns: int | None
+    """The time, where it is written with microseconds."""
+    absent: list[int]
+    """Groups that are not there, by their place in the decoder's plans."""
+    raws: tuple[bytes | None, ...]
+    """What the decoder lets through; None where it is not there."""
 
 
-merge_risen_blocks: Final[
-    Callable[[list[Counters | None], list[Counters | None]], list[Counters | None] | None] | None
-] = getattr(ACCELERATOR_MODULE, "rise", None)
-"""
-The larger of two lists of blocks, where the second is nowhere smaller; else None. Blocks of the second that are equal to
-the first's become those very objects.
-"""
+Scan = Callable[[bytes, bool], list[ScannedConnection] | int]
+"""From a body, and whether it should be an array of connections, to these; a number where it is refused."""
 
-merge_highest_blocks: Final[
-    Callable[[list[Counters | None], list[Counters | None]], list[Counters | None] | None] | None
-] = getattr(ACCELERATOR_MODULE, "highest", None)
-"""
-The larger of each two counters: the first list itself where that has them all. None where a block is in one of the lists
-only, or was not read by the accelerator.
-"""
 
-merge_risen_labels: Final[
-    Callable[[dict[str, Counters], Mapping[str, Counters]], dict[str, Counters] | None] | None
-] = getattr(ACCELERATOR_MODULE, "rise_labels", None)
-"""The same of counters by label; None also where the labels are not the same, in the same order."""
+def _load_module() -> ModuleType | None:
+    if os.environ.get("SORA_HARNESS_PURE", "") not in ("", "0"):
+        return None
+    try:
+        from . import _accelerator  # type: ignore[attr-defined]  # it is there only where it could be built
+    except ImportError:
+        return None
+    module: ModuleType = _accelerator
+    return module if getattr(module, "INTERFACE_VERSION", None) == INTERFACE_VERSION else None
 
-find_first_evidence: Final[
-    Callable[[list[list[Counters | None]], list[Any], list[list[Any] | None]], list[list[Any] | None]] | None
-] = getattr(ACCELERATOR_MODULE, "first_holders", None)
-"""
-For each counter of each block of the last of some samples, in which no counter ever fell: the owner of the first that
-had its value, of those since which the block was always there; where the very first sample had it, what the third list
-says of the block, unless that is None. Any: whatever holds samples.
-"""
+
+MODULE: Final = _load_module()
 
 
 def is_available() -> bool:
-    """Whether responses are read by it."""
-    return ACCELERATOR_MODULE is not None
+    """Whether bodies are read by it."""
+    return MODULE is not None
 
 
-def make_scanner(
-    codec: EditionDecoder, relations: Sequence[RelationTerms]
-) -> Callable[[bytes, bool], list[ScannedConnection] | int] | None:
+def _merge_risen_blocks(known: Blocks, blocks: Blocks) -> tuple[Blocks, list[int]]:
+    merged = known
+    undecided: list[int] = []
+    for place, (most, mine) in enumerate(zip(known, blocks, strict=True)):
+        if most is None or mine is None:
+            if most is not mine:
+                undecided.append(place)
+        elif most == mine:
+            blocks[place] = most
+        elif all(map(le, most, mine)):
+            if merged is known:
+                merged = known.copy()
+            merged[place] = mine
+        else:
+            undecided.append(place)
+    return merged, undecided
+
+
+merge_risen_blocks: Final[Callable[[Blocks, Blocks], tuple[Blocks, list[int]]]] = getattr(
+    MODULE, "merge_risen_blocks", _merge_risen_blocks
+)
+"""
+Take the blocks that are larger in the second list over into a copy of the first.
+
+Returns:
+    That, or the first list itself where none is larger; and the places of the blocks that have to be looked at: a counter
+    fell, or a block is in one list only. In the second list, blocks that are the same as in the first become those very
+    objects.
+"""
+
+find_first_holders: Final[Callable[[tuple[Counters, ...], list[Any], list[Any]], list[Any] | None] | None] = getattr(
+    MODULE, "find_first_holders", None
+)
+"""
+Of each counter of a block that never fell in some steps, the owner of the first step that has its last value; what the
+third list says where that is the very first step. None where a step was not read by the accelerator. Any: owners.
+"""
+
+
+def make_scanner(codec: EditionDecoder, relations: Sequence[RelationTerms]) -> Scan | None:
     """
-    Make a reader.
+    Make a scanner.
 
     Args:
-        codec: What it has learned counts as well; make a new reader when it learns.
+        codec: What it has learned counts as well; make a new scanner when it learns.
         relations: Those between counters, none of which it has learned to let through.
 
     Returns:
-        A function of a body and whether it is an array of connections. It gives these, or, where it refuses, 1 for a
-        key that stands twice and 0 for anything else. None where there is no accelerator, or the codec knows something
-        that it cannot read.
+        None where there is no accelerator, or the decoder knows something that it can't read.
     """
-    if ACCELERATOR_MODULE is None:
+    if MODULE is None:
         return None
-    try:
-        return _make_module_scanner(ACCELERATOR_MODULE, codec, relations)
-    except _UnsupportedEdition:
-        return None
-
-
-class _UnsupportedEdition(Exception):
-    """It cannot read that."""
-
-
-def _make_module_scanner(
-    module: ModuleType, codec: EditionDecoder, relations: Sequence[RelationTerms]
-) -> Callable[[bytes, bool], list[ScannedConnection] | int]:
     labels = codec.label_plan
     if codec.labels_raw or (LABELS_GROUP,) in codec.learned or any(plan.raw for plan in codec.plans):
-        raise _UnsupportedEdition
+        return None
     if labels is not None and labels.loose:
-        raise _UnsupportedEdition
-    sizes = tuple(len(block.counters) for block in codec.blocks)
-    starts = [sum(sizes[:block]) for block in range(len(sizes))]
-    loose = {id(each): place for place, each in enumerate(codec.loose)}
-    layout = _KeyLayout(module, codec, starts, loose)
+        return None
+    layout = _Layout(codec)
+    if labels is not None:
+        layout.add(labels)
+    layout.add(codec.plan)
+    terms = [term for _, *sides in relations for side in sides for term in side]
+    counts = (
+        len(HANDED_OVER),
+        len(codec.label_counters),
+        len(codec.label_others),
+        len(codec.plans),
+        len(codec.loose),
+        CONNECTION_TEXTS.index("connection_id"),
+    )
     try:
-        made = module.Scanner(
-            root=layout.entries_of_group(codec.plan),
-            label=None if labels is None else layout.entries_of_group(labels),
-            label_counters=len(codec.label_counters),
-            label_others=len(codec.label_others),
-            sizes=sizes,
-            groups=len(codec.plans),
-            loose=len(codec.loose),
-            rows=tuple(
-                (equal, *(tuple((factor, starts[block] + at) for factor, block, at in side) for side in sides))
-                for equal, *sides in relations
-            ),
+        scan: Scan = MODULE.Scanner(
+            keys=bytes(layout.keys),
+            strings=tuple(layout.strings),
+            counts=_pack([counts]),
+            blocks=_pack([len(block.counters)] for block in codec.blocks),
+            terms=_pack((factor, block, layout.slots[block] + place) for factor, block, place in terms),
+            rows=_pack((equal, *map(len, sides)) for equal, *sides in relations),
+            nodes=_pack([count] for count in layout.nodes),
+            entries=_pack(layout.entries),
+            labels=labels is not None,
             unset=msgspec.UNSET,
-        )
-    except (OverflowError, ValueError):  # an edition of one's own, with limits beyond 64 bits, say
-        raise _UnsupportedEdition from None
-    read: Callable[[bytes, bool], list[ScannedConnection] | int] = made.read
-    return read
+        ).read
+    except (ValueError, struct.error):  # an edition that is larger than there is room for
+        return None
+    return scan
 
 
-class _KeyLayout:
-    """An edition's keys as the module takes them."""
+def _pack(rows: Iterable[Iterable[int]]) -> bytes:
+    """
+    Rows of numbers as the module takes them.
 
-    def __init__(self, module: ModuleType, codec: EditionDecoder, starts: Sequence[int], loose: dict[int, int]) -> None:
-        self._module = module
+    Raises:
+        struct.error: One has more than 64 bits.
+    """
+    numbers = [number for row in rows for number in row]
+    return struct.pack(f"={len(numbers)}q", *numbers)
+
+
+class _Entry(NamedTuple):
+    """A key of an object."""
+
+    kind: int
+    key: int
+    """Where it begins."""
+    length: int
+    required: bool = False
+    place: int = -1
+    """Of a counter, of a leaf that is handed over, of a group, or of what is let through."""
+    block: int = -1
+    least: int = 0
+    most: int = 0
+    start: int = 0
+    """The first of a choice's strings, or a group's object."""
+    choices: int = 0
+    """How many strings a choice has."""
+
+
+class _Layout:
+    """
+    An edition's keys, as the tables that the module takes.
+
+    Objects stand behind those that are in them, and each object's entries together.
+    """
+
+    def __init__(self, codec: EditionDecoder) -> None:
+        self.keys = bytearray()
+        self.strings: list[str] = []
+        """The words of choices."""
+        self.entries: list[_Entry] = []
+        self.nodes: list[int] = []
+        """How many entries each object has."""
+        sizes = [len(block.counters) for block in codec.blocks]
+        self.slots = [sum(sizes[:block]) for block in range(len(sizes))]
+        """The first counter of each block."""
         self._codec = codec
-        self._starts = starts
-        self._loose = loose
+        self._loose = {id(each): place for place, each in enumerate(codec.loose)}
         self._places = {id(plan): place for place, plan in enumerate(codec.plans)}
 
-    def entries_of_group(self, plan: GroupPlan) -> tuple[_Entry, ...]:
-        """All keys of a group, or of a label."""
-        below = dict(plan.below)
-        let_through = {each.position: each for each in plan.loose}
+    def add(self, plan: GroupPlan) -> int:
+        """Add a group, or what stands for every label; its number."""
+        below = {attribute: (inner, self.add(inner)) for attribute, inner in plan.below}
+        loose = {each.position: each for each in plan.loose}
         fields = {field.name: field for field in plan.group.fields}
-        return tuple(
-            self._entry(plan, position, name, below.get(f"f{position}"), let_through.get(position), fields.get(name))
-            for position, name in enumerate(plan.columns)
-        )
+        for position, name in enumerate(plan.columns):
+            key = self._add_key(name)
+            if (let_through := loose.get(position)) is not None:
+                entry = _Entry(LOOSE, *key, place=self._loose[id(let_through)])
+            elif (group := below.get(f"f{position}")) is not None:
+                entry = self._group(*group, key)
+            elif (field := fields.get(name)) is not None:
+                entry = self._leaf(plan, position, field, key)
+            else:
+                entry = _Entry(LABELS, *key)
+            self.entries.append(entry)
+        self.nodes.append(len(plan.columns))
+        return len(self.nodes) - 1
 
-    def _entry(
-        self,
-        plan: GroupPlan,
-        position: int,
-        name: str,
-        below: GroupPlan | None,
-        loose: LenientLeaf | None,
-        field: FieldDefinition | None,
-    ) -> _Entry:
-        key = name.encode()
-        module = self._module
-        if not name.isprintable() or '"' in name or "\\" in name:
-            raise _UnsupportedEdition
-        if loose is not None:
-            return _make_key_entry(key, module.LOOSE, place=self._loose[id(loose)])
-        if below is not None:
-            block = -1 if below.block is None else below.block
-            return _make_key_entry(
-                key, module.GROUP, place=self._places[id(below)], below=self.entries_of_group(below), block=block
-            )
-        if field is None:
-            if not plan.attributes and name == LABELS_GROUP:
-                return _make_key_entry(key, module.LABELS)
-            raise _UnsupportedEdition
-        required = field.presence is not FieldPresence.CONDITIONAL
-        least, most = field.minimum, field.maximum
+    def _group(self, plan: GroupPlan, node: int, key: tuple[int, int]) -> _Entry:
+        block = -1 if plan.block is None else plan.block
+        return _Entry(GROUP, *key, place=self._places[id(plan)], block=block, start=node)
+
+    def _leaf(self, plan: GroupPlan, position: int, field: FieldDefinition, key: tuple[int, int]) -> _Entry:
         of_label = plan is self._codec.label_plan
-        if field.kind is FieldKind.COUNTER:
-            if not required or field.type is not FieldType.INTEGER or least is None or least < 0:
-                raise _UnsupportedEdition
-            place = position if of_label else self._starts[-1 if plan.block is None else plan.block] + position
-            return _make_key_entry(key, module.COUNTER, place=place, required=True, least=least, most=most)
-        place = position - plan.counters if of_label else -1
+        required = field.presence is not FieldPresence.CONDITIONAL
+        if field.kind is FieldKind.COUNTER:  # one that is not there is left to Python
+            assert field.minimum is not None, "counters have a minimum"
+            place = position if of_label else self.slots[-1 if plan.block is None else plan.block] + position
+            most = -1 if field.maximum is None else field.maximum
+            return _Entry(COUNTER, *key, True, place, least=field.minimum, most=most)
+        place = -1
+        if of_label:
+            place = position - plan.counters
+        elif field.path in HANDED_OVER:
+            place = HANDED_OVER.index(field.path)
         if field.type is FieldType.BOOLEAN:
-            return _make_key_entry(key, module.BOOLEAN, place=place, required=required)
+            return _Entry(BOOLEAN, *key, required, place)
         if field.type is FieldType.INTEGER:
-            kind = module.LEVEL if field.path == UNSTABLE_LEVEL_PATH else module.INTEGER
-            return _make_key_entry(key, kind, place=place, required=required, least=least, most=most)
-        if field.values is not None:
-            return _make_key_entry(key, module.CHOICE, place=place, required=required, choices=tuple(field.values))
-        if not of_label and not plan.attributes and name in ROOT_STRING_LEAVES:
-            return _make_key_entry(key, module.TEXT, place=ROOT_STRING_LEAVES.index(name), required=required)
-        return _make_key_entry(key, module.STRING, place=place, required=required)
+            least = -(2**63) if field.minimum is None else field.minimum
+            most = 2**63 - 1 if field.maximum is None else field.maximum
+            return _Entry(INTEGER, *key, required, place, least=least, most=most)
+        if field.values is None:
+            return _Entry(STRING, *key, required, place)
+        start = len(self.strings)
+        self.strings += field.values
+        return _Entry(CHOICE, *key, required, place, start=start, choices=len(field.values))
 
-
-def _make_key_entry(
-    key: bytes,
-    kind: int,
-    *,
-    required: bool = False,
-    place: int = -1,
-    least: int | None = None,
-    most: int | None = None,
-    choices: tuple[str, ...] = (),
-    below: tuple[_Entry, ...] = (),
-    block: int = -1,
-) -> _Entry:
-    return key, kind, required, place, least, most, choices, below, block
+    def _add_key(self, name: str) -> tuple[int, int]:
+        """Add a key with its quotes; where it begins, and how long it is."""
+        start = len(self.keys)
+        self.keys += f'"{name}"'.encode()
+        return start, len(self.keys) - start

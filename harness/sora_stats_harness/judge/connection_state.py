@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from operator import le
 from typing import TYPE_CHECKING, Any, Final
 from weakref import ref
 
@@ -249,10 +248,9 @@ def _is_larger(exchange: Exchange, server: str, most_bytes: int) -> bool:
 def _find_first_decrease(
     early: list[Counters | None], late: list[Counters | None], but: Collection[tuple[int | str, int]]
 ) -> tuple[int, int] | None:
-    if merge_risen_blocks is not None and merge_risen_blocks(early, late) is not None:
-        return None
-    for block, (one, two) in enumerate(zip(early, late, strict=True)):
-        if one is None or two is None or all(map(le, one, two)):
+    for block in merge_risen_blocks(early, late)[1]:
+        one, two = early[block], late[block]
+        if one is None or two is None:
             continue
         for counter, (old, new) in enumerate(zip(one, two, strict=True)):
             if 0 <= new < old and (block, counter) not in but:

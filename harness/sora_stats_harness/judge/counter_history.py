@@ -19,16 +19,16 @@ its counters have started again, the later sample counts as one that lacks the l
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from operator import le
+from operator import itemgetter, le
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from .accelerator import find_first_evidence, merge_highest_blocks, merge_risen_blocks, merge_risen_labels
+from .accelerator import find_first_holders, merge_risen_blocks
 
 Counters = Sequence[int]
 """One block of a sample: counters in a fixed order, -1 where one is absent or unsound."""
@@ -112,42 +112,50 @@ class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
     def _resolve_first_holders(
         self, keys: Sequence[int | str], chain: Sequence[CounterMaxima[EvidenceT]], steps: list[list[Counters | None]]
     ) -> None:
-        found = (find_first_evidence or _find_first_holders)(
-            steps, [version.holder for version in chain], [chain[0].held.get(key) for key in keys]
-        )
+        owners = [version.holder for version in chain]
+        found = _find_all_first_holders(steps, owners, [chain[0].held.get(key) for key in keys])
         self.held.update({key: each for key, each in zip(keys, found, strict=True) if each is not None})
 
 
-def _find_first_holders(
+def _find_all_first_holders(
     steps: list[list[Counters | None]], owners: list[Any], held: list[list[Any] | None]
 ) -> list[list[Any] | None]:
-    """As the accelerator's. Any: holders."""
+    """
+    For each counter of each block of the last step, the owner of the first step that had its value.
+
+    Steps are versions of the blocks, oldest first, in which no counter ever falls, and only those count since which the
+    block was always there. Where the very first step had the value, `held` says whose it was, unless that is None.
+    Any: holders.
+    """
     found: list[list[Any] | None] = []
-    for block, last in enumerate(steps[-1]):
+    for known, mine in zip(held, zip(*steps, strict=True), strict=True):
+        last = mine[-1]
         if last is None:
             found.append(None)
-            continue
-        since = len(steps) - 1
-        while since > 0 and steps[since - 1][block] is not None:
-            since -= 1
-        mine = [step[block] or () for step in steps[since:]]
-        before = held[block] if since == 0 else None
-        known = [owners[since]] * len(last) if before is None else before
-        found.append(
-            [
-                known[place] if (first := _first_step_with_value(mine, place)) == 0 else owners[since + first]
-                for place in range(len(last))
-            ]
-        )
+        elif all(mine) or None not in mine:  # the first is faster, but a label may have no counters
+            found.append(_find_block_holders(mine, owners, known or [owners[0]] * len(last)))
+        else:
+            since = len(mine) - mine[::-1].index(None)
+            found.append(_find_block_holders(mine[since:], owners[since:], [owners[since]] * len(last)))
     return found
 
 
-def _first_step_with_value(steps: Sequence[Counters], place: int) -> int:
-    """Since which step a counter has had the value that it has in the last one."""
-    step = len(steps) - 1
-    while step > 0 and (steps[step] is steps[step - 1] or steps[step][place] == steps[step - 1][place]):
-        step -= 1
-    return step
+def _find_block_holders(steps: tuple[Counters, ...], owners: list[Any], known: list[Any]) -> list[Any]:
+    """The same for one block that is in all steps; `known` says whose the values of the first step were. Any: holders."""
+    newest, last = owners[-1], steps[-1]
+    if steps[0] is last:
+        return known
+    if find_first_holders is not None and (found := find_first_holders(steps, owners, known)) is not None:
+        return found
+    holders = []
+    for place, (value, before, first) in enumerate(zip(last, steps[-2], steps[0], strict=True)):
+        if value != before:
+            holders.append(newest)
+        elif value == first:
+            holders.append(known[place])
+        else:  # values never fall from step to step
+            holders.append(owners[bisect_left(steps, value, key=itemgetter(place))])
+    return holders
 
 
 class CounterHistory(Generic[EvidenceT]):
@@ -203,7 +211,7 @@ class CounterHistory(Generic[EvidenceT]):
         sent_ns: int,
         received_ns: int,
         blocks: list[Counters | None],
-        labels: Mapping[str, Counters],
+        labels: dict[str, Counters],
         holder: EvidenceT,
     ) -> list[CounterDecrease[EvidenceT]]:
         """
@@ -223,11 +231,11 @@ class CounterHistory(Generic[EvidenceT]):
         base = latest if latest.known_ns < sent_ns else self.maxima_before(sent_ns)
         falls: list[CounterDecrease[EvidenceT]] = []
         known = latest.blocks
-        top = merge_risen_blocks(known, blocks) if merge_risen_blocks is not None else None
-        if top is None and base is not latest:
-            top = _merge_overtaken(known, blocks, base)
-        if top is None:
-            top = self._merge_blocks(blocks, known, base, falls)
+        top, undecided = merge_risen_blocks(known, blocks)
+        for index in undecided:
+            if (merged := self._merge_block(index, blocks, known, base, falls)) is not None:
+                top = known.copy() if top is known else top
+                top[index] = merged
         top_labels = self._merge_labels_quickly(sent_ns, labels, latest.labels)
         if top_labels is None:
             top_labels = self._merge_labels(sent_ns, received_ns, labels, base, falls)
@@ -239,42 +247,40 @@ class CounterHistory(Generic[EvidenceT]):
         self.last_received_ns = received_ns
         return falls
 
-    def _merge_blocks(
+    def _merge_block(
         self,
+        index: int,
         blocks: list[Counters | None],
         known: list[Counters | None],
         base: CounterMaxima[EvidenceT] | None,
         falls: list[CounterDecrease[EvidenceT]],
-    ) -> list[Counters | None]:
-        top = known
-        for index, (mine, most) in enumerate(zip(blocks, known, strict=True)):
+    ) -> Counters | None:
+        """The maximum with one block of a sample; None where that is what is known."""
+        mine, most = blocks[index], known[index]
+        if mine is None:
+            return None
+        if most is None:
+            self.first[index] = mine
+        elif mine == most:
+            blocks[index] = most
+            return None
+        elif not all(map(le, most, mine)):
+            if base is not None and (before := base.blocks[index]) is not None:
+                falls += _find_decreases(index, before, mine, base)
+            mine = tuple(map(max, most, mine))
             if mine == most:
-                blocks[index] = most
-                continue
-            if mine is None:
-                continue
-            if most is None:
-                self.first[index] = mine
-            elif not all(map(le, most, mine)):
-                if base is not None and (before := base.blocks[index]) is not None:
-                    falls += _find_decreases(index, before, mine, base)
-                mine = tuple(map(max, most, mine))
-                if mine == most:
-                    continue
-            if top is known:
-                top = known.copy()
-            top[index] = mine
-        return top
+                return None
+        return mine
 
     def _merge_labels_quickly(
-        self, sent_ns: int, labels: Mapping[str, Counters], known: dict[str, Counters]
+        self, sent_ns: int, labels: dict[str, Counters], known: dict[str, Counters]
     ) -> dict[str, Counters] | None:
         """The labels as they are now, where none came or went lately and no counter fell; else None: look closer."""
-        if len(labels) != len(self._absent_since_ns):
+        if len(labels) != len(self._absent_since_ns) or sent_ns <= self._last_absence_ns or [*labels] != [*known]:
             return None
-        if merge_risen_labels is None or sent_ns <= self._last_absence_ns:
-            return known if labels == known else None
-        return merge_risen_labels(known, labels)
+        before: list[Counters | None] = [*known.values()]
+        top, undecided = merge_risen_blocks(before, [*labels.values()])
+        return None if undecided else known if top is before else labels
 
     def _merge_labels(
         self,
@@ -362,21 +368,6 @@ def _has_restarted(before: Counters, after: Counters) -> bool:
     """
     counted = [(old, new) for old, new in zip(before, after, strict=True) if old > 0]
     return bool(counted) and all(0 <= new < old for old, new in counted)
-
-
-def _merge_overtaken(
-    known: list[Counters | None], blocks: list[Counters | None], base: CounterMaxima[Any] | None
-) -> list[Counters | None] | None:
-    """
-    What is known with a sample that was read before it came to be: larger counters overtook it.
-
-    None where that is not all, and has to be looked at closely.
-    """
-    if merge_risen_blocks is None or merge_highest_blocks is None:
-        return None
-    if base is not None and merge_risen_blocks(base.blocks, [*blocks]) is None:
-        return None
-    return merge_highest_blocks(known, blocks)
 
 
 def _find_decreases(

@@ -10,8 +10,9 @@ from typing import Any
 from msgspec import UNSET
 
 from ..api.edition import Edition, FieldKind, FieldPresence
+from ..api.edition_rules import LABELS_GROUP
 from .connection_state import ConnectionState
-from .edition_decoder import LABELS_GROUP, EditionDecoder
+from .edition_decoder import EditionDecoder
 from .sample import Sample
 from .state import State
 from .verdict import CoverageSummary

@@ -17,13 +17,16 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from ..api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldKind, FieldPresence, FieldType
-from ..api.errors import EditionError
+from ..api.edition_rules import CONNECTION_TEXTS, LABELS_GROUP, shared_label_path
 
 MAX_LEARNED: Final = 256
 """Deviations that a decoder takes in; a server with more is judged on the slow path, and that is counted."""
 
-LABELS_GROUP: Final = "data_channel"
-"""The group whose members are labels, free to come and go."""
+MAX_UNCHECKED_CHARACTERS: Final = 63
+"""Characters of an id that are 255 bytes at most, whatever they are."""
+
+LARGEST_LIMIT: Final = 2**63 - 1
+"""Of an integer, that msgspec can be told."""
 
 ABSENT_RAW: Final = Raw(b"")
 """What a learned leaf, group or key holds where the response lacks it; false, as no raw value is."""
@@ -95,7 +98,10 @@ class EditionDecoder:
 
     def __init__(self, edition: Edition) -> None:
         self.edition = edition
-        self.learned: set[Path] = set()
+        self._undecidable = frozenset(
+            shared_label_path(field.path) for field in edition.fields if not _is_decidable(field)
+        )
+        self.learned: set[Path] = set(self._undecidable)
         """Paths that are let through as raw bytes; keys unknown to the edition among them."""
         self.labels_raw = False
         """Whether labels are taken apart one by one, since some were not even objects of the documented shape."""
@@ -105,13 +111,6 @@ class EditionDecoder:
         self.label_group = next((group for group in members if group.is_label), None)
         self.known_labels = {group.name: group for group in members if not group.is_label}
         self._label_model = self.label_group or (members[0] if members else None)
-        if labels is not None and labels.fields:
-            raise EditionError(f"edition {edition.name}: {LABELS_GROUP} may hold labels only")
-        shapes = {tuple(_field_signature(field) for field in group.fields) for group in members}
-        if len(shapes) > 1 or any(group.groups for group in members):
-            raise EditionError(f"edition {edition.name}: all labels of {LABELS_GROUP} must have the same fields")
-        if any(field.kind is FieldKind.COUNTER for field in edition.root.fields):
-            raise EditionError(f"edition {edition.name}: counters must stand in a group")
         self.blocks: tuple[CounterBlock, ...] = tuple(self._make_blocks())
         self.block_of = {block.path: block.index for block in self.blocks}
         self.counter_places = {
@@ -120,7 +119,7 @@ class EditionDecoder:
             for place, field in enumerate(block.counters)
         }
         """By path, the block of each counter and its place there."""
-        self._undocumented = {field.path: field for field in edition.undocumented}
+        self.undocumented = {shared_label_path(field.path): field for field in edition.undocumented}
         self.label_counters: tuple[FieldDefinition, ...] = (
             _counter_fields(self._label_model) if self._label_model else ()
         )
@@ -130,7 +129,13 @@ class EditionDecoder:
             else ()
         )
         """A label's other leaves, in the order in which they follow its counters in the tuple."""
-        self._build_decoders()
+        self.split: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
+        paths = [group.path for group in edition.root.walk_groups()]
+        paths += [field.path for field in (*edition.fields, *edition.undocumented)]
+        self.is_usable = all(_is_valid_field_name(name) for path in paths for name in path)
+        """Whether msgspec takes all names. Else there are no decoders and no plans, and each connection is surveyed."""
+        if self.is_usable:
+            self._build_decoders()
 
     def edition_path_of_label(self, label: str) -> Path | None:
         """The edition's path of a label in a response; None where the label is not documented."""
@@ -147,6 +152,8 @@ class EditionDecoder:
         `path` is the edition's. Returns False where nothing changes: learned before, or 256 deviations are, or the key
         is one that msgspec cannot name.
         """
+        if not self.is_usable:
+            return False
         if path[:1] == (LABELS_GROUP,) and len(path) >= 2 and self.has_labels:
             if len(path) == 2:
                 if self.labels_raw:
@@ -154,8 +161,9 @@ class EditionDecoder:
                 self.labels_raw = True
                 self._build_decoders()
                 return True
-            path = (LABELS_GROUP, ANY_LABEL, *path[2:])  # one struct serves all labels
-        if path in self.learned or len(self.learned) >= MAX_LEARNED or not path or not _is_valid_field_name(path[-1]):
+            path = shared_label_path(path)
+        is_full = len(self.learned) - len(self._undecidable) >= MAX_LEARNED
+        if path in self.learned or is_full or not path or not _is_valid_field_name(path[-1]):
             return False
         self.learned.add(path)
         self._build_decoders()
@@ -175,8 +183,8 @@ class EditionDecoder:
         )
         self.plan = self._plan_group(self.edition.root, (), ())
         self.plans = tuple(_walk_plan(self.plan))
-        # A raw group is fetched too, whatever is in it: taking it for a struct fails, and each group is visited alone.
-        self.fetched = tuple(plan for plan in self.plans if plan.attributes and (plan.group.fields or plan.raw))
+        # Also those without leaves, and raw ones: where one is absent, or no struct, each group is visited alone.
+        self.fetched = tuple(plan for plan in self.plans if plan.attributes)
         self.fetch: Callable[[Json], tuple[Json, ...]] = _attribute_getter(
             [".".join(p.attributes) for p in self.fetched]
         )
@@ -196,7 +204,6 @@ class EditionDecoder:
         struct = self.plan.struct
         self.one: msgspec.json.Decoder[Json] = msgspec.json.Decoder(struct)
         self.many: msgspec.json.Decoder[list[Json]] = msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]
-        self.split: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
 
     def _plan_group(self, group: FieldGroup, attributes: Path, path: Path) -> GroupPlan:
         """`path` is the group's own, or `data_channel.#*` for the struct that serves all labels."""
@@ -228,6 +235,8 @@ class EditionDecoder:
         for field in leaves:
             if (*path, field.name) in self.learned:
                 let_through(field.name, field, learned=True)
+            elif field.presence is FieldPresence.CONDITIONAL and field.kind is FieldKind.COUNTER:
+                add(field.name, _msgspec_type(field), MISSING_COUNTER)
             elif field.presence is FieldPresence.CONDITIONAL:
                 add(field.name, _msgspec_type(field) | UnsetType, UNSET)
             else:
@@ -239,7 +248,7 @@ class EditionDecoder:
             plan = self._plan_group(inner, (*attributes, f"f{len(columns)}"), inner.path)
             below.append((f"f{len(columns)}", plan))
             add(inner.name, *((Raw, ABSENT_RAW) if plan.raw else (plan.struct | UnsetType, UNSET)))
-        for other, field in self._undocumented.items():
+        for other, field in self.undocumented.items():
             if other[:-1] == path and other[-1] not in columns:
                 let_through(other[-1], field, learned=False)
         for other in sorted(self.learned):
@@ -299,12 +308,23 @@ def _counter_fields(group: FieldGroup) -> tuple[FieldDefinition, ...]:
     return tuple(field for field in group.fields if field.kind is FieldKind.COUNTER)
 
 
-def _field_signature(field: FieldDefinition) -> tuple[object, ...]:
-    return (field.name, field.type, field.kind, field.presence, field.minimum, field.maximum, field.values)
+def _is_decidable(field: FieldDefinition) -> bool:
+    """
+    Whether the decoder, and a look at the length of ids and at the time, tell all that there is to tell of a leaf.
+
+    The decoder knows no limits beyond 63 bits, and neither bytes nor times.
+    """
+    if (field.minimum or 0) > LARGEST_LIMIT or (field.maximum or 0) > LARGEST_LIMIT:
+        return False
+    if len(field.path) > 1 or field.name not in CONNECTION_TEXTS:
+        return field.max_bytes is None and field.form is None
+    if field.name == CONNECTION_TEXTS[0]:
+        return field.max_bytes is None
+    return field.form is None and (field.max_bytes is None or field.max_bytes >= 4 * MAX_UNCHECKED_CHARACTERS)
 
 
 def _msgspec_type(field: FieldDefinition) -> Any:  # Any: a type made at run time
-    """The msgspec type of a sound leaf; what it cannot say (bytes, calendar) is checked after decoding."""
+    """The msgspec type of a sound leaf."""
     if field.type is FieldType.BOOLEAN:
         return bool
     if field.type is FieldType.INTEGER:

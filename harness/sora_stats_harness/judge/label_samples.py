@@ -10,8 +10,9 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import astuple
 
+from ..api.edition_rules import LABELS_GROUP
 from . import shape_deviations as shape
-from .edition_decoder import LABELS_GROUP, MISSING_COUNTER, EditionDecoder, GroupPlan, Json
+from .edition_decoder import MISSING_COUNTER, EditionDecoder, GroupPlan, Json
 from .lenient_values import NeedsSlowPath, judge_raw_value, parse_raw_value
 from .sample import Path, Sample
 
@@ -39,7 +40,12 @@ def take_labels(codec: EditionDecoder, known: set[str], labels: Json, sample: Sa
         if path is None or plan is None:
             if isinstance(value, Raw):
                 parse_raw_value(value, wire, sample.index)
-            sample.deviations.append(shape.unknown_key_deviation(wire, wire, b"a label"))
+            field = codec.undocumented.get(wire)
+            sample.deviations.append(
+                shape.unknown_key_deviation(wire, wire, b"a label")
+                if field is None
+                else shape.undocumented_field_deviation(field, wire, b"a label")
+            )
             continue
         if len(known) < MAX_CACHED_LABELS:
             known.add(label)

@@ -18,8 +18,8 @@ from .shape_deviations import ShapeDeviation
 
 Path = tuple[str, ...]
 
-MAX_UNCHECKED_NUMBER_LENGTH: Final = 18
-"""A number of up to so many characters has an exponent that any decoder can hold."""
+MAX_UNCHECKED_DIGITS: Final = 18
+"""A whole number of up to so many digits is nothing special to any decoder."""
 
 
 class NeedsSlowPath(Exception):
@@ -54,12 +54,20 @@ def judge_raw_value(
         value = parse_raw_value(text, path, index)
         deviation = shape.check_leaf(field, path, wire, value)
         return shape.usable_value(value, deviation), deviation
-    number = len(text) > MAX_UNCHECKED_NUMBER_LENGTH and text[:1] in b"-0123456789"
-    if number or text[:1] in b"[{" or len(text) > value_text.MAX_SHOWN_CHARACTERS or b"\\" in text:
+    if not _is_plain(text):
         parse_raw_value(text, path, index)
     if field is not None:
         return None, shape.undocumented_field_deviation(field, wire, text)
     return None, shape.unknown_key_deviation(path, wire, text)
+
+
+def _is_plain(text: bytes) -> bool:
+    """Whether a value that was let through is JSON at a glance: a short string, whole number or word."""
+    if text[:1] == b'"':
+        return len(text) <= value_text.MAX_SHOWN_CHARACTERS and b"\\" not in text and text.isascii()
+    if text.isdigit():
+        return len(text) <= MAX_UNCHECKED_DIGITS and (text[:1] != b"0" or len(text) == 1)
+    return text in (b"true", b"false", b"null")
 
 
 def parse_raw_value(raw: Raw | bytes, path: Path, index: int | None) -> Json:

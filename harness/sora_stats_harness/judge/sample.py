@@ -4,7 +4,7 @@ What is taken from a response's body: the samples in it, and in what they are no
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -12,12 +12,6 @@ from .edition_decoder import Counters
 from .shape_deviations import ShapeDeviation
 
 Path = tuple[str, ...]
-
-CHECKED_ROOT_LEAVES: Final = ("timestamp", "channel_id", "client_id", "bundle_id", "connection_id")
-"""The connection's own leaves that checks are about."""
-
-UNSTABLE_LEVEL: Final = ("network_status", "unstable_level")
-"""The one gauge that a relation is about."""
 
 
 class Sample(msgspec.Struct, kw_only=True, gc=False):

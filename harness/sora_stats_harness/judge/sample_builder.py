@@ -6,26 +6,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw
 from msgspec.structs import astuple
 
 from ..api.edition import FieldKind, FieldPresence
+from ..api.edition_rules import CONNECTION_TEXTS, LABELS_GROUP, UNSTABLE_LEVEL
 from . import accelerator, value_text
 from . import shape_deviations as shape
 from . import timestamps as stamp
 from .accelerator import ScannedConnection
 from .checks.relations import ResolvedRelation
 from .checks.unstable_level import find_level_block
-from .edition_decoder import LABELS_GROUP, MISSING_COUNTER, EditionDecoder, GroupPlan, Json, LenientLeaf
+from .edition_decoder import (
+    MAX_UNCHECKED_CHARACTERS,
+    MISSING_COUNTER,
+    EditionDecoder,
+    GroupPlan,
+    Json,
+    LenientLeaf,
+)
 from .label_samples import take_labels
 from .lenient_values import LenientPlace, NeedsSlowPath, judge_raw_value, parse_raw_value
-from .sample import CHECKED_ROOT_LEAVES, UNSTABLE_LEVEL, Sample
-
-MAX_UNCHECKED_CHARACTERS: Final = 63
-"""Characters that are 255 bytes at most, whatever they are."""
+from .sample import Sample
 
 
 class SampleBuilder:
@@ -67,10 +72,13 @@ class SampleBuilder:
             else None
         )
         columns = codec.plan.columns
-        names = (*CHECKED_ROOT_LEAVES, LABELS_GROUP)
-        getters = [attrgetter(f"f{columns.index(name)}") if name in columns else _return_none for name in names]
-        self._partial = _return_none in getters
-        """Whether the edition has not all of the leaves that checks are about."""
+        names = (*CONNECTION_TEXTS, LABELS_GROUP)
+        documented = {*self._roots, *(group.name for group in codec.edition.root.groups)}
+        getters = [attrgetter(f"f{columns.index(name)}") if name in documented else _return_none for name in names]
+        self._partial = _return_none in getters or any(
+            self._roots[name].presence is FieldPresence.CONDITIONAL for name in CONNECTION_TEXTS if name in self._roots
+        )
+        """Whether a connection may lack some of the leaves that checks are about."""
         plan = codec.label_plan
         self._relaxed = bool(codec.learned) or codec.labels_raw
         """Whether the decoder has learned to let anything through."""
@@ -78,7 +86,7 @@ class SampleBuilder:
         """Gives something true where a place that is let through is there."""
         self._raw_labels = plan is None or bool(plan.loose) or codec.labels_raw or (LABELS_GROUP,) in codec.learned
         if self._partial:
-            self._root: Callable[[Json], tuple[Any, ...]] = lambda value: tuple(get(value) for get in getters)
+            self._root: Callable[[Json], tuple[Any, ...]] = lambda value: tuple(_given(get(value)) for get in getters)
         else:
             self._root = attrgetter(*(f"f{columns.index(name)}" for name in names))
         places = [place for place, plan in enumerate(codec.fetched) if plan.block is not None]
@@ -105,36 +113,21 @@ class SampleBuilder:
         )
         return made
 
-    # long: one tuple taken apart, in one call for all connections of a body
-    def from_scan(self, connections: list[ScannedConnection], many: bool) -> list[Sample]:
+    def from_scan(self, connections: list[ScannedConnection], first: int | None) -> list[Sample]:
         """
-        What the accelerator read, as samples.
+        What the accelerator read, as samples; the first has this place in an array, unless that is None.
 
         Raises:
             StrictJsonError, NeedsSlowPath: It has to be read in Python after all.
         """
         samples = []
-        for index, connection in enumerate(connections):
-            (
-                timestamp,
-                channel_id,
-                client_id,
-                bundle_id,
-                connection_id,
-                stamp_ns,
-                brief,
-                level,
-                blocks,
-                labels,
-                configuration,
-                related,
-                absent,
-                raws,
-            ) = connection
+        index = first
+        for leaves, blocks, labels, configuration, related, stamp_ns, absent, raws in connections:
+            timestamp, channel_id, client_id, bundle_id, connection_id, level = leaves
             if labels and not self._usual_labels.issuperset(labels):
                 raise NeedsSlowPath
             sample = Sample(
-                index=index if many else None,
+                index=index,
                 timestamp=timestamp,
                 channel_id=channel_id,
                 client_id=client_id,
@@ -148,27 +141,36 @@ class SampleBuilder:
                 stamp_ns=stamp_ns,
                 related=related,
             )
-            loose = self._relaxed or (raws is not None and any(raws))
-            if absent is not None:
+            loose = self._relaxed or (raws and any(raws))
+            if absent:
                 if loose:
                     raise NeedsSlowPath
                 self._add_absent_groups(absent, sample)
             if loose:
-                for leeway, raw in zip(self._leeways, raws or (), strict=True):
+                for leeway, raw in zip(self._leeways, raws, strict=True):
                     self._judge_lenient_place(leeway, raw or b"", sample)
                 if related and any(row.is_violated(blocks) for row in self._rows_of_learned):
                     sample.related = False
                 level = sample.level
             if level is not None and self._level_block is not None:
                 counted = blocks[self._level_block]
-                if counted is not None and level < len(counted) and not counted[level]:
+                if counted is not None and 0 <= level < len(counted) and not counted[level]:
                     sample.related = False
-            if not brief or stamp_ns is None:
+            if (
+                stamp_ns is None
+                or None in leaves
+                or len(channel_id) > MAX_UNCHECKED_CHARACTERS
+                or len(client_id) > MAX_UNCHECKED_CHARACTERS
+                or len(bundle_id) > MAX_UNCHECKED_CHARACTERS
+                or len(connection_id) > MAX_UNCHECKED_CHARACTERS
+            ):
                 self._check_strings(sample)
             samples.append(sample)
+            if index is not None:
+                index += 1
         return samples
 
-    def _add_absent_groups(self, absent: tuple[int, ...], sample: Sample) -> None:
+    def _add_absent_groups(self, absent: list[int], sample: Sample) -> None:
         groups = [self.codec.plans[place].group for place in sorted(absent)]
         sample.absent = frozenset(group.path for group in groups)
         sample.deviations += [shape.absent_group_deviation(group.path) for group in groups if not group.optional]
@@ -183,7 +185,7 @@ class SampleBuilder:
         level = None
         if self._level is not None:
             place, column = self._level
-            level = tuples[place][column]
+            level = _given(tuples[place][column])
         for place, count in codec.trims:
             tuples[place] = tuples[place][:count]
         blocks: list[Any] = tuples[: len(codec.blocks)]  # Any: tuples of counters, as the decoder made them
@@ -254,7 +256,7 @@ class SampleBuilder:
             counters = list(sample.blocks[leeway.block] or ())
             counters[loose.position] = MISSING_COUNTER if value is None else value
             sample.blocks[leeway.block] = tuple(counters)
-        elif len(loose.path) == 1 and field.name in CHECKED_ROOT_LEAVES:
+        elif len(loose.path) == 1 and field.name in CONNECTION_TEXTS:
             setattr(sample, field.name, value)
         elif loose.path == UNSTABLE_LEVEL:
             sample.level = value
@@ -265,7 +267,7 @@ class SampleBuilder:
             sample.stamp_ns = stamp.parse_timestamp_ns(text)
             if sample.stamp_ns is None:
                 self._check_string("timestamp", text, sample)
-        for name in ("channel_id", "client_id", "bundle_id", "connection_id"):
+        for name in CONNECTION_TEXTS[1:]:
             text = getattr(sample, name)
             if text is not None and len(text) > MAX_UNCHECKED_CHARACTERS:
                 self._check_string(name, text, sample)
@@ -290,7 +292,7 @@ class SampleBuilder:
             level=None,
             deviations=[],
         )
-        for name, text in zip(CHECKED_ROOT_LEAVES, self._root(value), strict=False):
+        for name, text in zip(CONNECTION_TEXTS, self._root(value), strict=False):
             setattr(sample, name, text if isinstance(text, str) else None)
         self._take_group(self.codec.plan, value, sample)
         self._check_strings(sample)
@@ -304,7 +306,7 @@ class SampleBuilder:
         if plan.block is not None:
             sample.blocks[plan.block] = leaves[: plan.counters]
         if plan.group.path == UNSTABLE_LEVEL[:1] and UNSTABLE_LEVEL[1] in plan.columns:
-            sample.level = leaves[plan.columns.index(UNSTABLE_LEVEL[1])]
+            sample.level = _given(leaves[plan.columns.index(UNSTABLE_LEVEL[1])])
         for loose in plan.loose:
             self._judge_lenient_place(self._lenient_place(loose), bytes(leaves[loose.position]), sample)
         for attribute, inner in plan.below:
@@ -336,3 +338,7 @@ def _any_getter(getters: list[Callable[[Json], Raw]]) -> Callable[[Json], Any]: 
 
 def _return_none(_: Json) -> None:
     return None
+
+
+def _given(leaf: Json) -> Json:
+    return None if leaf is UNSET else leaf

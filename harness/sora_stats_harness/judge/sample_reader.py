@@ -17,6 +17,7 @@ import msgspec
 from ..api.edition import Edition
 from ..api.strict_json import StrictJsonError, parse_strict_json
 from . import shape_deviations as shape
+from .accelerator import REPEATED_KEY
 from .checks.relations import resolve_relations
 from .checks.shape import TYPE
 from .edition_decoder import EditionDecoder
@@ -38,9 +39,6 @@ ALWAYS_DECODED_BYTES: Final = 4 << 20
 MAX_CONNECTION_BYTES: Final = 16 << 20
 """A single connection beyond this is not looked into: a thousand times what one takes."""
 
-REPEATED_KEY: Final = 1
-"""What the accelerator gives for a body that it refuses because a key stands twice."""
-
 _REJECTIONS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, StrictJsonError, NeedsSlowPath)
 """What says that a body has to be surveyed."""
 
@@ -59,7 +57,10 @@ class SampleReader:
         self.codec = EditionDecoder(edition)
         self.relations = resolve_relations(self.codec.blocks)
         """Those that this edition has all the counters for."""
-        self._builder = SampleBuilder(self.codec, self.relations, accelerated=accelerated)
+        self._builder: SampleBuilder | None = None
+        """None where every connection is surveyed."""
+        if self.codec.is_usable:
+            self._builder = SampleBuilder(self.codec, self.relations, accelerated=accelerated)
 
     def read(self, body: bytes, *, many: bool, scan: bool) -> ParsedBody:
         """
@@ -72,10 +73,18 @@ class SampleReader:
                 they are found only where something else deviates. The accelerator always looks for them.
         """
         builder = self._builder
+        parsed = self._read_at_once(builder, body, many, scan) if builder is not None else None
+        if parsed is None:
+            *_, parsed = self.read_in_slices(body, many=many, scan=scan)
+        assert parsed is not None, "it ends with a result"
+        return parsed
+
+    def _read_at_once(self, builder: SampleBuilder, body: bytes, many: bool, scan: bool) -> ParsedBody | None:
+        """A body that the scanner or the decoder accepts; None where it has to be looked at more closely."""
         taken = builder.scan(body, many) if builder.scan is not None else 0
         if isinstance(taken, list):
             try:
-                return ParsedBody(samples=builder.from_scan(taken, many), scanned=True, strict=True)
+                return ParsedBody(samples=builder.from_scan(taken, 0 if many else None), scanned=True, strict=True)
             except (StrictJsonError, NeedsSlowPath):
                 pass
         scan = scan or taken == REPEATED_KEY
@@ -86,9 +95,7 @@ class SampleReader:
                 return ParsedBody(samples=samples, scanned=scan)
         except _REJECTIONS:
             pass
-        *_, result = self.read_in_slices(body, many=many, scan=scan)
-        assert result is not None, "it ends with a result"
-        return result
+        return None
 
     def read_in_slices(self, body: bytes, *, many: bool, scan: bool) -> Iterator[ParsedBody | None]:
         """As `read`, connection by connection: gives None after every few, and the result at last."""
@@ -123,26 +130,25 @@ class SampleReader:
             StrictJsonError: It is no strict JSON.
         """
         builder = self._builder
-        taken = builder.scan(piece, False) if builder.scan is not None else 0
-        if isinstance(taken, list):
-            try:
-                (sample,) = builder.from_scan(taken, False)
-            except (StrictJsonError, NeedsSlowPath):
-                pass
-            else:
-                sample.index = index
-                result.samples.append(sample)
-                return
-        scan = scan or taken == REPEATED_KEY
         known: Sample | None = None
-        try:
-            known = builder.from_struct(self.codec.one.decode(piece), index)
-        except _REJECTIONS:
-            if len(piece) > MAX_CONNECTION_BYTES:
-                result.slow += 1
-                wire = () if index is None else (str(index),)
-                result.deviations.append(msgspec.structs.replace(_density_deviation(piece), wire=wire))
-                return
+        if builder is not None:
+            taken = builder.scan(piece, False) if builder.scan is not None else 0
+            if isinstance(taken, list):
+                try:
+                    result.samples += builder.from_scan(taken, index)
+                    return
+                except (StrictJsonError, NeedsSlowPath):
+                    pass
+            scan = scan or taken == REPEATED_KEY
+            try:
+                known = builder.from_struct(self.codec.one.decode(piece), index)
+            except _REJECTIONS:
+                pass
+        if known is None and len(piece) > MAX_CONNECTION_BYTES:
+            result.slow += 1
+            wire = () if index is None else (str(index),)
+            result.deviations.append(msgspec.structs.replace(_density_deviation(piece), wire=wire))
+            return
         if known is not None and not scan:
             result.scanned = False
             result.samples.append(known)
@@ -161,7 +167,7 @@ class SampleReader:
         sample = survey_sample(self.codec, document, index)
         result.samples.append(sample)
         learned = [self.codec.accept_deviation(each.path) for each in sample.deviations if is_learnable(each)]
-        if any(learned):
+        if any(learned) and builder is not None:
             builder.bind()
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, cast
 import msgspec
 
 from ..api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldType
+from ..api.edition_rules import shared_label_path
 from ..api.edition_schemas import TIMESTAMP_PATTERN, connection_schema
 from ..api.strict_json import MAX_DIGITS, is_integral
 from .checks.shape import ABSENT, ENUM, GROUP, LEXICAL, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
@@ -301,7 +302,7 @@ def _entries_by_path(edition: Edition) -> dict[Path, FieldDefinition | FieldGrou
 
 def _find_other_deviations(edition: Edition, document: dict[str, Json]) -> Iterator[ShapeDeviation]:
     """What JSON Schema does not say: whole groups, unknown keys, bytes, calendar, and how integers are written."""
-    undocumented = {field.path: field for field in edition.undocumented}
+    undocumented = {shared_label_path(field.path): field for field in edition.undocumented}
     todo: list[tuple[FieldGroup, Path, dict[str, Json]]] = [(edition.root, (), document)]
     while todo:
         group, wire, value = todo.pop()
@@ -322,7 +323,7 @@ def _find_other_deviations(edition: Edition, document: dict[str, Json]) -> Itera
             elif known is not None:
                 if isinstance(below, dict):
                     todo.append((known, here, below))
-            elif path in undocumented:
-                yield undocumented_field_deviation(undocumented[path], here, below)
+            elif (field := undocumented.get(shared_label_path(path))) is not None:
+                yield undocumented_field_deviation(field, here, below)
             else:
                 yield unknown_key_deviation(path, here, below)

@@ -8,12 +8,13 @@ from typing import Any
 
 from msgspec import UNSET
 
+from ..api.edition_rules import CONNECTION_TEXTS, LABELS_GROUP, UNSTABLE_LEVEL
 from ..api.strict_json import StrictJsonDocument
 from . import shape_deviations as shape
 from . import timestamps as stamp
 from .checks.shape import GROUP, PATTERN, RANGE, REQUIRED, UNDOCUMENTED
-from .edition_decoder import LABELS_GROUP, MISSING_COUNTER, EditionDecoder, Json
-from .sample import CHECKED_ROOT_LEAVES, UNSTABLE_LEVEL, Path, Sample
+from .edition_decoder import MISSING_COUNTER, EditionDecoder, Json
+from .sample import Path, Sample
 from .shape_deviations import ShapeDeviation
 
 
@@ -23,7 +24,7 @@ def survey_sample(codec: EditionDecoder, document: StrictJsonDocument, index: in
     deviations = shape.find_all_deviations(codec.edition, value)
     masked = {deviation.wire for deviation in deviations if deviation.masks}
     masked |= {tuple(map(str, path)) for path in document.duplicates}
-    sound = _MaskedConnection(value, masked)
+    sound = _MaskedConnection(value, masked, {field.path for field in codec.edition.fields})
     sample = Sample(
         index=index,
         timestamp=sound.text("timestamp"),
@@ -45,7 +46,7 @@ def survey_sample(codec: EditionDecoder, document: StrictJsonDocument, index: in
     )
     sample.stamp_ns = None if sample.timestamp is None else stamp.parse_timestamp_ns(sample.timestamp)
     level_group = sound.group(UNSTABLE_LEVEL[:1])
-    if level_group is not None and UNSTABLE_LEVEL not in masked:
+    if level_group is not None and sound.is_usable(UNSTABLE_LEVEL):
         sample.level = shape.integer_value(level_group.get(UNSTABLE_LEVEL[1]))
     for label in sound.group((LABELS_GROUP,)) or ():
         below = sound.group((LABELS_GROUP, label))
@@ -64,16 +65,20 @@ def is_learnable(deviation: ShapeDeviation) -> bool:
     """Whether the decoder refuses this deviation, and can learn to let it through."""
     if deviation.requirement in (GROUP.id, UNDOCUMENTED.id):
         return False
-    text = len(deviation.path) == 1 and deviation.path[0] in CHECKED_ROOT_LEAVES
+    text = len(deviation.path) == 1 and deviation.path[0] in CONNECTION_TEXTS
     return not (text and deviation.requirement in (RANGE.id, PATTERN.id))
 
 
 class _MaskedConnection:
-    """A parsed connection, less what is masked."""
+    """A parsed connection, less what is masked, and what the edition doesn't have."""
 
-    def __init__(self, value: dict[str, Json], masked: set[Path]) -> None:
+    def __init__(self, value: dict[str, Json], masked: set[Path], documented: set[Path]) -> None:
         self._value = value
         self._masked = masked
+        self._documented = documented
+
+    def is_usable(self, path: Path) -> bool:
+        return path in self._documented and path not in self._masked
 
     def group(self, path: Path) -> dict[str, Json] | None:
         node: Json = self._value
@@ -96,4 +101,4 @@ class _MaskedConnection:
 
     def text(self, name: str) -> str | None:
         value = self._value.get(name)
-        return value if isinstance(value, str) and (name,) not in self._masked else None
+        return value if isinstance(value, str) and self.is_usable((name,)) else None

@@ -281,9 +281,7 @@ def _raised_text(environment: Any) -> str | None:  # Any: as above
     if not raised:
         return None
     count = sum(int(each["count"]) for each in raised)
-    return f"a user raised an exception: {raised[0]['traceback'].strip().rpartition(chr(10))[2]}" + (
-        f" ({count:,} in all)" if count > 1 else ""
-    )
+    return f"a user raised an exception: {raised[0]['msg']}" + (f" ({count:,} in all)" if count > 1 else "")
 
 
 def print_load_report(environment: Any, report: VerdictReport | None) -> None:  # Any: as above

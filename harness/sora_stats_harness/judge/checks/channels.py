@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
 
+from ...api.edition_rules import LABELS_GROUP
 from ..check import Check, Observed, Stage, Violation
-from ..edition_decoder import LABELS_GROUP, EditionDecoder
+from ..edition_decoder import EditionDecoder
 from ..requirement import Level, Requirement
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ import re
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from ...api.edition_rules import LABELS_GROUP
 from ...api.exchange import Target
 from ..check import Check, Observed, Stage, Violation
-from ..edition_decoder import LABELS_GROUP, EditionDecoder
+from ..edition_decoder import EditionDecoder
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_ARGUMENTS, NEEDS_TIMES, Level, Requirement
 from ..value_text import format_leaf, format_value
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
+from ...api.edition_rules import LABELS_GROUP
 from ...api.exchange import Exchange
 from ..check import Check, Observed, Stage, Violation
 from ..counter_history import CounterDecrease
-from ..edition_decoder import LABELS_GROUP, EditionDecoder
+from ..edition_decoder import EditionDecoder
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
 
 if TYPE_CHECKING:

@@ -1,0 +1,105 @@
+"""
+What an edition has to be as a whole, beyond each statement in its file by itself.
+
+Some checks know fields by their names: what a connection is called, when a sample was taken, which level is counted.
+An edition may lack any of these, and what can't be judged then isn't. But where it has one, it is what its name says.
+All else is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from .field_definitions import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldKind, FieldType
+
+CONNECTION_TEXTS: Final = ("timestamp", "channel_id", "client_id", "bundle_id", "connection_id")
+"""The connection's own leaves that checks are about."""
+
+UNSTABLE_LEVEL: Final = ("network_status", "unstable_level")
+"""The one gauge that a relation is about."""
+
+LABELS_GROUP: Final = "data_channel"
+"""The group whose members are labels, free to come and go."""
+
+NAME_RULE: Final = "a name must consist of printable characters"
+
+Path = tuple[str, ...]
+
+Problem = tuple[str, str]
+"""The place in the file, and what is wrong there."""
+
+
+def shared_label_path(path: Path) -> Path:
+    """The path of a field, with `#*` for whatever label it is in: all labels have the same fields."""
+    return (LABELS_GROUP, ANY_LABEL, *path[2:]) if path[:1] == (LABELS_GROUP,) and len(path) > 2 else path
+
+
+def find_problems(edition: Edition) -> Iterator[Problem]:
+    """Whatever is wrong with an edition."""
+    for group in edition.root.walk_groups():
+        for path in (*[group.path] * bool(group.path), *(field.path for field in group.fields)):
+            if not path[-1].isprintable():
+                yield ".".join(path), NAME_RULE
+            if path[-1] == ANY_LABEL and path != (LABELS_GROUP, ANY_LABEL):
+                yield ".".join(path), f"{ANY_LABEL} stands for the labels of {LABELS_GROUP}, and for nothing else"
+    yield from _find_problems_of_root(edition.root)
+    yield from _find_problems_of_level(edition.root)
+    yield from _find_problems_of_labels(edition.root)
+    yield from _find_problems_of_undocumented(edition)
+
+
+def _find_problems_of_root(root: FieldGroup) -> Iterator[Problem]:
+    for field in root.fields:
+        if field.kind is FieldKind.COUNTER:
+            yield f"field {field.name}", "counters must stand in a group"
+        if field.name in CONNECTION_TEXTS and field.type is not FieldType.STRING:
+            yield f"field {field.name}", "must be a string: checks know it by its name"
+        if field.name == LABELS_GROUP:
+            yield f"field {field.name}", "must be a group, whose members are labels"
+    for group in root.groups:
+        if group.name in CONNECTION_TEXTS:
+            yield f"group {group.name}", "must be a string: checks know it by its name"
+
+
+def _find_problems_of_level(root: FieldGroup) -> Iterator[Problem]:
+    for group in root.groups:
+        if group.path != UNSTABLE_LEVEL[:1]:
+            continue
+        wrong = [field for field in group.fields if field.path == UNSTABLE_LEVEL and not _is_level(field)]
+        if wrong or any(inner.path == UNSTABLE_LEVEL for inner in group.groups):
+            yield ".".join(UNSTABLE_LEVEL), "must be an integer and no counter: checks know it by its name"
+
+
+def _is_level(field: FieldDefinition) -> bool:
+    return field.type is FieldType.INTEGER and field.kind is not FieldKind.COUNTER
+
+
+def _find_problems_of_labels(root: FieldGroup) -> Iterator[Problem]:
+    place = f"group {LABELS_GROUP}"
+    for labels in root.groups:
+        if labels.name != LABELS_GROUP:
+            continue
+        if labels.fields:
+            yield place, "may hold labels only"
+        if not all(group.optional for group in (labels, *labels.groups)):
+            yield place, "it and its labels are optional: they come and go"
+        if any(group.groups for group in labels.groups):
+            yield place, "labels may not hold groups"
+        if len({tuple(map(_comparable, group.fields)) for group in labels.groups}) > 1:
+            yield place, "all labels must have the same fields"
+
+
+def _comparable(field: FieldDefinition) -> tuple[object, ...]:
+    limits = (field.minimum, field.maximum, field.values, field.max_bytes, field.form)
+    return (field.name, field.type, field.kind, field.presence, *limits)
+
+
+def _find_problems_of_undocumented(edition: Edition) -> Iterator[Problem]:
+    documented = {shared_label_path(field.path) for field in edition.fields}
+    documented |= {group.path for group in edition.root.walk_groups()}
+    for field in edition.undocumented:
+        if shared_label_path(field.path) in documented:
+            yield "undocumented", f"{field.dotted} is documented in the same file"
+        if not field.dotted.isprintable():
+            yield "undocumented", NAME_RULE

@@ -1,0 +1,1495 @@
+/*
+ * The accelerator: scans the bodies of responses, and accepts those in which there is nothing to find.
+ *
+ * A Scanner is made from an edition's layout (accelerator.py). It takes a body apart in one pass and accepts it only
+ * where every key, type, limit and value is as documented, no key stands twice, and the text is plain: strings without
+ * escapes, integers without fraction or exponent, within 64 bits. Whatever else it meets it refuses, and the reader in
+ * Python judges the body from its first byte. So a mistake in here can cost time. It must never cost a finding: tests and
+ * `make fuzz` compare the two readers for that.
+ *
+ * Counters are handed out as objects of a type of their own, which acts as a tuple of integers and is an array: nothing
+ * else of a sample is as large, and as integers of Python's they would take five times the memory. merge_risen_blocks() compares them:
+ * where Python does it, judging takes half as long again. What is as it was in the connection's sample before is handed
+ * out as the same object, so that whoever compares sees it at a glance.
+ *
+ * Three conventions hold for all functions that read:
+ *  - They take a pointer to the next byte and return one behind what they have read. NULL means that the body is
+ *    refused, or that a Python exception is set; only scanner_read() tells the two apart.
+ *  - A body is a bytes object, and these end with a NUL that is not counted. So looking at one byte at the pointer is
+ *    always allowed, and a NUL, which is no part of JSON, stops every loop. Longer looks are held against self->end.
+ *  - A borrowed reference is made a strong one before anything is allocated: collecting garbage may run any code.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define INTERFACE_VERSION 7 /* what is handed over, in which order; accelerator.py has the same number */
+
+/* What stands behind a key, in accelerator.py's order. CHOICE is one of some words; LOOSE is anything, for Python to judge. */
+enum Kind { COUNTER, INTEGER, BOOLEAN, STRING, CHOICE, GROUP, LABELS, LOOSE };
+
+/* Why a body is refused. Of a repeated key Python is told: it would have to parse a second time to find out. */
+enum Refusal { ODD, REPEATED };
+
+/* A larger edition is read in Python. The documented one has 374 leaves in 31 groups, and some 60 relations. */
+enum {
+    MAX_BLOCKS = 512,
+    MAX_WORDS = 4096,
+    MAX_ENTRIES = 2048,
+    MAX_NODES = 512,
+    MAX_TERMS = 2048,
+    MAX_ROWS = 512,
+    MAX_OWN = 16,    /* leaves of a connection that are handed over besides its counters */
+    MAX_LABEL = 256, /* leaves of a label */
+    MAX_LOOSE = 1024,
+    MAX_DEPTH = 16,
+    MAX_SKIPPED = 100, /* containers within a loose value, as strict_json.py has it */
+    MAX_FACTORS = 256, /* the sum of all factors of a relation */
+    MAX_YEAR = 2200,    /* nanoseconds until then have no more than 63 bits */
+    MAX_KEPT = 1 << 15, /* connections whose last sample is kept for comparison */
+};
+
+#define LARGE ((uint64_t)1 << 56) /* a sum of counters below this has no more than 64 bits, with factors of MAX_FACTORS */
+
+/* A word of a choice. */
+typedef struct {
+    PyObject *string;
+    const char *text; /* in the string */
+    Py_ssize_t length;
+} Word;
+
+struct Node;
+
+/* One key of an object. Each body needs all of the hundreds there are, so they are small: 48 bytes. */
+typedef struct {
+    uint64_t seen_in;    /* the object in which it was seen last */
+    int64_t least, most; /* a counter's are unsigned: -1 is the largest number */
+    union {
+        struct Node *below; /* a group's object */
+        const Word *choices;
+    } to;
+    int32_t key; /* its place in the keys, with its quotes */
+    int16_t length, choice_count;
+    int16_t next;  /* the entry that followed it last time: a server writes its keys in one order */
+    int16_t place; /* a counter's slot; where another leaf is handed over, or -1; a group; a loose value */
+    int16_t block; /* of a group: the block that its counters are, or -1 */
+    uint8_t kind, required;
+} Entry;
+
+/* An object of the layout. */
+typedef struct Node {
+    Entry *entries;
+    int16_t count;
+    int16_t first; /* the entry that came first last time */
+    int16_t depth; /* of what is below it */
+} Node;
+
+/* A counter of a relation, times a factor. */
+typedef struct {
+    int16_t slot, block, factor;
+} Term;
+
+/* A relation: the sum of the first terms equals that of the next ones, or is at most that. */
+typedef struct {
+    const Term *terms;
+    int16_t equal;
+    int16_t left, right, unless; /* how many terms; where one of the last is not 0, "equal" means "at least" */
+} Row;
+
+typedef struct {
+    PyObject_VAR_HEAD
+    uint64_t values[];
+} Counters;
+
+typedef struct {
+    PyTypeObject *counters_type;
+} State;
+
+typedef struct {
+    PyObject_HEAD
+    /* the layout */
+    PyTypeObject *counters_type;
+    PyObject *unset;   /* stands for a label's leaf that is not there */
+    PyObject *keys;    /* bytes: all keys, one after the other */
+    PyObject *strings; /* a tuple: the words */
+    Node *root, *label;
+    Py_ssize_t own_leaves, label_counters, label_leaves, groups, loose; /* how many there are */
+    Py_ssize_t blocks, slots, words_made, nodes_made, row_count;
+    int16_t sizes[MAX_BLOCKS]; /* of blocks */
+    Word words[MAX_WORDS];
+    Entry entries[MAX_ENTRIES];
+    Node nodes[MAX_NODES];
+    Term terms[MAX_TERMS];
+    Row rows[MAX_ROWS];
+    Py_ssize_t id; /* the place of the connection's id among its own leaves, of which the first is the time */
+    PyObject *kept; /* what was handed over of each connection's last sample, by its id */
+    Py_ssize_t since_cleared;
+    /* the body that is being read */
+    int busy;
+    enum Refusal refusal;
+    const char *end;
+    uint64_t objects; /* objects begun so far, ever: names the one that is being read */
+    /* the sample that is being read */
+    uint64_t values[MAX_ENTRIES], label_values[MAX_LABEL];
+    char there[MAX_BLOCKS];                              /* whether a block's group is */
+    PyObject *own[MAX_OWN], *leaves_of_label[MAX_LABEL]; /* leaves that are no counters */
+    PyObject *raws[MAX_LOOSE];
+    PyObject *absent; /* places of groups that are not there */
+    PyObject *labels, *configuration;
+    PyObject *before;     /* the connection's sample before, as it was handed over, if that is known */
+    int is_configuration_same; /* so far */
+} Scanner;
+
+/* Where the leaves of an object go. */
+typedef struct {
+    uint64_t *counters;
+    PyObject **others;
+} Sink;
+
+/* -- text ---------------------------------------------------------------------------------------------------------- */
+
+static inline const char *
+skip_blanks(const char *p)
+{
+    while (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t') {
+        p++;
+    }
+    return p;
+}
+
+/* An unsigned integer of up to 64 bits without a leading zero. A fraction is met by whoever wants a comma next. */
+static inline const char *
+read_unsigned(const char *p, uint64_t *value)
+{
+    unsigned digit = (unsigned)(unsigned char)*p - '0';
+    if (digit > 9) {
+        return NULL;
+    }
+    p++;
+    uint64_t sum = digit;
+    int digits = 1;
+    while ((digit = (unsigned)(unsigned char)*p - '0') <= 9) {
+        if (sum == 0 || (++digits >= 20 && (digits > 20 || sum > (UINT64_MAX - digit) / 10))) {
+            return NULL;
+        }
+        sum = sum * 10 + digit;
+        p++;
+    }
+    *value = sum;
+    return p;
+}
+
+/* A string without escapes and control characters. */
+typedef struct {
+    const char *text;
+    Py_ssize_t length;
+    int ascii;
+} Plain;
+
+static inline const char *
+read_plain(const char *p, const char *end, Plain *plain)
+{
+    if (*p != '"') {
+        return NULL;
+    }
+    plain->text = ++p;
+    unsigned char any = 0;
+    for (; p < end; p++) {
+        unsigned char byte = (unsigned char)*p;
+        if (byte == '"') {
+            plain->length = p - plain->text;
+            plain->ascii = any < 0x80;
+            return p + 1;
+        }
+        if (byte < 0x20 || byte == '\\') {
+            return NULL;
+        }
+        any |= byte;
+    }
+    return NULL;
+}
+
+/* Behind a string in ASCII, or something that may be a number, true, false or null. */
+static const char *
+skip_scalar(const char *p, const char *end)
+{
+    Plain plain;
+    if (*p == '"') {
+        p = read_plain(p, end, &plain);
+        return p != NULL && plain.ascii ? p : NULL;
+    }
+    const char *from = p;
+    while ((*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') || *p == '-' ||
+           *p == '+' || *p == '.') {
+        p++;
+    }
+    return p == from ? NULL : p;
+}
+
+/* Behind any value. Containers are matched by their brackets alone. What it is, and whether, is for Python to find out. */
+static const char *
+skip_value(const char *p, const char *end)
+{
+    char closing[MAX_SKIPPED];
+    int depth = 0;
+    do {
+        p = skip_blanks(p);
+        if (*p == '{' || *p == '[') {
+            if (depth == MAX_SKIPPED) {
+                return NULL;
+            }
+            closing[depth++] = *p++ == '{' ? '}' : ']';
+        }
+        else if (depth > 0 && *p == closing[depth - 1]) {
+            depth--;
+            p++;
+        }
+        else if (depth > 0 && (*p == ',' || *p == ':')) {
+            p++;
+        }
+        else if ((p = skip_scalar(p, end)) == NULL) {
+            return NULL;
+        }
+    } while (depth > 0);
+    return p;
+}
+
+/* So many digits as a number. */
+static int
+number_of(const char *p, int digits)
+{
+    int number = 0;
+    for (int at = 0; at < digits; at++) {
+        number = number * 10 + (p[at] - '0');
+    }
+    return number;
+}
+
+/* Nanoseconds since 1970 of YYYY-MM-DDTHH:MM:SS.ffffffZ; -1 for whatever else it is, and for leap seconds. */
+static int64_t
+time_of(const char *p, Py_ssize_t length)
+{
+    static const char form[] = "0000-00-00T00:00:00.000000Z";
+    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365}; /* days in a year */
+    for (int at = 0; at < 27; at++) {
+        if (length != 27 || (form[at] == '0' ? p[at] < '0' || p[at] > '9' : p[at] != form[at])) {
+            return -1;
+        }
+    }
+    int year = number_of(p, 4), month = number_of(p + 5, 2), day = number_of(p + 8, 2);
+    int hour = number_of(p + 11, 2), minute = number_of(p + 14, 2), second = number_of(p + 17, 2);
+    int leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    if (year < 1970 || year > MAX_YEAR || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 ||
+        second > 59 || day > before[month] - before[month - 1] + (leap && month == 2)) {
+        return -1;
+    }
+    int past = year - 1, leaps = past / 4 - past / 100 + past / 400;
+    int days = past * 365 + leaps - 719162 + before[month - 1] + (leap && month > 2) + day - 1;
+    int64_t seconds = ((days * (int64_t)24 + hour) * 60 + minute) * 60 + second;
+    return seconds * 1000000000 + number_of(p + 20, 6) * (int64_t)1000;
+}
+
+/* -- leaves -------------------------------------------------------------------------------------------------------- */
+
+/* A string of Python's, `likely` if that is it. NULL also where the bytes are no UTF-8. */
+static PyObject *
+string_of(const Plain *plain, PyObject *likely)
+{
+    Py_ssize_t size;
+    const char *text = likely == NULL || !PyUnicode_Check(likely) ? NULL : PyUnicode_AsUTF8AndSize(likely, &size);
+    if (text != NULL && size == plain->length && memcmp(text, plain->text, (size_t)size) == 0) {
+        return Py_NewRef(likely);
+    }
+    PyErr_Clear();
+    if (plain->ascii) {
+        return PyUnicode_FromStringAndSize(plain->text, plain->length);
+    }
+    PyObject *string = PyUnicode_DecodeUTF8(plain->text, plain->length, NULL);
+    if (string == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+        PyErr_Clear(); /* refused, like whatever else is odd */
+    }
+    return string;
+}
+
+static inline int
+is_wanted(const Entry *entry)
+{
+    return entry->place >= 0;
+}
+
+/* Hands a leaf over, and takes the reference. Gives p, or NULL where there is no leaf. */
+static inline const char *
+put(const Entry *entry, const Sink *sink, PyObject *leaf, const char *p)
+{
+    if (leaf == NULL) {
+        return NULL;
+    }
+    Py_XSETREF(sink->others[entry->place], leaf);
+    return p;
+}
+
+static inline const char *
+read_counter(const Entry *entry, const Sink *sink, const char *p)
+{
+    uint64_t value;
+    p = read_unsigned(p, &value);
+    if (p == NULL || value < (uint64_t)entry->least || value > (uint64_t)entry->most) {
+        return NULL;
+    }
+    sink->counters[entry->place] = value;
+    return p;
+}
+
+static const char *
+read_integer(const Entry *entry, const Sink *sink, const char *p)
+{
+    uint64_t size;
+    int negative = *p == '-';
+    p = read_unsigned(p + negative, &size);
+    if (p == NULL || size > INT64_MAX || (negative && size == 0)) {
+        return NULL;
+    }
+    int64_t value = negative ? -(int64_t)size : (int64_t)size;
+    if (value < entry->least || value > entry->most) {
+        return NULL;
+    }
+    return is_wanted(entry) ? put(entry, sink, PyLong_FromLongLong(value), p) : p;
+}
+
+static const char *
+read_boolean(const Entry *entry, const Sink *sink, const char *p, const char *end)
+{
+    int truth = *p == 't';
+    Py_ssize_t length = truth ? 4 : 5;
+    if (end - p < length || memcmp(p, truth ? "true" : "false", (size_t)length) != 0) {
+        return NULL;
+    }
+    return is_wanted(entry) ? put(entry, sink, Py_NewRef(truth ? Py_True : Py_False), p + length) : p + length;
+}
+
+static const char *
+read_choice(const Entry *entry, const Sink *sink, const char *p, const char *end)
+{
+    Plain plain;
+    p = read_plain(p, end, &plain);
+    for (int at = 0; p != NULL && at < entry->choice_count; at++) {
+        const Word *word = &entry->to.choices[at];
+        if (plain.length == word->length && memcmp(plain.text, word->text, (size_t)plain.length) == 0) {
+            return is_wanted(entry) ? put(entry, sink, Py_NewRef(word->string), p) : p;
+        }
+    }
+    return NULL;
+}
+
+static const char *
+read_string(const Entry *entry, const Sink *sink, const char *p, const char *end)
+{
+    Plain plain;
+    p = read_plain(p, end, &plain);
+    if (p == NULL || (plain.ascii && !is_wanted(entry))) {
+        return p;
+    }
+    PyObject *string = string_of(&plain, NULL);
+    if (string == NULL || is_wanted(entry)) {
+        return put(entry, sink, string, p);
+    }
+    Py_DECREF(string); /* it was only to be UTF-8 */
+    return p;
+}
+
+/* -- objects ------------------------------------------------------------------------------------------------------- */
+
+static const char *read_members(Scanner *self, Node *node, const Sink *sink, const char *p);
+static const char *read_labels(Scanner *self, const char *p);
+
+static const char *
+read_group(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
+{
+    if (entry->block >= 0) {
+        self->there[entry->block] = 1;
+    }
+    return read_members(self, entry->to.below, sink, p);
+}
+
+/* What is let through as it is. */
+static const char *
+read_loose(Scanner *self, const Entry *entry, const char *p)
+{
+    const char *from = p;
+    p = skip_value(p, self->end);
+    if (p == NULL) {
+        return NULL;
+    }
+    Py_XSETREF(self->raws[entry->place], PyBytes_FromStringAndSize(from, p - from));
+    return self->raws[entry->place] == NULL ? NULL : p;
+}
+
+static const char *
+read_value(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
+{
+    switch (entry->kind) {
+    case COUNTER:
+        return read_counter(entry, sink, p);
+    case INTEGER:
+        return read_integer(entry, sink, p);
+    case BOOLEAN:
+        return read_boolean(entry, sink, p, self->end);
+    case STRING:
+        return read_string(entry, sink, p, self->end);
+    case CHOICE:
+        return read_choice(entry, sink, p, self->end);
+    case GROUP:
+        return read_group(self, entry, sink, p);
+    case LABELS:
+        return read_labels(self, p);
+    case LOOSE:
+        return read_loose(self, entry, p);
+    default:
+        return NULL;
+    }
+}
+
+static inline int
+stands_at(const Scanner *self, const Entry *entry, const char *p)
+{
+    const char *key = PyBytes_AS_STRING(self->keys) + entry->key;
+    return self->end - p >= entry->length && memcmp(p, key, (size_t)entry->length) == 0;
+}
+
+/* The entry whose key stands at p; first the one that stood there last time is tried, and then remembered. */
+static inline Entry *
+find_entry(Scanner *self, Node *node, int16_t *expected, const char *p)
+{
+    if (*expected < node->count && stands_at(self, &node->entries[*expected], p)) {
+        return &node->entries[*expected];
+    }
+    for (int16_t at = 0; at < node->count; at++) {
+        if (stands_at(self, &node->entries[at], p)) {
+            *expected = at;
+            return &node->entries[at];
+        }
+    }
+    return NULL;
+}
+
+/* Adds a number to a list; -1: an exception is set. */
+static int
+append_number(PyObject *list, Py_ssize_t value)
+{
+    PyObject *number = PyLong_FromSsize_t(value);
+    int failed = number == NULL || PyList_Append(list, number) < 0;
+    Py_XDECREF(number);
+    return failed ? -1 : 0;
+}
+
+/* At an object's end: which keys were not in it, and whether that is allowed. */
+static int
+may_lack_the_rest(Scanner *self, const Node *node, uint64_t number)
+{
+    for (int16_t at = 0; at < node->count; at++) {
+        const Entry *entry = &node->entries[at];
+        if (entry->seen_in == number) {
+            continue;
+        }
+        if (entry->required || (entry->kind == GROUP && append_number(self->absent, entry->place) < 0)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* One key, and what stands behind it. */
+static inline const char *
+read_member(Scanner *self, Entry *entry, const Sink *sink, uint64_t number, const char *p)
+{
+    if (entry->seen_in == number) {
+        self->refusal = REPEATED;
+        return NULL;
+    }
+    entry->seen_in = number;
+    p = skip_blanks(p + entry->length);
+    return *p == ':' ? read_value(self, entry, sink, skip_blanks(p + 1)) : NULL;
+}
+
+static const char *
+read_members(Scanner *self, Node *node, const Sink *sink, const char *p)
+{
+    if (*p != '{') {
+        return NULL;
+    }
+    uint64_t number = ++self->objects;
+    int16_t seen = 0, *expected = &node->first;
+    p = skip_blanks(p + 1);
+    if (*p == '}') {
+        return may_lack_the_rest(self, node, number) ? p + 1 : NULL;
+    }
+    for (;;) {
+        Entry *entry = find_entry(self, node, expected, p);
+        if (entry == NULL || (p = read_member(self, entry, sink, number, p)) == NULL) {
+            return NULL;
+        }
+        seen++;
+        expected = &entry->next;
+        p = skip_blanks(p);
+        if (*p == '}') {
+            return seen == node->count || may_lack_the_rest(self, node, number) ? p + 1 : NULL;
+        }
+        if (*p != ',') {
+            return NULL;
+        }
+        p = skip_blanks(p + 1);
+    }
+}
+
+/* -- counters ------------------------------------------------------------------------------------------------------ */
+
+static Py_ssize_t
+counters_length(PyObject *object)
+{
+    return Py_SIZE(object);
+}
+
+static PyObject *
+counters_item(PyObject *object, Py_ssize_t at)
+{
+    if (at < 0 || at >= Py_SIZE(object)) {
+        PyErr_SetString(PyExc_IndexError, "there is no such counter");
+        return NULL;
+    }
+    return PyLong_FromUnsignedLongLong(((Counters *)object)->values[at]);
+}
+
+static inline int
+has_values(PyObject *counters, const uint64_t *values, Py_ssize_t count)
+{
+    return Py_SIZE(counters) == count &&
+           memcmp(((Counters *)counters)->values, values, (size_t)count * sizeof(uint64_t)) == 0;
+}
+
+/* Equal to the same numbers, in another object of the type or in a tuple. */
+static PyObject *
+counters_compare(PyObject *one, PyObject *two, int operator)
+{
+    int same;
+    if (Py_IS_TYPE(two, Py_TYPE(one))) {
+        same = has_values(one, ((Counters *)two)->values, Py_SIZE(two));
+    }
+    else if (PyTuple_Check(two)) {
+        PyObject *tuple = PySequence_Tuple(one);
+        same = tuple == NULL ? -1 : PyObject_RichCompareBool(tuple, two, Py_EQ);
+        Py_XDECREF(tuple);
+    }
+    else {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    if (operator != Py_EQ && operator != Py_NE) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    return same < 0 ? NULL : PyBool_FromLong(operator == Py_EQ ? same : !same);
+}
+
+/* Counters refer to nothing but their type, so the garbage collector need not know of them: there are very many. */
+static void
+counters_dealloc(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    PyObject_Free(object);
+    Py_DECREF(type);
+}
+
+static PyType_Slot counters_slots[] = {
+    {Py_tp_doc, "The counters of a block: a tuple of integers to whoever looks, and an array."},
+    {Py_tp_dealloc, counters_dealloc},
+    {Py_tp_richcompare, counters_compare},
+    {Py_tp_hash, PyObject_HashNotImplemented},
+    {Py_sq_length, counters_length},
+    {Py_sq_item, counters_item},
+    {0, NULL},
+};
+
+static PyType_Spec counters_spec = {
+    .name = "sora_stats_harness.judge._accelerator.Counters",
+    .basicsize = offsetof(Counters, values),
+    .itemsize = sizeof(uint64_t),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = counters_slots,
+};
+
+/* Counters as an object: `before` where that has the same. */
+static PyObject *
+counters_of(const Scanner *self, const uint64_t *values, Py_ssize_t count, PyObject *before)
+{
+    if (before != NULL && Py_IS_TYPE(before, self->counters_type) && has_values(before, values, count)) {
+        return Py_NewRef(before);
+    }
+    Counters *counters = PyObject_NewVar(Counters, self->counters_type, count);
+    if (counters != NULL) {
+        memcpy(counters->values, values, (size_t)count * sizeof(uint64_t));
+    }
+    return (PyObject *)counters;
+}
+
+/* -- the sample before ------------------------------------------------------------------------------------------- */
+
+/* What is handed over of a sample. */
+enum Part { OWN, BLOCKS, LABELS_PART, CONFIGURATION, RELATED, TIME, ABSENT, RAWS };
+
+static inline PyObject *
+part(PyObject *sample, enum Part part)
+{
+    return PyTuple_GET_ITEM(sample, part);
+}
+
+/* The connection's id, borrowed; NULL where it is not known, or no string. */
+static PyObject *
+id_of(const Scanner *self)
+{
+    PyObject *id = self->own[self->id];
+    return id != NULL && PyUnicode_CheckExact(id) ? id : NULL;
+}
+
+/* Looks for the connection's sample before; -1: an exception is set. */
+static int
+recall(Scanner *self)
+{
+    PyObject *id = id_of(self);
+    if (self->before == NULL && id != NULL) {
+        self->before = Py_XNewRef(PyDict_GetItemWithError(self->kept, id));
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* A block of the sample before, borrowed. Whoever got the list may have changed it. */
+static PyObject *
+block_before(const Scanner *self, Py_ssize_t at)
+{
+    PyObject *blocks = self->before == NULL ? NULL : part(self->before, BLOCKS);
+    return blocks != NULL && at < PyList_GET_SIZE(blocks) ? PyList_GET_ITEM(blocks, at) : NULL;
+}
+
+/* Takes the labels' configuration of the sample before in place of an equal one. */
+static void
+share_configuration(Scanner *self)
+{
+    PyObject *before = self->before == NULL ? NULL : part(self->before, CONFIGURATION);
+    if (before != NULL && self->is_configuration_same &&
+        PyDict_GET_SIZE(before) == PyDict_GET_SIZE(self->configuration)) {
+        Py_SETREF(self->configuration, Py_NewRef(before));
+    }
+}
+
+/* Keeps a sample for the connection's next one. From time to time all are let go, since connections end. */
+static int
+keep(Scanner *self, PyObject *sample)
+{
+    PyObject *id = id_of(self);
+    if (++self->since_cleared > 4096 + 4 * PyDict_GET_SIZE(self->kept) || PyDict_GET_SIZE(self->kept) >= MAX_KEPT) {
+        PyDict_Clear(self->kept);
+        self->since_cleared = 0;
+    }
+    return id == NULL ? 0 : PyDict_SetItem(self->kept, id, sample);
+}
+
+/* -- labels -------------------------------------------------------------------------------------------------------- */
+
+/* The leaves that were just read, but for counters, as a tuple; `before` where that has the same. */
+static PyObject *
+leaves_of(Scanner *self, PyObject *before)
+{
+    PyObject *leaves = PyTuple_New(self->label_leaves);
+    for (Py_ssize_t place = 0; leaves != NULL && place < self->label_leaves; place++) {
+        PyObject *leaf = self->leaves_of_label[place];
+        PyTuple_SET_ITEM(leaves, place, leaf == NULL ? Py_NewRef(self->unset) : leaf);
+        self->leaves_of_label[place] = NULL;
+    }
+    int same = leaves == NULL || before == NULL ? 0 : PyObject_RichCompareBool(leaves, before, Py_EQ);
+    if (same != 0) {
+        Py_SETREF(leaves, same < 0 ? NULL : Py_NewRef(before));
+    }
+    return leaves;
+}
+
+/* Adds what was just read of a label to the sample; -1: an exception is set. */
+static int
+add_label(Scanner *self, PyObject *label, PyObject *leaves_before)
+{
+    PyObject *counters = counters_of(self, self->label_values, self->label_counters, NULL);
+    PyObject *leaves = leaves_of(self, leaves_before);
+    int failed = counters == NULL || leaves == NULL || PyDict_SetItem(self->labels, label, counters) < 0 ||
+                 PyDict_SetItem(self->configuration, label, leaves) < 0;
+    self->is_configuration_same &= leaves == leaves_before;
+    Py_XDECREF(counters);
+    Py_XDECREF(leaves);
+    return failed ? -1 : 0;
+}
+
+/* The object behind a label. */
+static const char *
+read_label(Scanner *self, PyObject *label, PyObject *leaves_before, const char *p)
+{
+    Sink sink = {self->label_values, self->leaves_of_label};
+    if (PyDict_Contains(self->labels, label) != 0) { /* it may also be that an exception is set */
+        self->refusal = REPEATED;
+        return NULL;
+    }
+    p = read_members(self, self->label, &sink, p);
+    return p == NULL || add_label(self, label, leaves_before) < 0 ? NULL : p;
+}
+
+/* A label, and the object behind it; `place` goes along those of the sample before. */
+static const char *
+read_labelled(Scanner *self, Py_ssize_t *place, const char *p)
+{
+    Plain plain;
+    PyObject *likely = NULL, *leaves = NULL;
+    p = read_plain(p, self->end, &plain);
+    if (p != NULL && self->before != NULL && PyDict_Next(part(self->before, CONFIGURATION), place, &likely, &leaves)) {
+        Py_INCREF(likely);
+        Py_INCREF(leaves);
+    }
+    PyObject *label = p == NULL ? NULL : string_of(&plain, likely);
+    if (label != likely || (leaves != NULL && !PyTuple_CheckExact(leaves))) {
+        Py_CLEAR(leaves);
+    }
+    if (label != NULL) {
+        p = skip_blanks(p);
+        p = *p == ':' ? read_label(self, label, leaves, skip_blanks(p + 1)) : NULL;
+    }
+    Py_XDECREF(label);
+    Py_XDECREF(likely);
+    Py_XDECREF(leaves);
+    return label == NULL ? NULL : p;
+}
+
+static const char *
+read_labels(Scanner *self, const char *p)
+{
+    if (*p != '{') {
+        return NULL;
+    }
+    p = skip_blanks(p + 1);
+    if (*p == '}') {
+        return p + 1;
+    }
+    if (recall(self) < 0) {
+        return NULL;
+    }
+    Py_ssize_t place = 0;
+    while ((p = read_labelled(self, &place, p)) != NULL) {
+        p = skip_blanks(p);
+        if (*p == '}') {
+            return p + 1;
+        }
+        if (*p != ',') {
+            return NULL;
+        }
+        p = skip_blanks(p + 1);
+    }
+    return NULL;
+}
+
+/* -- relations ----------------------------------------------------------------------------------------------------- */
+
+static inline int
+are_there(const Scanner *self, const Term *terms, int count)
+{
+    for (int at = 0; at < count; at++) {
+        if (!self->there[terms[at].block]) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* The sum of some terms; `bits` collects those of the counters. */
+static inline uint64_t
+sum_of(const Scanner *self, const Term *terms, int count, uint64_t *bits)
+{
+    uint64_t sum = 0;
+    for (int at = 0; at < count; at++) {
+        uint64_t value = self->values[terms[at].slot];
+        *bits |= value;
+        sum += (uint64_t)terms[at].factor * value;
+    }
+    return sum;
+}
+
+/* Whether "equal" means "at least": unless all excuses are there, and 0. */
+static inline int
+is_excused(const Scanner *self, const Row *row)
+{
+    const Term *excuses = row->terms + row->left + row->right;
+    uint64_t bits = 0;
+    sum_of(self, excuses, row->unless, &bits);
+    return bits != 0 || !are_there(self, excuses, row->unless);
+}
+
+/* Whether a relation holds for certain. One whose groups are not all there promises nothing; that holds as well. */
+static inline int
+holds(const Scanner *self, const Row *row)
+{
+    uint64_t bits = 0, left = sum_of(self, row->terms, row->left, &bits);
+    uint64_t right = sum_of(self, row->terms + row->left, row->right, &bits);
+    if (bits < LARGE) { /* else the sums may have overflowed */
+        if (left == right || (row->equal ? left > right && is_excused(self, row) : left < right)) {
+            return 1;
+        }
+    }
+    return !are_there(self, row->terms, row->left + row->right);
+}
+
+static int
+all_hold(const Scanner *self)
+{
+    for (Py_ssize_t at = 0; at < self->row_count; at++) {
+        if (!holds(self, &self->rows[at])) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* -- connections --------------------------------------------------------------------------------------------------- */
+
+/* The blocks as a list, with None for those that are not there. */
+static PyObject *
+blocks_of(const Scanner *self)
+{
+    PyObject *blocks = PyList_New(self->blocks);
+    const uint64_t *values = self->values;
+    for (Py_ssize_t at = 0; blocks != NULL && at < self->blocks; at++) {
+        PyObject *block = Py_None;
+        if (self->there[at]) {
+            block = counters_of(self, values, self->sizes[at], block_before(self, at));
+        }
+        if (block == NULL) {
+            Py_CLEAR(blocks);
+            break;
+        }
+        PyList_SET_ITEM(blocks, at, block == Py_None ? Py_NewRef(block) : block);
+        values += self->sizes[at];
+    }
+    return blocks;
+}
+
+/* Objects as a tuple, with None for those that are not there. */
+static PyObject *
+tuple_of(PyObject *const *objects, Py_ssize_t count)
+{
+    PyObject *tuple = PyTuple_New(count);
+    for (Py_ssize_t at = 0; tuple != NULL && at < count; at++) {
+        PyTuple_SET_ITEM(tuple, at, Py_NewRef(objects[at] == NULL ? Py_None : objects[at]));
+    }
+    return tuple;
+}
+
+/* When the sample was taken, in nanoseconds; None where that is not written as usual. */
+static PyObject *
+time_of_sample(const Scanner *self)
+{
+    Py_ssize_t length;
+    PyObject *written = self->own[0];
+    const char *text = written != NULL && PyUnicode_CheckExact(written) ? PyUnicode_AsUTF8AndSize(written, &length) : NULL;
+    int64_t time = text == NULL ? -1 : time_of(text, length);
+    return time < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(time);
+}
+
+/* The sample that was just read, as the tuple that accelerator.py describes. */
+static PyObject *
+hand_over(Scanner *self)
+{
+    if (recall(self) < 0) {
+        return NULL;
+    }
+    share_configuration(self);
+    PyObject *sample = NULL, *blocks = blocks_of(self), *time = time_of_sample(self);
+    PyObject *own = tuple_of(self->own, self->own_leaves), *raws = tuple_of(self->raws, self->loose);
+    if (blocks != NULL && time != NULL && own != NULL && raws != NULL) {
+        PyObject *related = all_hold(self) ? Py_True : Py_False;
+        sample = PyTuple_Pack(8, own, blocks, self->labels, self->configuration, related, time, self->absent, raws);
+    }
+    if (sample != NULL && keep(self, sample) < 0) {
+        Py_CLEAR(sample);
+    }
+    Py_XDECREF(blocks);
+    Py_XDECREF(time);
+    Py_XDECREF(own);
+    Py_XDECREF(raws);
+    return sample;
+}
+
+static void
+forget(PyObject **objects, Py_ssize_t count)
+{
+    for (Py_ssize_t at = 0; at < count; at++) {
+        Py_CLEAR(objects[at]);
+    }
+}
+
+static void
+forget_sample(Scanner *self)
+{
+    forget(self->own, self->own_leaves);
+    forget(self->leaves_of_label, self->label_leaves);
+    forget(self->raws, self->loose);
+    Py_CLEAR(self->absent);
+    Py_CLEAR(self->labels);
+    Py_CLEAR(self->configuration);
+    Py_CLEAR(self->before);
+}
+
+/* One connection, which begins at *at. */
+static PyObject *
+read_connection(Scanner *self, const char **at)
+{
+    PyObject *sample = NULL;
+    Sink sink = {self->values, self->own};
+    memset(self->there, 0, (size_t)self->blocks);
+    self->is_configuration_same = 1;
+    self->absent = PyList_New(0);
+    self->labels = PyDict_New();
+    self->configuration = PyDict_New();
+    if (self->absent != NULL && self->labels != NULL && self->configuration != NULL) {
+        *at = read_members(self, self->root, &sink, *at);
+        sample = *at == NULL ? NULL : hand_over(self);
+    }
+    forget_sample(self);
+    return sample;
+}
+
+/* A whole body: one connection, or an array of them. */
+static const char *
+read_body(Scanner *self, PyObject *found, int many, const char *p)
+{
+    p = skip_blanks(p);
+    if (many && *p != '[') {
+        return NULL;
+    }
+    if (many && *(p = skip_blanks(p + 1)) == ']') {
+        return skip_blanks(p + 1);
+    }
+    for (;;) {
+        PyObject *sample = read_connection(self, &p);
+        int failed = sample == NULL || PyList_Append(found, sample) < 0;
+        Py_XDECREF(sample);
+        if (failed) {
+            return NULL;
+        }
+        p = skip_blanks(p);
+        if (!many) {
+            return p;
+        }
+        if (*p == ']') {
+            return skip_blanks(p + 1);
+        }
+        if (*p != ',') {
+            return NULL;
+        }
+        p = skip_blanks(p + 1);
+    }
+}
+
+PyDoc_STRVAR(read_doc,
+"read(body, many)\n--\n\n"
+"A body's connections as a list of tuples; 0 where it is refused, 1 where that is for a repeated key.");
+
+static PyObject *
+scanner_read(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    Scanner *self = (Scanner *)object;
+    if (count != 2 || !PyBytes_CheckExact(arguments[0]) || !PyBool_Check(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "read() takes bytes, and whether they should be an array");
+        return NULL;
+    }
+    if (self->busy) { /* a finalizer that runs while this scanner reads reads with it as well: let Python do that */
+        return PyLong_FromLong(ODD);
+    }
+    PyObject *body = Py_NewRef(arguments[0]), *found = PyList_New(0);
+    self->busy = 1;
+    self->refusal = ODD;
+    self->end = PyBytes_AS_STRING(body) + PyBytes_GET_SIZE(body);
+    const char *p = found == NULL ? NULL : read_body(self, found, arguments[1] == Py_True, PyBytes_AS_STRING(body));
+    if (p != self->end) {
+        Py_CLEAR(found);
+    }
+    self->busy = 0;
+    Py_DECREF(body);
+    return found != NULL || PyErr_Occurred() ? found : PyLong_FromLong(self->refusal);
+}
+
+/* -- making a scanner ---------------------------------------------------------------------------------------------- */
+
+/*
+ * A layout comes as tables of numbers of 64 bits, a row after the other. Nothing in them is trusted: each number is held
+ * against what it counts or points to, so that no layout, however wrong, makes a scanner that leaves its memory.
+ */
+typedef struct {
+    const int64_t *numbers;
+    Py_ssize_t rows;
+} Table;
+
+static int
+complain(const char *what)
+{
+    PyErr_Format(PyExc_ValueError, "a scanner cannot have these %s", what);
+    return -1;
+}
+
+static inline int
+is_in(int64_t number, int64_t least, int64_t most)
+{
+    return number >= least && number <= most;
+}
+
+/* Whether so many things from a place on are within those that there are. */
+static inline int
+are_within(int64_t from, int64_t count, int64_t all)
+{
+    return is_in(from, 0, all) && is_in(count, 0, all - from);
+}
+
+/* Numbers of own leaves, a label's counters and its other leaves, groups and loose values; and the place of the id. */
+static int
+make_counts(Scanner *self, const Table *table)
+{
+    static const int64_t most[] = {MAX_OWN, MAX_LABEL, MAX_LABEL, MAX_NODES, MAX_LOOSE, MAX_OWN};
+    Py_ssize_t *const counts[] = {
+        &self->own_leaves, &self->label_counters, &self->label_leaves, &self->groups, &self->loose, &self->id,
+    };
+    for (int at = 0; table->rows == 1 && at < 6; at++) {
+        *counts[at] = is_in(table->numbers[at], 0, most[at]) ? (Py_ssize_t)table->numbers[at] : -1;
+        if (*counts[at] < 0) {
+            return complain("counts");
+        }
+    }
+    return self->id < self->own_leaves ? 0 : complain("counts");
+}
+
+/* Blocks, from how many counters each has. */
+static int
+make_blocks(Scanner *self, const Table *table)
+{
+    for (Py_ssize_t at = 0; at < table->rows; at++) {
+        if (!is_in(table->numbers[at], 0, MAX_ENTRIES - self->slots)) {
+            return complain("blocks");
+        }
+        self->sizes[at] = (int16_t)table->numbers[at];
+        self->slots += self->sizes[at];
+    }
+    self->blocks = table->rows;
+    return 0;
+}
+
+/* Words, from strings. */
+static int
+make_words(Scanner *self)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(self->strings);
+    for (Py_ssize_t at = 0; at < count; at++) {
+        PyObject *string = PyTuple_GET_ITEM(self->strings, at);
+        Word *word = &self->words[at];
+        if (count > MAX_WORDS || !PyUnicode_CheckExact(string)) {
+            return complain("words");
+        }
+        word->string = string;
+        word->text = PyUnicode_AsUTF8AndSize(string, &word->length);
+        if (word->text == NULL) {
+            return -1;
+        }
+    }
+    self->words_made = count;
+    return 0;
+}
+
+/* A term of a relation, from (factor, block, slot). */
+static int
+make_term(const Scanner *self, Term *term, const int64_t *row)
+{
+    if (!is_in(row[0], 1, MAX_FACTORS) || !is_in(row[1], 0, self->blocks - 1) || !is_in(row[2], 0, self->slots - 1)) {
+        return complain("terms");
+    }
+    *term = (Term){.factor = (int16_t)row[0], .block = (int16_t)row[1], .slot = (int16_t)row[2]};
+    return 0;
+}
+
+/* Relations, from (whether the sides are equal, terms on the left, on the right, and that excuse). */
+static int
+make_rows(Scanner *self, const Table *rows, const Table *terms)
+{
+    Py_ssize_t at = 0;
+    for (Py_ssize_t number = 0; number < rows->rows; number++) {
+        const int64_t *row = rows->numbers + 4 * number;
+        self->rows[number] = (Row){
+            .terms = self->terms + at, .equal = row[0] != 0, .left = (int16_t)row[1], .right = (int16_t)row[2],
+            .unless = (int16_t)row[3],
+        };
+        Py_ssize_t factors = 0;
+        for (int side = 1; side < 4; side++) {
+            if (!are_within(at, row[side], terms->rows)) {
+                return complain("relations");
+            }
+            for (Py_ssize_t end = at + (Py_ssize_t)row[side]; at < end; at++) {
+                if (make_term(self, &self->terms[at], terms->numbers + 3 * at) < 0) {
+                    return -1;
+                }
+                factors += self->terms[at].factor;
+            }
+        }
+        if (factors > MAX_FACTORS) {
+            return complain("factors");
+        }
+    }
+    self->row_count = rows->rows;
+    return 0;
+}
+
+/* The columns of an entry. FROM and COUNT are the words of a choice, and FROM a group's node. */
+enum { KIND, KEY, LENGTH, REQUIRED, PLACE, BLOCK, LEAST, MOST, FROM, COUNT, ENTRY_COLUMNS };
+
+/* Whether what an entry refers to is there. A label has no groups, and lets nothing through. */
+static int
+is_sound(const Scanner *self, const int64_t *row, int of_label)
+{
+    Py_ssize_t slots = of_label ? self->label_counters : self->slots;
+    Py_ssize_t leaves = of_label ? self->label_leaves : self->own_leaves;
+    switch (row[KIND]) {
+    case COUNTER: /* its limits are unsigned */
+        return is_in(row[PLACE], 0, slots - 1) && row[REQUIRED] && row[LEAST] >= 0 && row[MOST] >= -1;
+    case INTEGER:
+    case BOOLEAN:
+    case STRING:
+        return is_in(row[PLACE], -1, leaves - 1);
+    case CHOICE:
+        return is_in(row[PLACE], -1, leaves - 1) && are_within(row[FROM], row[COUNT], self->words_made);
+    case GROUP: /* only nodes that are made already: so there is no way round in a circle */
+        return !of_label && is_in(row[PLACE], 0, self->groups - 1) && is_in(row[BLOCK], -1, self->blocks - 1) &&
+               is_in(row[FROM], self->label != NULL, self->nodes_made - 1) && self->nodes[row[FROM]].depth < MAX_DEPTH;
+    case LABELS:
+        return !of_label && self->label != NULL;
+    case LOOSE:
+        return !of_label && is_in(row[PLACE], 0, self->loose - 1);
+    default:
+        return 0;
+    }
+}
+
+static int
+make_entry(Scanner *self, Entry *entry, const int64_t *row, int of_label)
+{
+    if (!are_within(row[KEY], row[LENGTH], PyBytes_GET_SIZE(self->keys)) || row[KEY] > INT32_MAX ||
+        row[LENGTH] > INT16_MAX || !is_sound(self, row, of_label)) {
+        return complain("entries");
+    }
+    *entry = (Entry){
+        .key = (int32_t)row[KEY], .length = (int16_t)row[LENGTH], .kind = (uint8_t)row[KIND],
+        .required = row[REQUIRED] != 0, .place = (int16_t)row[PLACE], .least = row[LEAST], .most = row[MOST],
+    };
+    if (entry->kind == GROUP) {
+        entry->block = (int16_t)row[BLOCK];
+        entry->to.below = &self->nodes[row[FROM]];
+    }
+    if (entry->kind == CHOICE) {
+        entry->to.choices = &self->words[row[FROM]];
+        entry->choice_count = (int16_t)row[COUNT];
+    }
+    return 0;
+}
+
+/* A node of the next entries, `count` from a place on. */
+static int
+make_node(Scanner *self, const Table *entries, int64_t from, int64_t count, int of_label)
+{
+    Node *node = &self->nodes[self->nodes_made];
+    if (!are_within(from, count, entries->rows)) {
+        return complain("nodes");
+    }
+    *node = (Node){.entries = &self->entries[from], .count = (int16_t)count};
+    for (int16_t at = 0; at < count; at++) {
+        Entry *entry = &node->entries[at];
+        if (make_entry(self, entry, entries->numbers + ENTRY_COLUMNS * (from + at), of_label) < 0) {
+            return -1;
+        }
+        entry->next = (int16_t)(at + 1);
+        if (entry->kind == GROUP && node->depth <= entry->to.below->depth) {
+            node->depth = (int16_t)(entry->to.below->depth + 1);
+        }
+    }
+    self->nodes_made++;
+    return 0;
+}
+
+/* Nodes, from how many entries each has. The first is a label's if there are labels, and the last one is the root. */
+static int
+make_nodes(Scanner *self, const Table *nodes, const Table *entries, int labels)
+{
+    int64_t entry = 0;
+    for (Py_ssize_t at = 0; at < nodes->rows; at++) {
+        int of_label = labels && at == 0;
+        if (make_node(self, entries, entry, nodes->numbers[at], of_label) < 0) {
+            return -1;
+        }
+        if (of_label) {
+            self->label = &self->nodes[at];
+        }
+        entry += nodes->numbers[at];
+    }
+    if (nodes->rows < 1 + labels) {
+        return complain("nodes");
+    }
+    self->root = &self->nodes[nodes->rows - 1];
+    return 0;
+}
+
+enum { COUNTS, SIZES, TERMS, ROWS, NODES, ENTRIES, TABLES };
+
+/* Looks at some bytes as tables. */
+static int
+make_tables(Table *tables, PyObject *const *given)
+{
+    static const Py_ssize_t columns[TABLES] = {6, 1, 3, 4, 1, ENTRY_COLUMNS};
+    static const Py_ssize_t most[TABLES] = {1, MAX_BLOCKS, MAX_TERMS, MAX_ROWS, MAX_NODES, MAX_ENTRIES};
+    for (int at = 0; at < TABLES; at++) {
+        Py_ssize_t bytes = PyBytes_GET_SIZE(given[at]), row = columns[at] * (Py_ssize_t)sizeof(int64_t);
+        if (bytes % row != 0 || bytes / row > most[at]) {
+            return complain("tables");
+        }
+        tables[at] = (Table){(const int64_t *)(const void *)PyBytes_AS_STRING(given[at]), bytes / row};
+    }
+    return 0;
+}
+
+/* There is no __init__: a scanner is made whole, or not at all. */
+static PyObject *
+scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"keys", "strings", "counts", "blocks", "terms", "rows", "nodes", "entries", "labels", "unset", NULL};
+    PyObject *keys, *strings, *given[TABLES], *unset;
+    Table tables[TABLES];
+    int labels;
+    if (!PyArg_ParseTupleAndKeywords(
+            arguments, keywords, "SO!SSSSSSpO:Scanner", names, &keys, &PyTuple_Type, &strings, &given[COUNTS], &given[SIZES],
+            &given[TERMS], &given[ROWS], &given[NODES], &given[ENTRIES], &labels, &unset
+        ) || make_tables(tables, given) < 0) {
+        return NULL;
+    }
+    State *state = PyType_GetModuleState(type);
+    Scanner *self = state == NULL ? NULL : (Scanner *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->counters_type = (PyTypeObject *)Py_NewRef(state->counters_type);
+    self->unset = Py_NewRef(unset);
+    self->keys = Py_NewRef(keys);
+    self->strings = Py_NewRef(strings);
+    self->kept = PyDict_New();
+    if (self->kept == NULL || make_counts(self, &tables[COUNTS]) < 0 || make_blocks(self, &tables[SIZES]) < 0 || make_words(self) < 0 ||
+        make_rows(self, &tables[ROWS], &tables[TERMS]) < 0 ||
+        make_nodes(self, &tables[NODES], &tables[ENTRIES], labels) < 0) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
+}
+
+/* While nothing is read, a scanner refers to its types and to strings only, so it can't be part of a cycle. */
+static void
+scanner_dealloc(PyObject *object)
+{
+    Scanner *self = (Scanner *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    Py_XDECREF(self->counters_type);
+    Py_XDECREF(self->unset);
+    Py_XDECREF(self->keys);
+    Py_XDECREF(self->strings);
+    Py_XDECREF(self->kept);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef scanner_methods[] = {
+    {"read", (PyCFunction)(void (*)(void))scanner_read, METH_FASTCALL, read_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot scanner_slots[] = {
+    {Py_tp_doc, "Reads bodies of one layout; for one thread."},
+    {Py_tp_new, scanner_new},
+    {Py_tp_dealloc, scanner_dealloc},
+    {Py_tp_methods, scanner_methods},
+    {0, NULL},
+};
+
+static PyType_Spec scanner_spec = {
+    .name = "sora_stats_harness.judge._accelerator.Scanner",
+    .basicsize = sizeof(Scanner),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = scanner_slots,
+};
+
+/* -- order --------------------------------------------------------------------------------------------------------- */
+
+/* How a block of counters compares with the same block of an earlier sample. */
+enum Change { SAME, GROWN, FALLEN };
+
+static enum Change
+compare(const Counters *before, const Counters *after)
+{
+    int grew = 0, fell = 0;
+    for (Py_ssize_t at = 0; at < Py_SIZE(before); at++) { /* without a way out: a compiler takes several at once */
+        grew |= after->values[at] > before->values[at];
+        fell |= after->values[at] < before->values[at];
+    }
+    return fell ? FALLEN : grew ? GROWN : SAME;
+}
+
+PyDoc_STRVAR(merge_risen_blocks_doc,
+"merge_risen_blocks(known, blocks)\n--\n\n"
+"Takes the blocks that are larger in the second list over into the first, or rather into a copy of it. Gives that, and\n"
+"the places that are left to Python: a counter fell, or one of the two blocks is no Counters. In the second list, blocks\n"
+"that are the same as in the first become those very objects.");
+
+static PyObject *
+merge_risen_blocks(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
+    if (count != 2 || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "merge_risen_blocks() takes two lists");
+        return NULL;
+    }
+    PyObject *known = arguments[0], *blocks = arguments[1], *left = PyList_New(0);
+    PyObject *top = PyList_GetSlice(known, 0, PyList_GET_SIZE(known));
+    int grew = 0, failed = left == NULL || top == NULL;
+    for (Py_ssize_t at = 0; !failed && at < PyList_GET_SIZE(known) && at < PyList_GET_SIZE(blocks); at++) {
+        PyObject *most = PyList_GET_ITEM(known, at), *mine = PyList_GET_ITEM(blocks, at);
+        enum Change change = FALLEN;
+        if (most == mine) {
+            continue;
+        }
+        if (Py_IS_TYPE(most, type) && Py_IS_TYPE(mine, type) && Py_SIZE(most) == Py_SIZE(mine)) {
+            change = compare((Counters *)most, (Counters *)mine);
+        }
+        grew |= change == GROWN;
+        failed = (change == SAME    ? PyList_SetItem(blocks, at, Py_NewRef(most))
+                  : change == GROWN ? PyList_SetItem(top, at, Py_NewRef(mine))
+                                    : append_number(left, at)) < 0;
+    }
+    PyObject *result = failed ? NULL : PyTuple_Pack(2, grew ? top : known, left);
+    Py_XDECREF(top);
+    Py_XDECREF(left);
+    return result;
+}
+
+PyDoc_STRVAR(find_first_holders_doc,
+"find_first_holders(steps, owners, known)\n--\n\n"
+"Of each counter of a block that never fell in some steps, the owner of the first step that has its last value; what\n"
+"`known` says where that is the very first step. None where a step is no Counters.");
+
+static PyObject *
+find_first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
+    if (count != 3 || !PyTuple_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
+        !PyList_CheckExact(arguments[2]) || PyTuple_GET_SIZE(arguments[0]) != PyList_GET_SIZE(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "find_first_holders() takes a tuple and two lists, the first as long as that");
+        return NULL;
+    }
+    PyObject *steps = arguments[0], *owners = arguments[1], *known = arguments[2];
+    Py_ssize_t length = PyTuple_GET_SIZE(steps), size = PyList_GET_SIZE(known);
+    for (Py_ssize_t step = 0; step < length; step++) {
+        PyObject *each = PyTuple_GET_ITEM(steps, step);
+        if (!Py_IS_TYPE(each, type) || Py_SIZE(each) != size) {
+            Py_RETURN_NONE;
+        }
+    }
+    PyObject *holders = PyList_GetSlice(known, 0, size);
+    for (Py_ssize_t place = 0; holders != NULL && length > 0 && place < size; place++) {
+        Py_ssize_t step = length - 1;
+        uint64_t value = ((Counters *)PyTuple_GET_ITEM(steps, step))->values[place];
+        while (step > 0 && ((Counters *)PyTuple_GET_ITEM(steps, step - 1))->values[place] == value) {
+            step--;
+        }
+        if (step > 0 && PyList_SetItem(holders, place, Py_NewRef(PyList_GET_ITEM(owners, step))) < 0) {
+            Py_CLEAR(holders);
+        }
+    }
+    return holders;
+}
+
+/* -- the module ---------------------------------------------------------------------------------------------------- */
+
+static PyMethodDef functions[] = {
+    {"merge_risen_blocks", (PyCFunction)(void (*)(void))merge_risen_blocks, METH_FASTCALL, merge_risen_blocks_doc},
+    {"find_first_holders", (PyCFunction)(void (*)(void))find_first_holders, METH_FASTCALL, find_first_holders_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject *
+add_type(PyObject *module, PyType_Spec *spec)
+{
+    PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type != NULL && PyModule_AddType(module, type) < 0) {
+        Py_CLEAR(type);
+    }
+    return type;
+}
+
+static int
+module_exec(PyObject *module)
+{
+    State *state = PyModule_GetState(module);
+    state->counters_type = add_type(module, &counters_spec);
+    PyTypeObject *scanner_type = state->counters_type == NULL ? NULL : add_type(module, &scanner_spec);
+    Py_XDECREF(scanner_type);
+    return scanner_type == NULL ? -1 : PyModule_AddIntConstant(module, "INTERFACE_VERSION", INTERFACE_VERSION);
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    Py_VISIT(((State *)PyModule_GetState(module))->counters_type);
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    Py_CLEAR(((State *)PyModule_GetState(module))->counters_type);
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    module_clear((PyObject *)module);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#ifdef Py_mod_multiple_interpreters /* Python 3.12: no state is shared between interpreters */
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_mod_gil /* Python 3.13: a scanner has no lock of its own */
+    {Py_mod_gil, Py_MOD_GIL_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "sora_stats_harness.judge._accelerator",
+    .m_doc = "Scans bodies in which there is nothing to find; see accelerator.py.",
+    .m_size = sizeof(State),
+    .m_methods = functions,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit__accelerator(void)
+{
+    return PyModuleDef_Init(&module_def);
+}
