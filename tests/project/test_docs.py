@@ -156,6 +156,15 @@ def test_links_lead_somewhere() -> None:
     assert checked > 10
 
 
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/ARCHITECTURE.md"])
+def test_files_named_are_there(name: str) -> None:
+    """A path on these pages is that of a file in the package or in the repository."""
+    named = re.findall(r"`([a-z_0-9]+/[\w./-]+\.(?:py|c|toml|md))`", (ROOT / name).read_text(encoding="utf-8"))
+    assert len(named) > 5
+    missing = {path for path in named if not (PACKAGE / path).exists() and not (ROOT / path).exists()}
+    assert missing == {"locustfiles/NAME.py"} & missing
+
+
 def test_every_module_says_in_one_line_what_it_is_for() -> None:
     """The first paragraph of each module's docstring is one sentence, from which docs/ARCHITECTURE.md makes its table."""
     for path in PACKAGE.rglob("*.py"):
