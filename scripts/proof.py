@@ -51,12 +51,12 @@ def order(shrink: int) -> Lines:
     counted = agreement.replayed(histories.SMALL, watched(range(10_000 // shrink), "histories"))
     yield (
         f"- {counted['histories']:,} random histories ({counted['exchanges']:,} exchanges) replayed: the judge and an "
-        f"all-pairs reference agree on {counted['falls']:,} falls, to reading, field, before, after and both exchanges."
+        f"all-pairs reference agree on {counted['falls']:,} falls, to sample, field, before, after and both exchanges."
     )
     counted = agreement.replayed(DOC, watched(range(100_000, 100_000 + 300 // shrink), "histories"))
     yield f"- The same with all 324 counters: {counted['histories']:,} histories, {counted['falls']:,} falls."
     counted = agreement.live(histories.SMALL, range(200_000, 200_000 + 2000 // shrink))
-    yield f"- Live, with tickets on a clock of its own: {counted['histories']:,} histories, {counted['falls']:,} falls."
+    yield f"- Live, on a clock of the test's own: {counted['histories']:,} histories, {counted['falls']:,} falls."
     with tempfile.TemporaryDirectory() as folder:
         counted = agreement.read_from_files(histories.SMALL, range(300_000, 300_000 + 1000 // shrink), Path(folder))
     yield (
@@ -103,7 +103,7 @@ def torn(shrink: int) -> Lines:
     counted = agreement.torn_reads(DOC, watched(range(400 // shrink), "worlds"))
     yield (
         f"- A correct server that reads its counters over 20 ms, three pollers: {counted['samples']:,} samples, of "
-        f"which {counted['inconsistent']:,} miss a relation as they stand. MUST or confirmed SHOULD findings: 0."
+        f"which {counted['inconsistent']:,} violate a relation as they stand. MUST or confirmed SHOULD findings: 0."
     )
     counted = agreement.torn_reads(DOC, range(1000, 1000 + 60 // shrink), stepped_ns=-200_000_000)
     yield f"- The same while its clock is set back by 200 ms: {counted['samples']:,} samples, 0 findings."

@@ -47,7 +47,7 @@ class Stage(IntEnum):
     JSON = 5
     """For every body of a response with status 200 that is no JSON, or repeats a key."""
     SHAPE = 6
-    """For every body that is JSON, where the reader found anything amiss in it."""
+    """For every body that is JSON, in which the reader found a deviation."""
     IDENTITY = 7
     """For every sample that has a connection_id; a sample with a violation here is shown to no later stage."""
     NEW_CONNECTION = 8

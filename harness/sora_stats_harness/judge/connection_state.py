@@ -88,7 +88,7 @@ class EvidenceCache:
 
 
 class OverlappingSample(msgspec.Struct, kw_only=True, gc=False):
-    """A reading that a request still open may overlap."""
+    """A sample that a request still open may overlap."""
 
     exchange: Exchange
     index: int | None

@@ -170,16 +170,16 @@ class StageWalk:
             counts.unsearched_bodies += 1
         if body.slow:
             counts.slow_samples += body.slow
-        is_amiss = bool(body.duplicates or body.deviations)
+        deviates = bool(body.duplicates or body.deviations)
         known_absences = self._coverage.known_absences
         for sample in samples:
             if sample.labels:
                 counts.labelled_samples += 1
             if sample.deviations:
-                is_amiss = True
+                deviates = True
             if sample.absent not in known_absences:
                 self._coverage.add_fields_of_sample(sample)
-        if is_amiss:
+        if deviates:
             if body.duplicates:
                 self._ask(self._json, seen, state)
             self._ask(self._shape, seen, state)

@@ -1,8 +1,8 @@
 """
-A connection that other targets find before a listing was asked for, and again after it had arrived, is in the listing.
+Connections that a listing lacks, although other targets found them before it was asked for and after it had arrived.
 
-The mirror of `node_presence`. A connection lives from its first sample to its last, so a complete listing that was asked for
-and answered in between must have it.
+The mirror of `node_presence`. A connection lives from its first sample to its last, so a complete listing whose request and
+response both lie in between must have it.
 """
 
 from __future__ import annotations

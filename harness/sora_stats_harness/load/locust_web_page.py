@@ -127,7 +127,7 @@ def tab_tables(states: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:  # 
     """The rows of all tabs."""
     all_states = list(states)
     counts, newest = merge_live_findings(each["news"] for each in all_states)
-    verdict = "fail" if counts["MUST"] else "nothing amiss so far" if all_states else "nothing was asked yet"
+    verdict = "fail" if counts["MUST"] else "no MUST violated so far" if all_states else "nothing was asked yet"
     summed = {
         name: sum(each["counts"][name] for each in all_states) for name in ("sent", "judged", "errors", "abandoned")
     }

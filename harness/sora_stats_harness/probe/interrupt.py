@@ -1,5 +1,5 @@
 """
-Ctrl-C as a request to stop, not as an exception.
+Ctrl-C, SIGTERM and SIGHUP as requests to stop a run, not as exceptions.
 
 An interrupted run still reports a verdict about what it saw. An exception at an arbitrary line could leave a judge or a
 report half done, so while a command works, SIGINT, SIGTERM and SIGHUP only set a flag and call a callback. The third
@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn, Self
 from ..api.errors import ExitCode
 
 FORCED_INTERRUPT_COUNT: Final = 3
-"""This signal is not waited with."""
+"""The signal of this number ends the process at once."""
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
