@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sora_stats_harness.judge.verdict import JudgeResult, ListingChanges
+from sora_stats_harness.judge.incident import ListingChanges
+from sora_stats_harness.judge.verdict import JudgeResult
 from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports.report import VerdictReport
 

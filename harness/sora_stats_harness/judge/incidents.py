@@ -21,7 +21,8 @@ from .checks.http import COMPLETE, CONTENT_TYPE, STATUS
 from .checks.monotonic import MONOTONIC
 from .checks.presence import LISTED, PRESENT
 from .checks.shape import GROUP, REQUIRED, UNDOCUMENTED, UNKNOWN
-from .verdict import DocumentationDrift, FindingEntry, Incident, JudgeResult
+from .incident import Incident
+from .verdict import DocumentationDrift, FindingEntry, JudgeResult
 
 MIN_FALLEN_FIELDS: Final = 20
 """Different counters that fall at once when a server was restarted; a connection has some 300."""

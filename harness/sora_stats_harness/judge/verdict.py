@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ..api.errors import UsageError
+from .incident import Incident, ListingChanges
 from .requirement import Requirement
 
 VERDICT_FORMAT = "sora-harness/verdict/2"
@@ -72,33 +73,6 @@ class FindingEntry(msgspec.Struct, kw_only=True):
     """Names of files beside verdict.json."""
     reproduce: str = ""
     """A command line that sends the request again."""
-
-
-class Incident(msgspec.Struct, frozen=True, kw_only=True):
-    """The one cause behind many findings; it changes no status."""
-
-    id: str
-    """The kind of cause, such as `restart-same-ids`; docs/GATE.md lists them."""
-    summary: str
-    """What happened, in a sentence."""
-    advice: str
-    """What to do."""
-    explains: list[str]
-    """Fingerprints of the findings that it explains."""
-    exchanges: list[tuple[str, int]]
-    """(run, seq) of at most two exchanges that prove it, the earlier first."""
-
-
-class ListingChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """How the listings of one server changed as a whole."""
-
-    server: str
-    replacements: int
-    """How often a listing had none of the connections of the one before."""
-    alternations: int
-    """How often it had connections of the one before that instead."""
-    exchanges: list[tuple[str, int]]
-    """(run, seq) of two listings that show it, the earlier first."""
 
 
 class CoverageSummary(msgspec.Struct, kw_only=True):

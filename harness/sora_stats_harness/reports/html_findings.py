@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..api.exchange import Exchange
-from ..judge.verdict import FindingEntry, Incident, Verdict
+from ..judge.incident import Incident
+from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
 from .html_components import data_table, folded_details, small_note, status_badge, table_row
 from .html_elements import HtmlContent, SafeHtml, html_element

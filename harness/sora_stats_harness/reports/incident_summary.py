@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ..judge.verdict import FindingEntry, Incident, Verdict
+from ..judge.incident import Incident
+from ..judge.verdict import FindingEntry, Verdict
 from . import summary
 
 

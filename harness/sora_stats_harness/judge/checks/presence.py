@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import Exchange, Target
 from ..check import Check, Observed, Stage, Violation
+from ..incident import ListingChanges
 from ..node_presence import NodePresence, PresenceGap
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
 from ..unlisted_connections import FoundConnections, ListingGap
-from ..verdict import ListingChanges
 from .cluster import UNION
 from .not_found import is_accepted_not_found
 

@@ -116,7 +116,7 @@ class StepRunner:
 
     def end_step(self) -> tuple[str, ...]:
         """
-        Let nothing more fall due, wait for what is under way, and let the server rest; the MUSTs that were missed.
+        Let nothing more fall due, wait for what is under way, and let the server rest; the MUST requirements that were violated.
 
         Raises:
             SearchEnded: The last requests had no complete response, nor has the server one for us now.
