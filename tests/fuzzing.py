@@ -25,11 +25,15 @@ from sora_stats_harness.api import edition
 from sora_stats_harness.api.edition import Edition, FieldDefinition, FieldGroup, FieldKind, FieldPresence, FieldType
 from sora_stats_harness.api.errors import EditionError
 from sora_stats_harness.api.exchange import Exchange, Response, Target, make_valid_request
+from sora_stats_harness.api.strict_json import StrictJsonDocument, StrictJsonError, parse_strict_json
 from sora_stats_harness.judge import pipeline
 from sora_stats_harness.judge.checks import relations
 from sora_stats_harness.judge.checks.unstable_level import find_level_block
+from sora_stats_harness.judge.edition_decoder import EditionDecoder
 from sora_stats_harness.judge.pipeline import Judge
-from sora_stats_harness.judge.sample_reader import ParsedBody, SampleReader
+from sora_stats_harness.judge.sample import ParsedBody, Sample
+from sora_stats_harness.judge.sample_reader import SampleReader
+from sora_stats_harness.judge.surveyed_sample import survey_sample
 
 CORPUS: Final = Path(__file__).with_name("data") / "fuzz"
 
@@ -127,7 +131,7 @@ NAMES: Final = (
 """Of groups and leaves, where no other name is needed."""
 
 ODD_NAMES: Final = ("", "a.b", 'q"', "\\", "\x01", "\x7f", "a\nb", "\u2028", "#*", "data_channel", "x" * 300, *OWN)
-"""Most of these are refused."""
+"""Some of these are refused, and some make every connection be surveyed."""
 
 LIMITS: Final = (
     0,
@@ -270,11 +274,12 @@ def _labels(source: random.Random, *, odd: bool) -> Table:
 def _undocumented(source: random.Random, document: Table) -> Table:
     path: list[str] = []
     table = document
-    while (names := [*{*table.get("groups", ())} - {"data_channel"}]) and source.random() < 0.6:
-        name = source.choice(sorted(names))
+    while (names := [*table.get("groups", ())]) and source.random() < 0.6:
+        name = source.choice(names)
         path.append(name)
         table = table["groups"][name]
-    path.append(source.choice(("seen", "seen", "zz", "a")))
+    path += ["away"] * (source.random() < 0.1)
+    path.append(source.choice(("seen", "seen", "zz", "a", *OWN[:1])))
     leaf = {
         key: value for key, value in _leaf(source, odd=False).items() if key in ("type", "kind", "unit", "description")
     }
@@ -645,9 +650,35 @@ def check(case: Case, counted: Counter[str]) -> None:
     builder = pair.swift._builder
     counted["scanned editions"] += builder is not None and builder.scan is not None
     for body, many in case.pairs:
-        pair.read(body, many=many)
+        check_survey(pair.plain.codec, pair.read(body, many=many), body, many=many)
     mine, theirs = (heard(doc, case, accelerated=accelerated) for accelerated in (True, False))
     assert mine == theirs, [f"{key}: {mine[key]} / {theirs[key]}" for key in mine if mine[key] != theirs[key]]
+
+
+def check_survey(codec: EditionDecoder, parsed: ParsedBody, body: bytes, *, many: bool) -> None:
+    """Hold what was decoded, and let through and judged alone, against what a survey of the same connection finds."""
+    try:
+        document = parse_strict_json(body)
+    except StrictJsonError:
+        return
+    connections = document.value if many else [document.value]
+    if parsed.fault or document.duplicates or not isinstance(connections, list):
+        return
+    for place, (sample, value) in enumerate(zip(parsed.samples, connections, strict=False)):
+        if not all(isinstance(each, dict) for each in connections):
+            return
+        alone = StrictJsonDocument(value=value, duplicates=())
+        surveyed = survey_sample(codec, alone, place if many else None)
+        assert _outline(sample) == _outline(surveyed), body
+
+
+def _outline(sample: Sample) -> tuple[Any, ...]:  # Any: whatever a sample has
+    """What has to be the same however a sample was read; but for the order of deviations, and what is shown of them."""
+    deviations = sorted((each.requirement, each.wire, each.path, each.fault) for each in sample.deviations)
+    blocks = [None if block is None else tuple(block) for block in sample.blocks]
+    labels = {label: tuple(counters) for label, counters in sample.labels.items()}
+    leaves = (sample.timestamp, sample.channel_id, sample.client_id, sample.bundle_id, sample.connection_id)
+    return (sample.index, leaves, blocks, labels, sample.configuration, sample.level, sample.absent, deviations)
 
 
 def heard(doc: Edition, case: Case, *, accelerated: bool) -> dict[str, Any]:  # Any: what a result comes to

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 from msgspec.structs import astuple
 
 from ..api.edition_rules import LABELS_GROUP
@@ -42,9 +42,9 @@ def take_labels(codec: EditionDecoder, known: set[str], labels: Json, sample: Sa
                 parse_raw_value(value, wire, sample.index)
             field = codec.undocumented.get(wire)
             sample.deviations.append(
-                shape.unknown_key_deviation(wire, wire, b"a label")
+                shape.unknown_key_deviation(wire, wire, shape.UNKNOWN_LABEL)
                 if field is None
-                else shape.undocumented_field_deviation(field, wire, b"a label")
+                else shape.undocumented_field_deviation(field, wire, shape.UNKNOWN_LABEL)
             )
             continue
         if len(known) < MAX_CACHED_LABELS:
@@ -69,11 +69,13 @@ def _judge_label(plan: GroupPlan, leaves: Json, path: Path, wire: Path, sample: 
     values = list(leaves)
     for loose in plan.loose:
         name = loose.path[-1]
-        value, deviation = judge_raw_value(
-            loose.field, loose.learned, (*path, name), (*wire, name), bytes(leaves[loose.position]), sample.index
-        )
+        text = bytes(leaves[loose.position])
+        value, deviation = judge_raw_value(loose.field, loose.learned, (*path, name), (*wire, name), text, sample.index)
         if deviation is not None:
             sample.deviations.append(deviation)
-        masked = MISSING_COUNTER if loose.position < plan.counters else None
-        values[loose.position] = masked if value is None else value
+        if value is None and loose.position < plan.counters:
+            value = MISSING_COUNTER
+        elif not text and deviation is None:
+            value = UNSET
+        values[loose.position] = value
     return tuple(values)

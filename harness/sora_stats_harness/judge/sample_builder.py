@@ -239,7 +239,8 @@ class SampleBuilder:
             if field is None or not loose.learned:
                 return
             deviation = leeway.absence
-            sample.absent = sample.absent | leeway.alone if sample.absent else leeway.alone
+            if deviation is not None:
+                sample.absent = sample.absent | leeway.alone if sample.absent else leeway.alone
         elif text == leeway.text:
             value, deviation = leeway.value, leeway.deviation
         else:

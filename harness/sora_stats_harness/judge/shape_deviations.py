@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, cast
 import msgspec
 
 from ..api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldType
-from ..api.edition_rules import shared_label_path
+from ..api.edition_rules import LABELS_GROUP, shared_label_path
 from ..api.edition_schemas import TIMESTAMP_PATTERN, connection_schema
 from ..api.strict_json import MAX_DIGITS, is_integral
 from .checks.shape import ABSENT, ENUM, GROUP, LEXICAL, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
@@ -225,6 +225,10 @@ def undocumented_field_deviation(field: FieldDefinition, wire: Path, value: Json
     )
 
 
+UNKNOWN_LABEL: Final = b"a label"
+"""What is shown of a label that isn't documented: it may be long, and the decoder has taken it apart."""
+
+
 @cache
 def connection_validator(edition: Edition) -> Validator:
     """jsonschema for one connection of an edition; integers written with a fraction count as integers, as it says."""
@@ -324,6 +328,6 @@ def _find_other_deviations(edition: Edition, document: dict[str, Json]) -> Itera
                 if isinstance(below, dict):
                     todo.append((known, here, below))
             elif (field := undocumented.get(shared_label_path(path))) is not None:
-                yield undocumented_field_deviation(field, here, below)
+                yield undocumented_field_deviation(field, here, below if wire != (LABELS_GROUP,) else UNKNOWN_LABEL)
             else:
-                yield unknown_key_deviation(path, here, below)
+                yield unknown_key_deviation(path, here, below if wire != (LABELS_GROUP,) else UNKNOWN_LABEL)

@@ -4,6 +4,7 @@ A connection that the decoder did not accept: parsed strictly, and looked at lea
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import UNSET
@@ -42,7 +43,7 @@ def survey_sample(codec: EditionDecoder, document: StrictJsonDocument, index: in
         configuration={},
         level=None,
         deviations=deviations,
-        absent=frozenset(d.path for d in deviations if d.requirement in (REQUIRED.id, GROUP.id)),
+        absent=frozenset(_find_absent(codec, sound, deviations)),
     )
     sample.stamp_ns = None if sample.timestamp is None else stamp.parse_timestamp_ns(sample.timestamp)
     level_group = sound.group(UNSTABLE_LEVEL[:1])
@@ -59,6 +60,17 @@ def survey_sample(codec: EditionDecoder, document: StrictJsonDocument, index: in
             sound.leaf(below, (LABELS_GROUP, label, field.name)) for field in codec.label_others
         )
     return sample
+
+
+def _find_absent(codec: EditionDecoder, sound: _MaskedConnection, deviations: list[ShapeDeviation]) -> Iterator[Path]:
+    """Fields and groups that are not there, or where groups should be, no objects; labels aside."""
+    for deviation in deviations:
+        if deviation.requirement == REQUIRED.id and deviation.path[0] != LABELS_GROUP:
+            yield deviation.path
+    for group in codec.edition.root.walk_groups():
+        path = group.path
+        if path and path[0] != LABELS_GROUP and sound.group(path) is None and sound.group(path[:-1]) is not None:
+            yield path
 
 
 def is_learnable(deviation: ShapeDeviation) -> bool:
