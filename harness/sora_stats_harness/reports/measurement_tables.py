@@ -27,7 +27,6 @@ from ..judge.verdict import (
 )
 
 PERCENTILES: Final = ("50", "90", "95", "99", "99.9", "99.99")
-
 NO_FIGURE: Final = "-"
 
 
@@ -39,14 +38,11 @@ class MeasurementTable:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    keys: int = 1
-    """So many columns at the left name the row."""
+    keys: int = 1  # columns at the left that name the row
     texts: Sequence[int] = ()
     """The columns that hold words; all others, but for the keys, hold numbers and stand to the right."""
-    optional: Sequence[int] = ()
-    """The columns that a narrow display leaves out first, in this order."""
-    folded: bool = False
-    """Whether only the page shows it, folded: it is long."""
+    optional: Sequence[int] = ()  # columns that a narrow display leaves out first, in this order
+    folded: bool = False  # shown by the page alone, folded, since it is long
     note: str = ""
 
     @property

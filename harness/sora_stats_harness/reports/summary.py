@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from ..api.exchange import Exchange
+from ..judge.checks.shape import GROUP, REQUIRED, UNDOCUMENTED, UNKNOWN
 from ..judge.requirements import REQUIREMENTS
 from ..judge.verdict import (
     BaselineFinding,
@@ -339,7 +340,7 @@ def fingerprints_shown_as_drift(verdict: Verdict) -> set[str]:
     fingerprints = {
         entry.fingerprint
         for entry in verdict.findings
-        if entry.requirement in ("shape.required", "shape.group", "shape.unknown", "shape.undocumented")
+        if entry.requirement in (REQUIRED.id, GROUP.id, UNKNOWN.id, UNDOCUMENTED.id)
         and (entry.level != "MUST" or verdict.drift.headline is not None)
     }
     fields = sum(entry.way != "changed" for entry in verdict.drift.entries)
