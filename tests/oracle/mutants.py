@@ -797,6 +797,14 @@ def limits(edition: Edition, rng: Random) -> Iterator[Mutant]:
         )
 
 
+def depths(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """Bodies that are JSON, and nested deeper than anybody reads."""
+    shots = right(edition)
+    for seed, position in enumerate((5, 9)):
+        deep = replace(shots[position], raw=b'{"a":' * 150 + b"1" + b"}" * 150)
+        yield _one("deep", "", position, seed, {("http.json_limits", "")}, shots, deep)
+
+
 def _invalid(data: Json, error: str, path: list[str]) -> Json:
     reason = {"data": data, "error": error, "invalid": "data", "path": path, "schema": {"type": "string"}}
     return {"error_type": "InvalidJSON", "error_reason": [reason]}
@@ -905,6 +913,7 @@ OPERATORS: Final = (
     framings,
     orders,
     limits,
+    depths,
 )
 
 
