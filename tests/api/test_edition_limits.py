@@ -92,5 +92,6 @@ def test_the_command_takes_little_time_and_memory(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["a'b", 'a"b', "a\\b", "ä", "日本", "a b", "a/b~c", "x" * 5_000, "#", "*", "{}", "%s"])
 def test_a_name_may_be_any_printable_text(name: str) -> None:
     """Quotes and backslashes, too: the edition comes back with it."""
-    edition = parse_edition(HEAD + f"[fields]\n{json.dumps(name)} = {FIELD}", origin="mine")
-    assert [field.path for field in edition.fields] == [(name,)]
+    group = f"groups.{json.dumps('a group')}"
+    edition = parse_edition(HEAD + f"[{group}]\n[{group}.fields]\n{json.dumps(name)} = {FIELD}", origin="mine")
+    assert [field.path for field in edition.fields] == [("a group", name)]

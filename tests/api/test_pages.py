@@ -258,6 +258,28 @@ HOSTILE: dict[str, Callable[[int], str | bytes]] = {
 }
 
 
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.8, 0.98])
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+@pytest.mark.parametrize("name", edition.shipped_edition_names())
+def test_a_page_that_is_cut_in_its_list_is_not_taken_for_a_whole_one(name: str, form: str, share: float) -> None:
+    """It is refused where a list is left open, and complained of in one line else."""
+    page = FORMS[form](edition.load_edition(name))
+    begin = page.index(edition.load_edition(name).fields[0].path[0])
+    end = page.index("</section>" if form == "html" else "x-sora-target" if form == "text" else "## Get")
+    cut = page[: begin + int((end - begin) * share)]
+    if form == "html":
+        assert "is never closed" in complaint(cut)
+    else:
+        (said,) = (note for note in imported(cut).notes if "may be cut" in note)
+        assert "every known edition goes on with" in said
+
+
+@pytest.mark.parametrize("name", edition.shipped_edition_names())
+def test_a_whole_page_is_not_said_to_be_cut(name: str) -> None:
+    """Whichever edition it is of."""
+    assert not [note for note in imported(text(edition.load_edition(name))).notes if "cut" in note]
+
+
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_page_is_read_or_refused_in_one_line(kind: str) -> None:
     """Nothing that a page may hold escapes as another exception, at a size where a quadratic parser would be stuck."""

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from sora_stats_harness.api.strict_json import MAX_DEPTH, MAX_DIGITS, StrictJsonError, parse_strict_json
+from sora_stats_harness.api.strict_json import MAX_DEPTH, MAX_DIGITS, JsonLimitError, StrictJsonError, parse_strict_json
 
 
 @pytest.mark.parametrize(
@@ -21,19 +21,43 @@ from sora_stats_harness.api.strict_json import MAX_DEPTH, MAX_DIGITS, StrictJson
         (b"{} {}", "Extra data at character 3"),
         (b'["\\ud800"]', "half of a surrogate pair stands alone in a string"),
         (b'{"\\ud800":1}', "half of a surrogate pair stands alone in a string"),
-        (b"9" * (MAX_DIGITS + 1), f"a number of {MAX_DIGITS + 1} digits"),
-        (b"1." + b"9" * MAX_DIGITS, f"a number of {MAX_DIGITS + 2} digits"),
-        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested deeper than 100"),
-        (b"[" * 20_000 + b"]" * 20_000, "nested deeper than 100"),
         (b'{"a":"\\ud800","a":1}', "half of a surrogate pair stands alone in a string"),
     ],
-    ids=range(14),
+    ids=range(10),
 )
 def test_what_is_no_strict_json_is_told_apart(body: bytes, fault: str) -> None:
     """In one line, with its place; a value that a repeated key hides must be JSON as well."""
     with pytest.raises(StrictJsonError) as raised:
         parse_strict_json(body)
     assert str(raised.value) == fault
+    assert not isinstance(raised.value, JsonLimitError)
+
+
+@pytest.mark.parametrize(
+    ("body", "limit"),
+    [
+        (b"9" * (MAX_DIGITS + 1), f"a number of {MAX_DIGITS + 1} digits"),
+        (b"1." + b"9" * MAX_DIGITS, f"a number of {MAX_DIGITS + 2} digits"),
+        (b"1e" + b"9" * 19, "a number whose exponent has more than 18 digits"),
+        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested deeper than 100"),
+        (b"[" * 20_000 + b"]" * 20_000, "nested deeper than 100"),
+    ],
+    ids=range(5),
+)
+def test_what_exceeds_our_limits_is_no_fault_of_json(body: bytes, limit: str) -> None:
+    """RFC 8259 sets none."""
+    with pytest.raises(JsonLimitError) as raised:
+        parse_strict_json(body)
+    assert str(raised.value) == limit
+
+
+@pytest.mark.parametrize("large", [b"9" * 5000, b"1." + b"9" * 5000, b"[" * 150 + b"]" * 150])
+@pytest.mark.parametrize("broken", [b"nul", b"NaN", b'"\\ud800"'])
+def test_no_limit_hides_a_fault(large: bytes, broken: bytes) -> None:
+    """What stands after a number that is too long is looked at as well."""
+    with pytest.raises(StrictJsonError) as raised:
+        parse_strict_json(b"[" + large + b"," + broken + b"]")
+    assert not isinstance(raised.value, JsonLimitError)
 
 
 def test_numbers_keep_how_they_were_written() -> None:

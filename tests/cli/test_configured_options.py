@@ -23,6 +23,7 @@ require = ["counter.monotonic"]
 ca_file = "ca.pem"
 insecure = true
 timeout = 2
+tear = "60ms"
 slos = ["p99<50ms"]
 
 [headers]
@@ -66,6 +67,7 @@ NOTHING = {
     "ca_file": None,
     "insecure": False,
     "timeout_s": 5.0,
+    "tear_s": None,
     "slos": (),
     "labels": {},
     "waivers": [],
@@ -97,6 +99,7 @@ def test_the_configuration_fills_in_what_was_not_given(folder: Path) -> None:
         "insecure": True,
         "headers": ("Authorization: env:SORA_TOKEN", "X-Trace: @trace"),
         "timeout_s": 2.0,
+        "tear_s": 0.06,
         "slos": ("p99<50ms",),
         "labels": {"build": "123", "region": "tokyo"},
         "waivers": [],
@@ -109,7 +112,7 @@ def test_the_command_line_wins(folder: Path) -> None:
     """Headers and labels name by name; what is required is added; any other list replaces that of the file."""
     (folder / "sora-harness.toml").write_text(WHOLE, encoding="utf-8")
     text = (
-        "http://a:1 --edition doc-2024 --no-strict --require http.json --ca-file b --no-insecure --timeout 7 "
+        "http://a:1 --edition doc-2024 --no-strict --require http.json --ca-file b --no-insecure --timeout 7 --tear 100ms "
         "--slo p50<1ms --label build=9"
     )
     found = resolve(*text.split(), "--header", "authorization: Basic x")
@@ -122,6 +125,7 @@ def test_the_command_line_wins(folder: Path) -> None:
         "insecure": False,
         "headers": ("X-Trace: @trace", "authorization: Basic x"),
         "timeout_s": 7.0,
+        "tear_s": 0.1,
         "slos": ("p50<1ms",),
         "labels": {"region": "tokyo", "build": "9"},
         "waivers": [],

@@ -559,11 +559,18 @@ class Number(int):
 
 
 @given(
-    known=st.lists(st.lists(st.integers(-1, 4) | st.sampled_from([2**63 - 1, 2**63, 2**64, 2**200]), min_size=2, max_size=2).map(tuple) | st.none(), min_size=3, max_size=3),
+    known=st.lists(
+        st.lists(st.integers(-1, 4) | st.sampled_from([2**63 - 1, 2**63, 2**64, 2**200]), min_size=2, max_size=2).map(
+            tuple
+        )
+        | st.none(),
+        min_size=3,
+        max_size=3,
+    ),
     change=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(-1, 5) | st.just(2**64)), max_size=4),
     dropped=st.sets(st.integers(0, 2), max_size=1),
     arrays=st.sets(st.tuples(st.booleans(), st.integers(0, 2))),
-)  # fmt: skip
+)
 @example(known=[(1, 2), (3, 4), None], change=[(0, 0, 2), (1, 1, 3)], dropped=set(), arrays=set())
 @example(known=[(1, 2), (3, 4), (5, 6)], change=[(1, 1, 3)], dropped=set(), arrays={(True, 1), (False, 1)})
 @example(known=[(1, 2), (3, 4), (5, 6)], change=[(1, 1, 5)], dropped=set(), arrays={(True, 1), (False, 1)})
@@ -710,16 +717,32 @@ def test_drawn_cases_are_read_the_same(seed: int) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"keys": b""}, {"counts": b""}, {"counts": table(17, 0, 0, 1, 0, 0)}, {"counts": table(0, 0, 0, 1, 0, 0) * 2},
-        {"counts": table(1, 0, 0, 1, 0, 1)}, {"blocks": b""}, {"blocks": b"1"}, {"blocks": table(-1)},
-        {"blocks": table(*[1000] * 3)}, {"nodes": b""}, {"nodes": table(1, 2)}, {"nodes": table(1, -1)},
-        {"entries": table(*[0] * 9)}, {"labels": True}, {"rows": table(1, 1, 1, 0)}, {"rows": table(1, -1, 1, 0)},
-        {"terms": table(257, 0, 0), "rows": table(1, 1, 0, 0)}, {"terms": table(1, 1, 0), "rows": table(1, 1, 0, 0)},
-        {"terms": table(1, 0, 1), "rows": table(1, 1, 0, 0)}, {"strings": ("\ud800",)}, {"strings": tuple("a" * 5000)},
-        {"terms": table(*(200, 0, 0) * 2), "rows": table(1, 1, 1, 0)}, {"strings": (b"a",)},
+        {"keys": b""},
+        {"counts": b""},
+        {"counts": table(17, 0, 0, 1, 0, 0)},
+        {"counts": table(0, 0, 0, 1, 0, 0) * 2},
+        {"counts": table(1, 0, 0, 1, 0, 1)},
+        {"blocks": b""},
+        {"blocks": b"1"},
+        {"blocks": table(-1)},
+        {"blocks": table(*[1000] * 3)},
+        {"nodes": b""},
+        {"nodes": table(1, 2)},
+        {"nodes": table(1, -1)},
+        {"entries": table(*[0] * 9)},
+        {"labels": True},
+        {"rows": table(1, 1, 1, 0)},
+        {"rows": table(1, -1, 1, 0)},
+        {"terms": table(257, 0, 0), "rows": table(1, 1, 0, 0)},
+        {"terms": table(1, 1, 0), "rows": table(1, 1, 0, 0)},
+        {"terms": table(1, 0, 1), "rows": table(1, 1, 0, 0)},
+        {"strings": ("\ud800",)},
+        {"strings": tuple("a" * 5000)},
+        {"terms": table(*(200, 0, 0) * 2), "rows": table(1, 1, 1, 0)},
+        {"strings": (b"a",)},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_wrong_layout_is_an_error(wrong: dict[str, Any]) -> None:  # Any: as above
     """One that refers to what is not there, or is larger than there is room for."""
     assert accelerator.MODULE is not None

@@ -22,12 +22,10 @@ from sora_stats_harness.api.exchange import (
     TransportError,
     make_valid_request,
 )
-from sora_stats_harness.judge.connection_state import CONNECTION_EXPIRY_NS
 from sora_stats_harness.judge.counter_history import MAX_VERSION_CHAIN
 from sora_stats_harness.judge.exchange_queue import MAX_BATCH_EXCHANGES, SLICING_THRESHOLD_BYTES
 from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.judge.requirements import REQUIREMENTS, Finding, Level, RequiredCapability
-from sora_stats_harness.judge.state import EXPIRY_CHECK_INTERVAL_NS
 from sora_stats_harness.judge.verdict_decision import RunScope, decide_verdict
 
 EXAMPLE: Final[dict[str, Any]] = json.loads(  # Any: whatever JSON can hold
@@ -179,24 +177,11 @@ def test_connections_that_left_hold_no_listing(heard: list[Finding]) -> None:
     assert len(subjects) == 60
     whole = {id(s.last) for s in subjects.values() if s.last is not None and s.last.response is not None}
     assert whole == {id(bodies[-1])}
-    firsts = [still.first for subject in subjects.values() for still in subject.frozen_clocks.values()]
-    assert {id(first) for first in firsts if first.response is not None} <= {
-        id(each) for each in (bodies[0], bodies[-1])
-    }
+    histories = [history for subject in subjects.values() for history in subject.stamp_histories.values()]
+    stamped = [history.first.evidence.exchange for history in histories]
+    assert {id(each) for each in stamped if each.response is not None} <= {id(bodies[-1])}
     assert all(subject.last is not None and subject.last.received_ns for subject in subjects.values())
     assert falls(heard) == []
-
-
-def test_connections_are_forgotten_in_time_however_few_the_responses(judge: Judge) -> None:
-    """With a response every ten seconds, one that left is let go of after a minute, and not after a thousand responses."""
-    other = sample(connection_id=f"{0:025d}0")
-    replay(judge, exchange([other], 0, 1, seq=0, request=LIST))
-    for step in range(1, 9):
-        at_ns = step * (EXPIRY_CHECK_INTERVAL_NS + 1)
-        replay(judge, exchange(sample(), at_ns, at_ns + 1, seq=step))
-    (timeline,) = [each for each in judge._states.values() if each.connections]
-    assert list(timeline.connections) == [CONNECTION]
-    assert list(timeline.expired) == [f"{0:025d}0"]
 
 
 def test_a_pause_that_raises_is_the_last_one(heard: list[Finding]) -> None:
@@ -374,17 +359,6 @@ def test_a_data_channel_starts_afresh_where_it_was_away(judge: Judge, heard: lis
     ]
 
 
-def test_a_connection_is_forgotten_after_a_minute(judge: Judge, heard: list[Finding]) -> None:
-    """What it had before is not held against it, and that is counted."""
-    replay(
-        judge,
-        exchange(sample(dtls__total_received_dtls=12), 0, 10, seq=0),
-        exchange(sample(dtls__total_received_dtls=11), CONNECTION_EXPIRY_NS + 11, CONNECTION_EXPIRY_NS + 20, seq=1),
-    )
-    assert falls(heard) == []
-    assert judge.result().coverage.forgotten == 1
-
-
 def test_an_unsound_leaf_is_one_finding(judge: Judge, heard: list[Finding]) -> None:
     """A negative counter is out of its range; that it fell as well is not said."""
     replay(
@@ -415,6 +389,11 @@ def _timed_out_later(judge: Judge) -> None:
     _timed_out_at_first(judge)
 
 
+def _refused_later(judge: Judge) -> None:
+    judge.begin_exchange(ASK).complete(response(sample()))
+    _refused(judge)
+
+
 def _cut(judge: Judge) -> None:
     judge.begin_exchange(ASK).complete(Response(status=200, headers=HEADERS, body=b"{", complete=False))
 
@@ -425,13 +404,14 @@ def _cut(judge: Judge) -> None:
         (_refused, []),
         (_timed_out_at_first, []),
         (_timed_out_later, ["http.complete"]),
+        (_refused_later, ["http.complete"]),
         (_cut, ["http.complete"]),
     ],
 )
 def test_silence_accuses_only_a_server_that_has_responded(
     judge: Judge, heard: list[Finding], happens: Callable[[Judge], None], expected: list[str]
 ) -> None:
-    """A cut is a fault at once; a time-out only after a complete response; a closed port never."""
+    """A cut is a fault at once; a time-out, or a closed port, only after a complete response."""
     happens(judge)
     assert [each.requirement for each in heard] == expected
 

@@ -65,7 +65,7 @@ def falling(document: Json, by: int) -> Json:
 
 
 def test_all_counters_that_fall_as_floats_are_found() -> None:
-    """By 1000, all of them: 318 here, and as many of another label of messages; none is said never to have moved."""
+    """By 1000, all of them; none is said to be of no use."""
     talk = Talk()
     for place, by in enumerate((0, 0, 1000)):
         document = falling(connection(stamp_ns=(10 * place + 2) * MS), by)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sora_stats_harness.api.exchange import ErrorCode, Exchange, Request, Response, Target, TransportError
-from sora_stats_harness.load.abort_limit import parse_abort_limit
 from sora_stats_harness.load.arrival_schedule import ArrivalSchedule, ramp_segments, spike_segments
 from sora_stats_harness.load.request_metrics import RequestMetrics
+from sora_stats_harness.load.run_measurements import LoadPlan, RunMeasurements
+from sora_stats_harness.load.slo import parse_abort_limit
 
 SECOND_NS = 1_000_000_000
 
@@ -86,6 +87,40 @@ def test_a_stalled_server_is_charged_from_the_schedule() -> None:
     assert metrics.all_operations("receive delay").max_us == 1
 
 
+def test_a_request_that_timed_out_counts_with_the_time_that_it_waited() -> None:
+    """Beside the complete responses, in the timeline, and where a run is aborted; after the warm-up."""
+    measured = RunMeasurements()
+    measured.metrics.start(0, warm_up_ns=10)
+    for _ in range(98):
+        measured.metrics.record(exchange(10, 1_000_010, intended_ns=10))
+    for sent_ns in (9, 10, 10):
+        measured.metrics.record(exchange(sent_ns, 5 * SECOND_NS + 10, error=ErrorCode.TIMEOUT, intended_ns=10))
+    load = measured.to_load_summary(LoadPlan(scenario="x"))
+    complete, every = [each for each in load.latency if each.kind == "response"]
+    assert (complete.count, complete.includes_failures, complete.percentiles["99"]) == (98, False, 999)
+    assert (every.count, every.includes_failures, every.percentiles["99"]) == (100, True, 5_000_000)
+    assert [(row.from_s, row.errors, row.p99_us) for row in load.timeline if row.errors] == [(5, 3, 5_000_000)]
+    assert measured.metrics.recent_percentile_exceeds(99, 4_999_999)
+
+
+def test_users_that_wait_for_the_judge_are_the_generators_limit() -> None:
+    """In both models: a tenth of their time."""
+    measured, plan = RunMeasurements(lasted_s=10.0), LoadPlan(scenario="x", users=4)
+    measured.metrics.judging_wait.record(4 * SECOND_NS)
+    assert measured.bottleneck(plan) is None
+    measured.metrics.judging_wait.record(1_000_000)
+    assert measured.bottleneck(plan) == "users waited 10% of their time for responses to be judged"
+
+
+def test_users_that_wake_up_late_for_their_turns_are_the_generators_limit() -> None:
+    """By a tenth of their interval, on average; here that is a second."""
+    measured, plan = RunMeasurements(lasted_s=10.0), LoadPlan(scenario="x", users=4, planned_per_s=4.0)
+    measured.metrics.turn_delay.record(100_000_000)
+    assert measured.bottleneck(plan) is None
+    measured.metrics.turn_delay.record(200_000_000)
+    assert measured.bottleneck(plan) == "on average users woke up 150 ms late for their turns"
+
+
 def test_warm_up_is_counted_but_not_timed() -> None:
     """By the time of sending."""
     metrics = RequestMetrics()
@@ -133,7 +168,7 @@ def test_the_timeline_has_every_response_once_however_long_the_run() -> None:
 def test_limits_are_read(text: str, read: str) -> None:
     """A share, or a time of any unit."""
     one = parse_abort_limit(text)
-    assert f"{one.errors} {one.p99_us}" == read
+    assert f"{one.errors} {one.limit_us}" == read
 
 
 @pytest.mark.parametrize("processes", [2, 3])

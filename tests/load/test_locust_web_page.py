@@ -40,8 +40,6 @@ def page(url: str, *options: str, environment: Mapping[str, str] | None = None) 
         url,
         "-u",
         "3",
-        "--web-host",
-        "127.0.0.1",
         "--web-port",
         port,
         "--autostart",
@@ -57,10 +55,11 @@ def page(url: str, *options: str, environment: Mapping[str, str] | None = None) 
         process.wait(30)
 
 
-def get(address: str, path: str, data: bytes | None = None) -> tuple[int, str]:
+def get(address: str, path: str, data: bytes | None = None, *, origin: str | None = None) -> tuple[int, str]:
     """Status and text; 0 while nobody listens."""
+    request = urllib.request.Request(address + path, data, {} if origin is None else {"Origin": origin})
     try:
-        with urllib.request.urlopen(address + path, data, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=20) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -97,9 +96,11 @@ def test_the_tabs_follow_the_run_and_the_report_comes_when_it_stops() -> None:
         shown = tables(address)
         assert shown["sora-findings"][0]["name"] == "counter.monotonic"
         assert {row["name"] for row in shown["sora-times"]} >= {"GetStatsConnection"}
-        assert all(row["p50"] <= row["p99"] <= row["max"] for row in shown["sora-times"])
+        assert all(row["p50"] == "-" or row["p50"] <= row["max"] for row in shown["sora-times"])
         assert get(address, "/sora-report")[0] == 404
-        assert get(address, "/stop", b"")[0] == 200  # the button of that name
+        assert get(address, "/stop", b"", origin="http://elsewhere.example")[0] == 403
+        assert get(address.replace("127.0.0.1", "127.0.0.2"), "/")[0] == 0  # it listens on one address only
+        assert get(address, "/stop", b"", origin=address)[0] == 200  # the button of that name
         until(lambda: get(address, "/sora-report")[0] == 200)
         status, report = get(address, "/sora-report")
         assert "counter.monotonic" in report
@@ -112,8 +113,8 @@ def together(processes: int) -> tuple[str, ...]:
     return ("--processes", str(processes), "--master-bind-port", port, "--master-port", port) if processes > 1 else ()
 
 
-@pytest.mark.parametrize(("processes", "again"), [(1, False), (1, True), (2, False), (2, True)])
-def test_stop_loses_nothing_nor_does_another_start(processes: int, again: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_stop_loses_nothing_nor_does_another_start(processes: int, tmp_path: Path) -> None:
     """Although every judge stands still for a second meanwhile: what the server saw is what the report tells of."""
     slow, options = SlowAtTheEnd(tmp_path), [*together(processes), "--sora-output", str(tmp_path / "out")]
 
@@ -128,23 +129,22 @@ def test_stop_loses_nothing_nor_does_another_start(processes: int, again: bool, 
             stop(address)
             first = len(simulator.requests)
             assert f">{first:,}</td>" in get(address, "/sora-report")[1]
-            if again:
-                started = f"user_count=3&spawn_rate=10&host={simulator.url}".encode()
-                assert get(address, "/swarm", started)[0] == 200
-                until(lambda: len(simulator.requests) > first + 100)
-                stop(address)
+            started = f"user_count=3&spawn_rate=10&host={simulator.url}".encode()
+            assert get(address, "/swarm", started)[0] == 200
+            until(lambda: len(simulator.requests) > first + 100)
+            stop(address)
         served = len(simulator.requests)
     told = json.loads((tmp_path / "out" / "verdict.json").read_text())
     assert [told["load"][name] for name in ("sent", "judged", "errors", "abandoned")] == [served, served, 0, 0]
     assert (told["coverage"]["exchanges"], told["findings"]) == (served, [])
-    assert (served > first) is again
+    assert served > first
 
 
 def test_the_page_of_a_master_tells_of_all_workers() -> None:
     """Their counts come with Locust's own reports; the report after Stop is made from their spools."""
     with Simulator(connections=3) as simulator, page(simulator.url, *together(2)) as address:
         until(lambda: (value(address, "responses judged") or 0) > 50)
-        assert value(address, "verdict") == "nothing amiss so far"
+        assert value(address, "verdict") == "no MUST violated so far"
         assert get(address, "/stop", b"")[0] == 200  # the button of that name
         until(lambda: get(address, "/sora-report")[0] == 200)
         report = get(address, "/sora-report")[1]

@@ -15,7 +15,7 @@ from sora_stats_harness.load.load_session import LoadSession
 from sora_stats_harness.load.load_spec import LoadSpec, WorkerShare
 from sora_stats_harness.load.run_measurements import RunStopwatch
 from sora_stats_harness.load.sample_trail import SampleTrail
-from sora_stats_harness.load.spools import WorkerSpool
+from sora_stats_harness.load.spools import JudgingRules, WorkerSpool
 from sora_stats_harness.load.worker_messages import WorkerResult
 from sora_stats_harness.load.worker_results import JudgedWorkers, WorkerNames, judge_workers, make_worker_result
 
@@ -77,7 +77,7 @@ def test_what_fell_between_two_workers_is_found_in_their_spools(
     workers: tuple[Working, Working], tmp_path: Path
 ) -> None:
     """Exactly, by the clock that they share."""
-    judged = judge_workers(DOC, [each.result() for each in workers], tmp_path, names=NAMES)
+    judged = judge_workers(JudgingRules(edition=DOC), [each.result() for each in workers], tmp_path, names=NAMES)
     assert (judged.reasons, judged.measures.metrics.sent) == ((), 4)
     assert found(judged) == {"counter.monotonic": 1}
 
@@ -86,7 +86,7 @@ def test_an_unreadable_spool_costs_its_own_part_only(workers: tuple[Working, Wor
     """Its worker's own judge is believed, and the server's timestamps order what passed between the two."""
     results = [each.result() for each in workers]
     (tmp_path / "2.jsonl.zst").write_bytes(b"no zstd at all")
-    judged = judge_workers(DOC, results, tmp_path, names=NAMES)
+    judged = judge_workers(JudgingRules(edition=DOC), results, tmp_path, names=NAMES)
     assert judged.measures.metrics.sent == 4
     (reason,) = judged.reasons
     assert reason.startswith("worker 2 has no whole spool")
@@ -98,7 +98,7 @@ def test_of_a_worker_that_never_reported_its_spool_is_judged(workers: tuple[Work
     """And what it measured is worked out from there."""
     first, second = workers
     second.spool.close()
-    judged = judge_workers(DOC, [first.result()], tmp_path, names=NAMES)
+    judged = judge_workers(JudgingRules(edition=DOC), [first.result()], tmp_path, names=NAMES)
     assert (judged.measures.metrics.sent, judged.measures.metrics.judged) == (4, 4)
     assert found(judged) == {"counter.monotonic": 1}
 
@@ -110,7 +110,7 @@ def test_an_unreadable_spool_of_a_worker_that_never_reported_is_named(
     first, second = workers
     second.spool.close()
     (tmp_path / "2.jsonl.zst").write_bytes(b"no zstd at all")
-    judged = judge_workers(DOC, [first.result()], tmp_path, names=NAMES)
+    judged = judge_workers(JudgingRules(edition=DOC), [first.result()], tmp_path, names=NAMES)
     assert judged.has_unread_spools
     (reason,) = judged.reasons
     assert "2.jsonl.zst" in reason
@@ -124,5 +124,5 @@ def test_a_spool_that_lacks_exchanges_is_named(workers: tuple[Working, Working],
     first, second = workers
     second.session.observer = None
     second.see(8, 5)
-    judged = judge_workers(DOC, [first.result(), second.result()], tmp_path, names=NAMES)
+    judged = judge_workers(JudgingRules(edition=DOC), [first.result(), second.result()], tmp_path, names=NAMES)
     assert judged.reasons == ("worker 2 sent 3 requests, and its spool has 2",)

@@ -86,7 +86,7 @@ same_as = "data_channel.notify"
 SERVERS: Final = ("http://127.0.0.1:3001", "http://127.0.0.1:3002")
 LABELS: Final = ("notify", "#a", "#b/~")
 UNITS: Final = (1, 1_000_000, 7_000_000_000)
-"""Nanoseconds in a step of time; with the last a connection is often forgotten in between."""
+"""Nanoseconds in a step of time; with the last a connection is often silent for minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,11 +34,13 @@ class Heard:
         return taken
 
 
-def listen(edition: Edition, *, nodes: Collection[str] = ()) -> tuple[Judge, Heard]:
+def listen(edition: Edition, *, nodes: Collection[str] = (), tear_s: float | None = None) -> tuple[Judge, Heard]:
     """A judge, and what it says."""
     heard = Heard()
     return Judge(
-        edition, on_finding=lambda finding: heard.findings.append(finding), options=JudgeOptions(nodes=nodes)
+        edition,
+        on_finding=lambda finding: heard.findings.append(finding),
+        options=JudgeOptions(nodes=nodes, tear_s=tear_s),
     ), heard
 
 
@@ -90,7 +92,7 @@ def as_fall(finding: Finding) -> reference.Fall:
     )
 
 
-SHAPES = ("http.json", "http.duplicate_key", "identity.form", "identity.unique")
+SHAPES = ("http.json", "http.json_limits", "http.duplicate_key", "identity.form", "identity.unique")
 
 
 def document_findings(judge: Judge, heard: Heard, body: bytes, *, many: bool) -> list[tuple[str, str]]:

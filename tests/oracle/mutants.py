@@ -29,6 +29,7 @@ from sora_stats_harness.api.exchange import (
     TransportError,
     make_valid_request,
 )
+from sora_stats_harness.api.http1_faults import UNANNOUNCED_CLOSE, FramingFault
 from sora_stats_harness.probe import wrong_requests as probes
 from sora_stats_harness.simulator import strategies
 
@@ -48,11 +49,14 @@ MIDDLE: Final = range(8, 16)
 CLIENTS: Final = (0, 0, 1)
 """The client of each connection."""
 
+SPIKES: Final = 8
+
 CEILINGS: Final = {
     "decrease": 69,  # three counters never move, at 23 positions each
     "restart": 3,  # the same three
     "wraps at 32 bits": 3,  # and again
     "left for good": 4,  # connections leave
+    "spike": SPIKES,  # of a `#` label nothing else was counted: it may have been closed and opened again
 }
 """How many mutants of an operator no client may be able to tell from a right history; of any other operator, none."""
 
@@ -79,6 +83,7 @@ class Shot:
     cut: bool = False
     refused: bool = False
     """No response at all."""
+    faults: tuple[FramingFault, ...] = ()
 
     @property
     def body(self) -> bytes:
@@ -91,7 +96,8 @@ class Shot:
     @property
     def exchange(self) -> Exchange:
         """As the judge sees it."""
-        return _exchange(self) if self.raw is None and self.headers is None and not self.refused else self._made()
+        plain = self.raw is None and self.headers is None and not self.refused and not self.faults
+        return _exchange(self) if plain else self._made()
 
     def _made(self) -> Exchange:
         body = self.body
@@ -110,6 +116,7 @@ class Shot:
             sent_at=wall(self.sent_ns),
             response=response,
             error=self.error,
+            faults=self.faults,
         )
 
     def change(self, place: int, edit: Callable[[Json], None]) -> Shot:
@@ -160,6 +167,8 @@ class Mutant:
     declared: Declared
     shots: Sequence[Shot]
     nodes: tuple[str, ...] = ()
+    tear_s: float | None = None
+    """How far apart the server is said to stamp and read."""
 
     @property
     def name(self) -> str:
@@ -263,6 +272,9 @@ def shapes(edition: Edition, rng: Random) -> Iterator[Mutant]:
             position = 8  # a listing: elsewhere it would be another connection than the one asked for
         place = rng.randrange(len(shots[position].documents))
         documents = list(shots[position].documents)
+        if mutation.operator == "lexical":  # the value that was there, so that the counter doesn't fall besides
+            keys = tuple(key.replace("~1", "/").replace("~0", "~") for key in mutation.pointer.split("/")[1:])
+            mutation = replace(mutation, value=float(_inside(documents[place], keys)))
         documents[place] = mutation.apply_to(documents[place])
         yield _one(
             f"shape {mutation.operator}",
@@ -733,6 +745,55 @@ def clocks(edition: Edition, rng: Random) -> Iterator[Mutant]:
             seed=number,
             shots=overlapping,
             declared=frozenset() if equal else frozenset({("counter.timestamp_order", leaf.pointer)}),
+            tear_s=0.01,
+        )
+
+
+def framings(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """Deviations from HTTP/1.1 that a reader has noted beside the response."""
+    shots = right(edition)
+    for code, requirement in (("length_repeated", "http.header"), ("bare_lf", "http.framing")):
+        position = rng.choice(MIDDLE)
+        changed = replace(shots[position], faults=(FramingFault(code=code, text=code),))
+        yield _one(code, "", position, 0, {(requirement, "")}, shots, changed)
+    closed = [replace(shot, faults=(FramingFault(code=UNANNOUNCED_CLOSE, text="closed"),)) for shot in shots[8:13]]
+    yield _one("closes without a byte", "", 8, 0, {("http.keep_alive", "")}, shots, *closed)
+
+
+def orders(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """A stamp earlier than the one before it, and listings that leave out a connection that is there."""
+    shots = right(edition)
+    for seed, position in enumerate((9, 13)):  # requests about one connection, with later ones about the same
+        earlier = wall(shots[position].sent_ns - 1_500_000_000)
+        stepped = shots[position].change(0, _put(("timestamp",), earlier))
+        yield _one("stamp goes back", "/timestamp", position, seed, {("clock.order", "/timestamp")}, shots, stepped)
+    for place in range(3):
+        left_out = [
+            replace(shot, documents=tuple(each for at, each in enumerate(shot.documents) if at != place))
+            for shot in shots
+            if shot.request.target is Target.ALL
+        ]
+        yield Mutant(
+            operator="never listed",
+            field="",
+            position=0,
+            seed=place,
+            shots=[next((new for new in left_out if new.seq == shot.seq), shot) for shot in shots],
+            declared=frozenset({("identity.listed", "")}),
+        )
+
+
+def limits(edition: Edition, rng: Random) -> Iterator[Mutant]:
+    """A data channel with both limits, which exclude each other."""
+    shots = right(edition)
+    for seed, position in enumerate((5, 9)):
+
+        def both(document: Json) -> None:
+            _inside(document, _keys(("data_channel", ANY_LABEL))).update(max_packet_life_time=100, max_retransmits=3)
+
+        field = "/data_channel/#*/max_packet_life_time"
+        yield _one(
+            "both limits", field, position, seed, {("shape.exclusive", field)}, shots, shots[position].change(0, both)
         )
 
 
@@ -841,6 +902,9 @@ OPERATORS: Final = (
     clocks,
     refusals,
     clusters,
+    framings,
+    orders,
+    limits,
 )
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from itertools import pairwise
 from typing import Any, Final, Literal
 
 from sora_stats_harness.api.edition import (
@@ -34,7 +33,6 @@ Where = tuple[str | int, ...]
 MAX_DEPTH: Final = 100
 MAX_DIGITS: Final = 4300
 MAX_EXPONENT: Final = 10**18 - 1
-FORGET_NS: Final = 60_000_000_000
 
 
 # -- strict JSON ------------------------------------------------------------------------------------------------------
@@ -42,6 +40,10 @@ FORGET_NS: Final = 60_000_000_000
 
 class NotJson(Exception):  # said of a body
     """The bytes are no strict JSON."""
+
+
+class BeyondLimits(Exception):  # said of a body
+    """The bytes may be JSON, of more levels or digits than are read."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,15 @@ class _Parser:
         self.text = text
         self.at = 0
         self.repeated: list[Where] = []
+        self.exceeded = False
 
     def document(self) -> Json:
         value = self.value((), 1)
         self.blank()
         if self.at != len(self.text):
             raise NotJson
+        if self.exceeded:
+            raise BeyondLimits
         return value
 
     def blank(self) -> None:
@@ -131,8 +136,7 @@ class _Parser:
         if self.text[self.at : self.at + 1] == '"':
             return self.string()
         if self.text[self.at : self.at + 1] in ("{", "["):
-            if depth > MAX_DEPTH:
-                raise NotJson
+            self.exceeded |= depth > MAX_DEPTH
             return self.object(where, depth) if self.take("{") else self.array(where, depth)
         return self.number()
 
@@ -169,13 +173,16 @@ class _Parser:
 
     def number(self) -> int | Fractional:
         match = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?").match(self.text, self.at)
-        if match is None or len(match[0]) > MAX_DIGITS:
+        if match is None:
             raise NotJson
         self.at = match.end()
+        if len(match[0]) > MAX_DIGITS:
+            self.exceeded = True
+            return 0
         if match[2] is None and match[3] is None:
             return int(match[0])
         if match[3] is not None and abs(int(match[3][1:])) > MAX_EXPONENT:
-            raise NotJson
+            self.exceeded = True
         return Fractional(match[0])
 
     def string(self) -> str:
@@ -221,8 +228,9 @@ def parse(body: bytes) -> tuple[Json, list[Where]]:
         The value, and where keys stood that their object already had.
 
     Raises:
-        NotJson: Not UTF-8, a byte order mark, half a surrogate pair, more than 100 containers deep, a number of more
-            than 4,300 characters, an exponent beyond 10**18, or no JSON.
+        NotJson: Not UTF-8, a byte order mark, half a surrogate pair, or no JSON.
+        BeyondLimits: Else more than 100 containers deep, a number of more than 4,300 characters, or an exponent beyond
+            10**18.
     """
     try:
         text = body.decode("utf-8")
@@ -255,6 +263,8 @@ def document_findings(edition: Edition, body: bytes, *, many: bool) -> set[tuple
         document, repeated = parse(body)
     except NotJson:
         return {("http.json", "")}
+    except (BeyondLimits, RecursionError):
+        return {("http.json_limits", "")}
     found = {("http.duplicate_key", pointer(where)) for where in repeated}
     if many and not isinstance(document, list):
         return found | {("shape.type", "")}
@@ -415,14 +425,16 @@ def falls(edition: Edition, history: Sequence[Seen]) -> set[Fall]:
     response, the first counts.
     """
     samples = [sample for seen in history for sample in _samples(edition, seen)]
+    samples.sort(key=lambda sample: (sample.seen.received_ns, sample.seen.seq))
     found = set()
-    for b in samples:
+    for place, b in enumerate(samples):
+        b = samples[place] = _without_restarted(b, samples)
         same = [
             a
             for a in samples
             if a.connection_id == b.connection_id and (a.seen.run, a.seen.clock) == (b.seen.run, b.seen.clock)
         ]
-        known = [a for a in same if a.seen.received_ns < b.seen.sent_ns and not _forgotten(a, b, same)]
+        known = [a for a in same if a.seen.received_ns < b.seen.sent_ns]
         for path, after in b.counters.items():
             before = [a for a in known if path in a.counters and not _reopened(path, a, b, same)]
             largest = max((a.counters[path] for a in before), default=after)
@@ -444,10 +456,32 @@ def falls(edition: Edition, history: Sequence[Seen]) -> set[Fall]:
     return found
 
 
-def _forgotten(a: _Sample, b: _Sample, same: Sequence[_Sample]) -> bool:
-    """Whether more than 60 s without a response about the connection lie between the receipt of A and that of B."""
-    times = sorted({r.seen.received_ns for r in same if a.seen.received_ns <= r.seen.received_ns <= b.seen.received_ns})
-    return any(later - earlier > FORGET_NS for earlier, later in pairwise(times))
+def _without_restarted(b: _Sample, samples: Sequence[_Sample]) -> _Sample:
+    """The sample without the `#` labels of which all that was counted is less than was known: these were opened again."""
+    same = [
+        a
+        for a in samples
+        if a.connection_id == b.connection_id and (a.seen.run, a.seen.clock) == (b.seen.run, b.seen.clock)
+    ]
+    known = [a for a in same if a.seen.received_ns < b.seen.sent_ns]
+    if any(
+        value < a.counters.get(path, 0)
+        for a in known
+        for path, value in b.counters.items()
+        if len(path) < 3 or path[0] != "data_channel"
+    ):
+        return b  # its own counters fell, and those of its channels for the same reason
+    for label in (label for label in b.labels if label.startswith("#")):
+        largest: dict[Path, int] = {}
+        for a in known:
+            for path, value in a.counters.items():
+                if path[:2] == ("data_channel", label) and not _reopened(path, a, b, same):
+                    largest[path] = max(value, largest.get(path, 0))
+        counted = {path: value for path, value in largest.items() if value > 0}
+        if counted and all(b.counters.get(path, value) < value for path, value in counted.items()):
+            kept = {path: value for path, value in b.counters.items() if path[:2] != ("data_channel", label)}
+            b = replace(b, counters=kept, labels=b.labels - {label})
+    return b
 
 
 def _reopened(path: Path, a: _Sample, b: _Sample, same: Sequence[_Sample]) -> bool:
@@ -458,7 +492,6 @@ def _reopened(path: Path, a: _Sample, b: _Sample, same: Sequence[_Sample]) -> bo
         path[1] not in lacks.labels
         and not lacks.seen.received_ns < a.seen.sent_ns
         and (lacks.seen.received_ns, lacks.seen.seq) < (b.seen.received_ns, b.seen.seq)
-        and not _forgotten(lacks, b, same)
         for lacks in same
     )
 

@@ -1,4 +1,4 @@
-"""counter.monotonic agrees with an all-pairs reference to the finding: reading, field, before, after, both exchanges."""
+"""counter.monotonic agrees with an all-pairs reference to the finding: sample, field, before, after, both exchanges."""
 
 from __future__ import annotations
 

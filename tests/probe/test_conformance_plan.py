@@ -13,7 +13,13 @@ from sora_stats_harness.probe.conformance_plan import ConformancePlan
 from sora_stats_harness.probe.discovery import KnownConnection
 
 A, B = "http://a:3000", "http://b:3000"
-LIVE = {RequiredCapability.EXCHANGES, RequiredCapability.BODIES, RequiredCapability.ARGUMENTS, RequiredCapability.TIMES}
+LIVE = {
+    RequiredCapability.EXCHANGES,
+    RequiredCapability.BODIES,
+    RequiredCapability.BYTES,
+    RequiredCapability.ARGUMENTS,
+    RequiredCapability.TIMES,
+}
 CONNECTION = KnownConnection(server=A, channel_id="ch", connection_id="c")
 CLIENT = KnownConnection(server=A, channel_id="ch", client_id="cl")
 
@@ -45,12 +51,13 @@ def test_what_a_run_can_see(changes: dict[str, Any], more: set[RequiredCapabilit
             {
                 "identity.asked",
                 "identity.client",
+                "identity.listed",
                 "request.shape.large_body",
                 "request.shape.missing_key",
                 "request.shape.no_body",
             },
         ),
-        ({Target.CONNECTION}, {"identity.client", "identity.present"}),
+        ({Target.CONNECTION}, {"identity.client", "identity.listed", "identity.present"}),
     ],
 )
 def test_targets_left_out_put_requirements_out_of_scope(targets: set[Target], excluded: set[str]) -> None:

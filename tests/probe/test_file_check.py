@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -214,7 +215,7 @@ def test_a_recording_of_sorastats_gives_the_findings_of_our_own(tmp_path: Path) 
     one, other = checked(ours), checked(theirs)
     mine, yours = told(one.result())["findings"], told(other.result())["findings"]
     mine = {key: finding for key, finding in mine.items() if not finding["requirement"].startswith("clock.")}
-    assert without(yours, "exchanges") == without(mine, "exchanges")
+    assert without(yours, "exchanges", "wrong_exchange") == without(mine, "exchanges", "wrong_exchange")
     assert {finding["requirement"] for finding in mine.values()} >= {
         "counter.monotonic",
         "shape.required",
@@ -251,6 +252,33 @@ def test_a_clock_set_back_between_two_polls_accuses_nobody(tmp_path: Path) -> No
     assert result.result().checked["counter.monotonic"] > 10
 
 
+def test_recordings_of_sorastats_that_were_joined_in_any_order_accuse_nobody(tmp_path: Path) -> None:
+    """`cat B A`: each is checked by itself."""
+    polls = [body for request, body in responses(60) if request.target is Target.ALL]
+    lines = [_poll(1_790_000_000 + n, body) for n, body in enumerate(polls)]
+    half = len(lines) // 2
+    path = tmp_path / "sorastats.jsonl"
+    path.write_bytes(b"".join(lines[half:] + lines[:half]))
+    result = checked(path)
+    assert result.result().findings == []
+    assert result.result().checked["counter.monotonic"] > 10
+    assert any("2 recordings, joined in another order" in note for note in result.notes)
+
+
+def test_what_a_recorder_wrote_is_not_the_server_s(tmp_path: Path) -> None:
+    """Its floats are not blamed on the server, and nothing is said of the JSON that nobody has seen."""
+    polls = [body for request, body in responses(60) if request.target is Target.ALL]
+    path = tmp_path / "sorastats.jsonl"
+    written = [re.sub(rb'("total_received_dtls":\d+)', rb"\1.0", body) for body in polls]
+    path.write_bytes(b"".join(_poll(1_790_000_000 + n, body) for n, body in enumerate(written)))
+    result = checked(path)
+    assert result.result().findings == []
+    outcome = decide_verdict(result.result(), RunScope(observes=result.observes, excluded=result.excluded))
+    status = {row.id: row.status for row in outcome.requirements}
+    assert {status[each] for each in ("http.json", "http.duplicate_key", "shape.lexical")} == {"not_applicable"}
+    assert status["counter.monotonic"] == "met"
+
+
 def test_damage_in_a_recording_of_sorastats_is_counted_and_a_cut_end_dropped(tmp_path: Path) -> None:
     """As in our own."""
     path = tmp_path / "sorastats.jsonl"
@@ -285,7 +313,7 @@ def test_a_body_is_its_targets(tmp_path: Path, content: bytes, target: Target | 
     result = checked(path, target=target)
     assert result.result().coverage.by_target == {operation: 1}
     assert (result.judged_from, result.subject_kind) == ("body", "recording")
-    assert result.observes == {RequiredCapability.BODIES}
+    assert result.observes == {RequiredCapability.BODIES, RequiredCapability.BYTES}
 
 
 def test_a_recording_that_broke_off_is_inconclusive_at_best(tmp_path: Path) -> None:
@@ -342,10 +370,11 @@ def test_without_that_the_scope_is_what_the_exchanges_show(tmp_path: Path) -> No
     assert plain.observes == {
         RequiredCapability.EXCHANGES,
         RequiredCapability.BODIES,
+        RequiredCapability.BYTES,
         RequiredCapability.ARGUMENTS,
         RequiredCapability.TIMES,
     }
-    assert plain.excluded == {"identity.asked", "identity.client"}
+    assert plain.excluded == {"identity.asked", "identity.client", "identity.listed"}
     wrong = Request(server=SERVER, headers=(), body=None, target=None, probe="request.shape.no_target")
     probed = checked(record(tmp_path / "probed.jsonl", [exchange(request=wrong)]))
     assert probed.observes == plain.observes | {RequiredCapability.PROBES}

@@ -8,10 +8,10 @@ import threading
 
 import pytest
 
-from sora_stats_harness.probe.interrupt import InterruptHandler
+from sora_stats_harness.probe.interrupt import SIGNALS, InterruptHandler
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_sets_the_flag_and_calls_once(number: signal.Signals) -> None:
     """The handler that was there before is back afterwards."""
     before = signal.getsignal(number)
@@ -69,12 +69,25 @@ def test_outside_of_the_main_thread_nothing_is_touched() -> None:
 
 
 def test_a_command_that_has_its_verdict_is_not_interrupted() -> None:
-    """The process of a command ends with its context; a signal after it would only take the exit code away."""
-    before = signal.getsignal(signal.SIGINT)
+    """Its process is about to end: signals are ignored from there on."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         with InterruptHandler(ends_process=True) as interrupt:
             os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        for number in SIGNALS:
+            os.kill(os.getpid(), number)
         assert interrupt.is_interrupted
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    """`nohup` ignores SIGHUP, and means the command as well."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with InterruptHandler() as interrupt:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not interrupt.is_interrupted
+    finally:
+        signal.signal(signal.SIGHUP, before)

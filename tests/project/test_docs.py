@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import os
 import re
 import shlex
@@ -17,6 +18,7 @@ from typing import Final
 import pytest
 
 from sora_stats_harness import __version__
+from sora_stats_harness.cli import COMMANDS
 from sora_stats_harness.judge.requirements import REQUIREMENTS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -94,6 +96,16 @@ def test_examples_run_as_shown(block: str, tmp_path: Path) -> None:
                 assert pattern(line) in printed, f"{step.command}: {line!r} is not (or not there) in\n{done.stdout}"
 
 
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "\n>>> " in page.read_text(encoding="utf-8")], ids=lambda page: page.name
+)
+def test_doctests_of_pages_hold(page: Path) -> None:
+    """What a page shows after `>>>` is what Python prints."""
+    failed, attempted = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
+    assert attempted > 0
+    assert failed == 0
+
+
 def test_examples_are_there_in_both_languages() -> None:
     """Both READMEs show the same examples, so neither ages alone."""
     shown: dict[str, list[str]] = {page.name: [] for page in PAGES}
@@ -116,6 +128,15 @@ def test_readme_names_the_two_commands(name: str) -> None:
     assert re.search("not affiliated|公式なものではありません", first)
 
 
+@pytest.mark.parametrize("name", ["README.md", "README.ja.md"])
+def test_readme_lists_every_command_and_every_page(name: str) -> None:
+    """Each command has a row, in the table of commands, and each page of docs/ has a link."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z]+)` \|", text, re.MULTILINE)) >= set(COMMANDS)
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"](docs/{page.name})" in text, page.name
+
+
 def test_pages_name_only_make_targets_that_exist() -> None:
     """`make bench` on a page is a target of the Makefile."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
@@ -133,6 +154,15 @@ def test_links_lead_somewhere() -> None:
                 assert (page.parent / link).exists(), f"{page}: {link}"
                 checked += 1
     assert checked > 10
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/ARCHITECTURE.md"])
+def test_files_named_are_there(name: str) -> None:
+    """A path on these pages is that of a file in the package or in the repository."""
+    named = re.findall(r"`([a-z_0-9]+/[\w./-]+\.(?:py|c|toml|md))`", (ROOT / name).read_text(encoding="utf-8"))
+    assert len(named) > 5
+    missing = {path for path in named if not (PACKAGE / path).exists() and not (ROOT / path).exists()}
+    assert missing == {"locustfiles/NAME.py"} & missing
 
 
 def test_every_module_says_in_one_line_what_it_is_for() -> None:

@@ -167,9 +167,16 @@ def test_no_word_is_broken_at_any_width(kind: str, width: int) -> None:
         assert len(line) <= width or "reproduce" in line or " " not in line.strip() or width == 40, line
 
 
+TARGETS: Final = ("GetStatsConnection", "GetStatsClient")
+"""Of one target alone they would be an incident."""
+
+
 def test_long_lists_of_findings_are_cut_and_counted() -> None:
     """A server that is wrong in a thousand ways still gives a report that can be opened."""
-    entries = [verdicts.entry("shape.unknown", field=f"/f{i}", fingerprint=f"{i:016x}") for i in range(1000)]
+    entries = [
+        verdicts.entry("shape.unknown", field=f"/f{i}", fingerprint=f"{i:016x}", target=TARGETS[i % 2])
+        for i in range(1000)
+    ]
     report = verdicts.build(verdicts.Counted(entries))
     texts = {form: render(report) for form, render in files.REPORT_RENDERERS.items()}
     assert "shape.unknown  995 more, from number 6: " in texts["text"]
@@ -181,7 +188,10 @@ def test_long_lists_of_findings_are_cut_and_counted() -> None:
 
 def test_no_finding_hides_behind_many_of_another_kind() -> None:
     """On the terminal and among the evidence files each requirement gets its turn before any gets its fifth."""
-    many = [verdicts.entry("shape.required", field=f"/f{i}", fingerprint=f"{i:016x}") for i in range(300)]
+    many = [
+        verdicts.entry("shape.required", field=f"/f{i}", fingerprint=f"{i:016x}", target=TARGETS[i % 2])
+        for i in range(300)
+    ]
     last = verdicts.entry("counter.monotonic")
     kept = {entry.fingerprint: verdicts.EARLIER_AND_LATER for entry in (*many, last)}
     report = verdicts.build(verdicts.Counted([*many, last], evidence=kept))

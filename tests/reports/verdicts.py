@@ -52,6 +52,7 @@ LIVE = frozenset(
     {
         RequiredCapability.EXCHANGES,
         RequiredCapability.BODIES,
+        RequiredCapability.BYTES,
         RequiredCapability.ARGUMENTS,
         RequiredCapability.TIMES,
         RequiredCapability.PROBES,

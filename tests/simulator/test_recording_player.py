@@ -111,7 +111,7 @@ def test_what_cannot_be_taken_apart_is_given_as_it_is() -> None:
 
 @pytest.mark.parametrize(("nodes", "expected"), [(1, [sample("a", 1)]), (2, 400)])
 def test_one_node_is_the_whole_cluster(nodes: int, expected: Any) -> None:
-    """Where `local: false` was never recorded, a single node responds it with its listing; one of several cannot."""
+    """Where `local: false` was never recorded, a single node responds with its own listing; one of several cannot."""
     responses = [recorded((n, n), ALL, [sample("a", 1)], node=n, local=True) for n in range(nodes)]
     played = RecordingPlayer(responses)
     assert played.nodes == nodes

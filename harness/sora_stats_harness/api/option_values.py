@@ -62,10 +62,7 @@ def parse_integer(text: str, least: int, most: int | None = None) -> int:
 
 def parse_rate(text: str) -> float:
     """Read a rate in requests per second, greater than 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
+    value = float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?([eE][+-]?[0-9]{1,2})?", text) else 0.0
     if not 0 < value <= 1e6:
         raise UsageError(f"{text!r} must be a rate greater than 0, in requests per second")
     return value

@@ -38,6 +38,9 @@ def _described(text: str, **more: Any) -> msgspec.Meta:  # Any: msgspec's own co
 
 
 _Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
+_Duration = (
+    Annotated[float, msgspec.Meta(gt=0)] | Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(us|ms|[smh])?$")]
+)
 
 
 class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,11 +78,9 @@ class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = {}
     ca_file: Annotated[str | None, _described("Trust the certificates in this file alone; relative to this one")] = None
     insecure: Annotated[bool | None, _described("Accept any certificate")] = None
-    timeout: Annotated[
-        Annotated[float, msgspec.Meta(gt=0)]
-        | Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(\.[0-9]+)?(us|ms|[smh])?$")]
-        | None,
-        _described("For a whole exchange: seconds, or a text such as 500ms"),
+    timeout: Annotated[_Duration | None, _described("For a whole exchange: seconds, or a text such as 500ms")] = None
+    tear: Annotated[
+        _Duration | None, _described("How far apart the server stamps a response and reads its counters")
     ] = None
     slos: Annotated[list[str], _described("What the server has to keep under load, as --slo takes it")] = []
     labels: Annotated[dict[str, str], _described("Put into every report")] = {}
@@ -223,6 +224,7 @@ def _refuse_unknown(table: Iterable[str], struct: type[msgspec.Struct], path: Pa
 
 _TYPE_HINTS: Final = {
     "timeout": "it must be a time: seconds, or a number with us, ms, s, m or h",
+    "tear": "it must be a time: seconds, or a number with us, ms, s, m or h",
     "headers": "it must be the name of a header",
 }
 """The message for a text that has not the form that its key needs; any other such text is blank."""

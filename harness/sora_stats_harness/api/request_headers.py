@@ -1,5 +1,5 @@
 """
-The headers that a user has sent with every request: read from options and configurations, secrets known as such.
+Headers that a user adds to every request, read from options and configurations, with secrets marked as such.
 """
 
 from __future__ import annotations

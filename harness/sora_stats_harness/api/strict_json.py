@@ -28,6 +28,10 @@ class StrictJsonError(ValueError):
     """The bytes are no strict JSON; the text says why, in one line."""
 
 
+class JsonLimitError(StrictJsonError):
+    """A limit of this reader, not of JSON, is exceeded: nothing can be said of the bytes, and no fault was found."""
+
+
 class StrictJsonDocument(msgspec.Struct, frozen=True, kw_only=True):
     """A parsed document; numbers with a fraction or an exponent are Decimals, of repeated keys the last counts."""
 
@@ -42,7 +46,9 @@ def parse_strict_json(body: bytes, *, depth: int = 0) -> StrictJsonDocument:
 
     Raises:
         StrictJsonError: Not UTF-8, a byte order mark, NaN or Infinity, a lone surrogate, anything before or after the value,
-            containers nested deeper than 100, a number of more than 4,300 digits, or no JSON at all.
+            or no JSON at all.
+        JsonLimitError: Nothing of this was found, but containers nested deeper than 100, a number of more than 4,300 digits,
+            or an exponent of more than 18.
 
     >>> parse_strict_json(b'{"a": 1, "a": 2}')
     StrictJsonDocument(value={'a': 2}, duplicates=(('a',),))
@@ -53,13 +59,17 @@ def parse_strict_json(body: bytes, *, depth: int = 0) -> StrictJsonDocument:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise StrictJsonError(f"not UTF-8 at byte {error.start}") from None
+    exceeded: list[str] = []
     try:
-        value, repeated = _load_with_repeated(text)
+        value, repeated = _load_with_repeated(text, exceeded)
     except json.JSONDecodeError as error:
         raise StrictJsonError("empty" if not text.strip() else f"{error.msg} at character {error.pos}") from None
-    return StrictJsonDocument(
-        value=value, duplicates=tuple(_collect_duplicates(value, repeated, text, limit=MAX_DEPTH - depth))
-    )
+    duplicates, deepest = _collect_duplicates(value, repeated, text)
+    if deepest > MAX_DEPTH - depth:
+        exceeded.append(_TOO_DEEP)
+    if exceeded:
+        raise JsonLimitError(exceeded[0])
+    return StrictJsonDocument(value=value, duplicates=tuple(duplicates))
 
 
 def is_integral(number: Decimal) -> bool:
@@ -74,8 +84,11 @@ _Repeated = dict[int, tuple[dict[str, Any], list[str], list[tuple[str, Any]]]]
 """Objects with repeated keys, by id: the object, these keys, and all its pairs."""
 
 
-def _load_with_repeated(text: str) -> tuple[Any, _Repeated]:
-    """Any value, and the objects in it that repeat a key."""
+_TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH}"
+
+
+def _load_with_repeated(text: str, exceeded: list[str]) -> tuple[Any, _Repeated]:
+    """Any value, and the objects in it that repeat a key; 0 for numbers beyond the limits, which go into `exceeded`."""
     repeated: _Repeated = {}
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -86,29 +99,46 @@ def _load_with_repeated(text: str) -> tuple[Any, _Repeated]:
             repeated[id(result)] = (result, again, pairs)  # holding the object keeps its id from being used again
         return result
 
+    def parse_integer(digits: str) -> int:
+        if len(digits) > MAX_DIGITS:
+            exceeded.append(f"a number of {len(digits)} digits")
+            return 0
+        return int(digits)
+
+    def parse_decimal(digits: str) -> Decimal:
+        if len(digits) > MAX_DIGITS:
+            exceeded.append(f"a number of {len(digits)} digits")
+            return Decimal()
+        try:
+            return Decimal(digits)
+        except InvalidOperation:
+            exceeded.append("a number whose exponent has more than 18 digits")
+            return Decimal()
+
     try:
         value = json.loads(
             text,
             object_pairs_hook=collect,
-            parse_float=_parse_decimal,
-            parse_int=_parse_integer,
+            parse_float=parse_decimal,
+            parse_int=parse_integer,
             parse_constant=_refuse_constant,
         )
     except RecursionError:
-        raise StrictJsonError(f"nested deeper than {MAX_DEPTH}") from None
+        raise JsonLimitError(_TOO_DEEP) from None
     return value, repeated
 
 
-def _collect_duplicates(value: object, repeated: _Repeated, text: str, *, limit: int) -> list[Path]:
+def _collect_duplicates(value: object, repeated: _Repeated, text: str) -> tuple[list[Path], int]:
+    """Where a key stands again, and how many containers stand within each other."""
     surrogates = "\\ud" in text or "\\uD" in text
     kinds = (dict, list, str) if surrogates else (dict, list)
     found: list[Path] = []
+    deepest = 0
     todo: list[tuple[object, Path]] = [(value, ())]
     while todo:
         node, path = todo.pop()
         if isinstance(node, dict):
-            if len(path) >= limit:
-                raise StrictJsonError(f"nested deeper than {MAX_DEPTH}")
+            deepest = max(deepest, len(path) + 1)
             members: Collection[tuple[str, Any]] = node.items()
             if id(node) in repeated:
                 _, again, members = repeated[id(node)]  # values that a later one hides must be JSON as well
@@ -118,12 +148,11 @@ def _collect_duplicates(value: object, repeated: _Repeated, text: str, *, limit:
                     _check_surrogates(key)
             todo.extend((below, (*path, key)) for key, below in members if isinstance(below, kinds))
         elif isinstance(node, list):
-            if len(path) >= limit:
-                raise StrictJsonError(f"nested deeper than {MAX_DEPTH}")
+            deepest = max(deepest, len(path) + 1)
             todo.extend((below, (*path, i)) for i, below in enumerate(node) if isinstance(below, kinds))
         elif surrogates and isinstance(node, str):
             _check_surrogates(node)
-    return sorted(set(found), key=str)
+    return sorted(set(found), key=str), deepest
 
 
 def _check_surrogates(text: str) -> None:
@@ -131,21 +160,6 @@ def _check_surrogates(text: str) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise StrictJsonError("half of a surrogate pair stands alone in a string") from None
-
-
-def _parse_integer(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        raise StrictJsonError(f"a number of {len(text)} digits")
-    return int(text)
-
-
-def _parse_decimal(text: str) -> Decimal:
-    if len(text) > MAX_DIGITS:
-        raise StrictJsonError(f"a number of {len(text)} digits")
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise StrictJsonError("a number whose exponent is beyond all bounds") from None
 
 
 def _refuse_constant(text: str) -> object:

@@ -36,6 +36,8 @@ COMMANDS: Final = {
 }
 """Each command, in the order of the overview; the same text begins its own help."""
 
+COMMANDS_ON_LOCUST: Final = ("load", "capacity")
+
 DEBUG_VARIABLE: Final = "SORA_HARNESS_DEBUG"
 """Environment variable; where it is set an unexpected exception shows its traceback."""
 
@@ -125,6 +127,10 @@ def _run(words: list[str], *, ends_process: bool) -> int:
     if words in (["-h"], ["--help"]):
         write_output(overview())
         return int(ExitCode.PASS)
+    if ends_process and words[0] in COMMANDS_ON_LOCUST:
+        from ..probe.interrupt import end_process_at_signals
+
+        end_process_at_signals()  # Locust's import takes most of a second, and bears no exception from a signal
     from .command_group import run_words
 
     return run_words(words, ends_process=ends_process)

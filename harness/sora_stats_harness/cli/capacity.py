@@ -17,7 +17,7 @@ from . import capacity_polling as surveys
 from . import command_support as common
 from . import options
 from . import worker_options as workers
-from .framework import Arguments, Command, Parsed, flag, group, with_value, with_values
+from .framework import Arguments, Command, Parsed, flag, group, with_value
 from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run(arguments: Arguments) -> int:
     settings.refuse_simulator_options(
         [f"--{name.replace('_', '-')}" for name in SIMULATOR_PACE_OPTIONS if getattr(arguments, name) is not None]
     )
-    arguments.slo = settings.slos
+    arguments.slo = options.read_slos(settings)
     by_size = arguments.by_size or len(arguments.connections or ()) > 1
     plan = workers.read_worker_plan(arguments)
     if plan is not None and (by_size or arguments.watch_media):
@@ -87,14 +87,13 @@ def run(arguments: Arguments) -> int:
 def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: WorkerPlan | None) -> int:
     from ..api.edition import load_edition
     from ..judge.verdict_decision import RunEnding, RunScope
-    from ..load.abort_limit import parse_abort_limit
     from ..load.capacity.load_window import operation_shares, window_length_s
     from ..load.capacity.search_report import build_capacity, search_statement, step_line
     from ..load.capacity.search_task import SearchTask, run_search
     from ..load.edition_probe import detect_by_address
     from ..load.load_spec import LOAD_OBSERVES, LoadSpec
     from ..load.load_task import ServerAccess
-    from ..load.slo import longest_limit_us
+    from ..load.slo import longest_limit_us, parse_abort_limit
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import RunFacts, format_utc_now
 
@@ -197,7 +196,6 @@ def _abort_reason(found: SearchResult, said: str) -> str | None:
 def _search_goal(arguments: Arguments, url: str | None) -> SearchGoal:
     from ..load.capacity.load_window import operation_shares
     from ..load.capacity.rate_search import SearchGoal
-    from ..load.slo import parse_slo
 
     if not arguments.slo:
         raise UsageError("say what has to hold: --slo 'p99<50ms' (repeatable)")
@@ -206,7 +204,7 @@ def _search_goal(arguments: Arguments, url: str | None) -> SearchGoal:
     max_rate = arguments.max_rate or SELF_TEST_RATE
     if arguments.start is not None and arguments.start > max_rate:
         raise UsageError(f"--start {arguments.start:g} is above --max-rate {max_rate:g}")
-    slos = tuple(parse_slo(text) for text in arguments.slo)
+    slos = arguments.slo
     for each in slos:
         if each.target is not None and each.target not in operation_shares(arguments.scenario, max_rate):
             raise UsageError(f"--slo {each.text}: the scenario {arguments.scenario} never asks for that")
@@ -298,9 +296,7 @@ command = Command(
         *options.server_options(),
         *group(
             "the search",
-            with_values(
-                "--slo", "SLO", "what has to hold: p99<50ms, GetStatsAllConnections:p99<800ms, errors<0.1% (repeatable)"
-            ),
+            options.slo_option("what has to hold: p99<50ms, GetStatsAllConnections:p99<800ms, errors<0.1%"),
             with_value("--max-rate", "R", "never send more requests per second than this", type=options.RATE),
             with_value("--start", "R", "the first rate (default: an eighth of the highest)", type=options.RATE),
             with_value(

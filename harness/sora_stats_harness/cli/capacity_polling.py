@@ -154,7 +154,11 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
                     else None,
                 ),
                 started_at=started_at,
-                options={"by_size": sizes or True, "scrapers": arguments.scrapers, "slo": list(arguments.slo)},
+                options={
+                    "by_size": sizes or True,
+                    "scrapers": arguments.scrapers,
+                    "slo": [slo.text for slo in arguments.slo],
+                },
                 notes=[*said, *told],
                 secrets=secrets,
                 cost=found,
@@ -164,9 +168,8 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
 
 def _listing_slo(arguments: Arguments) -> Slo | None:
     from ..api.exchange import Target
-    from ..load.slo import parse_slo
 
-    slos = [parse_slo(text) for text in arguments.slo]
+    slos: tuple[Slo, ...] = arguments.slo
     if not slos:
         return None
     if len(slos) > 1 or slos[0].limit_us is None or slos[0].target not in (None, Target.ALL.operation):
@@ -187,7 +190,6 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
     """Poll in phases, and hold the media of the polled ones against those of the quiet ones."""
     from ..api.edition import load_edition
     from ..judge.verdict_decision import RunEnding, RunScope
-    from ..load.abort_limit import parse_abort_limit
     from ..load.capacity import listing_polls as survey
     from ..load.capacity.media_impact import compare_phases
     from ..load.capacity.rate_search import SearchEnded
@@ -196,6 +198,7 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
     from ..load.edition_probe import detect_by_address
     from ..load.load_spec import LOAD_OBSERVES, LoadSpec, unobservable_requirements
     from ..load.scenarios import SCENARIOS
+    from ..load.slo import parse_abort_limit
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import RunFacts, format_utc_now
     from . import capacity as command

@@ -49,7 +49,7 @@ def run(arguments: Arguments) -> int:
     from ..api.edition import load_edition
     from ..api.exchange import TARGET_OF_OPERATION
     from ..judge.checks.user_checks import load_check_files
-    from ..judge.pipeline import Judge
+    from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..probe.edition_detection import detect_by_files
     from ..probe.file_check import choose_edition, judge_files, open_files
@@ -77,7 +77,7 @@ def run(arguments: Arguments) -> int:
                 f"recorded with edition {other}, and judged here by {edition.name}: {origin}"
                 for other in sorted(others)
             ]
-        judge = Judge(edition, checks=load_check_files(settings.checks))
+        judge = Judge(edition, checks=load_check_files(settings.checks), options=JudgeOptions(tear_s=settings.tear_s))
         progress = ProgressLine()
         try:
             checked = judge_files(judge, files, target=target, tick=_make_tick(interrupt, progress))

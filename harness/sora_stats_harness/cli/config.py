@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from ..api.errors import UsageError
 from . import options
 from .framework import Arguments, Command, flag
 from .output import print_table, write_output
@@ -52,14 +51,8 @@ def run(arguments: Arguments) -> int:
 
 def _check(settings: RunSettings, config: LoadedConfig) -> int:
     """Look up what the settings refer to, as a command does before it sends anything."""
-    from ..load.slo import parse_slo
-
     settings.look_up()
-    for text in settings.slos:
-        try:
-            parse_slo(text)
-        except UsageError as error:
-            raise UsageError(f"{config.source}: slos: {str(error).removeprefix('--slo: ')}") from None
+    options.read_slos(settings)
     write_output(f"{config.source or 'no configuration'}: every setting can be used\n")
     return 0
 
@@ -70,7 +63,7 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
     from ..probe.run_settings import SETTINGS
 
     shown: dict[str, Any] = {  # Any: JSON
-        key: getattr(settings, "timeout_s" if key == "timeout" else key) for key in settings.origins
+        key: getattr(settings, f"{key}_s" if key in ("timeout", "tear") else key) for key in settings.origins
     }
     shown["headers"] = dict(mask_header(line) for line in settings.headers)
     shown |= {"require": list(settings.require), "checks": list(settings.checks), "slos": list(settings.slos)}

@@ -110,7 +110,7 @@ def run(arguments: Arguments) -> int:  # long: one run from its settings to its 
             judge = Judge(
                 edition,
                 observer=recorder.add_exchange if recorder else None,
-                options=JudgeOptions(nodes=plan.servers),
+                options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s),
                 checks=load_check_files(settings.checks),
             )
             progress = ProgressLine()

@@ -37,6 +37,8 @@ def run(arguments: Arguments) -> int:  # long: one run from its settings to its 
     """
     from ..api.edition import load_edition
     from ..api.exchange import Target, make_valid_request
+    from ..judge.checks.identity import ASKED, CLIENT
+    from ..judge.checks.presence import LISTED, PRESENT
     from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge
     from ..judge.requirements import RequiredCapability
@@ -95,10 +97,11 @@ def run(arguments: Arguments) -> int:  # long: one run from its settings to its 
                     observes={
                         RequiredCapability.EXCHANGES,
                         RequiredCapability.BODIES,
+                        RequiredCapability.BYTES,
                         RequiredCapability.ARGUMENTS,
                         RequiredCapability.TIMES,
                     },
-                    excluded={"identity.asked", "identity.client", "identity.present"},
+                    excluded={ASKED.id, CLIENT.id, PRESENT.id, LISTED.id},
                 ),
                 ending=RunEnding(
                     interrupted=interrupt.is_interrupted,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -18,10 +19,9 @@ from .framework import Arguments, Command, Parsed, flag, group, with_value
 from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
-    from ..api.exchange import Headers
     from ..judge.verdict import LoadResult
-    from ..load.abort_limit import AbortLimit
     from ..load.load_spec import LoadSpec
+    from ..load.slo import AbortLimit, Slo
     from ..load.worker_plan import WorkerPlan
 
 EXAMPLES: Final = """\
@@ -29,6 +29,7 @@ examples:
   sora-harness load --scenario mixed --rate 200 --duration 10s     on the embedded simulator (SELF-TEST)
   sora-harness load --users 4 --interval 0 --duration 5s           as fast as four users go
   sora-harness load http://127.0.0.1:3000 --scenario scrape --pollers 3 --interval 1 --duration 60s
+  sora-harness load --rate 200 --duration 5s --slo 'p99<50ms' --slo 'errors<0.1%'
   sora-harness load --rate 200 --duration 5s --processes 2         from two processes, judged together
   sora-harness load --rate 500 --duration 20s --dry-run            print the plan, send nothing
 """
@@ -55,29 +56,39 @@ def run(arguments: Arguments) -> int:
         raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'")
     if arguments.worker:
         return workers.run_as_worker(arguments)
-    import_module("..load.load_task", __package__)  # before what uses sockets, which Locust replaces
     from msgspec.structs import replace
 
+    from ..load.slo import parse_abort_limit
+
+    # All that can be refused is, before Locust is imported.
+    url = settings.url
+    limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
+    slos = options.read_slos(settings)
+    plan = workers.read_worker_plan(arguments)
+    spec = _load_spec(arguments, url, 1 if plan is None else plan.count)
+    slos = _slos_on_targets(slos, spec, are_options=bool(arguments.slo))
+    plan_text = f"{_plan_text(spec, plan, url, limits, slos)}{common.edition_plan_text(arguments)}\n"
+    if arguments.dry_run:
+        settings.look_up()
+        write_output(plan_text, sys.stderr)
+        return 0
+
+    import_module("..load.load_task", __package__)  # before what uses sockets, which Locust replaces
     from ..api.edition import load_edition
     from ..api.exchange import TransportError
     from ..judge.verdict_decision import RunEnding, RunScope
-    from ..load.abort_limit import parse_abort_limit
     from ..load.edition_probe import detect_by_address
     from ..load.http_connection import resolve_server
     from ..load.load_spec import LOAD_OBSERVES
     from ..load.load_task import LoadTask, RecordingPlan, ServerAccess, run_load_task
+    from ..load.run_measurements import LoadPlan
+    from ..load.slo_results import end_with_slos, judge_slos
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import RunFacts, format_utc_now
 
     started_at = format_utc_now()
-    url = settings.url
-    limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
     headers, secrets = settings.look_up()
-    plan = workers.read_worker_plan(arguments)
-    spec = _load_spec(arguments, url, headers, 1 if plan is None else plan.count)
-    sys.stderr.write(f"{_plan_text(spec, plan, url, limits)}{common.edition_plan_text(arguments)}\n")
-    if arguments.dry_run:
-        return 0
+    write_output(plan_text, sys.stderr)
     with InterruptHandler(ends_process=arguments.ends_process) as interrupt, ExitStack() as stack:
         server = url or _start_simulator(arguments, stack)
         address = resolve_server(server, ca_file=arguments.settings.ca_file, insecure=arguments.settings.insecure)
@@ -86,7 +97,7 @@ def run(arguments: Arguments) -> int:
         told = common.detect_edition(
             arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
         )
-        spec = replace(spec, edition=arguments.settings.edition)
+        spec = replace(spec, edition=arguments.settings.edition, headers=headers)
         progress = ProgressLine()
         task = LoadTask(
             spec=spec,
@@ -110,9 +121,15 @@ def run(arguments: Arguments) -> int:
             done = run_load_task(task)
         finally:
             progress.end()
-        load = done.measures.to_load_summary(
-            scenario=spec.scenario, model=spec.model, planned_per_s=spec.planned_per_s, processes=task.processes
+        summary_plan = LoadPlan(
+            scenario=spec.scenario,
+            model=spec.model,
+            planned_per_s=spec.planned_per_s,
+            users=spec.users,
+            processes=task.processes,
         )
+        results = judge_slos(slos, done.measures)
+        load = done.measures.to_load_summary(summary_plan, results)
         return common.report_and_exit_code(
             arguments,
             done.judge,
@@ -121,9 +138,9 @@ def run(arguments: Arguments) -> int:
                 edition=load_edition(arguments.settings.edition),
                 subject=server,
                 scope=RunScope(observes=LOAD_OBSERVES, excluded=spec.unobservable_requirements),
-                ending=RunEnding(interrupted=done.interrupted, aborted=done.aborted),
+                ending=end_with_slos(RunEnding(interrupted=done.interrupted, aborted=done.aborted), results),
                 started_at=started_at,
-                options=task.options,
+                options=task.options | {"slo": [slo.text for slo in slos]},
                 notes=[*told, *done.notes, *_load_notes(load)],
                 secrets=secrets,
                 load=load,
@@ -131,7 +148,7 @@ def run(arguments: Arguments) -> int:
         )
 
 
-def _load_spec(arguments: Arguments, url: str | None, headers: Headers, processes: int) -> LoadSpec:
+def _load_spec(arguments: Arguments, url: str | None, processes: int) -> LoadSpec:
     """What the options say; a server that we did not start is never hammered unasked."""
     from ..load.load_spec import SCENARIO_TARGETS, SOAK_USER_INTERVAL_S, LoadSpec
 
@@ -159,6 +176,9 @@ def _load_spec(arguments: Arguments, url: str | None, headers: Headers, processe
         raise UsageError("--interval goes with --users")
     if scenario == "spike" and rate is None:
         raise UsageError("--scenario spike is for the open model: give --rate N")
+    duration_s = arguments.duration or DEFAULT_DURATION_S
+    if scenario == "spike" and arguments.ramp > duration_s / 5:
+        raise UsageError(f"--ramp: before a spike it takes a fifth of the run at most: {duration_s / 5:g} s here")
     if url is not None:
         if rate is None and (asked_users is None or interval_s is None):
             raise UsageError(
@@ -176,19 +196,30 @@ def _load_spec(arguments: Arguments, url: str | None, headers: Headers, processe
     return LoadSpec(
         edition=arguments.settings.edition,
         checks=arguments.settings.checks,
-        headers=headers,
         timeout_s=arguments.settings.timeout_s,
+        tear_s=arguments.settings.tear_s,
         scenario=scenario,
         weights=arguments.weights or {},
         rate=rate,
         ramp_s=arguments.ramp,
         users=users,
         interval_s=interval_s or 0.0,
-        duration_s=arguments.duration or DEFAULT_DURATION_S,
+        duration_s=duration_s,
         warm_up_s=arguments.warm_up,
         sockets=arguments.sockets,
         keep_alive=not arguments.new_connection_each,
     )
+
+
+def _slos_on_targets(slos: Sequence[Slo], spec: LoadSpec, *, are_options: bool) -> tuple[Slo, ...]:
+    """Refuse an SLO on a target that the scenario never asks for; one of the configuration is left out then."""
+    from ..load.load_spec import asked_operations
+
+    asked = asked_operations(spec.scenario, spec.weights)
+    unasked = [slo for slo in slos if slo.target is not None and slo.target not in asked]
+    if unasked and are_options:
+        raise UsageError(f"--slo {unasked[0].text}: the scenario {spec.scenario} never asks for that")
+    return tuple(slo for slo in slos if slo not in unasked)
 
 
 def _start_simulator(arguments: Arguments, stack: ExitStack) -> str:
@@ -197,7 +228,9 @@ def _start_simulator(arguments: Arguments, stack: ExitStack) -> str:
     return common.start_simulator(arguments, stack, connections=connections)[0]
 
 
-def _plan_text(spec: LoadSpec, plan: WorkerPlan | None, url: str | None, limits: Sequence[AbortLimit]) -> str:
+def _plan_text(
+    spec: LoadSpec, plan: WorkerPlan | None, url: str | None, limits: Sequence[AbortLimit], slos: Sequence[Slo]
+) -> str:
     if spec.rate is not None:
         ramp = f", reached over {spec.ramp_s:g} s" if spec.ramp_s else ""
         how = f"{spec.rate:g} requests/s (open model){ramp}, at most {spec.users} in flight"
@@ -209,9 +242,10 @@ def _plan_text(spec: LoadSpec, plan: WorkerPlan | None, url: str | None, limits:
         sockets += ", a new connection for each request"
     several = "" if plan is None else f" from {plan.description}"
     stop = " or ".join(each.text for each in limits)
+    gate = f"; has to keep {', '.join(each.text for each in slos)}" if slos else ""
     return (
         f"plan: scenario {spec.scenario} on {url or 'the embedded simulator'}: {how}{sockets}{several}, "
-        f"for {spec.duration_s:g} s; aborts at {stop}"
+        f"for {spec.duration_s:g} s; aborts at {stop}{gate}"
     )
 
 
@@ -238,10 +272,7 @@ def _parse_weights(text: str) -> dict[str, float]:
         name, separator, value = part.strip().partition("=")
         if not separator or name not in ("connection", "client", "all") or name in weights:
             raise UsageError(f"{text!r}: give connection=N,client=N,all=N, or some of them")
-        try:
-            weights[name] = float(value)
-        except ValueError:
-            weights[name] = -1.0
+        weights[name] = float(value) if re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,9})?", value) else -1.0
         if not 0 <= weights[name] <= 1e6:
             raise UsageError(f"{part!r}: a weight is a number from 0 on")
     if not any(weights.values()):
@@ -294,6 +325,7 @@ command = Command(
             ),
             with_value("--sockets", "N", "share so many connections (default: one for each user)", type=_USERS),
             flag("--new-connection-each", "use each connection for one request only"),
+            options.slo_option("fail unless this holds: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1%"),
             options.abort_option("end early"),
             flag("--dry-run", "print the plan and send nothing"),
         ),

@@ -18,6 +18,7 @@ from .framework import Arguments, Option, Parsed, flag, group, with_value, with_
 
 if TYPE_CHECKING:
     from ..judge.verdict import SubjectKind
+    from ..load.slo import Slo
     from ..probe.run_settings import RunSettings
     from ..reports.baseline import Baseline
 
@@ -85,6 +86,12 @@ def rule_options() -> list[click.Parameter]:
             "NAME|FILE",
             f"the field list to judge by (default: {DEFAULT_EDITION}; auto: the one nearest to the responses)",
         ),
+        Option(
+            ["--tear"],
+            metavar="TIME",
+            help="how far apart the server stamps a response and reads its counters; then counter.timestamp_order is a "
+            "SHOULD",
+        ),
         Option(["--strict/--no-strict"], default=None, help="a violated SHOULD fails, too"),
         with_values("--require", "ID", "inconclusive unless this requirement was observed (repeatable)"),
         with_values("--checks", "FILE.py", "judge by the checks of your own in this file as well (repeatable)"),
@@ -130,6 +137,26 @@ def recording_options() -> list[click.Parameter]:
             default=RECORD_LIMIT_BYTES,
         ),
     )
+
+
+def slo_option(help_text: str) -> Option:
+    """--slo."""
+    return with_values("--slo", "SLO", f"{help_text} (repeatable)")
+
+
+def read_slos(settings: RunSettings) -> tuple[Slo, ...]:
+    """
+    Read the SLOs of the command line or the configuration, each once.
+
+    Raises:
+        UsageError: One of them is none.
+    """
+    from ..load.slo import parse_slo
+    from ..probe.run_settings import ORIGIN_OPTION
+
+    origin = settings.origins["slos"]
+    where = "--slo" if origin == ORIGIN_OPTION else f"{origin}: slos"
+    return tuple({slo.text: slo for slo in (parse_slo(text, where) for text in settings.slos)}.values())
 
 
 def abort_option(effect: str) -> Option:

@@ -24,6 +24,10 @@ class ServerOutage(msgspec.Struct, gc=False):
     count: int
     error: TransportError
     """Of the last."""
+    sent_ns: int
+    """When the first of them was sent."""
+    last_received_ns: int
+    """When the last of them had ended."""
 
     @property
     def description(self) -> str:
@@ -38,6 +42,7 @@ class ServerAvailability:
         self._responded: dict[str, int] = {}
         """When the last request was sent that got a complete response."""
         self._silent: dict[str, ServerOutage] = {}
+        self._longest_gap_ns = 0
 
     def has_responded(self, server: str) -> bool:
         """Whether the server has given a complete response in this run."""
@@ -49,7 +54,9 @@ class ServerAvailability:
         if sent_ns >= self._responded.get(server, sent_ns):
             self._responded[server] = sent_ns
         if self._silent:
-            self._silent.pop(server, None)
+            outage = self._silent.pop(server, None)
+            if outage is not None:
+                self._longest_gap_ns = max(self._longest_gap_ns, exchange.received_ns - outage.sent_ns)
 
     def add_failure(self, exchange: Exchange) -> None:
         """None came, or not all of it; a request that we gave up says nothing, nor one sent before the last response's."""
@@ -60,9 +67,28 @@ class ServerAvailability:
             return  # the connection has gone, not the server
         if exchange.sent_ns <= self._responded.get(server, -(2**63)):
             return
-        outage = self._silent.setdefault(server, ServerOutage(server, exchange.received_ns, 0, error))
+        outage = self._silent.get(server)
+        if outage is None:
+            outage = self._silent[server] = ServerOutage(
+                server, exchange.received_ns, 0, error, exchange.sent_ns, exchange.received_ns
+            )
         outage.count += 1
         outage.error = error
+        outage.last_received_ns = exchange.received_ns
+
+    @property
+    def longest_gap_ns(self) -> int:
+        """
+        The longest time in which a server that had responded gave no complete response although it was asked.
+
+        From the sending of the first request without one to the receipt of the next complete response.
+        """
+        lasting = [
+            outage.last_received_ns - outage.sent_ns
+            for server, outage in self._silent.items()
+            if server in self._responded
+        ]
+        return max(self._longest_gap_ns, *lasting, 0)
 
     @property
     def outage(self) -> ServerOutage | None:

@@ -47,7 +47,7 @@ class Stage(IntEnum):
     JSON = 5
     """For every body of a response with status 200 that is no JSON, or repeats a key."""
     SHAPE = 6
-    """For every body that is JSON, where the reader found anything amiss in it."""
+    """For every body that is JSON, in which the reader found a deviation."""
     IDENTITY = 7
     """For every sample that has a connection_id; a sample with a violation here is shown to no later stage."""
     NEW_CONNECTION = 8
@@ -102,6 +102,11 @@ class Observed(msgspec.Struct, gc=False):
     """Whether these are all, and nothing else stood in the body."""
     alone: bool = False
     """Whether there is nothing to compare with: a body from a file."""
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether a recorder wrote the body, from what it had read."""
+        return self.bare and not self.alone
 
     def place(self, *keys: str) -> Place:
         """A place within the sample, from the body on."""
@@ -166,6 +171,7 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             actual=self.actual,
             fault=self.fault,
             exchanges=self.proof or (self.exchange,),
+            wrong=self.exchange,
         )
 
 

@@ -18,7 +18,7 @@ from ..api.exchange import Exchange, without_response
 from .accelerator import merge_risen_blocks
 from .counter_history import CounterHistory
 from .edition_decoder import Counters
-from .server_clock import FrozenClock
+from .stamp_order import StampHistory
 
 if TYPE_CHECKING:
     from .checks.relation_check import PendingViolation
@@ -31,11 +31,11 @@ MAX_EVIDENCE_BYTES: Final = 64 << 20
 EVIDENCE_PORTIONS: Final = 64
 """Of the kept bodies one is let go at a time."""
 
-CONNECTION_EXPIRY_NS: Final = 60_000_000_000
-"""A connection is forgotten this long after its last response, by the exchanges' own times."""
-
 DEFAULT_TEAR_NS: Final = 50_000_000
-"""Stamps closer than this say nothing of which response was read first: a server stamps and reads at different moments."""
+"""
+Stamps closer than this say nothing of which response was read first, where nobody says how far apart a server stamps and
+reads: of those further apart it can be told for information only.
+"""
 
 MAX_OVERLAPPING_SAMPLES: Final = 16
 """Samples of a connection that are compared with those that overlap them."""
@@ -88,11 +88,12 @@ class EvidenceCache:
 
 
 class OverlappingSample(msgspec.Struct, kw_only=True, gc=False):
-    """A reading that a request still open may overlap."""
+    """A sample that a request still open may overlap."""
 
     exchange: Exchange
     index: int | None
     stamp_ns: int
+    resolution_ns: int
     blocks: list[Counters | None]
 
 
@@ -113,9 +114,7 @@ class ConnectionState:
         "configuration",
         "counter_history",
         "decreased_counters",
-        "expires_ns",
         "first",
-        "frozen_clocks",
         "identity",
         "last",
         "last_blocks",
@@ -123,11 +122,13 @@ class ConnectionState:
         "last_evidence",
         "level",
         "level_samples",
+        "longest_gap_ns",
         "overlapping_samples",
         "pending_levels",
         "pending_violations",
         "relation_samples",
         "samples",
+        "stamp_histories",
         "timestamp_violations",
     )
 
@@ -147,8 +148,8 @@ class ConnectionState:
         self.last_evidence: EvidenceExchange | None = None
         self.last_blocks: Sequence[Counters | None] | None = None
         """Of the last sample, whatever it was: a relation's lower bound, which a maximum that was wrong cannot spoil."""
-        self.expires_ns = 2**63
-        """When it is forgotten, unless another sample comes."""
+        self.longest_gap_ns = 0
+        """Between a sample's receipt and the sending of the next one's request."""
         self.level: int | None = None
         self.samples = 0
         self.overlapping_samples: list[OverlappingSample] = []
@@ -160,16 +161,32 @@ class ConnectionState:
         """Counters that fell: their order by stamp would be the same fault again."""
         self.timestamp_violations: dict[tuple[int, int], list[TimestampOrderViolation]] = {}
         """By counter, pairs in which the earlier stamp has the larger value; held back until it is known not to fall."""
-        self.frozen_clocks: dict[str, FrozenClock] = {}
+        self.stamp_histories: dict[tuple[str, bool], StampHistory] = {}
+        """By server, and whether it was asked for the whole cluster: then another node may have stamped."""
 
     def add_sample(self, exchange: Exchange, evidence: EvidenceExchange | None, sample: Sample) -> None:
         """Remember the newest sample, once every check has seen it."""
+        last = self.last
+        if last is not None and (gap_ns := exchange.sent_ns - last.received_ns) > self.longest_gap_ns:
+            self.longest_gap_ns = gap_ns
         self.samples += 1
         self.level = sample.level
         self.last = exchange
-        self.expires_ns = exchange.received_ns + CONNECTION_EXPIRY_NS
         self.last_evidence = evidence
         self.last_blocks = sample.blocks
+
+    @property
+    def silent_since_ns(self) -> int:
+        """When its last sample had arrived."""
+        return self.counter_history.last_received_ns
+
+    def release_body(self) -> int:
+        """Let go of the last response's body; how many bytes it had."""
+        last = self.last
+        if last is None or last.response is None:
+            return 0
+        self.last = without_response(last)
+        return len(last.response.body)
 
     def release_large_bodies(self, server: str, most_bytes: int) -> None:
         """
@@ -183,9 +200,6 @@ class ConnectionState:
             self.overlapping_samples = [
                 each for each in self.overlapping_samples if not _is_larger(each.exchange, server, most_bytes)
             ]
-        for still in self.frozen_clocks.values():
-            if _is_larger(still.first, server, most_bytes):
-                still.first = without_response(still.first)
 
     def check_timestamp_order(
         self, mine: OverlappingSample, tear_ns: int
@@ -201,7 +215,7 @@ class ConnectionState:
         misses: list[tuple[OverlappingSample, OverlappingSample, int, int]] = []
         for other in self.overlapping_samples:
             apart = abs(mine.stamp_ns - other.stamp_ns)
-            if apart <= tear_ns:
+            if apart <= tear_ns + mine.resolution_ns + other.resolution_ns:
                 continue
             one, two = other.exchange, mine.exchange
             if one.received_ns < two.sent_ns or one.request.server != two.request.server:

@@ -13,7 +13,8 @@ A version is kept only while a request that is still open can need it, so that o
 one version more, not one for each response that overtakes it.
 
 Data channels may close and open again under their label. Where a sample L lacks a label, only samples that were sent
-after L had arrived count for it from then on.
+after L had arrived count for it from then on. A `#` label may do so between two samples, both of which have it: where all
+its counters have started again, the later sample counts as one that lacks the label.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ saves time (about 1 us a response at 32), and costs memory: that many tuples of 
 
 MAX_LABELS: Final = 4096
 """Labels of one connection whose counters are followed; far beyond what a server has, so that none can flood us."""
+
+MESSAGING_PREFIX: Final = "#"
+"""How the labels of data channels begin that an application opens and closes as it likes."""
 
 EARLIEST_NS: Final = -(2**63)
 
@@ -170,6 +174,7 @@ class CounterHistory(Generic[EvidenceT]):
         "first_labels",
         "grown_labels",
         "last_received_ns",
+        "reopened",
         "versions",
     )
 
@@ -181,6 +186,8 @@ class CounterHistory(Generic[EvidenceT]):
         self.grown_labels: dict[str, tuple[bool, ...]] = {}
         """Which counters grew of labels that have closed."""
         self.last_received_ns = EARLIEST_NS
+        self.reopened = 0
+        """How often a data channel was closed and opened again between two samples, both of which have it."""
         self._absent_since_ns: dict[str, int] = {}
         """For each label ever seen, when the last sample without it had arrived."""
         self._last_absence_ns = EARLIEST_NS
@@ -285,6 +292,7 @@ class CounterHistory(Generic[EvidenceT]):
     ) -> dict[str, Counters]:
         known = top = self.versions[-1].labels
         floors = self._absent_since_ns
+        all_fall = bool(falls)  # where the connection's own counters fall, a channel's do for the same reason
         if labels.keys() != floors.keys():
             for label in floors:
                 if label not in labels:
@@ -305,6 +313,12 @@ class CounterHistory(Generic[EvidenceT]):
                 self._last_absence_ns = max(self._last_absence_ns, floor)
             if most is not None and not all(map(le, most, mine)):
                 if base is not None and base.known_ns > floor and (before := base.labels.get(label)) is not None:
+                    if not all_fall and label.startswith(MESSAGING_PREFIX) and _has_restarted(before, mine):
+                        self.reopened += 1
+                        floors[label] = self._last_absence_ns = received_ns
+                        self._close_label(label, most)
+                        top = {other: counters for other, counters in top.items() if other != label}
+                        continue
                     falls += _find_decreases(label, before, mine, base)
                 mine = tuple(map(max, most, mine))
                 if mine == most:
@@ -343,6 +357,17 @@ class CounterHistory(Generic[EvidenceT]):
         kept.append(versions[-1])
         self.versions = kept
         self._prune_threshold = max(8, 2 * len(kept))
+
+
+def _has_restarted(before: Counters, after: Counters) -> bool:
+    """
+    Whether all counters of a data channel have started again: whatever was counted is less than it was.
+
+    >>> _has_restarted((5, 0, 3), (2, 0, 1)), _has_restarted((5, 0, 3), (2, 0, 3)), _has_restarted((0, 0), (1, 0))
+    (True, False, False)
+    """
+    counted = [(old, new) for old, new in zip(before, after, strict=True) if old > 0]
+    return bool(counted) and all(0 <= new < old for old, new in counted)
 
 
 def _find_decreases(

@@ -114,6 +114,7 @@ class FindingAggregator:
                 count=entry.count,
                 connections=len(entry.connections),
                 exchanges=[exchange.key for exchange in entry.finding.exchanges],
+                wrong_exchange=None if entry.finding.wrong is None else entry.finding.wrong.key,
             )
             for entry in self._entries.values()
         ]

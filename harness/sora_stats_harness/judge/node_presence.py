@@ -33,7 +33,7 @@ class PresenceGap(msgspec.Struct, frozen=True, kw_only=True):
     after: Exchange
 
 
-class _SightingCounts(msgspec.Struct, gc=False):
+class SightingCounts(msgspec.Struct, gc=False):
     """
     How often a connection was found since it was first listed, and not yet counted as bracketed.
 
@@ -67,7 +67,18 @@ class NodePresence:
         self._client: dict[tuple[str, str], set[str]] = {}
         self._pending: dict[str, list[UnresolvedAbsence]] = {}
         self._waiting = 0
-        self._found: dict[str, _SightingCounts] = {}
+        self._members: frozenset[str] = frozenset()
+        """Of the last listing that had any."""
+        self._replaced_members: frozenset[str] = frozenset()
+        """Of the last one before all of its connections were replaced."""
+        self._last_listing: tuple[str, int] | None = None
+        self.replacements = 0
+        """How often a listing had none of the connections of the one before."""
+        self.alternations = 0
+        """How often it had connections again that had been replaced."""
+        self.change: list[tuple[str, int]] = []
+        """The two listings that first showed it."""
+        self._found: dict[str, SightingCounts] = {}
         self.checked = 0
 
     def add_listing(
@@ -97,13 +108,33 @@ class NodePresence:
                 ]
         return gaps
 
+    def add_members(self, exchange: Exchange, members: Collection[str]) -> None:
+        """Take in who is in a complete listing, to notice where all connections are replaced at once."""
+        if not members:
+            return
+        if len(self._members) > 1 and self._members.isdisjoint(members):
+            if self._replaced_members.isdisjoint(members):
+                self.replacements += 1
+            else:
+                self.alternations += 1
+            if not self.change and self._last_listing is not None:
+                self.change = [self._last_listing, exchange.key]
+            self._replaced_members = self._members
+        self._members = frozenset(members)
+        self._last_listing = exchange.key
+
+    @property
+    def listed(self) -> Collection[str]:
+        """The connections that it has listed, and that are not forgotten."""
+        return self._first.keys()
+
     def add_sighting(self, exchange: Exchange, connection_id: str) -> None:
         """Another response had this connection."""
         first = self._first.get(connection_id)
         if first is not None and first.received_ns < exchange.sent_ns:
             found = self._found.get(connection_id)
             if found is None:
-                found = self._found[connection_id] = _SightingCounts()
+                found = self._found[connection_id] = SightingCounts()
             found.newer += 1
             found.newer_ns = exchange.received_ns
 

@@ -18,7 +18,6 @@ from ..api.exchange import Exchange, Request, RequestArguments, Response, Target
 from .availability import ServerOutage
 from .check import Check, Observed
 from .check_runner import CheckRunner
-from .connection_state import DEFAULT_TEAR_NS
 from .counter_history import EARLIEST_NS
 from .coverage import CoverageTracker
 from .exchange_counts import ExchangeCounts
@@ -39,8 +38,8 @@ class JudgeOptions:
 
     nodes: Collection[str] = ()
     """Servers that together are one cluster."""
-    tear_ns: int = DEFAULT_TEAR_NS
-    """Stamps closer than this are never compared."""
+    tear_s: float | None = None
+    """How far apart the server stamps a response and reads its counters, if the user says so."""
     scan_every: int = 1
     """Look for repeated keys in every so-many-th response; 0 for none."""
     soon: Callable[[Callable[[], None]], object] | None = None
@@ -88,9 +87,8 @@ class Judge:
         self._counter_places = reader.codec.counter_places
         self._findings = FindingAggregator(on_finding, options.on_miss)
         self._counts = ExchangeCounts(len(edition.fields))
-        self._runner = CheckRunner(
-            (*make_standard_checks(reader, self._counts, options.tear_ns), *checks), self._findings
-        )
+        tear_ns = None if options.tear_s is None else int(options.tear_s * 1e9)
+        self._runner = CheckRunner((*make_standard_checks(reader, self._counts, tear_ns), *checks), self._findings)
         self._user_requirements = tuple(row for check in checks for row in check.requirements)
         self._coverage = CoverageTracker(edition, reader.codec)
         self._stages = StageWalk(reader, self._runner, self._counts, self._coverage, observer, options.scan_every)
@@ -230,6 +228,10 @@ class Judge:
             user_requirements=self._user_requirements,
         )
         self._runner.add_to_result(states, result)
+        if expired := sum(state.expired_count for state in states):
+            coverage.notes.append(
+                f"{expired} connections that had been silent for longest were forgotten, to bound the memory"
+            )
         if self._findings.unlisted_counts:
             count = sum(self._findings.unlisted_counts.values())
             coverage.notes.append(f"{count} findings of further kinds are counted, but not listed")

@@ -30,6 +30,8 @@ class RequiredCapability(Enum):
     """HTTP: status, headers, errors. A bare body has none."""
     BODIES = "bodies"
     """The bodies of responses to valid requests."""
+    BYTES = "bytes"
+    """These as the server wrote them, and not as a recorder did."""
     ARGUMENTS = "arguments"
     """What was asked for, beside the response."""
     TIMES = "times"
@@ -46,6 +48,7 @@ class RequiredCapability(Enum):
 
 NEEDS_HTTP: Final = frozenset({RequiredCapability.EXCHANGES})
 NEEDS_BODIES: Final = frozenset({RequiredCapability.BODIES})
+NEEDS_BYTES: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.BYTES})
 NEEDS_ARGUMENTS: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.ARGUMENTS})
 NEEDS_TIMES: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.TIMES})
 NEEDS_PROBES: Final = frozenset({RequiredCapability.EXCHANGES, RequiredCapability.PROBES})
@@ -92,7 +95,7 @@ class Finding:
     `pointer` leads into the response's body (the later one, where two exchanges prove it), `field` is the same from the
     connection on, with `#*` for any messaging label; both are empty where the finding is about the complete response.
     `fault` is the class of fault, in one word or two: with requirement, target and field it makes the fingerprint.
-    `exchanges` are the proof, the earlier first.
+    `exchanges` are the proof, the earlier first; `wrong` is the one of them that went wrong, the last if None.
     """
 
     requirement: str
@@ -106,6 +109,7 @@ class Finding:
     actual: str
     fault: str
     exchanges: tuple[Exchange, ...]
+    wrong: Exchange | None = None
 
     @property
     def fingerprint(self) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 from .checks import (
     body,
+    channels,
     clock,
     cluster,
     framing,
@@ -28,13 +29,14 @@ from .requirement import Finding, Level, RequiredCapability, Requirement
 __all__ = ["REQUIREMENTS", "Finding", "Level", "RequiredCapability", "Requirement"]
 
 _BY_FAMILY = (
-    *(http.COMPLETE, http.STATUS, http.CONTENT_TYPE, body.JSON, body.DUPLICATE_KEY),
+    *(http.COMPLETE, http.STATUS, http.CONTENT_TYPE, body.JSON, body.JSON_LIMITS, body.DUPLICATE_KEY),
     *(framing.LENGTH, framing.HEADER, framing.FRAMING, framing.KEEP_ALIVE, framing.UNUSUAL),
-    *shape.SHAPE_REQUIREMENTS.values(),
-    *(identity.ASKED, identity.CLIENT, identity.UNIQUE, identity.CONSTANT, presence.PRESENT, identity.FORM),
+    *(*shape.SHAPE_REQUIREMENTS.values(), channels.EXCLUSIVE),
+    *(identity.ASKED, identity.CLIENT, identity.UNIQUE, identity.CONSTANT, identity.FORM),
+    *(presence.PRESENT, presence.LISTED),
     *(*RELATION_REQUIREMENTS, UNSTABLE_LEVEL),
     *(monotonic.MONOTONIC, timestamp_order.TIMESTAMP_ORDER),
-    *(clock.OFFSET, clock.FROZEN),
+    *(clock.ORDER, clock.OFFSET, clock.FROZEN),
     *(wrong_requests.NO_5XX, wrong_requests.JSON_OR_EMPTY, *wrong_requests.ERROR_SHAPES.values()),
     *(cluster.UNION, cluster.ONCE, clock.SKEW),
 )

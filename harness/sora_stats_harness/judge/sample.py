@@ -42,10 +42,12 @@ class Sample(msgspec.Struct, kw_only=True, gc=False):
 
 
 class ParsedBody(msgspec.Struct, kw_only=True):
-    """What a body came to; `fault` says why it is no strict JSON, and then nothing else is known."""
+    """What a body came to; `fault` says why it was not read, and then nothing else is known."""
 
     samples: list[Sample] = []
     fault: str | None = None
+    exceeded: bool = False
+    """Whether it is a limit of the reader that `fault` names, and no fault was found."""
     deviations: list[ShapeDeviation] = []
     """Of the body itself: not an array, or not an object."""
     duplicates: list[tuple[str | int, ...]] = []

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from ..api.edition import Edition
-from ..api.strict_json import StrictJsonError, parse_strict_json
+from ..api.strict_json import JsonLimitError, StrictJsonError, parse_strict_json
 from . import shape_deviations as shape
 from .accelerator import REPEATED_KEY
 from .checks.relations import resolve_relations
@@ -108,19 +108,23 @@ class SampleReader:
             yield _explain_rejected_array(body)
             return
         result = ParsedBody(scanned=True)
+        exceeded: ParsedBody | None = None
         taken = 0
         for index, piece in enumerate(pieces):
             try:
                 self._read_element(piece, index if many else None, scan, result)
             except StrictJsonError as error:
                 place = f" (in element {index} of the array)" if many else ""
-                yield ParsedBody(fault=f"{error}{place}", scanned=True)
-                return
+                fault = ParsedBody(fault=f"{error}{place}", exceeded=isinstance(error, JsonLimitError), scanned=True)
+                if not fault.exceeded:
+                    yield fault
+                    return
+                exceeded = exceeded or fault  # another element may be no JSON at all
             taken += len(piece)
             if index % CONNECTIONS_PER_SLICE == CONNECTIONS_PER_SLICE - 1 or taken >= SLICE_BYTES:
                 taken = 0
                 yield None
-        yield result
+        yield exceeded or result
 
     def _read_element(self, piece: bytes, index: int | None, scan: bool, result: ParsedBody) -> None:
         """
@@ -176,7 +180,7 @@ def _explain_rejected_array(body: bytes) -> ParsedBody:
     try:
         document = parse_strict_json(body)
     except StrictJsonError as error:
-        return ParsedBody(fault=str(error), scanned=True)
+        return ParsedBody(fault=str(error), exceeded=isinstance(error, JsonLimitError), scanned=True)
     deviation = msgspec.structs.replace(shape.not_an_object_deviation((), (), document.value), expected="array")
     return ParsedBody(deviations=[deviation], duplicates=list(document.duplicates), scanned=True, slow=1)
 

@@ -24,9 +24,6 @@ OFFSET_WINDOW_NS: Final = 600_000_000_000
 OFFSET_INTERVAL_NS: Final = 10_000_000_000
 """Intervals within this time are kept as one, their intersection."""
 
-MIN_FROZEN_NS: Final = 2_000_000_000
-MIN_FROZEN_RESPONSES: Final = 3
-
 
 class OffsetInterval(msgspec.Struct, gc=False):
     """The intersection of a few seconds' offset intervals, in nanoseconds, and who bounded it."""
@@ -105,29 +102,3 @@ class ClockOffset:
         self._low = max(span.low for span in spans)
         self._high = min(span.high for span in spans)
         return jump
-
-
-class FrozenClock(msgspec.Struct, kw_only=True):
-    """How long one connection's stamp has stood still, on one server."""
-
-    stamp_ns: int
-    first: Exchange
-    last_received_ns: int
-    """Receipt of the last response that did not overlap the ones counted before."""
-    responses: int = 1
-    reported: bool = False
-
-    def add_timestamp(self, stamp_ns: int, exchange: Exchange) -> bool:
-        """Take in one stamp; whether it is now known to stand still, which is said once."""
-        if stamp_ns != self.stamp_ns:
-            self.stamp_ns, self.first, self.last_received_ns = stamp_ns, exchange, exchange.received_ns
-            self.responses, self.reported = 1, False
-            return False
-        if exchange.sent_ns <= self.last_received_ns:
-            return False
-        self.responses += 1
-        self.last_received_ns = exchange.received_ns
-        if self.reported or self.responses < MIN_FROZEN_RESPONSES:
-            return False
-        self.reported = exchange.sent_ns - self.first.received_ns >= MIN_FROZEN_NS
-        return self.reported

@@ -166,20 +166,20 @@ class StageWalk:
             self._ask(self._json, seen, state)
             return
         counts.samples += len(samples)
-        if not body.scanned:
+        if not body.scanned or seen.rewritten:
             counts.unsearched_bodies += 1
         if body.slow:
             counts.slow_samples += body.slow
-        is_amiss = bool(body.duplicates or body.deviations)
+        deviates = bool(body.duplicates or body.deviations)
         known_absences = self._coverage.known_absences
         for sample in samples:
             if sample.labels:
                 counts.labelled_samples += 1
             if sample.deviations:
-                is_amiss = True
+                deviates = True
             if sample.absent not in known_absences:
                 self._coverage.add_fields_of_sample(sample)
-        if is_amiss:
+        if deviates:
             if body.duplicates:
                 self._ask(self._json, seen, state)
             self._ask(self._shape, seen, state)
@@ -213,7 +213,7 @@ class StageWalk:
     def _judge_sample(self, seen: Observed, sample: Sample, state: State) -> None:
         exchange = seen.exchange
         connection = state.connections.get(seen.connection_id)
-        if connection is None or exchange.received_ns > connection.expires_ns:
+        if connection is None:
             connection = self._begin_connection(seen.connection_id, state)
         seen.connection = connection
         history = connection.counter_history
@@ -245,8 +245,6 @@ class StageWalk:
         self._ask(self._timeless, seen, state)
 
     def _begin_connection(self, connection_id: str, state: State) -> ConnectionState:
-        if connection_id in state.connections:
-            self._forget([connection_id], state)
         self._counts.add_connection(connection_id, returned=connection_id in state.expired)
         return state.add_connection(connection_id)
 

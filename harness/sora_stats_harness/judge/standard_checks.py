@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from .check import Check
 from .checks.body import JsonCheck
+from .checks.channels import ExclusiveLimitsCheck
 from .checks.clock import ClockCheck
 from .checks.cluster import ClusterCheck
 from .checks.framing import FramingCheck
@@ -22,14 +23,14 @@ from .exchange_counts import ExchangeCounts
 from .sample_reader import SampleReader
 
 
-def make_standard_checks(reader: SampleReader, counts: ExchangeCounts, tear_ns: int) -> tuple[Check, ...]:
+def make_standard_checks(reader: SampleReader, counts: ExchangeCounts, tear_ns: int | None) -> tuple[Check, ...]:
     """
     Make a set of checks for one judge.
 
     Args:
         reader: Knows the edition, and its counters.
         counts: Counts exchanges, bodies and samples.
-        tear_ns: Stamps closer than this are not compared.
+        tear_ns: How far apart the server stamps a response and reads it; None where nobody says.
     """
     decoder = reader.codec
     return (
@@ -41,6 +42,7 @@ def make_standard_checks(reader: SampleReader, counts: ExchangeCounts, tear_ns: 
         ShapeCheck(reader.edition, counts),
         SampleIdentityCheck(),
         FormCheck(),
+        ExclusiveLimitsCheck(decoder, counts),
         ConstantCheck(decoder, counts),
         MonotonicCheck(decoder, counts),
         RelationCheck(reader.relations),

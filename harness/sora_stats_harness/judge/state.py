@@ -4,7 +4,7 @@ What the judge remembers within one run and one clock: nothing is compared acros
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final
 
 from ..api.exchange import Exchange
@@ -21,6 +21,15 @@ EXPIRY_CHECK_INTERVAL_NS: Final = 10_000_000_000
 
 MAX_EXPIRED_CONNECTIONS: Final = 100_000
 """Forgotten connections whose return is noticed."""
+
+SILENCE_FACTOR: Final = 5
+"""A connection that is silent for so many times its longest interval until now has probably left."""
+
+MAX_SILENT_CONNECTIONS: Final = 10_000
+"""Of those that have probably left so many are remembered, at some 15 KB each; the longest silent are forgotten first."""
+
+MAX_SILENT_BODY_BYTES: Final = 64 << 20
+"""And so much of the bodies of their last responses."""
 
 
 class State:
@@ -43,6 +52,7 @@ class State:
         """Paths at which a value stood that no other check could use."""
         self.expired: dict[str, None] = {}
         """Ids of forgotten connections."""
+        self.expired_count = 0
         self.availability = ServerAvailability()
         self.last_received_ns = -(2**63)
         self._blocks = blocks
@@ -74,6 +84,7 @@ class State:
     def expire(self, connection_ids: Collection[str]) -> None:
         """Have connections leave."""
         self.leaving = {each: self.connections.pop(each) for each in connection_ids}
+        self.expired_count += len(connection_ids)
         for each in connection_ids:
             self.expired[each] = None
             if len(self.expired) > MAX_EXPIRED_CONNECTIONS:
@@ -86,11 +97,38 @@ class State:
                 connection.release_large_bodies(newest.request.server, most_bytes)
 
     def find_expired(self) -> list[str]:
-        """Connections to be forgotten; looked for now and then only."""
+        """
+        Connections to be forgotten; looked for now and then only.
+
+        How long is too long follows from how often a connection is asked for: never a fixed time, or a poller that takes
+        longer would never be judged. Memory alone decides how many are remembered.
+        """
         now_ns = self.last_received_ns
         self.exchanges_until_expiry = EXPIRY_CHECK_EXCHANGES
         self.expiry_due_ns = now_ns + EXPIRY_CHECK_INTERVAL_NS
-        return [each for each, connection in self.connections.items() if now_ns > connection.expires_ns]
+        usual_ns = max((each.longest_gap_ns for each in self.connections.values()), default=0)
+        silent = sorted(
+            (connection.silent_since_ns, connection_id)
+            for connection_id, connection in self.connections.items()
+            if now_ns - connection.silent_since_ns > SILENCE_FACTOR * (connection.longest_gap_ns or usual_ns)
+        )
+        expired = [connection_id for _, connection_id in silent[: max(0, len(silent) - MAX_SILENT_CONNECTIONS)]]
+        self._release_silent_bodies([self.connections[each] for _, each in silent[len(expired) :]])
+        return expired
+
+    def _release_silent_bodies(self, silent: Sequence[ConnectionState]) -> None:
+        """Let go of the oldest bodies, where those of silent connections take too much memory."""
+        kept: set[int] = set()
+        total = 0
+        for connection in reversed(silent):
+            last = connection.last
+            if last is None or last.response is None or id(last) in kept:
+                continue
+            total += len(last.response.body)
+            if total > MAX_SILENT_BODY_BYTES:
+                total -= connection.release_body()
+            else:
+                kept.add(id(last))
 
     def __iter__(self) -> Iterator[tuple[str, ConnectionState]]:
         return iter(self.connections.items())

@@ -33,6 +33,17 @@ def parse_timestamp_ns(text: str) -> int | None:
     return _parse_uncached(text)
 
 
+def format_timestamp_ns(stamp_ns: int) -> str:
+    """
+    A time as the documentation writes it, to the microsecond.
+
+    >>> format_timestamp_ns(1500000000)
+    '1970-01-01T00:00:01.500000Z'
+    """
+    moment = datetime.fromtimestamp(stamp_ns // 1_000_000_000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{stamp_ns % 1_000_000_000 // 1000:06d}Z"
+
+
 def timestamp_resolution_ns(text: str) -> int:
     """How finely a sound time is told: 1,000 for microseconds, 1,000,000,000 for whole seconds."""
     if len(text) == 27:

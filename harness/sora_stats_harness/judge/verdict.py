@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ..api.errors import UsageError
+from .incident import Incident, ListingChanges
 from .requirement import Requirement
 
 VERDICT_FORMAT = "sora-harness/verdict/2"
@@ -23,6 +24,7 @@ Status = Literal["violated", "known", "waived", "not_checked", "met", "not_appli
 NotCheckedReason = Literal["not_observed", "no_traffic", "late", "withheld", "check_crashed", "masked"]
 WaiverState = Literal["used", "unused", "not_observed", "expired"]
 VerdictName = Literal["pass", "fail", "inconclusive"]
+SloStatus = Literal["met", "violated", "not_checked"]
 SubjectKind = Literal["server", "simulator", "recording"]
 EvidenceSource = Literal["live", "recording", "body"]
 
@@ -65,6 +67,8 @@ class FindingEntry(msgspec.Struct, kw_only=True):
     """Distinct connections that it was seen on."""
     exchanges: list[tuple[str, int]]
     """(run, seq) of the exchanges that prove it, the earlier first."""
+    wrong_exchange: tuple[str, int] | None = None
+    """(run, seq) of the one that went wrong; the others are what it is compared with."""
     evidence: list[str] = []
     """Names of files beside verdict.json."""
     reproduce: str = ""
@@ -81,6 +85,8 @@ class CoverageSummary(msgspec.Struct, kw_only=True):
     """Responses judged, by operation."""
     errors: int = 0
     """Requests that ended without a complete response."""
+    longest_gap_s: float = 0
+    """The longest time in which a server that had responded gave no complete response, although it was asked."""
     late: int = 0
     forgotten: int = 0
     """Connections that came back after having been forgotten: their order could not be checked across the gap."""
@@ -137,6 +143,22 @@ class FailureCount(msgspec.Struct, frozen=True, kw_only=True):
     """Of the first one."""
 
 
+class SloResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one SLO."""
+
+    slo: str
+    """As it was given, such as `p99<50ms`."""
+    target: str | None
+    """An operation; None for all requests."""
+    status: SloStatus
+    actual: str
+    """The figure that was measured, such as `37.2 ms`; a dash where there is none."""
+    requests: int
+    """How many it is a figure of; also those that had no complete response, or were due and never sent."""
+    reason: str | None = None
+    """Why it was not checked."""
+
+
 class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
     """One second of a run, or several of a long one."""
 
@@ -178,6 +200,7 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
     """Why the generator was the bottleneck; None where it was not."""
     cpu_cores: float | None = None
     """Cores that the busiest process of the generator took."""
+    slos: list[SloResult] = []
     failures: list[FailureCount] = []
     """The errors, by target and code."""
     latency: list[LatencyDistribution] = []
@@ -388,6 +411,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     exit_code: int
     reason: str | None
     interrupted: bool = False
+    aborted: str | None = None
+    """Why the run ended itself early; None where it did not."""
     strict: bool = False
     edition: str
     subject_kind: SubjectKind
@@ -399,6 +424,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     harness_version: str
     options: dict[str, Any] = {}  # Any: whatever a command's options hold, as JSON
     requirements: list[RequirementStatus]
+    incidents: list[Incident] = []
     findings: list[FindingEntry]
     coverage: CoverageSummary
     load: LoadResult | None = None
@@ -426,6 +452,7 @@ class JudgeResult(msgspec.Struct, kw_only=True):
     unusable: Collection[str] = ()
     """Requirements that needed a value which could not be used: these are not met, however often they were checked."""
     late: Collection[str] = ()
+    listing_changes: Sequence[ListingChanges] = ()
     user_requirements: Sequence[Requirement] = ()
     """Those of the user's own checks."""
 

@@ -36,6 +36,8 @@ class RunEnding:
     """Why it ended itself early; None where it did not."""
     violated_slo: str | None = None
     """Which SLO the server violates; None where it meets all of them, or there are none."""
+    unchecked_slo: str | None = None
+    """Which SLO could not be checked, and why."""
 
 
 RAN_TO_ITS_END: Final = RunEnding()
@@ -76,8 +78,8 @@ def decide_verdict(
 
     Returns:
         `fail` if a MUST is violated (with `strict` also a SHOULD), or an SLO; else `inconclusive` if no sample was judged, a
-        MUST in scope was not checked for any reason but `no_traffic`, a check crashed, or the run was cut short; else
-        `pass`.
+        MUST in scope was not checked for any reason but `no_traffic`, an SLO was not checked, a check crashed, or the run
+        was cut short; else `pass`.
     """
     rows = [
         _requirement_status(rule, tally, scope, strict) for rule in (*REQUIREMENTS.values(), *tally.user_requirements)
@@ -106,6 +108,8 @@ def _objections(
         yield ExitCode.BROKEN, f"the check of {name} crashed: {text}"
     if ending.aborted:
         yield ExitCode.INCONCLUSIVE, ending.aborted
+    if ending.unchecked_slo is not None:
+        yield ExitCode.INCONCLUSIVE, ending.unchecked_slo
     if ending.interrupted:
         yield ExitCode.INCONCLUSIVE, "interrupted"
     if tally.coverage.samples == 0:

@@ -47,7 +47,7 @@ def ramp_segments(rate: float, ramp_s: float = 0.0) -> list[RateSegment]:
 def spike_segments(rate: float, factor: float, duration_s: float, ramp_s: float = 0.0) -> list[RateSegment]:
     """The pieces of a run that in its third fifth is asked so many times as much."""
     fifth_s = duration_s / 5
-    calm = RateSegment(lasts_s=max(2 * fifth_s - ramp_s, fifth_s), from_rate=rate, to_rate=rate)
+    calm = RateSegment(lasts_s=2 * fifth_s - ramp_s, from_rate=rate, to_rate=rate)
     return [
         *ramp_segments(rate, ramp_s),
         calm,

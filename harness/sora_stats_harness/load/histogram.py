@@ -146,11 +146,6 @@ class Histogram:
         raise AssertionError("the buckets hold all that was counted")
 
     @property
-    def mean_us(self) -> float | None:
-        """The mean, exact; None of nothing."""
-        return self.sum_us / self.count if self.count else None
-
-    @property
     def buckets(self) -> list[tuple[int, int]]:
         """The upper bound in microseconds and the count of each bucket that was hit, ascending."""
         return [(_bucket_upper_us(index), count) for index, count in self._bucket_counts()]

@@ -18,12 +18,12 @@ from typing import Final, Protocol
 import gevent
 from locust.env import Environment
 
-from .abort_limit import AbortLimit
 from .load_session import LoadSession
 from .load_users import drain_users, wait_for_users
 from .request_metrics import RequestMetrics
 from .run_measurements import RunMeasurements, RunStopwatch
 from .scenarios import SCENARIOS
+from .slo import AbortLimit
 from .worker_messages import PrepareOrder
 from .workers import START_LEAD_NS, Workers
 

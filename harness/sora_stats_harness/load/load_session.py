@@ -87,6 +87,7 @@ class LoadSession:
                 on_miss=self._on_violation,
                 first_seq=self.share.first_sequence,
                 soon=gevent.spawn,
+                tear_s=spec.tear_s,
             ),
             checks=load_check_files(spec.checks),
         )
@@ -235,8 +236,8 @@ class LoadSession:
         """
         A user's turn after this one, which it is taking now.
 
-        The interval later, however late it was: else a little lateness each time would add up to a lower rate. One that
-        has lost a whole turn begins anew.
+        It is one interval later, however late the user was: a short delay each time would else add up to a lower rate. A
+        user that has lost a whole turn begins anew.
         """
         now_ns = time.monotonic_ns()
         interval_ns = self._interval_ns
@@ -261,6 +262,7 @@ class LoadSession:
             return due_ns
         if turn_ns > time.monotonic_ns():
             timer.wait_until(turn_ns, self.is_draining)
+            self.metrics.turn_delay.record(time.monotonic_ns() - turn_ns)
         return None
 
     def send(self, connection: HttpConnection, prepared: PreparedRequest, intended_ns: int | None) -> Exchange:
@@ -272,11 +274,11 @@ class LoadSession:
         """
         exchange = connection.send(self, prepared, intended_ns)
         judge, response = self.judge, exchange.response
-        while judge.pending_count > MAX_RESPONSES_BEHIND:
-            gevent.sleep(BEHIND_POLL_S)
-        if response is not None and len(response.body) > MAX_UNSLICED_BODY_BYTES:
-            while judge.is_pending(exchange):
+        is_large = response is not None and len(response.body) > MAX_UNSLICED_BODY_BYTES
+        if judge.pending_count > MAX_RESPONSES_BEHIND or is_large:
+            while judge.pending_count > MAX_RESPONSES_BEHIND or (is_large and judge.is_pending(exchange)):
                 gevent.sleep(BEHIND_POLL_S)
+            self.metrics.judging_wait.record(time.monotonic_ns() - exchange.received_ns)
         return exchange
 
     @contextmanager

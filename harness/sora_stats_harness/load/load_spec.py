@@ -5,6 +5,7 @@ What a load run is to do, as plain values: made from the command line, and sent 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -13,7 +14,7 @@ import msgspec
 from ..api.exchange import Target
 from ..judge.checks.framing import KEEP_ALIVE
 from ..judge.checks.identity import ASKED, CLIENT
-from ..judge.checks.presence import PRESENT
+from ..judge.checks.presence import LISTED, PRESENT
 from ..judge.requirements import RequiredCapability
 from .arrival_schedule import ArrivalSchedule, RateSegment, ramp_segments, spike_segments
 
@@ -49,6 +50,7 @@ LOAD_OBSERVES: Final = frozenset(
     {
         RequiredCapability.EXCHANGES,
         RequiredCapability.BODIES,
+        RequiredCapability.BYTES,
         RequiredCapability.ARGUMENTS,
         RequiredCapability.TIMES,
         RequiredCapability.KEPT_ALIVE,
@@ -90,6 +92,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     warm_up_s: float = 0.0
     sockets: int | None = None
     keep_alive: bool = True
+    tear_s: float | None = None
+    """How far apart the server stamps a response and reads it, if the user says so."""
 
     @property
     def model(self) -> Literal["open", "closed"]:
@@ -104,9 +108,7 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def unobservable_requirements(self) -> frozenset[str]:
         """Requirements that the scenario cannot observe."""
-        asked = SCENARIO_TARGETS[self.scenario]
-        if self.weights:
-            asked = frozenset(_TARGET_BY_NAME[name] for name, weight in self.weights.items() if weight)
+        asked = _asked_targets(self.scenario, self.weights)
         unused = frozenset() if self.keep_alive else frozenset({KEEP_ALIVE.id})
         return unobservable_requirements(asked) | unused
 
@@ -156,11 +158,23 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
+def _asked_targets(scenario: str, weights: Mapping[str, float]) -> frozenset[Target]:
+    if not weights:
+        return SCENARIO_TARGETS[scenario]
+    return frozenset(_TARGET_BY_NAME[name] for name, weight in weights.items() if weight)
+
+
+def asked_operations(scenario: str, weights: Mapping[str, float]) -> frozenset[str]:
+    """The operations that a scenario asks for."""
+    return frozenset(target.operation for target in _asked_targets(scenario, weights))
+
+
 def unobservable_requirements(targets: frozenset[Target]) -> frozenset[str]:
     """Requirements that cannot be observed by asking for these targets alone."""
     needs = {
         ASKED.id: {Target.CONNECTION},
         CLIENT.id: {Target.CLIENT},
         PRESENT.id: {Target.CONNECTION, Target.ALL},
+        LISTED.id: {Target.CONNECTION, Target.ALL},
     }
     return frozenset(id for id, wanted in needs.items() if not wanted <= targets)

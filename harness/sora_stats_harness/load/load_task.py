@@ -19,11 +19,11 @@ from ..probe.file_check import CheckStopped
 from ..probe.interrupt import InterruptHandler
 from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
 from ..reports.verdict_assembly import JudgeResultSource
-from .abort_limit import AbortLimit
 from .load_run import LocalGenerator, WorkerGenerator, run_load
 from .load_session import LoadSession, session_notes
 from .load_spec import LoadSpec, WorkerShare
 from .run_measurements import RunMeasurements
+from .slo import AbortLimit
 from .spools import JudgingRules, SpoolFolder, recording_scope
 from .worker_messages import PrepareOrder
 from .worker_plan import WorkerPlan
@@ -162,7 +162,7 @@ def _run_with_workers(task: LoadTask, recorder: RecordingWriter | None, stack: E
         trouble = workers.trouble()
     task.say(f"judging together what {task.processes} workers saw\n")
     judged = judge_workers(
-        JudgingRules(edition, task.spec.checks),
+        JudgingRules(edition, task.spec.checks, task.spec.tear_s),
         workers.results,
         folder.path,
         names=workers.names,

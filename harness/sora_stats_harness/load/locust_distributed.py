@@ -27,11 +27,22 @@ from locust.runners import STATE_MISSING, STATE_STOPPED, MasterRunner, WorkerRun
 
 from ..api.errors import HarnessError
 from ..api.exchange import monotonic_clock_id
+from ..judge.verdict_decision import RunEnding
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import format_utc_now
 from .load_session import LoadSession
 from .load_users import drain_users
-from .locust_standalone import StandalonePageSource, build_load_report, print_load_report, selected_edition
+from .locust_standalone import (
+    LocustRun,
+    StandalonePageSource,
+    add_exit_code,
+    build_load_report,
+    check_locust_options,
+    decide_exit_code,
+    is_test_running,
+    print_load_report,
+    selected_edition,
+)
 from .locust_web_page import add_web_page, live_state
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
@@ -61,6 +72,14 @@ def set_up_distributed(environment: Any, runner: Any, **_: Any) -> None:  # Any:
     gevent.get_hub().loop.update_now()
     # Python raises KeyboardInterrupt in whichever greenlet happens to run; Locust ends in the same way at SIGTERM.
     gevent.signal_handler(signal.SIGINT, os.kill, os.getpid(), signal.SIGTERM)
+    if not isinstance(runner, WorkerRunner):
+        try:
+            check_locust_options(environment)
+        except HarnessError as error:
+            sys.stderr.write(f"sora-harness: {error}\n")
+            sys.exit(int(error.exit_code))
+    # Locust calls the listeners to `quitting` in reverse order, and this one has to be the last.
+    environment.events.quitting._handlers.insert(0, decide_exit_code)
     if isinstance(runner, MasterRunner):
         _LocustMaster(environment, runner)
     elif isinstance(runner, WorkerRunner):
@@ -167,6 +186,7 @@ class _LocustMaster:
         """By worker, how far it was when it last told."""
         self._concluded: VerdictReport | None = None
         self._running = False
+        self._is_interrupted = False
         self._is_over = False
         """Whether a test was stopped, and no other has begun."""
         self._send_on = runner.server.send_to_client
@@ -242,14 +262,15 @@ class _LocustMaster:
     def _on_test_stop(self, **_: Any) -> None:
         if not self._asked or self._spool is None:
             return
+        self._is_interrupted = is_test_running(self._environment)
         if self._running:
             self._wait_for_workers()
         try:
             self._report = self.final_report() or self._build_report(self._spool)
-            self._environment.process_exit_code = self._report.verdict.exit_code
+            add_exit_code(self._environment, self._report.verdict.exit_code)
         except HarnessError as error:
             sys.stderr.write(f"sora-harness: {error}\n")
-            self._environment.process_exit_code = int(error.exit_code)
+            add_exit_code(self._environment, error.exit_code)
 
     def _build_report(self, folder: Path) -> VerdictReport:
         results = [result for _, result in sorted(self._results.items()) if result is not None]
@@ -259,16 +280,14 @@ class _LocustMaster:
             *judged.reasons,
             *(f"worker {id} never reported: what it saw last is missing" for id in sorted(self._awaited)),
         ]
-        return build_load_report(
-            self._environment,
-            judged.judge,
-            judged.measures,
+        run = LocustRun(
             subject=", ".join(sorted({result.server for result in results})),
             started_at=self._started_at,
-            aborted="; ".join(reasons) or judged.outage,
+            ending=RunEnding(interrupted=self._is_interrupted, aborted="; ".join(reasons) or judged.outage),
             processes=len(self._asked),
             notes=[*judged.notes, f"{len(self._results)} of {len(self._asked)} workers reported"],
         )
+        return build_load_report(self._environment, judged.judge, judged.measures, run)
 
     def _on_quit(self, **_: Any) -> None:
         print_load_report(self._environment, self._report)

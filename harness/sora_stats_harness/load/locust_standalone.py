@@ -11,17 +11,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import gevent
 from locust.exception import StopUser
-from locust.runners import LocalRunner
+from locust.runners import STATE_RUNNING, STATE_SPAWNING, LocalRunner
 
 from ..api.edition import DEFAULT_EDITION, Edition
 from ..api.edition import load_edition as load_edition
-from ..api.errors import ExitCode, HarnessError, UsageError
+from ..api.errors import ExitCode, HarnessError, UsageError, worst_exit_code
 from ..api.exchange import TARGET_OF_OPERATION, Target, TransportError
+from ..api.option_values import parse_interval
+from ..api.server_address import ServerAddress
 from ..api.server_url import normalize_server_url
 from ..judge.verdict_decision import RunEnding, RunScope
 from ..reports import report_folder as files
@@ -33,7 +36,9 @@ from .load_session import LoadSession, session_notes
 from .load_spec import LOAD_OBSERVES, LoadSpec, WorkerShare, unobservable_requirements
 from .load_users import drain_users
 from .locust_web_page import live_state
-from .run_measurements import RunMeasurements, RunStopwatch
+from .run_measurements import LoadPlan, RunMeasurements, RunStopwatch
+from .slo import Slo, parse_slo
+from .slo_results import end_with_slos, judge_slos
 
 DEFAULT_USER_INTERVAL_S: Final = 0.1
 """From one sending of a user to its next, unless told: ten requests a second for each user that was asked for."""
@@ -54,15 +59,24 @@ def add_locust_options(parser: Any) -> None:  # Any: Locust's parser, a configar
         "--sora-edition", default=DEFAULT_EDITION, metavar="NAME|FILE", help="the field list to judge by"
     )
     group.add_argument("--sora-output", default="", metavar="DIR", help="write the reports there as well")
+    parser.add_argument(  # a group has no include_in_web_ui, and the page can't show a list
+        "--sora-slo",
+        action="append",
+        default=[],
+        metavar="SLO",
+        include_in_web_ui=False,
+        help="fail unless this holds: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1%% (repeatable)",
+    )
+    parser.set_defaults(web_host="127.0.0.1")  # Locust's own default lets everybody in who can reach the machine
     for name in ("--sora-run", "--sora-spool", "--sora-clock", "--sora-workers"):  # the master's word to its workers
         parser.add_argument(name, default="", help=argparse.SUPPRESS, include_in_web_ui=False)
 
 
 def _parse_seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 86_400:
-        raise argparse.ArgumentTypeError("seconds from 0 on")
-    return value
+    try:
+        return parse_interval(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.Environment, to which we add an attribute
@@ -74,17 +88,12 @@ def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.En
     """
     given = environment.parsed_options
     try:
-        if not environment.host:
-            raise UsageError("give the server by --host, such as --host http://127.0.0.1:3000")
-        server = normalize_server_url(environment.host)
-        address = resolve_server(server)
-        if isinstance(address, TransportError):
-            raise UsageError(f"{environment.host}: {address.detail}")
+        address = _resolve_host(environment)
         edition = selected_edition(environment)
     except UsageError as error:
-        if environment.process_exit_code is None:  # the first user of many
+        if not hasattr(environment, "sora_exit_code"):  # the first user of many
             sys.stderr.write(f"sora-harness: {error}\n")
-            environment.process_exit_code = int(ExitCode.USAGE)
+            add_exit_code(environment, ExitCode.USAGE)
             gevent.spawn(environment.runner.quit)
         raise StopUser from None
     spec = LoadSpec(
@@ -100,6 +109,36 @@ def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.En
     if isinstance(environment.runner, LocalRunner):
         environment.sora_alone = _StandaloneRun(environment, session)
     return session
+
+
+def check_locust_options(environment: Any) -> None:  # Any: as above
+    """
+    Refuse what can't be used before any user begins.
+
+    Raises:
+        UsageError: The host, the edition, the folder for reports or an SLO is wrong.
+    """
+    selected_edition(environment)
+    _selected_slos(environment)
+    if output := getattr(environment.parsed_options, "sora_output", ""):
+        files.check_report_folder(Path(output))
+    if environment.host or environment.web_ui is None:  # else it is typed on the web page
+        _resolve_host(environment)
+
+
+def _resolve_host(environment: Any) -> ServerAddress:  # Any: as above
+    if not environment.host:
+        raise UsageError("give the server by --host, such as --host http://127.0.0.1:3000")
+    address = resolve_server(normalize_server_url(environment.host, "--host"))
+    if isinstance(address, TransportError):
+        raise UsageError(f"{environment.host}: {address.detail}")
+    return address
+
+
+def _selected_slos(environment: Any) -> list[Slo]:  # Any: as above
+    return [
+        parse_slo(text, "--sora-slo") for text in dict.fromkeys(getattr(environment.parsed_options, "sora_slo", []))
+    ]
 
 
 class StandalonePageSource:
@@ -132,6 +171,7 @@ class _StandaloneRun:
         self._stopwatch.start()
         self._started_at = format_utc_now()
         self._report: VerdictReport | None = None
+        self._is_interrupted = False
         events = environment.events
         events.test_start.add_listener(self._on_test_start)
         events.test_stopping.add_listener(self._on_test_stopping)
@@ -147,23 +187,59 @@ class _StandaloneRun:
         drain_users(environment.runner, self._session)
 
     def _on_quitting(self, environment: Any, **_: Any) -> None:
+        self._is_interrupted = is_test_running(environment)
         self._stopwatch.stop()
         drain_users(environment.runner, self._session)
         self._report = self.build_report()
-        environment.process_exit_code = self._report.verdict.exit_code
+        add_exit_code(environment, self._report.verdict.exit_code)
 
     def build_report(self) -> VerdictReport:
         """The report of what was seen by now."""
         session = self._session
-        return build_load_report(
-            self._environment,
-            session.judge,
-            self._stopwatch.measures(session),
+        run = LocustRun(
             subject=session.address.server,
             started_at=self._started_at,
-            aborted=session.outage_text,
+            ending=RunEnding(interrupted=self._is_interrupted, aborted=session.outage_text),
             notes=session_notes(session),
         )
+        return build_load_report(self._environment, session.judge, self._stopwatch.measures(session), run)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocustRun:
+    """What is known of a run under plain Locust, besides what was judged and measured."""
+
+    subject: str
+    started_at: str
+    ending: RunEnding
+    processes: int = 1
+    notes: Collection[str] = ()
+
+
+def is_test_running(environment: Any) -> bool:  # Any: as above
+    """Whether Locust's test has neither been stopped nor come to its end; if it quits then, a signal ended it."""
+    return environment.runner.state in (STATE_SPAWNING, STATE_RUNNING)
+
+
+def add_exit_code(environment: Any, code: int) -> None:  # Any: as above
+    """Have `code` count for the exit code of the process, beside Locust's own and a locustfile's."""
+    environment.sora_exit_code = worst_exit_code(code, getattr(environment, "sora_exit_code", ExitCode.PASS))
+
+
+def decide_exit_code(environment: Any, **_: Any) -> None:  # Any: as above
+    """
+    Set the exit code of the process to the worst of ours, Locust's own, and what a locustfile has set.
+
+    Locust would take its own, and a locustfile's over that. It has to be the last of all listeners to `quitting`.
+    """
+    ours = getattr(environment, "sora_exit_code", None)
+    if ours is None:
+        return
+    runner, theirs = environment.runner, environment.process_exit_code or 0
+    own = environment.parsed_options.exit_code_on_error if runner.errors or runner.exceptions else 0
+    if theirs not in set(ExitCode):
+        return  # a number of the locustfile's own says more than any of ours
+    environment.process_exit_code = int(worst_exit_code(ours, theirs, own))
 
 
 def selected_edition(environment: Any) -> Edition:  # Any: as above
@@ -174,36 +250,38 @@ def selected_edition(environment: Any) -> Edition:  # Any: as above
 def build_load_report(
     environment: Any,  # Any: as above
     judge: JudgeResultSource,
-    measures: RunMeasurements,
-    *,
-    subject: str,
-    started_at: str,
-    processes: int = 1,
-    aborted: str | None = None,
-    notes: Collection[str] = (),
+    measured: RunMeasurements,
+    run: LocustRun,
 ) -> VerdictReport:
-    """Sum up; the other arguments are those of `RunFacts`."""
+    """Sum up; a scenario that raised leaves the verdict inconclusive."""
     asked = frozenset(TARGET_OF_OPERATION[name] for name in judge.result().coverage.by_target)
-    declared = (getattr(each, "targets", None) for each in environment.user_classes)
+    scenarios = [each for each in environment.user_classes if hasattr(each, "choose")]
+    declared = (getattr(each, "targets", None) for each in scenarios)
     targets = frozenset[Target]().union(*(asked if each is None else each for each in declared))
-    load = measures.to_load_summary(
-        scenario=", ".join(sorted(each.__name__ for each in environment.user_classes)),
-        model="closed",
-        planned_per_s=None,
-        processes=processes,
-    )
+    names = sorted(each.__name__ for each in scenarios)
+    results = judge_slos(_selected_slos(environment), measured)
+    reasons = [reason for reason in (run.ending.aborted, _raised_text(environment)) if reason is not None]
     facts = RunFacts(
         command="load",
         edition=selected_edition(environment),
-        subject=subject,
+        subject=run.subject,
         scope=RunScope(observes=LOAD_OBSERVES, excluded=unobservable_requirements(targets)),
-        ending=RunEnding(aborted=aborted),
-        started_at=started_at,
-        notes=notes,
-        options={"scenario": sorted(each.__name__ for each in environment.user_classes)},
-        load=load,
+        ending=end_with_slos(replace(run.ending, aborted="; ".join(reasons) or None), results),
+        started_at=run.started_at,
+        notes=run.notes,
+        options={"scenario": names, "slo": [each.slo for each in results]},
+        load=measured.to_load_summary(LoadPlan(scenario=", ".join(names), processes=run.processes), results),
     )
     return assemble_verdict(judge, facts)
+
+
+def _raised_text(environment: Any) -> str | None:  # Any: as above
+    """What users raised; None where they did not."""
+    raised = list(environment.runner.exceptions.values())
+    if not raised:
+        return None
+    count = sum(int(each["count"]) for each in raised)
+    return f"a user raised an exception: {raised[0]['msg']}" + (f" ({count:,} in all)" if count > 1 else "")
 
 
 def print_load_report(environment: Any, report: VerdictReport | None) -> None:  # Any: as above

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 from ..reports import html_report as html
 from ..reports.report import VerdictReport
@@ -109,6 +110,15 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
         report = source.final_report()
         return (_NO_VERDICT_PAGE, 404) if report is None else (html.render_html(report), 200)
 
+    def refuse_foreign_origin() -> tuple[str, int] | None:
+        from flask import request
+
+        origin = request.headers.get("Origin")
+        if request.method in ("GET", "HEAD", "OPTIONS") or origin is None:
+            return None
+        return None if urlsplit(origin).netloc == request.host else ("this page is driven from itself only\n", 403)
+
+    app.before_request(refuse_foreign_origin)
     app.after_request(add_rows)
     app.add_url_rule(REPORT_PATH, view_func=web.auth_required_if_enabled(sora_report))
 
@@ -117,7 +127,7 @@ def tab_tables(states: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:  # 
     """The rows of all tabs."""
     all_states = list(states)
     counts, newest = merge_live_findings(each["news"] for each in all_states)
-    verdict = "fail" if counts["MUST"] else "nothing amiss so far" if all_states else "nothing was asked yet"
+    verdict = "fail" if counts["MUST"] else "no MUST violated so far" if all_states else "nothing was asked yet"
     summed = {
         name: sum(each["counts"][name] for each in all_states) for name in ("sent", "judged", "errors", "abandoned")
     }
@@ -143,6 +153,12 @@ def _finding_row(finding: Mapping[str, Any]) -> dict[str, Any]:  # Any: plain va
     return {"name": finding["requirement"], **shown, "at": time.strftime("%H:%M:%S", time.localtime(finding["at"]))}
 
 
+def _percentile_ms(times: Histogram, percent: float) -> float | str:
+    """A dash where there are too few times for it: p99 takes 100."""
+    us = times.percentile(percent) if times.count * (100 - percent) >= 100 - 1e-9 else None
+    return "-" if us is None else us / 1000
+
+
 def _response_time_rows(states: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:  # Any: plain values
     merged: dict[str, Histogram] = {}
     for each in states:
@@ -152,7 +168,7 @@ def _response_time_rows(states: Iterable[Mapping[str, Any]]) -> list[dict[str, A
         {
             "name": name,
             "count": times.count,
-            **{f"p{percent:g}": (times.percentile(percent) or 0) / 1000 for percent in TAB_PERCENTILES},
+            **{f"p{percent:g}": _percentile_ms(times, percent) for percent in TAB_PERCENTILES},
             "max": times.max_us / 1000,
         }
         for name, times in sorted(merged.items())

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +26,7 @@ from ..judge.connection_state import DEFAULT_TEAR_NS
 from ..judge.edition_decoder import EditionDecoder
 from ..judge.findings import FindingAggregator
 from ..judge.pipeline import Judge
-from ..judge.requirements import Finding
+from ..judge.requirements import Finding, Level
 from ..judge.verdict import CoverageSummary, FindingEntry, JudgeResult, SubjectKind
 from ..recording import format as lines
 from ..recording.format import DamagedLineError
@@ -101,18 +102,27 @@ class MergedJudge:
         here: The judge of this machine's exchanges, or what stands for it; None where there were none.
         reports: What `encode_worker_report` gave elsewhere.
         trail: The samples that this machine's judge saw; None where there was none.
+        tear_s: As the judges took it.
 
     Raises:
         msgspec.MsgspecError: One of them is no report.
     """
 
     def __init__(
-        self, edition: Edition, here: JudgeResultSource | None, reports: Sequence[str], trail: SampleTrail | None = None
+        self,
+        edition: Edition,
+        here: JudgeResultSource | None,
+        reports: Sequence[str],
+        trail: SampleTrail | None = None,
+        *,
+        tear_s: float | None = None,
     ) -> None:
         self._edition = edition
         self._here = here
         self._reports = [msgspec.json.decode(each, type=WorkerReport) for each in reports]
         self._trail = trail
+        self._tear_ns = DEFAULT_TEAR_NS if tear_s is None else int(tear_s * 1e9)
+        self._level = Level.INFO if tear_s is None else Level.SHOULD
         self._ledger: FindingAggregator | None = None
         """What was found by comparing samples, once they have been."""
         self._compared = 0
@@ -163,30 +173,29 @@ class MergedJudge:
         blocks = EditionDecoder(self._edition).blocks
         for connection_id in sorted({id for part in parts for id in part}):
             seen = [part[connection_id] for part in parts if connection_id in part]
-            for early, late in _ordered_pairs(seen):
+            for early, late in _ordered_pairs(seen, self._tear_ns):
                 self._compared += 1
                 proof = tuple(responses[each.exchange] for each in (early, late) if each.exchange in responses)
                 for block, old, new in zip(blocks, early.blocks, late.blocks, strict=False):
                     for counter, before, after in zip(block.counters, old or (), new or (), strict=False):
                         if 0 <= after < before:
                             path = (*block.path, counter.name)
-                            ledger.add_finding(
-                                _timestamp_order_finding(path, connection_id, before, after, late, proof)
-                            )
+                            found = _timestamp_order_finding(path, connection_id, before, after, late, proof)
+                            ledger.add_finding(replace(found, level=self._level))
 
 
-def _ordered_pairs(seen: Sequence[Sequence[NotedSample]]) -> Iterator[tuple[NotedSample, NotedSample]]:
+def _ordered_pairs(seen: Sequence[Sequence[NotedSample]], tear_ns: int) -> Iterator[tuple[NotedSample, NotedSample]]:
     """
     Pairs of samples of one connection from different judges, of which the first was stamped before the second.
 
     For each sample, of each other judge the newest that was stamped before it: what that judge saw before is no larger,
-    or it has found so itself. A response may have been written for as long as `DEFAULT_TEAR_NS` after its timestamp.
+    or it has found so itself. A response may have been read for as long as `tear_ns` after its timestamp.
     """
     for place, later in enumerate(seen):
         for other in (*seen[:place], *seen[place + 1 :]):
             number = 0
             for late in later:
-                while number < len(other) and other[number].stamp_ns < late.stamp_ns - DEFAULT_TEAR_NS:
+                while number < len(other) and other[number].stamp_ns < late.stamp_ns - tear_ns:
                     number += 1
                 if number and other[number - 1].server == late.server:
                     yield other[number - 1], late
@@ -251,6 +260,7 @@ def merge_judge_results(edition: Edition, tallies: Sequence[JudgeResult]) -> Jud
         masked=_sorted_union(tally.masked for tally in tallies),
         unusable=_sorted_union(tally.unusable for tally in tallies),
         late=_sorted_union(tally.late for tally in tallies),
+        listing_changes=[change for tally in tallies for change in tally.listing_changes],
         user_requirements=list({row.id: row for tally in tallies for row in tally.user_requirements}.values()),
     )
 
@@ -290,6 +300,7 @@ def _merge_coverage(edition: Edition, parts: Sequence[CoverageSummary]) -> Cover
         counters_grew=len(grown),
         never_grew=[path for path in counters if path not in grown | never_seen | unusable],
         unusable=[path for path in counters if path in unusable],
+        longest_gap_s=max((part.longest_gap_s for part in parts), default=0),
         truncated=any(part.truncated for part in parts),
         notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
     )

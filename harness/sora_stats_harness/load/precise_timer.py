@@ -3,7 +3,7 @@ Waking up on time.
 
 `gevent.sleep` counts in whole milliseconds of its loop's own clock, and is late by 0.5 ms in the middle and 1.2 ms at the
 99th percentile; a timer of Linux that is watched like a socket by 0.05 and 0.14 ms. Elsewhere there is only the former,
-and what it costs is seen in the lateness.
+and what it costs shows in the send delay.
 """
 
 from __future__ import annotations
@@ -40,11 +40,6 @@ class PreciseTimer:
         self._watcher: Any = (
             None if self._fd is None else gevent.get_hub().loop.io(self._fd, _READ_EVENT)
         )  # Any: untyped
-
-    @property
-    def precise(self) -> bool:
-        """Whether there is a timer; else waits end as gevent's do."""
-        return self._fd is not None
 
     def wait_until(self, due_ns: int, over: Callable[[], bool] = lambda: False) -> None:
         """

@@ -4,11 +4,14 @@ What a run measured, apart by target: how often, how long, and whose time it was
 Response time is from when the schedule wanted the request sent to the arrival of its response, so that a server that stalls
 is not forgiven its queue; service time from when it was sent. What lies between arrival and our reading is the
 receive delay, what lies between schedule and sending its send delay: both are ours, and never the server's.
+
+A request without a complete response has no response time. It counts beside the others with the time that it waited, so
+that a server that lets requests time out does not look fast.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -16,7 +19,10 @@ from ..api.exchange import ErrorCode, Exchange
 from ..judge.verdict import FailureCount
 from .histogram import Histogram, merge_histograms
 
-TIME_KINDS: Final = ("response", "service", "receive delay", "send delay")
+FAILED_WAIT: Final = "failed wait"
+"""How long requests without a complete response waited, from when they were due."""
+
+TIME_KINDS: Final = ("response", "service", "receive delay", "send delay", FAILED_WAIT)
 
 REQUEST_COUNTS: Final = ("sent", "judged", "errors", "abandoned")
 
@@ -27,7 +33,7 @@ MAX_TIMELINE_INTERVALS: Final = 600
 """Of the timeline; a longer run has rows of two seconds, of four, and so on."""
 
 MIN_RECENT_REQUESTS: Final = 100
-"""Responses in the window before it says anything."""
+"""Requests that ended in the window before it says anything."""
 
 
 class TimelineInterval:
@@ -44,6 +50,7 @@ class TimelineInterval:
         """Responses of status 500 and above."""
         self.bytes = 0
         self.response = Histogram()
+        """Response times, and how long requests without a complete response waited."""
 
     def serialize(self) -> list[Any]:  # Any: plain values
         """The state as plain values, for a message."""
@@ -82,7 +89,7 @@ class RequestMetrics:
     Counts and times of one process.
 
     `sent` is counted when a request is sent, the others when its exchange is judged: as soon as nothing is in flight it
-    is their sum. Times are those of complete responses; a request without one is an error, and has no time.
+    is their sum. Times are those of complete responses; a request without one is an error, and has a failed wait only.
     """
 
     def __init__(self) -> None:
@@ -91,6 +98,12 @@ class RequestMetrics:
         """By operation, then by kind of time."""
         self.ready_user_send_delay = Histogram()
         """Send delay of those that had a user waiting for them: the generator's own, as that of a full house is not."""
+        self.turn_delay = Histogram()
+        """How late users of a closed model woke up for their turns."""
+        self.judging_wait = Histogram()
+        """How long users waited for responses to be judged; of those that did not wait there is nothing."""
+        self.server_errors: Counter[str] = Counter()
+        """By operation, timed responses of status 500 and above."""
         self._failures: dict[tuple[str, str], tuple[int, str]] = {}
         """How many errors of each target and code, and the first one's detail."""
         self.timeline: list[TimelineInterval] = []
@@ -104,6 +117,7 @@ class RequestMetrics:
         The run begins now; what was sent before, or is before the warm-up is over, is counted and judged, but not timed.
         """
         self.times.clear()
+        self.server_errors.clear()
         self.timeline.clear()
         self._recent.clear()
         self._began_ns = now_ns
@@ -120,30 +134,32 @@ class RequestMetrics:
         recent = self._recent
         second = recent[-1] if recent and recent[-1].from_s >= at_s else self._interval_at(at_s)
         response = exchange.response
+        sent_ns = exchange.sent_ns
+        intended_ns = sent_ns if exchange.intended_ns is None else exchange.intended_ns
+        target = exchange.request.target
+        name = target.operation if target is not None else "probe"
         if error is not None or response is None:
             self.errors += 1
             second.errors += 1
+            second.response.record(received_ns - intended_ns)
             if error is not None:
-                target = exchange.request.target
-                operation = target.operation if target is not None else "probe"
-                self._add_failures(operation, error.code.value, 1, error.detail)
+                self._add_failures(name, error.code.value, 1, error.detail)
+            if sent_ns >= self._timed_from_ns:
+                self._times_of(name)[FAILED_WAIT].record(received_ns - intended_ns)
             return
         self.judged += 1
         second.responses += 1
-        second.server_errors += response.status >= 500
         second.bytes += len(response.body)
-        sent_ns = exchange.sent_ns
-        intended_ns = sent_ns if exchange.intended_ns is None else exchange.intended_ns
         arrived_ns = received_ns if exchange.arrived_ns is None else exchange.arrived_ns
         response_ns = arrived_ns - intended_ns
         second.response.record(response_ns)
+        if response.status >= 500:
+            second.server_errors += 1
         if sent_ns < self._timed_from_ns:
             return
-        target = exchange.request.target
-        name = target.operation if target is not None else "probe"
-        kinds = self.times.get(name)
-        if kinds is None:
-            kinds = self.times[name] = {kind: Histogram() for kind in TIME_KINDS}
+        kinds = self._times_of(name)
+        if response.status >= 500:
+            self.server_errors[name] += 1
         kinds["response"].record(response_ns)
         if exchange.intended_ns is None:
             kinds["service"].record(response_ns)
@@ -152,6 +168,12 @@ class RequestMetrics:
             kinds["send delay"].record(sent_ns - intended_ns)
         if exchange.arrived_ns is not None:
             kinds["receive delay"].record(received_ns - arrived_ns)
+
+    def _times_of(self, name: str) -> dict[str, Histogram]:
+        kinds = self.times.get(name)
+        if kinds is None:
+            kinds = self.times[name] = {kind: Histogram() for kind in TIME_KINDS}
+        return kinds
 
     def _add_failures(self, target: str, code: str, count: int, detail: str) -> None:
         before, first = self._failures.get((target, code), (0, detail))
@@ -213,6 +235,9 @@ class RequestMetrics:
             },
             "failures": [[*key, *value] for key, value in self._failures.items()],
             "ready_user_send_delay": self.ready_user_send_delay.serialize(),
+            "turn_delay": self.turn_delay.serialize(),
+            "judging_wait": self.judging_wait.serialize(),
+            "server_errors": dict(self.server_errors),
             "began_ns": self._began_ns,
             "step_s": self._interval_s,
             "timeline": [each.serialize() for each in self.intervals()],
@@ -232,12 +257,15 @@ class RequestMetrics:
         for name in REQUEST_COUNTS:
             setattr(self, name, getattr(self, name) + int(state[name]))
         for name, kinds in state["times"].items():
-            mine = self.times.setdefault(name, {kind: Histogram() for kind in TIME_KINDS})
+            mine = self._times_of(name)
             for kind in TIME_KINDS:
                 mine[kind].merge(Histogram.deserialize(kinds[kind]))
         for target, code, count, detail in state["failures"]:
             self._add_failures(str(target), str(code), int(count), str(detail))
         self.ready_user_send_delay.merge(Histogram.deserialize(state["ready_user_send_delay"]))
+        self.turn_delay.merge(Histogram.deserialize(state["turn_delay"]))
+        self.judging_wait.merge(Histogram.deserialize(state["judging_wait"]))
+        self.server_errors.update({str(name): int(count) for name, count in state["server_errors"].items()})
         if not self._began_ns:
             self._began_ns = int(state["began_ns"])
         later_s = round((int(state["began_ns"]) - self._began_ns) / 1e9) if same_clock else 0
@@ -267,13 +295,17 @@ class RequestMetrics:
         failing = sum(each.server_errors for each in window)
         return (errors + failing) / (responses + errors) if responses + errors >= MIN_RECENT_REQUESTS else None
 
-    def recent_p99_exceeds(self, limit_us: int) -> bool:
-        """Whether the 99th percentile of response time in the last ten seconds is larger; never of too few responses."""
+    def recent_percentile_exceeds(self, percent: float, limit_us: int) -> bool:
+        """
+        Whether a percentile of the last ten seconds is larger; never of too few requests.
+
+        Requests without a complete response count with the time that they waited.
+        """
         window = self._recent_intervals()
         if all(each.response.max_us <= limit_us for each in window):
             return False
         times = merge_histograms(each.response for each in window)
-        return times.count >= MIN_RECENT_REQUESTS and (times.percentile(99) or 0) > limit_us
+        return times.count >= MIN_RECENT_REQUESTS and (times.percentile(percent) or 0) > limit_us
 
     def _recent_intervals(self) -> list[TimelineInterval]:
         if not self._recent:

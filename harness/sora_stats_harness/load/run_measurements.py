@@ -7,16 +7,16 @@ Several processes hand in their measures as plain values; the sum is what one pr
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from ..judge.verdict import ALL_TARGETS, LatencyDistribution, LoadResult, TimelineRow
-from .histogram import Histogram
+from ..judge.verdict import ALL_TARGETS, LatencyDistribution, LoadResult, SloResult, TimelineRow
+from .histogram import Histogram, merge_histograms
 from .http_connection import TransportStats
-from .request_metrics import TIME_KINDS, RequestMetrics
+from .request_metrics import FAILED_WAIT, TIME_KINDS, RequestMetrics
 
 if TYPE_CHECKING:
     from .load_session import LoadSession
@@ -31,8 +31,25 @@ CONNECT_LABEL: Final = "(connecting)"
 BUSY_CPU_SHARE: Final = 0.9
 """Share of a core from which on a generator has none to spare."""
 
+MAX_LOST_SHARE: Final = 0.1
+"""Share of the users' time, or of their interval, that may be lost to the generator."""
+
 NOTICEABLE_DELAY_US: Final = 1000
 """Delays of our own below this are never called a bottleneck."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPlan:
+    """What was to be sent, as far as a summary tells it."""
+
+    scenario: str
+    model: Literal["open", "closed"] = "closed"
+    """Whether requests were due by a schedule, or by the responses before."""
+    planned_per_s: float | None = None
+    """Where there is no schedule, how much was to be sent; None if that cannot be told."""
+    users: int | None = None
+    """None if that cannot be told."""
+    processes: int = 1
 
 
 @dataclass(slots=True)
@@ -79,35 +96,34 @@ class RunMeasurements:
         """Add what was worked out for a process that never told."""
         self.metrics.add_serialized(metrics.serialize())
 
-    def bottleneck(self) -> str | None:
-        """How the generator held the run up; None where it did not."""
+    def bottleneck(self, plan: LoadPlan) -> str | None:
+        """Say how the generator held the run up; None where it did not."""
+        metrics = self.metrics
         if self.cpu_share > BUSY_CPU_SHARE:
             return f"it took {self.cpu_share:.0%} of a core"
-        late = self.metrics.ready_user_send_delay.percentile(99) or 0
-        delay, service = (
-            self.metrics.all_operations(kind).percentile(99) or 0 for kind in ("receive delay", "service")
-        )
+        late = metrics.ready_user_send_delay.percentile(99) or 0
+        delay, service = (metrics.all_operations(kind).percentile(99) or 0 for kind in ("receive delay", "service"))
         if max(late, delay) > max(service, NOTICEABLE_DELAY_US):
             return f"at its 99th percentile it woke up {late / 1000:g} ms late, and read responses {delay / 1000:g} ms late"
+        if plan.users is None:
+            return None
+        if plan.planned_per_s and metrics.turn_delay.count:
+            mean_us = metrics.turn_delay.sum_us / metrics.turn_delay.count
+            if mean_us > max(MAX_LOST_SHARE * plan.users / plan.planned_per_s * 1e6, NOTICEABLE_DELAY_US):
+                return f"on average users woke up {mean_us / 1000:.3g} ms late for their turns"
+        if self.lasted_s:
+            share = metrics.judging_wait.sum_us / 1e6 / (plan.users * self.lasted_s)
+            if share > MAX_LOST_SHARE:
+                return f"users waited {share:.0%} of their time for responses to be judged"
         return None
 
-    def to_load_summary(
-        self, *, scenario: str, model: Literal["open", "closed"], planned_per_s: float | None, processes: int = 1
-    ) -> LoadResult:
-        """
-        Tell it as verdict.json does.
-
-        Args:
-            scenario: Its name.
-            model: Whether requests were due by a schedule, or by the responses before.
-            planned_per_s: Where there is no schedule, how much was to be sent; None if that cannot be told.
-            processes: How many there were to be.
-        """
+    def to_load_summary(self, plan: LoadPlan, slos: Sequence[SloResult] = ()) -> LoadResult:
+        """Sum up for verdict.json."""
         metrics, lasted_s = self.metrics, max(self.lasted_s, 0.001)
         return LoadResult(
-            scenario=scenario,
-            model=model,
-            planned_per_s=round(self.scheduled / lasted_s, 3) if self.scheduled is not None else planned_per_s,
+            scenario=plan.scenario,
+            model=plan.model,
+            planned_per_s=round(self.scheduled / lasted_s, 3) if self.scheduled is not None else plan.planned_per_s,
             offered_per_s=round(metrics.sent / lasted_s, 3),
             lasted_s=round(lasted_s, 3),
             due=self.scheduled,
@@ -118,9 +134,10 @@ class RunMeasurements:
             bytes_sent=self.traffic.sent_bytes,
             bytes_received=self.traffic.received_bytes,
             connections=self.traffic.connects,
-            processes=processes,
-            generator_limited=self.bottleneck(),
+            processes=plan.processes,
+            generator_limited=self.bottleneck(plan),
             cpu_cores=round(self.cpu_share, 2),
+            slos=list(slos),
             failures=metrics.failure_counts(),
             latency=[*summarize_latencies(metrics), *_connect_latencies(self.traffic)],
             timeline=build_timeline(metrics),
@@ -161,20 +178,28 @@ class RunStopwatch:
 
 
 def summarize_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
-    """The times of each target."""
+    """The times of each target; where a request failed, also with the time that such requests waited."""
+    has_failures = any(kinds[FAILED_WAIT].count for kinds in metrics.times.values())
     return [
-        _latency_entry(name, kind, times)
-        for name in sorted(metrics.times)
-        for kind, times in metrics.times[name].items()
-        if times.count
+        row
+        for name, kinds in sorted(metrics.times.items())
+        for row in _latency_entries(name, kinds, with_failures=has_failures)
     ]
 
 
 def summarize_step_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
     """The times of one of many steps, of all targets together and of each; without buckets, which many steps would add up."""
     together = {kind: metrics.all_operations(kind) for kind in TIME_KINDS}
-    rows = [_latency_entry(ALL_TARGETS, kind, times) for kind, times in together.items() if times.count]
+    rows = _latency_entries(ALL_TARGETS, together, with_failures=bool(together[FAILED_WAIT].count))
     return [msgspec.structs.replace(each, buckets=[]) for each in (*rows, *summarize_latencies(metrics))]
+
+
+def _latency_entries(target: str, kinds: Mapping[str, Histogram], *, with_failures: bool) -> list[LatencyDistribution]:
+    rows = [_latency_entry(target, kind, times) for kind, times in kinds.items() if times.count and kind != FAILED_WAIT]
+    if with_failures:
+        whole = merge_histograms([kinds["response"], kinds[FAILED_WAIT]])
+        rows.append(_latency_entry(target, "response", whole, includes_failures=True))
+    return rows
 
 
 def _connect_latencies(traffic: TransportStats) -> list[LatencyDistribution]:
@@ -182,7 +207,7 @@ def _connect_latencies(traffic: TransportStats) -> list[LatencyDistribution]:
     return [_latency_entry(CONNECT_LABEL, kind, times) for kind, times in kinds.items() if times.count]
 
 
-def _latency_entry(target: str, kind: str, times: Histogram) -> LatencyDistribution:
+def _latency_entry(target: str, kind: str, times: Histogram, *, includes_failures: bool = False) -> LatencyDistribution:
     return LatencyDistribution(
         target=target,
         kind=kind,  # type: ignore[arg-type]  # one of them
@@ -191,12 +216,13 @@ def _latency_entry(target: str, kind: str, times: Histogram) -> LatencyDistribut
         min=times.min_us,
         mean=round(times.sum_us / times.count, 1),
         max=times.max_us,
+        includes_failures=includes_failures,
         buckets=times.buckets,
     )
 
 
 def build_timeline(metrics: RequestMetrics) -> list[TimelineRow]:
-    """The run by second, or by several; response times, warm-up included."""
+    """The run by second, or by several; response times and failed waits, warm-up included."""
     step_s, seconds = metrics.coarse_timeline(MAX_TIMELINE_ROWS)
     return [
         TimelineRow(

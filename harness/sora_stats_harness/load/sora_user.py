@@ -54,7 +54,9 @@ class SoraUser(User):
         self._turn_ns = self._session.first_send_ns()
 
     def on_stop(self) -> None:
-        """Leave it."""
+        """Leave it, where there was one."""
+        if not hasattr(self, "_timer"):
+            return
         self._connection.close()
         self._timer.close()
 

@@ -21,7 +21,7 @@ from ..api.errors import RecordingError, UsageError
 from ..api.exchange import Exchange
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.checks.user_checks import load_check_files
-from ..judge.pipeline import Judge
+from ..judge.pipeline import Judge, JudgeOptions
 from ..probe.file_check import FileCheckResult, FileKind, OpenedFile, judge_files, open_files
 from ..recording import open_recordings
 from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
@@ -146,10 +146,17 @@ class JudgingRules:
     edition: Edition
     check_files: Sequence[str] = ()
     """With checks of the user's own."""
+    tear_s: float | None = None
+    """As the judge takes it."""
 
     def make_judge(self, observer: Callable[[Exchange], None]) -> Judge:
         """A judge of its own, which shows every judged exchange to the observer."""
-        return Judge(self.edition, observer=observer, checks=load_check_files(self.check_files))
+        return Judge(
+            self.edition,
+            observer=observer,
+            checks=load_check_files(self.check_files),
+            options=JudgeOptions(tear_s=self.tear_s),
+        )
 
 
 class SpoolJudge:

@@ -25,7 +25,7 @@ from ..api.edition import load_edition, parse_edition
 from ..api.errors import HarnessError
 from ..api.exchange import TransportError, monotonic_clock_id
 from ..api.secret_redaction import Secrets
-from .abort_limit import parse_abort_limit
+from ..probe.interrupt import SIGNALS
 from .capacity.merged_window import serialize_window
 from .capacity.rate_search import LoadAborted, SearchEnded
 from .capacity.step_runner import StepRunner
@@ -36,6 +36,7 @@ from .load_users import drain_users
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
 from .scenarios import SCENARIOS
+from .slo import parse_abort_limit
 from .spools import WorkerSpool
 from .worker_messages import (
     ORDER_MESSAGE,
@@ -297,11 +298,12 @@ def run_worker(master_host: str, master_port: int, *, parent: int | None = None)
     environment = Environment(user_classes=[], catch_exceptions=False)
     runner = environment.create_worker_runner(master_host, master_port)
     worker = LoadWorker(environment)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if parent is None:
-            gevent.signal_handler(number, worker.leave)
-        else:
+    for number in SIGNALS:
+        if parent is not None:
             signal.signal(number, signal.SIG_IGN)  # a whole group gets them; the master says what follows
+        elif signal.getsignal(number) is not signal.SIG_IGN:
+            gevent.signal_handler(number, worker.leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     working = gevent.spawn(worker.run)
     while not runner.greenlet.join(timeout=PROGRESS_INTERVAL_S) and len(runner.greenlet):
         if parent is not None and os.getppid() != parent:

@@ -132,7 +132,8 @@ def judge_workers(
         reasons += _incomplete_spools(together, spools.exchanges_by_worker, names)
     judge: JudgeResultSource = spools.judge if checked is None else checked
     if apart:
-        judge = MergedJudge(rules.edition, judge, [result.judged for result in apart], spools.trail)
+        reports = [result.judged for result in apart]
+        judge = MergedJudge(rules.edition, judge, reports, spools.trail, tear_s=rules.tear_s)
     return JudgedWorkers(
         judge=judge,
         measures=measures,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from locust.exception import RPCError
 from locust.runners import MasterRunner
 
 from ..api.errors import HarnessError, UsageError
+from ..probe.interrupt import SIGNALS
 from .interruptible_request import silence_keyboard_interrupt
 from .load_users import wait_for_users
 from .request_metrics import REQUEST_COUNTS, RequestMetrics, TimelineInterval
@@ -241,6 +243,9 @@ class Workers:
         """Wait for the result of each worker that is alive; one that has none in time is ended, and named."""
         until_s = time.monotonic() + timeout_s + RESULT_TIMEOUT_S
         gave_up = False
+        for worker in self._active():
+            if worker.hello is None:  # no order reaches it, and it has sent nothing
+                self._give_up_on(worker, "was not ready when the run ended")
         while active := self._active():
             if give_up() and not gave_up:
                 gave_up = True
@@ -302,12 +307,16 @@ class Workers:
     def _start_process(self, worker: _Worker) -> None:
         command = [sys.executable, "-m", "sora_stats_harness.load.worker", self.plan.bind_host]
         command += [str(self._runner.server.port), str(os.getpid())]
+        # It inherits the mask, and imports Locust with signals blocked: a terminal's Ctrl-C reaches it as well.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             worker.process = subprocess.Popen(  # noqa: S603  # our own command
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
             )
         except OSError as error:
             raise HarnessError(f"{worker.name} could not be started: {error.strerror or error}") from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _wait_for_hello(self) -> str | None:
         until_s = time.monotonic() + START_TIMEOUT_S

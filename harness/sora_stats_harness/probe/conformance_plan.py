@@ -10,7 +10,7 @@ from typing import Final
 from ..api.errors import UsageError
 from ..api.exchange import TARGET_HEADER, Headers, Target
 from ..judge.checks.identity import ASKED, CLIENT
-from ..judge.checks.presence import PRESENT
+from ..judge.checks.presence import LISTED, PRESENT
 from ..judge.checks.wrong_requests import ERROR_SHAPES
 from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
 from .discovery import KnownConnection
@@ -125,6 +125,7 @@ class ConformancePlan:
         needs = {
             RequiredCapability.EXCHANGES,
             RequiredCapability.BODIES,
+            RequiredCapability.BYTES,
             RequiredCapability.ARGUMENTS,
             RequiredCapability.TIMES,
         }
@@ -144,7 +145,9 @@ class ConformancePlan:
         if Target.CLIENT not in self.targets:
             ids.add(CLIENT.id)
         if Target.ALL not in self.targets:
-            ids.add(PRESENT.id)
+            ids |= {PRESENT.id, LISTED.id}
+        if {Target.CONNECTION, Target.CLIENT}.isdisjoint(self.targets):
+            ids.add(LISTED.id)
         if self.send_wrong_requests:
             sent = {request.probe for request in build_wrong_requests(self.server, targets=self.targets, large=True)}
             ids |= ERROR_SHAPES.keys() - sent

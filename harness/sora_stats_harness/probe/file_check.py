@@ -20,9 +20,9 @@ import msgspec
 from ..api import edition
 from ..api.errors import RecordingError
 from ..api.exchange import Exchange, Target
-from ..judge.checks.clock import FROZEN, OFFSET
+from ..judge.checks.clock import FROZEN, OFFSET, ORDER
 from ..judge.checks.identity import ASKED, CLIENT
-from ..judge.checks.presence import PRESENT
+from ..judge.checks.presence import LISTED, PRESENT
 from ..judge.pipeline import Judge
 from ..judge.requirements import REQUIREMENTS, RequiredCapability
 from ..judge.verdict import EvidenceSource, JudgeResult, SubjectKind
@@ -36,12 +36,18 @@ SCOPE_OPTIONS: Final = ("observes", "excluded")
 """Options of a header line that tell what its run could see: values of `RequiredCapability`, and ids of requirements."""
 
 _NEEDS_MET_WITHOUT_HTTP: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.TIMES})
-_NEEDS_MET_BY_BODIES: Final = frozenset({RequiredCapability.BODIES})
+_NEEDS_MET_BY_BODIES: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.BYTES})
 _NEEDS_MET_BY_RECORDINGS: Final = frozenset(
-    {RequiredCapability.EXCHANGES, RequiredCapability.BODIES, RequiredCapability.ARGUMENTS, RequiredCapability.TIMES}
+    {
+        RequiredCapability.EXCHANGES,
+        RequiredCapability.BODIES,
+        RequiredCapability.BYTES,
+        RequiredCapability.ARGUMENTS,
+        RequiredCapability.TIMES,
+    }
 )
 
-_NOT_APPLICABLE_TO_SORASTATS: Final = frozenset({PRESENT.id, OFFSET.id, FROZEN.id})
+_NOT_APPLICABLE_TO_SORASTATS: Final = frozenset({PRESENT.id, LISTED.id, ORDER.id, OFFSET.id, FROZEN.id})
 """It asks for listings alone, and its times are those of writing, on a clock that may be set."""
 
 _REQUIREMENT_OF_TARGET: Final = {
@@ -298,7 +304,7 @@ def judge_files(
         interrupted=interrupted,
         ends=tuple(recordings.ends) if recordings is not None else (),
         simulator=recordings is not None and any(h.subject_kind == "simulator" for h in recordings.headers),
-        untimed=frozenset(poll.run for poll in polls),
+        untimed=frozenset(run for poll in polls for run in poll.runs),
     )
 
 
@@ -321,7 +327,9 @@ def _recorded_scope(recordings: RecordingReader) -> ObservableScope:
         observes.add(RequiredCapability.PROBES)
     if len(_recorded_nodes(recordings.headers)) > 1:
         observes.add(RequiredCapability.NODES)
-    unseen = (id for target, id in _REQUIREMENT_OF_TARGET.items() if target not in recordings.targets)
+    unseen = {id for target, id in _REQUIREMENT_OF_TARGET.items() if target not in recordings.targets}
+    if Target.ALL not in recordings.targets or len(set(recordings.targets)) == 1:
+        unseen.add(LISTED.id)
     return ObservableScope(observes=frozenset(observes), excluded=frozenset(unseen))
 
 

@@ -1,32 +1,37 @@
 """
-Ctrl-C as a request to stop, not as an exception.
+Ctrl-C, SIGTERM and SIGHUP as requests to stop a run, not as exceptions.
 
 An interrupted run still reports a verdict about what it saw. An exception at an arbitrary line could leave a judge or a
-report half done, so while a command works, SIGINT and SIGTERM only set a flag and call a callback. The third signal
-raises the usual KeyboardInterrupt.
+report half done, so while a command works, SIGINT, SIGTERM and SIGHUP only set a flag and call a callback. The third
+signal ends the process of a command at once; elsewhere it raises the usual KeyboardInterrupt.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
+
+from ..api.errors import ExitCode
 
 FORCED_INTERRUPT_COUNT: Final = 3
-"""This signal raises KeyboardInterrupt."""
+"""The signal of this number ends the process at once."""
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class InterruptHandler:
     """
-    A context in which SIGINT and SIGTERM set `is_interrupted`; outside of the main thread it changes nothing.
+    A context in which signals set `is_interrupted`; outside of the main thread it changes nothing.
 
-    The handlers that were there before come back at the end.
+    The handlers that were there before come back at the end. A signal that is ignored, as `nohup` has it, stays so.
 
     Args:
         ends_process:
-            Whether the process ends with the context, as that of a command does: then SIGINT is ignored from there on.
+            Whether the process ends with the context, as that of a command does: then signals are ignored from there on.
             The verdict stands by then, and another signal would only take its exit code away.
     """
 
@@ -39,15 +44,16 @@ class InterruptHandler:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._handle_signal)
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle_signal)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_IGN if self._ends_process and number is signal.SIGINT else handler)
+            signal.signal(number, signal.SIG_IGN if self._ends_process else handler)
         self._before.clear()
 
     def set_callback(self, call: Callable[[], object] | None) -> None:
@@ -65,5 +71,24 @@ class InterruptHandler:
     def _handle_signal(self, number: int, frame: FrameType | None) -> None:
         self._count += 1
         if self._count >= FORCED_INTERRUPT_COUNT:
+            if self._ends_process:
+                end_process_at_signal(number, frame)
             raise KeyboardInterrupt
         self.request_stop()
+
+
+def end_process_at_signal(number: int, frame: FrameType | None) -> NoReturn:
+    """
+    Say that the process was interrupted, and end it: no exception at an arbitrary line, and nothing that could hang.
+
+    An exception while Locust replaces modules can leave locks behind that are never released.
+    """
+    os.write(2, b"\nsora-harness: interrupted\n")
+    os._exit(ExitCode.INCONCLUSIVE)
+
+
+def end_process_at_signals() -> None:
+    """Have signals end the process until a command is ready to report; one that is ignored stays so."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end_process_at_signal)

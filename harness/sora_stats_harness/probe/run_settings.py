@@ -58,6 +58,8 @@ class RunSettings:
     ca_file: str | None
     insecure: bool
     timeout_s: float
+    tear_s: float | None
+    """How far apart the server stamps a response and reads its counters; None where nobody says."""
     labels: dict[str, str]
     slos: tuple[str, ...]
     waivers: Sequence[Waiver]
@@ -147,6 +149,7 @@ SETTINGS: Final = (
     _Setting(key="ca_file", option="ca-file"),
     _Setting(key="insecure", option="insecure", default=False),
     _Setting(key="timeout", option="timeout", parse=parse_duration, default=DEFAULT_TIMEOUT_S),
+    _Setting(key="tear", option="tear", parse=parse_duration),
     _Setting(key="slos", option="slo", default=()),
     _Setting(key="labels", option="label", parse=_parse_label, default=(), merge=_keep_other_names),
 )
@@ -231,6 +234,7 @@ def resolve_settings(
         ca_file=values["ca_file"],
         insecure=values["insecure"],
         timeout_s=values["timeout"],
+        tear_s=values["tear"],
         labels=dict(values["labels"]),
         slos=tuple(values["slos"]),
         waivers=config.values.waivers,

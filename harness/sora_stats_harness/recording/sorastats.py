@@ -8,6 +8,7 @@ response before it was recorded, which is enough to judge the order of counters.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ class SorastatsLine(msgspec.Struct, frozen=True):
     values: Raw
 
 
+_TIMESTAMP: Final = re.compile(rb'"timestamp" ?: ?"([^"]*)"')
+
 _DECODER: Final = msgspec.json.Decoder(SorastatsLine)
 
 
@@ -61,13 +64,16 @@ class SorastatsReader:
     def __init__(self, store: InputFile, tick: Callable[[], None] = lambda: None) -> None:
         self._store = store
         self._tick = tick
-        self.run = str(uuid.uuid4())
+        self.runs: list[str] = []
+        """One, or several where recordings were joined in another order than that in which they were made."""
         self.damaged = 0
         self.notes: list[str] = []
 
     def __iter__(self) -> Iterator[OrderedExchange]:
         """Give each response; `notes` say afterwards what is wrong with the file."""
         self.damaged, self.notes = 0, []
+        self.runs = [str(uuid.uuid4())]
+        stamp = b""
         request = make_valid_request(Target.ALL, server=f"sorastats:{self._store.name}")
         before_ns: int | None = None
         cut = False
@@ -79,16 +85,21 @@ class SorastatsReader:
                 self.damaged += not cut
                 continue
             time_ns = line.time.secs_since_epoch * 1_000_000_000 + line.time.nanos_since_epoch
+            body, before_stamp = bytes(line.values), stamp
+            found = _TIMESTAMP.search(body)
+            stamp = found[1] if found is not None else stamp
+            if before_ns is not None and time_ns < before_ns and stamp < before_stamp:
+                self.runs.append(str(uuid.uuid4()))  # the server's clock says so too: an older recording follows
+                before_ns = None
             sent_ns = before_ns + 1 if before_ns is not None else time_ns - FIRST_SENT_NS
             received_ns = max(time_ns, sent_ns)  # the system's clock may have been set back
-            body = bytes(line.values)
             headers = (("content-type", "application/json"), ("content-length", str(len(body))))
             yield OrderedExchange(
                 exchange=Exchange(
-                    run=self.run,
+                    run=self.runs[-1],
                     seq=seq,
                     request=request,
-                    clock=f"sorastats/{self.run}",
+                    clock=f"sorastats/{self.runs[-1]}",
                     sent_ns=sent_ns,
                     received_ns=received_ns,
                     sent_at=_format_rfc3339(sent_ns),
@@ -100,6 +111,11 @@ class SorastatsReader:
             before_ns = received_ns
         if cut:
             self.notes.append(f"{self._store.name}: the last line is cut short and was dropped")
+        if len(self.runs) > 1:
+            self.notes.append(
+                f"{self._store.name}: {len(self.runs)} recordings, joined in another order than they were made: each is "
+                "judged by itself"
+            )
         if self.damaged:
             self.notes.append(f"{self._store.name}: {describe_skipped_lines(self.damaged)}")
 

@@ -15,6 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
+from ..judge.checks.body import DUPLICATE_KEY, JSON, JSON_LIMITS
+from ..judge.checks.framing import LENGTH
+from ..judge.checks.http import COMPLETE, STATUS
+from ..judge.checks.monotonic import MONOTONIC
+from ..judge.checks.timestamp_order import TIMESTAMP_ORDER
 from ..judge.verdict import (
     BaselineFinding,
     BaselineReport,
@@ -26,10 +31,17 @@ from ..judge.verdict import (
     decode_verdict,
 )
 
-_REQUIRES_GROWING_COUNTER: Final = ("counter.monotonic", "counter.timestamp_order")
+_REQUIRES_GROWING_COUNTER: Final = (MONOTONIC.id, TIMESTAMP_ORDER.id)
 """A counter that never moved shows nothing about these."""
 
-_MASKS_ALL_BODY_CHECKS: Final = ("http.complete", "http.status", "http.json", "http.length", "http.duplicate_key")
+_MASKS_ALL_BODY_CHECKS: Final = (
+    COMPLETE.id,
+    STATUS.id,
+    JSON.id,
+    JSON_LIMITS.id,
+    LENGTH.id,
+    DUPLICATE_KEY.id,
+)
 """The body of a response with one of these may not have been checked."""
 
 

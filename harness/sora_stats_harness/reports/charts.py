@@ -1,5 +1,5 @@
 """
-Charts as inline SVG: what a table of latencies says, for the eye.
+Charts for report.html, as inline SVG: what its tables of latencies say, drawn.
 
 pygal draws them: it is pure Python, small, and writes plain SVG. It is an extra, since a gate in CI needs no charts;
 without it the reports have their tables and say what is missing. Of what it writes scripts, styles and hints for its own

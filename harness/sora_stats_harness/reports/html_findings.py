@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..api.exchange import Exchange
+from ..judge.incident import Incident
 from ..judge.verdict import FindingEntry, Verdict
-from . import summary
+from . import incident_summary, summary
 from .html_components import data_table, folded_details, small_note, status_badge, table_row
 from .html_elements import HtmlContent, SafeHtml, html_element
 from .report import VerdictReport
@@ -24,15 +25,66 @@ MAX_SAMPLE_TABLES: Final = 40
 """Findings that show their samples; an ordinary report stays below 1 MB."""
 
 
+def incidents_section(report: VerdictReport) -> HtmlContent:
+    """The causes, each with the findings that it explains folded below it."""
+    verdict = report.verdict
+    return [
+        html_element(
+            "article",
+            html_element("h3", html_element("code", incident.id)),
+            html_element("p", html_element("strong", incident.summary)),
+            html_element(
+                "dl",
+                [
+                    (
+                        html_element("dt", label),
+                        html_element("dd", html_element("code", text, limit=summary.fact_limit(label))),
+                    )
+                    for label, text in incident_summary.incident_facts(verdict, incident)
+                ],
+            ),
+            _explained_findings(report, incident),
+            class_=f"finding {_incident_style(report, incident)}",
+        )
+        for incident in verdict.incidents
+    ]
+
+
+def _incident_style(report: VerdictReport, incident: Incident) -> str:
+    """That of the weightiest finding that it explains."""
+    members = incident_summary.incident_findings(report.verdict, incident)
+    return summary.finding_style(report, members[0][1]) if members else "info"
+
+
+def _explained_findings(report: VerdictReport, incident: Incident) -> HtmlContent:
+    members = incident_summary.incident_findings(report.verdict, incident)
+    if not members:
+        return None
+    shown = [_finding(place, entry, report) for place, entry in members if place <= MAX_FINDINGS]
+    more = len(members) - len(shown)
+    return folded_details(
+        f"{summary.count_with_noun(len(members), 'finding')} that it explains",
+        *shown,
+        html_element("p", f"… and {more:,} more, in verdict.json") if more > 0 else None,
+    )
+
+
 def findings_section(report: VerdictReport) -> HtmlContent:
     """The top findings as links, an index by requirement, then every finding in the verdict's order."""
     entries = report.verdict.findings
     if not entries:
         return html_element("p", "None.")
-    shown = [_finding(place, entry, report) for place, entry in enumerate(entries[:MAX_FINDINGS], start=1)]
+    explained = summary.explained_fingerprints(report.verdict)
+    shown = [
+        _finding(place, entry, report)
+        for place, entry in enumerate(entries[:MAX_FINDINGS], start=1)
+        if entry.fingerprint not in explained
+    ]
+    note = incident_summary.incident_note(report.verdict)
     more = len(entries) - MAX_FINDINGS
     return [
         _top_findings(report.verdict),
+        small_note(note) if note else None,
         _index(report),
         *shown,
         html_element("p", f"… and {more:,} more, in verdict.json") if more > 0 else None,

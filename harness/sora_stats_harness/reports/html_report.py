@@ -14,7 +14,7 @@ from importlib import resources
 
 from ..judge.verdict import RequirementStatus, Verdict
 from . import html_baseline as html_gate
-from . import html_coverage, html_findings, summary
+from . import html_coverage, html_findings, incident_summary, summary
 from .html_components import (
     STATUS_SIGNS,
     data_table,
@@ -38,6 +38,7 @@ def render_html(report: VerdictReport) -> str:
     ]
     sections: list[tuple[str, str, HtmlContent]] = [
         ("glance", "At a glance", _figure_tiles(verdict)),
+        ("incidents", incident_summary.incidents_title(verdict), html_findings.incidents_section(report)),
         ("findings", summary.findings_title(verdict), html_findings.findings_section(report)),
         ("baseline", _baseline_title(verdict), html_gate.baseline_section(verdict.baseline)),
         ("waivers", f"Waivers ({len(verdict.waivers)})", html_gate.waivers_section(verdict.waivers)),

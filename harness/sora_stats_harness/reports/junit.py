@@ -1,5 +1,5 @@
 """
-JUnit XML, which every CI server draws: a test case for each requirement, and one for the verdict.
+JUnit XML, which every CI server draws: a test case for each requirement and each SLO, and one for the verdict.
 
 JUnit knows passed, failed, error and skipped, and a job that reads nothing else must not turn green on a run that saw
 too little. So a case called `verdict` fails with the verdict, and is an error where it is inconclusive.
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 from xml.etree import ElementTree
 
-from ..judge.verdict import FindingEntry, RequirementStatus, Verdict
-from . import summary
+from ..judge.verdict import FindingEntry, RequirementStatus, SloResult, Verdict
+from . import incident_summary, summary
 from .escaping import escape_terminal
 from .measurement_tables import MeasurementTable, measurement_sections
 from .report import VerdictReport
@@ -29,7 +29,8 @@ MAX_FINDINGS: Final = 50
 def render_junit(report: VerdictReport) -> str:
     """Write the document; every text in it is of characters that XML 1.0 allows."""
     verdict = report.verdict
-    cases = [_requirement_case(row, report) for row in verdict.requirements] + [_verdict_case(verdict)]
+    slos = [] if verdict.load is None else [_slo_case(each) for each in verdict.load.slos]
+    cases = [*(_requirement_case(row, report) for row in verdict.requirements), *slos, _verdict_case(verdict)]
     seconds = f"{summary.run_duration_s(verdict) or 0.0:.3f}"
     counts = {
         "tests": len(cases),
@@ -70,6 +71,10 @@ def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
         ("strict", str(verdict.strict).lower()),
         ("interrupted", str(verdict.interrupted).lower()),
     )
+    for number, incident in enumerate(verdict.incidents, start=1):
+        yield f"incident.{number}.{incident.id}", incident.summary
+        for label, text in incident_summary.incident_facts(verdict, incident):
+            yield f"incident.{number}.{incident.id}.{label}", text
     for key, value in verdict.labels.items():
         yield f"label.{key}", value
     for label, text in summary.waiver_lines(verdict):
@@ -144,6 +149,19 @@ def _text(entry: FindingEntry, report: VerdictReport) -> str:
         for label, text in summary.finding_facts(report, entry)
     ]
     return "\n".join(parts)
+
+
+def _slo_case(result: SloResult) -> ElementTree.Element:
+    name = escape_terminal(result.slo)
+    case = ElementTree.Element("testcase", {"classname": "sora.slo", "name": name, "time": "0"})
+    text = escape_terminal(f"{result.actual} of {result.requests:,} requests")
+    if result.status == "violated":
+        ElementTree.SubElement(case, "failure", {"type": "SLO", "message": f"{name} is violated: {text}"})
+    elif result.status == "not_checked":
+        ElementTree.SubElement(case, "skipped", {"message": escape_terminal(result.reason or "")})
+    else:
+        ElementTree.SubElement(case, "system-out").text = text
+    return case
 
 
 def _verdict_case(verdict: Verdict) -> ElementTree.Element:

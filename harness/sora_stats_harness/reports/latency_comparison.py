@@ -145,7 +145,11 @@ def _latency_rows(
 
 
 def _latency_by_target(verdict: Verdict, time: str) -> list[LatencyDistribution]:
-    return [each for each in verdict.load.latency if each.kind == time] if verdict.load else []
+    return (
+        [each for each in verdict.load.latency if each.kind == time and not each.includes_failures]
+        if verdict.load
+        else []
+    )
 
 
 def _targets(runs: Sequence[Verdict], time: str, rule: Callable[[Iterable[bool]], bool]) -> list[str]:

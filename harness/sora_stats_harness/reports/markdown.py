@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ..judge.verdict import FindingEntry, Verdict
-from . import summary
+from . import incident_summary, summary
 from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
 from .escaping import escape_markdown as code
 from .measurement_tables import MeasurementSection, MeasurementTable, key_figures, measurement_sections
@@ -20,6 +20,9 @@ from .report import VerdictReport
 
 MAX_FINDINGS: Final = 50
 """Shown; GitHub takes 1 MiB a step."""
+
+MAX_EXPLAINED_FINDINGS: Final = 10
+"""Shown below one incident."""
 
 MAX_TITLE_CHARACTERS: Final = 500
 """Of a section's title, which may hold the whole result."""
@@ -32,6 +35,7 @@ def render_markdown_summary(report: VerdictReport) -> str:
     verdict = report.verdict
     blocks = [
         _head(verdict),
+        _incidents(report),
         _findings(report),
         _families(verdict),
         _labelled("Differences from the documentation", summary.drift_lines(verdict)),
@@ -76,16 +80,39 @@ def _families(verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
+def _incidents(report: VerdictReport) -> str:
+    """The causes, each with the findings that it explains folded below it."""
+    verdict = report.verdict
+    if not verdict.incidents:
+        return ""
+    blocks = [f"### {incident_summary.incidents_title(verdict)}"]
+    for incident in verdict.incidents:
+        lines = [f"**{incident.id}**: {escape_inline(incident.summary)}", ""]
+        lines += [
+            f"- {label}: {code(text, summary.fact_limit(label))}"
+            for label, text in incident_summary.incident_facts(verdict, incident)
+        ]
+        blocks.append("\n".join(lines))
+        if members := incident_summary.incident_findings(verdict, incident):
+            title = f"{summary.count_with_noun(len(members), 'finding')} explained by {incident.id}"
+            shown = [_finding(place, entry, report) for place, entry in members[:MAX_EXPLAINED_FINDINGS]]
+            if len(members) > len(shown):
+                shown.append(f"… and {len(members) - len(shown)} more, in verdict.json")
+            blocks += [f"<details><summary>{title}</summary>", *shown, "</details>"]
+    return "\n\n".join(blocks)
+
+
 def _findings(report: VerdictReport) -> str:
     entries = report.verdict.findings
     if not entries:
         return ""
     blocks = [f"### {summary.findings_title(report.verdict)}"]
-    apart = summary.fingerprints_shown_as_drift(report.verdict)
+    apart = summary.fingerprints_shown_apart(report.verdict)
     parts = [(place, entry) for place, entry in enumerate(entries, start=1) if entry.fingerprint not in apart]
     blocks += [_finding(place, entry, report) for place, entry in parts[:MAX_FINDINGS]]
-    if text := summary.drift_note(report.verdict):
-        blocks.append(text)
+    blocks += [
+        text for text in (incident_summary.incident_note(report.verdict), summary.drift_note(report.verdict)) if text
+    ]
     if len(parts) > MAX_FINDINGS:
         blocks.append(f"… and {len(parts) - MAX_FINDINGS} more, in verdict.json")
     return "\n\n".join(blocks)

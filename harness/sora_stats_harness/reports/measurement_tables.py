@@ -27,7 +27,6 @@ from ..judge.verdict import (
 )
 
 PERCENTILES: Final = ("50", "90", "95", "99", "99.9", "99.99")
-
 NO_FIGURE: Final = "-"
 
 
@@ -39,14 +38,11 @@ class MeasurementTable:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    keys: int = 1
-    """So many columns at the left name the row."""
+    keys: int = 1  # columns at the left that name the row
     texts: Sequence[int] = ()
     """The columns that hold words; all others, but for the keys, hold numbers and stand to the right."""
-    optional: Sequence[int] = ()
-    """The columns that a narrow display leaves out first, in this order."""
-    folded: bool = False
-    """Whether only the page shows it, folded: it is long."""
+    optional: Sequence[int] = ()  # columns that a narrow display leaves out first, in this order
+    folded: bool = False  # shown by the page alone, folded, since it is long
     note: str = ""
 
     @property
@@ -193,7 +189,7 @@ def _load_section(load: LoadResult) -> MeasurementSection:
     title = f"Load: {format_number(load.offered_per_s)} requests/s offered{planned}"
     if (times := response_times(load.latency)) is not None:
         title += f", p99 {percentile_ms(times, '99')} ms"
-    tables = [_traffic_table(load)]
+    tables = [_slo_table(load), _traffic_table(load)] if load.slos else [_traffic_table(load)]
     if load.latency:
         tables.append(_latency_table(load.latency))
     if load.failures:
@@ -233,6 +229,20 @@ def _traffic_table(load: LoadResult) -> MeasurementTable:
         rows=[row for row in rows if row[1] != NO_FIGURE],
         note="Sent is the sum of judged, errors and abandoned. An error is a request without a complete response; an "
         "abandoned one was under way when the run ended.",
+    )
+
+
+def _slo_table(load: LoadResult) -> MeasurementTable:
+    return MeasurementTable(
+        name="slos",
+        title="SLOs",
+        columns=("SLO", "result", "actual", "requests", "why it was not checked"),
+        rows=[
+            (each.slo, each.status.replace("_", " "), each.actual, format_number(each.requests), each.reason or "")
+            for each in load.slos
+        ],
+        texts=(1, 4),
+        optional=(4,),
     )
 
 
@@ -324,7 +334,7 @@ def _timeline_table(rows: Sequence[TimelineRow]) -> MeasurementTable:
             for each in rows
         ],
         folded=True,
-        note="By arrival; response times, warm-up included.",
+        note="By arrival; response times, and how long requests without a complete response waited; warm-up included.",
     )
 
 
@@ -400,7 +410,11 @@ def _step_table(steps: Sequence[CapacityStepResult]) -> MeasurementTable:
 
 def _slowest_target(step: CapacityStepResult) -> LatencyDistribution | None:
     """The target with the highest p99, among several that have enough times for one."""
-    parts = [each for each in step.latency if each.kind == "response" and each.target != ALL_TARGETS]
+    parts = [
+        each
+        for each in step.latency
+        if each.kind == "response" and each.target != ALL_TARGETS and not each.includes_failures
+    ]
     shown = [each for each in parts if percentile_ms(each, "99") != NO_FIGURE]
     return max(shown, key=lambda each: each.percentiles["99"]) if len(parts) > 1 and shown else None
 

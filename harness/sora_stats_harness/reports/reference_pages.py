@@ -18,6 +18,7 @@ _GENERATED: Final = "<!-- Generated from the code; change it there, and run `pyt
 _CAPABILITY_TEXTS: Final = {
     RequiredCapability.EXCHANGES: "HTTP exchanges",
     RequiredCapability.BODIES: "responses' bodies",
+    RequiredCapability.BYTES: "as the server wrote them",
     RequiredCapability.ARGUMENTS: "what was asked for",
     RequiredCapability.TIMES: "times of sending and receipt",
     RequiredCapability.PROBES: "requests that are wrong on purpose",

@@ -13,9 +13,11 @@ from datetime import datetime
 from typing import Final
 
 from ..api.exchange import Exchange
+from ..judge.checks.shape import GROUP, REQUIRED, UNDOCUMENTED, UNKNOWN
 from ..judge.requirements import REQUIREMENTS
 from ..judge.verdict import (
     BaselineFinding,
+    CoverageSummary,
     DriftEntry,
     FindingEntry,
     RequirementStatus,
@@ -98,6 +100,8 @@ def verdict_headline(verdict: Verdict) -> str:
     lapsed = sum(waiver.state == "expired" for waiver in verdict.waivers)
     if lapsed:
         extra.append(f"{count_with_noun(lapsed, 'waiver')} expired")
+    if verdict.aborted and verdict.aborted != verdict.reason:
+        extra.append(verdict.aborted)
     if verdict.interrupted and verdict.reason != "interrupted":
         extra.append("interrupted")
     return f"{text} ({', '.join(extra)})" if extra else text
@@ -186,9 +190,10 @@ def top_findings(verdict: Verdict) -> list[tuple[int, FindingEntry]]:
     The findings that a report begins with, each with its place among all, from 1.
 
     Each requirement has its first finding here before any has its second, so that a server without a whole group of
-    fields does not hide the one counter that fell. What is shown as a difference from the documentation is left out.
+    fields does not hide the one counter that fell. What is shown as a difference from the documentation, or below an
+    incident, is left out.
     """
-    apart = fingerprints_shown_as_drift(verdict)
+    apart = fingerprints_shown_apart(verdict)
     rows = [(i, entry) for i, entry in enumerate(verdict.findings, start=1) if entry.fingerprint not in apart]
     seen: Counter[str] = Counter()
     turns = []
@@ -200,8 +205,8 @@ def top_findings(verdict: Verdict) -> list[tuple[int, FindingEntry]]:
 
 
 def finding_groups(verdict: Verdict, *, without: Iterable[int] = ()) -> list[FindingGroup]:
-    """The findings by requirement, but for those at some places, and those shown as differences."""
-    left_out, apart = set(without), fingerprints_shown_as_drift(verdict)
+    """The findings by requirement, but for those at some places, and those shown apart."""
+    left_out, apart = set(without), fingerprints_shown_apart(verdict)
     groups: dict[str, list[tuple[int, FindingEntry]]] = {}
     for place, entry in enumerate(verdict.findings, start=1):
         if place not in left_out and entry.fingerprint not in apart:
@@ -210,6 +215,16 @@ def finding_groups(verdict: Verdict, *, without: Iterable[int] = ()) -> list[Fin
         FindingGroup(requirement=name, place=members[0][0], first=members[0][1], count=len(members))
         for name, members in groups.items()
     ]
+
+
+def explained_fingerprints(verdict: Verdict) -> set[str]:
+    """Of the findings that an incident explains."""
+    return {fingerprint for incident in verdict.incidents for fingerprint in incident.explains}
+
+
+def fingerprints_shown_apart(verdict: Verdict) -> set[str]:
+    """Of the findings that stand elsewhere: below an incident, or as differences from the documentation."""
+    return fingerprints_shown_as_drift(verdict) | explained_fingerprints(verdict)
 
 
 def findings_title(verdict: Verdict) -> str:
@@ -223,7 +238,7 @@ def findings_title(verdict: Verdict) -> str:
 
 def drift_note(verdict: Verdict) -> str:
     """How many findings are shown as differences from the documentation; empty where none are."""
-    apart = len(fingerprints_shown_as_drift(verdict))
+    apart = len(fingerprints_shown_as_drift(verdict) - explained_fingerprints(verdict))
     return f"{count_with_noun(apart, 'finding')} shown below as differences from the documentation" if apart else ""
 
 
@@ -325,7 +340,7 @@ def fingerprints_shown_as_drift(verdict: Verdict) -> set[str]:
     fingerprints = {
         entry.fingerprint
         for entry in verdict.findings
-        if entry.requirement in ("shape.required", "shape.group", "shape.unknown", "shape.undocumented")
+        if entry.requirement in (REQUIRED.id, GROUP.id, UNKNOWN.id, UNDOCUMENTED.id)
         and (entry.level != "MUST" or verdict.drift.headline is not None)
     }
     fields = sum(entry.way != "changed" for entry in verdict.drift.entries)
@@ -382,7 +397,7 @@ def coverage_lines(verdict: Verdict) -> list[tuple[str, str]]:
     unseen, still = seen.never_seen, seen.never_grew
     targets = ", ".join(f"{name} {count:,}" for name, count in seen.by_target.items() if count)
     rows = [
-        ("exchanges", f"{count_with_noun(seen.exchanges, 'exchange')}, {seen.errors:,} without a complete response"),
+        ("exchanges", f"{count_with_noun(seen.exchanges, 'exchange')}, {_incomplete_text(seen)}"),
         ("responses", targets or "none"),
         ("samples", f"{count_with_noun(seen.samples, 'sample')} of {count_with_noun(seen.connections, 'connection')}"),
         (
@@ -409,6 +424,13 @@ def coverage_lines(verdict: Verdict) -> list[tuple[str, str]]:
     if seen.truncated:
         rows.append(("truncated", "the recording does not end as it should, or has damaged lines"))
     return rows
+
+
+def _incomplete_text(seen: CoverageSummary) -> str:
+    """How many exchanges had no complete response, their share, and the longest time without one."""
+    share = f" ({100 * seen.errors / seen.exchanges:.1f} %)" if seen.errors else ""
+    gap = f"; for {seen.longest_gap_s:.1f} s at most there was none" if seen.longest_gap_s else ""
+    return f"{seen.errors:,} without a complete response{share}{gap}"
 
 
 def _counted_paths(paths: Sequence[str], words: str = "") -> str:

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..judge.verdict import FindingEntry, Verdict
-from . import summary
+from . import incident_summary, summary
 from .escaping import escape_terminal
 from .measurement_tables import MeasurementSection, MeasurementTable, key_figures, measurement_sections
 from .report import VerdictReport
@@ -67,6 +67,7 @@ def render_terminal(report: VerdictReport, *, colour: bool = False, width: int =
     page = _Page(colour=colour, width=width)
     verdict = report.verdict
     _write_head(page, verdict)
+    _write_incidents(page, verdict)
     _write_findings(page, report)
     _write_families(page, verdict)
     _write_pairs(page, "Differences from the documentation", summary.drift_lines(verdict))
@@ -202,6 +203,19 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
             page.pair(escape_terminal(row.name), text, indent=2, label_width=wide)
 
 
+def _write_incidents(page: _Page, verdict: Verdict) -> None:
+    """The causes, before any finding; what one explains is folded below it."""
+    if not verdict.incidents:
+        return
+    page.title(incident_summary.incidents_title(verdict))
+    for incident in verdict.incidents:
+        page.gap()
+        page.line((escape_terminal(incident.id), "bold"), f"  {escape_terminal(incident.summary)}", indent=2, hanging=5)
+        for label, text in incident_summary.incident_facts(verdict, incident):
+            shown = escape_terminal(text, summary.fact_limit(label))
+            page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
+
+
 def _write_findings(page: _Page, report: VerdictReport) -> None:
     """The top findings in full, then an index of all others by requirement."""
     verdict = report.verdict
@@ -211,9 +225,10 @@ def _write_findings(page: _Page, report: VerdictReport) -> None:
     shown = summary.top_findings(verdict)
     for place, entry in shown:
         _write_finding(page, place, entry, report)
-    if text := summary.drift_note(verdict):
-        page.gap()
-        page.line(text, indent=2, hanging=2)
+    for text in (incident_summary.incident_note(verdict), summary.drift_note(verdict)):
+        if text:
+            page.gap()
+            page.line(text, indent=2, hanging=2)
     groups = summary.finding_groups(verdict, without=[place for place, _ in shown])
     if groups:
         page.gap()

@@ -19,6 +19,7 @@ from ..api.edition import Edition
 from ..api.exchange import Exchange
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge import drift
+from ..judge.incidents import IncidentEvidence, recognize_incidents
 from ..judge.requirements import REQUIREMENTS, Level
 from ..judge.verdict import (
     CapacityResult,
@@ -114,13 +115,21 @@ def assemble_verdict(
     tally = judge.result()
     tally = msgspec.structs.replace(tally, findings=sorted(policy.mark(tally.findings), key=_finding_rank))
     decision = decide_verdict(tally, facts.scope, facts.ending, strict=policy.strict, require=policy.require)
-    evidence, notes = _attach_evidence(judge, tally.findings, facts, name_evidence=name_evidence)
+    # A bare body was never asked for: there is no exchange to show, and the file itself is the evidence.
+    proven = tally.findings if facts.judged_from != "body" else []
+    proof = {entry.fingerprint: tuple(judge.evidence(entry.fingerprint)) for entry in proven}
+    evidence, notes = _attach_evidence(tally.findings, proof, facts, name_evidence=name_evidence)
+    differences = (
+        drift.measure_drift(facts.edition, tally.findings, tally.coverage, judge.evidence) if measure_drift else None
+    )
+    incidents = recognize_incidents(IncidentEvidence(result=tally, proof=proof, drift=differences))
     verdict = Verdict(
         command=facts.command,
         verdict=decision.verdict,
         exit_code=int(decision.exit_code),
         reason=decision.reason,
         interrupted=facts.ending.interrupted,
+        aborted=facts.ending.aborted,
         strict=policy.strict,
         edition=facts.edition.name,
         subject_kind=verdict_subject_kind(judge, facts.judged_from),
@@ -132,6 +141,7 @@ def assemble_verdict(
         harness_version=__version__,
         options=dict(facts.options),
         requirements=decision.requirements,
+        incidents=incidents,
         findings=tally.findings,
         coverage=msgspec.structs.replace(tally.coverage, notes=[*tally.coverage.notes, *facts.notes, *notes]),
         load=facts.load,
@@ -139,9 +149,7 @@ def assemble_verdict(
         estimate=facts.estimate,
         cost=facts.cost,
         media=facts.media,
-        drift=drift.measure_drift(facts.edition, tally.findings, tally.coverage, judge.evidence)
-        if measure_drift
-        else None,
+        drift=differences,
         baseline=compare_with_baseline(policy.baseline, tally, [each.path for each in facts.edition.fields])
         if policy.baseline is not None
         else None,
@@ -151,12 +159,13 @@ def assemble_verdict(
 
 
 def _attach_evidence(
-    judge: JudgeResultSource, findings: Sequence[FindingEntry], facts: RunFacts, *, name_evidence: bool
+    findings: Sequence[FindingEntry],
+    proof: Mapping[str, Sequence[Exchange]],
+    facts: RunFacts,
+    *,
+    name_evidence: bool,
 ) -> tuple[dict[str, Sequence[Exchange]], list[str]]:
     """Give findings their evidence files and command lines; returns the exchanges by fingerprint, and notes."""
-    # A bare body was never asked for: there is no exchange to show, and the file itself is the evidence.
-    proven = findings if facts.judged_from != "body" else []
-    proof = {entry.fingerprint: tuple(judge.evidence(entry.fingerprint)) for entry in proven}
     left_out = files.name_evidence_files(findings, proof)
     shown: dict[str, Sequence[Exchange]] = {
         entry.fingerprint: files.redact_exchanges(proof[entry.fingerprint], facts.secrets)
@@ -166,8 +175,12 @@ def _attach_evidence(
     for entry in findings:
         if not name_evidence:
             entry.evidence = []
-        if exchanges := proof.get(entry.fingerprint):
-            entry.reproduce = curl_command(exchanges[-1].request)
+        exchanges = proof.get(entry.fingerprint, ())
+        wrong = next(
+            (each for each in exchanges if each.key == entry.wrong_exchange), exchanges[-1] if exchanges else None
+        )
+        if wrong is not None and "://" in wrong.request.server:
+            entry.reproduce = curl_command(wrong.request)
     if not left_out or not name_evidence:
         return shown, []
     what = count_with_noun(left_out, "finding")

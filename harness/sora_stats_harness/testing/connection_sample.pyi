@@ -612,15 +612,15 @@ class _IceConnectionState(SampleGroup):
     total_connected_req: int
     """Connectivity checks sent in the connected state. (counter)"""
     total_connected_ack: int
-    """Connectivity checks responded in the connected state. (counter)"""
+    """Connectivity checks that got a response in the connected state. (counter)"""
     total_checking_req: int
     """Connectivity checks sent in the checking state. (counter)"""
     total_checking_ack: int
-    """Connectivity checks responded in the checking state. (counter)"""
+    """Connectivity checks that got a response in the checking state. (counter)"""
     total_disconnected_req: int
     """Connectivity checks sent in the disconnected state. (counter)"""
     total_disconnected_ack: int
-    """Connectivity checks responded in the disconnected state. (counter)"""
+    """Connectivity checks that got a response in the disconnected state. (counter)"""
     total_connected_to_checking: int
     """Changes from the connected to the checking state. (counter)"""
     total_checking_to_disconnected: int

@@ -1,5 +1,5 @@
 """
-Finds the edition that a server responds by, once a process, for `--sora-edition auto`.
+Finds the edition that is nearest to a server's responses, once in each process, for `--sora-edition auto`.
 """
 
 from __future__ import annotations

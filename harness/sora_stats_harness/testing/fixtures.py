@@ -138,7 +138,13 @@ def sora_judge(
     settings = _sora_settings
     with _fail_in_one_line():
         _, secrets = settings.read_headers_and_secrets(simulated=_uses_simulator(request, settings))
-    judge = PerTestJudge(_sora_judged_edition, strict=settings.strict, waivers=settings.waivers, secrets=secrets)
+    judge = PerTestJudge(
+        _sora_judged_edition,
+        strict=settings.strict,
+        waivers=settings.waivers,
+        secrets=secrets,
+        tear_s=settings.tear_s,
+    )
     request.node.stash[TEST_JUDGE_KEY] = judge
     yield judge
     late = judge.finish_test()

@@ -137,7 +137,7 @@ def run_gate(settings: PluginSettings) -> VerdictReport:
         judge = Judge(
             edition,
             checks=load_check_files(settings.checks),
-            options=JudgeOptions(nodes=plan.servers),
+            options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s),
         )
         # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
         with ThreadPoolExecutor(1) as thread:

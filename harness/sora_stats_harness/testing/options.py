@@ -36,6 +36,7 @@ _SHARED_OPTIONS: Final = (
     ("baseline", "FILE", "an earlier verdict.json: what was found then is known, and fails no item of the gate"),
     ("ca-file", "FILE", "trust the certificates in this file alone"),
     ("timeout", "TIME", "for a whole exchange (default: 5)"),
+    ("tear", "TIME", "how far apart the server stamps a response and reads its counters"),
 )
 _SHARED_FLAGS: Final = (
     ("strict", "a violated SHOULD fails, too: in the gate and in tests"),
@@ -118,6 +119,7 @@ class PluginSettings:
     ca_file: str | None
     insecure: bool
     timeout_s: float
+    tear_s: float | None
     faults: tuple[str, ...]
     report: Path | None
     item_timeout_s: float | None
@@ -237,6 +239,7 @@ def read_settings(config: pytest.Config) -> PluginSettings:
         ca_file=settings.ca_file,
         insecure=settings.insecure,
         timeout_s=settings.timeout_s,
+        tear_s=settings.tear_s,
         faults=tuple(option("sora_fault")),
         report=config.invocation_params.dir / report if report is not None else None,
         item_timeout_s=_read_item_timeout_s(config),

@@ -19,7 +19,7 @@ from ..api.http1_faults import FramingFault
 from ..api.project_config import Waiver
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.exchange_queue import PendingExchange
-from ..judge.pipeline import Judge
+from ..judge.pipeline import Judge, JudgeOptions
 from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
 from ..judge.verdict import FindingEntry
 from ..judge.verdict_decision import RunScope
@@ -31,7 +31,13 @@ from .finding_text import finding_headline, format_finding
 ExchangeCallback = Callable[[Exchange], None]
 
 TEST_OBSERVED_NEEDS: Final = frozenset(
-    {RequiredCapability.EXCHANGES, RequiredCapability.BODIES, RequiredCapability.ARGUMENTS, RequiredCapability.TIMES}
+    {
+        RequiredCapability.EXCHANGES,
+        RequiredCapability.BODIES,
+        RequiredCapability.BYTES,
+        RequiredCapability.ARGUMENTS,
+        RequiredCapability.TIMES,
+    }
 )
 """What a test's exchanges can show."""
 
@@ -45,6 +51,7 @@ class PerTestJudge:
         strict: Whether a violated SHOULD fails the test, too.
         waivers: Findings that they cover don't fail the test.
         secrets: Values that no text may show.
+        tear_s: How far apart this server stamps and reads, in seconds; None where that is not known.
     """
 
     def __init__(
@@ -54,13 +61,14 @@ class PerTestJudge:
         strict: bool = False,
         waivers: Sequence[Waiver] = (),
         secrets: Secrets = NO_SECRETS,
+        tear_s: float | None = None,
     ) -> None:
         self._edition = edition
         self._strict = strict
         self._waivers = waivers
         self._secrets = secrets
         self._lock = threading.RLock()
-        self._judge = Judge(edition, observer=self._notify_observers)
+        self._judge = Judge(edition, observer=self._notify_observers, options=JudgeOptions(tear_s=tear_s))
         self._started_at = format_utc_now()
         self._expected: dict[str, None] = {}
         self._reported = 0

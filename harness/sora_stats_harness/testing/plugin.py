@@ -56,7 +56,7 @@ LEDGER_KEY: Final[pytest.StashKey[SessionLedger]] = pytest.StashKey()
 WORKER_SHARED_FOLDER: Final = "sora_shared"
 """How the folder that processes share is told to xdist's workers."""
 WORKER_MATCHED_EDITION: Final = "sora_responded"
-"""And what the server was found to respond by."""
+"""And which edition the server's responses were found to follow."""
 
 
 @contextmanager

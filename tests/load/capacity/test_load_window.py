@@ -24,7 +24,7 @@ ONE, ALL = "GetStatsConnection", "GetStatsAllConnections"
 
 
 def window(times_ms: Mapping[str, Sequence[float]], due: int | None = None, **settings: Any) -> LoadWindow:
-    """A window in which responds took so long."""
+    """A window in which responses took so long."""
     times: dict[str, Histogram] = {}
     for name, values in times_ms.items():
         times[name] = Histogram()
@@ -46,8 +46,8 @@ def test_quantiles_are_of_what_was_due() -> None:
     assert texts(found, "p97<50ms", "p98<50ms", "p99<50ms") == ["p99<50ms"]
 
 
-@pytest.mark.parametrize("where", ["open", "errors"])
-def test_requests_of_one_operation_without_an_response_count_against_its_slo(where: str) -> None:
+@pytest.mark.parametrize("where", ["unfinished", "errors"])
+def test_requests_of_one_operation_without_a_response_count_against_its_slo(where: str) -> None:
     """And against no other's."""
     found = window({ONE: [10] * 99, ALL: [10] * 9}, due=109, **{where: {ALL: 1}})
     assert texts(found, f"{ALL}:p95<50ms", f"{ONE}:p95<50ms", "p95<50ms") == [f"{ALL}:p95<50ms"]
@@ -62,16 +62,16 @@ def test_a_limit_itself_is_a_miss() -> None:
 def test_errors_are_transport_errors_and_statuses_of_500() -> None:
     """A request that is only slow is none."""
     assert texts(window({ONE: [1] * 999}, due=1000, errors={ONE: 1}), "errors<0.1%", "errors<0.2%") == ["errors<0.1%"]
-    assert texts(window({ONE: [1] * 1000}, failing={ONE: 2}), "errors<0.1%", "errors<0.3%") == ["errors<0.1%"]
-    assert texts(window({ONE: [1] * 999}, due=1000, open={ONE: 1}), "errors<0.1%") == []
+    assert texts(window({ONE: [1] * 1000}, server_errors={ONE: 2}), "errors<0.1%", "errors<0.3%") == ["errors<0.1%"]
+    assert texts(window({ONE: [1] * 999}, due=1000, unfinished={ONE: 1}), "errors<0.1%") == []
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"delay_p99_us": 5_001}, "delay"),
-        ({"lateness_p99_us": 5_001}, "lateness"),
-        ({"delay_p99_us": 5_000, "lateness_p99_us": 5_000}, None),
+        ({"receive_delay_p99_us": 5_001}, "receive delay"),
+        ({"send_delay_p99_us": 5_001}, "send delay"),
+        ({"receive_delay_p99_us": 5_000, "send_delay_p99_us": 5_000}, None),
     ],
 )
 def test_a_window_is_void_where_the_generator_took_a_tenth_of_the_tightest_slo(
@@ -95,7 +95,9 @@ def test_a_server_that_is_too_slow_by_itself_is_so_whatever_the_generator_did(
     service = Histogram()
     for _ in range(100):
         service.record(service_ms * 1_000_000)
-    found = window({ONE: [100] * 100}, services={ONE: service}, service=service, delay_p99_us=delay_us)
+    found = window(
+        {ONE: [100] * 100}, service_times={ONE: service}, all_service_times=service, receive_delay_p99_us=delay_us
+    )
     for text in ("p99<50ms", f"{ONE}:p99<50ms"):
         assert (void_reason(found, [parse_slo(text)]) is not None) == void
 
@@ -159,7 +161,7 @@ def test_less_than_99_percent_completed_is_falling_behind() -> None:
 
 def test_the_slo_that_most_windows_miss_is_named() -> None:
     """Of two that are missed as often the first given."""
-    slow, failing = window({ONE: [100] * 100}), window({ONE: [100] * 100}, failing={ONE: 50})
+    slow, failing = window({ONE: [100] * 100}), window({ONE: [100] * 100}, server_errors={ONE: 50})
     slos = [parse_slo("errors<1%"), parse_slo("p99<50ms")]
     assert most_violated_slo([slow, slow, failing], slos) == "p99<50ms"
     assert most_violated_slo([failing], slos) == "errors<1%"

@@ -95,7 +95,7 @@ def test_a_limit_that_is_reached_by_the_generators_own_delay_is_no_failure_of_th
         return step.outcome, step.reason
 
     late = LoadWindow(rate=100, lasts_s=2, due=200, times={"x": times}, all_times=times, send_delay_p99_us=11_000_000)
-    assert tried(late) == (StepOutcome.VOID, "the generator: p99 of its own lateness 11 s, an SLO 2000 ms")
+    assert tried(late) == (StepOutcome.VOID, "the generator: p99 of its own send delay 11 s, an SLO 2000 ms")
     on_time = replace(late, send_delay_p99_us=1000)
     assert tried(on_time) == tried(None) == (StepOutcome.FAILED, "aborted at p99>10s")
     itself = replace(late, all_service_times=times)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
-from ..edition import Edition, parse_edition
+from ..edition import Edition, load_edition, parse_edition, shipped_edition_names
 from . import bullet_list as bullets
 from . import edition_writer as toml
 from . import example_response as example
@@ -21,6 +22,12 @@ from . import html_list as markup
 from .field_tree import Path, build_field_tree
 from .outline import OutlineItem
 from .page_source import decode_page
+
+MIN_SHARE_BEFORE_CUT: Final = 0.9
+"""Of the fields up to the last one, that a page must have to be taken for the beginning of a known list."""
+
+MIN_FIELDS_SEEN: Final = 5
+"""A shorter list is one of its own."""
 
 __all__ = ["ImportedEdition", "import_edition"]
 
@@ -75,6 +82,8 @@ def import_edition(data: bytes, *, origin: str, name: str) -> ImportedEdition:
             comparison, contradictions=(*comparison.contradictions, *_find_mistyped_fields(edition, comparison))
         )
     inferred = tuple(field.path for field in edition.fields if field.path not in toml.known_fields())
+    if cut := _describe_cut([field.path for field in edition.fields]):
+        notes.append(cut)
     notes += [f"no edition known here has it, kind and unit are inferred: {each}" for each in _join_paths(inferred)]
     return ImportedEdition(
         text=text,
@@ -83,6 +92,34 @@ def import_edition(data: bytes, *, origin: str, name: str) -> ImportedEdition:
         comparison=comparison,
         notes=(*notes, *_describe_comparison(comparison)),
     )
+
+
+def _describe_cut(listed: Sequence[Path]) -> str:
+    """
+    Say where a list ends too early; empty where it doesn't.
+
+    A page that was cut in the middle has nearly all fields that every edition has, up to one of them, and none after it.
+    """
+    editions = [[field.path for field in load_edition(each).fields] for each in shipped_edition_names()]
+    everywhere = set.intersection(*map(set, editions))
+    present = everywhere.intersection(listed)
+    last = next((path for path in reversed(listed) if path in everywhere), None)
+    for paths in editions:
+        order = [path for path in paths if path in everywhere]
+        if last is None:
+            continue
+        place = order.index(last) + 1
+        before, after = order[:place], order[place:]
+        if (
+            after
+            and present.isdisjoint(after)
+            and len(present) >= MIN_SHARE_BEFORE_CUT * len(before) >= MIN_FIELDS_SEEN
+        ):
+            return (
+                f"the page's list ends with {'.'.join(last)}, where every known edition goes on with "
+                f"{'.'.join(after[0])} ({len(after)} fields): the page may be cut"
+            )
+    return ""
 
 
 def _find_mistyped_fields(edition: Edition, comparison: example.ExampleComparison) -> list[tuple[Path, str]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ...api.edition import Edition
 from ..check import Check, Observed, Stage, Violation
 from ..field_paths import edition_path
-from ..requirement import Level, Requirement
+from ..requirement import NEEDS_BYTES, Level, Requirement
 from ..value_text import format_value
 from .framing import describe_body_fault, has_fault
 
@@ -25,8 +25,19 @@ JSON: Final = Requirement(
     title="A body is strict JSON in UTF-8, without a byte order mark",
     reason="Lenient parsers disagree on anything else.",
     source="RFC 8259",
+    needs=NEEDS_BYTES,
     message="the body is no strict JSON",
     masked_by="a status other than 200",
+)
+JSON_LIMITS: Final = Requirement(
+    id="http.json_limits",
+    level=Level.SHOULD,
+    title="JSON stays within 100 levels and numbers of 4,300 digits",
+    reason="Parsers set such limits, this one too: a body beyond them is not judged. RFC 8259 allows them.",
+    source="RFC 8259, 9",
+    needs=NEEDS_BYTES,
+    message="the body was not read: it exceeds a limit of the parser",
+    masked_by="a body that is no JSON",
 )
 DUPLICATE_KEY: Final = Requirement(
     id="http.duplicate_key",
@@ -34,6 +45,7 @@ DUPLICATE_KEY: Final = Requirement(
     title="No key stands twice in one object",
     reason="Parsers differ in which of the two they keep.",
     source="RFC 8259, 4",
+    needs=NEEDS_BYTES,
     message="the key {key} stands twice",
     masked_by="a body that is no JSON",
 )
@@ -42,21 +54,34 @@ DUPLICATE_KEY: Final = Requirement(
 class JsonCheck(Check):
     """A body is strict JSON without repeated keys, as the reader found."""
 
-    requirements = (JSON, DUPLICATE_KEY)
+    requirements = (JSON, JSON_LIMITS, DUPLICATE_KEY)
     stage = Stage.JSON
 
     def __init__(self, edition: Edition, counts: ExchangeCounts) -> None:
         self._edition = edition
         self._counts = counts
+        self._exceeded = 0
+        """Bodies of which nobody knows whether they are JSON."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Judge a body that was read."""
         body = seen.body
-        if body is None:
+        if body is None or seen.rewritten:
             return ()
         if body.fault is not None:
             if has_fault(seen.exchange, "surplus"):
                 return ()  # it was cut by its own length, and that is a finding already
+            if body.exceeded:
+                self._exceeded += 1
+                return (
+                    Violation(
+                        requirement=JSON_LIMITS,
+                        exchange=seen.exchange,
+                        expected="at most 100 levels, and numbers of at most 4,300 digits",
+                        actual=body.fault,
+                        fault="beyond a limit",
+                    ),
+                )
             return (
                 Violation(
                     requirement=JSON,
@@ -70,7 +95,11 @@ class JsonCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the counts."""
-        result.checked[JSON.id] += self._counts.bodies
+        read = self._counts.bodies - self._counts.without_http
+        result.checked[JSON_LIMITS.id] += read
+        result.checked[JSON.id] += read - self._exceeded
+        if self._exceeded:
+            result.unusable = (*result.unusable, JSON.id)
         result.checked[DUPLICATE_KEY.id] += self._counts.bodies - self._counts.unsearched_bodies
 
     def _duplicate_key(self, seen: Observed, path: tuple[str | int, ...]) -> Violation:

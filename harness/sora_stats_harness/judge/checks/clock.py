@@ -4,6 +4,7 @@ The server's timestamps fit one clock that moves on, and a cluster's clocks agre
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -11,16 +12,28 @@ from ...api.exchange import Exchange, Target
 from ..check import Check, Observed, Stage, Violation
 from ..cluster_listings import find_clock_skews
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_NODES, NEEDS_TIMES, Level, Requirement
-from ..server_clock import ClockJump, ClockOffset, FrozenClock
-from ..timestamps import parse_timestamp_ns, timestamp_resolution_ns
+from ..server_clock import ClockJump, ClockOffset
+from ..stamp_order import SAME_RESPONSE_TOLERANCE_NS, BackwardStamp, ClockSteps, StampedSample, StampHistory
+from ..timestamps import format_timestamp_ns, parse_timestamp_ns, timestamp_resolution_ns
 from ..value_text import format_value
 
 if TYPE_CHECKING:
+    from ..connection_state import ConnectionState, EvidenceExchange
     from ..state import State
     from ..verdict import JudgeResult
 
 NO_TIMESTAMP: Final = "a timestamp that is none"
 
+ORDER: Final = Requirement(
+    id="clock.order",
+    level=Level.SHOULD,
+    title="A connection's timestamp is later in a response to a later request",
+    reason="The same timestamp again is a stale response, from a cache say; an earlier one makes rates negative.",
+    source=f"{DOCUMENTATION_SOURCE}: timestamp; Herlihy and Wing 1990",
+    needs=NEEDS_TIMES,
+    message="the timestamp {what}",
+    masked_by=f"{NO_TIMESTAMP}, one that stands still, or a clock that was set back",
+)
 OFFSET: Final = Requirement(
     id="clock.offset",
     level=Level.SHOULD,
@@ -28,7 +41,7 @@ OFFSET: Final = Requirement(
     reason="Each exchange bounds the offset between the server's clock and ours.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
-    message="the server's clock jumped by at least {seconds} s",
+    message="{what}",
     masked_by=f"{NO_TIMESTAMP}, or one that stands still",
 )
 FROZEN: Final = Requirement(
@@ -59,66 +72,120 @@ class _ServerClocks:
 
     def __init__(self) -> None:
         self.offsets: dict[str, ClockOffset] = {}
+        self.steps: defaultdict[str, ClockSteps] = defaultdict(ClockSteps)
         self.wall_minus_clock_ns: int | None = None
         """Wall-clock time less the exchanges' own clock."""
         self.skewed: set[tuple[str, str]] = set()
         """Pairs of nodes that a finding was made of."""
+        self.evidence: EvidenceExchange | None = None
+        """The response whose stamps were looked at last."""
+        self.first_stamp_ns = 0
+        """The first sound stamp in it."""
 
 
 class ClockCheck(Check):
     """
-    The timestamps of a connection move on, those of one server fit one offset to our clock, and those of a cluster's nodes
-    agree.
+    The timestamps of a connection go forward, those of one server fit one offset to our clock, and those of a cluster's
+    nodes agree.
     """
 
-    requirements = (OFFSET, FROZEN, SKEW)
+    requirements = (ORDER, OFFSET, FROZEN, SKEW)
     stage = Stage.CLOCK
 
     def __init__(self) -> None:
         self._compared_stamps = 0
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Compare a timestamp with the last of the same connection; narrow the offset by the first of a response."""
-        connection, sample, exchange = seen.connection, seen.sample, seen.exchange
+        """Hold a stamp against those of the same connection, of the same response, and of the same server."""
+        connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
         if sample.stamp_ns is None:
             return ()
-        request, stamp_ns = exchange.request, sample.stamp_ns
-        frozen = connection.frozen_clocks.get(request.server)
-        found: list[Violation] | None = None
-        if frozen is None:
-            connection.frozen_clocks[request.server] = FrozenClock(
-                stamp_ns=stamp_ns, first=exchange, last_received_ns=exchange.received_ns
-            )
+        request = exchange.request
+        whole = request.target is Target.ALL and not request.asked.local
+        mine = StampedSample(
+            sample.stamp_ns,
+            timestamp_resolution_ns(sample.timestamp or ""),
+            exchange.sent_ns,
+            exchange.received_ns,
+            evidence,
+            sample.index,
+        )
+        key = (request.server, whole)
+        history = connection.stamp_histories.get(key)
+        found: list[Violation] = []
+        if history is None:
+            connection.stamp_histories[key] = StampHistory(mine)
         else:
             self._compared_stamps += 1
-            if frozen.stamp_ns == stamp_ns:  # a stamp that stands still says nothing of the offset
-                first = frozen.first
-                return (_frozen(seen, frozen, first),) if frozen.add_timestamp(stamp_ns, exchange) else ()
-            frozen.add_timestamp(stamp_ns, exchange)
-        if sample.index or (request.target is Target.ALL and not request.asked.local):
-            return ()  # one stamp a response is enough; of a whole cluster other nodes may have stamped
-        clocks: _ServerClocks | None = state.memory.get(self)
-        if clocks is None:
-            clocks = state.recall(self, _ServerClocks)
-        offset = clocks.offsets.get(request.server)
+            if history.stamp_ns == mine.stamp_ns:  # a stamp that stands still says nothing of the offset
+                state.checked[ORDER.id] += mine.sent_ns > history.first.received_ns
+                return (_frozen(seen, history),) if history.repeat(mine) else ()
+            if history.repeated is not None:
+                found += _stale(history, connection, seen.connection_id)
+            if self._add_stamp(seen, state, history, mine, found):
+                return found
+        if not whole:
+            self._compare_response(seen, state, mine, found)
+        return found
+
+    def _add_stamp(
+        self, seen: Observed, state: State, history: StampHistory, mine: StampedSample, found: list[Violation]
+    ) -> bool:
+        """Hold a stamp against the connection's last one; whether it went back."""
+        preceding = history.find_preceding(mine.sent_ns)
+        backward = False
+        if preceding is not None:
+            state.checked[ORDER.id] += 1
+            backward = mine.stamp_ns < preceding.stamp_ns
+        history.add(mine, next(iter(seen.open_sent_ns), seen.horizon_ns), backward=backward)
+        request = seen.exchange.request
+        if preceding is None or not backward or (request.target is Target.ALL and not request.asked.local):
+            return backward
+        clocks = state.recall(self, _ServerClocks)
+        steps = clocks.steps[request.server]
+        wrong = steps.add_backward(BackwardStamp(connection_id=seen.connection_id, earlier=preceding, later=mine))
+        if clocks.evidence is mine.evidence and _are_apart(clocks.first_stamp_ns, mine):
+            wrong += steps.refute(mine.received_ns)
+        found += map(_backward, wrong)
+        return True
+
+    def _compare_response(self, seen: Observed, state: State, mine: StampedSample, found: list[Violation]) -> None:
+        """Hold a stamp against the others of its response; the first of them narrows the offset."""
+        clocks, server = state.recall(self, _ServerClocks), seen.exchange.request.server
+        if clocks.steps and (steps := clocks.steps[server]).pending:
+            found += map(_backward, steps.add_forward(mine))
+        if clocks.evidence is mine.evidence:
+            if mine.stamp_ns != clocks.first_stamp_ns and _are_apart(clocks.first_stamp_ns, mine):
+                found.append(_apart(seen, clocks.first_stamp_ns - mine.stamp_ns))
+            return
+        clocks.evidence, clocks.first_stamp_ns = mine.evidence, mine.stamp_ns
+        offset = clocks.offsets.get(server)
         if offset is None:
-            offset = clocks.offsets[request.server] = ClockOffset()
+            offset = clocks.offsets[server] = ClockOffset()
         if clocks.wall_minus_clock_ns is None:
-            clocks.wall_minus_clock_ns = _wall_minus_clock_ns(exchange, stamp_ns)
-        jump = offset.add_timestamp(
-            stamp_ns, timestamp_resolution_ns(sample.timestamp or ""), exchange, clocks.wall_minus_clock_ns
-        )
+            clocks.wall_minus_clock_ns = _wall_minus_clock_ns(seen.exchange, mine.stamp_ns)
+        jump = offset.add_timestamp(mine.stamp_ns, mine.resolution_ns, seen.exchange, clocks.wall_minus_clock_ns)
         if jump is not None:
-            found = [_jumped(seen, jump)]
+            found.append(_jumped(seen, jump))
         if len(state.nodes) > 1:
-            found = [*(found or ()), *self._compare_nodes(seen, state, clocks)]
-        return found or ()
+            found += self._compare_nodes(seen, state, clocks)
+
+    def finish(self, state: State) -> Iterable[Violation]:
+        """Report stamps that stood still until the end, though not for so long as to be frozen."""
+        for connection_id, connection in state.leaving.items():
+            for history in connection.stamp_histories.values():
+                yield from _stale(history, connection, connection_id)
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add how often clocks were compared, and note those that differ from ours."""
         result.checked[FROZEN.id] += self._compared_stamps
         for state in states:
-            for server, offset in state.recall(self, _ServerClocks).offsets.items():
+            clocks = state.recall(self, _ServerClocks)
+            for server, steps in clocks.steps.items():
+                if steps.pending:
+                    back = max(each.step_ns for each in steps.pending) / 1e9
+                    result.coverage.notes.append(f"the clock of {server} was set back by at least {back:.3f} s")
+            for server, offset in clocks.offsets.items():
                 result.checked[OFFSET.id] = result.checked.get(OFFSET.id, 0) + offset.checked
                 bounds = offset.bounds
                 if bounds is not None and not bounds[0] <= 0 <= bounds[1]:
@@ -128,7 +195,7 @@ class ClockCheck(Check):
                         f"the clock of {server} is at least {abs(apart) / 1e9:.3f} s {word} ours"
                     )
             if state.is_unusable(("timestamp",)):
-                result.unusable = (*result.unusable, OFFSET.id, FROZEN.id)
+                result.unusable = (*result.unusable, ORDER.id, OFFSET.id, FROZEN.id)
 
     def _compare_nodes(self, seen: Observed, state: State, clocks: _ServerClocks) -> Iterator[Violation]:
         bounds = {
@@ -154,7 +221,49 @@ class ClockCheck(Check):
             )
 
 
-def _frozen(seen: Observed, frozen: FrozenClock, first: Exchange) -> Violation:
+def _are_apart(stamp_ns: int, mine: StampedSample) -> bool:
+    """Whether two stamps of one response are further apart than its making can explain."""
+    apart_ns = abs(stamp_ns - mine.stamp_ns) - (mine.received_ns - mine.sent_ns) - mine.resolution_ns
+    return apart_ns > SAME_RESPONSE_TOLERANCE_NS
+
+
+def _stale(history: StampHistory, connection: ConnectionState, connection_id: str) -> Iterator[Violation]:
+    found = history.take_stale()
+    if found is not None and not any(each.reported for each in connection.stamp_histories.values()):
+        first, last, responses = found
+        yield Violation(
+            requirement=ORDER,
+            exchange=last.evidence.exchange,
+            field=("timestamp",),
+            place=("timestamp",) if last.index is None else (last.index, "timestamp"),
+            connection_id=connection_id,
+            expected="a later time",
+            actual=format_timestamp_ns(last.stamp_ns),
+            fault="stale",
+            facts={
+                "what": f"is the same in {responses} responses, each asked for after the one before: they are stale"
+            },
+            proof=(first.evidence.exchange, last.evidence.exchange),
+        )
+
+
+def _backward(found: BackwardStamp) -> Violation:
+    later = found.later
+    return Violation(
+        requirement=ORDER,
+        exchange=later.evidence.exchange,
+        field=("timestamp",),
+        place=("timestamp",) if later.index is None else (later.index, "timestamp"),
+        connection_id=found.connection_id,
+        expected=f"later than {format_timestamp_ns(found.earlier.stamp_ns)}",
+        actual=format_timestamp_ns(later.stamp_ns),
+        fault="went back",
+        facts={"what": f"went back by {found.by_ns / 1e9:.6f} s from a response to one that was asked for later"},
+        proof=(found.earlier.evidence.exchange, later.evidence.exchange),
+    )
+
+
+def _frozen(seen: Observed, history: StampHistory) -> Violation:
     return Violation(
         requirement=FROZEN,
         exchange=seen.exchange,
@@ -164,8 +273,22 @@ def _frozen(seen: Observed, frozen: FrozenClock, first: Exchange) -> Violation:
         expected="a later time",
         actual=_timestamp_text(seen),
         fault="frozen",
-        facts={"responses": str(frozen.responses)},
-        proof=(first, seen.exchange),
+        facts={"responses": str(history.responses)},
+        proof=(history.first.evidence.exchange, seen.exchange),
+    )
+
+
+def _apart(seen: Observed, by_ns: int) -> Violation:
+    return Violation(
+        requirement=OFFSET,
+        exchange=seen.exchange,
+        field=("timestamp",),
+        place=seen.place("timestamp"),
+        connection_id=seen.connection_id,
+        expected="one clock",
+        actual=_timestamp_text(seen),
+        fault="apart",
+        facts={"what": f"two timestamps of one response are {abs(by_ns) / 1e9:.3f} s apart"},
     )
 
 
@@ -179,7 +302,7 @@ def _jumped(seen: Observed, jump: ClockJump) -> Violation:
         expected="one clock",
         actual=_timestamp_text(seen),
         fault="jumped",
-        facts={"seconds": f"{jump.gap_ns / 1e9:.3f}"},
+        facts={"what": f"the server's clock jumped by at least {jump.gap_ns / 1e9:.3f} s"},
         proof=(jump.earlier, seen.exchange),
     )
 

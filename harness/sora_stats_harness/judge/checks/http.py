@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 COMPLETE: Final = Requirement(
     id="http.complete",
     level=Level.MUST,
-    title="A server that responses at all responses every request, whole",
+    title="A server that has responded gives every request a complete response",
     reason="A time-out, a cut or a reset loses a sample that a dashboard or a bill is built on.",
     source="RFC 9112, 8",
     needs=NEEDS_HTTP,
@@ -53,7 +53,7 @@ CONTENT_TYPE: Final = Requirement(
 ALWAYS_VIOLATING_ERRORS: Final = frozenset({ErrorCode.CUT, ErrorCode.PROTOCOL, ErrorCode.TOO_LARGE})
 """Errors that only a server which responds, and responds wrongly, can cause."""
 
-VIOLATING_ERRORS_AFTER_RESPONSE: Final = frozenset({ErrorCode.TIMEOUT, ErrorCode.RESET})
+VIOLATING_ERRORS_AFTER_RESPONSE: Final = frozenset({ErrorCode.TIMEOUT, ErrorCode.RESET, ErrorCode.REFUSED})
 """Errors that say something about a server only after it has given a complete response."""
 
 
@@ -75,8 +75,10 @@ class CompleteResponseCheck(Check):
         return () if violation is None else (violation,)
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add the exchanges that were complete."""
+        """Add the exchanges that were complete, and how long there were none."""
         result.checked[COMPLETE.id] += self._counts.complete
+        gap_ns = max((state.availability.longest_gap_ns for state in states), default=0)
+        result.coverage.longest_gap_s = round(gap_ns / 1e9, 3)
 
 
 def check_incomplete(exchange: Exchange, *, responded: bool) -> Violation | None:

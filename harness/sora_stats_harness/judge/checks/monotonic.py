@@ -43,6 +43,8 @@ class MonotonicCheck(Check):
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
         self._decoder = decoder
         self._counts = counts
+        self._reopened = 0
+        """Of connections that have left."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare, and remember."""
@@ -55,6 +57,13 @@ class MonotonicCheck(Check):
             return ()
         connection.decreased_counters.update((fall.block, fall.counter) for fall in falls)
         return [self._violation(seen, fall) for fall in falls]
+
+    def finish(self, state: State) -> Iterable[Violation]:
+        """Count what the connections that leave have seen."""
+        for connection_id, connection in state.leaving.items():
+            if connection_id not in state.connections:
+                self._reopened += connection.counter_history.reopened
+        return ()
 
     def _violation(self, seen: Observed, fall: CounterDecrease[EvidenceExchange]) -> Violation:
         decoder = self._decoder
@@ -83,6 +92,10 @@ class MonotonicCheck(Check):
         result.checked[MONOTONIC.id] += self._counts.comparable_samples
         if result.coverage.late:
             result.late = (*result.late, MONOTONIC.id)
+        reopened = sum(connection.counter_history.reopened for state in states for _, connection in state)
+        if reopened := reopened + self._reopened:
+            times = "once" if reopened == 1 else f"{reopened} times"
+            result.coverage.notes.append(f"a data channel was closed and opened again between two samples {times}")
         if result.coverage.unusable:
             result.unusable = (*result.unusable, MONOTONIC.id)
 

@@ -4,13 +4,16 @@ A connection that is listed before and after is found in between; `node_presence
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import Exchange, Target
 from ..check import Check, Observed, Stage, Violation
+from ..incident import ListingChanges
 from ..node_presence import NodePresence, PresenceGap
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
+from ..unlisted_connections import FoundConnections, ListingGap
 from .cluster import UNION
 from .not_found import is_accepted_not_found
 
@@ -30,14 +33,26 @@ PRESENT: Final = Requirement(
 )
 
 
+LISTED: Final = Requirement(
+    id="identity.listed",
+    level=Level.MUST,
+    title="A connection found before and after is listed in between",
+    reason="A dashboard that polls listings never shows it.",
+    source=f"{DOCUMENTATION_SOURCE}: local; SHOULD for a listing of one node",
+    needs=NEEDS_TIMES,
+    message="the listing lacks a connection that {targets} found before and after",
+    needs_traffic="a connection that is asked for before and after a listing",
+    masked_by="a listing with a sample whose connection_id is not sound",
+)
+
 _NodePresences = dict[str, NodePresence]
 """By server."""
 
 
 class PresenceCheck(Check):
-    """Connections that a node lists are found on it, and in what it lists of the whole cluster."""
+    """Connections that a node lists are found on it, and in what it lists of the whole cluster; those found are listed."""
 
-    requirements = (PRESENT, UNION)
+    requirements = (PRESENT, LISTED, UNION)
     stage = Stage.PRESENCE
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
@@ -59,30 +74,78 @@ class PresenceCheck(Check):
             presence = nodes[request.server] = NodePresence()
         if request.target is Target.ALL and request.asked.local:
             listed = [(id, each.channel_id, each.client_id) for id, each in seen.admitted.items()]
+            self._compare_listing(seen, state, nodes)
+            if seen.all_admitted:
+                presence.add_members(exchange, seen.admitted)
             return [_violation(gap, request.server) for gap in presence.add_listing(exchange, listed)]
         for connection_id in seen.admitted:
             presence.add_sighting(exchange, connection_id)
+        gaps: list[ListingGap] = []
+        if request.target is Target.ALL:
+            self._compare_listing(seen, state, nodes)
+        else:
+            found = self._found(state)[request.server]
+            for connection_id in seen.admitted:
+                gaps += found.add_sighting(exchange, connection_id)
         if seen.all_admitted:
             if request.target is Target.ALL:
                 for node in nodes.values() if len(state.nodes) > 1 else (presence,):
                     node.add_cluster_absences(exchange, seen.admitted)
             elif not (request.target is Target.CONNECTION and request.asked.connection_id in seen.admitted):
                 self._note_absence(nodes, exchange, seen.admitted)
-        return ()
+        return [_unlisted(gap, exchange) for gap in gaps]
+
+    def _found(self, state: State) -> defaultdict[str, FoundConnections]:
+        return state.recall((self, LISTED), lambda: defaultdict(FoundConnections))
+
+    def _compare_listing(self, seen: Observed, state: State, nodes: Mapping[str, NodePresence]) -> None:
+        """Hold a listing against what the other targets found; what a node has listed itself is `PRESENT`'s."""
+        if not seen.all_admitted or seen.evidence is None:
+            return
+        request, found = seen.exchange.request, self._found(state)
+        if request.asked.local:
+            servers = [request.server]
+            others = [node for server, node in nodes.items() if server != request.server]
+        else:
+            servers = [*found] if len(state.nodes) > 1 else [request.server]
+            others = [*nodes.values()]
+        excused = set[str]().union(*(node.listed for node in others))
+        for server in servers:
+            found[server].add_listing(seen.evidence, seen.admitted, excused)
 
     def finish(self, state: State) -> Iterable[Violation]:
         """Forget who was forgotten; at the end of a run nobody is."""
-        for presence in state.recall(self, _NodePresences).values():
-            for connection_id in state.leaving:
-                if connection_id not in state.connections:
-                    presence.remove_connection(connection_id)
+        gone = [each for each in state.leaving if each not in state.connections]
+        for connection_id in gone:
+            for presence in state.recall(self, _NodePresences).values():
+                presence.remove_connection(connection_id)
+            for found in self._found(state).values():
+                found.remove_connection(connection_id)
         return ()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add how many responses were bracketed by listings."""
+        """Add how many responses were bracketed by listings, and how many listings by responses."""
         for state in states:
-            for presence in state.recall(self, _NodePresences).values():
+            for server, presence in state.recall(self, _NodePresences).items():
+                changes = presence.replacements + presence.alternations
+                if changes:
+                    result.listing_changes = (
+                        *result.listing_changes,
+                        ListingChanges(
+                            server=server,
+                            replacements=presence.replacements,
+                            alternations=presence.alternations,
+                            exchanges=presence.change,
+                        ),
+                    )
+                    times = f" {changes} times" if changes > 1 else ""
+                    result.coverage.notes.append(
+                        f"all connections of {server} were replaced at once{times}: it was restarted, or several servers "
+                        "respond at this URL"
+                    )
                 result.checked[PRESENT.id] = result.checked.get(PRESENT.id, 0) + presence.checked
+            for found in self._found(state).values():
+                result.checked[LISTED.id] = result.checked.get(LISTED.id, 0) + found.checked
 
     def _note_absence(self, nodes: dict[str, NodePresence], exchange: Exchange, had: Collection[str]) -> None:
         request = exchange.request
@@ -107,4 +170,22 @@ def _violation(gap: PresenceGap, server: str) -> Violation:
         fault="missing",
         facts={"what": "that was listed before and after is missing in between"},
         proof=(absence.before, absence.exchange, gap.after),
+    )
+
+
+def _unlisted(gap: ListingGap, after: Exchange) -> Violation:
+    listing = gap.listing.exchange
+    targets = dict.fromkeys(
+        each.request.target.operation for each in (gap.before, after) if each.request.target is not None
+    )
+    return Violation(
+        requirement=LISTED,
+        exchange=listing,
+        connection_id=gap.connection_id,
+        expected="listed",
+        actual="missing",
+        fault="not listed",
+        facts={"targets": " and ".join(targets)},
+        level=Level.SHOULD if listing.request.asked.local else None,
+        proof=(gap.before, listing, after),
     )

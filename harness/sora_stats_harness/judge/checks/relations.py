@@ -3,8 +3,8 @@ Relations between counters of one sample, and how they are judged though a respo
 
 A correct server may read its counters a moment apart, so a relation that does not hold in a sample R proves nothing by
 itself. With P, known before R was asked for, and N, asked for after R had arrived, every counter of R lies between those
-of P and N. So `x == y` is missed only if x in R lies outside of [y in P, y in N], and `x <= y` only if x in R exceeds y
-in N. Without such neighbours a miss is unconfirmed.
+of P and N. So `x == y` is violated only if x in R lies outside of [y in P, y in N], and `x <= y` only if x in R exceeds
+y in N. Without such neighbours a violation is unconfirmed.
 
 The relations themselves are data, in `relation_table`.
 """
@@ -86,8 +86,8 @@ def is_violated_between(
         after: Those of N; None where there are none.
 
     Returns:
-        Whether the relation is missed whatever the server's moments of reading; None where a neighbour that could tell
-        is not there.
+        Whether the relation is violated whenever the server read its counters; None where a neighbour that could tell is
+        not there.
     """
     sides = row.evaluate(blocks)
     if sides is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...api.edition import Edition, FieldProvenance
 from ..check import Check, Observed, Place, Stage, Violation
-from ..requirement import DOCUMENTATION_SOURCE, Level, Requirement
+from ..requirement import DOCUMENTATION_SOURCE, NEEDS_BYTES, Level, Requirement
 
 if TYPE_CHECKING:
     from ..exchange_counts import ExchangeCounts
@@ -25,7 +25,7 @@ NOT_JSON: Final = "a body that is no JSON"
 REQUIRED: Final = Requirement(
     id="shape.required",
     level=Level.MUST,
-    title="Every documented field of a group that is there is there",
+    title="A group that is there has all its documented fields",
     reason="Consumers read fields by name and take a missing one for zero, or stop.",
     source=DOCUMENTATION_SOURCE,
     message="{field} is missing",
@@ -92,6 +92,7 @@ LEXICAL: Final = Requirement(
     title="Integers are written as integers",
     reason="1.0 and 1e3 are integers to JSON Schema and floats to many parsers.",
     source="JSON Schema 2020-12, 6.1.1",
+    needs=NEEDS_BYTES,
     message="{field} is an integer written with a fraction or an exponent",
     masked_by="another type or a value out of its limits at the same place",
 )
@@ -136,7 +137,10 @@ class ShapeCheck(Check):
                     if each.masks and each.fault != ABSENT:
                         state.unusable.add(each.path)
                 place = () if sample.index is None else (sample.index,)
-                self._add_violations(found, seen, sample.deviations, sample.connection_id, place)
+                told = sample.deviations
+                if seen.rewritten:
+                    told = [each for each in told if each.requirement != LEXICAL.id]
+                self._add_violations(found, seen, told, sample.connection_id, place)
         return found
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import Target
 from ..check import Check, Observed, Stage, Violation
-from ..connection_state import ConnectionState, OverlappingSample, TimestampOrderViolation
+from ..connection_state import DEFAULT_TEAR_NS, ConnectionState, OverlappingSample, TimestampOrderViolation
 from ..edition_decoder import CounterBlock
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
+from ..timestamps import format_timestamp_ns, timestamp_resolution_ns
 
 if TYPE_CHECKING:
     from ..state import State
@@ -21,10 +22,11 @@ TIMESTAMP_ORDER: Final = Requirement(
     id="counter.timestamp_order",
     level=Level.SHOULD,
     title="Among overlapping responses, the earlier timestamp has no larger counter",
-    reason="Rates are differences divided by the stamp.",
+    reason="Rates are differences divided by the stamp. A server may stamp a response and read its counters at different "
+    "moments, so it is INFO unless you say with --tear how far these may be apart.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
-    message="the response with the earlier timestamp has the larger counter",
+    message="{field} is larger in a response with an earlier timestamp: {stamps}",
     needs_traffic="overlapping responses about one connection",
     masked_by="a counter of the connection that violates counter.monotonic, or a timestamp that is none",
 )
@@ -38,15 +40,17 @@ class TimestampOrderCheck(Check):
 
     Args:
         blocks: The edition's blocks of counters.
-        tear_ns: Stamps closer than this are not compared.
+        tear_ns: How far apart the server stamps a response and reads it, if the user says so: stamps closer than this are
+            not compared. None where nobody knows.
     """
 
     requirements = (TIMESTAMP_ORDER,)
     stage = Stage.OVERLAPS
 
-    def __init__(self, blocks: tuple[CounterBlock, ...], tear_ns: int) -> None:
+    def __init__(self, blocks: tuple[CounterBlock, ...], tear_ns: int | None) -> None:
         self._blocks = blocks
-        self._tear_ns = tear_ns
+        self._tear_ns = DEFAULT_TEAR_NS if tear_ns is None else tear_ns
+        self._level = Level.INFO if tear_ns is None else Level.SHOULD
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a sample with those that overlap it, and keep it while a request is open that may overlap it."""
@@ -55,7 +59,11 @@ class TimestampOrderCheck(Check):
         if sample.stamp_ns is None:
             return ()
         mine = OverlappingSample(
-            exchange=seen.exchange, index=sample.index, stamp_ns=sample.stamp_ns, blocks=sample.blocks
+            exchange=seen.exchange,
+            index=sample.index,
+            stamp_ns=sample.stamp_ns,
+            resolution_ns=timestamp_resolution_ns(sample.timestamp or ""),
+            blocks=sample.blocks,
         )
         compared, pairs = connection.check_timestamp_order(mine, self._tear_ns)
         state.checked[TIMESTAMP_ORDER.id] += compared
@@ -82,27 +90,33 @@ class TimestampOrderCheck(Check):
         for (block, counter), held in connection.timestamp_violations.items():
             field = (*self._blocks[block].path, self._blocks[block].counters[counter].name)
             for each in held:
-                yield _violation(each, connection_id, field, (block, counter))
+                yield self._violation(each, connection_id, field, (block, counter))
+
+    def _violation(
+        self, held: TimestampOrderViolation, connection_id: str, field: tuple[str, ...], at: tuple[int, int]
+    ) -> Violation:
+        early, late = held.early, held.late
+        requests = [each.exchange.request for each in (early, late)]
+        whole_cluster = any(each.target is Target.ALL and not each.asked.local for each in requests)
+        old, new = early.blocks[at[0]], late.blocks[at[0]]
+        assert old is not None, "both were compared"
+        assert new is not None, "both were compared"
+        return Violation(
+            requirement=TIMESTAMP_ORDER,
+            exchange=late.exchange,
+            field=field,
+            place=field if held.index is None else (held.index, *field),
+            connection_id=connection_id,
+            expected=f"at least {old[at[1]]}",
+            actual=str(new[at[1]]),
+            fault="stamped late",
+            facts={"stamps": f"{_describe(early)}, before {_describe(late)}"},
+            level=Level.INFO if whole_cluster else self._level,
+            proof=(early.exchange, late.exchange),
+        )
 
 
-def _violation(
-    held: TimestampOrderViolation, connection_id: str, field: tuple[str, ...], at: tuple[int, int]
-) -> Violation:
-    early, late = held.early, held.late
-    requests = [each.exchange.request for each in (early, late)]
-    whole_cluster = any(each.target is Target.ALL and not each.asked.local for each in requests)
-    old, new = early.blocks[at[0]], late.blocks[at[0]]
-    assert old is not None, "both were compared"
-    assert new is not None, "both were compared"
-    return Violation(
-        requirement=TIMESTAMP_ORDER,
-        exchange=late.exchange,
-        field=field,
-        place=field if held.index is None else (held.index, *field),
-        connection_id=connection_id,
-        expected=f"at least {old[at[1]]}",
-        actual=str(new[at[1]]),
-        fault="stamped late",
-        level=Level.INFO if whole_cluster else None,
-        proof=(early.exchange, late.exchange),
-    )
+def _describe(sample: OverlappingSample) -> str:
+    """Its stamp, and how long its response took."""
+    lasted_ns = sample.exchange.received_ns - sample.exchange.sent_ns
+    return f"{format_timestamp_ns(sample.stamp_ns)} (in {lasted_ns / 1e6:.1f} ms)"

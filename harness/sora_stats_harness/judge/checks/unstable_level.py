@@ -1,5 +1,5 @@
 """
-The current network level has been counted: the one relation between a gauge and counters.
+The check that a connection's current network level has been counted: the one relation between a gauge and counters.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Wrong requests: how a server says no.
 Two things are due to every caller and are MUST: no 5xx for the caller's own mistake, and JSON or nothing. The exact shape
 was measured on the open-source dispatcher whose headers and error shape the API shares; that Sora uses it is an
 inference, so the shape is SHOULD. What is expected follows from the request alone. One fault gives one finding: an
-response that already misses a MUST here is not held against the shape.
+response that already violates a MUST here is not compared with the shape.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NO_5XX: Final = Requirement(
     id="request.no_5xx",
     level=Level.MUST,
-    title="A wrong request is never responded with 5xx",
+    title="A wrong request never gets a status of 5xx",
     reason="The caller's mistake must not look like the server's.",
     source="RFC 9110, 15.6",
     needs=NEEDS_PROBES,
@@ -38,7 +38,7 @@ NO_5XX: Final = Requirement(
 JSON_OR_EMPTY: Final = Requirement(
     id="request.json_or_empty",
     level=Level.MUST,
-    title="A wrong request gets JSON, or with nothing",
+    title="A wrong request gets a body of JSON, or none",
     reason="Clients parse the reason.",
     source=DISPATCHER_SOURCE,
     needs=NEEDS_PROBES,
@@ -81,8 +81,8 @@ ERROR_SHAPES: Final = {
         _row("invalid_json", "A body that is no JSON gets InvalidJSON"),
         _row("missing_key", "A missing key gets InvalidJSON, which names it"),
         _row("wrong_type", "An argument of a wrong type gets InvalidJSON, which names it"),
-        _row("large_body", "A body over 8,000,000 bytes gets 413, or judged like any other", large=True),
-        _row("options", "OPTIONS gets 200 and no body, or like any method other than POST"),
+        _row("large_body", "A body over 8,000,000 bytes gets 413, or the same response as a shorter one", large=True),
+        _row("options", "OPTIONS gets 200 and no body, or what any method other than POST gets"),
     )
 }
 """By id, the requirements on the exact shape of an error, in the order of the table."""
@@ -146,6 +146,8 @@ def check_probe_response(exchange: Exchange) -> tuple[list[Requirement], list[Vi
     if response.body:
         try:
             value = strict_json.parse_strict_json(response.body).value
+        except strict_json.JsonLimitError:
+            return [NO_5XX], []
         except strict_json.StrictJsonError as error:
             if has_fault(exchange, "surplus"):
                 return [NO_5XX], []  # it was cut by its own length, and that is a finding already

@@ -19,7 +19,7 @@ from ...api.exchange import Target
 from ..slo import Slo, shortest_limit_us
 from .trend import TrendSlope, theil_sen_slope
 
-MAX_GENERATOR_DELAY_DIVISOR: Final = 10
+MAX_OWN_DELAY_DIVISOR: Final = 10
 """The generator's own delay may be this part of the tightest SLO; beyond, a window is void."""
 
 MIN_WINDOW_S: Final = 2.0
@@ -146,8 +146,8 @@ def void_reason(window: LoadWindow, slos: Sequence[Slo]) -> str | None:
     """Why a window says nothing of the server; None where it does."""
     tightest = shortest_limit_us(tuple(slos))
     if tightest is not None and not _server_alone_violates(window, slos):
-        for what, us in (("delay", window.receive_delay_p99_us), ("lateness", window.send_delay_p99_us)):
-            if us * MAX_GENERATOR_DELAY_DIVISOR > tightest:
+        for what, us in (("receive delay", window.receive_delay_p99_us), ("send delay", window.send_delay_p99_us)):
+            if us * MAX_OWN_DELAY_DIVISOR > tightest:
                 return f"the generator: p99 of its own {what} {_format_time(us)}, an SLO {tightest / 1000:g} ms"
     for slo in slos:
         if slo.target is not None and not window.requests_for(slo):
@@ -163,7 +163,7 @@ def _server_alone_violates(window: LoadWindow, slos: Sequence[Slo]) -> bool:
     """
     Whether the server misses an SLO by its own part alone, from sending until the kernel had the response.
 
-    That part has none of the generator's lateness or delay in it. Where the generator was late by a whole SLO it may still
+    That part has no send delay and no receive delay in it. Where the send delay was as long as the SLO it may still
     have made its requests come in bursts, and nothing is said.
     """
     for slo in slos:

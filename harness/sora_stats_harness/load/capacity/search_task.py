@@ -15,13 +15,13 @@ from ...api.edition import load_edition
 from ...judge.verdict import LatencyDistribution
 from ...probe.interrupt import InterruptHandler
 from ...reports.verdict_assembly import JudgeResultSource
-from ..abort_limit import AbortLimit
 from ..load_session import session_notes
 from ..load_spec import LoadSpec
 from ..load_task import ServerAccess, prepare_order, stop_on_signal
 from ..request_metrics import RequestMetrics
 from ..run_measurements import summarize_step_latencies
 from ..scenarios import SCENARIOS
+from ..slo import AbortLimit
 from ..spools import JudgingRules, SpoolFolder
 from ..worker_messages import EndStepOrder, HaltOrder, PrepareOrder, StepOrder, StepReport, WindowOrder, WindowReport
 from ..worker_plan import WorkerPlan

@@ -15,11 +15,11 @@ from locust.env import Environment
 
 from ...api.errors import HarnessError
 from ...judge.verdict import LatencyDistribution
-from ..abort_limit import AbortLimit
 from ..histogram import merge_histograms
 from ..load_run import SIGNALS_TO_ABANDON, InterruptSignal
 from ..load_users import drain_users, wait_for_users
 from ..run_measurements import summarize_step_latencies
+from ..slo import AbortLimit
 from ..sora_user import SoraUser
 from .load_window import LoadWindow
 from .rate_search import LoadAborted, SearchEnded
@@ -63,7 +63,7 @@ class StepRunner:
         self._session = session
         self._patience_s = patience_s
         self._limits = limits
-        self._latency_limits = {each.text for each in limits if each.p99_us is not None}
+        self._latency_limits = {each.text for each in limits if each.limit_us is not None}
         self._interrupt = interrupt
         self._watch = watch
         self._step: ActiveStep | None = None
@@ -92,7 +92,7 @@ class StepRunner:
         ends_ns = began_ns + int(lasts_s * 1e9)
         step.window_edges_ns.append(ends_ns)
         samples: list[tuple[float, float]] = []
-        cell = step.window_counts[len(step.window_edges_ns) - 1]
+        counted = step.window_counts[len(step.window_edges_ns) - 1]
         try:
             for number in range(BACKLOG_SAMPLES):
                 at_ns = began_ns + (ends_ns - began_ns) * (number + 1) // BACKLOG_SAMPLES
@@ -103,7 +103,7 @@ class StepRunner:
                     break
             due = step.requests_due(ends_ns - 1) - step.requests_due(began_ns - 1)
             until_ns = ends_ns + int(self._patience_s * 1e9)
-            while cell.ended < due and time.monotonic_ns() < until_ns and not step.findings:
+            while counted.ended < due and time.monotonic_ns() < until_ns and not step.findings:
                 self._check_limits(step)
                 gevent.sleep(0.005)
         except LoadAborted as aborted:
@@ -111,12 +111,12 @@ class StepRunner:
                 raise
             step.window_edges_ns[-1] = min(ends_ns, max(began_ns + 1, time.monotonic_ns()))
             due = step.requests_due(step.window_edges_ns[-1] - 1) - step.requests_due(began_ns - 1)
-            raise LoadAborted(str(aborted), self._window_result(step, cell, lasts_s, due, samples)) from None
-        return self._window_result(step, cell, lasts_s, due, samples)
+            raise LoadAborted(str(aborted), self._window_result(step, counted, lasts_s, due, samples)) from None
+        return self._window_result(step, counted, lasts_s, due, samples)
 
     def end_step(self) -> tuple[str, ...]:
         """
-        Let nothing more fall due, wait for what is under way, and let the server rest; the MUSTs that were missed.
+        Let nothing more fall due, wait for what is under way, and let the server rest; the MUST requirements that were violated.
 
         Raises:
             SearchEnded: The last requests had no complete response, nor has the server one for us now.
@@ -180,15 +180,15 @@ class StepRunner:
             raise LoadAborted(reached.text)
 
     def _window_result(
-        self, step: ActiveStep, cell: WindowCounts, lasts_s: float, due: int, samples: list[tuple[float, float]]
+        self, step: ActiveStep, counted: WindowCounts, lasts_s: float, due: int, samples: list[tuple[float, float]]
     ) -> LoadWindow:
-        times = {name: each.response for name, each in cell.times.items()}
-        services = {name: each.service for name, each in cell.times.items() if each.service.count}
-        lateness_us, exhausted = cell.send_delay.percentile(99) or 0, cell.users_exhausted
+        times = {name: each.response for name, each in counted.times.items()}
+        services = {name: each.service for name, each in counted.times.items() if each.service.count}
+        send_delay_us, exhausted = counted.send_delay.percentile(99) or 0, counted.users_exhausted
         if (untaken := step.requests_due(step.window_edges_ns[-1] - 1) - step.next_number) > 0:
             if self._session.can_send_more:  # nobody took them, although there were users who had nothing else to do
                 late_us = (time.monotonic_ns() - step.due_ns(step.next_number)) // 1000
-                lateness_us = max(lateness_us, late_us) if untaken > due / 100 else lateness_us
+                send_delay_us = max(send_delay_us, late_us) if untaken > due / 100 else send_delay_us
             else:
                 exhausted = True
         return LoadWindow(
@@ -199,12 +199,12 @@ class StepRunner:
             all_times=merge_histograms(times.values()),
             service_times=services,
             all_service_times=merge_histograms(services.values()) if services else None,
-            server_errors=dict(cell.server_errors),
-            errors=dict(cell.errors),
-            unfinished=dict(cell.unfinished),
+            server_errors=dict(counted.server_errors),
+            errors=dict(counted.errors),
+            unfinished=dict(counted.unfinished),
             findings=tuple(step.findings),
-            receive_delay_p99_us=cell.receive_delay.percentile(99) or 0,
-            send_delay_p99_us=lateness_us,
+            receive_delay_p99_us=counted.receive_delay.percentile(99) or 0,
+            send_delay_p99_us=send_delay_us,
             users_exhausted=exhausted,
             max_in_flight=step.max_in_flight,
             backlog=samples,
@@ -222,9 +222,8 @@ def run_users(
     Have users of a scenario ready while something is driven, and drain them at its end.
 
     Args:
-        tap: What the users share.
+        session: What the users share.
         scenario: Their class.
-        users: How many; the most requests that may be under way.
         interrupt: By the second signal what is in flight is given up.
         drive: Opens and shuts the session.
 

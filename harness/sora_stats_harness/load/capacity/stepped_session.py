@@ -178,11 +178,11 @@ class SteppedSession(LoadSession):
                     self._ready_users -= 1
                 if step.is_over:
                     continue
-            cell = step.counts_for(due_ns)
+            counted = step.counts_for(due_ns)
             if early or others:  # somebody stood ready for it: that it is late is our own doing
-                cell.send_delay.record(time.monotonic_ns() - due_ns)
+                counted.send_delay.record(time.monotonic_ns() - due_ns)
             else:
-                cell.users_exhausted = True
+                counted.users_exhausted = True
             if not self._is_congested():
                 self._wake_users(1)
             return due_ns
@@ -235,16 +235,16 @@ class SteppedSession(LoadSession):
         if failed is not None and failed.startswith("violated: "):
             step.findings.append(failed.removeprefix("violated: "))
         step.ended += 1
-        cell = step.counts_for(intended_ns)
-        cell.ended += 1
+        counted = step.counts_for(intended_ns)
+        counted.ended += 1
         name, response = operation_name(exchange.request), exchange.response
         if exchange.error is not None or response is None:
             if exchange.error is None or exchange.error.code is not ErrorCode.ABANDONED:
-                cell.errors[name] += 1
+                counted.errors[name] += 1
             return
         if response.status >= 500:
-            cell.server_errors[name] += 1
-        arrived_ns, times = exchange.arrived_ns, cell.times[name]
+            counted.server_errors[name] += 1
+        arrived_ns, times = exchange.arrived_ns, counted.times[name]
         if arrived_ns is None:
             arrived_ns = exchange.received_ns
         else:
@@ -253,8 +253,8 @@ class SteppedSession(LoadSession):
                 late_ns, self._recent_receive_delay_ns - self._recent_receive_delay_ns // CONGESTED_IN_FLIGHT
             )
             self._last_read_ns = exchange.received_ns
-            cell.receive_delay.record(late_ns)
-            if (meanwhile := step.counts_for(exchange.received_ns)) is not cell:
+            counted.receive_delay.record(late_ns)
+            if (meanwhile := step.counts_for(exchange.received_ns)) is not counted:
                 meanwhile.receive_delay.record(late_ns)
             times.service.record(arrived_ns - exchange.sent_ns)
         times.response.record(arrived_ns - intended_ns)

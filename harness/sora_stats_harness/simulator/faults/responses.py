@@ -88,10 +88,20 @@ _add_fault(
 )
 
 
-@FAULTS.fault("deep", "a body that is nested very deeply", "http.json", own={"every": "5", "depth": "100000"})
+@FAULTS.fault("deep", "a body that is nested very deeply", "http.json_limits", own={"every": "5", "depth": "100000"})
 def _build_deep(parameters: FaultParameters) -> Fault:
     depth = parameters.integer("depth")
     return make_response_fault(lambda response: response.with_body(b"[" * depth + b"]" * depth), parameters.strikes())
+
+
+@FAULTS.fault("unlisted", "listings lack all but the first connection of each client", "identity.listed")
+def _build_unlisted(parameters: FaultParameters) -> Fault:
+    def on_connections(call: ReceivedRequest, world: SimulatedWorld, found: Connections) -> Connections:
+        if call.operation != "GetStatsAllConnections":
+            return found
+        return list({(each.channel_id, each.client_id): each for each in reversed(found)}.values())[::-1]
+
+    return Fault(on_connections=on_connections)
 
 
 @FAULTS.fault(

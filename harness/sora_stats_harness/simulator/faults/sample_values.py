@@ -79,6 +79,11 @@ def _spoil_directions(sample: SampleObject) -> None:
         label["direction"] = "both"
 
 
+def _limit_twice(sample: SampleObject) -> None:
+    for label in sample.get("data_channel", {}).values():
+        label.update(max_retransmits=3, max_packet_life_time=1000)
+
+
 for _name, _description, _violates, _new_value in (
     ("null", "a leaf is null", "shape.type", lambda _: None),
     ("wrong-type", "a counter is a string", "shape.type", str),
@@ -97,6 +102,11 @@ FAULTS.fault("bad-timestamp", "the time is not RFC 3339", "shape.pattern", own={
 )
 FAULTS.fault("bad-direction", "a data channel has an unknown direction", "shape.enum", own={"every": "1"})(
     _changes_sample(_spoil_directions)
+)
+
+
+FAULTS.fault("both-limits", "data channels have both limits of what excludes the other", "shape.exclusive")(
+    _changes_sample(_limit_twice)
 )
 
 
@@ -289,7 +299,12 @@ def _subtract(sample: SampleObject, base: SampleObject) -> None:
             sample[name] = max(0, value - base.get(name, 0))
 
 
-@FAULTS.fault("stale-cache", "some responses come from a cache", "counter.monotonic", own={"every": "2", "age": "0.8"})
+@FAULTS.fault(
+    "stale-cache",
+    "some responses come from a cache",
+    "clock.order counter.monotonic",
+    own={"every": "2", "age": "0.8"},
+)
 def _build_stale_cache(parameters: FaultParameters) -> Fault:
     """Some responses about a connection come from a cache; it is never older than `age`."""
     age_ns = int(parameters.seconds("age") * _SECOND_NS)
@@ -344,6 +359,30 @@ def shift_timestamp(sample: SampleObject, by_s: float) -> None:
 def _build_clock_jump(parameters: FaultParameters) -> Fault:
     by_s = parameters.seconds("by")
     return make_sample_fault(lambda _, sample: shift_timestamp(sample, by_s))
+
+
+FAULTS.fault("stamps-back", "timestamps go back now and then", "clock.order", own={"by": "0.9", "every": "2"})(
+    lambda parameters: make_sample_fault(
+        lambda _, sample: shift_timestamp(sample, -parameters.seconds("by")), parameters.strikes()
+    )
+)
+
+
+@FAULTS.fault("idle-cache", "all responses come from a cache, and no counter moves", "clock.order", own={"age": "0.8"})
+def _build_idle_cache(parameters: FaultParameters) -> Fault:
+    """Connections are idle, so that only their timestamps tell that a response is up to `age` old."""
+    age_ns = int(parameters.seconds("age") * _SECOND_NS)
+    idle: dict[str, SampleObject] = {}
+    read_ns: dict[str, int] = {}
+
+    def change(call: ReceivedRequest, sample: SampleObject) -> None:
+        connection_id, timestamp = sample["connection_id"], sample["timestamp"]
+        if call.now_ns - read_ns.get(connection_id, -age_ns) >= age_ns:
+            read_ns[connection_id] = call.now_ns
+            idle.setdefault(connection_id, deepcopy(sample))["timestamp"] = timestamp
+        sample.update(deepcopy(idle[connection_id]))
+
+    return make_sample_fault(change)
 
 
 @FAULTS.fault("frozen-clock", "one connection's timestamp stands still", "clock.frozen")

@@ -1,0 +1,84 @@
+"""
+A data channel limits how often a message is sent again, or for how long, and never both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import UNSET
+
+from ...api.edition_rules import LABELS_GROUP
+from ..check import Check, Observed, Stage, Violation
+from ..edition_decoder import EditionDecoder
+from ..requirement import Level, Requirement
+
+if TYPE_CHECKING:
+    from ..exchange_counts import ExchangeCounts
+    from ..state import State
+    from ..verdict import JudgeResult
+
+RETRANSMITS: Final = "max_retransmits"
+LIFE_TIME: Final = "max_packet_life_time"
+
+EXCLUSIVE: Final = Requirement(
+    id="shape.exclusive",
+    level=Level.SHOULD,
+    title=f"A data channel has {RETRANSMITS} or {LIFE_TIME}, not both",
+    reason="The two exclude each other: a channel is opened as one of three types.",
+    source="RFC 8832, 5.1: channel types; W3C WebRTC, RTCDataChannelInit",
+    message=f"{{field}} stands beside {RETRANSMITS}",
+    needs_traffic="a data channel",
+    masked_by="another type or a value out of its limits at the same place",
+)
+
+
+class ExclusiveLimitsCheck(Check):
+    """Looks at each data channel once, and again where its configuration changes."""
+
+    requirements = (EXCLUSIVE,)
+    stage = Stage.CONFIGURATION
+
+    def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
+        self._decoder = decoder
+        self._counts = counts
+        names = [field.name for field in decoder.label_others]
+        self._places = (
+            (names.index(RETRANSMITS), names.index(LIFE_TIME)) if {RETRANSMITS, LIFE_TIME} <= set(names) else None
+        )
+
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Look at the channels that are new, or have changed; to be asked before they are remembered."""
+        connection, sample = seen.connection, seen.sample
+        if sample.configuration is connection.last_configuration:
+            return ()
+        known = connection.configuration
+        return [
+            self._violation(seen, label, leaves)
+            for label, leaves in sample.configuration.items()
+            if self._has_both(leaves) and known.get(label) != leaves
+        ]
+
+    def _has_both(self, leaves: tuple[Any, ...]) -> bool:  # Any: leaves of any type
+        return self._places is not None and all(leaves[place] not in (None, UNSET) for place in self._places)
+
+    def _violation(self, seen: Observed, label: str, leaves: tuple[Any, ...]) -> Violation:  # Any: leaves of any type
+        assert self._places is not None, "it has both"
+        path = self._decoder.edition_path_of_label(label) or (LABELS_GROUP, label)
+        retransmits, life_time = (leaves[place] for place in self._places)
+        return Violation(
+            requirement=EXCLUSIVE,
+            exchange=seen.exchange,
+            field=(*path, LIFE_TIME),
+            place=seen.place(LABELS_GROUP, label, LIFE_TIME),
+            connection_id=seen.connection_id or None,
+            expected="one of the two",
+            actual=f"{LIFE_TIME} {life_time} and {RETRANSMITS} {retransmits}",
+            fault="both limits",
+        )
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Every sample with data channels was looked at."""
+        if self._places is not None:
+            result.checked[EXCLUSIVE.id] = result.checked.get(EXCLUSIVE.id, 0) + self._counts.labelled_samples

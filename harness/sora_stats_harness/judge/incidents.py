@@ -1,0 +1,433 @@
+"""
+Recognises the one cause behind many findings: a restart, a stale cache, a gateway's error page.
+
+Rules look at findings, at the exchanges that prove them, and at what listings showed. They come after all checks and change
+no status: an incident only says what to look at first. A finding belongs to at most one incident, that of the first rule.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final
+
+from ..api.exchange import TARGET_OF_OPERATION, ErrorCode, Exchange, Target
+from .checks.clock import FROZEN, OFFSET
+from .checks.clock import ORDER as CLOCK_ORDER
+from .checks.cluster import UNION
+from .checks.http import COMPLETE, CONTENT_TYPE, STATUS
+from .checks.monotonic import MONOTONIC
+from .checks.presence import LISTED, PRESENT
+from .checks.shape import GROUP, REQUIRED, UNDOCUMENTED, UNKNOWN
+from .incident import Incident
+from .verdict import DocumentationDrift, FindingEntry, JudgeResult
+
+MIN_FALLEN_FIELDS: Final = 20
+"""Different counters that fall at once when a server was restarted; a connection has some 300."""
+
+MIN_OCCURRENCES: Final = 3
+"""Times that a target must be wrong, and others right, before one of them is said to be alone."""
+
+MAX_NAMED_FIELDS: Final = 3
+"""Fields that a sentence names."""
+
+GATEWAY_STATUSES: Final = {
+    401: "it asks for credentials",
+    403: "it forbids the request",
+    407: "it asks for credentials",
+    413: "the request is too large for it",
+    429: "it limits the rate",
+    502: "it gets no valid response from the server behind it",
+    503: "it has no server behind it",
+    504: "the server behind it did not respond in time",
+}
+"""Statuses that the API itself never has, and what a gateway means by them."""
+
+_GATEWAY_ADVICE: Final = (
+    "Compare the URL and the headers (--url, -H) with what the gateway expects, or ask the server without the gateway."
+)
+
+CACHE_HEADERS: Final = ("age", "x-cache", "cf-cache-status")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentEvidence:
+    """What the rules look at."""
+
+    result: JudgeResult
+    proof: Mapping[str, Sequence[Exchange]]
+    """By fingerprint, the exchanges that prove the first finding of an entry, the earlier first; may lack some."""
+    drift: DocumentationDrift | None = None
+    explained: set[str] = field(default_factory=set)
+    """Fingerprints of the findings that belong to an incident already."""
+
+    def findings(self, *requirements: str) -> list[FindingEntry]:
+        """Those of some requirements, or all, that belong to no incident yet."""
+        return [
+            entry
+            for entry in self.result.findings
+            if (not requirements or entry.requirement in requirements) and entry.fingerprint not in self.explained
+        ]
+
+    def family(self, name: str) -> list[FindingEntry]:
+        """Those of a family that count for something, and belong to no incident yet."""
+        return [each for each in self.findings() if each.requirement.startswith(f"{name}.") and each.level != "INFO"]
+
+    def last(self, entry: FindingEntry) -> Exchange | None:
+        """The exchange that is wrong; None where it isn't at hand."""
+        proof = self.proof.get(entry.fingerprint, ())
+        return next((each for each in proof if each.key == entry.wrong_exchange), proof[-1] if proof else None)
+
+    def status(self, entry: FindingEntry) -> int | None:
+        """Of the response that is wrong."""
+        exchange = self.last(entry)
+        return None if exchange is None or exchange.response is None else exchange.response.status
+
+    def other_targets(self, target: str | None) -> list[str]:
+        """The other targets that gave responses enough to be compared with."""
+        counts = self.result.coverage.by_target
+        return [name for name, count in counts.items() if name != target and count >= MIN_OCCURRENCES]
+
+
+_Rule = Callable[[IncidentEvidence], Iterable[Incident]]
+
+
+def recognize_incidents(evidence: IncidentEvidence) -> list[Incident]:
+    """Ask every rule; what one explains is kept from those after it."""
+    found: list[Incident] = []
+    for rule in _RULES:
+        for incident in rule(evidence):
+            found.append(incident)
+            evidence.explained.update(incident.explains)
+    return found
+
+
+def _incident(
+    id: str,
+    summary: str,
+    advice: str,
+    explained: Iterable[FindingEntry],
+    exchanges: Sequence[tuple[str, int]] = (),
+) -> Incident:
+    entries = list(explained)
+    proof = exchanges or next((entry.exchanges for entry in entries if entry.exchanges), [])
+    shown = [proof[0], proof[-1]] if len(proof) > 1 else list(proof)
+    return Incident(
+        id=id, summary=summary, advice=advice, explains=[each.fingerprint for each in entries], exchanges=shown
+    )
+
+
+def _occurrences(entries: Iterable[FindingEntry]) -> int:
+    return sum(entry.count for entry in entries)
+
+
+def _times(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def _name_fields(paths: Collection[str]) -> str:
+    names = [path.lstrip("/").replace("/", ".") for path in sorted(paths)]
+    more = len(names) - MAX_NAMED_FIELDS
+    return ", ".join(names[:MAX_NAMED_FIELDS]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _target_outage(seen: IncidentEvidence) -> Iterator[Incident]:
+    """One target fails while the others respond."""
+    entries = [each for each in seen.findings(COMPLETE.id, STATUS.id) if _is_failure(each, seen)]
+    targets = {entry.target for entry in entries}
+    count = _occurrences(entries)
+    if len(targets) != 1 or count < MIN_OCCURRENCES:
+        return
+    (target,) = targets
+    if target is None or not (others := seen.other_targets(target)):
+        return
+    yield _incident(
+        "target-outage",
+        f"{target} alone failed: {_times(count, 'request')} without a usable response, while {' and '.join(others)} "
+        "responded.",
+        f"Look at what {target} needs on the server that the other targets do not; repeat the request below.",
+        entries,
+    )
+
+
+def _is_failure(entry: FindingEntry, seen: IncidentEvidence) -> bool:
+    return entry.requirement == COMPLETE.id or (seen.status(entry) or 0) >= 500
+
+
+def _redirect(seen: IncidentEvidence) -> Iterator[Incident]:
+    """Requests are sent elsewhere, which is never followed."""
+    entries = [each for each in seen.findings(STATUS.id) if 300 <= (seen.status(each) or 0) < 400]
+    if not entries:
+        return
+    exchange = seen.last(entries[0])
+    response = exchange.response if exchange is not None else None
+    place = (response.header("location") if response is not None else None) or "a place that it does not name"
+    status = seen.status(entries[0])
+    yield _incident(
+        "redirect",
+        f"{_times(_occurrences(entries), 'request')} got {status}, a redirect to {place[:200]}.",
+        "Give the URL that the redirect leads to, if that is the API; redirects are never followed.",
+        [*entries, *_same_page(seen, {status})],
+    )
+
+
+def _gateway_page(seen: IncidentEvidence) -> Iterator[Incident]:
+    """Something in front of the server responds in its place."""
+    pages: dict[int, list[FindingEntry]] = {}
+    for entry in seen.findings(STATUS.id, CONTENT_TYPE.id):
+        status = seen.status(entry)
+        if status is not None and (status in GATEWAY_STATUSES or _is_page(seen.last(entry))):
+            pages.setdefault(status, []).append(entry)
+    for status, entries in pages.items():
+        count = max(
+            _occurrences(each for each in entries if each.requirement == row.id) for row in (STATUS, CONTENT_TYPE)
+        )
+        why = GATEWAY_STATUSES.get(status, "its body is a page for people")
+        yield _incident(
+            "gateway-page",
+            f"A gateway responded {status} to {_times(count, 'request')}: {why}.",
+            _GATEWAY_ADVICE,
+            [*entries, *_same_page(seen, {status}, besides=entries)],
+        )
+
+
+def _is_page(exchange: Exchange | None) -> bool:
+    response = exchange.response if exchange is not None else None
+    return response is not None and response.body[:200].lstrip()[:1] == b"<"
+
+
+def _same_page(
+    seen: IncidentEvidence, statuses: Collection[int | None], besides: Sequence[FindingEntry] = ()
+) -> list[FindingEntry]:
+    """What else is said of responses with the same status: of its body, and of requests that are wrong on purpose."""
+    known = {entry.fingerprint for entry in besides}
+    return [
+        entry
+        for entry in seen.findings()
+        if entry.requirement.startswith(("http.", "request."))
+        and entry.requirement != STATUS.id
+        and entry.fingerprint not in known
+        and seen.status(entry) in statuses
+        and (seen.status(entry) != 200 or _is_page(seen.last(entry)))
+    ]
+
+
+def _two_servers(seen: IncidentEvidence) -> Iterator[Incident]:
+    """Listings without a common connection take turns."""
+    for change in seen.result.listing_changes:
+        if change.alternations:
+            yield _incident(
+                "two-servers",
+                f"Several servers respond at {change.server}: listings without a common connection took turns "
+                f"{_times(change.alternations, 'time')}.",
+                "Name each server with --node, or ask one of them by its own URL.",
+                [
+                    *seen.findings(PRESENT.id, LISTED.id, UNION.id, OFFSET.id, CLOCK_ORDER.id),
+                    *seen.findings(MONOTONIC.id),
+                ],
+                change.exchanges,
+            )
+
+
+def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
+    """Responses are repeated: the same bytes, or a cache's own headers, where timestamps do not move on."""
+    entries = seen.findings(CLOCK_ORDER.id, FROZEN.id)
+    stale = [entry for entry in entries if _is_repeated(seen.proof.get(entry.fingerprint, ()))]
+    if not stale:
+        return
+    targets = sorted({entry.target for entry in entries if entry.target})
+    headers = next((text for entry in stale if (text := _cache_headers(seen.proof[entry.fingerprint]))), "")
+    connections = max(entry.connections for entry in entries)
+    later = [
+        entry
+        for entry in seen.findings(MONOTONIC.id, PRESENT.id, LISTED.id, OFFSET.id)
+        if entry.target in targets or entry.requirement == PRESENT.id
+    ]
+    yield _incident(
+        "stale-cache",
+        f"Responses of {_targets_of([entries])} are stale: they repeat an earlier response, on "
+        f"{_times(connections, 'connection')}{f' ({headers})' if headers else ''}.",
+        "Turn off caching (proxy_cache, a CDN) for this URL: a cache in front of POST requests repeats old statistics.",
+        [*entries, *later],
+        stale[0].exchanges,
+    )
+
+
+def _is_repeated(proof: Sequence[Exchange]) -> bool:
+    if _cache_headers(proof):
+        return True
+    bodies = [each.response.body for each in proof if each.response is not None and each.response.body]
+    return len(bodies) > 1 and bodies[0] == bodies[-1]
+
+
+def _cache_headers(proof: Sequence[Exchange]) -> str:
+    """A cache's own headers in the later response; an Age of 0 is a fresh one."""
+    response = proof[-1].response if proof else None
+    if response is None:
+        return ""
+    shown = [(name, value) for name in CACHE_HEADERS if (value := response.header(name))]
+    hits = [(name, value) for name, value in shown if value != "0" and "miss" not in value.lower()]
+    return ", ".join(f"{name}: {value[:40]}" for name, value in hits)
+
+
+def _restart_with_same_ids(seen: IncidentEvidence) -> Iterator[Incident]:
+    """All counters of all connections fall between two moments."""
+    falls = seen.findings(MONOTONIC.id)
+    fields = {entry.field for entry in falls}
+    connections = max((entry.connections for entry in falls), default=0)
+    if len(fields) < MIN_FALLEN_FIELDS or 2 * connections < seen.result.coverage.connections:
+        return
+    pairs = [proof for entry in falls if len(proof := seen.proof.get(entry.fingerprint, ())) > 1]
+    if not pairs or max(pair[0].received_ns for pair in pairs) >= min(pair[-1].received_ns for pair in pairs):
+        return
+    if median(_remaining_share(entry) for entry in falls) > 0.5:
+        return
+    yield _incident(
+        "restart-same-ids",
+        f"The counters of {_times(connections, 'connection')} began again at once ({len(fields):,} different counters "
+        "fell between two moments): the server was restarted, and kept the connection ids.",
+        "Find out why the server was restarted; connections that go on after a restart need new ids.",
+        [*falls, *_silence(seen)],
+    )
+
+
+def _remaining_share(entry: FindingEntry) -> float:
+    """What is left of a counter after its fall; 1 where that can't be told."""
+    try:
+        before = int(entry.expected.rpartition(" ")[2])
+        return int(entry.actual) / before if before else 1
+    except ValueError:
+        return 1
+
+
+def _restart_with_new_ids(seen: IncidentEvidence) -> Iterator[Incident]:
+    """All connections are replaced by others, and the old ones do not come back."""
+    for change in seen.result.listing_changes:
+        if change.replacements and not change.alternations:
+            yield _incident(
+                "restart-new-ids",
+                f"All connections of {change.server} were replaced at once {_times(change.replacements, 'time')}: the "
+                "server was restarted, and its clients came back with new ids.",
+                "Find out why the server was restarted; if several servers respond at this URL, name each with --node.",
+                _silence(seen),
+                change.exchanges,
+            )
+
+
+def _silence(seen: IncidentEvidence) -> list[FindingEntry]:
+    """Requests to a server that was away."""
+    away = (ErrorCode.REFUSED, ErrorCode.RESET, ErrorCode.TIMEOUT)
+    return [
+        entry
+        for entry in seen.findings(COMPLETE.id)
+        if (exchange := seen.last(entry)) is not None and exchange.error is not None and exchange.error.code in away
+    ]
+
+
+def _target_disagrees(seen: IncidentEvidence) -> Iterator[Incident]:
+    """One target says something else than the others."""
+    for family in ("counter", "relation", "shape", "identity"):
+        entries = seen.family(family)
+        if _occurrences(entries) < MIN_OCCURRENCES or len(entries) < 2:
+            continue
+        target = _lone_counter_target(entries, seen) if family == "counter" else _lone_target(entries)
+        if target is None or not (others := seen.other_targets(target)):
+            continue
+        yield _incident(
+            "target-disagrees",
+            f"{target} alone disagrees with {' and '.join(others)}: all {_times(len(entries), 'finding')} of the family "
+            f"{family} involve it.",
+            f"Look at how {target} collects its statistics, not at the targets that it is compared with.",
+            entries,
+        )
+
+
+def _lone_target(entries: Sequence[FindingEntry]) -> str | None:
+    targets = {entry.target for entry in entries}
+    return next(iter(targets)) if len(targets) == 1 else None
+
+
+def _lone_counter_target(entries: Sequence[FindingEntry], seen: IncidentEvidence) -> str | None:
+    """
+    The one target in all pairs of exchanges, whether its counters are ahead or behind.
+
+    A counter that is ahead in one target makes the others seem to fall: the findings are about these, and the proof
+    names the one.
+    """
+    pairs: list[set[Target]] = []
+    for entry in entries:
+        proof = seen.proof.get(entry.fingerprint, ())
+        between = {each.request.target for each in (*proof[:1], *proof[-1:]) if each.request.target is not None}
+        if not between:
+            return None
+        pairs.append(between)
+    common = set.intersection(*pairs)
+    if len(common) != 1:
+        return None  # of two targets that disagree nobody knows which one is right
+    (target,) = common
+    falls_within_itself = any(len(pair) == 1 for pair in pairs)
+    if falls_within_itself and any(entry.target != target.operation for entry in entries):
+        return None  # counters fall, whichever target is asked
+    return target.operation
+
+
+def _missing_field(seen: IncidentEvidence) -> Iterator[Incident]:
+    """Fields that no sample has."""
+    samples = seen.result.coverage.samples
+    entries: dict[str, list[FindingEntry]] = {}
+    for entry in seen.findings(REQUIRED.id, GROUP.id):
+        entries.setdefault(entry.field, []).append(entry)
+    missing = {path: rows for path, rows in entries.items() if samples > 0 and _occurrences(rows) >= samples}
+    if not missing or sum(map(len, missing.values())) < 2:
+        return
+    drift = seen.drift
+    nearest = f" ({drift.headline})" if drift is not None and drift.headline else ""
+    what = "field or group is" if len(missing) == 1 else "fields or groups are"
+    yield _incident(
+        "missing-field",
+        f"{len(missing):,} documented {what} missing in all {_times(samples, 'sample')}: {_name_fields(missing)}.",
+        f"Check that the edition is that of the server's version{nearest}: --edition auto takes the nearest one.",
+        [entry for rows in missing.values() for entry in rows],
+    )
+
+
+def _undocumented_field(seen: IncidentEvidence) -> Iterator[Incident]:
+    """Fields that another edition documents, or that several targets have alike."""
+    entries: dict[str, list[FindingEntry]] = {}
+    for entry in seen.findings(UNKNOWN.id, UNDOCUMENTED.id):
+        entries.setdefault(entry.field, []).append(entry)
+    known = {each.field: each.known_from for each in (seen.drift.entries if seen.drift else ()) if each.known_from}
+    shared = {path: rows for path, rows in entries.items() if len(rows) > 1 or path in known}
+    if not shared:
+        return
+    editions = sorted({known[path] for path in shared if path in known} - {None}, key=str)
+    of = f", documented in {' and '.join(map(str, editions))}" if editions else ""
+    what = "undocumented field stands" if len(shared) == 1 else "undocumented fields stand"
+    yield _incident(
+        "undocumented-field",
+        f"{len(shared):,} {what} in the responses of {_targets_of(shared.values())}: {_name_fields(shared)}{of}.",
+        "Take the edition that has them (--edition), extend yours, or waive shape.unknown for these fields.",
+        [entry for rows in shared.values() for entry in rows],
+    )
+
+
+def _targets_of(groups: Iterable[Sequence[FindingEntry]]) -> str:
+    targets = Counter(entry.target for rows in groups for entry in rows if entry.target)
+    return "all targets" if len(targets) == len(TARGET_OF_OPERATION) else " and ".join(sorted(targets))
+
+
+_RULES: Final[tuple[_Rule, ...]] = (
+    _redirect,
+    _target_outage,
+    _gateway_page,
+    _two_servers,
+    _stale_cache,
+    _restart_with_same_ids,
+    _restart_with_new_ids,
+    _missing_field,
+    _target_disagrees,
+    _undocumented_field,
+)
+"""The more particular first; what need not be wrong last."""

@@ -1,0 +1,211 @@
+"""
+A connection's timestamps go forward, response by response; where they do not, whether the server's clock was set.
+
+Where response A had arrived before request B was sent, the server read B after A, so B's stamp is later: one that is the
+same to the microsecond is A's, from a cache. One that is earlier is wrong as well, unless the clock was set back. A step
+of the clock takes all connections of a node back, and once. So an earlier stamp waits until either a stamp of a request
+that was sent later, of whatever connection, fits only a clock that was not set back, or one goes back again.
+
+    1. A is received at 5, stamped 100.0.
+    2. B is sent at 6 and received at 7, stamped 99.1: the clock went back by at least 0.9, or B is wrong.
+    3. Another connection's sample is sent at 8 and received at 9, stamped 103.0. After step 2 the server's clock was at
+       most 99.1 when ours was at 6, so at 9 it would show at most 102.1. It was not set back, and B is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from .connection_state import EvidenceExchange
+
+MIN_FROZEN_NS: Final = 2_000_000_000
+MIN_FROZEN_RESPONSES: Final = 3
+
+FINE_RESOLUTION_NS: Final = 1_000
+"""Two reads one after the other differ in a stamp this fine."""
+
+MAX_FOLLOWED: Final = 16
+"""Samples of a connection that a request under way may follow, and that are kept for it."""
+
+STEP_WINDOW_NS: Final = 600_000_000_000
+"""A clock that is set twice within this time is none that NTP keeps."""
+
+MAX_PENDING_STEPS: Final = 1_000
+
+DRIFT_DIVISOR: Final = 2_000
+"""A clock that NTP slews gains or loses at most one in so many (500 ppm)."""
+
+SAME_RESPONSE_TOLERANCE_NS: Final = 1_000_000_000
+"""How far the stamps of one response may be apart, besides its duration: the clock may have been set while it was made."""
+
+
+class StampedSample(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """A sample's stamp, and the times of its exchange."""
+
+    stamp_ns: int
+    resolution_ns: int
+    sent_ns: int
+    received_ns: int
+    evidence: EvidenceExchange
+    index: int | None
+
+
+class BackwardStamp(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A stamp that is earlier than one of an earlier response about the same connection."""
+
+    connection_id: str
+    earlier: StampedSample
+    later: StampedSample
+
+    @property
+    def by_ns(self) -> int:
+        """By how much, at least."""
+        return self.earlier.stamp_ns - self.later.stamp_ns
+
+    @property
+    def step_ns(self) -> int:
+        """By how much the clock was set back, if it was, at least."""
+        return self.by_ns + self.later.sent_ns - self.earlier.received_ns
+
+
+class StampHistory:
+    """The stamps of one connection, as one server gave them."""
+
+    __slots__ = ("_followed", "_newest", "first", "last_received_ns", "repeated", "reported", "responses")
+
+    def __init__(self, sample: StampedSample) -> None:
+        self._newest = sample
+        """The latest stamp known."""
+        self._followed: list[StampedSample] = []
+        """Earlier ones, which a request still under way may follow."""
+        self._begin(sample)
+
+    def _begin(self, sample: StampedSample) -> None:
+        """From here on the stamp is another."""
+        self.first = sample
+        self.repeated: StampedSample | None = None
+        """The last sample with the same stamp that was asked for after the first had arrived."""
+        self.last_received_ns = sample.received_ns
+        self.responses = 1
+        self.reported = False
+
+    @property
+    def stamp_ns(self) -> int:
+        """The stamp of the last sample."""
+        return self.first.stamp_ns
+
+    def repeat(self, sample: StampedSample) -> bool:
+        """Take in a sample with the same stamp; whether the stamp is now known to stand still, which is said once."""
+        if sample.sent_ns <= self.last_received_ns:
+            return False
+        self.responses += 1
+        self.last_received_ns = sample.received_ns
+        self.repeated = sample
+        if self.reported or self.responses < MIN_FROZEN_RESPONSES:
+            return False
+        self.reported = sample.sent_ns - self.first.received_ns >= MIN_FROZEN_NS
+        return self.reported
+
+    def take_stale(self) -> tuple[StampedSample, StampedSample, int] | None:
+        """
+        What the samples with one stamp come to, once there are no more: the first, the last and how many.
+
+        None where there is one only, where the stamp stood still for so long that this was said instead, and where it is
+        so coarse that two reads may well have the same. Told once.
+        """
+        repeated, first, responses = self.repeated, self.first, self.responses
+        self.repeated = None
+        if repeated is None or self.reported:
+            return None
+        apart_ns, resolution_ns = repeated.sent_ns - first.received_ns, first.resolution_ns
+        if apart_ns <= (resolution_ns if resolution_ns <= FINE_RESOLUTION_NS else 2 * resolution_ns):
+            return None
+        return first, repeated, responses
+
+    def find_preceding(self, sent_ns: int) -> StampedSample | None:
+        """The latest stamp that was known before a request was sent; None where there is none, or none is kept."""
+        if self._newest.received_ns < sent_ns:
+            return self._newest
+        return next((each for each in reversed(self._followed) if each.received_ns < sent_ns), None)
+
+    def add(self, sample: StampedSample, open_from_ns: int | None, *, backward: bool) -> None:
+        """
+        Take in a sample with another stamp than the last one's.
+
+        Args:
+            sample: The newest, by receipt.
+            open_from_ns: When the oldest request was sent that is still under way; None where there is none.
+            backward: Whether its stamp is earlier than it may be; then what follows is held against it.
+        """
+        followed = self._followed
+        if backward:
+            followed.clear()
+            self._newest = sample
+        elif sample.stamp_ns > self._newest.stamp_ns:
+            if open_from_ns is None:
+                followed.clear()
+            else:
+                followed.append(self._newest)
+                while len(followed) > MAX_FOLLOWED or (len(followed) > 1 and followed[1].received_ns < open_from_ns):
+                    del followed[0]
+            self._newest = sample
+        self._begin(sample)
+
+
+class ClockSteps:
+    """Stamps of one server that went back: because its clock was set, or because they are wrong."""
+
+    def __init__(self) -> None:
+        self.pending: list[BackwardStamp] = []
+        """Of one step of the clock, if it was one."""
+        self._stepped_by_ns = 0
+        """When that must have happened, at the latest."""
+        self._highest_offset_ns = 0
+        """How far the clock can be ahead of ours since."""
+        self._refuted_until_ns = -(2**63)
+
+    def add_backward(self, found: BackwardStamp) -> list[BackwardStamp]:
+        """Take in a stamp that went back; give those that are now known to be wrong."""
+        later, pending = found.later, self.pending
+        now_ns = later.received_ns
+        if now_ns <= self._refuted_until_ns:
+            return [found]
+        if pending and now_ns - self._stepped_by_ns > STEP_WINDOW_NS:
+            pending.clear()
+        if pending and self._has_stepped_before(found.earlier):
+            return [*self.refute(now_ns), found]
+        offset_ns = later.stamp_ns + later.resolution_ns - later.sent_ns
+        if not pending:
+            self._stepped_by_ns, self._highest_offset_ns = now_ns, offset_ns
+        self._highest_offset_ns = min(self._highest_offset_ns, offset_ns)
+        if len(pending) < MAX_PENDING_STEPS:
+            pending.append(found)
+        return []
+
+    def add_forward(self, sample: StampedSample) -> list[BackwardStamp]:
+        """Take in a stamp that went forward, where any are pending; give those that are now known to be wrong."""
+        since_ns = sample.sent_ns - self._stepped_by_ns
+        if since_ns > STEP_WINDOW_NS:
+            self.pending.clear()
+            return []
+        gap_ns = sample.stamp_ns - sample.received_ns - self._highest_offset_ns
+        if since_ns > 0:
+            tolerance_ns = since_ns // DRIFT_DIVISOR
+        elif sample.evidence is self.pending[-1].later.evidence:
+            tolerance_ns = SAME_RESPONSE_TOLERANCE_NS
+        else:
+            return []  # it may have been read before the clock was set
+        return self.refute(sample.received_ns) if gap_ns > tolerance_ns else []
+
+    def refute(self, now_ns: int) -> list[BackwardStamp]:
+        """The clock was not set: give what is pending, which is wrong."""
+        found, self.pending = self.pending, []
+        self._refuted_until_ns = now_ns + STEP_WINDOW_NS
+        return found
+
+    def _has_stepped_before(self, earlier: StampedSample) -> bool:
+        """Whether a sample was read after the step that is pending."""
+        return earlier.sent_ns > self._stepped_by_ns or any(earlier is each.later for each in self.pending)

@@ -1,0 +1,99 @@
+"""
+Connections that a listing lacks, although other targets found them before it was asked for and after it had arrived.
+
+The mirror of `node_presence`. A connection lives from its first sample to its last, so a complete listing whose request and
+response both lie in between must have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ..api.exchange import Exchange, without_response
+from .node_presence import SightingCounts
+
+if TYPE_CHECKING:
+    from .connection_state import EvidenceExchange
+
+MAX_PENDING_LISTINGS: Final = 10_000
+"""Listings of one server that lack a connection and wait for it to be found again; the oldest give way."""
+
+MAX_PENDING_OF_CONNECTION: Final = 100
+"""The same of one connection: most have left, and are never found again."""
+
+
+class ListingGap(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A listing that lacks a connection which was found before."""
+
+    connection_id: str
+    before: Exchange
+    listing: EvidenceExchange
+
+
+class FoundConnections:
+    """What GetStatsConnection and GetStatsClient found on a server, and which listings lack it."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, Exchange] = {}
+        """By connection, the first response that had it."""
+        self._listed: dict[str, SightingCounts] = {}
+        self._pending: dict[str, list[ListingGap]] = {}
+        self._waiting = 0
+        self.checked = 0
+
+    def add_sighting(self, exchange: Exchange, connection_id: str) -> list[ListingGap]:
+        """A response had this connection; give the gaps that it proves."""
+        if connection_id not in self._first:
+            self._first[connection_id] = without_response(exchange)
+            return []
+        if (listed := self._listed.get(connection_id)) is not None:
+            self.checked += listed.take_bracketed(exchange.sent_ns)
+        pending = self._pending.pop(connection_id, None)
+        if pending is None:
+            return []
+        gaps = [gap for gap in pending if gap.listing.exchange.received_ns < exchange.sent_ns]
+        if len(gaps) < len(pending):  # the others overlap this response, and a later one may tell
+            self._pending[connection_id] = pending[len(gaps) :]
+        self._waiting -= len(gaps)
+        self.checked += len(gaps)
+        return gaps
+
+    def add_listing(self, listing: EvidenceExchange, had: Collection[str], excused: Collection[str]) -> None:
+        """
+        Take in a complete listing.
+
+        Args:
+            listing: Its exchange.
+            had: The connections in it.
+            excused: Connections whose absence is another requirement's.
+        """
+        exchange = listing.exchange
+        for connection_id, first in self._first.items():
+            if first.received_ns >= exchange.sent_ns:
+                continue
+            if connection_id in had:
+                listed = self._listed.get(connection_id)
+                if listed is None:
+                    listed = self._listed[connection_id] = SightingCounts()
+                listed.newer += 1
+                listed.newer_ns = exchange.received_ns
+            elif connection_id not in excused:
+                self._add_gap(ListingGap(connection_id=connection_id, before=first, listing=listing))
+
+    def _add_gap(self, gap: ListingGap) -> None:
+        pending = self._pending.setdefault(gap.connection_id, [])
+        if len(pending) >= MAX_PENDING_OF_CONNECTION:
+            return
+        pending.append(gap)
+        self._waiting += 1
+        if self._waiting > MAX_PENDING_LISTINGS:
+            self._waiting -= len(self._pending.pop(next(iter(self._pending))))
+
+    def remove_connection(self, connection_id: str) -> None:
+        """The connection is forgotten."""
+        self._first.pop(connection_id, None)
+        self._listed.pop(connection_id, None)
+        self._waiting -= len(self._pending.pop(connection_id, ()))

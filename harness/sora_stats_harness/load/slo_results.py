@@ -1,0 +1,130 @@
+"""
+What became of each SLO in a load run: met, violated, or not checked.
+
+An SLO is judged as a window of a capacity search is: by what was due, with requests that have no complete response slower
+than any time. A figure that the number of requests can't carry, or in which the generator had a part, decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil
+from typing import Final
+
+from ..judge.verdict import SloResult, SloStatus
+from ..judge.verdict_decision import RunEnding
+from .capacity.load_window import LoadWindow, violated_slos, void_reason
+from .histogram import merge_histograms
+from .request_metrics import FAILED_WAIT
+from .run_measurements import RunMeasurements
+from .slo import Slo
+
+MIN_REQUESTS: Final = 10
+"""Requests below which not even a plain violation is believed."""
+
+MIN_ERRORS: Final = 2
+"""Errors of too few requests that show a violation: a single one may be chance."""
+
+
+def judge_slos(slos: Sequence[Slo], measured: RunMeasurements) -> list[SloResult]:
+    """Judge each SLO by what was measured after the warm-up."""
+    if not slos:
+        return []
+    window = _whole_run(measured)
+    return [_judge_slo(slo, window) for slo in slos]
+
+
+def end_with_slos(ending: RunEnding, results: Sequence[SloResult]) -> RunEnding:
+    """Let the verdict depend on SLOs: a violated one fails, and one that was not checked leaves it inconclusive."""
+    violated = [each for each in results if each.status == "violated"]
+    unchecked = [each for each in results if each.status == "not_checked"]
+    return replace(
+        ending,
+        violated_slo=f"{violated[0].slo} is violated: {violated[0].actual}{_others(violated)}" if violated else None,
+        unchecked_slo=f"{unchecked[0].slo} was not checked: {unchecked[0].reason}{_others(unchecked)}"
+        if unchecked
+        else None,
+    )
+
+
+def _others(results: Sequence[SloResult]) -> str:
+    return f", and {len(results) - 1} more" if len(results) > 1 else ""
+
+
+def _whole_run(measured: RunMeasurements) -> LoadWindow:
+    metrics = measured.metrics
+    times = {name: kinds["response"] for name, kinds in metrics.times.items()}
+    services = {name: kinds["service"] for name, kinds in metrics.times.items()}
+    errors = {name: kinds[FAILED_WAIT].count for name, kinds in metrics.times.items()}
+    complete = merge_histograms(times.values())
+    is_open = measured.scheduled is not None  # else times count from the sending: the generator has no part in them
+    unsent = max(0, (measured.scheduled or 0) - metrics.sent)
+    return LoadWindow(
+        rate=0.0,
+        lasts_s=measured.lasted_s,
+        due=complete.count + sum(errors.values()) + unsent,
+        times=times,
+        all_times=complete,
+        service_times=services,
+        all_service_times=merge_histograms(services.values()),
+        server_errors=metrics.server_errors,
+        errors=errors,
+        receive_delay_p99_us=(metrics.all_operations("receive delay").percentile(99) or 0) if is_open else 0,
+        send_delay_p99_us=(metrics.ready_user_send_delay.percentile(99) or 0) if is_open else 0,
+    )
+
+
+def _judge_slo(slo: Slo, window: LoadWindow) -> SloResult:
+    requests = window.requests_for(slo)
+    status: SloStatus = "violated" if violated_slos(window, [slo]) else "met"
+    reason = None
+    if not requests:
+        reason = f"no {slo.target or 'request'} was sent"
+    elif requests < slo.requests_carrying and not _is_plainly_violated(slo, window, requests):
+        reason = f"{requests:,} requests are too few, it takes {slo.requests_carrying:,}"
+    elif status == "violated":
+        reason = void_reason(window, [slo])
+    return SloResult(
+        slo=slo.text,
+        target=slo.target,
+        status=status if reason is None else "not_checked",
+        actual=_actual_text(slo, window, requests),
+        requests=requests,
+        reason=reason,
+    )
+
+
+def _is_plainly_violated(slo: Slo, window: LoadWindow, requests: int) -> bool:
+    """Whether too few requests violate even what they can carry: p90 of ten, where the SLO is on p99."""
+    if requests < MIN_REQUESTS:
+        return False
+    if slo.errors is not None:
+        return _error_count(slo, window) >= MIN_ERRORS
+    return bool(violated_slos(window, [replace(slo, quantile=_carried_quantile(requests))]))
+
+
+def _carried_quantile(requests: int) -> float:
+    """The highest quantile that so many requests carry."""
+    return 100 - 100 / requests
+
+
+def _error_count(slo: Slo, window: LoadWindow) -> int:
+    kinds = (window.errors, window.server_errors)
+    return sum(count for kind in kinds for name, count in kind.items() if slo.target in (None, name))
+
+
+def _actual_text(slo: Slo, window: LoadWindow, requests: int) -> str:
+    if requests < min(MIN_REQUESTS, slo.requests_carrying) or not requests:
+        return "-"
+    if slo.quantile is None:
+        return f"{100 * _error_count(slo, window) / requests:.3g}%"
+    quantile, label = slo.quantile, ""
+    if requests < slo.requests_carrying:
+        quantile = _carried_quantile(requests)
+        label = f" (p{quantile:.4g})"
+    times = window.all_times if slo.target is None else window.times[slo.target]
+    rank = max(1, ceil(requests * quantile / 100 - 1e-9))
+    if rank > times.count:
+        return f"no complete response{label}"
+    return f"{(times.percentile(100 * rank / times.count) or 0) / 1000:.4g} ms{label}"

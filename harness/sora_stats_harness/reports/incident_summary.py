@@ -1,0 +1,44 @@
+"""
+The texts about incidents that all reports share.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ..judge.incident import Incident
+from ..judge.verdict import FindingEntry, Verdict
+from . import summary
+
+
+def incidents_title(verdict: Verdict) -> str:
+    """How many causes were recognised."""
+    return f"Cause{'' if len(verdict.incidents) == 1 else 's'} recognised: {len(verdict.incidents)}"
+
+
+def incident_note(verdict: Verdict) -> str:
+    """How many findings stand below an incident; empty where none do."""
+    count = len(summary.explained_fingerprints(verdict))
+    return f"{summary.count_with_noun(count, 'finding')} explained by the causes above" if count else ""
+
+
+def incident_findings(verdict: Verdict, incident: Incident) -> list[tuple[int, FindingEntry]]:
+    """The findings that an incident explains, each with its place among all, from 1."""
+    explained = set(incident.explains)
+    return [(place, each) for place, each in enumerate(verdict.findings, start=1) if each.fingerprint in explained]
+
+
+def incident_facts(verdict: Verdict, incident: Incident) -> list[tuple[str, str]]:
+    """What stands below an incident's sentence: a label and a line each."""
+    members = incident_findings(verdict, incident)
+    rows = []
+    if members:
+        counts = Counter(entry.requirement for _, entry in members)
+        kinds = ", ".join(f"{count:,} {requirement}" for requirement, count in counts.items())
+        rows.append(("explains", f"{summary.count_with_noun(len(members), 'finding')}: {kinds}"))
+    if incident.exchanges:
+        rows.append(("proof", "exchanges " + " and ".join(f"{run}/{seq}" for run, seq in incident.exchanges)))
+    rows.append(("do", incident.advice))
+    if command := next((entry.reproduce for _, entry in members if entry.reproduce), ""):
+        rows.append(("reproduce", command))
+    return rows

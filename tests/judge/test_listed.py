@@ -1,0 +1,91 @@
+"""What GetStatsConnection and GetStatsClient find before a listing and after it is in the listing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from sora_stats_harness.api.exchange import Request
+from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
+from sora_stats_harness.judge.requirements import Finding, Level
+
+from .build import DOC, IDS, MS, SERVER, Talk, ask, ask_client, connection, list_all
+
+OTHER = "http://127.0.0.1:3001"
+Step = tuple[Request, Sequence[str]]
+"""A request, and the connections in its response."""
+
+ONE = (ask(IDS[0]), IDS[:1])
+CLIENT = (ask_client(), IDS[:2])
+
+
+def told(*steps: Step, every: int = 10, lasts: int = 5, nodes: Sequence[str] = ()) -> tuple[list[Finding], int]:
+    """What is said of responses that follow each other, and how often identity.listed was checked."""
+    findings: list[Finding] = []
+    talk = Talk(Judge(DOC, on_finding=findings.append, options=JudgeOptions(nodes=nodes)))
+    for place, (request, ids) in enumerate(steps):
+        sent = place * every
+        samples = [connection(each, stamp_ns=(sent + 1) * MS) for each in ids]
+        single = request.asked.connection_id is not None
+        talk.add(request, sent * MS, (sent + lasts) * MS, samples[0] if single else samples)
+    return findings, talk.end().checked["identity.listed"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "levels", "checked"),
+    [
+        pytest.param([ONE, (list_all(), IDS[:1]), ONE], [], 1, id="listed"),
+        pytest.param([ONE, (list_all(), ()), ONE], [Level.SHOULD], 1, id="not in what the node lists of itself"),
+        pytest.param([ONE, (list_all(local=True), ()), ONE], [Level.SHOULD], 1, id="the same, said in words"),
+        pytest.param([ONE, (list_all(local=False), ()), ONE], [Level.MUST], 1, id="not in what it lists of all"),
+        pytest.param([ONE, (list_all(local=False), ())], [], 0, id="it may have left"),
+        pytest.param([(list_all(local=False), ()), ONE], [], 0, id="it may have come"),
+        pytest.param(
+            [CLIENT, (list_all(local=False), IDS[:1]), (ask(IDS[1]), IDS[1:2])], [Level.MUST], 1, id="one of a client's"
+        ),
+        pytest.param(
+            [ONE, (list_all(local=False), ()), (list_all(local=False), ()), ONE], [Level.MUST] * 2, 2, id="twice"
+        ),
+        pytest.param([ONE, (list_all(server=OTHER), ()), ONE], [], 0, id="another server's listing"),
+    ],
+)
+def test_a_listing_between_two_responses(steps: Sequence[Step], levels: list[Level], checked: int) -> None:
+    """It has what both have."""
+    findings, count = told(*steps)
+    assert [(finding.requirement, finding.level) for finding in findings] == [
+        ("identity.listed", each) for each in levels
+    ]
+    assert count == checked
+
+
+@pytest.mark.parametrize(("lasts", "found"), [(9, 1), (10, 0), (11, 0)])
+def test_responses_that_overlap_the_listing_prove_nothing(lasts: int, found: int) -> None:
+    """Received at the very moment at which the other is sent is not before it."""
+    assert len(told(ONE, (list_all(local=False), ()), ONE, lasts=lasts)[0]) == found
+
+
+def test_the_proof_is_what_was_before_the_listing_and_what_came_after() -> None:
+    """The finding names the connection and the targets that found it."""
+    ((finding,), _) = told(CLIENT, (list_all(local=False), ()), ONE)
+    assert [exchange.seq for exchange in finding.exchanges] == [0, 1, 2]
+    assert finding.connection_id == IDS[0]
+    assert finding.message == (
+        "the listing lacks a connection that GetStatsClient and GetStatsConnection found before and after"
+    )
+
+
+def test_a_cluster_s_listing_has_what_any_node_found() -> None:
+    """Where the nodes are known."""
+    steps = (ONE, (list_all(local=False, server=OTHER), ()), ONE)
+    assert told(*steps)[0] == []
+    assert [each.requirement for each in told(*steps, nodes=(SERVER, OTHER))[0]] == ["identity.listed"]
+
+
+def test_what_a_node_lists_itself_is_the_concern_of_other_requirements() -> None:
+    """One fault, one finding: the union misses it, or the other targets do."""
+    listing = (list_all(), IDS[:1])
+    findings, _ = told(listing, ONE, (list_all(local=False, server=OTHER), ()), ONE, listing, nodes=(SERVER, OTHER))
+    assert {each.requirement for each in findings} == {"cluster.union"}
+    findings, _ = told(listing, ONE, (list_all(local=False), ()), ONE, listing)
+    assert {each.requirement for each in findings} == {"identity.present"}

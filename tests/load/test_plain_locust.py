@@ -1,0 +1,99 @@
+"""Plain Locust with a locustfile of the user's own: who has a say in the exit code, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from sora_stats_harness.simulator.server import Simulator
+
+HEAD: Final = """
+from locust import HttpUser, constant, events, task
+
+from sora_stats_harness.load.sora_user import SoraUser
+
+
+class Mixed(SoraUser):
+    pass
+"""
+
+NEIGHBOUR: Final = """
+class Neighbour(HttpUser):
+    wait_time = constant(0.2)
+
+    @task
+    def ask(self):
+        self.client.get("/nowhere")
+"""
+
+RAISING: Final = """
+class Raising(SoraUser):
+    def choose(self, requests):
+        raise ValueError("nothing to choose")
+"""
+
+QUITTING: Final = """
+@events.quitting.add_listener
+def decide(environment, **_):
+    environment.process_exit_code = 1
+"""
+
+
+def locust(folder: Path, url: str, text: str, *options: str) -> tuple[int, str]:
+    """Run a locustfile for three seconds; exit code, and all that was printed."""
+    (folder / "locustfile.py").write_text(HEAD + text)
+    command = [sys.executable, "-m", "locust", "-f", str(folder / "locustfile.py"), "--headless", "--only-summary"]
+    command += ["--host", url, "-u", "4", "-r", "100", "-t", "3s", "--sora-interval", "20ms", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def verdict(folder: Path) -> dict[str, Any]:  # Any: JSON
+    told: dict[str, Any] = json.loads((folder / "out" / "verdict.json").read_text())
+    return told
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "code", "name", "reason"),
+    [
+        ("", ["--sora-slo", "p50<10s"], 0, "pass", None),
+        ("", ["--sora-slo", "p50<1us"], 1, "fail", "p50<1us is violated"),
+        (QUITTING, [], 1, "pass", None),
+        (NEIGHBOUR, [], 1, "pass", None),
+        (RAISING, [], 1, "inconclusive", "a user raised an exception: nothing to choose"),
+    ],
+    ids=["slo met", "slo violated", "own quitting", "own HttpUser", "choose raises"],
+)
+def test_the_exit_code_is_the_worst_of_all_that_have_a_say(
+    text: str, options: list[str], code: int, name: str, reason: str | None, tmp_path: Path
+) -> None:
+    """Our verdict, Locust's own failures and exceptions, and what the locustfile sets."""
+    with Simulator(connections=3, churn=False) as simulator:
+        found, said = locust(tmp_path, simulator.url, text, "--sora-output", str(tmp_path / "out"), *options)
+    assert found == code, said
+    told = verdict(tmp_path)
+    assert told["verdict"] == name, told["reason"]
+    assert (reason or "") in (told["reason"] or "")
+    assert ("/nowhere" in said) == (text == NEIGHBOUR)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--host", "nonsense"], "--host"),
+        (["--sora-edition", "doc-1999"], "doc-1999"),
+        (["--sora-output", "{file}"], "locustfile.py"),
+        (["--sora-slo", "p99"], "--sora-slo: 'p99' is no SLO"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(options: list[str], said: str, tmp_path: Path) -> None:
+    """Before any user begins."""
+    file = str(tmp_path / "locustfile.py")
+    code, text = locust(tmp_path, "http://127.0.0.1:9", "", *(each.format(file=file) for each in options))
+    (line,) = [line for line in text.splitlines() if line.startswith("sora-harness: ")]
+    assert code == 2 and said in line and "Traceback" not in text, text
