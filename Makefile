@@ -7,7 +7,7 @@ READY := .venv/.ready
 # Keep bytecode whatever the shell says: without it each process of the tests rewrites the assertions of all of them again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test pure lint check format generate browser picture bench proof oracle soak clean
+.PHONY: run test pure lint check format generate browser picture bench proof oracle soak fuzz clean
 
 run: $(READY)  ## the main job: the gate, on the embedded simulator
 	$(BIN)/sora-harness conform
@@ -56,6 +56,9 @@ DURATION ?= 10m
 
 soak: $(READY)  ## a fixed rate for long: memory and latency tested for drift
 	$(BIN)/python scripts/soak.py --duration $(DURATION)
+
+fuzz: $(READY)  ## the accelerator against Python, on random editions and bodies, with gcc's sanitizers
+	$(BIN)/python scripts/fuzz.py --duration $(DURATION)
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,14 @@ def file_name() -> str:
     return f"_accelerator{sysconfig.get_config_var('EXT_SUFFIX')}"
 
 
-def build(source: Path, built: Path) -> str | None:
+def build(source: Path, built: Path, flags: Sequence[str] = ("-O3", "-DNDEBUG")) -> str | None:
     """Compile; why it could not be built, None if it was."""
     linker = shlex.split(sysconfig.get_config_var("LDSHARED") or "cc -shared")
     linker[0] = os.environ.get("CC") or linker[0]
     options = shlex.split(sysconfig.get_config_var("CCSHARED") or "")
     include = sysconfig.get_paths()["include"]
-    flags = ["-O3", "-DNDEBUG", "-fvisibility=hidden", f"-I{include}"]
-    command = [*shlex.split(linker[0]), *linker[1:], *options, *flags, str(source), "-o", str(built)]
+    usual = ["-fvisibility=hidden", f"-I{include}"]
+    command = [*shlex.split(linker[0]), *linker[1:], *options, *flags, *usual, str(source), "-o", str(built)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # the compiler that built Python
     except OSError as error:

@@ -9,10 +9,12 @@ data/fuzz/, and read by the tests each time.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,7 +28,7 @@ from sora_stats_harness.api.edition import Edition, FieldDefinition, FieldGroup,
 from sora_stats_harness.api.errors import EditionError
 from sora_stats_harness.api.exchange import Exchange, Response, Target, make_valid_request
 from sora_stats_harness.api.strict_json import StrictJsonDocument, StrictJsonError, parse_strict_json
-from sora_stats_harness.judge import pipeline
+from sora_stats_harness.judge import accelerator, counter_history, pipeline
 from sora_stats_harness.judge.checks import relations
 from sora_stats_harness.judge.checks.unstable_level import find_level_block
 from sora_stats_harness.judge.edition_decoder import EditionDecoder
@@ -478,7 +480,8 @@ class Talker:
         samples = [self._sample() for _ in range(source.choice((0, 1, 2, 5)) if many else 1)]
         edits = source.choice((0, 0, 0, 0, 0, 0, 1, 1, 2, 5)) if not self._calm or source.random() < 0.05 else 0
         for _ in range(edits):
-            samples and self._edit(source.choice(samples))
+            if samples:
+                self._edit(source.choice(samples))
         separators = source.choice(((",", ":"), (",", ":"), (", ", ": "), (" ,\n", "\t: ")))
         text = (
             f"[{separators[0].join(_json(each, separators) for each in samples)}]"
@@ -521,10 +524,11 @@ class Talker:
         least = 0 if leaf.minimum is None else leaf.minimum
         if leaf.kind is FieldKind.COUNTER:
             self._counters[where] += source.choice((0, 0, 1, 1, 300, 2**33)) - (source.random() < 0.02)
-            value = least + self._counters[where]
-            return value if leaf.maximum is None else min(value, leaf.maximum)
+            count = least + self._counters[where]
+            return count if leaf.maximum is None else min(count, leaf.maximum)
         if where in self._fixed and source.random() < 0.8:
             return self._fixed[where]
+        value: Any  # Any: as above
         if leaf.type is FieldType.BOOLEAN:
             value = source.random() < 0.5
         elif leaf.type is FieldType.INTEGER:
@@ -685,25 +689,97 @@ def heard(doc: Edition, case: Case, *, accelerated: bool) -> dict[str, Any]:  # 
     """What a judge has to say of the same bodies as responses, every third of which overlaps the one before."""
     with mock.patch.object(pipeline, "SampleReader", partial(SampleReader, accelerated=accelerated)):
         judge = Judge(doc, run="fuzz")
-    for seq, (body, many) in enumerate(case.pairs):
-        target = Target.ALL if many else Target.CONNECTION
-        asked: Mapping[str, str] = {} if many else {"channel_id": "sora", "connection_id": IDS[0]}
-        sent_ns = seq * SECOND_NS - (SECOND_NS // 2 if seq % 3 == 0 else -1)
-        headers = (("content-type", "application/json"), ("content-length", str(len(body))))
-        judge.judge_recorded(
-            Exchange(
-                run="fuzz",
-                seq=seq,
-                clock="one",
-                request=make_valid_request(target, server="http://127.0.0.1:3000", **asked),
-                sent_ns=sent_ns,
-                received_ns=(seq + 1) * SECOND_NS,
-                sent_at="2024-07-01T00:00:00.000000Z",
-                response=Response(status=200, headers=headers, body=body),
-            )
-        )
+    with mock.patch.object(counter_history, "MAX_VERSION_CHAIN", 3):  # evidence is looked up anew often
+        for seq, exchange in enumerate(exchanges(case)):
+            judge.judge_recorded(exchange, open_sent_ns=(seq * SECOND_NS,))
     judge.finish()
     result = judge.result()
     assert not result.crashed, result.crashed
     told: dict[str, Any] = msgspec.to_builtins(result, enc_hook=str)  # Any: as above
+    told["proof"] = [[each.key for each in judge.evidence(entry.fingerprint)] for entry in result.findings]
     return told
+
+
+def exchanges(case: Case) -> Iterator[Exchange]:
+    """The bodies of a case as responses, every third of which overlaps the one before."""
+    for seq, (body, many) in enumerate(case.pairs):
+        ask = partial(make_valid_request, server="http://127.0.0.1:3000")
+        one = ask(Target.CONNECTION, channel_id="sora", connection_id=IDS[0])
+        sent_ns = seq * SECOND_NS - (SECOND_NS // 2 if seq % 3 == 0 else -1)
+        headers = (("content-type", "application/json"), ("content-length", str(len(body))))
+        yield Exchange(
+            run="fuzz",
+            seq=seq,
+            clock="one",
+            request=ask(Target.ALL) if many else one,
+            sent_ns=sent_ns,
+            received_ns=(seq + 1) * SECOND_NS,
+            sent_at="2024-07-01T00:00:00.000000Z",
+            response=Response(status=200, headers=headers, body=body),
+        )
+
+
+# -- the module's entries ----------------------------------------------------------------------------------------------
+
+TABLES: Final = ("counts", "blocks", "terms", "rows", "nodes", "entries")
+
+SOME: Final = (-(2**63), -2, -1, 0, 0, 0, 1, 1, 1, 2, 3, 5, 7, 16, 255, 2**15, 2**31, 2**63 - 1)
+"""Numbers of a layout: those that it may have, and those that nothing may have."""
+
+TABLE_OF_COUNTER: Final = (0, 3, 3, 1, 0, -1, 0, -1, 0, 0)
+"""An entry: kind, key, its length, whether required, place, block, limits, and nothing that it refers to."""
+
+TABLE_OF_GROUP: Final = (5, 0, 3, 0, 0, 0, 0, 0)
+"""The same without the object that it refers to."""
+
+
+def table(*numbers: int) -> bytes:
+    """Numbers as the module takes them."""
+    return struct.pack(f"={len(numbers)}q", *numbers)
+
+
+def layout(**changes: Any) -> dict[str, Any]:  # Any: what the module takes
+    """What makes a scanner of one group with one counter, changed."""
+    return {
+        "keys": b'"g""c"',
+        "strings": (),
+        "counts": table(1, 0, 0, 1, 0, 0),
+        "blocks": table(1),
+        "terms": b"",
+        "rows": b"",
+        "nodes": table(1, 1),
+        "entries": table(*TABLE_OF_COUNTER, *TABLE_OF_GROUP, 0, 0),
+        "labels": False,
+        "unset": msgspec.UNSET,
+    } | changes
+
+
+def check_entries(seed: int) -> None:
+    """
+    Call what the module has with whatever it may be given by mistake: an exception is right, and so is a result.
+
+    What a sanitizer sees ends the process.
+    """
+    module = accelerator.MODULE
+    if module is None:
+        return
+    source = random.Random(seed)
+    given = layout()
+    for name in source.sample(TABLES, source.randrange(1, 4)):
+        numbers = [number for (number,) in struct.iter_unpack("=q", given[name])]
+        for _ in range(source.randrange(4)):
+            if numbers:
+                numbers[source.randrange(len(numbers))] = source.choice(SOME)
+        numbers += source.choices(SOME, k=source.choice((0, 0, 1, 3, 4, 10)))
+        given[name] = table(*numbers)
+    given["labels"] = source.random() < 0.3
+    given["strings"] = source.choice(((), ("c", "é"), ("x" * 99,)))
+    with contextlib.suppress(ValueError):
+        scanner = module.Scanner(**given)
+        for body in (b'{"g": {"c": 7}}', b"{}", b'{"g": {"g": {"c": 1}, "c": 1}}', b'{"c": "x"}', b'{"g":"c"}', b""):
+            scanner.read(body, False)
+            scanner.read(b"[%b,%b]" % (body, damaged(body, source)), True)
+    odd: Sequence[Any] = (None, 1, "a", [], (1,), (1, 2), [None], [(1,)], {}, b"", given["unset"])  # Any: whatever
+    for function in (module.merge_risen_blocks, module.find_first_holders):
+        with contextlib.suppress(TypeError):
+            function(*source.choices(odd, k=source.randrange(4)))

@@ -13,9 +13,9 @@ import itertools
 import json
 import os
 import random
-import struct
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +31,8 @@ from sora_stats_harness.judge.counter_history import _find_all_first_holders, _f
 from sora_stats_harness.judge.sample_reader import SampleReader
 from sora_stats_harness.simulator.world import SimulatedWorld
 
-from ..fuzzing import Pair, damaged
+from .. import fuzzing
+from ..fuzzing import TABLE_OF_COUNTER, TABLE_OF_GROUP, Pair, damaged, layout, table
 from ..oracle import agreement, documents, histories
 
 NEEDED: Final = os.environ.get("SORA_HARNESS_ACCELERATOR") == "required"
@@ -664,34 +665,6 @@ def test_first_holders_takes_a_tuple_and_two_lists(wrong: tuple[Any, ...]) -> No
     assert _find_block_holders(((1,), (2,)), ["a", "b"], ["c"]) == ["b"]
 
 
-def layout(**changes: Any) -> dict[str, Any]:  # Any: what the module takes
-    """What makes a scanner of one group with one counter, changed."""
-    return {
-        "keys": b'"g""c"',
-        "strings": (),
-        "counts": table(1, 0, 0, 1, 0, 0),
-        "blocks": table(1),
-        "terms": b"",
-        "rows": b"",
-        "nodes": table(1, 1),
-        "entries": table(*COUNTER_ENTRY, *GROUP_ENTRY, 0, 0),
-        "labels": False,
-        "unset": msgspec.UNSET,
-    } | changes
-
-
-def table(*numbers: int) -> bytes:
-    """Numbers as the module takes them."""
-    return struct.pack(f"={len(numbers)}q", *numbers)
-
-
-COUNTER_ENTRY: Final = (0, 3, 3, 1, 0, -1, 0, -1, 0, 0)
-"""Kind, key, its length, required, place, block, limits, and nothing that it refers to."""
-
-GROUP_ENTRY: Final = (5, 0, 3, 0, 0, 0, 0, 0)
-"""The same without the object that it refers to."""
-
-
 def test_a_scanner_is_made_whole_or_not_at_all() -> None:
     """There is no way to one that is half made: not around its constructor, nor by calling that again."""
     assert accelerator.MODULE is not None
@@ -727,28 +700,18 @@ def test_a_scanner_is_made_whole_or_not_at_all() -> None:
             scanner.read(*arguments)
 
 
-@given(data=st.data())
-def test_no_layout_makes_a_scanner_that_leaves_its_memory(data: st.DataObject) -> None:
-    """Some of its numbers are others: it is refused, or reads what it is given. `make fuzz` watches the memory as well."""
-    assert accelerator.MODULE is not None
-    given = layout()
-    some = st.sampled_from([-(2**63), -2, -1, 0, 1, 2, 3, 5, 16, 255, 2**15, 2**31, 2**63 - 1])
-    names = st.sampled_from(["counts", "blocks", "terms", "rows", "nodes", "entries"])
-    for name in data.draw(st.sets(names, min_size=1)):
-        numbers = [number for (number,) in struct.iter_unpack("=q", given[name])]
-        for place in data.draw(st.sets(st.integers(0, 30), max_size=2)):
-            if place < len(numbers):
-                numbers[place] = data.draw(some)
-        numbers += data.draw(st.lists(some, max_size=10))
-        given[name] = table(*numbers)
-    given["labels"] = data.draw(st.booleans())
-    try:
-        scanner = accelerator.MODULE.Scanner(**given)
-    except ValueError:
-        return
-    for body in (b'{"g": {"c": 7}}', b"{}", b'{"g": {"g": {"c": 1}, "c": 1}}', b'{"c": "x"}', b'{"g":"c"}'):
-        scanner.read(body, False)
-        scanner.read(b"[%b,%b]" % (body, body), True)
+@pytest.mark.parametrize("name", fuzzing.corpus())
+def test_cases_that_once_differed_are_read_the_same(name: str) -> None:
+    """Editions of all shapes, and what readers, judges and the module once took differently, or crashed on."""
+    fuzzing.check(fuzzing.corpus()[name], Counter())
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_drawn_cases_are_read_the_same(seed: int) -> None:
+    """A little of what `make fuzz` does for long, and with sanitizers."""
+    counted: Counter[str] = Counter()
+    fuzzing.check(fuzzing.draw(seed), counted)
+    fuzzing.check_entries(seed)
 
 
 @pytest.mark.parametrize(
@@ -791,12 +754,12 @@ def test_a_group_cannot_be_within_itself() -> None:
     """Groups refer to those that stand before them: none leads round in a circle, and none is deeper than 16."""
     assert accelerator.MODULE is not None
     for around in (0, 1):  # itself, and one that follows
-        entries = table(*GROUP_ENTRY, around, 0, *GROUP_ENTRY, 0, 0)
+        entries = table(*TABLE_OF_GROUP, around, 0, *TABLE_OF_GROUP, 0, 0)
         with pytest.raises(ValueError):
             accelerator.MODULE.Scanner(**layout(nodes=table(1, 1), entries=entries))
     for depth in (5, 16, 17, 40):
-        groups = [number for place in range(depth) for number in (*GROUP_ENTRY, place, 0)]
-        given = layout(nodes=table(*[1] * (depth + 1)), entries=table(*COUNTER_ENTRY, *groups))
+        groups = [number for place in range(depth) for number in (*TABLE_OF_GROUP, place, 0)]
+        given = layout(nodes=table(*[1] * (depth + 1)), entries=table(*TABLE_OF_COUNTER, *groups))
         if depth > 16:
             with pytest.raises(ValueError):
                 accelerator.MODULE.Scanner(**given)

@@ -262,7 +262,10 @@ class CounterHistory(Generic[EvidenceT]):
         if most is None:
             self.first[index] = mine
         elif mine == most:
-            blocks[index] = most
+            if type(most) is tuple and type(mine) is not tuple:
+                known[index] = mine  # the accelerator's are smaller, and it compares no others
+            else:
+                blocks[index] = most
             return None
         elif not all(map(le, most, mine)):
             if base is not None and (before := base.blocks[index]) is not None:
