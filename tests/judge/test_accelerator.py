@@ -653,7 +653,7 @@ def test_first_holders_are_those_that_a_search_from_the_front_finds(
         assert holder == (held[place] if first == 0 and held is not None else owners[first])
 
 
-@pytest.mark.parametrize("wrong", [([], [], []), ((), [], ()), ((), ["owner"], []), ((), []), ((1,), [], [])], ids=str)
+@pytest.mark.parametrize("wrong", [([], [], []), ((), [], ()), ((), []), ((1,), (), [])], ids=str)
 def test_first_holders_takes_a_tuple_and_two_lists(wrong: tuple[Any, ...]) -> None:  # Any: all that is wrong
     """Anything else is a TypeError, and no crash; steps that are no counters are left to Python."""
     assert accelerator.find_first_holders is not None
@@ -795,24 +795,22 @@ def test_a_scanner_that_is_reading_refuses_to_read() -> None:
 
 
 def test_what_was_handed_out_may_be_changed() -> None:
-    """It is compared with the next sample: whatever somebody did to it, that is read the same."""
-    document = json.loads(LABELLED)
-    body = json.dumps(document).encode()
+    """The next sample is read the same, whatever somebody did to the lists and dictionaries of the one before."""
+    body = json.dumps(json.loads(LABELLED), ensure_ascii=False).encode()
     odds: tuple[Any, ...] = (None, 5, (), "x")  # Any: what should not be there
     for odd in odds:
         swift, plain = SampleReader(SMALL), SampleReader(SMALL, accelerated=False)
+        swift.read(body, many=False, scan=True)  # labels are looked at in Python when they are new
         for _ in range(3):
             (mine,), (theirs,) = (each.read(body, many=False, scan=True).samples for each in (swift, plain))
-            assert (mine.blocks, mine.labels, mine.configuration) == (
-                theirs.blocks,
-                theirs.labels,
-                theirs.configuration,
-            )
+            assert type(mine.blocks[0]) is Counters
+            assert mine.blocks == theirs.blocks
+            assert (mine.labels, mine.configuration) == (theirs.labels, theirs.configuration)
             mine.blocks[:] = [odd] * (odd is not None)
-            mappings: tuple[dict[Any, Any], ...] = (mine.labels, mine.configuration)  # Any: as above
-            for mapping in mappings:
-                del mapping[next(iter(mapping))]
-                mapping[5] = mapping["#a"] = odd
+            labels: dict[Any, Any] = mine.labels  # Any: as above
+            labels[5] = labels["#a"] = labels[next(iter(labels))] = odd
+            with pytest.raises(TypeError):
+                del mine.configuration["#a"]  # it is the same in all samples until it changes
 
 
 INTERPRETERS: Final = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"

@@ -62,6 +62,20 @@ BUGS: Final = (
         ORDER,
     ),
     Bug(
+        "the last value, not the largest",
+        "judge/counter_history.py",
+        "            mine = tuple(map(max, most, mine))\n            if mine == most:\n                return None\n        return mine",
+        "        return mine",
+        ORDER,
+    ),
+    Bug(
+        "a block in which a counter fell is passed over",
+        "judge/counter_history.py",
+        "            mine = tuple(map(max, most, mine))\n            if mine == most:\n                return None\n",
+        "            return None\n",
+        ORDER,
+    ),
+    Bug(
         "falls to zero are passed over",
         "judge/counter_history.py",
         "        if 0 <= new < old\n    ]",
@@ -240,13 +254,87 @@ ACCELERATOR: Final = "judge/_accelerator.c"
 BUGS_IN_C: Final = tuple(
     Bug(name, ACCELERATOR, right, wrong, "test_accelerator")
     for name, right, wrong in (
+        (
+            "numbers beyond 64 bits wrap",
+            "(++digits >= 20 && (digits > 20 || sum > (UINT64_MAX - digit) / 10))",
+            "++digits >= 25",
+        ),
+        ("numbers may begin with 0", "if (sum == 0 || (++digits", "if ((++digits"),
+        (
+            "a key may stand twice",
+            "if (entry->seen_in == number) {\n        self->refusal",
+            "if (0) {\n        self->refusal",
+        ),
+        (
+            "a label may stand twice",
+            "if (PyDict_Contains(self->labels, label) != 0) {",
+            "if (PyDict_Contains(self->labels, label) < 0) {",
+        ),
+        ("keys may be missing", "if (entry->required || (entry->kind == GROUP", "if ((entry->kind == GROUP"),
+        ("counters without an upper limit", " || value > (uint64_t)entry->most) {", ") {"),
+        ("counters without a lower limit", "value < (uint64_t)entry->least ||", "0 ||"),
+        (
+            "gauges one above their limit",
+            "value > entry->most) {\n        return NULL;\n    }\n    return is_wanted",
+            "value > entry->most + 1) {\n        return NULL;\n    }\n    return is_wanted",
+        ),
+        (
+            "bytes that are no UTF-8",
+            "if (p == NULL || (plain.ascii && !is_wanted(entry))) {",
+            "if (p == NULL || !is_wanted(entry)) {",
+        ),
         ("control characters in strings", "if (byte < 0x20 || byte == '\\\\') {", "if (byte == '\\\\') {"),
+        ("whatever follows the end", "if (p != self->end) {", "if (p == NULL) {"),
+        ("words that begin like a known one", "plain.length == word->length &&", "plain.length >= word->length &&"),
+        (
+            "the last counter never moves",
+            "memcmp(((Counters *)counters)->values, values, (size_t)count * sizeof(uint64_t)) == 0;",
+            "memcmp(((Counters *)counters)->values, values, (size_t)(count - 1) * sizeof(uint64_t)) == 0;",
+        ),
+        ("leaves of labels never change", "PyObject_RichCompareBool(leaves, before, Py_EQ);", "1;"),
+        (
+            "a label that has come is not told",
+            "labels != NULL && PyTuple_GET_SIZE(labels) == PyList_GET_SIZE(self->labels_read);",
+            "labels != NULL && PyTuple_GET_SIZE(labels) <= PyList_GET_SIZE(self->labels_read);",
+        ),
+        ("a fall is none", "return fell ? FALLEN : grew ? GROWN : SAME;", "return grew ? GROWN : SAME;"),
         (
             "any two are equal beside a tuple",
             "same = tuple == NULL ? -1 : PyObject_RichCompareBool(tuple, two, Py_EQ);",
             "same = 1;",
         ),
+        ("relations of what is not there", "return !are_there(self, row->terms, row->left + row->right);", "return 0;"),
+        (
+            "only the left side has to be there",
+            "are_there(self, row->terms, row->left + row->right);",
+            "are_there(self, row->terms, row->left);",
+        ),
+        ("an excuse is none", "left > right && is_excused(self, row)", "0"),
+        ("an excuse for all", "left > right && is_excused(self, row)", "left > right"),
+        (
+            "what is not there excuses nothing",
+            "return bits != 0 || !are_there(self, excuses, row->unless);",
+            "return bits != 0;",
+        ),
+        ("sums may overflow", "if (bits < LARGE) {", "if (1) {"),
+        (
+            "the latest holder, not the first",
+            "while (step > 0 && ((Counters *)PyTuple_GET_ITEM(steps, step - 1))",
+            "while (0 && ((Counters *)PyTuple_GET_ITEM(steps, step - 1))",
+        ),
         ("29 days in any February", "+ (leap && month == 2)) {", "+ (month == 2)) {"),
+        ("minutes of 61 seconds", "second > 59 ||", "second > 60 ||"),
+        ("what is absent is not said", "(entry->kind == GROUP && append_number(self->absent, entry->place) < 0)", "0"),
+        (
+            "a counter may have a slot beyond the last",
+            "return is_in(row[PLACE], 0, slots - 1) && row[REQUIRED]",
+            "return is_in(row[PLACE], 0, slots) && row[REQUIRED]",
+        ),
+        (
+            "a group may hold itself",
+            "is_in(row[FROM], self->label != NULL, self->nodes_made - 1)",
+            "is_in(row[FROM], self->label != NULL, self->nodes_made)",
+        ),
     )
 )
 """The same for the accelerator, which is built anew for each."""

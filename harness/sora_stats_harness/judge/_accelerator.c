@@ -4,20 +4,21 @@
  * A Scanner is made from an edition's layout (accelerator.py). It takes a body apart in one pass and accepts it only
  * where every key, type, limit and value is as documented, no key stands twice, and the text is plain: strings without
  * escapes, integers without fraction or exponent, within 64 bits. Whatever else it meets it refuses, and the reader in
- * Python judges the body from its first byte. So a mistake in here can cost time. It must never cost a finding: tests and
- * `make fuzz` compare the two readers for that.
+ * Python judges the body from its first byte. So a mistake in here can cost time. It must never cost a finding: tests
+ * and `make fuzz` compare the two readers for that.
  *
  * Counters are handed out as objects of a type of their own, which acts as a tuple of integers and is an array: nothing
- * else of a sample is as large, and as integers of Python's they would take five times the memory. merge_risen_blocks() compares them:
- * where Python does it, judging takes half as long again. What is as it was in the connection's sample before is handed
- * out as the same object, so that whoever compares sees it at a glance.
+ * else of a sample is as large, and as integers of Python's they would take five times the memory. Where Python
+ * compares them with those before, judging takes half as long again, so merge_risen_blocks() does. What is as it was in
+ * the connection's sample before is handed out as the same object: whoever compares sees it at a glance.
  *
  * Three conventions hold for all functions that read:
  *  - They take a pointer to the next byte and return one behind what they have read. NULL means that the body is
  *    refused, or that a Python exception is set; only scanner_read() tells the two apart.
  *  - A body is a bytes object, and these end with a NUL that is not counted. So looking at one byte at the pointer is
  *    always allowed, and a NUL, which is no part of JSON, stops every loop. Longer looks are held against self->end.
- *  - A borrowed reference is made a strong one before anything is allocated: collecting garbage may run any code.
+ *  - A borrowed reference is made a strong one before anything is allocated, unless a strong one to something that
+ *    can't change has it: collecting garbage may run any code.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -28,7 +29,7 @@
 
 #define INTERFACE_VERSION 7 /* what is handed over, in which order; accelerator.py has the same number */
 
-/* What stands behind a key, in accelerator.py's order. CHOICE is one of some words; LOOSE is anything, for Python to judge. */
+/* What stands behind a key, in accelerator.py's order. CHOICE is one of some words, and LOOSE anything at all. */
 enum Kind { COUNTER, INTEGER, BOOLEAN, STRING, CHOICE, GROUP, LABELS, LOOSE };
 
 /* Why a body is refused. Of a repeated key Python is told: it would have to parse a second time to find out. */
@@ -52,7 +53,7 @@ enum {
     MAX_KEPT = 1 << 15, /* connections whose last sample is kept for comparison */
 };
 
-#define LARGE ((uint64_t)1 << 56) /* a sum of counters below this has no more than 64 bits, with factors of MAX_FACTORS */
+#define LARGE ((uint64_t)1 << 56) /* MAX_FACTORS times a counter below this has no more than 64 bits */
 
 /* A word of a choice. */
 typedef struct {
@@ -125,7 +126,7 @@ typedef struct {
     Term terms[MAX_TERMS];
     Row rows[MAX_ROWS];
     Py_ssize_t id; /* the place of the connection's id among its own leaves, of which the first is the time */
-    PyObject *kept; /* what was handed over of each connection's last sample, by its id */
+    PyObject *kept; /* of each connection's last sample, by its id */
     Py_ssize_t since_cleared;
     /* the body that is being read */
     int busy;
@@ -139,8 +140,8 @@ typedef struct {
     PyObject *raws[MAX_LOOSE];
     PyObject *absent; /* places of groups that are not there */
     PyObject *labels, *configuration;
-    PyObject *before;     /* the connection's sample before, as it was handed over, if that is known */
-    int is_configuration_same; /* so far */
+    PyObject *labels_read; /* each label, and its leaves behind it */
+    PyObject *before;      /* what is kept of the connection's sample before, if that is known */
 } Scanner;
 
 /* Where the leaves of an object go. */
@@ -151,8 +152,7 @@ typedef struct {
 
 /* -- text ---------------------------------------------------------------------------------------------------------- */
 
-static inline const char *
-skip_blanks(const char *p)
+static inline const char *skip_blanks(const char *p)
 {
     while (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t') {
         p++;
@@ -161,8 +161,7 @@ skip_blanks(const char *p)
 }
 
 /* An unsigned integer of up to 64 bits without a leading zero. A fraction is met by whoever wants a comma next. */
-static inline const char *
-read_unsigned(const char *p, uint64_t *value)
+static inline const char *read_unsigned(const char *p, uint64_t *value)
 {
     unsigned digit = (unsigned)(unsigned char)*p - '0';
     if (digit > 9) {
@@ -189,8 +188,7 @@ typedef struct {
     int ascii;
 } Plain;
 
-static inline const char *
-read_plain(const char *p, const char *end, Plain *plain)
+static inline const char *read_plain(const char *p, const char *end, Plain *plain)
 {
     if (*p != '"') {
         return NULL;
@@ -213,8 +211,7 @@ read_plain(const char *p, const char *end, Plain *plain)
 }
 
 /* Behind a string in ASCII, or something that may be a number, true, false or null. */
-static const char *
-skip_scalar(const char *p, const char *end)
+static const char *skip_scalar(const char *p, const char *end)
 {
     Plain plain;
     if (*p == '"') {
@@ -229,9 +226,8 @@ skip_scalar(const char *p, const char *end)
     return p == from ? NULL : p;
 }
 
-/* Behind any value. Containers are matched by their brackets alone. What it is, and whether, is for Python to find out. */
-static const char *
-skip_value(const char *p, const char *end)
+/* Behind any value. Containers are matched by their brackets alone: whether it is sound is for Python to find out. */
+static const char *skip_value(const char *p, const char *end)
 {
     char closing[MAX_SKIPPED];
     int depth = 0;
@@ -242,15 +238,12 @@ skip_value(const char *p, const char *end)
                 return NULL;
             }
             closing[depth++] = *p++ == '{' ? '}' : ']';
-        }
-        else if (depth > 0 && *p == closing[depth - 1]) {
+        } else if (depth > 0 && *p == closing[depth - 1]) {
             depth--;
             p++;
-        }
-        else if (depth > 0 && (*p == ',' || *p == ':')) {
+        } else if (depth > 0 && (*p == ',' || *p == ':')) {
             p++;
-        }
-        else if ((p = skip_scalar(p, end)) == NULL) {
+        } else if ((p = skip_scalar(p, end)) == NULL) {
             return NULL;
         }
     } while (depth > 0);
@@ -258,8 +251,7 @@ skip_value(const char *p, const char *end)
 }
 
 /* So many digits as a number. */
-static int
-number_of(const char *p, int digits)
+static int number_of(const char *p, int digits)
 {
     int number = 0;
     for (int at = 0; at < digits; at++) {
@@ -269,8 +261,7 @@ number_of(const char *p, int digits)
 }
 
 /* Nanoseconds since 1970 of YYYY-MM-DDTHH:MM:SS.ffffffZ; -1 for whatever else it is, and for leap seconds. */
-static int64_t
-time_of(const char *p, Py_ssize_t length)
+static int64_t time_of(const char *p, Py_ssize_t length)
 {
     static const char form[] = "0000-00-00T00:00:00.000000Z";
     static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365}; /* days in a year */
@@ -295,8 +286,7 @@ time_of(const char *p, Py_ssize_t length)
 /* -- leaves -------------------------------------------------------------------------------------------------------- */
 
 /* A string of Python's, `likely` if that is it. NULL also where the bytes are no UTF-8. */
-static PyObject *
-string_of(const Plain *plain, PyObject *likely)
+static PyObject *string_of(const Plain *plain, PyObject *likely)
 {
     Py_ssize_t size;
     const char *text = likely == NULL || !PyUnicode_Check(likely) ? NULL : PyUnicode_AsUTF8AndSize(likely, &size);
@@ -314,15 +304,13 @@ string_of(const Plain *plain, PyObject *likely)
     return string;
 }
 
-static inline int
-is_wanted(const Entry *entry)
+static inline int is_wanted(const Entry *entry)
 {
     return entry->place >= 0;
 }
 
 /* Hands a leaf over, and takes the reference. Gives p, or NULL where there is no leaf. */
-static inline const char *
-put(const Entry *entry, const Sink *sink, PyObject *leaf, const char *p)
+static inline const char *put(const Entry *entry, const Sink *sink, PyObject *leaf, const char *p)
 {
     if (leaf == NULL) {
         return NULL;
@@ -331,8 +319,7 @@ put(const Entry *entry, const Sink *sink, PyObject *leaf, const char *p)
     return p;
 }
 
-static inline const char *
-read_counter(const Entry *entry, const Sink *sink, const char *p)
+static inline const char *read_counter(const Entry *entry, const Sink *sink, const char *p)
 {
     uint64_t value;
     p = read_unsigned(p, &value);
@@ -343,8 +330,7 @@ read_counter(const Entry *entry, const Sink *sink, const char *p)
     return p;
 }
 
-static const char *
-read_integer(const Entry *entry, const Sink *sink, const char *p)
+static const char *read_integer(const Entry *entry, const Sink *sink, const char *p)
 {
     uint64_t size;
     int negative = *p == '-';
@@ -359,8 +345,7 @@ read_integer(const Entry *entry, const Sink *sink, const char *p)
     return is_wanted(entry) ? put(entry, sink, PyLong_FromLongLong(value), p) : p;
 }
 
-static const char *
-read_boolean(const Entry *entry, const Sink *sink, const char *p, const char *end)
+static const char *read_boolean(const Entry *entry, const Sink *sink, const char *p, const char *end)
 {
     int truth = *p == 't';
     Py_ssize_t length = truth ? 4 : 5;
@@ -370,8 +355,7 @@ read_boolean(const Entry *entry, const Sink *sink, const char *p, const char *en
     return is_wanted(entry) ? put(entry, sink, Py_NewRef(truth ? Py_True : Py_False), p + length) : p + length;
 }
 
-static const char *
-read_choice(const Entry *entry, const Sink *sink, const char *p, const char *end)
+static const char *read_choice(const Entry *entry, const Sink *sink, const char *p, const char *end)
 {
     Plain plain;
     p = read_plain(p, end, &plain);
@@ -384,8 +368,7 @@ read_choice(const Entry *entry, const Sink *sink, const char *p, const char *end
     return NULL;
 }
 
-static const char *
-read_string(const Entry *entry, const Sink *sink, const char *p, const char *end)
+static const char *read_string(const Entry *entry, const Sink *sink, const char *p, const char *end)
 {
     Plain plain;
     p = read_plain(p, end, &plain);
@@ -405,8 +388,7 @@ read_string(const Entry *entry, const Sink *sink, const char *p, const char *end
 static const char *read_members(Scanner *self, Node *node, const Sink *sink, const char *p);
 static const char *read_labels(Scanner *self, const char *p);
 
-static const char *
-read_group(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
+static const char *read_group(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
 {
     if (entry->block >= 0) {
         self->there[entry->block] = 1;
@@ -415,8 +397,7 @@ read_group(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
 }
 
 /* What is let through as it is. */
-static const char *
-read_loose(Scanner *self, const Entry *entry, const char *p)
+static const char *read_loose(Scanner *self, const Entry *entry, const char *p)
 {
     const char *from = p;
     p = skip_value(p, self->end);
@@ -427,8 +408,7 @@ read_loose(Scanner *self, const Entry *entry, const char *p)
     return self->raws[entry->place] == NULL ? NULL : p;
 }
 
-static const char *
-read_value(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
+static const char *read_value(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
 {
     switch (entry->kind) {
     case COUNTER:
@@ -452,16 +432,14 @@ read_value(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
     }
 }
 
-static inline int
-stands_at(const Scanner *self, const Entry *entry, const char *p)
+static inline int stands_at(const Scanner *self, const Entry *entry, const char *p)
 {
     const char *key = PyBytes_AS_STRING(self->keys) + entry->key;
     return self->end - p >= entry->length && memcmp(p, key, (size_t)entry->length) == 0;
 }
 
 /* The entry whose key stands at p; first the one that stood there last time is tried, and then remembered. */
-static inline Entry *
-find_entry(Scanner *self, Node *node, int16_t *expected, const char *p)
+static inline Entry *find_entry(Scanner *self, Node *node, int16_t *expected, const char *p)
 {
     if (*expected < node->count && stands_at(self, &node->entries[*expected], p)) {
         return &node->entries[*expected];
@@ -476,8 +454,7 @@ find_entry(Scanner *self, Node *node, int16_t *expected, const char *p)
 }
 
 /* Adds a number to a list; -1: an exception is set. */
-static int
-append_number(PyObject *list, Py_ssize_t value)
+static int append_number(PyObject *list, Py_ssize_t value)
 {
     PyObject *number = PyLong_FromSsize_t(value);
     int failed = number == NULL || PyList_Append(list, number) < 0;
@@ -486,8 +463,7 @@ append_number(PyObject *list, Py_ssize_t value)
 }
 
 /* At an object's end: which keys were not in it, and whether that is allowed. */
-static int
-may_lack_the_rest(Scanner *self, const Node *node, uint64_t number)
+static int may_lack_the_rest(Scanner *self, const Node *node, uint64_t number)
 {
     for (int16_t at = 0; at < node->count; at++) {
         const Entry *entry = &node->entries[at];
@@ -502,8 +478,7 @@ may_lack_the_rest(Scanner *self, const Node *node, uint64_t number)
 }
 
 /* One key, and what stands behind it. */
-static inline const char *
-read_member(Scanner *self, Entry *entry, const Sink *sink, uint64_t number, const char *p)
+static inline const char *read_member(Scanner *self, Entry *entry, const Sink *sink, uint64_t number, const char *p)
 {
     if (entry->seen_in == number) {
         self->refusal = REPEATED;
@@ -514,8 +489,7 @@ read_member(Scanner *self, Entry *entry, const Sink *sink, uint64_t number, cons
     return *p == ':' ? read_value(self, entry, sink, skip_blanks(p + 1)) : NULL;
 }
 
-static const char *
-read_members(Scanner *self, Node *node, const Sink *sink, const char *p)
+static const char *read_members(Scanner *self, Node *node, const Sink *sink, const char *p)
 {
     if (*p != '{') {
         return NULL;
@@ -544,16 +518,81 @@ read_members(Scanner *self, Node *node, const Sink *sink, const char *p)
     }
 }
 
+/* -- the sample before --------------------------------------------------------------------------------------------- */
+
+/*
+ * What is kept of a sample, in objects that nobody can change and that lead nowhere else: its blocks; its labels, each
+ * with its leaves behind it; and the same as it was handed out.
+ */
+enum { BLOCKS_KEPT, LABELS_KEPT, CONFIGURATION_KEPT, PARTS_KEPT };
+
+/* The connection's id, borrowed; NULL where it is not known, or no string. */
+static PyObject *id_of(const Scanner *self)
+{
+    PyObject *id = self->own[self->id];
+    return id != NULL && PyUnicode_CheckExact(id) ? id : NULL;
+}
+
+/* Looks for the connection's sample before; -1: an exception is set. */
+static int recall(Scanner *self)
+{
+    PyObject *id = id_of(self);
+    if (self->before == NULL && id != NULL) {
+        self->before = Py_XNewRef(PyDict_GetItemWithError(self->kept, id));
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* Whether the labels, and their leaves, are the very objects that the sample before has. */
+static int has_same_labels(const Scanner *self)
+{
+    PyObject *labels = self->before == NULL ? NULL : PyTuple_GET_ITEM(self->before, LABELS_KEPT);
+    int same = labels != NULL && PyTuple_GET_SIZE(labels) == PyList_GET_SIZE(self->labels_read);
+    for (Py_ssize_t at = 0; same && at < PyTuple_GET_SIZE(labels); at++) {
+        same = PyTuple_GET_ITEM(labels, at) == PyList_GET_ITEM(self->labels_read, at);
+    }
+    return same;
+}
+
+/* The leaves of all labels as they are handed out, by label: the same object as before where they are the same. */
+static PyObject *configuration_of(const Scanner *self)
+{
+    if (has_same_labels(self)) {
+        return Py_NewRef(PyTuple_GET_ITEM(self->before, CONFIGURATION_KEPT));
+    }
+    return PyDictProxy_New(self->configuration);
+}
+
+/* Keeps a sample for the connection's next one. From time to time all are let go, since connections end. */
+static int keep(Scanner *self, PyObject *list_of_blocks, PyObject *configuration)
+{
+    PyObject *id = id_of(self), *kept = NULL;
+    if (id == NULL) {
+        return 0;
+    }
+    PyObject *blocks = PyList_AsTuple(list_of_blocks), *labels = PyList_AsTuple(self->labels_read);
+    if (blocks != NULL && labels != NULL) {
+        kept = PyTuple_Pack(PARTS_KEPT, blocks, labels, configuration);
+    }
+    if (++self->since_cleared > 4096 + 4 * PyDict_GET_SIZE(self->kept) || PyDict_GET_SIZE(self->kept) >= MAX_KEPT) {
+        PyDict_Clear(self->kept);
+        self->since_cleared = 0;
+    }
+    int failed = kept == NULL || PyDict_SetItem(self->kept, id, kept) < 0;
+    Py_XDECREF(blocks);
+    Py_XDECREF(labels);
+    Py_XDECREF(kept);
+    return failed ? -1 : 0;
+}
+
 /* -- counters ------------------------------------------------------------------------------------------------------ */
 
-static Py_ssize_t
-counters_length(PyObject *object)
+static Py_ssize_t counters_length(PyObject *object)
 {
     return Py_SIZE(object);
 }
 
-static PyObject *
-counters_item(PyObject *object, Py_ssize_t at)
+static PyObject *counters_item(PyObject *object, Py_ssize_t at)
 {
     if (at < 0 || at >= Py_SIZE(object)) {
         PyErr_SetString(PyExc_IndexError, "there is no such counter");
@@ -562,38 +601,33 @@ counters_item(PyObject *object, Py_ssize_t at)
     return PyLong_FromUnsignedLongLong(((Counters *)object)->values[at]);
 }
 
-static inline int
-has_values(PyObject *counters, const uint64_t *values, Py_ssize_t count)
+static inline int has_values(PyObject *counters, const uint64_t *values, Py_ssize_t count)
 {
     return Py_SIZE(counters) == count &&
            memcmp(((Counters *)counters)->values, values, (size_t)count * sizeof(uint64_t)) == 0;
 }
 
 /* Equal to the same numbers, in another object of the type or in a tuple. */
-static PyObject *
-counters_compare(PyObject *one, PyObject *two, int operator)
+static PyObject *counters_compare(PyObject *one, PyObject *two, int operator)
 {
     int same;
+    if (operator != Py_EQ && operator != Py_NE) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
     if (Py_IS_TYPE(two, Py_TYPE(one))) {
         same = has_values(one, ((Counters *)two)->values, Py_SIZE(two));
-    }
-    else if (PyTuple_Check(two)) {
+    } else if (PyTuple_Check(two)) {
         PyObject *tuple = PySequence_Tuple(one);
         same = tuple == NULL ? -1 : PyObject_RichCompareBool(tuple, two, Py_EQ);
         Py_XDECREF(tuple);
-    }
-    else {
-        Py_RETURN_NOTIMPLEMENTED;
-    }
-    if (operator != Py_EQ && operator != Py_NE) {
+    } else {
         Py_RETURN_NOTIMPLEMENTED;
     }
     return same < 0 ? NULL : PyBool_FromLong(operator == Py_EQ ? same : !same);
 }
 
 /* Counters refer to nothing but their type, so the garbage collector need not know of them: there are very many. */
-static void
-counters_dealloc(PyObject *object)
+static void counters_dealloc(PyObject *object)
 {
     PyTypeObject *type = Py_TYPE(object);
     PyObject_Free(object);
@@ -619,10 +653,9 @@ static PyType_Spec counters_spec = {
 };
 
 /* Counters as an object: `before` where that has the same. */
-static PyObject *
-counters_of(const Scanner *self, const uint64_t *values, Py_ssize_t count, PyObject *before)
+static PyObject *counters_of(const Scanner *self, const uint64_t *values, Py_ssize_t count, PyObject *before)
 {
-    if (before != NULL && Py_IS_TYPE(before, self->counters_type) && has_values(before, values, count)) {
+    if (before != NULL && before != Py_None && has_values(before, values, count)) {
         return Py_NewRef(before);
     }
     Counters *counters = PyObject_NewVar(Counters, self->counters_type, count);
@@ -632,72 +665,10 @@ counters_of(const Scanner *self, const uint64_t *values, Py_ssize_t count, PyObj
     return (PyObject *)counters;
 }
 
-/* -- the sample before ------------------------------------------------------------------------------------------- */
-
-/* What is handed over of a sample. */
-enum Part { OWN, BLOCKS, LABELS_PART, CONFIGURATION, RELATED, TIME, ABSENT, RAWS };
-
-static inline PyObject *
-part(PyObject *sample, enum Part part)
-{
-    return PyTuple_GET_ITEM(sample, part);
-}
-
-/* The connection's id, borrowed; NULL where it is not known, or no string. */
-static PyObject *
-id_of(const Scanner *self)
-{
-    PyObject *id = self->own[self->id];
-    return id != NULL && PyUnicode_CheckExact(id) ? id : NULL;
-}
-
-/* Looks for the connection's sample before; -1: an exception is set. */
-static int
-recall(Scanner *self)
-{
-    PyObject *id = id_of(self);
-    if (self->before == NULL && id != NULL) {
-        self->before = Py_XNewRef(PyDict_GetItemWithError(self->kept, id));
-    }
-    return PyErr_Occurred() ? -1 : 0;
-}
-
-/* A block of the sample before, borrowed. Whoever got the list may have changed it. */
-static PyObject *
-block_before(const Scanner *self, Py_ssize_t at)
-{
-    PyObject *blocks = self->before == NULL ? NULL : part(self->before, BLOCKS);
-    return blocks != NULL && at < PyList_GET_SIZE(blocks) ? PyList_GET_ITEM(blocks, at) : NULL;
-}
-
-/* Takes the labels' configuration of the sample before in place of an equal one. */
-static void
-share_configuration(Scanner *self)
-{
-    PyObject *before = self->before == NULL ? NULL : part(self->before, CONFIGURATION);
-    if (before != NULL && self->is_configuration_same &&
-        PyDict_GET_SIZE(before) == PyDict_GET_SIZE(self->configuration)) {
-        Py_SETREF(self->configuration, Py_NewRef(before));
-    }
-}
-
-/* Keeps a sample for the connection's next one. From time to time all are let go, since connections end. */
-static int
-keep(Scanner *self, PyObject *sample)
-{
-    PyObject *id = id_of(self);
-    if (++self->since_cleared > 4096 + 4 * PyDict_GET_SIZE(self->kept) || PyDict_GET_SIZE(self->kept) >= MAX_KEPT) {
-        PyDict_Clear(self->kept);
-        self->since_cleared = 0;
-    }
-    return id == NULL ? 0 : PyDict_SetItem(self->kept, id, sample);
-}
-
 /* -- labels -------------------------------------------------------------------------------------------------------- */
 
 /* The leaves that were just read, but for counters, as a tuple; `before` where that has the same. */
-static PyObject *
-leaves_of(Scanner *self, PyObject *before)
+static PyObject *leaves_of(Scanner *self, PyObject *before)
 {
     PyObject *leaves = PyTuple_New(self->label_leaves);
     for (Py_ssize_t place = 0; leaves != NULL && place < self->label_leaves; place++) {
@@ -713,59 +684,52 @@ leaves_of(Scanner *self, PyObject *before)
 }
 
 /* Adds what was just read of a label to the sample; -1: an exception is set. */
-static int
-add_label(Scanner *self, PyObject *label, PyObject *leaves_before)
+static int add_label(Scanner *self, PyObject *label, PyObject *leaves_before)
 {
     PyObject *counters = counters_of(self, self->label_values, self->label_counters, NULL);
     PyObject *leaves = leaves_of(self, leaves_before);
     int failed = counters == NULL || leaves == NULL || PyDict_SetItem(self->labels, label, counters) < 0 ||
-                 PyDict_SetItem(self->configuration, label, leaves) < 0;
-    self->is_configuration_same &= leaves == leaves_before;
+                 PyDict_SetItem(self->configuration, label, leaves) < 0 ||
+                 PyList_Append(self->labels_read, label) < 0 || PyList_Append(self->labels_read, leaves) < 0;
     Py_XDECREF(counters);
     Py_XDECREF(leaves);
     return failed ? -1 : 0;
 }
 
-/* The object behind a label. */
-static const char *
-read_label(Scanner *self, PyObject *label, PyObject *leaves_before, const char *p)
+/* What the connection's sample before has at a place among its labels and their leaves, borrowed; NULL: nothing. */
+static PyObject *label_part_before(const Scanner *self, Py_ssize_t place)
 {
-    Sink sink = {self->label_values, self->leaves_of_label};
-    if (PyDict_Contains(self->labels, label) != 0) { /* it may also be that an exception is set */
-        self->refusal = REPEATED;
-        return NULL;
-    }
-    p = read_members(self, self->label, &sink, p);
-    return p == NULL || add_label(self, label, leaves_before) < 0 ? NULL : p;
+    PyObject *labels = self->before == NULL ? NULL : PyTuple_GET_ITEM(self->before, LABELS_KEPT);
+    return labels != NULL && place < PyTuple_GET_SIZE(labels) ? PyTuple_GET_ITEM(labels, place) : NULL;
 }
 
-/* A label, and the object behind it; `place` goes along those of the sample before. */
-static const char *
-read_labelled(Scanner *self, Py_ssize_t *place, const char *p)
+/* A label, and the object behind it. What stood there in the sample before is likely to stand there again. */
+static const char *read_label(Scanner *self, const char *p)
 {
     Plain plain;
-    PyObject *likely = NULL, *leaves = NULL;
+    Sink sink = {self->label_values, self->leaves_of_label};
+    Py_ssize_t place = PyList_GET_SIZE(self->labels_read);
+    PyObject *likely = label_part_before(self, place), *leaves = label_part_before(self, place + 1);
     p = read_plain(p, self->end, &plain);
-    if (p != NULL && self->before != NULL && PyDict_Next(part(self->before, CONFIGURATION), place, &likely, &leaves)) {
-        Py_INCREF(likely);
-        Py_INCREF(leaves);
-    }
     PyObject *label = p == NULL ? NULL : string_of(&plain, likely);
-    if (label != likely || (leaves != NULL && !PyTuple_CheckExact(leaves))) {
-        Py_CLEAR(leaves);
+    if (label == NULL) {
+        return NULL;
     }
-    if (label != NULL) {
-        p = skip_blanks(p);
-        p = *p == ':' ? read_label(self, label, leaves, skip_blanks(p + 1)) : NULL;
+    p = skip_blanks(p);
+    if (PyDict_Contains(self->labels, label) != 0) { /* it may also be that an exception is set */
+        self->refusal = REPEATED;
+        p = NULL;
+    } else {
+        p = *p == ':' ? read_members(self, self->label, &sink, skip_blanks(p + 1)) : NULL;
     }
-    Py_XDECREF(label);
-    Py_XDECREF(likely);
-    Py_XDECREF(leaves);
-    return label == NULL ? NULL : p;
+    if (p != NULL && add_label(self, label, label == likely ? leaves : NULL) < 0) {
+        p = NULL;
+    }
+    Py_DECREF(label);
+    return p;
 }
 
-static const char *
-read_labels(Scanner *self, const char *p)
+static const char *read_labels(Scanner *self, const char *p)
 {
     if (*p != '{') {
         return NULL;
@@ -777,8 +741,7 @@ read_labels(Scanner *self, const char *p)
     if (recall(self) < 0) {
         return NULL;
     }
-    Py_ssize_t place = 0;
-    while ((p = read_labelled(self, &place, p)) != NULL) {
+    while ((p = read_label(self, p)) != NULL) {
         p = skip_blanks(p);
         if (*p == '}') {
             return p + 1;
@@ -793,8 +756,7 @@ read_labels(Scanner *self, const char *p)
 
 /* -- relations ----------------------------------------------------------------------------------------------------- */
 
-static inline int
-are_there(const Scanner *self, const Term *terms, int count)
+static inline int are_there(const Scanner *self, const Term *terms, int count)
 {
     for (int at = 0; at < count; at++) {
         if (!self->there[terms[at].block]) {
@@ -805,8 +767,7 @@ are_there(const Scanner *self, const Term *terms, int count)
 }
 
 /* The sum of some terms; `bits` collects those of the counters. */
-static inline uint64_t
-sum_of(const Scanner *self, const Term *terms, int count, uint64_t *bits)
+static inline uint64_t sum_of(const Scanner *self, const Term *terms, int count, uint64_t *bits)
 {
     uint64_t sum = 0;
     for (int at = 0; at < count; at++) {
@@ -818,8 +779,7 @@ sum_of(const Scanner *self, const Term *terms, int count, uint64_t *bits)
 }
 
 /* Whether "equal" means "at least": unless all excuses are there, and 0. */
-static inline int
-is_excused(const Scanner *self, const Row *row)
+static inline int is_excused(const Scanner *self, const Row *row)
 {
     const Term *excuses = row->terms + row->left + row->right;
     uint64_t bits = 0;
@@ -828,8 +788,7 @@ is_excused(const Scanner *self, const Row *row)
 }
 
 /* Whether a relation holds for certain. One whose groups are not all there promises nothing; that holds as well. */
-static inline int
-holds(const Scanner *self, const Row *row)
+static inline int holds(const Scanner *self, const Row *row)
 {
     uint64_t bits = 0, left = sum_of(self, row->terms, row->left, &bits);
     uint64_t right = sum_of(self, row->terms + row->left, row->right, &bits);
@@ -841,8 +800,7 @@ holds(const Scanner *self, const Row *row)
     return !are_there(self, row->terms, row->left + row->right);
 }
 
-static int
-all_hold(const Scanner *self)
+static int all_hold(const Scanner *self)
 {
     for (Py_ssize_t at = 0; at < self->row_count; at++) {
         if (!holds(self, &self->rows[at])) {
@@ -855,15 +813,15 @@ all_hold(const Scanner *self)
 /* -- connections --------------------------------------------------------------------------------------------------- */
 
 /* The blocks as a list, with None for those that are not there. */
-static PyObject *
-blocks_of(const Scanner *self)
+static PyObject *blocks_of(const Scanner *self)
 {
     PyObject *blocks = PyList_New(self->blocks);
     const uint64_t *values = self->values;
     for (Py_ssize_t at = 0; blocks != NULL && at < self->blocks; at++) {
         PyObject *block = Py_None;
         if (self->there[at]) {
-            block = counters_of(self, values, self->sizes[at], block_before(self, at));
+            PyObject *before = self->before == NULL ? NULL : PyTuple_GET_ITEM(self->before, BLOCKS_KEPT);
+            block = counters_of(self, values, self->sizes[at], before == NULL ? NULL : PyTuple_GET_ITEM(before, at));
         }
         if (block == NULL) {
             Py_CLEAR(blocks);
@@ -876,8 +834,7 @@ blocks_of(const Scanner *self)
 }
 
 /* Objects as a tuple, with None for those that are not there. */
-static PyObject *
-tuple_of(PyObject *const *objects, Py_ssize_t count)
+static PyObject *tuple_of(PyObject *const *objects, Py_ssize_t count)
 {
     PyObject *tuple = PyTuple_New(count);
     for (Py_ssize_t at = 0; tuple != NULL && at < count; at++) {
@@ -887,50 +844,46 @@ tuple_of(PyObject *const *objects, Py_ssize_t count)
 }
 
 /* When the sample was taken, in nanoseconds; None where that is not written as usual. */
-static PyObject *
-time_of_sample(const Scanner *self)
+static PyObject *time_of_sample(const Scanner *self)
 {
     Py_ssize_t length;
     PyObject *written = self->own[0];
-    const char *text = written != NULL && PyUnicode_CheckExact(written) ? PyUnicode_AsUTF8AndSize(written, &length) : NULL;
+    int is_text = written != NULL && PyUnicode_CheckExact(written);
+    const char *text = is_text ? PyUnicode_AsUTF8AndSize(written, &length) : NULL;
     int64_t time = text == NULL ? -1 : time_of(text, length);
     return time < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(time);
 }
 
 /* The sample that was just read, as the tuple that accelerator.py describes. */
-static PyObject *
-hand_over(Scanner *self)
+static PyObject *hand_over(Scanner *self)
 {
     if (recall(self) < 0) {
         return NULL;
     }
-    share_configuration(self);
     PyObject *sample = NULL, *blocks = blocks_of(self), *time = time_of_sample(self);
+    PyObject *configuration = configuration_of(self);
     PyObject *own = tuple_of(self->own, self->own_leaves), *raws = tuple_of(self->raws, self->loose);
-    if (blocks != NULL && time != NULL && own != NULL && raws != NULL) {
+    if (blocks != NULL && time != NULL && own != NULL && raws != NULL && configuration != NULL &&
+        keep(self, blocks, configuration) == 0) {
         PyObject *related = all_hold(self) ? Py_True : Py_False;
-        sample = PyTuple_Pack(8, own, blocks, self->labels, self->configuration, related, time, self->absent, raws);
-    }
-    if (sample != NULL && keep(self, sample) < 0) {
-        Py_CLEAR(sample);
+        sample = PyTuple_Pack(8, own, blocks, self->labels, configuration, related, time, self->absent, raws);
     }
     Py_XDECREF(blocks);
+    Py_XDECREF(configuration);
     Py_XDECREF(time);
     Py_XDECREF(own);
     Py_XDECREF(raws);
     return sample;
 }
 
-static void
-forget(PyObject **objects, Py_ssize_t count)
+static void forget(PyObject **objects, Py_ssize_t count)
 {
     for (Py_ssize_t at = 0; at < count; at++) {
         Py_CLEAR(objects[at]);
     }
 }
 
-static void
-forget_sample(Scanner *self)
+static void forget_sample(Scanner *self)
 {
     forget(self->own, self->own_leaves);
     forget(self->leaves_of_label, self->label_leaves);
@@ -938,21 +891,21 @@ forget_sample(Scanner *self)
     Py_CLEAR(self->absent);
     Py_CLEAR(self->labels);
     Py_CLEAR(self->configuration);
+    Py_CLEAR(self->labels_read);
     Py_CLEAR(self->before);
 }
 
 /* One connection, which begins at *at. */
-static PyObject *
-read_connection(Scanner *self, const char **at)
+static PyObject *read_connection(Scanner *self, const char **at)
 {
     PyObject *sample = NULL;
     Sink sink = {self->values, self->own};
     memset(self->there, 0, (size_t)self->blocks);
-    self->is_configuration_same = 1;
     self->absent = PyList_New(0);
     self->labels = PyDict_New();
     self->configuration = PyDict_New();
-    if (self->absent != NULL && self->labels != NULL && self->configuration != NULL) {
+    self->labels_read = PyList_New(0);
+    if (self->absent != NULL && self->labels != NULL && self->configuration != NULL && self->labels_read != NULL) {
         *at = read_members(self, self->root, &sink, *at);
         sample = *at == NULL ? NULL : hand_over(self);
     }
@@ -961,8 +914,7 @@ read_connection(Scanner *self, const char **at)
 }
 
 /* A whole body: one connection, or an array of them. */
-static const char *
-read_body(Scanner *self, PyObject *found, int many, const char *p)
+static const char *read_body(Scanner *self, PyObject *found, int many, const char *p)
 {
     p = skip_blanks(p);
     if (many && *p != '[') {
@@ -996,8 +948,7 @@ PyDoc_STRVAR(read_doc,
 "read(body, many)\n--\n\n"
 "A body's connections as a list of tuples; 0 where it is refused, 1 where that is for a repeated key.");
 
-static PyObject *
-scanner_read(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+static PyObject *scanner_read(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     Scanner *self = (Scanner *)object;
     if (count != 2 || !PyBytes_CheckExact(arguments[0]) || !PyBool_Check(arguments[1])) {
@@ -1023,37 +974,33 @@ scanner_read(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 /* -- making a scanner ---------------------------------------------------------------------------------------------- */
 
 /*
- * A layout comes as tables of numbers of 64 bits, a row after the other. Nothing in them is trusted: each number is held
- * against what it counts or points to, so that no layout, however wrong, makes a scanner that leaves its memory.
+ * A layout comes as tables of numbers of 64 bits, a row after the other. Nothing in them is trusted: each number is
+ * held against what it counts or points to, so that no layout, however wrong, makes a scanner that leaves its memory.
  */
 typedef struct {
     const int64_t *numbers;
     Py_ssize_t rows;
 } Table;
 
-static int
-complain(const char *what)
+static int complain(const char *what)
 {
     PyErr_Format(PyExc_ValueError, "a scanner cannot have these %s", what);
     return -1;
 }
 
-static inline int
-is_in(int64_t number, int64_t least, int64_t most)
+static inline int is_in(int64_t number, int64_t least, int64_t most)
 {
     return number >= least && number <= most;
 }
 
 /* Whether so many things from a place on are within those that there are. */
-static inline int
-are_within(int64_t from, int64_t count, int64_t all)
+static inline int are_within(int64_t from, int64_t count, int64_t all)
 {
     return is_in(from, 0, all) && is_in(count, 0, all - from);
 }
 
 /* Numbers of own leaves, a label's counters and its other leaves, groups and loose values; and the place of the id. */
-static int
-make_counts(Scanner *self, const Table *table)
+static int make_counts(Scanner *self, const Table *table)
 {
     static const int64_t most[] = {MAX_OWN, MAX_LABEL, MAX_LABEL, MAX_NODES, MAX_LOOSE, MAX_OWN};
     Py_ssize_t *const counts[] = {
@@ -1069,8 +1016,7 @@ make_counts(Scanner *self, const Table *table)
 }
 
 /* Blocks, from how many counters each has. */
-static int
-make_blocks(Scanner *self, const Table *table)
+static int make_blocks(Scanner *self, const Table *table)
 {
     for (Py_ssize_t at = 0; at < table->rows; at++) {
         if (!is_in(table->numbers[at], 0, MAX_ENTRIES - self->slots)) {
@@ -1084,8 +1030,7 @@ make_blocks(Scanner *self, const Table *table)
 }
 
 /* Words, from strings. */
-static int
-make_words(Scanner *self)
+static int make_words(Scanner *self)
 {
     Py_ssize_t count = PyTuple_GET_SIZE(self->strings);
     for (Py_ssize_t at = 0; at < count; at++) {
@@ -1105,8 +1050,7 @@ make_words(Scanner *self)
 }
 
 /* A term of a relation, from (factor, block, slot). */
-static int
-make_term(const Scanner *self, Term *term, const int64_t *row)
+static int make_term(const Scanner *self, Term *term, const int64_t *row)
 {
     if (!is_in(row[0], 1, MAX_FACTORS) || !is_in(row[1], 0, self->blocks - 1) || !is_in(row[2], 0, self->slots - 1)) {
         return complain("terms");
@@ -1116,8 +1060,7 @@ make_term(const Scanner *self, Term *term, const int64_t *row)
 }
 
 /* Relations, from (whether the sides are equal, terms on the left, on the right, and that excuse). */
-static int
-make_rows(Scanner *self, const Table *rows, const Table *terms)
+static int make_rows(Scanner *self, const Table *rows, const Table *terms)
 {
     Py_ssize_t at = 0;
     for (Py_ssize_t number = 0; number < rows->rows; number++) {
@@ -1150,8 +1093,7 @@ make_rows(Scanner *self, const Table *rows, const Table *terms)
 enum { KIND, KEY, LENGTH, REQUIRED, PLACE, BLOCK, LEAST, MOST, FROM, COUNT, ENTRY_COLUMNS };
 
 /* Whether what an entry refers to is there. A label has no groups, and lets nothing through. */
-static int
-is_sound(const Scanner *self, const int64_t *row, int of_label)
+static int is_sound(const Scanner *self, const int64_t *row, int of_label)
 {
     Py_ssize_t slots = of_label ? self->label_counters : self->slots;
     Py_ssize_t leaves = of_label ? self->label_leaves : self->own_leaves;
@@ -1176,8 +1118,7 @@ is_sound(const Scanner *self, const int64_t *row, int of_label)
     }
 }
 
-static int
-make_entry(Scanner *self, Entry *entry, const int64_t *row, int of_label)
+static int make_entry(Scanner *self, Entry *entry, const int64_t *row, int of_label)
 {
     if (!are_within(row[KEY], row[LENGTH], PyBytes_GET_SIZE(self->keys)) || row[KEY] > INT32_MAX ||
         row[LENGTH] > INT16_MAX || !is_sound(self, row, of_label)) {
@@ -1199,8 +1140,7 @@ make_entry(Scanner *self, Entry *entry, const int64_t *row, int of_label)
 }
 
 /* A node of the next entries, `count` from a place on. */
-static int
-make_node(Scanner *self, const Table *entries, int64_t from, int64_t count, int of_label)
+static int make_node(Scanner *self, const Table *entries, int64_t from, int64_t count, int of_label)
 {
     Node *node = &self->nodes[self->nodes_made];
     if (!are_within(from, count, entries->rows)) {
@@ -1222,8 +1162,7 @@ make_node(Scanner *self, const Table *entries, int64_t from, int64_t count, int 
 }
 
 /* Nodes, from how many entries each has. The first is a label's if there are labels, and the last one is the root. */
-static int
-make_nodes(Scanner *self, const Table *nodes, const Table *entries, int labels)
+static int make_nodes(Scanner *self, const Table *nodes, const Table *entries, int labels)
 {
     int64_t entry = 0;
     for (Py_ssize_t at = 0; at < nodes->rows; at++) {
@@ -1246,8 +1185,7 @@ make_nodes(Scanner *self, const Table *nodes, const Table *entries, int labels)
 enum { COUNTS, SIZES, TERMS, ROWS, NODES, ENTRIES, TABLES };
 
 /* Looks at some bytes as tables. */
-static int
-make_tables(Table *tables, PyObject *const *given)
+static int make_tables(Table *tables, PyObject *const *given)
 {
     static const Py_ssize_t columns[TABLES] = {6, 1, 3, 4, 1, ENTRY_COLUMNS};
     static const Py_ssize_t most[TABLES] = {1, MAX_BLOCKS, MAX_TERMS, MAX_ROWS, MAX_NODES, MAX_ENTRIES};
@@ -1262,21 +1200,26 @@ make_tables(Table *tables, PyObject *const *given)
 }
 
 /* There is no __init__: a scanner is made whole, or not at all. */
-static PyObject *
-scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+static PyObject *scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"keys", "strings", "counts", "blocks", "terms", "rows", "nodes", "entries", "labels", "unset", NULL};
+    static char *names[] = {
+        "keys", "strings", "counts", "blocks", "terms", "rows", "nodes", "entries", "labels", "unset", NULL,
+    };
     PyObject *keys, *strings, *given[TABLES], *unset;
     Table tables[TABLES];
     int labels;
     if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "SO!SSSSSSpO:Scanner", names, &keys, &PyTuple_Type, &strings, &given[COUNTS], &given[SIZES],
-            &given[TERMS], &given[ROWS], &given[NODES], &given[ENTRIES], &labels, &unset
+            arguments, keywords, "SO!SSSSSSpO:Scanner", names, &keys, &PyTuple_Type, &strings, &given[COUNTS],
+            &given[SIZES], &given[TERMS], &given[ROWS], &given[NODES], &given[ENTRIES], &labels, &unset
         ) || make_tables(tables, given) < 0) {
         return NULL;
     }
     State *state = PyType_GetModuleState(type);
-    Scanner *self = state == NULL ? NULL : (Scanner *)type->tp_alloc(type, 0);
+    if (state == NULL || state->counters_type == NULL) {
+        PyErr_SetString(PyExc_TypeError, "the module of this type is gone");
+        return NULL;
+    }
+    Scanner *self = (Scanner *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
     }
@@ -1285,17 +1228,16 @@ scanner_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
     self->keys = Py_NewRef(keys);
     self->strings = Py_NewRef(strings);
     self->kept = PyDict_New();
-    if (self->kept == NULL || make_counts(self, &tables[COUNTS]) < 0 || make_blocks(self, &tables[SIZES]) < 0 || make_words(self) < 0 ||
-        make_rows(self, &tables[ROWS], &tables[TERMS]) < 0 ||
+    if (self->kept == NULL || make_counts(self, &tables[COUNTS]) < 0 || make_blocks(self, &tables[SIZES]) < 0 ||
+        make_words(self) < 0 || make_rows(self, &tables[ROWS], &tables[TERMS]) < 0 ||
         make_nodes(self, &tables[NODES], &tables[ENTRIES], labels) < 0) {
         Py_CLEAR(self);
     }
     return (PyObject *)self;
 }
 
-/* While nothing is read, a scanner refers to its types and to strings only, so it can't be part of a cycle. */
-static void
-scanner_dealloc(PyObject *object)
+/* While nothing is read, a scanner leads to tuples of its own only, so it can't be part of a cycle. */
+static void scanner_dealloc(PyObject *object)
 {
     Scanner *self = (Scanner *)object;
     PyTypeObject *type = Py_TYPE(object);
@@ -1333,8 +1275,7 @@ static PyType_Spec scanner_spec = {
 /* How a block of counters compares with the same block of an earlier sample. */
 enum Change { SAME, GROWN, FALLEN };
 
-static enum Change
-compare(const Counters *before, const Counters *after)
+static enum Change compare(const Counters *before, const Counters *after)
 {
     int grew = 0, fell = 0;
     for (Py_ssize_t at = 0; at < Py_SIZE(before); at++) { /* without a way out: a compiler takes several at once */
@@ -1346,12 +1287,11 @@ compare(const Counters *before, const Counters *after)
 
 PyDoc_STRVAR(merge_risen_blocks_doc,
 "merge_risen_blocks(known, blocks)\n--\n\n"
-"Takes the blocks that are larger in the second list over into the first, or rather into a copy of it. Gives that, and\n"
-"the places that are left to Python: a counter fell, or one of the two blocks is no Counters. In the second list, blocks\n"
-"that are the same as in the first become those very objects.");
+"Takes the blocks that are larger in the second list over into a copy of the first. Gives that, or the first list where\n"
+"none is larger, and the places that are left to Python: a counter fell, or one of the two blocks is no Counters. In the\n"
+"second list, blocks that are the same as in the first become those very objects.");
 
-static PyObject *
-merge_risen_blocks(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+static PyObject *merge_risen_blocks(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
     PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
     if (count != 2 || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1])) {
@@ -1384,34 +1324,35 @@ merge_risen_blocks(PyObject *module, PyObject *const *arguments, Py_ssize_t coun
 PyDoc_STRVAR(find_first_holders_doc,
 "find_first_holders(steps, owners, known)\n--\n\n"
 "Of each counter of a block that never fell in some steps, the owner of the first step that has its last value; what\n"
-"`known` says where that is the very first step. None where a step is no Counters.");
+"`known` says where that is the very first step. None where a step is no Counters, or the lengths do not fit.");
 
-static PyObject *
-find_first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+static PyObject *find_first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
     PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
     if (count != 3 || !PyTuple_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
-        !PyList_CheckExact(arguments[2]) || PyTuple_GET_SIZE(arguments[0]) != PyList_GET_SIZE(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "find_first_holders() takes a tuple and two lists, the first as long as that");
+        !PyList_CheckExact(arguments[2])) {
+        PyErr_SetString(PyExc_TypeError, "find_first_holders() takes a tuple and two lists");
         return NULL;
     }
-    PyObject *steps = arguments[0], *owners = arguments[1], *known = arguments[2];
-    Py_ssize_t length = PyTuple_GET_SIZE(steps), size = PyList_GET_SIZE(known);
-    for (Py_ssize_t step = 0; step < length; step++) {
+    PyObject *steps = arguments[0], *owners = arguments[1];
+    PyObject *holders = PyList_GetSlice(arguments[2], 0, PyList_GET_SIZE(arguments[2]));
+    Py_ssize_t length = PyTuple_GET_SIZE(steps), size = holders == NULL ? 0 : PyList_GET_SIZE(holders);
+    int usable = holders != NULL && length > 0 && PyList_GET_SIZE(owners) == length;
+    for (Py_ssize_t step = 0; usable && step < length; step++) {
         PyObject *each = PyTuple_GET_ITEM(steps, step);
-        if (!Py_IS_TYPE(each, type) || Py_SIZE(each) != size) {
-            Py_RETURN_NONE;
-        }
+        usable = Py_IS_TYPE(each, type) && Py_SIZE(each) == size;
     }
-    PyObject *holders = PyList_GetSlice(known, 0, size);
-    for (Py_ssize_t place = 0; holders != NULL && length > 0 && place < size; place++) {
+    if (holders != NULL && !usable) {
+        Py_SETREF(holders, Py_NewRef(Py_None));
+    }
+    for (Py_ssize_t place = 0; usable && place < size; place++) {
         Py_ssize_t step = length - 1;
         uint64_t value = ((Counters *)PyTuple_GET_ITEM(steps, step))->values[place];
         while (step > 0 && ((Counters *)PyTuple_GET_ITEM(steps, step - 1))->values[place] == value) {
             step--;
         }
-        if (step > 0 && PyList_SetItem(holders, place, Py_NewRef(PyList_GET_ITEM(owners, step))) < 0) {
-            Py_CLEAR(holders);
+        if (step > 0) {
+            PyList_SetItem(holders, place, Py_NewRef(PyList_GET_ITEM(owners, step))); /* both places are there */
         }
     }
     return holders;
@@ -1425,8 +1366,7 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyTypeObject *
-add_type(PyObject *module, PyType_Spec *spec)
+static PyTypeObject *add_type(PyObject *module, PyType_Spec *spec)
 {
     PyTypeObject *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
     if (type != NULL && PyModule_AddType(module, type) < 0) {
@@ -1435,8 +1375,7 @@ add_type(PyObject *module, PyType_Spec *spec)
     return type;
 }
 
-static int
-module_exec(PyObject *module)
+static int module_exec(PyObject *module)
 {
     State *state = PyModule_GetState(module);
     state->counters_type = add_type(module, &counters_spec);
@@ -1445,22 +1384,19 @@ module_exec(PyObject *module)
     return scanner_type == NULL ? -1 : PyModule_AddIntConstant(module, "INTERFACE_VERSION", INTERFACE_VERSION);
 }
 
-static int
-module_traverse(PyObject *module, visitproc visit, void *arg)
+static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {
     Py_VISIT(((State *)PyModule_GetState(module))->counters_type);
     return 0;
 }
 
-static int
-module_clear(PyObject *module)
+static int module_clear(PyObject *module)
 {
     Py_CLEAR(((State *)PyModule_GetState(module))->counters_type);
     return 0;
 }
 
-static void
-module_free(void *module)
+static void module_free(void *module)
 {
     module_clear((PyObject *)module);
 }
@@ -1488,8 +1424,7 @@ static struct PyModuleDef module_def = {
     .m_free = module_free,
 };
 
-PyMODINIT_FUNC
-PyInit__accelerator(void)
+PyMODINIT_FUNC PyInit__accelerator(void)
 {
     return PyModuleDef_Init(&module_def);
 }

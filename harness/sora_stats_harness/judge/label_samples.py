@@ -4,7 +4,7 @@ The labels of a sample that have to be looked at one by one: unknown ones, and t
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -34,6 +34,8 @@ def take_labels(codec: EditionDecoder, known: set[str], labels: Json, sample: Sa
             raise NeedsSlowPath
         sample.deviations.append(shape.not_an_object_deviation((LABELS_GROUP,), (LABELS_GROUP,), value))
         return
+    configuration: dict[str, tuple[Any, ...]] = {}  # Any: leaves of their own types
+    sample.configuration = configuration
     for label, value in labels.items():
         path = codec.edition_path_of_label(label)
         wire = (LABELS_GROUP, label)
@@ -62,7 +64,7 @@ def take_labels(codec: EditionDecoder, known: set[str], labels: Json, sample: Sa
         if plan.loose:
             leaves = _judge_label(plan, leaves, path, wire, sample)
         sample.labels[label] = leaves[: plan.counters]
-        sample.configuration[label] = leaves[plan.counters : plan.counters + len(codec.label_others)]
+        configuration[label] = leaves[plan.counters : plan.counters + len(codec.label_others)]
 
 
 def _judge_label(plan: GroupPlan, leaves: Json, path: Path, wire: Path, sample: Sample) -> Json:

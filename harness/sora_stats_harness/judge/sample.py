@@ -4,6 +4,7 @@ What is taken from a response's body: the samples in it, and in what they are no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -31,7 +32,7 @@ class Sample(msgspec.Struct, kw_only=True, gc=False):
     connection_id: str | None
     blocks: list[Counters | None]
     labels: dict[str, Counters]
-    configuration: dict[str, tuple[Any, ...]]  # Any: leaves of their own types
+    configuration: Mapping[str, tuple[Any, ...]]  # Any: leaves of their own types
     level: int | None
     deviations: list[ShapeDeviation]
     stamp_ns: int | None = None

@@ -49,6 +49,8 @@ def survey_sample(codec: EditionDecoder, document: StrictJsonDocument, index: in
     level_group = sound.group(UNSTABLE_LEVEL[:1])
     if level_group is not None and sound.is_usable(UNSTABLE_LEVEL):
         sample.level = shape.integer_value(level_group.get(UNSTABLE_LEVEL[1]))
+    configuration: dict[str, tuple[Any, ...]] = {}  # Any: leaves of their own types
+    sample.configuration = configuration
     for label in sound.group((LABELS_GROUP,)) or ():
         below = sound.group((LABELS_GROUP, label))
         if codec.edition_path_of_label(label) is None or below is None:
@@ -56,7 +58,7 @@ def survey_sample(codec: EditionDecoder, document: StrictJsonDocument, index: in
         sample.labels[label] = tuple(
             sound.counter(below, (LABELS_GROUP, label, field.name)) for field in codec.label_counters
         )
-        sample.configuration[label] = tuple(
+        configuration[label] = tuple(
             sound.leaf(below, (LABELS_GROUP, label, field.name)) for field in codec.label_others
         )
     return sample
