@@ -36,21 +36,20 @@ def interrupt_once(url: str, folder: Path, seed: int) -> int:
     processes = draw.choice(("1", "1", "2"))
     command = [sys.executable, "-m", "sora_stats_harness", "load", url, "--users", "2", "--interval", "20ms"]
     command += ["--duration", "30s", "--processes", processes, "--output", str(folder)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
     what = f"seed {seed}: {number.name} x {count}, {processes} processes"
-    try:
-        time.sleep(draw.uniform(EARLIEST_S, LATEST_S))
-        for _ in range(count):
-            process.send_signal(number)
-            time.sleep(draw.uniform(0, 0.2))
-        out, said = process.communicate(timeout=HANG_S)
-    except subprocess.TimeoutExpired:
-        raise AssertionError(f"{what}: it hung") from None
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            time.sleep(draw.uniform(EARLIEST_S, LATEST_S))
+            for _ in range(count):
+                process.send_signal(number)
+                time.sleep(draw.uniform(0, 0.2))
+            out, said = process.communicate(timeout=HANG_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{what}: it hung") from None
+        finally:
+            process.kill()
     assert "Traceback" not in said and "Exception" not in said, f"{what}: {said}"
     assert process.returncode in (0, 1, 3), f"{what}: exit {process.returncode}: {said}"
     if "reports in " in out:

@@ -75,6 +75,8 @@ class _Worker:
     process: subprocess.Popen[bytes] | None = None
     client_id: str | None = None
     hello: HelloReport | None = None
+    has_share: bool = False
+    """Whether it was told what to do: one that was not has nothing to report."""
     progress: ProgressReport | None = None
     result: WorkerResult | None = None
     trouble: str | None = None
@@ -207,6 +209,7 @@ class Workers:
             return problem
         count = self.plan.count
         for worker in self._workers:
+            worker.has_share = True
             self._send(
                 worker,
                 msgspec.structs.replace(
@@ -244,7 +247,7 @@ class Workers:
         until_s = time.monotonic() + timeout_s + RESULT_TIMEOUT_S
         gave_up = False
         for worker in self._active():
-            if worker.hello is None:  # no order reaches it, and it has sent nothing
+            if not worker.has_share:
                 self._give_up_on(worker, "was not ready when the run ended")
         while active := self._active():
             if give_up() and not gave_up:
