@@ -38,7 +38,7 @@ def workers(
         yield started
         for each in started:
             _, said = each.communicate(timeout=30)
-            assert (each.returncode, said) == (0, "")
+            assert (each.returncode, said) == (0, f"working for the master at 127.0.0.1:{port}\n")
     finally:
         for each in started:
             each.kill()

@@ -4,6 +4,7 @@ The options of `load` and `capacity` by which workers send: processes on this ma
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -11,6 +12,7 @@ import click
 from ..api.errors import UsageError
 from .framework import Arguments, Option, group
 from .options import integer
+from .output import write_output
 
 if TYPE_CHECKING:
     from ..load.worker_plan import WorkerPlan
@@ -105,4 +107,4 @@ def run_as_worker(arguments: Arguments) -> int:
         raise UsageError(f"--worker asks the server that its master names: leave {arguments.url} out")
     from ..load.worker import run_worker
 
-    return run_worker(arguments.master_host, arguments.master_port)
+    return run_worker(arguments.master_host, arguments.master_port, say=lambda text: write_output(text, sys.stderr))

@@ -29,17 +29,15 @@ from .workers import START_LEAD_NS, Workers
 
 WATCH_INTERVAL_S: Final = 0.1
 
-SIGNALS_TO_ABANDON: Final = 2
-"""Signals by which requests in flight are given up."""
-
 
 class InterruptSignal(Protocol):
     """Tells whether the run is to end: an `InterruptHandler`."""
 
     is_interrupted: bool
 
-    def set_callback(self, call: Callable[[], object] | None) -> None:
-        """Have something called whenever it is said, the first time or again."""
+    @property
+    def gives_up(self) -> bool:
+        """Whether what is in flight is not waited for."""
 
 
 class LoadGenerator(Protocol):
@@ -94,16 +92,13 @@ def run_load(
         interrupt: By the first signal no more is sent, by the second what is in flight is given up.
         watch: Is told ten times a second how far it is.
     """
-    signals: list[float] = []
-    interrupt.set_callback(lambda: signals.append(time.monotonic()))
     aborted = generator.prepare(lambda: interrupt.is_interrupted)
     began_ns = None
     if aborted is None and not interrupt.is_interrupted:
         began_ns = generator.start()
         aborted = _watch_run(generator, began_ns, duration_s, limits, interrupt, watch)
     ended_ns = time.monotonic_ns()
-    generator.drain(lambda: len(signals) >= SIGNALS_TO_ABANDON)
-    interrupt.set_callback(None)
+    generator.drain(lambda: interrupt.gives_up)
     return LoadRunEnd(interrupted=interrupt.is_interrupted, aborted=aborted, began_ns=began_ns, ended_ns=ended_ns)
 
 

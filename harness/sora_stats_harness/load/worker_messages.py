@@ -125,15 +125,12 @@ class ReadyReport(_Message, frozen=True, kw_only=True):
 
 
 class ProgressReport(_Message, frozen=True, kw_only=True):
-    """Where it stands; sent all the while."""
+    """Where it stands; sent all the while, so that it is known to be there."""
 
-    standing: int
+    standing: int = 0
     """Users that are ready to send."""
-    counts: dict[str, int]
-    intervals: list[Any]  # Any: as TimelineInterval.serialize gives them
-    stalled_s: float
-    """The longest time for which the process did not run."""
-    outage: str | None
+    counts: dict[str, int] = {}
+    intervals: list[Any] = []  # Any: as TimelineInterval.serialize gives them
 
 
 class WindowReport(_Message, frozen=True, kw_only=True):

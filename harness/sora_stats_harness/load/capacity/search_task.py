@@ -125,7 +125,7 @@ def _search_with_workers(task: SearchTask, plan: WorkerPlan) -> SearchOutcome:
             except SearchEnded as ended:
                 found = build_search_result((), task.goal, str(ended))
             workers.drain()
-            workers.wait_for_results(task.spec.timeout_s, lambda: False)
+            workers.wait_for_results(task.spec.timeout_s, lambda: task.interrupt.gives_up)
         task.say(f"judging together what {plan.count} workers saw\n")
         judged = judge_workers(
             JudgingRules(edition, task.spec.checks),
