@@ -24,7 +24,7 @@ HANG_S: Final = 120.0
 
 SEARCH: Final = ("--slo", "p50<100ms", "--window", "300ms", "--max-rate", "40", "--max-in-flight", "4")
 
-COMMANDS: Final = (
+COMMANDS: Final[tuple[tuple[str, ...], ...]] = (
     ("load", "--users", "2", "--interval", "20ms", "--duration", "30s"),
     ("load", "--users", "2", "--interval", "20ms", "--duration", "30s", "--processes", "2"),
     ("capacity", *SEARCH),

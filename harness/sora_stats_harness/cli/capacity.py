@@ -36,7 +36,6 @@ examples:
 SELF_TEST_CONNECTIONS: Final = 100
 SELF_TEST_RATE: Final = 2000.0
 DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
-MIN_IN_FLIGHT: Final = 64
 MAX_SEARCH_IN_FLIGHT: Final = 1000
 
 
@@ -63,33 +62,34 @@ def run(arguments: Arguments) -> int:
     arguments.slo = options.read_slos(settings)
     by_size = arguments.by_size or len(arguments.connections or ()) > 1
     plan = workers.read_worker_plan(arguments)
-    if plan is not None and (by_size or arguments.watch_media):
-        raise UsageError(f"--{'master' if arguments.master else 'processes'} is for the search")
     if by_size and arguments.watch_media:
         raise UsageError("--by-size and --watch-media are two questions: ask one of them")
     if arguments.scenario not in CAPACITY_SCENARIOS:
         raise UsageError(f"--scenario: {arguments.scenario!r} must be one of {', '.join(CAPACITY_SCENARIOS)}")
     goal = None
     if by_size or arguments.watch_media:
-        surveys.check_polling_arguments(arguments, url, by_size=by_size)
+        surveys.check_polling_arguments(arguments, url, plan, by_size=by_size)
     else:
         goal = _search_goal(arguments, url)
+    if not by_size:
+        users = surveys.max_in_flight(arguments) if goal is None else _max_in_flight(arguments, goal)
         option = "--expect-workers" if arguments.master else "--processes"
-        common.check_enough_users(option, None if plan is None else plan.count, _max_in_flight(arguments, goal))
-    import_module("..load.capacity.search_task", __package__)  # before what uses sockets, which Locust replaces
+        common.check_enough_users(option, None if plan is None else plan.count, users)
+    import_module("..load.capacity.step_task", __package__)  # before what uses sockets, which Locust replaces
     if goal is not None:
         return _run_search(arguments, url, goal, plan)
     if by_size:
         return surveys.run_cost_by_size(arguments, url)
-    return surveys.run_media_watch(arguments, url)
+    return surveys.run_media_watch(arguments, url, plan)
 
 
 def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: WorkerPlan | None) -> int:
     from ..api.edition import load_edition
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.capacity.load_window import operation_shares, window_length_s
+    from ..load.capacity.rate_search import build_search_result, search_capacity
     from ..load.capacity.search_report import build_capacity, search_statement, step_line
-    from ..load.capacity.search_task import SearchTask, run_search
+    from ..load.capacity.step_task import StepTask, drive_steps
     from ..load.edition_probe import detect_by_address
     from ..load.load_spec import LOAD_OBSERVES, LoadSpec
     from ..load.load_task import ServerAccess
@@ -131,7 +131,7 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
                 scenario=arguments.scenario,
                 users=_max_in_flight(arguments, goal),
             )
-            task = SearchTask(
+            task = StepTask(
                 spec=spec,
                 server=ServerAccess(
                     address=address,
@@ -140,22 +140,21 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
                     insecure=settings.insecure,
                     secrets=secrets,
                 ),
-                goal=goal,
                 workers=plan,
                 limits=limits,
+                tolerance=common.make_pass_policy(arguments, arguments.baseline).tolerance,
                 patience_s=settings.timeout_s if longest is None else longest / 1e6,
-                window_s=window_s,
                 interrupt=interrupt,
-                on_step=on_step,
                 watch=surveys.make_progress_watcher(progress),
                 say=lambda text: write_output(text, sys.stderr),
             )
             try:
-                done = run_search(task)
+                done = drive_steps(task, lambda steps, _: search_capacity(steps, goal, window_s, on_step))
             finally:
                 progress.end()
-        said = search_statement(done.found, goal)
-        reasons = [each for each in (_abort_reason(done.found, said), done.aborted) if each is not None]
+        found = build_search_result((), goal, done.result) if isinstance(done.result, str) else done.result
+        said = search_statement(found, goal)
+        reasons = [each for each in (_abort_reason(found, said), done.aborted) if each is not None]
         return common.report_and_exit_code(
             arguments,
             done.judge,
@@ -167,17 +166,13 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
                 ending=RunEnding(
                     interrupted=interrupt.is_interrupted,
                     aborted="; ".join(dict.fromkeys(reasons)) or None,
-                    violated_slo=said
-                    if not done.found.low and done.found.high is not None and done.found.ended is None
-                    else None,
+                    violated_slo=said if not found.low and found.high is not None and found.ended is None else None,
                 ),
                 started_at=started_at,
                 options=_verdict_options(arguments, goal, plan),
                 notes=[said, *told, *done.notes],
                 secrets=secrets,
-                capacity=build_capacity(
-                    done.found, goal, arguments.scenario, [told for _, told in done.step_latencies]
-                ),
+                capacity=build_capacity(found, goal, arguments.scenario, [told for _, told in done.step_latencies]),
             ),
         )
 
@@ -224,7 +219,7 @@ def _max_in_flight(arguments: Arguments, goal: SearchGoal) -> int:
         return given
     longest = longest_limit_us(goal.slos)
     needed = goal.max_rate * (arguments.settings.timeout_s if longest is None else longest / 1e6)
-    return int(min(max(needed * 1.2 + MIN_IN_FLIGHT / 2, MIN_IN_FLIGHT), MAX_SEARCH_IN_FLIGHT))
+    return int(min(max(needed * 1.2 + surveys.MIN_IN_FLIGHT / 2, surveys.MIN_IN_FLIGHT), MAX_SEARCH_IN_FLIGHT))
 
 
 SIMULATOR_PACE_OPTIONS: Final = ("service_time", "workers", "per_connection_cost")

@@ -18,6 +18,7 @@ from .output import ProgressLine, write_output
 if TYPE_CHECKING:
     from ..load.capacity.listing_cost import ListingMeasurement
     from ..load.slo import Slo
+    from ..load.worker_plan import WorkerPlan
 
 LISTINGS_PER_SIZE: Final = 21
 """Of each size of a simulator."""
@@ -34,12 +35,22 @@ SELF_TEST_MEDIA_RATE: Final = 100.0
 DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
 
 
-def check_polling_arguments(arguments: Arguments, url: str | None, *, by_size: bool) -> None:
+MIN_IN_FLIGHT: Final = 64
+"""Requests that may be under way at a time, unless told."""
+
+
+def max_in_flight(arguments: Arguments) -> int:
+    """How many requests may be under way in the polled phases."""
+    given: int | None = arguments.max_in_flight
+    return given or MIN_IN_FLIGHT
+
+
+def check_polling_arguments(arguments: Arguments, url: str | None, plan: WorkerPlan | None, *, by_size: bool) -> None:
     """
     Refuse what cannot be carried out, before anything heavy is imported.
 
     Raises:
-        UsageError: A run that is not bounded, or an SLO that is of no use to it.
+        UsageError: A run that is not bounded, or an SLO or workers that are of no use to it.
     """
     if not by_size:
         if url is not None and arguments.max_rate is None:
@@ -47,6 +58,9 @@ def check_polling_arguments(arguments: Arguments, url: str | None, *, by_size: b
         if arguments.slo:
             raise UsageError("--slo is for the search: leave it out with --watch-media")
         return
+    if plan is not None:
+        option = "--master" if arguments.master else "--processes"
+        raise UsageError(f"{option}: by size one listing is asked for at a time, which one process does: leave it out")
     if url is None and len(arguments.connections or ()) < 2:
         raise UsageError("say how many connections: --connections 10,100,1000")
     if url is not None and (arguments.max_rate is None or arguments.duration is None):
@@ -186,36 +200,28 @@ def _size_plan_text(arguments: Arguments, url: str | None, sizes: list[int]) -> 
     )
 
 
-def run_media_watch(arguments: Arguments, url: str | None) -> int:
+def run_media_watch(arguments: Arguments, url: str | None, plan: WorkerPlan | None) -> int:
     """Poll in phases, and hold the media of the polled ones against those of the quiet ones."""
     from ..api.edition import load_edition
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.capacity import listing_polls as survey
     from ..load.capacity.media_impact import compare_phases
-    from ..load.capacity.rate_search import SearchEnded
-    from ..load.capacity.step_runner import StepRunner, run_users
-    from ..load.capacity.stepped_session import SteppedSession
+    from ..load.capacity.step_task import StepTask, drive_steps
     from ..load.edition_probe import detect_by_address
-    from ..load.load_spec import LOAD_OBSERVES, LoadSpec, unobservable_requirements
-    from ..load.scenarios import SCENARIOS
+    from ..load.load_spec import LOAD_OBSERVES, LoadSpec
+    from ..load.load_task import ServerAccess
     from ..load.slo import parse_abort_limit
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import RunFacts, format_utc_now
     from . import capacity as command
 
     started_at = format_utc_now()
-    if url is not None and arguments.max_rate is None:
-        raise UsageError(
-            "say how hard the server is to be asked in the polled phases: --max-rate R (requests a second)"
-        )
-    if arguments.slo:
-        raise UsageError("--slo is for the search: leave it out with --watch-media")
     rate, rounds, phase_s = arguments.max_rate or SELF_TEST_MEDIA_RATE, arguments.phases, arguments.phase
     limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
-    scenario = SCENARIOS[arguments.scenario]
     headers, secrets = arguments.settings.look_up()
+    several = "" if plan is None else f" from {plan.description}"
     write_output(
-        f"plan: {rounds} phases of {phase_s:g} s at {rate:g} requests/s (scenario {arguments.scenario}) on "
+        f"plan: {rounds} phases of {phase_s:g} s at {rate:g} requests/s{several} (scenario {arguments.scenario}) on "
         f"{url or 'the embedded simulator'}, a quiet one before and after each: about {(2 * rounds + 1) * phase_s:.0f} s"
         f"{common.edition_plan_text(arguments)}\n",
         sys.stderr,
@@ -236,35 +242,48 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
                 headers=headers,
                 timeout_s=arguments.settings.timeout_s,
                 scenario=arguments.scenario,
-                users=arguments.max_in_flight or command.MIN_IN_FLIGHT,
+                users=max_in_flight(arguments),
             )
-            session = SteppedSession(load_edition(spec.edition), address, spec)
-            steps = StepRunner(session, patience_s=spec.timeout_s, limits=limits, interrupt=interrupt, watch=watch)
+            task = StepTask(
+                spec=spec,
+                server=ServerAccess(
+                    address=address,
+                    kind="simulator" if url is None else "server",
+                    ca_file=arguments.settings.ca_file,
+                    insecure=arguments.settings.insecure,
+                    secrets=secrets,
+                ),
+                workers=plan,
+                limits=limits,
+                tolerance=common.make_pass_policy(arguments, arguments.baseline).tolerance,
+                patience_s=spec.timeout_s,
+                interrupt=interrupt,
+                watch=watch,
+                say=lambda text: write_output(text, sys.stderr),
+            )
             try:
-                phases, ended = run_users(
-                    session,
-                    scenario,
-                    interrupt=interrupt,
-                    drive=lambda: survey.run_media_phases(session, steps, rate=rate, rounds=rounds, phase_s=phase_s),
+                done = drive_steps(
+                    task,
+                    lambda steps, session: survey.run_media_phases(
+                        session, steps, rate=rate, rounds=rounds, phase_s=phase_s
+                    ),
                 )
-            except SearchEnded as end:
-                phases, ended = [], str(end)
             finally:
                 progress.end()
+        phases, ended = ([], done.result) if isinstance(done.result, str) else done.result
+        reasons = [each for each in (ended, done.aborted) if each is not None]
         found = compare_phases(phases, rate=rate, phase_s=phase_s)
         return common.report_and_exit_code(
             arguments,
-            session.judge,
+            done.judge,
             RunFacts(
                 command="capacity",
                 edition=load_edition(arguments.settings.edition),
                 subject=server,
-                scope=RunScope(
-                    observes=LOAD_OBSERVES, excluded=unobservable_requirements(scenario.targets or frozenset())
-                ),
+                scope=RunScope(observes=LOAD_OBSERVES, excluded=spec.unobservable_requirements),
                 ending=RunEnding(
                     interrupted=interrupt.is_interrupted,
-                    aborted=ended or (found.statement if found.result == "too little data" else None),
+                    aborted="; ".join(reasons) or (found.statement if found.result == "too little data" else None),
                     violated_slo=found.statement if found.result == "effect" else None,
                 ),
                 started_at=started_at,
@@ -274,8 +293,9 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
                     "phase_s": phase_s,
                     "phases": rounds,
                     "scenario": arguments.scenario,
+                    "processes": 1 if plan is None else plan.count,
                 },
-                notes=[found.statement, *told],
+                notes=[found.statement, *told, *done.notes],
                 secrets=secrets,
                 media=found,
             ),

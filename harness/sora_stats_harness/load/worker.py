@@ -110,6 +110,7 @@ class LoadWorker:
         self._trail: SampleTrail | None = None
         self._stopwatch = RunStopwatch()
         self._reported_s = 0
+        self._step_began_ns = 0
         self._stalled_s = 0.0
         self._runner.register_message(ORDER_MESSAGE, self._on_order)
         self._report(HelloReport.of_this_process())
@@ -190,8 +191,11 @@ class LoadWorker:
         address = resolve_server(order.server, ca_file=order.ca_file, insecure=order.insecure, at=at)
         if isinstance(address, TransportError):
             raise HarnessError(f"{order.server}: {address.detail}")
-        make = LoadSession if order.patience_s is None else SteppedSession
-        session = make(edition, address, spec, share=order.share)
+        session = (
+            LoadSession(edition, address, spec, share=order.share)
+            if order.patience_s is None
+            else SteppedSession(edition, address, spec, share=order.share, tolerance=order.tolerance)
+        )
         if self._is_on_masters_machine:
             self._spool = WorkerSpool(Path(order.spool_folder), order.index)
             session.observer = self._spool.open(session, order.subject_kind, Secrets(order.secrets))
@@ -227,6 +231,7 @@ class LoadWorker:
         begins_ns = local_begin_ns(order.begins_ns, order.lead_ns, same_clock=self._is_on_masters_machine)
         share = self._prepared.share
         self._interrupt.is_interrupted = self._drains
+        self._step_began_ns = time.monotonic_ns()
         self._stopwatch.start()
         self._steps.start_step(order.rate / share.count, begins_ns + round(share.index * 1e9 / order.rate))
 
@@ -250,7 +255,15 @@ class LoadWorker:
             findings = self._steps.end_step()
         except SearchEnded as ended:
             outage = str(ended)
-        return StepReport(findings=findings, metrics=self._session.metrics.serialize(), outage=outage)
+        assert self._trail is not None, "made with the session"
+        assert self._prepared is not None, "prepared"
+        return StepReport(
+            findings=findings,
+            metrics=self._session.metrics.serialize(),
+            outage=outage,
+            index=self._prepared.index,
+            samples=self._trail.newest_since(self._step_began_ns) if self._prepared.workers > 1 else {},
+        )
 
     def _finish(self) -> None:
         session = self._session
