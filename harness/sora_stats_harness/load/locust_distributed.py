@@ -36,6 +36,7 @@ from .locust_standalone import (
     LocustRun,
     StandalonePageSource,
     add_exit_code,
+    begin_another_test,
     build_load_report,
     check_locust_options,
     decide_exit_code,
@@ -132,8 +133,7 @@ class _LocustWorker:
     def _on_test_start(self, **_: Any) -> None:
         session = self._session
         if session is not None and session.draining:
-            session.draining = False
-            self.start_test()
+            begin_another_test(self._environment, session, self.start_test)
 
     def start_test(self) -> None:
         """A test begins: the first one, or another."""

@@ -1,7 +1,8 @@
 """
 Locust's web page with the verdict on it: three tabs that follow the run, and a page of ours with the final report.
 
-Locust shows tables of any kind in tabs of ours, with rows that ride along with its own figures, and escapes every text.
+Locust shows tables of any kind in tabs of ours, behind its own, with rows that ride along with its own figures, and escapes
+every text. A script moves the verdict to the front and has it opened first.
 What a server said goes there, and through the HTML report's own escaping, and nowhere else.
 """
 
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ..reports import html_report as html
 from ..reports.report import VerdictReport
+from ..reports.summary import SELF_TEST_NOTE
 from .histogram import Histogram
 from .live_findings import merge_live_findings
 from .load_session import LoadSession
@@ -23,18 +25,18 @@ REPORT_PATH: Final = "/sora-report"
 TAB_PERCENTILES: Final = (50.0, 90.0, 99.0, 99.9, 99.99)
 
 _TABS: Final = {
-    "sora-verdict": ("Verdict", {"name": "What", "value": "So far"}),
+    "sora-verdict": ("Verdict", {"name": "What", "value": "Value"}),
     "sora-findings": (
         "Findings",
         {
             "name": "Requirement",
             "level": "Level",
+            "count": "Count",  # where it is seen without scrolling
             "target": "Target",
             "field": "Field",
             "message": "What is wrong",
             "expected": "Expected",
             "actual": "Actual",
-            "count": "Count",
             "at": "First seen",
         },
     ),
@@ -48,6 +50,16 @@ _TABS: Final = {
         },
     ),
 }
+
+_VERDICT_FIRST: Final = """\
+<script>
+if (!new URLSearchParams(location.search).has("tab")) history.replaceState(null, "", "?tab=sora-verdict");
+new MutationObserver(() => {
+  for (const tab of document.querySelectorAll("[role=tab]"))
+    if (tab.textContent === "Verdict") tab.style.order = -1;
+}).observe(document, {childList: true, subtree: true});
+</script>
+"""
 
 _NO_VERDICT_PAGE: Final = (
     "<!doctype html><html lang=en><meta charset=utf-8><title>No verdict yet</title>"
@@ -70,6 +82,7 @@ def live_state(session: LoadSession) -> dict[str, Any]:  # Any: plain values
     return {
         "counts": session.metrics.counts(),
         "news": session.live_findings.serialize(),
+        "subject_kind": session.judge.subject_kind,
         "times": {name: kinds["response"].serialize() for name, kinds in session.metrics.times.items()},
     }
 
@@ -102,8 +115,11 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
 
         if request.path.endswith("/stats/requests") and response.is_json and response.status_code == 200:
             told = response.get_json()
-            told["extended_stats"] = [*told.get("extended_stats", []), *tab_tables(source.live_states())]
+            final = source.final_report()
+            told["extended_stats"] = [*told.get("extended_stats", []), *tab_tables(source.live_states(), final)]
             response.set_data(app.json.dumps(told))
+        elif response.mimetype == "text/html" and request.path.endswith("/") and response.status_code == 200:
+            response.set_data(response.get_data(as_text=True).replace("<head>", f"<head>{_VERDICT_FIRST}", 1))
         return response
 
     def sora_report() -> tuple[str, int]:
@@ -123,22 +139,33 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
     app.add_url_rule(REPORT_PATH, view_func=web.auth_required_if_enabled(sora_report))
 
 
-def tab_tables(states: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:  # Any: plain values
-    """The rows of all tabs."""
+def tab_tables(
+    states: Iterable[Mapping[str, Any]], final: VerdictReport | None
+) -> list[dict[str, Any]]:  # Any: plain values
+    """The rows of all tabs; the final report is there once the test has stopped."""
     all_states = list(states)
-    counts, newest = merge_live_findings(each["news"] for each in all_states)
-    verdict = "fail" if counts["MUST"] else "no MUST violated so far" if all_states else "nothing was asked yet"
+    counts, kinds, newest = merge_live_findings(each["news"] for each in all_states)
+    if final is not None:
+        reason = final.verdict.reason
+        verdict = final.verdict.verdict + (f": {reason}" if reason else "")
+    else:
+        verdict = (
+            "fail so far" if counts["MUST"] else "no MUST violated so far" if all_states else "nothing was asked yet"
+        )
     summed = {
         name: sum(each["counts"][name] for each in all_states) for name in ("sent", "judged", "errors", "abandoned")
     }
     about = {
         "verdict": verdict,
+        **({"server": SELF_TEST_NOTE} if any(each["subject_kind"] == "simulator" for each in all_states) else {}),
         "responses judged": summed["judged"],
         "requests sent": summed["sent"],
         "without a complete response": summed["errors"],
         "abandoned": summed["abandoned"],
-        "findings that miss a MUST": counts["MUST"],
-        "findings that miss a SHOULD": counts["SHOULD"],
+        "MUST: kinds of findings": kinds["MUST"],
+        "MUST: occurrences": counts["MUST"],
+        "SHOULD: kinds of findings": kinds["SHOULD"],
+        "SHOULD: occurrences": counts["SHOULD"],
         "final report, once the test has stopped": f"Download Data, or {REPORT_PATH}",
     }
     return [

@@ -9,7 +9,7 @@ from typing import Final
 
 from locust import LoadTestShape
 
-from .load_spec import SCENARIO_TARGETS, SPIKE_FACTOR
+from .load_spec import SCENARIO_TARGETS, SOAK_USER_INTERVAL_S, SPIKE_FACTOR
 from .prepared_request import PreparedRequest
 from .request_source import RequestSource
 from .sora_user import SoraUser
@@ -82,6 +82,8 @@ class SpikeLoadShape(LoadTestShape):
 
 class SoakUser(MixedUser):
     """As mixed, gently and for long: what grows, leaks or wraps around. Each user sends once a second unless told."""
+
+    interval_s = SOAK_USER_INTERVAL_S
 
 
 SCENARIOS: Final[Mapping[str, type[SoraUser]]] = {

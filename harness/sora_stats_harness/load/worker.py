@@ -371,6 +371,7 @@ def run_worker(
             worker.leave()
     if worker.leaves:
         working.join()
+        runner.greenlet.kill()  # it would read from what is closed
         runner.client.close(linger=FLUSH_TIMEOUT_MS)
         runner.client.socket.context.term()
     for number in SIGNALS:

@@ -17,7 +17,6 @@ import gevent
 from gevent.hub import Waiter
 
 from ...api.exchange import ErrorCode, Exchange, Request
-from ...api.server_address import ServerAddress
 from ...judge.requirements import Finding, Level
 from ...reports.pass_policy import Tolerance
 from ..histogram import Histogram
@@ -159,11 +158,6 @@ class SteppedSession(LoadSession):
         super().drain()
         self.stop_step()
         self._wake_users(len(self._idle_users))
-
-    def switch_server(self, address: ServerAddress) -> None:
-        """Ask another server from now on."""
-        self.address = address
-        self.requests.switch_server(address.server)
 
     def wait_for_turn(self, timer: PreciseTimer, turn_ns: int) -> int | None:
         """Take the next turn, as soon as there is one to be had."""
