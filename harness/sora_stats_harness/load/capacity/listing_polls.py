@@ -19,7 +19,7 @@ from ..load_session import MAX_DISCOVERY_ATTEMPTS, LoadSession
 from .listing_cost import ListingMeasurement
 from .media_impact import MediaSnapshot, PollingPhase, read_media_snapshot
 from .rate_search import LoadAborted, SearchEnded
-from .step_task import StepDriver
+from .step_task import PhaseDriver
 from .stepped_session import SteppedSession
 
 SNAPSHOTS_PER_PHASE: Final = 3
@@ -90,7 +90,7 @@ def _listing_measurement(session: SteppedSession, exchange: Exchange) -> Listing
 
 def run_media_phases(
     session: LoadSession,
-    steps: StepDriver,
+    steps: PhaseDriver,
     *,
     rate: float,
     rounds: int,

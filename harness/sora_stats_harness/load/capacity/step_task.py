@@ -26,8 +26,7 @@ from ..step_falls import StepFallFinder
 from ..worker_plan import WorkerPlan
 from ..worker_results import judge_workers
 from ..workers import Workers
-from .rate_search import SearchEnded
-from .rate_search import StepDriver as SearchDriver
+from .rate_search import SearchEnded, StepDriver
 from .step_runner import StepRunner, run_users
 from .stepped_session import SteppedSession
 from .worker_steps import WorkerSteps
@@ -56,14 +55,14 @@ class StepTask:
     """Is told what a person should know at once."""
 
 
-class StepDriver(SearchDriver, Protocol):
+class PhaseDriver(StepDriver, Protocol):
     """What load is driven through, also where nothing is measured by windows."""
 
     def wait(self, lasts_s: float) -> None:
         """Wait, while requests go on falling due if they do; raises what `wait_for_window` raises."""
 
 
-Drive = Callable[[StepDriver, LoadSession], ResultType]
+Drive = Callable[[PhaseDriver, LoadSession], ResultType]
 """What is to be done: with the steps, and with a session in which this process may ask for something itself."""
 
 
