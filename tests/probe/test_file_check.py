@@ -235,7 +235,7 @@ def test_sorastats_shows_order_and_neither_http_nor_the_clock(tmp_path: Path) ->
     ]
     path.write_bytes(b"".join(_poll(1_790_000_000 + 3 * n, body) for n, body in enumerate(frozen)))
     result = checked(path)
-    outcome = decide_verdict(result.result(), RunScope(observes=result.observes, excluded=result.excluded), strict=True)
+    outcome = decide_verdict(result.result(), result.scope, strict=True)
     assert (outcome.verdict, result.result().findings) == ("pass", [])
     status = {row.id: row.status for row in outcome.requirements}
     assert status["counter.monotonic"] == "met"
@@ -273,7 +273,7 @@ def test_what_a_recorder_wrote_is_not_the_server_s(tmp_path: Path) -> None:
     path.write_bytes(b"".join(_poll(1_790_000_000 + n, body) for n, body in enumerate(written)))
     result = checked(path)
     assert result.result().findings == []
-    outcome = decide_verdict(result.result(), RunScope(observes=result.observes, excluded=result.excluded))
+    outcome = decide_verdict(result.result(), result.scope)
     status = {row.id: row.status for row in outcome.requirements}
     assert {status[each] for each in ("http.json", "http.duplicate_key", "shape.lexical")} == {"not_applicable"}
     assert status["counter.monotonic"] == "met"
@@ -361,7 +361,7 @@ def test_the_scope_is_what_the_header_tells(tmp_path: Path) -> None:
         RequiredCapability.PROBES,
         RequiredCapability.LARGE_PROBE,
     }
-    assert result.excluded == {"http.status"}
+    assert result.scope.excluded == {"http.status"}
 
 
 def test_without_that_the_scope_is_what_the_exchanges_show(tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_without_that_the_scope_is_what_the_exchanges_show(tmp_path: Path) -> No
         RequiredCapability.ARGUMENTS,
         RequiredCapability.TIMES,
     }
-    assert plain.excluded == {"identity.asked", "identity.client", "identity.listed"}
+    assert plain.scope.excluded == {"identity.asked", "identity.client", "identity.listed"}
     wrong = Request(server=SERVER, headers=(), body=None, target=None, probe="request.shape.no_target")
     probed = checked(record(tmp_path / "probed.jsonl", [exchange(request=wrong)]))
     assert probed.observes == plain.observes | {RequiredCapability.PROBES}
@@ -386,7 +386,7 @@ def test_files_of_several_kinds_show_what_one_of_them_can(tmp_path: Path) -> Non
     (tmp_path / "sorastats.jsonl").write_bytes(_poll(1, b"[]"))
     ours = record(tmp_path / "run.jsonl", [exchange()])
     alone, together = checked(ours), checked(tmp_path / "body.json", ours, tmp_path / "sorastats.jsonl")
-    assert (together.observes, together.excluded) == (alone.observes, alone.excluded)
+    assert together.scope == alone.scope
     assert together.judged_from == "recording"
     assert together.result().coverage.exchanges == 3
 

@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from ..api.errors import UsageError
+from ..reports.report_formats import REPORT_FORMATS, report_renderer
 from .framework import Arguments, Choice, Command, Option, with_value
 from .output import report_width, wants_colour, write_output
 
@@ -17,8 +18,6 @@ examples:
   sora-harness report reports/gate/verdict.json
   sora-harness report reports/gate/verdict.json --format html --output gate.html
 """
-
-_REPORT_FORMATS: Final = ("text", "html", "junit", "markdown")
 
 
 def run(arguments: Arguments) -> int:
@@ -35,7 +34,7 @@ def run(arguments: Arguments) -> int:
     if arguments.format == "text" and arguments.output is None:
         text = terminal.render_terminal(report, colour=wants_colour(sys.stdout), width=report_width(sys.stdout))
     else:
-        text = files.REPORT_RENDERERS[arguments.format](report)
+        text = report_renderer(arguments.format)(report)
     if arguments.output is None:
         write_output(text)
         return 0
@@ -50,7 +49,7 @@ command = Command(
     "report",
     [
         click.Argument(["verdict"], type=Path, metavar="VERDICT", help="a verdict.json; evidence beside it is used"),
-        Option(["--format"], type=Choice(_REPORT_FORMATS), default="text", help="what to write (default: text)"),
+        Option(["--format"], type=Choice(list(REPORT_FORMATS)), default="text", help="what to write (default: text)"),
         with_value("--output", "FILE", "where to write it (default: stdout)", type=Path),
     ],
     examples=EXAMPLES,

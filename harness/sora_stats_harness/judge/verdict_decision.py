@@ -25,6 +25,17 @@ class RunScope:
     excluded: Collection[str] = ()
     """Requirements that are not applicable for reasons of the run's own, such as targets that were left out."""
 
+    def requirement_ids(self) -> frozenset[str]:
+        """The requirements that are applicable."""
+        observed = set(self.observes)
+        return frozenset(
+            rule.id for rule in REQUIREMENTS.values() if rule.needs <= observed and rule.id not in self.excluded
+        )
+
+    def to_options(self) -> dict[str, list[str]]:
+        """The same for the header line of a recording, which `check` judges within this scope."""
+        return {"observes": sorted(need.value for need in self.observes), "excluded": sorted(self.excluded)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnding:

@@ -22,7 +22,7 @@ from .load_session import LoadSession
 from .load_users import drain_users, wait_for_users
 from .request_metrics import RequestMetrics
 from .run_measurements import RunMeasurements, RunStopwatch
-from .scenarios import SCENARIOS
+from .scenario_users import SCENARIO_USERS
 from .slo import AbortLimit
 from .worker_messages import PrepareOrder
 from .workers import START_LEAD_NS, Workers
@@ -136,7 +136,7 @@ class LocalGenerator:
         logging.getLogger("locust.runners").setLevel(
             logging.ERROR
         )  # that so many users begin at once is as it should be
-        environment = Environment(user_classes=[SCENARIOS[session.spec.scenario]], catch_exceptions=False)
+        environment = Environment(user_classes=[SCENARIO_USERS[session.spec.scenario]], catch_exceptions=False)
         environment.sora_session = session  # type: ignore[attr-defined]  # ours, for get_or_create_session
         self._runner = environment.create_local_runner()
 

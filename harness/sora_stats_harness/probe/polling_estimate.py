@@ -14,7 +14,11 @@ from statistics import median
 from typing import Final
 
 from ..api.exchange import Exchange, ExchangeOpener, Request, Response
+from ..judge.checks.identity import ASKED, CLIENT
+from ..judge.checks.presence import LISTED, PRESENT
+from ..judge.requirements import OBSERVED_BY_CLIENTS
 from ..judge.verdict import PollingEstimate
+from ..judge.verdict_decision import RunScope
 from .discovery import connections_in_response
 from .interrupt import InterruptHandler
 from .prober import Prober
@@ -26,6 +30,9 @@ MIN_PAUSE_S: Final = 1.0
 
 PAUSE_TO_DURATION_RATIO: Final = 4
 """The pause is this many times as long as the exchange took, so that the server is busy a fifth of the time at most."""
+
+ESTIMATE_SCOPE: Final = RunScope(observes=OBSERVED_BY_CLIENTS, excluded={ASKED.id, CLIENT.id, PRESENT.id, LISTED.id})
+"""What a few requests for all connections can show."""
 
 _STATUS_LINE_BYTES: Final = len("HTTP/1.1 200 OK\r\n") + len("\r\n")
 

@@ -90,7 +90,7 @@ class RunFacts:
     media: MediaResult | None = None
 
 
-def assemble_verdict(
+def assemble_verdict(  # long: half of it names the fields of the verdict
     judge: JudgeResultSource,
     facts: RunFacts,
     policy: PassPolicy = DEFAULT_POLICY,

@@ -16,6 +16,7 @@ from statistics import median, quantiles
 from typing import Final, Protocol
 
 from ...api.exchange import Target
+from ..scenarios import RELIST_INTERVAL_S, SCENARIOS
 from ..slo import Slo, shortest_limit_us
 from .trend import TrendSlope, theil_sen_slope
 
@@ -110,15 +111,15 @@ def operation_shares(scenario: str, rate: float) -> Mapping[str, float]:
     Which part of a scenario's requests is for which operation; what is only looked up on the side is left out.
 
     Args:
-        scenario: `mixed`, `drill`, `scrape` or `scrape-cluster`.
+        scenario: One whose rate is steady.
         rate: Requests a second: a listing that is due every two seconds is a larger part of few requests.
     """
-    listing, connection, client = (target.operation for target in (Target.ALL, Target.CONNECTION, Target.CLIENT))
-    if scenario == "drill":
-        return {connection: 1.0}
-    if scenario.startswith("scrape"):
-        return {listing: 1.0}
-    return {connection: 0.7, client: 0.29, listing: min(1.0, max(0.01, 0.5 / rate))}
+    row = SCENARIOS[scenario]
+    shares = {target.operation: share for target, share in row.shares.items()}
+    if row.is_mixed:
+        listing = Target.ALL.operation
+        shares[listing] = min(1.0, max(shares[listing], 1 / (RELIST_INTERVAL_S * rate)))
+    return shares
 
 
 def window_length_s(

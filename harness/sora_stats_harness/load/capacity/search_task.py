@@ -20,7 +20,6 @@ from ..load_spec import LoadSpec
 from ..load_task import ServerAccess, prepare_order, stop_on_signal
 from ..request_metrics import RequestMetrics
 from ..run_measurements import summarize_step_latencies
-from ..scenarios import SCENARIOS
 from ..slo import AbortLimit
 from ..spools import JudgingRules, SpoolFolder
 from ..worker_messages import EndStepOrder, HaltOrder, PrepareOrder, StepOrder, StepReport, WindowOrder, WindowReport
@@ -96,7 +95,6 @@ def _search_in_process(task: SearchTask) -> SearchOutcome:
     try:
         found = run_users(
             session,
-            SCENARIOS[task.spec.scenario],
             interrupt=task.interrupt,
             drive=lambda: search_capacity(steps, task.goal, task.window_s, task.on_step),
         )
