@@ -1,6 +1,4 @@
-"""
-The parser of an edition that builds on another one: it changes what it names, and each statement has a source.
-"""
+"""The parser of an edition that builds on another one: it changes what it names, and each statement has a source."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Reads the head of a response that was not recognised by its bytes, in whatever pieces it comes.
-"""
+"""Reads the head of a response that was not recognised by its bytes, in whatever pieces it comes."""
 
 from __future__ import annotations
 

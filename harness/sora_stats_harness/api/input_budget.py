@@ -162,10 +162,8 @@ def read_small_file(path: str | Path, *, limit: int, name: str, error: type[Usag
     Read a whole file that is small by its nature.
 
     Args:
-        path: The file; a pipe will do.
         limit: The most bytes that it may have.
         name: What to call it in an error message, with its path.
-        error: What is raised.
 
     Raises:
         UsageError: It can't be read, or is larger.

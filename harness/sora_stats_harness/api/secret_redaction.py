@@ -152,7 +152,6 @@ def redact_headers(
     Keep every header's name, and the values of those allowed.
 
     Args:
-        headers: In the order of the wire.
         allowed: Names in lower case; `ALLOWED_RESPONSE_HEADERS` or `ALLOWED_REQUEST_HEADERS`.
         secrets: Looked for in what is kept.
 

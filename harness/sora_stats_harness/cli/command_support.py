@@ -1,6 +1,4 @@
-"""
-What several commands do alike: start the simulator, detect the edition, and report.
-"""
+"""What several commands do alike: start the simulator, detect the edition, and report."""
 
 from __future__ import annotations
 
@@ -81,7 +79,6 @@ def detect_edition(arguments: Arguments, ask: Callable[[], tuple[str, list[str]]
     Replace the edition `auto` by the one that a server's responses are nearest to, and say so.
 
     Args:
-        arguments: With their settings.
         ask: As `probe.edition_detection.detect_by_server`; not called where an edition was named.
 
     Returns:
@@ -104,10 +101,6 @@ class JudgedRun:
     A run of a command, from its first request to its report.
 
     While the context lasts, a signal ends the run and not the process.
-
-    Args:
-        arguments: With their settings.
-        command: The command's name.
 
     Raises:
         UsageError: The settings refer to something that is not there.
@@ -171,7 +164,6 @@ def report_and_exit_code(
     Sum up, write the reports, print the summary (and what the CI server reads), and give the exit code.
 
     Args:
-        arguments: With the judging options.
         judge: Is finished here.
         facts: What else is known of the run; its labels are those of the settings.
         write: Whether files are written where --output was not given.

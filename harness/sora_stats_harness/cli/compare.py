@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
 from ..api.errors import UsageError, suggest_nearest
 from .framework import Arguments, Choice, Command, Option, Parsed, flag, group, with_value, with_values
 from .output import write_output
-
-if TYPE_CHECKING:
-    pass
 
 EXAMPLES: Final = """\
 examples:

@@ -100,12 +100,7 @@ def rule_options() -> list[click.Parameter]:
 
 
 def judging_options(*, no_output: str = "a new folder below reports/") -> list[click.Parameter]:
-    """
-    What decides the verdict, and where the reports go: also --baseline --json --output.
-
-    Args:
-        no_output: Where reports go without --output, for the help text.
-    """
+    """What decides the verdict, and where the reports go: also --baseline --json --output."""
     return rule_options() + group(
         "judging and reports",
         with_value(
@@ -169,14 +164,7 @@ def abort_option(effect: str) -> Option:
 def simulator_options(
     *more: Option, connections: Parsed | None = None, connections_help: str = "how many connections (default: 20)"
 ) -> list[click.Parameter]:
-    """
-    What the embedded simulator is like: --fault --seed --connections --nodes, and more of the kind.
-
-    Args:
-        more: Further options.
-        connections: Reads --connections, where it is not one number.
-        connections_help: Its help.
-    """
+    """What the embedded simulator is like: --fault --seed --connections --nodes, and more of the kind."""
     return group(
         "the embedded simulator, where no URL is given",
         with_values("--fault", "NAME[:KEY=VALUE]", "make it misbehave (repeatable)"),
@@ -224,7 +212,6 @@ def read_settings(arguments: Arguments, *, writes_reports: bool = True) -> RunSe
     Put options, environment and configuration together; the result is also kept as `arguments.settings`.
 
     Args:
-        arguments: Of a command.
         writes_reports: Whether it writes reports where `--output` isn't given.
 
     Raises:

@@ -153,9 +153,6 @@ class ProgressLine:
     Shows how far a run is: one line that changes on a terminal, a line every few seconds elsewhere.
 
     It writes to stderr, because stdout is for data; `end` leaves the terminal as it was.
-
-    Args:
-        stream: Where to write; stderr if None.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:

@@ -1,6 +1,4 @@
-"""
-The plan of a conformance run, and what follows from it before the first request: what the run can observe.
-"""
+"""The plan of a conformance run, and what follows from it before the first request: what the run can observe."""
 
 from __future__ import annotations
 

@@ -34,7 +34,6 @@ def detect_by_server(
 
     Args:
         server: As `normalize_server_url` gives it.
-        headers: Sent with the request.
         prober: Sends the request; it is closed at the end.
         interrupt: Gives the request up at once.
 

@@ -82,9 +82,7 @@ class CheckStopped(Exception):  # a request, not an error
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileCheckResult:
-    """
-    A judge that has judged files, and what the files say of their runs; takes the judge's place in a verdict.
-    """
+    """A judge that has judged files, and what the files say of their runs; takes the judge's place in a verdict."""
 
     judge: Judge
     subject: str
@@ -120,9 +118,7 @@ class FileCheckResult:
 
     @property
     def abort_reasons(self) -> str | None:
-        """
-        Why runs aborted, as they recorded it; else, where none was interrupted, which server stopped responding.
-        """
+        """Why runs aborted, as they recorded it; else, where none was interrupted, which server stopped responding."""
         if reasons := list(dict.fromkeys(end.aborted for _, end in self.ends if end.aborted is not None)):
             return "; ".join(reasons)
         outage = self.judge.outage
@@ -187,7 +183,6 @@ def choose_edition(files: Sequence[OpenedFile], given: str | None) -> tuple[str,
     Choose the edition to judge by.
 
     Args:
-        files: From `open_files`.
         given: The user's choice; without one recordings are judged by the edition they were made with.
 
     Returns:
@@ -240,7 +235,6 @@ def judge_files(
 
     Args:
         judge: For the edition to judge by; the caller finishes it.
-        files: From `open_files`.
         target: Of single bodies; if None an object is GetStatsConnection's, anything else GetStatsAllConnections'.
         tick: Called at every line; it may raise `CheckStopped`.
 

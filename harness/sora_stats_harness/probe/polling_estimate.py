@@ -57,8 +57,6 @@ def measure_requests(
     Send a request five times, with pauses in between.
 
     Args:
-        request: Such as one for all connections.
-        judge: Judges every exchange.
         prober: Sends; it is closed at the end.
         interrupt: A signal ends it at once.
         watch: Called with the number of each request, before it is sent.
@@ -109,7 +107,6 @@ def estimate_polling_cost(exchanges: Sequence[Exchange], polling: PollingPlan) -
 
     Args:
         exchanges: Of requests for all connections, in the order of sending.
-        polling: What is planned.
 
     Returns:
         None if there is no complete response of status 200.

@@ -95,9 +95,6 @@ class RunSettings:
         """
         Refuse options of the embedded simulator beside a URL.
 
-        Args:
-            given: Those that were given, as they are spelled.
-
         Raises:
             UsageError: There are some, and a URL.
         """
@@ -192,7 +189,6 @@ def resolve_settings(
 
     Args:
         given: The options that were given, by `_Setting.option` with `_` for `-`; None or empty where not given.
-        config: As `read_configuration` gives it.
         url: As `find_server_url` gives it, with `url in FILE` as origin where the configuration has it. Without one the configuration's headers are left out: they are for a server,
             and a simulator needs no secret that may not be there.
         option_prefix: What stands before an option's name in error messages.

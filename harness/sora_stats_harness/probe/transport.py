@@ -32,7 +32,6 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
 
     Args:
         ca_file: PEM file of the authorities to trust instead of the usual ones.
-        insecure: Whether to accept any certificate.
         limit_bytes: Of one body. The bodies being read at one time are held to the same sum, beyond which one is given up
             as `abandoned`: that accuses nobody.
 

@@ -161,12 +161,7 @@ class InputFile:
 
 
 class LineCursor:
-    """
-    A file's lines, read forward and from any place; going on from where it stands costs nothing.
-
-    Args:
-        store: The file.
-    """
+    """A file's lines, read forward and from any place; going on from where it stands costs nothing."""
 
     def __init__(self, store: InputFile) -> None:
         self._store = store

@@ -336,9 +336,7 @@ class _StreamSource:
 
     @property
     def complete_until_ns(self) -> int:
-        """
-        The time up to which everything in this file is known: all exchanges received, and all in flight.
-        """
+        """The time up to which everything in this file is known: all exchanges received, and all in flight."""
         if self.is_exhausted:
             return LATEST_NS
         if self._next == 0:

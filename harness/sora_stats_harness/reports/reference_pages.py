@@ -1,6 +1,4 @@
-"""
-The reference pages docs/FIELDS.md and docs/REQUIREMENTS.md, made from what the code uses itself.
-"""
+"""The reference pages docs/FIELDS.md and docs/REQUIREMENTS.md, made from what the code uses itself."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The formats of a report by name: a row for each, and its module is imported only when a report is written.
-"""
+"""The formats of a report by name: a row for each, and its module is imported only when a report is written."""
 
 from __future__ import annotations
 

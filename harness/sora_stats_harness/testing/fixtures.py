@@ -181,9 +181,7 @@ def sora_recording(
     _sora_settings: options.PluginSettings,
     _sora_judged_edition: Edition,
 ) -> Iterator[ExchangeRecording]:
-    """
-    A recording of this test's exchanges, in its `tmp_path`; `sora-harness check` judges it again.
-    """
+    """A recording of this test's exchanges, in its `tmp_path`; `sora-harness check` judges it again."""
     from ..recording.writer import RecordedRun, RecordingWriter
     from .exchange_recording import ExchangeRecording
     from .per_test_judge import TEST_SCOPE

@@ -74,7 +74,6 @@ def run_gate_once(settings: PluginSettings, shared: Path) -> VerdictReport:
     Run the gate, unless another process of this run has.
 
     Args:
-        settings: What to do.
         shared: A folder that the processes of this run have in common.
 
     Raises:

@@ -39,7 +39,6 @@ class PerTestJudge:
     The judge of one test, from the fixture `sora_judge`; it judges every exchange of `sora_client`. Thread-safe.
 
     Args:
-        edition: The documented field list.
         strict: Whether a violated SHOULD fails the test, too.
         waivers: Findings that they cover don't fail the test.
         secrets: Values that no text may show.
@@ -89,7 +88,6 @@ class PerTestJudge:
         Args:
             target: The operation that it responds to: `GetStatsConnection`, `GetStatsClient` or `GetStatsAllConnections`.
             data: Bytes or text as they came, or the value parsed from them.
-            name: Its name in a failure.
 
         Raises:
             UsageError: There is no such operation.

@@ -57,7 +57,6 @@ def import_edition(data: bytes, *, origin: str, name: str) -> ImportedEdition:
     Args:
         data: The page: HTML, text or Markdown, in UTF-8.
         origin: What to call the page in messages and in the edition.
-        name: The name of the edition.
 
     Raises:
         EditionError: The page cannot be read as a field list; the message is one line that names the page's line.

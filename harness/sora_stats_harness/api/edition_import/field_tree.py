@@ -45,8 +45,6 @@ def build_field_tree(page: PageText, outline: Sequence[OutlineItem], notes: list
     Build the tree of fields and groups.
 
     Args:
-        page: Where it comes from.
-        outline: The list's items of the highest level.
         notes: Gets a line for each text that was passed over beside fields.
 
     Raises:

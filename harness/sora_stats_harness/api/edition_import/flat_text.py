@@ -26,10 +26,6 @@ def parse_flat_text(page: PageText, shown: ExampleObject | None) -> list[Outline
     """
     The field list of a text without bullets and indentation.
 
-    Args:
-        page: The text.
-        shown: The page's example response.
-
     Raises:
         EditionError: There is no example to tell the groups by, no list, or a name that it does not place.
     """
