@@ -11,8 +11,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from ..api.errors import UsageError
 from . import command_support as common
 from .framework import Arguments
@@ -267,13 +265,13 @@ def start_session(
     from ..api.edition import load_edition
     from ..load.capacity.stepped_session import SteppedSession
 
-    spec = load_spec(arguments, run, scenario=scenario, users=users)
-    if timeout_s is not None:
-        spec = msgspec.structs.replace(spec, timeout_s=timeout_s)
+    spec = load_spec(arguments, run, scenario=scenario, users=users, timeout_s=timeout_s)
     return SteppedSession(load_edition(spec.edition), address, spec)
 
 
-def load_spec(arguments: Arguments, run: common.JudgedRun, *, scenario: str, users: int) -> LoadSpec:
+def load_spec(
+    arguments: Arguments, run: common.JudgedRun, *, scenario: str, users: int, timeout_s: float | None = None
+) -> LoadSpec:
     """What is sent; the rate is set as it goes."""
     from ..load.load_spec import LoadSpec
 
@@ -282,7 +280,7 @@ def load_spec(arguments: Arguments, run: common.JudgedRun, *, scenario: str, use
         edition=settings.edition,
         checks=settings.checks,
         headers=run.headers,
-        timeout_s=settings.timeout_s,
+        timeout_s=timeout_s or settings.timeout_s,
         scenario=scenario,
         users=users,
     )

@@ -11,11 +11,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from ..api.errors import UsageError
 from ..api.option_values import parse_interval
-from ..load.scenarios import SCENARIOS
+from ..load.scenarios import MIX, SCENARIOS
 from . import command_support as common
 from . import options
 from . import worker_options as workers
@@ -79,6 +77,8 @@ def run(arguments: Arguments) -> int:
         return 0
 
     import_module("..load.load_task", __package__)  # before what uses sockets, which Locust replaces
+    from msgspec.structs import replace as replace_fields
+
     from ..judge.verdict_decision import RunEnding
     from ..load.edition_probe import detect_by_address
     from ..load.load_task import run_load_task
@@ -92,7 +92,7 @@ def run(arguments: Arguments) -> int:
             notes = common.detect_edition(
                 arguments, lambda: detect_by_address(address, run.headers, settings.timeout_s, run.interrupt)
             )
-            spec = msgspec.structs.replace(spec, edition=arguments.settings.edition, headers=run.headers)
+            spec = replace_fields(spec, edition=arguments.settings.edition, headers=run.headers)
             task = _load_task(arguments, run, address, spec)
             done = run_load_task(replace(task, limits=limits, workers=plan))
         results = judge_slos(slos, done.measures)
@@ -280,7 +280,7 @@ def _parse_weights(text: str) -> dict[str, float]:
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, separator, value = part.strip().partition("=")
-        if not separator or name not in ("connection", "client", "all") or name in weights:
+        if not separator or name not in MIX or name in weights:
             raise UsageError(f"{text!r}: give connection=N,client=N,all=N, or some of them")
         weights[name] = float(value) if re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,9})?", value) else -1.0
         if not 0 <= weights[name] <= 1e6:

@@ -18,17 +18,15 @@ from ..judge.checks.presence import LISTED, PRESENT
 from ..judge.requirements import OBSERVED_BY_CLIENTS, RequiredCapability
 from ..judge.verdict_decision import RunScope
 from .arrival_schedule import ArrivalSchedule, RateSegment, ramp_segments, spike_segments
-from .scenarios import MIX, SCENARIOS
+from .scenarios import SCENARIOS
 
 SPIKE_FACTOR: Final = 5.0
 """How many times as much is asked in the third fifth of `spike`."""
 
 SOAK_USER_INTERVAL_S: Final = 1.0
 
-_TARGET_BY_NAME: Final = {"connection": Target.CONNECTION, "client": Target.CLIENT, "all": Target.ALL}
-
-DEFAULT_WEIGHTS: Final = {name: MIX[target] for name, target in _TARGET_BY_NAME.items()}
-"""The mix of `mixed`, `spike` and `soak`, unless another one is given."""
+TARGET_BY_NAME: Final = {"connection": Target.CONNECTION, "client": Target.CLIENT, "all": Target.ALL}
+"""The targets by the names that `--weights` has."""
 
 WORKER_SEQUENCE_BITS: Final = 40
 """An exchange's number begins with its worker's index, above so many bits: JSON's integers are exact up to 53 bits."""
@@ -141,9 +139,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _asked_targets(scenario: str, weights: Mapping[str, float]) -> frozenset[Target]:
-    if not weights:
-        return frozenset(SCENARIOS[scenario].shares)
-    return frozenset(_TARGET_BY_NAME[name] for name, weight in weights.items() if weight)
+    shares = weights or SCENARIOS[scenario].shares
+    return frozenset(TARGET_BY_NAME[name] for name, share in shares.items() if share)
 
 
 def asked_operations(scenario: str, weights: Mapping[str, float]) -> frozenset[str]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from locust import LoadTestShape
 
-from .load_spec import SPIKE_FACTOR
+from .load_spec import SPIKE_FACTOR, TARGET_BY_NAME
 from .prepared_request import PreparedRequest
 from .request_source import RequestSource
 from .scenarios import SCENARIOS, Scenario
@@ -20,7 +20,7 @@ def _make_user_class(name: str, scenario: Scenario) -> type[SoraUser]:
     """A class of users that send what the scenario chooses, such as `ScrapeClusterUser`."""
 
     class ScenarioUser(SoraUser):
-        targets = frozenset(scenario.shares)
+        targets = frozenset(TARGET_BY_NAME[each] for each in scenario.shares)
 
         def choose(self, requests: RequestSource) -> PreparedRequest:
             return scenario.choose(requests)

@@ -1,7 +1,7 @@
 """
 The scenarios, as data: how each chooses its next request, and which targets that asks for.
 
-Locust is not imported here, since `--help` and the plan of a run read this table; `scenario_users` makes Locust's users of it.
+Nothing is imported here, since `--help` reads this table; `scenario_users` makes Locust's users of it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..api.exchange import Target
-
 if TYPE_CHECKING:
     from .prepared_request import PreparedRequest
     from .request_source import RequestSource
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 RELIST_INTERVAL_S: Final = 2.0
 """Where the mix gave no listing for so long, one is sent."""
 
-MIX: Final = {Target.CONNECTION: 0.7, Target.CLIENT: 0.29, Target.ALL: 0.01}
+MIX: Final = {"connection": 0.7, "client": 0.29, "all": 0.01}
 """The shares of the targets where `--weights` has no others."""
 
 
@@ -31,8 +29,8 @@ class Scenario:
     """In a few words, for the users in Locust."""
     choose: Callable[[RequestSource], PreparedRequest]
     """Gives the next request."""
-    shares: Mapping[Target, float]
-    """The shares of the targets; ids looked up on the side don't count."""
+    shares: Mapping[str, float]
+    """The shares of the targets, by the names that `--weights` has; ids looked up on the side don't count."""
     is_mixed: bool = False
     """Whether `--weights` decides on the shares."""
     is_steady: bool = True
@@ -59,12 +57,12 @@ SCENARIOS: Final = {
     "scrape": Scenario(
         does="listings of the node, as dashboards and exporters ask for them",
         choose=lambda requests: requests.listing_request(),
-        shares={Target.ALL: 1.0},
+        shares={"all": 1.0},
     ),
     "scrape-cluster": Scenario(
         does="listings of the whole cluster",
         choose=lambda requests: requests.listing_request(local=False),
-        shares={Target.ALL: 1.0},
+        shares={"all": 1.0},
     ),
     "spike": Scenario(
         does="as mixed, and for a fifth of the time five times as much: does the server recover?",
@@ -83,7 +81,7 @@ SCENARIOS: Final = {
     "drill": Scenario(
         does="single connections, as fast as it goes",
         choose=_choose_connection,
-        shares={Target.CONNECTION: 1.0},
+        shares={"connection": 1.0},
     ),
 }
 """Each scenario by the name that the command line has for it."""

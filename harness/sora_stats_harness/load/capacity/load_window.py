@@ -16,6 +16,7 @@ from statistics import median, quantiles
 from typing import Final, Protocol
 
 from ...api.exchange import Target
+from ..load_spec import TARGET_BY_NAME
 from ..scenarios import RELIST_INTERVAL_S, SCENARIOS
 from ..slo import Slo, shortest_limit_us
 from .trend import TrendSlope, theil_sen_slope
@@ -115,7 +116,7 @@ def operation_shares(scenario: str, rate: float) -> Mapping[str, float]:
         rate: Requests a second: a listing that is due every two seconds is a larger part of few requests.
     """
     row = SCENARIOS[scenario]
-    shares = {target.operation: share for target, share in row.shares.items()}
+    shares = {TARGET_BY_NAME[name].operation: share for name, share in row.shares.items()}
     if row.is_mixed:
         listing = Target.ALL.operation
         shares[listing] = min(1.0, max(shares[listing], 1 / (RELIST_INTERVAL_S * rate)))
