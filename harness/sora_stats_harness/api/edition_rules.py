@@ -1,5 +1,5 @@
 """
-What an edition has to be as a whole, beyond each statement in its file by itself.
+Checks an edition as a whole, once each statement of its file was checked by itself.
 
 Some checks know fields by their names: what a connection is called, when a sample was taken, which level is counted.
 An edition may lack any of these, and what can't be judged then isn't. But where it has one, it is what its name says.

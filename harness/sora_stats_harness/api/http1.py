@@ -1,5 +1,5 @@
 """
-One reader of HTTP/1.1 responses, without a socket: bytes go in, and a response or the reason why there is none comes out.
+Reads HTTP/1.1 responses, without a socket: bytes go in, and a response or the reason why there is none comes out.
 
 The contract. `begin` makes the reader ready for a response. `feed` takes what came from the socket, in whatever pieces,
 `end` says that the peer has closed, and `give_up` that we stop reading. As soon as no more bytes are needed, `over` is

@@ -1,5 +1,5 @@
 """
-The head of a response: from the bytes up to the blank line to a status, header fields, and where the body ends.
+Parses the head of a response: status, header fields, and where the body ends.
 
 `parse_head` is a pure function. Whatever deviates from the standard is either a fault in the list, with the response
 going on, or the one fault that is returned instead of a head. Lines are looked at in their order, and so are the headers,

@@ -1,5 +1,5 @@
 """
-What may be sent at all, decided in one place.
+Decides which requests may be sent at all.
 
 The port that serves statistics also disconnects users (`DisconnectChannel` and others). So every client asks
 `check_bytes_allowed` right where it writes to a socket. It takes the bytes themselves for what they are: whoever made them,

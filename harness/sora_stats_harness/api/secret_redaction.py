@@ -1,5 +1,5 @@
 """
-Keeping secrets out of everything that is written down.
+Keeps secrets out of everything that is written down.
 
 A recording or a report is made to be passed on, and the requests behind it may bear tokens. So the values of headers
 are dropped unless they are known to be harmless, and what the user named as secret is looked for wherever text or bytes

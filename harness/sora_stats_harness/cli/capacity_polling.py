@@ -1,5 +1,5 @@
 """
-The two other questions of the command `capacity`: what a listing costs by size, and whether polling hurts the media.
+`capacity --by-size` and `--watch-media`: what a listing costs by size, and whether polling hurts the media.
 """
 
 from __future__ import annotations

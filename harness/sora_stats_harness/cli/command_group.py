@@ -1,4 +1,4 @@
-"""All commands as click sees them: which one a word names, and errors of the command line as errors of ours."""
+"""The click group of all commands: finds the command that a word names, and turns click's errors into ours."""
 
 from __future__ import annotations
 

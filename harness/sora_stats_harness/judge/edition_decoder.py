@@ -1,5 +1,5 @@
 """
-From bytes to typed structs, for about what parsing them costs.
+Decodes bodies into structs that are built from the edition, for about what parsing them costs.
 
 The decoder is built from the edition: msgspec checks types, limits, required and unknown fields while it parses, which
 is cheaper than parsing alone. What it accepts has the documented shape. What it does not accept is judged elsewhere

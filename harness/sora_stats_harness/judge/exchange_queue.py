@@ -1,5 +1,5 @@
 """
-From a request about to be sent to its exchange being judged: times, order of receipt, batches and slices.
+Times the exchanges of a live run, and hands them to the judge in order of receipt.
 
 Exchanges are judged one at a time, in the order in which they ended. Judging may wait a little, so that several are
 judged together; a large response is judged in slices, and what ends meanwhile waits for it.

@@ -1,6 +1,4 @@
-"""
-The checks of every judge: a row for each, in the order in which they are asked within a stage.
-"""
+"""The checks of every judge: a row for each, in the order in which they are asked within a stage."""
 
 from __future__ import annotations
 

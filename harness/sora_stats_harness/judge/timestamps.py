@@ -1,6 +1,4 @@
-"""
-RFC 3339 times in UTC as nanoseconds, quickly: every response bears one, and they differ in their seconds only.
-"""
+"""Parses RFC 3339 times in UTC into nanoseconds: every response has one, so a minute's beginning is parsed once."""
 
 from __future__ import annotations
 

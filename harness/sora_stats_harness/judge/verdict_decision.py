@@ -1,5 +1,5 @@
 """
-How counts become a status for each requirement, and the statuses one verdict with its exit code.
+Decides the status of each requirement from the counts, and the verdict with its exit code from the statuses.
 
 Everything that has a say in the exit code is collected, and the worst one decides: a finding is never hidden by a run that
 was interrupted, or by a check that crashed.

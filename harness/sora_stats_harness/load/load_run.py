@@ -1,5 +1,5 @@
 """
-A load run from start to end: users stand up, start together, send, are told to stop, finish what is in flight, and only
+Runs load from start to end: users stand up, start together, send, are told to stop, and finish what is in flight.
 then it is over.
 
 A run is bounded before it begins, and ends by itself: by its duration, by a limit that it was told to abort at, or by its

@@ -1,6 +1,4 @@
-"""
-What a load run is to do, as plain values: made from the command line, and sent to the workers that do it.
-"""
+"""What a load run is to do, as plain values: made from the command line, and sent to the workers that do it."""
 
 from __future__ import annotations
 

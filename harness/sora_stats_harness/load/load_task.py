@@ -1,6 +1,4 @@
-"""
-A load run as a command asks for it: sent by this process or by workers, recorded on the way, judged at the end.
-"""
+"""A load run as a command asks for it: sent by this process or by workers, recorded on the way, judged at the end."""
 
 from __future__ import annotations
 

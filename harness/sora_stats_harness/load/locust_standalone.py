@@ -1,5 +1,5 @@
 """
-Under plain `locust -f`, without our command: a session for the host that Locust was given, and a verdict at the end.
+Plain `locust -f`, without our command: makes a session for its host, and a verdict at the end.
 
 Locust kills its users when a test stops. So before that, in `test_stopping`, nothing more is sent and what is in flight is
 waited for; after a Ctrl-C Locust goes straight to `quitting`, and the same is done there. The verdict is told last of all,

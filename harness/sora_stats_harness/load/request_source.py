@@ -1,6 +1,4 @@
-"""
-The requests that users choose from: about the connections that the last listings named, prepared once and sent many times.
-"""
+"""The requests that users choose from: about the connections that the last listings named."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The scenarios as Locust's users, for the command line and for locustfiles.
-"""
+"""The scenarios as Locust's users, for the command line and for locustfiles."""
 
 from __future__ import annotations
 

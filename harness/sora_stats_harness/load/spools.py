@@ -1,5 +1,5 @@
 """
-What the workers of one machine saw, judged together after they have ended.
+Spools: what each worker of this machine saw, on disk, and judged together after they have ended.
 
 A counter that falls may be seen by one worker before and by another after. So each of them writes every exchange to a
 file, its spool, and at the end all spools are read side by side, in order of receipt on the clock that the processes of a

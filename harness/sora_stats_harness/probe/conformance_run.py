@@ -1,5 +1,5 @@
 """
-The conformance run: sends requests in such an order that every requirement can be observed.
+Runs the conformance probe: sends requests in such an order that every requirement can be observed.
 
 Relations need samples of one connection that don't overlap, one before and one after. The order of counters needs
 responses that arrived before the next request was sent, `counter.timestamp_order` needs overlapping ones. A connection's

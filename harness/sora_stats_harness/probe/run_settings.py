@@ -1,5 +1,5 @@
 """
-Which server a run asks, and how it judges: the one reader and validator of these settings.
+The settings of a run: which server it asks and how it judges, read from options, environment and configuration.
 
 The command line, the pytest plugin and the configuration name the same settings. `SETTINGS` has a row for each, and every
 value goes through it; so a mistake is refused in the same words everywhere, before anything is sent.

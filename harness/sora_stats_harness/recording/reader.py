@@ -1,5 +1,5 @@
 """
-Reading the exchanges of recordings in the order in which they were received.
+Reads the exchanges of recordings in the order in which they were received.
 
 The judge needs that order, and lines may stand in any. So a recording is read twice: first for the times only, of which a
 few numbers are kept for every block of lines, then for the exchanges. An exchange is held back only until no line that is

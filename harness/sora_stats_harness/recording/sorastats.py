@@ -1,5 +1,5 @@
 """
-Reading the recordings of sorastats, a terminal viewer that polls GetStatsAllConnections and records the responses.
+Reads the recordings of sorastats, a terminal viewer that polls GetStatsAllConnections and records the responses.
 
 A line is `{"time": {"secs_since_epoch": S, "nanos_since_epoch": N}, "values": [connection, …]}`. It does not say when the
 request was sent, or anything about HTTP. But the viewer sends one request at a time, so each request was sent after the

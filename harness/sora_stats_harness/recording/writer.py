@@ -1,5 +1,5 @@
 """
-Writing a recording during a run, without ever waiting for a disk.
+Writes a recording during a run, without ever waiting for a disk.
 
 `RecordingWriter.add_exchange` encodes and compresses exchanges in batches, while their responses are still in the
 processor's caches, and queues the result, a fortieth of the bytes. A thread writes the queue. The thread also encodes

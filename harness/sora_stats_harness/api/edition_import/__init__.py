@@ -1,5 +1,5 @@
 """
-The field list of a documentation page, read into an edition.
+Makes an edition of a documentation page, by reading the page's field list.
 
 The documentation changes more often than this project: whoever has a newer page must not wait for a newer release. The
 page comes as HTML with nested lists, as a text with bullets and indentation, as Markdown in which a parent and its

@@ -1,4 +1,4 @@
-"""An edition's file from a page's list, in the form of the editions that ship with the package."""
+"""Writes the edition that was read from a page, in the form of the editions that ship with the package."""
 
 from __future__ import annotations
 

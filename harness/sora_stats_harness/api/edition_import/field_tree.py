@@ -1,4 +1,4 @@
-"""From items to fields and groups: what is a name and what a text, which group stands for which, and what cannot be."""
+"""Turns the items of a list into fields and groups, and refuses an item that can be neither."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-A page's plain text that has lost its bullets and its indentation.
+Reads the field list of plain text that has lost its bullets and its indentation.
 
 Names alone do not tell where a group ends. The page's own example response does: it has the same groups. A name belongs
 to the innermost open group that has it in the example. Where that leaves a doubt, the page is refused: a field in the

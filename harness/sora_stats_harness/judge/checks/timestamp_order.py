@@ -1,6 +1,4 @@
-"""
-Among overlapping samples of a connection, the one with the earlier timestamp has no larger counter.
-"""
+"""Among overlapping samples of a connection, the one with the earlier timestamp has no larger counter."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-What is seen of a server during one window of time at one rate, and what that says.
+One window of time at one rate: what was seen of the server, and whether it keeps the SLOs.
 
 A window is judged by the requests that were due in it. Those that were never sent, or have not ended by the time that
 the SLOs give them, count as slower than any limit: a server that stalls would else be forgiven exactly what it failed

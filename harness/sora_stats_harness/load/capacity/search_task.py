@@ -1,6 +1,4 @@
-"""
-A search for capacity as a command asks for it: driven through the users of this process, or through workers.
-"""
+"""A search for capacity as a command asks for it: driven through the users of this process, or through workers."""
 
 from __future__ import annotations
 

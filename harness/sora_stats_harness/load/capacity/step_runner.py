@@ -1,6 +1,4 @@
-"""
-Load by steps: one rate after another, and for each a number of windows with what was due, came back and was late in them.
-"""
+"""Runs load by steps: one rate after another, and for each a number of windows."""
 
 from __future__ import annotations
 
