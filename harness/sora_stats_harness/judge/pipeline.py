@@ -46,7 +46,9 @@ class JudgeOptions:
     """
     Has something called soon, once what else is ready has had its turn. What ends until then is judged together; without
     it, each exchange is judged when it is completed.
-    """on_miss: Callable[[Finding, Level], None] | None = None"""
+    """
+    on_miss: Callable[[Finding, Level], None] | None = None
+    """
     Is called for every single finding, with the first of its kind and the level of this one: under load, where a server
     may be wrong in every response, there is no time to put each into words.
     """
