@@ -83,6 +83,19 @@ def test_functions_have_at_most_six_parameters() -> None:
     assert many == set()
 
 
+def test_no_state_belongs_to_the_process() -> None:
+    """What changes belongs to a run: no module keeps a container that is filled later, or assigns to a global."""
+    empty = re.compile(r"^\w+(: [^=]+)? = (\{\}|\[\]|(set|dict|list|deque|Counter|defaultdict)\()", re.MULTILINE)
+    filled = [
+        (name_of(path), match[0])
+        for path in MODULES
+        for match in empty.finditer(path.read_text(encoding="utf-8"))
+        if "Final[Increments]" not in match[0]  # a Mapping, which nothing is written to
+    ]
+    assigned = [name_of(path) for path, _ in definitions(ast.Global)]
+    assert (filled, assigned) == ([], [])
+
+
 def test_a_class_name_exists_once() -> None:
     """So a name alone says which class is meant."""
     names = Counter(node.name for _, node in definitions(ast.ClassDef) if isinstance(node, ast.ClassDef))

@@ -15,7 +15,7 @@ response. The outcome depends on the bytes and the end alone, never on the piece
       ├── chunked ──> chunks ──> trailers ──────> over
       └── neither ──> body until the close ─────> over
 
-The common case under load costs a look-up: a head seen before, and its whole body behind it. A large body of known
+The common case under load is a head and its whole body in one piece. A large body of known
 length is received where it stays: `buffer` gives the memory to receive into, and `advance` says how much came.
 """
 
@@ -27,7 +27,7 @@ from typing import Final
 from .exchange import ErrorCode, Response, TransportError
 from .http1_body import SPARE_BYTES, BodyMemory, Bytes, ChunkedBody, whole_chunked_body
 from .http1_faults import FRAMING_RULES, Effect, FramingFault
-from .http1_head import USUAL_HEAD_BYTES, BodyEnd, ResponseHead, excerpt, fault, known_heads
+from .http1_head import USUAL_HEAD_BYTES, BodyEnd, ResponseHead, excerpt, fault, head_of
 from .http1_head_reader import HeadReader
 
 BODY_LIMIT: Final = 256 * 1024 * 1024
@@ -105,8 +105,10 @@ class ResponseReader:
         size = len(data)
         if not self.wire_bytes and (found := _HEAD_END.search(data, 0, USUAL_HEAD_BYTES)) is not None:
             end = found.end()
-            head = known_heads.get(bytes(data[:end]))
-            if head is not None and head.status >= 200 and self._method != "HEAD":
+            raw = bytes(data[:end])
+            ends_once = raw.count(b"\n\r\n") == 1 and b"\n\n" not in raw
+            head = head_of(raw) if ends_once and self._method != "HEAD" else None
+            if isinstance(head, ResponseHead) and head.status >= 200:
                 self.wire_bytes = size
                 self.faults = head.faults
                 body: bytes | None = None
