@@ -22,6 +22,9 @@ UNSTABLE_LEVEL: Final = ("network_status", "unstable_level")
 LABELS_GROUP: Final = "data_channel"
 """The group whose members are labels, free to come and go."""
 
+CLOCKWORK_BASE32_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""The digits of a connection_id: digits and letters without I, L, O and U."""
+
 NAME_RULE: Final = "a name must consist of printable characters"
 
 Path = tuple[str, ...]

@@ -40,7 +40,6 @@ examples:
 
 SELF_TEST_CONNECTIONS: Final = 100
 SELF_TEST_RATE: Final = 2000.0
-DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
 MIN_IN_FLIGHT: Final = 64
 MAX_SEARCH_IN_FLIGHT: Final = 1000
 
@@ -142,7 +141,7 @@ def _search_task(
     from ..load.capacity.search_report import step_line
     from ..load.capacity.search_task import SearchTask
     from ..load.load_task import ServerAccess
-    from ..load.slo import longest_limit_us, parse_abort_limit
+    from ..load.slo import longest_limit_us
 
     settings = arguments.settings
     longest = longest_limit_us(goal.slos)
@@ -162,7 +161,7 @@ def _search_task(
         ),
         goal=goal,
         workers=None,
-        limits=tuple(parse_abort_limit(text) for text in _abort_limits(arguments)),
+        limits=options.read_abort_limits(arguments),
         patience_s=settings.timeout_s if longest is None else longest / 1e6,
         window_s=window_s,
         interrupt=run.interrupt,
@@ -170,10 +169,6 @@ def _search_task(
         watch=surveys.make_progress_watcher(run.progress),
         say=lambda text: write_output(text, sys.stderr),
     )
-
-
-def _abort_limits(arguments: Arguments) -> tuple[str, ...]:
-    return tuple(arguments.abort_when or DEFAULT_ABORT_LIMITS)
 
 
 def _abort_reason(found: SearchResult, said: str) -> str | None:
@@ -250,7 +245,7 @@ def _plan_text(
         f"{goal.max_rate:g} requests/s that keeps {slos} and violates no MUST, from {goal.first_rate:g}/s on, at most {users} in "
         f"flight{several}; {least} to {most} steps of {WINDOWS_PER_STEP} windows or more, about "
         f"{_format_duration(least * min(step_s))} to {_format_duration((most + 2) * max(step_s))}; "
-        f"the load is taken away at {' or '.join(_abort_limits(arguments))}"
+        f"the load is taken away at {' or '.join(each.text for each in options.read_abort_limits(arguments))}"
     )
 
 
@@ -266,7 +261,7 @@ def _verdict_options(arguments: Arguments, goal: SearchGoal, plan: WorkerPlan | 
         "start": goal.first_rate,
         "max_in_flight": _max_in_flight(arguments, goal),
         "processes": 1 if plan is None else plan.count,
-        "abort_when": list(_abort_limits(arguments)),
+        "abort_when": [each.text for each in options.read_abort_limits(arguments)],
     }
 
 
@@ -328,16 +323,7 @@ command = Command(
         *workers.worker_options(),
         *options.judging_options(),
         *options.simulator_options(
-            with_value("--service-time", "TIME", "each request keeps a worker this long", type=options.DURATION),
-            with_value(
-                "--workers", "N", "how many requests are served at a time (default: 1)", type=options.integer(1)
-            ),
-            with_value(
-                "--per-connection-cost",
-                "TIME",
-                "and this long for each connection of the response",
-                type=options.DURATION,
-            ),
+            *options.pace_options(),
             connections=Parsed(_parse_sizes),
             connections_help="how many connections (default: 100); with commas: cost by size",
         ),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..api.errors import UsageError
 from . import command_support as common
+from . import options
 from .framework import Arguments
 from .output import ProgressLine, write_output
 
@@ -35,8 +36,6 @@ SELF_TEST_TIMEOUT_S: Final = 60.0
 
 SELF_TEST_MEDIA_RATE: Final = 100.0
 """In the polled phases of a self-test."""
-
-DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
 
 
 def check_polling_arguments(arguments: Arguments, url: str | None, *, by_size: bool) -> None:
@@ -224,12 +223,11 @@ def _poll_in_phases(
     from ..load.capacity.listing_polls import run_media_phases
     from ..load.capacity.rate_search import SearchEnded
     from ..load.capacity.step_runner import StepRunner, run_users
-    from ..load.slo import parse_abort_limit
 
     steps = StepRunner(
         session,
         patience_s=session.spec.timeout_s,
-        limits=tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS),
+        limits=options.read_abort_limits(arguments),
         interrupt=run.interrupt,
         watch=make_progress_watcher(run.progress),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -12,6 +11,7 @@ import click
 from . import command_support as common
 from . import options
 from .framework import Arguments, Choice, Command, with_value
+from .output import make_line_ticker
 
 if TYPE_CHECKING:
     from ..probe.file_check import OpenedFile
@@ -25,14 +25,8 @@ examples:
   curl -s -H 'x-sora-target: Sora_20171101.GetStatsAllConnections' -X POST http://127.0.0.1:3000/ | sora-harness check -
 """
 
-PROGRESS_AFTER_S: Final = 2.0
-"""Progress is shown after this time."""
-
 _OPERATIONS: Final = ("GetStatsConnection", "GetStatsClient", "GetStatsAllConnections")
 """The names of the targets, as `api.exchange` has them, which `--help` does not load."""
-
-_LINES_PER_TICK: Final = 64
-"""The clock is read once in so many lines."""
 
 
 def run(arguments: Arguments) -> int:
@@ -104,16 +98,12 @@ def _make_tick(run: common.JudgedRun) -> Callable[[], None]:
     """What is called at every line: shows how far we are, and stops at Ctrl-C."""
     from ..probe.file_check import CheckStopped
 
-    started = time.monotonic()
-    count = 0
+    show = make_line_ticker(run.progress, "check: {:,} lines read, each is read twice".format)
 
     def tick() -> None:
-        nonlocal count
         if run.interrupt.is_interrupted:
             raise CheckStopped
-        count += 1
-        if count % _LINES_PER_TICK == 0 and (elapsed := time.monotonic() - started) > PROGRESS_AFTER_S:
-            run.progress.show(elapsed, f"check: {count:,} lines read, each is read twice")
+        show()
 
     return tick
 

@@ -41,7 +41,6 @@ examples:
 
 SELF_TEST_CONNECTION_COUNT: Final = 100
 DEFAULT_DURATION_S: Final = 10.0
-DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
 DEFAULT_MAX_IN_FLIGHT: Final = 64
 _USERS: Final = options.integer(1, 10_000)
 
@@ -61,11 +60,9 @@ def run(arguments: Arguments) -> int:
         raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'")
     if arguments.worker:
         return workers.run_as_worker(arguments)
-    from ..load.slo import parse_abort_limit
-
     # All that can be refused is, before Locust is imported.
     url = settings.url
-    limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
+    limits = options.read_abort_limits(arguments)
     slos = options.read_slos(settings)
     plan = workers.read_worker_plan(arguments)
     spec = _load_spec(arguments, url, 1 if plan is None else plan.count)

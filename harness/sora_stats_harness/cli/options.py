@@ -18,7 +18,7 @@ from .framework import Arguments, Option, Parsed, flag, group, with_value, with_
 
 if TYPE_CHECKING:
     from ..judge.verdict import SubjectKind
-    from ..load.slo import Slo
+    from ..load.slo import AbortLimit, Slo
     from ..probe.run_settings import RunSettings
     from ..reports.baseline import Baseline
 
@@ -27,6 +27,8 @@ RECORD_LIMIT_BYTES: Final = 2 << 30
 
 DEFAULT_EDITION: Final = "doc-2024"
 """As `api.edition` has it, which `--help` does not load."""
+
+DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
 
 DURATION: Final = Parsed(parse_duration)
 RATE: Final = Parsed(parse_rate)
@@ -156,8 +158,40 @@ def read_slos(settings: RunSettings) -> tuple[Slo, ...]:
 
 def abort_option(effect: str) -> Option:
     """--abort-when; `effect` says what it does."""
-    return with_values(
-        "--abort-when", "LIMIT", f"{effect} at errors>5% or p99>10s over the last 10 s (default: both; repeatable)"
+    limits = " or ".join(DEFAULT_ABORT_LIMITS)
+    return with_values("--abort-when", "LIMIT", f"{effect} at {limits} over the last 10 s (default: both; repeatable)")
+
+
+def read_abort_limits(arguments: Arguments) -> tuple[AbortLimit, ...]:
+    """
+    Read --abort-when.
+
+    Raises:
+        UsageError: One of them is no limit.
+    """
+    from ..load.slo import parse_abort_limit
+
+    return tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
+
+
+def pace_options(*, default: float | None = None) -> tuple[Option, ...]:
+    """How long the simulator takes: --service-time --workers --per-connection-cost; `default` is the times' default."""
+    return (
+        with_value("--service-time", "TIME", "each request keeps a worker this long", type=DURATION, default=default),
+        with_value(
+            "--workers",
+            "N",
+            "how many requests are served at a time (default: 1)",
+            type=integer(1),
+            default=None if default is None else 1,
+        ),
+        with_value(
+            "--per-connection-cost",
+            "TIME",
+            "and this long for each connection of the response",
+            type=DURATION,
+            default=default,
+        ),
     )
 
 

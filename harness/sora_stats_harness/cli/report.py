@@ -8,10 +8,9 @@ from typing import Final
 
 import click
 
-from ..api.errors import UsageError
 from ..reports.report_formats import REPORT_FORMATS, report_renderer
 from .framework import Arguments, Choice, Command, Option, with_value
-from .output import report_width, wants_colour, write_output
+from .output import report_width, wants_colour, write_result
 
 EXAMPLES: Final = """\
 examples:
@@ -35,13 +34,7 @@ def run(arguments: Arguments) -> int:
         text = terminal.render_terminal(report, colour=wants_colour(sys.stdout), width=report_width(sys.stdout))
     else:
         text = report_renderer(arguments.format)(report)
-    if arguments.output is None:
-        write_output(text)
-        return 0
-    try:
-        files.write_file_atomically(arguments.output, text.encode("utf-8"))
-    except OSError as error:
-        raise UsageError(f"{arguments.output} cannot be written: {error.strerror or error}") from None
+    write_result(text, arguments.output)
     return 0
 
 

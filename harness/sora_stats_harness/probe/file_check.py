@@ -31,10 +31,8 @@ from ..recording import RecordingHeader, RecordingReader, open_recordings, soras
 from ..recording import format as lines
 from ..recording.format import DamagedLineError, RecordingEnd
 from ..recording.input_file import STDIN_NAME, InputFile
+from ..recording.redaction_rules import SCOPE_OPTIONS
 from ..recording.sorastats import SorastatsReader
-
-SCOPE_OPTIONS: Final = ("observes", "excluded")
-"""Options of a header line that tell what its run could see: values of `RequiredCapability`, and ids of requirements."""
 
 _NEEDS_MET_WITHOUT_HTTP: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.TIMES})
 _NEEDS_MET_BY_BODIES: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.BYTES})
