@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -38,9 +37,7 @@ examples:
   sora-harness capacity http://127.0.0.1:3000 --watch-media --max-rate 100     whether polling hurts the media
 """
 
-SELF_TEST_CONNECTIONS: Final = 100
 SELF_TEST_RATE: Final = 2000.0
-MIN_IN_FLIGHT: Final = 64
 MAX_SEARCH_IN_FLIGHT: Final = 1000
 
 
@@ -62,7 +59,11 @@ def run(arguments: Arguments) -> int:
         return workers.run_as_worker(arguments)
     url = settings.url
     settings.refuse_simulator_options(
-        [f"--{name.replace('_', '-')}" for name in SIMULATOR_PACE_OPTIONS if getattr(arguments, name) is not None]
+        [
+            f"--{name.replace('_', '-')}"
+            for name in surveys.SIMULATOR_PACE_OPTIONS
+            if getattr(arguments, name) is not None
+        ]
     )
     arguments.slo = options.read_slos(settings)
     by_size = arguments.by_size or len(arguments.connections or ()) > 1
@@ -104,7 +105,7 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
         if arguments.dry_run:
             return 0
         with run.stack:
-            server, address = resolve_target(arguments, url, run.stack)
+            server, address = surveys.resolve_target(arguments, url, run.stack)
             notes = common.detect_edition(
                 arguments,
                 lambda: detect_by_address(address, run.headers, arguments.settings.timeout_s, run.interrupt),
@@ -205,28 +206,7 @@ def _max_in_flight(arguments: Arguments, goal: SearchGoal) -> int:
         return given
     longest = longest_limit_us(goal.slos)
     needed = goal.max_rate * (arguments.settings.timeout_s if longest is None else longest / 1e6)
-    return int(min(max(needed * 1.2 + MIN_IN_FLIGHT / 2, MIN_IN_FLIGHT), MAX_SEARCH_IN_FLIGHT))
-
-
-SIMULATOR_PACE_OPTIONS: Final = ("service_time", "workers", "per_connection_cost")
-
-
-def resolve_target(arguments: Arguments, url: str | None, stack: ExitStack) -> tuple[str, ServerAddress]:
-    """The server to ask, which without a URL is a simulator that lives as long as the stack."""
-    server = url
-    if server is None:
-        common.announce_self_test()
-        sizes: list[int] = arguments.connections or [SELF_TEST_CONNECTIONS]
-        server = start_simulator(arguments, stack, sizes[0])
-    return server, common.resolve_address(arguments, server)
-
-
-def start_simulator(arguments: Arguments, stack: ExitStack, connections: int, *, seed: int | None = None) -> str:
-    """Start one, whose connections stay: what is measured is to be the rate's doing."""
-    more: dict[str, Any] = {"connections": connections} | ({} if seed is None else {"seed": seed})
-    pace = {name: getattr(arguments, name) for name in SIMULATOR_PACE_OPTIONS}
-    words = {name.replace("_", "-"): str(value) for name, value in pace.items() if value is not None}
-    return common.start_simulator(arguments, stack, **more, options=words | {"no-churn": None})[0]
+    return int(min(max(needed * 1.2 + surveys.MIN_IN_FLIGHT / 2, surveys.MIN_IN_FLIGHT), MAX_SEARCH_IN_FLIGHT))
 
 
 def _plan_text(

@@ -31,6 +31,9 @@ LISTINGS_PER_SIZE: Final = 21
 LISTINGS_PER_LARGE_SIZE: Final = 7
 """The same where a listing is of more than a thousand connections."""
 
+SELF_TEST_CONNECTIONS: Final = 100
+MIN_IN_FLIGHT: Final = 64
+
 SELF_TEST_TIMEOUT_S: Final = 60.0
 """For a listing of many connections, which nobody is kept waiting by."""
 
@@ -117,8 +120,6 @@ class _ListingSurvey:
 
     def measure_simulators(self, sizes: Sequence[int]) -> None:
         """Ask a simulator of each size for some listings."""
-        from .capacity import start_simulator
-
         common.announce_self_test()
         for number, size in enumerate(sizes):
             if number and self._run.interrupt.is_interrupted:
@@ -128,7 +129,7 @@ class _ListingSurvey:
                 # worlds of one seed have the same ids, and a connection's counters are compared with its own
                 seed = (self._arguments.seed or 1) + number
                 address = common.resolve_address(
-                    self._arguments, start_simulator(self._arguments, stack, size, seed=seed)
+                    self._arguments, start_steady_simulator(self._arguments, stack, size, seed=seed)
                 )
                 if number == 0:
                     self._stand_up(address, max(self._arguments.settings.timeout_s, SELF_TEST_TIMEOUT_S))
@@ -179,7 +180,6 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
     from ..judge.verdict_decision import RunEnding
     from ..load.capacity.media_impact import compare_phases
     from ..load.edition_probe import detect_by_address
-    from . import capacity as command
 
     rate, phase_s = arguments.max_rate or SELF_TEST_MEDIA_RATE, arguments.phase
     with common.JudgedRun(arguments, "capacity") as run:
@@ -187,12 +187,12 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
         if arguments.dry_run:
             return 0
         with run.stack:
-            server, address = command.resolve_target(arguments, url, run.stack)
+            server, address = resolve_target(arguments, url, run.stack)
             timeout_s = arguments.settings.timeout_s
             notes = common.detect_edition(
                 arguments, lambda: detect_by_address(address, run.headers, timeout_s, run.interrupt)
             )
-            users = arguments.max_in_flight or command.MIN_IN_FLIGHT
+            users = arguments.max_in_flight or MIN_IN_FLIGHT
             session = start_session(arguments, run, address, scenario=arguments.scenario, users=users)
             phases, ended = _poll_in_phases(arguments, run, session, rate)
         found = compare_phases(phases, rate=rate, phase_s=phase_s)
@@ -282,6 +282,27 @@ def load_spec(
         scenario=scenario,
         users=users,
     )
+
+
+SIMULATOR_PACE_OPTIONS: Final = ("service_time", "workers", "per_connection_cost")
+
+
+def resolve_target(arguments: Arguments, url: str | None, stack: ExitStack) -> tuple[str, ServerAddress]:
+    """The server to ask, which without a URL is a simulator that lives as long as the stack."""
+    server = url
+    if server is None:
+        common.announce_self_test()
+        sizes: list[int] = arguments.connections or [SELF_TEST_CONNECTIONS]
+        server = start_steady_simulator(arguments, stack, sizes[0])
+    return server, common.resolve_address(arguments, server)
+
+
+def start_steady_simulator(arguments: Arguments, stack: ExitStack, connections: int, *, seed: int | None = None) -> str:
+    """Start one, whose connections stay: what is measured is to be the rate's doing."""
+    more: dict[str, Any] = {"connections": connections} | ({} if seed is None else {"seed": seed})
+    pace = {name: getattr(arguments, name) for name in SIMULATOR_PACE_OPTIONS}
+    words = {name.replace("_", "-"): str(value) for name, value in pace.items() if value is not None}
+    return common.start_simulator(arguments, stack, **more, options=words | {"no-churn": None})[0]
 
 
 def make_progress_watcher(progress: ProgressLine) -> Callable[[str], None]:
