@@ -72,9 +72,9 @@ def test_every_cell_is_the_same_in_every_format(kind: str) -> None:
         for row in whole_rows(table):
             assert row in markdown
             assert [cell for cell in row if cell] in terminal
-        for row in table.rows:
-            for column, cell in list(zip(table.columns, row, strict=True))[table.keys :]:
-                name = ".".join((table.name, *row[: table.keys], column)).replace(" ", "_")
+        for cells in table.rows:
+            for column, cell in list(zip(table.columns, cells, strict=True))[table.keys :]:
+                name = ".".join((table.name, *cells[: table.keys], column)).replace(" ", "_")
                 assert properties[name] == cell
                 checked += 1
     assert checked > 10

@@ -13,6 +13,7 @@ import pytest
 import xmlschema
 from markdown_it import MarkdownIt
 
+from sora_stats_harness.judge.verdict import decode_verdict
 from sora_stats_harness.reports import markdown, verdict_schema
 from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports.report import VerdictReport
@@ -40,7 +41,7 @@ def test_verdict_json_is_valid(kind: str) -> None:
     report = verdicts.PAGES[kind]()
     text = files.verdict_to_json(report.verdict)
     jsonschema.Draft202012Validator(verdict_schema.verdict_schema()).validate(json.loads(text))
-    assert files.decode_verdict(text.encode("ascii"), "it") == report.verdict
+    assert decode_verdict(text.encode("ascii"), "it") == report.verdict
 
 
 @pytest.mark.parametrize("kind", verdicts.PAGES)
