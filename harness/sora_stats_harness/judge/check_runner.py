@@ -60,7 +60,7 @@ class CheckRunner:
                 continue
             for violation in found:
                 violated = True
-                self._findings.add_violation(violation)
+                self._findings.add_violation(violation, _compared_target(violation, state))
         return violated
 
     def mask(self, *groups: Sequence[Observer]) -> None:
@@ -78,7 +78,7 @@ class CheckRunner:
                 self._note_crash(check, error)
                 continue
             for violation in found:
-                self._findings.add_violation(violation)
+                self._findings.add_violation(violation, _compared_target(violation, state))
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Have every check add what it counts only now; then tell which have crashed."""
@@ -97,6 +97,18 @@ class CheckRunner:
     def _note_crash(self, check: Check, error: Exception) -> None:
         for row in check.requirements:
             self.crashed.setdefault(row.id, f"{type(error).__name__}: {error}"[:200])
+
+
+def _compared_target(violation: Violation, state: State) -> str | None:
+    """The target of the response that a violation is held against: its proof's first, or the connection's last sample."""
+    earlier = violation.proof[0] if violation.proof else violation.exchange
+    if earlier is violation.exchange:
+        connection = state.connections.get(violation.connection_id or "")
+        if connection is None or connection.last is None:
+            return None
+        earlier = connection.last
+    target = earlier.request.target
+    return None if target is None else target.operation
 
 
 def _needs_times(check: Check) -> bool:

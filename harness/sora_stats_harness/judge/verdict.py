@@ -65,6 +65,10 @@ class FindingEntry(msgspec.Struct, kw_only=True):
     count: int = 1
     connections: int = 0
     """Distinct connections that it was seen on."""
+    compared: dict[str, int] = {}
+    """
+    How often it was held against a response of which target: what a counter fell from, or else the connection's sample before.
+    """
     exchanges: list[tuple[str, int]]
     """(run, seq) of the exchanges that prove it, the earlier first."""
     wrong_exchange: tuple[str, int] | None = None
