@@ -100,14 +100,15 @@ class CheckRunner:
 
 
 def _compared_target(violation: Violation, state: State) -> str | None:
-    """The target of the response that a violation is held against: its proof's first, or the connection's last sample."""
+    """The target of the response that a violation is held against; None where there is none."""
     earlier = violation.proof[0] if violation.proof else violation.exchange
+    target = earlier.request.target
     if earlier is violation.exchange:
         connection = state.connections.get(violation.connection_id or "")
-        if connection is None or connection.last is None:
-            return None
-        earlier = connection.last
-    target = earlier.request.target
+        if violation.connection_id is None:
+            target, state.responding = state.responding, None
+        else:
+            target = connection.last.request.target if connection is not None and connection.last is not None else None
     return None if target is None else target.operation
 
 

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
-from ..api.exchange import TARGET_HEADER, TARGET_OF_OPERATION, ErrorCode, Exchange, Request, Target
+from ..api.exchange import TARGET_HEADER, TARGET_OF_OPERATION, ErrorCode, Exchange, Request
 from .checks.clock import FROZEN, OFFSET
 from .checks.clock import ORDER as CLOCK_ORDER
 from .checks.cluster import UNION
-from .checks.channels import EXCLUSIVE
 from .checks.http import COMPLETE, CONTENT_TYPE, STATUS
 from .checks.identity import ASKED, CLIENT
 from .checks.monotonic import MONOTONIC
 from .checks.presence import LISTED, PRESENT
 from .checks.shape import GROUP, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
 from .incident import Incident
+from .lone_targets import compared_targets, find_lone_counter_target, find_lone_targets
 from .shared_faults import group_shared_faults
 from .verdict import DocumentationDrift, FindingEntry, JudgeResult
 
@@ -32,9 +32,6 @@ MIN_FALLEN_FIELDS: Final = 20
 
 MIN_OCCURRENCES: Final = 3
 """Times that a target must be wrong, and others right, before one of them is said to be alone."""
-
-MIN_LONE_RESPONSES: Final = 4
-"""Responses of one target that disagree with those of others before it is said to be alone: fewer may be chance."""
 
 MAX_NAMED_FIELDS: Final = 3
 """Fields that a sentence names."""
@@ -97,11 +94,6 @@ class IncidentEvidence:
         exchange = self.last(entry)
         return None if exchange is None or exchange.response is None else exchange.response.status
 
-    def other_targets(self, target: str | None) -> list[str]:
-        """The other targets that gave responses enough to be compared with."""
-        counts = self.result.coverage.by_target
-        return [name for name, count in counts.items() if name != target and count >= MIN_OCCURRENCES]
-
 
 _Rule = Callable[[IncidentEvidence], Iterable[Incident]]
 
@@ -153,8 +145,10 @@ def _target_outage(seen: IncidentEvidence) -> Iterator[Incident]:
     if len(targets) != 1 or count < MIN_OCCURRENCES:
         return
     (target,) = targets
-    if target is None or not (others := seen.other_targets(target)):
-        return
+    others = compared_targets(target, entries) if target is not None else []
+    responded = sum(entry.compared.get(each, 0) for entry in entries for each in others)
+    if target is None or responded < MIN_OCCURRENCES:
+        return  # the others were not asked meanwhile
     yield _incident(
         "target-outage",
         f"{target} alone failed: {_times(count, 'request')} without a usable response, while {' and '.join(others)} "
@@ -198,9 +192,15 @@ def _gateway_page(seen: IncidentEvidence) -> Iterator[Incident]:
             _occurrences(each for each in entries if each.requirement == row.id) for row in (STATUS, CONTENT_TYPE)
         )
         why = GATEWAY_STATUSES.get(status, "its body is a page for people")
+        targets = {entry.target for entry in entries}
+        about = (
+            f" of {_targets_of([entries])}"
+            if None not in targets and targets < seen.result.coverage.by_target.keys()
+            else ""
+        )
         yield _incident(
             "gateway-page",
-            f"A gateway responded {status} to {_times(count, 'request')}: {why}.",
+            f"A gateway responded {status} to {_times(count, 'request')}{about}: {why}.",
             _GATEWAY_ADVICE,
             [*entries, *_same_page(seen, {status}, besides=entries)],
         )
@@ -260,7 +260,9 @@ def _cache_key(seen: IncidentEvidence) -> Iterator[Incident]:
         wrong = seen.last(entry)
         if wrong is None or wrong.response is None:
             continue
-        unlike = {id(each): _differing_parts(each.request, wrong.request) for each in by_body.get(wrong.response.body, ())}
+        unlike = {
+            id(each): _differing_parts(each.request, wrong.request) for each in by_body.get(wrong.response.body, ())
+        }
         other = next((each for each in by_body.get(wrong.response.body, ()) if unlike[id(each)]), None)
         if other is None:
             continue
@@ -279,9 +281,7 @@ def _cache_key(seen: IncidentEvidence) -> Iterator[Incident]:
 
 def _differing_parts(one: Request, other: Request) -> str:
     """In what two requests differ that decides on the response; empty where in nothing."""
-    targets = [
-        [value for name, value in request.headers if name.lower() == TARGET_HEADER] for request in (one, other)
-    ]
+    targets = [[value for name, value in request.headers if name.lower() == TARGET_HEADER] for request in (one, other)]
     parts = (
         ("the method", one.method != other.method),
         (f"the header {TARGET_HEADER}", targets[0] != targets[1]),
@@ -395,13 +395,15 @@ def _silence(seen: IncidentEvidence) -> list[FindingEntry]:
 
 def _target_disagrees(seen: IncidentEvidence) -> Iterator[Incident]:
     """One target says something else than the others."""
-    alone = [("counter", *_find_lone_counter_target(seen.family("counter")))]
+    alone = [("counter", *find_lone_counter_target(seen.family("counter")))]
     for family in ("relation", "shape"):
-        alone += [(family, target, entries) for target, entries in _find_lone_targets(seen.family(family))]
+        alone += [(family, target, entries) for target, entries in find_lone_targets(seen.family(family))]
     for family, target, entries in alone:
-        if target is None or not (others := _compared_targets(target, entries)):
+        if target is None or not (others := compared_targets(target, entries)):
             continue
-        stamps = [each for each in seen.findings(CLOCK_ORDER.id, FROZEN.id) if family == "counter" and each.target == target]
+        stamps = [
+            each for each in seen.findings(CLOCK_ORDER.id, FROZEN.id) if family == "counter" and each.target == target
+        ]
         yield _incident(
             "target-disagrees",
             f"{target} alone disagrees with {' and '.join(others)}: {_times(len(entries), 'finding')} of the family "
@@ -409,57 +411,6 @@ def _target_disagrees(seen: IncidentEvidence) -> Iterator[Incident]:
             f"Look at how {target} collects its statistics, not at the targets that it is compared with.",
             [*entries, *stamps],
         )
-
-
-def _compared_targets(target: str, entries: Iterable[FindingEntry]) -> list[str]:
-    """Those that a target was compared with."""
-    return sorted({name for entry in entries for name in (*entry.compared, entry.target or target)} - {target})
-
-
-def _responses(entries: Iterable[FindingEntry]) -> int:
-    """The least number of responses that findings of one target were seen in: each is seen once a sample and field."""
-    one = Target.CONNECTION.operation
-    return max((entry.count // (max(entry.connections, 1) if entry.target != one else 1) for entry in entries), default=0)
-
-
-def _find_lone_targets(entries: Sequence[FindingEntry]) -> Iterator[tuple[str, list[FindingEntry]]]:
-    """Targets with faults that no other target has, although its samples of the same connections came before."""
-    showing: dict[tuple[str, str], set[str | None]] = {}
-    for entry in entries:
-        showing.setdefault((entry.requirement, entry.field), set()).add(entry.target)
-    for target in sorted({entry.target for entry in entries if entry.target}):
-        # A check that looks at a connection once, or when it changes, says nothing of the targets asked later.
-        lone = [
-            entry
-            for entry in entries
-            if showing[entry.requirement, entry.field] == {target}
-            and entry.requirement != EXCLUSIVE.id
-            and entry.compared.keys() - {target}
-        ]
-        if _responses(lone) >= MIN_LONE_RESPONSES:
-            yield target, lone
-
-
-def _find_lone_counter_target(entries: Sequence[FindingEntry]) -> tuple[str | None, list[FindingEntry]]:
-    """
-    The one target that has a part in all falls, whether its counters are ahead or behind.
-
-    A counter that is ahead in one target makes the others seem to fall: the findings are about these, and what they are
-    compared with is the one.
-    """
-    pairs = {(entry.target or "", before) for entry in entries for before in entry.compared}
-    common = set.intersection(*map(set, pairs)) if pairs else set()
-    if len(common) != 1 or any(not entry.compared for entry in entries):
-        return None, []  # of two targets that disagree nobody knows which one is right
-    (target,) = common
-    if (target, target) in pairs and any(entry.target != target for entry in entries):
-        return None, []  # counters fall, whichever target is asked
-    by_target: dict[str | None, list[FindingEntry]] = {}
-    for entry in entries:
-        by_target.setdefault(entry.target, []).append(entry)
-    if sum(map(_responses, by_target.values())) < MIN_LONE_RESPONSES:
-        return None, []
-    return target, list(entries)
 
 
 def _missing_field(seen: IncidentEvidence) -> Iterator[Incident]:
@@ -509,9 +460,11 @@ def _one_fault(seen: IncidentEvidence) -> Iterator[Incident]:
         if len(group) < 2 or all(each.level == "INFO" for each in group):
             continue
         first = group[0]
-        faults = {(each.requirement, each.field) for each in group}
-        more = f"; {len(faults) - 1:,} more like it" if len(faults) > 1 else ""
-        targets = f"in responses of {_targets_of([group])}" if any(each.target for each in group) else "to wrong requests"
+        others = {each.field for each in group} - {first.field}
+        more = f"; likewise {_name_fields(others)}" if others else ""
+        targets = (
+            f"in responses of {_targets_of([group])}" if any(each.target for each in group) else "to wrong requests"
+        )
         yield _incident(
             "one-fault",
             f"{first.message}, {targets}{more}.",

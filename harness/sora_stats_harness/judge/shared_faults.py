@@ -43,10 +43,10 @@ def group_shared_faults(entries: Sequence[FindingEntry]) -> list[FindingSet]:
     merged: list[FindingSet] = []
     relations: list[FindingSet] = []
     for requirement, members in families.items():
-        if requirement.startswith("relation."):
-            relations.append([entry for group in members for entry in group])
-        elif len(members) > MAX_SEPARATE_FIELDS:
+        if len(members) > MAX_SEPARATE_FIELDS:
             merged.append([entry for group in members for entry in group])
+        elif requirement.startswith("relation."):
+            relations += members
         elif requirement == MONOTONIC.id:
             merged += _merge_by(members, lambda group: group[0].wrong_exchange or _name_fault(group))
         else:

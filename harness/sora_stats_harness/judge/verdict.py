@@ -67,7 +67,8 @@ class FindingEntry(msgspec.Struct, kw_only=True):
     """Distinct connections that it was seen on."""
     compared: dict[str, int] = {}
     """
-    How often it was held against a response of which target: what a counter fell from, or else the connection's sample before.
+    By target, how often one of its responses was what this is held against: what a counter fell from, the sample of the
+    connection before, or, of a request that failed, the last response before, unless another request failed since.
     """
     exchanges: list[tuple[str, int]]
     """(run, seq) of the exchanges that prove it, the earlier first."""

@@ -136,9 +136,7 @@ class SampleIdentityCheck(Check):
         )
 
 
-def _compare(
-    seen: Observed, state: State, requirement: Requirement, name: str, expected: str
-) -> Violation | None:
+def _compare(seen: Observed, state: State, requirement: Requirement, name: str, expected: str) -> Violation | None:
     """
     The first id of a sample that is another than the request's.
 
