@@ -21,6 +21,7 @@ from msgspec import UNSET, Raw, UnsetType
 from ..api import strict_json
 from ..api.errors import HarnessError, RecordingError, UsageError
 from ..api.http1_faults import FRAMING_RULES, FramingFault
+from ..api.input_budget import path_exists
 from . import format as lines
 from . import redaction_rules as rules
 from .format import (
@@ -35,7 +36,7 @@ from .format import (
 )
 from .input_file import InputFile, UnreadablePart
 from .json_strings import mask_base64, mask_text, replace_strings
-from .output_file import open_recording_file
+from .output_file import open_recording_file, write_beside
 from .pseudonyms import LABEL_PREFIX, PseudonymGenerator
 
 DAMAGED_LINE: Final = b'{"damaged":true}\n'
@@ -75,7 +76,7 @@ def redact_recording(
 
     Args:
         recording: A path, or `-` for the standard input.
-        out: The file to write, compressed if its name ends in `.zst`; deleted again if it cannot be finished.
+        out: The file to write, compressed if its name ends in `.zst`; left as it was if it cannot be finished.
         key: The same key gives the same pseudonyms; random if None.
         tick: Called at every line that is read or searched; what it raises passes through.
 
@@ -86,42 +87,44 @@ def redact_recording(
     """
     store = InputFile(recording)
     path = Path(out)
-    if path.exists() and Path(recording).exists() and path.samefile(recording):
+    if path_exists(path) and not path.is_file():
+        raise UsageError(f"{path} is no file: name one, since it is searched at the end")
+    if path_exists(path) and path_exists(recording) and path.samefile(recording):
         raise UsageError(f"{path} would be written over itself: name another file")
     redactor = _LineRedactor(PseudonymGenerator(key))
     counts = {"lines": 0, "exchanges": 0, "damaged": 0}
     try:
-        sink = open_recording_file(path)
+        with write_beside(path) as beside:
+            _copy_lines(store, beside, redactor, counts, tick)
+            redactor.texts.search_file(beside, tick)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
-    try:
-        try:
-            for line in _decode_lines(store):
-                tick()
-                counts["damaged"] += line is None
-                counts["lines"] += line is not None
-                counts["exchanges"] += isinstance(line, RecordedExchange)
-                if isinstance(line, RecordingHeader):
-                    lines.check_recording_version(line, store.name)
-                sink.write(DAMAGED_LINE if line is None else lines.encode_line(redactor.redact_line(line)))
-        finally:
-            sink.end_frame()
-            sink.close()
-        if not counts["lines"]:
-            raise RecordingError(f"{store.name} is no recording: none of its lines is one of a recording's")
-        redactor.texts.search_file(path, tick)
-    except BaseException as error:
-        if path.is_file():
-            path.unlink()
-        if isinstance(error, OSError):
-            raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
-        raise
     return RedactionSummary(
         exchanges=counts["exchanges"],
         replaced={kind: len(texts) for kind, texts in redactor.texts.replaced.items()},
         kept=tuple(sorted(redactor.texts.kept)),
         damaged=counts["damaged"],
     )
+
+
+def _copy_lines(
+    store: InputFile, path: Path, redactor: _LineRedactor, counts: dict[str, int], tick: Callable[[], None]
+) -> None:
+    sink = open_recording_file(path)
+    try:
+        for line in _decode_lines(store):
+            tick()
+            counts["damaged"] += line is None
+            counts["lines"] += line is not None
+            counts["exchanges"] += isinstance(line, RecordedExchange)
+            if isinstance(line, RecordingHeader):
+                lines.check_recording_version(line, store.name)
+            sink.write(DAMAGED_LINE if line is None else lines.encode_line(redactor.redact_line(line)))
+    finally:
+        sink.end_frame()
+        sink.close()
+    if not counts["lines"]:
+        raise RecordingError(f"{store.name} is no recording: none of its lines is one of a recording's")
 
 
 def _decode_lines(store: InputFile) -> Iterator[lines.RecordingLine | None]:
@@ -177,7 +180,9 @@ class _SeenTexts:
                 for place in range(len(string) - MIN_SEARCHED_LENGTH + 1)
                 for text in beginnings.get(string[place : place + MIN_SEARCHED_LENGTH], ())
             ):
-                raise HarnessError(f"{path} would still hold a text that was replaced, so it was deleted: report this")
+                raise HarnessError(
+                    "the result would still hold a text that was replaced, so it was not written: report this"
+                )
             if '"' in string:
                 replace_strings(string, search_key, search_string)
 
