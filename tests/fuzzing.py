@@ -746,8 +746,11 @@ def exchanges(case: Case) -> Iterator[Exchange]:
 
 TABLES: Final = ("counts", "blocks", "terms", "rows", "nodes", "entries")
 
-SOME: Final = (-(2**63), -2, -1, 0, 0, 0, 1, 1, 1, 2, 3, 5, 7, 16, 255, 3000, 30000, 2**15, 2**31, 2**63 - 1)
-"""Numbers of a layout: those that it may have, and those that nothing may have."""
+SOME: Final = (-(2**63), -2, -1, 0, 0, 0, 1, 1, 1, 2, 3, 5, 7, 16, 255, 3700, 11000, 2**15, 2**31, 2**63 - 1)
+"""
+Numbers of a layout: those that it may have, and those that nothing may have. As the place of a counter 3700 is just behind
+a scanner's memory, and so is 11000 as that of a block, where a sanitizer looks.
+"""
 
 TABLE_OF_COUNTER: Final = (0, 3, 3, 1, 0, -1, 0, -1, 0, 0)
 """An entry: kind, key, its length, whether required, place, block, limits, and nothing that it refers to."""

@@ -315,3 +315,37 @@ def test_a_text_that_is_left_ends_in_no_file(tmp_path: Path, monkeypatch: pytest
                 redact_recording(path, tmp_path / "out.jsonl")
         assert CHANNEL not in str(caught.value)
         assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_text_that_something_kept_holds_by_chance_is_no_leak(tmp_path: Path) -> None:
+    """A server may say the name of a probe, of a header, or its own loopback address; a redacted recording as well."""
+    said = [
+        "wrong_type",
+        "request.shape.wrong_type",
+        "content-type",
+        "127.0.0.1",
+        "127.0.0.1:3000",
+        exchange().run,
+        exchange().run[:12],
+        "2026-11-24",
+        "redacted",
+        "REDACTED",
+        "application/json",
+        "GetStatsAllConnections",
+    ]
+    request = Request(
+        server="http://127.0.0.1:3000",
+        headers=(("Content-Type", "application/json"),),
+        body=None,
+        target=None,
+        probe=said[1],
+        method="BREW",
+        path="/pot",
+    )
+    once, twice = tmp_path / "once.jsonl", tmp_path / "twice.jsonl"
+    redact_recording(record(tmp_path / "in.jsonl", [exchange(body=json.dumps(said).encode(), request=request)]), once)
+    redact_recording(once, twice)
+    (step,) = open_recordings([twice])
+    assert step.exchange.request.probe == said[1]
+    assert step.exchange.response is not None
+    assert not set(said) & set(json.loads(step.exchange.response.body))

@@ -43,6 +43,7 @@ DAMAGED_LINE: Final = b'{"damaged":true}\n'
 """Replaces a line that could not be read, and cannot be read either."""
 
 REDACTED_TEXT: Final = "redacted"
+REDACTED_METHOD: Final = "REDACTED"
 """Replaces a sentence."""
 
 ID_SUFFIX: Final = "_id"
@@ -145,6 +146,8 @@ class _SeenTexts:
 
     def __init__(self) -> None:
         self.kept: set[str] = set()
+        self.formed: set[str] = set()
+        """Texts that were kept for their form, and name nobody: ids of probes, loopback addresses, names of headers."""
         self.replaced: dict[str, set[str]] = {
             "ids": set(),
             "labels": set(),
@@ -158,6 +161,10 @@ class _SeenTexts:
         self.kept.add(text)
         return text
 
+    def keep_form(self, text: str) -> str:
+        self.formed.add(text)
+        return text
+
     def search_file(self, path: Path, tick: Callable[[], None]) -> None:
         """
         Search what was written for what was replaced.
@@ -165,7 +172,9 @@ class _SeenTexts:
         Raises:
             HarnessError: Some of it is still there; the message doesn't repeat it.
         """
-        originals = {text for texts in self.replaced.values() for text in texts if len(set(text)) > 1} - self._allowed
+        known = self._allowed | self.kept | self.formed
+        replaced = {text for texts in self.replaced.values() for text in texts if len(set(text)) > 1}
+        originals = replaced - self._allowed - {REDACTED_TEXT, REDACTED_METHOD}
         beginnings: dict[str, list[str]] = {}
         for text in originals:
             if len(text) >= MIN_SEARCHED_LENGTH:
@@ -173,7 +182,7 @@ class _SeenTexts:
 
         @lru_cache(1 << 16)
         def search(string: str) -> None:
-            if string in self._allowed or string in self.kept or rules.TIME.fullmatch(string):
+            if string in known or rules.TIME.fullmatch(string):
                 return
             if string in originals or any(
                 string.startswith(text, place)
@@ -244,7 +253,7 @@ class _LineRedactor:
             packed = mask_base64(part.body_base64)
         return msgspec.structs.replace(
             part,
-            method=part.method if part.method in rules.METHODS else self._replace("texts", part.method, "REDACTED"),
+            method=part.method if part.method in rules.METHODS else self._replace("texts", part.method, REDACTED_METHOD),
             path="/" if part.path == "/" else self._replace("texts", part.path, f"/{REDACTED_TEXT}"),
             headers=self._redact_headers(part.headers, 0),
             body=self._redact_body(part.body) if part.body is not None else None,
@@ -312,13 +321,13 @@ class _LineRedactor:
                 value = str(max(0, int(value) + grown))
             elif value:
                 self.texts.keep(value)
-            kept.append((name, value))
+            kept.append((self.texts.keep_form(name), value))
         return tuple(kept)
 
     def _redact_url(self, text: str) -> str:
         new = self._pseudonyms.pseudonym_of_url(text)
         if new == text:
-            return text
+            return self.texts.keep_form(text)
         if (host := re.match(r"[a-z]+://(?:[^@/]*@)?(\[[^\]]*\]|[^/:?#]*)", text)) and host[1]:
             self.texts.replaced["hosts"].add(host[1].strip("[]"))
         return self._replace("texts", text, new)
@@ -326,15 +335,19 @@ class _LineRedactor:
     def _redact_reason(self, text: str) -> str:
         """What is known of a run's reason to end itself."""
         parts = [self._redact_url(part) if "://" in part else part for part in rules.ENDING.findall(text)]
-        return self._replace("texts", text, " ".join(parts) or REDACTED_TEXT)
+        return self._replace("texts", text, self.texts.keep_form(" ".join(parts) or REDACTED_TEXT))
 
     def _redact_run(self, run: str) -> str:
-        return run if rules.UUID.fullmatch(run) else self._redact_string("run_id", run)
+        return self.texts.keep_form(run) if rules.UUID.fullmatch(run) else self._redact_string("run_id", run)
 
     def _redact_options(self, options: Mapping[str, Any]) -> dict[str, Any]:  # Any: JSON
         """The options of a header line that tell what its run could see; the others are left out."""
         kept: dict[str, Any] = {
-            key: [word for word in options[key] if isinstance(word, str) and rules.IDENTIFIER.fullmatch(word)]
+            key: [
+                self.texts.keep_form(word)
+                for word in options[key]
+                if isinstance(word, str) and rules.IDENTIFIER.fullmatch(word)
+            ]
             for key in rules.SCOPE_OPTIONS
             if isinstance(options.get(key), list)
         }
@@ -343,7 +356,7 @@ class _LineRedactor:
         return kept
 
     def _keep_or_replace(self, text: str, form: re.Pattern[str], new: str) -> str:
-        return text if form.fullmatch(text) else self._replace("texts", text, new)
+        return self.texts.keep_form(text) if form.fullmatch(text) else self._replace("texts", text, new)
 
     def _replace(self, kind: str, old: str, new: S) -> S:
         if old and new != old:
