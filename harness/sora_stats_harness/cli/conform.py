@@ -171,6 +171,7 @@ def _run_fuzz(
     plan: FuzzPlan, judge: Judge, prober: Prober, interrupt: InterruptHandler, progress: ProgressLine
 ) -> list[str]:
     """Send made-up requests; gives notes about them."""
+    from ..judge.checks.wrong_requests import describe_request
     from ..probe import fuzz
 
     started_s = time.monotonic()
@@ -179,18 +180,22 @@ def _run_fuzz(
         progress.show(time.monotonic() - started_s, f"conform: {sent} of {plan.count} made-up requests")
 
     result = fuzz.run_fuzz(plan, judge, prober, interrupt=interrupt, watch=watch)
-    repeat = f"--fuzz {plan.count} --seed {plan.seed} repeats them"
-    sent = f"{result.sent} made-up requests ({repeat})"
-    ended = f"; {result.end_reason}" if result.end_reason is not None else ""
-    if result.sent == 0:
+    if result.sent == 0 and not result.failures:
         return [f"no made-up request was sent: {result.end_reason}"]
-    if result.smallest is None:
-        return [f"{sent}: no response had a status of 5xx, and each body was JSON or empty{ended}"]
-    again = "it fails again" if result.reproduced else "it did not fail again when it was sent once more"
+    repeat = f"--fuzz {plan.count} --seed {plan.seed} repeats them"
+    over = f", {result.passed_over} passed over as of a kind that had failed" if result.passed_over else ""
+    ended = f"; {result.end_reason}" if result.end_reason is not None else ""
+    tried = f"{result.sent} of {plan.count} made-up requests were sent{over} ({repeat})"
+    if not result.failures:
+        return [f"{tried}: no response had a status of 5xx, and each body was JSON or empty{ended}"]
+    kinds = "one kind fails" if len(result.failures) == 1 else f"{len(result.failures)} kinds fail"
     return [
-        f"{sent}: the last one fails ({result.violated}); {result.shrinking} more were sent to make it smaller, and {again}"
-        f"{ended}",
-        f"the command line with the finding of {result.violated} sends the smallest made-up request that fails",
+        f"{tried}: {kinds}; {result.shrinking} more were sent to find the smallest of each{ended}",
+        *(
+            f"fails ({failure.violated}): {describe_request(failure.smallest)}"
+            + ("" if failure.reproduced else "; it did not fail again when it was sent once more")
+            for failure in result.failures
+        ),
     ]
 
 
