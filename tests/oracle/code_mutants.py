@@ -314,9 +314,7 @@ def _is_key(parents: list[tuple[ast.AST, str]]) -> bool:
         return above.func.attr in ("get", "startswith", "endswith", "place", "pop")
     if isinstance(above, ast.Tuple) and len(parents) > 1:
         around, _ = parents[1]
-        return isinstance(around, ast.Compare) or (
-            isinstance(around, ast.keyword) and around.arg in ("field", "place")
-        )
+        return isinstance(around, ast.Compare) or (isinstance(around, ast.keyword) and around.arg in ("field", "place"))
     return False
 
 

@@ -250,7 +250,9 @@ class Campaign:
                 print(f"  {len(self.outcomes):,} of {len(self._chosen):,} bugs", file=sys.__stderr__, flush=True)
 
 
-def _run_child(mutant: CodeMutant, items: Sequence[pytest.Item], numbers: Sequence[int], out: int, most_s: float) -> None:
+def _run_child(
+    mutant: CodeMutant, items: Sequence[pytest.Item], numbers: Sequence[int], out: int, most_s: float
+) -> None:
     code = 1
     try:
         signal.alarm(3600)  # for a bug that makes a test wait; one that makes it run on meets the limit
@@ -286,7 +288,9 @@ def run(
     campaign = Campaign(chosen, jobs, most_s)
     skipped = [f"--ignore={path}" for path in SKIPPED]
     options = ["-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:doctest", "-o", "addopts="]
-    code = pytest.main([*options, "--import-mode=importlib", "--hypothesis-profile=planted", *skipped, *files], [campaign])
+    code = pytest.main(
+        [*options, "--import-mode=importlib", "--hypothesis-profile=planted", *skipped, *files], [campaign]
+    )
     assert not campaign.failed, f"fails without a bug, and so notices none: {', '.join(campaign.failed)}"
     assert code == 0, f"pytest ended with {code}"
     return campaign.outcomes

@@ -315,9 +315,7 @@ class _FuzzSearch:
             self._wait_until_responding()
 
     def _add_failure(self, wire: WireRequest, violated: str, *, reproduced: bool) -> None:
-        self._failures.append(
-            FuzzFailure(smallest=self._build_request(wire), violated=violated, reproduced=reproduced)
-        )
+        self._failures.append(FuzzFailure(smallest=self._build_request(wire), violated=violated, reproduced=reproduced))
         self._smallest = self._violated = None
 
     def _search(self, count: int, seed: int) -> None:
