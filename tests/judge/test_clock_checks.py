@@ -187,7 +187,9 @@ def test_a_clock_that_differs_from_ours_is_noted(stamped: int, note: str | None)
     """By what an exchange of 10 ms can tell."""
     talk = polled((AHEAD, AHEAD + 10, AHEAD + stamped))
     notes = talk.end().coverage.notes
-    assert [each for each in notes if "the clock of" in each] == ([] if note is None else [f"the clock of {SERVER} {note}"])
+    assert [each for each in notes if "the clock of" in each] == (
+        [] if note is None else [f"the clock of {SERVER} {note}"]
+    )
 
 
 def test_our_wall_clock_is_read_once() -> None:

@@ -88,9 +88,7 @@ LOW: Row = (11, 23, 20, 0)
         pytest.param(
             [(0, 5, 2, 0), at(600 * SECOND + 5, 2 * SECOND)], [(0, 1, 2 * SECOND - 2)], id="from its arrival on"
         ),
-        pytest.param(
-            [at(0), (600 * SECOND, 600 * SECOND + 1, 603 * SECOND, 0)], [], id="until a response has arrived"
-        ),
+        pytest.param([at(0), (600 * SECOND, 600 * SECOND + 1, 603 * SECOND, 0)], [], id="until a response has arrived"),
         pytest.param(
             [at(5 * SECOND), at(15 * SECOND, 5), at(605 * SECOND + 1, 2 * SECOND)],
             [],

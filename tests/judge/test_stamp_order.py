@@ -15,7 +15,9 @@ MICROSECOND = 1000
 MINUTES = 600 * SECOND
 
 
-def sample(stamp: int, sent: int, received: int, *, resolution: int = MICROSECOND, evidence: Any = None) -> StampedSample:
+def sample(
+    stamp: int, sent: int, received: int, *, resolution: int = MICROSECOND, evidence: Any = None
+) -> StampedSample:
     """A sample, whatever response it was in. Any: what stands for the response."""
     return StampedSample(stamp, resolution, sent, received, object() if evidence is None else evidence, None)
 
@@ -26,7 +28,9 @@ def sample(stamp: int, sent: int, received: int, *, resolution: int = MICROSECON
 @pytest.mark.parametrize(
     ("moments", "told", "responses"),
     [
-        pytest.param([(0, 10), (11, 20), (10 + 2 * SECOND, 3 * SECOND)], [False, True], 3, id="two seconds, three times"),
+        pytest.param(
+            [(0, 10), (11, 20), (10 + 2 * SECOND, 3 * SECOND)], [False, True], 3, id="two seconds, three times"
+        ),
         pytest.param([(0, 10), (11, 20), (9 + 2 * SECOND, 3 * SECOND)], [False, False], 3, id="not two seconds"),
         pytest.param([(0, 10), (3 * SECOND, 4 * SECOND)], [False], 2, id="not three times"),
         pytest.param([(0, 10), (10, 20), (3 * SECOND, 4 * SECOND)], [False, False], 2, id="one overlaps the first"),
