@@ -297,7 +297,7 @@ def test_going_back_from_any_stamp_that_went_back_is_wrong() -> None:
 
 def test_a_thousand_stamps_of_one_step_are_kept() -> None:
     """However many connections the server has."""
-    steps, found = stepped()
+    steps, _ = stepped()
     for _ in range(1001):
         assert steps.add_backward(back(FIRST, LATER)) == []
     assert len(steps.pending) == 1000

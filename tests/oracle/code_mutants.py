@@ -31,6 +31,7 @@ LEFT_ALONE: Final = {
     "judge/incidents.py": "changes no status",
     "judge/requirement.py": "is data",
     "judge/requirements.py": "is a list",
+    "judge/sample.py": "is data",
     "judge/standard_checks.py": "is a list",
     "judge/value_text.py": "words a report",
     "judge/verdict.py": "is data",
@@ -117,18 +118,16 @@ def mutants() -> tuple[CodeMutant, ...]:
     return tuple(mutant for module in modules() for mutant in mutants_of(module))
 
 
-def drawn(every: int) -> list[CodeMutant]:
-    """About one in so many of each function's, by the hash of their ids; of each at least one."""
-    if every == 1:
-        return list(mutants())
-    by_function: dict[tuple[str, str], list[CodeMutant]] = {}
+def drawn(one_in: int) -> list[CodeMutant]:
+    """About one in so many of each module's, by the hash of their ids; of each at least one."""
+    by_module: dict[str, list[CodeMutant]] = {}
     for mutant in mutants():
-        by_function.setdefault((mutant.module, mutant.function), []).append(mutant)
-    chosen: list[CodeMutant] = []
-    for each in by_function.values():
-        each.sort(key=lambda mutant: hashlib.sha256(mutant.id.encode()).digest())
-        chosen += each[: -(-len(each) // every)]
-    return chosen
+        by_module.setdefault(mutant.module, []).append(mutant)
+    chosen: set[str] = set()
+    for each in by_module.values():
+        ids = sorted((mutant.id for mutant in each), key=lambda name: hashlib.sha256(name.encode()).digest())
+        chosen.update(ids[: -(-len(ids) // one_in)])
+    return [mutant for mutant in mutants() if mutant.id in chosen]
 
 
 def mutants_of(module: str) -> Iterator[CodeMutant]:
@@ -152,6 +151,8 @@ def mutants_of(module: str) -> Iterator[CodeMutant]:
             )
 
 
+OPERATORS: Final = ("boundary", "branch", "call", "comparison", "key", "sign")
+
 Step = tuple[str, int | None]
 """A field of a node, and the place in it where it is a list."""
 _Code = ast.expr | ast.stmt
@@ -174,9 +175,8 @@ def _places(tree: ast.Module) -> Iterator[tuple[str, tuple[Step, ...], _Code]]:
 
 def _inside(function: str, way: tuple[Step, ...], node: ast.AST) -> Iterator[tuple[str, tuple[Step, ...], _Code]]:
     for name, value in ast.iter_fields(node):
-        if name in ("args", "returns", "annotation", "decorator_list"):
-            if not (name == "args" and isinstance(node, ast.Call)):
-                continue
+        if name in ("args", "returns", "annotation", "decorator_list") and not isinstance(node, ast.Call):
+            continue
         for place, below in enumerate(value) if isinstance(value, list) else ((None, value),):
             if not isinstance(below, ast.AST) or isinstance(below, ast.Assert | ast.Raise | ast.JoinedStr):
                 continue
@@ -258,9 +258,10 @@ def _changes(node: _Code, parents: list[tuple[ast.AST, str]]) -> Iterator[Change
         yield "branch", "False", lambda _: ast.Constant(value=False)
     elif field == "ifs":
         yield "branch", "no filter", lambda _: ast.Constant(value=True)
-    elif isinstance(node, ast.stmt):
-        if not (isinstance(node, ast.Assign) and any(_is_init(each) for each, _ in parents)):
-            yield from _dropped(node)
+    elif isinstance(node, ast.stmt) and not (
+        isinstance(node, ast.Assign) and any(_is_init(each) for each, _ in parents)
+    ):
+        yield from _dropped(node)
 
 
 def _is_init(node: ast.AST) -> bool:

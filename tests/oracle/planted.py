@@ -37,6 +37,9 @@ FILES: Final = ("tests/judge", "tests/oracle")
 SKIPPED: Final = ("tests/judge/test_accelerator.py", "tests/oracle/test_planted.py")
 """The first is about the code in C, the second would run all this again."""
 
+ONE_IN: Final = 10
+"""How many of all the bugs that can be made `make oracle` plants."""
+
 MAX_TRACED_CALLS: Final = 200
 """Calls of one function by one test whose lines are written down; it may reach others later on."""
 
@@ -75,10 +78,10 @@ def plant(mutant: CodeMutant) -> None:
         if here is not None and (other := _find_code(made, here)) is not None and other != here:
             function.__code__ = other
             changed += 1
-    if mutant.function.isupper() or mutant.function.startswith("_") and mutant.function[1:].isupper():
+    if mutant.function.isupper() or (mutant.function.startswith("_") and mutant.function[1:].isupper()):
         scope: dict[str, Any] = {**vars(module)}
         value = next(
-            eval(compile(ast.Expression(node.value), name, "eval"), scope)  # noqa: S307
+            eval(compile(ast.Expression(node.value), name, "eval"), scope)
             for node in mutant.make().body
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None
             if node.target.id == mutant.function
@@ -265,7 +268,7 @@ def _run_child(
             code = 0
         else:
             os.write(out, str(noticed).encode())
-    except BaseException as error:  # noqa: BLE001  # whatever it was, it belongs to this bug
+    except BaseException as error:  # whatever it was, it belongs to this bug
         os.write(out, f"{type(error).__name__}: {error}".encode())
     finally:
         os._exit(code)
@@ -312,7 +315,7 @@ def run_apart(*arguments: str) -> dict[str, str | None]:
 def main() -> None:
     """Plant bugs as the command line says, and print what noticed each as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--every", type=int, default=1, help="one in so many")
+    parser.add_argument("--one-in", type=int, default=1, help="one in so many of each module's")
     parser.add_argument("--only", nargs="*", default=(), help="modules, or beginnings of ids")
     parser.add_argument("--first", type=int, help="so many of them")
     parser.add_argument("--files", nargs="*", default=FILES, help="tests")
@@ -321,7 +324,9 @@ def main() -> None:
     arguments = parser.parse_args()
     assert os.environ.get("SORA_HARNESS_PURE"), "the accelerator leaves much of the code out"
     chosen = [
-        mutant for mutant in drawn(arguments.every) if not arguments.only or mutant.id.startswith(tuple(arguments.only))
+        mutant
+        for mutant in drawn(arguments.one_in)
+        if not arguments.only or mutant.id.startswith(tuple(arguments.only))
     ]
     known = equivalents()
     chosen = [mutant for mutant in chosen if mutant.id not in known][: arguments.first]

@@ -39,8 +39,8 @@ from ..api.http1_faults import FramingFault
 from ..api.request_guard import INVENTED_TARGETS
 from ..judge.checks import wrong_requests as refusals
 from .conformance_plan import ConformancePlan
-from .interrupt import InterruptHandler
 from .fuzz_classes import RequestFeatures, request_class, request_features
+from .interrupt import InterruptHandler
 from .paced_sender import FAILURE_PAUSE_S, MAX_FAILURES_BEFORE_GIVING_UP, MAX_RESPONSE_BYTES_PER_SECOND
 from .prober import Prober
 
@@ -305,7 +305,8 @@ class _FuzzSearch:
     def _settle(self) -> None:
         """Send the smallest failing request once more, and note what is of its kind."""
         wire, violated = self._smallest, self._violated
-        assert wire is not None and violated is not None, "one has failed"
+        assert wire is not None, "one has failed"
+        assert violated is not None, "one has failed"
         again = self._send_and_check(wire) == violated
         self._smallest = self._violated = None
         self._add_failure(wire, violated, reproduced=again)
