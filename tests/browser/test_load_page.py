@@ -19,8 +19,8 @@ def test_the_tabs_show_the_verdict_the_findings_and_the_times(browser: Browser) 
         until(lambda: value(address, "verdict") == "fail so far")
         with opened(browser, address, scripts=True) as shown:
             shown.page.get_by_role("cell", name="MUST: occurrences").wait_for(timeout=30_000)  # it is opened first
-            tabs = {tab.inner_text(): tab.bounding_box() for tab in shown.page.get_by_role("tab").all()}
-            assert min(tabs, key=lambda name: (tabs[name] or {})["x"]).casefold() == "verdict"
+            tabs = [(tab.bounding_box() or {"x": 0.0}, tab.inner_text()) for tab in shown.page.get_by_role("tab").all()]
+            assert min((box["x"], name) for box, name in tabs)[1].casefold() == "verdict"
             for tab, text in (
                 ("Verdict", "MUST: occurrences"),
                 ("Findings", "counter.monotonic"),

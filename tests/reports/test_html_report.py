@@ -10,8 +10,8 @@ import pytest
 
 from sora_stats_harness.judge.verdict import CapacityResult, CapacityStepResult, LoadResult
 from sora_stats_harness.reports import charts, html_measurements
-from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports.charts import ChartLine, percentile_position
+from sora_stats_harness.reports.report_formats import report_renderer
 
 from . import verdicts
 from .test_formats import Page
@@ -21,7 +21,7 @@ SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)
 
 def page(kind: str) -> str:
     """The page of a kind of run."""
-    return files.REPORT_RENDERERS["html"](verdicts.PAGES[kind]())
+    return report_renderer("html")(verdicts.PAGES[kind]())
 
 
 @pytest.mark.parametrize("kind", verdicts.PAGES)
@@ -112,7 +112,7 @@ def test_windows_at_one_rate_are_a_spread() -> None:
     ]
     report = verdicts.sized()
     report.verdict.capacity = CapacityResult(interval=(10.0, 20.0), at_least=False, limited_by="p99<50ms", steps=steps)
-    svg = SVG.findall(files.REPORT_RENDERERS["html"](report))[0]
+    svg = SVG.findall(report_renderer("html")(report))[0]
     assert "the best and the worst" in svg
     drawn = re.findall(r'<path d="([^"]+)" class="line', svg)
     assert [each.count("L") for each in drawn if "L" in each] == [1, 1, 1]  # the others have dots alone
@@ -203,7 +203,7 @@ def test_an_empty_run_of_load_has_a_page() -> None:
     measured = report.verdict.load
     assert measured is not None
     report.verdict.load = msgspec.structs.replace(measured, judged=0, latency=[], timeline=[])
-    assert SVG.findall(files.REPORT_RENDERERS["html"](report)) == []
+    assert SVG.findall(report_renderer("html")(report)) == []
 
 
 def test_curve_ends_at_the_longest_time() -> None:

@@ -7,18 +7,20 @@ A server that the harness did not start never gets more requests than `--max-rat
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from ..api.errors import UsageError
+from ..load.scenarios import STEADY_SCENARIOS
 from . import capacity_polling as surveys
 from . import command_support as common
 from . import options
 from . import worker_options as workers
 from .framework import Arguments, Command, Parsed, flag, group, with_value
-from .output import ProgressLine, write_output
+from .output import write_output
 
 if TYPE_CHECKING:
     from ..load.capacity.rate_search import RateStep, SearchGoal, SearchResult
@@ -33,9 +35,7 @@ examples:
   sora-harness capacity http://127.0.0.1:3000 --watch-media --max-rate 100     whether polling hurts the media
 """
 
-SELF_TEST_CONNECTIONS: Final = 100
 SELF_TEST_RATE: Final = 2000.0
-DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
 MAX_SEARCH_IN_FLIGHT: Final = 1000
 
 
@@ -57,15 +57,19 @@ def run(arguments: Arguments) -> int:
         return workers.run_as_worker(arguments)
     url = settings.url
     settings.refuse_simulator_options(
-        [f"--{name.replace('_', '-')}" for name in SIMULATOR_PACE_OPTIONS if getattr(arguments, name) is not None]
+        [
+            f"--{name.replace('_', '-')}"
+            for name in surveys.SIMULATOR_PACE_OPTIONS
+            if getattr(arguments, name) is not None
+        ]
     )
     arguments.slo = options.read_slos(settings)
     by_size = arguments.by_size or len(arguments.connections or ()) > 1
     plan = workers.read_worker_plan(arguments)
     if by_size and arguments.watch_media:
         raise UsageError("--by-size and --watch-media are two questions: ask one of them")
-    if arguments.scenario not in CAPACITY_SCENARIOS:
-        raise UsageError(f"--scenario: {arguments.scenario!r} must be one of {', '.join(CAPACITY_SCENARIOS)}")
+    if arguments.scenario not in STEADY_SCENARIOS:
+        raise UsageError(f"--scenario: {arguments.scenario!r} must be one of {', '.join(STEADY_SCENARIOS)}")
     goal = None
     if by_size or arguments.watch_media:
         surveys.check_polling_arguments(arguments, url, plan, by_size=by_size)
@@ -84,101 +88,58 @@ def run(arguments: Arguments) -> int:
 
 
 def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: WorkerPlan | None) -> int:
-    from ..api.edition import load_edition
-    from ..judge.verdict_decision import RunEnding, RunScope
+    from ..judge.verdict_decision import RunEnding
     from ..load.capacity.load_window import operation_shares, window_length_s
     from ..load.capacity.rate_search import build_search_result, search_capacity
     from ..load.capacity.search_report import build_capacity, search_statement, step_line
-    from ..load.capacity.step_task import StepTask, drive_steps
+    from ..load.capacity.step_task import drive_steps
     from ..load.edition_probe import detect_by_address
-    from ..load.load_spec import LOAD_OBSERVES, LoadSpec
-    from ..load.load_task import ServerAccess
-    from ..load.slo import longest_limit_us, parse_abort_limit
-    from ..probe.interrupt import InterruptHandler
-    from ..reports.verdict_assembly import RunFacts, format_utc_now
+    from ..load.slo import longest_limit_us
 
-    started_at = format_utc_now()
-    settings = arguments.settings
-    limits = tuple(parse_abort_limit(text) for text in _abort_limits(arguments))
-    headers, secrets = settings.look_up()
+    longest = longest_limit_us(goal.slos)
 
     def window_s(rate: float) -> float:
         return window_length_s(rate, goal.slos, operation_shares(arguments.scenario, rate), arguments.window)
 
-    write_output(
-        f"{_plan_text(arguments, url, goal, plan, window_s)}{common.edition_plan_text(arguments)}\n", sys.stderr
-    )
-    if arguments.dry_run:
-        return 0
-    progress = ProgressLine()
-    longest = longest_limit_us(goal.slos)
+    judged = common.JudgedRun(arguments, "capacity")
 
     def on_step(step: RateStep) -> None:
-        progress.end()
+        judged.progress.end()
         write_output(f"{step_line(step)}\n", sys.stderr)
 
-    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
-        with ExitStack() as stack:
-            server, address = resolve_target(arguments, url, stack)
-            told = common.detect_edition(
-                arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
+    with judged:
+        plan_text = _plan_text(arguments, url, goal, plan, window_s)
+        write_output(f"{plan_text}{common.edition_plan_text(arguments)}\n", sys.stderr)
+        if arguments.dry_run:
+            return 0
+        with judged.stack:
+            server, address = surveys.resolve_target(arguments, url, judged.stack)
+            notes = common.detect_edition(
+                arguments,
+                lambda: detect_by_address(address, judged.headers, arguments.settings.timeout_s, judged.interrupt),
             )
-            spec = LoadSpec(
-                edition=arguments.settings.edition,
-                checks=arguments.settings.checks,
-                headers=headers,
-                timeout_s=settings.timeout_s,
-                scenario=arguments.scenario,
-                users=_max_in_flight(arguments, goal),
-            )
-            task = StepTask(
-                spec=spec,
-                server=ServerAccess(
-                    address=address,
-                    kind="simulator" if url is None else "server",
-                    ca_file=settings.ca_file,
-                    insecure=settings.insecure,
-                    secrets=secrets,
-                ),
-                workers=plan,
-                limits=limits,
-                tolerance=common.make_pass_policy(arguments, arguments.baseline).tolerance,
-                patience_s=settings.timeout_s if longest is None else longest / 1e6,
-                interrupt=interrupt,
-                watch=surveys.make_progress_watcher(progress),
-                say=lambda text: write_output(text, sys.stderr),
-            )
-            try:
-                done = drive_steps(task, lambda steps, _: search_capacity(steps, goal, window_s, on_step))
-            finally:
-                progress.end()
+            task = surveys.step_task(arguments, judged, address, plan, users=_max_in_flight(arguments, goal))
+            if longest is not None:
+                task = replace(task, patience_s=longest / 1e6)
+            done = drive_steps(task, lambda steps, _: search_capacity(steps, goal, window_s, on_step))
         found = build_search_result((), goal, done.result) if isinstance(done.result, str) else done.result
-        said = search_statement(found, goal)
-        reasons = [each for each in (_abort_reason(found, said), done.aborted) if each is not None]
-        return common.report_and_exit_code(
-            arguments,
-            done.judge,
-            RunFacts(
-                command="capacity",
-                edition=load_edition(arguments.settings.edition),
-                subject=server,
-                scope=RunScope(observes=LOAD_OBSERVES, excluded=spec.unobservable_requirements),
-                ending=RunEnding(
-                    interrupted=interrupt.is_interrupted,
-                    aborted="; ".join(dict.fromkeys(reasons)) or None,
-                    violated_slo=said if not found.low and found.high is not None and found.ended is None else None,
-                ),
-                started_at=started_at,
-                options=_verdict_options(arguments, goal, plan),
-                notes=[said, *told, *done.notes],
-                secrets=secrets,
-                capacity=build_capacity(found, goal, arguments.scenario, [told for _, told in done.step_latencies]),
+        statement = search_statement(found, goal)
+        reasons = [each for each in (_abort_reason(found, statement), done.aborted) if each is not None]
+        is_violated = not found.low and found.high is not None and found.ended is None
+        facts = judged.facts(
+            subject=server,
+            scope=task.spec.scope,
+            ending=RunEnding(
+                interrupted=judged.interrupt.is_interrupted,
+                aborted="; ".join(dict.fromkeys(reasons)) or None,
+                violated_slo=statement if is_violated else None,
             ),
+            options=_verdict_options(arguments, goal, plan),
+            notes=[statement, *notes, *done.notes],
         )
-
-
-def _abort_limits(arguments: Arguments) -> tuple[str, ...]:
-    return tuple(arguments.abort_when or DEFAULT_ABORT_LIMITS)
+        latencies = [each for _, each in done.step_latencies]
+        result = build_capacity(found, goal, arguments.scenario, latencies)
+        return common.report_and_exit_code(arguments, done.judge, replace(facts, capacity=result))
 
 
 def _abort_reason(found: SearchResult, said: str) -> str | None:
@@ -206,10 +167,6 @@ def _search_goal(arguments: Arguments, url: str | None) -> SearchGoal:
     return SearchGoal(slos=slos, max_rate=max_rate, start=arguments.start)
 
 
-CAPACITY_SCENARIOS: Final = ("mixed", "drill", "scrape", "scrape-cluster")
-"""Those of `load_edition` that have a rate which does not change by itself."""
-
-
 def _max_in_flight(arguments: Arguments, goal: SearchGoal) -> int:
     """How many requests may be under way: so many that a server which keeps every SLO never meets the limit."""
     from ..load.slo import longest_limit_us
@@ -222,34 +179,14 @@ def _max_in_flight(arguments: Arguments, goal: SearchGoal) -> int:
     return int(min(max(needed * 1.2 + surveys.MIN_IN_FLIGHT / 2, surveys.MIN_IN_FLIGHT), MAX_SEARCH_IN_FLIGHT))
 
 
-SIMULATOR_PACE_OPTIONS: Final = ("service_time", "workers", "per_connection_cost")
-
-
-def resolve_target(arguments: Arguments, url: str | None, stack: ExitStack) -> tuple[str, Any]:  # Any: load's Address
-    """The server to ask, which without a URL is a simulator that lives as long as the stack."""
-    server = url
-    if server is None:
-        common.announce_self_test()
-        sizes: list[int] = arguments.connections or [SELF_TEST_CONNECTIONS]
-        server = start_simulator(arguments, stack, sizes[0])
-    return server, surveys.resolve_address(arguments, server)
-
-
-def start_simulator(arguments: Arguments, stack: ExitStack, connections: int, *, seed: int | None = None) -> str:
-    """Start one, whose connections stay: what is measured is to be the rate's doing."""
-    more: dict[str, Any] = {"connections": connections} | ({} if seed is None else {"seed": seed})
-    pace = {name: getattr(arguments, name) for name in SIMULATOR_PACE_OPTIONS}
-    words = {name.replace("_", "-"): str(value) for name, value in pace.items() if value is not None}
-    return common.start_simulator(arguments, stack, **more, options=words | {"no-churn": None})[0]
-
-
-def _plan_text(arguments: Arguments, url: str | None, goal: SearchGoal, plan: WorkerPlan | None, lasts_s: Any) -> str:
-    # Any: a function of the rate
+def _plan_text(
+    arguments: Arguments, url: str | None, goal: SearchGoal, plan: WorkerPlan | None, window_s: Callable[[float], float]
+) -> str:
     from ..load.capacity.rate_search import WINDOWS_PER_STEP, expected_steps
 
     least, most = expected_steps(goal)
     rates = [goal.first_rate, goal.max_rate]
-    step_s = [WINDOWS_PER_STEP * lasts_s(rate) + 2 for rate in rates]
+    step_s = [WINDOWS_PER_STEP * window_s(rate) + 2 for rate in rates]
     slos = ", ".join(slo.text for slo in goal.slos)
     several = "" if plan is None else f", from {plan.description}"
     users = _max_in_flight(arguments, goal)
@@ -258,7 +195,7 @@ def _plan_text(arguments: Arguments, url: str | None, goal: SearchGoal, plan: Wo
         f"{goal.max_rate:g} requests/s that keeps {slos} and violates no MUST, from {goal.first_rate:g}/s on, at most {users} in "
         f"flight{several}; {least} to {most} steps of {WINDOWS_PER_STEP} windows or more, about "
         f"{_format_duration(least * min(step_s))} to {_format_duration((most + 2) * max(step_s))}; "
-        f"the load is taken away at {' or '.join(_abort_limits(arguments))}"
+        f"the load is taken away at {' or '.join(each.text for each in options.read_abort_limits(arguments))}"
     )
 
 
@@ -274,7 +211,7 @@ def _verdict_options(arguments: Arguments, goal: SearchGoal, plan: WorkerPlan | 
         "start": goal.first_rate,
         "max_in_flight": _max_in_flight(arguments, goal),
         "processes": 1 if plan is None else plan.count,
-        "abort_when": list(_abort_limits(arguments)),
+        "abort_when": [each.text for each in options.read_abort_limits(arguments)],
     }
 
 
@@ -294,9 +231,7 @@ command = Command(
             options.slo_option("what has to hold: p99<50ms, GetStatsAllConnections:p99<800ms, errors<0.1%"),
             with_value("--max-rate", "R", "never send more requests per second than this", type=options.RATE),
             with_value("--start", "R", "the first rate (default: an eighth of the highest)", type=options.RATE),
-            with_value(
-                "--scenario", "NAME", "mixed, drill, scrape or scrape-cluster (default: mixed)", default="mixed"
-            ),
+            with_value("--scenario", "NAME", f"one of {', '.join(STEADY_SCENARIOS)} (default: mixed)", default="mixed"),
             with_value(
                 "--window",
                 "TIME",
@@ -338,16 +273,7 @@ command = Command(
         *workers.worker_options(),
         *options.judging_options(),
         *options.simulator_options(
-            with_value("--service-time", "TIME", "each request keeps a worker this long", type=options.DURATION),
-            with_value(
-                "--workers", "N", "how many requests are served at a time (default: 1)", type=options.integer(1)
-            ),
-            with_value(
-                "--per-connection-cost",
-                "TIME",
-                "and this long for each connection of the response",
-                type=options.DURATION,
-            ),
+            *options.pace_options(),
             connections=Parsed(_parse_sizes),
             connections_help="how many connections (default: 100); with commas: cost by size",
         ),

@@ -1,5 +1,5 @@
 """
-Locust's web page with the verdict on it: three tabs that follow the run, and a page of ours with the final report.
+The tabs with the verdict on Locust's web page, and a page with the final report.
 
 Locust shows tables of any kind in tabs of ours, behind its own, with rows that ride along with its own figures, and escapes
 every text. A script moves the verdict to the front and has it opened first.

@@ -35,7 +35,7 @@ from .load_session import LoadSession
 from .load_users import drain_users
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
-from .scenarios import SCENARIOS
+from .scenario_users import SCENARIO_USERS
 from .slo import parse_abort_limit
 from .spools import WorkerSpool
 from .worker_messages import (
@@ -203,7 +203,7 @@ class LoadWorker:
         self._trail = SampleTrail(session.judge)
         if not self._is_on_masters_machine:
             self._trail.start()
-        self._environment.user_classes = [SCENARIOS[spec.scenario]]
+        self._environment.user_classes = [SCENARIO_USERS[spec.scenario]]
         if order.patience_s is not None:
             assert isinstance(session, SteppedSession), "made above"
             self._steps = StepRunner(
@@ -363,12 +363,7 @@ def run_worker(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     say(f"working for the master at {master_host}:{master_port}\n")
     working = gevent.spawn(worker.run)
-    heard, silent = None, 0
-    while not worker.leaves and not runner.greenlet.join(timeout=PROGRESS_INTERVAL_S) and len(runner.greenlet):
-        silent = silent + 1 if runner.last_heartbeat_timestamp == heard else 0
-        heard = runner.last_heartbeat_timestamp
-        if silent > MASTER_SILENCE_TURNS:
-            worker.leave()
+    _wait_for_end(runner, worker)
     if worker.leaves:
         working.join()
         runner.greenlet.kill()  # it would read from what is closed
@@ -377,6 +372,16 @@ def run_worker(
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # all is said
     return ExitCode.INCONCLUSIVE if worker.leaves else ExitCode.PASS
+
+
+def _wait_for_end(runner: Any, worker: LoadWorker) -> None:  # Any: a Locust runner
+    """Wait until the master says that the run is over, or the worker is to leave: by itself, where the master is gone."""
+    heard, silent = None, 0
+    while not worker.leaves and not runner.greenlet.join(timeout=PROGRESS_INTERVAL_S) and len(runner.greenlet):
+        silent = silent + 1 if runner.last_heartbeat_timestamp == heard else 0
+        heard = runner.last_heartbeat_timestamp
+        if silent > MASTER_SILENCE_TURNS:
+            worker.leave()
 
 
 def main() -> int:

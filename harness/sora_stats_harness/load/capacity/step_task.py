@@ -19,7 +19,6 @@ from ..load_session import LoadSession, session_notes
 from ..load_spec import LoadSpec, WorkerShare
 from ..load_task import ServerAccess, prepare_order, stop_on_signal
 from ..merged_judge import MergedJudge
-from ..scenarios import SCENARIOS
 from ..slo import AbortLimit
 from ..spools import JudgingRules, SpoolFolder, WorkerSpool
 from ..step_falls import StepFallFinder
@@ -96,7 +95,6 @@ def _drive_in_process(task: StepTask, drive: Drive[ResultType]) -> DrivenSteps[R
     try:
         result = run_users(
             session,
-            SCENARIOS[task.spec.scenario],
             interrupt=task.interrupt,
             drive=lambda: drive(steps, session),
         )
