@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +84,35 @@ def test_a_search_by_two_workers_finds_the_interval(elsewhere: bool, tmp_path: P
         code, told = run(tmp_path, (*CAPACITY, "--start", "40", "--max-rate", "40"), simulator.url, environment)
     assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
     assert (told["capacity"]["interval"], told["capacity"]["at_least"]) == ([40.0, None], True)
+
+
+@pytest.mark.parametrize("expected", ["1", "2"])
+def test_a_worker_that_its_user_ends_reports_and_goes(expected: str, tmp_path: Path) -> None:
+    """Alone it has a share of the run; where another one is waited for it has none yet. The master ends, and names it."""
+    port = closed_port().rpartition(":")[2]
+    with Simulator(connections=3) as simulator:
+        options = ("--master", "--expect-workers", expected, "--master-bind-port", port, "--output", str(tmp_path))
+        master = start("load", simulator.url, "--rate", "20", "--duration", "60s", *options, "--json")
+        worker = start("load", "--worker", "--master-port", port)
+        try:
+            assert worker.stderr is not None
+            assert worker.stderr.readline().startswith("working for the master")
+            while expected == "1" and len(simulator.requests) < 3:
+                time.sleep(0.02)
+            worker.send_signal(signal.SIGTERM)
+            assert (worker.wait(60), worker.communicate()[1]) == (3, "")
+            out, said = master.communicate(timeout=60)
+        finally:
+            for each in (worker, master):
+                each.kill()
+                each.communicate()
+        served = len(simulator.requests)
+    told = json.loads(out)
+    assert (master.returncode, told["verdict"]) == (3, "inconclusive"), said
+    assert f"pid {worker.pid})" in told["reason"]
+    reason = "was ended before the run was over" if expected == "1" else "it was ended before it had a share of the run"
+    assert reason in told["reason"]
+    assert told["coverage"]["exchanges"] == served
 
 
 def test_a_port_that_is_taken_is_one_line() -> None:

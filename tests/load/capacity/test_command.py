@@ -101,8 +101,9 @@ def test_what_a_listing_costs_by_size(tmp_path: Path) -> None:
     assert cost["shortest_interval_s"] >= 2 * 18 * 0.002
 
 
-def test_a_short_watch_over_the_media_says_too_little(tmp_path: Path) -> None:
-    """One polled phase is no proof of anything: exit 3."""
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_short_watch_over_the_media_says_too_little(processes: str, tmp_path: Path) -> None:
+    """One polled phase is no proof of anything: exit 3. Where workers poll, the master's own listings count as well."""
     code, told = verdict(
         "--watch-media",
         "--phase",
@@ -113,9 +114,13 @@ def test_a_short_watch_over_the_media_says_too_little(tmp_path: Path) -> None:
         "40",
         "--connections",
         "3",
+        "--processes",
+        processes,
         "--output",
         str(tmp_path / "out"),
     )
+    assert told["options"]["processes"] == int(processes)
+    assert told["coverage"]["by_target"]["GetStatsAllConnections"] >= 9
     assert (code, told["media"]["result"], told["media"]["polled_phases"]) == (3, "too little data", 1)
     assert told["coverage"]["exchanges"] > 9
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,20 @@ def test_a_finding_of_one_process_fails_the_step(tmp_path: Path) -> None:
     assert told["options"]["processes"] == 2
     assert told["coverage"]["exchanges"] >= sum(step["completed"] for step in told["capacity"]["steps"])
     assert any("worker 2" in note for note in told["coverage"]["notes"])
+
+
+def test_a_waived_finding_fails_no_step(tmp_path: Path) -> None:
+    """The workers know what is let pass: the capacity beside a steady deviation is found."""
+    waivers = tmp_path / "waived.toml"
+    waiver = {"requirement": "counter.monotonic", "field": "*", "reason": "known", "by": "us", "until": date.max}
+    values = (f"{name} = {value if name == 'until' else json.dumps(value)}" for name, value in waiver.items())
+    waivers.write_text("\n".join(["[[waivers]]", *values]))
+    code, told = verdict(
+        *(*LAX, "--start", "40", "--max-rate", "40", "--processes", "2", "--fault", "counter-falls:every=2"),
+        *("--config", str(waivers), "--output", str(tmp_path / "out")),
+    )
+    assert (code, told["verdict"], told["capacity"]["interval"]) == (0, "pass", [40, None])
+    assert {(each["requirement"], each["status"]) for each in told["findings"]} == {("counter.monotonic", "waived")}
 
 
 def test_a_process_that_dies_is_named(tmp_path: Path) -> None:
