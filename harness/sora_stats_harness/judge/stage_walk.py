@@ -166,7 +166,7 @@ class StageWalk:
             self._ask(self._json, seen, state)
             return
         counts.samples += len(samples)
-        if not body.scanned or seen.rewritten:
+        if not body.scanned or (seen.bare and seen.rewritten):
             counts.unsearched_bodies += 1
         if body.slow:
             counts.slow_samples += body.slow

@@ -5,7 +5,7 @@ The server's timestamps fit one clock that moves on, and a cluster's clocks agre
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import Exchange, Target
@@ -97,19 +97,19 @@ class ClockCheck(Check):
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Hold a stamp against those of the same connection, of the same response, and of the same server."""
-        connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
-        if sample.stamp_ns is None:
+        connection, sample, exchange = seen.connection, seen.sample, seen.exchange
+        stamp_ns, sent_ns, request = sample.stamp_ns, exchange.sent_ns, exchange.request
+        if stamp_ns is None:
             return ()
-        request = exchange.request
-        whole = request.target is Target.ALL and not request.asked.local
         mine = StampedSample(
-            sample.stamp_ns,
+            stamp_ns,
             timestamp_resolution_ns(sample.timestamp or ""),
-            exchange.sent_ns,
+            sent_ns,
             exchange.received_ns,
-            evidence,
+            seen.evidence,
             sample.index,
         )
+        whole = request.target is Target.ALL and not request.asked.local
         key = (request.server, whole)
         history = connection.stamp_histories.get(key)
         found: list[Violation] = []
@@ -117,58 +117,57 @@ class ClockCheck(Check):
             connection.stamp_histories[key] = StampHistory(mine)
         else:
             self._compared_stamps += 1
-            if history.stamp_ns == mine.stamp_ns:  # a stamp that stands still says nothing of the offset
-                state.checked[ORDER.id] += mine.sent_ns > history.first.received_ns
+            first = history.first
+            if first.stamp_ns == stamp_ns:  # a stamp that stands still says nothing of the offset
+                state.checked[ORDER.id] += sent_ns > first.received_ns
                 return (_frozen(seen, history),) if history.repeat(mine) else ()
-            if history.repeated is not None:
+            if history.repeats is not None:
                 found += _stale(history, connection, seen.connection_id)
-            if self._add_stamp(seen, state, history, mine, found):
-                return found
+            preceding = history.add(mine, next(iter(seen.open_sent_ns)) if seen.open_sent_ns else seen.horizon_ns)
+            if preceding is not None:
+                state.checked[ORDER.id] += 1
+                if stamp_ns < preceding.stamp_ns:
+                    if not whole:
+                        found += map(_backward, self._find_wrong(seen, state, preceding, mine))
+                    return found
         if not whole:
-            self._compare_response(seen, state, mine, found)
+            clocks = state.memory.get(self) or state.recall(self, _ServerClocks)
+            if clocks.steps and (steps := clocks.steps[request.server]).pending:
+                found += map(_backward, steps.add_forward(mine))
+            if clocks.evidence is not mine.evidence:
+                found += self._compare_clocks(seen, state, clocks, mine)
+            elif stamp_ns != clocks.first_stamp_ns and _are_apart(clocks.first_stamp_ns, mine):
+                found.append(_apart(seen, clocks.first_stamp_ns - stamp_ns))
         return found
 
-    def _add_stamp(
-        self, seen: Observed, state: State, history: StampHistory, mine: StampedSample, found: list[Violation]
-    ) -> bool:
-        """Hold a stamp against the connection's last one; whether it went back."""
-        preceding = history.find_preceding(mine.sent_ns)
-        backward = False
-        if preceding is not None:
-            state.checked[ORDER.id] += 1
-            backward = mine.stamp_ns < preceding.stamp_ns
-        history.add(mine, next(iter(seen.open_sent_ns), seen.horizon_ns), backward=backward)
-        request = seen.exchange.request
-        if preceding is None or not backward or (request.target is Target.ALL and not request.asked.local):
-            return backward
+    def _find_wrong(
+        self, seen: Observed, state: State, preceding: StampedSample, mine: StampedSample
+    ) -> Sequence[BackwardStamp]:
+        """The stamps that are known to be wrong, now that this one went back."""
         clocks = state.recall(self, _ServerClocks)
-        steps = clocks.steps[request.server]
+        steps = clocks.steps[seen.exchange.request.server]
         wrong = steps.add_backward(BackwardStamp(connection_id=seen.connection_id, earlier=preceding, later=mine))
         if clocks.evidence is mine.evidence and _are_apart(clocks.first_stamp_ns, mine):
             wrong += steps.refute(mine.received_ns)
-        found += map(_backward, wrong)
-        return True
+        return wrong
 
-    def _compare_response(self, seen: Observed, state: State, mine: StampedSample, found: list[Violation]) -> None:
-        """Hold a stamp against the others of its response; the first of them narrows the offset."""
-        clocks, server = state.recall(self, _ServerClocks), seen.exchange.request.server
-        if clocks.steps and (steps := clocks.steps[server]).pending:
-            found += map(_backward, steps.add_forward(mine))
-        if clocks.evidence is mine.evidence:
-            if mine.stamp_ns != clocks.first_stamp_ns and _are_apart(clocks.first_stamp_ns, mine):
-                found.append(_apart(seen, clocks.first_stamp_ns - mine.stamp_ns))
-            return
+    def _compare_clocks(
+        self, seen: Observed, state: State, clocks: _ServerClocks, mine: StampedSample
+    ) -> list[Violation]:
+        """The first stamp of a response narrows the offset of its server's clock to ours, and to the other nodes'."""
+        exchange = seen.exchange
+        server = exchange.request.server
         clocks.evidence, clocks.first_stamp_ns = mine.evidence, mine.stamp_ns
         offset = clocks.offsets.get(server)
         if offset is None:
             offset = clocks.offsets[server] = ClockOffset()
         if clocks.wall_minus_clock_ns is None:
-            clocks.wall_minus_clock_ns = _wall_minus_clock_ns(seen.exchange, mine.stamp_ns)
-        jump = offset.add_timestamp(mine.stamp_ns, mine.resolution_ns, seen.exchange, clocks.wall_minus_clock_ns)
-        if jump is not None:
-            found.append(_jumped(seen, jump))
+            clocks.wall_minus_clock_ns = _wall_minus_clock_ns(exchange, mine.stamp_ns)
+        jump = offset.add_timestamp(mine.stamp_ns, mine.resolution_ns, exchange, clocks.wall_minus_clock_ns)
+        found = [] if jump is None else [_jumped(seen, jump)]
         if len(state.nodes) > 1:
             found += self._compare_nodes(seen, state, clocks)
+        return found
 
     def finish(self, state: State) -> Iterable[Violation]:
         """Report stamps that stood still until the end, though not for so long as to be frozen."""
@@ -229,7 +228,7 @@ def _are_apart(stamp_ns: int, mine: StampedSample) -> bool:
 
 def _stale(history: StampHistory, connection: ConnectionState, connection_id: str) -> Iterator[Violation]:
     found = history.take_stale()
-    if found is not None and not any(each.reported for each in connection.stamp_histories.values()):
+    if found is not None and not any(each.is_reported for each in connection.stamp_histories.values()):
         first, last, responses = found
         yield Violation(
             requirement=ORDER,
@@ -273,7 +272,7 @@ def _frozen(seen: Observed, history: StampHistory) -> Violation:
         expected="a later time",
         actual=_timestamp_text(seen),
         fault="frozen",
-        facts={"responses": str(history.responses)},
+        facts={"responses": str(history.repeats.responses if history.repeats is not None else 1)},
         proof=(history.first.evidence.exchange, seen.exchange),
     )
 
