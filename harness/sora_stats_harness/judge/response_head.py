@@ -18,6 +18,8 @@ MAX_CACHED_HEADERS: Final = 256
 
 MAX_CACHED_HEADER_BYTES: Final = 2048
 
+MAX_LENGTH_DIGITS: Final = 18
+
 
 class RelevantHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The headers that matter."""
@@ -26,6 +28,8 @@ class RelevantHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of several lines, all of them, as a proxy would join them."""
     content_length: str | None
     """Of several that are equal, one."""
+    usual_body_bytes: int
+    """How long the body is if nothing is wrong with these; -1 where that can't be told at a glance."""
     simulator: bool
 
 
@@ -59,4 +63,13 @@ def _parse_relevant_headers(response: Response) -> RelevantHeaders:
             content_length = value.partition(",")[0].strip()
         elif lower == "server" and value.startswith(SIMULATOR_SERVER_PREFIX):
             simulator = True
-    return RelevantHeaders(content_type=content_type, content_length=content_length, simulator=simulator)
+    usual_body_bytes = -1
+    if content_type == "application/json" and content_length is not None:
+        if content_length.isascii() and content_length.isdecimal() and len(content_length) <= MAX_LENGTH_DIGITS:
+            usual_body_bytes = int(content_length)
+    return RelevantHeaders(
+        content_type=content_type,
+        content_length=content_length,
+        usual_body_bytes=usual_body_bytes,
+        simulator=simulator,
+    )

@@ -40,7 +40,7 @@ def make_standard_checks(reader: SampleReader, counts: ExchangeCounts, tear_ns: 
         HeadCheck(counts),
         JsonCheck(reader.edition, counts),
         ShapeCheck(reader.edition, counts),
-        SampleIdentityCheck(),
+        SampleIdentityCheck(counts),
         FormCheck(),
         ExclusiveLimitsCheck(decoder, counts),
         ConstantCheck(decoder, counts),

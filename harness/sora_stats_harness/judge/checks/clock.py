@@ -4,7 +4,6 @@ The server's timestamps fit one clock that moves on, and a cluster's clocks agre
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -67,20 +66,34 @@ SKEW: Final = Requirement(
 )
 
 
-class _ServerClocks:
-    """The clocks of all servers, as far as they are known, within one run."""
+class _ServerClock:
+    """The clock of one server, as far as it is known, within one run."""
 
-    def __init__(self) -> None:
-        self.offsets: dict[str, ClockOffset] = {}
-        self.steps: defaultdict[str, ClockSteps] = defaultdict(ClockSteps)
-        self.wall_minus_clock_ns: int | None = None
-        """Wall-clock time less the exchanges' own clock."""
-        self.skewed: set[tuple[str, str]] = set()
-        """Pairs of nodes that a finding was made of."""
+    def __init__(self, wall_minus_clock_ns: int) -> None:
+        self.offset = ClockOffset()
+        self.steps = ClockSteps()
+        self.wall_minus_clock_ns = wall_minus_clock_ns
+        """Wall-clock time less the exchanges' own clock: the same for all servers."""
         self.evidence: EvidenceExchange | None = None
         """The response whose stamps were looked at last."""
         self.first_stamp_ns = 0
         """The first sound stamp in it."""
+
+
+class _ServerClocks(dict[str, _ServerClock]):
+    """The clocks of all servers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.skewed: set[tuple[str, str]] = set()
+        """Pairs of nodes that a finding was made of."""
+
+    def add(self, exchange: Exchange, stamp_ns: int) -> _ServerClock:
+        """Begin to remember the clock of the server that gave this response."""
+        known = next(iter(self.values()), None)
+        wall_ns = _wall_minus_clock_ns(exchange, stamp_ns) if known is None else known.wall_minus_clock_ns
+        made = self[exchange.request.server] = _ServerClock(wall_ns)
+        return made
 
 
 class ClockCheck(Check):
@@ -93,7 +106,8 @@ class ClockCheck(Check):
     stage = Stage.CLOCK
 
     def __init__(self) -> None:
-        self._compared_stamps = 0
+        self._compared_stamps = self._ordered_stamps = 0
+        """Stamps of connections that had one before, and those of them that were asked for after that had arrived."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Hold a stamp against those of the same connection, of the same response, and of the same server."""
@@ -119,55 +133,44 @@ class ClockCheck(Check):
             self._compared_stamps += 1
             first = history.first
             if first.stamp_ns == stamp_ns:  # a stamp that stands still says nothing of the offset
-                state.checked[ORDER.id] += sent_ns > first.received_ns
+                self._ordered_stamps += sent_ns > first.received_ns
                 return (_frozen(seen, history),) if history.repeat(mine) else ()
             if history.repeats is not None:
                 found += _stale(history, connection, seen.connection_id)
             preceding = history.add(mine, next(iter(seen.open_sent_ns)) if seen.open_sent_ns else seen.horizon_ns)
             if preceding is not None:
-                state.checked[ORDER.id] += 1
+                self._ordered_stamps += 1
                 if stamp_ns < preceding.stamp_ns:
                     if not whole:
                         found += map(_backward, self._find_wrong(seen, state, preceding, mine))
                     return found
         if not whole:
-            clocks = state.memory.get(self) or state.recall(self, _ServerClocks)
-            if clocks.steps and (steps := clocks.steps[request.server]).pending:
-                found += map(_backward, steps.add_forward(mine))
-            if clocks.evidence is not mine.evidence:
-                found += self._compare_clocks(seen, state, clocks, mine)
-            elif stamp_ns != clocks.first_stamp_ns and _are_apart(clocks.first_stamp_ns, mine):
-                found.append(_apart(seen, clocks.first_stamp_ns - stamp_ns))
+            clocks: _ServerClocks = state.memory.get(self) or state.recall(self, _ServerClocks)
+            clock = clocks.get(request.server) or clocks.add(exchange, stamp_ns)
+            if clock.steps.pending:
+                found += map(_backward, clock.steps.add_forward(mine))
+            if clock.evidence is not mine.evidence:  # the first stamp of a response narrows the offset
+                clock.evidence, clock.first_stamp_ns = mine.evidence, stamp_ns
+                jump = clock.offset.add_timestamp(stamp_ns, mine.resolution_ns, exchange, clock.wall_minus_clock_ns)
+                if jump is not None:
+                    found.append(_jumped(seen, jump))
+                if len(state.nodes) > 1:
+                    found += self._compare_nodes(seen, state, clocks)
+            elif stamp_ns != clock.first_stamp_ns and _are_apart(clock.first_stamp_ns, mine):
+                found.append(_apart(seen, clock.first_stamp_ns - stamp_ns))
         return found
 
     def _find_wrong(
         self, seen: Observed, state: State, preceding: StampedSample, mine: StampedSample
     ) -> Sequence[BackwardStamp]:
         """The stamps that are known to be wrong, now that this one went back."""
-        clocks = state.recall(self, _ServerClocks)
-        steps = clocks.steps[seen.exchange.request.server]
+        exchange, clocks = seen.exchange, state.recall(self, _ServerClocks)
+        clock = clocks.get(exchange.request.server) or clocks.add(exchange, mine.stamp_ns)
+        steps = clock.steps
         wrong = steps.add_backward(BackwardStamp(connection_id=seen.connection_id, earlier=preceding, later=mine))
-        if clocks.evidence is mine.evidence and _are_apart(clocks.first_stamp_ns, mine):
+        if clock.evidence is mine.evidence and _are_apart(clock.first_stamp_ns, mine):
             wrong += steps.refute(mine.received_ns)
         return wrong
-
-    def _compare_clocks(
-        self, seen: Observed, state: State, clocks: _ServerClocks, mine: StampedSample
-    ) -> list[Violation]:
-        """The first stamp of a response narrows the offset of its server's clock to ours, and to the other nodes'."""
-        exchange = seen.exchange
-        server = exchange.request.server
-        clocks.evidence, clocks.first_stamp_ns = mine.evidence, mine.stamp_ns
-        offset = clocks.offsets.get(server)
-        if offset is None:
-            offset = clocks.offsets[server] = ClockOffset()
-        if clocks.wall_minus_clock_ns is None:
-            clocks.wall_minus_clock_ns = _wall_minus_clock_ns(exchange, mine.stamp_ns)
-        jump = offset.add_timestamp(mine.stamp_ns, mine.resolution_ns, exchange, clocks.wall_minus_clock_ns)
-        found = [] if jump is None else [_jumped(seen, jump)]
-        if len(state.nodes) > 1:
-            found += self._compare_nodes(seen, state, clocks)
-        return found
 
     def finish(self, state: State) -> Iterable[Violation]:
         """Report stamps that stood still until the end, though not for so long as to be frozen."""
@@ -178,13 +181,15 @@ class ClockCheck(Check):
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add how often clocks were compared, and note those that differ from ours."""
         result.checked[FROZEN.id] += self._compared_stamps
+        result.checked[ORDER.id] += self._ordered_stamps
         for state in states:
             clocks = state.recall(self, _ServerClocks)
-            for server, steps in clocks.steps.items():
-                if steps.pending:
-                    back = max(each.step_ns for each in steps.pending) / 1e9
+            for server, clock in clocks.items():
+                if clock.steps.pending:
+                    back = max(each.step_ns for each in clock.steps.pending) / 1e9
                     result.coverage.notes.append(f"the clock of {server} was set back by at least {back:.3f} s")
-            for server, offset in clocks.offsets.items():
+            for server, clock in clocks.items():
+                offset = clock.offset
                 result.checked[OFFSET.id] = result.checked.get(OFFSET.id, 0) + offset.checked
                 bounds = offset.bounds
                 if bounds is not None and not bounds[0] <= 0 <= bounds[1]:
@@ -199,8 +204,8 @@ class ClockCheck(Check):
     def _compare_nodes(self, seen: Observed, state: State, clocks: _ServerClocks) -> Iterator[Violation]:
         bounds = {
             node: found
-            for node, offset in clocks.offsets.items()
-            if node in state.nodes and (found := offset.bounds) is not None
+            for node, clock in clocks.items()
+            if node in state.nodes and (found := clock.offset.bounds) is not None
         }
         if len(bounds) > 1:
             state.count(SKEW)

@@ -67,37 +67,45 @@ class PresenceCheck(Check):
         exchange = seen.exchange
         request = exchange.request
         memory: _Memory = state.memory.get(self) or state.recall(self, _Memory)
-        nodes, found = memory.nodes, memory.found
-        if seen.body is None:
-            response, target = seen.response, request.target
+        body, nodes, target = seen.body, memory.nodes, request.target
+        if body is None:
+            response = seen.response
             if response is not None and target is not None and is_accepted_not_found(target, response):
                 self._note_absence(nodes, exchange, ())
             return ()
-        if seen.body.fault is not None:
+        if body.fault is not None:
             return ()
         presence = nodes.get(request.server)
         if presence is None:
             presence = nodes[request.server] = NodePresence()
-        if request.target is Target.ALL and request.asked.local:
-            listed = [(id, each.channel_id, each.client_id) for id, each in seen.admitted.items()]
-            self._compare_listing(seen, state, memory)
-            if seen.all_admitted:
-                presence.add_members(exchange, seen.admitted)
-            return [_violation(gap, request.server) for gap in presence.add_listing(exchange, listed)]
+        if target is Target.ALL:
+            return self._observe_listing(seen, state, memory, presence)
+        found = memory.found[request.server]
         gaps: list[ListingGap] = []
         for connection_id in seen.admitted:
             presence.add_sighting(exchange, connection_id)
-            if request.target is not Target.ALL:
-                gaps += found[request.server].add_sighting(exchange, connection_id)
-        if request.target is Target.ALL:
-            self._compare_listing(seen, state, memory)
+            gaps += found.add_sighting(exchange, connection_id)
+        if seen.all_admitted and (target is not Target.CONNECTION or request.asked.connection_id not in seen.admitted):
+            self._note_absence(nodes, exchange, seen.admitted)
+        return [_unlisted(gap, exchange) for gap in gaps] if gaps else ()
+
+    def _observe_listing(
+        self, seen: Observed, state: State, memory: _Memory, presence: NodePresence
+    ) -> Iterable[Violation]:
+        exchange = seen.exchange
+        request = exchange.request
+        self._compare_listing(seen, state, memory)
+        if request.asked.local:
+            listed = [(id, each.channel_id, each.client_id) for id, each in seen.admitted.items()]
+            if seen.all_admitted:
+                presence.add_members(exchange, seen.admitted)
+            return [_violation(gap, request.server) for gap in presence.add_listing(exchange, listed)]
+        for connection_id in seen.admitted:
+            presence.add_sighting(exchange, connection_id)
         if seen.all_admitted:
-            if request.target is Target.ALL:
-                for node in nodes.values() if len(state.nodes) > 1 else (presence,):
-                    node.add_cluster_absences(exchange, seen.admitted)
-            elif not (request.target is Target.CONNECTION and request.asked.connection_id in seen.admitted):
-                self._note_absence(nodes, exchange, seen.admitted)
-        return [_unlisted(gap, exchange) for gap in gaps]
+            for node in memory.nodes.values() if len(state.nodes) > 1 else (presence,):
+                node.add_cluster_absences(exchange, seen.admitted)
+        return ()
 
     def _compare_listing(self, seen: Observed, state: State, memory: _Memory) -> None:
         """Hold a listing against what the other targets found; what a node has listed itself is `PRESENT`'s."""
