@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
-from ..api.errors import UsageError, suggest_nearest
+from ..api.errors import ExitCode, UsageError, suggest_nearest, worst_exit_code
 from .framework import Arguments, Choice, Command, Option, Parsed, flag, group, with_value, with_values
-from .output import write_output
-
-if TYPE_CHECKING:
-    pass
+from .output import print_error, write_output
 
 EXAMPLES: Final = """\
 examples:
@@ -29,7 +26,7 @@ def run(arguments: Arguments) -> int:
     Compare, and print what has changed.
 
     Raises:
-        UsageError: A verdict cannot be read, the two sides are not comparable, or the file cannot be written.
+        UsageError: A verdict cannot be read, or the two sides are not comparable.
     """
     from ..reports import comparison_formats as comparison
     from ..reports import report_folder as files
@@ -50,7 +47,8 @@ def run(arguments: Arguments) -> int:
     try:
         files.write_file_atomically(arguments.output, text.encode("utf-8"))
     except OSError as error:
-        raise UsageError(f"{arguments.output} cannot be written: {error.strerror or error}") from None
+        print_error(f"{arguments.output} cannot be written: {error.strerror or error}")
+        return worst_exit_code(result.exit_code, ExitCode.USAGE)
     return result.exit_code
 
 

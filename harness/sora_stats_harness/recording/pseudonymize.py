@@ -253,7 +253,9 @@ class _LineRedactor:
             packed = mask_base64(part.body_base64)
         return msgspec.structs.replace(
             part,
-            method=part.method if part.method in rules.METHODS else self._replace("texts", part.method, REDACTED_METHOD),
+            method=part.method
+            if part.method in rules.METHODS
+            else self._replace("texts", part.method, REDACTED_METHOD),
             path="/" if part.path == "/" else self._replace("texts", part.path, f"/{REDACTED_TEXT}"),
             headers=self._redact_headers(part.headers, 0),
             body=self._redact_body(part.body) if part.body is not None else None,
