@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from sora_stats_harness.api import input_budget
 from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.api.input_budget import parse_toml, read_input_budget, read_pipe, read_small_file
 from sora_stats_harness.cli import main
@@ -125,7 +124,7 @@ def test_a_file_that_gives_nothing_yet_is_refused(monkeypatch: pytest.MonkeyPatc
         os.set_blocking(read, False)
         return io.FileIO(read, mode)
 
-    monkeypatch.setattr(input_budget.os, "fdopen", empty)
+    monkeypatch.setattr(os, "fdopen", empty)
     with pytest.raises(UsageError, match="odd cannot be read: Resource temporarily unavailable"):
         read_small_file("odd", limit=10, name="odd")
 
