@@ -19,7 +19,8 @@ def sample(
     stamp: int, sent: int, received: int, *, resolution: int = MICROSECOND, evidence: Any = None
 ) -> StampedSample:
     """A sample, whatever response it was in. Any: what stands for the response."""
-    return StampedSample(stamp, resolution, sent, received, object() if evidence is None else evidence, None)
+    response: Any = object() if evidence is None else evidence
+    return StampedSample(stamp, resolution, sent, received, response, None)
 
 
 # -- one stamp, several times -------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -23,8 +24,10 @@ NEVER: Counts = (9, 0, 0, 0)
 
 
 def document(sent: int, level: object, counts: Counts) -> dict[str, object]:
-    """A connection at a level."""
-    changes = {f"network_status__total_unstable_level{place}": count for place, count in enumerate(counts)}
+    """A connection at a level. Any: what `connection` takes."""
+    changes: dict[str, Any] = {
+        f"network_status__total_unstable_level{place}": count for place, count in enumerate(counts)
+    }
     return connection(stamp_ns=sent * MS, network_status__unstable_level=level, **changes)
 
 

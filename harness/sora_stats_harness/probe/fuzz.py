@@ -135,7 +135,6 @@ def run_fuzz(
     Send generated requests; of each kind that fails, find the smallest, and go on with others.
 
     Args:
-        plan: What to send.
         judge: Judges every exchange, the smallest failing one before all others that fail.
         prober: Sends the requests; it is closed at the end.
         interrupt: A signal ends the search.

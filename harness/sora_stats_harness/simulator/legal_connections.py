@@ -88,9 +88,7 @@ def make_connection(
     Make one legal connection.
 
     Args:
-        base: What to start from.
         changes: Values by JSON Pointer; counters that must then be larger are raised.
-        edition: The field list; the default edition if None.
         without: Optional groups that are left out, by JSON Pointer.
 
     Raises:
