@@ -133,11 +133,7 @@ def test_what_is_listed_of_all_is_on_one_of_the_nodes(steps: Sequence[Step], str
 @pytest.mark.parametrize(("lasts", "checked"), [(9, 1), (10, 0)])
 def test_listings_that_overlap_prove_nothing(lasts: int, checked: int) -> None:
     """Received at the very moment at which the other is sent is not before it."""
-<<<<<<< HEAD
-    steps: Sequence[Step] = ((ALL, [A, B]), (ONE, [A]), (TWO, []), (ALL, [A, B]))
-=======
     steps: tuple[Step, ...] = ((ALL, [A, B]), (ONE, [A]), (TWO, []), (ALL, [A, B]))
->>>>>>> main
     found, counts = told(*steps, lasts=lasts)
     assert (len(found), counts["cluster.union"]) == (checked, checked)
 
@@ -183,11 +179,7 @@ def test_a_client_has_all_of_its_connections(ids: list[str], missing: list[str])
 
 def test_another_client_s_connections_are_not_missed() -> None:
     """Only those that were listed for this client and this channel."""
-<<<<<<< HEAD
-    steps: Sequence[Step] = ((ONE, [A]), (ask_client("somebody else"), []), (ONE, [A]))
-=======
     steps: tuple[Step, ...] = ((ONE, [A]), (ask_client("somebody else"), []), (ONE, [A]))
->>>>>>> main
     assert names(*steps, nodes=()) == []
 
 

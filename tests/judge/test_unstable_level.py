@@ -24,11 +24,7 @@ NEVER: Counts = (9, 0, 0, 0)
 
 
 def document(sent: int, level: object, counts: Counts) -> dict[str, object]:
-<<<<<<< HEAD
-    """A connection at a level. Any: what `connection` takes."""
-=======
     """A connection at a level."""
->>>>>>> main
     changes: dict[str, Any] = {
         f"network_status__total_unstable_level{place}": count for place, count in enumerate(counts)
     }
