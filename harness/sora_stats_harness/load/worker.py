@@ -363,7 +363,9 @@ def run_worker(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     say(f"working for the master at {master_host}:{master_port}\n")
     working = gevent.spawn(worker.run)
-    _wait_for_end(runner, worker)
+    if not _wait_for_end(runner, worker):
+        say(f"the master at {master_host}:{master_port} is gone\n")
+        worker.leave()
     if worker.leaves:
         working.join()
         runner.greenlet.kill()  # it would read from what is closed
@@ -374,14 +376,15 @@ def run_worker(
     return ExitCode.INCONCLUSIVE if worker.leaves else ExitCode.PASS
 
 
-def _wait_for_end(runner: Any, worker: LoadWorker) -> None:  # Any: a Locust runner
-    """Wait until the master says that the run is over, or the worker is to leave: by itself, where the master is gone."""
+def _wait_for_end(runner: Any, worker: LoadWorker) -> bool:  # Any: a Locust runner
+    """Wait until the master says that the run is over, or the worker is to leave; gives whether the master is still there."""
     heard, silent = None, 0
     while not worker.leaves and not runner.greenlet.join(timeout=PROGRESS_INTERVAL_S) and len(runner.greenlet):
         silent = silent + 1 if runner.last_heartbeat_timestamp == heard else 0
         heard = runner.last_heartbeat_timestamp
         if silent > MASTER_SILENCE_TURNS:
-            worker.leave()
+            return False
+    return True
 
 
 def main() -> int:
