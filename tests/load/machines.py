@@ -39,14 +39,16 @@ class Machine:
 @contextmanager
 def machines(count: int) -> Iterator[list[Machine]]:
     """Machines, for as long as the block runs; the test is skipped, or fails where they are required, without them."""
-    try:
-        _run("unshare", "--time", "--net", "--fork", "ip", "netns", "list")
-    except (OSError, subprocess.CalledProcessError) as error:
-        if REQUIRED:
-            raise
-        pytest.skip(f"no namespaces can be made here: {getattr(error, 'stderr', None) or error}")
     with ExitStack() as stack:
-        yield [stack.enter_context(_machine(number)) for number in range(count)]
+        try:
+            made = [stack.enter_context(_machine(number)) for number in range(count)]
+            for machine in made:
+                _run(*machine.command(["true"]))
+        except (OSError, subprocess.CalledProcessError) as error:
+            if REQUIRED:
+                raise
+            pytest.skip(f"no namespaces can be made here: {getattr(error, 'stderr', None) or error}")
+        yield made
 
 
 @contextmanager
@@ -54,18 +56,17 @@ def _machine(number: int) -> Iterator[Machine]:
     unique = (os.getpid() * 4 + number) % 4096  # of the addresses that are kept for measurements
     name, link, net = f"sora-{unique}", f"sora{unique}", f"198.{18 + unique // 2048}.{unique % 2048 // 8}"
     here, there = (f"{net}.{unique % 8 * 4 + last}" for last in (1, 2))
-    _ip("netns", "add", name)
-    try:
+    with ExitStack() as stack:
+        _ip("netns", "add", name)
+        stack.callback(_ip, "netns", "delete", name)
         _ip("link", "add", link, "type", "veth", "peer", "name", "wire", "netns", name)
+        stack.callback(_ip, "link", "delete", link)  # at once, both ends; else they go some time after the network
         _ip("address", "add", f"{here}/30", "dev", link)
         _ip("link", "set", link, "up")
         _ip("-n", name, "address", "add", f"{there}/30", "dev", "wire")
         _ip("-n", name, "link", "set", "wire", "up")
         _ip("-n", name, "route", "add", "default", "via", here)
         yield Machine(name=name, address=there, host_address=here)
-    finally:
-        _ip("link", "delete", link)  # at once, both ends; that of a network that is deleted goes some time later
-        _ip("netns", "delete", name)
 
 
 def _ip(*words: str) -> None:
