@@ -53,7 +53,7 @@ def run(folder: Path, command: tuple[str, ...], url: str, environment: Mapping[s
     words = [command[0], url, *command[1:], "--master", "--expect-workers", "2", "--master-bind-port", port]
     with workers(command[0], port, environment):
         master = start(*words, "--json", "--output", str(folder / "out"))
-        out, said = master.communicate(timeout=120)
+        out, said = master.communicate(timeout=900)
     assert "Traceback" not in said
     return master.returncode, json.loads(out)
 
