@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sora_stats_harness.recording import open_recordings
+from sora_stats_harness.recording.reader import open_recordings
 from tests import hostile
 
 EXAMPLE = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())

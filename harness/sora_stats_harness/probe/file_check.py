@@ -27,10 +27,11 @@ from ..judge.pipeline import Judge
 from ..judge.requirements import OBSERVED_BY_CLIENTS, RequiredCapability
 from ..judge.verdict import EvidenceSource, JudgeResult, SubjectKind
 from ..judge.verdict_decision import RunEnding, RunScope
-from ..recording import RecordingHeader, RecordingReader, open_recordings, sorastats
 from ..recording import format as lines
-from ..recording.format import DamagedLineError, RecordingEnd
+from ..recording import sorastats
+from ..recording.format import DamagedLineError, RecordingEnd, RecordingHeader
 from ..recording.input_file import STDIN_NAME, InputFile
+from ..recording.reader import RecordingReader, open_recordings
 from ..recording.redaction_rules import SCOPE_OPTIONS
 from ..recording.sorastats import SorastatsReader
 
