@@ -253,7 +253,7 @@ def _compare_quantity(
         for before, now, after in zip(means[:-2:2], means[1:-1:2], means[2::2], strict=True)
         if before is not None and now is not None and after is not None
     ]
-    told = MediaQuantityResult(
+    result = MediaQuantityResult(
         quantity=quantity.name,
         unit=quantity.unit,
         quiet=fmean(quiet) if quiet else 0.0,
@@ -269,11 +269,11 @@ def _compare_quantity(
     unseen = _RULE_OF_THREE * quantity.resolution / (polled_s * len(ids))
     middle = fmean(differences)
     low, high = middle - reach, middle + max(reach, unseen)
-    told = msgspec.structs.replace(told, difference=(low, high))
+    result = msgspec.structs.replace(result, difference=(low, high))
     if low > 0:
-        return msgspec.structs.replace(told, result="effect")
-    if high <= max(quantity.relevant_change, told.quiet):
-        return msgspec.structs.replace(told, result="no effect seen")
+        return msgspec.structs.replace(result, result="effect")
+    if high <= max(quantity.relevant_change, result.quiet):
+        return msgspec.structs.replace(result, result="no effect seen")
     return told
 
 
