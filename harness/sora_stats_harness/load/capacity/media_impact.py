@@ -262,7 +262,7 @@ def _compare_quantity(
         result="too little data",
     )
     if len(differences) < MIN_POLLED_PHASES:
-        return told
+        return result
     polled_s = sum(each.snapshots[-1].at_s - each.snapshots[0].at_s for each in phases[1::2])
     freedom = min(len(differences) - 1, len(_STUDENT_T_99))
     reach = _STUDENT_T_99[freedom - 1] * _NEIGHBOUR_CORRELATION * stdev(differences) / sqrt(len(differences))
@@ -274,7 +274,7 @@ def _compare_quantity(
         return msgspec.structs.replace(result, result="effect")
     if high <= max(quantity.relevant_change, result.quiet):
         return msgspec.structs.replace(result, result="no effect seen")
-    return told
+    return result
 
 
 def _mean_over_connections(quantity: _QuantityDefinition, phase: PollingPhase, ids: Sequence[str]) -> float | None:
