@@ -114,15 +114,23 @@ ALL_TARGETS: Final = "all targets"
 """In place of a target, for all of them together."""
 
 
+REPORTED_PERCENTILES: Final = ("50", "90", "95", "99", "99.9", "99.99")
+
+
+def is_percentile_carried(count: int, percent: float) -> bool:
+    """Whether so many times have a percentile: p99 speaks of one time in a hundred, and takes that many."""
+    return count * (100 - percent) >= 100 - 1e-9
+
+
 class LatencyDistribution(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of time of one target, in microseconds."""
 
     target: str
-    """Its operation; `(connecting)` for the times of making connections, `ALL_TARGETS` in a step of a capacity search."""
+    """Its operation; `ALL_TARGETS` for all of several together, `(connecting)` for the times of making connections."""
     kind: Literal["response", "service", "receive delay", "send delay", "connect", "tls"]
     count: int
     percentiles: dict[str, int]
-    """By percent: 50, 90, 95, 99, 99.9, 99.99."""
+    """By percent: those of 50, 90, 95, 99, 99.9 and 99.99 that so many times carry."""
     min: int | None = None
     mean: float | None = None
     max: int
@@ -132,13 +140,30 @@ class LatencyDistribution(msgspec.Struct, frozen=True, kw_only=True):
     """(upper bound in us, count), ascending, empty ones left out; the last one's bound may be above the maximum."""
 
 
+class TargetTraffic(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of the requests for one target, warm-up included."""
+
+    target: str
+    responses: int
+    """Complete ones."""
+    errors: int
+    server_errors: int
+    """Responses of status 500 and above, which are among the complete ones."""
+    bytes: int
+    """Of bodies."""
+    per_s: float
+    """Requests a second, over the whole run."""
+
+
 class FailureCount(msgspec.Struct, frozen=True, kw_only=True):
-    """The requests that ended without a complete response for one reason."""
+    """The requests that ended without a complete response for one reason, or with one status of 500 and above."""
 
     target: str
     code: str
-    """As `api.exchange.ErrorCode` has it."""
+    """As `api.exchange.ErrorCode` has it, or `status 503`."""
     count: int
+    whose: Literal["server", "generator"]
+    """Who is to blame: the server and the way to it, or the machine that sends."""
     detail: str
     """Of the first one."""
 
@@ -169,6 +194,7 @@ class TimelineRow(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     p50_us: int | None
     p99_us: int | None
+    """None where the row has too few times for it, as of p50."""
     max_us: int | None
 
 
@@ -183,6 +209,8 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was sent."""
     lasted_s: float
     """Until no more was sent."""
+    began_at: str | None = None
+    """When second 0 of the timeline was, RFC 3339 in UTC; None where it never began."""
     due: int | None = None
     """Requests that the schedule had due; None in a closed model."""
     sent: int
@@ -201,8 +229,9 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
     cpu_cores: float | None = None
     """Cores that the busiest process of the generator took."""
     slos: list[SloResult] = []
+    targets: list[TargetTraffic] = []
     failures: list[FailureCount] = []
-    """The errors, by target and code."""
+    """The errors, and responses of status 500 and above, by target and code."""
     latency: list[LatencyDistribution] = []
     timeline: list[TimelineRow] = []
 

@@ -146,7 +146,11 @@ def _latency_rows(
 
 def _latency_by_target(verdict: Verdict, time: str) -> list[LatencyDistribution]:
     return (
-        [each for each in verdict.load.latency if each.kind == time and not each.includes_failures]
+        [
+            each
+            for each in verdict.load.latency
+            if each.kind == time and each.target != ALL_TARGETS and not each.includes_failures
+        ]
         if verdict.load
         else []
     )
