@@ -113,6 +113,7 @@ def run(arguments: Arguments) -> int:
             recording=None
             if arguments.record is None
             else RecordingPlan(path=arguments.record, limit_bytes=arguments.record_limit),
+            csv=arguments.csv,
             interrupt=interrupt,
             watch=lambda elapsed_s, counts: progress.show(elapsed_s, _progress_text(elapsed_s, spec, counts)),
             say=lambda text: write_output(text, sys.stderr),
@@ -327,6 +328,7 @@ command = Command(
             flag("--new-connection-each", "use each connection for one request only"),
             options.slo_option("fail unless this holds: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1%"),
             options.abort_option("end early"),
+            with_value("--csv", "FILE", "write a row a second, for all targets and for each, while the run lasts"),
             flag("--dry-run", "print the plan and send nothing"),
         ),
         *workers.worker_options(),

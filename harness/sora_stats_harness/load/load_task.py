@@ -25,6 +25,7 @@ from .load_spec import LoadSpec, WorkerShare
 from .run_measurements import RunMeasurements
 from .slo import AbortLimit
 from .spools import JudgingRules, SpoolFolder, recording_scope
+from .timeline_csv import TimelineCsv
 from .worker_messages import PrepareOrder
 from .worker_plan import WorkerPlan
 from .worker_results import judge_workers
@@ -60,6 +61,8 @@ class LoadTask:
     workers: WorkerPlan | None
     """None where this process sends by itself."""
     recording: RecordingPlan | None
+    csv: str | None
+    """Where the run is written second by second."""
     interrupt: InterruptHandler
     watch: Callable[[float, Mapping[str, int]], None]
     """Is told how far the run is."""
@@ -100,11 +103,14 @@ def run_load_task(task: LoadTask) -> LoadOutcome:
         recorder = _create_recorder(task)
         if recorder is not None:
             stack.enter_context(recorder)  # now, and not after a run of ten minutes
-        outcome = (_run_in_process if task.workers is None else _run_with_workers)(task, recorder, stack)
+        timeline = None if task.csv is None else stack.enter_context(TimelineCsv(task.csv))
+        outcome = (_run_in_process if task.workers is None else _run_with_workers)(task, recorder, timeline, stack)
         if recorder is not None:
             recorder.mark_early_end(interrupted=outcome.interrupted, aborted=outcome.aborted)
     if recorder is not None and recorder.problem is not None:
         outcome.notes.append(recorder.problem)
+    if timeline is not None and timeline.problem is not None:
+        outcome.notes.append(timeline.problem)
     return outcome
 
 
@@ -124,7 +130,9 @@ def _create_recorder(task: LoadTask) -> RecordingWriter | None:
     )
 
 
-def _run_in_process(task: LoadTask, recorder: RecordingWriter | None, stack: ExitStack) -> LoadOutcome:
+def _run_in_process(
+    task: LoadTask, recorder: RecordingWriter | None, timeline: TimelineCsv | None, stack: ExitStack
+) -> LoadOutcome:
     session = LoadSession(
         load_edition(task.spec.edition),
         task.server.address,
@@ -133,7 +141,12 @@ def _run_in_process(task: LoadTask, recorder: RecordingWriter | None, stack: Exi
     )
     generator = LocalGenerator(session)
     end = run_load(
-        generator, duration_s=task.spec.duration_s, limits=task.limits, interrupt=task.interrupt, watch=task.watch
+        generator,
+        duration_s=task.spec.duration_s,
+        limits=task.limits,
+        interrupt=task.interrupt,
+        watch=task.watch,
+        timeline=timeline,
     )
     return LoadOutcome(
         judge=session.judge,
@@ -144,7 +157,9 @@ def _run_in_process(task: LoadTask, recorder: RecordingWriter | None, stack: Exi
     )
 
 
-def _run_with_workers(task: LoadTask, recorder: RecordingWriter | None, stack: ExitStack) -> LoadOutcome:
+def _run_with_workers(
+    task: LoadTask, recorder: RecordingWriter | None, timeline: TimelineCsv | None, stack: ExitStack
+) -> LoadOutcome:
     assert task.workers is not None, "asked for"
     edition = load_edition(task.spec.edition)
     folder = stack.enter_context(SpoolFolder(None if task.recording is None else task.recording.path, task.say))
@@ -158,6 +173,7 @@ def _run_with_workers(task: LoadTask, recorder: RecordingWriter | None, stack: E
             limits=task.limits,
             interrupt=task.interrupt,
             watch=task.watch,
+            timeline=timeline,
         )
         trouble = workers.trouble()
     task.say(f"judging together what {task.processes} workers saw\n")

@@ -1,5 +1,5 @@
 """
-Locust's web page with the verdict on it: tabs that follow the run, and a page of ours with the final report.
+Locust's web page with the verdict on it: tabs that follow the run, its figures for Prometheus, and the final report.
 
 Locust shows tables of any kind in tabs of ours, with rows that ride along with its own figures, and escapes every text.
 What a server said goes there, and through the HTML report's own escaping, and nowhere else.
@@ -18,10 +18,12 @@ from ..reports.load_tables import failure_table, latency_table, response_times, 
 from ..reports.report import VerdictReport
 from .live_findings import merge_live_findings
 from .load_session import LoadSession
+from .prometheus_metrics import encode_metrics, metric_families
 from .request_metrics import RequestMetrics
 from .run_measurements import summarize_latencies, summarize_traffic
 
 REPORT_PATH: Final = "/sora-report"
+METRICS_PATH: Final = "/sora-metrics"
 
 
 def _column_keys(table: MeasurementTable) -> list[str]:
@@ -131,6 +133,14 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
 
     app.before_request(refuse_foreign_origin)
     app.after_request(add_rows)
+
+    def sora_metrics() -> Any:  # Any: as above
+        from flask import request
+
+        body, content_type = encode_metrics(metric_families(source.live_states()), request.headers.get("Accept", ""))
+        return app.response_class(body, content_type=content_type)
+
+    app.add_url_rule(METRICS_PATH, view_func=web.auth_required_if_enabled(sora_metrics))
     app.add_url_rule(REPORT_PATH, view_func=web.auth_required_if_enabled(sora_report))
 
 

@@ -6,7 +6,7 @@ is not forgiven its queue; service time from when it was sent. What lies between
 receive delay, what lies between schedule and sending its send delay: both are ours, and never the server's.
 
 A request without a complete response has no response time. It counts beside the others with the time that it waited, so
-that a server that lets requests time out does not look fast.
+that a server that lets requests time out does not look fast. One that our own machine could not send has no time at all.
 """
 
 from __future__ import annotations
@@ -189,9 +189,11 @@ class RequestMetrics:
         if error is not None or response is None:
             self.errors += 1
             counts.errors += 1
-            counts.response.record(received_ns - intended_ns)
             if error is not None:
                 self._add_failures(name, error.code.value, 1, error.detail)
+                if error.code is ErrorCode.LOCAL:
+                    return  # it has waited for nobody
+            counts.response.record(received_ns - intended_ns)
             if sent_ns >= self._timed_from_ns:
                 self._times_of(name)[FAILED_WAIT].record(received_ns - intended_ns)
             return
@@ -292,9 +294,10 @@ class RequestMetrics:
         """The whole timeline, with the second that is under way."""
         return [*self.timeline, *list(self._recent)[-1:]]
 
-    def intervals_since(self, from_s: int) -> list[TimelineInterval]:
-        """Of the last ten seconds those that are over, from one on."""
-        return [each for each in list(self._recent)[:-1] if each.from_s >= from_s]
+    def intervals_since(self, from_s: int, *, is_over: bool = False) -> list[TimelineInterval]:
+        """Of the last ten seconds those that are over, from one on; the last one, too, where the run is."""
+        ended = list(self._recent) if is_over else list(self._recent)[:-1]
+        return [each for each in ended if each.from_s >= from_s]
 
     def serialize(self, *, timeline: bool = True) -> dict[str, Any]:  # Any: plain values, for a message
         """Counts and times, and the timeline unless that is not wanted."""

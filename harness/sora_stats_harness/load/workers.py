@@ -120,6 +120,8 @@ class Workers:
         """Is called all the while."""
         self.live_metrics = RequestMetrics()
         """The last seconds of all workers, by which limits are judged."""
+        self._seconds: dict[int, TimelineInterval] = {}
+        """Those that have not been taken."""
         self._should_stop = should_stop
         self._workers = [_Worker(index=index) for index in range(plan.count)]
         self._by_client: dict[str, _Worker] = {}
@@ -173,6 +175,12 @@ class Workers:
         """What all have counted, as they last said."""
         progress = [worker.progress.counts for worker in self._workers if worker.progress is not None]
         return {name: sum(counts[name] for counts in progress) for name in REQUEST_COUNTS}
+
+    def take_seconds(self, *, is_over: bool) -> list[TimelineInterval]:
+        """The seconds that all workers which are alive have reported and nobody has taken; all where the run is over."""
+        reported = [0 if each.progress is None else each.progress.through_s for each in self._workers if each.is_active]
+        ended = [each for each in sorted(self._seconds) if is_over or each < min(reported, default=0)]
+        return [self._seconds.pop(each) for each in ended]
 
     def sent_by_silent(self) -> dict[str, int]:
         """What those had sent that have no result, as they last said; by their names."""
@@ -343,7 +351,9 @@ class Workers:
         if isinstance(report, ProgressReport):
             worker.progress = report
             for each in report.intervals:
-                self.live_metrics.add_interval(TimelineInterval.deserialize(each))
+                second = TimelineInterval.deserialize(each)
+                self._seconds.setdefault(second.from_s, TimelineInterval(second.from_s)).merge(second)
+                self.live_metrics.add_interval(second)
         elif isinstance(report, WorkerResult):
             worker.result = report
         elif isinstance(report, FailedReport):
