@@ -91,7 +91,7 @@ def _judge_slo(slo: Slo, window: LoadWindow, unsent: int) -> SloResult:
         reason = f"{requests:,} requests are too few, it takes {slo.requests_carrying:,}"
     elif status == "violated":
         reason = void_reason(window, [slo])
-    elif unsent >= slo.allowed_share * (requests + unsent) and unsent:
+    elif unsent and unsent >= slo.allowed_share * (requests + unsent) - 1e-9:
         reason = f"the generator could not send {unsent:,} requests"
     return SloResult(
         slo=slo.text,
