@@ -51,6 +51,7 @@ def run(arguments: Arguments) -> int:
     from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding, RunScope
+    from ..load.recorded_load import RecordedLoad
     from ..probe.edition_detection import detect_by_files
     from ..probe.file_check import choose_edition, judge_files, open_files
     from ..probe.interrupt import InterruptHandler
@@ -77,10 +78,18 @@ def run(arguments: Arguments) -> int:
                 f"recorded with edition {other}, and judged here by {edition.name}: {origin}"
                 for other in sorted(others)
             ]
-        judge = Judge(edition, checks=load_check_files(settings.checks), options=JudgeOptions(tear_s=settings.tear_s))
+        recorded = RecordedLoad()
+        judge = Judge(
+            edition,
+            observer=recorded.add,
+            checks=load_check_files(settings.checks),
+            options=JudgeOptions(tear_s=settings.tear_s),
+        )
         progress = ProgressLine()
         try:
-            checked = judge_files(judge, files, target=target, tick=_make_tick(interrupt, progress))
+            checked = judge_files(
+                judge, files, target=target, tick=_make_tick(interrupt, progress), opened=recorded.open
+            )
         finally:
             progress.end()
         return common.report_and_exit_code(
@@ -98,6 +107,7 @@ def run(arguments: Arguments) -> int:
                 started_at=started_at,
                 options={"files": [file.store.name for file in files], "target": arguments.target},
                 notes=[*notes, *checked.notes, *checked.early_endings],
+                load=recorded.result(),
             ),
             write=arguments.output is not None,
         )

@@ -218,10 +218,10 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
     errors: int
     abandoned: int
     """sent = judged + errors + abandoned."""
-    bytes_sent: int
-    bytes_received: int
-    """Heads included; without TCP and TLS."""
-    connections: int = 0
+    bytes_sent: int | None = None
+    bytes_received: int | None = None
+    """Heads included; without TCP and TLS. None where a recording was judged, as the next one."""
+    connections: int | None = None
     """That were made."""
     processes: int = 1
     generator_limited: str | None = None

@@ -17,7 +17,7 @@ from ..api.secret_redaction import Secrets
 from ..api.server_address import ServerAddress
 from ..probe.file_check import CheckStopped
 from ..probe.interrupt import InterruptHandler
-from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
+from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter, RunSpan
 from ..reports.verdict_assembly import JudgeResultSource
 from .load_run import LocalGenerator, WorkerGenerator, run_load
 from .load_session import LoadSession, session_notes
@@ -86,9 +86,24 @@ class LoadOutcome:
 
     judge: JudgeResultSource
     measures: RunMeasurements
+    began_ns: int | None
+    """None where it never began."""
     interrupted: bool
     aborted: str | None
     notes: list[str]
+
+    @property
+    def span(self) -> RunSpan:
+        """When it sent, for its recording."""
+        if self.began_ns is None:
+            return RunSpan()
+        measures, began_at_s = self.measures, self.measures.metrics.began_at_s
+        return RunSpan(
+            began_ns=self.began_ns,
+            ended_ns=self.began_ns + round(measures.lasted_s * 1e9),
+            began_at_ns=None if began_at_s is None else round(began_at_s * 1e9),
+            due=measures.scheduled,
+        )
 
 
 def run_load_task(task: LoadTask) -> LoadOutcome:
@@ -107,6 +122,7 @@ def run_load_task(task: LoadTask) -> LoadOutcome:
         outcome = (_run_in_process if task.workers is None else _run_with_workers)(task, recorder, timeline, stack)
         if recorder is not None:
             recorder.mark_early_end(interrupted=outcome.interrupted, aborted=outcome.aborted)
+            recorder.mark_span(outcome.span)
     if recorder is not None and recorder.problem is not None:
         outcome.notes.append(recorder.problem)
     if timeline is not None and timeline.problem is not None:
@@ -151,6 +167,7 @@ def _run_in_process(
     return LoadOutcome(
         judge=session.judge,
         measures=generator.measures(),
+        began_ns=end.began_ns,
         interrupted=end.interrupted,
         aborted=end.aborted or session.outage_text,
         notes=session_notes(session),
@@ -197,6 +214,7 @@ def _run_with_workers(
     return LoadOutcome(
         judge=judged.judge,
         measures=measures,
+        began_ns=end.began_ns,
         interrupted=end.interrupted or judged.interrupted,
         aborted="; ".join(reasons) or None,
         notes=[*judged.notes, *silent],

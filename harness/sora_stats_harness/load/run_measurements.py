@@ -148,13 +148,24 @@ class RunMeasurements:
             connections=self.traffic.connects,
             processes=plan.processes,
             generator_limited=self.bottleneck(plan),
-            cpu_cores=round(self.cpu_share, 2),
+            cpu_cores=round(self.cpu_share, 2) if self.cpu_share else None,
             slos=list(slos),
             targets=summarize_traffic(metrics, lasted_s),
             failures=metrics.failure_counts(),
             latency=[*summarize_latencies(metrics), *_connect_latencies(self.traffic)],
             timeline=build_timeline(metrics),
         )
+
+
+def summarize_recording(measured: RunMeasurements, plan: LoadPlan, began_at_s: float) -> LoadResult:
+    """The summary of a run whose exchanges alone are known, not its connections."""
+    return msgspec.structs.replace(
+        measured.to_load_summary(plan),
+        began_at=format_wall_time(began_at_s),
+        bytes_sent=None,
+        bytes_received=None,
+        connections=None,
+    )
 
 
 class RunStopwatch:

@@ -248,7 +248,12 @@ def _classify_file(store: InputFile, target: Target | None) -> OpenedFile:
 
 
 def judge_files(
-    judge: Judge, files: Sequence[OpenedFile], *, target: Target | None = None, tick: Callable[[], None] = lambda: None
+    judge: Judge,
+    files: Sequence[OpenedFile],
+    *,
+    target: Target | None = None,
+    tick: Callable[[], None] = lambda: None,
+    opened: Callable[[RecordingReader], None] = lambda recordings: None,
 ) -> FileCheckResult:
     """
     Judge files.
@@ -260,6 +265,7 @@ def judge_files(
         files: From `open_files`.
         target: Of single bodies; if None an object is GetStatsConnection's, anything else GetStatsAllConnections'.
         tick: Called at every line; it may raise `CheckStopped`.
+        opened: Is shown the recordings before their first exchange is judged.
 
     Raises:
         RecordingError: A recording is of another version, or changed while it was read.
@@ -271,6 +277,7 @@ def judge_files(
     try:
         if stores[FileKind.RECORDING]:
             recordings = open_recordings(stores[FileKind.RECORDING], tick=tick)
+            opened(recordings)
             if len(nodes := _recorded_nodes(recordings.headers)) > 1:
                 judge.nodes = nodes
             for step in recordings:

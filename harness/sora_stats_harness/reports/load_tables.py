@@ -101,7 +101,7 @@ def _slo_table(load: LoadResult) -> MeasurementTable:
 
 
 def _per_response(load: LoadResult) -> int | None:
-    return round(load.bytes_received / load.judged) if load.judged else None
+    return round(load.bytes_received / load.judged) if load.judged and load.bytes_received is not None else None
 
 
 def target_table(targets: Sequence[TargetTraffic]) -> MeasurementTable:
