@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -52,7 +54,7 @@ class SlowServer:
     delay: Delay
     began_s: float = field(default_factory=time.monotonic)
     service_us: list[float] = field(default_factory=list)
-    """From reading a request about one connection to its response."""
+    """From having read a request about one connection to writing its response."""
     unanswered: int = 0
     _number: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -75,8 +77,53 @@ class SlowServer:
             if delay_s and talk.over.wait(delay_s):
                 return
             sample = EXAMPLE | {"timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
-            talk.write(hostile.response(json.dumps([sample] if is_listing else sample).encode()))
+            response = hostile.response(json.dumps([sample] if is_listing else sample).encode())
             if not is_listing:
                 with self._lock:
                     self.service_us.append((time.monotonic_ns() - read_ns) / 1000)
+            talk.write(response)
             request = talk.socket.recv(65536)
+
+
+PROVEN: Final[dict[str, tuple[Delay, float, tuple[str, ...]]]] = {
+    "stalls for 2 s in 10": (stalling(2.0, 10.0), 25, ()),
+    "lets one request in forty time out": (silent_now_and_then(40), 10, ("--timeout", "0.5s")),
+    "takes 80 ms for one request in ten": (bimodal(10, 0.08), 10, ()),
+}
+"""What a server does, for how long it is asked, and what `load` is told besides."""
+
+
+def prove(name: str, folder: Path) -> str:
+    """
+    Have a real server asked at 60 requests/s, and compare; gives a sentence.
+
+    `check` of the recording gives the buckets of the run itself. No percentile of service time is below that of the server's
+    own log; by how much it is above depends on how soon the two processes are woken.
+    """
+    delay, lasts_s, options = PROVEN[name]
+    recording = folder / "run.jsonl.zst"
+    program = [sys.executable, "-m", "sora_stats_harness"]
+    server = SlowServer(delay)
+    with hostile.serve(server) as address:
+        command = [*program, "load", address.url, "--scenario", "drill", "--rate", "60", "--duration", f"{lasts_s:g}s"]
+        command += ["--abort-when", "errors>50%", "--record", str(recording), "--output", str(folder / "out"), *options]
+        subprocess.run([*command, "--json"], capture_output=True, check=False)
+    told = json.loads((folder / "out" / "verdict.json").read_text())["load"]
+    check = subprocess.run([*program, "check", str(recording), "--json"], capture_output=True, text=True, check=False)
+    again = json.loads(check.stdout)["load"]
+    measured = [row for row in told["latency"] if row["kind"] != "connect"]
+    assert again["latency"] == measured, f"{name}: check gives other times"
+    assert again["timeline"] == told["timeline"], f"{name}: check gives another timeline"
+    (row,) = [row for row in measured if (row["kind"], row["target"]) == ("service", "GetStatsConnection")]
+    assert (row["count"], told["errors"]) == (len(server.service_us), server.unanswered), f"{name}: other counts"
+    differences = []
+    for percent, us in row["percentiles"].items():
+        logged_us = percentile(server.service_us, float(percent))
+        assert us >= logged_us - 1, f"{name}: p{percent} is {us} us, and by the server's log {logged_us:.0f} us"
+        differences.append(us - logged_us)
+    buckets = sum(len(each["buckets"]) for each in measured)
+    return (
+        f"- A server that {name}, at 60 requests/s for {lasts_s:g} s: {row['count']:,} responses and {told['errors']} "
+        f"time-outs in both; `check` gives the same {buckets:,} buckets; service times up to p"
+        f"{max(map(float, row['percentiles'])):g} are above the server's own by at most {max(differences) / 1000:.2g} ms."
+    )

@@ -81,7 +81,6 @@ def run(arguments: Arguments) -> int:
     from ..load.http_connection import resolve_server
     from ..load.load_spec import LOAD_OBSERVES
     from ..load.load_task import LoadTask, RecordingPlan, ServerAccess, run_load_task
-    from ..load.run_measurements import LoadPlan
     from ..load.slo_results import end_with_slos, judge_slos
     from ..probe.interrupt import InterruptHandler
     from ..reports.verdict_assembly import RunFacts, format_utc_now
@@ -122,15 +121,8 @@ def run(arguments: Arguments) -> int:
             done = run_load_task(task)
         finally:
             progress.end()
-        summary_plan = LoadPlan(
-            scenario=spec.scenario,
-            model=spec.model,
-            planned_per_s=spec.planned_per_s,
-            users=spec.users,
-            processes=task.processes,
-        )
         results = judge_slos(slos, done.measures)
-        load = done.measures.to_load_summary(summary_plan, results)
+        load = done.measures.to_load_summary(done.plan, results)
         return common.report_and_exit_code(
             arguments,
             done.judge,

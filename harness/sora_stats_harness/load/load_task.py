@@ -22,7 +22,7 @@ from ..reports.verdict_assembly import JudgeResultSource
 from .load_run import LocalGenerator, WorkerGenerator, run_load
 from .load_session import LoadSession, session_notes
 from .load_spec import LoadSpec, WorkerShare
-from .run_measurements import RunMeasurements
+from .run_measurements import LoadPlan, RunMeasurements
 from .slo import AbortLimit
 from .spools import JudgingRules, SpoolFolder, recording_scope
 from .timeline_csv import TimelineCsv
@@ -75,6 +75,18 @@ class LoadTask:
         return 1 if self.workers is None else self.workers.count
 
     @property
+    def plan(self) -> LoadPlan:
+        """What is to be sent, as a summary tells it."""
+        spec = self.spec
+        return LoadPlan(
+            scenario=spec.scenario,
+            model=spec.model,
+            planned_per_s=spec.planned_per_s,
+            users=spec.users,
+            processes=self.processes,
+        )
+
+    @property
     def options(self) -> dict[str, Any]:  # Any: JSON
         """The key `options` of verdict.json."""
         return self.spec.verdict_options(self.processes)
@@ -84,6 +96,7 @@ class LoadTask:
 class LoadOutcome:
     """What came of it."""
 
+    plan: LoadPlan
     judge: JudgeResultSource
     measures: RunMeasurements
     began_ns: int | None
@@ -103,6 +116,7 @@ class LoadOutcome:
             ended_ns=self.began_ns + round(measures.lasted_s * 1e9),
             began_at_ns=None if began_at_s is None else round(began_at_s * 1e9),
             due=measures.scheduled,
+            limited=measures.bottleneck(self.plan),
         )
 
 
@@ -165,6 +179,7 @@ def _run_in_process(
         timeline=timeline,
     )
     return LoadOutcome(
+        plan=task.plan,
         judge=session.judge,
         measures=generator.measures(),
         began_ns=end.began_ns,
@@ -212,6 +227,7 @@ def _run_with_workers(
         reasons = [judged.outage]
     silent = [f"{name} had sent {sent:,} requests as it last said" for name, sent in workers.sent_by_silent().items()]
     return LoadOutcome(
+        plan=task.plan,
         judge=judged.judge,
         measures=measures,
         began_ns=end.began_ns,

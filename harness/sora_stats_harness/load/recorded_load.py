@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from ..api.exchange import Exchange
 from ..judge.verdict import LoadResult
 from ..recording import RecordingHeader, RecordingReader
@@ -61,7 +63,8 @@ class RecordedLoad:
             planned_per_s=users / interval_s if rate is None and interval_s else None,
             processes=int(_number(options.get("processes"))) or 1,
         )
-        return summarize_recording(measured, plan, began_at_ns / 1e9)
+        summary = summarize_recording(measured, plan, began_at_ns / 1e9)
+        return replace(summary, generator_limited=self._end.limited)
 
 
 def _number(value: Any) -> float:  # Any: JSON

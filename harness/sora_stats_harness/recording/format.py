@@ -81,6 +81,8 @@ class RecordingEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """When it began, by the wall clock, since 1970."""
     due: Count | None = None
     """Requests that its schedule had due by its end; None in a closed model."""
+    limited: str | None = None
+    """How the generator held the run up; None where it did not."""
 
     @property
     def interrupted(self) -> bool:

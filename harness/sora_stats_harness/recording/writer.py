@@ -83,12 +83,13 @@ class RecordedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpan:
-    """When a load run sent, and how much was due; as the end line has them."""
+    """When a load run sent, how much was due, and what held it up; as the end line has them."""
 
     began_ns: int | None = None
     ended_ns: int | None = None
     began_at_ns: int | None = None
     due: int | None = None
+    limited: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -392,6 +393,7 @@ class RecordingWriter:
             ended_ns=self._span.ended_ns,
             began_at_ns=self._span.began_at_ns,
             due=self._span.due,
+            limited=self._span.limited,
         )
         self._write_compressed(self._compressor.add_line((lines.encode_line(end),)))
 
