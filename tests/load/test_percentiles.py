@@ -10,7 +10,7 @@ import pytest
 
 from sora_stats_harness.api.exchange import ErrorCode, Exchange, Response, Target, TransportError, make_valid_request
 from sora_stats_harness.cli import main
-from sora_stats_harness.judge.verdict import REPORTED_PERCENTILES, is_percentile_carried
+from sora_stats_harness.judge.measured_results import REPORTED_PERCENTILES, is_percentile_carried
 from sora_stats_harness.load.histogram import Histogram
 from sora_stats_harness.load.run_measurements import LoadPlan, RunMeasurements
 from sora_stats_harness.recording.writer import RecordedRun, RecordingWriter, RunSpan

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sora_stats_harness.judge.verdict import ALL_TARGETS
+from sora_stats_harness.judge.measured_results import ALL_TARGETS
 from sora_stats_harness.load.histogram import Histogram
 from sora_stats_harness.load.prometheus_metrics import (
     NATIVE_SCHEMA,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sora_stats_harness.api.errors import UsageError
-from sora_stats_harness.judge.verdict import ALL_TARGETS
+from sora_stats_harness.judge.measured_results import ALL_TARGETS
 from sora_stats_harness.load.request_metrics import TimelineInterval
 from sora_stats_harness.load.timeline_csv import COLUMNS, TimelineCsv
 from sora_stats_harness.simulator.server import Simulator

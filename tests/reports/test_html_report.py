@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from sora_stats_harness.judge.verdict import LoadResult
+from sora_stats_harness.judge.measured_results import LoadResult
 from sora_stats_harness.reports import charts, html_measurements
 from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports.charts import ChartLine, percentile_position

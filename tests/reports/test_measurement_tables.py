@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sora_stats_harness.judge.verdict import ALL_TARGETS, CapacityResult, CapacityStepResult
+from sora_stats_harness.judge.measured_results import ALL_TARGETS, CapacityResult, CapacityStepResult
 from sora_stats_harness.load.histogram import Histogram
 from sora_stats_harness.load.request_metrics import FAILED_WAIT, TIME_KINDS, RequestMetrics
 from sora_stats_harness.load.run_measurements import summarize_latencies, summarize_step_latencies

@@ -16,20 +16,12 @@ import msgspec
 from sora_stats_harness.api.edition import load_edition
 from sora_stats_harness.api.exchange import Exchange, Request, RequestArguments, Response, Target, make_valid_request
 from sora_stats_harness.api.secret_redaction import Secrets
-from sora_stats_harness.judge.requirements import REQUIREMENTS, RequiredCapability
-from sora_stats_harness.judge.verdict import (
+from sora_stats_harness.judge.measured_results import (
     ALL_TARGETS,
     REPORTED_PERCENTILES,
-    BaselineFinding,
-    BaselineReport,
     CapacityResult,
     CapacityStepResult,
-    CoverageSummary,
-    DocumentationDrift,
-    DriftEntry,
     FailureCount,
-    FindingEntry,
-    JudgeResult,
     LatencyDistribution,
     ListingCost,
     ListingCostPoint,
@@ -37,11 +29,21 @@ from sora_stats_harness.judge.verdict import (
     MediaQuantityResult,
     MediaResult,
     PollingEstimate,
-    SubjectKind,
     TargetTraffic,
     TimelineRow,
-    WaiverReport,
     is_percentile_carried,
+)
+from sora_stats_harness.judge.requirements import REQUIREMENTS, RequiredCapability
+from sora_stats_harness.judge.verdict import (
+    BaselineFinding,
+    BaselineReport,
+    CoverageSummary,
+    DocumentationDrift,
+    DriftEntry,
+    FindingEntry,
+    JudgeResult,
+    SubjectKind,
+    WaiverReport,
 )
 from sora_stats_harness.judge.verdict_decision import RunEnding, RunScope
 from sora_stats_harness.reports.pass_policy import PassPolicy

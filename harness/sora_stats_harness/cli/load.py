@@ -19,7 +19,7 @@ from .framework import Arguments, Command, Parsed, flag, group, with_value
 from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
-    from ..judge.verdict import LoadResult
+    from ..judge.measured_results import LoadResult
     from ..load.load_spec import LoadSpec
     from ..load.slo import AbortLimit, Slo
     from ..load.worker_plan import WorkerPlan

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from ..api.exchange import Exchange
-from ..judge.verdict import LoadResult
+from ..judge.measured_results import LoadResult
 from ..recording import RecordingHeader, RecordingReader
 from ..recording.format import RecordingEnd
 from .run_measurements import LoadPlan, RunMeasurements, summarize_recording

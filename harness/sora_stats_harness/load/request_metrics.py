@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..api.exchange import ErrorCode, Exchange
-from ..judge.verdict import FailureCount
+from ..judge.measured_results import FailureCount
 from .histogram import Histogram, merge_histograms
 
 FAILED_WAIT: Final = "failed wait"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from ..judge.verdict import (
+from ..judge.measured_results import (
     ALL_TARGETS,
     REPORTED_PERCENTILES,
     LatencyDistribution,

@@ -13,7 +13,7 @@ from dataclasses import replace
 from math import ceil
 from typing import Final
 
-from ..judge.verdict import SloResult, SloStatus
+from ..judge.measured_results import SloResult, SloStatus
 from ..judge.verdict_decision import RunEnding
 from .capacity.load_window import LoadWindow, violated_slos, void_reason
 from .histogram import merge_histograms

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self, TextIO
 
 from ..api.errors import UsageError
-from ..judge.verdict import ALL_TARGETS
+from ..judge.measured_results import ALL_TARGETS
 from .request_metrics import TimelineInterval, TrafficCounts
 from .run_measurements import carried_percentile, format_wall_time
 

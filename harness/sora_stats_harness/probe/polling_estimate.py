@@ -14,7 +14,7 @@ from statistics import median
 from typing import Final
 
 from ..api.exchange import Exchange, ExchangeOpener, Request, Response
-from ..judge.verdict import PollingEstimate
+from ..judge.measured_results import PollingEstimate
 from .discovery import connections_in_response
 from .interrupt import InterruptHandler
 from .prober import Prober

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..judge.verdict import LatencyDistribution
+from ..judge.measured_results import LatencyDistribution
 
 NO_FIGURE: Final = "-"
 

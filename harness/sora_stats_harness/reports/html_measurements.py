@@ -8,7 +8,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from ..judge.verdict import CapacityResult, LatencyDistribution, ListingCost, LoadResult, TimelineRow, Verdict
+from ..judge.measured_results import CapacityResult, LatencyDistribution, ListingCost, LoadResult, TimelineRow
+from ..judge.verdict import Verdict
 from . import charts
 from .charts import ChartLine, percentile_position
 from .figure_cells import (

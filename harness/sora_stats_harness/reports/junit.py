@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 from xml.etree import ElementTree
 
-from ..judge.verdict import FindingEntry, RequirementStatus, SloResult, Verdict
+from ..judge.measured_results import SloResult
+from ..judge.verdict import FindingEntry, RequirementStatus, Verdict
 from . import incident_summary, summary
 from .escaping import escape_terminal
 from .figure_cells import MeasurementTable

@@ -14,7 +14,8 @@ from typing import Final
 
 import msgspec
 
-from ..judge.verdict import ALL_TARGETS, LatencyDistribution, Verdict
+from ..judge.measured_results import ALL_TARGETS, LatencyDistribution
+from ..judge.verdict import Verdict
 from .comparison_result import ComparisonPolicy, LatencyChange, LatencyOutcome
 from .rank_statistics import (
     hodges_lehmann_shift,

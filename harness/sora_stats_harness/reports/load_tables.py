@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from ..judge.verdict import (
+from ..judge.measured_results import (
     ALL_TARGETS,
     REPORTED_PERCENTILES,
     FailureCount,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..judge.verdict import (
+from ..judge.measured_results import (
     ALL_TARGETS,
     CapacityResult,
     CapacityStepResult,
@@ -17,8 +17,8 @@ from ..judge.verdict import (
     ListingCost,
     MediaResult,
     PollingEstimate,
-    Verdict,
 )
+from ..judge.verdict import Verdict
 from .figure_cells import (
     NO_FIGURE,
     MeasurementSection,
