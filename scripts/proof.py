@@ -24,6 +24,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "harness")]
 
 from tests import comparing, hostile_files  # noqa: E402
+from tests.foreign import faults, table  # noqa: E402
 from tests.load import slow_servers  # noqa: E402
 from tests.load.interruptions import interrupt_once  # noqa: E402
 from tests.oracle import agreement, histories, judged, mutants, planted, scores  # noqa: E402
@@ -241,6 +242,19 @@ def hostile(shrink: int) -> Lines:
         yield from hostile_files.measure_files(Path(folder), shrink)
 
 
+def foreign(shrink: int) -> Lines:
+    """A server by somebody else"""
+    yield from table.correct_lines(watched(range(max(1, 5 // shrink)), "seeds"))
+    yield ""
+    yield (
+        "The same server with one fault each. A fault is found by the first response that shows it: the time from the "
+        "first wrong response to that one is what it took."
+    )
+    yield ""
+    names = [name for place, name in enumerate(faults.FAULTS) if name != "none" and place % shrink == 0]
+    yield from table.fault_lines(watched(names, "faults"))
+
+
 SECTIONS: Final[dict[str, Section]] = {
     "order": order,
     "recording": recording,
@@ -254,6 +268,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "signals": signals,
     "percentiles": percentiles,
     "files": hostile,
+    "foreign": foreign,
 }
 
 

@@ -150,7 +150,7 @@ def test_what_ends_while_a_large_response_is_judged_waits_its_turn(judge: Judge,
     many = [sample(connection_id=f"{number:025d}0") for number in range(40)]
     many[39] = sample(dtls__total_received_dtls=50)
     listing = judge.begin_exchange(LIST)
-    inner = []
+    inner: list[Exchange] = []
 
     def pause() -> None:
         if not inner:

@@ -53,7 +53,7 @@ def test_what_is_made_up_may_be_sent(request: WireRequest) -> None:
 
 def test_only_the_targets_of_the_plan_are_drawn() -> None:
     """A proxy that lets one target through is asked for no other."""
-    seen = set()
+    seen: set[str | None] = set()
 
     @settings(max_examples=60, deadline=None, derandomize=True, database=None)
     @given(fuzz.generated_requests(frozenset({Target.CLIENT})))

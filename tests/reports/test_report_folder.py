@@ -13,6 +13,7 @@ from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.reports import evidence_files as evidence
 from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports.report import VerdictReport
+from sora_stats_harness.reports.report_formats import REPORT_FORMATS, report_renderer
 
 from . import verdicts
 
@@ -24,8 +25,8 @@ def test_a_report_read_back_is_the_report(kind: str, tmp_path: Path) -> None:
     files.write_reports(report, tmp_path)
     again = files.read_report(tmp_path / "verdict.json")
     assert again.verdict == report.verdict
-    for form, render in files.REPORT_RENDERERS.items():
-        assert render(again) == render(report), form
+    for form in REPORT_FORMATS:
+        assert report_renderer(form)(again) == report_renderer(form)(report), form
 
 
 @pytest.mark.parametrize("text", verdicts.HOSTILE)
@@ -135,7 +136,7 @@ def test_damaged_evidence_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "evidence" / "001-counter.monotonic.jsonl").write_bytes(b'{"seq": "x"}\n')
     again = files.read_report(tmp_path / "verdict.json")
     assert verdicts.entry("counter.monotonic").fingerprint not in again.evidence
-    assert "at least 1,017" in files.REPORT_RENDERERS["html"](again)
+    assert "at least 1,017" in report_renderer("html")(again)
 
 
 def test_evidence_needs_an_exchange() -> None:

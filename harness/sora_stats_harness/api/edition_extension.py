@@ -1,6 +1,4 @@
-"""
-The parser of an edition that builds on another one: it changes what it names, and each statement has a source.
-"""
+"""Parses an edition that extends another one: its file states the changes, and the source of each."""
 
 from __future__ import annotations
 

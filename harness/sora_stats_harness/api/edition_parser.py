@@ -1,6 +1,4 @@
-"""
-The parser of an edition's file: tables of groups and fields become an `Edition`, and every error names its place.
-"""
+"""Parses an edition's file: tables of groups and fields become an `Edition`, and every error names its place."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-The limits of every file that a user names: no file, however large or strange, takes the machine's memory or hangs a run.
+Limits on every file that a user names, so that none takes the machine's memory or hangs a run.
 
 Files come from servers, colleagues and artefacts of a build, so each may be a device, a pipe that nobody writes to, or a
 few kilobytes that decompress to gigabytes. Small files are read whole by `read_small_file`. Recordings are read in pieces
@@ -162,10 +162,8 @@ def read_small_file(path: str | Path, *, limit: int, name: str, error: type[Usag
     Read a whole file that is small by its nature.
 
     Args:
-        path: The file; a pipe will do.
         limit: The most bytes that it may have.
         name: What to call it in an error message, with its path.
-        error: What is raised.
 
     Raises:
         UsageError: It can't be read, or is larger.

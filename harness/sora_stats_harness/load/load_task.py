@@ -1,6 +1,4 @@
-"""
-A load run as a command asks for it: sent by this process or by workers, recorded on the way, judged at the end.
-"""
+"""A load run as a command asks for it: sent by this process or by workers, recorded on the way, judged at the end."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ from .load_session import LoadSession, session_notes
 from .load_spec import LoadSpec, WorkerShare
 from .run_measurements import LoadPlan, RunMeasurements
 from .slo import AbortLimit
-from .spools import JudgingRules, SpoolFolder, recording_scope
+from .spools import JudgingRules, SpoolFolder
 from .timeline_csv import TimelineCsv
 from .worker_messages import PrepareOrder
 from .worker_plan import WorkerPlan
@@ -153,7 +151,7 @@ def _create_recorder(task: LoadTask) -> RecordingWriter | None:
             subject=task.server.address.server,
             subject_kind=task.server.kind,
             edition=load_edition(task.spec.edition).name,
-            options=task.options | recording_scope(task.spec.unobservable_requirements),
+            options=task.options | task.spec.scope.to_options(),
         ),
         secrets=task.server.secrets,
         limits=RecordingLimits(file_bytes=task.recording.limit_bytes),

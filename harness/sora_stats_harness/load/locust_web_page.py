@@ -1,5 +1,5 @@
 """
-Locust's web page with the verdict on it: tabs that follow the run, its figures for Prometheus, and the final report.
+The tabs with the verdict on Locust's web page, its figures for Prometheus, and a page with the final report.
 
 Locust shows tables of any kind in tabs of ours, with rows that ride along with its own figures, and escapes every text.
 What a server said goes there, and through the HTML report's own escaping, and nowhere else.

@@ -61,9 +61,7 @@ _ERRORS_UNRELATED_TO_REQUEST: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FuzzResult:
-    """
-    What became of the generated requests.
-    """
+    """What became of the generated requests."""
 
     sent: int
     """Until one failed."""
@@ -116,7 +114,6 @@ def run_fuzz(
     Send generated requests until one fails, then find the smallest that fails in the same way.
 
     Args:
-        plan: What to send.
         judge: Judges every exchange, the smallest failing one before all others that fail.
         prober: Sends the requests; it is closed at the end.
         interrupt: A signal ends the search.

@@ -142,10 +142,7 @@ def build_wrong_requests(
     Build every wrong request for a server, once.
 
     Args:
-        server: The URL, without credentials.
-        headers: Added to each.
         targets: Statistics targets that may be used; requests with another one are left out.
-        large: Whether to include the one of more than 8 MB.
     """
     cases = [*WRONG_REQUEST_CASES, large_request_case()] if large else WRONG_REQUEST_CASES
     return [

@@ -1,5 +1,5 @@
 """
-The lines of a recording's file, also of one that is compressed, cut short or damaged.
+Reads the lines of a recording's file, also of one that is compressed, cut short or damaged.
 
 A recording may be plain or compressed, still growing, cut short by a crash, or damaged in the middle, and it may come
 through a pipe although it has to be read twice. `InputFile` gives each of these as a sequence of lines and of gaps, and
@@ -161,12 +161,7 @@ class InputFile:
 
 
 class LineCursor:
-    """
-    A file's lines, read forward and from any place; going on from where it stands costs nothing.
-
-    Args:
-        store: The file.
-    """
+    """A file's lines, read forward and from any place; going on from where it stands costs nothing."""
 
     def __init__(self, store: InputFile) -> None:
         self._store = store

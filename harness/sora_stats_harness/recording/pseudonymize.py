@@ -1,5 +1,5 @@
 """
-Redacting a recording so that it can be passed on: all but the API's own words is replaced, and its verdict stays the same.
+Redacts a recording: all but the API's own words is replaced, and its verdict stays the same.
 
 What the judge looks at must survive: how a number was written, repeated keys, text that is no JSON. So bodies are not
 parsed and written again. Only keys and strings in their text are replaced, and everything else stays byte for byte. Of a

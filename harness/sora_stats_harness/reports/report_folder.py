@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,24 +23,15 @@ from ..api.errors import OutputError, UsageError
 from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
 from ..judge.verdict import Verdict, decode_verdict
 from . import evidence_files as evidence
-from . import html_report as html
-from . import junit, markdown, terminal
 from .escaping import safe_file_name
 from .report import VerdictReport
-
-REPORT_RENDERERS: Final[dict[str, Callable[[VerdictReport], str]]] = {
-    "html": html.render_html,
-    "junit": junit.render_junit,
-    "markdown": markdown.render_markdown_summary,
-    "text": terminal.render_terminal,
-}
-"""Reporters by the names that the command line gives them."""
+from .report_formats import REPORT_FORMATS, report_renderer
 
 DEFAULT_FOLDER: Final = Path("reports")
 """A run whose folder is not named makes one below."""
 
 VERDICT_FILE: Final = "verdict.json"
-_FILE_NAMES: Final = {"junit": "junit.xml", "html": "report.html", "markdown": "summary.md"}
+_FILE_NAMES: Final = {name: row.file_name for name, row in REPORT_FORMATS.items() if row.file_name is not None}
 _TEMPORARY_PREFIX: Final = ".sora-harness-"
 """Begins the name of a file that is being written; one may be left of a run that was killed."""
 _EVIDENCE_NAME: Final = re.compile(r"[0-9]{3,}-[A-Za-z0-9._-]+\.jsonl")
@@ -141,7 +132,7 @@ def write_reports(report: VerdictReport, folder: Path) -> None:
             path.unlink()
     placed = replace(report, folder=path_in_checkout(folder))
     for kind, name in _FILE_NAMES.items():
-        text = REPORT_RENDERERS[kind](placed)
+        text = report_renderer(kind)(placed)
         # The page shows evidence, so it is as private
         write_file_atomically(folder / name, text.encode("utf-8"), private=kind == "html")
     write_file_atomically(folder / VERDICT_FILE, verdict_to_json(report.verdict).encode("ascii"))

@@ -1,6 +1,4 @@
-"""
-The verdicts that a file, a folder or a pattern stands for.
-"""
+"""The verdicts that a file, a folder or a pattern stands for."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Legal histories of calls about three connections, worked out from drawn steps.
-"""
+"""Legal histories of calls about three connections, worked out from drawn steps."""
 
 from __future__ import annotations
 

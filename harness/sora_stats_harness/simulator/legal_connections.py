@@ -76,9 +76,7 @@ def make_connection(
     Make one legal connection.
 
     Args:
-        base: What to start from.
         changes: Values by JSON Pointer; counters that must then be larger are raised.
-        edition: The field list; the default edition if None.
 
     Raises:
         UsageError: A pointer leads to no documented leaf; the name of a messaging label begins with `#`.

@@ -121,7 +121,6 @@ def responses(target: str | Target, edition: Edition | None = None) -> st.Search
     Args:
         target: A target, an operation (`GetStatsClient`), or the header's value. The connections of GetStatsClient have
             one client and one channel.
-        edition: The field list; the default edition if None.
     """
     operation = _find_target(target).operation
     if operation == "GetStatsConnection":

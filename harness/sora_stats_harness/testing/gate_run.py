@@ -21,7 +21,7 @@ from ..api.exchange import Headers
 from ..api.server_url import normalize_server_url
 from ..judge.checks.user_checks import load_check_files
 from ..judge.pipeline import Judge, JudgeOptions
-from ..judge.verdict_decision import RunEnding, RunScope
+from ..judge.verdict_decision import RunEnding
 from ..probe.conformance_plan import SERVER_RATE, SIMULATOR_RATE, ConformancePlan, run_time_limit_s
 from ..probe.conformance_run import run_conformance
 from ..probe.interrupt import InterruptHandler
@@ -74,7 +74,6 @@ def run_gate_once(settings: PluginSettings, shared: Path) -> VerdictReport:
     Run the gate, unless another process of this run has.
 
     Args:
-        settings: What to do.
         shared: A folder that the processes of this run have in common.
 
     Raises:
@@ -156,7 +155,7 @@ def run_gate(settings: PluginSettings) -> VerdictReport:
         command="pytest",
         edition=edition,
         subject=plan.server,
-        scope=RunScope(observes=plan.observed_needs(), excluded=plan.excluded_requirements()),
+        scope=plan.scope,
         ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted),
         started_at=started_at,
         labels=settings.labels,

@@ -1,6 +1,4 @@
-"""
-How a server says that an id is unknown to it: 400 with an error_type, which is neither right nor wrong by itself.
-"""
+"""How a server says that an id is unknown to it: 400 with an error_type, which is neither right nor wrong by itself."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-A connection that is listed before and after is found in between; `node_presence` has the reasoning.
-"""
+"""A connection that is listed before and after is found in between; `node_presence` has the reasoning."""
 
 from __future__ import annotations
 
