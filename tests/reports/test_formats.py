@@ -175,7 +175,7 @@ TARGETS: Final = ("GetStatsConnection", "GetStatsClient")
 def test_long_lists_of_findings_are_cut_and_counted() -> None:
     """A server that is wrong in a thousand ways still gives a report that can be opened."""
     entries = [
-        verdicts.entry("shape.unknown", field=f"/f{i}", fingerprint=f"{i:016x}", target=TARGETS[i % 2])
+        verdicts.entry("shape.unknown", level="INFO", field=f"/f{i}", fingerprint=f"{i:016x}", target=TARGETS[i % 2])
         for i in range(1000)
     ]
     report = verdicts.build(verdicts.Counted(entries))
@@ -188,19 +188,19 @@ def test_long_lists_of_findings_are_cut_and_counted() -> None:
 
 
 def test_no_finding_hides_behind_many_of_another_kind() -> None:
-    """On the terminal and among the evidence files each requirement gets its turn before any gets its fifth."""
+    """They are folded below their cause; and among the evidence files each requirement has its turn."""
     many = [
         verdicts.entry("shape.required", field=f"/f{i}", fingerprint=f"{i:016x}", target=TARGETS[i % 2])
         for i in range(300)
     ]
-    last = verdicts.entry("counter.monotonic")
+    last = verdicts.entry("counter.monotonic", fingerprint="f" * 16)
     kept = {entry.fingerprint: verdicts.EARLIER_AND_LATER for entry in (*many, last)}
     report = verdicts.build(verdicts.Counted([*many, last], evidence=kept))
     assert report.verdict.findings[-1].evidence == ["evidence/301-counter.monotonic.jsonl"]
     assert sum(bool(entry.evidence) for entry in report.verdict.findings) == 100
     text = report_renderer("text")(report)
     assert "301. counter.monotonic" in text
-    assert "shape.required  296 more, from number 5: " in text
+    assert "explains     300 findings: 300 shape.required" in text
 
 
 FIELDS: Final = {field.dotted for field in edition.load_edition().fields} | {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 from pathlib import Path
@@ -153,6 +154,35 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         files.write_file_atomically(target, "no bytes")  # type: ignore[arg-type]  # that is the failure
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["verdict.json"]
+
+
+def test_a_pipe_a_device_and_a_link_stay_what_they_are(tmp_path: Path) -> None:
+    """`--output /dev/null` must not put a file where the device was; what a link leads to is written."""
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "t" / "target"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    files.write_file_atomically(pipe, b"through")
+    assert os.read(reader, 99) == b"through" and pipe.is_fifo()
+    os.close(reader)
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    files.write_file_atomically(link, b"new")
+    assert link.is_symlink() and target.read_bytes() == b"new"
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path: Path) -> None:
+    """That of the file beside it is no longer."""
+    files.write_file_atomically(tmp_path / ("x" * 255), b"")
+    assert [len(path.name) for path in tmp_path.iterdir()] == [255]
+
+
+def test_trying_a_folder_touches_no_file_of_its_owner(tmp_path: Path) -> None:
+    """Whatever that is called."""
+    (tmp_path / "trial").write_text("mine")
+    files.try_folder(tmp_path)
+    files.try_folder(tmp_path / "a" / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["trial"] and (tmp_path / "trial").read_text() == "mine"
 
 
 def test_a_report_without_evidence_has_none() -> None:

@@ -140,6 +140,7 @@ def _fuzz_seed(arguments: Arguments) -> int | None:
 
 def _run_fuzz(target: ConformancePlan, count: int, seed: int, judge: Judge, run: common.JudgedRun) -> list[str]:
     """Send made-up requests; gives notes about them."""
+    from ..judge.checks.wrong_requests import describe_request
     from ..probe.fuzz import FuzzPlan, run_fuzz
 
     started_s = time.monotonic()
@@ -149,18 +150,22 @@ def _run_fuzz(target: ConformancePlan, count: int, seed: int, judge: Judge, run:
 
     plan = FuzzPlan(target=target, count=count, seed=seed)
     result = run_fuzz(plan, judge, run.new_prober(), interrupt=run.interrupt, watch=watch)
-    repeat = f"--fuzz {count} --seed {seed} repeats them"
-    sent = f"{result.sent} made-up requests ({repeat})"
-    ended = f"; {result.end_reason}" if result.end_reason is not None else ""
-    if result.sent == 0:
+    if result.sent == 0 and not result.failures:
         return [f"no made-up request was sent: {result.end_reason}"]
-    if result.smallest is None:
-        return [f"{sent}: no response had a status of 5xx, and each body was JSON or empty{ended}"]
-    again = "it fails again" if result.reproduced else "it did not fail again when it was sent once more"
+    repeat = f"--fuzz {plan.count} --seed {plan.seed} repeats them"
+    over = f", {result.passed_over} passed over as of a kind that had failed" if result.passed_over else ""
+    ended = f"; {result.end_reason}" if result.end_reason is not None else ""
+    tried = f"{result.sent} of {plan.count} made-up requests were sent{over} ({repeat})"
+    if not result.failures:
+        return [f"{tried}: no response had a status of 5xx, and each body was JSON or empty{ended}"]
+    kinds = "one kind fails" if len(result.failures) == 1 else f"{len(result.failures)} kinds fail"
     return [
-        f"{sent}: the last one fails ({result.violated}); {result.shrinking} more were sent to make it smaller, and {again}"
-        f"{ended}",
-        f"the command line with the finding of {result.violated} sends the smallest made-up request that fails",
+        f"{tried}: {kinds}; {result.shrinking} more were sent to find the smallest of each{ended}",
+        *(
+            f"fails ({failure.violated}): {describe_request(failure.smallest)}"
+            + ("" if failure.reproduced else "; it did not fail again when it was sent once more")
+            for failure in result.failures
+        ),
     ]
 
 

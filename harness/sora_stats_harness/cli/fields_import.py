@@ -9,6 +9,7 @@ from pathlib import Path
 from ..api.errors import EditionError, UsageError
 from ..api.input_budget import read_small_file
 from ..reports.escaping import escape_terminal
+from ..reports.report_folder import write_file_atomically
 from .output import write_output
 
 
@@ -34,7 +35,7 @@ def run_fields_import(page: str, *, output: str | None, name: str | None) -> int
         write_output(imported.text)
     else:
         try:
-            Path(output).write_text(imported.text, encoding="utf-8")
+            write_file_atomically(Path(output), imported.text.encode("utf-8"))
         except OSError as error:
             raise UsageError(f"the edition cannot be written to {output}: {error.strerror}") from None
     counted = len(imported.edition.fields)
@@ -47,6 +48,5 @@ def run_fields_import(page: str, *, output: str | None, name: str | None) -> int
 def _read_page(page: str) -> bytes:
     from ..api.edition_import.page_source import MAX_PAGE_BYTES
 
-    if page == "-":
-        return sys.stdin.buffer.read(MAX_PAGE_BYTES + 1)
-    return read_small_file(page, limit=MAX_PAGE_BYTES, name=f"the page {page}", error=EditionError)
+    source, name = (sys.stdin.fileno(), "the page from stdin") if page == "-" else (page, f"the page {page}")
+    return read_small_file(source, limit=MAX_PAGE_BYTES, name=name, error=EditionError)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..api.errors import OutputError, UsageError
+from ..api.input_budget import path_exists
 from ..api.option_values import parse_duration, parse_integer, parse_rate, parse_size
 from ..api.server_url import URL_VARIABLE
 from .framework import Arguments, Option, Parsed, flag, group, with_value, with_values
@@ -284,7 +285,7 @@ def _try_folders(arguments: Arguments, *, writes_reports: bool) -> None:
     if writes_reports and arguments.output is None:
         try_folder(DEFAULT_FOLDER)
     recording = Path(getattr(arguments, "record", None) or os.devnull)
-    if not recording.exists():
+    if not path_exists(recording):
         try_folder(recording.parent)
     elif not os.access(recording, os.W_OK):
         raise OutputError(f"the recording {recording} cannot be written: it is read-only")

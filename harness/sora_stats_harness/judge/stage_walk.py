@@ -125,6 +125,7 @@ class StageWalk:
                     self._ask(self._head, seen, state)
                 if response.status == 200 or bare:
                     counts.by_target[target] += 1
+                    state.responding = target
                     if response.withheld:
                         counts.withheld += 1
                     else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..api.edition import load_edition, shipped_edition_names
+from ..api.edition import load_edition, read_edition_file, shipped_edition_names
 from ..api.exchange import monotonic_clock_id
 from ..api.secret_redaction import Secrets
 from ..api.server_address import ServerAddress
@@ -243,7 +243,7 @@ def prepare_order(spec: LoadSpec, server: ServerAccess, folder: Path) -> Prepare
         index=0,
         workers=1,
         run=str(uuid.uuid4()),
-        edition_text=None if shipped else Path(spec.edition).read_text(encoding="utf-8"),
+        edition_text=None if shipped else read_edition_file(spec.edition),
         server=server.address.server,
         addresses=server.address.addresses,
         ca_file=server.ca_file,

@@ -274,6 +274,7 @@ def _merge_findings(parts: Sequence[Sequence[FindingEntry]]) -> list[FindingEntr
         else:
             known.count += entry.count
             known.connections = max(known.connections, entry.connections)
+            known.compared = dict(Counter(known.compared) + Counter(entry.compared))
     return list(entries.values())
 
 

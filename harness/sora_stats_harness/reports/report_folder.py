@@ -20,8 +20,9 @@ from typing import Final
 import msgspec
 
 from ..api.errors import OutputError, UsageError
-from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
+from ..api.input_budget import MAX_VERDICT_BYTES, path_exists, read_small_file
 from ..judge.verdict import Verdict, decode_verdict
+from ..recording.output_file import TEMPORARY_PREFIX, create_file, write_beside
 from . import evidence_files as evidence
 from .escaping import safe_file_name
 from .report import VerdictReport
@@ -32,8 +33,6 @@ DEFAULT_FOLDER: Final = Path("reports")
 
 VERDICT_FILE: Final = "verdict.json"
 _FILE_NAMES: Final = {name: row.file_name for name, row in REPORT_FORMATS.items() if row.file_name is not None}
-_TEMPORARY_PREFIX: Final = ".sora-harness-"
-"""Begins the name of a file that is being written; one may be left of a run that was killed."""
 _EVIDENCE_NAME: Final = re.compile(r"[0-9]{3,}-[A-Za-z0-9._-]+\.jsonl")
 
 TRIAL_BYTES: Final = 4096
@@ -50,7 +49,7 @@ def check_report_folder(folder: Path) -> None:
     Raises:
         UsageError: It is no folder and cannot become one, or there are files in it that no run of ours has written.
     """
-    if not folder.exists():
+    if not path_exists(folder):
         try_folder(folder)
         return
     if not folder.is_dir():
@@ -59,7 +58,7 @@ def check_report_folder(folder: Path) -> None:
         others = sorted(
             path.name
             for path in folder.iterdir()
-            if path.name not in OWN_NAMES and not path.name.startswith(_TEMPORARY_PREFIX)
+            if path.name not in OWN_NAMES and not path.name.startswith(TEMPORARY_PREFIX)
         )
     except OSError as error:
         raise UsageError(f"the output folder {folder} cannot be read: {error.strerror}") from None
@@ -75,11 +74,12 @@ def try_folder(folder: Path) -> None:
     Raises:
         OutputError: It cannot be made, or nothing can be written there.
     """
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    made = [each for each in (folder, *folder.parents) if not path_exists(each)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_file_atomically(folder / "trial", bytes(TRIAL_BYTES))
-        (folder / "trial").unlink()
+        trial = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-trial"  # nobody else's name
+        write_file_atomically(trial, bytes(TRIAL_BYTES))
+        trial.unlink()
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"nothing can be written to the folder {folder}: {reason}: name another") from None
@@ -186,17 +186,10 @@ def read_report(path: Path) -> VerdictReport:
 
 def write_file_atomically(path: Path, data: bytes, *, private: bool = False) -> None:
     """
-    Put a file in place whole: written beside, then renamed.
+    Put a file in place whole.
 
     Raises:
         OSError: It cannot be written; then nothing is left behind.
     """
-    beside = path.with_name(f"{_TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
-    try:
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o666)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with write_beside(path) as beside, create_file(beside, private=private) as file:
+        file.write(data)
