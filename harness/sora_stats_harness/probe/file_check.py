@@ -225,7 +225,12 @@ def _classify_file(store: InputFile, target: Target | None) -> OpenedFile:
 
 
 def judge_files(
-    judge: Judge, files: Sequence[OpenedFile], *, target: Target | None = None, tick: Callable[[], None] = lambda: None
+    judge: Judge,
+    files: Sequence[OpenedFile],
+    *,
+    target: Target | None = None,
+    tick: Callable[[], None] = lambda: None,
+    opened: Callable[[RecordingReader], None] = lambda recordings: None,
 ) -> FileCheckResult:
     """
     Judge files.
@@ -236,6 +241,7 @@ def judge_files(
         judge: For the edition to judge by; the caller finishes it.
         target: Of single bodies; if None an object is GetStatsConnection's, anything else GetStatsAllConnections'.
         tick: Called at every line; it may raise `CheckStopped`.
+        opened: Is shown the recordings before their first exchange is judged.
 
     Raises:
         RecordingError: A recording is of another version, or changed while it was read.
@@ -247,10 +253,8 @@ def judge_files(
     try:
         if stores[FileKind.RECORDING]:
             recordings = open_recordings(stores[FileKind.RECORDING], tick=tick)
-            if len(nodes := _recorded_nodes(recordings.headers)) > 1:
-                judge.nodes = nodes
-            for step in recordings:
-                judge.judge_recorded(step.exchange, horizon_ns=step.horizon_ns, open_sent_ns=step.open_sent_ns)
+            opened(recordings)
+            _judge_recordings(judge, recordings)
         for poll in polls:
             for step in poll:
                 judge.judge_recorded(
@@ -280,6 +284,13 @@ def judge_files(
         simulator=recordings is not None and any(h.subject_kind == "simulator" for h in recordings.headers),
         untimed=frozenset(run for poll in polls for run in poll.runs),
     )
+
+
+def _judge_recordings(judge: Judge, recordings: RecordingReader) -> None:
+    if len(nodes := _recorded_nodes(recordings.headers)) > 1:
+        judge.nodes = nodes
+    for step in recordings:
+        judge.judge_recorded(step.exchange, horizon_ns=step.horizon_ns, open_sent_ns=step.open_sent_ns)
 
 
 def _guess_target(body: bytes) -> Target:

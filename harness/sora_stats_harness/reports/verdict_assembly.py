@@ -20,19 +20,9 @@ from ..api.exchange import Exchange
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge import drift
 from ..judge.incidents import IncidentEvidence, recognize_incidents
+from ..judge.measured_results import CapacityResult, ListingCost, LoadResult, MediaResult, PollingEstimate
 from ..judge.requirements import REQUIREMENTS, Level
-from ..judge.verdict import (
-    CapacityResult,
-    EvidenceSource,
-    FindingEntry,
-    JudgeResult,
-    ListingCost,
-    LoadResult,
-    MediaResult,
-    PollingEstimate,
-    SubjectKind,
-    Verdict,
-)
+from ..judge.verdict import EvidenceSource, FindingEntry, JudgeResult, SubjectKind, Verdict
 from ..judge.verdict_decision import RAN_TO_ITS_END, RunEnding, RunScope, decide_verdict
 from . import evidence_files as files
 from .baseline import compare_with_baseline

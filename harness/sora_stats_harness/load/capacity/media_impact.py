@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ...judge.verdict import MediaQuantityResult, MediaResult
+from ...judge.measured_results import MediaQuantityResult, MediaResult
 
 MIN_POLLED_PHASES: Final = 3
 """Polled phases below which nothing is said."""
