@@ -30,6 +30,12 @@ MAX_BATCHED_BODY_BYTES: Final = 64 * 1024
 """Responses above this size are judged at once."""
 
 
+MICROSECONDS: Final = 1_000_000
+"""Of a second."""
+
+NANOSECONDS: Final = 1_000_000_000
+
+
 class JudgeExchange(Protocol):
     """Judges an exchange, given when the requests were sent that are still under way; calls `pause` between slices."""
 
@@ -104,7 +110,7 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
             clock=queue.clock,
             sent_ns=self.sent_ns,
             received_ns=received_ns,
-            sent_at=_format_rfc3339(self.sent_at_ns),
+            sent_at=queue.format_wall_clock(self.sent_at_ns),
             response=response,
             error=error,
             intended_ns=self.intended_ns,
@@ -145,6 +151,9 @@ class ExchangeQueue:
         """Exchanges that have ended and are judged soon."""
         self._judging = False
         """Whether a caller is at work that will judge all that waits."""
+        self._second_ns = 0
+        """The second of the wall clock that was asked for last."""
+        self._second_text = "1970-01-01T00:00:00"
 
     def begin_exchange(self, request: Request, intended_ns: int | None = None) -> PendingExchange:
         """
@@ -159,6 +168,17 @@ class ExchangeQueue:
         sent_at_ns, sent_ns = time.time_ns(), time.monotonic_ns()
         self._open[seq] = sent_ns
         return PendingExchange(self, request, seq, intended_ns, sent_at_ns, sent_ns)
+
+    def format_wall_clock(self, wall_ns: int) -> str:
+        """A wall-clock time in UTC, to the microsecond."""
+        rest_ns = wall_ns - self._second_ns
+        if not 0 <= rest_ns < NANOSECONDS:
+            second, rest_ns = divmod(wall_ns, NANOSECONDS)
+            self._second_ns, self._second_text = (
+                second * NANOSECONDS,
+                time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)),
+            )
+        return f"{self._second_text}.{str(MICROSECONDS + rest_ns // 1000)[1:]}Z"
 
     def take_seq(self) -> int:
         """A number for an exchange that was never sent."""
@@ -244,17 +264,3 @@ class ExchangeQueue:
     def _judge_now(self, exchange: Exchange, pause: Callable[[], None] | None = None) -> None:
         del self._open[exchange.seq]
         self._judge(exchange, self._open.values(), pause)
-
-
-_RFC3339_CACHE: dict[int, str] = {}
-
-
-def _format_rfc3339(wall_ns: int) -> str:
-    """A wall-clock time in UTC, to the microsecond."""
-    second, rest = divmod(wall_ns, 1_000_000_000)
-    text = _RFC3339_CACHE.get(second)
-    if text is None:
-        if len(_RFC3339_CACHE) > 100:
-            _RFC3339_CACHE.clear()
-        text = _RFC3339_CACHE[second] = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-    return f"{text}.{rest // 1000:06d}Z"

@@ -63,13 +63,11 @@ def _parse_relevant_headers(response: Response) -> RelevantHeaders:
             content_length = value.partition(",")[0].strip()
         elif lower == "server" and value.startswith(SIMULATOR_SERVER_PREFIX):
             simulator = True
-    usual_body_bytes = -1
-    if content_type == "application/json" and content_length is not None:
-        if content_length.isascii() and content_length.isdecimal() and len(content_length) <= MAX_LENGTH_DIGITS:
-            usual_body_bytes = int(content_length)
+    length = content_length or ""
+    is_plain = length.isascii() and length.isdecimal() and len(length) <= MAX_LENGTH_DIGITS
     return RelevantHeaders(
         content_type=content_type,
         content_length=content_length,
-        usual_body_bytes=usual_body_bytes,
+        usual_body_bytes=int(length) if is_plain and content_type == "application/json" else -1,
         simulator=simulator,
     )
