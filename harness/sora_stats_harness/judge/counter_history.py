@@ -1,5 +1,5 @@
 """
-Counters never fall: the rule, and a connection's memory that decides it as responses come in.
+A connection's largest counters so far, and the rule that decides by them whether a counter fell.
 
 A response A precedes a response B where A had arrived before B's request was sent, strictly, on one clock. Counters are
 read some time between sending and receipt, so only then must every counter in A be at most the same counter in B; where

@@ -1,6 +1,4 @@
-"""
-What a judge counts of the exchanges themselves, whatever becomes of them.
-"""
+"""Counts the exchanges, bodies and samples that a judge has seen."""
 
 from __future__ import annotations
 

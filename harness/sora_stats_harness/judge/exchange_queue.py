@@ -1,5 +1,5 @@
 """
-From a request about to be sent to its exchange being judged: times, order of receipt, batches and slices.
+Times the exchanges of a live run, and hands them to the judge in order of receipt.
 
 Exchanges are judged one at a time, in the order in which they ended. Judging may wait a little, so that several are
 judged together; a large response is judged in slices, and what ends meanwhile waits for it.
@@ -16,6 +16,7 @@ import msgspec
 
 from ..api.exchange import Exchange, Request, Response, TransportError
 from ..api.http1_faults import FramingFault
+from ..api.utc_time import format_utc_ns
 
 SLICING_THRESHOLD_BYTES: Final = 256 * 1024
 """Responses up to this size are judged in one go, also where they waited for one that was judged in slices."""
@@ -28,12 +29,6 @@ cost a third less each than between a receipt and a sending: the processor's cac
 
 MAX_BATCHED_BODY_BYTES: Final = 64 * 1024
 """Responses above this size are judged at once."""
-
-
-MICROSECONDS: Final = 1_000_000
-"""Of a second."""
-
-NANOSECONDS: Final = 1_000_000_000
 
 
 class JudgeExchange(Protocol):
@@ -110,7 +105,7 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
             clock=queue.clock,
             sent_ns=self.sent_ns,
             received_ns=received_ns,
-            sent_at=queue.format_wall_clock(self.sent_at_ns),
+            sent_at=format_utc_ns(self.sent_at_ns),
             response=response,
             error=error,
             intended_ns=self.intended_ns,
@@ -151,9 +146,6 @@ class ExchangeQueue:
         """Exchanges that have ended and are judged soon."""
         self._judging = False
         """Whether a caller is at work that will judge all that waits."""
-        self._second_ns = 0
-        """The second of the wall clock that was asked for last."""
-        self._second_text = "1970-01-01T00:00:00"
 
     def begin_exchange(self, request: Request, intended_ns: int | None = None) -> PendingExchange:
         """
@@ -168,17 +160,6 @@ class ExchangeQueue:
         sent_at_ns, sent_ns = time.time_ns(), time.monotonic_ns()
         self._open[seq] = sent_ns
         return PendingExchange(self, request, seq, intended_ns, sent_at_ns, sent_ns)
-
-    def format_wall_clock(self, wall_ns: int) -> str:
-        """A wall-clock time in UTC, to the microsecond."""
-        rest_ns = wall_ns - self._second_ns
-        if not 0 <= rest_ns < NANOSECONDS:
-            second, rest_ns = divmod(wall_ns, NANOSECONDS)
-            self._second_ns, self._second_text = (
-                second * NANOSECONDS,
-                time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)),
-            )
-        return f"{self._second_text}.{str(MICROSECONDS + rest_ns // 1000)[1:]}Z"
 
     def take_seq(self) -> int:
         """A number for an exchange that was never sent."""

@@ -1,6 +1,4 @@
-"""
-The headers of a response that matter to the judge, found once for heads that repeat.
-"""
+"""The headers of a response that matter to the judge, found once for heads that repeat."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-From what the decoder or the accelerator accepted to samples, with all that it let through judged alone.
-"""
+"""Builds samples from what the decoder or the accelerator accepted."""
 
 from __future__ import annotations
 

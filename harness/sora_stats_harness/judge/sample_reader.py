@@ -1,5 +1,5 @@
 """
-From a response's body to the samples in it, and to all in which their shape deviates.
+Reads the samples in a response's body, and finds where their shape deviates.
 
 Three paths give the same result. A body of the documented shape is decoded, and nothing more. One that deviates as the
 server did before is decoded as well, since the codec has learned to let those places through, and each is judged alone.

@@ -1,5 +1,5 @@
 """
-The way of an exchange through the stages: transport, HTTP, JSON, shape, each sample, and who is listed where.
+Takes an exchange through the stages: transport, HTTP, JSON, shape, each sample, presence, cluster.
 
 It knows the order of the stages, and which of them an exchange comes to; it knows nothing of any rule.
 """
@@ -124,6 +124,7 @@ class StageWalk:
                     self._ask(self._head, seen, state)
                 if accepted or bare:
                     counts.by_target[target] += 1
+                    state.responding = target
                     if response.withheld:
                         counts.withheld += 1
                     else:

@@ -1,5 +1,5 @@
 """
-A connection's timestamps go forward, response by response; where they do not, whether the server's clock was set.
+Decides whether a connection's timestamps go forward, and whether the server's clock was set where they don't.
 
 Where response A had arrived before request B was sent, the server read B after A, so B's stamp is later: one that is the
 same to the microsecond is A's, from a cache. One that is earlier is wrong as well, unless the clock was set back. A step

@@ -1,13 +1,11 @@
-"""
-What the judge remembers within one run and one clock: nothing is compared across.
-"""
+"""What the judge remembers within one run and one clock: nothing is compared across."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final
 
-from ..api.exchange import Exchange
+from ..api.exchange import Exchange, Target
 from .availability import ServerAvailability
 from .check import MemoryT
 from .connection_state import ConnectionState
@@ -54,6 +52,8 @@ class State:
         """Ids of forgotten connections."""
         self.expired_count = 0
         self.availability = ServerAvailability()
+        self.responding: Target | None = None
+        """The target of the last response with status 200; None since a request failed."""
         self.last_received_ns = -(2**63)
         self._blocks = blocks
         self.memory: dict[object, Any] = {}  # Any: each check's own

@@ -8,18 +8,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import Exchange, Target
+from ...api.utc_time import format_utc_ns
 from ..check import Check, Observed, Stage, Violation
 from ..cluster_listings import find_clock_skews
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_NODES, NEEDS_TIMES, Level, Requirement
 from ..server_clock import ClockJump, ClockOffset
 from ..stamp_order import SAME_RESPONSE_TOLERANCE_NS, BackwardStamp, ClockSteps, StampedSample, StampHistory
-from ..timestamps import (
-    MICROSECOND_LENGTH,
-    MICROSECOND_NS,
-    format_timestamp_ns,
-    parse_timestamp_ns,
-    timestamp_resolution_ns,
-)
+from ..timestamps import MICROSECOND_LENGTH, MICROSECOND_NS, parse_timestamp_ns, timestamp_resolution_ns
 from ..value_text import format_value
 
 if TYPE_CHECKING:
@@ -242,7 +237,7 @@ def _stale(history: StampHistory, connection: ConnectionState, connection_id: st
             place=("timestamp",) if last.index is None else (last.index, "timestamp"),
             connection_id=connection_id,
             expected="a later time",
-            actual=format_timestamp_ns(last.stamp_ns),
+            actual=format_utc_ns(last.stamp_ns),
             fault="stale",
             facts={
                 "what": f"is the same in {responses} responses, each asked for after the one before: they are stale"
@@ -259,8 +254,8 @@ def _backward(found: BackwardStamp) -> Violation:
         field=("timestamp",),
         place=("timestamp",) if later.index is None else (later.index, "timestamp"),
         connection_id=found.connection_id,
-        expected=f"later than {format_timestamp_ns(found.earlier.stamp_ns)}",
-        actual=format_timestamp_ns(later.stamp_ns),
+        expected=f"later than {format_utc_ns(found.earlier.stamp_ns)}",
+        actual=format_utc_ns(later.stamp_ns),
         fault="went back",
         facts={"what": f"went back by {found.by_ns / 1e9:.6f} s from a response to one that was asked for later"},
         proof=(found.earlier.evidence.exchange, later.evidence.exchange),

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from ...api.edition_rules import LABELS_GROUP
-from ...api.exchange import Target
+from ...api.exchange import Exchange, Target
 from ..check import Check, Observed, Stage, Violation
 from ..edition_decoder import EditionDecoder
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_ARGUMENTS, NEEDS_TIMES, Level, Requirement
@@ -103,12 +103,12 @@ class SampleIdentityCheck(Check):
         if target is Target.CONNECTION and (wanted := asked.connection_id) is not None:
             if seen.connection_id != wanted or sample.channel_id != asked.channel_id:
                 self._others += 1
-                found = _compare(seen, ASKED, "connection_id", wanted, seen.connection_id)
+                found = _compare(seen, state, ASKED, "connection_id", wanted)
                 if found is not None:
                     return (found,)
         elif target is Target.CLIENT and asked.client_id is not None:
             state.checked[CLIENT.id] += 1
-            found = _compare(seen, CLIENT, "client_id", asked.client_id, sample.client_id)
+            found = _compare(seen, state, CLIENT, "client_id", asked.client_id)
             if found is not None:
                 return (found,)
         if sample.index is None:
@@ -143,10 +143,13 @@ class SampleIdentityCheck(Check):
         )
 
 
-def _compare(
-    seen: Observed, requirement: Requirement, name: str, expected: str, actual: str | None
-) -> Violation | None:
-    """The first id of a sample that is another than the request's."""
+def _compare(seen: Observed, state: State, requirement: Requirement, name: str, expected: str) -> Violation | None:
+    """
+    The first id of a sample that is another than the request's.
+
+    Where the bytes are those of the last response about that other connection, this one proves that they were kept.
+    """
+    actual = seen.connection_id if requirement is ASKED else seen.sample.client_id
     channel_id = seen.sample.channel_id
     pairs = ((name, expected, actual), ("channel_id", seen.exchange.request.asked.channel_id, channel_id))
     for key, wanted, given in pairs:
@@ -161,8 +164,17 @@ def _compare(
                 actual=format_value(given),
                 fault=f"another {key}",
                 facts={"what": key.removesuffix("_id")},
+                proof=_kept_response(seen, state),
             )
     return None
+
+
+def _kept_response(seen: Observed, state: State) -> tuple[Exchange, ...]:
+    connection = state.connections.get(seen.connection_id)
+    last = connection.last if connection is not None else None
+    if last is None or last.response is None or seen.response is None or last.response.body != seen.response.body:
+        return ()
+    return last, seen.exchange
 
 
 class FormCheck(Check):

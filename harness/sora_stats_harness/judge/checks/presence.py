@@ -1,6 +1,4 @@
-"""
-A connection that is listed before and after is found in between; `node_presence` has the reasoning.
-"""
+"""A connection that is listed before and after is found in between; `node_presence` has the reasoning."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from ..node_presence import NodePresence, PresenceGap
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
 from ..unlisted_connections import FoundConnections, ListingGap
 from .cluster import UNION
-from .not_found import is_accepted_not_found
+from .not_found import describe_refusal, is_accepted_not_found
 
 if TYPE_CHECKING:
     from ..state import State
@@ -171,13 +169,14 @@ class PresenceCheck(Check):
 
 def _violation(gap: PresenceGap, server: str) -> Violation:
     absence = gap.absence
+    response = absence.exchange.response
     elsewhere = absence.exchange.request.server != server
     return Violation(
         requirement=UNION if elsewhere else PRESENT,
         exchange=absence.exchange,
         connection_id=absence.connection_id,
         expected=f"listed by {server}",
-        actual="missing",
+        actual="missing" if response is None or response.status == 200 else describe_refusal(response),
         fault="missing",
         facts={"what": "that was listed before and after is missing in between"},
         proof=(absence.before, absence.exchange, gap.after),
