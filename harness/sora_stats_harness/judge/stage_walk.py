@@ -12,7 +12,7 @@ from typing import Final
 
 from ..api.exchange import Exchange, Response, Target
 from .check import Observed, Stage
-from .check_runner import CheckRunner
+from .check_runner import CheckRunner, Observer
 from .connection_state import ConnectionState, EvidenceCache, EvidenceExchange
 from .counter_history import CounterMaxima
 from .coverage import CoverageTracker
@@ -70,7 +70,7 @@ class StageWalk:
         self._head = runner.observers(Stage.HEAD)
         self._json = runner.observers(Stage.JSON)
         self._shape = runner.observers(Stage.SHAPE)
-        self._identity = (runner.observers(Stage.IDENTITY), ())
+        self._identity: tuple[Sequence[Observer], Sequence[Observer]] = (runner.observers(Stage.IDENTITY), ())
         """By whether a sample is of the very connection that the request has named, in a response about one."""
         self._new_connection = runner.observers(Stage.NEW_CONNECTION)
         stages = {stage for stage in Stage if Stage.CONFIGURATION <= stage <= Stage.USER}
