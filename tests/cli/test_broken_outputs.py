@@ -23,6 +23,7 @@ import pytest
 
 from sora_stats_harness.api.edition import load_edition
 from sora_stats_harness.cli import main
+from sora_stats_harness.recording.output_file import TEMPORARY_PREFIX
 from sora_stats_harness.reports import report_folder as files
 
 from ..pages import markdown
@@ -209,7 +210,7 @@ def test_the_matrix(fault: str, place: str, result: str, folder: Path, descripto
     ended = row.run(folder)
     changed = MATRIX[fault, place]
     said = check_what_was_said(ended, {**RESULTS, **changed}[result])
-    assert not list(folder.rglob(f"{files.TEMPORARY_PREFIX}*")), "nothing is left of a trial"
+    assert not list(folder.rglob(f"{TEMPORARY_PREFIX}*")), "nothing is left of a trial"
     if result == "usage":
         return
     if place == "stdout" and changed:
@@ -254,7 +255,7 @@ def test_a_file_that_cannot_be_written(writer: str, fault: str, inputs: Path) ->
     said = check_what_was_said(ended, wanted)
     assert said.count("\n") == 1 and ("File too large" in said or "Permission denied" in said)
     assert not place.is_file() or place.read_text() == "before"
-    assert not list(inputs.rglob(f"{files.TEMPORARY_PREFIX}*"))
+    assert not list(inputs.rglob(f"{TEMPORARY_PREFIX}*"))
 
 
 @pytest.mark.parametrize(
