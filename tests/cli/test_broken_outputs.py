@@ -278,7 +278,7 @@ def test_a_file_that_cannot_be_written(writer: str, fault: str, inputs: Path) ->
         (("config",), 2),
         (("help", "load"), 2),
     ],
-    ids=str,
+    ids=lambda each: str(each) if isinstance(each, int) else " ".join(each),
 )
 def test_a_full_stdout(words: Sequence[str], wanted: int, inputs: Path, descriptors: list[int]) -> None:
     """What a command was started for is lost."""
