@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "harness")]
 
 from tests import comparing, hostile_files  # noqa: E402
 from tests.foreign import faults, table  # noqa: E402
-from tests.load import mixes, test_master  # noqa: E402
+from tests.load import mixes, slow_servers, test_master  # noqa: E402
 from tests.load.interruptions import interrupt_once, interrupt_one_of_three  # noqa: E402
 from tests.oracle import agreement, code_mutants, histories, judged, mutants, planted, planted_in_c, scores  # noqa: E402
 
@@ -261,29 +261,25 @@ def mix(shrink: int) -> Lines:
     )
 
 
+SEARCH: Final = (
+    *("capacity", "--slo", "errors<30%", "--window", "4s", "--scenario", "drill"),
+    *("--start", "50", "--max-rate", "200"),
+)
+
+KNOWN_RATE: Final = 100
+"""Of a server that takes 10 ms for each request, one after another."""
+
+
 def searches(shrink: int) -> Lines:
     """Capacity by a master and two workers"""
     intervals = []
-    search = (
-        "capacity",
-        "--slo",
-        "errors<30%",
-        "--window",
-        "4s",
-        "--scenario",
-        "drill",
-        "--start",
-        "50",
-        "--max-rate",
-        "200",
-    )
     options: dict[str, str | None] = {"service-time": "10ms", "workers": "1", "no-churn": None}
     for _ in watched(range(max(1, 3 // shrink)), "searches"):
         with (
             start_simulator_process(connections=20, options=options) as spawned,
             tempfile.TemporaryDirectory() as folder,
         ):
-            _, told = test_master.run(Path(folder), search, spawned.url, None)
+            _, told = test_master.run(Path(folder), SEARCH, spawned.url, None)
         low, high = told["capacity"]["interval"]
         assert low <= KNOWN_RATE * 1.02, (low, high)
         assert high is not None, told["capacity"]["limited_by"]
@@ -295,7 +291,11 @@ def searches(shrink: int) -> Lines:
     )
 
 
-KNOWN_RATE: Final = 100
+def percentiles(shrink: int) -> Lines:
+    """Percentiles against a server's own log"""
+    for name in list(slow_servers.PROVEN)[:: 1 if shrink == 1 else 2]:
+        with tempfile.TemporaryDirectory() as folder:
+            yield slow_servers.prove(name, Path(folder))
 
 
 def hostile(shrink: int) -> Lines:
@@ -332,6 +332,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "signals": signals,
     "mix": mix,
     "capacity": searches,
+    "percentiles": percentiles,
     "files": hostile,
     "foreign": foreign,
 }

@@ -24,7 +24,7 @@ def test_the_tabs_show_the_verdict_the_findings_and_the_times(browser: Browser) 
             for tab, text in (
                 ("Verdict", "MUST: occurrences"),
                 ("Findings", "counter.monotonic"),
-                ("Response times", "GetStatsConnection"),
+                ("Times", "GetStatsConnection"),
             ):
                 shown.page.get_by_role("tab", name=tab, exact=True).click()
                 shown.page.get_by_role("cell", name=text).first.wait_for(timeout=30_000)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,8 +16,9 @@ from typing import Final
 from sora_stats_harness.api.exchange import Exchange, Request, Response, Target, TransportError, make_valid_request
 from sora_stats_harness.api.http1_faults import FramingFault
 from sora_stats_harness.api.server_address import ServerAddress
-from sora_stats_harness.load.http_connection import HttpConnection, TransportStats, resolve_server
+from sora_stats_harness.load.http_connection import HttpConnection, resolve_server
 from sora_stats_harness.load.prepared_request import PreparedRequest, prepare_request
+from sora_stats_harness.load.transport_stats import TransportStats
 from tests import hostile
 
 EXAMPLE: Final = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())
@@ -92,7 +95,8 @@ _SLOWING: Final = """
 import time
 from pathlib import Path
 
-from sora_stats_harness.judge.pipeline import Judge, PendingExchange
+from sora_stats_harness.judge.exchange_queue import PendingExchange
+from sora_stats_harness.judge.pipeline import Judge
 
 since = Path({since!r})
 sleep = time.sleep  # before gevent replaces it by one that lets others go on
@@ -157,6 +161,9 @@ class Customized:
         path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.environment = os.environ | {"PYTHONPATH": path}
         """To start them with."""
+        command = [sys.executable, "-c", ""]  # Python goes on where that fails
+        tried = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True)
+        assert tried.stderr == "", tried.stderr
 
     def begin(self) -> None:
         """Whatever is to happen later."""

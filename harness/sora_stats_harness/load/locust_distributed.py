@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import gevent
 import msgspec
+from locust import runners
 from locust.runners import STATE_MISSING, STATE_STOPPED, MasterRunner, WorkerRunner
 
 from ..api.errors import HarnessError
@@ -60,11 +61,14 @@ RESULT_MESSAGE: Final = "sora_final"
 WORKER_RESULT_TIMEOUT_S: Final = 30.0
 """How long a worker may take from the one to the other; the longest exchange and judging it lie within."""
 
+WORKER_SILENCE_S: Final = 10
+"""
+After so many silent seconds a worker is missing. Locust itself gives it three, in which one on a busy machine may not even
+have made its judge, and stops the test where all are missing.
+"""
+
 MISSING_WORKER_GRACE_S: Final = 3.0
-"""
-How long one that Locust misses is still waited for, where no other is: after three silent seconds Locust takes a worker
-for dead that may only be busy with a large response.
-"""
+"""How long one that is missing is still waited for, where no other is: it may only be busy with a large response."""
 
 
 def set_up_distributed(environment: Any, runner: Any, **_: Any) -> None:  # Any: as Locust calls it
@@ -165,6 +169,7 @@ class _LocustWorker:
 
 class _LocustMaster:
     def __init__(self, environment: Any, runner: Any) -> None:
+        runners.HEARTBEAT_LIVENESS = WORKER_SILENCE_S
         self._environment = environment
         self._runner = runner
         self._started_at = format_utc_now()

@@ -135,6 +135,8 @@ class ProgressReport(_Message, frozen=True, kw_only=True):
     """Users that are ready to send."""
     counts: dict[str, int] = {}
     intervals: list[Any] = []  # Any: as TimelineInterval.serialize gives them
+    through_s: int = 0
+    """All seconds of the run before this one have been reported."""
 
 
 class WindowReport(_Message, frozen=True, kw_only=True):

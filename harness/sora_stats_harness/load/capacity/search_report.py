@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Final
 
-from ...judge.verdict import CapacityResult, CapacityStepResult, LatencyDistribution
+from ...judge.measured_results import CapacityResult, CapacityStepResult, LatencyDistribution
 from .rate_search import RateStep, SearchGoal, SearchResult
 
 MIN_TIMES_FOR_P99: Final = 100

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from ...api.edition import load_edition
-from ...judge.verdict import LatencyDistribution
+from ...judge.measured_results import LatencyDistribution
 from ...probe.interrupt import InterruptHandler
 from ...reports.pass_policy import Tolerance
 from ...reports.verdict_assembly import JudgeResultSource

@@ -10,8 +10,8 @@ from typing import Final
 
 import gevent
 
+from ...judge.measured_results import LatencyDistribution
 from ...judge.requirements import Level
-from ...judge.verdict import LatencyDistribution
 from ..request_metrics import RequestMetrics
 from ..run_measurements import summarize_step_latencies
 from ..slo import parse_abort_limit
