@@ -9,6 +9,7 @@ were written.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -21,11 +22,18 @@ MAX_DEPTH: Final = 100
 MAX_DIGITS: Final = 4300
 """Digits of a number: Python's own limit for integers, since longer ones take quadratic time."""
 
+_BEYOND_LIMIT: Final = re.compile(rb"[0-9]{4301}|(?:[\[{][^\[\]{}]*){101}")
+"""About where a limit is exceeded: a long number, or containers that open one after the other."""
+
 Path = tuple[str | int, ...]
 
 
 class StrictJsonError(ValueError):
-    """The bytes are no strict JSON; the text says why, in one line."""
+    """The bytes are no strict JSON; the text says why, in one line, and `offset` at which byte, where that is known."""
+
+    def __init__(self, text: str, offset: int | None = None) -> None:
+        super().__init__(text)
+        self.offset = offset
 
 
 class JsonLimitError(StrictJsonError):
@@ -58,17 +66,19 @@ def parse_strict_json(body: bytes, *, depth: int = 0) -> StrictJsonDocument:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise StrictJsonError(f"not UTF-8 at byte {error.start}") from None
+        raise StrictJsonError(f"not UTF-8 at byte {error.start}", error.start) from None
     exceeded: list[str] = []
     try:
         value, repeated = _load_with_repeated(text, exceeded)
     except json.JSONDecodeError as error:
-        raise StrictJsonError("empty" if not text.strip() else f"{error.msg} at character {error.pos}") from None
+        offset = len(text[: error.pos].encode())
+        raise StrictJsonError("empty" if not text.strip() else f"{error.msg} at character {error.pos}", offset) from None
     duplicates, deepest = _collect_duplicates(value, repeated, text)
     if deepest > MAX_DEPTH - depth:
         exceeded.append(_TOO_DEEP)
     if exceeded:
-        raise JsonLimitError(exceeded[0])
+        beyond = _BEYOND_LIMIT.search(body)
+        raise JsonLimitError(exceeded[0], beyond.start() if beyond is not None else None)
     return StrictJsonDocument(value=value, duplicates=tuple(duplicates))
 
 

@@ -7,13 +7,14 @@ no status: an incident only says what to look at first. A finding belongs to at 
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
-from ..api.exchange import TARGET_OF_OPERATION, ErrorCode, Exchange, Target
+from ..api.exchange import TARGET_OF_OPERATION, ErrorCode, Exchange, Response, Target
 from .checks.clock import FROZEN, OFFSET
 from .checks.clock import ORDER as CLOCK_ORDER
 from .checks.cluster import UNION
@@ -258,8 +259,13 @@ def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
 def _is_repeated(proof: Sequence[Exchange]) -> bool:
     if _cache_headers(proof):
         return True
-    bodies = [each.response.body for each in proof if each.response is not None and each.response.body]
+    bodies = [_body_identity(each.response) for each in proof if each.response is not None and each.response.body_length]
     return len(bodies) > 1 and bodies[0] == bodies[-1]
+
+
+def _body_identity(response: Response) -> str:
+    """The same for the same bytes, also where only parts of them were kept."""
+    return hashlib.sha256(response.body).hexdigest() if response.excerpt is None else response.excerpt.sha256
 
 
 def _cache_headers(proof: Sequence[Exchange]) -> str:

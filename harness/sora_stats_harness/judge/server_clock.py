@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from ..api.exchange import Exchange, without_response
+from .evidence import EvidenceExchange
+
 
 JUMP_TOLERANCE_NS: Final = 1_000_000_000
 """How far a clock may be stepped (NTP does so) without a word."""
@@ -31,15 +32,15 @@ class OffsetInterval(msgspec.Struct, gc=False):
     started_ns: int
     low: int
     high: int
-    low_from: Exchange
-    high_from: Exchange
+    low_from: EvidenceExchange
+    high_from: EvidenceExchange
 
 
 class ClockJump(msgspec.Struct, frozen=True, kw_only=True):
     """Two responses that no one offset explains; the earlier first."""
 
-    earlier: Exchange
-    later: Exchange
+    earlier: EvidenceExchange
+    later: EvidenceExchange
     gap_ns: int
     """How far apart their intervals lie."""
 
@@ -59,7 +60,7 @@ class ClockOffset:
         return (self._low, self._high) if self._spans else None
 
     def add_timestamp(
-        self, stamp_ns: int, resolution_ns: int, exchange: Exchange, wall_minus_clock_ns: int
+        self, stamp_ns: int, resolution_ns: int, exchange: EvidenceExchange, wall_minus_clock_ns: int
     ) -> ClockJump | None:
         """
         Take in one stamp.
@@ -78,7 +79,7 @@ class ClockOffset:
                 return None  # says nothing new, as most do
         return self._narrow_bounds(low, high, exchange)
 
-    def _narrow_bounds(self, low: int, high: int, exchange: Exchange) -> ClockJump | None:
+    def _narrow_bounds(self, low: int, high: int, exchange: EvidenceExchange) -> ClockJump | None:
         spans = self._spans
         while spans and exchange.received_ns - spans[0].started_ns > OFFSET_WINDOW_NS:
             spans.popleft()
@@ -92,13 +93,12 @@ class ClockOffset:
                 break
         last = spans[-1] if spans else None
         if last is None or exchange.received_ns - last.started_ns > OFFSET_INTERVAL_NS:
-            kept = without_response(exchange)
-            spans.append(OffsetInterval(exchange.received_ns, low, high, kept, kept))
+            spans.append(OffsetInterval(exchange.received_ns, low, high, exchange, exchange))
         else:
             if low > last.low:
-                last.low, last.low_from = low, without_response(exchange)
+                last.low, last.low_from = low, exchange
             if high < last.high:
-                last.high, last.high_from = high, without_response(exchange)
+                last.high, last.high_from = high, exchange
         self._low = max(span.low for span in spans)
         self._high = min(span.high for span in spans)
         return jump

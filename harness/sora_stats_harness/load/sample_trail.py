@@ -15,6 +15,7 @@ import gevent
 import msgspec
 
 from ..api.exchange import Exchange
+from ..judge.last_samples import LastSample
 from ..judge.pipeline import Judge
 
 NOTE_INTERVAL_S: Final = 1.0
@@ -54,7 +55,8 @@ class SampleTrail:
         self._count = 0
         self._distance_ns = 0
         """Between the timestamps of two samples of a connection that are kept, at least; the last one is always."""
-        self._evidence: dict[tuple[str, int], Exchange] = {}
+        self._evidence: dict[tuple[str, tuple[str, int]], Exchange] = {}
+        """By connection and the exchange's key, the exchange with that connection's own bytes."""
         self._evidence_bytes = 0
         self._noting: Any = None  # Any: gevent has no types
 
@@ -90,14 +92,16 @@ class SampleTrail:
                 exchange=each.exchange.key,
             )
             self._count += _append_sample(known, noted, self._distance_ns)
-            self._keep_evidence(each.exchange)
+            self._keep_evidence(each)
         if self._count > MAX_SAMPLES:
             self._thin_out()
 
-    def _keep_evidence(self, exchange: Exchange) -> None:
-        if exchange.key in self._evidence or exchange.response is None:
+    def _keep_evidence(self, sample: LastSample) -> None:
+        exchange = self.judge.cut_evidence(sample)
+        key = (sample.connection_id, exchange.key)
+        if key in self._evidence or exchange.response is None:
             return
-        self._evidence[exchange.key] = exchange
+        self._evidence[key] = exchange
         self._evidence_bytes += len(exchange.response.body)
         while self._evidence_bytes > MAX_EVIDENCE_BYTES and self._evidence:
             oldest = self._evidence.pop(next(iter(self._evidence)))
@@ -117,9 +121,9 @@ class SampleTrail:
         """By connection, the earliest first."""
         return self._samples
 
-    def evidence(self) -> Iterator[Exchange]:
-        """Of the exchanges that they were in, those that were kept."""
-        return iter(self._evidence.values())
+    def evidence(self) -> Iterator[tuple[str, Exchange]]:
+        """Of the exchanges that they were in, those that were kept, each with the connection whose bytes it has."""
+        return ((connection_id, exchange) for (connection_id, _), exchange in self._evidence.items())
 
 
 def _append_sample(known: list[NotedSample], sample: NotedSample, distance_ns: int) -> int:

@@ -18,7 +18,8 @@ from ..timestamps import format_timestamp_ns, parse_timestamp_ns, timestamp_reso
 from ..value_text import format_value
 
 if TYPE_CHECKING:
-    from ..connection_state import ConnectionState, EvidenceExchange
+    from ..connection_state import ConnectionState
+    from ..evidence import EvidenceExchange
     from ..state import State
     from ..verdict import JudgeResult
 
@@ -164,7 +165,7 @@ class ClockCheck(Check):
             offset = clocks.offsets[server] = ClockOffset()
         if clocks.wall_minus_clock_ns is None:
             clocks.wall_minus_clock_ns = _wall_minus_clock_ns(seen.exchange, mine.stamp_ns)
-        jump = offset.add_timestamp(mine.stamp_ns, mine.resolution_ns, seen.exchange, clocks.wall_minus_clock_ns)
+        jump = offset.add_timestamp(mine.stamp_ns, mine.resolution_ns, seen.evidence, clocks.wall_minus_clock_ns)
         if jump is not None:
             found.append(_jumped(seen, jump))
         if len(state.nodes) > 1:
@@ -233,7 +234,7 @@ def _stale(history: StampHistory, connection: ConnectionState, connection_id: st
         first, last, responses = found
         yield Violation(
             requirement=ORDER,
-            exchange=last.evidence.exchange,
+            exchange=last.evidence,
             field=("timestamp",),
             place=("timestamp",) if last.index is None else (last.index, "timestamp"),
             connection_id=connection_id,
@@ -243,7 +244,7 @@ def _stale(history: StampHistory, connection: ConnectionState, connection_id: st
             facts={
                 "what": f"is the same in {responses} responses, each asked for after the one before: they are stale"
             },
-            proof=(first.evidence.exchange, last.evidence.exchange),
+            proof=(first.evidence, last.evidence),
         )
 
 
@@ -251,7 +252,7 @@ def _backward(found: BackwardStamp) -> Violation:
     later = found.later
     return Violation(
         requirement=ORDER,
-        exchange=later.evidence.exchange,
+        exchange=later.evidence,
         field=("timestamp",),
         place=("timestamp",) if later.index is None else (later.index, "timestamp"),
         connection_id=found.connection_id,
@@ -259,7 +260,7 @@ def _backward(found: BackwardStamp) -> Violation:
         actual=format_timestamp_ns(later.stamp_ns),
         fault="went back",
         facts={"what": f"went back by {found.by_ns / 1e9:.6f} s from a response to one that was asked for later"},
-        proof=(found.earlier.evidence.exchange, later.evidence.exchange),
+        proof=(found.earlier.evidence, later.evidence),
     )
 
 
@@ -274,7 +275,7 @@ def _frozen(seen: Observed, history: StampHistory) -> Violation:
         actual=_timestamp_text(seen),
         fault="frozen",
         facts={"responses": str(history.responses)},
-        proof=(history.first.evidence.exchange, seen.exchange),
+        proof=(history.first.evidence, seen.evidence),
     )
 
 

@@ -233,7 +233,7 @@ class ConstantCheck(Check):
                         actual=format_value(new),
                         fault="changed",
                         facts={"what": f"the {name} of a connection"},
-                        proof=(connection.first.exchange, seen.exchange),
+                        proof=(connection.first, seen.evidence),
                     )
                 )
             merged.append(old if old is not None else new)
@@ -272,5 +272,5 @@ class ConstantCheck(Check):
                     fault="reconfigured",
                     facts={"what": f"{field.name} of an open data channel"},
                     level=Level.SHOULD,
-                    proof=(last, seen.exchange),
+                    proof=(last, seen.evidence),
                 )

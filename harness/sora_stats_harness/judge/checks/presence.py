@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from ...api.exchange import Exchange, Target
+from ...api.exchange import Target
 from ..check import Check, Observed, Stage, Violation
 from ..incident import ListingChanges
 from ..node_presence import NodePresence, PresenceGap
@@ -18,6 +18,7 @@ from .cluster import UNION
 from .not_found import is_accepted_not_found
 
 if TYPE_CHECKING:
+    from ..evidence import EvidenceExchange
     from ..state import State
     from ..verdict import JudgeResult
 
@@ -57,7 +58,7 @@ class PresenceCheck(Check):
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Note who was found, and who was not."""
-        exchange = seen.exchange
+        exchange = seen.evidence
         request = exchange.request
         nodes: dict[str, NodePresence] | None = state.memory.get(self)
         if nodes is None:
@@ -100,9 +101,9 @@ class PresenceCheck(Check):
 
     def _compare_listing(self, seen: Observed, state: State, nodes: Mapping[str, NodePresence]) -> None:
         """Hold a listing against what the other targets found; what a node has listed itself is `PRESENT`'s."""
-        if not seen.all_admitted or seen.evidence is None:
+        if not seen.all_admitted:
             return
-        request, found = seen.exchange.request, self._found(state)
+        request, found = seen.evidence.request, self._found(state)
         if request.asked.local:
             servers = [request.server]
             others = [node for server, node in nodes.items() if server != request.server]
@@ -147,7 +148,7 @@ class PresenceCheck(Check):
             for found in self._found(state).values():
                 result.checked[LISTED.id] = result.checked.get(LISTED.id, 0) + found.checked
 
-    def _note_absence(self, nodes: dict[str, NodePresence], exchange: Exchange, had: Collection[str]) -> None:
+    def _note_absence(self, nodes: dict[str, NodePresence], exchange: EvidenceExchange, had: Collection[str]) -> None:
         request = exchange.request
         presence, asked = nodes.get(request.server), request.asked
         if presence is None:
@@ -173,8 +174,8 @@ def _violation(gap: PresenceGap, server: str) -> Violation:
     )
 
 
-def _unlisted(gap: ListingGap, after: Exchange) -> Violation:
-    listing = gap.listing.exchange
+def _unlisted(gap: ListingGap, after: EvidenceExchange) -> Violation:
+    listing = gap.listing
     targets = dict.fromkeys(
         each.request.target.operation for each in (gap.before, after) if each.request.target is not None
     )
