@@ -19,8 +19,8 @@ from .requirement import Finding, Level, Requirement
 
 if TYPE_CHECKING:
     from .connection_state import ConnectionState
-    from .evidence import EvidenceExchange, EvidenceStore
     from .counter_history import CounterMaxima
+    from .evidence import EvidenceExchange, EvidenceStore
     from .response_head import RelevantHeaders
     from .sample import ParsedBody, Sample
     from .state import State

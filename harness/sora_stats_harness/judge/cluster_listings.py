@@ -106,7 +106,9 @@ class ClusterListings:
         self._whole = now
         return strays
 
-    def _listings_between(self, node: str, before: EvidenceExchange, after: EvidenceExchange) -> ConnectionListing | None:
+    def _listings_between(
+        self, node: str, before: EvidenceExchange, after: EvidenceExchange
+    ) -> ConnectionListing | None:
         for listing in reversed(self._local[node]):
             if before.received_ns < listing.exchange.sent_ns and listing.exchange.received_ns < after.sent_ns:
                 return listing

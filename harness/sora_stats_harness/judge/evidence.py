@@ -25,28 +25,16 @@ from .excerpts import ElementIndex, WantedPart, cut_body
 MAX_EVIDENCE_BYTES: Final = 64 << 20
 """For the evidence of a run, besides the response that is being judged."""
 
-MAX_PROOF_BYTES: Final = 40 << 20
-"""Of it for what proves findings."""
-
-FREE_PROOF_BYTES: Final = 16 << 20
-"""Of that for proofs as large as they come; the rest is shared out, so that the last kind of finding has its proof too."""
-
-SHARED_PROOFS: Final = 1536
-"""How many kinds of findings the rest is shared among: more than are listed one by one."""
-
 PIECE_BYTES: Final = 64 << 10
 """Of a body, and of a head, in a proof: five times what a connection takes."""
 
-RAW_BYTES: Final = 16 << 20
-"""Bodies that are kept as they are; older ones are packed, to some 10 % of their size."""
-
-PORTION_BYTES: Final = 1 << 20
-"""Of the raw bodies so many are packed at a time."""
+SHARED_PROOFS: Final = 1536
+"""How many kinds of findings share what is left for proofs: more than are listed one by one."""
 
 BLOCK_BYTES: Final = 256 << 10
 """Of a packed body, that can be unpacked by itself."""
 
-OVERHEAD_BYTES: Final = 1024
+OVERHEAD_BYTES: Final = 512
 """Of an exchange without its bodies and its head."""
 
 MAX_INDEXES: Final = 4
@@ -128,14 +116,20 @@ class EvidenceStore:
     """
     All evidence of one judge.
 
+    A quarter of it is for bodies as they came; older ones are packed, to some 10 % of their size. Another quarter is for
+    proofs as large as they come, and three eighths are shared out among those after them, so that the last kind of finding
+    has its proof too. What is not used so is for packed bodies.
+
     Args:
         limit_bytes: For all of it.
     """
 
     def __init__(self, limit_bytes: int = MAX_EVIDENCE_BYTES) -> None:
         self._limit = limit_bytes
-        self._raw_limit = limit_bytes * RAW_BYTES // MAX_EVIDENCE_BYTES
-        self._portion = limit_bytes * PORTION_BYTES // MAX_EVIDENCE_BYTES
+        self._raw_limit = self._free_proofs = limit_bytes // 4
+        self._proof_limit = limit_bytes // 8 * 5
+        self._portion = limit_bytes // 64
+        """Raw bodies are packed so many at a time."""
         self._raw_bytes = self._newest_bytes = 0
         self._newest: list[ref[EvidenceExchange]] = []
         self._portions: deque[tuple[int, list[ref[EvidenceExchange]]]] = deque()
@@ -231,11 +225,11 @@ class EvidenceStore:
             place: Where in the body of the wrong one.
             offset: At which of its bytes, where no place tells it.
         """
-        if self._proof_bytes < FREE_PROOF_BYTES:
+        if self._proof_bytes < self._free_proofs:
             most = PIECE_BYTES
         else:
-            share = (MAX_PROOF_BYTES - FREE_PROOF_BYTES) // SHARED_PROOFS // max(1, len(exchanges))
-            most = max(0, min(share, MAX_PROOF_BYTES - self._proof_bytes) - OVERHEAD_BYTES)
+            share = (self._proof_limit - self._free_proofs) // SHARED_PROOFS // max(1, len(exchanges))
+            most = max(0, min(share, self._proof_limit - self._proof_bytes) - OVERHEAD_BYTES)
         proof = []
         for each in exchanges:
             wanted = WantedPart(connection_id=connection_id, most_bytes=most)
@@ -270,7 +264,7 @@ class EvidenceStore:
     def _cut_out(self, held: EvidenceExchange, wanted: WantedPart) -> Exchange:
         exchange, most = held.exchange, wanted.most_bytes
         request, response = exchange.request, exchange.response
-        if request.body is not None and len(request.body) > max(most, FREE_PROOF_BYTES - self._proof_bytes):
+        if request.body is not None and len(request.body) > max(most, self._free_proofs - self._proof_bytes):
             request = msgspec.structs.replace(request, body=None)
         if response is not None:
             body = _HeldBody(held, self._decompressor)

@@ -16,6 +16,7 @@ import msgspec
 
 from ..api.exchange import Excerpt, ExcerptPart, Response
 from .check import Place
+from .sample_reader import is_implausibly_dense
 
 MAX_IDS_BYTES: Final = 1 << 20
 """Of the ids of a listing; enough for 15,000 connections."""
@@ -79,7 +80,9 @@ class ElementIndex:
 
     @classmethod
     def of(cls, body: bytes) -> ElementIndex | None:
-        """Look through a body; None if it is no array."""
+        """Look through a body; None if it is no array of connections."""
+        if is_implausibly_dense(body):
+            return None
         try:
             pieces = _SPLITTER.decode(body)
         except (msgspec.MsgspecError, RecursionError):
@@ -101,9 +104,7 @@ class ElementIndex:
         return cls(spans, places)
 
 
-def cut_body(
-    response: Response, body: Body, wanted: WantedPart, index: Callable[[], ElementIndex | None]
-) -> Response:
+def cut_body(response: Response, body: Body, wanted: WantedPart, index: Callable[[], ElementIndex | None]) -> Response:
     """
     Cut the wanted part out of a response.
 
@@ -118,8 +119,9 @@ def cut_body(
         return response
     if not body.is_whole:
         return _shorten(response, most)
-    if body.read(0, 64).lstrip()[:1] == b"[" and (found := index()) is not None:
-        element = wanted.place[0] if wanted.place and isinstance(wanted.place[0], int) else None
+    element = wanted.place[0] if wanted.place and isinstance(wanted.place[0], int) else None
+    about_one = element is not None or wanted.connection_id is not None
+    if about_one and body.read(0, 64).lstrip()[:1] == b"[" and (found := index()) is not None:
         if element is None and wanted.connection_id is not None:
             element = found.places.get(wanted.connection_id)
         if element is not None and element < len(found.spans):
@@ -142,9 +144,7 @@ def _shorten(response: Response, most: int) -> Response:
     return _with(response, response.body[:most], short)
 
 
-def _cut_element(
-    response: Response, body: Body, wanted: WantedPart, element: int, span: tuple[int, int]
-) -> Response:
+def _cut_element(response: Response, body: Body, wanted: WantedPart, element: int, span: tuple[int, int]) -> Response:
     start, stop = span
     if stop - start > wanted.most_bytes:
         at = _find_place(body, span, wanted.place[1:])

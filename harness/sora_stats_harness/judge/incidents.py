@@ -259,7 +259,9 @@ def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
 def _is_repeated(proof: Sequence[Exchange]) -> bool:
     if _cache_headers(proof):
         return True
-    bodies = [_body_identity(each.response) for each in proof if each.response is not None and each.response.body_length]
+    bodies = [
+        _body_identity(each.response) for each in proof if each.response is not None and each.response.body_length
+    ]
     return len(bodies) > 1 and bodies[0] == bodies[-1]
 
 

@@ -148,7 +148,9 @@ class NodePresence:
         self._pending.setdefault(connection_id, []).append(absence)
         self._waiting += 1
 
-    def add_client_absences(self, exchange: EvidenceExchange, channel_id: str, client_id: str, had: Collection[str]) -> None:
+    def add_client_absences(
+        self, exchange: EvidenceExchange, channel_id: str, client_id: str, had: Collection[str]
+    ) -> None:
         """A response about a client: whatever of it was listed, and is not in the response, is missing."""
         for connection_id in self._client.get((channel_id, client_id), ()):
             if connection_id not in had:

@@ -20,9 +20,9 @@ from .check import Check
 from .check_runner import CheckRunner
 from .counter_history import EARLIEST_NS
 from .coverage import CoverageTracker
+from .evidence import MAX_EVIDENCE_BYTES, EvidenceStore
 from .exchange_counts import ExchangeCounts
 from .exchange_queue import ExchangeQueue
-from .evidence import MAX_EVIDENCE_BYTES, EvidenceStore
 from .findings import FindingAggregator
 from .last_samples import LastSample, find_last_samples
 from .requirement import Finding, Level

@@ -99,7 +99,7 @@ class SampleReader:
 
     def read_in_slices(self, body: bytes, *, many: bool, scan: bool) -> Iterator[ParsedBody | None]:
         """As `read`, connection by connection: gives None after every few, and the result at last."""
-        if _is_implausibly_dense(body):
+        if is_implausibly_dense(body):
             yield ParsedBody(deviations=[_density_deviation(body)], scanned=True, slow=1)
             return
         try:
@@ -199,7 +199,7 @@ def _explain_rejected_array(body: bytes) -> ParsedBody:
     return ParsedBody(deviations=[deviation], duplicates=list(document.duplicates), scanned=True, slow=1)
 
 
-def _is_implausibly_dense(body: bytes) -> bool:
+def is_implausibly_dense(body: bytes) -> bool:
     """
     Whether a large body has far more values or objects than connections of its size can have.
 

@@ -15,7 +15,6 @@ import msgspec
 
 from .evidence import EvidenceExchange
 
-
 JUMP_TOLERANCE_NS: Final = 1_000_000_000
 """How far a clock may be stepped (NTP does so) without a word."""
 

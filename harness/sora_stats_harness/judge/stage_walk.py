@@ -17,9 +17,9 @@ from .connection_state import ConnectionState
 from .counter_history import CounterMaxima
 from .coverage import CoverageTracker
 from .evidence import EvidenceExchange, EvidenceStore
+from .excerpts import read_listed_ids
 from .exchange_counts import ExchangeCounts
 from .response_head import HeaderReader
-from .excerpts import read_listed_ids
 from .sample import ParsedBody, Sample, make_listed_sample
 from .sample_reader import SampleReader
 from .state import State

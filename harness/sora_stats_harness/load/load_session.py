@@ -36,7 +36,7 @@ from .prepared_request import PreparedRequest
 from .request_metrics import RequestMetrics
 from .request_source import RequestSource
 
-MIN_EVIDENCE_BYTES: Final = 8 << 20
+MIN_EVIDENCE_BYTES: Final = 16 << 20
 """For the evidence of a worker, however many there are; all of them together take no more than one judge."""
 
 DUPLICATE_KEY_SCAN_INTERVAL: Final = 16

@@ -407,7 +407,9 @@ def excerpt_text(exchange: Exchange) -> str:
     if excerpt is None:
         return ""
     kept = sum(part.length for part in excerpt.parts)
-    what = {"connections": f"{kept:,} bytes", "ids": "the ids", "text": f"{kept:,} bytes" if kept else "none"}[excerpt.of]
+    what = {"connections": f"{kept:,} bytes", "ids": "the ids", "text": f"{kept:,} bytes" if kept else "none"}[
+        excerpt.of
+    ]
     at = f" at {excerpt.parts[0].offset:,}" if excerpt.of != "ids" and kept else ""
     return f"{what}{at} of {excerpt.length:,}, SHA-256 {excerpt.sha256[:SHOWN_HASH_DIGITS]}…"
 

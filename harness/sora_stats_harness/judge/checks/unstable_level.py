@@ -150,7 +150,9 @@ def _suspect(seen: Observed, connection: ConnectionState, level: int) -> Pending
     )
 
 
-def _violation(pending: PendingLevel, connection_id: str | None, fault: str, proof: tuple[EvidenceExchange, ...]) -> Violation:
+def _violation(
+    pending: PendingLevel, connection_id: str | None, fault: str, proof: tuple[EvidenceExchange, ...]
+) -> Violation:
     field = (*GROUP_PATH, f"{COUNTER_PREFIX}{pending.level}")
     return Violation(
         requirement=UNSTABLE_LEVEL,
