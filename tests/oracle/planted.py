@@ -198,7 +198,7 @@ BUGS: Final = (
         "numbers of any length",
         "api/strict_json.py",
         "        if len(digits) > MAX_DIGITS:\n"
-        '            exceeded.append(f"a number of {len(digits)} digits")\n'
+        '            exceed(f"a number of {len(digits)} digits", digits)\n'
         "            return Decimal()\n",
         "",
         BODIES,
