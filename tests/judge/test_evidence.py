@@ -6,6 +6,7 @@ import hashlib
 import json
 import tracemalloc
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pytest
 
@@ -120,15 +121,20 @@ def made(body: bytes, seq: int = 0, request: object = None) -> Exchange:
     )
 
 
+def add(store: EvidenceStore, body: bytes) -> EvidenceExchange:
+    """A body that was judged, and that the caller holds."""
+    held = store.add_exchange(made(body))
+    store.settle(lambda: None)
+    return held
+
+
 def test_packed_bodies_are_read_again() -> None:
     """A body that somebody still holds is packed when many came after it, and let go last of all, which is counted."""
     bodies = [each.response.body for each in listings(6, 3) if each.response is not None]
     store = EvidenceStore(1 << 20)
-    held = [store.add_exchange(made(body, seq)) for seq, body in enumerate(bodies) if not store.settle(lambda: None)]
-    store.settle(lambda: None)
-    for seq in range(40):
-        store.add_exchange(made(bytes(PIECE_BYTES), 10 + seq))
-        store.settle(lambda: None)
+    held = [add(store, body) for body in bodies]
+    for _ in range(40):
+        add(store, bytes(PIECE_BYTES))
     assert [(each.is_whole, each.packed is not None) for each in held] == [(True, True)] * 3
     for each, body in zip(held, bodies, strict=True):
         kept = store.cut(each, connection_id(4)).response
@@ -136,10 +142,8 @@ def test_packed_bodies_are_read_again() -> None:
         assert kept.excerpt is not None
         assert json.loads(kept.body) == [json.loads(body)[4]]
         assert kept.excerpt.sha256 == hashlib.sha256(body).hexdigest()
-    noise = [store.add_exchange(made(hashlib.shake_128(bytes([seq])).digest(60_000), seq)) for seq in range(1)]
-    for seq in range(80):
-        store.settle(lambda: None)
-        noise.append(store.add_exchange(made(hashlib.shake_128(bytes([seq])).digest(60_000), 100 + seq)))
+    noise = [add(store, hashlib.shake_128(bytes([number])).digest(60_000)) for number in range(80)]
+    assert noise[-1].is_whole
     assert store.size <= 1 << 20
     assert not held[0].is_whole
     assert store.released > 0
@@ -152,9 +156,8 @@ def test_packed_bodies_are_read_again() -> None:
 def test_what_nobody_holds_costs_nothing() -> None:
     """It is neither packed nor counted once many came after it."""
     store = EvidenceStore(1 << 20)
-    for seq in range(100):
-        store.add_exchange(made(bytes(PIECE_BYTES), seq))
-        store.settle(lambda: None)
+    for _ in range(100):
+        add(store, bytes(PIECE_BYTES))
     assert store._packed == {}
     assert store.size <= (1 << 20) // 2
 
@@ -163,9 +166,12 @@ def test_adding_a_finding_again_costs_a_look_up(monkeypatch: pytest.MonkeyPatch)
     """Of a thousand findings of one kind one is proven, and all are counted."""
     proven: list[object] = []
     prove = EvidenceStore.prove
-    monkeypatch.setattr(
-        EvidenceStore, "prove", lambda self, *args, **named: (proven.append(args), prove(self, *args, **named))[1]
-    )
+
+    def counted(self: EvidenceStore, *args: Any, **named: Any) -> tuple[Exchange, ...]:  # Any: as `prove` has them
+        proven.append(args)
+        return prove(self, *args, **named)
+
+    monkeypatch.setattr(EvidenceStore, "prove", counted)
     talk = Talk(Judge(DOC))
     for step in range(100):
         talk.add(

@@ -194,6 +194,96 @@ def test_a_target_that_is_ahead_is_blamed_and_not_the_others() -> None:
     assert incident.summary.startswith("GetStatsClient alone disagrees")
 
 
+def test_a_target_whose_fields_alone_are_wrong_is_blamed() -> None:
+    """The others' samples of the same connection are right."""
+    poll = Poll()
+    for _ in range(4):
+        poll.add(list_all(), [poll.sample()])
+        poll.add(ask(), poll.sample())
+        poll.add(ask_client(), [poll.sample(dtls__total_received_dtls="12", sctp__total_received_sctp=None)])
+    incident = incidents_of(poll.talk)["target-disagrees"]
+    assert incident.summary.startswith("GetStatsClient alone disagrees with GetStatsConnection")
+    assert len(incident.explains) == 2
+
+
+def test_no_target_is_blamed_for_connections_that_only_it_was_asked_for() -> None:
+    """The listing has a second connection, which is wrong; the others were not asked for it."""
+    poll = Poll()
+    for _ in range(6):
+        poll.add(list_all(), [poll.sample(), poll.sample(1, dtls__total_received_dtls="12")])
+        poll.add(ask(), poll.sample())
+        poll.add(ask_client(), [poll.sample()])
+    assert incidents_of(poll.talk) == {}
+
+
+def test_no_target_is_blamed_for_an_outage_in_which_only_it_was_asked() -> None:
+    """A pause of the whole server, in the middle of listings."""
+    poll = Poll()
+    poll.all_targets(3)
+    for _ in range(5):
+        poll.add(list_all(), error=ErrorCode.TIMEOUT)
+    poll.all_targets(3)
+    assert incidents_of(poll.talk) == {}
+
+
+def test_no_target_is_blamed_for_a_counter_that_falls_under_all() -> None:
+    """Every third sample is behind, whoever is asked."""
+    poll = Poll()
+    for turn in range(8):
+        for place, (request, many) in enumerate(((list_all(), True), (ask(), False), (ask_client(), True))):
+            fallen = (3 * turn + place) % 4 == 3
+            sample = poll.sample(dtls__total_received_dtls=1 if fallen else 100)
+            poll.add(request, [sample] if many else sample)
+    assert list(incidents_of(poll.talk)) == ["one-fault"]
+
+
+def test_a_cache_whose_key_lacks_the_body() -> None:
+    """The response to one request is given to another: what follows from it is not shown as a finding of its own."""
+    poll = Poll()
+    poll.add(list_all(), [poll.sample(0), poll.sample(1)])
+    kept = poll.sample(0)
+    for _ in range(3):
+        poll.add(ask(IDS[0]), kept)
+        poll.add(ask(IDS[1]), kept)
+    found = incidents_of(poll.talk)
+    assert list(found) == ["cache-key"]
+    assert "they differ in the body" in found["cache-key"].summary
+    assert len(found["cache-key"].explains) == len(verdict_of(poll.talk.judge).findings) == 2
+
+
+def test_another_connection_than_asked_for_is_no_cache_where_its_bytes_are_new() -> None:
+    """The server mixes connections up."""
+    poll = Poll()
+    poll.add(ask(IDS[0]), poll.sample(0))
+    poll.add(ask(IDS[1]), poll.sample(0))
+    assert incidents_of(poll.talk) == {}
+
+
+FAULTS: Final[list[dict[str, Any]]] = [
+    {"dtls__total_received_dtls": None},
+    {"sctp__total_received_sctp": "12"},
+    {"spotlight__total_spotlight_focus_failed": -1},
+    {"turn__total_received_channel_data": 1.5},
+    {"data_channel__notify__direction": "sideways"},
+    {"rtp__total_received": 1},
+    {"rtp__total_sent_rtp": 10**9},
+]
+"""Each is one fault; the last breaks three relations."""
+
+
+def test_faults_are_told_once_each_whichever_targets_show_them() -> None:
+    """Seven faults under three targets make seven incidents, and no finding beside them."""
+    poll = Poll()
+    changes = {name: value for each in FAULTS for name, value in each.items()}
+    poll.all_targets(4, **changes)
+    verdict = verdict_of(poll.talk.judge)
+    found = [incident for incident in verdict.incidents if incident.id == "one-fault"]
+    explained = {each for incident in verdict.incidents for each in incident.explains}
+    assert len(verdict.findings) > 3 * len(FAULTS)
+    assert {entry.fingerprint for entry in verdict.findings if entry.level != "INFO"} <= explained
+    assert len(found) == len(FAULTS), [incident.summary for incident in found]
+
+
 def test_a_target_that_fails_alone() -> None:
     """The others respond."""
     poll = Poll()
@@ -242,6 +332,7 @@ def test_the_request_that_went_wrong_is_reproduced() -> None:
     poll.add(list_all(), [poll.sample()])
     (entry,) = (each for each in verdict_of(poll.talk.judge).findings if each.requirement == "identity.present")
     assert "GetStatsConnection" in entry.reproduce
+    assert entry.actual == '400, error_type "CONNECTION-NOT-FOUND"'
 
 
 @pytest.mark.parametrize("nodes", [1, 3])

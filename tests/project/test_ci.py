@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = ROOT / "docs" / "CI.md"
 SCRIPTS: Final = Path(sys.executable).parent
 
-SMOKE: Final = "--duration\n2\n--targets\nGetStatsAllConnections\n--connections\n3\n--valid-only\n--label\nbuild=a b\n"
+SMOKE: Final = "--duration 2 --targets GetStatsAllConnections\n--connections 3\n\n--valid-only --label 'build=a b'\n"
 
 Action = dict[str, Any]  # Any: YAML
 Capture = pytest.CaptureFixture[str]
@@ -56,6 +56,7 @@ def run_step(
         name_of = re.fullmatch(r"\$\{\{ inputs\.([a-z-]+) \}\}", value)
         extra = "[load]" if given["command"] == "load" else ""  # the one expression that is more than a name
         environment[variable] = given[name_of[1]] if name_of else extra
+    (folder / "temp").mkdir(exist_ok=True)
     words = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]]
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
@@ -104,10 +105,16 @@ def test_the_action_installs_itself(action: Action, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("inputs", "code", "told"),
     [
-        ({"self-test": "true", "options": SMOKE}, 0, "SELF-TEST"),
+        ({"self-test": "True", "options": SMOKE}, 0, "SELF-TEST"),
         ({}, 2, "SORA_URL is set but empty"),
         ({"url": "$(touch pwned)"}, 2, "is not a URL"),
-        ({"url": "http://127.0.0.1:9", "options": "--duration\n0.3\n$(touch pwned)\n"}, 2, "$(touch pwned)"),
+        ({"url": "http://127.0.0.1:9", "options": "--duration 0.3\n'$(touch pwned)'"}, 2, "$(touch pwned)"),
+        (
+            {"self-test": "true", "options": "--label 'build=1"},
+            2,
+            "::error title=sora-harness::options: No closing quotation",
+        ),
+        ({"self-test": "true", "options": "--output=elsewhere"}, 2, "name the folder as the input output"),
     ],
 )
 def test_the_action_runs(action: Action, inputs: dict[str, str], code: int, told: str, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """
-One request, its response and its times: the only thing that a judge is ever shown.
+The exchange: one request, its response or error, and its times; a judge sees nothing else.
 
 The prober, the load scenarios, a user's own tests and recordings all produce exchanges; the judge cannot tell which.
 Structs are frozen and cheap to make (about 0.3 us), since under load there are thousands a second.
@@ -7,6 +7,7 @@ Structs are frozen and cheap to make (about 0.3 us), since under load there are 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -129,6 +130,19 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             if key.lower() == name:
                 return value
         return None
+
+    def has_same_body(self, other: Response) -> bool:
+        """Whether the whole bodies are the same bytes, also where only parts of them were kept."""
+        if self.body_length != other.body_length:
+            return False
+        if self.excerpt is None and other.excerpt is None:
+            return self.body == other.body
+        return self.body_sha256 == other.body_sha256
+
+    @property
+    def body_sha256(self) -> str:
+        """The SHA-256 of the whole body, in hexadecimal."""
+        return hashlib.sha256(self.body).hexdigest() if self.excerpt is None else self.excerpt.sha256
 
 
 class ErrorCode(Enum):

@@ -1,6 +1,4 @@
-"""
-Asks checks stage by stage, and keeps a crash in one of them from the others.
-"""
+"""Asks checks stage by stage, and keeps a crash in one of them from the others."""
 
 from __future__ import annotations
 
@@ -60,7 +58,7 @@ class CheckRunner:
                 continue
             for violation in found:
                 violated = True
-                self._findings.add_violation(violation)
+                self._findings.add_violation(violation, _compared_target(violation, state))
         return violated
 
     def mask(self, *groups: Sequence[Observer]) -> None:
@@ -78,7 +76,7 @@ class CheckRunner:
                 self._note_crash(check, error)
                 continue
             for violation in found:
-                self._findings.add_violation(violation)
+                self._findings.add_violation(violation, _compared_target(violation, state))
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Have every check add what it counts only now; then tell which have crashed."""
@@ -97,6 +95,19 @@ class CheckRunner:
     def _note_crash(self, check: Check, error: Exception) -> None:
         for row in check.requirements:
             self.crashed.setdefault(row.id, f"{type(error).__name__}: {error}"[:200])
+
+
+def _compared_target(violation: Violation, state: State) -> str | None:
+    """The target of the response that a violation is held against; None where there is none."""
+    earlier = violation.proof[0] if violation.proof else violation.exchange
+    target = earlier.request.target
+    if earlier is violation.exchange:
+        connection = state.connections.get(violation.connection_id or "")
+        if violation.connection_id is None:
+            target, state.responding = state.responding, None
+        else:
+            target = connection.last.request.target if connection is not None and connection.last is not None else None
+    return None if target is None else target.operation
 
 
 def _needs_times(check: Check) -> bool:

@@ -1,5 +1,5 @@
 """
-What the judge remembers of one connection, and the checks that need that memory.
+What the judge remembers of one connection.
 
 Everything here is fed in order of receipt. Responses are held as `evidence.EvidenceExchange`, which bounds what their
 bodies take.

@@ -31,6 +31,9 @@ PIECE_BYTES: Final = 64 << 10
 SHARED_PROOFS: Final = 1536
 """How many kinds of findings share what is left for proofs: more than are listed one by one."""
 
+SMALL_BODY_BYTES: Final = 1 << 10
+"""Up to which a body is not packed."""
+
 BLOCK_BYTES: Final = 256 << 10
 """Of a packed body, that can be unpacked by itself."""
 
@@ -181,6 +184,9 @@ class EvidenceStore:
         response = exchange.response
         if response is None or not response.body or response.excerpt is not None:
             return
+        if len(response.body) <= SMALL_BODY_BYTES:
+            self._watch(held, OVERHEAD_BYTES + len(response.body))
+            return
         if self._compressor is None:
             # Responses are much alike: the first one is what the others are told by.
             known = zstandard.ZstdCompressionDict(response.body[:PIECE_BYTES], dict_type=zstandard.DICT_TYPE_RAWCONTENT)
@@ -188,10 +194,12 @@ class EvidenceStore:
             self._compressor = zstandard.ZstdCompressor(level=1, dict_data=known)
             self._decompressor = zstandard.ZstdDecompressor(dict_data=known)
         packed = held.packed = PackedBody(response.body, self._compressor, pause)
-        held.exchange = _without_body(exchange, response, packed)
-        kept = ref(held, self._forget)
-        self._packed[kept] = packed.size
-        self._packed_bytes += packed.size
+        held.exchange = _without_body(exchange, response, packed.sha256)
+        self._watch(held, packed.size)
+
+    def _watch(self, held: EvidenceExchange, size: int) -> None:
+        self._packed[ref(held, self._forget)] = size
+        self._packed_bytes += size
 
     def _forget(self, kept: ref[EvidenceExchange]) -> None:
         self._packed_bytes -= self._packed.pop(kept, 0)
@@ -202,6 +210,9 @@ class EvidenceStore:
             self._packed_bytes -= self._packed.pop(kept)
             if (held := kept()) is not None:
                 held.packed = None
+                exchange, response = held.exchange, held.exchange.response
+                if response is not None and response.excerpt is None:
+                    held.exchange = _without_body(exchange, response, hashlib.sha256(response.body).hexdigest())
                 self.released += 1
 
     # -- what proves a finding ----------------------------------------------------------------------------------------
@@ -306,8 +317,8 @@ class _HeldBody:
         return held.sha256
 
 
-def _without_body(exchange: Exchange, response: Response, packed: PackedBody) -> Exchange:
-    told = Excerpt(of="text", length=packed.length, sha256=packed.sha256)
+def _without_body(exchange: Exchange, response: Response, sha256: str) -> Exchange:
+    told = Excerpt(of="text", length=len(response.body), sha256=sha256)
     return msgspec.structs.replace(exchange, response=msgspec.structs.replace(response, body=b"", excerpt=told))
 
 

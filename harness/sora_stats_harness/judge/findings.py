@@ -1,5 +1,5 @@
 """
-Where findings are added up: those with one fingerprint are one entry, with the first one's evidence and an exact count.
+Adds findings up: those with one fingerprint are one entry, with the first one's evidence and an exact count.
 
 A server that is wrong in every response gives thousands a second, so adding one to an entry that exists takes a
 dictionary look-up; it is put into words, and hashed, for the first one only.
@@ -32,6 +32,7 @@ class _AggregatedFinding(msgspec.Struct, kw_only=True):
     level: Level
     count: int = 0
     connections: set[str] = msgspec.field(default_factory=set)
+    compared: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class FindingAggregator:
@@ -57,12 +58,18 @@ class FindingAggregator:
         self.unlisted_counts: Counter[str] = Counter()
         """By requirement, findings that went into an entry for all the rest."""
 
-    def add_violation(self, violation: Violation) -> None:
-        """Add what a check found: a look-up, unless it is the first of its entry."""
+    def add_violation(self, violation: Violation, compared: str | None = None) -> None:
+        """
+        Add what a check found: a look-up, unless it is the first of its entry.
+
+        `compared` is the target of the response that it is held against.
+        """
         requirement, target = violation.requirement, violation.exchange.request.target
         key = (requirement.id, None if target is None else target.operation, violation.field, violation.fault)
         level = requirement.level if violation.level is None else violation.level
-        self._add(key, level, violation.connection_id, lambda: violation.to_finding(self._evidence))
+        entry = self._add(key, level, violation.connection_id, lambda: violation.to_finding(self._evidence))
+        if compared is not None:
+            entry.compared[compared] = entry.compared.get(compared, 0) + 1
 
     def add_finding(self, finding: Finding) -> None:
         """Add a finding that is in words already."""
@@ -78,7 +85,7 @@ class FindingAggregator:
 
     def _add(
         self, key: tuple[Hashable, ...], level: Level, connection_id: str | None, make: Callable[[], Finding]
-    ) -> None:
+    ) -> _AggregatedFinding:
         entry = self._entries.get(key)
         if entry is None:
             entry = self._add_entry(key, make, level)
@@ -92,6 +99,7 @@ class FindingAggregator:
             connections.add(connection_id)
         if level > entry.level:
             entry.level = level
+        return entry
 
     def _add_entry(self, key: tuple[Hashable, ...], make: Callable[[], Finding], level: Level) -> _AggregatedFinding:
         if len(self._entries) >= MAX_FINGERPRINTS:
@@ -125,6 +133,7 @@ class FindingAggregator:
                 actual=entry.finding.actual,
                 count=entry.count,
                 connections=len(entry.connections),
+                compared=dict(entry.compared),
                 exchanges=[exchange.key for exchange in entry.finding.exchanges],
                 wrong_exchange=None if entry.finding.wrong is None else entry.finding.wrong.key,
             )

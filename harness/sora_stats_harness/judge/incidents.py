@@ -7,22 +7,24 @@ no status: an incident only says what to look at first. A finding belongs to at 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
-from ..api.exchange import TARGET_OF_OPERATION, ErrorCode, Exchange, Response, Target
+from ..api.exchange import TARGET_HEADER, TARGET_OF_OPERATION, ErrorCode, Exchange, Request
 from .checks.clock import FROZEN, OFFSET
 from .checks.clock import ORDER as CLOCK_ORDER
 from .checks.cluster import UNION
 from .checks.http import COMPLETE, CONTENT_TYPE, STATUS
+from .checks.identity import ASKED, CLIENT
 from .checks.monotonic import MONOTONIC
 from .checks.presence import LISTED, PRESENT
-from .checks.shape import GROUP, REQUIRED, UNDOCUMENTED, UNKNOWN
+from .checks.shape import GROUP, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
 from .incident import Incident
+from .lone_targets import compared_targets, find_lone_counter_target, find_lone_targets
+from .shared_faults import group_shared_faults
 from .verdict import DocumentationDrift, FindingEntry, JudgeResult
 
 MIN_FALLEN_FIELDS: Final = 20
@@ -37,6 +39,7 @@ MAX_NAMED_FIELDS: Final = 3
 GATEWAY_STATUSES: Final = {
     401: "it asks for credentials",
     403: "it forbids the request",
+    405: "it forbids the method",
     407: "it asks for credentials",
     413: "the request is too large for it",
     429: "it limits the rate",
@@ -49,6 +52,11 @@ GATEWAY_STATUSES: Final = {
 _GATEWAY_ADVICE: Final = (
     "Compare the URL and the headers (--url, -H) with what the gateway expects, or ask the server without the gateway."
 )
+
+_SIGNS_OF_OLD_RESPONSES: Final = (CLOCK_ORDER.id, FROZEN.id, OFFSET.id, MONOTONIC.id, PRESENT.id, LISTED.id)
+
+MIN_SAMPLE_BYTES: Final = 200
+"""A body of this size holds a sample, and so a timestamp: the next response has other bytes."""
 
 CACHE_HEADERS: Final = ("age", "x-cache", "cf-cache-status")
 
@@ -85,11 +93,6 @@ class IncidentEvidence:
         """Of the response that is wrong."""
         exchange = self.last(entry)
         return None if exchange is None or exchange.response is None else exchange.response.status
-
-    def other_targets(self, target: str | None) -> list[str]:
-        """The other targets that gave responses enough to be compared with."""
-        counts = self.result.coverage.by_target
-        return [name for name, count in counts.items() if name != target and count >= MIN_OCCURRENCES]
 
 
 _Rule = Callable[[IncidentEvidence], Iterable[Incident]]
@@ -142,8 +145,10 @@ def _target_outage(seen: IncidentEvidence) -> Iterator[Incident]:
     if len(targets) != 1 or count < MIN_OCCURRENCES:
         return
     (target,) = targets
-    if target is None or not (others := seen.other_targets(target)):
-        return
+    others = compared_targets(target, entries) if target is not None else []
+    responded = sum(entry.compared.get(each, 0) for entry in entries for each in others)
+    if target is None or responded < MIN_OCCURRENCES:
+        return  # the others were not asked meanwhile
     yield _incident(
         "target-outage",
         f"{target} alone failed: {_times(count, 'request')} without a usable response, while {' and '.join(others)} "
@@ -177,18 +182,25 @@ def _redirect(seen: IncidentEvidence) -> Iterator[Incident]:
 def _gateway_page(seen: IncidentEvidence) -> Iterator[Incident]:
     """Something in front of the server responds in its place."""
     pages: dict[int, list[FindingEntry]] = {}
-    for entry in seen.findings(STATUS.id, CONTENT_TYPE.id):
+    for entry in [*seen.findings(STATUS.id, CONTENT_TYPE.id), *seen.family("request")]:
         status = seen.status(entry)
-        if status is not None and (status in GATEWAY_STATUSES or _is_page(seen.last(entry))):
+        is_page = entry.target is not None and _is_page(seen.last(entry))
+        if status is not None and (status in GATEWAY_STATUSES or is_page):
             pages.setdefault(status, []).append(entry)
     for status, entries in pages.items():
-        count = max(
+        count = _occurrences(each for each in entries if each.target is None) + max(
             _occurrences(each for each in entries if each.requirement == row.id) for row in (STATUS, CONTENT_TYPE)
         )
         why = GATEWAY_STATUSES.get(status, "its body is a page for people")
+        targets = {entry.target for entry in entries}
+        about = (
+            f" of {_targets_of([entries])}"
+            if None not in targets and targets < seen.result.coverage.by_target.keys()
+            else ""
+        )
         yield _incident(
             "gateway-page",
-            f"A gateway responded {status} to {_times(count, 'request')}: {why}.",
+            f"A gateway responded {status} to {_times(count, 'request')}{about}: {why}.",
             _GATEWAY_ADVICE,
             [*entries, *_same_page(seen, {status}, besides=entries)],
         )
@@ -232,10 +244,63 @@ def _two_servers(seen: IncidentEvidence) -> Iterator[Incident]:
             )
 
 
+def _cache_key(seen: IncidentEvidence) -> Iterator[Incident]:
+    """A response has the bytes of one to another request."""
+    by_body: dict[str, list[Exchange]] = {}
+    for proof in seen.proof.values():
+        for exchange in proof:
+            if exchange.response is not None and exchange.response.body_length >= MIN_SAMPLE_BYTES:
+                by_body.setdefault(exchange.response.body_sha256, []).append(exchange)
+    mistaken = [
+        *seen.findings(ASKED.id, CLIENT.id),
+        *(each for each in seen.findings(TYPE.id) if not each.field),
+        *(each for each in seen.family("request") if seen.status(each) == 200),
+    ]
+    for entry in mistaken:
+        wrong = seen.last(entry)
+        if wrong is None or wrong.response is None:
+            continue
+        same = by_body.get(wrong.response.body_sha256, ())
+        unlike = {id(each): _differing_parts(each.request, wrong.request) for each in same}
+        other = next((each for each in same if unlike[id(each)]), None)
+        if other is None:
+            continue
+        pair = sorted((other, wrong), key=lambda each: each.received_ns)
+        yield _incident(
+            "cache-key",
+            f"A cache responds to one request with its response to another: they differ in {unlike[id(other)]}, and got "
+            f"the same {wrong.response.body_length:,} bytes.",
+            "Turn off caching (proxy_cache, a CDN) for this URL: the target stands in a header and the arguments in the "
+            "body, which a cache's key does not have by itself.",
+            [*mistaken, *seen.findings(*_SIGNS_OF_OLD_RESPONSES)],
+            [each.key for each in pair],
+        )
+        return
+
+
+def _differing_parts(one: Request, other: Request) -> str:
+    """In what two requests differ that decides on the response; empty where in nothing."""
+    targets = [[value for name, value in request.headers if name.lower() == TARGET_HEADER] for request in (one, other)]
+    parts = (
+        ("the method", one.method != other.method),
+        (f"the header {TARGET_HEADER}", targets[0] != targets[1]),
+        ("the body", (one.body or b"") != (other.body or b"")),
+    )
+    return " and ".join(name for name, unlike in parts if unlike)
+
+
 def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
-    """Responses are repeated: the same bytes, or a cache's own headers, where timestamps do not move on."""
+    """
+    Responses are old: the same bytes again or a cache's own headers, where timestamps do not move on, or a timestamp that
+    goes back together with counters.
+    """
     entries = seen.findings(CLOCK_ORDER.id, FROZEN.id)
-    stale = [entry for entry in entries if _is_repeated(seen.proof.get(entry.fingerprint, ()))]
+    fallen = {entry.wrong_exchange for entry in seen.findings(MONOTONIC.id)}
+    stale = [
+        entry
+        for entry in entries
+        if _is_repeated(seen.proof.get(entry.fingerprint, ())) or entry.wrong_exchange in fallen
+    ]
     if not stale:
         return
     targets = sorted({entry.target for entry in entries if entry.target})
@@ -248,7 +313,7 @@ def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
     ]
     yield _incident(
         "stale-cache",
-        f"Responses of {_targets_of([entries])} are stale: they repeat an earlier response, on "
+        f"Responses of {_targets_of([entries])} are stale: they show what was before, on "
         f"{_times(connections, 'connection')}{f' ({headers})' if headers else ''}.",
         "Turn off caching (proxy_cache, a CDN) for this URL: a cache in front of POST requests repeats old statistics.",
         [*entries, *later],
@@ -259,15 +324,8 @@ def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
 def _is_repeated(proof: Sequence[Exchange]) -> bool:
     if _cache_headers(proof):
         return True
-    bodies = [
-        _body_identity(each.response) for each in proof if each.response is not None and each.response.body_length
-    ]
-    return len(bodies) > 1 and bodies[0] == bodies[-1]
-
-
-def _body_identity(response: Response) -> str:
-    """The same for the same bytes, also where only parts of them were kept."""
-    return hashlib.sha256(response.body).hexdigest() if response.excerpt is None else response.excerpt.sha256
+    responses = [each.response for each in proof if each.response is not None and each.response.body_length]
+    return len(responses) > 1 and responses[0].has_same_body(responses[-1])
 
 
 def _cache_headers(proof: Sequence[Exchange]) -> str:
@@ -336,49 +394,22 @@ def _silence(seen: IncidentEvidence) -> list[FindingEntry]:
 
 def _target_disagrees(seen: IncidentEvidence) -> Iterator[Incident]:
     """One target says something else than the others."""
-    for family in ("counter", "relation", "shape", "identity"):
-        entries = seen.family(family)
-        if _occurrences(entries) < MIN_OCCURRENCES or len(entries) < 2:
+    alone = [("counter", *find_lone_counter_target(seen.family("counter")))]
+    for family in ("relation", "shape"):
+        alone += [(family, target, entries) for target, entries in find_lone_targets(seen.family(family))]
+    for family, target, entries in alone:
+        if target is None or not (others := compared_targets(target, entries)):
             continue
-        target = _lone_counter_target(entries, seen) if family == "counter" else _lone_target(entries)
-        if target is None or not (others := seen.other_targets(target)):
-            continue
+        stamps = [
+            each for each in seen.findings(CLOCK_ORDER.id, FROZEN.id) if family == "counter" and each.target == target
+        ]
         yield _incident(
             "target-disagrees",
-            f"{target} alone disagrees with {' and '.join(others)}: all {_times(len(entries), 'finding')} of the family "
-            f"{family} involve it.",
+            f"{target} alone disagrees with {' and '.join(others)}: {_times(len(entries), 'finding')} of the family "
+            f"{family} involve{'s' if len(entries) == 1 else ''} it, and none involves the others alone.",
             f"Look at how {target} collects its statistics, not at the targets that it is compared with.",
-            entries,
+            [*entries, *stamps],
         )
-
-
-def _lone_target(entries: Sequence[FindingEntry]) -> str | None:
-    targets = {entry.target for entry in entries}
-    return next(iter(targets)) if len(targets) == 1 else None
-
-
-def _lone_counter_target(entries: Sequence[FindingEntry], seen: IncidentEvidence) -> str | None:
-    """
-    The one target in all pairs of exchanges, whether its counters are ahead or behind.
-
-    A counter that is ahead in one target makes the others seem to fall: the findings are about these, and the proof
-    names the one.
-    """
-    pairs: list[set[Target]] = []
-    for entry in entries:
-        proof = seen.proof.get(entry.fingerprint, ())
-        between = {each.request.target for each in (*proof[:1], *proof[-1:]) if each.request.target is not None}
-        if not between:
-            return None
-        pairs.append(between)
-    common = set.intersection(*pairs)
-    if len(common) != 1:
-        return None  # of two targets that disagree nobody knows which one is right
-    (target,) = common
-    falls_within_itself = any(len(pair) == 1 for pair in pairs)
-    if falls_within_itself and any(entry.target != target.operation for entry in entries):
-        return None  # counters fall, whichever target is asked
-    return target.operation
 
 
 def _missing_field(seen: IncidentEvidence) -> Iterator[Incident]:
@@ -421,6 +452,28 @@ def _undocumented_field(seen: IncidentEvidence) -> Iterator[Incident]:
     )
 
 
+def _one_fault(seen: IncidentEvidence) -> Iterator[Incident]:
+    """Findings under several targets, or of several relations, that are one fault."""
+    entries = [each for each in seen.findings() if each.level != "INFO" or each.requirement.startswith("relation.")]
+    for group in group_shared_faults([each for each in entries if each.status == "new"]):
+        if len(group) < 2 or all(each.level == "INFO" for each in group):
+            continue
+        first = group[0]
+        others = {each.field for each in group} - {first.field}
+        more = f"; likewise {_name_fields(others)}" if others else ""
+        targets = (
+            f"in responses of {_targets_of([group])}" if any(each.target for each in group) else "to wrong requests"
+        )
+        yield _incident(
+            "one-fault",
+            f"{first.message}, {targets}{more}.",
+            "Look at what the targets share: the fault does not depend on which of them is asked."
+            if len({each.target for each in group}) > 1
+            else "Look at the first of these findings: the others most likely follow from it.",
+            group,
+        )
+
+
 def _targets_of(groups: Iterable[Sequence[FindingEntry]]) -> str:
     targets = Counter(entry.target for rows in groups for entry in rows if entry.target)
     return "all targets" if len(targets) == len(TARGET_OF_OPERATION) else " and ".join(sorted(targets))
@@ -431,11 +484,13 @@ _RULES: Final[tuple[_Rule, ...]] = (
     _target_outage,
     _gateway_page,
     _two_servers,
+    _cache_key,
     _stale_cache,
     _restart_with_same_ids,
     _restart_with_new_ids,
     _missing_field,
     _target_disagrees,
     _undocumented_field,
+    _one_fault,
 )
 """The more particular first; what need not be wrong last."""

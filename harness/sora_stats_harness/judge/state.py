@@ -1,12 +1,11 @@
-"""
-What the judge remembers within one run and one clock: nothing is compared across.
-"""
+"""What the judge remembers within one run and one clock: nothing is compared across."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
+from ..api.exchange import Target
 from .availability import ServerAvailability
 from .check import MemoryT
 from .connection_state import ConnectionState
@@ -50,6 +49,8 @@ class State:
         """Ids of forgotten connections."""
         self.expired_count = 0
         self.availability = ServerAvailability()
+        self.responding: Target | None = None
+        """The target of the last response with status 200; None since a request failed."""
         self.last_received_ns = -(2**63)
         self._blocks = blocks
         self.memory: dict[object, Any] = {}  # Any: each check's own

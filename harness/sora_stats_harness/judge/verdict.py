@@ -65,6 +65,11 @@ class FindingEntry(msgspec.Struct, kw_only=True):
     count: int = 1
     connections: int = 0
     """Distinct connections that it was seen on."""
+    compared: dict[str, int] = {}
+    """
+    By target, how often one of its responses was what this is held against: what a counter fell from, the sample of the
+    connection before, or, of a request that failed, the last response before, unless another request failed since.
+    """
     exchanges: list[tuple[str, int]]
     """(run, seq) of the exchanges that prove it, the earlier first."""
     wrong_exchange: tuple[str, int] | None = None

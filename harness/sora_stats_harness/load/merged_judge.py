@@ -1,5 +1,5 @@
 """
-What judges on several machines found, added up.
+Adds up what the judges of several machines found.
 
 Processes of one machine share a clock, and their exchanges are judged together. Of another machine only what its own
 judges found can be had: counts, findings with their evidence, and coverage. They are added up here.
@@ -269,6 +269,7 @@ def _merge_findings(parts: Sequence[Sequence[FindingEntry]]) -> list[FindingEntr
         else:
             known.count += entry.count
             known.connections = max(known.connections, entry.connections)
+            known.compared = dict(Counter(known.compared) + Counter(entry.compared))
     return list(entries.values())
 
 

@@ -1,6 +1,4 @@
-"""
-The texts about incidents that all reports share.
-"""
+"""The texts about incidents that all reports share."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-What HTTP asks of an exchange, before anyone looks into the body.
-"""
+"""What HTTP asks of an exchange, before anyone looks into the body."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from ...api.http1_head import media_types
 from ..check import Check, Observed, Stage, Violation
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_HTTP, Level, Requirement
 from .framing import LENGTH, explains_incomplete, has_fault, make_length_violation
-from .not_found import is_accepted_not_found
+from .not_found import describe_refusal, is_accepted_not_found
 from .wrong_requests import LARGE_BODY
 
 if TYPE_CHECKING:
@@ -159,7 +157,7 @@ class HeadCheck(Check):
                 requirement=STATUS,
                 exchange=seen.exchange,
                 expected="200",
-                actual=str(status),
+                actual=describe_refusal(response),
                 fault=f"status {status // 100}xx",
                 facts={"status": str(status)},
             ),

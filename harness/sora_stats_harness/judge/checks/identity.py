@@ -17,6 +17,7 @@ from ..value_text import format_leaf, format_value
 
 if TYPE_CHECKING:
     from ..connection_state import ConnectionState
+    from ..evidence import EvidenceExchange
     from ..exchange_counts import ExchangeCounts
     from ..sample import Sample
     from ..state import State
@@ -89,28 +90,35 @@ class SampleIdentityCheck(Check):
     requirements = (ASKED, CLIENT, UNIQUE)
     stage = Stage.IDENTITY
 
-    def __init__(self) -> None:
+    def __init__(self, counts: ExchangeCounts) -> None:
+        self._counts = counts
         self._counted: tuple[str, int] | None = None
         """The last response that was counted for `UNIQUE`."""
+        self._asked = 0
+        """Samples that were compared with the connection that the request has named."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a sample's ids with the request's arguments, and with the samples before."""
         request, sample = seen.exchange.request, seen.sample
         asked, target = request.asked, request.target
-        if target is Target.CONNECTION and asked.connection_id is not None:
-            state.checked[ASKED.id] += 1
-            if seen.connection_id != asked.connection_id or sample.channel_id != asked.channel_id:
-                found = _compare(seen, ASKED, "connection_id", asked.connection_id, seen.connection_id)
+        if target is Target.CONNECTION and (wanted := asked.connection_id) is not None:
+            self._asked += 1
+            if seen.connection_id != wanted or sample.channel_id != asked.channel_id:
+                found = _compare(seen, state, ASKED, "connection_id", wanted)
                 if found is not None:
                     return (found,)
         elif target is Target.CLIENT and asked.client_id is not None:
             state.checked[CLIENT.id] += 1
-            found = _compare(seen, CLIENT, "client_id", asked.client_id, sample.client_id)
+            found = _compare(seen, state, CLIENT, "client_id", asked.client_id)
             if found is not None:
                 return (found,)
         if sample.index is None:
             return ()
         return self._look_for_another(seen, state)
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the samples about one connection."""
+        result.checked[ASKED.id] += self._asked + self._counts.named_samples
 
     def _look_for_another(self, seen: Observed, state: State) -> Iterable[Violation]:
         body = seen.body
@@ -136,10 +144,13 @@ class SampleIdentityCheck(Check):
         )
 
 
-def _compare(
-    seen: Observed, requirement: Requirement, name: str, expected: str, actual: str | None
-) -> Violation | None:
-    """The first id of a sample that is another than the request's."""
+def _compare(seen: Observed, state: State, requirement: Requirement, name: str, expected: str) -> Violation | None:
+    """
+    The first id of a sample that is another than the request's.
+
+    Where the bytes are those of the last response about that other connection, this one proves that they were kept.
+    """
+    actual = seen.connection_id if requirement is ASKED else seen.sample.client_id
     channel_id = seen.sample.channel_id
     pairs = ((name, expected, actual), ("channel_id", seen.exchange.request.asked.channel_id, channel_id))
     for key, wanted, given in pairs:
@@ -154,8 +165,18 @@ def _compare(
                 actual=format_value(given),
                 fault=f"another {key}",
                 facts={"what": key.removesuffix("_id")},
+                proof=_kept_response(seen, state),
             )
     return None
+
+
+def _kept_response(seen: Observed, state: State) -> tuple[EvidenceExchange, ...]:
+    connection = state.connections.get(seen.connection_id)
+    last = connection.last if connection is not None else None
+    kept = None if last is None else last.exchange.response
+    if last is None or kept is None or seen.response is None or not kept.has_same_body(seen.response):
+        return ()
+    return last, seen.evidence
 
 
 class FormCheck(Check):

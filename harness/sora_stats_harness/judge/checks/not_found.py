@@ -1,11 +1,15 @@
-"""
-How a server says that an id is unknown to it: 400 with an error_type, which is neither right nor wrong by itself.
-"""
+"""How a server refuses a request, and how it says that an id is unknown to it: 400 and an error_type."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from ...api import strict_json
 from ...api.exchange import Response, Target
+from ..value_text import format_value
+
+MAX_REFUSAL_BYTES: Final = 1 << 16
+"""Of a body that is looked into for its error_type."""
 
 
 def is_accepted_not_found(target: Target, response: Response) -> bool:
@@ -19,3 +23,13 @@ def is_accepted_not_found(target: Target, response: Response) -> bool:
     except strict_json.StrictJsonError:
         return False
     return isinstance(value, dict) and isinstance(value.get("error_type"), str)
+
+
+def describe_refusal(response: Response) -> str:
+    """The status, and the error_type where the body has one."""
+    try:
+        value = strict_json.parse_strict_json(response.body if len(response.body) <= MAX_REFUSAL_BYTES else b"").value
+    except strict_json.StrictJsonError:
+        value = None
+    found = value.get("error_type") if isinstance(value, dict) else None
+    return str(response.status) if found is None else f"{response.status}, error_type {format_value(found)}"

@@ -1,6 +1,4 @@
-"""
-The relations between counters, as data. Each holds in public captures, and a protocol says why.
-"""
+"""The relations between counters, as data. Each holds in public captures, and a protocol says why."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ def relation_row(name: str, title: str, source: str, traffic: str) -> Requiremen
         title=title,
         reason="Every consumer that adds, subtracts or divides these counters relies on it.",
         source=source,
-        message="a relation does not hold{unsure}",
+        message="{field} contradicts other counters{unsure}",
         needs_traffic=traffic,
         masked_by="a counter that is absent, that violates counter.monotonic, or whose value can't be used",
     )

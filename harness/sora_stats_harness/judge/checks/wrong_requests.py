@@ -185,17 +185,20 @@ def _check_error_shape(
 
 
 _DIFFERENCE_TEXTS: Final = {
-    "status": "gets another status",
-    "not json": "gets a body that is no JSON",
-    "body": "gets another body",
-    "content-type": "gets a response under another Content-Type",
+    "status": "",
+    "not json": " and a body that is no JSON",
+    "body": " with another body",
+    "content-type": " under another Content-Type",
 }
-"""Classes of fault, and how a message tells them."""
+"""Classes of fault, and how a message tells them after the status."""
 
 
 def _make_violation(
     exchange: Exchange, requirement: Requirement, fault: str, expected: str, actual: str, place: Place = ()
 ) -> Violation:
+    response = exchange.response
+    assert response is not None, "it is the response that is wrong"
+    difference = f"gets {response.status}{_DIFFERENCE_TEXTS[fault]}"
     return Violation(
         requirement=requirement,
         exchange=exchange,
@@ -203,7 +206,7 @@ def _make_violation(
         expected=expected,
         actual=actual,
         fault=fault,
-        facts={"request": _describe_request(exchange.request), "difference": _DIFFERENCE_TEXTS[fault]},
+        facts={"request": describe_request(exchange.request), "difference": difference},
     )
 
 
@@ -364,7 +367,8 @@ def _describe_response(response: Response) -> str:
     return f"{response.status} {_excerpt(response.body)}"
 
 
-def _describe_request(request: Request) -> str:
+def describe_request(request: Request) -> str:
+    """A wrong request in one line."""
     targets = [value for name, value in request.headers if name.lower() == TARGET_HEADER]
     named = " and ".join(f"target {value!r}" for value in targets) or "no target"
     body = "no body" if request.body is None else f"body {_excerpt(request.body, 80)}"

@@ -1,0 +1,96 @@
+"""Every example in the pages is read by what it is for: a workflow by the CI service's own schema, a script by its shell."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+import yaml
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PAGES: Final = [ROOT / name for name in ("README.md", "README.ja.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+
+
+class Snippet(NamedTuple):
+    """An example, and where it stands."""
+
+    place: str
+    language: str
+    text: str
+
+
+def snippets() -> list[Snippet]:
+    """All of them."""
+    return [
+        Snippet(f"{page.relative_to(ROOT)}:{text[: match.start()].count(chr(10)) + 1}", match[1], match[2])
+        for page in (*PAGES, *sorted((ROOT / "docs").glob("*.md")))
+        for text in [page.read_text(encoding="utf-8")]
+        for match in re.finditer(r"^```([a-z]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    ]
+
+
+def read_shell(text: str) -> None:
+    """As bash reads it, without running it."""
+    done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def read_python(text: str) -> None:
+    """A module, or a session of the interpreter; what it imports of the package is there."""
+    examples = doctest.DocTestParser().get_examples(text)
+    for source in [example.source for example in examples] or [text]:
+        compile(source, "snippet", "exec")
+        for node in ast.walk(ast.parse(source)):
+            # not of load/: Locust would replace this process's sockets
+            if isinstance(node, ast.ImportFrom) and re.match(r"sora_stats_harness\.(?!load)", node.module or ""):
+                exec(ast.unparse(node), {})
+
+
+def read_nothing(text: str) -> None:
+    """What a person sees on a terminal: test_docs.py runs the commands."""
+
+
+READERS: Final[dict[str, Callable[[str], Any]]] = {  # Any: what each gives
+    "console": read_nothing,
+    "json": json.loads,
+    "nginx": read_nothing,
+    "python": read_python,
+    "sh": read_shell,
+    "text": read_nothing,
+    "toml": tomllib.loads,
+    "yaml": yaml.safe_load,
+}
+
+
+@pytest.mark.parametrize("snippet", snippets(), ids=lambda snippet: snippet.place)
+def test_an_example_is_what_it_says(snippet: Snippet) -> None:
+    """In one of the languages above."""
+    READERS[snippet.language](snippet.text)
+
+
+def kind_of_workflow(text: str) -> str:
+    """Whose it is, as the schemas are called."""
+    return "vendor.github-workflows" if "jobs" in yaml.safe_load(text) else "vendor.gitlab-ci"
+
+
+def test_workflows_are_valid(tmp_path: Path) -> None:
+    """GitHub's and GitLab's, and the action itself."""
+    files: dict[str, list[Path]] = {"vendor.github-actions": [ROOT / "action.yml"]}
+    for number, snippet in enumerate(each for each in snippets() if each.language == "yaml"):
+        path = tmp_path / f"{number}.yml"
+        path.write_text(snippet.text, encoding="utf-8")
+        files.setdefault(kind_of_workflow(snippet.text), []).append(path)
+    assert {"vendor.github-actions", "vendor.github-workflows", "vendor.gitlab-ci"} == set(files)
+    for kind, paths in files.items():
+        command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", kind, *map(str, paths)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
