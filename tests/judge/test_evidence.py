@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from sora_stats_harness.api.exchange import Exchange, Response, Target
+from sora_stats_harness.api.secret_redaction import Secrets
 from sora_stats_harness.judge.evidence import OVERHEAD_BYTES, PIECE_BYTES, EvidenceExchange, EvidenceStore
 from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.judge.verdict import FindingEntry
+from sora_stats_harness.reports.evidence_files import redact_exchanges
 
 from ..falling_listings import DOC, connection_id, listings
 from .build import IDS, MS, SECOND, Talk, ask, connection, list_all
@@ -267,3 +269,26 @@ def test_targets_of_one_connection_are_kept_whole() -> None:
     proof = talk.judge.evidence(entry.fingerprint)
     assert [each.request.target for each in proof] == [Target.CONNECTION] * 2
     assert [each.response is not None and each.response.excerpt is None for each in proof] == [True, True]
+
+
+def test_no_secret_is_in_a_part_and_none_is_cut_in_two() -> None:
+    """What stands in another connection is not kept at all; a part with a secret is withheld, with hash and length."""
+    secret = "s3cr3t-token-of-forty-characters-0123456"
+    secrets = Secrets([secret])
+    documents = [connection(each, channel_id=secret if place == 1 else "sora") for place, each in enumerate(IDS[:3])]
+    store = EvidenceStore()
+    held = add(store, json.dumps(documents).encode())
+    clean, leaking = (store.cut(held, each) for each in IDS[:2])
+    (kept, withheld) = (each.response for each in redact_exchanges((clean, leaking), secrets))
+    assert kept is not None
+    assert json.loads(kept.body) == [documents[0]]
+    assert withheld is not None
+    assert (withheld.body, withheld.withheld, withheld.excerpt) == (b"", True, None)
+    for offset in range(PIECE_BYTES // 2 - 100, PIECE_BYTES // 2 + 100, 7):
+        body = b"x " * 40_000 + secret.encode() + b" y" * 40_000
+        at = 80_000 + offset
+        (proof,) = store.prove((made(body, offset),), made(body, offset), offset=at)
+        (shown,) = redact_exchanges((proof,), secrets)
+        assert shown.response is not None
+        assert b"characters" not in shown.response.body
+        assert b"s3cr3t" not in shown.response.body
