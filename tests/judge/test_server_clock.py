@@ -19,11 +19,9 @@ Row = tuple[int, int, int, int]
 """When a request was sent and its response received, the stamp less the clock's reading, and its resolution."""
 
 
-def exchange(seq: int, sent_ns: int, received_ns: int) -> EvidenceExchange:
+def exchange(seq: int, sent_ns: int, received_ns: int) -> Exchange:
     """Only its times matter."""
-    return EvidenceExchange(
-        Exchange(run="r", seq=seq, request=ask(), clock="c", sent_ns=sent_ns, received_ns=received_ns, sent_at="")
-    )
+    return Exchange(run="r", seq=seq, request=ask(), clock="c", sent_ns=sent_ns, received_ns=received_ns, sent_at="")
 
 
 def jumps(rows: Sequence[Row]) -> tuple[list[tuple[int, int, int]], ClockOffset]:
@@ -31,9 +29,10 @@ def jumps(rows: Sequence[Row]) -> tuple[list[tuple[int, int, int]], ClockOffset]
     offset = ClockOffset()
     found = []
     for seq, (sent, received, stamp, resolution) in enumerate(rows):
-        jump = offset.add_timestamp(WALL + stamp, resolution, exchange(seq, sent, received), WALL)
+        evidence = EvidenceExchange(exchange(seq, sent, received))
+        jump = offset.add_timestamp(WALL + stamp, resolution, evidence, WALL)
         if jump is not None:
-            found.append((jump.earlier.key[1], jump.later.key[1], jump.gap_ns))
+            found.append((jump.earlier.exchange.seq, jump.later.exchange.seq, jump.gap_ns))
     return found, offset
 
 

@@ -41,7 +41,7 @@ class Sample(msgspec.Struct, kw_only=True, gc=False):
     """Paths of documented groups and leaves that are not there, labels aside."""
 
 
-class ParsedBody(msgspec.Struct, kw_only=True):
+class ParsedBody(msgspec.Struct, kw_only=True, gc=False):
     """What a body came to; `fault` says why it was not read, and then nothing else is known."""
 
     samples: list[Sample] = []
@@ -58,11 +58,14 @@ class ParsedBody(msgspec.Struct, kw_only=True):
     """Connections that the decoder did not accept."""
     scanned: bool = False
     """Whether repeated keys were looked for."""
+    partial: bool = False
+    """Whether only some elements of an array were there to be read."""
     strict: bool = False
     """Whether it is known to be strict JSON of the documented depth, as all is that the accelerator accepts."""
 
     def restore_places(self, excerpt: Excerpt) -> None:
         """Give what was found in some elements of an array the places that they had in the whole."""
+        self.partial = True
         places = [part.element for part in excerpt.parts]
 
         def restored(index: int) -> int:

@@ -26,7 +26,7 @@ from ..judge.exchange_queue import PendingExchange
 from ..judge.pipeline import Judge, JudgeOptions
 from ..judge.requirements import Finding, Level
 from .arrival_schedule import ArrivalSchedule
-from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection, TransportStats
+from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection
 from .interruptible_request import send_interruptibly, silence_keyboard_interrupt
 from .live_findings import LiveFindings
 from .load_spec import LoadSpec, WorkerShare
@@ -36,6 +36,7 @@ from .prepared_request import PreparedRequest
 from .request_metrics import RequestMetrics
 from .request_source import RequestSource
 from .scenarios import MIX
+from .transport_stats import TransportStats
 
 MIN_EVIDENCE_BYTES: Final = 16 << 20
 """For the evidence of a worker, however many there are; all of them together take no more than one judge."""
