@@ -48,7 +48,7 @@ _REASONS: Final = {
     "not_observed": "nothing in this run could show it",
     "no_traffic": "needs traffic that was not there",
     "late": "what it needs came too late",
-    "withheld": "a body was left out of the recording, since a secret stood in it",
+    "withheld": "a body was left out of the recording, since a secret stood in it, or cut for evidence",
     "check_crashed": "the check itself crashed",
     "masked": "hidden by another finding at the same place",
 }
