@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sora_stats_harness.recording import open_recordings
+from sora_stats_harness.recording.reader import open_recordings
 from tests import hostile
 
 from .slow_servers import SlowServer, percentile, stalling

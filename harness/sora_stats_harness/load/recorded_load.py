@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from ..api.exchange import Exchange
 from ..judge.measured_results import LoadResult
-from ..recording import RecordingHeader, RecordingReader
-from ..recording.format import RecordingEnd
+from ..recording.format import RecordingEnd, RecordingHeader
+from ..recording.reader import RecordingReader
 from .run_measurements import LoadPlan, RunMeasurements, summarize_recording
 
 

@@ -27,10 +27,11 @@ from ..judge.pipeline import Judge
 from ..judge.requirements import OBSERVED_BY_CLIENTS, RequiredCapability
 from ..judge.verdict import EvidenceSource, JudgeResult, SubjectKind
 from ..judge.verdict_decision import RunEnding, RunScope
-from ..recording import RecordingHeader, RecordingReader, open_recordings, sorastats
 from ..recording import format as lines
-from ..recording.format import DamagedLineError, RecordingEnd
+from ..recording import sorastats
+from ..recording.format import DamagedLineError, RecordingEnd, RecordingHeader
 from ..recording.input_file import STDIN_NAME, InputFile
+from ..recording.reader import RecordingReader, open_recordings
 from ..recording.redaction_rules import SCOPE_OPTIONS
 from ..recording.sorastats import SorastatsReader
 
@@ -139,22 +140,22 @@ class FileCheckResult:
 
     def result(self) -> JudgeResult:
         """The judge's result, with damage to the files in its coverage."""
-        tally = self.judge.result()
+        result = self.judge.result()
         coverage = msgspec.structs.replace(
-            tally.coverage,
-            damaged=tally.coverage.damaged + self.damaged,
-            truncated=tally.coverage.truncated or self.truncated or self.damaged > 0,
+            result.coverage,
+            damaged=result.coverage.damaged + self.damaged,
+            truncated=result.coverage.truncated or self.truncated or self.damaged > 0,
         )
         findings = [
             entry
-            for entry in tally.findings
+            for entry in result.findings
             if not (
                 entry.requirement in _NOT_APPLICABLE_TO_SORASTATS
                 and entry.exchanges
                 and all(run in self.untimed for run, _ in entry.exchanges)
             )
         ]
-        return msgspec.structs.replace(tally, coverage=coverage, findings=findings)
+        return msgspec.structs.replace(result, coverage=coverage, findings=findings)
 
     def evidence(self, fingerprint: str) -> Sequence[Exchange]:
         """The exchanges that prove the first finding of an entry, the earlier first."""
