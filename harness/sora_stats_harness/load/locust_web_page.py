@@ -114,9 +114,9 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
         from flask import request
 
         if request.path.endswith("/stats/requests") and response.is_json and response.status_code == 200:
-            told = response.get_json()
-            told["extended_stats"] = [*told.get("extended_stats", []), *tab_tables(source.live_states())]
-            response.set_data(app.json.dumps(told))
+            page = response.get_json()
+            page["extended_stats"] = [*page.get("extended_stats", []), *tab_tables(source.live_states())]
+            response.set_data(app.json.dumps(page))
         return response
 
     def sora_report() -> tuple[str, int]:
