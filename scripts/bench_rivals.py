@@ -18,7 +18,7 @@ import tempfile
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 USERS: Final = 16
 CORES: Final = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -214,8 +214,8 @@ def installed_rivals() -> dict[str, Contender]:
 
 
 def version(program: str) -> str:
-    """What a program says of its version."""
-    words: dict[str, Any] = {"wrk": ["-v"], "vegeta": ["-version"], "k6": ["version"]}
-    done = subprocess.run([program, *words.get(program, ["--version"])], capture_output=True, text=True, check=False)
-    found = re.search(r"v?\d+\.\d+\.\d+\S*|dev", done.stdout + done.stderr)
+    """What a program says of its version; vegeta says nothing where Go has built it from its module."""
+    words = {"wrk": ["-v"], "vegeta": ["-version"], "k6": ["version"]}.get(program, ["--version"])
+    done = subprocess.run([program, *words], capture_output=True, text=True, check=False)
+    found = re.search(r"v?\d+\.\d+\.\d+\S*", "".join((done.stdout + done.stderr).partition("Runtime")[:1]))
     return found[0] if found is not None else "of an unknown version"
