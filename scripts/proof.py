@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "harness")]
 from tests import comparing, hostile_files  # noqa: E402
 from tests.foreign import faults, table  # noqa: E402
 from tests.load.interruptions import interrupt_once  # noqa: E402
-from tests.oracle import agreement, histories, judged, mutants, planted, scores  # noqa: E402
+from tests.oracle import agreement, histories, judged, mutants, planted, scores, slow_server  # noqa: E402
 
 from sora_stats_harness.api import edition  # noqa: E402  # found by the path set above
 from sora_stats_harness.judge import accelerator  # noqa: E402  # found by the path set above
@@ -163,6 +163,25 @@ def simulator(shrink: int) -> Lines:
     )
 
 
+def slow(shrink: int) -> Lines:
+    """The faultless simulator when it is slow"""
+    counted: Counter[str] = Counter()
+    for seed in watched(range(20 * len(slow_server.SERVICE_TIMES_S)), "seeds"):
+        counted += slow_server.judge_slow_server(DOC, seed, 2000 // shrink)
+    yield (
+        f"- In virtual time, 20 seeds for each service time from 0 to 2 s, one and three nodes in turn, up to 0.5 s on the "
+        f"way, torn reads with their tear stated: {counted['exchanges']:,} exchanges, {counted['samples']:,} samples, "
+        f"{counted['overlapping']:,} pairs of overlapping ones. MUST or SHOULD findings: 0."
+    )
+    counted = Counter()
+    for seed, service in enumerate(watched(("0.1ms", "300ms", "2s"), "service times")):
+        counted += slow_server.judge_among_busy_loops(DOC, seed, service, duration_s=20.0 / shrink)
+    yield (
+        f"- On this machine beside four busy loops, service times of 0 to 2 s, one and three nodes: "
+        f"{counted['exchanges']:,} exchanges, {counted['samples']:,} samples. MUST or SHOULD findings: 0."
+    )
+
+
 def oracle(shrink: int) -> Lines:
     """Mutants"""
     population = [one for place, one in enumerate(mutants.mutants(DOC, seed=1)) if place % shrink == 0]
@@ -254,6 +273,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "torn": torn,
     "alarms": alarms,
     "simulator": simulator,
+    "slow": slow,
     "mutants": oracle,
     "planted": bugs,
     "compare": comparison,
