@@ -1,8 +1,8 @@
-"""Drill: see `sora_stats_harness.load.scenarios.DrillUser`.
+"""Drill: see docs/LOAD.md.
 
 locust -f locustfiles/drill.py --headless -u 4 -t 10s --host http://127.0.0.1:3000
 """
 
-from sora_stats_harness.load.scenarios import DrillUser
+from sora_stats_harness.load.scenario_users import SCENARIO_USERS
 
-__all__ = ["DrillUser"]
+DrillUser = SCENARIO_USERS["drill"]

@@ -1,8 +1,8 @@
-"""Mixed: see `sora_stats_harness.load.scenarios.MixedUser`.
+"""Mixed: see docs/LOAD.md.
 
 locust -f locustfiles/mixed.py --headless -u 4 -t 10s --host http://127.0.0.1:3000
 """
 
-from sora_stats_harness.load.scenarios import MixedUser
+from sora_stats_harness.load.scenario_users import SCENARIO_USERS
 
-__all__ = ["MixedUser"]
+MixedUser = SCENARIO_USERS["mixed"]

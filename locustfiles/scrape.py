@@ -1,8 +1,8 @@
-"""Scrape: see `sora_stats_harness.load.scenarios.ScrapeUser`.
+"""Scrape: see docs/LOAD.md.
 
 locust -f locustfiles/scrape.py --headless -u 4 -t 10s --host http://127.0.0.1:3000
 """
 
-from sora_stats_harness.load.scenarios import ScrapeUser
+from sora_stats_harness.load.scenario_users import SCENARIO_USERS
 
-__all__ = ["ScrapeUser"]
+ScrapeUser = SCENARIO_USERS["scrape"]

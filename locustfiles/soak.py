@@ -1,8 +1,8 @@
-"""Soak: see `sora_stats_harness.load.scenarios.SoakUser`.
+"""Soak: see docs/LOAD.md.
 
 locust -f locustfiles/soak.py --headless -u 4 -t 10s --host http://127.0.0.1:3000
 """
 
-from sora_stats_harness.load.scenarios import SoakUser
+from sora_stats_harness.load.scenario_users import SCENARIO_USERS
 
-__all__ = ["SoakUser"]
+SoakUser = SCENARIO_USERS["soak"]

@@ -26,7 +26,17 @@ sys.path[:0] = [str(ROOT), str(ROOT / "harness")]
 from tests import comparing, hostile_files  # noqa: E402
 from tests.foreign import faults, table  # noqa: E402
 from tests.load.interruptions import interrupt_once  # noqa: E402
-from tests.oracle import agreement, histories, judged, mutants, planted, scores, slow_server  # noqa: E402
+from tests.oracle import (  # noqa: E402
+    agreement,
+    code_mutants,
+    histories,
+    judged,
+    mutants,
+    planted,
+    planted_in_c,
+    scores,
+    slow_server,
+)
 
 from sora_stats_harness.api import edition  # noqa: E402  # found by the path set above
 from sora_stats_harness.judge import accelerator  # noqa: E402  # found by the path set above
@@ -199,15 +209,36 @@ def oracle(shrink: int) -> Lines:
 
 def bugs(shrink: int) -> Lines:
     """Bugs planted in the judge"""
-    chosen = (*planted.BUGS, *(planted.BUGS_IN_C if accelerator.is_available() else ()))[::shrink]
-    failing = [tests for tests in sorted({bug.tests for bug in chosen}) if not planted.passes(tests)]
-    assert not failing, f"fails without a bug, and so notices none: {', '.join(failing)}"
-    ran = (found for bug in watched(chosen, "bugs") for found in planted.survivors((bug,)))
-    unnoticed = [bug.name for bug, survived in ran if survived]
-    assert not unnoticed, f"nobody notices: {', '.join(unnoticed)}"
+    stale = planted.stale_equivalents()
+    assert not stale, f"equivalent_mutants.txt has entries about nothing: {stale}"
+    known = planted.equivalents()
+    chosen = code_mutants.drawn(planted.ONE_IN * shrink)
+    outcomes = planted.run_apart("--one-in", str(planted.ONE_IN * shrink))
+    unnoticed = [bug for bug, noticed_by in outcomes.items() if noticed_by is None]
+    assert not unnoticed, "nobody notices:\n" + "\n".join(unnoticed)
     yield (
-        f"- {len(chosen)} bugs, one at a time, each in a copy of the package: all are noticed by the tests of the oracle, "
-        f"which pass without. They are: {'; '.join(bug.name for bug in chosen)}."
+        f"{len(chosen):,} bugs, one in {planted.ONE_IN * shrink} of the {len(code_mutants.mutants()):,} that can be made of "
+        f"{len(code_mutants.modules())} modules by one small change, drawn by the hash of their ids. Each is planted alone, "
+        "and the tests of the judge and the oracle that reach it are run until one fails. Equivalent: the judge says the "
+        "same whatever happens, for the reason in tests/oracle/equivalent_mutants.txt."
+    )
+    yield ""
+    yield "| operator | bugs | equivalent | noticed | not noticed |"
+    yield "| --- | ---: | ---: | ---: | ---: |"
+    for operator in (*code_mutants.OPERATORS, "**all**"):
+        mine = [bug for bug in chosen if operator in (bug.operator, "**all**")]
+        same = sum(bug.id in known for bug in mine)
+        yield f"| {operator} | {len(mine):,} | {same} | {len(mine) - same:,} | 0 |"
+    if not accelerator.is_available():
+        return
+    yield ""
+    in_c = planted_in_c.BUGS[::shrink]
+    assert not planted_in_c.is_noticed(None), "the accelerator's test fails without a bug, and so notices none"
+    unseen = [bug.name for bug in watched(in_c, "bugs in C") if not planted_in_c.is_noticed(bug)]
+    assert not unseen, f"nobody notices: {', '.join(unseen)}"
+    yield (
+        f"- {len(in_c)} bugs in the accelerator, written by hand, each in a copy of the package that is built anew: all are "
+        f"noticed by its test, which passes without. They are: {'; '.join(bug.name for bug in in_c)}."
     )
 
 

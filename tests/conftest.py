@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 OF_THE_SHELL: Final = (
     "SORA_URL",
@@ -37,4 +37,5 @@ for name in OF_THE_SHELL:
 
 settings.register_profile("full", deadline=None, derandomize=True, database=None)
 settings.register_profile("fast", settings.get_profile("full"), max_examples=25)
+settings.register_profile("planted", settings.get_profile("fast"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("fast")  # pytest loads the one of --hypothesis-profile later

@@ -39,6 +39,9 @@ from sora_stats_harness.judge.surveyed_sample import survey_sample
 
 CORPUS: Final = Path(__file__).with_name("data") / "fuzz"
 
+SCANNED: Final = 60
+"""How many beginnings of a body, and as many damaged ones, the scanner alone is shown."""
+
 EXACT: Final = 2**56
 """Relations of larger counters are left to Python."""
 
@@ -469,6 +472,7 @@ class Talker:
         self._source = source
         self._calm = source.random() < 0.4
         """Else readers soon have learned so much that they are slow, and the accelerator is left out."""
+        self._year = source.choice((2024, 2024, 1970, 2039, 2200))
         self._counters: Counter[tuple[str, ...]] = Counter()
         self._fixed: dict[tuple[str, ...], Any] = {}  # Any: leaves
         self._absent = {path for path in (group.path for group in doc.root.walk_groups()) if source.random() < 0.03}
@@ -537,7 +541,7 @@ class Talker:
         elif leaf.values:
             value = source.choice(leaf.values)
         elif leaf.form is not None or leaf.name == "timestamp":
-            value = f"2024-07-01T00:00:{source.randrange(60):02}.{source.randrange(10**6):06}Z"
+            value = f"{self._year}-07-01T00:00:{source.randrange(60):02}.{source.randrange(10**6):06}Z"
         else:
             value = source.choice(("", "sora", "sora", "チャネル", "x" * 64, "a:b", "a:b", 'q"', "\\"))
             if leaf.max_bytes is not None and source.random() < 0.9:
@@ -653,10 +657,29 @@ def check(case: Case, counted: Counter[str]) -> None:
     pair = Pair(doc, counted)
     builder = pair.swift._builder
     counted["scanned editions"] += builder is not None and builder.scan is not None
+    source = random.Random(case.edition)
     for body, many in case.pairs:
         check_survey(pair.plain.codec, pair.read(body, many=many), body, many=many)
+        check_scanner(pair, body, source, many=many)
     mine, theirs = (heard(doc, case, accelerated=accelerated) for accelerated in (True, False))
     assert mine == theirs, [f"{key}: {mine[key]} / {theirs[key]}" for key in mine if mine[key] != theirs[key]]
+
+
+def check_scanner(pair: Pair, body: bytes, source: random.Random, *, many: bool) -> None:
+    """
+    Show the scanner alone what it mostly refuses, which takes it no time: a body's beginnings, and the body damaged.
+
+    Whatever it accepts, both readers read.
+    """
+    builder = pair.swift._builder
+    scan = None if builder is None else builder.scan
+    if scan is None:
+        return
+    ends = source.sample(range(len(body)), min(len(body), SCANNED))
+    for each in (*(body[:end] for end in ends), *(damaged(body, source) for _ in range(SCANNED))):
+        pair.counted["scanned"] += 1
+        if isinstance(scan(each, many), list):
+            pair.read(each, many=many)
 
 
 def check_survey(codec: EditionDecoder, parsed: ParsedBody, body: bytes, *, many: bool) -> None:
@@ -723,8 +746,11 @@ def exchanges(case: Case) -> Iterator[Exchange]:
 
 TABLES: Final = ("counts", "blocks", "terms", "rows", "nodes", "entries")
 
-SOME: Final = (-(2**63), -2, -1, 0, 0, 0, 1, 1, 1, 2, 3, 5, 7, 16, 255, 2**15, 2**31, 2**63 - 1)
-"""Numbers of a layout: those that it may have, and those that nothing may have."""
+SOME: Final = (-(2**63), -2, -1, 0, 0, 0, 1, 1, 1, 2, 3, 5, 7, 16, 255, 3700, 11000, 2**15, 2**31, 2**63 - 1)
+"""
+Numbers of a layout: those that it may have, and those that nothing may have. As the place of a counter 3700 is just behind
+a scanner's memory, and so is 11000 as that of a block, where a sanitizer looks.
+"""
 
 TABLE_OF_COUNTER: Final = (0, 3, 3, 1, 0, -1, 0, -1, 0, 0)
 """An entry: kind, key, its length, whether required, place, block, limits, and nothing that it refers to."""
@@ -754,6 +780,37 @@ def layout(**changes: Any) -> dict[str, Any]:  # Any: what the module takes
     } | changes
 
 
+LAYOUTS_PER_CASE: Final = 60
+
+LAYOUTS: Final[tuple[dict[str, Any], ...]] = (  # Any: as above
+    {},
+    {"terms": table(1, 0, 0, 2, 0, 0), "rows": table(1, 1, 1, 0)},
+    {"terms": table(1, 0, 0, 1, 0, 0, 1, 0, 0), "rows": table(1, 1, 1, 1)},
+    {"strings": ("x", "é"), "entries": table(4, 3, 3, 0, 0, -1, 0, 0, 0, 2, *TABLE_OF_GROUP, 0, 0)},
+    {"counts": table(1, 0, 0, 1, 1, 0), "entries": table(7, 3, 3, 0, 0, -1, 0, 0, 0, 0, *TABLE_OF_GROUP, 0, 0)},
+    {
+        "counts": table(1, 1, 1, 1, 0, 0),
+        "nodes": table(2, 1),
+        "entries": table(*TABLE_OF_COUNTER, 3, 0, 3, 0, 0, -1, 0, 0, 0, 0, 6, 0, 3, 1, 0, -1, 0, 0, 0, 0),
+        "labels": True,
+    },
+)
+"""What a layout may have: a counter, relations that don't hold and that do, a choice, a value that is let through, labels."""
+
+ENTRY_BODIES: Final = (
+    b'{"g": {"c": 7}}',
+    b"{}",
+    b'{"g": {"g": {"c": 1}, "c": 1}}',
+    b'{"c": "x"}',
+    b'{"g": {"c": "x"}}',
+    b'{"g": {"c": [1, {}]}}',
+    b'{"g": {"a": {"c": 1, "g": "x"}, "b": {"c": 2}}}',
+    b'{"g": {"c": %b}}' % (b"[" * 101 + b"]" * 101),
+    b'{"g":"c"}',
+    b"",
+)
+
+
 def check_entries(seed: int) -> None:
     """
     Call what the module has with whatever it may be given by mistake: an exception is right, and so is a result.
@@ -764,22 +821,31 @@ def check_entries(seed: int) -> None:
     if module is None:
         return
     source = random.Random(seed)
-    given = layout()
-    for name in source.sample(TABLES, source.randrange(1, 4)):
-        numbers = [number for (number,) in struct.iter_unpack("=q", given[name])]
-        for _ in range(source.randrange(4)):
-            if numbers:
-                numbers[source.randrange(len(numbers))] = source.choice(SOME)
-        numbers += source.choices(SOME, k=source.choice((0, 0, 1, 3, 4, 10)))
-        given[name] = table(*numbers)
-    given["labels"] = source.random() < 0.3
-    given["strings"] = source.choice(((), ("c", "é"), ("x" * 99,)))
-    with contextlib.suppress(ValueError):
-        scanner = module.Scanner(**given)
-        for body in (b'{"g": {"c": 7}}', b"{}", b'{"g": {"g": {"c": 1}, "c": 1}}', b'{"c": "x"}', b'{"g":"c"}', b""):
-            scanner.read(body, False)
-            scanner.read(b"[%b,%b]" % (body, damaged(body, source)), True)
-    odd: Sequence[Any] = (None, 1, "a", [], (1,), (1, 2), [None], [(1,)], {}, b"", given["unset"])  # Any: whatever
+    for _ in range(LAYOUTS_PER_CASE):
+        _check_layout(module.Scanner, source)
+    odd: Sequence[Any] = (None, 1, "a", [], (1,), (1, 2), [None], [(1,)], {}, b"", msgspec.UNSET)  # Any: whatever
     for function in (module.merge_risen_blocks, module.find_first_holders):
         with contextlib.suppress(TypeError):
             function(*source.choices(odd, k=source.randrange(4)))
+
+
+def _check_layout(make: Any, source: random.Random) -> None:  # Any: the module's type
+    """Make a scanner of a layout with wrong numbers in it, and read with it where it can be made."""
+    given = layout(**source.choice(LAYOUTS))
+    for name in source.sample(TABLES, source.randrange(1, 4)):
+        numbers = [number for (number,) in struct.iter_unpack("=q", given[name])]
+        for _ in range(source.choice((0, 1, 1, 1, 2, 3))):
+            if numbers:
+                numbers[source.randrange(len(numbers))] = source.choice(SOME)
+        if source.random() < 0.3:
+            numbers += source.choices(SOME, k=source.choice((1, 3, 4, 10)))
+        given[name] = table(*numbers)
+    if source.random() < 0.2:
+        given["labels"] = not given["labels"]
+    if source.random() < 0.2:
+        given["strings"] = source.choice(((), ("c", "é"), ("x" * 99,)))
+    with contextlib.suppress(ValueError):
+        scanner = make(**given)
+        for body in ENTRY_BODIES:
+            scanner.read(body, False)
+            scanner.read(b"[%b,%b]" % (body, damaged(body, source)), True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from sora_stats_harness.api.errors import EditionError, ExitCode
 from sora_stats_harness.cli import main
 
 from ..pages import FORMS, flat, markdown, response, sphinx, text
+from ..recording.build import pipe_to_stdin
 
 DOC = edition.load_edition()
 
@@ -319,8 +319,8 @@ def test_the_command_takes_stdin_and_a_name_and_prints_to_stdout(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`-` is stdin; a name may hold anything, as it is quoted."""
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(markdown(DOC).encode()), encoding="ascii"))
-    assert main(["fields", "import", "-", "--name", 'my "own"\x1b\\']) == ExitCode.PASS
+    with pipe_to_stdin(monkeypatch, markdown(DOC).encode()):
+        assert main(["fields", "import", "-", "--name", 'my "own"\x1b\\']) == ExitCode.PASS
     written = capsys.readouterr()
     found = edition.parse_edition(written.out, origin="stdout")
     assert (found.name, found.fields) == ('my "own"\ufffd\\', DOC.fields)

@@ -92,7 +92,8 @@ def test_what_is_remembered_is_bounded() -> None:
     """In number and in size; what is forgotten is looked at again."""
     for number in range(MAX_ALLOWED_REQUESTS + 10):
         check_bytes_allowed(GOOD.replace(b"*/*", b"%d" % number))
-    assert len(request_guard._allowed) <= MAX_ALLOWED_REQUESTS
+    assert request_guard._check_usual_request.cache_info().currsize <= MAX_ALLOWED_REQUESTS
     large = GOOD.replace(b"*/*", b"x" * MAX_ALLOWED_BYTES)
+    before = request_guard._check_usual_request.cache_info()
     check_bytes_allowed(large)
-    assert large not in request_guard._allowed
+    assert request_guard._check_usual_request.cache_info() == before

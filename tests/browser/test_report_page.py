@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sora_stats_harness.reports import report_folder as files
+from sora_stats_harness.reports.report_formats import report_renderer
 
 from ..reports import verdicts
 from .chromium import SCHEMES, WIDTHS, opened
@@ -30,7 +30,7 @@ UNFOLD = "document.querySelectorAll('details').forEach(each => each.open = true)
 def write(kind: str, folder: Path) -> str:
     """Write a kind of report, and give its address."""
     path = folder / "report.html"
-    path.write_text(files.REPORT_RENDERERS["html"](PAGES[kind]()), encoding="utf-8")
+    path.write_text(report_renderer("html")(PAGES[kind]()), encoding="utf-8")
     return path.as_uri()
 
 

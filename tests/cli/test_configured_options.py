@@ -58,7 +58,7 @@ def resolve(*words: str) -> RunSettings:
     return options.read_settings(Arguments(**context.params))
 
 
-NOTHING = {
+NOTHING: dict[str, Any] = {
     "url": None,
     "edition": "doc-2024",
     "strict": False,

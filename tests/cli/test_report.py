@@ -8,11 +8,12 @@ import pytest
 
 from sora_stats_harness.cli import main
 from sora_stats_harness.reports import report_folder as files
+from sora_stats_harness.reports.report_formats import REPORT_FORMATS, report_renderer
 
 from ..reports import verdicts
 
 
-@pytest.mark.parametrize("form", files.REPORT_RENDERERS)
+@pytest.mark.parametrize("form", REPORT_FORMATS)
 @pytest.mark.parametrize("kind", verdicts.KINDS)
 def test_each_format_is_that_of_the_run(
     kind: str, form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -22,9 +23,9 @@ def test_each_format_is_that_of_the_run(
     files.write_reports(report, tmp_path / "run")
     path = str(tmp_path / "run" / "verdict.json")
     assert main(["report", path, "--format", form]) == 0
-    assert capsys.readouterr().out == files.REPORT_RENDERERS[form](report)
+    assert capsys.readouterr().out == report_renderer(form)(report)
     assert main(["report", path, "--format", form, "--output", str(tmp_path / "out")]) == 0
-    assert (tmp_path / "out").read_text(encoding="utf-8") == files.REPORT_RENDERERS[form](report)
+    assert (tmp_path / "out").read_text(encoding="utf-8") == report_renderer(form)(report)
 
 
 def test_text_is_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,7 +33,7 @@ def test_text_is_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     report = verdicts.failing()
     files.write_reports(report, tmp_path)
     assert main(["report", str(tmp_path / "verdict.json")]) == 0
-    assert capsys.readouterr().out == files.REPORT_RENDERERS["text"](report)
+    assert capsys.readouterr().out == report_renderer("text")(report)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ class Fault:
         """Make it what goes out."""
         right = None if self.first_wrong_ns is not None else deepcopy(reply)
         self._spoil(self, reply)
-        if right is not None and reply != right:
+        if right is not None and repr(reply) != repr(right):  # 1 is not true, though Python has them equal
             self.first_wrong_ns = time.monotonic_ns()
 
     def chosen(self, reply: Reply) -> list[Tree]:

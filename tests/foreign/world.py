@@ -236,8 +236,9 @@ class World:
         draw = random.Random(share)
         rest_s = 0.002
         while not self._ended.wait(rest_s):
+            due = self._packets_per_s * rest_s / max(1, len(self.connections))
             for connection in list(self.connections.values())[share::2]:
-                for _ in range(max(1, round(self._packets_per_s * rest_s / max(1, len(self.connections))))):
+                for _ in range(int(due + draw.random())):
                     self._deliver(connection, next_packet(draw, connection.labels))
                 if draw.random() < 0.01:
                     self._measure(connection, draw)

@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from sora_stats_harness.api import edition
 from sora_stats_harness.judge import accelerator
 from sora_stats_harness.judge.counter_history import _find_all_first_holders, _find_block_holders
+from sora_stats_harness.judge.edition_decoder import Counters as BlockCounters
 from sora_stats_harness.judge.sample_reader import SampleReader
 from sora_stats_harness.simulator.world import SimulatedWorld
 
@@ -586,7 +587,9 @@ def test_rising_is_what_the_loop_in_python_comes_to(
 
     Blocks are tuples, as the reader in Python makes them, or arrays, as the scanner in C does.
     """
-    blocks = [None if block is None or place in dropped else (*block,) for place, block in enumerate(known)]
+    blocks: list[BlockCounters | None] = [
+        None if block is None or place in dropped else (*block,) for place, block in enumerate(known)
+    ]
     for place, counter, value in change:
         block = blocks[place]
         if block is not None:
@@ -810,7 +813,7 @@ def test_what_was_handed_out_may_be_changed() -> None:
             labels: dict[Any, Any] = mine.labels  # Any: as above
             labels[5] = labels["#a"] = labels[next(iter(labels))] = odd
             with pytest.raises(TypeError):
-                del mine.configuration["#a"]  # it is the same in all samples until it changes
+                del mine.configuration["#a"]  # type: ignore[attr-defined]  # it is the same in all samples until it changes
 
 
 INTERPRETERS: Final = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"

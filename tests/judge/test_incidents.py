@@ -259,7 +259,7 @@ def test_another_connection_than_asked_for_is_no_cache_where_its_bytes_are_new()
     assert incidents_of(poll.talk) == {}
 
 
-FAULTS: Final = [
+FAULTS: Final[list[dict[str, Any]]] = [
     {"dtls__total_received_dtls": None},
     {"sctp__total_received_sctp": "12"},
     {"spotlight__total_spotlight_focus_failed": -1},

@@ -116,7 +116,7 @@ def reason(row: str, target: str, body: bytes | None) -> dict[str, Any]:
     return {"data": value, "error": "wrong_type", "invalid": "data", "path": [key], "schema": schema}
 
 
-ALL_PROBES = [*WRONG_REQUEST_CASES, large_request_case()]
+ALL_PROBES = [*(case for case in WRONG_REQUEST_CASES if case.table_row is not None), large_request_case()]
 IDS = [f"{i}-{probe.table_row}" for i, probe in enumerate(ALL_PROBES)]
 
 
@@ -155,6 +155,17 @@ def test_a_wrong_response_is_one_finding(
     if not (fault == "body" and request.path == "/sora-harness-no-such-path"):  # there any 400 is another status
         assert finding.fault == fault
     assert finding.expected and finding.actual and "\n" not in finding.message
+
+
+@pytest.mark.parametrize("probe", [case for case in WRONG_REQUEST_CASES if case.table_row is None])
+def test_ids_of_any_length_are_refused_as_the_server_likes(probe: WrongRequestCase) -> None:
+    """Unknown or too long: any status but 5xx will do, with JSON or nothing."""
+    request = probe.build_request(SERVER)
+    for response in (json_response(400, {"error_type": "Any"}), json_response(200, []), empty_response(413)):
+        assert judged(request, response) == []
+    assert [each.requirement for each in judged(request, empty_response(500))] == ["request.no_5xx"]
+    page = Response(status=400, headers=(), body=b"<html>")
+    assert [each.requirement for each in judged(request, page)] == ["request.json_or_empty"]
 
 
 NO_TARGET = WrongRequestCase(table_row="no_target").build_request(SERVER)

@@ -16,10 +16,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sora_stats_harness.judge import sample_reader as body_module
+from sora_stats_harness.judge.sample import ParsedBody
 from sora_stats_harness.judge.sample_reader import (
     ALWAYS_DECODED_BYTES,
     CONNECTIONS_PER_SLICE,
-    ParsedBody,
     SampleReader,
 )
 

@@ -51,7 +51,7 @@ for name, scenario in SCENARIOS.items():
     source.known_connections = [
         KnownConnection(server="http://127.0.0.1:3000", channel_id="c", connection_id=str(number), client_id=str(number)) for number in range(20)
     ]
-    chosen[name] = Counter(scenario.choose(None, source).operation_name for _ in range(20_000))
+    chosen[name] = Counter(scenario.choose(source).operation_name for _ in range(20_000))
 print(json.dumps(chosen))
 """
 

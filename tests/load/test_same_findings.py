@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -78,7 +78,7 @@ def body(reply: Reply, before: bytes) -> bytes:
     if reply.old:
         return before
     now = datetime.now(UTC) - timedelta(seconds=reply.late_s)
-    changes = {"timestamp": f"{now:%Y-%m-%dT%H:%M:%S.%f}Z"} | (reply.changes or {})
+    changes: dict[str, Any] = {"timestamp": f"{now:%Y-%m-%dT%H:%M:%S.%f}Z"} | (reply.changes or {})
     samples = [connection(IDS[place], **changes) for place in reply.had]
     return reply.edit(json.dumps(samples[0] if reply.ask == "one" else samples).encode())
 

@@ -10,7 +10,8 @@ import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.exchange import Response, Target, make_valid_request
-from sora_stats_harness.load.http_connection import ServerAddress, resolve_server
+from sora_stats_harness.api.server_address import ServerAddress
+from sora_stats_harness.load.http_connection import resolve_server
 from sora_stats_harness.load.load_session import LoadSession
 from sora_stats_harness.load.load_spec import LoadSpec, WorkerShare
 from sora_stats_harness.load.run_measurements import RunStopwatch

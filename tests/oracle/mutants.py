@@ -917,9 +917,13 @@ OPERATORS: Final = (
 )
 
 
-def mutants(edition: Edition, seed: int, *, every: int = 1) -> Iterator[Mutant]:
+FAMILIES: Final = ("falls", "lasting", "swaps", *(operator.__name__ for operator in OPERATORS))
+"""The functions that make mutants, by name."""
+
+
+def families(edition: Edition, seed: int, *, every: int = 1) -> Iterator[tuple[str, Iterator[Mutant]]]:
     """
-    All of them, in a fixed order.
+    All mutants, by the function that makes them; each has to be used up before the next is asked for.
 
     Args:
         edition: The field list.
@@ -927,8 +931,12 @@ def mutants(edition: Edition, seed: int, *, every: int = 1) -> Iterator[Mutant]:
         every: Each counter falls at every so-many-th position; every so-many-th falls for good, or is swapped.
     """
     rng = Random(seed)
-    yield from falls(edition, rng, every)
-    yield from lasting(edition, rng, every)
-    yield from swaps(edition, rng, every)
-    for operator in OPERATORS:
-        yield from operator(edition, rng)
+    for name in FAMILIES:
+        make = globals()[name]
+        yield name, make(edition, rng, every) if make in (falls, lasting, swaps) else make(edition, rng)
+
+
+def mutants(edition: Edition, seed: int, *, every: int = 1) -> Iterator[Mutant]:
+    """All of them, in a fixed order."""
+    for _, made in families(edition, seed, every=every):
+        yield from made

@@ -1,418 +1,337 @@
 """
-Bugs planted in the judge itself, one at a time: is each noticed by the tests of this folder?
+Bugs planted in the judge's code, one at a time: does a test notice?
 
-A bug is one replacement in a copy of the package. The original text must occur exactly once, so a bug that a change of
-the code has made meaningless is an error here, and not a bug that nobody notices.
+`code_mutants` makes the bugs. All tests run once without one, and which lines each of them executes is written down. Then
+each bug has a process of its own, forked from this one: it puts the changed code in place of the right one, runs the tests
+that reach it, the cheapest first, and ends with the first that fails. Run as `python -m tests.oracle.planted`.
 """
 
 from __future__ import annotations
 
+import argparse
+import ast
+import gc
+import json
+import math
 import os
-import shutil
+import resource
+import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.util import module_from_spec, spec_from_file_location
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-PACKAGE: Final = ROOT / "harness" / "sora_stats_harness"
+import pytest
+from _pytest.runner import runtestprotocol
 
+from .code_mutants import PACKAGE, ROOT, CodeMutant, drawn, mutants
 
-@dataclass(frozen=True, slots=True)
-class Bug:
-    """In `file`, `right` becomes `wrong`; `tests` are the modules of this folder that ought to notice."""
+EQUIVALENTS: Final = Path(__file__).parent / "equivalent_mutants.txt"
+"""A line for each bug that no test can notice: its id, two blanks and a number sign, and why."""
 
-    name: str
-    file: str
-    right: str
-    wrong: str
-    tests: str
+FILES: Final = ("tests/judge", "tests/oracle")
+SKIPPED: Final = ("tests/judge/test_accelerator.py", "tests/oracle/test_planted.py")
+"""The first is about the code in C, the second would run all this again."""
 
+ONE_IN: Final = 10
+"""How many of all the bugs that can be made `make oracle` plants."""
 
-ORDER: Final = "test_order"
-BODIES: Final = "test_documents"
-TORN: Final = "test_torn"
-MUTANTS: Final = "test_mutants"
-JUDGE: Final = "../judge/test_pipeline"
+MAX_TRACED_CALLS: Final = 200
+"""Calls of one function by one test whose lines are written down; it may reach others later on."""
 
-BUGS: Final = (
-    Bug(
-        "equal times count as before",
-        "judge/counter_history.py",
-        "if latest.known_ns < sent_ns else",
-        "if latest.known_ns <= sent_ns else",
-        ORDER,
-    ),
-    Bug(
-        "old versions: equal times",
-        "judge/counter_history.py",
-        "            if version.known_ns < sent_ns:",
-        "            if version.known_ns <= sent_ns:",
-        ORDER,
-    ),
-    Bug(
-        "an overlapping response counts",
-        "judge/counter_history.py",
-        "base = latest if latest.known_ns < sent_ns else self.maxima_before(sent_ns)",
-        "base = latest",
-        ORDER,
-    ),
-    Bug(
-        "the last value, not the largest",
-        "judge/counter_history.py",
-        "            mine = tuple(map(max, most, mine))\n            if mine == most:\n                return None\n        return mine",
-        "        return mine",
-        ORDER,
-    ),
-    Bug(
-        "a block in which a counter fell is passed over",
-        "judge/counter_history.py",
-        "            mine = tuple(map(max, most, mine))\n            if mine == most:\n                return None\n",
-        "            return None\n",
-        ORDER,
-    ),
-    Bug(
-        "falls to zero are passed over",
-        "judge/counter_history.py",
-        "        if 0 <= new < old\n    ]",
-        "        if 0 < new < old\n    ]",
-        ORDER,
-    ),
-    Bug(
-        "masked counters fall",
-        "judge/counter_history.py",
-        "        if 0 <= new < old\n    ]",
-        "        if new < old\n    ]",
-        ORDER,
-    ),
-    Bug(
-        "holders are worked out wrongly",
-        "judge/counter_history.py",
-        "self._resolve_first_holders(labels, chain, [[*map(version.labels.get, labels)] for version in chain])",
-        "self._resolve_first_holders(labels, chain, [[self.labels.get(label) for label in labels] for version in chain])",
-        JUDGE,
-    ),
-    Bug(
-        "the nearest holder, not the first",
-        "judge/counter_history.py",
-        "            if counters is None or counters[counter] != value:",
-        "            if True:",
-        ORDER,
-    ),
-    Bug(
-        "versions are let go too early",
-        "judge/counter_history.py",
-        "open_sent_ns[place] <= following.known_ns",
-        "open_sent_ns[place] < following.known_ns - 1",
-        ORDER,
-    ),
-    Bug(
-        "the horizon is not looked at",
-        "judge/counter_history.py",
-        "following.known_ns >= horizon_ns",
-        "following.known_ns > horizon_ns + 1",
-        ORDER,
-    ),
-    Bug(
-        "labels never start afresh",
-        "judge/counter_history.py",
-        "                    floors[label] = received_ns\n",
-        "                    pass\n",
-        ORDER,
-    ),
-    Bug(
-        "labels: a response that overlaps the gap counts",
-        "judge/counter_history.py",
-        "            if sent_ns > floor:",
-        "            if True:",
-        ORDER,
-    ),
-    Bug(
-        "labels are not compared",
-        "judge/counter_history.py",
-        "                    falls += _find_decreases(label, before, mine, base)",
-        "                    pass",
-        ORDER,
-    ),
-    Bug(
-        "clocks are mixed up",
-        "judge/pipeline.py",
-        "state = self._states.get((run, clock))",
-        "clock = 'one'\n        state = self._states.get((run, clock))",
-        ORDER,
-    ),
-    Bug(
-        "runs are mixed up",
-        "judge/pipeline.py",
-        "state = self._states.get((run, clock))",
-        "run = 'one'\n        state = self._states.get((run, clock))",
-        ORDER,
-    ),
-    Bug(
-        "the first group is not compared",
-        "judge/edition_decoder.py",
-        "        index = 0\n        for group in self.edition.root.walk_groups():",
-        "        index = 0\n        for group in list(self.edition.root.walk_groups())[4:]:",
-        MUTANTS,
-    ),
-    Bug(
-        "counters of 64 bits",
-        "judge/counter_history.py",
-        "        known = latest.blocks\n",
-        "        known = latest.blocks\n        for i, b in enumerate(blocks):\n            blocks[i] = b and tuple((c + 2**63) % 2**64 - 2**63 for c in b)\n",
-        ORDER,
-    ),
-    Bug(
-        "negative counters",
-        "judge/edition_decoder.py",
-        "msgspec.Meta(ge=field.minimum, le=field.maximum)",
-        "msgspec.Meta(le=field.maximum)",
-        BODIES,
-    ),
-    Bug(
-        "unknown keys pass",
-        "judge/edition_decoder.py",
-        "forbid_unknown_fields=True",
-        "forbid_unknown_fields=False",
-        BODIES,
-    ),
-    Bug(
-        "bytes are counted as characters",
-        "judge/shape_deviations.py",
-        'len(value.encode("utf-8", "surrogatepass")) > most',
-        "len(value) > most",
-        BODIES,
-    ),
-    Bug(
-        "the calendar is not looked at",
-        "judge/shape_deviations.py",
-        "    except ValueError:\n        return False\n    return True",
-        "    except ValueError:\n        return True\n    return True",
-        BODIES,
-    ),
-    Bug(
-        "numbers of any length",
-        "api/strict_json.py",
-        "        if len(digits) > MAX_DIGITS:\n"
-        '            exceeded.append(f"a number of {len(digits)} digits")\n'
-        "            return Decimal()\n",
-        "",
-        BODIES,
-    ),
-    Bug(
-        "depth is counted from the value on",
-        "judge/lenient_values.py",
-        "    document = strict_json.parse_strict_json(bytes(raw), depth=len(path) + (index is not None))",
-        "    document = strict_json.parse_strict_json(bytes(raw))",
-        BODIES,
-    ),
-    Bug("half a surrogate passes", "api/strict_json.py", '        text.encode("utf-8")\n', "        pass\n", BODIES),
-    Bug(
-        "repeated keys are not looked for",
-        "judge/sample_reader.py",
-        "            if not scan or not parse_strict_json(body).duplicates:",
-        "            if True:",
-        BODIES,
-    ),
-    Bug(
-        "a hidden value may be no JSON",
-        "api/strict_json.py",
-        "                _, again, members = repeated[id(node)]",
-        "                _, again, _ = repeated[id(node)]",
-        BODIES,
-    ),
-    Bug(
-        "relations: less for less or equal",
-        "judge/checks/relations.py",
-        '        if self.operator == "<=":\n            return left > right',
-        '        if self.operator == "<=":\n            return left >= right',
-        TORN,
-    ),
-    Bug(
-        "relations: torn reads accuse",
-        "judge/checks/relations.py",
-        "        return None if low is None else left < low",
-        "        return True",
-        TORN,
-    ),
-    Bug(
-        "relations: too lenient",
-        "judge/checks/relations.py",
-        "    return None if high is None else left > high\n\n",
-        "    return None if high is None else left > 2 * high\n\n",
-        TORN,
-    ),
-)
-"""Each is a mistake that somebody could make in a minute."""
+LEAST_CPU_S: Final = 20
+"""A bug may keep a test from ending; so much time of the processor is given to each, or more where its tests need more."""
+LIMIT_BYTES: Final = 4 << 30
 
-ACCELERATOR: Final = "judge/_accelerator.c"
-
-BUGS_IN_C: Final = tuple(
-    Bug(name, ACCELERATOR, right, wrong, "test_accelerator")
-    for name, right, wrong in (
-        (
-            "numbers beyond 64 bits wrap",
-            "(++digits >= 20 && (digits > 20 || sum > (UINT64_MAX - digit) / 10))",
-            "++digits >= 25",
-        ),
-        ("numbers may begin with 0", "if (sum == 0 || (++digits", "if ((++digits"),
-        (
-            "a key may stand twice",
-            "if (entry->seen_in == number) {\n        self->refusal",
-            "if (0) {\n        self->refusal",
-        ),
-        (
-            "a label may stand twice",
-            "if (PyDict_Contains(self->labels, label) != 0) {",
-            "if (PyDict_Contains(self->labels, label) < 0) {",
-        ),
-        ("keys may be missing", "if (entry->required || (entry->kind == GROUP", "if ((entry->kind == GROUP"),
-        ("counters without an upper limit", " || value > (uint64_t)entry->most) {", ") {"),
-        ("counters without a lower limit", "value < (uint64_t)entry->least ||", "0 ||"),
-        (
-            "gauges one above their limit",
-            "value > entry->most) {\n        return NULL;\n    }\n    return is_wanted",
-            "value > entry->most + 1) {\n        return NULL;\n    }\n    return is_wanted",
-        ),
-        (
-            "bytes that are no UTF-8",
-            "if (p == NULL || (plain.ascii && !is_wanted(entry))) {",
-            "if (p == NULL || !is_wanted(entry)) {",
-        ),
-        ("control characters in strings", "if (byte < 0x20 || byte == '\\\\') {", "if (byte == '\\\\') {"),
-        ("whatever follows the end", "if (p != self->end) {", "if (p == NULL) {"),
-        ("words that begin like a known one", "plain.length == word->length &&", "plain.length >= word->length &&"),
-        (
-            "the last counter never moves",
-            "memcmp(((Counters *)counters)->values, values, (size_t)count * sizeof(uint64_t)) == 0;",
-            "memcmp(((Counters *)counters)->values, values, (size_t)(count - 1) * sizeof(uint64_t)) == 0;",
-        ),
-        ("leaves of labels never change", "PyObject_RichCompareBool(leaves, before, Py_EQ);", "1;"),
-        (
-            "a label that has come is not told",
-            "labels != NULL && PyTuple_GET_SIZE(labels) == PyList_GET_SIZE(self->labels_read);",
-            "labels != NULL && PyTuple_GET_SIZE(labels) <= PyList_GET_SIZE(self->labels_read);",
-        ),
-        ("a fall is none", "return fell ? FALLEN : grew ? GROWN : SAME;", "return grew ? GROWN : SAME;"),
-        (
-            "any two are equal beside a tuple",
-            "same = tuple == NULL ? -1 : PyObject_RichCompareBool(tuple, two, Py_EQ);",
-            "same = 1;",
-        ),
-        ("relations of what is not there", "return !are_there(self, row->terms, row->left + row->right);", "return 0;"),
-        (
-            "only the left side has to be there",
-            "are_there(self, row->terms, row->left + row->right);",
-            "are_there(self, row->terms, row->left);",
-        ),
-        ("an excuse is none", "left > right && is_excused(self, row)", "0"),
-        ("an excuse for all", "left > right && is_excused(self, row)", "left > right"),
-        (
-            "what is not there excuses nothing",
-            "return bits != 0 || !are_there(self, excuses, row->unless);",
-            "return bits != 0;",
-        ),
-        ("sums may overflow", "if (bits < LARGE) {", "if (1) {"),
-        (
-            "the latest holder, not the first",
-            "while (step > 0 && ((Counters *)PyTuple_GET_ITEM(steps, step - 1))",
-            "while (0 && ((Counters *)PyTuple_GET_ITEM(steps, step - 1))",
-        ),
-        ("29 days in any February", "+ (leap && month == 2)) {", "+ (month == 2)) {"),
-        ("minutes of 61 seconds", "second > 59 ||", "second > 60 ||"),
-        ("what is absent is not said", "(entry->kind == GROUP && append_number(self->absent, entry->place) < 0)", "0"),
-        (
-            "a counter may have a slot beyond the last",
-            "return is_in(row[PLACE], 0, slots - 1) && row[REQUIRED]",
-            "return is_in(row[PLACE], 0, slots) && row[REQUIRED]",
-        ),
-        (
-            "a group may hold itself",
-            "is_in(row[FROM], self->label != NULL, self->nodes_made - 1)",
-            "is_in(row[FROM], self->label != NULL, self->nodes_made)",
-        ),
-    )
-)
-"""The same for the accelerator, which is built anew for each."""
+Line = tuple[str, int]
 
 
-def apply(bug: Bug, package: Path) -> None:
-    """Plant a bug in a copy of the package."""
-    file = package / bug.file
-    text = file.read_text(encoding="utf-8")
-    assert text.count(bug.right) == 1, f"{bug.name}: the text occurs {text.count(bug.right)} times in {bug.file}"
-    file.write_text(text.replace(bug.right, bug.wrong), encoding="utf-8")
+def equivalents() -> dict[str, str]:
+    """The reason for each bug that is known to change nothing."""
+    lines = EQUIVALENTS.read_text(encoding="utf-8").splitlines()
+    parts = [line.partition("  # ") for line in lines if line and not line.startswith("#")]
+    return {name: reason for name, _, reason in parts}
 
 
-def build(package: Path) -> None:
-    """Build the accelerator of a copy."""
-    spec = spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
-    assert spec is not None and spec.loader is not None
-    hook = module_from_spec(spec)
-    spec.loader.exec_module(hook)
-    why = hook.build(package / ACCELERATOR, package / "judge" / hook.file_name())
-    assert why is None, why
+def stale_equivalents() -> list[str]:
+    """Entries about code that is not there any more, or without a reason."""
+    known = {mutant.id for mutant in mutants()}
+    return [name for name, reason in equivalents().items() if name not in known or not reason]
 
 
-def survivors(bugs: tuple[Bug, ...] = (*BUGS, *BUGS_IN_C)) -> Iterator[tuple[Bug, bool]]:
-    """Run the tests against each bug; gives the bug, and whether nobody noticed."""
-    for bug in bugs:
-        yield bug, passes(bug.tests, bug)
+# -- planting ---------------------------------------------------------------------------------------------------------
 
 
-def passes(tests: str, bug: Bug | None = None) -> bool:
-    """
-    Whether a module of this folder, or the accelerator's, passes on a copy of the package, with a bug in it or without.
-
-    Without, it has to: where a test fails anyway, it notices nothing. Those of this folder are run without the
-    accelerator, which leaves much of the code out, and where they pass with it as well, for the rest.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "harness" / PACKAGE.name
-        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        if bug is not None:
-            apply(bug, copy)
-        in_c = tests == "test_accelerator"
-        if in_c:
-            build(copy)
-        shutil.copytree(
-            ROOT / "tests", Path(folder) / "tests", ignore=shutil.ignore_patterns("__pycache__", "conftest.py")
+def plant(mutant: CodeMutant) -> None:
+    """Change the code of this process."""
+    name = "sora_stats_harness." + mutant.module.removesuffix(".py").replace("/", ".")
+    module = sys.modules[name]
+    made = compile(ast.fix_missing_locations(mutant.make()), str(PACKAGE / mutant.module), "exec")
+    before = compile((PACKAGE / mutant.module).read_text(encoding="utf-8"), str(PACKAGE / mutant.module), "exec")
+    changed = 0
+    for function in _functions(module):
+        here = _find_code(before, function.__code__)
+        if here is not None and (other := _find_code(made, here)) is not None and other != here:
+            function.__code__ = other
+            changed += 1
+    if mutant.function.isupper() or (mutant.function.startswith("_") and mutant.function[1:].isupper()):
+        scope: dict[str, Any] = {**vars(module)}
+        value = next(
+            eval(compile(ast.Expression(node.value), name, "eval"), scope)
+            for node in mutant.make().body
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None
+            if node.target.id == mutant.function
         )
-        name = "no bug" if bug is None else bug.name
-        return all(_passes(tests, name, Path(folder), pure=pure) for pure in ((False,) if in_c else (True, False)))
+        old = getattr(module, mutant.function)
+        for other_module in _loaded():
+            if other_module.__dict__.get(mutant.function) == old:
+                setattr(other_module, mutant.function, value)
+                changed += 1
+    assert changed, f"{mutant.id} is not in place"
+    for each in _loaded():
+        for value in list(vars(each).values()):
+            if callable(clear := getattr(value, "cache_clear", None)):
+                clear()
 
 
-def _passes(tests: str, name: str, folder: Path, *, pure: bool) -> bool:
-    file = f"tests/judge/{tests}.py" if tests == "test_accelerator" else f"tests/oracle/{tests}.py"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-x",
-            "-q",
-            "--import-mode=importlib",
-            "-p",
-            "no:cacheprovider",
-            "-c",
-            os.devnull,
-            "--rootdir",
-            str(folder),
-            file,
-        ],
-        cwd=folder,
-        capture_output=True,
-        check=False,
-        env=os.environ
-        | {
-            "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'harness'}",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "SORA_HARNESS_PURE": "1" if pure else "",
-        },
+def _loaded() -> list[ModuleType]:
+    return [module for name, module in list(sys.modules.items()) if name.startswith("sora_stats_harness.")]
+
+
+def _functions(module: ModuleType) -> Iterator[FunctionType]:
+    """The functions of a module and of its classes, whatever they are wrapped in."""
+    for value in vars(module).values():
+        if isinstance(value, type) and value.__module__ == module.__name__:
+            yield from (each for member in vars(value).values() if (each := _unwrap(member)) is not None)
+        elif (each := _unwrap(value)) is not None and each.__module__ == module.__name__:
+            yield each
+
+
+def _unwrap(value: Any) -> FunctionType | None:
+    for name in ("fget", "__func__", "__wrapped__", "func"):
+        if not isinstance(value, FunctionType):
+            value = getattr(value, name, value)
+    return value if isinstance(value, FunctionType) else None
+
+
+def _find_code(within: CodeType, wanted: CodeType) -> CodeType | None:
+    """The code of a function by its name and its first line."""
+    for each in within.co_consts:
+        if isinstance(each, CodeType):
+            if (each.co_qualname, each.co_firstlineno) == (wanted.co_qualname, wanted.co_firstlineno):
+                return each
+            if (found := _find_code(each, wanted)) is not None:
+                return found
+    return None
+
+
+# -- the tests that reach a line --------------------------------------------------------------------------------------
+
+
+class Reach:
+    """Which lines each test executes, and for how long it runs."""
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        self._files = {str(PACKAGE / module): module for module in modules}
+        self.lines: dict[Line, set[int]] = {}
+        self.often: dict[str, dict[tuple[int, int], set[int]]] = {}
+        """By module, functions (first and last line) whose lines are not known to the last, and the tests."""
+        self.seconds: dict[int, float] = {}
+        self._calls: Counter[CodeType] = Counter()
+        self._seen: set[Line] = set()
+
+    def begin(self) -> None:
+        """A test begins."""
+        self._calls.clear()
+        self._seen = set()
+        sys.settrace(self._trace)
+
+    def end(self, number: int, seconds: float) -> None:
+        """A test has ended."""
+        sys.settrace(None)
+        self.seconds[number] = seconds
+        for line in self._seen:
+            self.lines.setdefault(line, set()).add(number)
+        for code, calls in self._calls.items():
+            if calls > MAX_TRACED_CALLS:
+                span = (code.co_firstlineno, max((line for *_, line in code.co_lines() if line), default=0))
+                self.often.setdefault(self._files[code.co_filename], {}).setdefault(span, set()).add(number)
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:  # Any: as `sys.settrace` has it
+        code = frame.f_code
+        if code.co_filename not in self._files:
+            return None
+        self._calls[code] += 1
+        return self._trace_line if self._calls[code] <= MAX_TRACED_CALLS else None
+
+    def _trace_line(self, frame: FrameType, event: str, argument: object) -> Any:  # Any: as `sys.settrace` has it
+        self._seen.add((self._files[frame.f_code.co_filename], frame.f_lineno))
+        return self._trace_line
+
+    def tests_of(self, mutant: CodeMutant) -> list[int]:
+        """Tests that execute a changed line, the cheapest first; then those that may."""
+        if mutant.function.isupper():  # of a constant nobody knows who looks at it
+            known = {number for (module, _), tests in self.lines.items() if module == mutant.module for number in tests}
+            return sorted(known, key=self.seconds.__getitem__)
+        first, last = mutant.lines
+        surely: set[int] = set()
+        for line in range(first, last + 1):
+            surely |= self.lines.get((mutant.module, line), set())
+        perhaps: set[int] = set()
+        for (begin, end), tests in self.often.get(mutant.module, {}).items():
+            if begin <= first <= end:
+                perhaps |= tests
+        return sorted(surely, key=self.seconds.__getitem__) + sorted(perhaps - surely, key=self.seconds.__getitem__)
+
+
+# -- the campaign -----------------------------------------------------------------------------------------------------
+
+
+class Campaign:
+    """A plugin of pytest that runs the tests once, and then those that matter for each bug."""
+
+    def __init__(self, chosen: Sequence[CodeMutant], jobs: int, most_s: float) -> None:
+        self._chosen = chosen
+        self._jobs = jobs
+        self._most_s = most_s
+        self.outcomes: dict[str, str | None] = {}
+        """For each bug the test that noticed it, or how its process ended; None where nobody did."""
+        self.failed: list[str] = []
+        """Tests that fail without a bug, and so notice none."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """In place of pytest's own."""
+        reach = Reach(sorted({mutant.module for mutant in self._chosen}))
+        for number, item in enumerate(session.items):
+            started = time.process_time()
+            reach.begin()
+            failed = [report for report in runtestprotocol(item, log=False, nextitem=None) if report.failed]
+            reach.end(number, time.process_time() - started)
+            self.failed += [f"{report.nodeid}: {report.longreprtext}" for report in failed]
+        if not self.failed:
+            gc.collect()
+            gc.freeze()
+            self._run_all(session.items, reach)
+        return True
+
+    def _run_all(self, items: Sequence[pytest.Item], reach: Reach) -> None:
+        running: dict[int, tuple[CodeMutant, int]] = {}
+        noticed_last: dict[tuple[str, str], list[int]] = {}
+        waiting = list(self._chosen)[::-1]
+        while waiting or running:
+            while waiting and len(running) < self._jobs:
+                mutant = waiting.pop()
+                place = (mutant.module, mutant.function)
+                tests = [number for number in reach.tests_of(mutant) if reach.seconds[number] <= self._most_s]
+                tests.sort(key=lambda number: number not in noticed_last.get(place, ()))  # what has noticed one here
+                reader, writer = os.pipe()
+                pid = os.fork()
+                if pid == 0:
+                    _run_child(mutant, [items[number] for number in tests], tests, writer, sum(reach.seconds.values()))
+                os.close(writer)
+                running[pid] = (mutant, reader)
+            pid, status = os.wait()
+            mutant, reader = running.pop(pid)
+            with os.fdopen(reader) as pipe:
+                text = pipe.read()
+            if os.WIFSIGNALED(status):
+                self.outcomes[mutant.id] = f"signal {os.WTERMSIG(status)}"
+            elif os.WEXITSTATUS(status) == 0:
+                self.outcomes[mutant.id] = None
+            else:
+                self.outcomes[mutant.id] = items[int(text)].nodeid if text.isdecimal() else text
+                if text.isdecimal():
+                    noticed_last.setdefault((mutant.module, mutant.function), []).append(int(text))
+            if self.outcomes[mutant.id] is None:
+                print(f"  not noticed: {mutant.id}", file=sys.__stderr__, flush=True)
+            if len(self.outcomes) % 50 == 0:
+                print(f"  {len(self.outcomes):,} of {len(self._chosen):,} bugs", file=sys.__stderr__, flush=True)
+
+
+def _run_child(
+    mutant: CodeMutant, items: Sequence[pytest.Item], numbers: Sequence[int], out: int, most_s: float
+) -> None:
+    code = 1
+    try:
+        signal.alarm(3600)  # for a bug that makes a test wait; one that makes it run on meets the limit
+        limit_s = LEAST_CPU_S + int(4 * most_s)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
+        resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
+        plant(mutant)
+        noticed = next((number for number, item in zip(numbers, items, strict=True) if not _passes(item)), None)
+        if noticed is None:
+            code = 0
+        else:
+            os.write(out, str(noticed).encode())
+    except BaseException as error:  # whatever it was, it belongs to this bug
+        os.write(out, f"{type(error).__name__}: {error}".encode())
+    finally:
+        os._exit(code)
+
+
+def _passes(item: pytest.Item) -> bool:
+    reports = runtestprotocol(item, log=False, nextitem=None)
+    return not any(report.failed for report in reports)
+
+
+def run(
+    chosen: Sequence[CodeMutant], files: Sequence[str] = FILES, *, jobs: int = 2, most_s: float = math.inf
+) -> dict[str, str | None]:
+    """
+    Plant bugs, and have the tests look for them. To be called in a process of its own, without the accelerator.
+
+    Returns:
+        For each bug's id what noticed it; None where nothing did.
+    """
+    campaign = Campaign(chosen, jobs, most_s)
+    skipped = [f"--ignore={path}" for path in SKIPPED]
+    options = ["-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:doctest", "-o", "addopts="]
+    code = pytest.main(
+        [*options, "--import-mode=importlib", "--hypothesis-profile=planted", *skipped, *files], [campaign]
     )
-    assert done.returncode in (0, 1), f"{name}: {done.stdout.decode()[-2000:]}"  # 2: they did not even start
-    return done.returncode == 0
+    assert not campaign.failed, f"fails without a bug, and so notices none: {', '.join(campaign.failed)}"
+    assert code == 0, f"pytest ended with {code}"
+    return campaign.outcomes
+
+
+def run_apart(*arguments: str) -> dict[str, str | None]:
+    """The same in a process of its own, by its command line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.oracle.planted", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"SORA_HARNESS_PURE": "1"},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    outcomes: dict[str, str | None] = json.loads(done.stdout)
+    return outcomes
+
+
+def main() -> None:
+    """Plant bugs as the command line says, and print what noticed each as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--one-in", type=int, default=1, help="one in so many of each module's")
+    parser.add_argument("--only", nargs="*", default=(), help="modules, or beginnings of ids")
+    parser.add_argument("--first", type=int, help="so many of them")
+    parser.add_argument("--files", nargs="*", default=FILES, help="tests")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--most-s", type=float, default=math.inf, help="leave out tests that take longer than this")
+    arguments = parser.parse_args()
+    assert os.environ.get("SORA_HARNESS_PURE"), "the accelerator leaves much of the code out"
+    chosen = [
+        mutant
+        for mutant in drawn(arguments.one_in)
+        if not arguments.only or mutant.id.startswith(tuple(arguments.only))
+    ]
+    known = equivalents()
+    chosen = [mutant for mutant in chosen if mutant.id not in known][: arguments.first]
+    print(json.dumps(run(chosen, arguments.files, jobs=arguments.jobs, most_s=arguments.most_s), indent=1))
+
+
+if __name__ == "__main__":
+    main()

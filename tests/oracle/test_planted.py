@@ -1,20 +1,38 @@
-"""The bugs that `make oracle` plants in the judge are still about its code, and planting one is noticed."""
+"""Bugs are made from the judge's code and planted in it; a few of them, all the way. `make oracle` plants hundreds."""
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from . import planted
+from . import code_mutants, planted, planted_in_c
 
 
-@pytest.mark.parametrize("bug", [*planted.BUGS, *planted.BUGS_IN_C], ids=lambda bug: bug.name)
-def test_a_planted_bug_is_about_code_that_is_there(bug: planted.Bug) -> None:
+@pytest.mark.parametrize("bug", planted_in_c.BUGS, ids=lambda bug: bug.name)
+def test_a_bug_planted_in_c_is_about_code_that_is_there(bug: planted_in_c.Bug) -> None:
     """The text that it replaces occurs exactly once: after a change of the code, the bug changes with it."""
-    assert (planted.PACKAGE / bug.file).read_text(encoding="utf-8").count(bug.right) == 1
+    assert (code_mutants.PACKAGE / planted_in_c.SOURCE).read_text(encoding="utf-8").count(bug.right) == 1
     assert bug.wrong != bug.right
 
 
-def test_a_planted_bug_is_noticed() -> None:
-    """One of them, all the way: a copy of the package, and the tests of this folder against it."""
-    bug = next(bug for bug in planted.BUGS if bug.name == "falls to zero are passed over")
-    assert [survived for _, survived in planted.survivors((bug,))] == [False]
+def test_bugs_are_drawn_from_every_module_that_decides() -> None:
+    """By every operator; the same each time, and no two alike."""
+    drawn = code_mutants.drawn(planted.ONE_IN)
+    assert len(drawn) >= 300
+    assert {mutant.module for mutant in drawn} == set(code_mutants.modules())
+    assert set(Counter(mutant.operator for mutant in drawn)) == set(code_mutants.OPERATORS)
+    assert len({mutant.id for mutant in drawn}) == len(drawn)
+
+
+def test_modules_that_are_left_alone_are_there() -> None:
+    """An entry about a module that has gone would hide its successor."""
+    assert all((code_mutants.PACKAGE / path).is_file() for path in code_mutants.LEFT_ALONE)
+
+
+def test_a_few_planted_bugs_are_noticed() -> None:
+    """Twelve of those about the server's clock, by the tests of that alone; in a process of its own."""
+    files = ("tests/judge/test_server_clock.py", "tests/judge/test_stamp_order.py")
+    outcomes = planted.run_apart("--only", "judge/server_clock.py", "--first", "12", "--files", *files)
+    assert len(outcomes) == 12
+    assert [bug for bug, noticed_by in outcomes.items() if noticed_by is None] == []

@@ -223,7 +223,7 @@ def test_a_recording_of_sorastats_gives_the_findings_of_our_own(tmp_path: Path) 
         "shape.unknown",
     }
     assert other.judged_from == "recording"
-    assert other.observes == {RequiredCapability.BODIES, RequiredCapability.TIMES}
+    assert other.scope.observes == {RequiredCapability.BODIES, RequiredCapability.TIMES}
 
 
 def test_sorastats_shows_order_and_neither_http_nor_the_clock(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_sorastats_shows_order_and_neither_http_nor_the_clock(tmp_path: Path) ->
     ]
     path.write_bytes(b"".join(_poll(1_790_000_000 + 3 * n, body) for n, body in enumerate(frozen)))
     result = checked(path)
-    outcome = decide_verdict(result.result(), RunScope(observes=result.observes, excluded=result.excluded), strict=True)
+    outcome = decide_verdict(result.result(), result.scope, strict=True)
     assert (outcome.verdict, result.result().findings) == ("pass", [])
     status = {row.id: row.status for row in outcome.requirements}
     assert status["counter.monotonic"] == "met"
@@ -273,7 +273,7 @@ def test_what_a_recorder_wrote_is_not_the_server_s(tmp_path: Path) -> None:
     path.write_bytes(b"".join(_poll(1_790_000_000 + n, body) for n, body in enumerate(written)))
     result = checked(path)
     assert result.result().findings == []
-    outcome = decide_verdict(result.result(), RunScope(observes=result.observes, excluded=result.excluded))
+    outcome = decide_verdict(result.result(), result.scope)
     status = {row.id: row.status for row in outcome.requirements}
     assert {status[each] for each in ("http.json", "http.duplicate_key", "shape.lexical")} == {"not_applicable"}
     assert status["counter.monotonic"] == "met"
@@ -313,7 +313,7 @@ def test_a_body_is_its_targets(tmp_path: Path, content: bytes, target: Target | 
     result = checked(path, target=target)
     assert result.result().coverage.by_target == {operation: 1}
     assert (result.judged_from, result.subject_kind) == ("body", "recording")
-    assert result.observes == {RequiredCapability.BODIES, RequiredCapability.BYTES}
+    assert result.scope.observes == {RequiredCapability.BODIES, RequiredCapability.BYTES}
 
 
 def test_a_recording_that_broke_off_is_inconclusive_at_best(tmp_path: Path) -> None:
@@ -355,29 +355,29 @@ def test_the_scope_is_what_the_header_tells(tmp_path: Path) -> None:
     with RecordingWriter(path, recorded_run(options=options)):
         pass
     result = checked(path)
-    assert result.observes == {
+    assert result.scope.observes == {
         RequiredCapability.EXCHANGES,
         RequiredCapability.BODIES,
         RequiredCapability.PROBES,
         RequiredCapability.LARGE_PROBE,
     }
-    assert result.excluded == {"http.status"}
+    assert result.scope.excluded == {"http.status"}
 
 
 def test_without_that_the_scope_is_what_the_exchanges_show(tmp_path: Path) -> None:
     """Wrong requests only if there are some, and no identity by a target that was never asked for."""
     plain = checked(record(tmp_path / "plain.jsonl", [exchange()]))
-    assert plain.observes == {
+    assert plain.scope.observes == {
         RequiredCapability.EXCHANGES,
         RequiredCapability.BODIES,
         RequiredCapability.BYTES,
         RequiredCapability.ARGUMENTS,
         RequiredCapability.TIMES,
     }
-    assert plain.excluded == {"identity.asked", "identity.client", "identity.listed"}
+    assert plain.scope.excluded == {"identity.asked", "identity.client", "identity.listed"}
     wrong = Request(server=SERVER, headers=(), body=None, target=None, probe="request.shape.no_target")
     probed = checked(record(tmp_path / "probed.jsonl", [exchange(request=wrong)]))
-    assert probed.observes == plain.observes | {RequiredCapability.PROBES}
+    assert probed.scope.observes == plain.scope.observes | {RequiredCapability.PROBES}
 
 
 def test_files_of_several_kinds_show_what_one_of_them_can(tmp_path: Path) -> None:
@@ -386,7 +386,7 @@ def test_files_of_several_kinds_show_what_one_of_them_can(tmp_path: Path) -> Non
     (tmp_path / "sorastats.jsonl").write_bytes(_poll(1, b"[]"))
     ours = record(tmp_path / "run.jsonl", [exchange()])
     alone, together = checked(ours), checked(tmp_path / "body.json", ours, tmp_path / "sorastats.jsonl")
-    assert (together.observes, together.excluded) == (alone.observes, alone.excluded)
+    assert together.scope == alone.scope
     assert together.judged_from == "recording"
     assert together.result().coverage.exchanges == 3
 
@@ -399,7 +399,7 @@ def test_nodes_are_those_that_the_run_was_told(tmp_path: Path) -> None:
         recorder.add_exchange(exchange())
     judge = Judge(EDITION)
     result = judge_files(judge, open_files([str(path)]))
-    assert RequiredCapability.NODES in result.observes
+    assert RequiredCapability.NODES in result.scope.observes
     assert set(judge.nodes) == set(nodes)
 
 

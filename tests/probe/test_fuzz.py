@@ -19,6 +19,7 @@ from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.verdict import JudgeResult
 from sora_stats_harness.probe import fuzz
 from sora_stats_harness.probe.conformance_plan import ConformancePlan
+from sora_stats_harness.probe.fuzz_classes import request_class, request_features
 from sora_stats_harness.probe.interrupt import InterruptHandler
 from sora_stats_harness.probe.prober import Prober
 from sora_stats_harness.simulator.server import Simulator
@@ -53,7 +54,7 @@ def test_what_is_made_up_may_be_sent(request: WireRequest) -> None:
 
 def test_only_the_targets_of_the_plan_are_drawn() -> None:
     """A proxy that lets one target through is asked for no other."""
-    seen = set()
+    seen: set[str | None] = set()
 
     @settings(max_examples=60, deadline=None, derandomize=True, database=None)
     @given(fuzz.generated_requests(frozenset({Target.CLIENT})))
@@ -70,13 +71,13 @@ def test_a_good_server_passes_and_the_same_seed_sends_the_same() -> None:
     def sent(seed: int) -> list[Any]:
         with Simulator(connections=2) as simulator:
             result, tally = search(simulator.url, 60, seed=seed)
-            assert (result.sent, result.smallest, result.violated, result.end_reason) == (60, None, None, None)
+            assert (result.sent, result.passed_over, result.failures, result.end_reason) == (60, 0, (), None)
             assert tally.findings == []
             assert tally.checked["request.no_5xx"] > 30
             return [(seen.method, seen.path, seen.headers[1:], seen.body) for seen in simulator.requests]
 
     first = sent(7)
-    assert len(first) == 61  # and one before, to see that there is a server
+    assert len(first) == 64  # and one before, to see that there is a server, and three that are known to fail
     assert first == sent(7)
     assert first != sent(8)
 
@@ -85,14 +86,26 @@ def test_a_good_server_passes_and_the_same_seed_sends_the_same() -> None:
 def test_a_nul_that_crashes_the_server_is_found_and_made_smaller(seed: int) -> None:
     """The smallest request is the one with nothing but the NUL; it is what the entry shows, and all are counted."""
     with Simulator(connections=2, faults=["crashes-on-nul"]) as simulator:
-        result, tally = search(simulator.url, 500, seed=seed)
-    assert result.smallest is not None
-    assert (result.smallest.body, result.violated, result.reproduced) == (NUL, "request.no_5xx", True)
-    assert (TARGET_HEADER, Target.CLIENT.value) in result.smallest.headers
+        result, tally = search(simulator.url, 300, seed=seed)
+    [failure] = result.failures
+    assert (failure.smallest.body, failure.violated, failure.reproduced) == (NUL, "request.no_5xx", True)
+    assert (TARGET_HEADER, Target.CLIENT.value) in failure.smallest.headers
+    assert result.sent + result.passed_over == 300 and result.passed_over > 0, "the search has gone on"
     [entry] = tally.findings
     assert (entry.requirement, entry.actual) == ("request.no_5xx", "500")
     assert entry.count >= 2 and r"\u0000" in entry.message
-    assert tally.coverage.exchanges == result.sent + result.shrinking + 2
+    assert tally.coverage.exchanges == result.sent + result.shrinking + 5  # one before, one again, three that are known
+
+
+def test_what_is_known_to_fail_hides_nothing_else() -> None:
+    """Strings that are no UTF-8 are tried first, and passed over then; the NUL is found as if they were not there."""
+    with Simulator(connections=2, faults=["crashes-on-invalid-utf8", "crashes-on-nul"]) as simulator:
+        result, _ = search(simulator.url, 300, seed=1)
+    bodies = [failure.smallest.body for failure in result.failures]
+    assert bodies[:3] == [b'"\xff"', b'"\xff"', b'{"local":"\xff"}']
+    assert NUL in bodies
+    assert result.sent + result.passed_over == 300
+    assert result.end_reason is None
 
 
 def test_the_command_prints_the_smallest_request_and_its_command_line(
@@ -105,7 +118,7 @@ def test_the_command_prints_the_smallest_request_and_its_command_line(
         [
             "conform",
             "--fuzz",
-            "500",
+            "120",
             "--seed",
             "5",
             "--duration",
@@ -125,9 +138,9 @@ def test_the_command_prints_the_smallest_request_and_its_command_line(
     assert NUL.decode() in finding["reproduce"]
     assert finding["reproduce"] in printed
     said = " ".join(printed.split())
-    assert "the command line with the finding of request.no_5xx sends the smallest made-up request that fails" in said
-    assert "--fuzz 500 --seed 5 repeats them" in said
-    assert (verdict["options"]["fuzz"], verdict["options"]["seed"]) == (500, 5)
+    assert "of 120 made-up requests were sent" in said and "(--fuzz 120 --seed 5 repeats them): one kind fails;" in said
+    assert f"fails (request.no_5xx): POST / with target 'Sora_20170529.GetStatsClient' and body {NUL.decode()}" in said
+    assert (verdict["options"]["fuzz"], verdict["options"]["seed"]) == (120, 5)
     assert list((tmp_path / "empty").iterdir()) == []
 
 
@@ -171,10 +184,11 @@ def test_a_connection_that_is_cut_is_a_failure_and_shrinks(tmp_path: Path) -> No
     """Where the handler dies without a word, the smallest request that kills it is found as well."""
     with hostile.serve(cuts_long_bodies) as server:
         result, tally = search(server.url, 200)
-    assert result.smallest is not None and result.smallest.body is not None
-    assert (result.violated, result.reproduced) in {("reset", True), ("cut", True), ("protocol", True)}
-    assert b"sora" in result.smallest.body and len(result.smallest.body) < 60
-    assert [entry.requirement for entry in tally.findings] == ["http.complete"]
+    assert result.failures and all(failure.reproduced for failure in result.failures)
+    assert {failure.violated for failure in result.failures} <= {"reset", "cut", "protocol"}
+    bodies = [failure.smallest.body or b"" for failure in result.failures]
+    assert all(b"sora" in body for body in bodies) and min(map(len, bodies)) < 60
+    assert {entry.requirement for entry in tally.findings} == {"http.complete", "http.status"}  # a listing gets 400
 
 
 def test_html_instead_of_json_is_a_failure() -> None:
@@ -185,7 +199,7 @@ def test_html_instead_of_json_is_a_failure() -> None:
 
     with hostile.serve(page) as server:
         result, tally = search(server.url, 50)
-    assert result.violated == "request.json_or_empty"
+    assert {failure.violated for failure in result.failures} == {"request.json_or_empty"}
     assert {entry.requirement for entry in tally.findings} <= {"request.json_or_empty", "http.status"}
 
 
@@ -204,16 +218,16 @@ def test_a_server_that_is_gone_ends_it() -> None:
     with hostile.serve(dies) as server:
         result, tally = search(server.url, 50)
     assert result.end_reason == f"{server.url} gives no complete response"
-    assert result.smallest is not None and not result.reproduced
+    assert [failure.reproduced for failure in result.failures] == [False]
     assert [entry.requirement for entry in tally.findings] == ["http.complete"]
 
 
 def test_without_a_server_nothing_is_said(tmp_path: Path) -> None:
     """A refused connection accuses nobody; the run is inconclusive, with exit code 3."""
     result, tally = search("http://127.0.0.1:9", 50)
-    assert (result.sent, result.smallest, result.end_reason) == (
+    assert (result.sent, result.failures, result.end_reason) == (
         0,
-        None,
+        (),
         "http://127.0.0.1:9 gives no complete response",
     )
     assert tally.findings == []
@@ -226,6 +240,54 @@ def test_an_interrupt_ends_it_at_once() -> None:
         result, tally = search(simulator.url, 50, interrupt=interrupt)
     assert (result.sent, result.end_reason) == (0, "it was interrupted")
     assert tally.findings == []
+
+
+def asked(body: bytes | None, target: Target = Target.CLIENT) -> WireRequest:
+    """A request with a body."""
+    return WireRequest(headers=((TARGET_HEADER, target.value),), body=body)
+
+
+def test_a_class_is_what_all_that_fail_have_in_common() -> None:
+    """However they were drawn: the NUL in the client's id, and not that the channel's is empty."""
+    smallest = asked(b'{"channel_id":"","client_id":"\\u0000"}')
+    other = asked(b'{"channel_id":"sora","client_id":"a\\u0000"}')
+    sound = asked(b'{"channel_id":"","client_id":"a"}')
+    found = request_class(smallest, {smallest: True, other: True, sound: False}, {request_features(sound)})
+    assert found <= request_features(asked(b'{"client_id":"x\\u0000y","channel_id":"b"}'))
+    assert not found <= request_features(sound)
+    assert not found <= request_features(asked(other.body, Target.CONNECTION))
+
+
+def test_a_class_that_a_sound_request_belongs_to_is_made_smaller() -> None:
+    """Where nothing that is told of requests tells those that fail from others, only their like is passed over."""
+    smallest, other = asked(b'{"channel_id":""}'), asked(b'{"channel_id":"a"}')
+    passed = {request_features(asked(b'{"channel_id":"b"}'))}
+    assert request_class(smallest, {smallest: True, other: True}, passed) == request_features(smallest)
+
+
+@pytest.mark.parametrize(
+    ("body", "feature"),
+    [
+        (None, "no body"),
+        (b"", "no body"),
+        (b"{", "no JSON"),
+        (b'"\xff"', "invalid UTF-8"),
+        (b"[" * 100_000, "deep"),
+        (b'{"local":1}', "/local: int"),
+        (b'{"else":[true]}', "/*/0: bool"),
+        (b'{"channel_id":""}', "/channel_id: empty"),
+        (b'{"channel_id":"\\n"}', "/channel_id: control characters"),
+        (b'{"channel_id":"<"}', "/channel_id: punctuation"),
+        (b'{"channel_id":"\xc3\xa9"}', "/channel_id: beyond ASCII"),
+        (b'{"channel_id":"\\ud83d\\ude00"}', "/channel_id: beyond 16 bits"),
+        (b'{"channel_id":"\\ud83d"}', "/channel_id: half of a surrogate pair"),
+        (b'{"channel_id":"%s"}' % (b"x" * 256), "/channel_id: long"),
+    ],
+)
+def test_what_a_request_is_like(body: bytes | None, feature: str) -> None:
+    """Types by place, and what is odd about texts; a plain text of 255 bytes is not."""
+    assert feature in request_features(asked(body))
+    assert feature not in request_features(asked(b'{"channel_id":"%s"}' % (b"x" * 255)))
 
 
 @pytest.mark.parametrize(

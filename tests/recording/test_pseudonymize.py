@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -251,15 +252,20 @@ def test_what_cannot_be_redacted_leaves_nothing_behind(tmp_path: Path) -> None:
         redact_recording(path, path)
     assert open_recordings([path]).exchanges == 1
     (tmp_path / "body.json").write_text("{}")
+    (tmp_path / "mine.jsonl").write_text("kept")
     with pytest.raises(RecordingError, match="no recording"):
-        redact_recording(tmp_path / "body.json", tmp_path / "out.jsonl")
+        redact_recording(tmp_path / "body.json", tmp_path / "mine.jsonl")
+    assert (tmp_path / "mine.jsonl").read_text() == "kept"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="is no file"):
+        redact_recording(path, tmp_path / "pipe")
     with pytest.raises(UsageError, match="cannot be written"):
         redact_recording(path, tmp_path / "no" / "out.jsonl")
 
     left = [None] * 4
     with pytest.raises(IndexError):
         redact_recording(path, tmp_path / "out.jsonl", tick=left.pop)
-    assert not (tmp_path / "out.jsonl").exists()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["body.json", "in.jsonl", "mine.jsonl", "pipe"]
 
 
 def test_what_was_kept_is_told_and_all_else_was_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -305,7 +311,41 @@ def test_a_text_that_is_left_ends_in_no_file(tmp_path: Path, monkeypatch: pytest
                 asking(Response(status=500, headers=(), body=b"{x")),
             ]
             path = record(tmp_path / "in.jsonl", items)
-            with pytest.raises(HarnessError, match="was deleted") as caught:
+            with pytest.raises(HarnessError, match="was not written") as caught:
                 redact_recording(path, tmp_path / "out.jsonl")
         assert CHANNEL not in str(caught.value)
         assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_text_that_something_kept_holds_by_chance_is_no_leak(tmp_path: Path) -> None:
+    """A server may say the name of a probe, of a header, or its own loopback address; a redacted recording as well."""
+    said = [
+        "wrong_type",
+        "request.shape.wrong_type",
+        "content-type",
+        "127.0.0.1",
+        "127.0.0.1:3000",
+        exchange().run,
+        exchange().run[:12],
+        "2026-11-24",
+        "redacted",
+        "REDACTED",
+        "application/json",
+        "GetStatsAllConnections",
+    ]
+    request = Request(
+        server="http://127.0.0.1:3000",
+        headers=(("Content-Type", "application/json"),),
+        body=None,
+        target=None,
+        probe=said[1],
+        method="BREW",
+        path="/pot",
+    )
+    once, twice = tmp_path / "once.jsonl", tmp_path / "twice.jsonl"
+    redact_recording(record(tmp_path / "in.jsonl", [exchange(body=json.dumps(said).encode(), request=request)]), once)
+    redact_recording(once, twice)
+    (step,) = open_recordings([twice])
+    assert step.exchange.request.probe == said[1]
+    assert step.exchange.response is not None
+    assert not set(said) & set(json.loads(step.exchange.response.body))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sora_stats_harness.reports import report_folder as files
+from sora_stats_harness.reports.report_formats import report_renderer
 
 from .verdicts import KINDS, PAGES
 
@@ -26,7 +26,7 @@ def path(kind: str, form: str) -> Path:
 
 def report(kind: str, form: str) -> str:
     """The report as it is now."""
-    return files.REPORT_RENDERERS[form](PAGES[kind]())
+    return report_renderer(form)(PAGES[kind]())
 
 
 if __name__ == "__main__":

@@ -37,9 +37,12 @@ def baseline(*entries: FindingEntry) -> Baseline:
 def tally(*entries: FindingEntry, **given: Any) -> JudgeResult:  # Any: the tally's fields
     """A run that saw all fields, all of whose counters moved."""
     coverage = CoverageSummary(by_target={"GetStatsClient": 100})
-    return JudgeResult(
-        **({"checked": dict.fromkeys(verdicts.SEEN, 9), "findings": list(entries), "coverage": coverage} | given)
-    )
+    fields: dict[str, Any] = {
+        "checked": dict.fromkeys(verdicts.SEEN, 9),
+        "findings": list(entries),
+        "coverage": coverage,
+    }
+    return JudgeResult(**(fields | given))
 
 
 def held_against(earlier: Baseline, *entries: FindingEntry, **policy: Any) -> tuple[list[str], BaselineReport]:
@@ -212,11 +215,13 @@ def test_what_is_let_pass_does_not_make_a_run_whole(status: str) -> None:
     ):
         verdict = verdicts.build(verdicts.Counted([finding]), **given).verdict
         assert verdict.verdict == "inconclusive" and str(verdict.reason).startswith(reason)
-    for given, reason, code in (
+    for counted, reason, code in (
         ({"withheld": ["counter.monotonic"]}, "withheld", 3),
         ({"crashed": {"counter.monotonic": "KeyError"}}, "check_crashed", 4),
     ):
-        outcome = decide_verdict(tally(finding, coverage=verdicts.covered(), **given), RunScope(observes=verdicts.LIVE))
+        outcome = decide_verdict(
+            tally(finding, coverage=verdicts.covered(), **counted), RunScope(observes=verdicts.LIVE)
+        )
         rows = {row.id: row for row in outcome.requirements}
         assert (rows["counter.monotonic"].status, rows["counter.monotonic"].reason) == ("not_checked", reason)
         assert (outcome.verdict, outcome.exit_code) == ("inconclusive", code)

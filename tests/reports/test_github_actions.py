@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sora_stats_harness.judge.verdict import decode_verdict
 from sora_stats_harness.reports import github_actions as github
 from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports import terminal
@@ -110,7 +111,7 @@ def test_no_server_gives_the_runner_orders(text: str) -> None:
         f"sora-harness: {escape_invisible(text)}",
     ]:
         assert orders(line) == [] and "##vso[" not in line  # not even where nobody has switched commands off
-    assert files.decode_verdict(files.verdict_to_json(report.verdict).encode(), "it") == report.verdict
+    assert decode_verdict(files.verdict_to_json(report.verdict).encode(), "it") == report.verdict
 
 
 def test_a_summary_that_is_too_large_is_cut() -> None:

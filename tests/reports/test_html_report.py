@@ -10,8 +10,8 @@ import pytest
 
 from sora_stats_harness.judge.verdict import LoadResult
 from sora_stats_harness.reports import charts, html_measurements
-from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports.charts import ChartLine, percentile_position
+from sora_stats_harness.reports.report_formats import report_renderer
 
 from . import verdicts
 from .test_formats import Page
@@ -21,7 +21,7 @@ SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)
 
 def page(kind: str) -> str:
     """The page of a kind of run."""
-    return files.REPORT_RENDERERS["html"](verdicts.PAGES[kind]())
+    return report_renderer("html")(verdicts.PAGES[kind]())
 
 
 @pytest.mark.parametrize("kind", verdicts.PAGES)
@@ -185,7 +185,7 @@ def test_an_empty_run_of_load_has_a_page() -> None:
     measured = report.verdict.load
     assert measured is not None
     report.verdict.load = msgspec.structs.replace(measured, judged=0, latency=[], timeline=[])
-    assert SVG.findall(files.REPORT_RENDERERS["html"](report)) == []
+    assert SVG.findall(report_renderer("html")(report)) == []
 
 
 def test_curve_ends_at_the_longest_time() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from sora_stats_harness.judge.incident import ListingChanges
 from sora_stats_harness.judge.verdict import JudgeResult
-from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports.report import VerdictReport
+from sora_stats_harness.reports.report_formats import report_renderer
 
 from . import verdicts
 
@@ -40,7 +40,7 @@ def report() -> VerdictReport:
 @pytest.mark.parametrize("form", ["text", "markdown", "html"])
 def test_the_cause_comes_before_any_finding(form: str) -> None:
     """With its sentence, what to do, and how much it explains."""
-    text = files.REPORT_RENDERERS[form](report())
+    text = report_renderer(form)(report())
     order = [
         text.index(part)
         for part in (
@@ -55,21 +55,19 @@ def test_the_cause_comes_before_any_finding(form: str) -> None:
 
 def test_what_is_explained_is_no_top_finding() -> None:
     """On the terminal it is counted below its cause, and nowhere else."""
-    text = files.REPORT_RENDERERS["text"](report())
+    text = report_renderer("text")(report())
     assert text.count("shape.required") == 1 + text.partition("counter.monotonic")[2].count("shape.required")
     assert "3 findings explained by the causes above" in text
 
 
 def test_markdown_and_html_fold_it() -> None:
     """A reader who wants it opens it."""
-    assert "<details><summary>3 findings explained by missing-field</summary>" in files.REPORT_RENDERERS["markdown"](
-        report()
-    )
-    assert "3 findings that it explains</summary>" in files.REPORT_RENDERERS["html"](report())
+    assert "<details><summary>3 findings explained by missing-field</summary>" in report_renderer("markdown")(report())
+    assert "3 findings that it explains</summary>" in report_renderer("html")(report())
 
 
 def test_junit_has_properties() -> None:
     """Its cases stay those of the requirements."""
-    text = files.REPORT_RENDERERS["junit"](report())
+    text = report_renderer("junit")(report())
     assert '<property name="incident.1.restart-new-ids" value="All connections of' in text
     assert 'name="shape.required"' in text

@@ -11,7 +11,6 @@ import pytest
 
 from sora_stats_harness.judge.verdict import CapacityResult, CapacityStepResult, LatencyDistribution
 from sora_stats_harness.load.histogram import Histogram
-from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports.github_actions import verdict_annotations
 from sora_stats_harness.reports.measurement_tables import (
     MeasurementTable,
@@ -21,6 +20,7 @@ from sora_stats_harness.reports.measurement_tables import (
     percentile_ms,
 )
 from sora_stats_harness.reports.report import VerdictReport
+from sora_stats_harness.reports.report_formats import report_renderer
 from sora_stats_harness.reports.terminal import render_terminal
 
 from . import verdicts
@@ -59,10 +59,10 @@ def whole_rows(table: MeasurementTable) -> Iterable[list[str]]:
 def test_every_cell_is_the_same_in_every_format(kind: str) -> None:
     """HTML, Markdown, a wide terminal and JUnit hold each cell as the table has it; the page alone has what is long."""
     report = verdicts.PAGES[kind]()
-    page = html_tables(files.REPORT_RENDERERS["html"](report))
-    markdown = markdown_tables(files.REPORT_RENDERERS["markdown"](report))
+    page = html_tables(report_renderer("html")(report))
+    markdown = markdown_tables(report_renderer("markdown")(report))
     terminal = [re.split(r"\s{2,}", line.strip()) for line in render_terminal(report, width=400).splitlines()]
-    root = ElementTree.fromstring(files.REPORT_RENDERERS["junit"](report))
+    root = ElementTree.fromstring(report_renderer("junit")(report))
     properties = {each.get("name"): each.get("value") for each in root.iter("property")}
     checked = 0
     for table in tables(report):
@@ -72,9 +72,9 @@ def test_every_cell_is_the_same_in_every_format(kind: str) -> None:
         for row in whole_rows(table):
             assert row in markdown
             assert [cell for cell in row if cell] in terminal
-        for row in table.rows:
-            for column, cell in list(zip(table.columns, row, strict=True))[table.keys :]:
-                name = ".".join((table.name, *row[: table.keys], column)).replace(" ", "_")
+        for cells in table.rows:
+            for column, cell in list(zip(table.columns, cells, strict=True))[table.keys :]:
+                name = ".".join((table.name, *cells[: table.keys], column)).replace(" ", "_")
                 assert properties[name] == cell
                 checked += 1
     assert checked > 10
@@ -95,8 +95,8 @@ def test_key_figures_lead_every_format() -> None:
         report = verdicts.PAGES[kind]()
         assert {number for number, _ in key_figures(report.verdict)} >= set(wanted)
         texts = [
-            files.REPORT_RENDERERS["html"](report).partition('id="findings"')[0],
-            files.REPORT_RENDERERS["markdown"](report).partition("###")[0],
+            report_renderer("html")(report).partition('id="findings"')[0],
+            report_renderer("markdown")(report).partition("###")[0],
             "\n".join(render_terminal(report, width=400).splitlines()[:2]),
             verdict_annotations(report.verdict).splitlines()[0],
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 from pathlib import Path
@@ -13,6 +14,7 @@ from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.reports import evidence_files as evidence
 from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports.report import VerdictReport
+from sora_stats_harness.reports.report_formats import REPORT_FORMATS, report_renderer
 
 from . import verdicts
 
@@ -24,8 +26,8 @@ def test_a_report_read_back_is_the_report(kind: str, tmp_path: Path) -> None:
     files.write_reports(report, tmp_path)
     again = files.read_report(tmp_path / "verdict.json")
     assert again.verdict == report.verdict
-    for form, render in files.REPORT_RENDERERS.items():
-        assert render(again) == render(report), form
+    for form in REPORT_FORMATS:
+        assert report_renderer(form)(again) == report_renderer(form)(report), form
 
 
 @pytest.mark.parametrize("text", verdicts.HOSTILE)
@@ -135,7 +137,7 @@ def test_damaged_evidence_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "evidence" / "001-counter.monotonic.jsonl").write_bytes(b'{"seq": "x"}\n')
     again = files.read_report(tmp_path / "verdict.json")
     assert verdicts.entry("counter.monotonic").fingerprint not in again.evidence
-    assert "at least 1,017" in files.REPORT_RENDERERS["html"](again)
+    assert "at least 1,017" in report_renderer("html")(again)
 
 
 def test_evidence_needs_an_exchange() -> None:
@@ -152,6 +154,35 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         files.write_file_atomically(target, "no bytes")  # type: ignore[arg-type]  # that is the failure
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["verdict.json"]
+
+
+def test_a_pipe_a_device_and_a_link_stay_what_they_are(tmp_path: Path) -> None:
+    """`--output /dev/null` must not put a file where the device was; what a link leads to is written."""
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "t" / "target"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    files.write_file_atomically(pipe, b"through")
+    assert os.read(reader, 99) == b"through" and pipe.is_fifo()
+    os.close(reader)
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    files.write_file_atomically(link, b"new")
+    assert link.is_symlink() and target.read_bytes() == b"new"
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path: Path) -> None:
+    """That of the file beside it is no longer."""
+    files.write_file_atomically(tmp_path / ("x" * 255), b"")
+    assert [len(path.name) for path in tmp_path.iterdir()] == [255]
+
+
+def test_trying_a_folder_touches_no_file_of_its_owner(tmp_path: Path) -> None:
+    """Whatever that is called."""
+    (tmp_path / "trial").write_text("mine")
+    files.try_folder(tmp_path)
+    files.try_folder(tmp_path / "a" / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["trial"] and (tmp_path / "trial").read_text() == "mine"
 
 
 def test_a_report_without_evidence_has_none() -> None:

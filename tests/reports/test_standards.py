@@ -13,9 +13,11 @@ import pytest
 import xmlschema
 from markdown_it import MarkdownIt
 
+from sora_stats_harness.judge.verdict import decode_verdict
 from sora_stats_harness.reports import markdown, verdict_schema
 from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports.report import VerdictReport
+from sora_stats_harness.reports.report_formats import report_renderer
 
 from . import verdicts
 
@@ -30,7 +32,7 @@ def junit_schema() -> xmlschema.XMLSchema:
 
 def junit(report: VerdictReport) -> ElementTree.Element:
     """The document, parsed."""
-    return ElementTree.fromstring(files.REPORT_RENDERERS["junit"](report))
+    return ElementTree.fromstring(report_renderer("junit")(report))
 
 
 @pytest.mark.parametrize("kind", verdicts.PAGES)
@@ -39,7 +41,7 @@ def test_verdict_json_is_valid(kind: str) -> None:
     report = verdicts.PAGES[kind]()
     text = files.verdict_to_json(report.verdict)
     jsonschema.Draft202012Validator(verdict_schema.verdict_schema()).validate(json.loads(text))
-    assert files.decode_verdict(text.encode("ascii"), "it") == report.verdict
+    assert decode_verdict(text.encode("ascii"), "it") == report.verdict
 
 
 @pytest.mark.parametrize("kind", verdicts.PAGES)
@@ -93,7 +95,7 @@ def test_evidence_is_attached_as_gitlab_looks_for_it(tmp_path: Path, monkeypatch
     name = "reports/gate/evidence/001-counter.monotonic.jsonl"
     assert f"<system-out>[[ATTACHMENT|{name}]]</system-out>" in text
     assert (top / name).is_file()
-    assert files.REPORT_RENDERERS["junit"](files.read_report(top / "reports" / "gate" / "verdict.json")) == text
+    assert report_renderer("junit")(files.read_report(top / "reports" / "gate" / "verdict.json")) == text
     files.write_reports(verdicts.failing(), tmp_path / "elsewhere")
     files.write_reports(verdicts.failing(), top / "a]b")
     for folder in (tmp_path / "elsewhere", top / "a]b"):

@@ -50,8 +50,8 @@ class Node:
 
         asyncio.run(self._app(scope, receive, send))
         start, rest = sent
-        headers = tuple((name.decode(), value.decode()) for name, value in start["headers"])
-        return Told(status=start["status"], headers=headers, body=rest["body"])
+        told = tuple((name.decode(), value.decode()) for name, value in start["headers"])
+        return Told(status=start["status"], headers=told, body=rest["body"])
 
     def listing(self, body: bytes = b"") -> list[Sample]:
         """GetStatsAllConnections."""

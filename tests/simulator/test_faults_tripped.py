@@ -12,7 +12,7 @@ from sora_stats_harness.api.errors import ExitCode
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.requirements import REQUIREMENTS, Level
 from sora_stats_harness.judge.verdict import JudgeResult
-from sora_stats_harness.judge.verdict_decision import RunEnding, RunScope, VerdictDecision, decide_verdict
+from sora_stats_harness.judge.verdict_decision import RunEnding, VerdictDecision, decide_verdict
 from sora_stats_harness.probe import fuzz
 from sora_stats_harness.probe.conformance_plan import SIMULATOR_RATE, ConformancePlan
 from sora_stats_harness.probe.conformance_run import run_conformance
@@ -71,7 +71,7 @@ def probe(
         result = run_conformance(plan, judge, prober(), interrupt=interrupt)
     judge.finish()
     tally = judge.result()
-    scope = RunScope(observes=plan.observed_needs(), excluded=plan.excluded_requirements())
+    scope = plan.scope
     return tally, decide_verdict(tally, scope, RunEnding(aborted=result.aborted))
 
 

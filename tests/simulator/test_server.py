@@ -22,7 +22,7 @@ from sora_stats_harness.api.errors import SimulatorError, UsageError
 from sora_stats_harness.cli import main
 from sora_stats_harness.cli import simulate as simulate_module
 from sora_stats_harness.simulator import server
-from sora_stats_harness.simulator.asgi_app import MAX_LOGGED_BODY_BYTES
+from sora_stats_harness.simulator.asgi_app import MAX_LOGGED_BODY_BYTES, Clock, ScheduledDisturbances
 from sora_stats_harness.simulator.fault_interface import Fault, ReceivedRequest, SimulatedResponse
 from sora_stats_harness.simulator.server import Simulator, start_simulator_process
 
@@ -197,10 +197,13 @@ def test_a_restart_gives_other_ids_and_the_clock_goes_on() -> None:
 
 def test_the_clock_can_be_set() -> None:
     """As NTP does; counters do not mind."""
-    with Simulator(connections=3, churn=False) as simulator:
+    now_ns = [time.monotonic_ns()]
+    clock = Clock(monotonic_ns=lambda: now_ns[0])
+    step = ScheduledDisturbances(clock_step_s=-0.2, clock_step_after_s=1)
+    with Simulator(connections=3, churn=False, upsets=step, clock=clock) as simulator:
         simulator.freeze()
         before = listing(simulator.url)[0]
-        simulator.step_clock(-0.2)
+        now_ns[0] += 2_000_000_000
         after = listing(simulator.url)[0]
         assert stamp_s(after) - stamp_s(before) == pytest.approx(-0.2, abs=1e-5)
         assert after["rtp"] == before["rtp"]

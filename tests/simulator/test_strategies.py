@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from sora_stats_harness.api import edition
@@ -61,6 +62,61 @@ def test_the_busy_base_has_every_leaf_and_moves_every_counter_that_may_move() ->
 def test_drawn_connections_are_legal(document: strategies.GeneratedConnection) -> None:
     """Whatever is changed, shape, ids and relations hold."""
     assert shape_and_relations(document) == []
+
+
+def test_what_connections_are_like() -> None:
+    """Of a few hundred, some have each of what an exporter may stumble over; none has both limits of a channel."""
+    drawn: list[strategies.GeneratedConnection] = []
+
+    @settings(max_examples=250, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
+    @given(strategies.connections())
+    def draw(document: strategies.GeneratedConnection) -> None:
+        drawn.append(document)
+
+    draw()
+    digits = Counter(len(each["timestamp"].partition(".")[2].rstrip("Z")) for each in drawn)
+    assert set(digits) == {0, 6, 9} and min(digits.values()) > 20, digits
+    levels = Counter(each["network_status"]["unstable_level"] for each in drawn)
+    assert set(levels) == {0, 1, 2, 3} and min(levels.values()) > 20, levels
+    channels = [each.get("data_channel", {}) for each in drawn]
+    labels = [[label for label in channel if label.startswith("#")] for channel in channels]
+    assert sum(not names for names in labels) > 20 and sum(len(names) >= 24 for names in labels) > 10
+    texts = {label for names in labels for label in names}
+    assert any("/" in text for text in texts) and any("~" in text for text in texts) and "#" in texts
+    assert any(not text.isascii() for text in texts) and any(not text.isprintable() for text in texts)
+    busy = [each for each in drawn if each.base == "busy"]
+    for group in ("signaling", "notify", "push", "stats", "e2ee"):
+        assert sum(group not in each.get("data_channel", {}) for each in busy) > 10, group
+    assert sum("data_channel" not in each for each in busy) > 3
+    limits = Counter(
+        tuple(name for name in ("max_packet_life_time", "max_retransmits") if name in leaves)
+        for channel in channels
+        for leaves in channel.values()
+    )
+    assert {("max_packet_life_time",), ("max_retransmits",), ()} == set(limits), limits
+    counters = [max(value for path, value in reference.leaves(each).items() if is_counter(path)) for each in drawn]
+    assert sum(most > 2**32 for most in counters) > 20 and sum(most > 2**53 for most in counters) > 20
+
+
+def is_counter(path: tuple[str, ...]) -> bool:
+    """By its name."""
+    return path[-1].startswith("total_")
+
+
+def test_histories_have_stamps_of_every_form() -> None:
+    """Whole seconds, microseconds and nanoseconds, each in some; one form throughout a history."""
+    seen: set[int] = set()
+
+    @few
+    @given(strategies.histories())
+    def check(history: strategies.CallHistory) -> None:
+        bodies = [call.response if isinstance(call.response, list) else [call.response] for call in history.calls]
+        digits = {len(each["timestamp"].partition(".")[2].rstrip("Z")) for body in bodies for each in body}
+        assert len(digits) <= 1
+        seen.update(digits)
+
+    check()
+    assert seen == {0, 6, 9}
 
 
 @few

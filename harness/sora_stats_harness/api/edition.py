@@ -31,7 +31,7 @@ from .field_definitions import (
     make_json_pointer,
     split_json_pointer,
 )
-from .input_budget import parse_toml, read_small_file
+from .input_budget import parse_toml, path_exists, read_small_file
 
 __all__ = [
     "ANY_LABEL",
@@ -81,15 +81,26 @@ def load_edition(name_or_file: str = DEFAULT_EDITION) -> Edition:
         text = (resources.files(__package__) / "editions" / f"{name_or_file}.toml").read_text(encoding="utf-8")
         return parse_edition(text, origin=name_or_file)
     path = Path(name_or_file)
-    if path.suffix != ".toml" and not path.exists():
+    if path.suffix != ".toml" and not path_exists(path):
         hint = "; auto is for commands that see responses" if name_or_file == "auto" else ""
         raise EditionError(
             f"no edition is called {name_or_file!r}: take one of {', '.join(shipped_edition_names())}, or a .toml file{hint}"
         )
-    name = f"the edition file {name_or_file}"
+    return parse_edition(read_edition_file(name_or_file), origin=name_or_file)
+
+
+@cache
+def read_edition_file(path: str) -> str:
+    """
+    The text of an edition's file, which may be a pipe: it is read once.
+
+    Raises:
+        EditionError: It can't be read.
+    """
+    name = f"the edition file {path}"
     data = read_small_file(path, limit=MAX_FILE_BYTES, name=name, error=EditionError)
     try:
-        return parse_edition(data.decode("utf-8"), origin=name_or_file)
+        return data.decode("utf-8")
     except UnicodeDecodeError:
         raise EditionError(f"{name} cannot be read: not UTF-8 text") from None
 

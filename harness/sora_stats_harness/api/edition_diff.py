@@ -1,6 +1,4 @@
-"""
-What changed from one edition to another, field by field.
-"""
+"""What changed from one edition to another, field by field."""
 
 from __future__ import annotations
 

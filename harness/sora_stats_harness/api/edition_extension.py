@@ -1,6 +1,4 @@
-"""
-The parser of an edition that builds on another one: it changes what it names, and each statement has a source.
-"""
+"""Parses an edition that extends another one: its file states the changes, and the source of each."""
 
 from __future__ import annotations
 
@@ -15,6 +13,10 @@ from .field_definitions import Edition, FieldDefinition, FieldGroup, FieldProven
 
 MAX_STATEMENTS: Final = 200
 """The most statements of one kind in an edition that builds on another; each looks at all fields."""
+MAX_NAMED_PATHS: Final = 1_000
+"""The most paths whose standing is stated, for the same reason."""
+MAX_RENAMED_CHARACTERS: Final = 500
+"""How long a path may become by being renamed: every name that it had is kept."""
 MAX_STARS: Final = 2
 """The most `*` in a path: a pattern with many of them takes exponential time."""
 
@@ -43,6 +45,8 @@ class EditionExtensionParser(EditionParser):
         """The names of editions that can be built on."""
         self.base_edition = base_edition
         """Loads one of them."""
+        self.named_paths = 0
+        """Paths of `standing` so far."""
 
     def edition(self) -> Edition:
         """What another edition has, changed by statements that each name a source."""
@@ -103,6 +107,9 @@ class EditionExtensionParser(EditionParser):
         paths = entry.get("paths")
         if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
             raise self.fail(place, "`paths` must be a list of texts")
+        self.named_paths += len(paths)
+        if self.named_paths > MAX_NAMED_PATHS:
+            raise self.fail(place, f"more than {MAX_NAMED_PATHS:,} paths in all")
         standing, source = self.enum_member(FieldProvenance, entry, "is", place), self.text(entry, "source", place)
         for text in paths:
             path = self.split_path(text, place)
@@ -135,6 +142,8 @@ class EditionExtensionParser(EditionParser):
                 pieces = new.split("*")
                 text = pieces[0] + "".join(a + b for a, b in zip(parts.groups(), pieces[1:], strict=True))
                 target = self.split_path(text, place)
+                if len(text) > MAX_RENAMED_CHARACTERS:
+                    raise self.fail(place, f"a path becomes longer than {MAX_RENAMED_CHARACTERS} characters")
                 field = replace(
                     field, path=target, standing=standing, source=source, former=(path, *field.former), **described
                 )

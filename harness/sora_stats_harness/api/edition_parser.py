@@ -1,6 +1,4 @@
-"""
-The parser of an edition's file: tables of groups and fields become an `Edition`, and every error names its place.
-"""
+"""Parses an edition's file: tables of groups and fields become an `Edition`, and every error names its place."""
 
 from __future__ import annotations
 
@@ -19,6 +17,10 @@ MAX_FIELDS: Final = 5_000
 """The most fields and groups; real editions have 374. A few groups that stand for others could amount to any number."""
 MAX_DEPTH: Final = 12
 """Groups in groups; real ones go three levels deep."""
+MAX_PATH_CHARACTERS: Final = 6_000
+"""The names of a path together; real ones have 70."""
+MAX_SAME_AS: Final = 12
+"""Groups that stand for one that stands for another; real ones do so once."""
 E = TypeVar("E", bound=Enum)
 
 FieldPath = tuple[str, ...]
@@ -81,6 +83,8 @@ class EditionParser:
             target = self.split_path(str(model["same_as"]), place)
             if target in seen:
                 raise self.fail(place, f"same_as leads round in a circle at {'.'.join(target)}")
+            if len(seen) > MAX_SAME_AS:
+                raise self.fail(place, f"same_as leads from one group to the next, more than {MAX_SAME_AS} times")
             seen.append(target)
             model = self.lookup(target, place)
         fields = model.get("fields", {})
@@ -111,6 +115,8 @@ class EditionParser:
             raise self.fail(place, f"groups in groups, on more than {MAX_DEPTH} levels")
         if not all(name.isprintable() for name in path):
             raise self.fail(place, NAME_RULE)
+        if sum(map(len, path)) > MAX_PATH_CHARACTERS:
+            raise self.fail(place, f"names of more than {MAX_PATH_CHARACTERS:,} characters together")
 
     def lookup(self, path: tuple[str, ...], place: str) -> Mapping[str, Any]:
         table: Any = self.document

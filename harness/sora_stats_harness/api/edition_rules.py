@@ -1,5 +1,5 @@
 """
-What an edition has to be as a whole, beyond each statement in its file by itself.
+Checks an edition as a whole, once each statement of its file was checked by itself.
 
 Some checks know fields by their names: what a connection is called, when a sample was taken, which level is counted.
 An edition may lack any of these, and what can't be judged then isn't. But where it has one, it is what its name says.
@@ -21,6 +21,9 @@ UNSTABLE_LEVEL: Final = ("network_status", "unstable_level")
 
 LABELS_GROUP: Final = "data_channel"
 """The group whose members are labels, free to come and go."""
+
+CLOCKWORK_BASE32_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""The digits of a connection_id: digits and letters without I, L, O and U."""
 
 NAME_RULE: Final = "a name must consist of printable characters"
 

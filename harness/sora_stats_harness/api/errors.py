@@ -1,5 +1,5 @@
 """
-What can go wrong with the harness itself, in one tree.
+The harness's own errors, in one tree, and the exit codes.
 
 A server that misbehaves is never an exception: that is a finding. An exception means that the harness could not do
 its work, and its message is one line that says what was found, where, and what to do.

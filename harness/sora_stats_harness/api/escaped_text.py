@@ -1,5 +1,5 @@
 """
-Seeing through escapes: the text that JSON strings, HTML, and percent encoding stand for, and where each byte came from.
+Decodes what JSON, HTML or percent encoding has escaped, and tells where each byte came from.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-One request, its response and its times: the only thing that a judge is ever shown.
+The exchange: one request, its response or error, and its times; a judge sees nothing else.
 
 The prober, the load scenarios, a user's own tests and recordings all produce exchanges; the judge cannot tell which.
 Structs are frozen and cheap to make (about 0.3 us), since under load there are thousands a second.

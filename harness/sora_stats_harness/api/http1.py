@@ -1,5 +1,5 @@
 """
-One reader of HTTP/1.1 responses, without a socket: bytes go in, and a response or the reason why there is none comes out.
+Reads HTTP/1.1 responses, without a socket: bytes go in, and a response or the reason why there is none comes out.
 
 The contract. `begin` makes the reader ready for a response. `feed` takes what came from the socket, in whatever pieces,
 `end` says that the peer has closed, and `give_up` that we stop reading. As soon as no more bytes are needed, `over` is
@@ -15,7 +15,7 @@ response. The outcome depends on the bytes and the end alone, never on the piece
       ├── chunked ──> chunks ──> trailers ──────> over
       └── neither ──> body until the close ─────> over
 
-The common case under load costs a look-up: a head seen before, and its whole body behind it. A large body of known
+The common case under load is a head and its whole body in one piece. A large body of known
 length is received where it stays: `buffer` gives the memory to receive into, and `advance` says how much came.
 """
 
@@ -25,20 +25,10 @@ import re
 from typing import Final
 
 from .exchange import ErrorCode, Response, TransportError
-from .http1_body import SECTION_END, SECTION_LIMIT, SPARE_BYTES, BodyMemory, Bytes, ChunkedBody, whole_chunked_body
+from .http1_body import SPARE_BYTES, BodyMemory, Bytes, ChunkedBody, whole_chunked_body
 from .http1_faults import FRAMING_RULES, Effect, FramingFault
-from .http1_head import (
-    USUAL_HEAD_BYTES,
-    BodyEnd,
-    FaultList,
-    ResponseHead,
-    excerpt,
-    fault,
-    head_of,
-    known_heads,
-    parse_status_line,
-    status_line_so_far,
-)
+from .http1_head import USUAL_HEAD_BYTES, BodyEnd, ResponseHead, excerpt, fault, head_of
+from .http1_head_reader import HeadReader
 
 BODY_LIMIT: Final = 256 * 1024 * 1024
 """Bytes behind a head, as they are on the wire, unless another limit is asked for."""
@@ -49,11 +39,7 @@ KEPT_OF_PARTIAL: Final = 64 * 1024
 DIRECT_BYTES: Final = 64 * 1024
 """Where at least so many bytes of a body are missing, they can be received into the body's own memory."""
 
-FIRST_LINE_BYTES: Final = 64
-"""Of a first line without an end, after which it has to look like a status line."""
-
 _HEAD_END: Final = re.compile(rb"\r\n\r\n")
-_BLANK_LINES: Final = re.compile(rb"(?:\r?\n)+")
 _TOO_LARGE: Final = ("head_too_large", "chunk_line_too_large")
 
 
@@ -109,8 +95,8 @@ class ResponseReader:
         """The final one, while its body is read."""
         self._missing = 0
         """Bytes of a body of known length that have not come; more than 0 only while such a body is read."""
-        self._buffer: bytearray | None = None
-        """What has come of a head that was not recognised by its bytes."""
+        self._head_reader: HeadReader | None = None
+        """Has what came of a head that was not recognised by its bytes."""
         self._surplus = b""
         """The first bytes behind the end."""
 
@@ -119,8 +105,10 @@ class ResponseReader:
         size = len(data)
         if not self.wire_bytes and (found := _HEAD_END.search(data, 0, USUAL_HEAD_BYTES)) is not None:
             end = found.end()
-            head = known_heads.get(bytes(data[:end]))
-            if head is not None and head.status >= 200 and self._method != "HEAD":
+            raw = bytes(data[:end])
+            ends_once = raw.count(b"\n\r\n") == 1 and b"\n\n" not in raw
+            head = head_of(raw) if ends_once and self._method != "HEAD" else None
+            if isinstance(head, ResponseHead) and head.status >= 200:
                 self.wire_bytes = size
                 self.faults = head.faults
                 body: bytes | None = None
@@ -230,70 +218,22 @@ class ResponseReader:
     # -- the head -----------------------------------------------------------------------------------------------------
 
     def _take_head(self, data: Bytes) -> Bytes:
-        if self._buffer is None:
-            self._buffer = bytearray()
-            self._scanned = self._head_bytes = 0
-            """Bytes of the buffer in which no end was found; bytes of interim responses and of blank lines."""
-            self._line_seen = False
-            """Whether the first line was looked at."""
-        buffer = self._buffer
-        buffer += data
-        if not self._line_seen:
-            self._skip_blank_lines(buffer)
-            if (wrong := self._look_at_first_line(buffer)) is not None:
-                return self._fail(wrong)
-        found = SECTION_END.search(buffer, max(0, self._scanned - 2))
-        self._scanned = len(buffer)
-        size = len(buffer) + 1 if found is None else found.end()
-        if self._head_bytes + size > SECTION_LIMIT:
-            where = "interim responses did" if self._head_bytes else "the head of the response does"
-            return self._fail(fault("head_too_large", f"{where} not end within {SECTION_LIMIT >> 10} KiB"))
-        if found is None:
-            return b""
-        left = len(buffer) - size
-        head = head_of(bytes(buffer[:size]))
-        buffer.clear()
-        if isinstance(head, FramingFault):
-            return self._fail(head)
-        for each in head.faults:
-            self._note(each)
-        if 100 <= head.status < 200:
-            self._pass_over(head.status, size)
-        else:
-            self._enter_body(head)
-        return data[len(data) - left :]
-
-    def _skip_blank_lines(self, buffer: bytearray) -> None:
-        if (blank := _BLANK_LINES.match(buffer)) is not None:
-            self._note(fault("blank_line", "a blank line stands before the status line"))
-            self._head_bytes += blank.end()
-            self._scanned = 0
-            del buffer[: blank.end()]
-
-    def _look_at_first_line(self, buffer: bytearray) -> FramingFault | None:
-        """What is no HTTP may go on for ever: the first line is judged as soon as it is there."""
-        end = buffer.find(b"\n", self._scanned)
-        if end < 0:
-            return status_line_so_far(bytes(buffer)) if len(buffer) >= FIRST_LINE_BYTES else None
-        self._line_seen = True
-        line = parse_status_line(bytes(buffer[:end]).removesuffix(b"\r"), FaultList())
-        return line if isinstance(line, FramingFault) else None
-
-    def _pass_over(self, status: int, size: int) -> None:
-        """The response proper is still to come."""
-        self._head_bytes += size
-        self._scanned, self._line_seen = 0, False
-        if status == 101:
-            self._fail(fault("switched", "the server changed the protocol, unasked: status 101"))
-        else:
-            self._note(fault("interim", f"an interim response came first: status {status}"))
+        if self._head_reader is None:
+            self._head_reader = HeadReader(self._note)
+        reader = self._head_reader
+        left = reader.take(data)
+        if reader.wrong is not None:
+            return self._fail(reader.wrong)
+        if reader.head is not None:
+            self._enter_body(reader.head)
+        return left
 
     def _end_in_head(self) -> None:
-        buffer = self._buffer
-        if buffer is None:
+        reader = self._head_reader
+        if reader is None:
             error = TransportError(code=ErrorCode.RESET, detail="the connection was closed before a response")
             self.give_up(error)
-        elif not self._line_seen and (wrong := status_line_so_far(bytes(buffer))) is not None:
+        elif (wrong := reader.end()) is not None:
             self._fail(wrong)
         else:
             self._cut("the connection was closed within the head of the response")

@@ -1,6 +1,4 @@
-"""
-Bodies: the memory into which a long one is received, and the end of one that comes in chunks.
-"""
+"""Reads bodies: the memory into which a long one is received, and the end of one that comes in chunks."""
 
 from __future__ import annotations
 

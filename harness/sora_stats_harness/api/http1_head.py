@@ -1,5 +1,5 @@
 """
-The head of a response: from the bytes up to the blank line to a status, header fields, and where the body ends.
+Parses the head of a response: status, header fields, and where the body ends.
 
 `parse_head` is a pure function. Whatever deviates from the standard is either a fault in the list, with the response
 going on, or the one fault that is returned instead of a head. Lines are looked at in their order, and so are the headers,
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -56,13 +57,9 @@ class ResponseHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     faults: tuple[FramingFault, ...]
 
 
-known_heads: Final[dict[bytes, ResponseHead]] = {}
-"""Heads by their bytes; `head_of` fills it."""
-
-
 def head_of(raw: bytes) -> ResponseHead | FramingFault:
     """
-    Read a head, or find it among those read before.
+    Read a head; one that was read before costs a look-up.
 
     Args:
         raw: From the first byte of the status line to the end of the blank line.
@@ -75,15 +72,7 @@ def head_of(raw: bytes) -> ResponseHead | FramingFault:
     >>> head_of(b"HTTP/1.1 2000 OK\\r\\n\\r\\n").text
     'status code 2000: a status code has three digits'
     """
-    head = known_heads.get(raw)
-    if head is not None:
-        return head
-    parsed = parse_head(raw)
-    if isinstance(parsed, ResponseHead) and len(raw) <= USUAL_HEAD_BYTES:
-        if len(known_heads) >= MAX_HEADS:
-            known_heads.clear()
-        known_heads[raw] = parsed
-    return parsed
+    return _usual_head(raw) if len(raw) <= USUAL_HEAD_BYTES else parse_head(raw)
 
 
 class FaultList:
@@ -305,6 +294,11 @@ def parse_head(raw: bytes) -> ResponseHead | FramingFault:
         keep=persists and body_end is not BodyEnd.CLOSE and faults.all_allowed,
         faults=faults.found(),
     )
+
+
+@lru_cache(MAX_HEADS)
+def _usual_head(raw: bytes) -> ResponseHead | FramingFault:
+    return parse_head(raw)
 
 
 def _values(fields: list[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:

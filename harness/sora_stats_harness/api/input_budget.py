@@ -1,5 +1,5 @@
 """
-The limits of every file that a user names: no file, however large or strange, takes the machine's memory or hangs a run.
+Limits on every file that a user names, so that none takes the machine's memory or hangs a run.
 
 Files come from servers, colleagues and artefacts of a build, so each may be a device, a pipe that nobody writes to, or a
 few kilobytes that decompress to gigabytes. Small files are read whole by `read_small_file`. Recordings are read in pieces
@@ -14,6 +14,7 @@ import os
 import re
 import select
 import stat
+import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ MAX_INPUT_VARIABLE: Final = "SORA_HARNESS_MAX_INPUT"
 
 TIMEOUT_VARIABLE: Final = "SORA_HARNESS_INPUT_TIMEOUT"
 """The environment variable that replaces `InputBudget.idle_s`."""
+
+TOTAL_PER_IDLE: Final = 60
+"""How many times `idle_s` a whole pipe may take: an hour, where each wait is for a minute at most."""
 
 CONTENT_PER_FILE: Final = 16
 """How many times `file_bytes` the decompressed content may be: recordings are compressed about 24 times."""
@@ -74,7 +78,7 @@ class InputBudget:
     held_bytes: int = 1 << 30
     """How much may be held in memory because lines don't stand in order of receipt."""
     idle_s: float = 60.0
-    """How long to wait for the next bytes of a pipe."""
+    """How long to wait for the next bytes of a pipe; all of it may take TOTAL_PER_IDLE times that."""
 
     def content_limit(self, stored_bytes: int) -> int:
         """How many bytes a compressed file of this size may decompress to."""
@@ -101,7 +105,7 @@ def read_input_budget() -> InputBudget:
     return InputBudget(file_bytes=file_bytes, content_bytes=CONTENT_PER_FILE * file_bytes, idle_s=idle_s)
 
 
-def open_input_file(path: str | Path) -> tuple[IO[bytes], bool]:
+def open_input_file(path: str | Path | int) -> tuple[IO[bytes], bool]:
     """
     Open a file or a pipe; never waits for a pipe's writer.
 
@@ -111,7 +115,8 @@ def open_input_file(path: str | Path) -> tuple[IO[bytes], bool]:
     Raises:
         OSError: It can't be opened, or is neither a file nor a pipe; `strerror` says which.
     """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.dup(path) if isinstance(path, int) else os.open(path, flags)
     try:
         piped = is_pipe(handle)
         return os.fdopen(handle, "rb"), piped
@@ -137,35 +142,44 @@ def is_pipe(handle: int) -> bool:
     raise OSError(errno.EINVAL, "it is a device, not a file")
 
 
-def read_pipe(file: IO[bytes], idle_s: float) -> Iterator[bytes]:
+def read_pipe(file: IO[bytes], idle_s: float, total_s: float) -> Iterator[bytes]:
     """
     The bytes of a pipe until its writer closes it.
 
     Raises:
-        OSError: It can't be read, or nothing comes for `idle_s` seconds; a terminal is waited for without an end.
+        OSError: It can't be read, nothing comes for `idle_s` seconds, or it has not ended after `total_s`; a terminal is
+            waited for without an end.
     """
     handle = file.fileno()
     os.set_blocking(handle, True)
     waits = select.poll() if hasattr(select, "poll") and not os.isatty(handle) else None
     if waits is not None:
         waits.register(handle, select.POLLIN)
+    ends_s = time.monotonic() + total_s
     while True:
-        if waits is not None and not waits.poll(idle_s * 1000):
-            raise OSError(errno.ETIMEDOUT, f"nothing came through the pipe for {idle_s:g} s")
+        left_s = ends_s - time.monotonic()
+        if waits is not None and not (left_s > 0 and waits.poll(min(idle_s, left_s) * 1000)):
+            if left_s <= idle_s:
+                raise OSError(errno.ETIMEDOUT, f"the pipe did not end within {total_s:g} s ({TIMEOUT_VARIABLE})")
+            raise OSError(errno.ETIMEDOUT, f"nothing came through the pipe for {idle_s:g} s ({TIMEOUT_VARIABLE})")
         if not (chunk := os.read(handle, _PIPE_CHUNK_BYTES)):
             return
         yield chunk
 
 
-def read_small_file(path: str | Path, *, limit: int, name: str, error: type[UsageError] = UsageError) -> bytes:
+def path_exists(path: str | Path) -> bool:
+    """Whether something is there; False as well for a name that no file can have."""
+    return os.path.exists(path)  # noqa: PTH110  # Path.exists raises where a name is too long
+
+
+def read_small_file(path: str | Path | int, *, limit: int, name: str, error: type[UsageError] = UsageError) -> bytes:
     """
     Read a whole file that is small by its nature.
 
     Args:
-        path: The file; a pipe will do.
+        path: The file, or the number of one that is open already; a pipe will do.
         limit: The most bytes that it may have.
         name: What to call it in an error message, with its path.
-        error: What is raised.
 
     Raises:
         UsageError: It can't be read, or is larger.
@@ -174,6 +188,8 @@ def read_small_file(path: str | Path, *, limit: int, name: str, error: type[Usag
         file, piped = open_input_file(path)
         with file:
             data = _read_pipe_up_to(file, limit + 1) if piped else file.read(limit + 1)
+        if data is None:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))  # what looks like a file, as some in /proc
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
         reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
         raise error(f"{name} cannot be read: {reason}") from None
@@ -184,7 +200,8 @@ def read_small_file(path: str | Path, *, limit: int, name: str, error: type[Usag
 
 def _read_pipe_up_to(file: IO[bytes], size: int) -> bytes:
     data = bytearray()
-    for chunk in read_pipe(file, read_input_budget().idle_s):
+    idle_s = read_input_budget().idle_s
+    for chunk in read_pipe(file, idle_s, idle_s):
         data += chunk
         if len(data) >= size:
             break

@@ -1,5 +1,5 @@
 """
-Times, sizes and numbers as people write them in options and configurations.
+Reads times, sizes and numbers as people write them in options and configurations.
 
 Each function takes a text and gives a number, or refuses the text in half a sentence that says what it must be; the
 caller puts the option's name before it.

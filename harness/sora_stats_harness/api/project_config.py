@@ -1,5 +1,5 @@
 """
-What a project always says the same way: `[tool.sora-harness]` in pyproject.toml, or a file sora-harness.toml.
+The configuration of a project: `[tool.sora-harness]` in pyproject.toml, or a file sora-harness.toml.
 
 Options win over the environment, and the environment over the file; `probe.run_settings` puts them together. An unknown
 key is an error, because a mistyped one would weaken a gate in silence. The file never contains a secret: the values of

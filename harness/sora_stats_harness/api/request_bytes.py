@@ -1,6 +1,4 @@
-"""
-Requests as bytes: the one place that writes them, for every client.
-"""
+"""Writes requests as bytes, for every client."""
 
 from __future__ import annotations
 

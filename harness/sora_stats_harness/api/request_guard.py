@@ -1,5 +1,5 @@
 """
-What may be sent at all, decided in one place.
+Decides which requests may be sent at all.
 
 The port that serves statistics also disconnects users (`DisconnectChannel` and others). So every client asks
 `check_bytes_allowed` right where it writes to a socket. It takes the bytes themselves for what they are: whoever made them,
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from .errors import RequestRefusedError
@@ -92,8 +93,6 @@ MAX_ALLOWED_REQUESTS: Final = 10_000
 
 MAX_ALLOWED_BYTES: Final = 2048
 
-_allowed: Final[set[bytes]] = set()
-
 _REQUEST_LINE: Final = re.compile(rb"([A-Z]+) ([!-~]+) HTTP/1\.1")
 _FIELD: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ([\t -~\x80-\xff]*)")
 
@@ -105,7 +104,7 @@ def check_bytes_allowed(data: bytes) -> None:
     There is no way around it by what the bytes are in: only their value counts, and nothing but plain `bytes` is taken. A
     second request behind the first is refused, and so are a Transfer-Encoding and lengths in which one could hide.
 
-    Takes 50 ns for bytes that were allowed before.
+    Takes 0.1 us for bytes that were allowed before.
 
     Raises:
         RequestRefusedError: They may not be written; nothing of them has been.
@@ -117,13 +116,16 @@ def check_bytes_allowed(data: bytes) -> None:
     """
     if type(data) is not bytes:  # a subclass may call itself equal to anything
         raise RequestRefusedError(f"refused to send {type(data).__name__}: only plain bytes are ever written")
-    if data in _allowed:
-        return
-    _check_one_request(data)
     if len(data) <= MAX_ALLOWED_BYTES:
-        if len(_allowed) >= MAX_ALLOWED_REQUESTS:
-            _allowed.clear()
-        _allowed.add(data)
+        _check_usual_request(data)
+    else:
+        _check_one_request(data)
+
+
+@lru_cache(MAX_ALLOWED_REQUESTS)
+def _check_usual_request(data: bytes) -> None:
+    """As `_check_one_request`; a request that was allowed is known by its bytes, and one that was refused is not kept."""
+    _check_one_request(data)
 
 
 def _check_one_request(data: bytes) -> None:

@@ -1,6 +1,4 @@
-"""
-Headers that a user adds to every request, read from options and configurations, with secrets marked as such.
-"""
+"""Headers that a user adds to every request, read from options and configurations, with secrets marked as such."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-What is secret in a header's value, and how each part of it may be spelled.
+Splits a header's value into its secret parts, and lists the forms in which each may be spelled.
 
 A server that complains about a credential seldom repeats the whole header: it names the token, the password that it
 decoded, one cookie, or a parameter of a signature.

@@ -1,5 +1,5 @@
 """
-Keeping secrets out of everything that is written down.
+Keeps secrets out of everything that is written down.
 
 A recording or a report is made to be passed on, and the requests behind it may bear tokens. So the values of headers
 are dropped unless they are known to be harmless, and what the user named as secret is looked for wherever text or bytes
@@ -152,7 +152,6 @@ def redact_headers(
     Keep every header's name, and the values of those allowed.
 
     Args:
-        headers: In the order of the wire.
         allowed: Names in lower case; `ALLOWED_RESPONSE_HEADERS` or `ALLOWED_REQUEST_HEADERS`.
         secrets: Looked for in what is kept.
 

@@ -1,5 +1,5 @@
 """
-Where a server listens: every address that its name has, and the order in which they are tried.
+The addresses of a server's name, and the order in which they are tried.
 
 A name may have several addresses, of which a server need not listen on each: `localhost` is `::1` and `127.0.0.1` on most
 machines. Every client tries all of them, one after the other, and begins with the one that worked last.

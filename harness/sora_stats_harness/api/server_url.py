@@ -1,5 +1,5 @@
 """
-The URL of a server: one reader for arguments, the environment, configurations and fixtures.
+Reads and validates the URL of a server, wherever it is given.
 
 The result is the name under which the server's exchanges are known, so one server has one name however its URL was
 written. No HTTP library is imported: `pytest --collect-only` reads URLs as well.

@@ -1,5 +1,5 @@
 """
-Why there is no complete response: from the exceptions of ssl and the system to one code and one line.
+Classifies the exceptions of sockets and TLS: why there is no complete response.
 
 What really happened may stand anywhere in the chain of causes, so all of it is looked at.
 """

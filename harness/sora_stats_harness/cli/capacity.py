@@ -7,21 +7,25 @@ A server that the harness did not start never gets more requests than `--max-rat
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from ..api.errors import UsageError
+from ..load.scenarios import STEADY_SCENARIOS
 from . import capacity_polling as surveys
 from . import command_support as common
 from . import options
 from . import worker_options as workers
 from .framework import Arguments, Command, Parsed, flag, group, with_value
-from .output import ProgressLine, write_output
+from .output import write_output
 
 if TYPE_CHECKING:
+    from ..api.server_address import ServerAddress
     from ..load.capacity.rate_search import RateStep, SearchGoal, SearchResult
+    from ..load.capacity.search_task import SearchTask
     from ..load.worker_plan import WorkerPlan
 
 EXAMPLES: Final = """\
@@ -33,10 +37,7 @@ examples:
   sora-harness capacity http://127.0.0.1:3000 --watch-media --max-rate 100     whether polling hurts the media
 """
 
-SELF_TEST_CONNECTIONS: Final = 100
 SELF_TEST_RATE: Final = 2000.0
-DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
-MIN_IN_FLIGHT: Final = 64
 MAX_SEARCH_IN_FLIGHT: Final = 1000
 
 
@@ -58,7 +59,11 @@ def run(arguments: Arguments) -> int:
         return workers.run_as_worker(arguments)
     url = settings.url
     settings.refuse_simulator_options(
-        [f"--{name.replace('_', '-')}" for name in SIMULATOR_PACE_OPTIONS if getattr(arguments, name) is not None]
+        [
+            f"--{name.replace('_', '-')}"
+            for name in surveys.SIMULATOR_PACE_OPTIONS
+            if getattr(arguments, name) is not None
+        ]
     )
     arguments.slo = options.read_slos(settings)
     by_size = arguments.by_size or len(arguments.connections or ()) > 1
@@ -67,8 +72,8 @@ def run(arguments: Arguments) -> int:
         raise UsageError(f"--{'master' if arguments.master else 'processes'} is for the search")
     if by_size and arguments.watch_media:
         raise UsageError("--by-size and --watch-media are two questions: ask one of them")
-    if arguments.scenario not in CAPACITY_SCENARIOS:
-        raise UsageError(f"--scenario: {arguments.scenario!r} must be one of {', '.join(CAPACITY_SCENARIOS)}")
+    if arguments.scenario not in STEADY_SCENARIOS:
+        raise UsageError(f"--scenario: {arguments.scenario!r} must be one of {', '.join(STEADY_SCENARIOS)}")
     goal = None
     if by_size or arguments.watch_media:
         surveys.check_polling_arguments(arguments, url, by_size=by_size)
@@ -85,105 +90,86 @@ def run(arguments: Arguments) -> int:
 
 
 def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: WorkerPlan | None) -> int:
-    from ..api.edition import load_edition
-    from ..judge.verdict_decision import RunEnding, RunScope
+    from ..judge.verdict_decision import RunEnding
     from ..load.capacity.load_window import operation_shares, window_length_s
-    from ..load.capacity.search_report import build_capacity, search_statement, step_line
-    from ..load.capacity.search_task import SearchTask, run_search
+    from ..load.capacity.search_report import build_capacity, search_statement
+    from ..load.capacity.search_task import run_search
     from ..load.edition_probe import detect_by_address
-    from ..load.load_spec import LOAD_OBSERVES, LoadSpec
-    from ..load.load_task import ServerAccess
-    from ..load.slo import longest_limit_us, parse_abort_limit
-    from ..probe.interrupt import InterruptHandler
-    from ..reports.verdict_assembly import RunFacts, format_utc_now
-
-    started_at = format_utc_now()
-    settings = arguments.settings
-    limits = tuple(parse_abort_limit(text) for text in _abort_limits(arguments))
-    headers, secrets = settings.look_up()
 
     def window_s(rate: float) -> float:
         return window_length_s(rate, goal.slos, operation_shares(arguments.scenario, rate), arguments.window)
 
-    write_output(
-        f"{_plan_text(arguments, url, goal, plan, window_s)}{common.edition_plan_text(arguments)}\n", sys.stderr
-    )
-    if arguments.dry_run:
-        return 0
-    progress = ProgressLine()
+    with common.JudgedRun(arguments, "capacity") as run:
+        plan_text = _plan_text(arguments, url, goal, plan, window_s)
+        write_output(f"{plan_text}{common.edition_plan_text(arguments)}\n", sys.stderr)
+        if arguments.dry_run:
+            return 0
+        with run.stack:
+            server, address = surveys.resolve_target(arguments, url, run.stack)
+            notes = common.detect_edition(
+                arguments,
+                lambda: detect_by_address(address, run.headers, arguments.settings.timeout_s, run.interrupt),
+            )
+            task = _search_task(arguments, run, address, goal, window_s)
+            done = run_search(replace(task, workers=plan))
+        statement = search_statement(done.found, goal)
+        reasons = [each for each in (_abort_reason(done.found, statement), done.aborted) if each is not None]
+        is_violated = not done.found.low and done.found.high is not None and done.found.ended is None
+        facts = run.facts(
+            subject=server,
+            scope=task.spec.scope,
+            ending=RunEnding(
+                interrupted=run.interrupt.is_interrupted,
+                aborted="; ".join(dict.fromkeys(reasons)) or None,
+                violated_slo=statement if is_violated else None,
+            ),
+            options=_verdict_options(arguments, goal, plan),
+            notes=[statement, *notes, *done.notes],
+        )
+        latencies = [each for _, each in done.step_latencies]
+        result = build_capacity(done.found, goal, arguments.scenario, latencies)
+        return common.report_and_exit_code(arguments, done.judge, replace(facts, capacity=result))
+
+
+def _search_task(
+    arguments: Arguments,
+    run: common.JudgedRun,
+    address: ServerAddress,
+    goal: SearchGoal,
+    window_s: Callable[[float], float],
+) -> SearchTask:
+    """The search of this process; the caller adds workers."""
+    from ..load.capacity.search_report import step_line
+    from ..load.capacity.search_task import SearchTask
+    from ..load.load_task import ServerAccess
+    from ..load.slo import longest_limit_us
+
+    settings = arguments.settings
     longest = longest_limit_us(goal.slos)
 
     def on_step(step: RateStep) -> None:
-        progress.end()
+        run.progress.end()
         write_output(f"{step_line(step)}\n", sys.stderr)
 
-    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
-        with ExitStack() as stack:
-            server, address = resolve_target(arguments, url, stack)
-            told = common.detect_edition(
-                arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
-            )
-            spec = LoadSpec(
-                edition=arguments.settings.edition,
-                checks=arguments.settings.checks,
-                headers=headers,
-                timeout_s=settings.timeout_s,
-                scenario=arguments.scenario,
-                users=_max_in_flight(arguments, goal),
-            )
-            task = SearchTask(
-                spec=spec,
-                server=ServerAccess(
-                    address=address,
-                    kind="simulator" if url is None else "server",
-                    ca_file=settings.ca_file,
-                    insecure=settings.insecure,
-                    secrets=secrets,
-                ),
-                goal=goal,
-                workers=plan,
-                limits=limits,
-                patience_s=settings.timeout_s if longest is None else longest / 1e6,
-                window_s=window_s,
-                interrupt=interrupt,
-                on_step=on_step,
-                watch=surveys.make_progress_watcher(progress),
-                say=lambda text: write_output(text, sys.stderr),
-            )
-            try:
-                done = run_search(task)
-            finally:
-                progress.end()
-        said = search_statement(done.found, goal)
-        reasons = [each for each in (_abort_reason(done.found, said), done.aborted) if each is not None]
-        return common.report_and_exit_code(
-            arguments,
-            done.judge,
-            RunFacts(
-                command="capacity",
-                edition=load_edition(arguments.settings.edition),
-                subject=server,
-                scope=RunScope(observes=LOAD_OBSERVES, excluded=spec.unobservable_requirements),
-                ending=RunEnding(
-                    interrupted=interrupt.is_interrupted,
-                    aborted="; ".join(dict.fromkeys(reasons)) or None,
-                    violated_slo=said
-                    if not done.found.low and done.found.high is not None and done.found.ended is None
-                    else None,
-                ),
-                started_at=started_at,
-                options=_verdict_options(arguments, goal, plan),
-                notes=[said, *told, *done.notes],
-                secrets=secrets,
-                capacity=build_capacity(
-                    done.found, goal, arguments.scenario, [told for _, told in done.step_latencies]
-                ),
-            ),
-        )
-
-
-def _abort_limits(arguments: Arguments) -> tuple[str, ...]:
-    return tuple(arguments.abort_when or DEFAULT_ABORT_LIMITS)
+    return SearchTask(
+        spec=surveys.load_spec(arguments, run, scenario=arguments.scenario, users=_max_in_flight(arguments, goal)),
+        server=ServerAccess(
+            address=address,
+            kind="simulator" if settings.url is None else "server",
+            ca_file=settings.ca_file,
+            insecure=settings.insecure,
+            secrets=run.secrets,
+        ),
+        goal=goal,
+        workers=None,
+        limits=options.read_abort_limits(arguments),
+        patience_s=settings.timeout_s if longest is None else longest / 1e6,
+        window_s=window_s,
+        interrupt=run.interrupt,
+        on_step=on_step,
+        watch=surveys.make_progress_watcher(run.progress),
+        say=lambda text: write_output(text, sys.stderr),
+    )
 
 
 def _abort_reason(found: SearchResult, said: str) -> str | None:
@@ -211,10 +197,6 @@ def _search_goal(arguments: Arguments, url: str | None) -> SearchGoal:
     return SearchGoal(slos=slos, max_rate=max_rate, start=arguments.start)
 
 
-CAPACITY_SCENARIOS: Final = ("mixed", "drill", "scrape", "scrape-cluster")
-"""Those of `load_edition` that have a rate which does not change by itself."""
-
-
 def _max_in_flight(arguments: Arguments, goal: SearchGoal) -> int:
     """How many requests may be under way: so many that a server which keeps every SLO never meets the limit."""
     from ..load.slo import longest_limit_us
@@ -224,37 +206,17 @@ def _max_in_flight(arguments: Arguments, goal: SearchGoal) -> int:
         return given
     longest = longest_limit_us(goal.slos)
     needed = goal.max_rate * (arguments.settings.timeout_s if longest is None else longest / 1e6)
-    return int(min(max(needed * 1.2 + MIN_IN_FLIGHT / 2, MIN_IN_FLIGHT), MAX_SEARCH_IN_FLIGHT))
+    return int(min(max(needed * 1.2 + surveys.MIN_IN_FLIGHT / 2, surveys.MIN_IN_FLIGHT), MAX_SEARCH_IN_FLIGHT))
 
 
-SIMULATOR_PACE_OPTIONS: Final = ("service_time", "workers", "per_connection_cost")
-
-
-def resolve_target(arguments: Arguments, url: str | None, stack: ExitStack) -> tuple[str, Any]:  # Any: load's Address
-    """The server to ask, which without a URL is a simulator that lives as long as the stack."""
-    server = url
-    if server is None:
-        common.announce_self_test()
-        sizes: list[int] = arguments.connections or [SELF_TEST_CONNECTIONS]
-        server = start_simulator(arguments, stack, sizes[0])
-    return server, surveys.resolve_address(arguments, server)
-
-
-def start_simulator(arguments: Arguments, stack: ExitStack, connections: int, *, seed: int | None = None) -> str:
-    """Start one, whose connections stay: what is measured is to be the rate's doing."""
-    more: dict[str, Any] = {"connections": connections} | ({} if seed is None else {"seed": seed})
-    pace = {name: getattr(arguments, name) for name in SIMULATOR_PACE_OPTIONS}
-    words = {name.replace("_", "-"): str(value) for name, value in pace.items() if value is not None}
-    return common.start_simulator(arguments, stack, **more, options=words | {"no-churn": None})[0]
-
-
-def _plan_text(arguments: Arguments, url: str | None, goal: SearchGoal, plan: WorkerPlan | None, lasts_s: Any) -> str:
-    # Any: a function of the rate
+def _plan_text(
+    arguments: Arguments, url: str | None, goal: SearchGoal, plan: WorkerPlan | None, window_s: Callable[[float], float]
+) -> str:
     from ..load.capacity.rate_search import WINDOWS_PER_STEP, expected_steps
 
     least, most = expected_steps(goal)
     rates = [goal.first_rate, goal.max_rate]
-    step_s = [WINDOWS_PER_STEP * lasts_s(rate) + 2 for rate in rates]
+    step_s = [WINDOWS_PER_STEP * window_s(rate) + 2 for rate in rates]
     slos = ", ".join(slo.text for slo in goal.slos)
     several = "" if plan is None else f", from {plan.description}"
     users = _max_in_flight(arguments, goal)
@@ -263,7 +225,7 @@ def _plan_text(arguments: Arguments, url: str | None, goal: SearchGoal, plan: Wo
         f"{goal.max_rate:g} requests/s that keeps {slos} and violates no MUST, from {goal.first_rate:g}/s on, at most {users} in "
         f"flight{several}; {least} to {most} steps of {WINDOWS_PER_STEP} windows or more, about "
         f"{_format_duration(least * min(step_s))} to {_format_duration((most + 2) * max(step_s))}; "
-        f"the load is taken away at {' or '.join(_abort_limits(arguments))}"
+        f"the load is taken away at {' or '.join(each.text for each in options.read_abort_limits(arguments))}"
     )
 
 
@@ -279,7 +241,7 @@ def _verdict_options(arguments: Arguments, goal: SearchGoal, plan: WorkerPlan | 
         "start": goal.first_rate,
         "max_in_flight": _max_in_flight(arguments, goal),
         "processes": 1 if plan is None else plan.count,
-        "abort_when": list(_abort_limits(arguments)),
+        "abort_when": [each.text for each in options.read_abort_limits(arguments)],
     }
 
 
@@ -299,9 +261,7 @@ command = Command(
             options.slo_option("what has to hold: p99<50ms, GetStatsAllConnections:p99<800ms, errors<0.1%"),
             with_value("--max-rate", "R", "never send more requests per second than this", type=options.RATE),
             with_value("--start", "R", "the first rate (default: an eighth of the highest)", type=options.RATE),
-            with_value(
-                "--scenario", "NAME", "mixed, drill, scrape or scrape-cluster (default: mixed)", default="mixed"
-            ),
+            with_value("--scenario", "NAME", f"one of {', '.join(STEADY_SCENARIOS)} (default: mixed)", default="mixed"),
             with_value(
                 "--window",
                 "TIME",
@@ -343,16 +303,7 @@ command = Command(
         *workers.worker_options(),
         *options.judging_options(),
         *options.simulator_options(
-            with_value("--service-time", "TIME", "each request keeps a worker this long", type=options.DURATION),
-            with_value(
-                "--workers", "N", "how many requests are served at a time (default: 1)", type=options.integer(1)
-            ),
-            with_value(
-                "--per-connection-cost",
-                "TIME",
-                "and this long for each connection of the response",
-                type=options.DURATION,
-            ),
+            *options.pace_options(),
             connections=Parsed(_parse_sizes),
             connections_help="how many connections (default: 100); with commas: cost by size",
         ),

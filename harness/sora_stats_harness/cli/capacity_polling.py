@@ -1,22 +1,28 @@
 """
-The two other questions of the command `capacity`: what a listing costs by size, and whether polling hurts the media.
+`capacity --by-size` and `--watch-media`: what a listing costs by size, and whether polling hurts the media.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..api.errors import UsageError
 from . import command_support as common
+from . import options
 from .framework import Arguments
 from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
+    from ..api.server_address import ServerAddress
     from ..load.capacity.listing_cost import ListingMeasurement
+    from ..load.capacity.media_impact import PollingPhase
+    from ..load.capacity.stepped_session import SteppedSession
+    from ..load.load_spec import LoadSpec
     from ..load.slo import Slo
 
 LISTINGS_PER_SIZE: Final = 21
@@ -25,13 +31,14 @@ LISTINGS_PER_SIZE: Final = 21
 LISTINGS_PER_LARGE_SIZE: Final = 7
 """The same where a listing is of more than a thousand connections."""
 
+SELF_TEST_CONNECTIONS: Final = 100
+MIN_IN_FLIGHT: Final = 64
+
 SELF_TEST_TIMEOUT_S: Final = 60.0
 """For a listing of many connections, which nobody is kept waiting by."""
 
 SELF_TEST_MEDIA_RATE: Final = 100.0
 """In the polled phases of a self-test."""
-
-DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
 
 
 def check_polling_arguments(arguments: Arguments, url: str | None, *, by_size: bool) -> None:
@@ -56,113 +63,95 @@ def check_polling_arguments(arguments: Arguments, url: str | None, *, by_size: b
 
 def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
     """Fit what a listing costs: of simulators of several sizes, or of a server by the sizes that it meets."""
-    from ..api.edition import load_edition
-    from ..api.exchange import Target
-    from ..judge.verdict_decision import RunEnding, RunScope
-    from ..load.capacity import listing_polls as survey
+    from ..judge.verdict_decision import RunEnding
     from ..load.capacity.listing_cost import fit_listing_cost, interval_statement
     from ..load.capacity.rate_search import SearchEnded
-    from ..load.capacity.stepped_session import SteppedSession
-    from ..load.edition_probe import detect_by_address
-    from ..load.load_spec import LOAD_OBSERVES, LoadSpec, unobservable_requirements
-    from ..probe.interrupt import InterruptHandler
-    from ..reports.verdict_assembly import RunFacts, format_utc_now
-    from . import capacity as command
 
-    started_at = format_utc_now()
-    objective = _listing_slo(arguments)
+    slo = _listing_slo(arguments)
     sizes: list[int] = arguments.connections or []
-    headers, secrets = arguments.settings.look_up()
-    write_output(f"{_size_plan_text(arguments, url, sizes)}{common.edition_plan_text(arguments)}\n", sys.stderr)
-    if arguments.dry_run:
-        return 0
-    progress = ProgressLine()
-    watch = make_progress_watcher(progress)
-    samples: list[ListingMeasurement] = []
-    told: list[str] = []
-    ended = None
-
-    def make_session(address: Any, timeout_s: float) -> SteppedSession:  # Any: load's ServerAddress
-        told.extend(common.detect_edition(arguments, lambda: detect_by_address(address, headers, timeout_s, interrupt)))
-        edition = arguments.settings.edition
-        spec = LoadSpec(
-            edition=edition,
-            checks=arguments.settings.checks,
-            headers=headers,
-            timeout_s=timeout_s,
-            scenario="scrape",
-            users=1,
-        )
-        return SteppedSession(load_edition(edition), address, spec)
-
-    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
-        with ExitStack() as stack:
-            if url is not None:
-                server, address = command.resolve_target(arguments, url, stack)
-                session = make_session(address, arguments.settings.timeout_s)
-            else:
-                common.announce_self_test()
-                server = "the embedded simulator"
-                timeout_s = max(arguments.settings.timeout_s, SELF_TEST_TIMEOUT_S)
-                session = None
+    with common.JudgedRun(arguments, "capacity") as run:
+        write_output(f"{_size_plan_text(arguments, url, sizes)}{common.edition_plan_text(arguments)}\n", sys.stderr)
+        if arguments.dry_run:
+            return 0
+        survey = _ListingSurvey(arguments, run)
+        ended = None
+        with run.stack:
             try:
-                for number, size in enumerate(sizes if url is None else [0]):
-                    if interrupt.is_interrupted:
-                        break
-                    with ExitStack() as one:
-                        if url is None:
-                            watch(f"a simulator of {size:,} connections starts")
-                            # worlds of one seed have the same ids, and a connection's counters are held against its own
-                            seed = (arguments.seed or 1) + number
-                            address = resolve_address(
-                                arguments, command.start_simulator(arguments, one, size, seed=seed)
-                            )
-                            if session is None:
-                                session = make_session(address, timeout_s)
-                            session.switch_server(address)
-                        assert session is not None, "made above"
-                        samples += survey.measure_listings(
-                            session,
-                            interrupt=interrupt,
-                            count=(LISTINGS_PER_SIZE if size <= 1000 else LISTINGS_PER_LARGE_SIZE)
-                            if url is None
-                            else None,
-                            for_s=None if url is None else arguments.duration,
-                            every_s=0.0 if url is None else 1 / arguments.max_rate,
-                            watch=lambda done, size=size: watch(f"{size or ''} {done} listings".strip()),  # type: ignore[misc]
-                        )
+                survey.measure_simulators(sizes) if url is None else survey.measure_server(url)
             except SearchEnded as end:
                 ended = str(end)
-            finally:
-                progress.end()
-        assert session is not None, "there is a URL, or a size"
-        found = fit_listing_cost(samples, scrapers=arguments.scrapers, slo=objective)
-        said = [found.statement] + ([interval_statement(found)] if found.points else [])
-        return common.report_and_exit_code(
-            arguments,
-            session.judge,
-            RunFacts(
-                command="capacity",
-                edition=load_edition(arguments.settings.edition),
-                subject=server,
-                scope=RunScope(observes=LOAD_OBSERVES, excluded=unobservable_requirements(frozenset({Target.ALL}))),
-                ending=RunEnding(
-                    interrupted=interrupt.is_interrupted,
-                    aborted=ended or (found.statement if found.linear is None else None),
-                    violated_slo=said[-1]
-                    if objective is not None and found.points and found.shortest_interval_s is None
-                    else None,
-                ),
-                started_at=started_at,
-                options={
-                    "by_size": sizes or True,
-                    "scrapers": arguments.scrapers,
-                    "slo": [slo.text for slo in arguments.slo],
-                },
-                notes=[*said, *told],
-                secrets=secrets,
-                cost=found,
+        found = fit_listing_cost(survey.samples, scrapers=arguments.scrapers, slo=slo)
+        statements = [found.statement] + ([interval_statement(found)] if found.points else [])
+        is_violated = slo is not None and found.points and found.shortest_interval_s is None
+        facts = run.facts(
+            subject=url or "the embedded simulator",
+            scope=survey.session.spec.scope,
+            ending=RunEnding(
+                interrupted=run.interrupt.is_interrupted,
+                aborted=ended or (found.statement if found.linear is None else None),
+                violated_slo=statements[-1] if is_violated else None,
             ),
+            options={
+                "by_size": sizes or True,
+                "scrapers": arguments.scrapers,
+                "slo": [each.text for each in arguments.slo],
+            },
+            notes=[*statements, *survey.notes],
+        )
+        return common.report_and_exit_code(arguments, survey.session.judge, replace(facts, cost=found))
+
+
+class _ListingSurvey:
+    """Listings of several sizes, and the session that sent and judged them."""
+
+    session: SteppedSession
+
+    def __init__(self, arguments: Arguments, run: common.JudgedRun) -> None:
+        self._arguments = arguments
+        self._run = run
+        self._watch = make_progress_watcher(run.progress)
+        self.samples: list[ListingMeasurement] = []
+        self.notes: list[str] = []
+
+    def measure_server(self, url: str) -> None:
+        """Ask a server for so long, which has more and fewer connections meanwhile."""
+        self._stand_up(common.resolve_address(self._arguments, url), self._arguments.settings.timeout_s)
+        self._measure("", for_s=self._arguments.duration, every_s=1 / self._arguments.max_rate)
+
+    def measure_simulators(self, sizes: Sequence[int]) -> None:
+        """Ask a simulator of each size for some listings."""
+        common.announce_self_test()
+        for number, size in enumerate(sizes):
+            if number and self._run.interrupt.is_interrupted:
+                return
+            with ExitStack() as stack:
+                self._watch(f"a simulator of {size:,} connections starts")
+                # worlds of one seed have the same ids, and a connection's counters are compared with its own
+                seed = (self._arguments.seed or 1) + number
+                address = common.resolve_address(
+                    self._arguments, start_steady_simulator(self._arguments, stack, size, seed=seed)
+                )
+                if number == 0:
+                    self._stand_up(address, max(self._arguments.settings.timeout_s, SELF_TEST_TIMEOUT_S))
+                self.session.switch_server(address)
+                self._measure(f"{size} ", count=LISTINGS_PER_SIZE if size <= 1000 else LISTINGS_PER_LARGE_SIZE)
+
+    def _stand_up(self, address: ServerAddress, timeout_s: float) -> None:
+        from ..load.edition_probe import detect_by_address
+
+        self.notes = common.detect_edition(
+            self._arguments, lambda: detect_by_address(address, self._run.headers, timeout_s, self._run.interrupt)
+        )
+        self.session = start_session(self._arguments, self._run, address, scenario="scrape", timeout_s=timeout_s)
+
+    def _measure(self, what: str, **how: Any) -> None:  # Any: as measure_listings takes it
+        from ..load.capacity.listing_polls import measure_listings
+
+        self.samples += measure_listings(
+            self.session,
+            interrupt=self._run.interrupt,
+            watch=lambda done: self._watch(f"{what}{done} listings"),
+            **how,
         )
 
 
@@ -187,115 +176,133 @@ def _size_plan_text(arguments: Arguments, url: str | None, sizes: list[int]) -> 
 
 
 def run_media_watch(arguments: Arguments, url: str | None) -> int:
-    """Poll in phases, and hold the media of the polled ones against those of the quiet ones."""
-    from ..api.edition import load_edition
-    from ..judge.verdict_decision import RunEnding, RunScope
-    from ..load.capacity import listing_polls as survey
+    """Poll in phases, and compare the media of the polled ones with those of the quiet ones."""
+    from ..judge.verdict_decision import RunEnding
     from ..load.capacity.media_impact import compare_phases
+    from ..load.edition_probe import detect_by_address
+
+    rate, phase_s = arguments.max_rate or SELF_TEST_MEDIA_RATE, arguments.phase
+    with common.JudgedRun(arguments, "capacity") as run:
+        write_output(f"{_media_plan_text(arguments, url, rate)}{common.edition_plan_text(arguments)}\n", sys.stderr)
+        if arguments.dry_run:
+            return 0
+        with run.stack:
+            server, address = resolve_target(arguments, url, run.stack)
+            timeout_s = arguments.settings.timeout_s
+            notes = common.detect_edition(
+                arguments, lambda: detect_by_address(address, run.headers, timeout_s, run.interrupt)
+            )
+            users = arguments.max_in_flight or MIN_IN_FLIGHT
+            session = start_session(arguments, run, address, scenario=arguments.scenario, users=users)
+            phases, ended = _poll_in_phases(arguments, run, session, rate)
+        found = compare_phases(phases, rate=rate, phase_s=phase_s)
+        facts = run.facts(
+            subject=server,
+            scope=session.spec.scope,
+            ending=RunEnding(
+                interrupted=run.interrupt.is_interrupted,
+                aborted=ended or (found.statement if found.result == "too little data" else None),
+                violated_slo=found.statement if found.result == "effect" else None,
+            ),
+            options={
+                "watch_media": True,
+                "rate": rate,
+                "phase_s": phase_s,
+                "phases": arguments.phases,
+                "scenario": arguments.scenario,
+            },
+            notes=[found.statement, *notes],
+        )
+        return common.report_and_exit_code(arguments, session.judge, replace(facts, media=found))
+
+
+def _poll_in_phases(
+    arguments: Arguments, run: common.JudgedRun, session: SteppedSession, rate: float
+) -> tuple[list[PollingPhase], str | None]:
+    """The phases that were whole, and why there are no more; None where there are all."""
+    from ..load.capacity.listing_polls import run_media_phases
     from ..load.capacity.rate_search import SearchEnded
     from ..load.capacity.step_runner import StepRunner, run_users
-    from ..load.capacity.stepped_session import SteppedSession
-    from ..load.edition_probe import detect_by_address
-    from ..load.load_spec import LOAD_OBSERVES, LoadSpec, unobservable_requirements
-    from ..load.scenarios import SCENARIOS
-    from ..load.slo import parse_abort_limit
-    from ..probe.interrupt import InterruptHandler
-    from ..reports.verdict_assembly import RunFacts, format_utc_now
-    from . import capacity as command
 
-    started_at = format_utc_now()
-    if url is not None and arguments.max_rate is None:
-        raise UsageError(
-            "say how hard the server is to be asked in the polled phases: --max-rate R (requests a second)"
-        )
-    if arguments.slo:
-        raise UsageError("--slo is for the search: leave it out with --watch-media")
-    rate, rounds, phase_s = arguments.max_rate or SELF_TEST_MEDIA_RATE, arguments.phases, arguments.phase
-    limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
-    scenario = SCENARIOS[arguments.scenario]
-    headers, secrets = arguments.settings.look_up()
-    write_output(
-        f"plan: {rounds} phases of {phase_s:g} s at {rate:g} requests/s (scenario {arguments.scenario}) on "
-        f"{url or 'the embedded simulator'}, a quiet one before and after each: about {(2 * rounds + 1) * phase_s:.0f} s"
-        f"{common.edition_plan_text(arguments)}\n",
-        sys.stderr,
+    steps = StepRunner(
+        session,
+        patience_s=session.spec.timeout_s,
+        limits=options.read_abort_limits(arguments),
+        interrupt=run.interrupt,
+        watch=make_progress_watcher(run.progress),
     )
-    if arguments.dry_run:
-        return 0
-    progress = ProgressLine()
-    watch = make_progress_watcher(progress)
-    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
-        with ExitStack() as stack:
-            server, address = command.resolve_target(arguments, url, stack)
-            told = common.detect_edition(
-                arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
-            )
-            spec = LoadSpec(
-                edition=arguments.settings.edition,
-                checks=arguments.settings.checks,
-                headers=headers,
-                timeout_s=arguments.settings.timeout_s,
-                scenario=arguments.scenario,
-                users=arguments.max_in_flight or command.MIN_IN_FLIGHT,
-            )
-            session = SteppedSession(load_edition(spec.edition), address, spec)
-            steps = StepRunner(session, patience_s=spec.timeout_s, limits=limits, interrupt=interrupt, watch=watch)
-            try:
-                phases, ended = run_users(
-                    session,
-                    scenario,
-                    interrupt=interrupt,
-                    drive=lambda: survey.run_media_phases(session, steps, rate=rate, rounds=rounds, phase_s=phase_s),
-                )
-            except SearchEnded as end:
-                phases, ended = [], str(end)
-            finally:
-                progress.end()
-        found = compare_phases(phases, rate=rate, phase_s=phase_s)
-        return common.report_and_exit_code(
-            arguments,
-            session.judge,
-            RunFacts(
-                command="capacity",
-                edition=load_edition(arguments.settings.edition),
-                subject=server,
-                scope=RunScope(
-                    observes=LOAD_OBSERVES, excluded=unobservable_requirements(scenario.targets or frozenset())
-                ),
-                ending=RunEnding(
-                    interrupted=interrupt.is_interrupted,
-                    aborted=ended or (found.statement if found.result == "too little data" else None),
-                    violated_slo=found.statement if found.result == "effect" else None,
-                ),
-                started_at=started_at,
-                options={
-                    "watch_media": True,
-                    "rate": rate,
-                    "phase_s": phase_s,
-                    "phases": rounds,
-                    "scenario": arguments.scenario,
-                },
-                notes=[found.statement, *told],
-                secrets=secrets,
-                media=found,
-            ),
+    try:
+        return run_users(
+            session,
+            interrupt=run.interrupt,
+            drive=lambda: run_media_phases(session, steps, rate=rate, rounds=arguments.phases, phase_s=arguments.phase),
         )
+    except SearchEnded as end:
+        return [], str(end)
 
 
-def resolve_address(arguments: Arguments, server: str) -> Any:  # Any: load's Address
-    """
-    Where a server listens.
+def _media_plan_text(arguments: Arguments, url: str | None, rate: float) -> str:
+    rounds, phase_s = arguments.phases, arguments.phase
+    return (
+        f"plan: {rounds} phases of {phase_s:g} s at {rate:g} requests/s (scenario {arguments.scenario}) on "
+        f"{url or 'the embedded simulator'}, a quiet one before and after each: about "
+        f"{(2 * rounds + 1) * phase_s:.0f} s"
+    )
 
-    Raises:
-        UsageError: Its name does not resolve.
-    """
-    from ..api.exchange import TransportError
-    from ..load.http_connection import resolve_server
 
-    address = resolve_server(server, ca_file=arguments.settings.ca_file, insecure=arguments.settings.insecure)
-    if isinstance(address, TransportError):
-        raise UsageError(f"{server}: {address.detail}")
-    return address
+def start_session(
+    arguments: Arguments,
+    run: common.JudgedRun,
+    address: ServerAddress,
+    *,
+    scenario: str,
+    users: int = 1,
+    timeout_s: float | None = None,
+) -> SteppedSession:
+    """A session whose rate can be set; `timeout_s` instead of that of the settings."""
+    from ..api.edition import load_edition
+    from ..load.capacity.stepped_session import SteppedSession
+
+    spec = load_spec(arguments, run, scenario=scenario, users=users, timeout_s=timeout_s)
+    return SteppedSession(load_edition(spec.edition), address, spec)
+
+
+def load_spec(
+    arguments: Arguments, run: common.JudgedRun, *, scenario: str, users: int, timeout_s: float | None = None
+) -> LoadSpec:
+    """What is sent; the rate is set as it goes."""
+    from ..load.load_spec import LoadSpec
+
+    settings = arguments.settings
+    return LoadSpec(
+        edition=settings.edition,
+        checks=settings.checks,
+        headers=run.headers,
+        timeout_s=timeout_s or settings.timeout_s,
+        scenario=scenario,
+        users=users,
+    )
+
+
+SIMULATOR_PACE_OPTIONS: Final = ("service_time", "workers", "per_connection_cost")
+
+
+def resolve_target(arguments: Arguments, url: str | None, stack: ExitStack) -> tuple[str, ServerAddress]:
+    """The server to ask, which without a URL is a simulator that lives as long as the stack."""
+    server = url
+    if server is None:
+        common.announce_self_test()
+        sizes: list[int] = arguments.connections or [SELF_TEST_CONNECTIONS]
+        server = start_steady_simulator(arguments, stack, sizes[0])
+    return server, common.resolve_address(arguments, server)
+
+
+def start_steady_simulator(arguments: Arguments, stack: ExitStack, connections: int, *, seed: int | None = None) -> str:
+    """Start one, whose connections stay: what is measured is to be the rate's doing."""
+    more: dict[str, Any] = {"connections": connections} | ({} if seed is None else {"seed": seed})
+    pace = {name: getattr(arguments, name) for name in SIMULATOR_PACE_OPTIONS}
+    words = {name.replace("_", "-"): str(value) for name, value in pace.items() if value is not None}
+    return common.start_simulator(arguments, stack, **more, options=words | {"no-churn": None})[0]
 
 
 def make_progress_watcher(progress: ProgressLine) -> Callable[[str], None]:

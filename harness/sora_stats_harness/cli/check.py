@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -12,10 +11,10 @@ import click
 from . import command_support as common
 from . import options
 from .framework import Arguments, Choice, Command, with_value
-from .output import ProgressLine
+from .output import make_line_ticker
 
 if TYPE_CHECKING:
-    from ..probe.interrupt import InterruptHandler
+    from ..probe.file_check import OpenedFile
 
 EXAMPLES: Final = """\
 examples:
@@ -26,14 +25,8 @@ examples:
   curl -s -H 'x-sora-target: Sora_20171101.GetStatsAllConnections' -X POST http://127.0.0.1:3000/ | sora-harness check -
 """
 
-PROGRESS_AFTER_S: Final = 2.0
-"""Progress is shown after this time."""
-
 _OPERATIONS: Final = ("GetStatsConnection", "GetStatsClient", "GetStatsAllConnections")
 """The names of the targets, as `api.exchange` has them, which `--help` does not load."""
-
-_LINES_PER_TICK: Final = 64
-"""The clock is read once in so many lines."""
 
 
 def run(arguments: Arguments) -> int:
@@ -50,73 +43,67 @@ def run(arguments: Arguments) -> int:
     from ..api.exchange import TARGET_OF_OPERATION
     from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge, JudgeOptions
-    from ..judge.verdict_decision import RunEnding, RunScope
-    from ..probe.edition_detection import detect_by_files
-    from ..probe.file_check import choose_edition, judge_files, open_files
-    from ..probe.interrupt import InterruptHandler
-    from ..probe.run_settings import ORIGIN_DEFAULT, ORIGIN_OPTION
-    from ..reports.verdict_assembly import RunFacts, format_utc_now
+    from ..probe.file_check import judge_files, open_files
 
-    started_at = format_utc_now()
     settings = options.read_settings(arguments, writes_reports=False)
     target = TARGET_OF_OPERATION[arguments.target] if arguments.target is not None else None
-    origin = settings.origins["edition"]
-    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
-        files = open_files(arguments.files, target)
-        if settings.edition == common.AUTO_EDITION:
-            name, notes = detect_by_files(files)
-        else:
-            # unless an edition was named, a recording is judged by the one that it was made with
-            name, notes = choose_edition(files, None if origin == ORIGIN_DEFAULT else settings.edition)
-        arguments.settings = replace(settings, edition=name)
-        edition = load_edition(name)
-        if origin not in (ORIGIN_OPTION, ORIGIN_DEFAULT):
-            # the command line does not name it, so a difference is worth a note
-            others = {file.edition for file in files if file.edition is not None} - {edition.name}
-            notes += [
-                f"recorded with edition {other}, and judged here by {edition.name}: {origin}"
-                for other in sorted(others)
-            ]
-        judge = Judge(edition, checks=load_check_files(settings.checks), options=JudgeOptions(tear_s=settings.tear_s))
-        progress = ProgressLine()
-        try:
-            checked = judge_files(judge, files, target=target, tick=_make_tick(interrupt, progress))
-        finally:
-            progress.end()
+    with common.JudgedRun(arguments, "check") as run:
+        with run.stack:
+            files = open_files(arguments.files, target)
+            notes = _choose_edition(arguments, files)
+            judge = Judge(
+                load_edition(arguments.settings.edition),
+                checks=load_check_files(settings.checks),
+                options=JudgeOptions(tear_s=settings.tear_s),
+            )
+            checked = judge_files(judge, files, target=target, tick=_make_tick(run))
+        facts = run.facts(
+            subject=checked.subject,
+            scope=checked.scope,
+            ending=checked.ending,
+            options={"files": [file.store.name for file in files], "target": arguments.target},
+            notes=[*notes, *checked.notes, *checked.early_endings],
+        )
         return common.report_and_exit_code(
-            arguments,
-            checked,
-            RunFacts(
-                command="check",
-                edition=load_edition(arguments.settings.edition),
-                subject=checked.subject,
-                judged_from=checked.judged_from,
-                scope=RunScope(observes=checked.observes, excluded=checked.excluded),
-                ending=RunEnding(
-                    interrupted=checked.interrupted or checked.was_interrupted, aborted=checked.abort_reasons
-                ),
-                started_at=started_at,
-                options={"files": [file.store.name for file in files], "target": arguments.target},
-                notes=[*notes, *checked.notes, *checked.early_endings],
-            ),
-            write=arguments.output is not None,
+            arguments, checked, replace(facts, judged_from=checked.judged_from), write=arguments.output is not None
         )
 
 
-def _make_tick(interrupt: InterruptHandler, progress: ProgressLine) -> Callable[[], None]:
+def _choose_edition(arguments: Arguments, files: Sequence[OpenedFile]) -> list[str]:
+    """Settle on the edition to judge by; gives notes."""
+    from ..api.edition import load_edition
+    from ..probe.edition_detection import detect_by_files
+    from ..probe.file_check import choose_edition
+    from ..probe.run_settings import ORIGIN_DEFAULT, ORIGIN_OPTION
+
+    settings = arguments.settings
+    origin = settings.origins["edition"]
+    if settings.edition == common.AUTO_EDITION:
+        name, notes = detect_by_files(files)
+    else:
+        # unless an edition was named, a recording is judged by the one that it was made with
+        name, notes = choose_edition(files, None if origin == ORIGIN_DEFAULT else settings.edition)
+    arguments.settings = replace(settings, edition=name)
+    if origin not in (ORIGIN_OPTION, ORIGIN_DEFAULT):
+        # the command line does not name it, so a difference is worth a note
+        judged_by = load_edition(name).name
+        others = {file.edition for file in files if file.edition is not None} - {judged_by}
+        notes += [
+            f"recorded with edition {other}, and judged here by {judged_by}: {origin}" for other in sorted(others)
+        ]
+    return notes
+
+
+def _make_tick(run: common.JudgedRun) -> Callable[[], None]:
     """What is called at every line: shows how far we are, and stops at Ctrl-C."""
     from ..probe.file_check import CheckStopped
 
-    started = time.monotonic()
-    count = 0
+    show = make_line_ticker(run.progress, "check: {:,} lines read, each is read twice".format)
 
     def tick() -> None:
-        nonlocal count
-        if interrupt.is_interrupted:
+        if run.interrupt.is_interrupted:
             raise CheckStopped
-        count += 1
-        if count % _LINES_PER_TICK == 0 and (elapsed := time.monotonic() - started) > PROGRESS_AFTER_S:
-            progress.show(elapsed, f"check: {count:,} lines read, each is read twice")
+        show()
 
     return tick
 

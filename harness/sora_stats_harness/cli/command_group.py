@@ -1,6 +1,4 @@
-"""
-All commands as click sees them: which one a word names, and errors of the command line as errors of ours.
-"""
+"""The click group of all commands: finds the command that a word names, and turns click's errors into ours."""
 
 from __future__ import annotations
 
@@ -47,10 +45,6 @@ class CommandGroup(click.Group):
 def run_words(words: Sequence[str], *, ends_process: bool = False) -> int:
     """
     Run the command that some words name, and give its exit code.
-
-    Args:
-        words: The command line without the program's name.
-        ends_process: Whether the process ends with the command.
 
     Raises:
         HarnessError: Whatever the command raises.

@@ -1,6 +1,4 @@
-"""
-What several commands do alike: start the simulator, find the edition out, and report.
-"""
+"""What several commands do alike: start the simulator, detect the edition, and report."""
 
 from __future__ import annotations
 
@@ -10,14 +8,18 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from ..api.errors import ExitCode, HarnessError, OutputError, UsageError, worst_exit_code
+from ..api.errors import ExitCode, HarnessError, OutputError, UsageError
 from .framework import Arguments
 from .options import check_baseline, simulator_parameters
-from .output import report_width, wants_colour, write_output
+from .output import ProgressLine, report_width, wants_colour, write_output
 
 if TYPE_CHECKING:
+    from ..api.server_address import ServerAddress
+    from ..judge.verdict_decision import RunEnding, RunScope
+    from ..probe.prober import Prober
     from ..reports.report import VerdictReport
     from ..reports.verdict_assembly import JudgeResultSource, RunFacts
 
@@ -36,6 +38,22 @@ def start_simulator(arguments: Arguments, stack: ExitStack, **more: Any) -> Sequ
     edition = None if arguments.settings.edition == AUTO_EDITION else arguments.settings.edition
     parameters = simulator_parameters(arguments) | more
     return stack.enter_context(start_simulator_process(edition=edition, **parameters)).urls
+
+
+def resolve_address(arguments: Arguments, server: str) -> ServerAddress:
+    """
+    Look up where a server listens.
+
+    Raises:
+        UsageError: Its name does not resolve.
+    """
+    from ..api.exchange import TransportError
+    from ..load.http_connection import resolve_server
+
+    address = resolve_server(server, ca_file=arguments.settings.ca_file, insecure=arguments.settings.insecure)
+    if isinstance(address, TransportError):
+        raise UsageError(f"{server}: {address.detail}")
+    return address
 
 
 def check_enough_users(option: str, count: int | None, users: int) -> None:
@@ -61,7 +79,6 @@ def detect_edition(arguments: Arguments, ask: Callable[[], tuple[str, list[str]]
     Replace the edition `auto` by the one that a server's responses are nearest to, and say so.
 
     Args:
-        arguments: With their settings.
         ask: As `probe.edition_detection.detect_by_server`; not called where an edition was named.
 
     Returns:
@@ -79,6 +96,67 @@ def detect_edition(arguments: Arguments, ask: Callable[[], tuple[str, list[str]]
     return notes
 
 
+class JudgedRun:
+    """
+    A run of a command, from its first request to its report.
+
+    While the context lasts, a signal ends the run and not the process.
+
+    Raises:
+        UsageError: The settings refer to something that is not there.
+    """
+
+    def __init__(self, arguments: Arguments, command: str) -> None:
+        from ..probe.interrupt import InterruptHandler
+        from ..reports.verdict_assembly import format_utc_now
+
+        self.headers, self.secrets = arguments.settings.look_up()
+        self.interrupt = InterruptHandler(ends_process=arguments.ends_process)
+        self.progress = ProgressLine()
+        self.stack = ExitStack()
+        """What ends before the report: the simulator, the recording, the line of progress."""
+        self.stack.callback(self.progress.end)
+        self._arguments = arguments
+        self._command = command
+        self._started_at = format_utc_now()
+
+    def __enter__(self) -> Self:
+        self.interrupt.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.interrupt.__exit__(kind, error, trace)
+
+    def new_prober(self) -> Prober:
+        """A prober with the settings of the run."""
+        from ..probe.prober import Prober
+
+        settings = self._arguments.settings
+        return Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
+
+    def facts(
+        self, *, subject: str, scope: RunScope, ending: RunEnding, options: dict[str, Any], notes: Sequence[str] = ()
+    ) -> RunFacts:
+        """What the report says of the run, besides what the judge counted."""
+        from ..api.edition import load_edition
+        from ..reports.verdict_assembly import RunFacts
+
+        settings = self._arguments.settings
+        return RunFacts(
+            command=self._command,
+            edition=load_edition(settings.edition),
+            subject=subject,
+            scope=scope,
+            ending=ending,
+            started_at=self._started_at,
+            options=options,
+            notes=notes,
+            secrets=self.secrets,
+        )
+
+
 def report_and_exit_code(
     arguments: Arguments, judge: JudgeResultSource, facts: RunFacts, *, write: bool = True
 ) -> ExitCode:
@@ -86,7 +164,6 @@ def report_and_exit_code(
     Sum up, write the reports, print the summary (and what the CI server reads), and give the exit code.
 
     Args:
-        arguments: With the judging options.
         judge: Is finished here.
         facts: What else is known of the run; its labels are those of the settings.
         write: Whether files are written where --output was not given.
@@ -100,7 +177,7 @@ def report_and_exit_code(
             written, without it.
     """
     from ..reports.baseline import baseline_mismatch
-    from ..reports.pass_policy import PassPolicy
+    from ..reports.pass_policy import PassPolicy, withhold_pass
     from ..reports.verdict_assembly import assemble_verdict, verdict_subject_kind
 
     settings, baseline = arguments.settings, arguments.baseline
@@ -113,23 +190,30 @@ def report_and_exit_code(
     policy = PassPolicy(strict=settings.strict, require=settings.require, waivers=settings.waivers, baseline=baseline)
     wanted = write or arguments.output is not None
     report = assemble_verdict(judge, replace(facts, labels=settings.labels), policy, name_evidence=wanted)
+    for problem in problems:
+        withhold_pass(report.verdict, problem)
     written = None
     if wanted:
         try:
             written = _write_reports(report, arguments.output)
-        except OSError as error:
-            problems.append(OutputError(f"the reports cannot be written: {error.strerror or error}"))
-    code = worst_exit_code(report.verdict.exit_code, *(problem.exit_code for problem in problems))
-    if report.verdict.exit_code == ExitCode.PASS and code is not ExitCode.PASS:
-        # a reader of the last line alone must not read PASS
-        report.verdict.verdict, report.verdict.exit_code = "inconclusive", int(code)
-        report.verdict.reason = str(problems[0])
+        except Exception as error:
+            if not isinstance(error, OSError) and report.verdict.exit_code != ExitCode.FAIL:
+                raise  # a finding is told all the same
+            problems.append(_report_problem(error))
+            withhold_pass(report.verdict, problems[-1])
+    code = ExitCode(report.verdict.exit_code)
     _print_report(report, written, as_json=arguments.json)
     for problem in problems:
         if problem.exit_code is code:
             raise problem
         write_output(f"sora-harness: {problem}\n", sys.stderr)
     return code
+
+
+def _report_problem(error: Exception) -> HarnessError:
+    if isinstance(error, OSError):
+        return OutputError(f"the reports cannot be written: {error.strerror or error}")
+    return HarnessError(f"the reports cannot be made: {type(error).__name__}: {error}")
 
 
 def _write_reports(report: VerdictReport, output: Path | None) -> Path:

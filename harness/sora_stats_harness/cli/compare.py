@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
-from ..api.errors import UsageError, suggest_nearest
+from ..api.errors import ExitCode, OutputError, UsageError, suggest_nearest
 from .framework import Arguments, Choice, Command, Option, Parsed, flag, group, with_value, with_values
-from .output import write_output
-
-if TYPE_CHECKING:
-    pass
+from .output import print_error, write_result
 
 EXAMPLES: Final = """\
 examples:
@@ -29,10 +26,10 @@ def run(arguments: Arguments) -> int:
     Compare, and print what has changed.
 
     Raises:
-        UsageError: A verdict cannot be read, the two sides are not comparable, or the file cannot be written.
+        OutputError: The file cannot be written, and nothing was found that outranks that.
+        UsageError: A verdict cannot be read, or the two sides are not comparable.
     """
     from ..reports import comparison_formats as comparison
-    from ..reports import report_folder as files
     from ..reports.comparison_result import ComparisonPolicy
     from ..reports.run_comparison import compare_runs
     from ..reports.verdict_files import read_runs
@@ -44,13 +41,12 @@ def run(arguments: Arguments) -> int:
     )
     result = compare_runs(read_runs(arguments.base), read_runs(arguments.new), policy)
     text = comparison.COMPARISON_RENDERERS["json" if arguments.json else arguments.format](result)
-    if arguments.output is None:
-        write_output(text)
-        return result.exit_code
     try:
-        files.write_file_atomically(arguments.output, text.encode("utf-8"))
-    except OSError as error:
-        raise UsageError(f"{arguments.output} cannot be written: {error.strerror or error}") from None
+        write_result(text, arguments.output)
+    except OutputError as error:
+        if result.exit_code != ExitCode.FAIL:
+            raise
+        print_error(str(error))
     return result.exit_code
 
 

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from ..probe.conformance_plan import ConformancePlan
     from ..probe.conformance_run import ConformanceProgress
     from ..probe.discovery import KnownConnection
-    from ..probe.fuzz import FuzzPlan
-    from ..probe.interrupt import InterruptHandler
-    from ..probe.prober import Prober
+    from ..recording.writer import RecordingWriter
 
 EXAMPLES: Final = """\
 examples:
@@ -45,7 +43,7 @@ examples:
 MAX_FUZZ_DOCUMENTS: Final = 1_000_000
 
 
-def run(arguments: Arguments) -> int:  # long: one run from its settings to its report
+def run(arguments: Arguments) -> int:
     """
     Probe, judge and report.
 
@@ -59,89 +57,62 @@ def run(arguments: Arguments) -> int:  # long: one run from its settings to its 
     from ..api.edition import load_edition
     from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge, JudgeOptions
-    from ..judge.verdict_decision import RunEnding, RunScope
-    from ..probe import conformance_run as conform
+    from ..judge.verdict_decision import RunEnding
+    from ..probe.conformance_run import run_conformance
     from ..probe.edition_detection import detect_by_server
-    from ..probe.fuzz import FuzzPlan
-    from ..probe.interrupt import InterruptHandler
-    from ..probe.prober import Prober
-    from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
-    from ..reports.verdict_assembly import RunFacts, format_utc_now
 
-    started_at = format_utc_now()
     settings = options.read_settings(arguments)
-    headers, secrets = settings.look_up()
-    is_self_test = settings.url is None
-    notes: list[str] = []
     seed = _fuzz_seed(arguments)
-    fuzzed = {} if seed is None else {"fuzz": arguments.fuzz, "seed": seed}
-    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
-        with ExitStack() as stack:
-            plan = _probe_plan(arguments, _resolve_servers(arguments, stack), headers)
-
-            def prober() -> Prober:
-                return Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
-
-            notes += common.detect_edition(
-                arguments, lambda: detect_by_server(plan.server, headers, prober(), interrupt)
+    with common.JudgedRun(arguments, "conform") as run:
+        with run.stack:
+            plan = _probe_plan(arguments, _resolve_servers(arguments, run.stack), run.headers)
+            verdict_options = _verdict_options(plan) | ({} if seed is None else {"fuzz": arguments.fuzz, "seed": seed})
+            notes = common.detect_edition(
+                arguments, lambda: detect_by_server(plan.server, run.headers, run.new_prober(), run.interrupt)
             )
-            edition = load_edition(arguments.settings.edition)
-            recorder = None
-            if arguments.record is not None:
-                recorder = stack.enter_context(
-                    RecordingWriter(
-                        arguments.record,
-                        RecordedRun(
-                            subject=plan.server,
-                            subject_kind="simulator" if is_self_test else "server",
-                            edition=edition.name,
-                            # what the run can see: `check` judges the recording within the same scope
-                            options=_verdict_options(plan)
-                            | fuzzed
-                            | {
-                                "observes": sorted(need.value for need in plan.observed_needs()),
-                                "excluded": sorted(plan.excluded_requirements()),
-                            },
-                        ),
-                        secrets=secrets,
-                        limits=RecordingLimits(file_bytes=arguments.record_limit),
-                    )
-                )
+            recorder = _start_recorder(arguments, run, plan, verdict_options)
             judge = Judge(
-                edition,
+                load_edition(arguments.settings.edition),
                 observer=recorder.add_exchange if recorder else None,
                 options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s),
                 checks=load_check_files(settings.checks),
             )
-            progress = ProgressLine()
-            try:
-                if seed is not None:
-                    requests = FuzzPlan(target=plan, count=arguments.fuzz, seed=seed)
-                    notes += _run_fuzz(requests, judge, prober(), interrupt, progress)
-                result = conform.run_conformance(
-                    plan, judge, prober(), interrupt=interrupt, watch=_make_watcher(progress, plan)
-                )
-            finally:
-                progress.end()
+            if seed is not None:
+                notes += _run_fuzz(plan, arguments.fuzz, seed, judge, run)
+            result = run_conformance(
+                plan, judge, run.new_prober(), interrupt=run.interrupt, watch=_make_watcher(run.progress, plan)
+            )
             if recorder is not None:
                 recorder.mark_early_end(interrupted=result.interrupted, aborted=result.aborted)
         if recorder is not None and recorder.problem is not None:
             notes.append(recorder.problem)
-        return common.report_and_exit_code(
-            arguments,
-            judge,
-            RunFacts(
-                command="conform",
-                edition=load_edition(arguments.settings.edition),
-                subject=plan.server,
-                scope=RunScope(observes=plan.observed_needs(), excluded=plan.excluded_requirements()),
-                ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted),
-                started_at=started_at,
-                options=_verdict_options(plan) | fuzzed,
-                notes=[*result.notes, *notes],
-                secrets=secrets,
-            ),
+        facts = run.facts(
+            subject=plan.server,
+            scope=plan.scope,
+            ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted),
+            options=verdict_options,
+            notes=[*result.notes, *notes],
         )
+        return common.report_and_exit_code(arguments, judge, facts)
+
+
+def _start_recorder(
+    arguments: Arguments, run: common.JudgedRun, plan: ConformancePlan, verdict_options: dict[str, Any]
+) -> RecordingWriter | None:
+    """What records the run until its stack ends; None without --record."""
+    from ..api.edition import load_edition
+    from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
+
+    if arguments.record is None:
+        return None
+    recorded = RecordedRun(
+        subject=plan.server,
+        subject_kind="simulator" if arguments.settings.url is None else "server",
+        edition=load_edition(arguments.settings.edition).name,
+        options=verdict_options | plan.scope.to_options(),
+    )
+    limits = RecordingLimits(file_bytes=arguments.record_limit)
+    return run.stack.enter_context(RecordingWriter(arguments.record, recorded, secrets=run.secrets, limits=limits))
 
 
 def _resolve_servers(arguments: Arguments, stack: ExitStack) -> Sequence[str]:
@@ -167,30 +138,34 @@ def _fuzz_seed(arguments: Arguments) -> int | None:
     return arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(2**32)
 
 
-def _run_fuzz(
-    plan: FuzzPlan, judge: Judge, prober: Prober, interrupt: InterruptHandler, progress: ProgressLine
-) -> list[str]:
+def _run_fuzz(target: ConformancePlan, count: int, seed: int, judge: Judge, run: common.JudgedRun) -> list[str]:
     """Send made-up requests; gives notes about them."""
-    from ..probe import fuzz
+    from ..judge.checks.wrong_requests import describe_request
+    from ..probe.fuzz import FuzzPlan, run_fuzz
 
     started_s = time.monotonic()
 
     def watch(sent: int) -> None:
-        progress.show(time.monotonic() - started_s, f"conform: {sent} of {plan.count} made-up requests")
+        run.progress.show(time.monotonic() - started_s, f"conform: {sent} of {count} made-up requests")
 
-    result = fuzz.run_fuzz(plan, judge, prober, interrupt=interrupt, watch=watch)
-    repeat = f"--fuzz {plan.count} --seed {plan.seed} repeats them"
-    sent = f"{result.sent} made-up requests ({repeat})"
-    ended = f"; {result.end_reason}" if result.end_reason is not None else ""
-    if result.sent == 0:
+    plan = FuzzPlan(target=target, count=count, seed=seed)
+    result = run_fuzz(plan, judge, run.new_prober(), interrupt=run.interrupt, watch=watch)
+    if result.sent == 0 and not result.failures:
         return [f"no made-up request was sent: {result.end_reason}"]
-    if result.smallest is None:
-        return [f"{sent}: no response had a status of 5xx, and each body was JSON or empty{ended}"]
-    again = "it fails again" if result.reproduced else "it did not fail again when it was sent once more"
+    repeat = f"--fuzz {plan.count} --seed {plan.seed} repeats them"
+    over = f", {result.passed_over} passed over as of a kind that had failed" if result.passed_over else ""
+    ended = f"; {result.end_reason}" if result.end_reason is not None else ""
+    tried = f"{result.sent} of {plan.count} made-up requests were sent{over} ({repeat})"
+    if not result.failures:
+        return [f"{tried}: no response had a status of 5xx, and each body was JSON or empty{ended}"]
+    kinds = "one kind fails" if len(result.failures) == 1 else f"{len(result.failures)} kinds fail"
     return [
-        f"{sent}: the last one fails ({result.violated}); {result.shrinking} more were sent to make it smaller, and {again}"
-        f"{ended}",
-        f"the command line with the finding of {result.violated} sends the smallest made-up request that fails",
+        f"{tried}: {kinds}; {result.shrinking} more were sent to find the smallest of each{ended}",
+        *(
+            f"fails ({failure.violated}): {describe_request(failure.smallest)}"
+            + ("" if failure.reproduced else "; it did not fail again when it was sent once more")
+            for failure in result.failures
+        ),
     ]
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from . import command_support as common
 from . import options
 from .framework import Arguments, Command, flag, group, with_value
-from .output import ProgressLine
 
 if TYPE_CHECKING:
     from ..probe.interrupt import InterruptHandler
@@ -21,11 +20,10 @@ examples:
   sora-harness estimate http://127.0.0.1:3000 --pollers 2 --interval 15s --cluster
 """
 
-
 INTERRUPT_POLL_S: Final = 0.1
 
 
-def run(arguments: Arguments) -> int:  # long: one run from its settings to its report
+def run(arguments: Arguments) -> int:
     """
     Send the requests, judge the responses, and report the estimate.
 
@@ -37,83 +35,49 @@ def run(arguments: Arguments) -> int:  # long: one run from its settings to its 
     """
     from ..api.edition import load_edition
     from ..api.exchange import Target, make_valid_request
-    from ..judge.checks.identity import ASKED, CLIENT
-    from ..judge.checks.presence import LISTED, PRESENT
     from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge
-    from ..judge.requirements import RequiredCapability
-    from ..judge.verdict_decision import RunEnding, RunScope
+    from ..judge.verdict_decision import RunEnding
     from ..probe.edition_detection import detect_by_server
-    from ..probe.interrupt import InterruptHandler
     from ..probe.polling_estimate import (
+        ESTIMATE_SCOPE,
         MAX_ESTIMATE_REQUESTS,
         PollingPlan,
         estimate_polling_cost,
         measure_requests,
     )
-    from ..probe.prober import Prober
-    from ..reports.verdict_assembly import RunFacts, format_utc_now
 
-    started_at = format_utc_now()
     settings = options.read_settings(arguments)
-    headers, secrets = settings.look_up()
     if settings.url is None:
         common.announce_self_test()
-    polling = PollingPlan(pollers=arguments.pollers, interval_s=arguments.interval)
-    progress = ProgressLine()
-    with InterruptHandler(ends_process=arguments.ends_process) as interrupt:
-        with ExitStack() as stack:
-            server = settings.url or common.start_simulator(arguments, stack)[0]
-
-            def prober() -> Prober:
-                return Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
-
+    with common.JudgedRun(arguments, "estimate") as run:
+        with run.stack:
+            server = settings.url or common.start_simulator(arguments, run.stack)[0]
             began_s = time.monotonic()
-            notes = common.detect_edition(arguments, lambda: detect_by_server(server, headers, prober(), interrupt))
+            notes = common.detect_edition(
+                arguments, lambda: detect_by_server(server, run.headers, run.new_prober(), run.interrupt)
+            )
             if notes:
-                _pause_between_requests(time.monotonic() - began_s, interrupt)
+                _pause_between_requests(time.monotonic() - began_s, run.interrupt)
             judge = Judge(load_edition(arguments.settings.edition), checks=load_check_files(settings.checks))
-            try:
-                exchanges = measure_requests(
-                    make_valid_request(
-                        Target.ALL, server=server, headers=headers, local=False if arguments.cluster else None
-                    ),
-                    judge,
-                    prober(),
-                    interrupt=interrupt,
-                    watch=lambda sent: progress.show(0, f"request {sent} of {MAX_ESTIMATE_REQUESTS}"),
-                )
-            finally:
-                progress.end()
-        found = estimate_polling_cost(exchanges, polling)
-        return common.report_and_exit_code(
-            arguments,
-            judge,
-            RunFacts(
-                command="estimate",
-                edition=load_edition(arguments.settings.edition),
-                subject=server,
-                scope=RunScope(
-                    observes={
-                        RequiredCapability.EXCHANGES,
-                        RequiredCapability.BODIES,
-                        RequiredCapability.BYTES,
-                        RequiredCapability.ARGUMENTS,
-                        RequiredCapability.TIMES,
-                    },
-                    excluded={ASKED.id, CLIENT.id, PRESENT.id, LISTED.id},
-                ),
-                ending=RunEnding(
-                    interrupted=interrupt.is_interrupted,
-                    aborted=_no_response_reason(exchanges) if found is None else None,
-                ),
-                started_at=started_at,
-                options=_verdict_options(arguments),
-                notes=notes,
-                secrets=secrets,
-                estimate=found,
-            ),
+            local = False if arguments.cluster else None
+            exchanges = measure_requests(
+                make_valid_request(Target.ALL, server=server, headers=run.headers, local=local),
+                judge,
+                run.new_prober(),
+                interrupt=run.interrupt,
+                watch=lambda sent: run.progress.show(0, f"request {sent} of {MAX_ESTIMATE_REQUESTS}"),
+            )
+        found = estimate_polling_cost(exchanges, PollingPlan(pollers=arguments.pollers, interval_s=arguments.interval))
+        aborted = _no_response_reason(exchanges) if found is None else None
+        facts = run.facts(
+            subject=server,
+            scope=ESTIMATE_SCOPE,
+            ending=RunEnding(interrupted=run.interrupt.is_interrupted, aborted=aborted),
+            options={"pollers": arguments.pollers, "interval_s": arguments.interval, "cluster": arguments.cluster},
+            notes=notes,
         )
+        return common.report_and_exit_code(arguments, judge, replace(facts, estimate=found))
 
 
 def _pause_between_requests(took_s: float, interrupt: InterruptHandler) -> None:
@@ -130,10 +94,6 @@ def _no_response_reason(exchanges: list[Any]) -> str:  # Any: Exchange, which is
     return (
         f"no complete response: {errors[-1].code.value}: {errors[-1].detail}" if errors else "no response of status 200"
     )
-
-
-def _verdict_options(arguments: Arguments) -> dict[str, Any]:
-    return {"pollers": arguments.pollers, "interval_s": arguments.interval, "cluster": arguments.cluster}
 
 
 command = Command(

@@ -1,6 +1,4 @@
-"""
-What click leaves to its users: option groups in `--help`, values read by our own functions, and one-line errors.
-"""
+"""What click leaves to its users: option groups in `--help`, values read by our own functions, and one-line errors."""
 
 from __future__ import annotations
 
@@ -38,15 +36,7 @@ class Option(click.Option):
 
 
 class Command(click.Command):
-    """
-    A command whose help has its options in groups, and examples that keep their lines.
-
-    Args:
-        name: The command's name.
-        params: Its arguments and options.
-        examples: The help's last part.
-        run: Does the work, and gives the exit code.
-    """
+    """A command whose help has its options in groups, and examples that keep their lines."""
 
     def __init__(
         self, name: str, params: list[click.Parameter], *, examples: str, run: Callable[[Arguments], int]

@@ -6,21 +6,26 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from ..api.errors import UsageError
 from ..api.option_values import parse_interval
+from ..load.scenarios import MIX, SCENARIOS
 from . import command_support as common
 from . import options
 from . import worker_options as workers
 from .framework import Arguments, Command, Parsed, flag, group, with_value
-from .output import ProgressLine, write_output
+from .output import write_output
 
 if TYPE_CHECKING:
+    from ..api.server_address import ServerAddress
     from ..judge.verdict import LoadResult
     from ..load.load_spec import LoadSpec
+    from ..load.load_task import LoadTask
+    from ..load.run_measurements import LoadPlan
     from ..load.slo import AbortLimit, Slo
     from ..load.worker_plan import WorkerPlan
 
@@ -36,7 +41,6 @@ examples:
 
 SELF_TEST_CONNECTION_COUNT: Final = 100
 DEFAULT_DURATION_S: Final = 10.0
-DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
 DEFAULT_MAX_IN_FLIGHT: Final = 64
 _USERS: Final = options.integer(1, 10_000)
 
@@ -56,13 +60,9 @@ def run(arguments: Arguments) -> int:
         raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'")
     if arguments.worker:
         return workers.run_as_worker(arguments)
-    from msgspec.structs import replace
-
-    from ..load.slo import parse_abort_limit
-
     # All that can be refused is, before Locust is imported.
     url = settings.url
-    limits = tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
+    limits = options.read_abort_limits(arguments)
     slos = options.read_slos(settings)
     plan = workers.read_worker_plan(arguments)
     spec = _load_spec(arguments, url, 1 if plan is None else plan.count)
@@ -74,111 +74,83 @@ def run(arguments: Arguments) -> int:
         return 0
 
     import_module("..load.load_task", __package__)  # before what uses sockets, which Locust replaces
-    from ..api.edition import load_edition
-    from ..api.exchange import TransportError
-    from ..judge.verdict_decision import RunEnding, RunScope
-    from ..load.edition_probe import detect_by_address
-    from ..load.http_connection import resolve_server
-    from ..load.load_spec import LOAD_OBSERVES
-    from ..load.load_task import LoadTask, RecordingPlan, ServerAccess, run_load_task
-    from ..load.run_measurements import LoadPlan
-    from ..load.slo_results import end_with_slos, judge_slos
-    from ..probe.interrupt import InterruptHandler
-    from ..reports.verdict_assembly import RunFacts, format_utc_now
+    from msgspec.structs import replace as replace_fields
 
-    started_at = format_utc_now()
-    headers, secrets = settings.look_up()
-    write_output(plan_text, sys.stderr)
-    with InterruptHandler(ends_process=arguments.ends_process) as interrupt, ExitStack() as stack:
-        server = url or _start_simulator(arguments, stack)
-        address = resolve_server(server, ca_file=arguments.settings.ca_file, insecure=arguments.settings.insecure)
-        if isinstance(address, TransportError):
-            raise UsageError(f"{server}: {address.detail}")
-        told = common.detect_edition(
-            arguments, lambda: detect_by_address(address, headers, arguments.settings.timeout_s, interrupt)
-        )
-        spec = replace(spec, edition=arguments.settings.edition, headers=headers)
-        progress = ProgressLine()
-        task = LoadTask(
-            spec=spec,
-            server=ServerAccess(
-                address=address,
-                kind="simulator" if url is None else "server",
-                ca_file=settings.ca_file,
-                insecure=settings.insecure,
-                secrets=secrets,
-            ),
-            limits=limits,
-            workers=plan,
-            recording=None
-            if arguments.record is None
-            else RecordingPlan(path=arguments.record, limit_bytes=arguments.record_limit),
-            interrupt=interrupt,
-            watch=lambda elapsed_s, counts: progress.show(elapsed_s, _progress_text(elapsed_s, spec, counts)),
-            say=lambda text: write_output(text, sys.stderr),
-        )
-        try:
-            done = run_load_task(task)
-        finally:
-            progress.end()
-        summary_plan = LoadPlan(
-            scenario=spec.scenario,
-            model=spec.model,
-            planned_per_s=spec.planned_per_s,
-            users=spec.users,
-            processes=task.processes,
-        )
+    from ..judge.verdict_decision import RunEnding
+    from ..load.edition_probe import detect_by_address
+    from ..load.load_task import run_load_task
+    from ..load.slo_results import end_with_slos, judge_slos
+
+    with common.JudgedRun(arguments, "load") as run:
+        write_output(plan_text, sys.stderr)
+        with run.stack:
+            server = url or _start_simulator(arguments, run.stack)
+            address = common.resolve_address(arguments, server)
+            notes = common.detect_edition(
+                arguments, lambda: detect_by_address(address, run.headers, settings.timeout_s, run.interrupt)
+            )
+            spec = replace_fields(spec, edition=arguments.settings.edition, headers=run.headers)
+            task = _load_task(arguments, run, address, spec)
+            done = run_load_task(replace(task, limits=limits, workers=plan))
         results = judge_slos(slos, done.measures)
-        load = done.measures.to_load_summary(summary_plan, results)
-        return common.report_and_exit_code(
-            arguments,
-            done.judge,
-            RunFacts(
-                command="load",
-                edition=load_edition(arguments.settings.edition),
-                subject=server,
-                scope=RunScope(observes=LOAD_OBSERVES, excluded=spec.unobservable_requirements),
-                ending=end_with_slos(RunEnding(interrupted=done.interrupted, aborted=done.aborted), results),
-                started_at=started_at,
-                options=task.options | {"slo": [slo.text for slo in slos]},
-                notes=[*told, *done.notes, *_load_notes(load)],
-                secrets=secrets,
-                load=load,
-            ),
+        load = done.measures.to_load_summary(_summary_plan(spec, plan), results)
+        facts = run.facts(
+            subject=server,
+            scope=spec.scope,
+            ending=end_with_slos(RunEnding(interrupted=done.interrupted, aborted=done.aborted), results),
+            options=spec.verdict_options(load.processes) | {"slo": [slo.text for slo in slos]},
+            notes=[*notes, *done.notes, *_load_notes(load)],
         )
+        return common.report_and_exit_code(arguments, done.judge, replace(facts, load=load))
+
+
+def _load_task(arguments: Arguments, run: common.JudgedRun, address: ServerAddress, spec: LoadSpec) -> LoadTask:
+    """The run of this process; the caller adds limits and workers."""
+    from ..load.load_task import LoadTask, RecordingPlan, ServerAccess
+
+    settings = arguments.settings
+    recording = None
+    if arguments.record is not None:
+        recording = RecordingPlan(path=arguments.record, limit_bytes=arguments.record_limit)
+    return LoadTask(
+        spec=spec,
+        server=ServerAccess(
+            address=address,
+            kind="simulator" if settings.url is None else "server",
+            ca_file=settings.ca_file,
+            insecure=settings.insecure,
+            secrets=run.secrets,
+        ),
+        limits=(),
+        workers=None,
+        recording=recording,
+        interrupt=run.interrupt,
+        watch=lambda elapsed_s, counts: run.progress.show(elapsed_s, _progress_text(elapsed_s, spec, counts)),
+        say=lambda text: write_output(text, sys.stderr),
+    )
+
+
+def _summary_plan(spec: LoadSpec, plan: WorkerPlan | None) -> LoadPlan:
+    from ..load.run_measurements import LoadPlan
+
+    return LoadPlan(
+        scenario=spec.scenario,
+        model=spec.model,
+        planned_per_s=spec.planned_per_s,
+        users=spec.users,
+        processes=1 if plan is None else plan.count,
+    )
 
 
 def _load_spec(arguments: Arguments, url: str | None, processes: int) -> LoadSpec:
     """What the options say; a server that we did not start is never hammered unasked."""
-    from ..load.load_spec import SCENARIO_TARGETS, SOAK_USER_INTERVAL_S, LoadSpec
+    from ..load.load_spec import SOAK_USER_INTERVAL_S, LoadSpec
 
-    scenario = arguments.scenario
-    if scenario not in SCENARIO_TARGETS:
-        raise UsageError(f"--scenario: {scenario!r} must be one of {', '.join(SCENARIO_TARGETS)}")
-    if arguments.pollers is not None:
-        if not scenario.startswith("scrape"):
-            raise UsageError("--pollers is for --scenario scrape")
-        if arguments.users is not None:
-            raise UsageError("--pollers and --users are the same: give one of them")
-    if arguments.cluster:
-        if not scenario.startswith("scrape"):
-            raise UsageError("--cluster is for --scenario scrape")
-        scenario = "scrape-cluster"
-    if arguments.weights and scenario not in ("mixed", "spike", "soak"):
-        raise UsageError(f"--weights is for --scenario mixed, spike and soak, and {scenario} asks for one target")
-    asked_users = arguments.users or arguments.pollers
+    scenario = _scenario_name(arguments)
     rate, interval_s = arguments.rate, arguments.interval
-    if rate is not None and asked_users is not None:
-        raise UsageError("--rate and --users are two models of load: give one of them")
-    if rate is None and (arguments.ramp or arguments.max_in_flight != DEFAULT_MAX_IN_FLIGHT):
-        raise UsageError("--ramp and --max-in-flight go with --rate")
-    if rate is not None and interval_s is not None:
-        raise UsageError("--interval goes with --users")
-    if scenario == "spike" and rate is None:
-        raise UsageError("--scenario spike is for the open model: give --rate N")
+    asked_users = arguments.users or arguments.pollers
     duration_s = arguments.duration or DEFAULT_DURATION_S
-    if scenario == "spike" and arguments.ramp > duration_s / 5:
-        raise UsageError(f"--ramp: before a spike it takes a fifth of the run at most: {duration_s / 5:g} s here")
+    _check_model(arguments, scenario, duration_s)
     if url is not None:
         if rate is None and (asked_users is None or interval_s is None):
             raise UsageError(
@@ -209,6 +181,41 @@ def _load_spec(arguments: Arguments, url: str | None, processes: int) -> LoadSpe
         sockets=arguments.sockets,
         keep_alive=not arguments.new_connection_each,
     )
+
+
+def _scenario_name(arguments: Arguments) -> str:
+    """The scenario; refuses options that it doesn't take."""
+    scenario: str = arguments.scenario
+    if scenario not in SCENARIOS:
+        raise UsageError(f"--scenario: {scenario!r} must be one of {', '.join(SCENARIOS)}")
+    if arguments.pollers is not None:
+        if not scenario.startswith("scrape"):
+            raise UsageError("--pollers is for --scenario scrape")
+        if arguments.users is not None:
+            raise UsageError("--pollers and --users are the same: give one of them")
+    if arguments.cluster:
+        if not scenario.startswith("scrape"):
+            raise UsageError("--cluster is for --scenario scrape")
+        scenario = "scrape-cluster"
+    if arguments.weights and not SCENARIOS[scenario].is_mixed:
+        mixed = ", ".join(name for name, each in SCENARIOS.items() if each.is_mixed)
+        raise UsageError(f"--weights is for the scenarios {mixed}: {scenario} asks for one target")
+    return scenario
+
+
+def _check_model(arguments: Arguments, scenario: str, duration_s: float) -> None:
+    """Refuse options of the other model of load."""
+    if arguments.rate is not None:
+        if arguments.users is not None or arguments.pollers is not None:
+            raise UsageError("--rate and --users are two models of load: give one of them")
+        if arguments.interval is not None:
+            raise UsageError("--interval goes with --users")
+    elif arguments.ramp or arguments.max_in_flight != DEFAULT_MAX_IN_FLIGHT:
+        raise UsageError("--ramp and --max-in-flight go with --rate")
+    elif scenario == "spike":
+        raise UsageError("--scenario spike is for the open model: give --rate N")
+    if scenario == "spike" and arguments.ramp > duration_s / 5:
+        raise UsageError(f"--ramp: before a spike it takes a fifth of the run at most: {duration_s / 5:g} s here")
 
 
 def _slos_on_targets(slos: Sequence[Slo], spec: LoadSpec, *, are_options: bool) -> tuple[Slo, ...]:
@@ -270,7 +277,7 @@ def _parse_weights(text: str) -> dict[str, float]:
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, separator, value = part.strip().partition("=")
-        if not separator or name not in ("connection", "client", "all") or name in weights:
+        if not separator or name not in MIX or name in weights:
             raise UsageError(f"{text!r}: give connection=N,client=N,all=N, or some of them")
         weights[name] = float(value) if re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,9})?", value) else -1.0
         if not 0 <= weights[name] <= 1e6:
@@ -289,7 +296,7 @@ command = Command(
             with_value(
                 "--scenario",
                 "NAME",
-                "mixed, scrape, scrape-cluster, spike, soak or drill (default: mixed)",
+                f"one of {', '.join(SCENARIOS)} (default: mixed)",
                 default="mixed",
             ),
             with_value(

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..api.errors import OutputError, UsageError
+from ..api.input_budget import path_exists
 from ..api.option_values import parse_duration, parse_integer, parse_rate, parse_size
 from ..api.server_url import URL_VARIABLE
 from .framework import Arguments, Option, Parsed, flag, group, with_value, with_values
 
 if TYPE_CHECKING:
     from ..judge.verdict import SubjectKind
-    from ..load.slo import Slo
+    from ..load.slo import AbortLimit, Slo
     from ..probe.run_settings import RunSettings
     from ..reports.baseline import Baseline
 
@@ -27,6 +28,8 @@ RECORD_LIMIT_BYTES: Final = 2 << 30
 
 DEFAULT_EDITION: Final = "doc-2024"
 """As `api.edition` has it, which `--help` does not load."""
+
+DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
 
 DURATION: Final = Parsed(parse_duration)
 RATE: Final = Parsed(parse_rate)
@@ -100,12 +103,7 @@ def rule_options() -> list[click.Parameter]:
 
 
 def judging_options(*, no_output: str = "a new folder below reports/") -> list[click.Parameter]:
-    """
-    What decides the verdict, and where the reports go: also --baseline --json --output.
-
-    Args:
-        no_output: Where reports go without --output, for the help text.
-    """
+    """What decides the verdict, and where the reports go: also --baseline --json --output."""
     return rule_options() + group(
         "judging and reports",
         with_value(
@@ -161,22 +159,47 @@ def read_slos(settings: RunSettings) -> tuple[Slo, ...]:
 
 def abort_option(effect: str) -> Option:
     """--abort-when; `effect` says what it does."""
-    return with_values(
-        "--abort-when", "LIMIT", f"{effect} at errors>5% or p99>10s over the last 10 s (default: both; repeatable)"
+    limits = " or ".join(DEFAULT_ABORT_LIMITS)
+    return with_values("--abort-when", "LIMIT", f"{effect} at {limits} over the last 10 s (default: both; repeatable)")
+
+
+def read_abort_limits(arguments: Arguments) -> tuple[AbortLimit, ...]:
+    """
+    Read --abort-when.
+
+    Raises:
+        UsageError: One of them is no limit.
+    """
+    from ..load.slo import parse_abort_limit
+
+    return tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
+
+
+def pace_options(*, default: float | None = None) -> tuple[Option, ...]:
+    """How long the simulator takes: --service-time --workers --per-connection-cost; `default` is the times' default."""
+    return (
+        with_value("--service-time", "TIME", "each request keeps a worker this long", type=DURATION, default=default),
+        with_value(
+            "--workers",
+            "N",
+            "how many requests are served at a time (default: 1)",
+            type=integer(1),
+            default=None if default is None else 1,
+        ),
+        with_value(
+            "--per-connection-cost",
+            "TIME",
+            "and this long for each connection of the response",
+            type=DURATION,
+            default=default,
+        ),
     )
 
 
 def simulator_options(
     *more: Option, connections: Parsed | None = None, connections_help: str = "how many connections (default: 20)"
 ) -> list[click.Parameter]:
-    """
-    What the embedded simulator is like: --fault --seed --connections --nodes, and more of the kind.
-
-    Args:
-        more: Further options.
-        connections: Reads --connections, where it is not one number.
-        connections_help: Its help.
-    """
+    """What the embedded simulator is like: --fault --seed --connections --nodes, and more of the kind."""
     return group(
         "the embedded simulator, where no URL is given",
         with_values("--fault", "NAME[:KEY=VALUE]", "make it misbehave (repeatable)"),
@@ -224,7 +247,6 @@ def read_settings(arguments: Arguments, *, writes_reports: bool = True) -> RunSe
     Put options, environment and configuration together; the result is also kept as `arguments.settings`.
 
     Args:
-        arguments: Of a command.
         writes_reports: Whether it writes reports where `--output` isn't given.
 
     Raises:
@@ -263,8 +285,10 @@ def _try_folders(arguments: Arguments, *, writes_reports: bool) -> None:
     if writes_reports and arguments.output is None:
         try_folder(DEFAULT_FOLDER)
     recording = Path(getattr(arguments, "record", None) or os.devnull)
-    if not recording.exists():
+    if not path_exists(recording):
         try_folder(recording.parent)
+    elif recording.is_dir():
+        raise OutputError(f"the recording {recording} cannot be written: it is a folder")
     elif not os.access(recording, os.W_OK):
         raise OutputError(f"the recording {recording} cannot be written: it is read-only")
 

@@ -9,15 +9,24 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from ..api.errors import OutputError
 
 if TYPE_CHECKING:
     from rich.live import Live
 
 PLAIN_INTERVAL_S: Final = 5.0
 """Between two lines of progress where there is no terminal."""
+
+PROGRESS_AFTER_S: Final = 2.0
+"""Reading files shows its progress after this time."""
+
+LINES_PER_TICK: Final = 64
+"""The clock is read once in so many lines."""
 
 _UNLIMITED_WIDTH: Final = 100_000
 """Columns of a table that no terminal shows."""
@@ -82,6 +91,24 @@ def write_output(text: str, stream: TextIO | None = None) -> None:
     stream = stream or sys.stdout
     stream.write(text)
     stream.flush()
+
+
+def write_result(text: str, path: Path | None) -> None:
+    """
+    Write to a file, or to stdout where there is none.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    if path is None:
+        write_output(text)
+        return
+    from ..reports.report_folder import write_file_atomically
+
+    try:
+        write_file_atomically(path, text.encode("utf-8"))
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def print_error(text: str) -> None:
@@ -153,9 +180,6 @@ class ProgressLine:
     Shows how far a run is: one line that changes on a terminal, a line every few seconds elsewhere.
 
     It writes to stderr, because stdout is for data; `end` leaves the terminal as it was.
-
-    Args:
-        stream: Where to write; stderr if None.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -197,3 +221,17 @@ class ProgressLine:
         if self._live is not None:
             self._live.stop()
             self._live, self._shown = None, ""
+
+
+def make_line_ticker(progress: ProgressLine, text: Callable[[int], str]) -> Callable[[], None]:
+    """What is called at every line of a file; shows `text` of how many there were, once that takes a while."""
+    started_s = time.monotonic()
+    count = 0
+
+    def tick() -> None:
+        nonlocal count
+        count += 1
+        if count % LINES_PER_TICK == 0 and (elapsed_s := time.monotonic() - started_s) > PROGRESS_AFTER_S:
+            progress.show(elapsed_s, text(count))
+
+    return tick

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import Final
 
 import click
 
 from .framework import Arguments, Command
-from .output import ProgressLine, write_output
+from .output import ProgressLine, make_line_ticker, write_output
 
 EXAMPLES: Final = """\
 examples:
@@ -19,9 +18,6 @@ examples:
 
 MAX_SHOWN_TEXTS: Final = 20
 """How many of the texts that were kept are shown."""
-
-PROGRESS_AFTER_S: Final = 2.0
-"""Progress is shown after this time."""
 
 
 def run(arguments: Arguments) -> int:
@@ -34,15 +30,7 @@ def run(arguments: Arguments) -> int:
     from ..recording.pseudonymize import redact_recording
 
     progress = ProgressLine()
-    started = time.monotonic()
-    count = 0
-
-    def tick() -> None:
-        nonlocal count
-        count += 1
-        if count % 64 == 0 and (elapsed := time.monotonic() - started) > PROGRESS_AFTER_S:
-            progress.show(elapsed, f"redact: {count:,} lines; each is read, and searched when it is written")
-
+    tick = make_line_ticker(progress, "redact: {:,} lines; each is read, and searched when it is written".format)
     try:
         summary = redact_recording(arguments.recording, arguments.out, tick=tick)
     finally:

@@ -8,17 +8,15 @@ from typing import Final
 
 import click
 
-from ..api.errors import UsageError
+from ..reports.report_formats import REPORT_FORMATS, report_renderer
 from .framework import Arguments, Choice, Command, Option, with_value
-from .output import report_width, wants_colour, write_output
+from .output import report_width, wants_colour, write_result
 
 EXAMPLES: Final = """\
 examples:
   sora-harness report reports/gate/verdict.json
   sora-harness report reports/gate/verdict.json --format html --output gate.html
 """
-
-_REPORT_FORMATS: Final = ("text", "html", "junit", "markdown")
 
 
 def run(arguments: Arguments) -> int:
@@ -35,14 +33,8 @@ def run(arguments: Arguments) -> int:
     if arguments.format == "text" and arguments.output is None:
         text = terminal.render_terminal(report, colour=wants_colour(sys.stdout), width=report_width(sys.stdout))
     else:
-        text = files.REPORT_RENDERERS[arguments.format](report)
-    if arguments.output is None:
-        write_output(text)
-        return 0
-    try:
-        files.write_file_atomically(arguments.output, text.encode("utf-8"))
-    except OSError as error:
-        raise UsageError(f"{arguments.output} cannot be written: {error.strerror or error}") from None
+        text = report_renderer(arguments.format)(report)
+    write_result(text, arguments.output)
     return 0
 
 
@@ -50,7 +42,7 @@ command = Command(
     "report",
     [
         click.Argument(["verdict"], type=Path, metavar="VERDICT", help="a verdict.json; evidence beside it is used"),
-        Option(["--format"], type=Choice(_REPORT_FORMATS), default="text", help="what to write (default: text)"),
+        Option(["--format"], type=Choice(list(REPORT_FORMATS)), default="text", help="what to write (default: text)"),
         with_value("--output", "FILE", "where to write it (default: stdout)", type=Path),
     ],
     examples=EXAMPLES,

@@ -226,19 +226,7 @@ command = Command(
         ),
         with_value("--host", "ADDRESS", "where to listen (default: 127.0.0.1)", default="127.0.0.1"),
         with_value("--tear", "TIME", "read a response's counters over this long", type=options.DURATION, default=0.0),
-        with_value(
-            "--service-time", "TIME", "each request keeps a worker this long", type=options.DURATION, default=0.0
-        ),
-        with_value(
-            "--workers", "N", "how many requests are served at a time (default: 1)", type=options.integer(1), default=1
-        ),
-        with_value(
-            "--per-connection-cost",
-            "TIME",
-            "and this long for each connection of the response",
-            type=options.DURATION,
-            default=0.0,
-        ),
+        *options.pace_options(default=0.0),
         flag("--no-churn", "no connection joins or leaves"),
         with_value(
             "--restart-after",

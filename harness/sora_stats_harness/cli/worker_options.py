@@ -1,6 +1,4 @@
-"""
-The options of `load` and `capacity` by which workers send: processes on this machine, or workers on any.
-"""
+"""The options of `load` and `capacity` that say who sends: processes on this machine, or workers on any."""
 
 from __future__ import annotations
 

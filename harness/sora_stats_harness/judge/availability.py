@@ -1,6 +1,4 @@
-"""
-Which servers respond, and which have stopped.
-"""
+"""Which servers respond, and which have stopped."""
 
 from __future__ import annotations
 

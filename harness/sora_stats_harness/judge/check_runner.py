@@ -1,6 +1,4 @@
-"""
-Asks checks stage by stage, and keeps a crash in one of them from the others.
-"""
+"""Asks checks stage by stage, and keeps a crash in one of them from the others."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-What the judge remembers of one connection, and the checks that need that memory.
+What the judge remembers of one connection.
 
 Everything here is fed in order of receipt. Bodies are kept by few: each connection keeps its last response, and a ring of
 limited size the newest; older ones live on as their times only.

@@ -1,5 +1,5 @@
 """
-Counters never fall: the rule, and a connection's memory that decides it as responses come in.
+A connection's largest counters so far, and the rule that decides by them whether a counter fell.
 
 A response A precedes a response B where A had arrived before B's request was sent, strictly, on one clock. Counters are
 read some time between sending and receipt, so only then must every counter in A be at most the same counter in B; where
@@ -236,6 +236,8 @@ class CounterHistory(Generic[EvidenceT]):
             if (merged := self._merge_block(index, blocks, known, base, falls)) is not None:
                 top = known.copy() if top is known else top
                 top[index] = merged
+            elif top is not known:
+                top[index] = known[index]
         top_labels = self._merge_labels_quickly(sent_ns, labels, latest.labels)
         if top_labels is None:
             top_labels = self._merge_labels(sent_ns, received_ns, labels, base, falls)

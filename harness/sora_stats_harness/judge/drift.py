@@ -1,5 +1,5 @@
 """
-How far a server and its documentation have come apart, told from faults.
+Measures how far a server's fields differ from the documentation's, apart from faults.
 
 A field that is documented and absent, present and undocumented, moved, or of another type may be a fault, or a server of
 another time. Each of these has a finding already; here they are put together by field, over all targets and the whole

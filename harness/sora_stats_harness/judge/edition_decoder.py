@@ -1,5 +1,5 @@
 """
-From bytes to typed structs, for about what parsing them costs.
+Decodes bodies into structs that are built from the edition, for about what parsing them costs.
 
 The decoder is built from the edition: msgspec checks types, limits, required and unknown fields while it parses, which
 is cheaper than parsing alone. What it accepts has the documented shape. What it does not accept is judged elsewhere
@@ -235,12 +235,8 @@ class EditionDecoder:
         for field in leaves:
             if (*path, field.name) in self.learned:
                 let_through(field.name, field, learned=True)
-            elif field.presence is FieldPresence.CONDITIONAL and field.kind is FieldKind.COUNTER:
-                add(field.name, _msgspec_type(field), MISSING_COUNTER)
-            elif field.presence is FieldPresence.CONDITIONAL:
-                add(field.name, _msgspec_type(field) | UnsetType, UNSET)
             else:
-                add(field.name, _msgspec_type(field), msgspec.NODEFAULT)
+                add(field.name, *_leaf_column(field))
         for inner in group.groups:
             if inner.path == (LABELS_GROUP,):
                 add(inner.name, self._labels_type(), UNSET)
@@ -248,20 +244,11 @@ class EditionDecoder:
             plan = self._plan_group(inner, (*attributes, f"f{len(columns)}"), inner.path)
             below.append((f"f{len(columns)}", plan))
             add(inner.name, *((Raw, ABSENT_RAW) if plan.raw else (plan.struct | UnsetType, UNSET)))
-        for other, field in self.undocumented.items():
+        for other in (*self.undocumented, *sorted(self.learned)):
             if other[:-1] == path and other[-1] not in columns:
-                let_through(other[-1], field, learned=False)
-        for other in sorted(self.learned):
-            if other[:-1] == path and other[-1] not in columns:
-                let_through(other[-1], None, learned=True)
-        struct = msgspec.defstruct(
-            "_".join(path) or "connection",
-            types,
-            rename={attribute: wire for (attribute, _, _), wire in zip(types, columns, strict=True)},
-            forbid_unknown_fields=True,
-            kw_only=True,
-            gc=False,
-        )
+                known = self.undocumented.get(other)
+                let_through(other[-1], known, learned=known is None)
+        struct = _make_struct("_".join(path) or "connection", types, columns)
         return GroupPlan(
             group=group,
             attributes=attributes,
@@ -321,6 +308,27 @@ def _is_decidable(field: FieldDefinition) -> bool:
     if field.name == CONNECTION_TEXTS[0]:
         return field.max_bytes is None
     return field.form is None and (field.max_bytes is None or field.max_bytes >= 4 * MAX_UNCHECKED_CHARACTERS)
+
+
+def _make_struct(name: str, types: list[tuple[str, Any, Any]], wire_names: list[str]) -> type[msgspec.Struct]:
+    """A struct of attributes with their types and defaults, which are read by their names on the wire."""
+    return msgspec.defstruct(
+        name,
+        types,
+        rename={attribute: wire for (attribute, _, _), wire in zip(types, wire_names, strict=True)},
+        forbid_unknown_fields=True,
+        kw_only=True,
+        gc=False,
+    )
+
+
+def _leaf_column(field: FieldDefinition) -> tuple[Any, Any]:  # Any: a type made at run time
+    """The type of a sound leaf in its struct, and the default where it may be absent."""
+    if field.presence is not FieldPresence.CONDITIONAL:
+        return _msgspec_type(field), msgspec.NODEFAULT
+    if field.kind is FieldKind.COUNTER:
+        return _msgspec_type(field), MISSING_COUNTER
+    return _msgspec_type(field) | UnsetType, UNSET
 
 
 def _msgspec_type(field: FieldDefinition) -> Any:  # Any: a type made at run time

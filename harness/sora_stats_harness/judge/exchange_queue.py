@@ -1,5 +1,5 @@
 """
-From a request about to be sent to its exchange being judged: times, order of receipt, batches and slices.
+Times the exchanges of a live run, and hands them to the judge in order of receipt.
 
 Exchanges are judged one at a time, in the order in which they ended. Judging may wait a little, so that several are
 judged together; a large response is judged in slices, and what ends meanwhile waits for it.
@@ -16,6 +16,7 @@ import msgspec
 
 from ..api.exchange import Exchange, Request, Response, TransportError
 from ..api.http1_faults import FramingFault
+from ..api.utc_time import format_utc_ns
 
 SLICING_THRESHOLD_BYTES: Final = 256 * 1024
 """Responses up to this size are judged in one go, also where they waited for one that was judged in slices."""
@@ -104,7 +105,7 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
             clock=queue.clock,
             sent_ns=self.sent_ns,
             received_ns=received_ns,
-            sent_at=_format_rfc3339(self.sent_at_ns),
+            sent_at=format_utc_ns(self.sent_at_ns),
             response=response,
             error=error,
             intended_ns=self.intended_ns,
@@ -244,17 +245,3 @@ class ExchangeQueue:
     def _judge_now(self, exchange: Exchange, pause: Callable[[], None] | None = None) -> None:
         del self._open[exchange.seq]
         self._judge(exchange, self._open.values(), pause)
-
-
-_RFC3339_CACHE: dict[int, str] = {}
-
-
-def _format_rfc3339(wall_ns: int) -> str:
-    """A wall-clock time in UTC, to the microsecond."""
-    second, rest = divmod(wall_ns, 1_000_000_000)
-    text = _RFC3339_CACHE.get(second)
-    if text is None:
-        if len(_RFC3339_CACHE) > 100:
-            _RFC3339_CACHE.clear()
-        text = _RFC3339_CACHE[second] = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-    return f"{text}.{rest // 1000:06d}Z"

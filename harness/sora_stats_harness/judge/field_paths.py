@@ -1,6 +1,4 @@
-"""
-From the keys of a response to the edition's paths.
-"""
+"""Translates the keys of a response into the edition's paths."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Where findings are added up: those with one fingerprint are one entry, with the first one's evidence and an exact count.
+Adds findings up: those with one fingerprint are one entry, with the first one's evidence and an exact count.
 
 A server that is wrong in every response gives thousands a second, so adding one to an entry that exists takes a
 dictionary look-up; it is put into words, and hashed, for the first one only.

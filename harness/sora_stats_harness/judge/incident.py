@@ -1,6 +1,4 @@
-"""
-Incidents as data: the one cause behind many findings, and what is known of listings to recognise it by.
-"""
+"""Incidents as data: the one cause behind many findings, and what is known of listings to recognise it by."""
 
 from __future__ import annotations
 

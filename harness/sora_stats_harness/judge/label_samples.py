@@ -1,6 +1,4 @@
-"""
-The labels of a sample that have to be looked at one by one: unknown ones, and those of which the decoder lets parts through.
-"""
+"""Reads data-channel labels one by one: unknown ones, and those of which the decoder lets parts through."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The newest sample of each connection, for comparison with what other machines saw.
-"""
+"""The newest sample of each connection, for comparison with what other machines saw."""
 
 from __future__ import annotations
 
@@ -31,4 +29,4 @@ def find_last_samples(states: Iterable[State]) -> Iterator[LastSample]:
                 continue
             stamps = connection.stamp_histories.get((last.request.server, False))
             if stamps is not None and (last.request.target is not Target.ALL or last.request.asked.local):
-                yield LastSample(connection_id, last, stamps.stamp_ns, blocks)
+                yield LastSample(connection_id, last, stamps.first.stamp_ns, blocks)

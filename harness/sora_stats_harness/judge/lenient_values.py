@@ -1,6 +1,4 @@
-"""
-What the decoder has learned to let through: raw values, each judged alone.
-"""
+"""Judges what the decoder has learned to let through: raw values, one by one."""
 
 from __future__ import annotations
 

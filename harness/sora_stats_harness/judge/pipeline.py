@@ -27,7 +27,7 @@ from .last_samples import LastSample, find_last_samples
 from .requirement import Finding, Level
 from .sample_reader import SampleReader
 from .stage_walk import StageWalk
-from .standard_checks import make_standard_checks
+from .standard_checks import CheckContext, make_standard_checks
 from .state import State
 from .verdict import JudgeResult, SubjectKind
 
@@ -88,7 +88,8 @@ class Judge:
         self._findings = FindingAggregator(on_finding, options.on_miss)
         self._counts = ExchangeCounts(len(edition.fields))
         tear_ns = None if options.tear_s is None else int(options.tear_s * 1e9)
-        self._runner = CheckRunner((*make_standard_checks(reader, self._counts, tear_ns), *checks), self._findings)
+        context = CheckContext(reader=reader, counts=self._counts, tear_ns=tear_ns)
+        self._runner = CheckRunner((*make_standard_checks(context), *checks), self._findings)
         self._user_requirements = tuple(row for check in checks for row in check.requirements)
         self._coverage = CoverageTracker(edition, reader.codec)
         self._stages = StageWalk(reader, self._runner, self._counts, self._coverage, observer, options.scan_every)

@@ -46,6 +46,17 @@ class RequiredCapability(Enum):
     """Connections that take one request after the other."""
 
 
+OBSERVED_BY_CLIENTS: Final = frozenset(
+    {
+        RequiredCapability.EXCHANGES,
+        RequiredCapability.BODIES,
+        RequiredCapability.BYTES,
+        RequiredCapability.ARGUMENTS,
+        RequiredCapability.TIMES,
+    }
+)
+"""What every client observes that sends valid requests and takes the times."""
+
 NEEDS_HTTP: Final = frozenset({RequiredCapability.EXCHANGES})
 NEEDS_BODIES: Final = frozenset({RequiredCapability.BODIES})
 NEEDS_BYTES: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.BYTES})

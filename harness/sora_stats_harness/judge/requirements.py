@@ -1,5 +1,5 @@
 """
-The registry of requirements: every rule that a server can be held against, collected from the modules of the checks.
+The registry of requirements: every rule that a server can be held against, collected from the checks.
 
 Checks report violations of these and nothing else, reporters print them, and the reference page is generated from them.
 """
@@ -8,40 +8,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from .checks import (
-    body,
-    channels,
-    clock,
-    cluster,
-    framing,
-    http,
-    identity,
-    monotonic,
-    presence,
-    shape,
-    timestamp_order,
-    wrong_requests,
-)
-from .checks.relation_table import RELATION_REQUIREMENTS
-from .checks.unstable_level import UNSTABLE_LEVEL
-from .requirement import Finding, Level, RequiredCapability, Requirement
+from .requirement import OBSERVED_BY_CLIENTS, Finding, Level, RequiredCapability, Requirement
+from .standard_checks import STANDARD_CHECKS
 
-__all__ = ["REQUIREMENTS", "Finding", "Level", "RequiredCapability", "Requirement"]
+__all__ = ["OBSERVED_BY_CLIENTS", "REQUIREMENTS", "Finding", "Level", "RequiredCapability", "Requirement"]
 
-_BY_FAMILY = (
-    *(http.COMPLETE, http.STATUS, http.CONTENT_TYPE, body.JSON, body.JSON_LIMITS, body.DUPLICATE_KEY),
-    *(framing.LENGTH, framing.HEADER, framing.FRAMING, framing.KEEP_ALIVE, framing.UNUSUAL),
-    *(*shape.SHAPE_REQUIREMENTS.values(), channels.EXCLUSIVE),
-    *(identity.ASKED, identity.CLIENT, identity.UNIQUE, identity.CONSTANT, identity.FORM),
-    *(presence.PRESENT, presence.LISTED),
-    *(*RELATION_REQUIREMENTS, UNSTABLE_LEVEL),
-    *(monotonic.MONOTONIC, timestamp_order.TIMESTAMP_ORDER),
-    *(clock.ORDER, clock.OFFSET, clock.FROZEN),
-    *(wrong_requests.NO_5XX, wrong_requests.JSON_OR_EMPTY, *wrong_requests.ERROR_SHAPES.values()),
-    *(cluster.UNION, cluster.ONCE, clock.SKEW),
-)
+_FAMILIES: Final = ("http", "shape", "identity", "relation", "counter", "clock", "request", "cluster")
+
+
+def _rank(row: Requirement) -> tuple[int, int]:
+    """The weightiest first and families together; within a family as the checks have them."""
+    family = row.id.partition(".")[0]
+    return -row.level, _FAMILIES.index(family) if family in _FAMILIES else len(_FAMILIES)
+
 
 REQUIREMENTS: Final[dict[str, Requirement]] = {
-    row.id: row for row in sorted(_BY_FAMILY, key=lambda row: row.level, reverse=True)
+    row.id: row for row in sorted((row for check in STANDARD_CHECKS for row in check.requirements), key=_rank)
 }
 """Every requirement by id, the weightiest first and families together: the order in which reports show them."""

@@ -1,6 +1,4 @@
-"""
-What is taken from a response's body: the samples in it, and in what they are not as documented.
-"""
+"""A sample, and the body that it came in: what was read, and in what it deviates from the documented shape."""
 
 from __future__ import annotations
 

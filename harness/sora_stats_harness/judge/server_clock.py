@@ -1,5 +1,5 @@
 """
-The server's clock, as its timestamps and our own times of sending and receipt bound it.
+Bounds a server's clock by its timestamps and our own times of sending and receipt.
 
 Each response was stamped between sending and receipt, so the offset of the server's clock to ours lies within
 [stamp - received, stamp - sent]. All of a server's intervals must share a point; a constant offset is a fact to report,

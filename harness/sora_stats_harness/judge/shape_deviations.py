@@ -1,5 +1,5 @@
 """
-The documented shape of a connection: what a leaf, a group, or a key that nobody documented comes to.
+Finds the deviations of a connection from its documented shape, by jsonschema.
 
 Two ways lead here. A document that the fast decoder did not accept is surveyed whole, with jsonschema as the authority
 and a walk for what JSON Schema cannot say. A leaf that the decoder has learned to let through is judged alone. Both give

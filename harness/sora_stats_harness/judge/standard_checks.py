@@ -1,8 +1,10 @@
-"""
-The checks of every judge, in the order in which they are asked within a stage.
-"""
+"""The checks of every judge: a row for each, in the order in which they are asked within a stage."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from .check import Check
 from .checks.body import JsonCheck
@@ -19,36 +21,46 @@ from .checks.shape import ShapeCheck
 from .checks.timestamp_order import TimestampOrderCheck
 from .checks.unstable_level import UnstableLevelCheck
 from .checks.wrong_requests import WrongRequestCheck
-from .exchange_counts import ExchangeCounts
-from .sample_reader import SampleReader
+
+if TYPE_CHECKING:
+    from .exchange_counts import ExchangeCounts
+    from .sample_reader import SampleReader
 
 
-def make_standard_checks(reader: SampleReader, counts: ExchangeCounts, tear_ns: int | None) -> tuple[Check, ...]:
-    """
-    Make a set of checks for one judge.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckContext:
+    """What checks may be made from."""
 
-    Args:
-        reader: Knows the edition, and its counters.
-        counts: Counts exchanges, bodies and samples.
-        tear_ns: How far apart the server stamps a response and reads it; None where nobody says.
-    """
-    decoder = reader.codec
-    return (
-        FramingCheck(counts),
-        CompleteResponseCheck(counts),
-        WrongRequestCheck(),
-        HeadCheck(counts),
-        JsonCheck(reader.edition, counts),
-        ShapeCheck(reader.edition, counts),
-        SampleIdentityCheck(),
-        FormCheck(),
-        ExclusiveLimitsCheck(decoder, counts),
-        ConstantCheck(decoder, counts),
-        MonotonicCheck(decoder, counts),
-        RelationCheck(reader.relations),
-        UnstableLevelCheck(decoder.blocks),
-        TimestampOrderCheck(decoder.blocks, tear_ns),
-        ClockCheck(),
-        PresenceCheck(),
-        ClusterCheck(),
-    )
+    reader: SampleReader
+    """Knows the edition, and its counters."""
+    counts: ExchangeCounts
+    """Counts exchanges, bodies and samples."""
+    tear_ns: int | None
+    """How far apart the server stamps a response and reads it; None where nobody says."""
+
+
+STANDARD_CHECKS: Final[dict[type[Check], Callable[[CheckContext], Check]]] = {
+    CompleteResponseCheck: lambda context: CompleteResponseCheck(context.counts),
+    HeadCheck: lambda context: HeadCheck(context.counts),
+    JsonCheck: lambda context: JsonCheck(context.reader.edition, context.counts),
+    FramingCheck: lambda context: FramingCheck(context.counts),
+    WrongRequestCheck: lambda context: WrongRequestCheck(),
+    ShapeCheck: lambda context: ShapeCheck(context.reader.edition, context.counts),
+    SampleIdentityCheck: lambda context: SampleIdentityCheck(context.counts),
+    FormCheck: lambda context: FormCheck(),
+    ExclusiveLimitsCheck: lambda context: ExclusiveLimitsCheck(context.reader.codec, context.counts),
+    ConstantCheck: lambda context: ConstantCheck(context.reader.codec, context.counts),
+    MonotonicCheck: lambda context: MonotonicCheck(context.reader.codec, context.counts),
+    RelationCheck: lambda context: RelationCheck(context.reader.relations),
+    UnstableLevelCheck: lambda context: UnstableLevelCheck(context.reader.codec.blocks),
+    TimestampOrderCheck: lambda context: TimestampOrderCheck(context.reader.codec.blocks, context.tear_ns),
+    ClockCheck: lambda context: ClockCheck(),
+    PresenceCheck: lambda context: PresenceCheck(),
+    ClusterCheck: lambda context: ClusterCheck(),
+}
+"""Each check, and what makes one for a judge."""
+
+
+def make_standard_checks(context: CheckContext) -> tuple[Check, ...]:
+    """Make a set of checks for one judge."""
+    return tuple(make(context) for make in STANDARD_CHECKS.values())

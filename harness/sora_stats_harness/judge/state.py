@@ -1,6 +1,4 @@
-"""
-What the judge remembers within one run and one clock: nothing is compared across.
-"""
+"""What the judge remembers within one run and one clock: nothing is compared across."""
 
 from __future__ import annotations
 

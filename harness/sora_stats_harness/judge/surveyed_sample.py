@@ -1,6 +1,4 @@
-"""
-A connection that the decoder did not accept: parsed strictly, and looked at leaf by leaf.
-"""
+"""Reads a connection that the decoder did not accept: parsed strictly, and judged leaf by leaf."""
 
 from __future__ import annotations
 

@@ -1,19 +1,15 @@
-"""
-RFC 3339 times in UTC as nanoseconds, quickly: every response bears one, and they differ in their seconds only.
-"""
+"""Parses RFC 3339 times in UTC into nanoseconds: every response has one, so a minute's beginning is parsed once."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import takewhile
 from typing import Final
 
 from .shape_deviations import is_valid_timestamp
 
-_MINUTE_CACHE: dict[str, int] = {}
-"""Nanoseconds since 1970 at the start of a minute, by the text up to its seconds; emptied when it has many."""
-
-_MAX_CACHED_MINUTES: Final = 1000
+MAX_CACHED_MINUTES: Final = 1000
 
 
 def parse_timestamp_ns(text: str) -> int | None:
@@ -26,22 +22,11 @@ def parse_timestamp_ns(text: str) -> int | None:
     True
     """
     if len(text) == 27 and text[19] == "." and text[26] == "Z" and text.isascii():
-        base = _MINUTE_CACHE.get(text[:17])
+        base = _minute_start_ns(text[:17])
         digits = text[17:19] + text[20:26]
         if base is not None and digits.isdecimal() and digits < "60":
             return base + int(digits) * 1000
-    return _parse_uncached(text)
-
-
-def format_timestamp_ns(stamp_ns: int) -> str:
-    """
-    A time as the documentation writes it, to the microsecond.
-
-    >>> format_timestamp_ns(1500000000)
-    '1970-01-01T00:00:01.500000Z'
-    """
-    moment = datetime.fromtimestamp(stamp_ns // 1_000_000_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{stamp_ns % 1_000_000_000 // 1000:06d}Z"
+    return _parse_slowly(text)
 
 
 def timestamp_resolution_ns(text: str) -> int:
@@ -57,14 +42,15 @@ def _fraction_digits(text: str) -> str:
     return "".join(takewhile(str.isdigit, text[20:])) if text[19:20] == "." else ""
 
 
-def _parse_uncached(text: str) -> int | None:
+@lru_cache(MAX_CACHED_MINUTES)
+def _minute_start_ns(minute: str) -> int | None:
+    """Nanoseconds since 1970 at the start of a minute, from the text up to its seconds; None where it is none."""
+    return _parse_slowly(f"{minute}00Z") if minute[10] == "T" else None
+
+
+def _parse_slowly(text: str) -> int | None:
     if not is_valid_timestamp(text):
         return None
-    minute = text[:17]
-    start = datetime.fromisoformat(f"{minute[:10]}T{minute[11:16]}:00").replace(tzinfo=UTC)
-    base = int(start.timestamp()) * 1_000_000_000
-    if len(_MINUTE_CACHE) >= _MAX_CACHED_MINUTES:
-        _MINUTE_CACHE.clear()
-    if minute[10] == "T":
-        _MINUTE_CACHE[minute] = base
-    return base + int(text[17:19]) * 1_000_000_000 + int(_fraction_digits(text)[:9].ljust(9, "0"))
+    start = datetime.fromisoformat(f"{text[:10]}T{text[11:16]}:00").replace(tzinfo=UTC)
+    seconds = int(start.timestamp()) + int(text[17:19])
+    return seconds * 1_000_000_000 + int(_fraction_digits(text)[:9].ljust(9, "0"))

@@ -1,6 +1,4 @@
-"""
-How a value is shown in a finding.
-"""
+"""Formats a server's value for a finding."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-How counts become a status for each requirement, and the statuses one verdict with its exit code.
+Decides the status of each requirement from the counts, and the verdict with its exit code from the statuses.
 
 Everything that has a say in the exit code is collected, and the worst one decides: a finding is never hidden by a run that
 was interrupted, or by a check that crashed.
@@ -24,6 +24,17 @@ class RunScope:
     """A requirement that needs more is not applicable."""
     excluded: Collection[str] = ()
     """Requirements that are not applicable for reasons of the run's own, such as targets that were left out."""
+
+    def requirement_ids(self) -> frozenset[str]:
+        """The requirements that are applicable."""
+        observed = set(self.observes)
+        return frozenset(
+            rule.id for rule in REQUIREMENTS.values() if rule.needs <= observed and rule.id not in self.excluded
+        )
+
+    def to_options(self) -> dict[str, list[str]]:
+        """The same for the header line of a recording, which `check` judges within this scope."""
+        return {"observes": sorted(need.value for need in self.observes), "excluded": sorted(self.excluded)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,5 @@
 """
-When requests are due: pure arithmetic, decided before the run, whatever the server does.
+The open model's schedule: when each request is due, decided before the run.
 
 A schedule that waited for responses would stop asking exactly when the server stalls, and so leave the stall out of its
 own figures (coordinated omission). Here the n-th request has its time; one that goes out late is late.

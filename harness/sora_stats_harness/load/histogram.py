@@ -1,5 +1,5 @@
 """
-Times counted in buckets whose width grows with the time: small, exact in count, and mergeable.
+A histogram of times whose buckets grow with the time: small, exact in count, and mergeable.
 
 Locust's own buckets count 0.4 ms as 0 and are up to a third off below 10 ms; HdrHistogram costs 2 us a value. Here one
 value costs a fraction of a microsecond, and a response is at most 1/128 too high. Buckets that were never hit take no

@@ -1,5 +1,5 @@
 """
-One connection to the server, kept alive, over which one request goes at a time.
+A kept-alive HTTP connection under gevent, over which one request goes at a time.
 
 An interval may be widened but never narrowed, and no response may ever be taken for that of another request. So the time of
 sending is taken right before the first byte is written; a connection that shows anything out of the ordinary (a time-out,

@@ -1,6 +1,4 @@
-"""
-A request before a run, which whoever waits for the run can cut short.
-"""
+"""Sends one request before a run, which Ctrl-C can cut short."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-What is found while a run goes on, in short: for those who watch.
+The newest findings of a run that goes on, for those who watch it.
 
 The judge's own account is whole and exact, and takes time to sum up. This one is kept up to date with each finding, is
 small enough to be sent to a master every few seconds, and is never what a verdict is made of.

@@ -1,5 +1,5 @@
 """
-A load run from start to end: users stand up, start together, send, are told to stop, finish what is in flight, and only
+Runs load from start to end: users stand up, start together, send, are told to stop, and finish what is in flight.
 then it is over.
 
 A run is bounded before it begins, and ends by itself: by its duration, by a limit that it was told to abort at, or by its
@@ -22,7 +22,7 @@ from .load_session import LoadSession
 from .load_users import drain_users, wait_for_users
 from .request_metrics import RequestMetrics
 from .run_measurements import RunMeasurements, RunStopwatch
-from .scenarios import SCENARIOS
+from .scenario_users import SCENARIO_USERS
 from .slo import AbortLimit
 from .worker_messages import PrepareOrder
 from .workers import START_LEAD_NS, Workers
@@ -136,7 +136,7 @@ class LocalGenerator:
         logging.getLogger("locust.runners").setLevel(
             logging.ERROR
         )  # that so many users begin at once is as it should be
-        environment = Environment(user_classes=[SCENARIOS[session.spec.scenario]], catch_exceptions=False)
+        environment = Environment(user_classes=[SCENARIO_USERS[session.spec.scenario]], catch_exceptions=False)
         environment.sora_session = session  # type: ignore[attr-defined]  # ours, for get_or_create_session
         self._runner = environment.create_local_runner()
 

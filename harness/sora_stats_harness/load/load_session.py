@@ -28,12 +28,13 @@ from .arrival_schedule import ArrivalSchedule
 from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection, TransportStats
 from .interruptible_request import send_interruptibly, silence_keyboard_interrupt
 from .live_findings import LiveFindings
-from .load_spec import DEFAULT_WEIGHTS, LoadSpec, WorkerShare
+from .load_spec import LoadSpec, WorkerShare
 from .memory_tuning import fix_mmap_threshold, freeze_startup_objects
 from .precise_timer import PreciseTimer
 from .prepared_request import PreparedRequest
 from .request_metrics import RequestMetrics
 from .request_source import RequestSource
+from .scenarios import MIX
 
 DUPLICATE_KEY_SCAN_INTERVAL: Final = 16
 """Under load one response in so many is searched for repeated keys: that costs as much again as parsing."""
@@ -91,7 +92,7 @@ class LoadSession:
             ),
             checks=load_check_files(spec.checks),
         )
-        self.requests = RequestSource(address.server, spec.headers, spec.weights or DEFAULT_WEIGHTS, self.share.count)
+        self.requests = RequestSource(address.server, spec.headers, spec.weights or MIX, self.share.count)
         self.traffic = TransportStats()
         self.metrics = RequestMetrics()
         self.live_findings = LiveFindings()

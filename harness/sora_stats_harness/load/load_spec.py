@@ -1,12 +1,10 @@
-"""
-What a load run is to do, as plain values: made from the command line, and sent to the workers that do it.
-"""
+"""What a load run is to do, as plain values: made from the command line, and sent to the workers that do it."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -15,28 +13,18 @@ from ..api.exchange import Target
 from ..judge.checks.framing import KEEP_ALIVE
 from ..judge.checks.identity import ASKED, CLIENT
 from ..judge.checks.presence import LISTED, PRESENT
-from ..judge.requirements import RequiredCapability
+from ..judge.requirements import OBSERVED_BY_CLIENTS, RequiredCapability
+from ..judge.verdict_decision import RunScope
 from .arrival_schedule import ArrivalSchedule, RateSegment, ramp_segments, spike_segments
+from .scenarios import SCENARIOS
 
 SPIKE_FACTOR: Final = 5.0
 """How many times as much is asked in the third fifth of `spike`."""
 
 SOAK_USER_INTERVAL_S: Final = 1.0
 
-DEFAULT_WEIGHTS: Final = {"connection": 70.0, "client": 29.0, "all": 1.0}
-"""The mix of `mixed`, `spike` and `soak`, unless another one is given: of a hundred requests so many."""
-
-SCENARIO_TARGETS: Final = {
-    "mixed": frozenset(Target),
-    "scrape": frozenset({Target.ALL}),
-    "scrape-cluster": frozenset({Target.ALL}),
-    "spike": frozenset(Target),
-    "soak": frozenset(Target),
-    "drill": frozenset({Target.CONNECTION}),
-}
-"""The targets that each scenario asks for; ids looked up on the side do not count."""
-
-_TARGET_BY_NAME: Final = {"connection": Target.CONNECTION, "client": Target.CLIENT, "all": Target.ALL}
+TARGET_BY_NAME: Final = {"connection": Target.CONNECTION, "client": Target.CLIENT, "all": Target.ALL}
+"""The targets by the names that `--weights` has."""
 
 WORKER_SEQUENCE_BITS: Final = 40
 """An exchange's number begins with its worker's index, above so many bits: JSON's integers are exact up to 53 bits."""
@@ -46,16 +34,7 @@ MAX_START_SPREAD_S: Final = 1.0
 
 USERS_STARTED_PER_S: Final = 1000.0
 
-LOAD_OBSERVES: Final = frozenset(
-    {
-        RequiredCapability.EXCHANGES,
-        RequiredCapability.BODIES,
-        RequiredCapability.BYTES,
-        RequiredCapability.ARGUMENTS,
-        RequiredCapability.TIMES,
-        RequiredCapability.KEPT_ALIVE,
-    }
-)
+LOAD_OBSERVES: Final = OBSERVED_BY_CLIENTS | {RequiredCapability.KEPT_ALIVE}
 """What a load run can observe."""
 
 
@@ -106,11 +85,10 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
         return self.users / self.interval_s if self.rate is None and self.interval_s else None
 
     @property
-    def unobservable_requirements(self) -> frozenset[str]:
-        """Requirements that the scenario cannot observe."""
-        asked = _asked_targets(self.scenario, self.weights)
-        unused = frozenset() if self.keep_alive else frozenset({KEEP_ALIVE.id})
-        return unobservable_requirements(asked) | unused
+    def scope(self) -> RunScope:
+        """What the scenario can observe."""
+        scope = observable_scope(_asked_targets(self.scenario, self.weights))
+        return scope if self.keep_alive else replace(scope, excluded={*scope.excluded, KEEP_ALIVE.id})
 
     @property
     def first_send_spread_s(self) -> float:
@@ -159,9 +137,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _asked_targets(scenario: str, weights: Mapping[str, float]) -> frozenset[Target]:
-    if not weights:
-        return SCENARIO_TARGETS[scenario]
-    return frozenset(_TARGET_BY_NAME[name] for name, weight in weights.items() if weight)
+    shares = weights or SCENARIOS[scenario].shares
+    return frozenset(TARGET_BY_NAME[name] for name, share in shares.items() if share)
 
 
 def asked_operations(scenario: str, weights: Mapping[str, float]) -> frozenset[str]:
@@ -169,12 +146,12 @@ def asked_operations(scenario: str, weights: Mapping[str, float]) -> frozenset[s
     return frozenset(target.operation for target in _asked_targets(scenario, weights))
 
 
-def unobservable_requirements(targets: frozenset[Target]) -> frozenset[str]:
-    """Requirements that cannot be observed by asking for these targets alone."""
+def observable_scope(targets: frozenset[Target]) -> RunScope:
+    """What can be observed by asking for these targets alone."""
     needs = {
         ASKED.id: {Target.CONNECTION},
         CLIENT.id: {Target.CLIENT},
         PRESENT.id: {Target.CONNECTION, Target.ALL},
         LISTED.id: {Target.CONNECTION, Target.ALL},
     }
-    return frozenset(id for id, wanted in needs.items() if not wanted <= targets)
+    return RunScope(observes=LOAD_OBSERVES, excluded={id for id, wanted in needs.items() if not wanted <= targets})

@@ -1,6 +1,4 @@
-"""
-A load run as a command asks for it: sent by this process or by workers, recorded on the way, judged at the end.
-"""
+"""A load run as a command asks for it: sent by this process or by workers, recorded on the way, judged at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..api.edition import load_edition, shipped_edition_names
+from ..api.edition import load_edition, read_edition_file, shipped_edition_names
 from ..api.exchange import monotonic_clock_id
 from ..api.secret_redaction import Secrets
 from ..api.server_address import ServerAddress
@@ -24,7 +22,7 @@ from .load_session import LoadSession, session_notes
 from .load_spec import LoadSpec, WorkerShare
 from .run_measurements import RunMeasurements
 from .slo import AbortLimit
-from .spools import JudgingRules, SpoolFolder, recording_scope
+from .spools import JudgingRules, SpoolFolder
 from .worker_messages import PrepareOrder
 from .worker_plan import WorkerPlan
 from .worker_results import judge_workers
@@ -117,7 +115,7 @@ def _create_recorder(task: LoadTask) -> RecordingWriter | None:
             subject=task.server.address.server,
             subject_kind=task.server.kind,
             edition=load_edition(task.spec.edition).name,
-            options=task.options | recording_scope(task.spec.unobservable_requirements),
+            options=task.options | task.spec.scope.to_options(),
         ),
         secrets=task.server.secrets,
         limits=RecordingLimits(file_bytes=task.recording.limit_bytes),
@@ -195,7 +193,7 @@ def prepare_order(spec: LoadSpec, server: ServerAccess, folder: Path) -> Prepare
         index=0,
         workers=1,
         run=str(uuid.uuid4()),
-        edition_text=None if shipped else Path(spec.edition).read_text(encoding="utf-8"),
+        edition_text=None if shipped else read_edition_file(spec.edition),
         server=server.address.server,
         addresses=server.address.addresses,
         ca_file=server.ca_file,

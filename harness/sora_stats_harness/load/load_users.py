@@ -1,5 +1,5 @@
 """
-How Locust's users begin and end: all of them are ready before the first request is due, and none is stopped while its
+Starts and stops Locust's users: all are ready before the first request, and none is stopped while it waits.
 response is on the way.
 """
 

@@ -1,5 +1,5 @@
 """
-Several processes under Locust's own `--processes` or `--master` and `--worker`, and one verdict.
+Plain Locust in several processes (`--processes`, or `--master` and `--worker`): one verdict of all.
 
 Each worker judges what it sees for Locust's tables. On the master's machine it also spools every exchange, and at the end
 the master judges all spools together; a worker on another machine sends what its own judge found.

@@ -1,5 +1,5 @@
 """
-Under plain `locust -f`, without our command: a session for the host that Locust was given, and a verdict at the end.
+Plain `locust -f`, without our command: makes a session for its host, and a verdict at the end.
 
 Locust kills its users when a test stops. So before that, in `test_stopping`, nothing more is sent and what is in flight is
 waited for; after a Ctrl-C Locust goes straight to `quitting`, and the same is done there. The verdict is told last of all,
@@ -26,14 +26,14 @@ from ..api.exchange import TARGET_OF_OPERATION, Target, TransportError
 from ..api.option_values import parse_interval
 from ..api.server_address import ServerAddress
 from ..api.server_url import normalize_server_url
-from ..judge.verdict_decision import RunEnding, RunScope
+from ..judge.verdict_decision import RunEnding
 from ..reports import report_folder as files
 from ..reports import terminal
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import JudgeResultSource, RunFacts, assemble_verdict, format_utc_now
 from .http_connection import resolve_server
 from .load_session import LoadSession, session_notes
-from .load_spec import LOAD_OBSERVES, LoadSpec, WorkerShare, unobservable_requirements
+from .load_spec import LoadSpec, WorkerShare, observable_scope
 from .load_users import drain_users
 from .locust_web_page import live_state
 from .run_measurements import LoadPlan, RunMeasurements, RunStopwatch
@@ -265,7 +265,7 @@ def build_load_report(
         command="load",
         edition=selected_edition(environment),
         subject=run.subject,
-        scope=RunScope(observes=LOAD_OBSERVES, excluded=unobservable_requirements(targets)),
+        scope=observable_scope(targets),
         ending=end_with_slos(replace(run.ending, aborted="; ".join(reasons) or None), results),
         started_at=run.started_at,
         notes=run.notes,

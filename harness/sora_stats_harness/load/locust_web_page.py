@@ -1,5 +1,5 @@
 """
-Locust's web page with the verdict on it: three tabs that follow the run, and a page of ours with the final report.
+The tabs with the verdict on Locust's web page, and a page with the final report.
 
 Locust shows tables of any kind in tabs of ours, with rows that ride along with its own figures, and escapes every text.
 What a server said goes there, and through the HTML report's own escaping, and nowhere else.

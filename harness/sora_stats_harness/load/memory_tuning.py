@@ -1,5 +1,5 @@
 """
-Keeps the memory of a long run flat, and the collector of garbage out of its way.
+Keeps the memory of a long run flat, and garbage collection out of its way.
 
 The C library learns from the first large response that is freed to take further ones from its heap, between small ones that
 live longer; so over minutes the heap fills with holes: measured, 195 MiB after a minute became 235 after three, all of

@@ -1,5 +1,5 @@
 """
-What judges on several machines found, added up.
+Adds up what the judges of several machines found.
 
 Processes of one machine share a clock, and their exchanges are judged together. Of another machine only what its own
 judges found can be had: counts, findings with their evidence, and coverage. They are added up here.

@@ -1,6 +1,4 @@
-"""
-Requests as bytes, made once and sent many times: under load the same few hundred requests go out over and over.
-"""
+"""Requests with their bytes, made once and sent many times."""
 
 from __future__ import annotations
 

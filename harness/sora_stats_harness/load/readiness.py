@@ -1,5 +1,5 @@
 """
-Waiting for a socket to be readable, with a time at which that ends: one watcher and one timer for many waits.
+Waits until a socket is readable, or a time has come.
 
 Made, started and stopped for each wait, as is usual, the two cost a fifth of what a response costs before it is judged. So
 the watcher is left running: between two responses nothing is to be read, and it costs nothing. And since the deadlines of a

@@ -1,5 +1,5 @@
 """
-What a run measured, apart by target: how often, how long, and whose time it was.
+Counts and times of requests, apart by target.
 
 Response time is from when the schedule wanted the request sent to the arrival of its response, so that a server that stalls
 is not forgiven its queue; service time from when it was sent. What lies between arrival and our reading is the

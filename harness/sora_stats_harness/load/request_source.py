@@ -1,6 +1,4 @@
-"""
-The requests that users choose from: about the connections that the last listings named, prepared once and sent many times.
-"""
+"""The requests that users choose from: about the connections that the last listings named."""
 
 from __future__ import annotations
 
@@ -11,8 +9,8 @@ from typing import Any, Final
 
 from ..api.exchange import Headers, Response, Target, make_valid_request
 from ..probe.discovery import KnownConnection, connections_in_response
-from .load_spec import DEFAULT_WEIGHTS
 from .prepared_request import PreparedRequest, prepare_request
+from .scenarios import MIX
 
 MIN_LISTING_READ_INTERVAL_NS: Final = 1_000_000_000
 
@@ -29,7 +27,7 @@ class RequestSource:
     """
 
     def __init__(
-        self, server: str, headers: Headers = (), weights: Mapping[str, float] = DEFAULT_WEIGHTS, workers: int = 1
+        self, server: str, headers: Headers = (), weights: Mapping[str, float] = MIX, workers: int = 1
     ) -> None:
         self._server = server
         self._headers = headers

@@ -1,5 +1,5 @@
 """
-What a run measured, as verdict.json has it.
+All figures of a load run, and their form in verdict.json.
 
 Several processes hand in their measures as plain values; the sum is what one process would have measured.
 """

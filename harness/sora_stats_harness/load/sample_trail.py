@@ -1,5 +1,5 @@
 """
-What one judge saw of each connection over time, thinned out: for machines whose clocks cannot be compared.
+The samples of each connection over time, thinned out: for machines whose clocks cannot be compared.
 
 Whether a counter fell between a response that one machine saw and one that another saw only the server's timestamps can
 tell. The last samples alone do not show a counter that fell and rose again between two responses seen elsewhere. So each

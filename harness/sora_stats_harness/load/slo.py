@@ -1,5 +1,5 @@
 """
-Service level objectives and abort limits, as people write them.
+Reads service level objectives and abort limits, as people write them.
 
 The grammar, blanks aside:
 

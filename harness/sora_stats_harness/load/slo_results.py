@@ -1,5 +1,5 @@
 """
-What became of each SLO in a load run: met, violated, or not checked.
+Decides what became of each SLO in a load run: met, violated, or not checked.
 
 An SLO is judged as a window of a capacity search is: by what was due, with requests that have no complete response slower
 than any time. A figure that the number of requests can't carry, or in which the generator had a part, decides nothing.

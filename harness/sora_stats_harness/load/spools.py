@@ -1,5 +1,5 @@
 """
-What the workers of one machine saw, judged together after they have ended.
+Spools: what each worker of this machine saw, on disk, and judged together after they have ended.
 
 A counter that falls may be seen by one worker before and by another after. So each of them writes every exchange to a
 file, its spool, and at the end all spools are read side by side, in order of receipt on the clock that the processes of a
@@ -26,7 +26,7 @@ from ..probe.file_check import FileCheckResult, FileKind, OpenedFile, judge_file
 from ..recording import open_recordings
 from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
 from .load_session import LoadSession
-from .load_spec import LOAD_OBSERVES, WORKER_SEQUENCE_BITS
+from .load_spec import WORKER_SEQUENCE_BITS
 from .request_metrics import RequestMetrics
 from .sample_trail import NOTE_INTERVAL_S, SampleTrail
 
@@ -36,11 +36,6 @@ MAX_QUEUED_BYTES: Final = 256 << 20
 
 MAX_SPOOL_BYTES: Final = 1 << 40
 """Of a spool; the disk is full before."""
-
-
-def recording_scope(excluded: Collection[str]) -> dict[str, list[str]]:
-    """What a load run can show, for the header line of its recording."""
-    return {"observes": sorted(need.value for need in LOAD_OBSERVES), "excluded": sorted(excluded)}
 
 
 class WorkerSpool:
@@ -71,7 +66,7 @@ class WorkerSpool:
                 subject=session.address.server,
                 subject_kind=subject_kind,
                 edition=session.judge.edition.name,
-                options=recording_scope(session.spec.unobservable_requirements),
+                options=session.spec.scope.to_options(),
                 id=session.judge.run,
             ),
             secrets=secrets,

@@ -35,7 +35,7 @@ from .load_session import LoadSession
 from .load_users import drain_users
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
-from .scenarios import SCENARIOS
+from .scenario_users import SCENARIO_USERS
 from .slo import parse_abort_limit
 from .spools import WorkerSpool
 from .worker_messages import (
@@ -180,7 +180,7 @@ class LoadWorker:
         self._trail = SampleTrail(session.judge)
         if not self._is_on_masters_machine:
             self._trail.start()
-        self._environment.user_classes = [SCENARIOS[spec.scenario]]
+        self._environment.user_classes = [SCENARIO_USERS[spec.scenario]]
         if order.patience_s is not None:
             assert isinstance(session, SteppedSession), "made above"
             self._steps = StepRunner(

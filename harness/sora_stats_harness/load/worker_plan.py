@@ -1,6 +1,4 @@
-"""
-How many workers send, and where they come from.
-"""
+"""How many workers send, and where they come from."""
 
 from __future__ import annotations
 

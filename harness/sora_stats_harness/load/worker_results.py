@@ -1,5 +1,5 @@
 """
-One verdict of what several workers saw.
+Judges what several workers saw, and makes one verdict of it.
 
 Where workers share the master's machine and their spools are whole, their exchanges are judged together, in order. What
 another worker found is added to that: its own judge has seen all that it saw, and the server's timestamps order what

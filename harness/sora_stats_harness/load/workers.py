@@ -30,7 +30,7 @@ from ..probe.interrupt import SIGNALS
 from .interruptible_request import silence_keyboard_interrupt
 from .load_users import wait_for_users
 from .request_metrics import REQUEST_COUNTS, RequestMetrics, TimelineInterval
-from .scenarios import SCENARIOS
+from .scenario_users import SCENARIO_USERS
 from .worker_messages import (
     ORDER_MESSAGE,
     REPORT_MESSAGE,
@@ -222,7 +222,7 @@ class Workers:
 
     def stand_up(self, scenario: str, users: int) -> str | None:
         """Have Locust start the users, and wait until all are ready; gives what `prepare` gives."""
-        self._runner.environment.user_classes = [SCENARIOS[scenario]]
+        self._runner.environment.user_classes = [SCENARIO_USERS[scenario]]
         gevent.spawn(self._runner.start, users, users)
 
         def standing() -> int:

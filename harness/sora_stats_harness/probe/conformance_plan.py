@@ -1,6 +1,4 @@
-"""
-The plan of a conformance run, and what follows from it before the first request: what the run can observe.
-"""
+"""The plan of a conformance run, and what follows from it before the first request: what the run can observe."""
 
 from __future__ import annotations
 
@@ -12,7 +10,8 @@ from ..api.exchange import TARGET_HEADER, Headers, Target
 from ..judge.checks.identity import ASKED, CLIENT
 from ..judge.checks.presence import LISTED, PRESENT
 from ..judge.checks.wrong_requests import ERROR_SHAPES
-from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
+from ..judge.requirements import OBSERVED_BY_CLIENTS, REQUIREMENTS, Level, RequiredCapability
+from ..judge.verdict_decision import RunScope
 from .discovery import KnownConnection
 from .wrong_requests import build_wrong_requests
 
@@ -113,22 +112,16 @@ class ConformancePlan:
 
     def expected_requirements(self) -> frozenset[str]:
         """The MUST and SHOULD requirements that a run by this plan can observe, if the server has what they need."""
-        observed, excluded = self.observed_needs(), self.excluded_requirements()
-        return frozenset(
-            rule.id
-            for rule in REQUIREMENTS.values()
-            if rule.level >= Level.SHOULD and rule.needs <= observed and rule.id not in excluded
-        )
+        return frozenset(id for id in self.scope.requirement_ids() if REQUIREMENTS[id].level >= Level.SHOULD)
+
+    @property
+    def scope(self) -> RunScope:
+        """What a run by this plan can observe."""
+        return RunScope(observes=self.observed_needs(), excluded=self.excluded_requirements())
 
     def observed_needs(self) -> frozenset[RequiredCapability]:
         """What a run by this plan can see."""
-        needs = {
-            RequiredCapability.EXCHANGES,
-            RequiredCapability.BODIES,
-            RequiredCapability.BYTES,
-            RequiredCapability.ARGUMENTS,
-            RequiredCapability.TIMES,
-        }
+        needs = set(OBSERVED_BY_CLIENTS)
         if self.send_wrong_requests:
             needs.add(RequiredCapability.PROBES)
             if self.send_large_request and Target.CONNECTION in self.targets:

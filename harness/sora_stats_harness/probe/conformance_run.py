@@ -1,5 +1,5 @@
 """
-The conformance run: sends requests in such an order that every requirement can be observed.
+Runs the conformance probe: sends requests in such an order that every requirement can be observed.
 
 Relations need samples of one connection that don't overlap, one before and one after. The order of counters needs
 responses that arrived before the next request was sent, `counter.timestamp_order` needs overlapping ones. A connection's
@@ -54,9 +54,7 @@ class ConformanceProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConformanceResult:
-    """
-    How a run ended: interrupted by its user, aborted for a reason, or complete; `notes` are facts worth knowing.
-    """
+    """How a run ended: interrupted by its user, aborted for a reason, or complete; `notes` are facts worth knowing."""
 
     interrupted: bool = False
     aborted: str | None = None
@@ -77,7 +75,6 @@ def run_conformance(
     Probe until enough was seen, within the plan's times, and wait for what is in flight.
 
     Args:
-        plan: What to send.
         judge: Judges every exchange; the caller finishes it.
         prober: Sends the requests; it is closed at the end.
         interrupt: A signal ends the run at once; exchanges in flight end as abandoned.

@@ -1,5 +1,5 @@
 """
-Which connections there are to ask for, read from responses.
+Finds the connections to ask for in responses.
 
 Only the three ids are read, with a decoder that skips the rest: whether a response is sound is the judge's to find, here
 it only has to be of use. What cannot be asked for again is left out.

@@ -1,5 +1,5 @@
 """
-`--edition auto`: find the edition that a server's responses are nearest to, before anything is judged.
+`--edition auto`: finds the edition that a server's responses are nearest to, before anything is judged.
 
 One listing is enough, or the first responses in the files. Where there is no response to compare, the default edition is
 used, and a note says so. `load.edition_probe` does the same over a connection of load's kind.
@@ -34,7 +34,6 @@ def detect_by_server(
 
     Args:
         server: As `normalize_server_url` gives it.
-        headers: Sent with the request.
         prober: Sends the request; it is closed at the end.
         interrupt: Gives the request up at once.
 

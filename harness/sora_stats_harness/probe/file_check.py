@@ -24,28 +24,18 @@ from ..judge.checks.clock import FROZEN, OFFSET, ORDER
 from ..judge.checks.identity import ASKED, CLIENT
 from ..judge.checks.presence import LISTED, PRESENT
 from ..judge.pipeline import Judge
-from ..judge.requirements import REQUIREMENTS, RequiredCapability
+from ..judge.requirements import OBSERVED_BY_CLIENTS, RequiredCapability
 from ..judge.verdict import EvidenceSource, JudgeResult, SubjectKind
+from ..judge.verdict_decision import RunEnding, RunScope
 from ..recording import RecordingHeader, RecordingReader, open_recordings, sorastats
 from ..recording import format as lines
 from ..recording.format import DamagedLineError, RecordingEnd
 from ..recording.input_file import STDIN_NAME, InputFile
+from ..recording.redaction_rules import SCOPE_OPTIONS
 from ..recording.sorastats import SorastatsReader
-
-SCOPE_OPTIONS: Final = ("observes", "excluded")
-"""Options of a header line that tell what its run could see: values of `RequiredCapability`, and ids of requirements."""
 
 _NEEDS_MET_WITHOUT_HTTP: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.TIMES})
 _NEEDS_MET_BY_BODIES: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.BYTES})
-_NEEDS_MET_BY_RECORDINGS: Final = frozenset(
-    {
-        RequiredCapability.EXCHANGES,
-        RequiredCapability.BODIES,
-        RequiredCapability.BYTES,
-        RequiredCapability.ARGUMENTS,
-        RequiredCapability.TIMES,
-    }
-)
 
 _NOT_APPLICABLE_TO_SORASTATS: Final = frozenset({PRESENT.id, LISTED.id, ORDER.id, OFFSET.id, FROZEN.id})
 """It asks for listings alone, and its times are those of writing, on a clock that may be set."""
@@ -89,30 +79,14 @@ class CheckStopped(Exception):  # a request, not an error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ObservableScope:
-    """What one file, or some of one kind, can show."""
-
-    observes: frozenset[RequiredCapability]
-    excluded: frozenset[str] = frozenset()
-
-    def requirement_ids(self) -> frozenset[str]:
-        """The requirements in it."""
-        return frozenset(
-            rule.id for rule in REQUIREMENTS.values() if rule.needs <= self.observes and rule.id not in self.excluded
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FileCheckResult:
-    """
-    A judge that has judged files, and what the files say of their runs; takes the judge's place in a verdict.
-    """
+    """A judge that has judged files, and what the files say of their runs; takes the judge's place in a verdict."""
 
     judge: Judge
     subject: str
     judged_from: EvidenceSource
-    observes: frozenset[RequiredCapability]
-    excluded: frozenset[str]
+    scope: RunScope
+    """What the files can show."""
     notes: tuple[str, ...]
     damaged: int
     truncated: bool
@@ -136,10 +110,13 @@ class FileCheckResult:
         return any(end.interrupted for _, end in self.ends)
 
     @property
+    def ending(self) -> RunEnding:
+        """How the check ended, and the runs that it checked."""
+        return RunEnding(interrupted=self.interrupted or self.was_interrupted, aborted=self.abort_reasons)
+
+    @property
     def abort_reasons(self) -> str | None:
-        """
-        Why runs aborted, as they recorded it; else, where none was interrupted, which server stopped responding.
-        """
+        """Why runs aborted, as they recorded it; else, where none was interrupted, which server stopped responding."""
         if reasons := list(dict.fromkeys(end.aborted for _, end in self.ends if end.aborted is not None)):
             return "; ".join(reasons)
         outage = self.judge.outage
@@ -204,7 +181,6 @@ def choose_edition(files: Sequence[OpenedFile], given: str | None) -> tuple[str,
     Choose the edition to judge by.
 
     Args:
-        files: From `open_files`.
         given: The user's choice; without one recordings are judged by the edition they were made with.
 
     Returns:
@@ -257,7 +233,6 @@ def judge_files(
 
     Args:
         judge: For the edition to judge by; the caller finishes it.
-        files: From `open_files`.
         target: Of single bodies; if None an object is GetStatsConnection's, anything else GetStatsAllConnections'.
         tick: Called at every line; it may raise `CheckStopped`.
 
@@ -288,16 +263,14 @@ def judge_files(
         interrupted = True
     scopes = [_recorded_scope(recordings)] if recordings is not None else []
     if polls:
-        scopes.append(ObservableScope(observes=_NEEDS_MET_WITHOUT_HTTP, excluded=_NOT_APPLICABLE_TO_SORASTATS))
+        scopes.append(RunScope(observes=_NEEDS_MET_WITHOUT_HTTP, excluded=_NOT_APPLICABLE_TO_SORASTATS))
     if stores[FileKind.BODY]:
-        scopes.append(ObservableScope(observes=_NEEDS_MET_BY_BODIES))
-    scope = _merge_scopes(scopes)
+        scopes.append(RunScope(observes=_NEEDS_MET_BY_BODIES))
     return FileCheckResult(
         judge=judge,
         subject=", ".join(file.store.name for file in files),
         judged_from="body" if len(stores[FileKind.BODY]) == len(files) else "recording",
-        observes=scope.observes,
-        excluded=scope.excluded,
+        scope=_merge_scopes(scopes),
         notes=(*(recordings.notes if recordings else ()), *(note for poll in polls for note in poll.notes)),
         damaged=(recordings.damaged if recordings else 0) + sum(poll.damaged for poll in polls),
         truncated=recordings is not None and recordings.truncated,
@@ -317,12 +290,12 @@ def _recorded_nodes(headers: Sequence[RecordingHeader]) -> frozenset[str]:
     return frozenset(node for header in headers for node in _string_list(header.options.get("nodes")))
 
 
-def _recorded_scope(recordings: RecordingReader) -> ObservableScope:
+def _recorded_scope(recordings: RecordingReader) -> RunScope:
     """What the runs could see: as their headers tell, else as their exchanges show."""
     scopes = [scope for header in recordings.headers if (scope := _header_scope(header)) is not None]
     if scopes and len(scopes) == len(recordings.headers):
         return _merge_scopes(scopes)
-    observes = set(_NEEDS_MET_BY_RECORDINGS)
+    observes = set(OBSERVED_BY_CLIENTS)
     if recordings.probes:
         observes.add(RequiredCapability.PROBES)
     if len(_recorded_nodes(recordings.headers)) > 1:
@@ -330,15 +303,15 @@ def _recorded_scope(recordings: RecordingReader) -> ObservableScope:
     unseen = {id for target, id in _REQUIREMENT_OF_TARGET.items() if target not in recordings.targets}
     if Target.ALL not in recordings.targets or len(set(recordings.targets)) == 1:
         unseen.add(LISTED.id)
-    return ObservableScope(observes=frozenset(observes), excluded=frozenset(unseen))
+    return RunScope(observes=frozenset(observes), excluded=frozenset(unseen))
 
 
-def _header_scope(header: RecordingHeader) -> ObservableScope | None:
+def _header_scope(header: RecordingHeader) -> RunScope | None:
     observes, excluded = (header.options.get(name) for name in SCOPE_OPTIONS)
     if observes is None:
         return None
     known = {need.value: need for need in RequiredCapability}
-    return ObservableScope(
+    return RunScope(
         observes=frozenset(known[value] for value in _string_list(observes) if value in known),
         excluded=frozenset(str(id) for id in _string_list(excluded)),
     )
@@ -348,8 +321,8 @@ def _string_list(value: object) -> list[str]:
     return [each for each in cast(list[object], value) if isinstance(each, str)] if isinstance(value, list) else []
 
 
-def _merge_scopes(scopes: Sequence[ObservableScope]) -> ObservableScope:
+def _merge_scopes(scopes: Sequence[RunScope]) -> RunScope:
     """The scope of several files: whatever one of them can show."""
     observes = frozenset[RequiredCapability]().union(*(scope.observes for scope in scopes))
     shown = frozenset[str]().union(*(scope.requirement_ids() for scope in scopes))
-    return ObservableScope(observes=observes, excluded=ObservableScope(observes=observes).requirement_ids() - shown)
+    return RunScope(observes=observes, excluded=RunScope(observes=observes).requirement_ids() - shown)

@@ -1,10 +1,11 @@
 """
-Generates requests, valid and wrong, and finds the smallest one at which a server fails.
+Generates requests, valid and wrong, and finds the smallest ones at which a server fails.
 
 The fixed wrong requests show how a server refuses what its authors thought of. What crashes servers is what nobody
 thought of: a NUL in an id, a lone quote, a number in place of an object. So requests are drawn from the strategies and
 sent one after the other. No response may have a status of 5xx, and each body must be JSON or empty. After the first
-failure Hypothesis makes the request smaller for as long as it still fails in the same way; the finding shows the smallest.
+failure Hypothesis makes the request smaller for as long as it still fails in the same way. Then the search goes on:
+`request_class` tells what is of the same kind, which is not sent again.
 
 The strategies draw the three statistics targets alone, and this module adds the invented ones; nothing else can be sent.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,7 @@ from ..api.http1_faults import FramingFault
 from ..api.request_guard import INVENTED_TARGETS
 from ..judge.checks import wrong_requests as refusals
 from .conformance_plan import ConformancePlan
+from .fuzz_classes import RequestFeatures, request_class, request_features
 from .interrupt import InterruptHandler
 from .paced_sender import FAILURE_PAUSE_S, MAX_FAILURES_BEFORE_GIVING_UP, MAX_RESPONSE_BYTES_PER_SECOND
 from .prober import Prober
@@ -57,22 +59,41 @@ _ERRORS_UNRELATED_TO_REQUEST: Final = frozenset({ErrorCode.REFUSED, ErrorCode.DN
 """The server never read the request, or the harness gave up."""
 
 
+MAX_FAILURES: Final = 10
+"""Kinds of requests that fail, after which the search ends: by then somebody has enough to mend."""
+
+KNOWN_TO_FAIL: Final = (
+    (Target.CONNECTION, b'"\xff"'),
+    (Target.CLIENT, b'"\xff"'),
+    (Target.ALL, b'{"local":"\xff"}'),
+)
+"""What servers were seen to fail at: these are sent first, so that the search looks for something else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FuzzFailure:
+    """One kind of request at which the server fails."""
+
+    smallest: Request
+    """The smallest of the kind."""
+    violated: str
+    """What it violates: a requirement, or the code of a transport error."""
+    reproduced: bool
+    """Whether it failed again when it was sent once more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FuzzResult:
-    """
-    What became of the generated requests.
-    """
+    """What became of the generated requests."""
 
     sent: int
-    """Until one failed."""
+    """How many of them were sent."""
+    passed_over: int = 0
+    """How many were not, since they are of a kind that had failed."""
     shrinking: int = 0
-    """How many more were sent to make that one smaller."""
-    smallest: Request | None = None
-    """The smallest that fails; None where none failed."""
-    violated: str | None = None
-    """What it violates: a requirement, or the code of a transport error."""
-    reproduced: bool = False
-    """Whether it failed again when it was sent once more."""
+    """How many more were sent to make the failing ones smaller."""
+    failures: tuple[FuzzFailure, ...] = ()
+    """In the order in which they were found."""
     end_reason: str | None = None
     """Why the search ended early, if it did."""
 
@@ -111,10 +132,9 @@ def run_fuzz(
     watch: Callable[[int], None] = lambda sent: None,
 ) -> FuzzResult:
     """
-    Send generated requests until one fails, then find the smallest that fails in the same way.
+    Send generated requests; of each kind that fails, find the smallest, and go on with others.
 
     Args:
-        plan: What to send.
         judge: Judges every exchange, the smallest failing one before all others that fail.
         prober: Sends the requests; it is closed at the end.
         interrupt: A signal ends the search.
@@ -226,38 +246,83 @@ class _FuzzSearch:
         self._runner = runner
         self._watch = watch
         self._opener = _DeferringExchangeOpener(judge)
-        self._sent = 0
-        self._shrinking = 0
+        self._sent = self._passed_over = self._shrinking = 0
+        self._failures: list[FuzzFailure] = []
+        self._classes: list[RequestFeatures] = []
+        """Of each failure that was reproduced, what makes a request one of its kind."""
+        self._passed: set[RequestFeatures] = set()
+        """What requests were like that did not fail."""
         self._violated: str | None = None
         self._smallest: WireRequest | None = None
         self._fails_as_well: dict[WireRequest, bool] = {}
         """What was tried while the failing request was made smaller, and whether it failed in the same way."""
+        self._shrunk_before = 0
         self._until_s = 0.0
 
     def run(self, count: int, seed: int) -> FuzzResult:
-        """Search, send the smallest request once more, and have all deferred exchanges judged."""
+        """Search until so many requests were drawn, and have all deferred exchanges judged."""
         end_reason: str | None = None
-        reproduced = False
         try:
             self._wait_until_responding()
-            self._search(count, seed)
-            if self._smallest is not None:
-                reproduced = self._send_and_check(self._smallest) == self._violated
+            self._try_what_is_known()
+            while (drawn := self._sent + self._passed_over) < count:
+                self._search(count - drawn, seed + len(self._failures))
+                if self._smallest is None:
+                    break  # all was drawn that there is
+                self._settle()
+                if len(self._failures) >= MAX_FAILURES:
+                    raise _SearchEnded(f"{MAX_FAILURES} kinds of requests fail, which is enough")
         except _SearchEnded as over:
             end_reason = str(over)
-        smallest = None if self._smallest is None else self._build_request(self._smallest)
-        self._opener.judge_deferred(smallest)
+            if self._smallest is not None and self._violated is not None:
+                self._add_failure(self._smallest, self._violated, reproduced=False)
+        self._opener.judge_deferred([failure.smallest for failure in self._failures])
         return FuzzResult(
             sent=self._sent,
+            passed_over=self._passed_over,
             shrinking=self._shrinking,
-            smallest=smallest,
-            violated=self._violated,
-            reproduced=reproduced,
+            failures=tuple(self._failures),
             end_reason=end_reason,
         )
 
+    def _try_what_is_known(self) -> None:
+        """Send what servers were seen to fail at; where this one fails, its like is passed over from now on."""
+        from ..simulator.strategies import WireRequest
+
+        for target, body in KNOWN_TO_FAIL:
+            if target not in self._plan.targets:
+                continue
+            wire = WireRequest(headers=((TARGET_HEADER, target.value),), body=body, wrong="invalid_json")
+            violated = self._send_and_check(wire)
+            if violated is None:
+                continue
+            self._violated, self._smallest, self._fails_as_well = violated, wire, {wire: True}
+            if not self._opener.responded:
+                self._wait_until_responding()
+            self._settle()
+
+    def _settle(self) -> None:
+        """Send the smallest failing request once more, and note what is of its kind."""
+        wire, violated = self._smallest, self._violated
+        assert wire is not None, "one has failed"
+        assert violated is not None, "one has failed"
+        again = self._send_and_check(wire) == violated
+        self._smallest = self._violated = None
+        self._add_failure(wire, violated, reproduced=again)
+        if again:
+            self._classes.append(request_class(wire, self._fails_as_well, self._passed))
+        if not self._opener.responded:
+            self._wait_until_responding()
+
+    def _add_failure(self, wire: WireRequest, violated: str, *, reproduced: bool) -> None:
+        self._failures.append(FuzzFailure(smallest=self._build_request(wire), violated=violated, reproduced=reproduced))
+        self._smallest = self._violated = None
+
     def _search(self, count: int, seed: int) -> None:
         import hypothesis
+
+        self._fails_as_well = {}
+        self._shrunk_before = self._shrinking
 
         @hypothesis.seed(seed)
         @hypothesis.settings(
@@ -279,6 +344,10 @@ class _FuzzSearch:
 
     def _fails_the_same(self, wire: WireRequest) -> bool:
         """Whether a request fails, or, once one has, whether this one fails as that did."""
+        features = request_features(wire)
+        if any(each <= features for each in self._classes):
+            self._passed_over += self._violated is None
+            return False
         if self._violated is None:
             self._sent += 1
             self._violated = self._send_and_check(wire)
@@ -287,7 +356,7 @@ class _FuzzSearch:
             fails = self._violated is not None
         elif wire in self._fails_as_well:
             fails = self._fails_as_well[wire]
-        elif self._shrinking < MAX_SHRINK_REQUESTS and time.monotonic() < self._until_s:
+        elif self._shrinking - self._shrunk_before < MAX_SHRINK_REQUESTS and time.monotonic() < self._until_s:
             self._shrinking += 1
             fails = self._send_and_check(wire) == self._violated
         else:
@@ -296,6 +365,8 @@ class _FuzzSearch:
             self._fails_as_well[wire] = fails
         if fails:
             self._smallest = wire  # at the end Hypothesis asks for the smallest once more
+        else:
+            self._passed.add(features)
         if not self._opener.responded:
             self._wait_until_responding()
         return fails
@@ -359,9 +430,13 @@ class _DeferringExchangeOpener:
         """Take the time of sending."""
         return _DeferrableExchange(self, request, self._judge.begin_exchange(request, intended_ns))
 
-    def judge_deferred(self, smallest: Request | None) -> None:
-        """Have the deferred exchanges judged, the smallest request first."""
-        for opened, shown in sorted(self.deferred, key=lambda pair: pair[1].request != smallest):
+    def judge_deferred(self, smallest: Sequence[Request]) -> None:
+        """Have the deferred exchanges judged, the smallest requests first."""
+        places = {id(pair): len(smallest) for pair in self.deferred}
+        for pair in self.deferred:
+            if pair[1].request in smallest:
+                places[id(pair)] = smallest.index(pair[1].request)
+        for opened, shown in sorted(self.deferred, key=lambda pair: places[id(pair)]):
             opened.complete(shown.response, shown.error, shown.arrived_ns, shown.faults)
         self.deferred.clear()
 

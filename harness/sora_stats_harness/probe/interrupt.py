@@ -1,5 +1,5 @@
 """
-Ctrl-C, SIGTERM and SIGHUP as requests to stop a run, not as exceptions.
+Takes Ctrl-C, SIGTERM and SIGHUP as requests to stop a run, not as exceptions.
 
 An interrupted run still reports a verdict about what it saw. An exception at an arbitrary line could leave a judge or a
 report half done, so while a command works, SIGINT, SIGTERM and SIGHUP only set a flag and call a callback. The third

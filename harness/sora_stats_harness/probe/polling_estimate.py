@@ -14,7 +14,11 @@ from statistics import median
 from typing import Final
 
 from ..api.exchange import Exchange, ExchangeOpener, Request, Response
+from ..judge.checks.identity import ASKED, CLIENT
+from ..judge.checks.presence import LISTED, PRESENT
+from ..judge.requirements import OBSERVED_BY_CLIENTS
 from ..judge.verdict import PollingEstimate
+from ..judge.verdict_decision import RunScope
 from .discovery import connections_in_response
 from .interrupt import InterruptHandler
 from .prober import Prober
@@ -26,6 +30,9 @@ MIN_PAUSE_S: Final = 1.0
 
 PAUSE_TO_DURATION_RATIO: Final = 4
 """The pause is this many times as long as the exchange took, so that the server is busy a fifth of the time at most."""
+
+ESTIMATE_SCOPE: Final = RunScope(observes=OBSERVED_BY_CLIENTS, excluded={ASKED.id, CLIENT.id, PRESENT.id, LISTED.id})
+"""What a few requests for all connections can show."""
 
 _STATUS_LINE_BYTES: Final = len("HTTP/1.1 200 OK\r\n") + len("\r\n")
 
@@ -50,8 +57,6 @@ def measure_requests(
     Send a request five times, with pauses in between.
 
     Args:
-        request: Such as one for all connections.
-        judge: Judges every exchange.
         prober: Sends; it is closed at the end.
         interrupt: A signal ends it at once.
         watch: Called with the number of each request, before it is sent.
@@ -102,7 +107,6 @@ def estimate_polling_cost(exchanges: Sequence[Exchange], polling: PollingPlan) -
 
     Args:
         exchanges: Of requests for all connections, in the order of sending.
-        polling: What is planned.
 
     Returns:
         None if there is no complete response of status 200.

@@ -33,8 +33,6 @@ class Prober:
     Args:
         timeout_s: For the whole exchange, from connecting to the last byte.
         ca_file: PEM file of the authorities to trust instead of the usual ones.
-        insecure: Whether to accept any certificate.
-        limit_bytes: As `OneConnectionTransport` has it.
 
     Raises:
         UsageError: `ca_file` can't be read.

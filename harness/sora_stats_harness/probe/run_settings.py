@@ -1,5 +1,5 @@
 """
-Which server a run asks, and how it judges: the one reader and validator of these settings.
+The settings of a run: which server it asks and how it judges, read from options, environment and configuration.
 
 The command line, the pytest plugin and the configuration name the same settings. `SETTINGS` has a row for each, and every
 value goes through it; so a mistake is refused in the same words everywhere, before anything is sent.
@@ -95,9 +95,6 @@ class RunSettings:
         """
         Refuse options of the embedded simulator beside a URL.
 
-        Args:
-            given: Those that were given, as they are spelled.
-
         Raises:
             UsageError: There are some, and a URL.
         """
@@ -192,7 +189,6 @@ def resolve_settings(
 
     Args:
         given: The options that were given, by `_Setting.option` with `_` for `-`; None or empty where not given.
-        config: As `read_configuration` gives it.
         url: As `find_server_url` gives it, with `url in FILE` as origin where the configuration has it. Without one the configuration's headers are left out: they are for a server,
             and a simulator needs no secret that may not be there.
         option_prefix: What stands before an option's name in error messages.

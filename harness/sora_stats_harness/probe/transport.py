@@ -1,5 +1,5 @@
 """
-The prober's way to a server: an httpx transport over asyncio that sends each request over a connection of its own.
+The prober's httpx transport: sends each request over a connection of its own.
 
 httpx's own transport leaves it to httpcore and h11 what a response is; here `ResponseReader` decides that, as it does
 under load, so that the same bytes come to the same exchange. What is written is checked right where it is written.
@@ -32,7 +32,6 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
 
     Args:
         ca_file: PEM file of the authorities to trust instead of the usual ones.
-        insecure: Whether to accept any certificate.
         limit_bytes: Of one body. The bodies being read at one time are held to the same sum, beyond which one is given up
             as `abandoned`: that accuses nobody.
 

@@ -1,9 +1,10 @@
 """
 The requests that are wrong on purpose, as data.
 
-Each row of the table is a requirement of its own (`request.shape.<row>`), with one or more variants. None can do harm: a
-statistics target is sent only with a body that lacks something, and every other target is one of the invented names of
-`request_guard`. What the response must be is not said here: `checks.wrong_requests` works it out from the request, so
+Each row of the table is a requirement of its own (`request.shape.<row>`), with one or more variants. Ids as long as they
+may be, or one byte longer, belong to no row: of the response only that it is no 5xx, and JSON or empty, is known. None can
+do harm: a statistics target is sent only with a body that lacks something, or with ids that no connection has, and every
+other target is one of the invented names of `request_guard`. What the response must be is not said here: `checks.wrong_requests` works it out from the request, so
 that recordings can be judged as well.
 
 Two are left out, because HTTP libraries rightly refuse to write them: a target with white space after it, and a request
@@ -26,10 +27,13 @@ from ..api.request_guard import (
     UNKNOWN_SERVICE_TARGET,
     UNKNOWN_VERSION_TARGET,
 )
-from ..judge.checks.wrong_requests import shape_id
+from ..judge.checks.wrong_requests import NO_5XX, shape_id
 
 LARGE_BODY_BYTES: Final = 8_000_001
 """One byte more than a server was seen to accept."""
+
+MAX_ID_BYTES: Final = 255
+"""As long as an id may be."""
 
 _CHANNEL: Final = "sora-harness"
 
@@ -38,8 +42,8 @@ _CHANNEL: Final = "sora-harness"
 class WrongRequestCase:
     """One wrong request."""
 
-    table_row: str
-    """The last part of the requirement's id."""
+    table_row: str | None
+    """The last part of the requirement's id; None where no row says how exactly the request is refused."""
     targets: tuple[str, ...] = ()
     """Values of the target header: none, one or several."""
     body: bytes | None = None
@@ -59,7 +63,7 @@ class WrongRequestCase:
             headers=(*((TARGET_HEADER, value) for value in self.targets), *content, *self.headers, *headers),
             body=self.body,
             target=None,
-            probe=shape_id(self.table_row),
+            probe=NO_5XX.id if self.table_row is None else shape_id(self.table_row),
         )
 
 
@@ -67,12 +71,17 @@ def _case_of_invented_target(row: str, target: str, body: bytes | None = None) -
     return WrongRequestCase(table_row=row, targets=(target,), body=body)
 
 
-def _case_of_statistics_target(row: str, target: Target, body: bytes | None = None) -> WrongRequestCase:
+def _case_of_statistics_target(row: str | None, target: Target, body: bytes | None = None) -> WrongRequestCase:
     return WrongRequestCase(table_row=row, targets=(target.value,), body=body, statistics_target=target)
 
 
 def _case_of_wrong_type(target: Target, arguments: dict[str, object]) -> WrongRequestCase:
     return _case_of_statistics_target("wrong_type", target, json.dumps(arguments, separators=(",", ":")).encode())
+
+
+def _case_of_long_ids(target: Target, key: str, size: int) -> WrongRequestCase:
+    text = "sora-harness-".ljust(size, "x")
+    return _case_of_statistics_target(None, target, json.dumps({"channel_id": text, key: text}).encode())
 
 
 WRONG_REQUEST_CASES: Final = (
@@ -102,6 +111,9 @@ WRONG_REQUEST_CASES: Final = (
     _case_of_statistics_target("invalid_json", Target.CLIENT, b"channel_id=sora-harness&client_id=sora-harness"),
     _case_of_statistics_target("invalid_json", Target.ALL, b"\n"),
     _case_of_statistics_target("invalid_json", Target.ALL, b'{"local":False}'),
+    # the open dispatcher takes strings of any bytes, and crashes where it quotes one in its refusal
+    _case_of_statistics_target("invalid_json", Target.CONNECTION, b'"\xff"'),
+    _case_of_statistics_target("invalid_json", Target.ALL, b'{"local":"\xff"}'),
     _case_of_statistics_target("missing_key", Target.CONNECTION, b'{"channel_id":"sora-harness"}'),
     _case_of_statistics_target("missing_key", Target.CONNECTION, b'{"connection_id":"sora-harness"}'),
     _case_of_statistics_target("missing_key", Target.CONNECTION, b"{}"),
@@ -114,6 +126,11 @@ WRONG_REQUEST_CASES: Final = (
     _case_of_wrong_type(Target.ALL, {"local": "false"}),
     _case_of_wrong_type(Target.ALL, {"local": 0}),
     _case_of_wrong_type(Target.ALL, {"local": None}),
+    *(
+        _case_of_long_ids(target, key, size)
+        for target, key in ((Target.CONNECTION, "connection_id"), (Target.CLIENT, "client_id"))
+        for size in (MAX_ID_BYTES, MAX_ID_BYTES + 1)
+    ),
     WrongRequestCase(table_row="options", method="OPTIONS"),
     WrongRequestCase(
         table_row="options",
@@ -142,10 +159,7 @@ def build_wrong_requests(
     Build every wrong request for a server, once.
 
     Args:
-        server: The URL, without credentials.
-        headers: Added to each.
         targets: Statistics targets that may be used; requests with another one are left out.
-        large: Whether to include the one of more than 8 MB.
     """
     cases = [*WRONG_REQUEST_CASES, large_request_case()] if large else WRONG_REQUEST_CASES
     return [

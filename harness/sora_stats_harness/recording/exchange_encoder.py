@@ -37,12 +37,7 @@ _RESPONSE_TAIL: Final = b',"complete":true},"error":null}\n'
 
 
 class ExchangeEncoder:
-    """
-    Makes lines of exchanges.
-
-    Args:
-        secrets: Values that may not be written down.
-    """
+    """Makes lines of exchanges."""
 
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
@@ -61,7 +56,6 @@ class ExchangeEncoder:
         Takes about 2 us for a response of 13 KB, 8 if it is not `strict`.
 
         Args:
-            exchange: The exchange to record.
             strict: Whether its response's body is known to be strict JSON, nested no deeper than documented responses.
         """
         request, response = exchange.request, exchange.response

@@ -1,5 +1,5 @@
 """
-The lines of a recording: how an exchange becomes a line of JSON, and the line the same exchange again, to the byte.
+The lines of a recording: encodes an exchange as a line of JSON, and decodes the same exchange, to the byte.
 
 A recording is a header, the exchanges, and an end. The structs below are the parser and, through `recording_schema`, the
 published JSON Schema. Bytes that are no text stand in base64; what may not be written down is left out and marked.

@@ -1,5 +1,5 @@
 """
-The lines of a recording's file, also of one that is compressed, cut short or damaged.
+Reads the lines of a recording's file, also of one that is compressed, cut short or damaged.
 
 A recording may be plain or compressed, still growing, cut short by a crash, or damaged in the middle, and it may come
 through a pipe although it has to be read twice. `InputFile` gives each of these as a sequence of lines and of gaps, and
@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import IO, Final
 
 from ..api.errors import RecordingError
-from ..api.input_budget import MAX_INPUT_VARIABLE, InputBudget, is_pipe, open_input_file, read_input_budget, read_pipe
+from ..api.input_budget import (
+    MAX_INPUT_VARIABLE,
+    TOTAL_PER_IDLE,
+    InputBudget,
+    is_pipe,
+    open_input_file,
+    read_input_budget,
+    read_pipe,
+)
 from .zstd_frames import decompress_span, find_spans, is_zstd, read_range
 
 STDIN_NAME: Final = "-"
@@ -61,7 +69,7 @@ class InputFile:
             if self.size > self.budget.file_bytes:
                 raise self._too_large()
             with self._file.open("rb") as file:
-                compressed = is_zstd(file)
+                compressed = self.size > 0 and is_zstd(file)  # to read some files without a size, in /proc, is to wait
                 self._spans = find_spans(file, self.size, self.budget, self.name) if compressed else None
         except OSError as error:
             raise RecordingError(f"{self.name} cannot be read: {error.strerror or error}") from None
@@ -83,7 +91,7 @@ class InputFile:
     def _spool_pipe(self, pipe: IO[bytes]) -> None:
         self._copy = tempfile.NamedTemporaryFile(prefix="sora-harness-")  # noqa: SIM115  # deleted with this object
         size = 0
-        for chunk in read_pipe(pipe, self.budget.idle_s):
+        for chunk in read_pipe(pipe, self.budget.idle_s, TOTAL_PER_IDLE * self.budget.idle_s):
             size += len(chunk)
             if size > self.budget.file_bytes:
                 raise self._too_large()
@@ -161,12 +169,7 @@ class InputFile:
 
 
 class LineCursor:
-    """
-    A file's lines, read forward and from any place; going on from where it stands costs nothing.
-
-    Args:
-        store: The file.
-    """
+    """A file's lines, read forward and from any place; going on from where it stands costs nothing."""
 
     def __init__(self, store: InputFile) -> None:
         self._store = store

@@ -1,5 +1,5 @@
 """
-Replacing strings in the text of a JSON document without changing anything else.
+Replaces strings in the text of a JSON document without changing anything else.
 
 A document that is parsed and written again loses how its numbers were written, repeated keys, and white space. Here only
 strings change, and everything else stays byte for byte.

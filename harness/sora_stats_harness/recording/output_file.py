@@ -1,5 +1,5 @@
 """
-The files that recordings are written to: plain or compressed, and readable only by their owner.
+Files that are written: put in place whole, and recordings, plain or compressed, and readable only by their owner.
 
 A compressed file consists of frames. Each can be read without the others and ends in a checksum, so a crash or a bad disk
 costs at most the last frame.
@@ -7,11 +7,15 @@ costs at most the last frame.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, Protocol
+
+from ..api.input_budget import path_exists
 
 ZSTD_PARAMETERS: Final = {"window_log": 21, "hash_log": 14, "min_match": 7, "target_length": 3}
 """
@@ -21,6 +25,61 @@ takes two thirds of the time. A larger window would save more bytes, and slow th
 """
 
 
+TEMPORARY_PREFIX: Final = ".sora-harness-"
+"""Begins the name of a file that is being written; one may be left of a run that was killed."""
+
+_KEPT_OF_NAME: Final = 100
+"""Characters of a file's name in that of the one beside it, which would be too long with all of them."""
+
+
+@contextmanager
+def write_beside(path: Path) -> Iterator[Path]:
+    """
+    Put a file in place whole: the block writes to the path that it is given, which is renamed at its end.
+
+    Where the block raises, what it wrote is removed, and what was in place stays. A device or a pipe is written to itself,
+    and a link's target is replaced, not the link.
+
+    Raises:
+        OSError: Nothing can be written there.
+    """
+    if path_exists(path) and not path.is_file():
+        yield path
+        return
+    target = path.resolve() if path.is_symlink() else path
+    beside = target.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name[-_KEPT_OF_NAME:]}")
+    beside.unlink(missing_ok=True)
+    try:
+        yield beside
+        beside.replace(target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def create_file(path: Path, *, private: bool = False) -> IO[bytes]:
+    """
+    Open a file for writing; a private one can be read by its owner alone, also if it existed.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    mode = 0o600 if private else 0o666
+    # a pipe that nobody reads is not waited for
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags, mode)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, "nobody reads this pipe") from None
+        raise
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(descriptor, True)
+    if private and stat.S_ISREG(os.fstat(descriptor).st_mode) and hasattr(os, "fchmod"):
+        os.fchmod(descriptor, mode)
+    return os.fdopen(descriptor, "wb", buffering=1 << 18)
+
+
 def open_recording_file(path: Path) -> RecordingFile:
     """
     Create a file for lines, readable only by its owner, and compressed if its name ends in `.zst`.
@@ -28,7 +87,7 @@ def open_recording_file(path: Path) -> RecordingFile:
     Raises:
         OSError: It cannot be written.
     """
-    return RecordingFile(_create_private_file(path), make_compressor(path))
+    return RecordingFile(create_file(path, private=True), make_compressor(path))
 
 
 def make_compressor(path: Path) -> LineCompressor:
@@ -111,11 +170,3 @@ class _ZstdFrames:
         frame, left = self._frame, self._left
         self._frame, self._left = None, b""
         return b"" if frame is None else frame.compress(left) + frame.flush()
-
-
-def _create_private_file(path: Path) -> IO[bytes]:
-    """Open a file for writing that only its owner can read, also if the file existed."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode) and hasattr(os, "fchmod"):
-        os.fchmod(descriptor, 0o600)
-    return os.fdopen(descriptor, "wb", buffering=1 << 18)

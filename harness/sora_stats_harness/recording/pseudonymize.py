@@ -1,5 +1,5 @@
 """
-Redacting a recording so that it can be passed on: all but the API's own words is replaced, and its verdict stays the same.
+Redacts a recording: all but the API's own words is replaced, and its verdict stays the same.
 
 What the judge looks at must survive: how a number was written, repeated keys, text that is no JSON. So bodies are not
 parsed and written again. Only keys and strings in their text are replaced, and everything else stays byte for byte. Of a
@@ -21,6 +21,7 @@ from msgspec import UNSET, Raw, UnsetType
 from ..api import strict_json
 from ..api.errors import HarnessError, RecordingError, UsageError
 from ..api.http1_faults import FRAMING_RULES, FramingFault
+from ..api.input_budget import path_exists
 from . import format as lines
 from . import redaction_rules as rules
 from .format import (
@@ -35,13 +36,14 @@ from .format import (
 )
 from .input_file import InputFile, UnreadablePart
 from .json_strings import mask_base64, mask_text, replace_strings
-from .output_file import open_recording_file
+from .output_file import open_recording_file, write_beside
 from .pseudonyms import LABEL_PREFIX, PseudonymGenerator
 
 DAMAGED_LINE: Final = b'{"damaged":true}\n'
 """Replaces a line that could not be read, and cannot be read either."""
 
 REDACTED_TEXT: Final = "redacted"
+REDACTED_METHOD: Final = "REDACTED"
 """Replaces a sentence."""
 
 ID_SUFFIX: Final = "_id"
@@ -75,7 +77,7 @@ def redact_recording(
 
     Args:
         recording: A path, or `-` for the standard input.
-        out: The file to write, compressed if its name ends in `.zst`; deleted again if it cannot be finished.
+        out: The file to write, compressed if its name ends in `.zst`; left as it was if it cannot be finished.
         key: The same key gives the same pseudonyms; random if None.
         tick: Called at every line that is read or searched; what it raises passes through.
 
@@ -86,42 +88,44 @@ def redact_recording(
     """
     store = InputFile(recording)
     path = Path(out)
-    if path.exists() and Path(recording).exists() and path.samefile(recording):
+    if path_exists(path) and not path.is_file():
+        raise UsageError(f"{path} is no file: name one, since it is searched at the end")
+    if path_exists(path) and path_exists(recording) and path.samefile(recording):
         raise UsageError(f"{path} would be written over itself: name another file")
     redactor = _LineRedactor(PseudonymGenerator(key))
     counts = {"lines": 0, "exchanges": 0, "damaged": 0}
     try:
-        sink = open_recording_file(path)
+        with write_beside(path) as beside:
+            _copy_lines(store, beside, redactor, counts, tick)
+            redactor.texts.search_file(beside, tick)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
-    try:
-        try:
-            for line in _decode_lines(store):
-                tick()
-                counts["damaged"] += line is None
-                counts["lines"] += line is not None
-                counts["exchanges"] += isinstance(line, RecordedExchange)
-                if isinstance(line, RecordingHeader):
-                    lines.check_recording_version(line, store.name)
-                sink.write(DAMAGED_LINE if line is None else lines.encode_line(redactor.redact_line(line)))
-        finally:
-            sink.end_frame()
-            sink.close()
-        if not counts["lines"]:
-            raise RecordingError(f"{store.name} is no recording: none of its lines is one of a recording's")
-        redactor.texts.search_file(path, tick)
-    except BaseException as error:
-        if path.is_file():
-            path.unlink()
-        if isinstance(error, OSError):
-            raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
-        raise
     return RedactionSummary(
         exchanges=counts["exchanges"],
         replaced={kind: len(texts) for kind, texts in redactor.texts.replaced.items()},
         kept=tuple(sorted(redactor.texts.kept)),
         damaged=counts["damaged"],
     )
+
+
+def _copy_lines(
+    store: InputFile, path: Path, redactor: _LineRedactor, counts: dict[str, int], tick: Callable[[], None]
+) -> None:
+    sink = open_recording_file(path)
+    try:
+        for line in _decode_lines(store):
+            tick()
+            counts["damaged"] += line is None
+            counts["lines"] += line is not None
+            counts["exchanges"] += isinstance(line, RecordedExchange)
+            if isinstance(line, RecordingHeader):
+                lines.check_recording_version(line, store.name)
+            sink.write(DAMAGED_LINE if line is None else lines.encode_line(redactor.redact_line(line)))
+    finally:
+        sink.end_frame()
+        sink.close()
+    if not counts["lines"]:
+        raise RecordingError(f"{store.name} is no recording: none of its lines is one of a recording's")
 
 
 def _decode_lines(store: InputFile) -> Iterator[lines.RecordingLine | None]:
@@ -142,6 +146,8 @@ class _SeenTexts:
 
     def __init__(self) -> None:
         self.kept: set[str] = set()
+        self.formed: set[str] = set()
+        """Texts that were kept for their form, and name nobody: ids of probes, loopback addresses, names of headers."""
         self.replaced: dict[str, set[str]] = {
             "ids": set(),
             "labels": set(),
@@ -155,6 +161,10 @@ class _SeenTexts:
         self.kept.add(text)
         return text
 
+    def keep_form(self, text: str) -> str:
+        self.formed.add(text)
+        return text
+
     def search_file(self, path: Path, tick: Callable[[], None]) -> None:
         """
         Search what was written for what was replaced.
@@ -162,7 +172,9 @@ class _SeenTexts:
         Raises:
             HarnessError: Some of it is still there; the message doesn't repeat it.
         """
-        originals = {text for texts in self.replaced.values() for text in texts if len(set(text)) > 1} - self._allowed
+        known = self._allowed | self.kept | self.formed
+        replaced = {text for texts in self.replaced.values() for text in texts if len(set(text)) > 1}
+        originals = replaced - self._allowed - {REDACTED_TEXT, REDACTED_METHOD}
         beginnings: dict[str, list[str]] = {}
         for text in originals:
             if len(text) >= MIN_SEARCHED_LENGTH:
@@ -170,14 +182,16 @@ class _SeenTexts:
 
         @lru_cache(1 << 16)
         def search(string: str) -> None:
-            if string in self._allowed or string in self.kept or rules.TIME.fullmatch(string):
+            if string in known or rules.TIME.fullmatch(string):
                 return
             if string in originals or any(
                 string.startswith(text, place)
                 for place in range(len(string) - MIN_SEARCHED_LENGTH + 1)
                 for text in beginnings.get(string[place : place + MIN_SEARCHED_LENGTH], ())
             ):
-                raise HarnessError(f"{path} would still hold a text that was replaced, so it was deleted: report this")
+                raise HarnessError(
+                    "the result would still hold a text that was replaced, so it was not written: report this"
+                )
             if '"' in string:
                 replace_strings(string, search_key, search_string)
 
@@ -239,7 +253,9 @@ class _LineRedactor:
             packed = mask_base64(part.body_base64)
         return msgspec.structs.replace(
             part,
-            method=part.method if part.method in rules.METHODS else self._replace("texts", part.method, "REDACTED"),
+            method=part.method
+            if part.method in rules.METHODS
+            else self._replace("texts", part.method, REDACTED_METHOD),
             path="/" if part.path == "/" else self._replace("texts", part.path, f"/{REDACTED_TEXT}"),
             headers=self._redact_headers(part.headers, 0),
             body=self._redact_body(part.body) if part.body is not None else None,
@@ -307,13 +323,13 @@ class _LineRedactor:
                 value = str(max(0, int(value) + grown))
             elif value:
                 self.texts.keep(value)
-            kept.append((name, value))
+            kept.append((self.texts.keep_form(name), value))
         return tuple(kept)
 
     def _redact_url(self, text: str) -> str:
         new = self._pseudonyms.pseudonym_of_url(text)
         if new == text:
-            return text
+            return self.texts.keep_form(text)
         if (host := re.match(r"[a-z]+://(?:[^@/]*@)?(\[[^\]]*\]|[^/:?#]*)", text)) and host[1]:
             self.texts.replaced["hosts"].add(host[1].strip("[]"))
         return self._replace("texts", text, new)
@@ -321,15 +337,19 @@ class _LineRedactor:
     def _redact_reason(self, text: str) -> str:
         """What is known of a run's reason to end itself."""
         parts = [self._redact_url(part) if "://" in part else part for part in rules.ENDING.findall(text)]
-        return self._replace("texts", text, " ".join(parts) or REDACTED_TEXT)
+        return self._replace("texts", text, self.texts.keep_form(" ".join(parts) or REDACTED_TEXT))
 
     def _redact_run(self, run: str) -> str:
-        return run if rules.UUID.fullmatch(run) else self._redact_string("run_id", run)
+        return self.texts.keep_form(run) if rules.UUID.fullmatch(run) else self._redact_string("run_id", run)
 
     def _redact_options(self, options: Mapping[str, Any]) -> dict[str, Any]:  # Any: JSON
         """The options of a header line that tell what its run could see; the others are left out."""
         kept: dict[str, Any] = {
-            key: [word for word in options[key] if isinstance(word, str) and rules.IDENTIFIER.fullmatch(word)]
+            key: [
+                self.texts.keep_form(word)
+                for word in options[key]
+                if isinstance(word, str) and rules.IDENTIFIER.fullmatch(word)
+            ]
             for key in rules.SCOPE_OPTIONS
             if isinstance(options.get(key), list)
         }
@@ -338,7 +358,7 @@ class _LineRedactor:
         return kept
 
     def _keep_or_replace(self, text: str, form: re.Pattern[str], new: str) -> str:
-        return text if form.fullmatch(text) else self._replace("texts", text, new)
+        return self.texts.keep_form(text) if form.fullmatch(text) else self._replace("texts", text, new)
 
     def _replace(self, kind: str, old: str, new: S) -> S:
         if old and new != old:

@@ -14,13 +14,12 @@ import secrets
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-BASE32_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Clockwork Base32."""
+from ..api.edition_rules import CLOCKWORK_BASE32_ALPHABET
 
 LAST_CHARACTER_ALPHABET: Final = "048CGMRW"
 """The last characters that a 128-bit id can have: two bits of the last character are padding."""
 
-_CLOCKWORK: Final = re.compile(rf"[{BASE32_ALPHABET}]{{26}}")
+_CLOCKWORK: Final = re.compile(rf"[{CLOCKWORK_BASE32_ALPHABET}]{{26}}")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 LABEL_PREFIX: Final = "#"
@@ -58,11 +57,11 @@ class PseudonymGenerator:
             return name
         number = self._keyed_number(name)
         if _CLOCKWORK.fullmatch(name):
-            letters = "".join(BASE32_ALPHABET[number >> 5 * place & 31] for place in range(25))
+            letters = "".join(CLOCKWORK_BASE32_ALPHABET[number >> 5 * place & 31] for place in range(25))
             last = (
                 LAST_CHARACTER_ALPHABET
                 if name[-1] in LAST_CHARACTER_ALPHABET
-                else [letter for letter in BASE32_ALPHABET if letter not in LAST_CHARACTER_ALPHABET]
+                else [letter for letter in CLOCKWORK_BASE32_ALPHABET if letter not in LAST_CHARACTER_ALPHABET]
             )
             return letters + last[(number >> 128) % len(last)]
         if _UUID.fullmatch(name):

@@ -1,5 +1,5 @@
 """
-Reading the exchanges of recordings in the order in which they were received.
+Reads the exchanges of recordings in the order in which they were received.
 
 The judge needs that order, and lines may stand in any. So a recording is read twice: first for the times only, of which a
 few numbers are kept for every block of lines, then for the exchanges. An exchange is held back only until no line that is
@@ -336,9 +336,7 @@ class _StreamSource:
 
     @property
     def complete_until_ns(self) -> int:
-        """
-        The time up to which everything in this file is known: all exchanges received, and all in flight.
-        """
+        """The time up to which everything in this file is known: all exchanges received, and all in flight."""
         if self.is_exhausted:
             return LATEST_NS
         if self._next == 0:

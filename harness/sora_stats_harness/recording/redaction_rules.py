@@ -37,7 +37,7 @@ ENDING: Final = re.compile(
 METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 SCOPE_OPTIONS: Final = ("observes", "excluded")
-"""Options of a header line that tell what its run could see."""
+"""Options of a header line that tell what its run could see: values of `RequiredCapability`, and ids of requirements."""
 
 ERROR_TYPES: Final = frozenset(
     {

@@ -1,5 +1,5 @@
 """
-Reading the recordings of sorastats, a terminal viewer that polls GetStatsAllConnections and records the responses.
+Reads the recordings of sorastats, a terminal viewer that polls GetStatsAllConnections and records the responses.
 
 A line is `{"time": {"secs_since_epoch": S, "nanos_since_epoch": N}, "values": [connection, …]}`. It does not say when the
 request was sent, or anything about HTTP. But the viewer sends one request at a time, so each request was sent after the
@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Raw
 
 from ..api.exchange import Exchange, Response, Target, make_valid_request
+from ..api.utc_time import format_utc_ns
 from .input_file import InputFile, UnreadablePart, describe_skipped_lines
 from .reader import LATEST_NS, OrderedExchange
 
@@ -102,7 +102,7 @@ class SorastatsReader:
                     clock=f"sorastats/{self.runs[-1]}",
                     sent_ns=sent_ns,
                     received_ns=received_ns,
-                    sent_at=_format_rfc3339(sent_ns),
+                    sent_at=format_utc_ns(max(sent_ns, 0)),
                     response=Response(status=200, headers=headers, body=body),
                 ),
                 horizon_ns=min(received_ns + 1, LATEST_NS),
@@ -118,8 +118,3 @@ class SorastatsReader:
             )
         if self.damaged:
             self.notes.append(f"{self._store.name}: {describe_skipped_lines(self.damaged)}")
-
-
-def _format_rfc3339(time_ns: int) -> str:
-    seconds, rest = divmod(max(time_ns, 0), 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"

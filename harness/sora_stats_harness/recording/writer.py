@@ -1,5 +1,5 @@
 """
-Writing a recording during a run, without ever waiting for a disk.
+Writes a recording during a run, without ever waiting for a disk.
 
 `RecordingWriter.add_exchange` encodes and compresses exchanges in batches, while their responses are still in the
 processor's caches, and queues the result, a fortieth of the bytes. A thread writes the queue. The thread also encodes
@@ -58,9 +58,7 @@ QUEUE_POLL_S: Final = 0.05
 """How long the thread sleeps while nothing waits: polling costs a run less than waking at every response."""
 
 WRITE_BATCH_BYTES: Final = 1 << 20
-"""
-How much is written at once. Each write releases Python's lock, and gets it back late while the run is busy.
-"""
+"""How much is written at once. Each write releases Python's lock, and gets it back late while the run is busy."""
 
 EXCHANGE_OVERHEAD_BYTES: Final = 1024
 """The memory that an exchange takes besides its bodies, roughly."""
@@ -101,10 +99,7 @@ class RecordingWriter:
     overwritten. All exchanges must be of one run. Leaving the block writes what waits, and the end line.
 
     Args:
-        path: The file.
-        run: What the header line says.
         secrets: Values that may not be written down. A response that contains one is marked as withheld.
-        limits: What the file and the memory may take.
 
     Raises:
         UsageError: The file cannot be written to.
@@ -185,7 +180,6 @@ class RecordingWriter:
         Takes about 12 us for a response of 13 KB, spent on a whole batch at a time.
 
         Args:
-            exchange: The exchange.
             strict: Whether its response's body is known to be strict JSON.
         """
         added, response = self._added, exchange.response
@@ -204,7 +198,6 @@ class RecordingWriter:
         Call it before `close`. An exception that leaves the block does the same.
 
         Args:
-            interrupted: Whether its user ended the run.
             aborted: Why the run ended itself, as in the verdict; None where it did not.
         """
         self._interrupted = self._interrupted or interrupted

@@ -1,5 +1,5 @@
 """
-The zstd frames of a file: where they are, which can be read, and what is in them.
+Finds the zstd frames of a file, checks which can be read, and decompresses them.
 
 A frame's checksum is at its end, so only reading the whole frame tells whether its first line is as it was written, and a
 server must not be accused because of a damaged digit. So all frames are read once when a file is opened. That pass also

@@ -91,7 +91,6 @@ def compare_with_baseline(
     Args:
         baseline: Of the same edition and kind of subject.
         tally: What the run observed; its findings have their status.
-        documented: Paths of the edition's fields.
     """
     entries = tally.findings
     found = {entry.fingerprint for entry in entries}

@@ -91,6 +91,14 @@ def percentile_chart(name: str, lines: Sequence[ChartLine], *, title: str, about
     return line_chart(name, lines, title=title, about=about, axes=Axes(x="percentile", y="ms", x_labels=labels))
 
 
+def _import_pygal() -> Any:  # Any: it has no types
+    """Import pygal, and leave the import system as it was: its hook for plugins would warn at every import."""
+    finders = sys.meta_path[:]
+    pygal = import_module("pygal")
+    sys.meta_path[:] = finders
+    return pygal
+
+
 def line_chart(
     name: str,
     lines: Sequence[ChartLine],
@@ -111,9 +119,7 @@ def line_chart(
     Returns:
         A `<figure>`; its SVG holds neither script nor style nor anything to fetch.
     """
-    pygal: Any = import_module("pygal")  # Any: it has no types
-    # It leaves a hook for plugins that nobody has, of a kind that warns at every import from then on.
-    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]
+    pygal = _import_pygal()
     heights = [y for line in lines for _, y in line.points if y > 0]
     log = not axes.zero and bool(heights) and max(heights) / min(heights) > _LOG_SCALE_RATIO
     chart = _empty_chart(pygal, axes)

@@ -1,6 +1,4 @@
-"""
-What a comparison of runs finds, as data: these structs are what `compare --json` prints.
-"""
+"""What a comparison of runs finds, as data: these structs are what `compare --json` prints."""
 
 from __future__ import annotations
 

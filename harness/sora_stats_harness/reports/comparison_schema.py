@@ -1,6 +1,4 @@
-"""
-The JSON Schema of what `compare --json` prints, made from the structs that are printed.
-"""
+"""The JSON Schema of what `compare --json` prints, made from the structs that are printed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-What every part of the page is made of: tables, badges, pairs of name and text.
-"""
+"""What every part of the page is made of: tables, badges, pairs of name and text."""
 
 from __future__ import annotations
 

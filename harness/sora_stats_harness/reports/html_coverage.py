@@ -1,6 +1,4 @@
-"""
-How much of the field list a run has seen: group by group as a bar, and field by field.
-"""
+"""How much of the field list a run has seen: group by group as a bar, and field by field."""
 
 from __future__ import annotations
 

@@ -33,7 +33,6 @@ def html_element(
     Make one element.
 
     Args:
-        name: The tag.
         content: Strings are escaped, made visible and cut at `limit`; HTML stays; None is nothing.
         limit: Characters of one string.
         attributes: A trailing `_` of a name is dropped (`class_`), `_` within it is `-`; None leaves it out.
@@ -72,14 +71,7 @@ def scrollable(content: HtmlContent, label: str) -> SafeHtml:
 
 
 def html_document(title: str, style: str, body: HtmlContent) -> str:
-    """
-    A whole page that loads nothing and runs nothing, and says so to the browser.
-
-    Args:
-        title: Of the window.
-        style: CSS of our own.
-        body: The content.
-    """
+    """A whole page that loads nothing and runs nothing, and says so to the browser."""
     head = html_element(
         "head",
         html_element("meta", charset="utf-8"),

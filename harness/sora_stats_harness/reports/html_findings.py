@@ -1,6 +1,4 @@
-"""
-The findings in the page, each with the samples that prove it beside each other.
-"""
+"""The findings in the page, each with the samples that prove it beside each other."""
 
 from __future__ import annotations
 

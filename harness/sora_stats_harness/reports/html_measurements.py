@@ -1,6 +1,4 @@
-"""
-The figures of a run in the page: the finished tables, and charts of the same figures for the eye.
-"""
+"""The figures of a run in the page: the finished tables, and charts of the same figures for the eye."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The reference pages docs/FIELDS.md and docs/REQUIREMENTS.md, made from what the code uses itself.
-"""
+"""The reference pages docs/FIELDS.md and docs/REQUIREMENTS.md, made from what the code uses itself."""
 
 from __future__ import annotations
 
@@ -145,4 +143,6 @@ def _requirement(rule: Requirement) -> str:
     ]
     if rule.needs_traffic:
         lines.append(f"- On the server there has to be: {rule.needs_traffic}")
+    if rule.masked_by:
+        lines.append(f"- Not checked where there is: {rule.masked_by}")
     return "\n".join(lines)

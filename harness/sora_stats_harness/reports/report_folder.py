@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,29 +20,19 @@ from typing import Final
 import msgspec
 
 from ..api.errors import OutputError, UsageError
-from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
+from ..api.input_budget import MAX_VERDICT_BYTES, path_exists, read_small_file
 from ..judge.verdict import Verdict, decode_verdict
+from ..recording.output_file import TEMPORARY_PREFIX, create_file, write_beside
 from . import evidence_files as evidence
-from . import html_report as html
-from . import junit, markdown, terminal
 from .escaping import safe_file_name
 from .report import VerdictReport
-
-REPORT_RENDERERS: Final[dict[str, Callable[[VerdictReport], str]]] = {
-    "html": html.render_html,
-    "junit": junit.render_junit,
-    "markdown": markdown.render_markdown_summary,
-    "text": terminal.render_terminal,
-}
-"""Reporters by the names that the command line gives them."""
+from .report_formats import REPORT_FORMATS, report_renderer
 
 DEFAULT_FOLDER: Final = Path("reports")
 """A run whose folder is not named makes one below."""
 
 VERDICT_FILE: Final = "verdict.json"
-_FILE_NAMES: Final = {"junit": "junit.xml", "html": "report.html", "markdown": "summary.md"}
-_TEMPORARY_PREFIX: Final = ".sora-harness-"
-"""Begins the name of a file that is being written; one may be left of a run that was killed."""
+_FILE_NAMES: Final = {name: row.file_name for name, row in REPORT_FORMATS.items() if row.file_name is not None}
 _EVIDENCE_NAME: Final = re.compile(r"[0-9]{3,}-[A-Za-z0-9._-]+\.jsonl")
 
 TRIAL_BYTES: Final = 4096
@@ -59,7 +49,7 @@ def check_report_folder(folder: Path) -> None:
     Raises:
         UsageError: It is no folder and cannot become one, or there are files in it that no run of ours has written.
     """
-    if not folder.exists():
+    if not path_exists(folder):
         try_folder(folder)
         return
     if not folder.is_dir():
@@ -68,7 +58,7 @@ def check_report_folder(folder: Path) -> None:
         others = sorted(
             path.name
             for path in folder.iterdir()
-            if path.name not in OWN_NAMES and not path.name.startswith(_TEMPORARY_PREFIX)
+            if path.name not in OWN_NAMES and not path.name.startswith(TEMPORARY_PREFIX)
         )
     except OSError as error:
         raise UsageError(f"the output folder {folder} cannot be read: {error.strerror}") from None
@@ -84,11 +74,12 @@ def try_folder(folder: Path) -> None:
     Raises:
         OutputError: It cannot be made, or nothing can be written there.
     """
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    made = [each for each in (folder, *folder.parents) if not path_exists(each)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_file_atomically(folder / "trial", bytes(TRIAL_BYTES))
-        (folder / "trial").unlink()
+        trial = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-trial"  # nobody else's name
+        write_file_atomically(trial, bytes(TRIAL_BYTES))
+        trial.unlink()
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"nothing can be written to the folder {folder}: {reason}: name another") from None
@@ -120,12 +111,13 @@ def make_report_folder(command: str, parent: Path = DEFAULT_FOLDER) -> Path:
 
 def write_reports(report: VerdictReport, folder: Path) -> None:
     """
-    Write every file of a report; verdict.json last, so that who sees it sees the rest.
+    Write every file of a report; verdict.json last, so that who sees it sees the rest, and no earlier one meanwhile.
 
     Raises:
         OSError: A file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / VERDICT_FILE).unlink(missing_ok=True)
     proof = folder / evidence.EVIDENCE_FOLDER
     keep = set()
     for entry in report.verdict.findings:
@@ -141,7 +133,7 @@ def write_reports(report: VerdictReport, folder: Path) -> None:
             path.unlink()
     placed = replace(report, folder=path_in_checkout(folder))
     for kind, name in _FILE_NAMES.items():
-        text = REPORT_RENDERERS[kind](placed)
+        text = report_renderer(kind)(placed)
         # The page shows evidence, so it is as private
         write_file_atomically(folder / name, text.encode("utf-8"), private=kind == "html")
     write_file_atomically(folder / VERDICT_FILE, verdict_to_json(report.verdict).encode("ascii"))
@@ -195,17 +187,10 @@ def read_report(path: Path) -> VerdictReport:
 
 def write_file_atomically(path: Path, data: bytes, *, private: bool = False) -> None:
     """
-    Put a file in place whole: written beside, then renamed.
+    Put a file in place whole.
 
     Raises:
         OSError: It cannot be written; then nothing is left behind.
     """
-    beside = path.with_name(f"{_TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
-    try:
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o666)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with write_beside(path) as beside, create_file(beside, private=private) as file:
+        file.write(data)

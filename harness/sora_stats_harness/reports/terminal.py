@@ -60,7 +60,6 @@ def render_terminal(report: VerdictReport, *, colour: bool = False, width: int =
     Write the summary.
 
     Args:
-        report: What to show.
         colour: Whether to colour; without it the text holds no control character but the line break.
         width: Columns to wrap at; what has no blank to be wrapped at is longer.
     """

@@ -90,7 +90,7 @@ class RunFacts:
     media: MediaResult | None = None
 
 
-def assemble_verdict(
+def assemble_verdict(  # long: half of it names the fields of the verdict
     judge: JudgeResultSource,
     facts: RunFacts,
     policy: PassPolicy = DEFAULT_POLICY,
@@ -103,7 +103,6 @@ def assemble_verdict(
 
     Args:
         judge: Is finished here, and read.
-        facts, policy: What else is known of the run, and what decides a pass.
         name_evidence: Whether findings name their evidence files; not where none will be written.
         measure_drift: Whether to compare the server with the documentation.
 

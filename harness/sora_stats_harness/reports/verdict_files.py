@@ -1,6 +1,4 @@
-"""
-The verdicts that a file, a folder or a pattern stands for.
-"""
+"""The verdicts that a file, a folder or a pattern stands for."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ import glob
 from pathlib import Path
 
 from ..api.errors import UsageError
-from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
+from ..api.input_budget import MAX_VERDICT_BYTES, path_exists, read_small_file
 from ..judge.verdict import Verdict, decode_verdict
 from .report_folder import VERDICT_FILE
 from .run_comparison import NamedVerdicts
@@ -21,7 +19,7 @@ def read_runs(given: str) -> NamedVerdicts:
     Raises:
         UsageError: There is none, or one of them cannot be read.
     """
-    if Path(given).exists():
+    if path_exists(given):
         paths = [Path(given)]
     else:
         matched = map(Path, sorted(glob.glob(given, recursive=True)))  # noqa: PTH207  # Path.glob takes no absolute pattern

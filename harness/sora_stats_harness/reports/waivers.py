@@ -34,9 +34,7 @@ def waiver_reports(
     Report what became of each waiver.
 
     Args:
-        waivers: As configured.
         entries: The run's findings, with their status.
-        checked: How often each requirement was checked.
         day: On which the run started, in UTC.
     """
     return [_waiver_report(waiver, entries, checked, day) for waiver in waivers]

@@ -1,6 +1,4 @@
-"""
-Legal histories of calls about three connections, worked out from drawn steps.
-"""
+"""Legal histories of calls about three connections, worked out from drawn steps."""
 
 from __future__ import annotations
 
@@ -55,22 +53,28 @@ class HistoryCall:
 
 
 class CallHistory:
-    """A legal history of calls; `calls` are in the order in which the server read its counters."""
+    """
+    A legal history of calls; `calls` are in the order in which the server read its counters.
 
-    def __init__(self, steps: Sequence[HistoryStep], edition: Edition | None = None) -> None:
+    Its timestamps have 0, 6 or 9 digits after the point.
+    """
+
+    def __init__(self, steps: Sequence[HistoryStep], edition: Edition | None = None, *, digits: int = 6) -> None:
         self.steps = tuple(steps)
         self._edition = edition
+        self._digits = digits
 
     @cached_property
     def calls(self) -> tuple[HistoryCall, ...]:
         """The calls that the steps amount to."""
-        return tuple(_run_steps(self.steps, connection_model(self._edition or load_edition())))
+        return tuple(_run_steps(self.steps, connection_model(self._edition or load_edition()), self._digits))
 
     def __repr__(self) -> str:
-        return f"CallHistory({list(self.steps)!r})"
+        digits = f", digits={self._digits}" if self._digits != 6 else ""
+        return f"CallHistory({list(self.steps)!r}{digits})"
 
 
-def _run_steps(steps: Sequence[HistoryStep], model: ConnectionModel) -> Iterator[HistoryCall]:
+def _run_steps(steps: Sequence[HistoryStep], model: ConnectionModel, digits: int) -> Iterator[HistoryCall]:
     states = [
         model.bases["busy"]
         | {("connection_id",): make_connection_id(100 + number), ("client_id",): make_connection_id(number // 2)}
@@ -84,7 +88,7 @@ def _run_steps(steps: Sequence[HistoryStep], model: ConnectionModel) -> Iterator
             growing[concrete_path(model.edition.counters[step.field].path)] += step.by
             model.restore_relations(growing)
         for state in states:
-            state[("timestamp",)] = format_timestamp(now_ns // 1000)
+            state[("timestamp",)] = format_timestamp(now_ns, digits)
         asked = states[step.connection]
         arguments = {key: asked[(key,)] for key in ("channel_id", "connection_id", "client_id")}
         if step.operation == "GetStatsConnection":

@@ -9,8 +9,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-CLOCKWORK_BASE32_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Clockwork Base32: digits and letters without I, L, O and U."""
+from ..api.edition_rules import CLOCKWORK_BASE32_ALPHABET
 
 _ID_LENGTH: Final = 26
 

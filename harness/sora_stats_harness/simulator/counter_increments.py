@@ -22,6 +22,9 @@ Amounts by which one event raises counters, none negative; a field that the edit
 An amount of 0 says that a model is responsible for the field, although it does not grow here.
 """
 
+CounterValues = tuple[int, ...]
+"""Counts, in an order that both sides know."""
+
 NO_INCREMENTS: Final[Increments] = {}
 
 Direction = Literal["received", "sent"]
@@ -57,3 +60,8 @@ def sum_increments(*parts: Increments) -> dict[FieldPath, int]:
         for path, amount in part.items():
             total[path] = total.get(path, 0) + amount
     return total
+
+
+def add_counts(left: CounterValues, right: CounterValues) -> CounterValues:
+    """Add counts place by place."""
+    return tuple(a + b for a, b in zip(left, right, strict=True))

@@ -45,9 +45,7 @@ class CounterModel:
     Events of one connection and their increments.
 
     Args:
-        columns: The fields of the edition.
         labels: The connection's data-channel labels; without any it has no data channels.
-        random: The connection's random source, for rates, phases and amounts.
     """
 
     def __init__(self, columns: FieldIndex, labels: Collection[str], random: Random) -> None:

@@ -57,11 +57,6 @@ class FieldIndex:
         """The simulcast layers: the groups below `simulcast`."""
         return [group.name for group in self._group("simulcast")]
 
-    @cached_property
-    def system_labels(self) -> list[str]:
-        """The data-channel labels with a fixed name, which excludes those of messaging."""
-        return [group.name for group in self._group(DATA_CHANNEL_GROUP) if not group.is_label]
-
     def _group(self, name: str) -> tuple[FieldGroup, ...]:
         return next((group.groups for group in self.edition.root.groups if group.name == name), ())
 

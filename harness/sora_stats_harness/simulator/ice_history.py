@@ -20,7 +20,14 @@ from enum import Enum
 from itertools import accumulate
 from typing import Final
 
-from .counter_increments import NO_INCREMENTS, Increments, increments_in_group, sum_increments
+from .counter_increments import (
+    NO_INCREMENTS,
+    CounterValues,
+    Increments,
+    add_counts,
+    increments_in_group,
+    sum_increments,
+)
 
 MS_NS: Final = 1_000_000
 SECOND_NS: Final = 1000 * MS_NS
@@ -64,8 +71,6 @@ ICE_COUNTERS: Final = (
     *(f"total_{state.value}_duration_ms" for state in _STATES_WITH_DURATION),
 )
 """The counters, in the order in which a history gives them."""
-
-CounterValues = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,12 +205,8 @@ def _build_segment(events: Sequence[tuple[int, str, int]], length_ns: int) -> Ic
     steps: Iterable[CounterValues] = (
         tuple(amount if name == column else 0 for column in ICE_COUNTERS) for _, name, amount in events
     )
-    counts = accumulate(steps, _add_counts, initial=(0,) * len(ICE_COUNTERS))
+    counts = accumulate(steps, add_counts, initial=(0,) * len(ICE_COUNTERS))
     return IceHistorySegment(times_ns=tuple(at_ns for at_ns, _, _ in events), counts=tuple(counts), length_ns=length_ns)
-
-
-def _add_counts(left: CounterValues, right: CounterValues) -> CounterValues:
-    return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
 def make_stable_history(*, response_after_ns: int, outage_ns: tuple[int, int] | None) -> IceHistory:

@@ -7,7 +7,7 @@ must be larger.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from random import Random
@@ -42,7 +42,7 @@ BASE_LABEL: Final = "#chat"
 
 BASE_TIMESTAMP: Final = datetime(2024, 7, 1, tzinfo=UTC)
 
-_TIMESTAMP_RANGE_US: Final = 10**15
+_TIMESTAMP_RANGE_NS: Final = 10**18
 """About 31 years."""
 
 _ALWAYS_ZERO_COUNTERS: Final = {"rtp.total_received_srtp_invalid"} | {
@@ -60,25 +60,36 @@ LEGAL_TEXTS: Final = (
 class GeneratedConnection(dict[str, Any]):  # Any: whatever JSON can hold
     """A connection object that prints as the call that makes it."""
 
-    def __init__(self, base: BaseName, changes: Mapping[str, JsonValue], document: Mapping[str, JsonValue]) -> None:
+    def __init__(
+        self,
+        base: BaseName,
+        changes: Mapping[str, JsonValue],
+        document: Mapping[str, JsonValue],
+        without: Sequence[str] = (),
+    ) -> None:
         super().__init__(document)
         self.base = base
         self.changes = dict(changes)
+        self.without = tuple(without)
 
     def __repr__(self) -> str:
-        return f"make_connection({self.base!r}, {self.changes!r})"
+        without = f", without={self.without!r}" if self.without else ""
+        return f"make_connection({self.base!r}, {self.changes!r}{without})"
 
 
 def make_connection(
-    base: BaseName = "busy", changes: Mapping[str, JsonValue] | None = None, edition: Edition | None = None
+    base: BaseName = "busy",
+    changes: Mapping[str, JsonValue] | None = None,
+    edition: Edition | None = None,
+    *,
+    without: Sequence[str] = (),
 ) -> GeneratedConnection:
     """
     Make one legal connection.
 
     Args:
-        base: What to start from.
         changes: Values by JSON Pointer; counters that must then be larger are raised.
-        edition: The field list; the default edition if None.
+        without: Optional groups that are left out, by JSON Pointer.
 
     Raises:
         UsageError: A pointer leads to no documented leaf; the name of a messaging label begins with `#`.
@@ -90,8 +101,10 @@ def make_connection(
     leaves = dict(model.bases[base])
     for pointer, value in (changes or {}).items():
         model.set_leaf(leaves, split_json_pointer(pointer), value)
+    gone = [split_json_pointer(pointer) for pointer in without]
+    leaves = {path: value for path, value in leaves.items() if not any(path[: len(each)] == each for each in gone)}
     model.restore_relations(leaves)
-    return GeneratedConnection(base, changes or {}, nest_leaves(leaves))
+    return GeneratedConnection(base, changes or {}, nest_leaves(leaves), without)
 
 
 def make_connection_id(number: int) -> str:
@@ -113,6 +126,12 @@ class ConnectionModel:
         """The field at a response's keys; any messaging label stands for `#*`."""
         generic = tuple(ANY_LABEL if i == 1 and key.startswith(ANY_LABEL[0]) else key for i, key in enumerate(path))
         return self._by_path.get(path) or self._by_path.get(generic)
+
+    @property
+    def optional_groups(self) -> list[str]:
+        """JSON Pointers of the groups that a connection may lack, with the bases' label for `#*`."""
+        groups = [group for group in self.edition.root.walk_groups() if group.optional]
+        return [make_json_pointer(concrete_path(group.path)) for group in groups]
 
     def draw_change(self, base: BaseName, field: FieldDefinition, number: int) -> tuple[str, JsonValue]:
         """The pointer and the legal value that a drawn number gives a field; 0 gives the plainest."""
@@ -188,10 +207,12 @@ def nest_leaves(leaves: Mapping[FieldPath, JsonValue]) -> dict[str, JsonValue]:
     return document
 
 
-def format_timestamp(microseconds: int) -> str:
-    """The timestamp so long after that of the bases; it starts again after 31 years."""
-    moment = BASE_TIMESTAMP + timedelta(microseconds=microseconds % _TIMESTAMP_RANGE_US)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def format_timestamp(nanoseconds: int, digits: int = 6) -> str:
+    """The timestamp so long after that of the bases, with 0, 6 or 9 digits after the point; it starts again after 31 years."""
+    seconds, rest = divmod(nanoseconds % _TIMESTAMP_RANGE_NS, 10**9)
+    moment = BASE_TIMESTAMP + timedelta(seconds=seconds)
+    fraction = f".{rest:09d}"[: digits + 1] if digits else ""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
 
 
 def _plainest_value(field: FieldDefinition) -> JsonValue:
@@ -208,7 +229,7 @@ def _legal_value(field: FieldDefinition, number: int, old: JsonValue) -> JsonVal
     if field.values is not None:
         return field.values[number % len(field.values)]
     if field.kind is FieldKind.TIME:
-        return format_timestamp(number)
+        return format_timestamp(1000 * number)
     if field.type is FieldType.STRING:
         return make_connection_id(number) if field.name == "connection_id" else LEGAL_TEXTS[number % len(LEGAL_TEXTS)]
     if field.kind is FieldKind.COUNTER:  # a large number is the value on every base, so that shrinking ends at `quiet`

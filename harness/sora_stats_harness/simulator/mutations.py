@@ -1,6 +1,4 @@
-"""
-Single faults in a connection object, each with the requirement that it violates and where.
-"""
+"""Single faults in a connection object, each with the requirement that it violates and where."""
 
 from __future__ import annotations
 

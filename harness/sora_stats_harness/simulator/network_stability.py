@@ -12,7 +12,7 @@ from itertools import accumulate
 from random import Random
 from typing import Final
 
-from .counter_increments import Increments, increments_in_group
+from .counter_increments import CounterValues, Increments, add_counts, increments_in_group
 from .sample_template import ColumnSource
 
 INSTABILITY_LEVELS: Final = (0, 1, 2, 3)
@@ -25,14 +25,12 @@ INSTABILITY_INCREMENTS: Final[tuple[Increments, ...]] = (
 
 _PATTERN_LENGTH: Final = 24
 
-LevelCounts = tuple[int, ...]
-
 
 def instability_source(random: Random, *, every_ns: int, unstable: bool) -> ColumnSource:
     """The level and the counts as a function of age; all are 0 before the first level was found."""
     pattern = _draw_level_pattern(random) if unstable else [int(random.random() < 0.1) for _ in range(_PATTERN_LENGTH)]
-    found: list[LevelCounts] = [tuple(int(level == known) for known in INSTABILITY_LEVELS) for level in pattern]
-    counts = list(accumulate(found, _add_level_counts, initial=(0,) * len(INSTABILITY_LEVELS)))
+    found: list[CounterValues] = [tuple(int(level == known) for known in INSTABILITY_LEVELS) for level in pattern]
+    counts = list(accumulate(found, add_counts, initial=(0,) * len(INSTABILITY_LEVELS)))
 
     def source(age_ns: int) -> Sequence[int]:
         rounds, place = divmod(age_ns // every_ns, _PATTERN_LENGTH)
@@ -50,7 +48,3 @@ def _draw_level_pattern(random: Random) -> list[int]:
         for level in tour:
             levels += [level] * random.choice((1, 1, 1, 2))
     return levels[:_PATTERN_LENGTH]
-
-
-def _add_level_counts(left: LevelCounts, right: LevelCounts) -> LevelCounts:
-    return tuple(a + b for a, b in zip(left, right, strict=True))

@@ -84,14 +84,6 @@ class Simulator(SimulatorOptions):
         """Restart the server: the same clients, other connection ids."""
         self._run_on_loop(self._cluster.restart)
 
-    def step_clock(self, seconds: float) -> None:
-        """Set the server's clock forward, or back where `seconds` is negative."""
-
-        def step() -> None:
-            self._cluster.wall_offset_s += seconds
-
-        self._run_on_loop(step)
-
     def set_value(self, connection_id: str, pointer: str, value: Any) -> None:  # Any: a fault may set any JSON
         """
         Keep one value of a connection constant from now on.

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from hypothesis import strategies as st
 
-from ..api.edition import Edition, FieldKind, load_edition
+from ..api.edition import Edition, FieldKind, load_edition, make_json_pointer
 from ..api.errors import UsageError
 from ..api.exchange import TARGET_HEADER, TARGET_OF_OPERATION, Target
 from ..api.request_guard import UNKNOWN_PATH
@@ -25,9 +25,11 @@ from .legal_connections import (
     BASE_TIMESTAMP,
     LEGAL_TEXTS,
     BaseName,
+    ConnectionModel,
     GeneratedConnection,
     JsonValue,
     connection_model,
+    format_timestamp,
     make_connection,
     make_connection_id,
 )
@@ -74,6 +76,24 @@ INVALID_JSON_BODIES: Final = (
 )
 """Bodies that some parser takes and none should, or that none takes."""
 
+ODD_LABELS: Final = (
+    *("#a", "#", "# ", "#a/b~c", "#日本語", '#"quoted"', "#\x00", "#\u202etxt", "#😀", "#signaling", "##"),
+    "#" + "x" * 254,
+)
+"""Labels that an application may give its data channels."""
+
+STAMP_DIGITS: Final = (6, 0, 9)
+"""Digits after the point of a timestamp: servers of today, those of 2017, and as fine as RFC 3339 is read."""
+
+MANY_LABELS: Final = 24
+"""Two dozen, where connections have many."""
+
+LABEL_CHARACTERS: Final = st.characters(exclude_categories=["Cs"])
+"""Of up to four bytes each."""
+
+_LIMITS: Final = (None, "max_retransmits", "max_packet_life_time")
+"""What a data channel may have, at most one of them."""
+
 T = TypeVar("T")
 
 
@@ -106,12 +126,59 @@ def connections(edition: Edition | None = None) -> st.SearchStrategy[GeneratedCo
     edition = edition or load_edition()
     model = connection_model(edition)
 
-    def make(base: BaseName, drawn: dict[int, int]) -> GeneratedConnection:
+    def make(base: BaseName, drawn: dict[int, int], variety: _Variety) -> GeneratedConnection:
         changes = dict(model.draw_change(base, model.fields[index], drawn[index]) for index in sorted(drawn))
-        return make_connection(base, changes, edition)
+        return variety.make_connection(base, changes, edition)
 
     changes = st.dictionaries(st.integers(0, len(model.fields) - 1), _numbers(), max_size=MAX_CHANGES)
-    return _build(make, _base_names(), changes)
+    return _build(make, _base_names(), changes, _varieties(model))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Variety:
+    """In what connections differ besides single fields."""
+
+    level: int
+    digits: int
+    nanoseconds: int
+    labels: Sequence[str]
+    limit: int
+    without: Sequence[str]
+
+    def make_connection(self, base: BaseName, changes: dict[str, JsonValue], edition: Edition) -> GeneratedConnection:
+        """A connection with these changes as well."""
+        all_changes: dict[str, JsonValue] = {}
+        if self.level:
+            all_changes["/network_status/unstable_level"] = self.level
+        if self.digits != STAMP_DIGITS[0]:
+            all_changes["/timestamp"] = format_timestamp(self.nanoseconds, self.digits)
+        for number, label in enumerate(self.labels):
+            place = make_json_pointer(("data_channel", label))
+            all_changes[f"{place}/protocol"] = ""
+            if (limit := _LIMITS[(self.limit + number) % len(_LIMITS) if self.limit else 0]) is not None:
+                all_changes[f"{place}/{limit}"] = number
+        all_changes |= changes
+        for pointer in [pointer for pointer in all_changes if pointer.endswith(f"/{_LIMITS[2]}")]:
+            if pointer.replace(f"/{_LIMITS[2]}", f"/{_LIMITS[1]}") in all_changes:
+                del all_changes[pointer]
+        return make_connection(base, all_changes, edition, without=self.without)
+
+
+def _varieties(model: ConnectionModel) -> st.SearchStrategy[_Variety]:
+    """The plainest first: nothing differs."""
+    has_levels = model.find_field(("network_status", "unstable_level")) is not None
+    groups = model.optional_groups
+    labels = st.one_of(st.sampled_from(ODD_LABELS), st.text(LABEL_CHARACTERS, max_size=60).map("#".__add__))
+    many = st.lists(labels, min_size=MANY_LABELS, max_size=2 * MANY_LABELS, unique=True)
+    return st.builds(
+        _Variety,
+        level=st.integers(0, 3) if has_levels else st.just(0),
+        digits=st.sampled_from(STAMP_DIGITS),
+        nanoseconds=st.integers(0, 10**12),
+        labels=st.one_of(st.just(()), st.lists(labels, max_size=3, unique=True), many) if groups else st.just(()),
+        limit=st.integers(0, len(_LIMITS) - 1),
+        without=st.lists(st.sampled_from(groups), max_size=2, unique=True) if groups else st.just(()),
+    )
 
 
 def responses(target: str | Target, edition: Edition | None = None) -> st.SearchStrategy[JsonValue]:
@@ -121,7 +188,6 @@ def responses(target: str | Target, edition: Edition | None = None) -> st.Search
     Args:
         target: A target, an operation (`GetStatsClient`), or the header's value. The connections of GetStatsClient have
             one client and one channel.
-        edition: The field list; the default edition if None.
     """
     operation = _find_target(target).operation
     if operation == "GetStatsConnection":
@@ -130,19 +196,25 @@ def responses(target: str | Target, edition: Edition | None = None) -> st.Search
     model = connection_model(edition)
     fields = [field for field in model.fields if field.kind is not FieldKind.IDENTITY]
 
-    def make(bases: Sequence[BaseName], drawn: dict[tuple[int, int], int]) -> list[GeneratedConnection]:
+    def make(
+        bases: Sequence[BaseName], drawn: dict[tuple[int, int], int], variety: _Variety
+    ) -> list[GeneratedConnection]:
         found = []
         for place, base in enumerate(bases):
             client = make_connection_id(1 if operation == "GetStatsClient" else place // 2)
             changes: dict[str, JsonValue] = {"/connection_id": make_connection_id(100 + place), "/client_id": client}
             own = sorted(key for key in drawn if key[0] == place)
             changes |= dict(model.draw_change(base, fields[key[1]], drawn[key]) for key in own)
-            found.append(make_connection(base, changes, edition))
+            found.append(
+                variety.make_connection(base, changes, edition)
+                if place == 0
+                else make_connection(base, changes, edition)
+            )
         return found
 
     places = st.tuples(st.integers(0, 2), st.integers(0, len(fields) - 1))
     changes = st.dictionaries(places, _numbers(), max_size=MAX_CHANGES)
-    return _build(make, st.lists(_base_names(), max_size=3), changes)
+    return _build(make, st.lists(_base_names(), max_size=3), changes, _varieties(model))
 
 
 def histories(edition: Edition | None = None, *, max_calls: int = 8) -> st.SearchStrategy[CallHistory]:
@@ -164,7 +236,10 @@ def histories(edition: Edition | None = None, *, max_calls: int = 8) -> st.Searc
         "by": _numbers(),
     }
     steps = _build(lambda *values: HistoryStep(**dict(zip(parts, values, strict=True))), *parts.values())
-    return _build(CallHistory, st.lists(steps, max_size=max_calls), st.just(edition))
+    digits = st.sampled_from(STAMP_DIGITS)
+    return _build(
+        lambda steps, digits: CallHistory(steps, edition, digits=digits), st.lists(steps, max_size=max_calls), digits
+    )
 
 
 def mutations(edition: Edition | None = None) -> st.SearchStrategy[Mutation]:

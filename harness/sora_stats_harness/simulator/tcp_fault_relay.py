@@ -28,8 +28,6 @@ class TcpFaultRelay:
     Listens on a port of its own, and passes everything to another port of the same host.
 
     Args:
-        host: The host of both ends.
-        port: The server's port.
         actions: Say what happens to the next response; the first that is not None counts.
     """
 

@@ -161,12 +161,8 @@ class SimulatedWorld:
     Every connection of a cluster.
 
     Args:
-        edition: Which fields there are.
-        seed: Decides on everything.
         connections: The number of slots; with churn some are empty for a second or two, now and then.
-        nodes: The number of nodes that the connections are spread over.
         incarnation: How often the server was restarted; each time the same clients come back with new connection_ids.
-        churn: Whether connections leave at all.
 
     Raises:
         UsageError: There must be at least one node, and no negative number of connections.
@@ -248,9 +244,7 @@ class SimulatedWorld:
         Keep one value of a living connection constant from now on, or add one.
 
         Args:
-            connection_id: The connection.
             pointer: JSON Pointer from the connection object on.
-            value: Anything that JSON can hold.
 
         Raises:
             UsageError: No such connection lives, or it has no place for the value.

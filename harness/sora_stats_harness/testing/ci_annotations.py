@@ -1,6 +1,4 @@
-"""
-What a session tells GitHub Actions: annotations, and the step's summary.
-"""
+"""What a session tells GitHub Actions: annotations, and the step's summary."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ def annotate_session(ledger: SessionLedger, report: VerdictReport | None, termin
     Annotate, and add to the step's summary; nothing outside of GitHub Actions.
 
     Args:
-        ledger: All that was found.
         report: The gate's, where it has run: it says itself what came of it.
-        terminalreporter: pytest's, whose output the runner reads.
     """
     if not github.is_in_github_actions():
         return

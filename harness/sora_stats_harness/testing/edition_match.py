@@ -1,6 +1,4 @@
-"""
-Finds the edition that is nearest to a server's responses, once in each process, for `--sora-edition auto`.
-"""
+"""Finds the edition that is nearest to a server's responses, once in each process, for `--sora-edition auto`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-What one test exchanged, as a recording that `sora-harness check` judges again and `simulate --play` plays.
-"""
+"""What one test exchanged, as a recording that `sora-harness check` judges again and `simulate --play` plays."""
 
 from __future__ import annotations
 

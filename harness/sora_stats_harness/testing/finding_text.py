@@ -1,6 +1,4 @@
-"""
-Texts of the gate: a finding as the text of a failed test, and the verdict as a table.
-"""
+"""Texts of the gate: a finding as the text of a failed test, and the verdict as a table."""
 
 from __future__ import annotations
 
@@ -25,8 +23,6 @@ def format_finding(report: VerdictReport, entry: FindingEntry, *, folder: Path |
     Describe one finding; strings of the server are escaped.
 
     Args:
-        report: Holds the finding's evidence.
-        entry: The finding.
         folder: Where the reports were written; None if they weren't, so that no file is named.
     """
     lines = [finding_headline(entry)]

@@ -181,12 +181,10 @@ def sora_recording(
     _sora_settings: options.PluginSettings,
     _sora_judged_edition: Edition,
 ) -> Iterator[ExchangeRecording]:
-    """
-    A recording of this test's exchanges, in its `tmp_path`; `sora-harness check` judges it again.
-    """
+    """A recording of this test's exchanges, in its `tmp_path`; `sora-harness check` judges it again."""
     from ..recording.writer import RecordedRun, RecordingWriter
     from .exchange_recording import ExchangeRecording
-    from .per_test_judge import TEST_OBSERVED_NEEDS
+    from .per_test_judge import TEST_SCOPE
 
     simulated = _uses_simulator(request, _sora_settings)
     _, secrets = _sora_settings.read_headers_and_secrets(simulated=simulated)
@@ -196,7 +194,7 @@ def sora_recording(
             subject=_server_url(request),
             subject_kind="simulator" if simulated else "server",
             edition=_sora_judged_edition.name,
-            options={"test": request.node.nodeid, "observes": sorted(need.value for need in TEST_OBSERVED_NEEDS)},
+            options={"test": request.node.nodeid} | TEST_SCOPE.to_options(),
             id=sora_judge.run_id,
         ),
         secrets=secrets,

@@ -35,7 +35,6 @@ class ConformanceGate:
 
     Args:
         read_settings: Reads the settings; called once, when they are needed.
-        shared: A folder that all processes of the run use.
     """
 
     def __init__(self, read_settings: Callable[[], PluginSettings], shared: Path) -> None:

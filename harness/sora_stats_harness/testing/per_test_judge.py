@@ -20,7 +20,7 @@ from ..api.project_config import Waiver
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.exchange_queue import PendingExchange
 from ..judge.pipeline import Judge, JudgeOptions
-from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability
+from ..judge.requirements import OBSERVED_BY_CLIENTS, REQUIREMENTS, Level
 from ..judge.verdict import FindingEntry
 from ..judge.verdict_decision import RunScope
 from ..reports.pass_policy import PassPolicy
@@ -30,15 +30,7 @@ from .finding_text import finding_headline, format_finding
 
 ExchangeCallback = Callable[[Exchange], None]
 
-TEST_OBSERVED_NEEDS: Final = frozenset(
-    {
-        RequiredCapability.EXCHANGES,
-        RequiredCapability.BODIES,
-        RequiredCapability.BYTES,
-        RequiredCapability.ARGUMENTS,
-        RequiredCapability.TIMES,
-    }
-)
+TEST_SCOPE: Final = RunScope(observes=OBSERVED_BY_CLIENTS)
 """What a test's exchanges can show."""
 
 
@@ -47,7 +39,6 @@ class PerTestJudge:
     The judge of one test, from the fixture `sora_judge`; it judges every exchange of `sora_client`. Thread-safe.
 
     Args:
-        edition: The documented field list.
         strict: Whether a violated SHOULD fails the test, too.
         waivers: Findings that they cover don't fail the test.
         secrets: Values that no text may show.
@@ -97,7 +88,6 @@ class PerTestJudge:
         Args:
             target: The operation that it responds to: `GetStatsConnection`, `GetStatsClient` or `GetStatsAllConnections`.
             data: Bytes or text as they came, or the value parsed from them.
-            name: Its name in a failure.
 
         Raises:
             UsageError: There is no such operation.
@@ -163,7 +153,7 @@ class PerTestJudge:
             command="pytest",
             edition=self._edition,
             subject="",
-            scope=RunScope(observes=TEST_OBSERVED_NEEDS),
+            scope=TEST_SCOPE,
             started_at=self._started_at,
             secrets=self._secrets,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from .bench import Bench, Server, fixed
 
 
 def find(
-    server: Server, *slos: str, max_rate: float = 4000, lasts_s: float = 2.0, **settings: int
+    server: Server, *slos: str, max_rate: float = 4000, lasts_s: float = 2.0, **settings: Any
 ) -> tuple[SearchResult, Bench]:
     bench = Bench(server, **settings)
     goal = SearchGoal(slos=tuple(parse_slo(text) for text in slos or ("p99<50ms",)), max_rate=max_rate)

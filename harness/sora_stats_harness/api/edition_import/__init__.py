@@ -1,5 +1,5 @@
 """
-The field list of a documentation page, read into an edition.
+Makes an edition of a documentation page, by reading the page's field list.
 
 The documentation changes more often than this project: whoever has a newer page must not wait for a newer release. The
 page comes as HTML with nested lists, as a text with bullets and indentation, as Markdown in which a parent and its
@@ -57,7 +57,6 @@ def import_edition(data: bytes, *, origin: str, name: str) -> ImportedEdition:
     Args:
         data: The page: HTML, text or Markdown, in UTF-8.
         origin: What to call the page in messages and in the edition.
-        name: The name of the edition.
 
     Raises:
         EditionError: The page cannot be read as a field list; the message is one line that names the page's line.

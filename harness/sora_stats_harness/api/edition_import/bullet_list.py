@@ -1,5 +1,5 @@
 """
-Text with bullets, and Markdown.
+Reads the field list of plain text with bullets, and of Markdown.
 
 Levels are told by indentation. In one kind of Markdown a parent and its first child share a line (`- rtp- total_sent`);
 the other children then stand where they would if each had a line of its own, so that the first child's column has to be

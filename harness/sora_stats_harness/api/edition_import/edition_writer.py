@@ -1,4 +1,4 @@
-"""An edition's file from a page's list, in the form of the editions that ship with the package."""
+"""Writes the edition that was read from a page, in the form of the editions that ship with the package."""
 
 from __future__ import annotations
 
@@ -33,10 +33,7 @@ def write_edition(listed: ListedField, comparison: ExampleComparison | None, *, 
     Write an edition's file.
 
     Args:
-        listed: The page's fields and groups.
         comparison: Its example against its list: gives types where a name does not tell, and undocumented fields.
-        name: The edition's name.
-        origin: The page's name.
     """
     types = comparison.types if comparison is not None else {}
     lines = [

@@ -1,5 +1,5 @@
 """
-The page's own example response, held against its own list.
+Reads a page's example response, and compares it with the page's field list.
 
 Both are the documentation, and they contradict each other: a field that the list forgot and servers respond, and fields
 that no example shows. Whoever imports a page wants to know before a server is judged by it.

@@ -1,5 +1,5 @@
 """
-What a field's name says about it.
+Infers a field's type, kind and unit from its name.
 
 The documentation gives names and hardly ever more. Its habits are steady, though: every `total_*` is a counter, a
 `_byte_size` is in bytes, what a data channel was opened with stays. Anything that they don't cover is a guess, said to

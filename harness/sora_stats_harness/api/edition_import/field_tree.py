@@ -1,4 +1,4 @@
-"""From items to fields and groups: what is a name and what a text, which group stands for which, and what cannot be."""
+"""Turns the items of a list into fields and groups, and refuses an item that can be neither."""
 
 from __future__ import annotations
 
@@ -45,8 +45,6 @@ def build_field_tree(page: PageText, outline: Sequence[OutlineItem], notes: list
     Build the tree of fields and groups.
 
     Args:
-        page: Where it comes from.
-        outline: The list's items of the highest level.
         notes: Gets a line for each text that was passed over beside fields.
 
     Raises:

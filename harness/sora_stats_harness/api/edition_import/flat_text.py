@@ -1,5 +1,5 @@
 """
-A page's plain text that has lost its bullets and its indentation.
+Reads the field list of plain text that has lost its bullets and its indentation.
 
 Names alone do not tell where a group ends. The page's own example response does: it has the same groups. A name belongs
 to the innermost open group that has it in the example. Where that leaves a doubt, the page is refused: a field in the
@@ -25,10 +25,6 @@ _SAME_AS_MARK: Final = re.compile(r"と(?:同様|同じ)")
 def parse_flat_text(page: PageText, shown: ExampleObject | None) -> list[OutlineItem]:
     """
     The field list of a text without bullets and indentation.
-
-    Args:
-        page: The text.
-        shown: The page's example response.
 
     Raises:
         EditionError: There is no example to tell the groups by, no list, or a name that it does not place.

@@ -1,5 +1,5 @@
 """
-HTML: the nested list of a page, as Sphinx or anybody else writes it.
+Reads the nested field list of an HTML page, as Sphinx or another generator writes it.
 
 A browser mends what is broken, each in its way. Here a list that ends where it should not is an error, since it would
 put fields into other groups without a word. The standard library's parser is not used: on Python 3.11 a page of 2 MB

@@ -1,5 +1,5 @@
 """
-Items in items: what every form of a page comes down to, and how a line says what it is.
+Items within items: the form into which each reader brings its page.
 
 An item is a field's or a group's name, a text about the item that holds it, or a word like "as r0", which stands for
 the fields of another group.

@@ -1,4 +1,4 @@
-"""A page's text and its lines, and the one form that every complaint about it has."""
+"""A page's text with its line numbers, and the form of every error message about it."""
 
 from __future__ import annotations
 

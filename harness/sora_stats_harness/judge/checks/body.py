@@ -1,6 +1,4 @@
-"""
-A body is JSON, and repeats no key.
-"""
+"""A body is JSON, and repeats no key."""
 
 from __future__ import annotations
 

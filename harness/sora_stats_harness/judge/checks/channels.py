@@ -1,6 +1,4 @@
-"""
-A data channel limits how often a message is sent again, or for how long, and never both.
-"""
+"""A data channel limits how often a message is sent again, or for how long, and never both."""
 
 from __future__ import annotations
 

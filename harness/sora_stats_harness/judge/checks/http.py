@@ -1,6 +1,4 @@
-"""
-What HTTP asks of an exchange, before anyone looks into the body.
-"""
+"""What HTTP asks of an exchange, before anyone looks into the body."""
 
 from __future__ import annotations
 

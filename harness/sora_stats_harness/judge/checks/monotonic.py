@@ -1,6 +1,4 @@
-"""
-Counters never fall from one response to one that was asked for later; `counter_history` has the reasoning.
-"""
+"""Counters never fall from one response to one that was asked for later; `counter_history` has the reasoning."""
 
 from __future__ import annotations
 

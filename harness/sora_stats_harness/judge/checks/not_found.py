@@ -1,7 +1,4 @@
-"""
-How a server refuses a request; and how it says that an id is unknown to it: 400 with an error_type, which is neither right
-nor wrong by itself.
-"""
+"""How a server refuses a request, and how it says that an id is unknown to it: 400 and an error_type."""
 
 from __future__ import annotations
 

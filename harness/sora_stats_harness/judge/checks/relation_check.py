@@ -1,6 +1,4 @@
-"""
-Relations between the counters of a sample: suspected at once, decided by the samples around it.
-"""
+"""Relations between the counters of a sample: suspected at once, decided by the samples around it."""
 
 from __future__ import annotations
 

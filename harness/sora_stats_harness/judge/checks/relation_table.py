@@ -1,6 +1,4 @@
-"""
-The relations between counters, as data. Each holds in public captures, and a protocol says why.
-"""
+"""The relations between counters, as data. Each holds in public captures, and a protocol says why."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-A sample has the documented shape: the rows, and the check that reports what the reader found to deviate.
-"""
+"""A sample has the documented shape: the rows, and the check that reports what the reader found to deviate."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Among overlapping samples of a connection, the one with the earlier timestamp has no larger counter.
-"""
+"""Among overlapping samples of a connection, the one with the earlier timestamp has no larger counter."""
 
 from __future__ import annotations
 
@@ -8,11 +6,12 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import Target
+from ...api.utc_time import format_utc_ns
 from ..check import Check, Observed, Stage, Violation
 from ..connection_state import DEFAULT_TEAR_NS, ConnectionState, OverlappingSample, TimestampOrderViolation
 from ..edition_decoder import CounterBlock
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
-from ..timestamps import format_timestamp_ns, timestamp_resolution_ns
+from ..timestamps import timestamp_resolution_ns
 
 if TYPE_CHECKING:
     from ..state import State
@@ -119,4 +118,4 @@ class TimestampOrderCheck(Check):
 def _describe(sample: OverlappingSample) -> str:
     """Its stamp, and how long its response took."""
     lasted_ns = sample.exchange.received_ns - sample.exchange.sent_ns
-    return f"{format_timestamp_ns(sample.stamp_ns)} (in {lasted_ns / 1e6:.1f} ms)"
+    return f"{format_utc_ns(sample.stamp_ns)} (in {lasted_ns / 1e6:.1f} ms)"

@@ -1,6 +1,4 @@
-"""
-A user's own checks, from a Python file.
-"""
+"""A user's own checks, from a Python file."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def _make_violation(
         expected=expected,
         actual=actual,
         fault=fault,
-        facts={"request": _describe_request(exchange.request), "difference": difference},
+        facts={"request": describe_request(exchange.request), "difference": difference},
     )
 
 
@@ -367,7 +367,8 @@ def _describe_response(response: Response) -> str:
     return f"{response.status} {_excerpt(response.body)}"
 
 
-def _describe_request(request: Request) -> str:
+def describe_request(request: Request) -> str:
+    """A wrong request in one line."""
     targets = [value for name, value in request.headers if name.lower() == TARGET_HEADER]
     named = " and ".join(f"target {value!r}" for value in targets) or "no target"
     body = "no body" if request.body is None else f"body {_excerpt(request.body, 80)}"

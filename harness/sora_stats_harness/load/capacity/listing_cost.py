@@ -1,5 +1,5 @@
 """
-How the cost of a listing grows with the number of connections: a constant and so much for each, if that is what it is.
+Fits what a listing costs: a constant, and so much for each connection.
 
 Sizes are ten or a hundred times apart, and so are the times. Each size weighs the same in the fit by its relative error;
 else the largest alone would decide, and the constant would be anything.

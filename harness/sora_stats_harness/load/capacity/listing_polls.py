@@ -1,5 +1,5 @@
 """
-Listings that are asked for now and then, for what they say: how long they took by size, and how the media fare.
+Sends listings now and then: to time them by size, or to see how the media fare.
 
 Both run in a session whose users are idle, or poll at a set rate meanwhile.
 """

@@ -1,5 +1,5 @@
 """
-What is seen of a server during one window of time at one rate, and what that says.
+One window of time at one rate: what was seen of the server, and whether it keeps the SLOs.
 
 A window is judged by the requests that were due in it. Those that were never sent, or have not ended by the time that
 the SLOs give them, count as slower than any limit: a server that stalls would else be forgiven exactly what it failed
@@ -16,6 +16,8 @@ from statistics import median, quantiles
 from typing import Final, Protocol
 
 from ...api.exchange import Target
+from ..load_spec import TARGET_BY_NAME
+from ..scenarios import RELIST_INTERVAL_S, SCENARIOS
 from ..slo import Slo, shortest_limit_us
 from .trend import TrendSlope, theil_sen_slope
 
@@ -110,15 +112,15 @@ def operation_shares(scenario: str, rate: float) -> Mapping[str, float]:
     Which part of a scenario's requests is for which operation; what is only looked up on the side is left out.
 
     Args:
-        scenario: `mixed`, `drill`, `scrape` or `scrape-cluster`.
+        scenario: One whose rate is steady.
         rate: Requests a second: a listing that is due every two seconds is a larger part of few requests.
     """
-    listing, connection, client = (target.operation for target in (Target.ALL, Target.CONNECTION, Target.CLIENT))
-    if scenario == "drill":
-        return {connection: 1.0}
-    if scenario.startswith("scrape"):
-        return {listing: 1.0}
-    return {connection: 0.7, client: 0.29, listing: min(1.0, max(0.01, 0.5 / rate))}
+    row = SCENARIOS[scenario]
+    shares = {TARGET_BY_NAME[name].operation: share for name, share in row.shares.items()}
+    if row.is_mixed:
+        listing = Target.ALL.operation
+        shares[listing] = min(1.0, max(shares[listing], 1 / (RELIST_INTERVAL_S * rate)))
+    return shares
 
 
 def window_length_s(

@@ -1,6 +1,4 @@
-"""
-One window of what several workers saw at the same time, and how a window is sent from a worker to its master.
-"""
+"""Merges the windows that several workers saw at the same time, and sends one from a worker to its master."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-The search: bracket the rate at which an SLO breaks, halve the bracket, confirm both ends.
+The search for the highest rate: bracket the rate at which an SLO breaks, halve the bracket, confirm both ends.
 
 One window decides nothing: measured at one and the same rate, p99 was 3.6, 3.7, 4.5 and 8.8 ms in four windows, and a
 bisection of six steps that are each wrong in one case of four is wrong somewhere in 82 %. So a step has at least three

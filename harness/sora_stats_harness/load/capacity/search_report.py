@@ -1,6 +1,4 @@
-"""
-What a search found, in the structs of verdict.json and in words.
-"""
+"""The result of a search, in the structs of verdict.json and in words."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-A search for capacity as a command asks for it: driven through the users of this process, or through workers.
-"""
+"""A search for capacity as a command asks for it: driven through the users of this process, or through workers."""
 
 from __future__ import annotations
 
@@ -20,7 +18,6 @@ from ..load_spec import LoadSpec
 from ..load_task import ServerAccess, prepare_order, stop_on_signal
 from ..request_metrics import RequestMetrics
 from ..run_measurements import summarize_step_latencies
-from ..scenarios import SCENARIOS
 from ..slo import AbortLimit
 from ..spools import JudgingRules, SpoolFolder
 from ..worker_messages import EndStepOrder, HaltOrder, PrepareOrder, StepOrder, StepReport, WindowOrder, WindowReport
@@ -96,7 +93,6 @@ def _search_in_process(task: SearchTask) -> SearchOutcome:
     try:
         found = run_users(
             session,
-            SCENARIOS[task.spec.scenario],
             interrupt=task.interrupt,
             drive=lambda: search_capacity(steps, task.goal, task.window_s, task.on_step),
         )

@@ -1,6 +1,4 @@
-"""
-Load by steps: one rate after another, and for each a number of windows with what was due, came back and was late in them.
-"""
+"""Runs load by steps: one rate after another, and for each a number of windows."""
 
 from __future__ import annotations
 
@@ -19,8 +17,8 @@ from ..histogram import merge_histograms
 from ..load_run import SIGNALS_TO_ABANDON, InterruptSignal
 from ..load_users import drain_users, wait_for_users
 from ..run_measurements import summarize_step_latencies
+from ..scenario_users import SCENARIO_USERS
 from ..slo import AbortLimit
-from ..sora_user import SoraUser
 from .load_window import LoadWindow
 from .rate_search import LoadAborted, SearchEnded
 from .stepped_session import ActiveStep, SteppedSession, WindowCounts
@@ -211,19 +209,12 @@ class StepRunner:
         )
 
 
-def run_users(
-    session: SteppedSession,
-    scenario: type[SoraUser],
-    *,
-    interrupt: InterruptSignal,
-    drive: Callable[[], DriveResult],
-) -> DriveResult:
+def run_users(session: SteppedSession, *, interrupt: InterruptSignal, drive: Callable[[], DriveResult]) -> DriveResult:
     """
-    Have users of a scenario ready while something is driven, and drain them at its end.
+    Have users of the session's scenario ready while something is driven, and drain them at its end.
 
     Args:
         session: What the users share.
-        scenario: Their class.
         interrupt: By the second signal what is in flight is given up.
         drive: Opens and shuts the session.
 
@@ -231,7 +222,7 @@ def run_users(
         SearchEnded: The server gives no complete response.
         HarnessError: Locust did not start the users.
     """
-    environment = Environment(user_classes=[scenario], catch_exceptions=False)
+    environment = Environment(user_classes=[SCENARIO_USERS[session.spec.scenario]], catch_exceptions=False)
     environment.sora_session = session  # type: ignore[attr-defined]  # ours, for get_or_create_session
     runner = environment.create_local_runner()
     signals: list[float] = []

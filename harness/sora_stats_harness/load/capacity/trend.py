@@ -1,5 +1,5 @@
 """
-Whether a series rises, when its values scatter and now and then one is far off.
+Decides whether a series rises although its values scatter: the Theil-Sen slope.
 
 A stall makes one value huge, and a least-squares line would follow it; the median of the slopes of all pairs does not.
 """

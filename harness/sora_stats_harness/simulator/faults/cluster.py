@@ -1,6 +1,4 @@
-"""
-Faults of several nodes together: listings that disagree, and a clock that is ahead.
-"""
+"""Faults of several nodes together: listings that disagree, and a clock that is ahead."""
 
 from __future__ import annotations
 

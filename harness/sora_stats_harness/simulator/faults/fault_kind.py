@@ -81,9 +81,7 @@ class FaultFamily:
         Add the decorated builder as a fault.
 
         Args:
-            name, description: As users read them.
             violates: Ids of requirements, separated by blanks.
-            own: The fault's own parameters with their defaults.
             traits: Other attributes of `FaultKind`. Any: of its types.
         """
 

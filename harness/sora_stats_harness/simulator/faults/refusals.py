@@ -99,6 +99,27 @@ def _build_crashes_on_nul(parameters: FaultParameters) -> Fault:
     )
 
 
+@FAULTS.fault(
+    "crashes-on-invalid-utf8",
+    "a JSON string that is no UTF-8, where another type is due, crashes the handler, as it does the open dispatcher's",
+    "request.no_5xx",
+)
+def _build_crashes_on_invalid_utf8(parameters: FaultParameters) -> Fault:
+    return make_response_fault(
+        lambda _: _INTERNAL_ERROR, when=lambda call, _: call.target in _STATISTICS_TARGETS and _has_invalid_utf8(call)
+    )
+
+
+def _has_invalid_utf8(call: ReceivedRequest) -> bool:
+    """Whether the body is JSON but for bytes in its strings that are no UTF-8."""
+    text = call.body.decode("utf-8", "surrogateescape")
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return any("\udc80" <= char <= "\udcff" for char in text)
+
+
 FAULTS.fault("refuses-in-html", "a web page refuses a request without a target header", "request.json_or_empty")(
     _build_for_row(
         "no_target",

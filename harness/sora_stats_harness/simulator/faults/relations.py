@@ -1,6 +1,4 @@
-"""
-Faults that break one documented relation each, and leave every other one and the order of counters as they are.
-"""
+"""Faults that break one documented relation each, and leave every other one and the order of counters as they are."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Faults of complete responses to valid requests: status, headers, and bytes that are no JSON.
-"""
+"""Faults of complete responses to valid requests: status, headers, and bytes that are no JSON."""
 
 from __future__ import annotations
 

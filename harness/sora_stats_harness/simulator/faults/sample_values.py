@@ -1,6 +1,4 @@
-"""
-Faults of what a sample says: its leaves, its ids, its timestamp, and how its counters move.
-"""
+"""Faults of what a sample says: its leaves, its ids, its timestamp, and how its counters move."""
 
 from __future__ import annotations
 
