@@ -27,7 +27,17 @@ from tests import comparing, hostile_files  # noqa: E402
 from tests.foreign import faults, table  # noqa: E402
 from tests.load import mixes, slow_servers, test_master  # noqa: E402
 from tests.load.interruptions import interrupt_once, interrupt_one_of_three  # noqa: E402
-from tests.oracle import agreement, code_mutants, histories, judged, mutants, planted, planted_in_c, scores  # noqa: E402
+from tests.oracle import (  # noqa: E402
+    agreement,
+    code_mutants,
+    histories,
+    judged,
+    mutants,
+    planted,
+    planted_in_c,
+    scores,
+    slow_server,
+)
 
 from sora_stats_harness.api import edition  # noqa: E402  # found by the path set above
 from sora_stats_harness.judge import accelerator  # noqa: E402  # found by the path set above
@@ -162,6 +172,25 @@ def simulator(shrink: int) -> Lines:
         f"- {seeds} seeds, one and three nodes in turn, 200 connections that come and go, up to 32 requests in flight: "
         f"{exchanges:,} exchanges, {total:,} samples of all {len(DOC.fields)} fields. MUST or SHOULD findings: 0. "
         f"{bound(total)} a sample."
+    )
+
+
+def slow(shrink: int) -> Lines:
+    """The faultless simulator when it is slow"""
+    counted: Counter[str] = Counter()
+    for seed in watched(range(20 * len(slow_server.SERVICE_TIMES_S)), "seeds"):
+        counted += slow_server.judge_slow_server(DOC, seed, 2000 // shrink)
+    yield (
+        f"- In virtual time, 20 seeds for each service time from 0 to 2 s, one and three nodes in turn, up to 0.5 s on the "
+        f"way, torn reads with their tear stated: {counted['exchanges']:,} exchanges, {counted['samples']:,} samples, "
+        f"{counted['overlapping']:,} pairs of overlapping ones. MUST or SHOULD findings: 0."
+    )
+    counted = Counter()
+    for seed, service in enumerate(watched(("0.1ms", "300ms", "2s"), "service times")):
+        counted += slow_server.judge_among_busy_loops(DOC, seed, service, duration_s=20.0 / shrink)
+    yield (
+        f"- On this machine beside four busy loops, service times of 0 to 2 s, one and three nodes: "
+        f"{counted['exchanges']:,} exchanges, {counted['samples']:,} samples. MUST or SHOULD findings: 0."
     )
 
 
@@ -331,6 +360,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "torn": torn,
     "alarms": alarms,
     "simulator": simulator,
+    "slow": slow,
     "mutants": oracle,
     "planted": bugs,
     "compare": comparison,
