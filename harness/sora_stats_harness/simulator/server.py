@@ -291,10 +291,10 @@ def start_simulator_process(
 
 def _process_start_error(process: subprocess.Popen[str]) -> UsageError | SimulatorError:
     try:
-        _, said = process.communicate(timeout=START_TIMEOUT_S)
+        _, complaint = process.communicate(timeout=START_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return SimulatorError("the simulator did not start in time")
-    lines = [line for line in said.splitlines() if line.strip()]
+    lines = [line for line in complaint.splitlines() if line.strip()]
     last = lines[-1].removeprefix("sora-harness: ") if lines else f"exit status {process.returncode}"
     if process.returncode == UsageError.exit_code:
         return UsageError(last)
