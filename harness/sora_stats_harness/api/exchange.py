@@ -43,6 +43,10 @@ class Target(Enum):
     __hash__ = object.__hash__  # members are what they are; Enum's own takes a call of Python each time
 
 
+CONNECTION: Final = Target.CONNECTION
+ALL: Final = Target.ALL
+"""For code that looks at every sample: to look a member up in its Enum takes longer than all else that is done with it."""
+
 TARGET_OF_OPERATION: Final = {target.operation: target for target in Target}
 """Each target by the name that recordings and reports use."""
 
