@@ -68,7 +68,7 @@ def _cross(edition: Edition, fault: Mutant, defect: Defect, where: str, leaf: tu
     shots = []
     for shot in _with_history(edition, fault.shots):
         if id(shot) not in right:
-            shots.append(defect.change(shot, keys))
+            shots.append(_with_its_length(defect.change(shot, keys), shot))
             continue
         if id(shot) not in changed:
             changed[id(shot)] = made = defect.change(shot, keys)
@@ -81,6 +81,14 @@ def _cross(edition: Edition, fault: Mutant, defect: Defect, where: str, leaf: tu
         nodes=fault.nodes or defect.nodes,
         tear_s=defect.tear_s,
     )
+
+
+def _with_its_length(shot: Shot, before: Shot) -> Shot:
+    """A response with headers of its own says how long it is now, if it said so before."""
+    right, now = ("Content-Length", str(len(before.body))), ("Content-Length", str(len(shot.body)))
+    if shot.headers is None or right not in shot.headers:
+        return shot
+    return replace(shot, headers=tuple(now if each == right else each for each in shot.headers))
 
 
 def must_faults(edition: Edition, musts: Collection[str]) -> list[Mutant]:
