@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "harness")]
 from tests import comparing, hostile_files  # noqa: E402
 from tests.foreign import faults, table  # noqa: E402
 from tests.load.interruptions import interrupt_once  # noqa: E402
-from tests.oracle import agreement, code_mutants, histories, judged, mutants, planted, planted_in_c, scores  # noqa: E402
+from tests.oracle import agreement, code_mutants, crossed, histories, judged, mutants, planted, planted_in_c, scores  # noqa: E402
 
 from sora_stats_harness.api import edition  # noqa: E402  # found by the path set above
 from sora_stats_harness.judge import accelerator  # noqa: E402  # found by the path set above
@@ -178,6 +178,19 @@ def oracle(shrink: int) -> Lines:
     yield from scores.table(counted)
 
 
+def crossings(shrink: int) -> Lines:
+    """Two defects at once"""
+    faults = crossed.must_faults(DOC, scores.of_level(Level.MUST))
+    population = list(crossed.crossings(DOC, faults))[::shrink]
+    wrong = scores.judge_crossings(DOC, (each.make() for each in watched(population, "crossings")))
+    assert not wrong, "\n".join(wrong)
+    yield (
+        f"- {len(population):,} histories: each of {len(crossed.defects(DOC))} SHOULD defects, in every response, with each of "
+        f"{len(faults)} MUST faults, on the same leaf and on another. The MUST is found in all, no other MUST in any, and no "
+        "counter of which a value could not be used is said never to have moved."
+    )
+
+
 def bugs(shrink: int) -> Lines:
     """Bugs planted in the judge"""
     stale = planted.stale_equivalents()
@@ -276,6 +289,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "alarms": alarms,
     "simulator": simulator,
     "mutants": oracle,
+    "crossed": crossings,
     "planted": bugs,
     "compare": comparison,
     "signals": signals,

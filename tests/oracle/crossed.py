@@ -46,29 +46,44 @@ class Defect:
     tear_s: float | None = None
 
 
-def crossings(edition: Edition, faults: Sequence[Mutant]) -> Iterator[Mutant]:
-    """Every defect with every fault, on the same leaf and on another, as mutants that declare the fault alone."""
+@dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """A fault and a defect; `make` gives a mutant that declares the fault alone."""
+
+    name: str
+    make: Callable[[], Mutant]
+
+
+def crossings(edition: Edition, faults: Sequence[Mutant]) -> Iterator[Crossing]:
+    """Every defect with every fault, on the same leaf and on another."""
     for defect in defects(edition):
         changed: dict[Keys, dict[int, Shot]] = {}
-        for fault in faults:
-            leaves = {"another leaf": ELSEWHERE}
-            if defect.of_leaf and fault.field:
-                leaves["the same leaf"] = mutants._keys(tuple(fault.field.split("/")[1:]))
-            for where, keys in leaves.items():
-                yield _cross(edition, fault, defect, where, (keys, changed.setdefault(keys, {})))
-        if defect.requirement.startswith("relation.") and defect.leaf is not None:
-            fallen = _fall(edition, defect.leaf)
-            yield _cross(edition, fallen, defect, "the same leaf", (ELSEWHERE, changed.setdefault(ELSEWHERE, {})))
+        pairs = [(fault, "another leaf", ELSEWHERE) for fault in faults]
+        if defect.of_leaf:
+            pairs += [
+                (fault, "the same leaf", mutants._keys(tuple(fault.field.split("/")[1:])))
+                for fault in faults
+                if fault.field
+            ]
+        if defect.leaf is not None:
+            pairs.append((_fall(edition, defect.leaf), "the same leaf", ELSEWHERE))
+        for fault, where, keys in pairs:
+            name = f"{fault.operator} x {defect.requirement} on {where}"
+            leaf = (keys, changed.setdefault(keys, {}))
+            yield Crossing(name=name, make=partial(_cross, edition, replace(fault, operator=name), defect, leaf))
 
 
-def _cross(edition: Edition, fault: Mutant, defect: Defect, where: str, leaf: tuple[Keys, dict[int, Shot]]) -> Mutant:
+def _cross(edition: Edition, fault: Mutant, defect: Defect, leaf: tuple[Keys, dict[int, Shot]]) -> Mutant:
     """One fault with one defect; right responses with the defect are made once."""
     keys, changed = leaf
     right = {id(shot) for shot in mutants.right(edition)}
     shots = []
     for shot in _with_history(edition, fault.shots):
         if id(shot) not in right:
-            shots.append(_with_its_length(defect.change(shot, keys), shot))
+            made = defect.change(shot, keys)
+            if ("http.duplicate_key", fault.field) in fault.declared:
+                made = replace(made, raw=mutants.repeat_member(made.documents[0], fault.field.split("/")[1:]))
+            shots.append(_with_its_length(made, shot))
             continue
         if id(shot) not in changed:
             changed[id(shot)] = made = defect.change(shot, keys)
@@ -76,7 +91,6 @@ def _cross(edition: Edition, fault: Mutant, defect: Defect, where: str, leaf: tu
         shots.append(changed[id(shot)])
     return replace(
         fault,
-        operator=f"{fault.operator} x {defect.requirement} on {where}",
         shots=_added(shots, *defect.more),
         nodes=fault.nodes or defect.nodes,
         tear_s=defect.tear_s,

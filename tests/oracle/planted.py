@@ -28,7 +28,7 @@ from typing import Any, Final
 import pytest
 from _pytest.runner import runtestprotocol
 
-from .code_mutants import PACKAGE, ROOT, CodeMutant, drawn, mutants
+from .code_mutants import PACKAGE, ROOT, CodeMutant, drawn, mutants, parse
 
 EQUIVALENTS: Final = Path(__file__).parent / "equivalent_mutants.txt"
 """A line for each bug that no test can notice: its id, two blanks and a number sign, and why."""
@@ -71,7 +71,7 @@ def plant(mutant: CodeMutant) -> None:
     name = "sora_stats_harness." + mutant.module.removesuffix(".py").replace("/", ".")
     module = sys.modules[name]
     made = compile(ast.fix_missing_locations(mutant.make()), str(PACKAGE / mutant.module), "exec")
-    before = compile((PACKAGE / mutant.module).read_text(encoding="utf-8"), str(PACKAGE / mutant.module), "exec")
+    before = compile(parse(mutant.module), str(PACKAGE / mutant.module), "exec")
     changed = 0
     for function in _functions(module):
         here = _find_code(before, function.__code__)
@@ -244,9 +244,9 @@ class Campaign:
             elif os.WEXITSTATUS(status) == 0:
                 self.outcomes[mutant.id] = None
             else:
-                self.outcomes[mutant.id] = items[int(text)].nodeid if text.isdecimal() else text
-                if text.isdecimal():
-                    noticed_last.setdefault((mutant.module, mutant.function), []).append(int(text))
+                assert text.isdecimal(), f"{mutant.id}: {text}"
+                self.outcomes[mutant.id] = items[int(text)].nodeid
+                noticed_last.setdefault((mutant.module, mutant.function), []).append(int(text))
             if self.outcomes[mutant.id] is None:
                 print(f"  not noticed: {mutant.id}", file=sys.__stderr__, flush=True)
             if len(self.outcomes) % 50 == 0:
