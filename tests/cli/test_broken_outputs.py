@@ -13,11 +13,21 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Final
 
 import pytest
+
+from sora_stats_harness.api.edition import load_edition
+from sora_stats_harness.cli import main
+from sora_stats_harness.recording.output_file import TEMPORARY_PREFIX
+from sora_stats_harness.reports import report_folder as files
+
+from ..pages import markdown
+from ..reports import verdicts
 
 EXAMPLE: Final = Path(__file__).parents[1] / "data" / "example_response.json"
 BROKEN: Final = EXAMPLE.read_text().replace('"total_received_rtp"', '"total_received_rtq"', 1)
@@ -27,78 +37,83 @@ pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="the devi
 RESULTS: Final = {"pass": 0, "fail": 1, "inconclusive": 3, "usage": 2}
 """How a run ends where nothing is broken."""
 
-STREAMS: Final[dict[tuple[str, str], dict[str, int]]] = {
-    # (fault, stream): the exit code of each result, where it differs
-    ("full", "stdout"): {"pass": 2, "inconclusive": 2},
-    ("full", "stderr"): {},
-    ("closed", "stdout"): {},
-    ("closed", "stderr"): {},
-    ("broken pipe", "stdout"): {},
-    ("broken pipe", "stderr"): {},
-}
+FAULTS: Final = ("full", "closed", "broken pipe", "read-only")
+PLACES: Final = ("stdout", "stderr", "reports", "recording", "TMPDIR")
 
-FOLDERS: Final[dict[tuple[str, str], dict[str, int]]] = {
-    # a folder that can't be written to is refused before the run, whatever it would have found
-    ("full", "reports"): {"pass": 2, "fail": 1, "inconclusive": 2},
-    ("read-only", "reports"): {"pass": 2, "fail": 2, "inconclusive": 2},
+REFUSED: Final = {"pass": 2, "fail": 2, "inconclusive": 2}
+"""Before the run, whatever it would have found."""
+
+MATRIX: Final[dict[tuple[str, str], dict[str, int]]] = {
+    # the exit code of each result, where it differs
+    ("full", "stdout"): {"pass": 2, "inconclusive": 2},
+    ("closed", "stdout"): {},
+    ("broken pipe", "stdout"): {},
+    ("read-only", "stdout"): {"pass": 2, "inconclusive": 2},
+    ("full", "stderr"): {},
+    ("closed", "stderr"): {},
+    ("broken pipe", "stderr"): {},
+    ("read-only", "stderr"): {},
+    ("full", "reports"): {"pass": 2, "inconclusive": 2},
+    ("closed", "reports"): REFUSED,
+    ("broken pipe", "reports"): REFUSED,
+    ("read-only", "reports"): REFUSED,
+    # a recording that ends early is a note of the verdict; one that can't begin is refused
+    ("full", "recording"): {},
+    ("closed", "recording"): REFUSED,
+    ("broken pipe", "recording"): REFUSED,
+    ("read-only", "recording"): REFUSED,
     # what comes from stdin is kept there; an empty list is small enough, and Python has other folders than TMPDIR
     ("full", "TMPDIR"): {"pass": 2, "fail": 2},
+    ("closed", "TMPDIR"): {},
+    ("broken pipe", "TMPDIR"): {},
     ("read-only", "TMPDIR"): {},
 }
 
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder with one input for each result."""
-    (tmp_path / "pass.json").write_text(EXAMPLE.read_text())
-    (tmp_path / "fail.json").write_text(BROKEN)
-    (tmp_path / "inconclusive.json").write_text("[]")
-    yield tmp_path
-    for each in tmp_path.rglob("*"):
-        if each.is_dir():
-            each.chmod(0o755)
+PROBING: Final = ("conform", "--duration", "0.1", "--valid-only", "--targets", "GetStatsAllConnections")
+PROBES: Final[dict[str, tuple[str, ...]]] = {
+    "pass": (*PROBING, "--connections", "2"),
+    "fail": (*PROBING, "--connections", "2", "--fault", "missing-leaf"),
+    "inconclusive": (*PROBING, "http://127.0.0.1:9"),  # where nothing listens
+    "usage": ("conform", "--no-such-option"),
+}
+"""Runs that can be recorded, by their result."""
 
 
-def program(result: str, folder: Path, *words: str) -> list[str]:
-    """A command line with that result; root is made to obey permissions."""
-    obedient = []
-    if os.geteuid() == 0 and (setpriv := shutil.which("setpriv")):
-        dropped = "-dac_override,-dac_read_search"
-        obedient = [setpriv, f"--inh-caps={dropped}", f"--bounding-set={dropped}"]
-    if result == "usage":
-        return [*obedient, sys.executable, "-m", "sora_stats_harness", "check", "--no-such-option"]
-    file = str(folder / f"{result}.json")
-    return [*obedient, sys.executable, "-m", "sora_stats_harness", "check", file, *words]
+@dataclass
+class Row:
+    """What is started: a command line, and where its output goes."""
 
+    words: list[str]
+    stdin: str | None = None
+    streams: dict[str, int] = field(default_factory=dict)
+    inherited: list[int] = field(default_factory=list)
+    closes: int | None = None
+    """A descriptor that is closed as the program begins."""
+    environment: dict[str, str] = field(default_factory=dict)
+    file_bytes: int | None = None
+    """The size at which files end."""
 
-def broken_stream(fault: str) -> int:
-    """A descriptor that nothing can be written to."""
-    if fault == "full":
-        return os.open("/dev/full", os.O_WRONLY)
-    read, write = os.pipe()
-    os.close(read)
-    return write
-
-
-@pytest.mark.parametrize("result", RESULTS)
-@pytest.mark.parametrize(("fault", "stream"), STREAMS)
-def test_a_broken_stream(fault: str, stream: str, result: str, folder: Path) -> None:
-    """stdout and stderr; what the other one says is read."""
-    words = program(result, folder)
-    if fault == "closed":
-        number = {"stdout": 1, "stderr": 2}[stream]
-        words = ["sh", "-c", f'exec "$@" {number}>&-', "sh", *words]
-        ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    else:
-        descriptor = broken_stream(fault)
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {stream: descriptor}
-        ended = subprocess.run(words, **streams, text=True, timeout=60, check=False)  # type: ignore[call-overload]
-        os.close(descriptor)
-    told = (ended.stdout or "") + (ended.stderr or "")
-    assert ended.returncode == {**RESULTS, **STREAMS[fault, stream]}[result], told
-    assert "Traceback" not in told and "fault of the harness" not in told and "Exception ignored" not in told
-    if fault == "full" and stream == "stdout" and result != "usage":
-        assert "stdout cannot be written: No space left on device" in told
+    def run(self, folder: Path) -> subprocess.CompletedProcess[str]:
+        """Run the program, root as somebody who has to obey permissions."""
+        words = [sys.executable, "-m", "sora_stats_harness", *self.words]
+        if os.geteuid() == 0 and (setpriv := shutil.which("setpriv")):
+            dropped = "-dac_override,-dac_read_search"
+            words = [setpriv, f"--inh-caps={dropped}", f"--bounding-set={dropped}", *words]
+        if self.closes is not None:
+            words = ["sh", "-c", f'exec "$@" {self.closes}>&-', "sh", *words]
+        given = {"stdin": subprocess.DEVNULL} if self.stdin is None else {}
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | given | self.streams
+        return subprocess.run(  # type: ignore[call-overload,no-any-return]  # streams of several types
+            words,
+            **streams,
+            input=self.stdin,
+            text=True,
+            cwd=folder,
+            env=os.environ | self.environment,
+            pass_fds=self.inherited,
+            preexec_fn=None if self.file_bytes is None else lambda: limit_file_size(self.file_bytes or 0),
+            check=False,
+        )
 
 
 def limit_file_size(size: int) -> None:
@@ -107,68 +122,188 @@ def limit_file_size(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-@pytest.mark.parametrize("result", RESULTS)
-@pytest.mark.parametrize(("fault", "where"), FOLDERS)
-def test_a_broken_folder(fault: str, where: str, result: str, folder: Path) -> None:
-    """The reports' folder, and TMPDIR, where a body from stdin is kept."""
-    broken = folder / "broken"
-    broken.mkdir()
-    environment = dict(os.environ)
-    words = program(result, folder, *(["--output", str(broken / "reports")] if where == "reports" else []))
-    body = None
-    if where == "TMPDIR" and result != "usage":
-        environment["TMPDIR"] = str(broken)
-        body = Path(words[-1]).read_text()
-        words[-1] = "-"
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder with one input for each result, and a folder that nothing can be written to."""
+    (tmp_path / "pass.json").write_text(EXAMPLE.read_text())
+    (tmp_path / "fail.json").write_text(BROKEN)
+    (tmp_path / "inconclusive.json").write_text("[]")
+    (tmp_path / "locked").mkdir(mode=0o555)
+    yield tmp_path
+    (tmp_path / "locked").chmod(0o755)
+
+
+@pytest.fixture
+def descriptors() -> Iterator[list[int]]:
+    """Descriptors that the test has opened; they are closed at its end."""
+    opened: list[int] = []
+    yield opened
+    for each in opened:
+        os.close(each)
+
+
+def broken_descriptor(fault: str, opened: list[int]) -> int:
+    """A descriptor that nothing can be written to."""
+    if fault == "full":
+        descriptor = os.open("/dev/full", os.O_WRONLY)
+    elif fault == "read-only":
+        descriptor = os.open(os.devnull, os.O_RDONLY)
+    else:
+        read, descriptor = os.pipe()
+        os.close(read)
+    opened.append(descriptor)
+    return descriptor
+
+
+def broken_path(fault: str, folder: Path) -> Path:
+    """Where no folder can be, or none that anything can be written to."""
+    if fault == "full":
+        return folder
     if fault == "read-only":
-        broken.chmod(0o555)
-    ended = subprocess.run(
-        words,
-        env=environment,
-        input=body,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        preexec_fn=(lambda: limit_file_size(8192)) if fault == "full" else None,
-    )
-    told = ended.stdout + ended.stderr
-    wanted = {**RESULTS, **FOLDERS[fault, where]}[result]
-    assert ended.returncode == wanted, told
-    assert "Traceback" not in told and "a fault of the harness" not in told
-    if wanted != 0:
-        assert "PASS" not in told
-    assert not list(broken.rglob("*trial")), "nothing is left of the trial"
+        return folder / "locked"
+    if fault == "broken pipe":
+        os.mkfifo(folder / "pipe")
+        return folder / "pipe"
+    return folder / "pass.json"
 
 
-@pytest.mark.parametrize("words", [("--record", "run.jsonl"), ()], ids=["recording", "reports"])
-def test_folders_are_tried_before_anything_is_sent(words: tuple[str, ...], folder: Path) -> None:
-    """Nothing listens at the URL, and that is never found out; also where --output isn't given."""
-    locked = folder / "locked"
-    locked.mkdir()
-    locked.chmod(0o555)
-    given = [str(locked / word) if word == "run.jsonl" else word for word in words]
-    command = program("pass", folder)
-    command[command.index("check") :] = ["conform", "http://127.0.0.1:9", *given]
-    where = folder if words else locked
-    ended = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 2, ended.stderr
-    assert "nothing can be written to the folder" in ended.stderr
-    assert ended.stderr.count("\n") == 1 and not ended.stdout
+def make_row(fault: str, place: str, result: str, folder: Path, opened: list[int]) -> Row:
+    """A row of the matrix."""
+    words = ["check", f"{result}.json"] if result != "usage" else ["check", "--no-such-option"]
+    if place in ("stdout", "stderr"):
+        if fault == "closed":
+            return Row(words, closes={"stdout": 1, "stderr": 2}[place])
+        return Row(words, streams={place: broken_descriptor(fault, opened)})
+    full = 8192 if fault == "full" else None
+    if place == "TMPDIR":
+        stdin = None if result == "usage" else (folder / words[1]).read_text()
+        words = words if stdin is None else ["check", "-"]
+        return Row(words, stdin, environment={"TMPDIR": str(broken_path(fault, folder))}, file_bytes=full)
+    if place == "reports":
+        return Row([*words, "--output", str(broken_path(fault, folder) / "reports")], file_bytes=full)
+    row = Row([*PROBES[result], "--record"])
+    if fault == "read-only":
+        row.words.append("locked/run.jsonl")
+    elif fault == "closed":
+        row.words.append("/dev/fd/99")
+    elif fault == "full":
+        row.words.append("/dev/full")
+    else:
+        row.inherited.append(broken_descriptor(fault, opened))
+        row.words.append(f"/dev/fd/{row.inherited[0]}")
+    return row
 
 
-def test_a_full_disk_ends_a_recording_and_not_the_run(folder: Path) -> None:
-    """The verdict has a note."""
-    command = program("pass", folder)
-    command[command.index("check") :] = [
-        "conform",
-        "--duration",
-        "0.3",
-        "--max-duration",
-        "0.4",
-        "--record",
-        "/dev/full",
-    ]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode in (0, 3), ended.stderr
-    assert "No space left on device" in ended.stdout
+def check_what_was_said(ended: subprocess.CompletedProcess[str], wanted: int) -> str:
+    """Lines for a person, who is not told that it passed where it did not, or that the harness is at fault."""
+    said = (ended.stdout or "") + (ended.stderr or "")
+    assert ended.returncode == wanted, said
+    assert not any(word in said for word in ("Traceback", "a fault of the harness", "Exception ignored"))
+    assert wanted == 0 or "PASS" not in said
+    return said
+
+
+@pytest.mark.parametrize(("fault", "place", "result"), [*product(FAULTS, PLACES, RESULTS)])
+def test_the_matrix(fault: str, place: str, result: str, folder: Path, descriptors: list[int]) -> None:
+    """What can't be written, where, and what the run would have come to."""
+    row = make_row(fault, place, result, folder, descriptors)
+    ended = row.run(folder)
+    changed = MATRIX[fault, place]
+    said = check_what_was_said(ended, {**RESULTS, **changed}[result])
+    assert not list(folder.rglob(f"{TEMPORARY_PREFIX}*")), "nothing is left of a trial"
+    if result == "usage":
+        return
+    if place == "stdout" and changed:
+        assert "stdout cannot be written: " in said
+    if changed == REFUSED:
+        assert ended.stderr.splitlines()[-1].startswith("sora-harness: ") and not ended.stdout
+    if (fault, place) == ("full", "recording"):
+        assert "No space left on device" in said
+
+
+WRITERS: Final[dict[str, tuple[tuple[str, ...], int]]] = {
+    # the beginning of a command line that ends with what is written, and the exit code where it can't be
+    "report": (("report", "old/verdict.json", "--format", "html", "--output"), 2),
+    "compare": (("compare", "old", "new", "--output"), 2),
+    "compare, with new findings": (("compare", "old", "new", "--fail-on", "new-findings", "--output"), 1),
+    "fields import": (("fields", "import", "page.md", "--output"), 2),
+    "schemas": (("schemas", "--output"), 2),
+    "redact": (("redact", "run.jsonl"), 2),
+}
+
+
+@pytest.fixture
+def inputs(folder: Path) -> Path:
+    """What the commands read."""
+    files.write_reports(verdicts.passing(), folder / "old")
+    files.write_reports(verdicts.failing(), folder / "new")
+    (evidence,) = (folder / "new" / "evidence").iterdir()
+    evidence.rename(folder / "run.jsonl")
+    (folder / "page.md").write_text(markdown(load_edition()))
+    return folder
+
+
+@pytest.mark.parametrize("fault", ["full", "read-only"])
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_file_that_cannot_be_written(writer: str, fault: str, inputs: Path) -> None:
+    """One line; what a comparison found outranks it. What stood there before is left."""
+    words, wanted = WRITERS[writer]
+    place = inputs / "full" if fault == "full" else inputs / "locked" / "file"
+    if fault == "full" and writer != "schemas":
+        place.write_text("before")
+    ended = Row([*words, str(place)], file_bytes=1024 if fault == "full" else None).run(inputs)
+    said = check_what_was_said(ended, wanted)
+    assert said.count("\n") == 1 and ("File too large" in said or "Permission denied" in said)
+    assert not place.is_file() or place.read_text() == "before"
+    assert not list(inputs.rglob(f"{TEMPORARY_PREFIX}*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (("report", "old/verdict.json"), 2),
+        (("compare", "old", "new"), 2),
+        (("compare", "old", "new", "--fail-on", "new-findings"), 1),
+        (("fields", "--group", "signaling"), 2),
+        (("fields", "import", "page.md"), 2),
+        (("requirements",), 2),
+        (("config",), 2),
+        (("help", "load"), 2),
+    ],
+    ids=" ".join,
+)
+def test_a_full_stdout(words: Sequence[str], wanted: int, inputs: Path, descriptors: list[int]) -> None:
+    """What a command was started for is lost."""
+    ended = Row([*words], streams={"stdout": broken_descriptor("full", descriptors)}).run(inputs)
+    assert "stdout cannot be written: No space left on device" in check_what_was_said(ended, wanted)
+
+
+URL: Final = "http://127.0.0.1:9"
+"""Where nothing listens, which would be told if anything was sent."""
+
+SENDERS: Final[tuple[tuple[str, ...], ...]] = (
+    ("conform", URL),
+    ("conform", URL, "--edition", "auto"),
+    ("load", URL, "--rate", "1", "--duration", "1"),
+    ("capacity", URL, "--slo", "p99<1s", "--max-rate", "1"),
+    ("estimate", URL),
+)
+
+
+@pytest.mark.parametrize("more", [(), ("--output", "file/reports"), ("--record", "file/run.jsonl")], ids=" ".join)
+@pytest.mark.parametrize("words", SENDERS, ids=" ".join)
+def test_folders_are_tried_before_anything_is_sent(
+    words: tuple[str, ...],
+    more: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Those of the reports, also where `--output` isn't given, and that of the recording."""
+    if words[0] in ("capacity", "estimate") and "--record" in more:
+        pytest.skip("this command records nothing")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ("file" if more else "reports")).touch()
+    assert main([*words, *more]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and "nothing can be written to the folder" in said.err and not said.out

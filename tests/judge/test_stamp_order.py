@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -24,6 +25,11 @@ def sample(
 
 
 # -- one stamp, several times -------------------------------------------------------------------------------------------
+
+
+def responses_of(history: StampHistory) -> int:
+    """How many came with the last stamp, one after the other."""
+    return 1 if history.repeats is None else history.repeats.responses
 
 
 @pytest.mark.parametrize(
@@ -51,7 +57,7 @@ def test_a_stamp_that_stands_still(moments: Sequence[tuple[int, int]], told: lis
     (sent, received), *rest = moments
     history = StampHistory(sample(5, sent, received))
     assert [history.repeat(sample(5, *each)) for each in rest] == told
-    assert history.responses == responses
+    assert responses_of(history) == responses
     assert (history.take_stale() is None) is any(told), "one fault, one finding"
 
 
@@ -88,8 +94,8 @@ def test_stale_samples_are_told_by_the_first_and_the_last() -> None:
         history.repeat(each)
     found = history.take_stale()
     assert found is not None and (found[1], found[2]) == (last[-1], 4)
-    history.add(sample(9000, 9000, 9001), None, backward=False)
-    assert (history.stamp_ns, history.responses, history.take_stale()) == (9000, 1, None)
+    history.add(sample(9000, 9000, 9001), None)
+    assert (history.first.stamp_ns, responses_of(history), history.take_stale()) == (9000, 1, None)
 
 
 # -- which stamp precedes ---------------------------------------------------------------------------------------------
@@ -97,7 +103,7 @@ def test_stale_samples_are_told_by_the_first_and_the_last() -> None:
 
 def preceding(history: StampHistory, sent: int) -> int | None:
     """The stamp that a request which was sent then is held against."""
-    found = history.find_preceding(sent)
+    found = deepcopy(history).add(sample(10**18, sent, sent + 1), None)
     return None if found is None else found.stamp_ns
 
 
@@ -110,22 +116,22 @@ def test_the_latest_stamp_that_had_arrived_precedes() -> None:
 def test_earlier_stamps_are_kept_for_requests_under_way() -> None:
     """Such a request is held against what had arrived before it was sent, and not against the newest."""
     history = StampHistory(sample(5, 0, 10))
-    history.add(sample(15, 11, 20), 12, backward=False)
-    history.add(sample(25, 21, 30), 12, backward=False)
+    history.add(sample(15, 11, 20), 12)
+    history.add(sample(25, 21, 30), 12)
     assert [preceding(history, sent) for sent in (10, 11, 20, 21, 30, 31)] == [None, 5, 5, 15, 15, 25]
 
 
 def test_stamps_that_no_request_under_way_can_follow_are_let_go() -> None:
     """Of those that had arrived before the oldest was sent, the latest is enough."""
     history = StampHistory(sample(5, 0, 10))
-    history.add(sample(15, 11, 20), 12, backward=False)
-    history.add(sample(25, 21, 30), 21, backward=False)
+    history.add(sample(15, 11, 20), 12)
+    history.add(sample(25, 21, 30), 21)
     assert [preceding(history, sent) for sent in (11, 21)] == [None, 15]
     history = StampHistory(sample(5, 0, 10))
-    history.add(sample(15, 11, 20), 12, backward=False)
-    history.add(sample(25, 21, 30), 20, backward=False)
+    history.add(sample(15, 11, 20), 12)
+    history.add(sample(25, 21, 30), 20)
     assert preceding(history, 20) == 5, "what arrives as it is sent does not precede it"
-    history.add(sample(35, 31, 40), None, backward=False)
+    history.add(sample(35, 31, 40), None)
     assert [preceding(history, sent) for sent in (30, 40, 41)] == [None, None, 35]
 
 
@@ -133,39 +139,39 @@ def test_sixteen_stamps_are_kept_for_requests_under_way() -> None:
     """A request that hangs must not cost more and more."""
     history = StampHistory(sample(5, 0, 10))
     for step in range(1, 18):
-        history.add(sample(10 * step + 5, 10 * step, 10 * step + 10), 0, backward=False)
+        history.add(sample(10 * step + 5, 10 * step, 10 * step + 10), 0)
     assert (preceding(history, 20), preceding(history, 21)) == (None, 15)
 
 
 def test_a_stamp_that_overlaps_the_latest_and_is_earlier_stands_for_nothing() -> None:
     """What follows is held against the later stamp."""
     history = StampHistory(sample(5, 0, 10))
-    history.add(sample(25, 20, 40), 20, backward=False)
-    history.add(sample(22, 21, 41), None, backward=False)
+    history.add(sample(25, 20, 40), 20)
+    history.add(sample(22, 21, 41), None)
     assert preceding(history, 50) == 25
 
 
 def test_a_stamp_that_went_back_is_what_the_next_is_held_against() -> None:
     """The clock was set, or this one is wrong: in either case what is later than it is right."""
     history = StampHistory(sample(500, 0, 10))
-    history.add(sample(100, 20, 30), 5, backward=True)
+    history.add(sample(100, 20, 30), 5)
     assert [preceding(history, sent) for sent in (11, 30, 31)] == [None, None, 100]
 
 
 def test_what_is_earlier_than_a_stamp_that_went_back_is_let_go() -> None:
     """Nothing precedes a request that was sent before it had arrived."""
     history = StampHistory(sample(5, 0, 10))
-    history.add(sample(25, 11, 20), 0, backward=False)
-    history.add(sample(15, 21, 30), 0, backward=True)
+    history.add(sample(25, 11, 20), 0)
+    history.add(sample(15, 21, 30), 0)
     assert [preceding(history, sent) for sent in (15, 31)] == [None, 15]
 
 
 def test_the_first_to_have_had_the_latest_stamp_precedes() -> None:
     """A second one that had it, after another in between, arrived later."""
     history = StampHistory(sample(5, 0, 10))
-    history.add(sample(25, 20, 40), 20, backward=False)
-    history.add(sample(22, 21, 41), 20, backward=False)
-    history.add(sample(25, 22, 60), None, backward=False)
+    history.add(sample(25, 20, 40), 20)
+    history.add(sample(22, 21, 41), 20)
+    history.add(sample(25, 22, 60), None)
     assert preceding(history, 50) == 25
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from ..api.errors import ExitCode, HarnessError, OutputError, UsageError, worst_exit_code
+from ..api.errors import ExitCode, HarnessError, OutputError, UsageError
 from .framework import Arguments
 from .options import check_baseline, simulator_parameters
 from .output import ProgressLine, report_width, wants_colour, write_output
@@ -177,7 +177,7 @@ def report_and_exit_code(
             written, without it.
     """
     from ..reports.baseline import baseline_mismatch
-    from ..reports.pass_policy import PassPolicy
+    from ..reports.pass_policy import PassPolicy, withhold_pass
     from ..reports.verdict_assembly import assemble_verdict, verdict_subject_kind
 
     settings, baseline = arguments.settings, arguments.baseline
@@ -190,23 +190,30 @@ def report_and_exit_code(
     policy = PassPolicy(strict=settings.strict, require=settings.require, waivers=settings.waivers, baseline=baseline)
     wanted = write or arguments.output is not None
     report = assemble_verdict(judge, replace(facts, labels=settings.labels), policy, name_evidence=wanted)
+    for problem in problems:
+        withhold_pass(report.verdict, problem)
     written = None
     if wanted:
         try:
             written = _write_reports(report, arguments.output)
-        except OSError as error:
-            problems.append(OutputError(f"the reports cannot be written: {error.strerror or error}"))
-    code = worst_exit_code(report.verdict.exit_code, *(problem.exit_code for problem in problems))
-    if report.verdict.exit_code == ExitCode.PASS and code is not ExitCode.PASS:
-        # a reader of the last line alone must not read PASS
-        report.verdict.verdict, report.verdict.exit_code = "inconclusive", int(code)
-        report.verdict.reason = str(problems[0])
+        except Exception as error:
+            if not isinstance(error, OSError) and report.verdict.exit_code != ExitCode.FAIL:
+                raise  # a finding is told all the same
+            problems.append(_report_problem(error))
+            withhold_pass(report.verdict, problems[-1])
+    code = ExitCode(report.verdict.exit_code)
     _print_report(report, written, as_json=arguments.json)
     for problem in problems:
         if problem.exit_code is code:
             raise problem
         write_output(f"sora-harness: {problem}\n", sys.stderr)
     return code
+
+
+def _report_problem(error: Exception) -> HarnessError:
+    if isinstance(error, OSError):
+        return OutputError(f"the reports cannot be written: {error.strerror or error}")
+    return HarnessError(f"the reports cannot be made: {type(error).__name__}: {error}")
 
 
 def _write_reports(report: VerdictReport, output: Path | None) -> Path:

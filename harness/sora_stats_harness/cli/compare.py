@@ -7,9 +7,9 @@ from typing import Final
 
 import click
 
-from ..api.errors import UsageError, suggest_nearest
+from ..api.errors import ExitCode, OutputError, UsageError, suggest_nearest
 from .framework import Arguments, Choice, Command, Option, Parsed, flag, group, with_value, with_values
-from .output import write_result
+from .output import print_error, write_result
 
 EXAMPLES: Final = """\
 examples:
@@ -26,7 +26,8 @@ def run(arguments: Arguments) -> int:
     Compare, and print what has changed.
 
     Raises:
-        UsageError: A verdict cannot be read, the two sides are not comparable, or the file cannot be written.
+        OutputError: The file cannot be written, and nothing was found that outranks that.
+        UsageError: A verdict cannot be read, or the two sides are not comparable.
     """
     from ..reports import comparison_formats as comparison
     from ..reports.comparison_result import ComparisonPolicy
@@ -40,7 +41,12 @@ def run(arguments: Arguments) -> int:
     )
     result = compare_runs(read_runs(arguments.base), read_runs(arguments.new), policy)
     text = comparison.COMPARISON_RENDERERS["json" if arguments.json else arguments.format](result)
-    write_result(text, arguments.output)
+    try:
+        write_result(text, arguments.output)
+    except OutputError as error:
+        if result.exit_code != ExitCode.FAIL:
+            raise
+        print_error(str(error))
     return result.exit_code
 
 

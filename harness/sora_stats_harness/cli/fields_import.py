@@ -6,11 +6,10 @@ import re
 import sys
 from pathlib import Path
 
-from ..api.errors import EditionError, UsageError
+from ..api.errors import EditionError
 from ..api.input_budget import read_small_file
 from ..reports.escaping import escape_terminal
-from ..reports.report_folder import write_file_atomically
-from .output import write_output
+from .output import write_output, write_result
 
 
 def run_fields_import(page: str, *, output: str | None, name: str | None) -> int:
@@ -24,20 +23,14 @@ def run_fields_import(page: str, *, output: str | None, name: str | None) -> int
 
     Raises:
         EditionError: The page cannot be read; the message names its line.
-        UsageError: The edition cannot be written.
+        OutputError: The edition cannot be written.
     """
     from ..api import edition_import as pages
 
     origin = "stdin" if page == "-" else Path(page).name
     name = name or re.sub(r"[^A-Za-z0-9]+", "-", Path(origin).stem).strip("-").lower() or "imported"
     imported = pages.import_edition(_read_page(page), origin=origin, name=name)
-    if output is None:
-        write_output(imported.text)
-    else:
-        try:
-            write_file_atomically(Path(output), imported.text.encode("utf-8"))
-        except OSError as error:
-            raise UsageError(f"the edition cannot be written to {output}: {error.strerror}") from None
+    write_result(imported.text, None if output is None else Path(output))
     counted = len(imported.edition.fields)
     notes = [f"{counted} fields read from {origin}, {len(imported.inferred)} of them in no edition known here"]
     for line in [*notes, *imported.notes]:

@@ -287,6 +287,8 @@ def _try_folders(arguments: Arguments, *, writes_reports: bool) -> None:
     recording = Path(getattr(arguments, "record", None) or os.devnull)
     if not path_exists(recording):
         try_folder(recording.parent)
+    elif recording.is_dir():
+        raise OutputError(f"the recording {recording} cannot be written: it is a folder")
     elif not os.access(recording, os.W_OK):
         raise OutputError(f"the recording {recording} cannot be written: it is read-only")
 

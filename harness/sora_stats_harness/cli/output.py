@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from ..api.errors import UsageError
+from ..api.errors import OutputError
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -98,7 +98,7 @@ def write_result(text: str, path: Path | None) -> None:
     Write to a file, or to stdout where there is none.
 
     Raises:
-        UsageError: The file cannot be written.
+        OutputError: The file cannot be written.
     """
     if path is None:
         write_output(text)
@@ -108,7 +108,7 @@ def write_result(text: str, path: Path | None) -> None:
     try:
         write_file_atomically(path, text.encode("utf-8"))
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def print_error(text: str) -> None:

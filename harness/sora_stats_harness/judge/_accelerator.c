@@ -27,7 +27,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define INTERFACE_VERSION 7 /* what is handed over, in which order; accelerator.py has the same number */
+#define INTERFACE_VERSION 8 /* what is handed over, in which order; accelerator.py has the same number */
 
 /* What stands behind a key, in accelerator.py's order. CHOICE is one of some words, and LOOSE anything at all. */
 enum Kind { COUNTER, INTEGER, BOOLEAN, STRING, CHOICE, GROUP, LABELS, LOOSE };
@@ -125,7 +125,8 @@ typedef struct {
     Node nodes[MAX_NODES];
     Term terms[MAX_TERMS];
     Row rows[MAX_ROWS];
-    Py_ssize_t id; /* the place of the connection's id among its own leaves, of which the first is the time */
+    Py_ssize_t id;         /* the place of the connection's id among its own leaves, of which the first is the time */
+    Py_ssize_t short_leaf; /* characters that an own leaf may have without being looked at */
     PyObject *kept; /* of each connection's last sample, by its id */
     Py_ssize_t since_cleared;
     /* the body that is being read */
@@ -843,7 +844,30 @@ static PyObject *tuple_of(PyObject *const *objects, Py_ssize_t count)
     return tuple;
 }
 
-/* When the sample was taken, in nanoseconds; None where that is not written as usual. */
+/* What was let through, as a tuple: an empty one where there is nothing. */
+static PyObject *raws_of(const Scanner *self)
+{
+    for (Py_ssize_t at = 0; at < self->loose; at++) {
+        if (self->raws[at] != NULL) {
+            return tuple_of(self->raws, self->loose);
+        }
+    }
+    return PyTuple_New(0);
+}
+
+/* Whether all of its own leaves are there, and none is so long that it has to be looked at. */
+static int are_own_leaves_short(const Scanner *self)
+{
+    for (Py_ssize_t at = 0; at < self->own_leaves; at++) {
+        PyObject *leaf = self->own[at];
+        if (leaf == NULL || (PyUnicode_CheckExact(leaf) && PyUnicode_GET_LENGTH(leaf) > self->short_leaf)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* When the sample was taken, in nanoseconds; None where that, or another of its own leaves, has to be looked at. */
 static PyObject *time_of_sample(const Scanner *self)
 {
     Py_ssize_t length;
@@ -851,7 +875,7 @@ static PyObject *time_of_sample(const Scanner *self)
     int is_text = written != NULL && PyUnicode_CheckExact(written);
     const char *text = is_text ? PyUnicode_AsUTF8AndSize(written, &length) : NULL;
     int64_t time = text == NULL ? -1 : time_of(text, length);
-    return time < 0 ? Py_NewRef(Py_None) : PyLong_FromLongLong(time);
+    return time < 0 || !are_own_leaves_short(self) ? Py_NewRef(Py_None) : PyLong_FromLongLong(time);
 }
 
 /* The sample that was just read, as the tuple that accelerator.py describes. */
@@ -862,7 +886,7 @@ static PyObject *hand_over(Scanner *self)
     }
     PyObject *sample = NULL, *blocks = blocks_of(self), *time = time_of_sample(self);
     PyObject *configuration = configuration_of(self);
-    PyObject *own = tuple_of(self->own, self->own_leaves), *raws = tuple_of(self->raws, self->loose);
+    PyObject *own = tuple_of(self->own, self->own_leaves), *raws = raws_of(self);
     if (blocks != NULL && time != NULL && own != NULL && raws != NULL && configuration != NULL &&
         keep(self, blocks, configuration) == 0) {
         PyObject *related = all_hold(self) ? Py_True : Py_False;
@@ -999,14 +1023,18 @@ static inline int are_within(int64_t from, int64_t count, int64_t all)
     return is_in(from, 0, all) && is_in(count, 0, all - from);
 }
 
-/* Numbers of own leaves, a label's counters and its other leaves, groups and loose values; and the place of the id. */
+/*
+ * Numbers of own leaves, a label's counters and its other leaves, groups and loose values; the place of the id; and how
+ * many characters an own leaf may have without being looked at.
+ */
 static int make_counts(Scanner *self, const Table *table)
 {
-    static const int64_t most[] = {MAX_OWN, MAX_LABEL, MAX_LABEL, MAX_NODES, MAX_LOOSE, MAX_OWN};
+    static const int64_t most[] = {MAX_OWN, MAX_LABEL, MAX_LABEL, MAX_NODES, MAX_LOOSE, MAX_OWN, INT16_MAX};
     Py_ssize_t *const counts[] = {
         &self->own_leaves, &self->label_counters, &self->label_leaves, &self->groups, &self->loose, &self->id,
+        &self->short_leaf,
     };
-    for (int at = 0; table->rows == 1 && at < 6; at++) {
+    for (int at = 0; table->rows == 1 && at < 7; at++) {
         *counts[at] = is_in(table->numbers[at], 0, most[at]) ? (Py_ssize_t)table->numbers[at] : -1;
         if (*counts[at] < 0) {
             return complain("counts");
@@ -1187,7 +1215,7 @@ enum { COUNTS, SIZES, TERMS, ROWS, NODES, ENTRIES, TABLES };
 /* Looks at some bytes as tables. */
 static int make_tables(Table *tables, PyObject *const *given)
 {
-    static const Py_ssize_t columns[TABLES] = {6, 1, 3, 4, 1, ENTRY_COLUMNS};
+    static const Py_ssize_t columns[TABLES] = {7, 1, 3, 4, 1, ENTRY_COLUMNS};
     static const Py_ssize_t most[TABLES] = {1, MAX_BLOCKS, MAX_TERMS, MAX_ROWS, MAX_NODES, MAX_ENTRIES};
     for (int at = 0; at < TABLES; at++) {
         Py_ssize_t bytes = PyBytes_GET_SIZE(given[at]), row = columns[at] * (Py_ssize_t)sizeof(int64_t);
@@ -1288,8 +1316,8 @@ static enum Change compare(const Counters *before, const Counters *after)
 PyDoc_STRVAR(merge_risen_blocks_doc,
 "merge_risen_blocks(known, blocks)\n--\n\n"
 "Takes the blocks that are larger in the second list over into a copy of the first. Gives that, or the first list where\n"
-"none is larger, and the places that are left to Python: a counter fell, or one of the two blocks is no Counters. In the\n"
-"second list, blocks that are the same as in the first become those very objects.");
+"none is larger, and the places that are left to Python: a counter fell, or one of the two blocks is no Counters.\n"
+"In the second list, blocks that are the same as in the first become those very objects.");
 
 static PyObject *merge_risen_blocks(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
@@ -1298,9 +1326,8 @@ static PyObject *merge_risen_blocks(PyObject *module, PyObject *const *arguments
         PyErr_SetString(PyExc_TypeError, "merge_risen_blocks() takes two lists");
         return NULL;
     }
-    PyObject *known = arguments[0], *blocks = arguments[1], *left = PyList_New(0);
-    PyObject *top = PyList_GetSlice(known, 0, PyList_GET_SIZE(known));
-    int grew = 0, failed = left == NULL || top == NULL;
+    PyObject *known = arguments[0], *blocks = arguments[1], *top = Py_NewRef(known), *left = NULL;
+    int failed = 0;
     for (Py_ssize_t at = 0; !failed && at < PyList_GET_SIZE(known) && at < PyList_GET_SIZE(blocks); at++) {
         PyObject *most = PyList_GET_ITEM(known, at), *mine = PyList_GET_ITEM(blocks, at);
         enum Change change = FALLEN;
@@ -1310,12 +1337,21 @@ static PyObject *merge_risen_blocks(PyObject *module, PyObject *const *arguments
         if (Py_IS_TYPE(most, type) && Py_IS_TYPE(mine, type) && Py_SIZE(most) == Py_SIZE(mine)) {
             change = compare((Counters *)most, (Counters *)mine);
         }
-        grew |= change == GROWN;
-        failed = (change == SAME    ? PyList_SetItem(blocks, at, Py_NewRef(most))
+        if (change == GROWN && top == known) {
+            Py_SETREF(top, PyList_GetSlice(known, 0, PyList_GET_SIZE(known)));
+        }
+        if (change == FALLEN && left == NULL) {
+            left = PyList_New(0);
+        }
+        failed = top == NULL || (change == FALLEN && left == NULL) ||
+                 (change == SAME    ? PyList_SetItem(blocks, at, Py_NewRef(most))
                   : change == GROWN ? PyList_SetItem(top, at, Py_NewRef(mine))
                                     : append_number(left, at)) < 0;
     }
-    PyObject *result = failed ? NULL : PyTuple_Pack(2, grew ? top : known, left);
+    if (!failed && left == NULL) {
+        left = PyTuple_New(0);
+    }
+    PyObject *result = failed || left == NULL ? NULL : PyTuple_Pack(2, top, left);
     Py_XDECREF(top);
     Py_XDECREF(left);
     return result;

@@ -19,9 +19,9 @@ import msgspec
 
 from ..api.edition import FieldDefinition, FieldKind, FieldPresence, FieldType
 from ..api.edition_rules import CONNECTION_TEXTS, LABELS_GROUP, UNSTABLE_LEVEL
-from .edition_decoder import Counters, EditionDecoder, GroupPlan
+from .edition_decoder import MAX_UNCHECKED_CHARACTERS, Counters, EditionDecoder, GroupPlan
 
-INTERFACE_VERSION: Final = 7
+INTERFACE_VERSION: Final = 8
 """What the two sides expect of each other; a module built for another one is left alone."""
 
 HANDED_OVER: Final = (*((name,) for name in CONNECTION_TEXTS), UNSTABLE_LEVEL)
@@ -58,11 +58,11 @@ class ScannedConnection(NamedTuple):
     related: bool
     """Whether all relations hold for certain whose groups are there."""
     stamp_ns: int | None
-    """The time, where it is written with microseconds."""
+    """The time, where it is written with microseconds, and all leaves are there and short."""
     absent: list[int]
     """Groups that are not there, by their place in the decoder's plans."""
     raws: tuple[bytes | None, ...]
-    """What the decoder lets through; None where it is not there."""
+    """What the decoder lets through; None where one is not there, and an empty tuple where none is."""
 
 
 Scan = Callable[[bytes, bool], list[ScannedConnection] | int]
@@ -88,7 +88,7 @@ def is_available() -> bool:
     return MODULE is not None
 
 
-def _merge_risen_blocks(known: Blocks, blocks: Blocks) -> tuple[Blocks, list[int]]:
+def _merge_risen_blocks(known: Blocks, blocks: Blocks) -> tuple[Blocks, Sequence[int]]:
     merged = known
     undecided: list[int] = []
     for place, (most, mine) in enumerate(zip(known, blocks, strict=True)):
@@ -106,7 +106,7 @@ def _merge_risen_blocks(known: Blocks, blocks: Blocks) -> tuple[Blocks, list[int
     return merged, undecided
 
 
-merge_risen_blocks: Final[Callable[[Blocks, Blocks], tuple[Blocks, list[int]]]] = getattr(
+merge_risen_blocks: Final[Callable[[Blocks, Blocks], tuple[Blocks, Sequence[int]]]] = getattr(
     MODULE, "merge_risen_blocks", _merge_risen_blocks
 )
 """
@@ -157,6 +157,7 @@ def make_scanner(codec: EditionDecoder, relations: Sequence[RelationTerms]) -> S
         len(codec.plans),
         len(codec.loose),
         CONNECTION_TEXTS.index("connection_id"),
+        MAX_UNCHECKED_CHARACTERS,
     )
     try:
         scan: Scan = MODULE.Scanner(

@@ -49,7 +49,10 @@ class Stage(IntEnum):
     SHAPE = 6
     """For every body that is JSON, in which the reader found a deviation."""
     IDENTITY = 7
-    """For every sample that has a connection_id; a sample with a violation here is shown to no later stage."""
+    """
+    For every sample that has a connection_id, but for the one connection that the request has named and got; a sample with
+    a violation here is shown to no later stage.
+    """
     NEW_CONNECTION = 8
     """For the first sample of every connection."""
     CONFIGURATION = 9

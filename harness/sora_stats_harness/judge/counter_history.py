@@ -236,6 +236,8 @@ class CounterHistory(Generic[EvidenceT]):
             if (merged := self._merge_block(index, blocks, known, base, falls)) is not None:
                 top = known.copy() if top is known else top
                 top[index] = merged
+            elif top is not known:
+                top[index] = known[index]
         top_labels = self._merge_labels_quickly(sent_ns, labels, latest.labels)
         if top_labels is None:
             top_labels = self._merge_labels(sent_ns, received_ns, labels, base, falls)

@@ -26,8 +26,11 @@ class ExchangeCounts:
         self.withheld = 0
         self.unsearched_bodies = 0
         """Bodies that were read, and in which repeated keys were not looked for."""
-        self.samples = self.labelled_samples = self.slow_samples = self.comparable_samples = 0
-        """Samples; those with data channels, not accepted by the fast decoder, and with one before to compare with."""
+        self.samples = self.labelled_samples = self.slow_samples = self.comparable_samples = self.named_samples = 0
+        """
+        Samples; those with data channels, not accepted by the fast decoder, with one before to compare with, and of the
+        very connection that the request has named.
+        """
 
     @property
     def subject_kind(self) -> SubjectKind:

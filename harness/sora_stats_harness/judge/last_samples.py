@@ -29,4 +29,4 @@ def find_last_samples(states: Iterable[State]) -> Iterator[LastSample]:
                 continue
             stamps = connection.stamp_histories.get((last.request.server, False))
             if stamps is not None and (last.request.target is not Target.ALL or last.request.asked.local):
-                yield LastSample(connection_id, last, stamps.stamp_ns, blocks)
+                yield LastSample(connection_id, last, stamps.first.stamp_ns, blocks)

@@ -16,6 +16,8 @@ MAX_CACHED_HEADERS: Final = 256
 
 MAX_CACHED_HEADER_BYTES: Final = 2048
 
+MAX_LENGTH_DIGITS: Final = 18
+
 
 class RelevantHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The headers that matter."""
@@ -24,6 +26,8 @@ class RelevantHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of several lines, all of them, as a proxy would join them."""
     content_length: str | None
     """Of several that are equal, one."""
+    usual_body_bytes: int
+    """How long the body is if nothing is wrong with these; -1 where that can't be told at a glance."""
     simulator: bool
 
 
@@ -57,4 +61,14 @@ def _parse_relevant_headers(response: Response) -> RelevantHeaders:
             content_length = value.partition(",")[0].strip()
         elif lower == "server" and value.startswith(SIMULATOR_SERVER_PREFIX):
             simulator = True
-    return RelevantHeaders(content_type=content_type, content_length=content_length, simulator=simulator)
+    usual_body_bytes = -1
+    length = content_length or ""
+    is_number = length.isascii() and length.isdecimal() and len(length) <= MAX_LENGTH_DIGITS
+    if content_type == "application/json" and is_number:
+        usual_body_bytes = int(length)
+    return RelevantHeaders(
+        content_type=content_type,
+        content_length=content_length,
+        usual_body_bytes=usual_body_bytes,
+        simulator=simulator,
+    )

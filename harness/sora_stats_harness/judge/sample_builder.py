@@ -61,6 +61,7 @@ class SampleBuilder:
         self._leeway_of: dict[int, LenientPlace] = {}
         """By the loose leaf's identity."""
         self._leeways = [self._lenient_place(loose) for loose in codec.loose]
+        self._no_raws = (None,) * len(self._leeways)
         self._rows_of_learned = [row for row in self._relations if row.involves(learned)]
         """The accelerator does not know these counters."""
         rows = [row for row in self._relations if not row.involves(learned)]
@@ -139,13 +140,13 @@ class SampleBuilder:
                 stamp_ns=stamp_ns,
                 related=related,
             )
-            loose = self._relaxed or (raws and any(raws))
+            loose = self._relaxed or raws
             if absent:
                 if loose:
                     raise NeedsSlowPath
                 self._add_absent_groups(absent, sample)
             if loose:
-                for leeway, raw in zip(self._leeways, raws, strict=True):
+                for leeway, raw in zip(self._leeways, raws or self._no_raws, strict=True):
                     self._judge_lenient_place(leeway, raw or b"", sample)
                 if related and any(row.is_violated(blocks) for row in self._rows_of_learned):
                     sample.related = False
@@ -154,14 +155,7 @@ class SampleBuilder:
                 counted = blocks[self._level_block]
                 if counted is not None and 0 <= level < len(counted) and not counted[level]:
                     sample.related = False
-            if (
-                stamp_ns is None
-                or None in leaves
-                or len(channel_id) > MAX_UNCHECKED_CHARACTERS
-                or len(client_id) > MAX_UNCHECKED_CHARACTERS
-                or len(bundle_id) > MAX_UNCHECKED_CHARACTERS
-                or len(connection_id) > MAX_UNCHECKED_CHARACTERS
-            ):
+            if stamp_ns is None:
                 self._check_strings(sample)
             samples.append(sample)
             if index is not None:

@@ -73,21 +73,22 @@ class SampleReader:
                 they are found only where something else deviates. The accelerator always looks for them.
         """
         builder = self._builder
-        parsed = self._read_at_once(builder, body, many, scan) if builder is not None else None
+        parsed: ParsedBody | None = None
+        if builder is not None:
+            taken = builder.scan(body, many) if builder.scan is not None else 0
+            if isinstance(taken, list):
+                try:
+                    return ParsedBody(samples=builder.from_scan(taken, 0 if many else None), scanned=True, strict=True)
+                except (StrictJsonError, NeedsSlowPath):
+                    pass
+            parsed = self._decode(builder, body, many, scan or taken == REPEATED_KEY)
         if parsed is None:
             *_, parsed = self.read_in_slices(body, many=many, scan=scan)
         assert parsed is not None, "it ends with a result"
         return parsed
 
-    def _read_at_once(self, builder: SampleBuilder, body: bytes, many: bool, scan: bool) -> ParsedBody | None:
-        """A body that the scanner or the decoder accepts; None where it has to be looked at more closely."""
-        taken = builder.scan(body, many) if builder.scan is not None else 0
-        if isinstance(taken, list):
-            try:
-                return ParsedBody(samples=builder.from_scan(taken, 0 if many else None), scanned=True, strict=True)
-            except (StrictJsonError, NeedsSlowPath):
-                pass
-        scan = scan or taken == REPEATED_KEY
+    def _decode(self, builder: SampleBuilder, body: bytes, many: bool, scan: bool) -> ParsedBody | None:
+        """A body that the decoder accepts; None where it has to be looked at more closely."""
         try:
             decoded = self.codec.many.decode(body) if many else [self.codec.one.decode(body)]
             samples = [builder.from_struct(value, index if many else None) for index, value in enumerate(decoded)]

@@ -116,14 +116,10 @@ class StageWalk:
                 if self._http:
                     self._ask(self._http, seen, state)
                 data = response.body
-                if (
-                    response.status != 200
-                    or headers.content_type != "application/json"
-                    or headers.content_length != str(len(data))
-                    or exchange.faults
-                ):
+                accepted = response.status == 200
+                if headers.usual_body_bytes != len(data) or not accepted or exchange.faults:
                     self._ask(self._head, seen, state)
-                if response.status == 200 or bare:
+                if accepted or bare:
                     counts.by_target[target] += 1
                     state.responding = target
                     if response.withheld:
@@ -167,7 +163,7 @@ class StageWalk:
             self._ask(self._json, seen, state)
             return
         counts.samples += len(samples)
-        if not body.scanned or seen.rewritten:
+        if not body.scanned or (seen.bare and seen.rewritten):
             counts.unsearched_bodies += 1
         if body.slow:
             counts.slow_samples += body.slow
@@ -185,8 +181,10 @@ class StageWalk:
                 self._ask(self._json, seen, state)
             self._ask(self._shape, seen, state)
         admitted, judge_sample = seen.admitted, self._judge_alone if seen.alone else self._judge_sample
+        named = exchange.request.asked
+        done = 0
         seen.evidence = self._evidence.add_exchange(exchange)
-        for place, sample in enumerate(samples):
+        for sample in samples:
             connection_id = sample.connection_id
             if connection_id is None:
                 if not seen.alone:
@@ -194,12 +192,16 @@ class StageWalk:
                     continue
                 connection_id = ""
             seen.sample, seen.connection_id = sample, connection_id
-            if self._ask(self._identity, seen, state):
+            if connection_id == named.connection_id and sample.channel_id == named.channel_id and not target.many:
+                counts.named_samples += 1
+            elif self._ask(self._identity, seen, state):
                 continue
             admitted[connection_id] = sample
             judge_sample(seen, sample, state)
-            if pause is not None and place % SAMPLES_PER_SLICE == SAMPLES_PER_SLICE - 1:
-                pause()
+            if pause is not None:
+                done += 1
+                if done % SAMPLES_PER_SLICE == 0:
+                    pause()
         seen.all_admitted = len(admitted) == len(samples) and not body.deviations
         if len(data) > SLICING_THRESHOLD_BYTES:
             state.release_large_bodies(exchange, SLICING_THRESHOLD_BYTES)

@@ -71,43 +71,52 @@ class BackwardStamp(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.by_ns + self.later.sent_ns - self.earlier.received_ns
 
 
+class StampRepeats(msgspec.Struct, gc=False, eq=False):
+    """Samples that came with one stamp, each asked for after the one before had arrived."""
+
+    last: StampedSample
+    responses: int
+    """The first is one of them."""
+    is_stale: bool = True
+    """Whether they are still to be reported as stale."""
+    reported: bool = False
+    """Whether they were reported as standing still."""
+
+
 class StampHistory:
     """The stamps of one connection, as one server gave them."""
 
-    __slots__ = ("_followed", "_newest", "first", "last_received_ns", "repeated", "reported", "responses")
+    __slots__ = ("_followed", "_newest", "first", "repeats")
 
     def __init__(self, sample: StampedSample) -> None:
         self._newest = sample
         """The latest stamp known."""
         self._followed: list[StampedSample] = []
         """Earlier ones, which a request still under way may follow."""
-        self._begin(sample)
-
-    def _begin(self, sample: StampedSample) -> None:
-        """From here on the stamp is another."""
         self.first = sample
-        self.repeated: StampedSample | None = None
-        """The last sample with the same stamp that was asked for after the first had arrived."""
-        self.last_received_ns = sample.received_ns
-        self.responses = 1
-        self.reported = False
+        """The first sample with the stamp that came last."""
+        self.repeats: StampRepeats | None = None
+        """Those that came with the same stamp, where there are any."""
 
     @property
-    def stamp_ns(self) -> int:
-        """The stamp of the last sample."""
-        return self.first.stamp_ns
+    def is_reported(self) -> bool:
+        """Whether the stamp was reported as standing still."""
+        return self.repeats is not None and self.repeats.reported
 
     def repeat(self, sample: StampedSample) -> bool:
         """Take in a sample with the same stamp; whether the stamp is now known to stand still, which is said once."""
-        if sample.sent_ns <= self.last_received_ns:
+        repeats = self.repeats
+        if sample.sent_ns <= (self.first if repeats is None else repeats.last).received_ns:
             return False
-        self.responses += 1
-        self.last_received_ns = sample.received_ns
-        self.repeated = sample
-        if self.reported or self.responses < MIN_FROZEN_RESPONSES:
+        if repeats is None:
+            self.repeats = StampRepeats(sample, 2)
             return False
-        self.reported = sample.sent_ns - self.first.received_ns >= MIN_FROZEN_NS
-        return self.reported
+        repeats.last, repeats.is_stale = sample, True
+        repeats.responses += 1
+        if not repeats.reported and repeats.responses >= MIN_FROZEN_RESPONSES:
+            repeats.reported = sample.sent_ns - self.first.received_ns >= MIN_FROZEN_NS
+            return repeats.reported
+        return False
 
     def take_stale(self) -> tuple[StampedSample, StampedSample, int] | None:
         """
@@ -116,43 +125,44 @@ class StampHistory:
         None where there is one only, where the stamp stood still for so long that this was said instead, and where it is
         so coarse that two reads may well have the same. Told once.
         """
-        repeated, first, responses = self.repeated, self.first, self.responses
-        self.repeated = None
-        if repeated is None or self.reported:
+        repeats, first = self.repeats, self.first
+        if repeats is None or repeats.reported or not repeats.is_stale:
             return None
-        apart_ns, resolution_ns = repeated.sent_ns - first.received_ns, first.resolution_ns
+        repeats.is_stale = False
+        apart_ns, resolution_ns = repeats.last.sent_ns - first.received_ns, first.resolution_ns
         if apart_ns <= (resolution_ns if resolution_ns <= FINE_RESOLUTION_NS else 2 * resolution_ns):
             return None
-        return first, repeated, responses
+        return first, repeats.last, repeats.responses
 
-    def find_preceding(self, sent_ns: int) -> StampedSample | None:
-        """The latest stamp that was known before a request was sent; None where there is none, or none is kept."""
-        if self._newest.received_ns < sent_ns:
-            return self._newest
-        return next((each for each in reversed(self._followed) if each.received_ns < sent_ns), None)
-
-    def add(self, sample: StampedSample, open_from_ns: int | None, *, backward: bool) -> None:
+    def add(self, sample: StampedSample, open_from_ns: int | None) -> StampedSample | None:
         """
         Take in a sample with another stamp than the last one's.
 
         Args:
             sample: The newest, by receipt.
             open_from_ns: When the oldest request was sent that is still under way; None where there is none.
-            backward: Whether its stamp is earlier than it may be; then what follows is held against it.
+
+        Returns:
+            The latest stamp that was known before its request was sent; None where there is none, or none is kept. Where
+            that is later than the sample's, what follows is held against the sample.
         """
-        followed = self._followed
-        if backward:
+        followed, newest, sent_ns = self._followed, self._newest, sample.sent_ns
+        preceding: StampedSample | None = newest
+        if newest.received_ns >= sent_ns:
+            preceding = next((each for each in reversed(followed) if each.received_ns < sent_ns), None)
+        if preceding is not None and sample.stamp_ns < preceding.stamp_ns:
             followed.clear()
             self._newest = sample
-        elif sample.stamp_ns > self._newest.stamp_ns:
-            if open_from_ns is None:
-                followed.clear()
-            else:
-                followed.append(self._newest)
+        elif sample.stamp_ns > newest.stamp_ns:
+            if open_from_ns is not None:
+                followed.append(newest)
                 while len(followed) > MAX_FOLLOWED or (len(followed) > 1 and followed[1].received_ns < open_from_ns):
                     del followed[0]
+            elif followed:
+                followed.clear()
             self._newest = sample
-        self._begin(sample)
+        self.first, self.repeats = sample, None
+        return preceding
 
 
 class ClockSteps:

@@ -46,7 +46,7 @@ STANDARD_CHECKS: Final[dict[type[Check], Callable[[CheckContext], Check]]] = {
     FramingCheck: lambda context: FramingCheck(context.counts),
     WrongRequestCheck: lambda context: WrongRequestCheck(),
     ShapeCheck: lambda context: ShapeCheck(context.reader.edition, context.counts),
-    SampleIdentityCheck: lambda context: SampleIdentityCheck(),
+    SampleIdentityCheck: lambda context: SampleIdentityCheck(context.counts),
     FormCheck: lambda context: FormCheck(),
     ExclusiveLimitsCheck: lambda context: ExclusiveLimitsCheck(context.reader.codec, context.counts),
     ConstantCheck: lambda context: ConstantCheck(context.reader.codec, context.counts),

@@ -7,7 +7,7 @@ response both lie in between must have it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -44,16 +44,16 @@ class FoundConnections:
         self._waiting = 0
         self.checked = 0
 
-    def add_sighting(self, exchange: Exchange, connection_id: str) -> list[ListingGap]:
+    def add_sighting(self, exchange: Exchange, connection_id: str) -> Sequence[ListingGap]:
         """A response had this connection; give the gaps that it proves."""
         if connection_id not in self._first:
             self._first[connection_id] = without_response(exchange)
-            return []
+            return ()
         if (listed := self._listed.get(connection_id)) is not None:
             self.checked += listed.take_bracketed(exchange.sent_ns)
         pending = self._pending.pop(connection_id, None)
         if pending is None:
-            return []
+            return ()
         gaps = [gap for gap in pending if gap.listing.exchange.received_ns < exchange.sent_ns]
         if len(gaps) < len(pending):  # the others overlap this response, and a later one may tell
             self._pending[connection_id] = pending[len(gaps) :]

@@ -7,6 +7,7 @@ costs at most the last frame.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -64,7 +65,16 @@ def create_file(path: Path, *, private: bool = False) -> IO[bytes]:
         OSError: It cannot be written.
     """
     mode = 0o600 if private else 0o666
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), mode)
+    # a pipe that nobody reads is not waited for
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags, mode)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, "nobody reads this pipe") from None
+        raise
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(descriptor, True)
     if private and stat.S_ISREG(os.fstat(descriptor).st_mode) and hasattr(os, "fchmod"):
         os.fchmod(descriptor, mode)
     return os.fdopen(descriptor, "wb", buffering=1 << 18)

@@ -13,9 +13,10 @@ from datetime import UTC, date, datetime
 
 import msgspec
 
+from ..api.errors import HarnessError, worst_exit_code
 from ..api.project_config import Waiver
 from ..judge.requirements import Finding, Level
-from ..judge.verdict import FindingEntry, FindingStatus
+from ..judge.verdict import FindingEntry, FindingStatus, Verdict
 from ..judge.verdict_decision import fails_run
 from .baseline import Baseline
 from .waivers import covers_finding
@@ -58,6 +59,19 @@ class PassPolicy:
             msgspec.structs.replace(entry, status=self.status_of(entry) if entry.status == "new" else entry.status)
             for entry in entries
         ]
+
+
+def withhold_pass(verdict: Verdict, problem: HarnessError) -> None:
+    """
+    Put what went wrong beside a run into its verdict: who reads that alone must not read PASS.
+
+    A finding outranks it.
+    """
+    code = worst_exit_code(verdict.exit_code, problem.exit_code)
+    if code != verdict.exit_code:
+        reasons = (str(problem), verdict.reason if verdict.verdict == "inconclusive" else None)
+        verdict.verdict, verdict.exit_code = "inconclusive", int(code)
+        verdict.reason = "; ".join(filter(None, reasons))
 
 
 DEFAULT_POLICY = PassPolicy()

@@ -111,12 +111,13 @@ def make_report_folder(command: str, parent: Path = DEFAULT_FOLDER) -> Path:
 
 def write_reports(report: VerdictReport, folder: Path) -> None:
     """
-    Write every file of a report; verdict.json last, so that who sees it sees the rest.
+    Write every file of a report; verdict.json last, so that who sees it sees the rest, and no earlier one meanwhile.
 
     Raises:
         OSError: A file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / VERDICT_FILE).unlink(missing_ok=True)
     proof = folder / evidence.EVIDENCE_FOLDER
     keep = set()
     for entry in report.verdict.findings:

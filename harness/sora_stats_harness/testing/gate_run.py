@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from ..api.edition import load_edition
-from ..api.errors import HarnessError, UsageError
+from ..api.errors import HarnessError, OutputError, UsageError
 from ..api.exchange import Headers
 from ..api.server_url import normalize_server_url
 from ..judge.checks.user_checks import load_check_files
@@ -28,7 +28,7 @@ from ..probe.interrupt import InterruptHandler
 from ..probe.prober import Prober
 from ..reports import report_folder
 from ..reports.baseline import baseline_mismatch
-from ..reports.pass_policy import PassPolicy
+from ..reports.pass_policy import PassPolicy, withhold_pass
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import RunFacts, assemble_verdict, format_utc_now, verdict_subject_kind
 from ..simulator.faults import parse_fault
@@ -89,9 +89,9 @@ def run_gate_once(settings: PluginSettings, shared: Path) -> VerdictReport:
             raise HarnessError(problem)
         try:
             report = run_gate(settings)
-            report_folder.write_reports(report, shared / REPORT_FOLDER_NAME)
             if settings.report is not None:
-                report_folder.write_reports(report, settings.report)
+                _write_reports(report, settings.report)
+            _write_reports(report, shared / REPORT_FOLDER_NAME)
         except BaseException as error:  # whatever it is, the other items must not try it all again
             text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
             (shared / PROBLEM_FILE_NAME).write_text(text, encoding="utf-8")
@@ -101,6 +101,15 @@ def run_gate_once(settings: PluginSettings, shared: Path) -> VerdictReport:
     if report.verdict.interrupted:
         raise KeyboardInterrupt
     return report
+
+
+def _write_reports(report: VerdictReport, folder: Path) -> None:
+    """Write the reports; where they can't be, the verdict says so, and keeps its findings."""
+    try:
+        report_folder.write_reports(report, folder)
+    except OSError as error:
+        reason = error.strerror or error
+        withhold_pass(report.verdict, OutputError(f"the reports cannot be written to {folder}: {reason}"))
 
 
 def read_finished_report(shared: Path) -> VerdictReport | None:

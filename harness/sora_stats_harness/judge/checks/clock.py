@@ -4,8 +4,7 @@ The server's timestamps fit one clock that moves on, and a cluster's clocks agre
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import Exchange, Target
@@ -68,20 +67,34 @@ SKEW: Final = Requirement(
 )
 
 
-class _ServerClocks:
-    """The clocks of all servers, as far as they are known, within one run."""
+class _ServerClock:
+    """The clock of one server, as far as it is known, within one run."""
 
-    def __init__(self) -> None:
-        self.offsets: dict[str, ClockOffset] = {}
-        self.steps: defaultdict[str, ClockSteps] = defaultdict(ClockSteps)
-        self.wall_minus_clock_ns: int | None = None
-        """Wall-clock time less the exchanges' own clock."""
-        self.skewed: set[tuple[str, str]] = set()
-        """Pairs of nodes that a finding was made of."""
+    def __init__(self, wall_minus_clock_ns: int) -> None:
+        self.offset = ClockOffset()
+        self.steps = ClockSteps()
+        self.wall_minus_clock_ns = wall_minus_clock_ns
+        """Wall-clock time less the exchanges' own clock: the same for all servers."""
         self.evidence: EvidenceExchange | None = None
         """The response whose stamps were looked at last."""
         self.first_stamp_ns = 0
         """The first sound stamp in it."""
+
+
+class _ServerClocks(dict[str, _ServerClock]):
+    """The clocks of all servers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.skewed: set[tuple[str, str]] = set()
+        """Pairs of nodes that a finding was made of."""
+
+    def add(self, exchange: Exchange, stamp_ns: int) -> _ServerClock:
+        """Begin to remember the clock of the server that gave this response."""
+        known = next(iter(self.values()), None)
+        wall_ns = _wall_minus_clock_ns(exchange, stamp_ns) if known is None else known.wall_minus_clock_ns
+        made = self[exchange.request.server] = _ServerClock(wall_ns)
+        return made
 
 
 class ClockCheck(Check):
@@ -94,23 +107,24 @@ class ClockCheck(Check):
     stage = Stage.CLOCK
 
     def __init__(self) -> None:
-        self._compared_stamps = 0
+        self._compared_stamps = self._ordered_stamps = 0
+        """Stamps of connections that had one before, and those of them that were asked for after that had arrived."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Hold a stamp against those of the same connection, of the same response, and of the same server."""
-        connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
-        if sample.stamp_ns is None:
+        connection, sample, exchange = seen.connection, seen.sample, seen.exchange
+        stamp_ns, sent_ns, request = sample.stamp_ns, exchange.sent_ns, exchange.request
+        if stamp_ns is None:
             return ()
-        request = exchange.request
-        whole = request.target is Target.ALL and not request.asked.local
         mine = StampedSample(
-            sample.stamp_ns,
+            stamp_ns,
             timestamp_resolution_ns(sample.timestamp or ""),
-            exchange.sent_ns,
+            sent_ns,
             exchange.received_ns,
-            evidence,
+            seen.evidence,
             sample.index,
         )
+        whole = request.target is Target.ALL and not request.asked.local
         key = (request.server, whole)
         history = connection.stamp_histories.get(key)
         found: list[Violation] = []
@@ -118,58 +132,46 @@ class ClockCheck(Check):
             connection.stamp_histories[key] = StampHistory(mine)
         else:
             self._compared_stamps += 1
-            if history.stamp_ns == mine.stamp_ns:  # a stamp that stands still says nothing of the offset
-                state.checked[ORDER.id] += mine.sent_ns > history.first.received_ns
+            first = history.first
+            if first.stamp_ns == stamp_ns:  # a stamp that stands still says nothing of the offset
+                self._ordered_stamps += sent_ns > first.received_ns
                 return (_frozen(seen, history),) if history.repeat(mine) else ()
-            if history.repeated is not None:
+            if history.repeats is not None:
                 found += _stale(history, connection, seen.connection_id)
-            if self._add_stamp(seen, state, history, mine, found):
-                return found
+            preceding = history.add(mine, next(iter(seen.open_sent_ns)) if seen.open_sent_ns else seen.horizon_ns)
+            if preceding is not None:
+                self._ordered_stamps += 1
+                if stamp_ns < preceding.stamp_ns:
+                    if not whole:
+                        found += map(_backward, self._find_wrong(seen, state, preceding, mine))
+                    return found
         if not whole:
-            self._compare_response(seen, state, mine, found)
+            clocks: _ServerClocks = state.memory.get(self) or state.recall(self, _ServerClocks)
+            clock = clocks.get(request.server) or clocks.add(exchange, stamp_ns)
+            if clock.steps.pending:
+                found += map(_backward, clock.steps.add_forward(mine))
+            if clock.evidence is not mine.evidence:  # the first stamp of a response narrows the offset
+                clock.evidence, clock.first_stamp_ns = mine.evidence, stamp_ns
+                jump = clock.offset.add_timestamp(stamp_ns, mine.resolution_ns, exchange, clock.wall_minus_clock_ns)
+                if jump is not None:
+                    found.append(_jumped(seen, jump))
+                if len(state.nodes) > 1:
+                    found += self._compare_nodes(seen, state, clocks)
+            elif stamp_ns != clock.first_stamp_ns and _are_apart(clock.first_stamp_ns, mine):
+                found.append(_apart(seen, clock.first_stamp_ns - stamp_ns))
         return found
 
-    def _add_stamp(
-        self, seen: Observed, state: State, history: StampHistory, mine: StampedSample, found: list[Violation]
-    ) -> bool:
-        """Hold a stamp against the connection's last one; whether it went back."""
-        preceding = history.find_preceding(mine.sent_ns)
-        backward = False
-        if preceding is not None:
-            state.checked[ORDER.id] += 1
-            backward = mine.stamp_ns < preceding.stamp_ns
-        history.add(mine, next(iter(seen.open_sent_ns), seen.horizon_ns), backward=backward)
-        request = seen.exchange.request
-        if preceding is None or not backward or (request.target is Target.ALL and not request.asked.local):
-            return backward
-        clocks = state.recall(self, _ServerClocks)
-        steps = clocks.steps[request.server]
+    def _find_wrong(
+        self, seen: Observed, state: State, preceding: StampedSample, mine: StampedSample
+    ) -> Sequence[BackwardStamp]:
+        """The stamps that are known to be wrong, now that this one went back."""
+        exchange, clocks = seen.exchange, state.recall(self, _ServerClocks)
+        clock = clocks.get(exchange.request.server) or clocks.add(exchange, mine.stamp_ns)
+        steps = clock.steps
         wrong = steps.add_backward(BackwardStamp(connection_id=seen.connection_id, earlier=preceding, later=mine))
-        if clocks.evidence is mine.evidence and _are_apart(clocks.first_stamp_ns, mine):
+        if clock.evidence is mine.evidence and _are_apart(clock.first_stamp_ns, mine):
             wrong += steps.refute(mine.received_ns)
-        found += map(_backward, wrong)
-        return True
-
-    def _compare_response(self, seen: Observed, state: State, mine: StampedSample, found: list[Violation]) -> None:
-        """Hold a stamp against the others of its response; the first of them narrows the offset."""
-        clocks, server = state.recall(self, _ServerClocks), seen.exchange.request.server
-        if clocks.steps and (steps := clocks.steps[server]).pending:
-            found += map(_backward, steps.add_forward(mine))
-        if clocks.evidence is mine.evidence:
-            if mine.stamp_ns != clocks.first_stamp_ns and _are_apart(clocks.first_stamp_ns, mine):
-                found.append(_apart(seen, clocks.first_stamp_ns - mine.stamp_ns))
-            return
-        clocks.evidence, clocks.first_stamp_ns = mine.evidence, mine.stamp_ns
-        offset = clocks.offsets.get(server)
-        if offset is None:
-            offset = clocks.offsets[server] = ClockOffset()
-        if clocks.wall_minus_clock_ns is None:
-            clocks.wall_minus_clock_ns = _wall_minus_clock_ns(seen.exchange, mine.stamp_ns)
-        jump = offset.add_timestamp(mine.stamp_ns, mine.resolution_ns, seen.exchange, clocks.wall_minus_clock_ns)
-        if jump is not None:
-            found.append(_jumped(seen, jump))
-        if len(state.nodes) > 1:
-            found += self._compare_nodes(seen, state, clocks)
+        return wrong
 
     def finish(self, state: State) -> Iterable[Violation]:
         """Report stamps that stood still until the end, though not for so long as to be frozen."""
@@ -180,13 +182,15 @@ class ClockCheck(Check):
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add how often clocks were compared, and note those that differ from ours."""
         result.checked[FROZEN.id] += self._compared_stamps
+        result.checked[ORDER.id] += self._ordered_stamps
         for state in states:
             clocks = state.recall(self, _ServerClocks)
-            for server, steps in clocks.steps.items():
-                if steps.pending:
-                    back = max(each.step_ns for each in steps.pending) / 1e9
+            for server, clock in clocks.items():
+                if clock.steps.pending:
+                    back = max(each.step_ns for each in clock.steps.pending) / 1e9
                     result.coverage.notes.append(f"the clock of {server} was set back by at least {back:.3f} s")
-            for server, offset in clocks.offsets.items():
+            for server, clock in clocks.items():
+                offset = clock.offset
                 result.checked[OFFSET.id] = result.checked.get(OFFSET.id, 0) + offset.checked
                 bounds = offset.bounds
                 if bounds is not None and not bounds[0] <= 0 <= bounds[1]:
@@ -201,8 +205,8 @@ class ClockCheck(Check):
     def _compare_nodes(self, seen: Observed, state: State, clocks: _ServerClocks) -> Iterator[Violation]:
         bounds = {
             node: found
-            for node, offset in clocks.offsets.items()
-            if node in state.nodes and (found := offset.bounds) is not None
+            for node, clock in clocks.items()
+            if node in state.nodes and (found := clock.offset.bounds) is not None
         }
         if len(bounds) > 1:
             state.count(SKEW)
@@ -230,7 +234,7 @@ def _are_apart(stamp_ns: int, mine: StampedSample) -> bool:
 
 def _stale(history: StampHistory, connection: ConnectionState, connection_id: str) -> Iterator[Violation]:
     found = history.take_stale()
-    if found is not None and not any(each.reported for each in connection.stamp_histories.values()):
+    if found is not None and not any(each.is_reported for each in connection.stamp_histories.values()):
         first, last, responses = found
         yield Violation(
             requirement=ORDER,
@@ -274,7 +278,7 @@ def _frozen(seen: Observed, history: StampHistory) -> Violation:
         expected="a later time",
         actual=_timestamp_text(seen),
         fault="frozen",
-        facts={"responses": str(history.responses)},
+        facts={"responses": str(history.repeats.responses if history.repeats is not None else 1)},
         proof=(history.first.evidence.exchange, seen.exchange),
     )
 

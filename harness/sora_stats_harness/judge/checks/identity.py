@@ -89,18 +89,21 @@ class SampleIdentityCheck(Check):
     requirements = (ASKED, CLIENT, UNIQUE)
     stage = Stage.IDENTITY
 
-    def __init__(self) -> None:
+    def __init__(self, counts: ExchangeCounts) -> None:
+        self._counts = counts
         self._counted: tuple[str, int] | None = None
         """The last response that was counted for `UNIQUE`."""
+        self._asked = 0
+        """Samples that were compared with the connection that the request has named."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a sample's ids with the request's arguments, and with the samples before."""
         request, sample = seen.exchange.request, seen.sample
         asked, target = request.asked, request.target
-        if target is Target.CONNECTION and asked.connection_id is not None:
-            state.checked[ASKED.id] += 1
-            if seen.connection_id != asked.connection_id or sample.channel_id != asked.channel_id:
-                found = _compare(seen, state, ASKED, "connection_id", asked.connection_id)
+        if target is Target.CONNECTION and (wanted := asked.connection_id) is not None:
+            self._asked += 1
+            if seen.connection_id != wanted or sample.channel_id != asked.channel_id:
+                found = _compare(seen, state, ASKED, "connection_id", wanted)
                 if found is not None:
                     return (found,)
         elif target is Target.CLIENT and asked.client_id is not None:
@@ -111,6 +114,10 @@ class SampleIdentityCheck(Check):
         if sample.index is None:
             return ()
         return self._look_for_another(seen, state)
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the samples about one connection."""
+        result.checked[ASKED.id] += self._asked + self._counts.named_samples
 
     def _look_for_another(self, seen: Observed, state: State) -> Iterable[Violation]:
         body = seen.body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import Exchange, Target
@@ -43,8 +43,15 @@ LISTED: Final = Requirement(
     masked_by="a listing with a sample whose connection_id is not sound",
 )
 
-_NodePresences = dict[str, NodePresence]
-"""By server."""
+
+class _Memory:
+    """What is known of all servers."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, NodePresence] = {}
+        """By server, what it lists."""
+        self.found: defaultdict[str, FoundConnections] = defaultdict(FoundConnections)
+        """By server, what the other targets found."""
 
 
 class PresenceCheck(Check):
@@ -57,50 +64,52 @@ class PresenceCheck(Check):
         """Note who was found, and who was not."""
         exchange = seen.exchange
         request = exchange.request
-        nodes: dict[str, NodePresence] | None = state.memory.get(self)
-        if nodes is None:
-            nodes = state.recall(self, _NodePresences)
-        if seen.body is None:
-            response, target = seen.response, request.target
+        memory: _Memory = state.memory.get(self) or state.recall(self, _Memory)
+        body, nodes, target = seen.body, memory.nodes, request.target
+        if body is None:
+            response = seen.response
             if response is not None and target is not None and is_accepted_not_found(target, response):
                 self._note_absence(nodes, exchange, ())
             return ()
-        if seen.body.fault is not None:
+        if body.fault is not None:
             return ()
         presence = nodes.get(request.server)
         if presence is None:
             presence = nodes[request.server] = NodePresence()
-        if request.target is Target.ALL and request.asked.local:
+        if target is Target.ALL:
+            return self._observe_listing(seen, state, memory, presence)
+        found = memory.found[request.server]
+        gaps: list[ListingGap] = []
+        for connection_id in seen.admitted:
+            presence.add_sighting(exchange, connection_id)
+            gaps += found.add_sighting(exchange, connection_id)
+        if seen.all_admitted and (target is not Target.CONNECTION or request.asked.connection_id not in seen.admitted):
+            self._note_absence(nodes, exchange, seen.admitted)
+        return [_unlisted(gap, exchange) for gap in gaps] if gaps else ()
+
+    def _observe_listing(
+        self, seen: Observed, state: State, memory: _Memory, presence: NodePresence
+    ) -> Iterable[Violation]:
+        exchange = seen.exchange
+        request = exchange.request
+        self._compare_listing(seen, state, memory)
+        if request.asked.local:
             listed = [(id, each.channel_id, each.client_id) for id, each in seen.admitted.items()]
-            self._compare_listing(seen, state, nodes)
             if seen.all_admitted:
                 presence.add_members(exchange, seen.admitted)
             return [_violation(gap, request.server) for gap in presence.add_listing(exchange, listed)]
         for connection_id in seen.admitted:
             presence.add_sighting(exchange, connection_id)
-        gaps: list[ListingGap] = []
-        if request.target is Target.ALL:
-            self._compare_listing(seen, state, nodes)
-        else:
-            found = self._found(state)[request.server]
-            for connection_id in seen.admitted:
-                gaps += found.add_sighting(exchange, connection_id)
         if seen.all_admitted:
-            if request.target is Target.ALL:
-                for node in nodes.values() if len(state.nodes) > 1 else (presence,):
-                    node.add_cluster_absences(exchange, seen.admitted)
-            elif not (request.target is Target.CONNECTION and request.asked.connection_id in seen.admitted):
-                self._note_absence(nodes, exchange, seen.admitted)
-        return [_unlisted(gap, exchange) for gap in gaps]
+            for node in memory.nodes.values() if len(state.nodes) > 1 else (presence,):
+                node.add_cluster_absences(exchange, seen.admitted)
+        return ()
 
-    def _found(self, state: State) -> defaultdict[str, FoundConnections]:
-        return state.recall((self, LISTED), lambda: defaultdict(FoundConnections))
-
-    def _compare_listing(self, seen: Observed, state: State, nodes: Mapping[str, NodePresence]) -> None:
+    def _compare_listing(self, seen: Observed, state: State, memory: _Memory) -> None:
         """Hold a listing against what the other targets found; what a node has listed itself is `PRESENT`'s."""
         if not seen.all_admitted or seen.evidence is None:
             return
-        request, found = seen.exchange.request, self._found(state)
+        request, nodes, found = seen.exchange.request, memory.nodes, memory.found
         if request.asked.local:
             servers = [request.server]
             others = [node for server, node in nodes.items() if server != request.server]
@@ -113,18 +122,20 @@ class PresenceCheck(Check):
 
     def finish(self, state: State) -> Iterable[Violation]:
         """Forget who was forgotten; at the end of a run nobody is."""
+        memory = state.recall(self, _Memory)
         gone = [each for each in state.leaving if each not in state.connections]
         for connection_id in gone:
-            for presence in state.recall(self, _NodePresences).values():
+            for presence in memory.nodes.values():
                 presence.remove_connection(connection_id)
-            for found in self._found(state).values():
+            for found in memory.found.values():
                 found.remove_connection(connection_id)
         return ()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add how many responses were bracketed by listings, and how many listings by responses."""
         for state in states:
-            for server, presence in state.recall(self, _NodePresences).items():
+            memory = state.recall(self, _Memory)
+            for server, presence in memory.nodes.items():
                 changes = presence.replacements + presence.alternations
                 if changes:
                     result.listing_changes = (
@@ -142,7 +153,7 @@ class PresenceCheck(Check):
                         "respond at this URL"
                     )
                 result.checked[PRESENT.id] = result.checked.get(PRESENT.id, 0) + presence.checked
-            for found in self._found(state).values():
+            for found in memory.found.values():
                 result.checked[LISTED.id] = result.checked.get(LISTED.id, 0) + found.checked
 
     def _note_absence(self, nodes: dict[str, NodePresence], exchange: Exchange, had: Collection[str]) -> None:
