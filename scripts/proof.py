@@ -30,6 +30,7 @@ from tests.load.interruptions import interrupt_once, interrupt_one_of_three  # n
 from tests.oracle import (  # noqa: E402
     agreement,
     code_mutants,
+    crossed,
     histories,
     judged,
     mutants,
@@ -209,6 +210,19 @@ def oracle(shrink: int) -> Lines:
     yield from scores.table(counted)
 
 
+def crossings(shrink: int) -> Lines:
+    """Two defects at once"""
+    faults = crossed.must_faults(DOC, scores.of_level(Level.MUST))
+    population = list(crossed.crossings(DOC, faults))[::shrink]
+    wrong = scores.judge_crossings(DOC, (each.make() for each in watched(population, "crossings")))
+    assert not wrong, "\n".join(wrong)
+    yield (
+        f"- {len(population):,} histories: each of {len(crossed.defects(DOC))} SHOULD defects, in every response, with each of "
+        f"{len(faults)} MUST faults, on the same leaf and on another. The MUST is found in all, no other MUST in any, and no "
+        "counter of which a value could not be used is said never to have moved."
+    )
+
+
 def bugs(shrink: int) -> Lines:
     """Bugs planted in the judge"""
     stale = planted.stale_equivalents()
@@ -362,6 +376,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "simulator": simulator,
     "slow": slow,
     "mutants": oracle,
+    "crossed": crossings,
     "planted": bugs,
     "compare": comparison,
     "signals": signals,
