@@ -61,7 +61,8 @@ class SampleTrail:
         self._count = 0
         self._distance_ns = 0
         """Between the timestamps of two samples of a connection that are kept, at least; the last one is always."""
-        self._evidence: dict[tuple[str, int], Exchange] = {}
+        self._evidence: dict[tuple[str, tuple[str, int]], Exchange] = {}
+        """By connection and the exchange's key, the exchange with that connection's own bytes."""
         self._evidence_bytes = 0
         self._noting: Any = None  # Any: gevent has no types
 
@@ -91,7 +92,7 @@ class SampleTrail:
             if known and known[-1].stamp_ns >= each.stamp_ns:
                 continue
             self._count += _append_sample(known, _note_sample(each), self._distance_ns)
-            self._keep_evidence(each.exchange)
+            self._keep_evidence(each)
         if self._count > MAX_SAMPLES:
             self._thin_out()
 
@@ -102,10 +103,12 @@ class SampleTrail:
         newest = {each.connection_id: _note_sample(each) for each in samples if each.exchange.sent_ns >= since_ns}
         return dict(islice(newest.items(), MAX_STEP_SAMPLES))
 
-    def _keep_evidence(self, exchange: Exchange) -> None:
-        if exchange.key in self._evidence or exchange.response is None:
+    def _keep_evidence(self, sample: LastSample) -> None:
+        exchange = self.judge.cut_evidence(sample)
+        key = (sample.connection_id, exchange.key)
+        if key in self._evidence or exchange.response is None:
             return
-        self._evidence[exchange.key] = exchange
+        self._evidence[key] = exchange
         self._evidence_bytes += len(exchange.response.body)
         while self._evidence_bytes > MAX_EVIDENCE_BYTES and self._evidence:
             oldest = self._evidence.pop(next(iter(self._evidence)))
@@ -125,9 +128,9 @@ class SampleTrail:
         """By connection, the earliest first."""
         return self._samples
 
-    def evidence(self) -> Iterator[Exchange]:
-        """Of the exchanges that they were in, those that were kept."""
-        return iter(self._evidence.values())
+    def evidence(self) -> Iterator[tuple[str, Exchange]]:
+        """Of the exchanges that they were in, those that were kept, each with the connection whose bytes it has."""
+        return ((connection_id, exchange) for (connection_id, _), exchange in self._evidence.items())
 
 
 def _note_sample(sample: LastSample) -> NotedSample:
