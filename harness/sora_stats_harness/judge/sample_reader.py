@@ -10,7 +10,7 @@ accelerator, it does the decoding of the first two, and looks for repeated keys 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -106,28 +106,32 @@ class SampleReader:
 
     def read_in_slices(self, body: bytes, *, many: bool, scan: bool) -> Iterator[ParsedBody | None]:
         """As `read`, connection by connection: gives None after every few, and the result at last."""
-        if _is_implausibly_dense(body):
+        if is_implausibly_dense(body):
             yield ParsedBody(deviations=[_density_deviation(body)], scanned=True, slow=1)
             return
         try:
-            pieces = list(map(bytes, self.codec.split.decode(body))) if many else [body]
+            pieces: list[Any] = self.codec.split.decode(body) if many else [body]  # Any: bytes or raw JSON
         except (msgspec.MsgspecError, RecursionError):
             yield _explain_rejected_array(body)
             return
         result = ParsedBody(scanned=True)
         exceeded: ParsedBody | None = None
         taken = 0
-        for index, piece in enumerate(pieces):
+        start = 1 if many else 0
+        """About where the piece begins: white space between pieces is not counted."""
+        for index, raw in enumerate(pieces):
+            piece = bytes(raw)
             try:
                 self._read_element(piece, index if many else None, scan, result)
             except StrictJsonError as error:
                 place = f" (in element {index} of the array)" if many else ""
-                fault = ParsedBody(fault=f"{error}{place}", exceeded=isinstance(error, JsonLimitError), scanned=True)
+                fault = _explain_fault(error, place, start)
                 if not fault.exceeded:
                     yield fault
                     return
                 exceeded = exceeded or fault  # another element may be no JSON at all
             taken += len(piece)
+            start += len(piece) + 1
             if index % CONNECTIONS_PER_SLICE == CONNECTIONS_PER_SLICE - 1 or taken >= SLICE_BYTES:
                 taken = 0
                 yield None
@@ -227,6 +231,16 @@ class SampleReader:
             builder.bind()
 
 
+def _explain_fault(error: StrictJsonError, place: str = "", start: int = 0) -> ParsedBody:
+    """Why something that begins at a byte of the body is no strict JSON."""
+    return ParsedBody(
+        fault=f"{error}{place}",
+        fault_offset=None if error.offset is None else start + error.offset,
+        exceeded=isinstance(error, JsonLimitError),
+        scanned=True,
+    )
+
+
 def _one_of_scan(builder: SampleBuilder, taken: list[ScannedConnection], index: int | None) -> Sample | None:
     try:
         return builder.from_scan(taken, index)[0]
@@ -239,12 +253,12 @@ def _explain_rejected_array(body: bytes) -> ParsedBody:
     try:
         document = parse_strict_json(body)
     except StrictJsonError as error:
-        return ParsedBody(fault=str(error), exceeded=isinstance(error, JsonLimitError), scanned=True)
+        return _explain_fault(error)
     deviation = msgspec.structs.replace(shape.not_an_object_deviation((), (), document.value), expected="array")
     return ParsedBody(deviations=[deviation], duplicates=list(document.duplicates), scanned=True, slow=1)
 
 
-def _is_implausibly_dense(body: bytes) -> bool:
+def is_implausibly_dense(body: bytes) -> bool:
     """
     Whether a large body has far more values or objects than connections of its size can have.
 
