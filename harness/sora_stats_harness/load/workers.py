@@ -174,7 +174,7 @@ class Workers:
                 for worker in self._workers:
                     self._start_process(worker)
             except BaseException:
-                self._kill_processes()
+                _kill_processes(self._workers)
                 raise
         return self
 
@@ -188,7 +188,7 @@ class Workers:
                 while any(_is_running(worker) for worker in self._workers) and time.monotonic() < until_s:
                     gevent.sleep(POLL_S)
         finally:
-            self._kill_processes()
+            _kill_processes(self._workers)
 
     # -- what is known ------------------------------------------------------------------------------------------------
 
@@ -419,12 +419,13 @@ class Workers:
             if worker.is_active:
                 worker.trouble = worker.find_trouble()
 
-    def _kill_processes(self) -> None:
-        for worker in self._workers:
-            if _is_running(worker):
-                assert worker.process is not None, "it runs"
-                worker.process.kill()
-                worker.process.wait()
+
+def _kill_processes(workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        if _is_running(worker):
+            assert worker.process is not None, "it runs"
+            worker.process.kill()
+            worker.process.wait()
 
 
 def _is_running(worker: _Worker) -> bool:
