@@ -58,7 +58,7 @@ soak: $(READY)  ## a fixed rate for long: memory and latency tested for drift
 	$(BIN)/python scripts/soak.py --duration $(DURATION)
 
 fuzz: $(READY)  ## the accelerator against Python, on random editions and bodies, with gcc's sanitizers
-	$(BIN)/python scripts/fuzz.py --duration $(DURATION)
+	$(BIN)/python scripts/fuzz.py --duration $(DURATION) $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES))
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

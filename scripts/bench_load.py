@@ -7,7 +7,8 @@ a second, and of responses for a second of the generator's CPU time, which tells
 Bodies vary and counters grow (bench_server.py), every response is judged in full, and the verdict must be `pass`, else the
 figure says so. Nothing is asserted: a figure is to be looked at, and compared with the aim beside it.
 
-`bench_load.py [ROUNDS] [SECONDS]`; 5 and 5 unless told. It needs two cores, and wrk for some rows.
+`bench_load.py [ROUNDS] [SECONDS]`; 5 and 5 unless told. It needs two cores, and takes wrk, oha, vegeta and k6
+where they are installed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import resource
 import shutil
 import statistics
@@ -23,14 +23,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-USERS: Final = 16
+from bench_rivals import (
+    CORES,
+    RIVALS,
+    USERS,
+    Contender,
+    Run,
+    generator,
+    installed_rivals,
+    pinned,
+    requests,
+    version,
+    wrk,
+)
+
 SERVER: Final = Path(__file__).with_name("bench_server.py")
-CORES: Final = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 ARRAY: Final = 10_000
 
 POLLERS: Final = 8
@@ -40,35 +52,6 @@ SCRAPED: Final = 1000
 
 SCRAPE_S: Final = 0.5
 """From one listing to the next; a listing is 13 MB, and one after the other would leave the server's core no rest."""
-
-
-class Run(NamedTuple):
-    """One run of a generator."""
-
-    responses: int
-    wall_s: float
-    cpu_s: float
-    p50_us: float = 0.0
-    p99_us: float = 0.0
-    said: str = ""
-
-    @property
-    def rate(self) -> float:
-        """Responses a second."""
-        return self.responses / self.wall_s if self.wall_s else 0.0
-
-    @property
-    def per_cpu(self) -> float:
-        """Responses for a second of CPU time."""
-        return self.responses / self.cpu_s if self.cpu_s else 0.0
-
-
-Contender = Callable[[str, float], Run]
-
-
-def pinned(core: int) -> Callable[[], None]:
-    """To be called in a new process: it and all its threads stay on one core."""
-    return lambda: os.sched_setaffinity(0, {core})
 
 
 @contextmanager
@@ -84,42 +67,16 @@ def server(*options: str, yields: bool = False) -> Iterator[str]:
         process.wait()
 
 
-def generator(command: Sequence[str]) -> str:
-    """What a generator on the second core prints."""
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False, preexec_fn=pinned(CORES[-1])
-    )
-    return done.stdout
-
-
-def ours(users: int = USERS, record: bool = False) -> Contender:
-    """`sora-harness load`, a closed model without rests."""
+def ours(users: int = USERS, *, record: bool = False, pure: bool = False) -> Contender:
+    """`sora-harness load`, a closed model without rests; recorded, or without the accelerator."""
 
     def run(url: str, lasts_s: float) -> Run:
         with tempfile.TemporaryDirectory() as folder:
-            told = json.loads(
-                generator(
-                    [
-                        str(Path(sys.executable).parent / "sora-harness"),
-                        "load",
-                        url,
-                        "--scenario",
-                        "drill",
-                        "--users",
-                        str(users),
-                        "--interval",
-                        "0",
-                        "--warm-up",
-                        "1s",
-                        "--duration",
-                        f"{lasts_s + 1:g}s",
-                        "--json",
-                        "--output",
-                        f"{folder}/out",
-                        *(["--record", f"{folder}/run.jsonl.zst"] if record else []),
-                    ]
-                )
-            )
+            command = [str(Path(sys.executable).parent / "sora-harness"), "load", url, "--scenario", "drill"]
+            command += ["--users", str(users), "--interval", "0", "--warm-up", "1s", "--duration", f"{lasts_s + 1:g}s"]
+            command += ["--json", "--output", f"{folder}/out"]
+            command += ["--record", f"{folder}/run.jsonl.zst"] if record else []
+            told = json.loads(generator(command, {"SORA_HARNESS_PURE": "1"} if pure else {}))
         load = told["load"]
         (times,) = [
             each for each in load["latency"] if (each["target"], each["kind"]) == ("GetStatsConnection", "response")
@@ -130,8 +87,8 @@ def ours(users: int = USERS, record: bool = False) -> Contender:
             load["judged"],
             load["lasted_s"],
             load["cpu_cores"] * load["lasted_s"],
-            percentiles["50"],
-            percentiles["99"],
+            percentiles.get("50", 0),
+            percentiles.get("99", 0),
             told["verdict"] if told["verdict"] == "pass" else f"{told['verdict']} {missed or told['reason']}",
         )
 
@@ -193,47 +150,6 @@ def run_locust(url: str, lasts_s: float, schema: bool) -> None:
     os._exit(0)
 
 
-def requests(url: str) -> list[str]:
-    """The body of a request about each connection that is there."""
-    import urllib.request
-
-    headers = {"x-sora-target": "Sora_20171101.GetStatsAllConnections"}
-    asked = urllib.request.Request(url, data=b"", headers=headers)  # noqa: S310  # our own server
-    with urllib.request.urlopen(asked) as response:  # noqa: S310  # as above
-        samples = json.loads(response.read())
-    names = ("channel_id", "connection_id")
-    return [json.dumps({name: each[name] for name in names}, separators=(",", ":")) for each in samples]
-
-
-def wrk(connections: int = USERS) -> Contender:
-    """wrk, which neither judges nor looks."""
-
-    def run(url: str, lasts_s: float) -> Run:
-        bodies = ",".join(f"[==[{body}]==]" for body in requests(url))
-        script = f"""
-local bodies = {{{bodies}}}
-local headers = {{["x-sora-target"] = "Sora_20170529.GetStatsConnection", ["Content-Type"] = "application/json"}}
-request = function() return wrk.format("POST", "/", headers, bodies[math.random(#bodies)]) end
-done = function(summary, latency, requests)
-  io.write(string.format("@ %d %d %d %d\\n", summary.requests, summary.duration, latency:percentile(50), latency:percentile(99)))
-end
-"""
-        with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
-            file.write(script)
-            file.flush()
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            said = generator(["wrk", "-t1", f"-c{connections}", f"-d{lasts_s:g}s", "-s", file.name, url])
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        found = re.search(r"@ (\d+) (\d+) (\d+) (\d+)", said)
-        if found is None:
-            return Run(0, 0.0, 0.0)
-        responses, lasted_us, p50_us, p99_us = (int(text) for text in found.groups())
-        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return Run(responses, lasted_us / 1e6, cpu_s, p50_us, p99_us)
-
-    return run
-
-
 def interleaved(contenders: dict[str, tuple[Contender, str]], rounds: int, lasts_s: float) -> dict[str, list[Run]]:
     """Each against its server, in every round in another order."""
     order = random.Random(1)
@@ -252,39 +168,52 @@ def ratio(of: Sequence[float], to: Sequence[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} .. {max(ratios):.2f})" if ratios else "-"
 
 
+AIMS: Final = (
+    ("judged against FastHttpUser, which judges nothing", 2.3, "judged", "FastHttpUser"),
+    ("judged against FastHttpUser + jsonschema", 30, "judged", "FastHttpUser + jsonschema"),
+    ("judged against wrk", 0.6, "judged", "wrk"),
+    ("judged against oha", None, "judged", "oha"),
+    ("judged against vegeta", None, "judged", "vegeta"),
+    ("judged against k6", 1.3, "judged", "k6"),
+    ("judged against k6 that compares counters", None, "judged", "k6 that compares counters"),
+    ("with the accelerator against without", 1.4, "judged", "pure"),
+    ("recording on against off", 0.8, "recorded", "judged"),
+    ("a server wrong in every response against a good one", 0.8, "wrong", "judged"),
+    ("one that is wrong in a new way each time against a good one", 0.34, "wrong anew", "judged"),
+)
+"""What is compared, the aim, and the two sides."""
+
+
 def throughput(rounds: int, lasts_s: float) -> None:
     """How many responses, and what stands in the way."""
-    with server() as good, server("--wrong") as wrong:
+    with server() as good, server("--wrong") as wrong, server("--wrong-anew") as anew:
         contenders = {
             "judged": (ours(), good),
+            "pure": (ours(pure=True), good),
             "recorded": (ours(record=True), good),
             "wrong": (ours(), wrong),
+            "wrong anew": (ours(), anew),
             "FastHttpUser": (locust(), good),
             "FastHttpUser + jsonschema": (locust(schema=True), good),
         }
-        if shutil.which("wrk"):
-            contenders["wrk"] = (wrk(), good)
+        contenders |= {name: (rival, good) for name, rival in installed_rivals().items()}
         runs = interleaved(contenders, rounds, lasts_s)
     for name, each in runs.items():
         said = " ".join(sorted({run.said for run in each if run.said}))
         rate, cpu = (
             statistics.median(values) for values in zip(*((run.rate, run.per_cpu) for run in each), strict=True)
         )
+        program = RIVALS[name][0] if name in RIVALS else None
+        said = said if program is None else f"{program} {version(program)}"
         print(f"{name:<28} {rate:>8,.0f}/s  {cpu:>8,.0f} a CPU second  {said}")
-    print(f"{'':<50} {'aim':>5}  {'responses a second':<24} a CPU second")
-    for what, aim, of, to in (
-        ("judged against unjudged FastHttpUser", 2.0, "judged", "FastHttpUser"),
-        ("judged against FastHttpUser + jsonschema", 30, "judged", "FastHttpUser + jsonschema"),
-        ("judged against wrk", 0.35, "judged", "wrk"),
-        ("recording on against off", 0.8, "recorded", "judged"),
-        ("a server wrong in every response against a good one", 0.8, "wrong", "judged"),
-    ):
+    print(f"{'':<60} {'aim':>5}  {'responses a second':<24} a CPU second")
+    for what, aim, of, to in AIMS:
         if to not in runs:
-            print(f"{what:<50} {aim:>5}  {to} is not installed")
+            print(f"{what:<60} {aim or '':>5}  {RIVALS[to][0]} is not installed")
             continue
         wall = ratio([run.rate for run in runs[of]], [run.rate for run in runs[to]])
         cpu = ratio([run.per_cpu for run in runs[of]], [run.per_cpu for run in runs[to]])
-        print(f"{what:<50} {aim:>5}  {wall:<24} {cpu}")
+        print(f"{what:<60} {aim or '':>5}  {wall:<24} {cpu}")
 
 
 def latencies(rounds: int, lasts_s: float) -> None:

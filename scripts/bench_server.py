@@ -5,7 +5,7 @@ Every response about a connection differs from the one before: its counters have
 world makes of them. A template is filled anew each time, with numbers that keep the documented relations, since these
 hold for what was counted in that second as well. HTTP is done by hand, and only as far as generators need it.
 
-Run it as `bench_server.py [--wrong] [--static] [--delay SECONDS] [--connections N] [--seed N]`; it prints its URL.
+Run it as `bench_server.py [--wrong] [--wrong-anew] [--static] [--delay SECONDS] [--connections N] [--seed N]`; it prints its URL.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _set(sample: Any, path: tuple[str, ...], value: object) -> None:  # Any: JSO
 class Responses:
     """What is said to a request."""
 
-    def __init__(self, connections: int, *, wrong: bool, static: bool, seed: int = 1) -> None:
+    def __init__(self, connections: int, *, wrong: bool, anew: bool, static: bool, seed: int = 1) -> None:
         world = SimulatedWorld(DOC, seed=seed, connections=connections, churn=False)
         world.advance(YOUNG_NS)
         young = {each.connection_id: each.read_sample(YOUNG_NS, NO_TIME) for each in world.connections_of_node(0)}
@@ -107,6 +107,8 @@ class Responses:
         self._static = next(iter(self._templates.values())).body(NO_TIME.encode()) if static else None
         self._second = 0
         self._prefix = b""
+        self._anew = anew
+        self._given = 0
 
     def response(self, request: bytes) -> bytes:
         """Head and body."""
@@ -117,6 +119,9 @@ class Responses:
         template = self._templates.get(found[1]) if found is not None else None
         if template is not None:
             body = template.body(stamp)
+            if self._anew:
+                self._given += 1
+                body = b'{"new_%d":1,%b' % (self._given, body[1:])
         else:
             body = b"[" + b",".join(each.body(stamp) for each in self._templates.values()) + b"]"
         return HEAD % len(body) + body
@@ -191,12 +196,15 @@ def main() -> int:
     """Read the options and serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--wrong", action="store_true")
+    parser.add_argument("--wrong-anew", action="store_true", help="a field of another name in each response")
     parser.add_argument("--static", action="store_true")
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--connections", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    responses = Responses(given.connections, wrong=given.wrong, static=given.static, seed=given.seed)
+    responses = Responses(
+        given.connections, wrong=given.wrong, anew=given.wrong_anew, static=given.static, seed=given.seed
+    )
     serve(responses.response, given.delay)
     return 0
 

@@ -2,13 +2,13 @@
 The accelerator against the reader in Python, with random editions and random bodies, for as long as it is told.
 
 The accelerator is built anew for this, with gcc's AddressSanitizer and UndefinedBehaviorSanitizer, into a temporary
-folder: what leaves its memory ends the run even if all findings are right. Each seed is one case (tests/fuzzing.py), and
-gives the same case again. A case that fails is written to build/fuzz/, from where it belongs into tests/data/fuzz/, so
-that the tests read it from then on.
+folder: what leaves its memory ends the run even if all findings are right. The cases in tests/data/fuzz/ come first, and
+then new ones: each seed is one case (tests/fuzzing.py), and gives the same case again. A case that fails is written to
+build/fuzz/, from where it belongs into tests/data/fuzz/, so that the tests read it from then on.
 
-    python scripts/fuzz.py [--duration 10m] [--seed NUMBER]
+    python scripts/fuzz.py [--duration 10m] [--seed NUMBER] [--cases NUMBER]
 
-Exit code 1 where something differs or crashes, 2 where the accelerator can't be built so.
+Exit code 1 where something differs or crashes, 2 where the accelerator can't be built or run so.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,9 @@ KEPT: Final = ROOT / "build" / "fuzz"
 
 FLAGS: Final = ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
+START_S: Final = 300.0
+"""How long the first case is waited for."""
+
 TELL_S: Final = 60.0
 """From one line about the progress to the next."""
 
@@ -49,42 +53,55 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0] if __doc__ else None)
     parser.add_argument("--duration", type=parse_duration, default=600.0)
     parser.add_argument("--seed", type=int, default=int(time.time()) * 1000, help="of the first case")
+    parser.add_argument("--cases", type=int, default=sys.maxsize, help="new ones at most")
     parser.add_argument("--module", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--progress", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.module is not None:
-        return fuzz(given.module, given.progress, given.seed, given.duration)
+        return fuzz(given.module, given.progress, range(given.seed, given.seed + given.cases), given.duration)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        return fuzz_sanitized(Path(folder), given.seed, given.duration)
+        return fuzz_sanitized(Path(folder), given)
 
 
-def fuzz_sanitized(folder: Path, seed: int, duration_s: float) -> int:
-    """Run `fuzz` with the sanitizers; the seed that a crash was about is told by the last line of its progress."""
+def fuzz_sanitized(folder: Path, given: argparse.Namespace) -> int:
+    """Run `fuzz` with the sanitizers; what a crash was about is told by its progress."""
     library = sanitizer_library()
     hook = load_module("hatch_build", ROOT / "hatch_build.py")
-    built, progress = folder / hook.file_name(), folder / "seed"
+    built, progress = folder / hook.file_name(), folder / "case"
+    os.environ["CC"] = "gcc"  # whose library it is
     problem = hook.build(SOURCE, built, FLAGS) if library is not None else "gcc has no AddressSanitizer here"
     if problem is not None:
         print(f"the accelerator can't be built with sanitizers: {problem}", file=sys.stderr)
         return 2
     command = [sys.executable, __file__, "--module", str(built), "--progress", str(progress)]
-    done = subprocess.run(
-        [*command, "--seed", str(seed), "--duration", f"{duration_s:g}s"],
-        check=False,
+    options = {"seed": given.seed, "cases": given.cases, "duration": f"{given.duration:g}s"}
+    done = subprocess.Popen(
+        [*command, *(f"--{name}={value}" for name, value in options.items())],
         env=os.environ
         | {
             "LD_PRELOAD": str(library),
-            "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",  # Python keeps much until it ends
+            # Python keeps much until it ends
+            "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:quarantine_size_mb=64",
             "UBSAN_OPTIONS": "print_stacktrace=1",
             "PYTHONMALLOC": "malloc",  # else most of a buffer's neighbours are in the same block of memory
             "SORA_HARNESS_PURE": "",
         },
     )
-    if done.returncode in (0, 1):
-        return done.returncode
-    print(f"exit code {done.returncode}", file=sys.stderr)
-    if progress.exists():
-        keep(int(progress.read_text()))
+    began_s = time.monotonic()
+    while done.poll() is None and not progress.exists():
+        if time.monotonic() > began_s + START_S:
+            done.kill()
+        time.sleep(0.1)
+    code = done.wait()
+    if code in (0, 1):
+        return code
+    if code == -signal.SIGKILL or not progress.exists():  # some kernels place memory where a sanitizer wants its own
+        print(f"exit code {code}: the sanitizers can't be run here, or there is too little memory", file=sys.stderr)
+        return 2
+    case = progress.read_text()
+    print(f"exit code {code}, at the case {case}", file=sys.stderr)
+    if case.isdecimal():
+        keep(int(case))
     return 1
 
 
@@ -109,17 +126,27 @@ def load_module(name: str, path: Path) -> ModuleType:
     return module
 
 
-def fuzz(module: Path, progress: Path, seed: int, duration_s: float) -> int:
-    """Draw and check cases until the time is over, or one fails."""
+def fuzz(module: Path, progress: Path, seeds: range, duration_s: float) -> int:
+    """Check the cases that are kept, then draw and check new ones until the time is over, or one fails."""
     import sora_stats_harness.judge
 
     sora_stats_harness.judge._accelerator = load_module(MODULE, module)  # type: ignore[attr-defined]  # in place of the usual one
     from tests import fuzzing
 
     counted: Counter[str] = Counter()
+    for name, case in fuzzing.corpus().items():
+        progress.write_text(name)
+        try:
+            fuzzing.check(case, counted)
+        except Exception:
+            traceback.print_exc()
+            print(f"in tests/data/fuzz/{name}.json", file=sys.stderr)
+            return 1
+    print(f"{len(fuzzing.corpus())} cases that are kept, then seeds from {seeds.start} on", flush=True)
     began_s = told_s = time.monotonic()
-    print(f"seeds from {seed} on", flush=True)
-    while (now_s := time.monotonic()) < began_s + duration_s:
+    for seed in seeds:
+        if (now_s := time.monotonic()) >= began_s + duration_s:
+            break
         progress.write_text(str(seed))
         try:
             fuzzing.check(fuzzing.draw(seed), counted)
@@ -131,7 +158,6 @@ def fuzz(module: Path, progress: Path, seed: int, duration_s: float) -> int:
         if now_s >= told_s + TELL_S:
             told_s = now_s
             print(describe(counted), flush=True)
-        seed += 1
     print(describe(counted), flush=True)
     return 0
 

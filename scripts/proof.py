@@ -25,6 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "harness")]
 
 from tests import comparing, hostile_files  # noqa: E402
 from tests.foreign import faults, table  # noqa: E402
+from tests.load import slow_servers  # noqa: E402
 from tests.load.interruptions import interrupt_once  # noqa: E402
 from tests.oracle import agreement, code_mutants, crossed, histories, judged, mutants, planted, planted_in_c, scores  # noqa: E402
 
@@ -260,6 +261,13 @@ def signals(shrink: int) -> Lines:
     )
 
 
+def percentiles(shrink: int) -> Lines:
+    """Percentiles against a server's own log"""
+    for name in list(slow_servers.PROVEN)[:: 1 if shrink == 1 else 2]:
+        with tempfile.TemporaryDirectory() as folder:
+            yield slow_servers.prove(name, Path(folder))
+
+
 def hostile(shrink: int) -> Lines:
     """Hostile files"""
     yield "What `sora-harness check` takes for files that are made to exhaust it; docs/LIMITS.md has the limits."
@@ -293,6 +301,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "planted": bugs,
     "compare": comparison,
     "signals": signals,
+    "percentiles": percentiles,
     "files": hostile,
     "foreign": foreign,
 }

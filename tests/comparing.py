@@ -10,15 +10,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sora_stats_harness.judge.verdict import (
-    CapacityResult,
-    CoverageSummary,
-    FindingEntry,
-    LatencyDistribution,
-    LoadResult,
-    RequirementStatus,
-    Verdict,
-)
+from sora_stats_harness.judge.measured_results import CapacityResult, LatencyDistribution, LoadResult
+from sora_stats_harness.judge.verdict import CoverageSummary, FindingEntry, RequirementStatus, Verdict
 from sora_stats_harness.reports.comparison_result import ComparisonPolicy, RunComparison
 from sora_stats_harness.reports.run_comparison import NamedVerdicts, compare_runs
 

@@ -769,7 +769,7 @@ def layout(**changes: Any) -> dict[str, Any]:  # Any: what the module takes
     return {
         "keys": b'"g""c"',
         "strings": (),
-        "counts": table(1, 0, 0, 1, 0, 0),
+        "counts": table(1, 0, 0, 1, 0, 0, 63),
         "blocks": table(1),
         "terms": b"",
         "rows": b"",

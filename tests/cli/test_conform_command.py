@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,31 +101,32 @@ def first_listed(simulator: Simulator) -> dict[str, Any]:
     return listing[0]
 
 
-def start(*words: str) -> subprocess.Popen[str]:
-    """The command in a process group of its own, as a terminal would start it."""
-    return subprocess.Popen(
+@contextlib.contextmanager
+def started(*words: str) -> Iterator[subprocess.Popen[str]]:
+    """The command in a process group of its own, as a terminal would start it; it ends with the context."""
+    with subprocess.Popen(
         [sys.executable, "-m", "sora_stats_harness", "conform", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_ctrl_c_in_the_middle_leaves_a_whole_verdict(tmp_path: Path) -> None:
     """The terminal sends it to the whole group, the simulator included; what was seen is judged, nobody is accused."""
     record = tmp_path / "run.jsonl"
-    process = start("--duration", "60", "--output", str(tmp_path / "out"), "--record", str(record))
-    try:
+    with started("--duration", "60", "--output", str(tmp_path / "out"), "--record", str(record)) as process:
         while not (record.exists() and record.stat().st_size > 100_000):
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
         _, told = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
     verdict = verdict_in(tmp_path / "out")
     assert process.returncode == verdict["exit_code"] == 3
     assert verdict["interrupted"] and verdict["verdict"] == "inconclusive" and verdict["reason"] == "interrupted"
@@ -152,26 +155,13 @@ def test_ctrl_c_while_nothing_responses(tmp_path: Path) -> None:
     """What is in flight is given up at once, not waited for."""
     record = tmp_path / "run.jsonl"
     with hostile.serve(hostile.hang) as server:
-        process = start(
-            server.url,
-            "--timeout",
-            "10m",
-            "--duration",
-            "10m",
-            "--output",
-            str(tmp_path / "out"),
-            "--record",
-            str(record),
-        )
-        try:
+        waits = ("--timeout", "10m", "--duration", "10m")
+        with started(server.url, *waits, "--output", str(tmp_path / "out"), "--record", str(record)) as process:
             while not server.seen:
                 assert process.poll() is None, process.communicate()[1]
                 time.sleep(0.01)
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=60)
-        finally:
-            process.kill()
-            process.wait()
     verdict = verdict_in(tmp_path / "out")
     assert process.returncode == 3 and verdict["interrupted"]
     assert verdict["coverage"]["errors"] == 1 and verdict["findings"] == []

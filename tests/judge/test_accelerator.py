@@ -33,6 +33,7 @@ from sora_stats_harness.judge.sample_reader import SampleReader
 from sora_stats_harness.simulator.world import SimulatedWorld
 
 from .. import fuzzing
+from ..examples import FULL, some_of
 from ..fuzzing import TABLE_OF_COUNTER, TABLE_OF_GROUP, Pair, damaged, layout, table
 from ..oracle import agreement, documents, histories
 
@@ -199,28 +200,28 @@ def test_samples_of_a_world_are_the_same(name: str) -> None:
 def test_bodies_with_edits_are_read_the_same(fresh: bool) -> None:
     """Legal, nearly legal and no JSON at all: the bodies by which the judge is held to its reference."""
     pair = Pair(DOC)
-    for seed in range(60):
+    for seed in range(some_of(60) if fresh else 60):
         made = documents.document(seed, DOC)
         if fresh:
             pair = Pair(DOC, pair.counted)
         pair.read(made.body, many=made.many)
-    assert pair.counted["faulty"] >= 3 and pair.counted["deviating"] >= 10, pair.counted
+    assert pair.counted["faulty"] >= some_of(3) and pair.counted["deviating"] >= some_of(10), pair.counted
 
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["learned", "fresh"])
 def test_edges_are_read_the_same(fresh: bool) -> None:
     """Numbers, strings and worse, on which parsers disagree, at every kind of place: alone, hidden, and hiding."""
     pair = Pair(histories.SMALL)
-    for made in documents.window_edges_ns(agreement.base(), step=61 if fresh else 7):
+    for made in documents.window_edges_ns(agreement.base(), step=(61 if fresh else 7) * (1 if FULL else 4)):
         if fresh:
             pair = Pair(histories.SMALL, pair.counted)
             pair.read(json.dumps(agreement.base()).encode())  # its labels are known from now on
         pair.read(made.body, many=made.many)
-    assert pair.counted["accepted"] > 20, pair.counted
-    assert pair.counted["repeated"] > 50, pair.counted
+    assert pair.counted["accepted"] > some_of(20), pair.counted
+    assert pair.counted["repeated"] > some_of(50), pair.counted
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(some_of(4)))
 def test_damaged_bodies_are_read_the_same(seed: int) -> None:
     """A few bytes are changed: it accepts nothing that has a fault, and finds no fault that is not there."""
     pair = Pair(SMALL)
@@ -238,7 +239,7 @@ def test_damaged_bodies_are_read_the_same(seed: int) -> None:
     assert counted["repeated"] > 5, counted
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(some_of(4)))
 def test_a_damaged_documented_response_is_read_the_same(seed: int) -> None:
     """The same for a response of the documented size."""
     source = random.Random(seed)
@@ -307,8 +308,8 @@ def test_every_leaf_with_every_value_is_read_the_same() -> None:
     whole["cc"]["deep"]["total_deep"] = whole["cc"]["rate"] = 3
     pair = Pair(SMALL)
     alike = {"client_id", "bundle_id", "total_unstable_level1", "total_deep", "#é", "#b:c", "#a"}
-    for path in (path for path in _paths(whole) if not alike & set(path)):
-        for value in (*VALUES, None):
+    for number, path in enumerate(path for path in _paths(whole) if not alike & set(path)):
+        for value in (*VALUES, None) if FULL else (*VALUES[number % 4 :: 4], None):
             document = json.loads(json.dumps(whole))
             group = document
             for key in path[:-1]:
@@ -321,8 +322,8 @@ def test_every_leaf_with_every_value_is_read_the_same() -> None:
             pair.read(LABELLED)
             text = json.dumps(document, ensure_ascii=False).replace('"HERE"', value or "")
             pair.read(text.encode(errors="surrogateescape"))
-    assert pair.counted["accepted"] > 100, pair.counted
-    assert pair.counted["deviating"] > 500, pair.counted
+    assert pair.counted["accepted"] > some_of(100), pair.counted
+    assert pair.counted["deviating"] > some_of(500), pair.counted
 
 
 def _paths(value: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:  # Any: JSON
@@ -619,7 +620,7 @@ def test_rising_takes_two_lists(wrong: tuple[Any, ...]) -> None:  # Any: all tha
     odd: list[Any] = [Number(1), "a", None, [], (Number(1),), as_array((1,)), as_array((1, 2))]  # Any: as above
     for one, two in itertools.product(odd, odd):
         top, left = accelerator.merge_risen_blocks([one], [two])
-        assert (top, left) == ([one], [] if one is two else [0])
+        assert (top, [*left]) == ([one], [] if one is two else [0])
 
 
 @given(
@@ -722,9 +723,10 @@ def test_drawn_cases_are_read_the_same(seed: int) -> None:
     [
         {"keys": b""},
         {"counts": b""},
-        {"counts": table(17, 0, 0, 1, 0, 0)},
-        {"counts": table(0, 0, 0, 1, 0, 0) * 2},
-        {"counts": table(1, 0, 0, 1, 0, 1)},
+        {"counts": table(17, 0, 0, 1, 0, 0, 63)},
+        {"counts": table(0, 0, 0, 1, 0, 0, 63) * 2},
+        {"counts": table(1, 0, 0, 1, 0, 1, 63)},
+        {"counts": table(1, 0, 0, 1, 0, 0, -1)},
         {"blocks": b""},
         {"blocks": b"1"},
         {"blocks": table(-1)},
@@ -825,7 +827,7 @@ def test_other_interpreters_have_a_module_of_their_own() -> None:
         "import sys; sys.path[:] = {path!r}",
         "from sora_stats_harness.judge import _accelerator",
         "assert id(_accelerator.Counters) != {own!r}",
-        "assert _accelerator.merge_risen_blocks([], []) == ([], [])",
+        "assert _accelerator.merge_risen_blocks([], []) == ([], ())",
     )
     outer = (
         f"import {INTERPRETERS} as interpreters, sys",
@@ -836,7 +838,7 @@ def test_other_interpreters_have_a_module_of_their_own() -> None:
         "    failed = interpreters.run_string(other, source)",
         "    assert failed is None, failed",
         "    interpreters.destroy(other)",
-        "assert accelerator.MODULE.merge_risen_blocks([], []) == ([], [])",
+        "assert accelerator.MODULE.merge_risen_blocks([], []) == ([], ())",
     )
     done = subprocess.run([sys.executable, "-c", "\n".join(outer)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from sora_stats_harness.api.exchange import Exchange
+from sora_stats_harness.judge.connection_state import EvidenceExchange
 from sora_stats_harness.judge.server_clock import ClockOffset
 
 from .build import SECOND, ask
@@ -28,9 +29,10 @@ def jumps(rows: Sequence[Row]) -> tuple[list[tuple[int, int, int]], ClockOffset]
     offset = ClockOffset()
     found = []
     for seq, (sent, received, stamp, resolution) in enumerate(rows):
-        jump = offset.add_timestamp(WALL + stamp, resolution, exchange(seq, sent, received), WALL)
+        evidence = EvidenceExchange(exchange(seq, sent, received))
+        jump = offset.add_timestamp(WALL + stamp, resolution, evidence, WALL)
         if jump is not None:
-            found.append((jump.earlier.seq, jump.later.seq, jump.gap_ns))
+            found.append((jump.earlier.exchange.seq, jump.later.exchange.seq, jump.gap_ns))
     return found, offset
 
 

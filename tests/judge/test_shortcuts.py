@@ -27,13 +27,14 @@ HISTORIES: Final = 12
 
 
 class EagerJudge(Judge):
-    """A judge that asks the checks of samples and heads every time."""
+    """A judge that asks the checks of samples, their ids and heads every time."""
 
     def __init__(self, heard: list[Finding]) -> None:
         super().__init__(DOC, run="r", on_finding=heard.append)
         walk = self._stages
         every = self._runner.observers(*(stage for stage in Stage if Stage.CONFIGURATION <= stage <= Stage.USER))
-        walk._choices = (every,) * len(walk._choices)
+        walk._choices = dict.fromkeys(walk._choices, every)
+        walk._identity = (walk._identity[False], walk._identity[False])
         walk._http, walk._head = (*walk._http, *walk._head), ()
 
 

@@ -14,8 +14,9 @@ from typing import Final
 from sora_stats_harness.api.exchange import Exchange, Request, Response, Target, TransportError, make_valid_request
 from sora_stats_harness.api.http1_faults import FramingFault
 from sora_stats_harness.api.server_address import ServerAddress
-from sora_stats_harness.load.http_connection import HttpConnection, TransportStats, resolve_server
+from sora_stats_harness.load.http_connection import HttpConnection, resolve_server
 from sora_stats_harness.load.prepared_request import PreparedRequest, prepare_request
+from sora_stats_harness.load.transport_stats import TransportStats
 from tests import hostile
 
 EXAMPLE: Final = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())

@@ -16,8 +16,9 @@ from sora_stats_harness.api.errors import RequestRefusedError
 from sora_stats_harness.api.exchange import TARGET_HEADER, ErrorCode, Exchange, Request, Target, make_valid_request
 from sora_stats_harness.api.server_address import ServerAddress, SocketAddress
 from sora_stats_harness.judge.pipeline import Judge
-from sora_stats_harness.load.http_connection import HttpConnection, TransportStats, resolve_server
+from sora_stats_harness.load.http_connection import HttpConnection, resolve_server
 from sora_stats_harness.load.prepared_request import prepare_request
+from sora_stats_harness.load.transport_stats import TransportStats
 from sora_stats_harness.simulator.server import Simulator
 from tests import hostile
 from tests.load.build import Clerk, connection, listing

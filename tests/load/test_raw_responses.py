@@ -13,8 +13,9 @@ from sora_stats_harness.api.exchange import Exchange, Target, make_valid_request
 from sora_stats_harness.api.secret_redaction import NO_SECRETS
 from sora_stats_harness.api.server_address import ServerAddress
 from sora_stats_harness.judge.pipeline import Judge
-from sora_stats_harness.load.http_connection import HttpConnection, TransportStats, resolve_server
+from sora_stats_harness.load.http_connection import HttpConnection, resolve_server
 from sora_stats_harness.load.prepared_request import prepare_request
+from sora_stats_harness.load.transport_stats import TransportStats
 from sora_stats_harness.probe.prober import Prober
 from sora_stats_harness.recording import format as lines
 from sora_stats_harness.testing.background_loop import BackgroundLoop

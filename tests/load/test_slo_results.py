@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from sora_stats_harness.api.exchange import ErrorCode
 from sora_stats_harness.judge.verdict_decision import RunEnding
 from sora_stats_harness.load.histogram import Histogram
 from sora_stats_harness.load.request_metrics import FAILED_WAIT, TIME_KINDS
-from sora_stats_harness.load.run_measurements import RunMeasurements
+from sora_stats_harness.load.run_measurements import LoadPlan, RunMeasurements
 from sora_stats_harness.load.slo import parse_slo
 from sora_stats_harness.load.slo_results import end_with_slos, judge_slos
+
+from .test_arrival_schedule import exchange
 
 ONE, ALL = "GetStatsConnection", "GetStatsAllConnections"
 
@@ -66,6 +69,26 @@ def test_what_was_due_and_never_sent_is_slower_than_any_time() -> None:
     run.scheduled, run.metrics.sent = 100, 98
     (found,) = judge_slos([parse_slo("p99<50ms")], run)
     assert (found.status, found.requests) == ("violated", 100)
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "unsent", "status"),
+    [([10] * 990, 10, "not_checked"), ([10] * 991, 9, "met"), ([60] * 990, 10, "violated")],
+)
+def test_what_our_own_machine_could_not_send_proves_nothing(
+    times_ms: Sequence[float], unsent: int, status: str
+) -> None:
+    """Neither an error of the server's nor a fast response; one in a hundred might have been slower than the SLO."""
+    run = measured({ONE: times_ms})
+    failed = exchange(0, 10, error=ErrorCode.LOCAL)
+    for _ in range(unsent):
+        run.metrics.record(failed)
+    (found,) = judge_slos([parse_slo("p99<50ms")], run)
+    assert (found.status, found.requests) == (status, len(times_ms))
+    assert run.bottleneck(LoadPlan(scenario="x")) == f"it could not send {unsent} requests: ."
+    assert [(each.code, each.count, each.whose) for each in run.metrics.failure_counts()] == [
+        ("local", unsent, "generator")
+    ]
 
 
 @pytest.mark.parametrize(("delay_ms", "status"), [(4, "violated"), (6, "not_checked")])

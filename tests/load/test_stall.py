@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sora_stats_harness.recording import open_recordings
+from sora_stats_harness.recording.reader import open_recordings
 from tests import hostile
 
-EXAMPLE = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())
-
-
-def stalling(stall_s: float, every_s: float) -> Callable[[hostile.Talk], None]:
-    """Responses at once, but at the end of each period: then not before the next one begins."""
-    began_s = time.monotonic()
-
-    def behaviour(talk: hostile.Talk) -> None:
-        request = talk.request
-        while request:
-            phase_s = (time.monotonic() - began_s) % every_s
-            if phase_s > every_s - stall_s and talk.over.wait(every_s - phase_s):
-                return
-            sample = EXAMPLE | {"timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
-            body = [sample] if b"GetStatsAll" in request else sample
-            talk.write(hostile.response(json.dumps(body).encode()))
-            request = talk.socket.recv(65536)
-
-    return behaviour
+from .slow_servers import SlowServer, percentile, stalling
 
 
 def by_hand(path: Path, percent: float, *, from_schedule: bool) -> float:
@@ -46,13 +24,12 @@ def by_hand(path: Path, percent: float, *, from_schedule: bool) -> float:
             begun_ns = exchange.intended_ns if from_schedule else exchange.sent_ns
             assert begun_ns is not None, "an open model has a schedule"
             times.append((arrived_ns - begun_ns) / 1000)
-    times.sort()
-    return times[math.ceil(len(times) * percent / 100) - 1]
+    return percentile(times, percent)
 
 
 def run(folder: Path, stall_s: float, every_s: float, rate: int, in_flight: int) -> dict[str, Any]:  # Any: JSON
     """Two periods and a half of it, recorded."""
-    with hostile.serve(stalling(stall_s, every_s)) as server:
+    with hostile.serve(SlowServer(stalling(stall_s, every_s))) as server:
         command = [
             sys.executable,
             "-m",

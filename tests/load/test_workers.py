@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from sora_stats_harness.recording import open_recordings
+from sora_stats_harness.recording.reader import open_recordings
 from sora_stats_harness.simulator.server import Simulator
 from tests import hostile
 

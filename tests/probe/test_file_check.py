@@ -30,8 +30,9 @@ from sora_stats_harness.judge.requirements import RequiredCapability
 from sora_stats_harness.judge.verdict import JudgeResult
 from sora_stats_harness.judge.verdict_decision import RunScope, decide_verdict
 from sora_stats_harness.probe.file_check import CheckStopped, FileCheckResult, choose_edition, judge_files, open_files
-from sora_stats_harness.recording import RecordingWriter, open_recordings
 from sora_stats_harness.recording.pseudonymize import redact_recording
+from sora_stats_harness.recording.reader import open_recordings
+from sora_stats_harness.recording.writer import RecordingWriter
 from sora_stats_harness.simulator.world import SimulatedWorld
 
 from ..recording.build import SERVER, exchange, pipe_to_stdin, record, recorded_run

@@ -13,7 +13,7 @@ import pytest
 
 from sora_stats_harness.api.exchange import Exchange, Request, Response, Target, TransportError, make_valid_request
 from sora_stats_harness.api.secret_redaction import NO_SECRETS, Secrets
-from sora_stats_harness.recording import RecordedRun, RecordingWriter
+from sora_stats_harness.recording.writer import RecordedRun, RecordingWriter
 
 RUN = "11111111-2222-4333-8444-555555555555"
 SERVER = "http://127.0.0.1:3000"

@@ -15,10 +15,11 @@ from sora_stats_harness.api.exchange import ErrorCode, Exchange, TransportError
 from sora_stats_harness.api.secret_redaction import Secrets
 from sora_stats_harness.cli import main
 from sora_stats_harness.judge.pipeline import Judge
-from sora_stats_harness.recording import RecordingEnd, RecordingWriter, open_recordings, recording_schema
 from sora_stats_harness.recording import format as lines
+from sora_stats_harness.recording.format import RecordingEnd, recording_schema
 from sora_stats_harness.recording.pseudonymize import redact_recording
-from sora_stats_harness.recording.reader import LATEST_NS
+from sora_stats_harness.recording.reader import LATEST_NS, open_recordings
+from sora_stats_harness.recording.writer import RecordingWriter
 from tests.probe.test_file_check import EDITION, live
 
 from .build import RUN, SERVER, exchange, record, recorded_run

@@ -28,9 +28,10 @@ from sora_stats_harness.api.secret_redaction import (
     redact_headers,
 )
 from sora_stats_harness.api.strict_json import StrictJsonError, parse_strict_json
-from sora_stats_harness.recording import exchange_encoder, recording_schema
+from sora_stats_harness.recording import exchange_encoder
 from sora_stats_harness.recording import format as lines
 from sora_stats_harness.recording.exchange_encoder import ExchangeEncoder
+from sora_stats_harness.recording.format import recording_schema
 
 from .build import JSON_HEADERS, RUN, SERVER, exchange
 

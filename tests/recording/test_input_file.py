@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from sora_stats_harness.api.errors import RecordingError
 from sora_stats_harness.api.exchange import Exchange
 from sora_stats_harness.api.input_budget import InputBudget
-from sora_stats_harness.recording import input_file, open_recordings
+from sora_stats_harness.recording import input_file
 from sora_stats_harness.recording.input_file import InputFile, LineCursor, UnreadablePart
+from sora_stats_harness.recording.reader import open_recordings
 
 from .build import exchange
 from .test_reader import file_of

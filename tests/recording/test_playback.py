@@ -21,7 +21,7 @@ from sora_stats_harness.cli import main
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.probe.playback import open_playback
 from sora_stats_harness.probe.prober import Prober
-from sora_stats_harness.recording import RecordingWriter
+from sora_stats_harness.recording.writer import RecordingWriter
 from sora_stats_harness.simulator.server import Simulator, start_simulator_process
 
 from . import build

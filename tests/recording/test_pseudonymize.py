@@ -20,9 +20,9 @@ from sora_stats_harness.api.exchange import (
     make_valid_request,
 )
 from sora_stats_harness.cli import main
-from sora_stats_harness.recording import open_recordings
 from sora_stats_harness.recording.json_strings import mask_text
 from sora_stats_harness.recording.pseudonymize import redact_recording
+from sora_stats_harness.recording.reader import open_recordings
 
 from .build import JSON_HEADERS, exchange, record
 

@@ -17,8 +17,8 @@ from sora_stats_harness.api.errors import RecordingError
 from sora_stats_harness.api.exchange import Exchange
 from sora_stats_harness.api.secret_redaction import Secrets
 from sora_stats_harness.recording import format as lines
-from sora_stats_harness.recording import open_recordings, reader
-from sora_stats_harness.recording.reader import LATEST_NS
+from sora_stats_harness.recording import reader
+from sora_stats_harness.recording.reader import LATEST_NS, open_recordings
 
 from ..examples import some_of
 from .build import RUN, exchange, pipe_to_stdin, record

@@ -18,7 +18,9 @@ from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.api.exchange import ErrorCode, Exchange, TransportError
 from sora_stats_harness.api.secret_redaction import NO_SECRETS, Secrets
 from sora_stats_harness.judge.pipeline import Judge
-from sora_stats_harness.recording import RecordingLimits, RecordingWriter, open_recordings, writer
+from sora_stats_harness.recording import writer
+from sora_stats_harness.recording.reader import open_recordings
+from sora_stats_harness.recording.writer import RecordingLimits, RecordingWriter
 
 from .build import RUN, exchange, record, recorded_run
 

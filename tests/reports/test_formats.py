@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sora_stats_harness.api import edition
 from sora_stats_harness.judge.verdict import FindingEntry
 from sora_stats_harness.reports import summary, terminal
-from sora_stats_harness.reports.measurement_tables import NO_FIGURE
+from sora_stats_harness.reports.figure_cells import NO_FIGURE
 from sora_stats_harness.reports.report_formats import REPORT_FORMATS, report_renderer
 
 from ..examples import some_of

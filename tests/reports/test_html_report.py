@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from sora_stats_harness.judge.verdict import LoadResult
+from sora_stats_harness.judge.measured_results import LoadResult
 from sora_stats_harness.reports import charts, html_measurements
 from sora_stats_harness.reports.charts import ChartLine, percentile_position
 from sora_stats_harness.reports.report_formats import report_renderer
@@ -67,7 +67,7 @@ def test_load_shows_percentiles_timeline_sizes_and_their_tables() -> None:
         assert about.text
         assert "style" not in {key for part in root.iter() for key in part.attrib}
     for part in (
-        "119.4 requests/s offered of 120 planned, p99 19.37 ms",
+        "119.4 requests/s offered of 120 planned, p99 15.65 ms",
         "The generator was the bottleneck",
         "p99.99",
         "15,053",
@@ -75,6 +75,8 @@ def test_load_shows_percentiles_timeline_sizes_and_their_tables() -> None:
         assert part in text, part
     for label in ("50", "90", "99", "99.9"):
         assert f">{label}</text>" in drawn[0]
+    for svg in drawn[1:]:
+        assert all(f">{at}</text>" in svg for at in ("03:14:59", "03:15:23", "03:16:35")), "by the wall clock"
 
 
 def test_tail_gives_every_nine_the_same_room() -> None:

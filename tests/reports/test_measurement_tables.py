@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from xml.etree import ElementTree
 
 import pytest
 
-from sora_stats_harness.judge.verdict import CapacityResult, CapacityStepResult, LatencyDistribution
+from sora_stats_harness.judge.measured_results import ALL_TARGETS, CapacityResult, CapacityStepResult
 from sora_stats_harness.load.histogram import Histogram
+from sora_stats_harness.load.request_metrics import FAILED_WAIT, TIME_KINDS, RequestMetrics
+from sora_stats_harness.load.run_measurements import summarize_latencies, summarize_step_latencies
+from sora_stats_harness.reports.figure_cells import MeasurementTable, percentile_ms
 from sora_stats_harness.reports.github_actions import verdict_annotations
-from sora_stats_harness.reports.measurement_tables import (
-    MeasurementTable,
-    key_figures,
-    measurement_sections,
-    merge_distributions,
-    percentile_ms,
-)
+from sora_stats_harness.reports.measurement_tables import key_figures, measurement_sections
 from sora_stats_harness.reports.report import VerdictReport
 from sora_stats_harness.reports.report_formats import report_renderer
 from sora_stats_harness.reports.terminal import render_terminal
@@ -91,7 +88,7 @@ def test_a_narrow_terminal_leaves_columns_out_and_changes_no_cell(kind: str, wid
 
 def test_key_figures_lead_every_format() -> None:
     """The rate, errors and percentiles of a load run; the interval of a capacity run; in an annotation, too."""
-    for kind, wanted in (("loaded", ("119.4/s", "19.37 ms")), ("sized", ("300/s", "340/s"))):
+    for kind, wanted in (("loaded", ("119.4/s", "15.65 ms")), ("sized", ("300/s", "340/s"))):
         report = verdicts.PAGES[kind]()
         assert {number for number, _ in key_figures(report.verdict)} >= set(wanted)
         texts = [
@@ -104,37 +101,29 @@ def test_key_figures_lead_every_format() -> None:
             assert all(number in text for number in wanted)
 
 
-def distribution(target: str, *times_us: int) -> LatencyDistribution:
-    """Times as the load room hands them in."""
-    times = Histogram()
-    for us in times_us:
-        times.record(us * 1000)
-    return LatencyDistribution(
-        target=target,
-        kind="response",
-        count=times.count,
-        percentiles={f"{each:g}": times.percentile(each) or 0 for each in (50, 90, 95, 99, 99.9, 99.99)},
-        min=times.min_us,
-        mean=times.sum_us / times.count,
-        max=times.max_us,
-        buckets=times.buckets,
-    )
+def measured(times_us: Mapping[str, Sequence[int]], **failed: int) -> RequestMetrics:
+    """Times by target as a run measures them, and how many requests failed after a second."""
+    metrics = RequestMetrics()
+    for name, values in times_us.items():
+        kinds = metrics.times[name] = {kind: Histogram() for kind in TIME_KINDS}
+        for us in values:
+            kinds["response"].record(us * 1000)
+        for _ in range(failed.get(name, 0)):
+            kinds[FAILED_WAIT].record(1_000_000_000)
+    return metrics
 
 
 def test_all_targets_are_what_one_histogram_of_all_times_gives() -> None:
-    """Count, percentiles, least, mean and longest."""
+    """Count, percentiles, least, mean and longest; of complete responses, and of all requests."""
     fast, slow = [100 + 7 * i for i in range(900)], [50_000 + 1_013 * i for i in range(100)]
-    merged = merge_distributions([distribution("a", *fast), distribution("b", *slow)])
-    together = distribution("all targets", *fast, *slow)
-    assert merged is not None
-    assert (merged.count, merged.percentiles, merged.min, merged.max) == (
-        together.count,
-        together.percentiles,
-        together.min,
-        together.max,
-    )
-    assert merged.mean == pytest.approx(together.mean)
-    assert merge_distributions([]) is None
+    complete, every, *_ = summarize_latencies(measured({"a": fast, "b": slow}, b=50))
+    whole = Histogram()
+    for us in (*fast, *slow):
+        whole.record(us * 1000)
+    assert (complete.target, complete.count, complete.min, complete.max) == (ALL_TARGETS, 1000, 100, slow[-1])
+    assert complete.percentiles == {each: whole.percentile(float(each)) for each in ("50", "90", "95", "99", "99.9")}
+    assert complete.mean == pytest.approx(sum((*fast, *slow)) / 1000, rel=1e-3)
+    assert (every.count, every.includes_failures, every.percentiles["99"]) == (1050, True, 1_000_000)
 
 
 @pytest.mark.parametrize(
@@ -143,19 +132,17 @@ def test_all_targets_are_what_one_histogram_of_all_times_gives() -> None:
 )
 def test_a_percentile_is_shown_where_the_count_carries_it(count: int, shown: list[str]) -> None:
     """p99 speaks of one time in a hundred: of fewer there is none."""
-    times = distribution("a", *range(1000, 1000 + count))
+    (times,) = summarize_latencies(measured({"a": range(1000, 1000 + count)}))
     assert [each for each in ("50", "90", "95", "99", "99.9") if percentile_ms(times, each) != "-"] == shown
 
 
 def test_a_capacity_step_has_one_p99_of_all_targets() -> None:
     """A frequent fast target and a rare slow one: the p99 of all requests, and beside it the slowest target's."""
-    fast, slow = distribution("fast", *[20_000] * 9900), distribution("slow", *[247_800] * 100)
-    step = CapacityStepResult(
-        rate=1.0, outcome="passed", windows=1, windows_passed=1, reason=None, latency=[fast, slow]
-    )
+    latency = summarize_step_latencies(measured({"fast": [20_000] * 9900, "slow": [247_800] * 100}))
+    step = CapacityStepResult(rate=1.0, outcome="passed", windows=1, windows_passed=1, reason=None, latency=latency)
     report = verdicts.build(verdicts.Counted())
     report.verdict.capacity = CapacityResult(interval=(1.0, None), at_least=True, limited_by=None, steps=[step])
     table = next(tables(report))
     cells = dict(zip(table.columns, table.rows[0], strict=True))
     assert cells["p99 ms"] == "20.09"
-    assert cells["slowest p99 ms"] == f"slow {percentile_ms(slow, '99')}"
+    assert cells["slowest p99 ms"] == f"slow {percentile_ms(latency[-1], '99')}"

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from sora_stats_harness.api.errors import UsageError
-from sora_stats_harness.judge.verdict import ALL_TARGETS, CoverageSummary, Verdict
+from sora_stats_harness.judge.measured_results import ALL_TARGETS
+from sora_stats_harness.judge.verdict import CoverageSummary, Verdict
 from sora_stats_harness.reports.comparison_result import ComparisonPolicy, Threshold
 from sora_stats_harness.reports.run_comparison import compare_runs
 

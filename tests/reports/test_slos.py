@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sora_stats_harness.judge.verdict import LoadResult, SloResult
+from sora_stats_harness.judge.measured_results import LoadResult, SloResult
 from sora_stats_harness.reports.html_report import render_html
 from sora_stats_harness.reports.junit import render_junit
 from sora_stats_harness.reports.markdown import render_markdown_summary

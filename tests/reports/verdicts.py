@@ -16,18 +16,12 @@ import msgspec
 from sora_stats_harness.api.edition import load_edition
 from sora_stats_harness.api.exchange import Exchange, Request, RequestArguments, Response, Target, make_valid_request
 from sora_stats_harness.api.secret_redaction import Secrets
-from sora_stats_harness.judge.requirements import REQUIREMENTS, RequiredCapability
-from sora_stats_harness.judge.verdict import (
-    BaselineFinding,
-    BaselineReport,
+from sora_stats_harness.judge.measured_results import (
+    ALL_TARGETS,
+    REPORTED_PERCENTILES,
     CapacityResult,
     CapacityStepResult,
-    CoverageSummary,
-    DocumentationDrift,
-    DriftEntry,
     FailureCount,
-    FindingEntry,
-    JudgeResult,
     LatencyDistribution,
     ListingCost,
     ListingCostPoint,
@@ -35,8 +29,20 @@ from sora_stats_harness.judge.verdict import (
     MediaQuantityResult,
     MediaResult,
     PollingEstimate,
-    SubjectKind,
+    TargetTraffic,
     TimelineRow,
+    is_percentile_carried,
+)
+from sora_stats_harness.judge.requirements import REQUIREMENTS, RequiredCapability
+from sora_stats_harness.judge.verdict import (
+    BaselineFinding,
+    BaselineReport,
+    CoverageSummary,
+    DocumentationDrift,
+    DriftEntry,
+    FindingEntry,
+    JudgeResult,
+    SubjectKind,
     WaiverReport,
 )
 from sora_stats_harness.judge.verdict_decision import RunEnding, RunScope
@@ -344,7 +350,7 @@ def _small_load(text: str) -> LoadResult:
         bytes_sent=1,
         bytes_received=0,
         generator_limited=text,
-        failures=[FailureCount(target=text, code=text, count=1, detail=text)],
+        failures=[FailureCount(target=text, code=text, whose="server", count=1, detail=text)],
     )
 
 
@@ -378,23 +384,48 @@ def loaded() -> VerdictReport:
         abandoned=2,
         bytes_sent=4_100_000,
         bytes_received=212_000_000,
+        connections=66,
         processes=2,
         cpu_cores=0.62,
+        began_at="2026-11-24T03:14:59.250Z",
+        targets=[
+            TargetTraffic(
+                target=name,
+                responses=count,
+                errors=errors,
+                server_errors=failing,
+                bytes=15_000 * count,
+                per_s=round((count + errors) / 120, 3),
+            )
+            for name, count, errors, failing in (
+                ("GetStatsAllConnections", 87, 3, 0),
+                ("GetStatsClient", 5_997, 1, 2),
+                ("GetStatsConnection", 8_000, 0, 0),
+            )
+        ],
         failures=[
             FailureCount(
                 target="GetStatsAllConnections",
                 code="timeout",
+                whose="server",
                 count=3,
                 detail="no complete response within 5 s",
             ),
             FailureCount(
-                target="GetStatsClient", code="reset", count=1, detail="the connection was closed before any byte"
+                target="GetStatsClient",
+                code="reset",
+                whose="server",
+                count=1,
+                detail="the connection was closed before any byte",
+            ),
+            FailureCount(
+                target="GetStatsClient", code="status 503", whose="server", count=2, detail="a complete response"
             ),
         ],
         generator_limited="p99 of the send delay 12 ms, of the receive delay 0.4 ms",
         latency=[
             _latency(name, kind, us * (1 if kind == "response" else 0.8), count)
-            for name, us, count in targets
+            for name, us, count in ((ALL_TARGETS, 2_100, 14_084), *targets)
             for kind in ("response", "service", "receive delay", "send delay")
         ],
         timeline=[
@@ -460,7 +491,7 @@ def _latency(target: str, kind: Any, us: float, count: int) -> LatencyDistributi
                 return upper
         return buckets[-1][0]
 
-    shown = {f"{percent:g}": at(percent) for percent in (50, 90, 95, 99, 99.9, 99.99)}
+    shown = {each: at(float(each)) for each in REPORTED_PERCENTILES if is_percentile_carried(whole, float(each))}
     return LatencyDistribution(
         target=target,
         kind=kind,

@@ -7,7 +7,10 @@ import os
 import re
 import subprocess
 import sys
-from typing import Final
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
 from xml.etree import ElementTree
 
 import pytest
@@ -17,6 +20,7 @@ from sora_stats_harness.reports.report import VerdictReport
 from sora_stats_harness.testing import gate_run
 from sora_stats_harness.testing.options import PluginSettings
 from tests import hostile
+from tests.reports import verdicts
 
 pytest_plugins = ["pytester"]
 
@@ -326,3 +330,23 @@ def test_collecting_imports_nothing_heavy(pytester: pytest.Pytester, options: tu
     )
     light = ["msgspec"] if options else []
     assert done.stdout.splitlines()[-1] == f"loaded 0 True {light}", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("made", [verdicts.passing, verdicts.failing])
+def test_reports_that_cannot_be_written_take_no_finding_away(
+    made: Callable[[], VerdictReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate has run: what it found stays, and what it did not find is no pass; every process reads the same."""
+    settings: Any = SimpleNamespace(report=tmp_path / "reports")  # Any: the one setting that is asked for
+    (settings.report / "report.html" / "in the way").mkdir(parents=True)
+    monkeypatch.setattr(gate_run, "run_gate", lambda settings: made())
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    for _ in range(2):
+        verdict = gate_run.run_gate_once(settings, shared).verdict
+        assert verdict.findings == made().verdict.findings
+        if made is verdicts.failing:
+            assert (verdict.verdict, verdict.exit_code) == ("fail", 1)
+        else:
+            assert (verdict.verdict, verdict.exit_code) == ("inconclusive", 2)
+            assert "the reports cannot be written to" in str(verdict.reason)

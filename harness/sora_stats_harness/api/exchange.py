@@ -113,6 +113,8 @@ class ErrorCode(Enum):
     """The body ended before its announced length."""
     ABANDONED = "abandoned"
     """We gave up, because the run ended."""
+    LOCAL = "local"
+    """Our own machine could not send: no file descriptor, port or memory was left."""
 
 
 class TransportError(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -6,6 +6,7 @@ What really happened may stand anywhere in the chain of causes, so all of it is 
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -25,10 +26,18 @@ _CODE_BY_EXCEPTION: Final = (
 )
 """The system's errors that say what happened, wherever in the chain of causes they stand."""
 
+_LOCAL_ERRNOS: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM}
+)
+"""Limits of the machine that sends: nothing has reached the server."""
+
 
 def classify_transport_error(error: BaseException) -> TransportError:
     """Sort an error of ssl or the system into one of the codes, with one line of detail."""
     causes = list(_walk_causes(error))
+    for cause in causes:
+        if isinstance(cause, OSError) and cause.errno in _LOCAL_ERRNOS:
+            return TransportError(code=ErrorCode.LOCAL, detail=describe_error(cause))
     for kind, code in _CODE_BY_EXCEPTION:
         for cause in causes:
             if isinstance(cause, kind):

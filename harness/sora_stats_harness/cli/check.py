@@ -43,20 +43,23 @@ def run(arguments: Arguments) -> int:
     from ..api.exchange import TARGET_OF_OPERATION
     from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge, JudgeOptions
+    from ..load.recorded_load import RecordedLoad
     from ..probe.file_check import judge_files, open_files
 
     settings = options.read_settings(arguments, writes_reports=False)
     target = TARGET_OF_OPERATION[arguments.target] if arguments.target is not None else None
+    recorded = RecordedLoad()
     with common.JudgedRun(arguments, "check") as run:
         with run.stack:
             files = open_files(arguments.files, target)
             notes = _choose_edition(arguments, files)
             judge = Judge(
                 load_edition(arguments.settings.edition),
+                observer=recorded.add,
                 checks=load_check_files(settings.checks),
                 options=JudgeOptions(tear_s=settings.tear_s),
             )
-            checked = judge_files(judge, files, target=target, tick=_make_tick(run))
+            checked = judge_files(judge, files, target=target, tick=_make_tick(run), opened=recorded.open)
         facts = run.facts(
             subject=checked.subject,
             scope=checked.scope,
@@ -64,9 +67,8 @@ def run(arguments: Arguments) -> int:
             options={"files": [file.store.name for file in files], "target": arguments.target},
             notes=[*notes, *checked.notes, *checked.early_endings],
         )
-        return common.report_and_exit_code(
-            arguments, checked, replace(facts, judged_from=checked.judged_from), write=arguments.output is not None
-        )
+        facts = replace(facts, judged_from=checked.judged_from, load=recorded.result())
+        return common.report_and_exit_code(arguments, checked, facts, write=arguments.output is not None)
 
 
 def _choose_edition(arguments: Arguments, files: Sequence[OpenedFile]) -> list[str]:

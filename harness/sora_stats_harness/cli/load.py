@@ -22,10 +22,9 @@ from .output import write_output
 
 if TYPE_CHECKING:
     from ..api.server_address import ServerAddress
-    from ..judge.verdict import LoadResult
+    from ..judge.measured_results import LoadResult
     from ..load.load_spec import LoadSpec
     from ..load.load_task import LoadTask
-    from ..load.run_measurements import LoadPlan
     from ..load.slo import AbortLimit, Slo
     from ..load.worker_plan import WorkerPlan
 
@@ -93,7 +92,7 @@ def run(arguments: Arguments) -> int:
             task = _load_task(arguments, run, address, spec)
             done = run_load_task(replace(task, limits=limits, workers=plan))
         results = judge_slos(slos, done.measures)
-        load = done.measures.to_load_summary(_summary_plan(spec, plan), results)
+        load = done.measures.to_load_summary(done.plan, results)
         facts = run.facts(
             subject=server,
             scope=spec.scope,
@@ -124,21 +123,10 @@ def _load_task(arguments: Arguments, run: common.JudgedRun, address: ServerAddre
         limits=(),
         workers=None,
         recording=recording,
+        csv=arguments.csv,
         interrupt=run.interrupt,
         watch=lambda elapsed_s, counts: run.progress.show(elapsed_s, _progress_text(elapsed_s, spec, counts)),
         say=lambda text: write_output(text, sys.stderr),
-    )
-
-
-def _summary_plan(spec: LoadSpec, plan: WorkerPlan | None) -> LoadPlan:
-    from ..load.run_measurements import LoadPlan
-
-    return LoadPlan(
-        scenario=spec.scenario,
-        model=spec.model,
-        planned_per_s=spec.planned_per_s,
-        users=spec.users,
-        processes=1 if plan is None else plan.count,
     )
 
 
@@ -334,6 +322,7 @@ command = Command(
             flag("--new-connection-each", "use each connection for one request only"),
             options.slo_option("fail unless this holds: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1%"),
             options.abort_option("end early"),
+            with_value("--csv", "FILE", "write a row a second, for all targets and for each, while the run lasts"),
             flag("--dry-run", "print the plan and send nothing"),
         ),
         *workers.worker_options(),

@@ -59,7 +59,7 @@ class ServerAvailability:
     def add_failure(self, exchange: Exchange) -> None:
         """None came, or not all of it; a request that we gave up says nothing, nor one sent before the last response's."""
         error, server = exchange.error, exchange.request.server
-        if error is None or error.code is ErrorCode.ABANDONED:
+        if error is None or error.code in (ErrorCode.ABANDONED, ErrorCode.LOCAL):
             return
         if any(fault.code == UNANNOUNCED_CLOSE for fault in exchange.faults):
             return  # the connection has gone, not the server

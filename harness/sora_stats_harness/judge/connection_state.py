@@ -62,15 +62,13 @@ class EvidenceCache:
         self._newest: list[ref[EvidenceExchange]] = []
         self._portions: deque[tuple[int, list[ref[EvidenceExchange]]]] = deque()
 
-    def add_exchange(self, exchange: Exchange) -> EvidenceExchange:
+    def add_exchange(self, exchange: Exchange, body_bytes: int) -> EvidenceExchange:
         """Have an exchange lose its body once so many bytes came after it."""
         held = EvidenceExchange(exchange)
         self._newest.append(ref(held))
-        response = exchange.response
-        if response is not None:
-            self._newest_bytes += len(response.body)
-            if self._newest_bytes > self._portion_bytes:
-                self._close_portion()
+        self._newest_bytes += body_bytes
+        if self._newest_bytes > self._portion_bytes:
+            self._close_portion()
         return held
 
     def _close_portion(self) -> None:

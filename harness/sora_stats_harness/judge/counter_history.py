@@ -78,7 +78,7 @@ class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
     previous: CounterMaxima[EvidenceT] | None = None
     depth: int = 0
     """How many versions lead back from it."""
-    held: dict[int | str, list[EvidenceT | None]] = msgspec.field(default_factory=dict)
+    held: dict[int | str, list[EvidenceT | None]] | None = None
 
     def counters_of(self, block: int | str) -> Counters | None:
         """A block's maximum by its index, or a label's by its name."""
@@ -92,7 +92,7 @@ class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
             if counters is None or counters[counter] != value:
                 break
             version = version.previous
-        held = version.held.get(block) if version.previous is None else None
+        held = version.held.get(block) if version.previous is None and version.held is not None else None
         holder = held[counter] if held is not None else version.holder
         assert holder is not None, "a version without a holder has no values"
         return holder
@@ -104,17 +104,13 @@ class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
             chain.append(before)
         chain.reverse()
         labels = [*self.labels]
-        self._resolve_first_holders(range(len(self.blocks)), chain, [version.blocks for version in chain])
-        self._resolve_first_holders(labels, chain, [[*map(version.labels.get, labels)] for version in chain])
+        steps = [[*version.blocks, *map(version.labels.get, labels)] for version in chain]
+        keys: list[int | str] = [*range(len(self.blocks)), *labels]
+        held_before = chain[0].held or {}
+        found = _find_all_first_holders(steps, [version.holder for version in chain], [*map(held_before.get, keys)])
+        self.held = {key: each for key, each in zip(keys, found, strict=True) if each is not None}
         self.previous = None
         self.depth = 0
-
-    def _resolve_first_holders(
-        self, keys: Sequence[int | str], chain: Sequence[CounterMaxima[EvidenceT]], steps: list[list[Counters | None]]
-    ) -> None:
-        owners = [version.holder for version in chain]
-        found = _find_all_first_holders(steps, owners, [chain[0].held.get(key) for key in keys])
-        self.held.update({key: each for key, each in zip(keys, found, strict=True) if each is not None})
 
 
 def _find_all_first_holders(

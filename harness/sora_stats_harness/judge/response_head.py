@@ -61,14 +61,11 @@ def _parse_relevant_headers(response: Response) -> RelevantHeaders:
             content_length = value.partition(",")[0].strip()
         elif lower == "server" and value.startswith(SIMULATOR_SERVER_PREFIX):
             simulator = True
-    usual_body_bytes = -1
     length = content_length or ""
-    is_number = length.isascii() and length.isdecimal() and len(length) <= MAX_LENGTH_DIGITS
-    if content_type == "application/json" and is_number:
-        usual_body_bytes = int(length)
+    is_plain = length.isascii() and length.isdecimal() and len(length) <= MAX_LENGTH_DIGITS
     return RelevantHeaders(
         content_type=content_type,
         content_length=content_length,
-        usual_body_bytes=usual_body_bytes,
+        usual_body_bytes=int(length) if is_plain and content_type == "application/json" else -1,
         simulator=simulator,
     )

@@ -40,7 +40,7 @@ class Sample(msgspec.Struct, kw_only=True, gc=False):
     """Paths of documented groups and leaves that are not there, labels aside."""
 
 
-class ParsedBody(msgspec.Struct, kw_only=True):
+class ParsedBody(msgspec.Struct, kw_only=True, gc=False):
     """What a body came to; `fault` says why it was not read, and then nothing else is known."""
 
     samples: list[Sample] = []

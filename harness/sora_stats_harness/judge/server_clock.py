@@ -9,11 +9,12 @@ one that jumps is a finding. Clocks drift, so intervals count for ten minutes.
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ..api.exchange import Exchange, without_response
+if TYPE_CHECKING:
+    from .connection_state import EvidenceExchange
 
 JUMP_TOLERANCE_NS: Final = 1_000_000_000
 """How far a clock may be stepped (NTP does so) without a word."""
@@ -31,15 +32,15 @@ class OffsetInterval(msgspec.Struct, gc=False):
     started_ns: int
     low: int
     high: int
-    low_from: Exchange
-    high_from: Exchange
+    low_from: EvidenceExchange
+    high_from: EvidenceExchange
 
 
 class ClockJump(msgspec.Struct, frozen=True, kw_only=True):
     """Two responses that no one offset explains; the earlier first."""
 
-    earlier: Exchange
-    later: Exchange
+    earlier: EvidenceExchange
+    later: EvidenceExchange
     gap_ns: int
     """How far apart their intervals lie."""
 
@@ -59,7 +60,7 @@ class ClockOffset:
         return (self._low, self._high) if self._spans else None
 
     def add_timestamp(
-        self, stamp_ns: int, resolution_ns: int, exchange: Exchange, wall_minus_clock_ns: int
+        self, stamp_ns: int, resolution_ns: int, evidence: EvidenceExchange, wall_minus_clock_ns: int
     ) -> ClockJump | None:
         """
         Take in one stamp.
@@ -68,6 +69,7 @@ class ClockOffset:
             stamp_ns: When the server says it was read; true to `resolution_ns`, rounded down.
             wall_minus_clock_ns: Wall-clock time less the exchange's own clock, to keep the numbers small.
         """
+        exchange = evidence.exchange
         low = stamp_ns - exchange.received_ns - wall_minus_clock_ns
         high = stamp_ns + resolution_ns - exchange.sent_ns - wall_minus_clock_ns
         spans = self._spans
@@ -76,29 +78,38 @@ class ClockOffset:
             fresh = exchange.received_ns - spans[-1].started_ns <= OFFSET_INTERVAL_NS
             if low <= self._low and high >= self._high and fresh:
                 return None  # says nothing new, as most do
-        return self._narrow_bounds(low, high, exchange)
+        return self._narrow_bounds(low, high, evidence)
 
-    def _narrow_bounds(self, low: int, high: int, exchange: Exchange) -> ClockJump | None:
-        spans = self._spans
-        while spans and exchange.received_ns - spans[0].started_ns > OFFSET_WINDOW_NS:
-            spans.popleft()
+    def _narrow_bounds(self, low: int, high: int, evidence: EvidenceExchange) -> ClockJump | None:
+        spans, received_ns = self._spans, evidence.exchange.received_ns
+        if spans and received_ns - spans[0].started_ns > OFFSET_WINDOW_NS:
+            while spans and received_ns - spans[0].started_ns > OFFSET_WINDOW_NS:
+                spans.popleft()
+            self._intersect()
         jump = None
-        for span in spans:
-            gap = max(low - span.high, span.low - high)
-            if gap > JUMP_TOLERANCE_NS:
-                earlier = span.high_from if low > span.high else span.low_from
-                jump = ClockJump(earlier=earlier, later=exchange, gap_ns=gap)
-                spans.clear()  # one jump is one finding; what follows is held against the new clock
-                break
-        last = spans[-1] if spans else None
-        if last is None or exchange.received_ns - last.started_ns > OFFSET_INTERVAL_NS:
-            kept = without_response(exchange)
-            spans.append(OffsetInterval(exchange.received_ns, low, high, kept, kept))
-        else:
-            if low > last.low:
-                last.low, last.low_from = low, without_response(exchange)
-            if high < last.high:
-                last.high, last.high_from = high, without_response(exchange)
-        self._low = max(span.low for span in spans)
-        self._high = min(span.high for span in spans)
+        if spans and max(low - self._high, self._low - high) > JUMP_TOLERANCE_NS:
+            jump = self._take_jump(low, high, evidence)
+        if not spans or received_ns - spans[-1].started_ns > OFFSET_INTERVAL_NS:
+            spans.append(OffsetInterval(received_ns, low, high, evidence, evidence))
+            self._intersect()
+            return jump
+        last = spans[-1]
+        if low > last.low:
+            last.low, last.low_from = low, evidence
+            self._low = max(self._low, low)
+        if high < last.high:
+            last.high, last.high_from = high, evidence
+            self._high = min(self._high, high)
         return jump
+
+    def _take_jump(self, low: int, high: int, evidence: EvidenceExchange) -> ClockJump:
+        """One jump is one finding: what follows is held against the new clock."""
+        span = next(each for each in self._spans if max(low - each.high, each.low - high) > JUMP_TOLERANCE_NS)
+        earlier = span.high_from if low > span.high else span.low_from
+        gap = max(low - span.high, span.low - high)
+        self._spans.clear()
+        return ClockJump(earlier=earlier, later=evidence, gap_ns=gap)
+
+    def _intersect(self) -> None:
+        self._low = max((span.low for span in self._spans), default=0)
+        self._high = min((span.high for span in self._spans), default=0)

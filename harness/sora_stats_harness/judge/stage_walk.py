@@ -12,7 +12,7 @@ from typing import Final
 
 from ..api.exchange import Exchange, Response, Target
 from .check import Observed, Stage
-from .check_runner import CheckRunner
+from .check_runner import CheckRunner, Observer
 from .connection_state import ConnectionState, EvidenceCache, EvidenceExchange
 from .counter_history import CounterMaxima
 from .coverage import CoverageTracker
@@ -70,16 +70,19 @@ class StageWalk:
         self._head = runner.observers(Stage.HEAD)
         self._json = runner.observers(Stage.JSON)
         self._shape = runner.observers(Stage.SHAPE)
-        self._identity = runner.observers(Stage.IDENTITY)
+        self._identity: tuple[Sequence[Observer], Sequence[Observer]] = (runner.observers(Stage.IDENTITY), ())
+        """By whether a sample is of the very connection that the request has named, in a response about one."""
         self._new_connection = runner.observers(Stage.NEW_CONNECTION)
         stages = {stage for stage in Stage if Stage.CONFIGURATION <= stage <= Stage.USER}
         self._sample = runner.observers(*stages)
         self._timeless = runner.observers(*stages, timeless=True)
         asked_at_need = (Stage.RELATIONS, Stage.OVERLAPS, Stage.CONFIGURATION)
-        self._choices = tuple(
-            runner.observers(*(stages - {stage for stage, skip in zip(asked_at_need, skips, strict=True) if skip}))
+        self._choices = {
+            skips: runner.observers(
+                *(stages - {stage for stage, skip in zip(asked_at_need, skips, strict=True) if skip})
+            )
             for skips in product((False, True), repeat=len(asked_at_need))
-        )
+        }
         """By whether a sample's relations are known to hold, whether no request overlaps it, and whether it is steady."""
         self._presence = runner.observers(Stage.PRESENCE)
         self._cluster = runner.observers(Stage.CLUSTER)
@@ -183,18 +186,22 @@ class StageWalk:
         admitted, judge_sample = seen.admitted, self._judge_alone if seen.alone else self._judge_sample
         named = exchange.request.asked
         done = 0
-        seen.evidence = self._evidence.add_exchange(exchange)
+        seen.evidence = self._evidence.add_exchange(exchange, len(data))
         for sample in samples:
             connection_id = sample.connection_id
             if connection_id is None:
                 if not seen.alone:
-                    self._runner.mask(self._identity, self._sample, self._presence)
+                    self._runner.mask(self._identity[False], self._sample, self._presence)
                     continue
                 connection_id = ""
             seen.sample, seen.connection_id = sample, connection_id
-            if connection_id == named.connection_id and sample.channel_id == named.channel_id and not target.many:
+            is_named = (
+                connection_id == named.connection_id and sample.channel_id == named.channel_id and not target.many
+            )
+            if is_named:
                 counts.named_samples += 1
-            elif self._ask(self._identity, seen, state):
+            identity = self._identity[is_named]
+            if identity and self._ask(identity, seen, state):
                 continue
             admitted[connection_id] = sample
             judge_sample(seen, sample, state)
@@ -236,7 +243,7 @@ class StageWalk:
             self._ask(self._new_connection, seen, state)
         related = sample.related and not connection.pending_violations and not connection.pending_levels
         ordered = not seen.open_sent_ns and seen.horizon_ns is None and not connection.overlapping_samples
-        self._ask(self._choices[4 * (related is True) + 2 * ordered + steady], seen, state)
+        self._ask(self._choices[related is True, ordered, steady], seen, state)
         connection.add_sample(exchange, seen.evidence, sample)
 
     def _judge_alone(self, seen: Observed, sample: Sample, state: State) -> None:

@@ -11,6 +11,11 @@ from .shape_deviations import is_valid_timestamp
 
 MAX_CACHED_MINUTES: Final = 1000
 
+MICROSECOND_NS: Final = 1_000
+
+MICROSECOND_LENGTH: Final = 27
+"""Characters of a time that is told in microseconds."""
+
 
 def parse_timestamp_ns(text: str) -> int | None:
     """
@@ -21,18 +26,18 @@ def parse_timestamp_ns(text: str) -> int | None:
     >>> parse_timestamp_ns("1970-02-30T00:00:00Z") is None
     True
     """
-    if len(text) == 27 and text[19] == "." and text[26] == "Z" and text.isascii():
+    if len(text) == MICROSECOND_LENGTH and text[19] == "." and text[26] == "Z" and text.isascii():
         base = _minute_start_ns(text[:17])
         digits = text[17:19] + text[20:26]
         if base is not None and digits.isdecimal() and digits < "60":
-            return base + int(digits) * 1000
+            return base + int(digits) * MICROSECOND_NS
     return _parse_slowly(text)
 
 
 def timestamp_resolution_ns(text: str) -> int:
     """How finely a sound time is told: 1,000 for microseconds, 1,000,000,000 for whole seconds."""
-    if len(text) == 27:
-        return 1000
+    if len(text) == MICROSECOND_LENGTH:
+        return MICROSECOND_NS
     finer: int = 10 ** max(9 - len(_fraction_digits(text)), 0)
     return finer
 

@@ -70,7 +70,7 @@ def fails_run(level: Level, *, strict: bool) -> bool:
 
 
 def decide_verdict(
-    tally: JudgeResult,
+    result: JudgeResult,
     scope: RunScope,
     ending: RunEnding = RAN_TO_ITS_END,
     *,
@@ -81,7 +81,7 @@ def decide_verdict(
     Apply the verdict's rule.
 
     Args:
-        tally: What was counted; findings that are waived or known from a baseline are marked, and fail nothing.
+        result: What was counted; findings that are waived or known from a baseline are marked, and fail nothing.
         scope: What the run was able to see.
         ending: How it ended.
         strict: Whether a violated SHOULD fails as well.
@@ -93,9 +93,9 @@ def decide_verdict(
         was cut short; else `pass`.
     """
     rows = [
-        _requirement_status(rule, tally, scope, strict) for rule in (*REQUIREMENTS.values(), *tally.user_requirements)
+        _requirement_status(rule, result, scope, strict) for rule in (*REQUIREMENTS.values(), *result.user_requirements)
     ]
-    objections = list(_objections(rows, tally, ending, require))
+    objections = list(_objections(rows, result, ending, require))
     code = worst_exit_code(*(code for code, _ in objections))
     names: dict[ExitCode, VerdictName] = {ExitCode.PASS: "pass", ExitCode.FAIL: "fail"}
     return VerdictDecision(
@@ -107,7 +107,7 @@ def decide_verdict(
 
 
 def _objections(
-    rows: Sequence[RequirementStatus], tally: JudgeResult, ending: RunEnding, require: Collection[str]
+    rows: Sequence[RequirementStatus], result: JudgeResult, ending: RunEnding, require: Collection[str]
 ) -> Iterator[tuple[ExitCode, str]]:
     """Everything that speaks against a pass; of those with one exit code the most telling first."""
     if failing := [row.id for row in rows if row.fails]:
@@ -115,7 +115,7 @@ def _objections(
         yield ExitCode.FAIL, f"{failing[0]}{others} violated"
     if ending.violated_slo is not None:
         yield ExitCode.FAIL, ending.violated_slo
-    for name, text in tally.crashed.items():
+    for name, text in result.crashed.items():
         yield ExitCode.BROKEN, f"the check of {name} crashed: {text}"
     if ending.aborted:
         yield ExitCode.INCONCLUSIVE, ending.aborted
@@ -123,9 +123,9 @@ def _objections(
         yield ExitCode.INCONCLUSIVE, ending.unchecked_slo
     if ending.interrupted:
         yield ExitCode.INCONCLUSIVE, "interrupted"
-    if tally.coverage.samples == 0:
+    if result.coverage.samples == 0:
         yield ExitCode.INCONCLUSIVE, "no sample was judged"
-    if tally.coverage.truncated:
+    if result.coverage.truncated:
         yield ExitCode.INCONCLUSIVE, "the recording is not complete"
     missing = [row for row in rows if row.status == "not_checked" and _is_needed(row, require)]
     missing += [row for row in rows if row.status == "not_applicable" and row.id in require]
@@ -139,13 +139,13 @@ def _is_needed(row: RequirementStatus, require: Collection[str]) -> bool:
     return row.id in require or (row.level == "MUST" and row.reason != "no_traffic")
 
 
-def _requirement_status(rule: Requirement, tally: JudgeResult, scope: RunScope, strict: bool) -> RequirementStatus:
-    entries = [entry for entry in tally.findings if entry.requirement == rule.id]
+def _requirement_status(rule: Requirement, result: JudgeResult, scope: RunScope, strict: bool) -> RequirementStatus:
+    entries = [entry for entry in result.findings if entry.requirement == rule.id]
     worst = max((Level[entry.level] for entry in entries if entry.status == "new"), default=None)
     status: Status = "violated"
     reason: NotCheckedReason | None = None
     if worst is None:
-        status, reason = _unviolated_status(rule, tally, scope, {entry.status for entry in entries})
+        status, reason = _unviolated_status(rule, result, scope, {entry.status for entry in entries})
     return RequirementStatus(
         id=rule.id,
         level=rule.level.name,
@@ -153,30 +153,30 @@ def _requirement_status(rule: Requirement, tally: JudgeResult, scope: RunScope, 
         violated_level=None if worst is None else worst.name,  # type: ignore[arg-type]  # the same three names
         fails=worst is not None and fails_run(worst, strict=strict),
         reason=reason,
-        checked=tally.checked.get(rule.id, 0),
+        checked=result.checked.get(rule.id, 0),
         violations=sum(entry.count for entry in entries),
         title="" if rule.id in REQUIREMENTS else rule.title,
     )
 
 
 def _unviolated_status(
-    rule: Requirement, tally: JudgeResult, scope: RunScope, excused: Collection[str]
+    rule: Requirement, result: JudgeResult, scope: RunScope, excused: Collection[str]
 ) -> tuple[Status, NotCheckedReason | None]:
     """The status of a requirement without a finding that counts; `excused` are the statuses of those that it has."""
     if not excused and (not rule.needs <= set(scope.observes) or rule.id in scope.excluded):
         return "not_applicable", None
-    if rule.id in tally.crashed:
+    if rule.id in result.crashed:
         return "not_checked", "check_crashed"
-    if rule.id in tally.withheld:
+    if rule.id in result.withheld:
         return "not_checked", "withheld"
     if excused:  # only now: a finding that is let pass does not stand for what could not be judged
         return ("known" if "known" in excused else "waived"), None
-    if rule.id in tally.unusable:
+    if rule.id in result.unusable:
         return "not_checked", "masked"
-    if tally.checked.get(rule.id, 0):
+    if result.checked.get(rule.id, 0):
         return "met", None
-    if rule.id in tally.late:
+    if rule.id in result.late:
         return "not_checked", "late"
-    if rule.id in tally.masked:
+    if rule.id in result.masked:
         return "not_checked", "masked"
     return "not_checked", "no_traffic" if rule.needs_traffic else "not_observed"

@@ -11,9 +11,10 @@ from ..api.exchange import Target, make_valid_request
 from ..api.server_address import ServerAddress
 from ..judge.pipeline import Judge
 from ..probe.edition_detection import nearest_to_exchange
-from .http_connection import HttpConnection, TransportStats
+from .http_connection import HttpConnection
 from .interruptible_request import send_interruptibly, silence_keyboard_interrupt
 from .prepared_request import prepare_request
+from .transport_stats import TransportStats
 
 if TYPE_CHECKING:
     from ..api.exchange import Headers

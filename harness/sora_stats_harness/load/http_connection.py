@@ -13,8 +13,7 @@ import random
 import socket as plain_socket
 import ssl as plain_ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import gevent
@@ -28,9 +27,9 @@ from ..api.request_guard import check_bytes_allowed
 from ..api.server_address import ServerAddress, SocketAddress, look_up_addresses, make_tls_context
 from ..api.transport_errors import classify_transport_error
 from . import kernel_timestamps as stamps
-from .histogram import Histogram
 from .prepared_request import PreparedRequest
 from .readiness import ReadinessWaiter
+from .transport_stats import TransportStats
 
 MAX_UNSLICED_BODY_BYTES: Final = 256 * 1024
 """Responses larger than this are judged in slices, so that one scraper does not spoil the latencies of all others."""
@@ -51,8 +50,6 @@ may as well come after the look. Of a server that was seen to close unasked, or 
 
 BACKOFF_RANGE_S: Final = (0.05, 3.0)
 """First and longest rest after a failure; it doubles, and a random half of it is left out."""
-
-RECEIVE_BYTES: Final = 256 * 1024
 
 UNASKED_BYTES: Final = 64
 """Of what comes on an idle connection, how much is looked at."""
@@ -83,54 +80,6 @@ class SliceableExchangeOpener(Protocol):
 
     def begin_exchange(self, request: Request, intended_ns: int | None = None) -> SliceableExchange:
         """Take the time of sending."""
-
-
-@dataclass(slots=True)
-class TransportStats:
-    """What all connections of a run did, in sum."""
-
-    sent_bytes: int = 0
-    received_bytes: int = 0
-    connects: int = 0
-    idle_closes: int = 0
-    """Requests that met a kept-alive connection which the server was closing."""
-    unsolicited: int = 0
-    """Idle connections on which bytes came that nobody had asked for."""
-    buffered_body_bytes: int = 0
-    """Of all bodies being read now."""
-    receive_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(RECEIVE_BYTES)))
-    """
-    Into which all of them receive, since none runs between another's receiving and its parsing: a piece of memory for
-    each receipt, large enough for any, has its pages fetched and given back every time: measured, almost half of what an
-    response costs before it is judged.
-    """
-    clock_converter: stamps.ClockConverter = field(default_factory=stamps.ClockConverter)
-    """Of all of them: the distance between the clocks is measured anew every 100 ms, and some are used less often."""
-    connect_times: Histogram = field(default_factory=Histogram)
-    """Times to connect, without TLS: never part of service time."""
-    tls_times: Histogram = field(default_factory=Histogram)
-    """Times of TLS handshakes."""
-
-    def serialize(self) -> dict[str, Any]:  # Any: plain values
-        """The state as plain values, for a message."""
-        counts = {name: getattr(self, name) for name in _SUMMED_STATS}
-        return counts | {"connect": self.connect_times.serialize(), "tls": self.tls_times.serialize()}
-
-    def add_serialized(self, state: Mapping[str, Any]) -> None:  # Any: as above
-        """
-        Add what another process did.
-
-        Raises:
-            KeyError, TypeError, ValueError: It is no such state.
-        """
-        for name in _SUMMED_STATS:
-            setattr(self, name, getattr(self, name) + int(state[name]))
-        self.connect_times.merge(Histogram.deserialize(state["connect"]))
-        self.tls_times.merge(Histogram.deserialize(state["tls"]))
-
-
-_SUMMED_STATS: Final = ("sent_bytes", "received_bytes", "connects", "idle_closes", "unsolicited")
-"""Of `TransportStats` what adds up."""
 
 
 def resolve_server(

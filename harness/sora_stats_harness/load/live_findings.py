@@ -8,7 +8,7 @@ small enough to be sent to a master every few seconds, and is never what a verdi
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -26,12 +26,16 @@ class LiveFindings:
 
     def __init__(self) -> None:
         self.counts = {level.name: 0 for level in Level}
+        self.requirement_counts: dict[tuple[str, str], int] = {}
+        """By requirement and level."""
         self._kinds: dict[tuple[str, str | None, str], dict[str, Any]] = {}  # Any: texts and numbers
         self._newest: deque[dict[str, Any]] = deque(maxlen=MAX_SHOWN_FINDINGS)
 
     def add(self, finding: Finding, level: Level) -> None:
         """Take in one more finding of a kind: the first of them, and this one's level."""
         self.counts[level.name] += 1
+        rule = finding.requirement, level.name
+        self.requirement_counts[rule] = self.requirement_counts.get(rule, 0) + 1
         key = (finding.requirement, finding.target, finding.field)
         row = self._kinds.get(key)
         if row is not None:
@@ -54,7 +58,17 @@ class LiveFindings:
 
     def serialize(self) -> dict[str, Any]:  # Any: plain values
         """The state as plain values."""
-        return {"counts": self.counts, "newest": list(self._newest)}
+        requirements = [[*rule, count] for rule, count in self.requirement_counts.items()]
+        return {"counts": self.counts, "requirements": requirements, "newest": list(self._newest)}
+
+
+def merge_requirement_counts(states: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:  # Any: plain values
+    """How many findings there were of each requirement and level, of several processes."""
+    counts = Counter[tuple[str, str]]()
+    for state in states:
+        for requirement, level, count in state["requirements"]:
+            counts[requirement, level] += count
+    return counts
 
 
 def merge_live_findings(

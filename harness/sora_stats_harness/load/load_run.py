@@ -20,10 +20,11 @@ from locust.env import Environment
 
 from .load_session import LoadSession
 from .load_users import drain_users, wait_for_users
-from .request_metrics import RequestMetrics
+from .request_metrics import RequestMetrics, TimelineInterval
 from .run_measurements import RunMeasurements, RunStopwatch
 from .scenario_users import SCENARIO_USERS
 from .slo import AbortLimit
+from .timeline_csv import TimelineCsv
 from .worker_messages import PrepareOrder
 from .workers import START_LEAD_NS, Workers
 
@@ -57,6 +58,9 @@ class LoadGenerator(Protocol):
     def recent_metrics(self) -> RequestMetrics:
         """By which limits are judged."""
 
+    def take_seconds(self, *, is_over: bool = False) -> list[TimelineInterval]:
+        """The seconds of the run that are over and have not been given yet; all that is left where the run is over."""
+
     def trouble(self) -> str | None:
         """Why there is no point in going on; None where there is."""
 
@@ -83,6 +87,7 @@ def run_load(
     limits: Sequence[AbortLimit],
     interrupt: InterruptSignal,
     watch: Callable[[float, dict[str, int]], None] = lambda elapsed_s, counts: None,
+    timeline: TimelineCsv | None = None,
 ) -> LoadRunEnd:
     """
     Run a scenario.
@@ -93,16 +98,27 @@ def run_load(
         limits: Any of which ends the run early.
         interrupt: By the first signal no more is sent, by the second what is in flight is given up.
         watch: Is told ten times a second how far it is.
+        timeline: Is given each second when it is over.
     """
+
+    def follow(elapsed_s: float, counts: dict[str, int]) -> None:
+        watch(elapsed_s, counts)
+        if timeline is not None:
+            timeline.add(generator.take_seconds())
+
     signals: list[float] = []
     interrupt.set_callback(lambda: signals.append(time.monotonic()))
     aborted = generator.prepare(lambda: interrupt.is_interrupted)
     began_ns = None
     if aborted is None and not interrupt.is_interrupted:
         began_ns = generator.start()
-        aborted = _watch_run(generator, began_ns, duration_s, limits, interrupt, watch)
+        if timeline is not None:
+            timeline.begin(began_ns)
+        aborted = _watch_run(generator, began_ns, duration_s, limits, interrupt, follow)
     ended_ns = time.monotonic_ns()
     generator.drain(lambda: len(signals) >= SIGNALS_TO_ABANDON)
+    if timeline is not None and began_ns is not None:
+        timeline.add(generator.take_seconds(is_over=True))
     interrupt.set_callback(None)
     return LoadRunEnd(interrupted=interrupt.is_interrupted, aborted=aborted, began_ns=began_ns, ended_ns=ended_ns)
 
@@ -133,6 +149,7 @@ class LocalGenerator:
     def __init__(self, session: LoadSession) -> None:
         self._session = session
         self._stopwatch = RunStopwatch()
+        self._taken_s = 0
         logging.getLogger("locust.runners").setLevel(
             logging.ERROR
         )  # that so many users begin at once is as it should be
@@ -164,6 +181,13 @@ class LocalGenerator:
     def recent_metrics(self) -> RequestMetrics:
         """As `LoadGenerator`."""
         return self._session.metrics
+
+    def take_seconds(self, *, is_over: bool = False) -> list[TimelineInterval]:
+        """As `LoadGenerator`."""
+        seconds = self._session.metrics.intervals_since(self._taken_s, is_over=is_over)
+        if seconds:
+            self._taken_s = seconds[-1].from_s + 1
+        return seconds
 
     def trouble(self) -> str | None:
         """As `LoadGenerator`: this process can't fail without the run."""
@@ -215,6 +239,10 @@ class WorkerGenerator:
     def recent_metrics(self) -> RequestMetrics:
         """As `LoadGenerator`."""
         return self._workers.live_metrics
+
+    def take_seconds(self, *, is_over: bool = False) -> list[TimelineInterval]:
+        """As `LoadGenerator`."""
+        return self._workers.take_seconds(is_over=is_over)
 
     def trouble(self) -> str | None:
         """As `LoadGenerator`: a worker that fails is named at the end, and the others go on."""

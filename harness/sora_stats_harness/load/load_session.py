@@ -25,7 +25,7 @@ from ..judge.exchange_queue import PendingExchange
 from ..judge.pipeline import Judge, JudgeOptions
 from ..judge.requirements import Finding, Level
 from .arrival_schedule import ArrivalSchedule
-from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection, TransportStats
+from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection
 from .interruptible_request import send_interruptibly, silence_keyboard_interrupt
 from .live_findings import LiveFindings
 from .load_spec import LoadSpec, WorkerShare
@@ -35,6 +35,7 @@ from .prepared_request import PreparedRequest
 from .request_metrics import RequestMetrics
 from .request_source import RequestSource
 from .scenarios import MIX
+from .transport_stats import TransportStats
 
 DUPLICATE_KEY_SCAN_INTERVAL: Final = 16
 """Under load one response in so many is searched for repeated keys: that costs as much again as parsing."""

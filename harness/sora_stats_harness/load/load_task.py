@@ -15,14 +15,15 @@ from ..api.secret_redaction import Secrets
 from ..api.server_address import ServerAddress
 from ..probe.file_check import CheckStopped
 from ..probe.interrupt import InterruptHandler
-from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
+from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter, RunSpan
 from ..reports.verdict_assembly import JudgeResultSource
 from .load_run import LocalGenerator, WorkerGenerator, run_load
 from .load_session import LoadSession, session_notes
 from .load_spec import LoadSpec, WorkerShare
-from .run_measurements import RunMeasurements
+from .run_measurements import LoadPlan, RunMeasurements
 from .slo import AbortLimit
 from .spools import JudgingRules, SpoolFolder
+from .timeline_csv import TimelineCsv
 from .worker_messages import PrepareOrder
 from .worker_plan import WorkerPlan
 from .worker_results import judge_workers
@@ -58,6 +59,8 @@ class LoadTask:
     workers: WorkerPlan | None
     """None where this process sends by itself."""
     recording: RecordingPlan | None
+    csv: str | None
+    """Where the run is written second by second."""
     interrupt: InterruptHandler
     watch: Callable[[float, Mapping[str, int]], None]
     """Is told how far the run is."""
@@ -70,6 +73,18 @@ class LoadTask:
         return 1 if self.workers is None else self.workers.count
 
     @property
+    def plan(self) -> LoadPlan:
+        """What is to be sent, as a summary tells it."""
+        spec = self.spec
+        return LoadPlan(
+            scenario=spec.scenario,
+            model=spec.model,
+            planned_per_s=spec.planned_per_s,
+            users=spec.users,
+            processes=self.processes,
+        )
+
+    @property
     def options(self) -> dict[str, Any]:  # Any: JSON
         """The key `options` of verdict.json."""
         return self.spec.verdict_options(self.processes)
@@ -79,11 +94,28 @@ class LoadTask:
 class LoadOutcome:
     """What came of it."""
 
+    plan: LoadPlan
     judge: JudgeResultSource
     measures: RunMeasurements
+    began_ns: int | None
+    """None where it never began."""
     interrupted: bool
     aborted: str | None
     notes: list[str]
+
+    @property
+    def span(self) -> RunSpan:
+        """When it sent, for its recording."""
+        if self.began_ns is None:
+            return RunSpan()
+        measures, began_at_s = self.measures, self.measures.metrics.began_at_s
+        return RunSpan(
+            began_ns=self.began_ns,
+            ended_ns=self.began_ns + round(measures.lasted_s * 1e9),
+            began_at_ns=None if began_at_s is None else round(began_at_s * 1e9),
+            due=measures.scheduled,
+            limited=measures.bottleneck(self.plan),
+        )
 
 
 def run_load_task(task: LoadTask) -> LoadOutcome:
@@ -98,11 +130,15 @@ def run_load_task(task: LoadTask) -> LoadOutcome:
         recorder = _create_recorder(task)
         if recorder is not None:
             stack.enter_context(recorder)  # now, and not after a run of ten minutes
-        outcome = (_run_in_process if task.workers is None else _run_with_workers)(task, recorder, stack)
+        timeline = None if task.csv is None else stack.enter_context(TimelineCsv(task.csv))
+        outcome = (_run_in_process if task.workers is None else _run_with_workers)(task, recorder, timeline, stack)
         if recorder is not None:
             recorder.mark_early_end(interrupted=outcome.interrupted, aborted=outcome.aborted)
+            recorder.mark_span(outcome.span)
     if recorder is not None and recorder.problem is not None:
         outcome.notes.append(recorder.problem)
+    if timeline is not None and timeline.problem is not None:
+        outcome.notes.append(timeline.problem)
     return outcome
 
 
@@ -122,7 +158,9 @@ def _create_recorder(task: LoadTask) -> RecordingWriter | None:
     )
 
 
-def _run_in_process(task: LoadTask, recorder: RecordingWriter | None, stack: ExitStack) -> LoadOutcome:
+def _run_in_process(
+    task: LoadTask, recorder: RecordingWriter | None, timeline: TimelineCsv | None, stack: ExitStack
+) -> LoadOutcome:
     session = LoadSession(
         load_edition(task.spec.edition),
         task.server.address,
@@ -131,18 +169,27 @@ def _run_in_process(task: LoadTask, recorder: RecordingWriter | None, stack: Exi
     )
     generator = LocalGenerator(session)
     end = run_load(
-        generator, duration_s=task.spec.duration_s, limits=task.limits, interrupt=task.interrupt, watch=task.watch
+        generator,
+        duration_s=task.spec.duration_s,
+        limits=task.limits,
+        interrupt=task.interrupt,
+        watch=task.watch,
+        timeline=timeline,
     )
     return LoadOutcome(
+        plan=task.plan,
         judge=session.judge,
         measures=generator.measures(),
+        began_ns=end.began_ns,
         interrupted=end.interrupted,
         aborted=end.aborted or session.outage_text,
         notes=session_notes(session),
     )
 
 
-def _run_with_workers(task: LoadTask, recorder: RecordingWriter | None, stack: ExitStack) -> LoadOutcome:
+def _run_with_workers(
+    task: LoadTask, recorder: RecordingWriter | None, timeline: TimelineCsv | None, stack: ExitStack
+) -> LoadOutcome:
     assert task.workers is not None, "asked for"
     edition = load_edition(task.spec.edition)
     folder = stack.enter_context(SpoolFolder(None if task.recording is None else task.recording.path, task.say))
@@ -156,6 +203,7 @@ def _run_with_workers(task: LoadTask, recorder: RecordingWriter | None, stack: E
             limits=task.limits,
             interrupt=task.interrupt,
             watch=task.watch,
+            timeline=timeline,
         )
         trouble = workers.trouble()
     task.say(f"judging together what {task.processes} workers saw\n")
@@ -177,8 +225,10 @@ def _run_with_workers(task: LoadTask, recorder: RecordingWriter | None, stack: E
         reasons = [judged.outage]
     silent = [f"{name} had sent {sent:,} requests as it last said" for name, sent in workers.sent_by_silent().items()]
     return LoadOutcome(
+        plan=task.plan,
         judge=judged.judge,
         measures=measures,
+        began_ns=end.began_ns,
         interrupted=end.interrupted or judged.interrupted,
         aborted="; ".join(reasons) or None,
         notes=[*judged.notes, *silent],

@@ -1,5 +1,5 @@
 """
-The tabs with the verdict on Locust's web page, and a page with the final report.
+The tabs with the verdict on Locust's web page, its figures for Prometheus, and a page with the final report.
 
 Locust shows tables of any kind in tabs of ours, with rows that ride along with its own figures, and escapes every text.
 What a server said goes there, and through the HTML report's own escaping, and nowhere else.
@@ -13,14 +13,30 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from ..reports import html_report as html
+from ..reports.figure_cells import MeasurementTable, percentile_ms
+from ..reports.load_tables import failure_table, latency_table, response_times, target_table
 from ..reports.report import VerdictReport
-from .histogram import Histogram
 from .live_findings import merge_live_findings
 from .load_session import LoadSession
+from .prometheus_metrics import encode_metrics, metric_families
+from .request_metrics import RequestMetrics
+from .run_measurements import summarize_latencies, summarize_traffic
 
 REPORT_PATH: Final = "/sora-report"
+METRICS_PATH: Final = "/sora-metrics"
 
-TAB_PERCENTILES: Final = (50.0, 90.0, 99.0, 99.9, 99.99)
+
+def _column_keys(table: MeasurementTable) -> list[str]:
+    """What Locust's page calls the columns: its rows need a `name`."""
+    return ["name", *(column.replace(" ", "_") for column in table.columns[1:])]
+
+
+_TABLE_TABS: Final = {
+    "sora-targets": ("Traffic", target_table([])),
+    "sora-times": ("Times", latency_table([])),
+    "sora-errors": ("Errors", failure_table([], 0)),
+}
+"""Tabs that show a table of the reports as it stands now."""
 
 _TABS: Final = {
     "sora-verdict": ("Verdict", {"name": "What", "value": "So far"}),
@@ -38,15 +54,10 @@ _TABS: Final = {
             "at": "First seen",
         },
     ),
-    "sora-times": (
-        "Response times",
-        {
-            "name": "Target",
-            "count": "Responses",
-            **{f"p{percent:g}": f"p{percent:g} ms" for percent in TAB_PERCENTILES},
-            "max": "Longest ms",
-        },
-    ),
+    **{
+        key: (title, dict(zip(_column_keys(table), table.columns, strict=True)))
+        for key, (title, table) in _TABLE_TABS.items()
+    },
 }
 
 _NO_VERDICT_PAGE: Final = (
@@ -67,10 +78,12 @@ class WebPageSource(Protocol):
 
 def live_state(session: LoadSession) -> dict[str, Any]:  # Any: plain values
     """What a process has to tell while it runs."""
+    metrics = session.metrics
+    until_ns = session.drained_ns if session.draining and session.drained_ns else time.monotonic_ns()
     return {
-        "counts": session.metrics.counts(),
+        "metrics": metrics.serialize(timeline=False),
+        "lasted_s": max(0.0, (until_ns - metrics.started_ns) / 1e9) if metrics.started_ns else 0.0,
         "news": session.live_findings.serialize(),
-        "times": {name: kinds["response"].serialize() for name, kinds in session.metrics.times.items()},
     }
 
 
@@ -120,6 +133,14 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
 
     app.before_request(refuse_foreign_origin)
     app.after_request(add_rows)
+
+    def sora_metrics() -> Any:  # Any: as above
+        from flask import request
+
+        body, content_type = encode_metrics(metric_families(source.live_states()), request.headers.get("Accept", ""))
+        return app.response_class(body, content_type=content_type)
+
+    app.add_url_rule(METRICS_PATH, view_func=web.auth_required_if_enabled(sora_metrics))
     app.add_url_rule(REPORT_PATH, view_func=web.auth_required_if_enabled(sora_report))
 
 
@@ -128,23 +149,36 @@ def tab_tables(states: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:  # 
     all_states = list(states)
     counts, newest = merge_live_findings(each["news"] for each in all_states)
     verdict = "fail" if counts["MUST"] else "no MUST violated so far" if all_states else "nothing was asked yet"
-    summed = {
-        name: sum(each["counts"][name] for each in all_states) for name in ("sent", "judged", "errors", "abandoned")
-    }
+    metrics = RequestMetrics()
+    for each in all_states:
+        metrics.add_serialized(each["metrics"])
+    lasted_s = max((each["lasted_s"] for each in all_states), default=0.0)
+    latency = summarize_latencies(metrics)
+    times = response_times(latency)
     about = {
         "verdict": verdict,
-        "responses judged": summed["judged"],
-        "requests sent": summed["sent"],
-        "without a complete response": summed["errors"],
-        "abandoned": summed["abandoned"],
+        "responses judged": metrics.judged,
+        "requests sent": metrics.sent,
+        "without a complete response": metrics.errors,
+        "abandoned": metrics.abandoned,
+        **(
+            {}
+            if times is None
+            else {f"p{each} of response time, ms": percentile_ms(times, each) for each in ("50", "99")}
+        ),
         "findings that miss a MUST": counts["MUST"],
         "findings that miss a SHOULD": counts["SHOULD"],
         "final report, once the test has stopped": f"Download Data, or {REPORT_PATH}",
     }
+    tables = {
+        "sora-targets": target_table(summarize_traffic(metrics, lasted_s)),
+        "sora-times": latency_table(latency),
+        "sora-errors": failure_table(metrics.failure_counts(), metrics.sent),
+    }
     return [
         {"key": "sora-verdict", "data": [{"name": name, "value": value} for name, value in about.items()]},
         {"key": "sora-findings", "data": [_finding_row(each) for each in newest]},
-        {"key": "sora-times", "data": _response_time_rows(all_states)},
+        *({"key": key, "data": _table_rows(table)} for key, table in tables.items()),
     ]
 
 
@@ -153,24 +187,5 @@ def _finding_row(finding: Mapping[str, Any]) -> dict[str, Any]:  # Any: plain va
     return {"name": finding["requirement"], **shown, "at": time.strftime("%H:%M:%S", time.localtime(finding["at"]))}
 
 
-def _percentile_ms(times: Histogram, percent: float) -> float | str:
-    """A dash where there are too few times for it: p99 takes 100."""
-    us = times.percentile(percent) if times.count * (100 - percent) >= 100 - 1e-9 else None
-    return "-" if us is None else us / 1000
-
-
-def _response_time_rows(states: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:  # Any: plain values
-    merged: dict[str, Histogram] = {}
-    for each in states:
-        for name, dumped in each["times"].items():
-            merged.setdefault(name, Histogram()).merge(Histogram.deserialize(dumped))
-    return [
-        {
-            "name": name,
-            "count": times.count,
-            **{f"p{percent:g}": _percentile_ms(times, percent) for percent in TAB_PERCENTILES},
-            "max": times.max_us / 1000,
-        }
-        for name, times in sorted(merged.items())
-        if times.count
-    ]
+def _table_rows(table: MeasurementTable) -> list[dict[str, str]]:
+    return [dict(zip(_column_keys(table), row, strict=True)) for row in table.rows]

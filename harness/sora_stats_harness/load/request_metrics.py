@@ -6,17 +6,18 @@ is not forgiven its queue; service time from when it was sent. What lies between
 receive delay, what lies between schedule and sending its send delay: both are ours, and never the server's.
 
 A request without a complete response has no response time. It counts beside the others with the time that it waited, so
-that a server that lets requests time out does not look fast.
+that a server that lets requests time out does not look fast. One that our own machine could not send has no time at all.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..api.exchange import ErrorCode, Exchange
-from ..judge.verdict import FailureCount
+from ..judge.measured_results import FailureCount
 from .histogram import Histogram, merge_histograms
 
 FAILED_WAIT: Final = "failed wait"
@@ -36,14 +37,12 @@ MIN_RECENT_REQUESTS: Final = 100
 """Requests that ended in the window before it says anything."""
 
 
-class TimelineInterval:
-    """One second of a run, or several once the timeline has grown long."""
+class TrafficCounts:
+    """What came of the requests for one target in some time, whenever they were due."""
 
-    __slots__ = ("bytes", "errors", "from_s", "response", "responses", "server_errors")
+    __slots__ = ("bytes", "errors", "response", "responses", "server_errors")
 
-    def __init__(self, from_s: int) -> None:
-        self.from_s = from_s
-        """Since the beginning of the run."""
+    def __init__(self) -> None:
         self.responses = 0
         self.errors = 0
         self.server_errors = 0
@@ -52,9 +51,52 @@ class TimelineInterval:
         self.response = Histogram()
         """Response times, and how long requests without a complete response waited."""
 
+    def merge(self, other: TrafficCounts) -> None:
+        """Take in another one."""
+        self.add_counts(other)
+        self.response.merge(other.response)
+
+    def add_counts(self, other: TrafficCounts) -> None:
+        """Take in all of another one but its times."""
+        self.responses += other.responses
+        self.errors += other.errors
+        self.server_errors += other.server_errors
+        self.bytes += other.bytes
+
+
+class TimelineInterval:
+    """One second of a run, or several once the timeline has grown long."""
+
+    __slots__ = ("from_s", "targets")
+
+    def __init__(self, from_s: int) -> None:
+        self.from_s = from_s
+        """Since the beginning of the run."""
+        self.targets: dict[str, TrafficCounts] = {}
+        """By operation."""
+
+    def counts_of(self, target: str) -> TrafficCounts:
+        """What came of the requests for one target; to be added to."""
+        counts = self.targets.get(target)
+        if counts is None:
+            counts = self.targets[target] = TrafficCounts()
+        return counts
+
+    @property
+    def together(self) -> TrafficCounts:
+        """All targets."""
+        whole = TrafficCounts()
+        for each in self.targets.values():
+            whole.merge(each)
+        return whole
+
     def serialize(self) -> list[Any]:  # Any: plain values
         """The state as plain values, for a message."""
-        return [self.from_s, self.responses, self.errors, self.server_errors, self.bytes, self.response.serialize()]
+        rows = [
+            [name, each.responses, each.errors, each.server_errors, each.bytes, each.response.serialize()]
+            for name, each in self.targets.items()
+        ]
+        return [self.from_s, rows]
 
     @classmethod
     def deserialize(cls, state: Sequence[Any], *, later_s: int = 0) -> TimelineInterval:  # Any: as above
@@ -64,24 +106,24 @@ class TimelineInterval:
         Raises:
             KeyError, TypeError, ValueError: It is no such state.
         """
-        from_s, responses, errors, failing, size, response = state
+        from_s, rows = state
         made = cls(max(0, int(from_s) + later_s))
-        made.responses, made.errors, made.server_errors, made.bytes = (
-            int(responses),
-            int(errors),
-            int(failing),
-            int(size),
-        )
-        made.response = Histogram.deserialize(response)
+        for name, responses, errors, server_errors, size, response in rows:
+            counts = made.counts_of(str(name))
+            counts.responses, counts.errors, counts.bytes = int(responses), int(errors), int(size)
+            counts.server_errors = int(server_errors)
+            counts.response = Histogram.deserialize(response)
         return made
 
     def merge(self, other: TimelineInterval) -> None:
         """Take in another one."""
-        self.responses += other.responses
-        self.errors += other.errors
-        self.server_errors += other.server_errors
-        self.bytes += other.bytes
-        self.response.merge(other.response)
+        for name, counts in other.targets.items():
+            self.counts_of(name).merge(counts)
+
+    def compact(self) -> None:
+        """Take less room, until something more is counted."""
+        for each in self.targets.values():
+            each.response.compact()
 
 
 class RequestMetrics:
@@ -105,22 +147,27 @@ class RequestMetrics:
         self.server_errors: Counter[str] = Counter()
         """By operation, timed responses of status 500 and above."""
         self._failures: dict[tuple[str, str], tuple[int, str]] = {}
-        """How many errors of each target and code, and the first one's detail."""
+        """How many errors of each target and code, or status of 500 and above, and the first one's detail."""
         self.timeline: list[TimelineInterval] = []
         self._recent: deque[TimelineInterval] = deque(maxlen=RECENT_WINDOW_S)
         self._interval_s = 1
         self._began_ns = 0
+        self._began_at_s: float | None = None
         self._timed_from_ns = 0
+        self._ended_seconds: dict[str, TrafficCounts] = {}
+        """By operation, what came of all requests but those of the second that is under way; without times."""
 
     def start(self, now_ns: int, warm_up_ns: int = 0) -> None:
         """
         The run begins now; what was sent before, or is before the warm-up is over, is counted and judged, but not timed.
         """
+        self._append_to_timeline()
         self.times.clear()
         self.server_errors.clear()
         self.timeline.clear()
         self._recent.clear()
         self._began_ns = now_ns
+        self._began_at_s = time.time() + (now_ns - time.monotonic_ns()) / 1e9
         self._timed_from_ns = now_ns + warm_up_ns
 
     def record(self, exchange: Exchange) -> None:
@@ -138,23 +185,27 @@ class RequestMetrics:
         intended_ns = sent_ns if exchange.intended_ns is None else exchange.intended_ns
         target = exchange.request.target
         name = target.operation if target is not None else "probe"
+        counts = second.targets.get(name) or second.counts_of(name)
         if error is not None or response is None:
             self.errors += 1
-            second.errors += 1
-            second.response.record(received_ns - intended_ns)
+            counts.errors += 1
             if error is not None:
                 self._add_failures(name, error.code.value, 1, error.detail)
+                if error.code is ErrorCode.LOCAL:
+                    return  # it has waited for nobody
+            counts.response.record(received_ns - intended_ns)
             if sent_ns >= self._timed_from_ns:
                 self._times_of(name)[FAILED_WAIT].record(received_ns - intended_ns)
             return
         self.judged += 1
-        second.responses += 1
-        second.bytes += len(response.body)
+        counts.responses += 1
+        counts.bytes += len(response.body)
         arrived_ns = received_ns if exchange.arrived_ns is None else exchange.arrived_ns
         response_ns = arrived_ns - intended_ns
-        second.response.record(response_ns)
+        counts.response.record(response_ns)
         if response.status >= 500:
-            second.server_errors += 1
+            counts.server_errors += 1
+            self._add_failures(name, f"status {response.status}", 1, "a complete response")
         if sent_ns < self._timed_from_ns:
             return
         kinds = self._times_of(name)
@@ -180,9 +231,15 @@ class RequestMetrics:
         self._failures[target, code] = before + count, first
 
     def failure_counts(self) -> list[FailureCount]:
-        """The errors by target and code, the most frequent first."""
+        """The errors and responses of status 500 and above, by target and code, the most frequent first."""
         rows = [
-            FailureCount(target=target, code=code, count=count, detail=detail)
+            FailureCount(
+                target=target,
+                code=code,
+                count=count,
+                whose="generator" if code == ErrorCode.LOCAL.value else "server",
+                detail=detail,
+            )
             for (target, code), (count, detail) in self._failures.items()
         ]
         return sorted(rows, key=lambda row: (-row.count, row.target, row.code))
@@ -199,16 +256,30 @@ class RequestMetrics:
         if not self._recent:
             return
         over = self._recent[-1]
+        for name, counts in over.targets.items():
+            self._ended_seconds.setdefault(name, TrafficCounts()).add_counts(counts)
         if not self.timeline or over.from_s // self._interval_s > self.timeline[-1].from_s // self._interval_s:
             if self.timeline:
-                self.timeline[-1].response.compact()
+                self.timeline[-1].compact()
             self.timeline.append(TimelineInterval(over.from_s // self._interval_s * self._interval_s))
         self.timeline[-1].merge(over)
         if len(self.timeline) > MAX_TIMELINE_INTERVALS:
             self._interval_s *= 2
             self.timeline = coarsen_timeline(self.timeline, self._interval_s)
             for each in self.timeline[:-1]:
-                each.response.compact()
+                each.compact()
+
+    def traffic_by_target(self) -> dict[str, TrafficCounts]:
+        """What came of all requests by operation, those before the start and in the warm-up included; without times."""
+        whole: dict[str, TrafficCounts] = {}
+        for name, counts in (*self._ended_seconds.items(), *(self._recent[-1].targets.items() if self._recent else ())):
+            whole.setdefault(name, TrafficCounts()).add_counts(counts)
+        return whole
+
+    @property
+    def began_at_s(self) -> float | None:
+        """When the run began, by the wall clock; None before."""
+        return self._began_at_s
 
     @property
     def started_ns(self) -> int:
@@ -223,12 +294,13 @@ class RequestMetrics:
         """The whole timeline, with the second that is under way."""
         return [*self.timeline, *list(self._recent)[-1:]]
 
-    def intervals_since(self, from_s: int) -> list[TimelineInterval]:
-        """Of the last ten seconds those that are over, from one on."""
-        return [each for each in list(self._recent)[:-1] if each.from_s >= from_s]
+    def intervals_since(self, from_s: int, *, is_over: bool = False) -> list[TimelineInterval]:
+        """Of the last ten seconds those that are over, from one on; the last one, too, where the run is."""
+        ended = list(self._recent) if is_over else list(self._recent)[:-1]
+        return [each for each in ended if each.from_s >= from_s]
 
-    def serialize(self) -> dict[str, Any]:  # Any: plain values, for a message
-        """Counts, times and timeline."""
+    def serialize(self, *, timeline: bool = True) -> dict[str, Any]:  # Any: plain values, for a message
+        """Counts and times, and the timeline unless that is not wanted."""
         return self.counts() | {
             "times": {
                 name: {kind: each.serialize() for kind, each in kinds.items()} for name, kinds in self.times.items()
@@ -239,8 +311,13 @@ class RequestMetrics:
             "judging_wait": self.judging_wait.serialize(),
             "server_errors": dict(self.server_errors),
             "began_ns": self._began_ns,
+            "began_at_s": self._began_at_s,
+            "traffic": [
+                [name, each.responses, each.errors, each.server_errors, each.bytes]
+                for name, each in self.traffic_by_target().items()
+            ],
             "step_s": self._interval_s,
-            "timeline": [each.serialize() for each in self.intervals()],
+            "timeline": [each.serialize() for each in self.intervals()] if timeline else [],
         }
 
     def add_serialized(self, state: Mapping[str, Any], *, same_clock: bool = True) -> None:  # Any: as above
@@ -266,8 +343,13 @@ class RequestMetrics:
         self.turn_delay.merge(Histogram.deserialize(state["turn_delay"]))
         self.judging_wait.merge(Histogram.deserialize(state["judging_wait"]))
         self.server_errors.update({str(name): int(count) for name, count in state["server_errors"].items()})
+        for name, *numbers in state["traffic"]:
+            counts = TrafficCounts()
+            counts.responses, counts.errors, counts.server_errors, counts.bytes = map(int, numbers)
+            self._ended_seconds.setdefault(str(name), TrafficCounts()).add_counts(counts)
         if not self._began_ns:
             self._began_ns = int(state["began_ns"])
+            self._began_at_s = state["began_at_s"]
         later_s = round((int(state["began_ns"]) - self._began_ns) / 1e9) if same_clock else 0
         theirs = [TimelineInterval.deserialize(each, later_s=later_s) for each in state["timeline"]]
         self._interval_s = max(self._interval_s, int(state["step_s"]))
@@ -290,7 +372,7 @@ class RequestMetrics:
 
     def recent_error_share(self) -> float | None:
         """The share of requests in the last ten seconds that failed, by error or by a status of 500 and above."""
-        window = self._recent_intervals()
+        window = [counts for each in self._recent_intervals() for counts in each.targets.values()]
         responses, errors = sum(each.responses for each in window), sum(each.errors for each in window)
         failing = sum(each.server_errors for each in window)
         return (errors + failing) / (responses + errors) if responses + errors >= MIN_RECENT_REQUESTS else None
@@ -301,7 +383,7 @@ class RequestMetrics:
 
         Requests without a complete response count with the time that they waited.
         """
-        window = self._recent_intervals()
+        window = [counts for each in self._recent_intervals() for counts in each.targets.values()]
         if all(each.response.max_us <= limit_us for each in window):
             return False
         times = merge_histograms(each.response for each in window)

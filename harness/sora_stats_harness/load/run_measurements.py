@@ -9,19 +9,27 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from ..judge.verdict import ALL_TARGETS, LatencyDistribution, LoadResult, SloResult, TimelineRow
+from ..judge.measured_results import (
+    ALL_TARGETS,
+    REPORTED_PERCENTILES,
+    LatencyDistribution,
+    LoadResult,
+    SloResult,
+    TargetTraffic,
+    TimelineRow,
+    is_percentile_carried,
+)
 from .histogram import Histogram, merge_histograms
-from .http_connection import TransportStats
 from .request_metrics import FAILED_WAIT, TIME_KINDS, RequestMetrics
+from .transport_stats import TransportStats
 
 if TYPE_CHECKING:
     from .load_session import LoadSession
-
-REPORTED_PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0, 99.9, 99.99)
 
 MAX_TIMELINE_ROWS: Final = 600
 
@@ -99,6 +107,9 @@ class RunMeasurements:
     def bottleneck(self, plan: LoadPlan) -> str | None:
         """Say how the generator held the run up; None where it did not."""
         metrics = self.metrics
+        unsent = [each for each in metrics.failure_counts() if each.whose == "generator"]
+        if unsent:
+            return f"it could not send {sum(each.count for each in unsent):,} requests: {unsent[0].detail}"
         if self.cpu_share > BUSY_CPU_SHARE:
             return f"it took {self.cpu_share:.0%} of a core"
         late = metrics.ready_user_send_delay.percentile(99) or 0
@@ -126,6 +137,7 @@ class RunMeasurements:
             planned_per_s=round(self.scheduled / lasted_s, 3) if self.scheduled is not None else plan.planned_per_s,
             offered_per_s=round(metrics.sent / lasted_s, 3),
             lasted_s=round(lasted_s, 3),
+            began_at=None if metrics.began_at_s is None else format_wall_time(metrics.began_at_s),
             due=self.scheduled,
             sent=metrics.sent,
             judged=metrics.judged,
@@ -136,12 +148,24 @@ class RunMeasurements:
             connections=self.traffic.connects,
             processes=plan.processes,
             generator_limited=self.bottleneck(plan),
-            cpu_cores=round(self.cpu_share, 2),
+            cpu_cores=round(self.cpu_share, 2) if self.cpu_share else None,
             slos=list(slos),
+            targets=summarize_traffic(metrics, lasted_s),
             failures=metrics.failure_counts(),
             latency=[*summarize_latencies(metrics), *_connect_latencies(self.traffic)],
             timeline=build_timeline(metrics),
         )
+
+
+def summarize_recording(measured: RunMeasurements, plan: LoadPlan, began_at_s: float) -> LoadResult:
+    """The summary of a run whose exchanges alone are known, not its connections."""
+    return msgspec.structs.replace(
+        measured.to_load_summary(plan),
+        began_at=format_wall_time(began_at_s),
+        bytes_sent=None,
+        bytes_received=None,
+        connections=None,
+    )
 
 
 class RunStopwatch:
@@ -177,21 +201,44 @@ class RunStopwatch:
         )
 
 
-def summarize_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
-    """The times of each target; where a request failed, also with the time that such requests waited."""
-    has_failures = any(kinds[FAILED_WAIT].count for kinds in metrics.times.values())
+def format_wall_time(at_s: float) -> str:
+    """A wall-clock time as RFC 3339 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def summarize_traffic(metrics: RequestMetrics, lasted_s: float) -> list[TargetTraffic]:
+    """What came of the requests for each target."""
     return [
-        row
-        for name, kinds in sorted(metrics.times.items())
-        for row in _latency_entries(name, kinds, with_failures=has_failures)
+        TargetTraffic(
+            target=name,
+            responses=each.responses,
+            errors=each.errors,
+            server_errors=each.server_errors,
+            bytes=each.bytes,
+            per_s=round((each.responses + each.errors) / lasted_s, 3) if lasted_s else 0.0,
+        )
+        for name, each in sorted(metrics.traffic_by_target().items())
+    ]
+
+
+def summarize_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
+    """
+    The times of all targets together, where there are several, and of each.
+
+    Where a request failed there is a second row of response times, with the time that such requests waited.
+    """
+    by_target = dict(sorted(metrics.times.items()))
+    if len(by_target) > 1:
+        by_target = {ALL_TARGETS: {kind: metrics.all_operations(kind) for kind in TIME_KINDS}} | by_target
+    has_failures = any(kinds[FAILED_WAIT].count for kinds in by_target.values())
+    return [
+        row for name, kinds in by_target.items() for row in _latency_entries(name, kinds, with_failures=has_failures)
     ]
 
 
 def summarize_step_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
-    """The times of one of many steps, of all targets together and of each; without buckets, which many steps would add up."""
-    together = {kind: metrics.all_operations(kind) for kind in TIME_KINDS}
-    rows = _latency_entries(ALL_TARGETS, together, with_failures=bool(together[FAILED_WAIT].count))
-    return [msgspec.structs.replace(each, buckets=[]) for each in (*rows, *summarize_latencies(metrics))]
+    """The same of one of many steps, without buckets, which many steps would add up."""
+    return [msgspec.structs.replace(each, buckets=[]) for each in summarize_latencies(metrics)]
 
 
 def _latency_entries(target: str, kinds: Mapping[str, Histogram], *, with_failures: bool) -> list[LatencyDistribution]:
@@ -212,13 +259,22 @@ def _latency_entry(target: str, kind: str, times: Histogram, *, includes_failure
         target=target,
         kind=kind,  # type: ignore[arg-type]  # one of them
         count=times.count,
-        percentiles={f"{percent:g}": times.percentile(percent) or 0 for percent in REPORTED_PERCENTILES},
+        percentiles={
+            percent: us
+            for percent in REPORTED_PERCENTILES
+            if (us := carried_percentile(times, float(percent))) is not None
+        },
         min=times.min_us,
-        mean=round(times.sum_us / times.count, 1),
+        mean=round(times.sum_us / times.count, 1) if times.count else None,
         max=times.max_us,
         includes_failures=includes_failures,
         buckets=times.buckets,
     )
+
+
+def carried_percentile(times: Histogram, percent: float) -> int | None:
+    """A percentile in microseconds; None where there are too few times for it."""
+    return times.percentile(percent) if is_percentile_carried(times.count, percent) else None
 
 
 def build_timeline(metrics: RequestMetrics) -> list[TimelineRow]:
@@ -228,12 +284,13 @@ def build_timeline(metrics: RequestMetrics) -> list[TimelineRow]:
         TimelineRow(
             from_s=each.from_s,
             lasts_s=step_s,
-            responses=each.responses,
-            errors=each.errors,
-            bytes=each.bytes,
-            p50_us=each.response.percentile(50),
-            p99_us=each.response.percentile(99),
-            max_us=each.response.max_us if each.response.count else None,
+            responses=counts.responses,
+            errors=counts.errors,
+            bytes=counts.bytes,
+            p50_us=carried_percentile(counts.response, 50),
+            p99_us=carried_percentile(counts.response, 99),
+            max_us=counts.response.max_us if counts.response.count else None,
         )
         for each in seconds
+        for counts in [each.together]
     ]

@@ -7,12 +7,13 @@ than any time. A figure that the number of requests can't carry, or in which the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
 from typing import Final
 
-from ..judge.verdict import SloResult, SloStatus
+from ..judge.measured_results import SloResult, SloStatus
 from ..judge.verdict_decision import RunEnding
 from .capacity.load_window import LoadWindow, violated_slos, void_reason
 from .histogram import merge_histograms
@@ -32,7 +33,11 @@ def judge_slos(slos: Sequence[Slo], measured: RunMeasurements) -> list[SloResult
     if not slos:
         return []
     window = _whole_run(measured)
-    return [_judge_slo(slo, window) for slo in slos]
+    unsent = Counter[str]()
+    for each in measured.metrics.failure_counts():
+        if each.whose == "generator":
+            unsent[each.target] += each.count
+    return [_judge_slo(slo, window, unsent.total() if slo.target is None else unsent[slo.target]) for slo in slos]
 
 
 def end_with_slos(ending: RunEnding, results: Sequence[SloResult]) -> RunEnding:
@@ -75,7 +80,8 @@ def _whole_run(measured: RunMeasurements) -> LoadWindow:
     )
 
 
-def _judge_slo(slo: Slo, window: LoadWindow) -> SloResult:
+def _judge_slo(slo: Slo, window: LoadWindow, unsent: int) -> SloResult:
+    """Judge an SLO by what was sent; what the generator could not send might have violated it."""
     requests = window.requests_for(slo)
     status: SloStatus = "violated" if violated_slos(window, [slo]) else "met"
     reason = None
@@ -85,6 +91,8 @@ def _judge_slo(slo: Slo, window: LoadWindow) -> SloResult:
         reason = f"{requests:,} requests are too few, it takes {slo.requests_carrying:,}"
     elif status == "violated":
         reason = void_reason(window, [slo])
+    elif unsent and unsent >= slo.allowed_share * (requests + unsent) - 1e-9:
+        reason = f"the generator could not send {unsent:,} requests"
     return SloResult(
         slo=slo.text,
         target=slo.target,

@@ -18,6 +18,7 @@ from ..api.exchange import Exchange, Target
 from .http_connection import HttpConnection
 from .load_session import LoadSession
 from .locust_distributed import set_up_distributed, start_spool
+from .locust_opentelemetry import export_findings
 from .locust_standalone import add_locust_options, start_locust_session
 from .precise_timer import PreciseTimer
 from .prepared_request import PreparedRequest
@@ -120,6 +121,7 @@ def get_or_create_session(environment: Any) -> LoadSession:  # Any: locust.env.E
         if session is None:
             session = start_locust_session(environment)
             session.on_judged = locust_request_reporter(environment)
+            export_findings(environment, session.live_findings)
             start_spool(environment)
     assert isinstance(session, LoadSession), "nobody else sets it"
     return session

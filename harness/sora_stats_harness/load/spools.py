@@ -23,7 +23,7 @@ from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.checks.user_checks import load_check_files
 from ..judge.pipeline import Judge, JudgeOptions
 from ..probe.file_check import FileCheckResult, FileKind, OpenedFile, judge_files, open_files
-from ..recording import open_recordings
+from ..recording.reader import open_recordings
 from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
 from .load_session import LoadSession
 from .load_spec import WORKER_SEQUENCE_BITS

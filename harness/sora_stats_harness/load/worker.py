@@ -242,6 +242,7 @@ class LoadWorker:
         if self._runner.user_count:
             self._runner.stop()  # whoever was given up
         session.judge.judge_pending()
+        self._report(self._progress(session, is_over=True))
         assert self._trail is not None, "made with the session"
         measures = self._stopwatch.measures(session)
         self._report(
@@ -267,19 +268,20 @@ class LoadWorker:
                 continue
             if late_s > MIN_STALL_S:
                 self._stalled_s = max(self._stalled_s, late_s)
-            intervals = session.metrics.intervals_since(self._reported_s)
-            if intervals:
-                self._reported_s = intervals[-1].from_s + 1
-            standing = session.idle_users if isinstance(session, SteppedSession) else session.waiting_users
-            self._report(
-                ProgressReport(
-                    standing=standing,
-                    counts=session.metrics.counts(),
-                    intervals=[each.serialize() for each in intervals],
-                    stalled_s=self._stalled_s,
-                    outage=session.outage_text,
-                )
-            )
+            self._report(self._progress(session))
+
+    def _progress(self, session: LoadSession, *, is_over: bool = False) -> ProgressReport:
+        intervals = session.metrics.intervals_since(self._reported_s, is_over=is_over)
+        if intervals:
+            self._reported_s = intervals[-1].from_s + 1
+        return ProgressReport(
+            standing=session.idle_users if isinstance(session, SteppedSession) else session.waiting_users,
+            counts=session.metrics.counts(),
+            intervals=[each.serialize() for each in intervals],
+            through_s=self._reported_s,
+            stalled_s=self._stalled_s,
+            outage=session.outage_text,
+        )
 
 
 def run_worker(master_host: str, master_port: int, *, parent: int | None = None) -> int:

@@ -131,6 +131,8 @@ class ProgressReport(_Message, frozen=True, kw_only=True):
     """Users that are ready to send."""
     counts: dict[str, int]
     intervals: list[Any]  # Any: as TimelineInterval.serialize gives them
+    through_s: int
+    """All seconds of the run before this one have been reported."""
     stalled_s: float
     """The longest time for which the process did not run."""
     outage: str | None

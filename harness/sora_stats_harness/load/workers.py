@@ -9,6 +9,7 @@ system says so, and one on another machine when nothing was heard of it for half
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -105,6 +106,19 @@ class _Master(MasterRunner):
             gevent.sleep(3600)
 
 
+class _ReportedSeconds:
+    """The seconds of all workers together, until they are taken."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, TimelineInterval] = {}
+
+    def add(self, second: TimelineInterval) -> None:
+        self._seconds.setdefault(second.from_s, TimelineInterval(second.from_s)).merge(second)
+
+    def take(self, before_s: float) -> list[TimelineInterval]:
+        return [self._seconds.pop(each) for each in sorted(self._seconds) if each < before_s]
+
+
 class Workers:
     """
     All workers of a run; a context: those that were started here end with it.
@@ -120,6 +134,7 @@ class Workers:
         """Is called all the while."""
         self.live_metrics = RequestMetrics()
         """The last seconds of all workers, by which limits are judged."""
+        self._seconds = _ReportedSeconds()
         self._should_stop = should_stop
         self._workers = [_Worker(index=index) for index in range(plan.count)]
         self._by_client: dict[str, _Worker] = {}
@@ -173,6 +188,11 @@ class Workers:
         """What all have counted, as they last said."""
         progress = [worker.progress.counts for worker in self._workers if worker.progress is not None]
         return {name: sum(counts[name] for counts in progress) for name in REQUEST_COUNTS}
+
+    def take_seconds(self, *, is_over: bool) -> list[TimelineInterval]:
+        """The seconds that all workers which are alive have reported and nobody has taken; all where the run is over."""
+        reported = [each.progress.through_s if each.progress else 0 for each in self._workers if each.is_active]
+        return self._seconds.take(math.inf if is_over else min(reported, default=0))
 
     def sent_by_silent(self) -> dict[str, int]:
         """What those had sent that have no result, as they last said; by their names."""
@@ -343,7 +363,9 @@ class Workers:
         if isinstance(report, ProgressReport):
             worker.progress = report
             for each in report.intervals:
-                self.live_metrics.add_interval(TimelineInterval.deserialize(each))
+                second = TimelineInterval.deserialize(each)
+                self._seconds.add(second)
+                self.live_metrics.add_interval(second)
         elif isinstance(report, WorkerResult):
             worker.result = report
         elif isinstance(report, FailedReport):

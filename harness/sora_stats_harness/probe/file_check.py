@@ -27,10 +27,11 @@ from ..judge.pipeline import Judge
 from ..judge.requirements import OBSERVED_BY_CLIENTS, RequiredCapability
 from ..judge.verdict import EvidenceSource, JudgeResult, SubjectKind
 from ..judge.verdict_decision import RunEnding, RunScope
-from ..recording import RecordingHeader, RecordingReader, open_recordings, sorastats
 from ..recording import format as lines
-from ..recording.format import DamagedLineError, RecordingEnd
+from ..recording import sorastats
+from ..recording.format import DamagedLineError, RecordingEnd, RecordingHeader
 from ..recording.input_file import STDIN_NAME, InputFile
+from ..recording.reader import RecordingReader, open_recordings
 from ..recording.redaction_rules import SCOPE_OPTIONS
 from ..recording.sorastats import SorastatsReader
 
@@ -139,22 +140,22 @@ class FileCheckResult:
 
     def result(self) -> JudgeResult:
         """The judge's result, with damage to the files in its coverage."""
-        tally = self.judge.result()
+        result = self.judge.result()
         coverage = msgspec.structs.replace(
-            tally.coverage,
-            damaged=tally.coverage.damaged + self.damaged,
-            truncated=tally.coverage.truncated or self.truncated or self.damaged > 0,
+            result.coverage,
+            damaged=result.coverage.damaged + self.damaged,
+            truncated=result.coverage.truncated or self.truncated or self.damaged > 0,
         )
         findings = [
             entry
-            for entry in tally.findings
+            for entry in result.findings
             if not (
                 entry.requirement in _NOT_APPLICABLE_TO_SORASTATS
                 and entry.exchanges
                 and all(run in self.untimed for run, _ in entry.exchanges)
             )
         ]
-        return msgspec.structs.replace(tally, coverage=coverage, findings=findings)
+        return msgspec.structs.replace(result, coverage=coverage, findings=findings)
 
     def evidence(self, fingerprint: str) -> Sequence[Exchange]:
         """The exchanges that prove the first finding of an entry, the earlier first."""
@@ -224,7 +225,12 @@ def _classify_file(store: InputFile, target: Target | None) -> OpenedFile:
 
 
 def judge_files(
-    judge: Judge, files: Sequence[OpenedFile], *, target: Target | None = None, tick: Callable[[], None] = lambda: None
+    judge: Judge,
+    files: Sequence[OpenedFile],
+    *,
+    target: Target | None = None,
+    tick: Callable[[], None] = lambda: None,
+    opened: Callable[[RecordingReader], None] = lambda recordings: None,
 ) -> FileCheckResult:
     """
     Judge files.
@@ -235,6 +241,7 @@ def judge_files(
         judge: For the edition to judge by; the caller finishes it.
         target: Of single bodies; if None an object is GetStatsConnection's, anything else GetStatsAllConnections'.
         tick: Called at every line; it may raise `CheckStopped`.
+        opened: Is shown the recordings before their first exchange is judged.
 
     Raises:
         RecordingError: A recording is of another version, or changed while it was read.
@@ -246,10 +253,8 @@ def judge_files(
     try:
         if stores[FileKind.RECORDING]:
             recordings = open_recordings(stores[FileKind.RECORDING], tick=tick)
-            if len(nodes := _recorded_nodes(recordings.headers)) > 1:
-                judge.nodes = nodes
-            for step in recordings:
-                judge.judge_recorded(step.exchange, horizon_ns=step.horizon_ns, open_sent_ns=step.open_sent_ns)
+            opened(recordings)
+            _judge_recordings(judge, recordings)
         for poll in polls:
             for step in poll:
                 judge.judge_recorded(
@@ -279,6 +284,13 @@ def judge_files(
         simulator=recordings is not None and any(h.subject_kind == "simulator" for h in recordings.headers),
         untimed=frozenset(run for poll in polls for run in poll.runs),
     )
+
+
+def _judge_recordings(judge: Judge, recordings: RecordingReader) -> None:
+    if len(nodes := _recorded_nodes(recordings.headers)) > 1:
+        judge.nodes = nodes
+    for step in recordings:
+        judge.judge_recorded(step.exchange, horizon_ns=step.horizon_ns, open_sent_ns=step.open_sent_ns)
 
 
 def _guess_target(body: bytes) -> Target:

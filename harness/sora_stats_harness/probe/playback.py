@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 
 from ..api.errors import RecordingError
 from ..api.exchange import Exchange, RequestArguments, Target
-from ..recording import open_recordings
+from ..recording.reader import open_recordings
 from ..recording.sorastats import SorastatsReader
 from ..simulator.recording_player import PlayableResponse, RecordingPlayer, connection_ids_in_body
 from .file_check import FileKind, OpenedFile, open_files

@@ -16,8 +16,8 @@ from typing import Final
 from ..api.exchange import Exchange, ExchangeOpener, Request, Response
 from ..judge.checks.identity import ASKED, CLIENT
 from ..judge.checks.presence import LISTED, PRESENT
+from ..judge.measured_results import PollingEstimate
 from ..judge.requirements import OBSERVED_BY_CLIENTS
-from ..judge.verdict import PollingEstimate
 from ..judge.verdict_decision import RunScope
 from .discovery import connections_in_response
 from .interrupt import InterruptHandler

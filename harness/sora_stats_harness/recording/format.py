@@ -73,6 +73,16 @@ class RecordingEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Whether its user or the run itself ended it early; absent after a planned end."""
     why: str | None = None
     """Why it ended itself, in one line; a run that was interrupted may have had a reason as well."""
+    began_ns: Nanoseconds | None = None
+    """When a load run began, on the clock of its exchanges: its warm-up and timeline count from then."""
+    ended_ns: Nanoseconds | None = None
+    """From when on it sent no more."""
+    began_at_ns: Nanoseconds | None = None
+    """When it began, by the wall clock, since 1970."""
+    due: Count | None = None
+    """Requests that its schedule had due by its end; None in a closed model."""
+    limited: str | None = None
+    """How the generator held the run up; None where it did not."""
 
     @property
     def interrupted(self) -> bool:

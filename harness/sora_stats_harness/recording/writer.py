@@ -80,6 +80,17 @@ class RecordedRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpan:
+    """When a load run sent, how much was due, and what held it up; as the end line has them."""
+
+    began_ns: int | None = None
+    ended_ns: int | None = None
+    began_at_ns: int | None = None
+    due: int | None = None
+    limited: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingLimits:
     """What a recording may take; beyond that it ends, and the run goes on."""
 
@@ -145,6 +156,7 @@ class RecordingWriter:
         self._sent = self._errors = self._abandoned = 0
         self._interrupted = False
         self._aborted: str | None = None
+        self._span = RunSpan()
         self._closing = False
         self._closed = False
         self._over = False
@@ -202,6 +214,10 @@ class RecordingWriter:
         """
         self._interrupted = self._interrupted or interrupted
         self._aborted = self._aborted or aborted
+
+    def mark_span(self, span: RunSpan) -> None:
+        """Have the end line say when a load run began and ended; call it before `close`."""
+        self._span = span
 
     def close(self) -> None:
         """Write what waits, and the end line if the recording is complete; returns when the file is closed."""
@@ -366,6 +382,11 @@ class RecordingWriter:
             abandoned=self._abandoned,
             ended="interrupted" if self._interrupted else "aborted" if aborted is not None else None,
             why=lines.replace_lone_surrogates(self._secrets.redact(aborted)) if aborted is not None else None,
+            began_ns=self._span.began_ns,
+            ended_ns=self._span.ended_ns,
+            began_at_ns=self._span.began_at_ns,
+            due=self._span.due,
+            limited=self._span.limited,
         )
         self._write_compressed(self._compressor.add_line((lines.encode_line(end),)))
 

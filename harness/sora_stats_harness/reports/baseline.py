@@ -83,16 +83,16 @@ def baseline_mismatch(
 
 
 def compare_with_baseline(
-    baseline: Baseline, tally: JudgeResult, documented: Collection[tuple[str, ...]]
+    baseline: Baseline, result: JudgeResult, documented: Collection[tuple[str, ...]]
 ) -> BaselineReport:
     """
     Tell what is new, what is known, and what is no longer found.
 
     Args:
         baseline: Of the same edition and kind of subject.
-        tally: What the run observed; its findings have their status.
+        result: What the run observed; its findings have their status.
     """
-    entries = tally.findings
+    entries = result.findings
     found = {entry.fingerprint for entry in entries}
     hiding = [
         entry
@@ -103,7 +103,7 @@ def compare_with_baseline(
     not_seen: list[BaselineFinding] = []
     for entry in baseline.verdict.findings:
         if entry.fingerprint not in found:
-            looked_for = _would_be_found(entry, hiding, tally, documented)
+            looked_for = _would_be_found(entry, hiding, result, documented)
             (fixed if looked_for else not_seen).append(_baseline_finding(entry))
     return BaselineReport(
         source=baseline.source,
@@ -127,13 +127,13 @@ def _baseline_finding(entry: FindingEntry) -> BaselineFinding:
 
 
 def _would_be_found(
-    entry: FindingEntry, hiding: Sequence[FindingEntry], tally: JudgeResult, documented: Collection[tuple[str, ...]]
+    entry: FindingEntry, hiding: Sequence[FindingEntry], result: JudgeResult, documented: Collection[tuple[str, ...]]
 ) -> bool:
     """Whether this run would have shown a finding of the baseline, had it still been there."""
-    coverage = tally.coverage
+    coverage = result.coverage
     return (
-        tally.checked.get(entry.requirement, 0) > 0
-        and entry.requirement not in tally.crashed
+        result.checked.get(entry.requirement, 0) > 0
+        and entry.requirement not in result.crashed
         and (entry.target is None or coverage.by_target.get(entry.target, 0) > 0)
         and _field_was_seen(entry, coverage, documented)
         and not any(_masks(other, entry) for other in hiding)

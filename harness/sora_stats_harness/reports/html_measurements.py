@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
-from ..judge.verdict import CapacityResult, LatencyDistribution, ListingCost, LoadResult, Verdict
+from ..judge.measured_results import CapacityResult, LatencyDistribution, ListingCost, LoadResult, TimelineRow
+from ..judge.verdict import Verdict
 from . import charts
 from .charts import ChartLine, percentile_position
-from .html_components import data_table, folded_details, small_note, table_row
-from .html_elements import HtmlContent, SafeHtml, html_element
-from .measurement_tables import (
+from .figure_cells import (
+    NO_FIGURE,
     MeasurementSection,
     MeasurementTable,
     format_ms,
     format_number,
     percentile_ms,
-    response_times,
-    step_times,
 )
+from .html_components import data_table, folded_details, small_note, table_row
+from .html_elements import HtmlContent, SafeHtml, html_element
+from .load_tables import clock_time
+from .measurement_tables import step_times
 
 NO_CHARTS_NOTE: Final = (
     f"Charts are drawn where the extra '{charts.CHARTS_EXTRA}' is installed: pip install "
     f"'sora-stats-harness[{charts.CHARTS_EXTRA}]'."
 )
+
+MAX_TIME_TICKS: Final = 5
+"""Steps between the labels of a time axis: more texts would overlap."""
 
 _STEP_STYLES: Final = {"passed": "pass", "failed": "fail", "void": "inconclusive"}
 
@@ -71,14 +77,13 @@ def _percentiles(latency: Sequence[LatencyDistribution]) -> SafeHtml | None:
         return None
     lines = [ChartLine(each.target, percentile_curve(each)) for each in times]
     worst = max(times, key=lambda each: each.percentiles.get("99", 0))
-    if len(times) > 1 and (together := response_times(times)) is not None:
-        lines.append(ChartLine(together.target, percentile_curve(together)))
+    p99_ms = percentile_ms(worst, "99")
+    highest = "" if p99_ms == NO_FIGURE else f"The highest p99 is that of {worst.target}: {p99_ms} ms. "
     return charts.percentile_chart(
         "percentiles",
         lines,
         title="Response time by percentile",
-        about=f"The highest p99 is that of {worst.target}: {percentile_ms(worst, '99')} ms; "
-        f"the longest response took {format_ms(max(each.max for each in times))} ms.",
+        about=f"{highest}The longest response took {format_ms(max(each.max for each in times))} ms.",
     )
 
 
@@ -116,31 +121,41 @@ def _timeline(load: LoadResult) -> list[SafeHtml | None]:
     errors = [each.errors / each.lasts_s for each in rows]
     sizes = [each.bytes / each.responses / 1000 if each.responses else None for each in rows]
     known = [size for size in sizes if size is not None]
+    ticks = _clock_ticks(load, rows)
+    time_axis = "s" if ticks is None else "time of day, UTC"
     return [
         charts.line_chart(
             "over-time",
             [line("longest", ms("max_us")), line("p99", ms("p99_us")), line("p50", ms("p50_us"))],
             title="Response time over time",
             about=f"From second {rows[0].from_s} to {rows[-1].from_s + rows[-1].lasts_s}.",
-            axes=charts.Axes("s", "ms"),
+            axes=charts.Axes(time_axis, "ms", ticks),
         ),
         charts.line_chart(
             "traffic",
             [line("responses", rates), line("errors", errors)],
             title="Responses and errors a second",
             about=f"Between {min(rates):,.4g} and {max(rates):,.4g} responses a second, at most {max(errors):,.4g} errors.",
-            axes=charts.Axes("s", "a second", zero=True),
+            axes=charts.Axes(time_axis, "a second", ticks, zero=True),
         ),
         charts.line_chart(
             "sizes",
             [line("mean size", sizes)],
             title="Mean size of a response",
             about=f"Between {min(known):,.4g} and {max(known):,.4g} kB.",
-            axes=charts.Axes("s", "kB", zero=True),
+            axes=charts.Axes(time_axis, "kB", ticks, zero=True),
         )
         if known
         else None,
     ]
+
+
+def _clock_ticks(load: LoadResult, rows: Sequence[TimelineRow]) -> list[tuple[float, str]] | None:
+    """Seconds of the run that the time axis names by the wall clock; None where that is not known."""
+    first_s, last_s = rows[0].from_s, rows[-1].from_s
+    step_s = max(1, math.ceil((last_s - first_s) / MAX_TIME_TICKS))
+    ticks = [(float(at_s), clock_time(load, at_s)) for at_s in range(first_s, last_s + 1, step_s)]
+    return [(at_s, text) for at_s, text in ticks if text is not None] or None
 
 
 # Capacity.
@@ -148,9 +163,9 @@ def _timeline(load: LoadResult) -> list[SafeHtml | None]:
 
 def _capacity_chart(found: CapacityResult) -> SafeHtml | None:
     points = sorted(
-        (step.rate, times.percentiles.get("99", 0) / 1000, step.outcome)
+        (step.rate, times.percentiles["99"] / 1000, step.outcome)
         for step in found.steps
-        if (times := step_times(step)) is not None
+        if (times := step_times(step)) is not None and "99" in times.percentiles
     )
     if not points:
         return None

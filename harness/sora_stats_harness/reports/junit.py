@@ -13,10 +13,12 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 from xml.etree import ElementTree
 
-from ..judge.verdict import FindingEntry, RequirementStatus, SloResult, Verdict
+from ..judge.measured_results import SloResult
+from ..judge.verdict import FindingEntry, RequirementStatus, Verdict
 from . import incident_summary, summary
 from .escaping import escape_terminal
-from .measurement_tables import MeasurementTable, measurement_sections
+from .figure_cells import MeasurementTable
+from .measurement_tables import measurement_sections
 from .report import VerdictReport
 
 _SKIPPED_STATUSES: Final = ("not_checked", "not_applicable", "known", "waived")

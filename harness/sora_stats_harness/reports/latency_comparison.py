@@ -14,7 +14,8 @@ from typing import Final
 
 import msgspec
 
-from ..judge.verdict import ALL_TARGETS, LatencyDistribution, Verdict
+from ..judge.measured_results import ALL_TARGETS, LatencyDistribution
+from ..judge.verdict import Verdict
 from .comparison_result import ComparisonPolicy, LatencyChange, LatencyOutcome
 from .rank_statistics import (
     hodges_lehmann_shift,
@@ -146,7 +147,11 @@ def _latency_rows(
 
 def _latency_by_target(verdict: Verdict, time: str) -> list[LatencyDistribution]:
     return (
-        [each for each in verdict.load.latency if each.kind == time and not each.includes_failures]
+        [
+            each
+            for each in verdict.load.latency
+            if each.kind == time and each.target != ALL_TARGETS and not each.includes_failures
+        ]
         if verdict.load
         else []
     )

@@ -15,7 +15,8 @@ from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
 from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
 from .escaping import escape_markdown as code
-from .measurement_tables import MeasurementSection, MeasurementTable, key_figures, measurement_sections
+from .figure_cells import MeasurementSection, MeasurementTable
+from .measurement_tables import key_figures, measurement_sections
 from .report import VerdictReport
 
 MAX_FINDINGS: Final = 50

@@ -15,8 +15,9 @@ from typing import Final, Literal
 import msgspec
 
 from ..api.errors import ExitCode, UsageError
+from ..judge.measured_results import CapacityResult
 from ..judge.requirements import Level
-from ..judge.verdict import CapacityResult, FindingEntry, Verdict
+from ..judge.verdict import FindingEntry, Verdict
 from .comparison_result import (
     CapacityChange,
     ComparedRuns,

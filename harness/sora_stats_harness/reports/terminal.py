@@ -21,7 +21,8 @@ from rich.text import Text
 from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
 from .escaping import escape_terminal
-from .measurement_tables import MeasurementSection, MeasurementTable, key_figures, measurement_sections
+from .figure_cells import MeasurementSection, MeasurementTable
+from .measurement_tables import key_figures, measurement_sections
 from .report import VerdictReport
 
 MAX_INDEX_LINES: Final = 20

@@ -20,19 +20,9 @@ from ..api.exchange import Exchange
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge import drift
 from ..judge.incidents import IncidentEvidence, recognize_incidents
+from ..judge.measured_results import CapacityResult, ListingCost, LoadResult, MediaResult, PollingEstimate
 from ..judge.requirements import REQUIREMENTS, Level
-from ..judge.verdict import (
-    CapacityResult,
-    EvidenceSource,
-    FindingEntry,
-    JudgeResult,
-    ListingCost,
-    LoadResult,
-    MediaResult,
-    PollingEstimate,
-    SubjectKind,
-    Verdict,
-)
+from ..judge.verdict import EvidenceSource, FindingEntry, JudgeResult, SubjectKind, Verdict
 from ..judge.verdict_decision import RAN_TO_ITS_END, RunEnding, RunScope, decide_verdict
 from . import evidence_files as files
 from .baseline import compare_with_baseline
@@ -111,17 +101,17 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
     """
     judge.finish()
     policy = replace(policy, day=date.fromisoformat(facts.started_at[:10]))
-    tally = judge.result()
-    tally = msgspec.structs.replace(tally, findings=sorted(policy.mark(tally.findings), key=_finding_rank))
-    decision = decide_verdict(tally, facts.scope, facts.ending, strict=policy.strict, require=policy.require)
+    result = judge.result()
+    result = msgspec.structs.replace(result, findings=sorted(policy.mark(result.findings), key=_finding_rank))
+    decision = decide_verdict(result, facts.scope, facts.ending, strict=policy.strict, require=policy.require)
     # A bare body was never asked for: there is no exchange to show, and the file itself is the evidence.
-    proven = tally.findings if facts.judged_from != "body" else []
+    proven = result.findings if facts.judged_from != "body" else []
     proof = {entry.fingerprint: tuple(judge.evidence(entry.fingerprint)) for entry in proven}
-    evidence, notes = _attach_evidence(tally.findings, proof, facts, name_evidence=name_evidence)
+    evidence, notes = _attach_evidence(result.findings, proof, facts, name_evidence=name_evidence)
     differences = (
-        drift.measure_drift(facts.edition, tally.findings, tally.coverage, judge.evidence) if measure_drift else None
+        drift.measure_drift(facts.edition, result.findings, result.coverage, judge.evidence) if measure_drift else None
     )
-    incidents = recognize_incidents(IncidentEvidence(result=tally, proof=proof, drift=differences))
+    incidents = recognize_incidents(IncidentEvidence(result=result, proof=proof, drift=differences))
     verdict = Verdict(
         command=facts.command,
         verdict=decision.verdict,
@@ -141,18 +131,18 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
         options=dict(facts.options),
         requirements=decision.requirements,
         incidents=incidents,
-        findings=tally.findings,
-        coverage=msgspec.structs.replace(tally.coverage, notes=[*tally.coverage.notes, *facts.notes, *notes]),
+        findings=result.findings,
+        coverage=msgspec.structs.replace(result.coverage, notes=[*result.coverage.notes, *facts.notes, *notes]),
         load=facts.load,
         capacity=facts.capacity,
         estimate=facts.estimate,
         cost=facts.cost,
         media=facts.media,
         drift=differences,
-        baseline=compare_with_baseline(policy.baseline, tally, [each.path for each in facts.edition.fields])
+        baseline=compare_with_baseline(policy.baseline, result, [each.path for each in facts.edition.fields])
         if policy.baseline is not None
         else None,
-        waivers=waiver_reports(policy.waivers, tally.findings, tally.checked, policy.day),
+        waivers=waiver_reports(policy.waivers, result.findings, result.checked, policy.day),
     )
     return VerdictReport(verdict=redact_verdict(verdict, facts.secrets), evidence=evidence)
 

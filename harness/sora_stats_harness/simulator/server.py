@@ -271,9 +271,10 @@ def start_simulator_process(
     watchdog = threading.Timer(START_TIMEOUT_S + START_TIMEOUT_PER_CONNECTION_S * (connections or 0), process.kill)
     watchdog.daemon = True
     watchdog.start()
+    assert process.stdout is not None
+    assert process.stderr is not None
+    drain = threading.Thread(target=process.stderr.read, daemon=True)
     try:
-        assert process.stdout is not None
-        assert process.stderr is not None
         urls = []
         for _ in range(nodes or 1):
             line = process.stdout.readline().strip()
@@ -281,27 +282,26 @@ def start_simulator_process(
                 raise _process_start_error(process)
             urls.append(line)
         watchdog.cancel()
-        drain = threading.Thread(target=process.stderr.read, daemon=True)
         drain.start()  # so that the process never waits for a reader
         yield SimulatorProcess(urls=urls, pid=process.pid)
     finally:
         watchdog.cancel()
-        _stop_process(process)
+        _stop_process(process, drain)
 
 
 def _process_start_error(process: subprocess.Popen[str]) -> UsageError | SimulatorError:
     try:
-        _, said = process.communicate(timeout=START_TIMEOUT_S)
+        _, complaint = process.communicate(timeout=START_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return SimulatorError("the simulator did not start in time")
-    lines = [line for line in said.splitlines() if line.strip()]
+    lines = [line for line in complaint.splitlines() if line.strip()]
     last = lines[-1].removeprefix("sora-harness: ") if lines else f"exit status {process.returncode}"
     if process.returncode == UsageError.exit_code:
         return UsageError(last)
     return SimulatorError(f"the simulator did not start: {last}")
 
 
-def _stop_process(process: subprocess.Popen[str]) -> None:
+def _stop_process(process: subprocess.Popen[str], drain: threading.Thread) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -309,6 +309,8 @@ def _stop_process(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(timeout=START_TIMEOUT_S)
+    if drain.ident is not None:
+        drain.join(timeout=5)  # it reads from the pipe that is closed next
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None and not pipe.closed:
             try:

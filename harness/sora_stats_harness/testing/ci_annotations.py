@@ -24,10 +24,10 @@ def annotate_session(ledger: SessionLedger, report: VerdictReport | None, termin
     found = [
         f"{node_id}: {line}" for node_id, line in ledger if report is None or not node_id.startswith(VERDICT_NODE_ID)
     ]
-    told = "" if report is None else github.verdict_annotations(report.verdict)
-    told += "".join(map(github.error_annotation, found[: github.MAX_ANNOTATIONS]))
+    annotations = "" if report is None else github.verdict_annotations(report.verdict)
+    annotations += "".join(map(github.error_annotation, found[: github.MAX_ANNOTATIONS]))
     terminalreporter.ensure_newline()
-    terminalreporter.write(told)
+    terminalreporter.write(annotations)
     text = "" if report is None else render_markdown_summary(report)
     text += "".join(f"- {escape_markdown(line)}\n" for line in found)
     if problem := github.append_step_summary(text):

@@ -121,8 +121,8 @@ def _sora_judged_edition(
     if not is_auto_edition(_sora_settings) or _uses_simulator(request, _sora_settings):
         return _sora_edition
     with _fail_in_one_line():
-        name, told = match_server_edition(request.config, _sora_settings)
-    request.node.add_report_section("setup", "sora", told)
+        name, note = match_server_edition(request.config, _sora_settings)
+    request.node.add_report_section("setup", "sora", note)
     return load_edition(name)
 
 

@@ -69,7 +69,7 @@ def _as_pytest_usage_error() -> Iterator[None]:
 
 
 def _read_gate_settings(config: pytest.Config) -> options.PluginSettings:
-    """What the gate is told, with an edition in the place of `auto`."""
+    """The settings of the gate, with an edition in the place of `auto`."""
     settings = options.read_settings(config)
     if not is_auto_edition(settings) or config.option.collectonly:
         return settings
@@ -81,10 +81,10 @@ def _read_gate_settings(config: pytest.Config) -> options.PluginSettings:
         return replace(settings, edition=DEFAULT_EDITION)
     if MATCHED_EDITION_KEY not in config.stash:
         check_gate_settings(replace(settings, edition=DEFAULT_EDITION))  # what is wrong is said before anything is sent
-    name, told = match_server_edition(config, settings)
+    name, note = match_server_edition(config, settings)
     if settings.baseline is not None and (problem := baseline_mismatch(settings.baseline, edition=name)):
         raise UsageError(problem)
-    return replace(settings, edition=name, notes=(told,))
+    return replace(settings, edition=name, notes=(note,))
 
 
 # The gate.
@@ -111,7 +111,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Read what the gate is told, and complain before anything else is done."""
+    """Read the settings of the gate, and refuse them before anything else is done."""
     config = session.config
     if not config.getoption("sora_conformance"):
         return
@@ -173,8 +173,8 @@ def pytest_report_header(config: pytest.Config) -> str | list[str] | None:
     settings = gate.settings
     what = "SELF-TEST against the embedded simulator, no Sora" if settings.uses_simulator else settings.server_url
     line = f"sora: {what}, edition {settings.edition}, {settings.duration_s:g} s"
-    _, told = config.stash.get(MATCHED_EDITION_KEY, ("", ""))
-    return [line, f"sora: {told}"] if told else line
+    _, note = config.stash.get(MATCHED_EDITION_KEY, ("", ""))
+    return [line, f"sora: {note}"] if note else line
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # Any: not exported by pytest

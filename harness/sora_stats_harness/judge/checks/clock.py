@@ -14,7 +14,7 @@ from ..cluster_listings import find_clock_skews
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_NODES, NEEDS_TIMES, Level, Requirement
 from ..server_clock import ClockJump, ClockOffset
 from ..stamp_order import SAME_RESPONSE_TOLERANCE_NS, BackwardStamp, ClockSteps, StampedSample, StampHistory
-from ..timestamps import parse_timestamp_ns, timestamp_resolution_ns
+from ..timestamps import MICROSECOND_LENGTH, MICROSECOND_NS, parse_timestamp_ns, timestamp_resolution_ns
 from ..value_text import format_value
 
 if TYPE_CHECKING:
@@ -112,18 +112,12 @@ class ClockCheck(Check):
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Hold a stamp against those of the same connection, of the same response, and of the same server."""
-        connection, sample, exchange = seen.connection, seen.sample, seen.exchange
-        stamp_ns, sent_ns, request = sample.stamp_ns, exchange.sent_ns, exchange.request
-        if stamp_ns is None:
+        connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
+        stamp_ns, text, sent_ns, request = sample.stamp_ns, sample.timestamp, exchange.sent_ns, exchange.request
+        if stamp_ns is None or text is None:
             return ()
-        mine = StampedSample(
-            stamp_ns,
-            timestamp_resolution_ns(sample.timestamp or ""),
-            sent_ns,
-            exchange.received_ns,
-            seen.evidence,
-            sample.index,
-        )
+        resolution_ns = MICROSECOND_NS if len(text) == MICROSECOND_LENGTH else timestamp_resolution_ns(text)
+        mine = StampedSample(stamp_ns, resolution_ns, sent_ns, exchange.received_ns, evidence, sample.index)
         whole = request.target is Target.ALL and not request.asked.local
         key = (request.server, whole)
         history = connection.stamp_histories.get(key)
@@ -150,9 +144,9 @@ class ClockCheck(Check):
             clock = clocks.get(request.server) or clocks.add(exchange, stamp_ns)
             if clock.steps.pending:
                 found += map(_backward, clock.steps.add_forward(mine))
-            if clock.evidence is not mine.evidence:  # the first stamp of a response narrows the offset
-                clock.evidence, clock.first_stamp_ns = mine.evidence, stamp_ns
-                jump = clock.offset.add_timestamp(stamp_ns, mine.resolution_ns, exchange, clock.wall_minus_clock_ns)
+            if clock.evidence is not evidence:  # the first stamp of a response narrows the offset
+                clock.evidence, clock.first_stamp_ns = evidence, stamp_ns
+                jump = clock.offset.add_timestamp(stamp_ns, resolution_ns, evidence, clock.wall_minus_clock_ns)
                 if jump is not None:
                     found.append(_jumped(seen, jump))
                 if len(state.nodes) > 1:
@@ -308,7 +302,7 @@ def _jumped(seen: Observed, jump: ClockJump) -> Violation:
         actual=_timestamp_text(seen),
         fault="jumped",
         facts={"what": f"the server's clock jumped by at least {jump.gap_ns / 1e9:.3f} s"},
-        proof=(jump.earlier, seen.exchange),
+        proof=(jump.earlier.exchange, seen.exchange),
     )
 
 

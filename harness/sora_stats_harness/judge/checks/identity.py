@@ -93,16 +93,16 @@ class SampleIdentityCheck(Check):
         self._counts = counts
         self._counted: tuple[str, int] | None = None
         """The last response that was counted for `UNIQUE`."""
-        self._asked = 0
-        """Samples that were compared with the connection that the request has named."""
+        self._others = 0
+        """Samples of another connection than the one that the request has named, or without its channel."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a sample's ids with the request's arguments, and with the samples before."""
         request, sample = seen.exchange.request, seen.sample
         asked, target = request.asked, request.target
         if target is Target.CONNECTION and (wanted := asked.connection_id) is not None:
-            self._asked += 1
             if seen.connection_id != wanted or sample.channel_id != asked.channel_id:
+                self._others += 1
                 found = _compare(seen, state, ASKED, "connection_id", wanted)
                 if found is not None:
                     return (found,)
@@ -117,7 +117,7 @@ class SampleIdentityCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the samples about one connection."""
-        result.checked[ASKED.id] += self._asked + self._counts.named_samples
+        result.checked[ASKED.id] += self._others + self._counts.named_samples
 
     def _look_for_another(self, seen: Observed, state: State) -> Iterable[Violation]:
         body = seen.body

@@ -135,10 +135,10 @@ class ShapeCheck(Check):
                     if each.masks and each.fault != ABSENT:
                         state.unusable.add(each.path)
                 place = () if sample.index is None else (sample.index,)
-                told = sample.deviations
+                deviations = sample.deviations
                 if seen.rewritten:
-                    told = [each for each in told if each.requirement != LEXICAL.id]
-                self._add_violations(found, seen, told, sample.connection_id, place)
+                    deviations = [each for each in deviations if each.requirement != LEXICAL.id]
+                self._add_violations(found, seen, deviations, sample.connection_id, place)
         return found
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from ...judge.verdict import ListingCost, ListingCostPoint
+from ...judge.measured_results import ListingCost, ListingCostPoint
 from ..slo import Slo
 
 MIN_SIZES: Final = 3

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ...judge.verdict import MediaQuantityResult, MediaResult
+from ...judge.measured_results import MediaQuantityResult, MediaResult
 
 MIN_POLLED_PHASES: Final = 3
 """Polled phases below which nothing is said."""
@@ -253,7 +253,7 @@ def _compare_quantity(
         for before, now, after in zip(means[:-2:2], means[1:-1:2], means[2::2], strict=True)
         if before is not None and now is not None and after is not None
     ]
-    told = MediaQuantityResult(
+    result = MediaQuantityResult(
         quantity=quantity.name,
         unit=quantity.unit,
         quiet=fmean(quiet) if quiet else 0.0,
@@ -262,19 +262,19 @@ def _compare_quantity(
         result="too little data",
     )
     if len(differences) < MIN_POLLED_PHASES:
-        return told
+        return result
     polled_s = sum(each.snapshots[-1].at_s - each.snapshots[0].at_s for each in phases[1::2])
     freedom = min(len(differences) - 1, len(_STUDENT_T_99))
     reach = _STUDENT_T_99[freedom - 1] * _NEIGHBOUR_CORRELATION * stdev(differences) / sqrt(len(differences))
     unseen = _RULE_OF_THREE * quantity.resolution / (polled_s * len(ids))
     middle = fmean(differences)
     low, high = middle - reach, middle + max(reach, unseen)
-    told = msgspec.structs.replace(told, difference=(low, high))
+    result = msgspec.structs.replace(result, difference=(low, high))
     if low > 0:
-        return msgspec.structs.replace(told, result="effect")
-    if high <= max(quantity.relevant_change, told.quiet):
-        return msgspec.structs.replace(told, result="no effect seen")
-    return told
+        return msgspec.structs.replace(result, result="effect")
+    if high <= max(quantity.relevant_change, result.quiet):
+        return msgspec.structs.replace(result, result="no effect seen")
+    return result
 
 
 def _mean_over_connections(quantity: _QuantityDefinition, phase: PollingPhase, ids: Sequence[str]) -> float | None:

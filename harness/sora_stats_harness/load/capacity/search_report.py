@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from ...judge.verdict import CapacityResult, CapacityStepResult, LatencyDistribution
+from ...judge.measured_results import CapacityResult, CapacityStepResult, LatencyDistribution
 from .rate_search import RateStep, SearchGoal, SearchResult
 
 

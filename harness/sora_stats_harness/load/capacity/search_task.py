@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from ...api.edition import load_edition
-from ...judge.verdict import LatencyDistribution
+from ...judge.measured_results import LatencyDistribution
 from ...probe.interrupt import InterruptHandler
 from ...reports.verdict_assembly import JudgeResultSource
 from ..load_session import session_notes

@@ -12,7 +12,7 @@ import gevent
 from locust.env import Environment
 
 from ...api.errors import HarnessError
-from ...judge.verdict import LatencyDistribution
+from ...judge.measured_results import LatencyDistribution
 from ..histogram import merge_histograms
 from ..load_run import SIGNALS_TO_ABANDON, InterruptSignal
 from ..load_users import drain_users, wait_for_users

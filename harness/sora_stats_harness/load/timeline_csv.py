@@ -1,0 +1,114 @@
+"""
+A load run as a CSV file, written while it goes on: a row a second for all targets together, and one for each.
+
+The report's timeline has at most 600 rows, so those of a long run stand for several seconds. Here each second has its own,
+by the wall clock, also one in which nothing came: that is what a stall looks like.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TextIO
+
+from ..api.errors import UsageError
+from ..judge.measured_results import ALL_TARGETS
+from .request_metrics import TimelineInterval, TrafficCounts
+from .run_measurements import carried_percentile, format_wall_time
+
+_PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0)
+
+COLUMNS: Final = (
+    "time",
+    "second",
+    "target",
+    "requests",
+    "responses",
+    "status_5xx",
+    "errors",
+    "body_bytes",
+    *(f"p{percent:g}_ms" for percent in _PERCENTILES),
+    "max_ms",
+)
+"""Times are response times, and how long requests without a complete response waited; empty where a second has too few."""
+
+
+class TimelineCsv:
+    """
+    The file; a context.
+
+    Args:
+        path: It is overwritten.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.problem: str | None = None
+        """Why the file ends before the run; None where it does not."""
+        self._began_at_s = 0.0
+        self._next_s = 0
+        try:
+            self._file: TextIO = Path(path).open("w", encoding="utf-8", newline="")  # noqa: SIM115  # closed by __exit__
+        except OSError as error:
+            raise UsageError(f"--csv: {path} can't be written: {error.strerror or error}") from None
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._write([COLUMNS])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._file.close()
+        except OSError:
+            pass  # what could not be written was said when it was
+
+    def begin(self, began_ns: int) -> None:
+        """Take the time of second 0, by the monotonic clock."""
+        self._began_at_s = time.time() + (began_ns - time.monotonic_ns()) / 1e9
+
+    def add(self, seconds: Sequence[TimelineInterval]) -> None:
+        """Write seconds that are over, in their order, and those before them in which nothing came."""
+        rows: list[Sequence[object]] = []
+        for each in seconds:
+            while self._next_s < each.from_s:
+                rows.append(self._row(self._next_s, ALL_TARGETS, TrafficCounts()))
+                self._next_s += 1
+            rows.append(self._row(each.from_s, ALL_TARGETS, each.together))
+            rows += [self._row(each.from_s, name, counts) for name, counts in sorted(each.targets.items())]
+            self._next_s = each.from_s + 1
+        if rows:
+            self._write(rows)
+
+    def _row(self, second: int, target: str, counts: TrafficCounts) -> Sequence[object]:
+        times = counts.response
+        percentiles_us = [carried_percentile(times, percent) for percent in _PERCENTILES]
+        longest_us = times.max_us if times.count else None
+        return (
+            format_wall_time(self._began_at_s + second),
+            second,
+            target,
+            counts.responses + counts.errors,
+            counts.responses,
+            counts.server_errors,
+            counts.errors,
+            counts.bytes,
+            *("" if us is None else us / 1000 for us in (*percentiles_us, longest_us)),
+        )
+
+    def _write(self, rows: Sequence[Sequence[object]]) -> None:
+        if self.problem is not None:
+            return
+        try:
+            self._writer.writerows(rows)
+            self._file.flush()  # somebody may be following it
+        except OSError as error:
+            self.problem = f"{self._path} ends before the run: {error.strerror or error}"

@@ -1,0 +1,92 @@
+"""
+Figures as finished cells, and the tables that hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ..judge.measured_results import LatencyDistribution
+
+NO_FIGURE: Final = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementTable:
+    """A table of finished cells."""
+
+    name: str
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    keys: int = 1  # columns at the left that name the row
+    texts: Sequence[int] = ()
+    """The columns that hold words; all others, but for the keys, hold numbers and stand to the right."""
+    optional: Sequence[int] = ()  # columns that a narrow display leaves out first, in this order
+    folded: bool = False  # shown by the page alone, folded, since it is long
+    note: str = ""
+
+    @property
+    def numeric(self) -> list[int]:
+        """The columns that stand to the right."""
+        return [place for place in range(self.keys, len(self.columns)) if place not in self.texts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementSection:
+    """The figures about one question: a title that says the result, and tables."""
+
+    name: str
+    title: str
+    warning: str = ""
+    """Why the figures are not to be trusted as they stand."""
+    tables: Sequence[MeasurementTable] = ()
+
+
+def format_number(value: float | None) -> str:
+    """
+    A number with four digits, or all of them where it has more before the point.
+
+    >>> format_number(12345), format_number(0.25), format_number(12345.6), format_number(None)
+    ('12,345', '0.25', '12,346', '-')
+    """
+    if value is None:
+        return NO_FIGURE
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def format_ms(us: float | None) -> str:
+    """Microseconds as milliseconds."""
+    return NO_FIGURE if us is None else format_number(us / 1000)
+
+
+def percentile_ms(times: LatencyDistribution, percent: str) -> str:
+    """A percentile in milliseconds; a dash where there are too few times for it: p99 takes 100, p99.9 takes 1,000."""
+    return format_ms(times.percentiles.get(percent))
+
+
+def percentage(part: int, whole: int) -> str:
+    return f"{100 * part / whole:,.3g} %" if whole else NO_FIGURE
+
+
+def without_empty_columns(table: MeasurementTable) -> MeasurementTable:
+    """The same table without the columns in which nothing stands."""
+    kept = [
+        place
+        for place in range(len(table.columns))
+        if place < table.keys or any(row[place] not in ("", NO_FIGURE) for row in table.rows)
+    ]
+    places = {before: after for after, before in enumerate(kept)}
+    return MeasurementTable(
+        name=table.name,
+        title=table.title,
+        columns=[table.columns[place] for place in kept],
+        rows=[[row[place] for place in kept] for row in table.rows],
+        keys=table.keys,
+        texts=[places[place] for place in table.texts if place in places],
+        optional=[places[place] for place in table.optional if place in places],
+        folded=table.folded,
+        note=table.note,
+    )
