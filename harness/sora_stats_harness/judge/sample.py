@@ -13,7 +13,7 @@ from .shape_deviations import ShapeDeviation
 Path = tuple[str, ...]
 
 
-class Sample(msgspec.Struct, kw_only=True, gc=False):
+class Sample(msgspec.Struct, gc=False):
     """
     One connection's statistics inside one response, as far as they are sound.
 
@@ -40,10 +40,14 @@ class Sample(msgspec.Struct, kw_only=True, gc=False):
     """Paths of documented groups and leaves that are not there, labels aside."""
 
 
-class ParsedBody(msgspec.Struct, kw_only=True, gc=False):
+class ParsedBody(msgspec.Struct, gc=False):
     """What a body came to; `fault` says why it was not read, and then nothing else is known."""
 
     samples: list[Sample] = []
+    scanned: bool = False
+    """Whether repeated keys were looked for."""
+    strict: bool = False
+    """Whether it is known to be strict JSON of the documented depth, as all is that the accelerator accepts."""
     fault: str | None = None
     exceeded: bool = False
     """Whether it is a limit of the reader that `fault` names, and no fault was found."""
@@ -53,7 +57,3 @@ class ParsedBody(msgspec.Struct, kw_only=True, gc=False):
     """Where a key stands again, from the body on."""
     slow: int = 0
     """Connections that the decoder did not accept."""
-    scanned: bool = False
-    """Whether repeated keys were looked for."""
-    strict: bool = False
-    """Whether it is known to be strict JSON of the documented depth, as all is that the accelerator accepts."""

@@ -156,7 +156,7 @@ class StageWalk:
         exchange, counts, every = seen.exchange, self._counts, self._scan_every
         scan = every == 1 or seen.alone or (every > 1 and exchange.seq % every == 0)
         if pause is None:
-            body = self._reader.read(data, many=target.many, scan=scan)
+            body = self._reader.read(data, target.many, scan)
         else:
             body = self._read_in_slices(data, target, scan, pause)
         seen.body, samples = body, body.samples
