@@ -239,7 +239,11 @@ AFTER: Final = (
 def test_damage_far_behind_makes_the_body_no_array(text: str, fault: str, accelerated: bool) -> None:
     """No element is at fault then, none has a finding, and nothing is learned from what stood before."""
     two = Two(accelerated)
-    assert two.read(text.encode()) == ParsedBody(fault=fault, exceeded=fault.startswith((DIGITS, DEEP)), scanned=True)
+    read = two.read(text.encode())
+    assert read == ParsedBody(
+        fault=fault, fault_offset=read.fault_offset, exceeded=fault.startswith((DIGITS, DEEP)), scanned=True
+    )
+    assert read.fault_offset is None or 0 < read.fault_offset <= len(text.encode())
     two.read(text.replace(BASE, BASE[:-1] + ',"newer":1}').encode())
     assert bool(two.parts.codec.learned) == (BASE in text.split(FAULTY)[0] and "element" in fault)
 
