@@ -25,9 +25,20 @@ sys.path[:0] = [str(ROOT), str(ROOT / "harness")]
 
 from tests import comparing, hostile_files  # noqa: E402
 from tests.foreign import faults, table  # noqa: E402
-from tests.load import slow_servers  # noqa: E402
-from tests.load.interruptions import interrupt_once  # noqa: E402
-from tests.oracle import agreement, code_mutants, histories, judged, mutants, planted, planted_in_c, scores  # noqa: E402
+from tests.load import mixes, slow_servers, test_master  # noqa: E402
+from tests.load.interruptions import interrupt_once, interrupt_one_of_three  # noqa: E402
+from tests.oracle import (  # noqa: E402
+    agreement,
+    code_mutants,
+    crossed,
+    histories,
+    judged,
+    mutants,
+    planted,
+    planted_in_c,
+    scores,
+    slow_server,
+)
 
 from sora_stats_harness.api import edition  # noqa: E402  # found by the path set above
 from sora_stats_harness.judge import accelerator  # noqa: E402  # found by the path set above
@@ -165,6 +176,25 @@ def simulator(shrink: int) -> Lines:
     )
 
 
+def slow(shrink: int) -> Lines:
+    """The faultless simulator when it is slow"""
+    counted: Counter[str] = Counter()
+    for seed in watched(range(20 * len(slow_server.SERVICE_TIMES_S)), "seeds"):
+        counted += slow_server.judge_slow_server(DOC, seed, 2000 // shrink)
+    yield (
+        f"- In virtual time, 20 seeds for each service time from 0 to 2 s, one and three nodes in turn, up to 0.5 s on the "
+        f"way, torn reads with their tear stated: {counted['exchanges']:,} exchanges, {counted['samples']:,} samples, "
+        f"{counted['overlapping']:,} pairs of overlapping ones. MUST or SHOULD findings: 0."
+    )
+    counted = Counter()
+    for seed, service in enumerate(watched(("0.1ms", "300ms", "2s"), "service times")):
+        counted += slow_server.judge_among_busy_loops(DOC, seed, service, duration_s=20.0 / shrink)
+    yield (
+        f"- On this machine beside four busy loops, service times of 0 to 2 s, one and three nodes: "
+        f"{counted['exchanges']:,} exchanges, {counted['samples']:,} samples. MUST or SHOULD findings: 0."
+    )
+
+
 def oracle(shrink: int) -> Lines:
     """Mutants"""
     population = [one for place, one in enumerate(mutants.mutants(DOC, seed=1)) if place % shrink == 0]
@@ -178,6 +208,19 @@ def oracle(shrink: int) -> Lines:
     )
     yield ""
     yield from scores.table(counted)
+
+
+def crossings(shrink: int) -> Lines:
+    """Two defects at once"""
+    faults = crossed.must_faults(DOC, scores.of_level(Level.MUST))
+    population = list(crossed.crossings(DOC, faults))[::shrink]
+    wrong = scores.judge_crossings(DOC, (each.make() for each in watched(population, "crossings")))
+    assert not wrong, "\n".join(wrong)
+    yield (
+        f"- {len(population):,} histories: each of {len(crossed.defects(DOC))} SHOULD defects, in every response, with each of "
+        f"{len(faults)} MUST faults, on the same leaf and on another. The MUST is found in all, no other MUST in any, and no "
+        "counter of which a value could not be used is said never to have moved."
+    )
 
 
 def bugs(shrink: int) -> Lines:
@@ -236,16 +279,59 @@ def comparison(shrink: int) -> Lines:
 
 def signals(shrink: int) -> Lines:
     """Signals at any moment"""
-    count = 200 // shrink
-    codes: Counter[int] = Counter()
-    with Simulator(connections=3) as simulator, tempfile.TemporaryDirectory() as folder:
-        for seed in watched(range(1000, 1000 + count), "starts"):
-            codes[interrupt_once(simulator.url, Path(folder) / str(seed), seed)] += 1
-    ended = ", ".join(f"exit {code}: {times:,}" for code, times in sorted(codes.items()))
+    for interrupt, count, what in (
+        (interrupt_once, 200, "starts of `load` and `capacity`, alone and with two processes,"),
+        (interrupt_one_of_three, 60, "masters with two workers, of which the master or a worker gets the signals,"),
+    ):
+        codes: Counter[int] = Counter()
+        with Simulator(connections=3) as simulator, tempfile.TemporaryDirectory() as folder:
+            for seed in watched(range(1000, 1000 + count // shrink), "starts"):
+                codes[interrupt(simulator.url, Path(folder) / str(seed), seed)] += 1
+        ended = ", ".join(f"exit {code}: {times:,}" for code, times in sorted(codes.items()))
+        yield (
+            f"- {codes.total():,} {what} each ended by one to three of SIGINT, SIGTERM or SIGHUP from a random moment of "
+            "the first two seconds on: none hangs or shows a traceback, and each leaves whole reports or one line "
+            f"({ended})."
+        )
+
+
+def mix(shrink: int) -> Lines:
+    """The mix of each scenario"""
+    counted = mixes.count_all(watched(mixes.CASES[::shrink], "runs"), scale=3)
     yield (
-        f"- {count:,} starts of `load`, alone and with two processes, each ended by one to three of SIGINT, SIGTERM or "
-        f"SIGHUP from a random moment of the first two seconds on: none hangs or shows a traceback, and each leaves whole "
-        f"reports or one line ({ended})."
+        f"- {len(counted)} runs, {sum(each.requests for each in counted):,} requests by the server's own count: each "
+        "scenario through `load`, plain `locust` and, where it has a steady rate, `capacity`; from one process, two, and a "
+        f"master with two workers. No share is more than {max(each.deviation for each in counted):.1%} off, which may be 3 %."
+    )
+
+
+SEARCH: Final = (
+    *("capacity", "--slo", "errors<30%", "--window", "4s", "--scenario", "drill"),
+    *("--start", "50", "--max-rate", "200"),
+)
+
+KNOWN_RATE: Final = 100
+"""Of a server that takes 10 ms for each request, one after another."""
+
+
+def searches(shrink: int) -> Lines:
+    """Capacity by a master and two workers"""
+    intervals = []
+    options: dict[str, str | None] = {"service-time": "10ms", "workers": "1", "no-churn": None}
+    for _ in watched(range(max(1, 3 // shrink)), "searches"):
+        with (
+            start_simulator_process(connections=20, options=options) as spawned,
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            _, told = test_master.run(Path(folder), SEARCH, spawned.url, None)
+        low, high = told["capacity"]["interval"]
+        assert low <= KNOWN_RATE * 1.02, (low, high)
+        assert high is not None, told["capacity"]["limited_by"]
+        assert high >= KNOWN_RATE * 0.98, (low, high)
+        intervals.append(f"{low:g} to {high:g}")
+    yield (
+        f"- A server of {KNOWN_RATE} requests a second, one after another, 10 ms each: {'; '.join(intervals)} requests a "
+        f"second. The interval holds it {len(intervals)} times of {len(intervals)}, give or take 2 %."
     )
 
 
@@ -288,10 +374,14 @@ SECTIONS: Final[dict[str, Section]] = {
     "torn": torn,
     "alarms": alarms,
     "simulator": simulator,
+    "slow": slow,
     "mutants": oracle,
+    "crossed": crossings,
     "planted": bugs,
     "compare": comparison,
     "signals": signals,
+    "mix": mix,
+    "capacity": searches,
     "percentiles": percentiles,
     "files": hostile,
     "foreign": foreign,

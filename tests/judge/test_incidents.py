@@ -18,7 +18,7 @@ from sora_stats_harness.probe.prober import Prober
 from sora_stats_harness.reports.verdict_assembly import RunFacts, assemble_verdict
 from sora_stats_harness.simulator.server import Simulator
 
-from .build import DOC, IDS, MS, SERVER, Json, Talk, ask, ask_client, connection, list_all
+from .build import DOC, IDS, MS, SERVER, Json, Talk, ask, ask_client, connection, list_all, stamp
 
 PAGE: Final = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 HTML: Final = (("content-type", "text/html"), ("server", "nginx"))
@@ -249,6 +249,26 @@ def test_a_cache_whose_key_lacks_the_body() -> None:
     assert list(found) == ["cache-key"]
     assert "they differ in the body" in found["cache-key"].summary
     assert len(found["cache-key"].explains) == len(verdict_of(poll.talk.judge).findings) == 2
+
+
+def test_a_cache_over_listings_in_which_others_come_and_go() -> None:
+    """The bytes differ, and the sample is the same."""
+    poll = Poll()
+    kept = poll.sample(0)
+    for _ in range(3):
+        poll.add(list_all(), [kept, poll.sample(1)])
+    assert list(incidents_of(poll.talk)) == ["stale-cache"]
+
+
+def test_one_counter_and_a_stamp_that_go_back_are_no_cache() -> None:
+    """An old response has many old counters: these are two faults."""
+    poll = Poll()
+    for turn in range(6):
+        late = turn % 2
+        sample = poll.sample(dtls__total_received_dtls=100 - late)
+        sample["timestamp"] = stamp(poll.now_ns - late * 500 * MS)
+        poll.add(list_all(), [sample])
+    assert "stale-cache" not in incidents_of(poll.talk)
 
 
 def test_another_connection_than_asked_for_is_no_cache_where_its_bytes_are_new() -> None:

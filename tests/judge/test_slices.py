@@ -23,6 +23,7 @@ from sora_stats_harness.judge.sample_reader import (
     SampleReader,
 )
 
+from ..examples import some_of
 from ..oracle import agreement, documents, histories
 
 SMALL: Final = histories.SMALL
@@ -204,7 +205,7 @@ def test_a_body_comes_to_what_it_comes_to_in_one_go(accelerated: bool, body: byt
 def test_made_up_bodies_come_to_what_they_come_to_in_one_go(accelerated: bool) -> None:
     """Those by which the judge is held to its reference."""
     two = Two(accelerated)
-    for seed in range(300):
+    for seed in range(some_of(300)):
         made = documents.document(seed, SMALL)
         two.read(made.body, many=made.many)
         if not made.many:

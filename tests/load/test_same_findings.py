@@ -47,14 +47,14 @@ class Reply:
     """
     What one request gets.
 
-    `changes` are made to the example, by dotted path with `__` for dots; `late_s` is how far the stamp is behind, and
-    `old` has the sample before once more, byte by byte.
+    `changes` are made to the example, by dotted path with `__` for dots; `back_s` is how far its stamp is before that of the
+    last reply, where it isn't the time of day; `old` has the last reply once more, byte by byte.
     """
 
     ask: str = "one"
     """`one`, `client`, `list` or `cluster`."""
     changes: dict[str, Json] | None = None
-    late_s: float = 0.0
+    back_s: float | None = None
     old: bool = False
     head: str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     edit: Callable[[bytes], bytes] = bytes
@@ -75,10 +75,12 @@ class Row:
 
 
 def body(reply: Reply, before: bytes) -> bytes:
-    """A response's body, stamped now."""
+    """A response's body."""
     if reply.old:
         return before
-    now = datetime.now(UTC) - timedelta(seconds=reply.late_s)
+    now = datetime.now(UTC)
+    if reply.back_s is not None:
+        now = datetime.fromisoformat(json.loads(before)["timestamp"]) - timedelta(seconds=reply.back_s)
     changes: dict[str, Any] = {"timestamp": f"{now:%Y-%m-%dT%H:%M:%S.%f}Z"} | (reply.changes or {})
     samples = [connection(IDS[place], **changes) for place in reply.had]
     return reply.edit(json.dumps(samples[0] if reply.ask == "one" else samples).encode())
@@ -176,7 +178,7 @@ ROWS: Final = (
         [Reply(head="HTTP/1.1 200 OK\r\n" + JSON + "Content-Type: text/html\r\n")],
         {("http.header", "MUST")},
     ),
-    Row("stamps 0.9 s back", [Reply(), Reply(late_s=0.9), Reply(), Reply(late_s=0.9), Reply()], STALE),
+    Row("stamps 0.9 s back", [Reply(), Reply(back_s=0.9), Reply(), Reply(back_s=0.9), Reply()], STALE),
     Row(
         "both limits on a channel",
         [Reply(changes={"data_channel__notify__max_retransmits": 3, "data_channel__notify__max_packet_life_time": 9})],
@@ -258,7 +260,9 @@ def findings(judge: Judge) -> Findings:
     judge.finish()
     result = judge.result()
     assert result.crashed == {}
-    return {(entry.requirement, entry.level) for entry in result.findings if entry.level != "INFO"}
+    # Whether an old stamp is beyond what the server's clock may be off by, the machine's pace decides.
+    told = [each for each in result.findings if each.level != "INFO" and each.requirement != "clock.offset"]
+    return {(each.requirement, each.level) for each in told}
 
 
 def recorded(exchanges: Sequence[Exchange]) -> Judge:

@@ -200,7 +200,7 @@ def test_no_finding_hides_behind_many_of_another_kind() -> None:
     assert sum(bool(entry.evidence) for entry in report.verdict.findings) == 301
     text = report_renderer("text")(report)
     assert "301. counter.monotonic" in text
-    assert "explains     300 findings: 300 shape.required" in text
+    assert "explains     300 findings: 300 shape.required (MUST)" in text
 
 
 FIELDS: Final = {field.dotted for field in edition.load_edition().fields} | {

@@ -43,6 +43,10 @@ class Target(Enum):
     __hash__ = object.__hash__  # members are what they are; Enum's own takes a call of Python each time
 
 
+CONNECTION: Final = Target.CONNECTION
+ALL: Final = Target.ALL
+"""For code that looks at every sample: to look a member up in its Enum takes longer than all else that is done with it."""
+
 TARGET_OF_OPERATION: Final = {target.operation: target for target in Target}
 """Each target by the name that recordings and reports use."""
 
@@ -174,7 +178,7 @@ class TransportError(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Exchange(msgspec.Struct, frozen=True, gc=False):
     """
     One request, its response or error, and its times in nanoseconds of one monotonic clock.
 

@@ -8,8 +8,7 @@ no status: an incident only says what to look at first. A finding belongs to at 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from statistics import median
 from typing import Final
 
@@ -23,9 +22,10 @@ from .checks.monotonic import MONOTONIC
 from .checks.presence import LISTED, PRESENT
 from .checks.shape import GROUP, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
 from .incident import Incident
+from .incident_evidence import IncidentEvidence, cache_headers, is_page, is_repeated
 from .lone_targets import compared_targets, find_lone_counter_target, find_lone_targets
 from .shared_faults import group_shared_faults
-from .verdict import DocumentationDrift, FindingEntry, JudgeResult
+from .verdict import FindingEntry
 
 MIN_FALLEN_FIELDS: Final = 20
 """Different counters that fall at once when a server was restarted; a connection has some 300."""
@@ -58,42 +58,8 @@ _SIGNS_OF_OLD_RESPONSES: Final = (CLOCK_ORDER.id, FROZEN.id, OFFSET.id, MONOTONI
 MIN_SAMPLE_BYTES: Final = 200
 """A body of this size holds a sample, and so a timestamp: the next response has other bytes."""
 
-CACHE_HEADERS: Final = ("age", "x-cache", "cf-cache-status")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IncidentEvidence:
-    """What the rules look at."""
-
-    result: JudgeResult
-    proof: Mapping[str, Sequence[Exchange]]
-    """By fingerprint, the exchanges that prove the first finding of an entry, the earlier first; may lack some."""
-    drift: DocumentationDrift | None = None
-    explained: set[str] = field(default_factory=set)
-    """Fingerprints of the findings that belong to an incident already."""
-
-    def findings(self, *requirements: str) -> list[FindingEntry]:
-        """Those of some requirements, or all, that belong to no incident yet."""
-        return [
-            entry
-            for entry in self.result.findings
-            if (not requirements or entry.requirement in requirements) and entry.fingerprint not in self.explained
-        ]
-
-    def family(self, name: str) -> list[FindingEntry]:
-        """Those of a family that count for something, and belong to no incident yet."""
-        return [each for each in self.findings() if each.requirement.startswith(f"{name}.") and each.level != "INFO"]
-
-    def last(self, entry: FindingEntry) -> Exchange | None:
-        """The exchange that is wrong; None where it isn't at hand."""
-        proof = self.proof.get(entry.fingerprint, ())
-        return next((each for each in proof if each.key == entry.wrong_exchange), proof[-1] if proof else None)
-
-    def status(self, entry: FindingEntry) -> int | None:
-        """Of the response that is wrong."""
-        exchange = self.last(entry)
-        return None if exchange is None or exchange.response is None else exchange.response.status
-
+MIN_STALE_FIELDS: Final = 3
+"""Different counters that fall in a response whose timestamp goes back; in an old response most do that move."""
 
 _Rule = Callable[[IncidentEvidence], Iterable[Incident]]
 
@@ -184,8 +150,8 @@ def _gateway_page(seen: IncidentEvidence) -> Iterator[Incident]:
     pages: dict[int, list[FindingEntry]] = {}
     for entry in [*seen.findings(STATUS.id, CONTENT_TYPE.id), *seen.family("request")]:
         status = seen.status(entry)
-        is_page = entry.target is not None and _is_page(seen.last(entry))
-        if status is not None and (status in GATEWAY_STATUSES or is_page):
+        page = entry.target is not None and is_page(seen.last(entry))
+        if status is not None and (status in GATEWAY_STATUSES or page):
             pages.setdefault(status, []).append(entry)
     for status, entries in pages.items():
         count = _occurrences(each for each in entries if each.target is None) + max(
@@ -206,11 +172,6 @@ def _gateway_page(seen: IncidentEvidence) -> Iterator[Incident]:
         )
 
 
-def _is_page(exchange: Exchange | None) -> bool:
-    response = exchange.response if exchange is not None else None
-    return response is not None and response.body[:200].lstrip()[:1] == b"<"
-
-
 def _same_page(
     seen: IncidentEvidence, statuses: Collection[int | None], besides: Sequence[FindingEntry] = ()
 ) -> list[FindingEntry]:
@@ -223,7 +184,7 @@ def _same_page(
         and entry.requirement != STATUS.id
         and entry.fingerprint not in known
         and seen.status(entry) in statuses
-        and (seen.status(entry) != 200 or _is_page(seen.last(entry)))
+        and (seen.status(entry) != 200 or is_page(seen.last(entry)))
     ]
 
 
@@ -291,20 +252,21 @@ def _differing_parts(one: Request, other: Request) -> str:
 
 def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
     """
-    Responses are old: the same bytes again or a cache's own headers, where timestamps do not move on, or a timestamp that
+    Responses are old: the same sample again or a cache's own headers, where timestamps do not move on, or a timestamp that
     goes back together with counters.
     """
     entries = seen.findings(CLOCK_ORDER.id, FROZEN.id)
-    fallen = {entry.wrong_exchange for entry in seen.findings(MONOTONIC.id)}
+    fallen = Counter(entry.wrong_exchange for entry in seen.findings(MONOTONIC.id))
     stale = [
         entry
         for entry in entries
-        if _is_repeated(seen.proof.get(entry.fingerprint, ())) or entry.wrong_exchange in fallen
+        if is_repeated(seen.proof.get(entry.fingerprint, ()), entry.connection_id)
+        or fallen[entry.wrong_exchange] >= MIN_STALE_FIELDS
     ]
     if not stale:
         return
     targets = sorted({entry.target for entry in entries if entry.target})
-    headers = next((text for entry in stale if (text := _cache_headers(seen.proof[entry.fingerprint]))), "")
+    headers = next((text for entry in stale if (text := cache_headers(seen.proof[entry.fingerprint]))), "")
     connections = max(entry.connections for entry in entries)
     later = [
         entry
@@ -319,23 +281,6 @@ def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
         [*entries, *later],
         stale[0].exchanges,
     )
-
-
-def _is_repeated(proof: Sequence[Exchange]) -> bool:
-    if _cache_headers(proof):
-        return True
-    responses = [each.response for each in proof if each.response is not None and each.response.body_length]
-    return len(responses) > 1 and responses[0].has_same_body(responses[-1])
-
-
-def _cache_headers(proof: Sequence[Exchange]) -> str:
-    """A cache's own headers in the later response; an Age of 0 is a fresh one."""
-    response = proof[-1].response if proof else None
-    if response is None:
-        return ""
-    shown = [(name, value) for name in CACHE_HEADERS if (value := response.header(name))]
-    hits = [(name, value) for name, value in shown if value != "0" and "miss" not in value.lower()]
-    return ", ".join(f"{name}: {value[:40]}" for name, value in hits)
 
 
 def _restart_with_same_ids(seen: IncidentEvidence) -> Iterator[Incident]:

@@ -2,14 +2,14 @@
 Reads the samples in a response's body, and finds where their shape deviates.
 
 Three paths give the same result. A body of the documented shape is decoded, and nothing more. One that deviates as the
-server did before is decoded as well, since the codec has learned to let those places through, and each is judged alone.
-Any other is parsed strictly and surveyed; what deviates there is learned for the next time. Where there is the
+server did before is decoded as well, since the codec has learned to let those places through, and each is judged alone; so
+is one of which keys that the edition does not know are all that is wrong, and are cut out. Any other is parsed strictly and surveyed; what deviates there is learned for the next time. Where there is the
 accelerator, it does the decoding of the first two, and looks for repeated keys in passing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,15 +17,16 @@ import msgspec
 from ..api.edition import Edition
 from ..api.strict_json import JsonLimitError, StrictJsonError, parse_strict_json
 from . import shape_deviations as shape
-from .accelerator import REPEATED_KEY
+from .accelerator import REPEATED_KEY, ScannedConnection
 from .checks.relations import resolve_relations
-from .checks.shape import TYPE
+from .checks.shape import TYPE, UNKNOWN
 from .edition_decoder import EditionDecoder
-from .lenient_values import NeedsSlowPath
+from .lenient_values import NeedsSlowPath, judge_raw_value
 from .sample import ParsedBody, Sample
 from .sample_builder import SampleBuilder
 from .shape_deviations import ShapeDeviation
 from .surveyed_sample import is_learnable, survey_sample
+from .unknown_keys import cut_unknown_keys
 
 CONNECTIONS_PER_SLICE: Final = 16
 """Connections of an array that are decoded between two looks at the network."""
@@ -38,6 +39,9 @@ ALWAYS_DECODED_BYTES: Final = 4 << 20
 
 MAX_CONNECTION_BYTES: Final = 16 << 20
 """A single connection beyond this is not looked into: a thousand times what one takes."""
+
+MAX_SEEN_ONCE: Final = 1024
+"""Unknown keys that are remembered until they come again: learning one takes as long as decoding a hundred bodies."""
 
 _REJECTIONS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, StrictJsonError, NeedsSlowPath)
 """What says that a body has to be surveyed."""
@@ -57,12 +61,14 @@ class SampleReader:
         self.codec = EditionDecoder(edition)
         self.relations = resolve_relations(self.codec.blocks)
         """Those that this edition has all the counters for."""
+        self._seen_once: set[tuple[str, ...]] = set()
+        """Keys that the edition does not know, and that came once."""
         self._builder: SampleBuilder | None = None
         """None where every connection is surveyed."""
         if self.codec.is_usable:
             self._builder = SampleBuilder(self.codec, self.relations, accelerated=accelerated)
 
-    def read(self, body: bytes, *, many: bool, scan: bool) -> ParsedBody:
+    def read(self, body: bytes, many: bool, scan: bool) -> ParsedBody:
         """
         Read a whole body.
 
@@ -78,7 +84,7 @@ class SampleReader:
             taken = builder.scan(body, many) if builder.scan is not None else 0
             if isinstance(taken, list):
                 try:
-                    return ParsedBody(samples=builder.from_scan(taken, 0 if many else None), scanned=True, strict=True)
+                    return ParsedBody(builder.from_scan(taken, 0 if many else None), True, True)  # scanned, strict
                 except (StrictJsonError, NeedsSlowPath):
                     pass
             parsed = self._decode(builder, body, many, scan or taken == REPEATED_KEY)
@@ -151,8 +157,11 @@ class SampleReader:
             scan = scan or taken == REPEATED_KEY
             try:
                 known = builder.from_struct(self.codec.one.decode(piece), index)
-            except _REJECTIONS:
-                pass
+            except _REJECTIONS as error:
+                known, has_scanned = self._read_without_unknown_keys(builder, piece, index, error)
+                if known is not None and has_scanned:
+                    result.samples.append(known)
+                    return
         if known is None and len(piece) > MAX_CONNECTION_BYTES:
             result.slow += 1
             wire = () if index is None else (str(index),)
@@ -175,8 +184,50 @@ class SampleReader:
             return
         sample = survey_sample(self.codec, document, index)
         result.samples.append(sample)
-        learned = [self.codec.accept_deviation(each.path) for each in sample.deviations if is_learnable(each)]
-        if any(learned) and builder is not None:
+        if builder is not None:
+            self._learn(builder, sample.deviations)
+
+    def _read_without_unknown_keys(
+        self, builder: SampleBuilder, piece: bytes, index: int | None, error: Exception
+    ) -> tuple[Sample | None, bool]:
+        """
+        A connection in which nothing is wrong but keys that the edition does not know; None of any other.
+
+        Returns:
+            It, and whether repeated keys were looked for.
+        """
+        cut = cut_unknown_keys(self.codec, piece, error)
+        if cut is None:
+            return None, False
+        try:
+            taken = builder.scan(cut.rest, False) if builder.scan is not None else 0
+            if taken == REPEATED_KEY:
+                return None, True
+            sample = _one_of_scan(builder, taken, index) if isinstance(taken, list) else None
+            if sample is None:
+                sample = builder.from_struct(self.codec.one.decode(cut.rest), index)
+            for path, value in cut.members:
+                _, deviation = judge_raw_value(None, True, path, path, value, index)
+                if deviation is not None:
+                    sample.deviations.append(deviation)
+        except _REJECTIONS:
+            return None, False
+        self._learn(builder, sample.deviations)
+        return sample, isinstance(taken, list)
+
+    def _learn(self, builder: SampleBuilder, deviations: Sequence[ShapeDeviation]) -> None:
+        """Let what deviates through from now on; keys that the edition does not know from the second time on."""
+        learned = False
+        for each in deviations:
+            if not is_learnable(each):
+                continue
+            if each.requirement == UNKNOWN.id and each.path not in self._seen_once:
+                if len(self._seen_once) >= MAX_SEEN_ONCE:
+                    self._seen_once.clear()
+                self._seen_once.add(each.path)
+                continue
+            learned = self.codec.accept_deviation(each.path) or learned
+        if learned:
             builder.bind()
 
 
@@ -188,6 +239,13 @@ def _explain_fault(error: StrictJsonError, place: str = "", start: int = 0) -> P
         exceeded=isinstance(error, JsonLimitError),
         scanned=True,
     )
+
+
+def _one_of_scan(builder: SampleBuilder, taken: list[ScannedConnection], index: int | None) -> Sample | None:
+    try:
+        return builder.from_scan(taken, index)[0]
+    except NeedsSlowPath:
+        return None
 
 
 def _explain_rejected_array(body: bytes) -> ParsedBody:

@@ -179,24 +179,7 @@ class StageWalk:
         if body.fault is not None:
             self._ask(self._json, seen, state)
             return
-        counts.samples += len(samples)
-        if not body.scanned or (seen.bare and seen.rewritten):
-            counts.unsearched_bodies += 1
-        if body.slow:
-            counts.slow_samples += body.slow
-        deviates = bool(body.duplicates or body.deviations)
-        known_absences = self._coverage.known_absences
-        for sample in samples:
-            if sample.labels:
-                counts.labelled_samples += 1
-            if sample.deviations:
-                deviates = True
-            if sample.absent not in known_absences:
-                self._coverage.add_fields_of_sample(sample)
-        if deviates:
-            if body.duplicates:
-                self._ask(self._json, seen, state)
-            self._ask(self._shape, seen, state)
+        self._judge_body_shape(seen, body, state)
         admitted, judge_sample = seen.admitted, self._judge_alone if seen.alone else self._judge_sample
         named = exchange.request.asked
         done = 0
@@ -228,12 +211,33 @@ class StageWalk:
         exchange, every = seen.exchange, self._scan_every
         scan = every == 1 or seen.alone or (every > 1 and exchange.seq % every == 0)
         if pause is None:
-            body = self._reader.read(data, many=target.many, scan=scan)
+            body = self._reader.read(data, target.many, scan)
         else:
             body = self._read_in_slices(data, target, scan, pause)
         if exchange.response is not None and exchange.response.excerpt is not None:
             body.restore_places(exchange.response.excerpt)
         return body
+
+    def _judge_body_shape(self, seen: Observed, body: ParsedBody, state: State) -> None:
+        counts = self._counts
+        counts.samples += len(body.samples)
+        if not body.scanned or (seen.bare and seen.rewritten):
+            counts.unsearched_bodies += 1
+        if body.slow:
+            counts.slow_samples += body.slow
+        deviates = bool(body.duplicates or body.deviations)
+        known_absences = self._coverage.known_absences
+        for sample in body.samples:
+            if sample.labels:
+                counts.labelled_samples += 1
+            if sample.deviations:
+                deviates = True
+            if sample.absent not in known_absences:
+                self._coverage.add_fields_of_sample(sample)
+        if deviates:
+            if body.duplicates:
+                self._ask(self._json, seen, state)
+            self._ask(self._shape, seen, state)
 
     def _read_in_slices(self, data: bytes, target: Target, scan: bool, pause: Callable[[], None]) -> ParsedBody:
         for step in self._reader.read_in_slices(data, many=target.many, scan=scan):

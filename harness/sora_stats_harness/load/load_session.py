@@ -83,6 +83,8 @@ class LoadSession:
         self.spec = spec
         self.share = share if share is not None else WorkerShare()
         self.address = address
+        self.servers = [address.server]
+        """All that were asked."""
         self.observer = observer
         self.judge = Judge(
             edition,
@@ -227,6 +229,12 @@ class LoadSession:
         if self.schedule is None:
             return None
         return self.schedule.scheduled_count(self.drained_ns or time.monotonic_ns())
+
+    def switch_server(self, address: ServerAddress) -> None:
+        """Ask another server from now on."""
+        self.address = address
+        self.servers += [address.server] if address.server not in self.servers else []
+        self.requests.switch_server(address.server)
 
     def new_connection(self) -> HttpConnection:
         """A connection of a user's own."""

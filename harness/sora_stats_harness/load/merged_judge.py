@@ -33,6 +33,7 @@ from ..recording import format as lines
 from ..recording.format import DamagedLineError
 from ..reports.verdict_assembly import JudgeResultSource
 from .sample_trail import NotedSample, SampleTrail
+from .step_falls import StepFall
 
 _SUMMED_COVERAGE_FIELDS: Final = (
     "exchanges",
@@ -120,6 +121,7 @@ class MergedJudge:
         self._ledger: FindingAggregator | None = None
         """What was found by comparing samples, once they have been."""
         self._compared = 0
+        self._falls: Sequence[StepFall] = ()
 
     @property
     def subject_kind(self) -> SubjectKind:
@@ -128,6 +130,10 @@ class MergedJudge:
         if self._here is not None:
             kinds.add(self._here.subject_kind)
         return next((kind for kind in ("simulator", "server") if kind in kinds), "recording")
+
+    def add_falls(self, falls: Sequence[StepFall]) -> None:
+        """Add what was found between the steps of a search; before `finish`."""
+        self._falls = falls
 
     def finish(self) -> None:
         """Settle what waits here; elsewhere it has been. Then compare."""
@@ -183,6 +189,11 @@ class MergedJudge:
                             path = (*block.path, counter.name)
                             found = _timestamp_order_finding(path, connection_id, before, after, late, proof)
                             ledger.add_finding(replace(found, level=self._level))
+        for fall in self._falls:
+            assert fall.finding.connection_id is not None, "it fell between samples of one connection"
+            keys = [(fall.finding.connection_id, each.exchange) for each in (fall.early, fall.late)]
+            proof = tuple(responses[key] for key in keys if key in responses)
+            ledger.add_finding(replace(fall.finding, exchanges=proof))
 
 
 def _ordered_pairs(seen: Sequence[Sequence[NotedSample]], tear_ns: int) -> Iterator[tuple[NotedSample, NotedSample]]:

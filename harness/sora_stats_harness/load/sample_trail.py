@@ -9,6 +9,7 @@ judge's newest samples are noted every second, and all that were noted are compa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 import gevent
@@ -26,6 +27,9 @@ MAX_SAMPLES: Final = 4000
 MAX_CONNECTIONS: Final = 2000
 """The first by their ids, so that all judges keep the same ones."""
 
+MAX_STEP_SAMPLES: Final = 500
+"""That are sent after each step of a search, the first by their connections' ids: a megabyte."""
+
 MAX_EVIDENCE_BYTES: Final = 4 << 20
 """Bodies of responses that are kept as evidence; of others only the counters are."""
 
@@ -39,6 +43,8 @@ class NotedSample(msgspec.Struct, frozen=True, kw_only=True):
     """Counters, -1 where one was absent or unsound."""
     exchange: tuple[str, int]
     """Run and number of the exchange that it was in."""
+    target: str | None = None
+    """What that asked for."""
 
 
 class SampleTrail:
@@ -85,16 +91,17 @@ class SampleTrail:
                 known = self._samples[each.connection_id] = []
             if known and known[-1].stamp_ns >= each.stamp_ns:
                 continue
-            noted = NotedSample(
-                server=each.exchange.request.server,
-                stamp_ns=each.stamp_ns,
-                blocks=[None if block is None else list(block) for block in each.blocks],
-                exchange=each.exchange.key,
-            )
-            self._count += _append_sample(known, noted, self._distance_ns)
+            self._count += _append_sample(known, _note_sample(each), self._distance_ns)
             self._keep_evidence(each)
         if self._count > MAX_SAMPLES:
             self._thin_out()
+
+    def newest_since(self, since_ns: int) -> dict[str, NotedSample]:
+        """By connection, the newest samples of responses that were asked for since then; their evidence is kept."""
+        self.note()
+        samples = sorted(self.judge.last_samples(), key=lambda each: (each.connection_id, each.stamp_ns))
+        newest = {each.connection_id: _note_sample(each) for each in samples if each.exchange.sent_ns >= since_ns}
+        return dict(islice(newest.items(), MAX_STEP_SAMPLES))
 
     def _keep_evidence(self, sample: LastSample) -> None:
         exchange = self.judge.cut_evidence(sample)
@@ -124,6 +131,17 @@ class SampleTrail:
     def evidence(self) -> Iterator[tuple[str, Exchange]]:
         """Of the exchanges that they were in, those that were kept, each with the connection whose bytes it has."""
         return ((connection_id, exchange) for (connection_id, _), exchange in self._evidence.items())
+
+
+def _note_sample(sample: LastSample) -> NotedSample:
+    request = sample.exchange.request
+    return NotedSample(
+        server=request.server,
+        stamp_ns=sample.stamp_ns,
+        blocks=[None if block is None else list(block) for block in sample.blocks],
+        exchange=sample.exchange.key,
+        target=None if request.target is None else request.target.operation,
+    )
 
 
 def _append_sample(known: list[NotedSample], sample: NotedSample, distance_ns: int) -> int:

@@ -96,6 +96,23 @@ class _Worker:
     def is_active(self) -> bool:
         return self.trouble is None and self.result is None
 
+    def find_trouble(self) -> str | None:
+        """What became of one that is active: its process ended, or a remote one is not heard of any more."""
+        if self.process is not None:
+            if (status := self.process.poll()) is None:
+                return None
+            how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+            return f"{how} before it had reported: what it saw last is missing"
+        if self.hello is not None and time.monotonic() > self.heard_s + SILENCE_TIMEOUT_S:
+            return f"was not heard of for {SILENCE_TIMEOUT_S:g} s: what it saw is missing"
+        return None
+
+    def give_up(self, trouble: str) -> None:
+        """Expect nothing more of it, and end its process if that is ours."""
+        self.trouble = trouble
+        if self.process is not None:
+            self.process.kill()
+
 
 class _Master(MasterRunner):
     """Locust's master without its heartbeat: it would give the users of a busy worker to the others."""
@@ -136,6 +153,7 @@ class Workers:
         """The last seconds of all workers, by which limits are judged."""
         self._seconds = _ReportedSeconds()
         self._should_stop = should_stop
+        self._is_draining = False
         self._workers = [_Worker(index=index) for index in range(plan.count)]
         self._by_client: dict[str, _Worker] = {}
         self._runner: Any = None  # Any: Locust's own types are not checked
@@ -156,7 +174,7 @@ class Workers:
                 for worker in self._workers:
                     self._start_process(worker)
             except BaseException:
-                self._kill_processes()
+                _kill_processes(self._workers)
                 raise
         return self
 
@@ -170,7 +188,7 @@ class Workers:
                 while any(_is_running(worker) for worker in self._workers) and time.monotonic() < until_s:
                     gevent.sleep(POLL_S)
         finally:
-            self._kill_processes()
+            _kill_processes(self._workers)
 
     # -- what is known ------------------------------------------------------------------------------------------------
 
@@ -187,7 +205,7 @@ class Workers:
     def counts(self) -> dict[str, int]:
         """What all have counted, as they last said."""
         progress = [worker.progress.counts for worker in self._workers if worker.progress is not None]
-        return {name: sum(counts[name] for counts in progress) for name in REQUEST_COUNTS}
+        return {name: sum(counts.get(name, 0) for counts in progress) for name in REQUEST_COUNTS}
 
     def take_seconds(self, *, is_over: bool) -> list[TimelineInterval]:
         """The seconds that all workers which are alive have reported and nobody has taken; all where the run is over."""
@@ -197,7 +215,7 @@ class Workers:
     def sent_by_silent(self) -> dict[str, int]:
         """What those had sent that have no result, as they last said; by their names."""
         return {
-            worker.name: 0 if worker.progress is None else worker.progress.counts["sent"]
+            worker.name: 0 if worker.progress is None else worker.progress.counts.get("sent", 0)
             for worker in self._workers
             if worker.result is None
         }
@@ -260,6 +278,7 @@ class Workers:
 
     def drain(self) -> None:
         """Have nothing more sent, and everything reported."""
+        self._is_draining = True
         self.order(DrainOrder(give_up=False))
 
     def wait_for_results(self, timeout_s: float, give_up: Callable[[], bool]) -> None:
@@ -268,14 +287,14 @@ class Workers:
         gave_up = False
         for worker in self._active():
             if not worker.has_share:
-                self._give_up_on(worker, "was not ready when the run ended")
+                worker.give_up("was not ready when the run ended")
         while active := self._active():
             if give_up() and not gave_up:
                 gave_up = True
                 self.order(DrainOrder(give_up=True))
             if time.monotonic() > until_s:
                 for worker in active:
-                    self._give_up_on(worker, f"did not report within {timeout_s + RESULT_TIMEOUT_S:g} s")
+                    worker.give_up(f"did not report within {timeout_s + RESULT_TIMEOUT_S:g} s")
             self.watch()
             gevent.sleep(POLL_S)
 
@@ -320,7 +339,7 @@ class Workers:
             if time.monotonic() > until_s:
                 for worker in active:
                     if worker.index not in got:
-                        self._give_up_on(worker, f"did not report within {timeout_s:.0f} s")
+                        worker.give_up(f"did not report within {timeout_s:.0f} s")
             self.watch()
             gevent.sleep(POLL_S)
         return [got[index] for index in sorted(got)]
@@ -349,7 +368,7 @@ class Workers:
             if self.plan.are_started_here and time.monotonic() > until_s:
                 for worker in self._workers:
                     if worker.hello is None:
-                        self._give_up_on(worker, f"was not ready within {START_TIMEOUT_S:g} s")
+                        worker.give_up(f"was not ready within {START_TIMEOUT_S:g} s")
             self.watch()
             gevent.sleep(POLL_S)
         return None
@@ -368,6 +387,8 @@ class Workers:
                 self.live_metrics.add_interval(second)
         elif isinstance(report, WorkerResult):
             worker.result = report
+            if not self._is_draining:
+                worker.trouble = "was ended before the run was over"
         elif isinstance(report, FailedReport):
             worker.trouble = f"failed: {report.reason}"
         elif not isinstance(report, HelloReport):
@@ -395,29 +416,16 @@ class Workers:
 
     def _check_processes(self) -> None:
         for worker in self._workers:
-            if not worker.is_active:
-                continue
-            if worker.process is not None and (status := worker.process.poll()) is not None:
-                how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-                worker.trouble = f"{how} before it had reported: what it saw last is missing"
-            elif (
-                worker.process is None
-                and worker.hello is not None
-                and time.monotonic() > worker.heard_s + SILENCE_TIMEOUT_S
-            ):
-                worker.trouble = f"was not heard of for {SILENCE_TIMEOUT_S:g} s: what it saw is missing"
+            if worker.is_active:
+                worker.trouble = worker.find_trouble()
 
-    def _give_up_on(self, worker: _Worker, trouble: str) -> None:
-        worker.trouble = trouble
-        if worker.process is not None:
+
+def _kill_processes(workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        if _is_running(worker):
+            assert worker.process is not None, "it runs"
             worker.process.kill()
-
-    def _kill_processes(self) -> None:
-        for worker in self._workers:
-            if _is_running(worker):
-                assert worker.process is not None, "it runs"
-                worker.process.kill()
-                worker.process.wait()
+            worker.process.wait()
 
 
 def _is_running(worker: _Worker) -> bool:

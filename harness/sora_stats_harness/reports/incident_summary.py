@@ -31,11 +31,16 @@ def incident_facts(verdict: Verdict, incident: Incident) -> list[tuple[str, str]
     members = incident_findings(verdict, incident)
     rows = []
     if members:
-        counts = Counter(entry.requirement for _, entry in members)
+        counts = Counter(f"{entry.requirement} ({entry.level})" for _, entry in members)
         kinds = ", ".join(f"{count:,} {requirement}" for requirement, count in counts.items())
         rows.append(("explains", f"{summary.count_with_noun(len(members), 'finding')}: {kinds}"))
+        first = members[0][1]
+        if {entry.requirement for _, entry in members} == {first.requirement}:
+            rows += [("expected", first.expected), ("actual", first.actual)]
     if incident.exchanges:
         rows.append(("proof", "exchanges " + " and ".join(f"{run}/{seq}" for run, seq in incident.exchanges)))
+    if evidence := next((each for _, entry in members for each in entry.evidence), ""):
+        rows.append(("evidence", evidence))
     rows.append(("do", incident.advice))
     if command := next((entry.reproduce for _, entry in members if entry.reproduce), ""):
         rows.append(("reproduce", command))

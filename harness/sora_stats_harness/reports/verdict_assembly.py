@@ -19,7 +19,8 @@ from ..api.edition import Edition
 from ..api.exchange import Exchange
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge import drift
-from ..judge.incidents import IncidentEvidence, recognize_incidents
+from ..judge.incident_evidence import IncidentEvidence
+from ..judge.incidents import recognize_incidents
 from ..judge.measured_results import CapacityResult, ListingCost, LoadResult, MediaResult, PollingEstimate
 from ..judge.requirements import REQUIREMENTS, Level
 from ..judge.verdict import EvidenceSource, FindingEntry, JudgeResult, SubjectKind, Verdict

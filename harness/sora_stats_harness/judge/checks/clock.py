@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ...api.exchange import Exchange, Target
+from ...api.exchange import ALL, Exchange
 from ...api.utc_time import format_utc_ns
 from ..check import Check, Observed, Stage, Violation
 from ..cluster_listings import find_clock_skews
@@ -119,7 +119,7 @@ class ClockCheck(Check):
             return ()
         resolution_ns = MICROSECOND_NS if len(text) == MICROSECOND_LENGTH else timestamp_resolution_ns(text)
         mine = StampedSample(stamp_ns, resolution_ns, sent_ns, exchange.received_ns, evidence, sample.index)
-        whole = request.target is Target.ALL and not request.asked.local
+        whole = request.target is ALL and not request.asked.local
         key = (request.server, whole)
         history = connection.stamp_histories.get(key)
         found: list[Violation] = []

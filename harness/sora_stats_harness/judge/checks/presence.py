@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
-from ...api.exchange import Target
+from ...api.exchange import ALL, CONNECTION, Target
 from ..check import Check, Observed, Stage, Violation
 from ..incident import ListingChanges
 from ..node_presence import NodePresence, PresenceGap
@@ -63,8 +63,7 @@ class PresenceCheck(Check):
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Note who was found, and who was not."""
-        exchange = seen.evidence
-        request = exchange.request
+        exchange, request = seen.evidence, seen.exchange.request
         memory: _Memory = state.memory.get(self) or state.recall(self, _Memory)
         body, nodes, target = seen.body, memory.nodes, request.target
         if body is None:
@@ -77,14 +76,14 @@ class PresenceCheck(Check):
         presence = nodes.get(request.server)
         if presence is None:
             presence = nodes[request.server] = NodePresence()
-        if target is Target.ALL:
+        if target is ALL:
             return self._observe_listing(seen, state, memory, presence)
         found = memory.found[request.server]
         gaps: list[ListingGap] = []
         for connection_id in seen.admitted:
             presence.add_sighting(exchange, connection_id)
             gaps += found.add_sighting(exchange, connection_id)
-        if seen.all_admitted and (target is not Target.CONNECTION or request.asked.connection_id not in seen.admitted):
+        if seen.all_admitted and (target is not CONNECTION or request.asked.connection_id not in seen.admitted):
             self._note_absence(nodes, exchange, seen.admitted)
         return [_unlisted(gap, exchange) for gap in gaps] if gaps else ()
 
