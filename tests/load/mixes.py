@@ -110,7 +110,7 @@ def _run_all(*commands: Sequence[str]) -> None:
     with tempfile.TemporaryFile() as said:
         started = [subprocess.Popen([sys.executable, "-m", *words], stdout=said, stderr=said) for words in commands]
         try:
-            codes = [each.wait(120) for each in started]
+            codes = [each.wait(600) for each in started]
         finally:
             for each in started:
                 each.kill()
