@@ -52,7 +52,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one judge found, as a message."""
 
     subject_kind: SubjectKind
-    tally: JudgeResult
+    result: JudgeResult
     exchanges: list[tuple[str, str]]
     """What proves findings: each exchange's run and line of a recording."""
     evidence: dict[str, list[int]]
@@ -66,16 +66,16 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
 def encode_worker_report(judge: Judge, trail: SampleTrail) -> str:
     """Sum a judge up for another machine; JSON."""
     judge.finish()
-    tally = judge.result()
-    proofs = {entry.fingerprint: judge.evidence(entry.fingerprint) for entry in tally.findings}
+    result = judge.result()
+    proofs = {entry.fingerprint: judge.evidence(entry.fingerprint) for entry in result.findings}
     distinct = {id(exchange): exchange for proof in proofs.values() for exchange in proof}
     places = {each: place for place, each in enumerate(distinct)}
     plain = msgspec.structs.replace(
-        tally, withheld=sorted(tally.withheld), masked=sorted(tally.masked), late=sorted(tally.late)
+        result, withheld=sorted(result.withheld), masked=sorted(result.masked), late=sorted(result.late)
     )
     report = WorkerReport(
         subject_kind=judge.subject_kind,
-        tally=plain,
+        result=plain,
         exchanges=[_encode_exchange(exchange) for exchange in distinct.values()],
         evidence={fingerprint: [places[id(each)] for each in proof] for fingerprint, proof in proofs.items()},
         samples=trail.samples(),
@@ -118,7 +118,7 @@ class MergedJudge:
         self._trail = trail
         self._tear_ns = DEFAULT_TEAR_NS if tear_s is None else int(tear_s * 1e9)
         self._level = Level.INFO if tear_s is None else Level.SHOULD
-        self._ledger: FindingAggregator | None = None
+        self._compared_findings: FindingAggregator | None = None
         """What was found by comparing samples, once they have been."""
         self._compared = 0
         self._falls: Sequence[StepFall] = ()
@@ -139,39 +139,39 @@ class MergedJudge:
         """Settle what waits here; elsewhere it has been. Then compare."""
         if self._here is not None:
             self._here.finish()
-        if self._ledger is None:
-            self._ledger = FindingAggregator(EvidenceStore())
-            self._compare_samples(self._ledger)
+        if self._compared_findings is None:
+            self._compared_findings = FindingAggregator(EvidenceStore())
+            self._compare_samples(self._compared_findings)
 
     def result(self) -> JudgeResult:
         """All counts together."""
-        tallies = [each.tally for each in self._reports]
+        results = [each.result for each in self._reports]
         if self._here is not None:
-            tallies.insert(0, self._here.result())
-        tally = merge_judge_results(self._edition, tallies)
-        if self._ledger is not None:
-            tally.checked[TIMESTAMP_ORDER.id] = tally.checked.get(TIMESTAMP_ORDER.id, 0) + self._compared
-            tally.findings = _merge_findings([tally.findings, self._ledger.entries()])
-        return tally
+            results.insert(0, self._here.result())
+        result = merge_judge_results(self._edition, results)
+        if self._compared_findings is not None:
+            result.checked[TIMESTAMP_ORDER.id] = result.checked.get(TIMESTAMP_ORDER.id, 0) + self._compared
+            result.findings = _merge_findings([result.findings, self._compared_findings.entries()])
+        return result
 
     def evidence(self, fingerprint: str) -> Sequence[Exchange]:
-        """Those of whoever found it first in the order of `tally`."""
+        """Those of whoever found it first in the order of `result`."""
         if self._here is not None and (found := self._here.evidence(fingerprint)):
             return found
         for each in self._reports:
             if places := each.evidence.get(fingerprint):
-                told = [_decode_exchange(*each.exchanges[place]) for place in places]
-                return [exchange for exchange in told if exchange is not None]
-        return self._ledger.evidence_of(fingerprint) if self._ledger is not None else ()
+                exchanges = [_decode_exchange(*each.exchanges[place]) for place in places]
+                return [exchange for exchange in exchanges if exchange is not None]
+        return self._compared_findings.evidence_of(fingerprint) if self._compared_findings is not None else ()
 
-    def _compare_samples(self, ledger: FindingAggregator) -> None:
+    def _compare_samples(self, findings: FindingAggregator) -> None:
         """Hold the samples of each judge against what the others had seen before, by the server's timestamps."""
         parts = [each.samples for each in self._reports]
         responses = {
             (connection_id, exchange.key): exchange
             for each in self._reports
-            for connection_id, *told in each.responses
-            if (exchange := _decode_exchange(*told)) is not None
+            for connection_id, *exchange_text in each.responses
+            if (exchange := _decode_exchange(*exchange_text)) is not None
         }
         if self._trail is not None:
             parts.append(self._trail.samples())
@@ -188,12 +188,12 @@ class MergedJudge:
                         if 0 <= after < before:
                             path = (*block.path, counter.name)
                             found = _timestamp_order_finding(path, connection_id, before, after, late, proof)
-                            ledger.add_finding(replace(found, level=self._level))
+                            findings.add_finding(replace(found, level=self._level))
         for fall in self._falls:
             assert fall.finding.connection_id is not None, "it fell between samples of one connection"
             keys = [(fall.finding.connection_id, each.exchange) for each in (fall.early, fall.late)]
             proof = tuple(responses[key] for key in keys if key in responses)
-            ledger.add_finding(replace(fall.finding, exchanges=proof))
+            findings.add_finding(replace(fall.finding, exchanges=proof))
 
 
 def _ordered_pairs(seen: Sequence[Sequence[NotedSample]], tear_ns: int) -> Iterator[tuple[NotedSample, NotedSample]]:
@@ -245,7 +245,7 @@ def _decode_exchange(run: str, line: str) -> Exchange | None:
         return None
 
 
-def merge_judge_results(edition: Edition, tallies: Sequence[JudgeResult]) -> JudgeResult:
+def merge_judge_results(edition: Edition, results: Sequence[JudgeResult]) -> JudgeResult:
     """
     Add up what several judges counted.
 
@@ -254,20 +254,20 @@ def merge_judge_results(edition: Edition, tallies: Sequence[JudgeResult]) -> Jud
     """
     checked: Counter[str] = Counter()
     crashed: dict[str, str] = {}
-    for tally in tallies:
-        checked.update(tally.checked)
-        crashed = tally.crashed | crashed
+    for result in results:
+        checked.update(result.checked)
+        crashed = result.crashed | crashed
     return JudgeResult(
         checked=dict(checked),
-        findings=_merge_findings([tally.findings for tally in tallies]),
-        coverage=_merge_coverage(edition, [tally.coverage for tally in tallies]),
+        findings=_merge_findings([result.findings for result in results]),
+        coverage=_merge_coverage(edition, [result.coverage for result in results]),
         crashed=crashed,
-        withheld=_sorted_union(tally.withheld for tally in tallies),
-        masked=_sorted_union(tally.masked for tally in tallies),
-        unusable=_sorted_union(tally.unusable for tally in tallies),
-        late=_sorted_union(tally.late for tally in tallies),
-        listing_changes=[change for tally in tallies for change in tally.listing_changes],
-        user_requirements=list({row.id: row for tally in tallies for row in tally.user_requirements}.values()),
+        withheld=_sorted_union(result.withheld for result in results),
+        masked=_sorted_union(result.masked for result in results),
+        unusable=_sorted_union(result.unusable for result in results),
+        late=_sorted_union(result.late for result in results),
+        listing_changes=[change for result in results for change in result.listing_changes],
+        user_requirements=list({row.id: row for result in results for row in result.user_requirements}.values()),
     )
 
 
