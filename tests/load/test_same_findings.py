@@ -81,7 +81,7 @@ def body(reply: Reply, before: bytes) -> bytes:
     now = datetime.now(UTC)
     if reply.back_s is not None:
         now = datetime.fromisoformat(json.loads(before)["timestamp"]) - timedelta(seconds=reply.back_s)
-    changes = {"timestamp": f"{now:%Y-%m-%dT%H:%M:%S.%f}Z"} | (reply.changes or {})
+    changes: dict[str, Json] = {"timestamp": f"{now:%Y-%m-%dT%H:%M:%S.%f}Z"} | (reply.changes or {})
     samples = [connection(IDS[place], **changes) for place in reply.had]
     return reply.edit(json.dumps(samples[0] if reply.ask == "one" else samples).encode())
 
