@@ -50,7 +50,7 @@ proof: $(READY)  ## all examples of the tests, then the large counts, with fixed
 	$(BIN)/python scripts/proof.py
 
 oracle: $(READY)  ## how well the judge tells right from wrong
-	$(BIN)/python scripts/proof.py mutants alarms simulator planted
+	$(BIN)/python scripts/proof.py mutants crossed alarms simulator planted
 
 DURATION ?= 10m
 

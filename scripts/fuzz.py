@@ -142,6 +142,8 @@ def fuzz(module: Path, progress: Path, seeds: range, duration_s: float) -> int:
             traceback.print_exc()
             print(f"in tests/data/fuzz/{name}.json", file=sys.stderr)
             return 1
+    progress.write_text("layouts with one wrong number")
+    fuzzing.check_wrong_numbers()
     print(f"{len(fuzzing.corpus())} cases that are kept, then seeds from {seeds.start} on", flush=True)
     began_s = told_s = time.monotonic()
     for seed in seeds:

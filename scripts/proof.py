@@ -25,11 +25,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "harness")]
 
 from tests import comparing, hostile_files  # noqa: E402
 from tests.foreign import faults, table  # noqa: E402
-from tests.load import slow_servers  # noqa: E402
-from tests.load.interruptions import interrupt_once  # noqa: E402
+from tests.load import mixes, slow_servers, test_master  # noqa: E402
+from tests.load.interruptions import interrupt_once, interrupt_one_of_three  # noqa: E402
 from tests.oracle import (  # noqa: E402
     agreement,
     code_mutants,
+    crossed,
     histories,
     judged,
     mutants,
@@ -49,6 +50,7 @@ from sora_stats_harness.probe.prober import Prober  # noqa: E402
 from sora_stats_harness.simulator.server import Simulator, start_simulator_process  # noqa: E402
 
 PAGE: Final = ROOT / "docs" / "PROOF.md"
+LIMITS: Final = ROOT / "docs" / "LIMITS.md"
 DOC: Final = edition.load_edition()
 
 T = TypeVar("T")
@@ -208,6 +210,19 @@ def oracle(shrink: int) -> Lines:
     yield from scores.table(counted)
 
 
+def crossings(shrink: int) -> Lines:
+    """Two defects at once"""
+    faults = crossed.must_faults(DOC, scores.of_level(Level.MUST))
+    population = list(crossed.crossings(DOC, faults))[::shrink]
+    wrong = scores.judge_crossings(DOC, (each.make() for each in watched(population, "crossings")))
+    assert not wrong, "\n".join(wrong)
+    yield (
+        f"- {len(population):,} histories: each of {len(crossed.defects(DOC))} SHOULD defects, in every response, with each of "
+        f"{len(faults)} MUST faults, on the same leaf and on another. The MUST is found in all, no other MUST in any, and no "
+        "counter of which a value could not be used is said never to have moved."
+    )
+
+
 def bugs(shrink: int) -> Lines:
     """Bugs planted in the judge"""
     stale = planted.stale_equivalents()
@@ -264,16 +279,59 @@ def comparison(shrink: int) -> Lines:
 
 def signals(shrink: int) -> Lines:
     """Signals at any moment"""
-    count = 200 // shrink
-    codes: Counter[int] = Counter()
-    with Simulator(connections=3) as simulator, tempfile.TemporaryDirectory() as folder:
-        for seed in watched(range(1000, 1000 + count), "starts"):
-            codes[interrupt_once(simulator.url, Path(folder) / str(seed), seed)] += 1
-    ended = ", ".join(f"exit {code}: {times:,}" for code, times in sorted(codes.items()))
+    for interrupt, count, what in (
+        (interrupt_once, 200, "starts of `load` and `capacity`, alone and with two processes,"),
+        (interrupt_one_of_three, 60, "masters with two workers, of which the master or a worker gets the signals,"),
+    ):
+        codes: Counter[int] = Counter()
+        with Simulator(connections=3) as simulator, tempfile.TemporaryDirectory() as folder:
+            for seed in watched(range(1000, 1000 + count // shrink), "starts"):
+                codes[interrupt(simulator.url, Path(folder) / str(seed), seed)] += 1
+        ended = ", ".join(f"exit {code}: {times:,}" for code, times in sorted(codes.items()))
+        yield (
+            f"- {codes.total():,} {what} each ended by one to three of SIGINT, SIGTERM or SIGHUP from a random moment of "
+            "the first two seconds on: none hangs or shows a traceback, and each leaves whole reports or one line "
+            f"({ended})."
+        )
+
+
+def mix(shrink: int) -> Lines:
+    """The mix of each scenario"""
+    counted = mixes.count_all(watched(mixes.CASES[::shrink], "runs"), scale=3)
     yield (
-        f"- {count:,} starts of `load`, alone and with two processes, each ended by one to three of SIGINT, SIGTERM or "
-        f"SIGHUP from a random moment of the first two seconds on: none hangs or shows a traceback, and each leaves whole "
-        f"reports or one line ({ended})."
+        f"- {len(counted)} runs, {sum(each.requests for each in counted):,} requests by the server's own count: each "
+        "scenario through `load`, plain `locust` and, where it has a steady rate, `capacity`; from one process, two, and a "
+        f"master with two workers. No share is more than {max(each.deviation for each in counted):.1%} off, which may be 3 %."
+    )
+
+
+SEARCH: Final = (
+    *("capacity", "--slo", "errors<30%", "--window", "4s", "--scenario", "drill"),
+    *("--start", "50", "--max-rate", "200"),
+)
+
+KNOWN_RATE: Final = 100
+"""Of a server that takes 10 ms for each request, one after another."""
+
+
+def searches(shrink: int) -> Lines:
+    """Capacity by a master and two workers"""
+    intervals = []
+    options: dict[str, str | None] = {"service-time": "10ms", "workers": "1", "no-churn": None}
+    for _ in watched(range(max(1, 3 // shrink)), "searches"):
+        with (
+            start_simulator_process(connections=20, options=options) as spawned,
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            _, told = test_master.run(Path(folder), SEARCH, spawned.url, None)
+        low, high = told["capacity"]["interval"]
+        assert low <= KNOWN_RATE * 1.02, (low, high)
+        assert high is not None, told["capacity"]["limited_by"]
+        assert high >= KNOWN_RATE * 0.98, (low, high)
+        intervals.append(f"{low:g} to {high:g}")
+    yield (
+        f"- A server of {KNOWN_RATE} requests a second, one after another, 10 ms each: {'; '.join(intervals)} requests a "
+        f"second. The interval holds it {len(intervals)} times of {len(intervals)}, give or take 2 %."
     )
 
 
@@ -285,8 +343,12 @@ def percentiles(shrink: int) -> Lines:
 
 
 def hostile(shrink: int) -> Lines:
-    """Hostile files"""
-    yield "What `sora-harness check` takes for files that are made to exhaust it; docs/LIMITS.md has the limits."
+    """Measured"""
+    yield (
+        "What `sora-harness check` takes for files that are made to exhaust it, from its start to its end. A line of a "
+        "recording is held as it is, decoded and judged, so a listing of 134 MB takes several times that; the last two "
+        "rows show that findings add nothing to it."
+    )
     yield ""
     with tempfile.TemporaryDirectory() as folder:
         yield from hostile_files.measure_files(Path(folder), shrink)
@@ -314,9 +376,12 @@ SECTIONS: Final[dict[str, Section]] = {
     "simulator": simulator,
     "slow": slow,
     "mutants": oracle,
+    "crossed": crossings,
     "planted": bugs,
     "compare": comparison,
     "signals": signals,
+    "mix": mix,
+    "capacity": searches,
     "percentiles": percentiles,
     "files": hostile,
     "foreign": foreign,
@@ -373,7 +438,7 @@ def main() -> int:
         text = "\n".join([f"## {title}", "", about, "", *map(wrap, lines), ""])
         print(text, flush=True)
         if arguments.shrink == 1:
-            write(title, text)
+            (write_limits if section is hostile else write)(title, text)
     return 0
 
 
@@ -390,9 +455,17 @@ def write(title: str, text: str) -> None:
     page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else HEAD
     parts = re.split(r"(?m)^(?=## )", page)
     sections = {part.partition("\n")[0][3:]: part.strip() + "\n" for part in parts[1:]} | {title: text}
-    order_ = [(section.__doc__ or "").strip() for section in SECTIONS.values()]
+    order_ = [(section.__doc__ or "").strip() for section in SECTIONS.values() if section is not hostile]
     body = "\n".join(sections[name] for name in order_ if name in sections)
     PAGE.write_text(f"{HEAD}\n{body}", encoding="utf-8")
+
+
+def write_limits(title: str, text: str) -> None:
+    """Put a section into docs/LIMITS.md, in its place."""
+    before, mark, rest = LIMITS.read_text(encoding="utf-8").partition(f"## {title}\n")
+    assert mark, f"{LIMITS} has no section {title}"
+    _, mark, after = rest.partition("\n## ")
+    LIMITS.write_text(f"{before}{text}{mark}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

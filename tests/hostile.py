@@ -46,10 +46,16 @@ class Server:
 
 
 @contextmanager
-def serve(behaviour: Behaviour, *, read_request: bool = True, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+def serve(
+    behaviour: Behaviour,
+    *,
+    read_request: bool = True,
+    tls: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
+) -> Iterator[Server]:
     """Run a behaviour for each connection to a server of its own, behind TLS where a context is given."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-    server = Server(url=f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}")
+    listener = socket.create_server((host, 0), backlog=128)
+    server = Server(url=f"http{'s' if tls else ''}://{host}:{listener.getsockname()[1]}")
     over = threading.Event()
     threads: list[threading.Thread] = []
     sockets: list[socket.socket] = []

@@ -12,7 +12,10 @@ from typing import IO, Final
 
 import zstandard
 
+from sora_stats_harness.api.secret_redaction import NO_SECRETS
 from sora_stats_harness.recording import format as lines
+
+from . import falling_listings
 
 RUNS: Final = 400
 RUN_EXCHANGES: Final = 500
@@ -69,6 +72,16 @@ def write_broken_frames(file: IO[bytes], shrink: int) -> None:
         file.write(b"\x28\xb5\x2f\xfd" * (1 << 18))
 
 
+def write_two_listings(file: IO[bytes], shrink: int) -> None:
+    """Two listings of 10,000 connections, 134 MB each, and a counter that falls"""
+    _write_listings(file, 10_000 // shrink, 2)
+
+
+def write_many_listings(file: IO[bytes], shrink: int) -> None:
+    """Eight of them, and another counter falls in each"""
+    _write_listings(file, 10_000 // shrink, 8)
+
+
 FILES: Final[tuple[Callable[[IO[bytes], int], None], ...]] = (
     write_zstd_bomb,
     write_long_line,
@@ -78,6 +91,8 @@ FILES: Final[tuple[Callable[[IO[bytes], int], None], ...]] = (
     write_compressed_runs,
     write_skippable_frames,
     write_broken_frames,
+    write_two_listings,
+    write_many_listings,
 )
 
 
@@ -113,6 +128,13 @@ def _measure(path: str, title: str, variables: dict[str, str] | None = None) -> 
     took, peak = time.monotonic() - started, usage.ru_maxrss / 1024
     message = said.rpartition("\n")[2].removeprefix("sora-harness: ")
     return f"| {title} | {took:.1f} s | {peak:,.0f} MiB | {process.returncode} | {message} |"
+
+
+def _write_listings(file: IO[bytes], connections: int, count: int) -> None:
+    file.write(_header("r"))
+    for exchange in falling_listings.listings(connections, count):
+        file.write(lines.encode_line(lines.exchange_to_line(exchange, NO_SECRETS)))
+    file.write(lines.encode_line(lines.RecordingEnd(end="r", sent=count, judged=count, errors=0, abandoned=0)))
 
 
 def _header(run: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from dataclasses import dataclass
 
 import pytest
@@ -265,3 +266,41 @@ def test_heads_at_the_limit() -> None:
             for at in range(0, len(data), size):
                 reader.feed(data[at : at + size])
             assert (reader.error and reader.error.code) is code
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 200000\r\n", b"Transfer-Encoding: chunked\r\n", b""])
+def test_a_body_that_drips_takes_the_memory_of_its_bytes(framing: bytes) -> None:
+    """Byte by byte, in every framing: what is held is joined again and again."""
+    reader = ResponseReader()
+    reader.feed(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n")
+    drop = b"1\r\nx\r\n" if b"chunked" in framing else b"x"
+    tracemalloc.start()
+    try:
+        for _ in range(100_000):
+            reader.feed(drop)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert reader.body_bytes == 100_000
+    assert held < 400_000
+
+
+def test_millions_of_tiny_header_fields_are_given_up_early() -> None:
+    """They count as they are on the wire; what the fields of the longest head take in memory is bounded with them."""
+    field = b"a:\r\n"
+    reader = ResponseReader()
+    tracemalloc.start()
+    try:
+        reader.feed(b"HTTP/1.1 200 OK\r\n")
+        sent = 0
+        while not reader.over:
+            reader.feed(field * 1000)
+            sent += 1000
+        reader.begin()
+        reader.feed(b"HTTP/1.1 204 No\r\n" + field * ((SECTION_LIMIT - 100) // len(field)) + b"\r\n")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sent * len(field) < SECTION_LIMIT + 5000
+    assert reader.response is not None
+    assert peak < 16 << 20

@@ -138,6 +138,29 @@ def test_listings_that_overlap_prove_nothing(lasts: int, checked: int) -> None:
     assert (len(found), counts["cluster.union"]) == (checked, checked)
 
 
+@pytest.mark.parametrize(
+    ("request_", "body", "status"),
+    [
+        pytest.param(TWO, [connection(C)], 500, id="one that fails"),
+        pytest.param(TWO, b"[", 200, id="one that is no JSON"),
+        pytest.param(ask(C, OTHER), connection(C), 200, id="one about a connection"),
+    ],
+)
+def test_what_is_no_listing_stands_for_none(request_: Request, body: object, status: int) -> None:
+    """A node that was not asked for one in between may have the connection."""
+    talk = Talk(judge := Judge(DOC, options=JudgeOptions(nodes=(SERVER, OTHER))))
+    steps: list[tuple[Request, object, int]] = [
+        (ALL, [connection(A), connection(B)], 200),
+        (ONE, [connection(A)], 200),
+        (request_, body, status),
+        (ALL, [connection(A), connection(B)], 200),
+    ]
+    for place, (request, answer, code) in enumerate(steps):
+        talk.add(request, 10 * place * MS, (10 * place + 5) * MS, answer, status=code)
+    assert talk.end().checked["cluster.union"] == 0
+    assert "cluster.union" not in {each.requirement for each in judge.result().findings}
+
+
 # -- missing from what a node lists of all ------------------------------------------------------------------------------
 
 

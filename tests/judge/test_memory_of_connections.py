@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sora_stats_harness.judge import state
+from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.judge.state import SILENCE_FACTOR
 
-from .build import IDS, MS, SECOND, Talk, ask, connection
+from .build import DOC, IDS, MS, SECOND, Talk, ask, connection
 
 MINUTE = 60 * SECOND
 
@@ -84,16 +85,15 @@ def test_how_long_is_too_long_follows_from_the_connection_s_own_interval(silent_
     assert talk.told() == (["counter.monotonic"] if kept else [])
 
 
-def test_bodies_of_connections_that_have_left_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest are kept as evidence; the counters of all."""
-    monkeypatch.setattr(state, "EXPIRY_CHECK_INTERVAL_NS", 0)
-    monkeypatch.setattr(state, "MAX_SILENT_BODY_BYTES", 30_000)
-    talk = Talk()
+def test_bodies_of_connections_that_have_left_are_bounded() -> None:
+    """The newest are kept as evidence, packed; the counters of all."""
+    talk = Talk(Judge(DOC, options=JudgeOptions(evidence_bytes=64 << 10)))
     for place, each in enumerate(IDS):
         poll(talk, each, 2 * place * SECOND, 7)
         poll(talk, each, 2 * place * SECOND + 100 * MS, 7)
-    (only,) = [each for each in talk.judge._states.values() if each.connections]
-    assert [each.last is not None and each.last.response is not None for _, each in only] == [False] * 5 + [True] * 3
+    assert talk.judge._evidence.size <= 64 << 10
     for place, each in enumerate(IDS):
         poll(talk, each, 100 * SECOND + place * SECOND, 0)
-    assert talk.told() == ["counter.monotonic"] * len(IDS)
+    talk.end()
+    (fallen,) = [each for each in talk.judge.result().findings if each.requirement == "counter.monotonic"]
+    assert fallen.count == len(IDS)

@@ -164,23 +164,19 @@ def test_what_ends_while_a_large_response_is_judged_waits_its_turn(judge: Judge,
 
 
 def test_connections_that_left_hold_no_listing(heard: list[Finding]) -> None:
-    """Of listings that differ by who left, only those are kept whole that the limit on evidence allows."""
-    judge = Judge(edition.load_edition(), on_finding=heard.append)
-    judge._stages._evidence._limit_bytes = 1
+    """Of listings that differ by who left, no more is kept than the limit on evidence allows."""
+    judge = Judge(edition.load_edition(), on_finding=heard.append, options=JudgeOptions(evidence_bytes=1 << 20))
     ids = [f"{number:025d}0" for number in range(60)]
-    bodies = []
     for step in range(20):
         listing = judge.begin_exchange(LIST).complete(response([sample(connection_id=each) for each in ids[step:]]))
         assert listing.response is not None and len(listing.response.body) > SLICING_THRESHOLD_BYTES
-        bodies.append(listing)
     subjects = judge._live.connections
     assert len(subjects) == 60
-    whole = {id(s.last) for s in subjects.values() if s.last is not None and s.last.response is not None}
-    assert whole == {id(bodies[-1])}
-    histories = [history for subject in subjects.values() for history in subject.stamp_histories.values()]
-    stamped = [history.first.evidence.exchange for history in histories]
-    assert {id(each) for each in stamped if each.response is not None} <= {id(bodies[-1])}
-    assert all(subject.last is not None and subject.last.received_ns for subject in subjects.values())
+    last = {subject.last for subject in subjects.values() if subject.last is not None}
+    assert len(last) == 20
+    assert all(each.exchange.response is not None and not each.exchange.response.body for each in last), "packed"
+    assert judge._evidence.size <= 1 << 20
+    assert all(each.received_ns for each in last)
     assert falls(heard) == []
 
 

@@ -17,6 +17,7 @@ from sora_stats_harness.api.exchange import (
     TransportError,
 )
 from sora_stats_harness.judge.checks.wrong_requests import check_probe_response
+from sora_stats_harness.judge.evidence import EvidenceStore
 from sora_stats_harness.judge.requirements import Finding, Level
 from sora_stats_harness.probe.wrong_requests import WRONG_REQUEST_CASES, WrongRequestCase, large_request_case
 
@@ -36,7 +37,7 @@ def empty_response(status: int) -> Response:
 def checked_and_found(exchange: Exchange) -> tuple[list[str], list[Finding]]:
     """The ids of what was checked, and the findings."""
     checked, violations = check_probe_response(exchange)
-    return [row.id for row in checked], [violation.to_finding() for violation in violations]
+    return [row.id for row in checked], [violation.to_finding(EvidenceStore()) for violation in violations]
 
 
 def judged(request: Request, response: Response | None, error: TransportError | None = None) -> list[Finding]:

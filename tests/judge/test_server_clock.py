@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from sora_stats_harness.api.exchange import Exchange
-from sora_stats_harness.judge.connection_state import EvidenceExchange
+from sora_stats_harness.judge.evidence import EvidenceExchange
 from sora_stats_harness.judge.server_clock import ClockOffset
 
 from .build import SECOND, ask

@@ -14,6 +14,7 @@ from sora_stats_harness.api.exchange import Exchange, Request, Response, Target,
 from sora_stats_harness.judge.check import Check, Observed, Stage
 from sora_stats_harness.judge.checks.body import JsonCheck
 from sora_stats_harness.judge.checks.shape import ShapeCheck
+from sora_stats_harness.judge.evidence import EvidenceStore
 from sora_stats_harness.judge.exchange_counts import ExchangeCounts
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.requirement import Finding
@@ -53,7 +54,7 @@ class ShapeOfEveryBody(Check):
         """Ask them, whatever the reader found."""
         if seen.body is not None:
             for check in self._checks[: 1 if seen.body.fault is not None else 2]:
-                self.found += [violation.to_finding() for violation in check.observe(seen, state)]
+                self.found += [violation.to_finding(EvidenceStore()) for violation in check.observe(seen, state)]
         return ()
 
 

@@ -23,6 +23,7 @@ from sora_stats_harness.judge.sample_reader import (
     SampleReader,
 )
 
+from ..examples import some_of
 from ..oracle import agreement, documents, histories
 
 SMALL: Final = histories.SMALL
@@ -204,7 +205,7 @@ def test_a_body_comes_to_what_it_comes_to_in_one_go(accelerated: bool, body: byt
 def test_made_up_bodies_come_to_what_they_come_to_in_one_go(accelerated: bool) -> None:
     """Those by which the judge is held to its reference."""
     two = Two(accelerated)
-    for seed in range(300):
+    for seed in range(some_of(300)):
         made = documents.document(seed, SMALL)
         two.read(made.body, many=made.many)
         if not made.many:
@@ -238,7 +239,11 @@ AFTER: Final = (
 def test_damage_far_behind_makes_the_body_no_array(text: str, fault: str, accelerated: bool) -> None:
     """No element is at fault then, none has a finding, and nothing is learned from what stood before."""
     two = Two(accelerated)
-    assert two.read(text.encode()) == ParsedBody(fault=fault, exceeded=fault.startswith((DIGITS, DEEP)), scanned=True)
+    read = two.read(text.encode())
+    assert read == ParsedBody(
+        fault=fault, fault_offset=read.fault_offset, exceeded=fault.startswith((DIGITS, DEEP)), scanned=True
+    )
+    assert read.fault_offset is None or 0 < read.fault_offset <= len(text.encode())
     two.read(text.replace(BASE, BASE[:-1] + ',"newer":1}').encode())
     assert bool(two.parts.codec.learned) == (BASE in text.split(FAULTY)[0] and "element" in fault)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -93,7 +95,8 @@ _SLOWING: Final = """
 import time
 from pathlib import Path
 
-from sora_stats_harness.judge.pipeline import Judge, PendingExchange
+from sora_stats_harness.judge.exchange_queue import PendingExchange
+from sora_stats_harness.judge.pipeline import Judge
 
 since = Path({since!r})
 sleep = time.sleep  # before gevent replaces it by one that lets others go on
@@ -158,6 +161,9 @@ class Customized:
         path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.environment = os.environ | {"PYTHONPATH": path}
         """To start them with."""
+        command = [sys.executable, "-c", ""]  # Python goes on where that fails
+        tried = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True)
+        assert tried.stderr == "", tried.stderr
 
     def begin(self) -> None:
         """Whatever is to happen later."""
@@ -198,13 +204,26 @@ class Halved:
     def __call__(self, talk: hostile.Talk) -> None:
         request = talk.request
         while request:
-            talk.write(hostile.response(self._body(talk.socket, listing=b"GetStatsAll" in request)))
+            listing = b"GetStatsAll" in request
+            talk.write(hostile.response(self._body(self._value(talk, listing=listing), listing=listing)))
             request = talk.socket.recv(65536)
 
-    def _body(self, connection: object, *, listing: bool) -> bytes:
+    def _value(self, talk: hostile.Talk, *, listing: bool) -> int:
+        return 0 if listing else self._next_value(talk.socket)
+
+    def _next_value(self, asked_by: object) -> int:
+        with self._lock:
+            return self._given.setdefault(asked_by, 100 - 50 * len(self._given))
+
+    def _body(self, value: int, *, listing: bool) -> bytes:
         sample = json.loads(json.dumps(EXAMPLE))
         sample["timestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        with self._lock:
-            value = 0 if listing else self._given.setdefault(connection, 100 - 50 * len(self._given))
         sample["sctp"]["total_received_sctp"] = value
         return json.dumps([sample] if listing else sample).encode()
+
+
+class ByAddress(Halved):
+    """The same for each machine that asks, in listings as well."""
+
+    def _value(self, talk: hostile.Talk, *, listing: bool) -> int:
+        return self._next_value(talk.socket.getpeername()[0])

@@ -343,6 +343,10 @@ def test_a_server_that_goes_away_is_inconclusive(tmp_path: Path, options: tuple[
     assert {(each["requirement"], each["actual"]) for each in told["findings"]} <= {
         ("http.complete", "Connection refused"),
         ("http.complete", "Connection reset by peer"),
+        (
+            "http.keep_alive",
+            "a connection that was to be kept was closed without a word",
+        ),  # it was between two requests
     }
     assert told["findings"] and told["coverage"]["longest_gap_s"] > 0
     assert told["load"]["judged"] > 50
@@ -362,18 +366,21 @@ def locust(name: str, url: str, *options: str) -> list[str]:
     return [sys.executable, "-m", "locust", "-f", file, "--headless", "--host", url, "--only-summary", *options]
 
 
-def run_locust(simulator: Simulator, name: str, *options: str) -> tuple[int, str]:
-    """Plain Locust for two seconds; exit code, and all that it printed."""
-    command = locust(name, simulator.url, "-u", "2", "-t", "2s", "--sora-interval", "0.02", *options)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+def run_locust(simulator: Simulator, name: str, *options: str, lasts_s: int = 2) -> tuple[int, str]:
+    """Plain Locust for so long; exit code, and all that it printed."""
+    command = locust(name, simulator.url, "-u", "2", "-t", f"{lasts_s}s", "--sora-interval", "0.02", *options)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
 def test_the_scenario_files_run_under_plain_locust(tmp_path: Path) -> None:
     """With Locust's own command line: a verdict at the end, whose exit code it is, and nothing cut off at the end."""
-    with Simulator(connections=5) as simulator:
-        code, said = run_locust(simulator, "mixed", "--sora-output", str(tmp_path / "out"))
-        served = len(simulator.requests)
+    for lasts_s in (2, 10, 50):
+        with Simulator(connections=5) as simulator:
+            code, said = run_locust(simulator, "mixed", "--sora-output", str(tmp_path / "out"), lasts_s=lasts_s)
+            served = len(simulator.requests)
+        if "not_observed" not in said:  # a busy machine takes longer to see all
+            break
     assert code == 0, said
     assert "PASS" in said
     assert "GetStatsConnection" in said

@@ -89,12 +89,14 @@ def value(address: str, name: str) -> Any:  # Any: a text or a number
 def test_the_tabs_follow_the_run_and_the_report_comes_when_it_stops() -> None:
     """Live verdict, newest findings and percentiles while it runs; a whole report after Stop; another test goes on."""
     with Simulator(connections=3, faults=["counter-falls"]) as simulator, page(simulator.url) as address:
-        until(lambda: value(address, "verdict") == "fail")
+        until(lambda: value(address, "verdict") == "fail so far")
+        assert value(address, "server").startswith("SELF-TEST")
         status, text = get(address, "/")
         assert status == 200
         assert all(key in text for key in ("sora-verdict", "sora-findings", "sora-times", "sora-report"))
         shown = tables(address)
         assert shown["sora-findings"][0]["name"] == "counter.monotonic"
+        assert value(address, "MUST: occurrences") >= value(address, "MUST: kinds of findings") > 0
         assert {row["name"] for row in shown["sora-times"]} >= {"GetStatsConnection"}
         assert {row["time"] for row in shown["sora-times"]} == {"response", "service", "receive delay"}
         assert get(address, "/sora-report")[0] == 404
@@ -105,6 +107,28 @@ def test_the_tabs_follow_the_run_and_the_report_comes_when_it_stops() -> None:
         status, report = get(address, "/sora-report")
         assert "counter.monotonic" in report
         assert "FAIL" in report
+        assert value(address, "verdict") == "fail: counter.monotonic is violated"
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_second_test_goes_to_the_host_that_was_typed_for_it(processes: int) -> None:
+    """One report tells of both."""
+    with (
+        Simulator(connections=3) as first,
+        Simulator(connections=3, seed=2) as second,
+        page(first.url, *together(processes)) as address,
+    ):
+        until(lambda: len(first.requests) > 100)
+        assert get(address, "/stop", b"")[0] == 200
+        asked = len(first.requests)
+        assert get(address, "/swarm", f"user_count=3&spawn_rate=10&host={second.url}".encode())[0] == 200
+        until(lambda: len(second.requests) > 100)
+        assert get(address, "/stop", b"")[0] == 200
+        until(lambda: get(address, "/sora-report")[0] == 200)
+        report = get(address, "/sora-report")[1]
+        assert len(first.requests) == asked
+        assert f"{first.url}, {second.url}" in report
+        assert "PASS" in report
 
 
 def together(processes: int) -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +40,7 @@ def workers(
         yield started
         for each in started:
             _, said = each.communicate(timeout=30)
-            assert (each.returncode, said) == (0, "")
+            assert (each.returncode, said) == (0, f"working for the master at 127.0.0.1:{port}\n")
     finally:
         for each in started:
             each.kill()
@@ -51,7 +53,7 @@ def run(folder: Path, command: tuple[str, ...], url: str, environment: Mapping[s
     words = [command[0], url, *command[1:], "--master", "--expect-workers", "2", "--master-bind-port", port]
     with workers(command[0], port, environment):
         master = start(*words, "--json", "--output", str(folder / "out"))
-        out, said = master.communicate(timeout=120)
+        out, said = master.communicate(timeout=900)
     assert "Traceback" not in said
     return master.returncode, json.loads(out)
 
@@ -84,6 +86,35 @@ def test_a_search_by_two_workers_finds_the_interval(elsewhere: bool, tmp_path: P
     assert (told["capacity"]["interval"], told["capacity"]["at_least"]) == ([40.0, None], True)
 
 
+@pytest.mark.parametrize("expected", ["1", "2"])
+def test_a_worker_that_its_user_ends_reports_and_goes(expected: str, tmp_path: Path) -> None:
+    """Alone it has a share of the run; where another one is waited for it has none yet. The master ends, and names it."""
+    port = closed_port().rpartition(":")[2]
+    with Simulator(connections=3) as simulator:
+        options = ("--master", "--expect-workers", expected, "--master-bind-port", port, "--output", str(tmp_path))
+        master = start("load", simulator.url, "--rate", "20", "--duration", "60s", *options, "--json")
+        worker = start("load", "--worker", "--master-port", port)
+        try:
+            assert worker.stderr is not None
+            assert worker.stderr.readline().startswith("working for the master")
+            while expected == "1" and len(simulator.requests) < 3:
+                time.sleep(0.02)
+            worker.send_signal(signal.SIGTERM)
+            assert (worker.wait(60), worker.communicate()[1]) == (3, "")
+            out, said = master.communicate(timeout=60)
+        finally:
+            for each in (worker, master):
+                each.kill()
+                each.communicate()
+        served = len(simulator.requests)
+    told = json.loads(out)
+    assert (master.returncode, told["verdict"]) == (3, "inconclusive"), said
+    assert f"pid {worker.pid})" in told["reason"]
+    reason = "was ended before the run was over" if expected == "1" else "it was ended before it had a share of the run"
+    assert reason in told["reason"]
+    assert told["coverage"]["exchanges"] == served
+
+
 def test_a_port_that_is_taken_is_one_line() -> None:
     """Exit 2, and nothing is sent."""
     with Simulator(connections=1) as simulator:
@@ -102,8 +133,10 @@ def test_a_port_that_is_taken_is_one_line() -> None:
         (("load", "http://127.0.0.1:9", "--worker"), "its master names"),
         (("capacity", "--worker", "--processes", "2"), "leave --master"),
         (("load", "--master", "--processes", "2"), "two ways to send"),
+        (("load", "--worker", "--master-host", "nowhere.invalid"), "--master-host nowhere.invalid: "),
+        (("load", "--master", "--master-bind-host", "nowhere.invalid"), "--master-bind-host nowhere.invalid: "),
         (("load", "--master", "--expect-workers", "9", "--users", "4"), "no more than 4 requests"),
-        (("capacity", "--master", "--by-size", "--connections", "1,2"), "is for the search"),
+        (("capacity", "--master", "--by-size", "--connections", "1,2"), "by size one listing is asked for at a time"),
     ],
 )
 def test_a_worker_is_no_master(words: tuple[str, ...], said: str) -> None:

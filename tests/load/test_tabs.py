@@ -28,10 +28,10 @@ def test_tabs_have_the_cells_of_the_reports(processes: int) -> None:
             measured.metrics.sent += 1
             measured.metrics.record(exchange(sent_ns, sent_ns + 1_000_000 * (place + 1), error=error))
         whole.add_serialized(measured.serialize())
-        state = {"metrics": measured.metrics.serialize(timeline=False), "lasted_s": 10.0}
+        state = {"metrics": measured.metrics.serialize(timeline=False), "lasted_s": 10.0, "subject_kind": "server"}
         states.append(state | {"news": LiveFindings().serialize()})
     tables = {each.name: each for each in load_section(whole.to_load_summary(LoadPlan(scenario="scrape"))).tables}
-    shown = {each["key"]: each["data"] for each in tab_tables(states)}
+    shown = {each["key"]: each["data"] for each in tab_tables(states, None)}
     for key, name in (("sora-targets", "targets"), ("sora-times", "latency"), ("sora-errors", "errors")):
         table = tables[name]
         told = [["name", *(column.replace(" ", "_") for column in table.columns[1:])]]

@@ -130,9 +130,15 @@ def drawn(one_in: int) -> list[CodeMutant]:
     return [mutant for mutant in mutants() if mutant.id in chosen]
 
 
+@cache
+def parse(module: str) -> ast.Module:
+    """A module as it was when it was first looked at."""
+    return ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
+
+
 def mutants_of(module: str) -> Iterator[CodeMutant]:
     """Those of one module."""
-    tree = ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
+    tree = parse(module)
     counted: Counter[tuple[str, ...]] = Counter()
     for function, path, node in _places(tree):
         for operator, after, make in _changes(node, _parents(tree, path)):

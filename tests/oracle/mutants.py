@@ -320,13 +320,7 @@ def duplicates(edition: Edition, rng: Random) -> Iterator[Mutant]:
         if leaf.presence is FieldPresence.CONDITIONAL:
             continue
         position = rng.choice([place for place in MIDDLE if place % 2])  # one connection
-        document = shots[position].documents[0]
-        group = _inside(document, _keys(leaf.path[:-1]))
-        text = json.dumps(group)
-        member = f"{json.dumps(leaf.name)}: {json.dumps(group[leaf.name])}"
-        whole = json.dumps(document)
-        assert whole.count(text) == 1, leaf.pointer
-        body = whole.replace(text, "{" + member + ", " + text[1:]).encode()
+        body = repeat_member(shots[position].documents[0], leaf.path)
         yield _one(
             "duplicate key",
             leaf.pointer,
@@ -336,6 +330,16 @@ def duplicates(edition: Edition, rng: Random) -> Iterator[Mutant]:
             shots,
             replace(shots[position], raw=body),
         )
+
+
+def repeat_member(document: Json, path: Sequence[str]) -> bytes:
+    """A connection as JSON in which one key stands twice, with the same value."""
+    group = _inside(document, _keys(path[:-1]))
+    text = json.dumps(group)
+    member = f"{json.dumps(path[-1])}: {json.dumps(group[path[-1]])}"
+    whole = json.dumps(document)
+    assert whole.count(text) == 1, path
+    return whole.replace(text, "{" + member + ", " + text[1:]).encode()
 
 
 def _one(
@@ -561,7 +565,7 @@ def _level(shot: Shot, keys: Sequence[str], level: int) -> Shot:
 
 
 def _each(shot: Shot, edit: Callable[[Json], None]) -> Shot:
-    documents = deepcopy(shot.documents)
+    documents = tuple(deepcopy(document) for document in shot.documents)  # one may stand twice
     for document in documents:
         edit(document)
     return replace(shot, documents=documents)

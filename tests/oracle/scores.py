@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sora_stats_harness.api.edition import Edition
-from sora_stats_harness.judge.requirements import Level
+from sora_stats_harness.judge.requirements import REQUIREMENTS, Level
 
-from . import judged
+from . import crossed, judged
 from .mutants import Mutant, ceiling
 
 
@@ -95,3 +95,27 @@ def table(scores: dict[str, Score]) -> list[str]:
         lines.append(f"| {operator} | " + " | ".join(f"{number:,}" for number in row) + " |")
     lines.append("| **all** | " + " | ".join(f"{totals[column]:,}" for column in range(6)) + " |")
     return lines
+
+
+def of_level(level: Level) -> set[str]:
+    """The requirements of a level."""
+    return {rule.id for rule in REQUIREMENTS.values() if rule.level is level}
+
+
+def judge_crossings(edition: Edition, crossings: Iterable[Mutant]) -> list[str]:
+    """What is wrong with what a judge makes of two defects at once: a MUST that is lost, or one too many, by name."""
+    wrong = []
+    for mutant in crossings:
+        judge, heard = judged.listen(edition, nodes=mutant.nodes, tear_s=mutant.tear_s)
+        exchanges = sorted((shot.exchange for shot in mutant.shots), key=lambda one: (one.received_ns, one.seq))
+        judged.replay(judge, exchanges, horizon=True)
+        judge.finish()
+        result = judge.result()
+        assert not result.crashed, f"{mutant.name}: {result.crashed}"
+        found_ = {(finding.requirement, finding.field): finding.level for finding in heard.findings if finding.level}
+        wrong += [f"lost: {mutant.name}: {' '.join(key)}" for key in mutant.declared - found_.keys()]
+        musts = {key for key, level in found_.items() if level is Level.MUST}
+        wrong += [f"too many: {mutant.name}: {' '.join(key)}" for key in musts - mutant.declared]
+        unused = crossed.uncountable(edition, mutant.shots) & set(result.coverage.never_grew)
+        wrong += [f"said never to have moved: {mutant.name}: {field}" for field in unused]
+    return wrong

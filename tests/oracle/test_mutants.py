@@ -64,7 +64,7 @@ def test_a_survivor_a_collateral_finding_and_too_many_equivalents_are_failures()
     assert scores.table(counted)[-1] == "| **all** | 3 | 1 | 69 | 1 | 1 | 1 |"
 
 
-@pytest.mark.parametrize("module", ["mutants", "reference", "histories", "documents", "torn"])
+@pytest.mark.parametrize("module", ["mutants", "crossed", "reference", "histories", "documents", "torn"])
 def test_what_must_be_found_is_worked_out_without_the_judge(module: str) -> None:
     """No module that says what is right imports a check, the codec or the judge, nor what knows them."""
     tree = ast.parse((Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8"))

@@ -21,28 +21,28 @@ DOC = edition.load_edition()
 
 def test_replayed_histories_agree_with_the_reference() -> None:
     """Several runs and clocks in one call, ties, overlaps, closing labels, masked counters, responses that are none."""
-    counted = agreement.replayed(histories.SMALL, range(100))
-    assert counted["falls"] > 1000, counted
+    counted = agreement.replayed(histories.SMALL, range(some_of(100)))
+    assert counted["falls"] > some_of(1000), counted
 
 
 def test_replayed_histories_of_the_documented_list_agree_with_the_reference() -> None:
     """The same with all 324 counters."""
-    assert agreement.replayed(DOC, range(1000, 1004))["falls"] > 100
+    assert agreement.replayed(DOC, range(1000, 1000 + some_of(8)))["falls"] > some_of(100)
 
 
 def test_histories_read_from_recordings_agree_with_the_reference(tmp_path: Path) -> None:
     """The same through files, one a run, lines in any order, checked in one call."""
-    assert agreement.read_from_files(histories.SMALL, range(4000, 4015), tmp_path)["falls"] > 100
+    assert agreement.read_from_files(histories.SMALL, range(4000, 4000 + some_of(16)), tmp_path)["falls"] > some_of(100)
 
 
 def test_live_tickets_agree_with_the_reference() -> None:
     """A judge that takes the times itself, and lets go of what no open ticket needs, finds the same."""
-    assert agreement.live(histories.SMALL, range(2000, 2080))["falls"] > 200
+    assert agreement.live(histories.SMALL, range(2000, 2000 + some_of(80)))["falls"] > some_of(200)
 
 
 def test_histories_without_a_fault_raise_nothing() -> None:
     """Whatever overlaps, an order that some server can explain is never accused."""
-    assert agreement.legal(histories.SMALL, range(3000, 3060))["samples"] > 500
+    assert agreement.legal(histories.SMALL, range(3000, 3000 + some_of(60)))["samples"] > some_of(500)
 
 
 @settings(max_examples=some_of(60), deadline=None, derandomize=True, database=None)
@@ -79,7 +79,7 @@ def wall(moment_ns: int) -> str:
     return (strategies.BASE_TIMESTAMP + timedelta(microseconds=moment_ns // 1000)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(some_of(8)))
 def test_one_counter_below_the_largest_known_is_found_with_both_exchanges(seed: int, tmp_path: Path) -> None:
     """In a long recording, one counter of one sample is one below what had been known: just that is found."""
     fall, samples = agreement.one_below(DOC, 1000, seed, tmp_path)

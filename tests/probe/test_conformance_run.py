@@ -217,7 +217,7 @@ def test_wrong_requests_come_once_or_twice_each() -> None:
     large = [request for request in seen if request.probe == "request.shape.large_body"]
     assert [seen.pop(request) for request in large] == [1]
     assert set(seen.values()) == {2}
-    assert len({request.probe for request in seen}) == 13
+    assert len({request.probe for request in seen}) == 14
 
 
 def test_valid_only_sends_no_wrong_request() -> None:

@@ -92,11 +92,11 @@ def test_a_finding_fails_by_what_decides_the_verdict() -> None:
     )
     waiver = Waiver(requirement="shape.enum", field="/ice/*", reason="r", by="b", until=date(2026, 12, 31))
     known = baseline(verdicts.entry("shape.enum", fingerprint=finding.fingerprint))
-    assert not PassPolicy().fails(finding, Level.SHOULD)
-    assert PassPolicy(strict=True).fails(finding, Level.SHOULD)
-    assert PassPolicy().fails(finding, Level.MUST)
-    assert not PassPolicy(waivers=[waiver], day=waiver.until).fails(finding, Level.MUST)
-    assert not PassPolicy(baseline=known).fails(finding, Level.MUST)
+    assert not PassPolicy().tolerance.fails(finding, Level.SHOULD)
+    assert PassPolicy(strict=True).tolerance.fails(finding, Level.SHOULD)
+    assert PassPolicy().tolerance.fails(finding, Level.MUST)
+    assert not PassPolicy(waivers=[waiver], day=waiver.until).tolerance.fails(finding, Level.MUST)
+    assert not PassPolicy(baseline=known).tolerance.fails(finding, Level.MUST)
 
 
 @pytest.mark.parametrize(

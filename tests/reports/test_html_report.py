@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from sora_stats_harness.judge.measured_results import LoadResult
+from sora_stats_harness.judge.measured_results import CapacityResult, CapacityStepResult, LoadResult
 from sora_stats_harness.reports import charts, html_measurements
 from sora_stats_harness.reports.charts import ChartLine, percentile_position
 from sora_stats_harness.reports.report_formats import report_renderer
@@ -102,6 +102,24 @@ def test_capacity_shows_the_interval_and_every_rate() -> None:
     }
     assert outcomes == {"color-pass": 3, "color-fail": 2, "color-inconclusive": 1}
     assert "p99 &lt; 50 ms" in text
+
+
+def test_windows_at_one_rate_are_a_spread() -> None:
+    """A rate that was tried twice has one point on each line: the median window, the best and the worst."""
+    step = CapacityStepResult(rate=10.0, outcome="passed", windows=2, windows_passed=2, reason=None)
+    steps = [
+        msgspec.structs.replace(step, window_p99_us=[3_000, 9_000]),
+        msgspec.structs.replace(step, rate=20.0, outcome="failed", window_p99_us=[40_000, 50_000, 90_000]),
+        msgspec.structs.replace(step, window_p99_us=[4_000]),
+    ]
+    report = verdicts.sized()
+    report.verdict.capacity = CapacityResult(interval=(10.0, 20.0), at_least=False, limited_by="p99<50ms", steps=steps)
+    svg = SVG.findall(report_renderer("html")(report))[0]
+    assert "the best and the worst" in svg
+    drawn = re.findall(r'<path d="([^"]+)" class="line', svg)
+    assert [each.count("L") for each in drawn if "L" in each] == [1, 1, 1]  # the others have dots alone
+    for line in ("median window", "best window", "worst window"):
+        assert line in svg
 
 
 def test_gate_shows_what_is_known_fixed_and_waived() -> None:

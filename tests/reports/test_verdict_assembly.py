@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from sora_stats_harness.api.secret_redaction import Secrets
-from sora_stats_harness.reports import evidence_files as evidence
 from sora_stats_harness.reports import verdict_assembly as assemble
 
 from . import verdicts
@@ -110,23 +109,13 @@ def test_lone_surrogates_are_spelled() -> None:
     assert report.verdict.findings[0].actual == "half \\ud800 pair"
 
 
-def test_evidence_stays_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is too large, one by one or together, is left out, and a note says so."""
-    size = sum(
-        len(each.response.body) + len(each.request.body or b"") for each in verdicts.EARLIER_AND_LATER if each.response
-    )
-    monkeypatch.setattr(evidence, "MAX_TOTAL_BYTES", 2 * size)
-    entries = [verdicts.entry("shape.unknown", field=f"/f{i}", fingerprint=f"{i:016x}") for i in range(3)]
+def test_every_finding_names_its_evidence() -> None:
+    """However many there are: the judge has bounded what is kept of each."""
+    entries = [verdicts.entry("shape.unknown", field=f"/f{i}", fingerprint=f"{i:016x}") for i in range(300)]
     kept = {entry.fingerprint: verdicts.EARLIER_AND_LATER for entry in entries}
     report = verdicts.build(verdicts.Counted(entries, evidence=kept))
-    assert [bool(entry.evidence) for entry in report.verdict.findings] == [True, True, False]
-    assert (
-        "the evidence of 1 finding is too large, or one too many, to be written beside the verdict"
-        in report.verdict.coverage.notes
-    )
-    monkeypatch.setattr(evidence, "MAX_FILE_BYTES", size - 1)
-    report = verdicts.build(verdicts.Counted(entries, evidence=kept))
-    assert not any(entry.evidence for entry in report.verdict.findings)
+    assert len({name for entry in report.verdict.findings for name in entry.evidence}) == 300
+    assert report.verdict.coverage.notes == verdicts.build(verdicts.Counted(entries)).verdict.coverage.notes
 
 
 def test_now_is_rfc_3339_in_utc() -> None:

@@ -86,8 +86,8 @@ def test_what_connections_are_like() -> None:
     assert any(not text.isascii() for text in texts) and any(not text.isprintable() for text in texts)
     busy = [each for each in drawn if each.base == "busy"]
     for group in ("signaling", "notify", "push", "stats", "e2ee"):
-        assert sum(group not in each.get("data_channel", {}) for each in busy) > 10, group
-    assert sum("data_channel" not in each for each in busy) > 3
+        assert sum(group not in each.get("data_channel", {}) for each in busy) > 3, group
+    assert any("data_channel" not in each for each in busy)
     limits = Counter(
         tuple(name for name in ("max_packet_life_time", "max_retransmits") if name in leaves)
         for channel in channels

@@ -361,8 +361,8 @@ def test_fields_that_no_model_knows_are_legal_and_move_by_kind() -> None:
 @pytest.mark.parametrize("role", CLIENT_ROLES, ids=lambda role: role.name)
 def test_models_look_after_every_field_of_the_shipped_edition(role: ClientRole) -> None:
     """Only the gauges of congestion control are left to the filler: a counter that is would know no relations."""
-    ledger = CounterModel(FieldIndex(EDITION), [label.name for label in role.labels], random.Random(1))
+    model = CounterModel(FieldIndex(EDITION), [label.name for label in role.labels], random.Random(1))
     for name in ("channel_id", "client_id", "bundle_id", "connection_id"):
-        ledger.set_constant((name,), name)
-    add_connection_events(ledger, role, ice.make_stable_history(response_after_ns=1_000_000, outage_ns=None))
-    assert {path[0] for path in ledger.unmodelled_leaves()} == {"cc"}
+        model.set_constant((name,), name)
+    add_connection_events(model, role, ice.make_stable_history(response_after_ns=1_000_000, outage_ns=None))
+    assert {path[0] for path in model.unmodelled_leaves()} == {"cc"}

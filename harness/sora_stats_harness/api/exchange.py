@@ -7,13 +7,14 @@ Structs are frozen and cheap to make (about 0.3 us), since under load there are 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Final, Protocol, TypedDict, Unpack
+from typing import Final, Literal, Protocol, TypedDict, Unpack
 
 import msgspec
 
@@ -41,6 +42,10 @@ class Target(Enum):
 
     __hash__ = object.__hash__  # members are what they are; Enum's own takes a call of Python each time
 
+
+CONNECTION: Final = Target.CONNECTION
+ALL: Final = Target.ALL
+"""For code that looks at every sample: to look a member up in its Enum takes longer than all else that is done with it."""
 
 TARGET_OF_OPERATION: Final = {target.operation: target for target in Target}
 """Each target by the name that recordings and reports use."""
@@ -74,11 +79,41 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     path: str = "/"
 
 
+class ExcerptPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Where one part of an excerpt stood in the body, in bytes, and in which element of an array, if in one."""
+
+    offset: int
+    length: int
+    element: int | None = None
+
+
+class Excerpt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    Says that only parts of a body were kept, which ones, and what the whole was.
+
+    Of an array, `connections` are some elements, each whole, and `ids` the `connection_id` of every element: what is kept
+    is an array again. `text` is one part, wherever it ends, and may be empty.
+    """
+
+    of: Literal["connections", "ids", "text"]
+    length: int
+    """Bytes of the whole body."""
+    sha256: str
+    """Of the whole body, in hexadecimal."""
+    parts: tuple[ExcerptPart, ...] = ()
+
+    def place_of(self, element: int) -> int | None:
+        """At which place of what was kept an element of the whole stands; None if it was not kept."""
+        places = [part.element for part in self.parts]
+        return places.index(element) if element in places else None
+
+
 class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     What came back; `complete` is False where the body ended before its announced length.
 
-    `withheld` is True where a recording left the body out because a secret stood in it: nothing can be said of it.
+    `withheld` is True where a recording left the body out because a secret stood in it: nothing can be said of it. In
+    evidence, `excerpt` says of which body `body` has only parts.
     """
 
     status: int
@@ -86,6 +121,12 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body: bytes
     complete: bool = True
     withheld: bool = False
+    excerpt: Excerpt | None = None
+
+    @property
+    def body_length(self) -> int:
+        """Bytes of the whole body."""
+        return len(self.body) if self.excerpt is None else self.excerpt.length
 
     def header(self, name: str) -> str | None:
         """The first value of a header, by its name in lower case."""
@@ -93,6 +134,19 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             if key.lower() == name:
                 return value
         return None
+
+    def has_same_body(self, other: Response) -> bool:
+        """Whether the whole bodies are the same bytes, also where only parts of them were kept."""
+        if self.body_length != other.body_length:
+            return False
+        if self.excerpt is None and other.excerpt is None:
+            return self.body == other.body
+        return self.body_sha256 == other.body_sha256
+
+    @property
+    def body_sha256(self) -> str:
+        """The SHA-256 of the whole body, in hexadecimal."""
+        return hashlib.sha256(self.body).hexdigest() if self.excerpt is None else self.excerpt.sha256
 
 
 class ErrorCode(Enum):
@@ -222,11 +276,6 @@ def make_valid_request(
             local=local is not False,
         ),
     )
-
-
-def without_response(exchange: Exchange) -> Exchange:
-    """The same exchange without its response: what is kept of it when bodies would take too much memory."""
-    return msgspec.structs.replace(exchange, response=None)
 
 
 @cache

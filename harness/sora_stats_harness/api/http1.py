@@ -25,7 +25,7 @@ import re
 from typing import Final
 
 from .exchange import ErrorCode, Response, TransportError
-from .http1_body import SPARE_BYTES, BodyMemory, Bytes, ChunkedBody, whole_chunked_body
+from .http1_body import SPARE_BYTES, BodyMemory, BodyPieces, Bytes, ChunkedBody, whole_chunked_body
 from .http1_faults import FRAMING_RULES, Effect, FramingFault
 from .http1_head import USUAL_HEAD_BYTES, BodyEnd, ResponseHead, excerpt, fault, head_of
 from .http1_head_reader import HeadReader
@@ -60,7 +60,7 @@ class ResponseReader:
     """
 
     # Set where a body begins, and not for each response.
-    _pieces: list[bytes]
+    _pieces: BodyPieces
     """What has come of a body."""
     _memory: BodyMemory | None
     """The same, where it was received into the body's own memory."""
@@ -125,7 +125,7 @@ class ResponseReader:
                 return self._take(data[end:])
         self.wire_bytes += size
         if size < self._missing and self._memory is None:
-            self._pieces.append(bytes(data))
+            self._pieces.add(bytes(data))
             self._missing -= size
             return False
         return self._take(data)
@@ -141,7 +141,7 @@ class ResponseReader:
             return self._memory.view() if self._missing and self._memory is not None else None
         if self._memory is None:
             self._memory = BodyMemory(b"".join(self._pieces), self._missing)
-            self._pieces = []
+            self._pieces = BodyPieces()
         return self._memory.view()
 
     def advance(self, size: int) -> bool:
@@ -177,7 +177,7 @@ class ResponseReader:
         head, self._missing = self._head, 0
         if head is not None:
             self.response = Response(status=head.status, headers=head.headers, body=self._start(), complete=False)
-            self._memory, self._pieces = None, []  # at once: the bodies that are being read share a limit
+            self._memory, self._pieces = None, BodyPieces()  # at once: the bodies that are being read share a limit
 
     def too_late(self, timeout_s: float) -> TransportError:
         """The error of a response that was not over in time, with how far it came."""
@@ -242,7 +242,7 @@ class ResponseReader:
 
     def _enter_body(self, head: ResponseHead) -> None:
         self._head = head
-        self._pieces = []
+        self._pieces = BodyPieces()
         self._memory = self._chunks = None
         self._announced = 0
         self._is_beyond_limit = head.length > self._limit
@@ -260,7 +260,7 @@ class ResponseReader:
         if self._memory is not None:
             self._memory.write(part)
         else:
-            self._pieces.append(part)
+            self._pieces.add(part)
         if not self._missing:
             if self._is_beyond_limit:
                 return self._exceed()
@@ -274,7 +274,7 @@ class ResponseReader:
         chunks = self._chunks
         rest: Bytes = b""
         if chunks is None:
-            self._pieces.append(bytes(allowed))
+            self._pieces.add(bytes(allowed))
         else:
             rest = chunks.take(allowed)
         taken = len(allowed) - len(rest)
@@ -294,7 +294,7 @@ class ResponseReader:
         assert head is not None, "a body has begun"
         self.response = Response(status=head.status, headers=head.headers, body=body)
         self.keep = head.keep and all(FRAMING_RULES[each.code].effect is Effect.ALLOWED for each in self.faults)
-        self._memory, self._pieces = None, []
+        self._memory, self._pieces = None, BodyPieces()
         self.over = True
 
     def _cut(self, detail: str) -> None:

@@ -20,7 +20,7 @@ CHUNK_LINE_LIMIT: Final = 4096
 """Bytes of a chunk's size line, extensions included."""
 
 MAX_PIECES: Final = 1024
-"""Of a body in chunks, until they are joined."""
+"""Of a body, until they are joined."""
 
 SPARE_BYTES: Final = 64
 """Offered behind a body's own memory, so that what follows it is noticed."""
@@ -106,6 +106,22 @@ def whole_chunked_body(data: Bytes) -> bytes | None:
     return None
 
 
+class BodyPieces(list[bytes]):
+    """What has come of a body. Many pieces become one: a small one alone takes 40 bytes more than it holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._joined = 0
+        """Of the pieces those that are many in one."""
+
+    def add(self, piece: bytes) -> None:
+        """Take the next one."""
+        self.append(piece)
+        if len(self) - self._joined > MAX_PIECES:
+            self[self._joined :] = [b"".join(self[self._joined :])]
+            self._joined += 1
+
+
 class ChunkedBody:
     """
     A body in chunks, and the trailer section behind it, which adds nothing to a response of this API.
@@ -115,10 +131,8 @@ class ChunkedBody:
         note: Is called with each fault that does not end the body.
     """
 
-    def __init__(self, pieces: list[bytes], note: Callable[[FramingFault], None]) -> None:
+    def __init__(self, pieces: BodyPieces, note: Callable[[FramingFault], None]) -> None:
         self._pieces = pieces
-        self._joined = 0
-        """Of the pieces those that are many in one: a small one alone takes 40 bytes more than it holds."""
         self._note = note
         self._line = b""
         """A size line that has not ended."""
@@ -145,10 +159,7 @@ class ChunkedBody:
         while True:
             if missing:
                 part = bytes(view[at : at + missing])
-                pieces.append(part)
-                if len(pieces) - self._joined > MAX_PIECES:
-                    pieces[self._joined :] = [b"".join(pieces[self._joined :])]
-                    self._joined += 1
+                pieces.add(part)
                 at += len(part)
                 self.size += len(part)
                 if len(part) < missing:

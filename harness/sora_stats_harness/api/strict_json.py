@@ -9,8 +9,10 @@ were written.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -21,11 +23,20 @@ MAX_DEPTH: Final = 100
 MAX_DIGITS: Final = 4300
 """Digits of a number: Python's own limit for integers, since longer ones take quadratic time."""
 
+MAX_SEARCHED_BRACKETS: Final = 1 << 20
+"""Brackets that are counted to find where a document is nested too deeply."""
+
+_BRACKET: Final = re.compile(rb"[\[{}\]]")
+
 Path = tuple[str | int, ...]
 
 
 class StrictJsonError(ValueError):
-    """The bytes are no strict JSON; the text says why, in one line."""
+    """The bytes are no strict JSON; the text says why, in one line, and `offset` at which byte, where that is known."""
+
+    def __init__(self, text: str, offset: int | None = None) -> None:
+        super().__init__(text)
+        self.offset = offset
 
 
 class JsonLimitError(StrictJsonError):
@@ -58,17 +69,18 @@ def parse_strict_json(body: bytes, *, depth: int = 0) -> StrictJsonDocument:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise StrictJsonError(f"not UTF-8 at byte {error.start}") from None
-    exceeded: list[str] = []
+        raise StrictJsonError(f"not UTF-8 at byte {error.start}", error.start) from None
+    exceeded: list[tuple[str, int | None]] = []
     try:
         value, repeated = _load_with_repeated(text, exceeded)
     except json.JSONDecodeError as error:
-        raise StrictJsonError("empty" if not text.strip() else f"{error.msg} at character {error.pos}") from None
+        reason = "empty" if not text.strip() else f"{error.msg} at character {error.pos}"
+        raise StrictJsonError(reason, _byte_offset(text, error.pos)) from None
     duplicates, deepest = _collect_duplicates(value, repeated, text)
     if deepest > MAX_DEPTH - depth:
-        exceeded.append(_TOO_DEEP)
+        exceeded.append((_TOO_DEEP, _find_depth(body)))
     if exceeded:
-        raise JsonLimitError(exceeded[0])
+        raise JsonLimitError(*exceeded[0])
     return StrictJsonDocument(value=value, duplicates=tuple(duplicates))
 
 
@@ -87,9 +99,30 @@ _Repeated = dict[int, tuple[dict[str, Any], list[str], list[tuple[str, Any]]]]
 _TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH}"
 
 
-def _load_with_repeated(text: str, exceeded: list[str]) -> tuple[Any, _Repeated]:
-    """Any value, and the objects in it that repeat a key; 0 for numbers beyond the limits, which go into `exceeded`."""
+def _byte_offset(text: str, place: int) -> int:
+    return len(text[:place].encode("utf-8", "surrogatepass"))
+
+
+def _find_depth(body: bytes) -> int | None:
+    """About where the first bracket stands that is too deep; those in strings are counted as well."""
+    depth = 0
+    for found in islice(_BRACKET.finditer(body), MAX_SEARCHED_BRACKETS):
+        depth += 1 if found[0] in b"[{" else -1
+        if depth > MAX_DEPTH:
+            return found.start()
+    return None
+
+
+def _load_with_repeated(text: str, exceeded: list[tuple[str, int | None]]) -> tuple[Any, _Repeated]:
+    """
+    Any value, and the objects in it that repeat a key; 0 for numbers beyond the limits.
+
+    `exceeded` takes these, each with its first place in bytes.
+    """
     repeated: _Repeated = {}
+
+    def exceed(what: str, number: str) -> None:
+        exceeded.append((what, None if exceeded else _byte_offset(text, text.find(number))))
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
@@ -101,19 +134,22 @@ def _load_with_repeated(text: str, exceeded: list[str]) -> tuple[Any, _Repeated]
 
     def parse_integer(digits: str) -> int:
         if len(digits) > MAX_DIGITS:
-            exceeded.append(f"a number of {len(digits)} digits")
+            exceed(f"a number of {len(digits)} digits", digits)
             return 0
         return int(digits)
 
     def parse_decimal(digits: str) -> Decimal:
         if len(digits) > MAX_DIGITS:
-            exceeded.append(f"a number of {len(digits)} digits")
+            exceed(f"a number of {len(digits)} digits", digits)
             return Decimal()
         try:
             return Decimal(digits)
         except InvalidOperation:
-            exceeded.append("a number whose exponent has more than 18 digits")
+            exceed("a number whose exponent has more than 18 digits", digits)
             return Decimal()
+
+    def refuse_constant(word: str) -> object:
+        raise StrictJsonError(f"{word} is no JSON", _byte_offset(text, text.find(word)))
 
     try:
         value = json.loads(
@@ -121,10 +157,10 @@ def _load_with_repeated(text: str, exceeded: list[str]) -> tuple[Any, _Repeated]
             object_pairs_hook=collect,
             parse_float=parse_decimal,
             parse_int=parse_integer,
-            parse_constant=_refuse_constant,
+            parse_constant=refuse_constant,
         )
     except RecursionError:
-        raise JsonLimitError(_TOO_DEEP) from None
+        raise JsonLimitError(_TOO_DEEP, _find_depth(text.encode())) from None
     return value, repeated
 
 
@@ -160,7 +196,3 @@ def _check_surrogates(text: str) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise StrictJsonError("half of a surrogate pair stands alone in a string") from None
-
-
-def _refuse_constant(text: str) -> object:
-    raise StrictJsonError(f"{text} is no JSON")

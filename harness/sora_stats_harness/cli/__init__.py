@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -127,10 +128,12 @@ def _run(words: list[str], *, ends_process: bool) -> int:
     if words in (["-h"], ["--help"]):
         write_output(overview())
         return int(ExitCode.PASS)
-    if ends_process and words[0] in COMMANDS_ON_LOCUST:
-        from ..probe.interrupt import end_process_at_signals
+    if ends_process:
+        from ..probe.interrupt import SIGNALS, end_process_at_signals
 
-        end_process_at_signals()  # Locust's import takes most of a second, and bears no exception from a signal
+        if words[0] in COMMANDS_ON_LOCUST:
+            end_process_at_signals()  # Locust's import takes most of a second, and bears no exception from a signal
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # they waited for this module's own imports
     from .command_group import run_words
 
     return run_words(words, ends_process=ends_process)

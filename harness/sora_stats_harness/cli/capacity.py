@@ -23,9 +23,7 @@ from .framework import Arguments, Command, Parsed, flag, group, with_value
 from .output import write_output
 
 if TYPE_CHECKING:
-    from ..api.server_address import ServerAddress
     from ..load.capacity.rate_search import RateStep, SearchGoal, SearchResult
-    from ..load.capacity.search_task import SearchTask
     from ..load.worker_plan import WorkerPlan
 
 EXAMPLES: Final = """\
@@ -68,58 +66,71 @@ def run(arguments: Arguments) -> int:
     arguments.slo = options.read_slos(settings)
     by_size = arguments.by_size or len(arguments.connections or ()) > 1
     plan = workers.read_worker_plan(arguments)
-    if plan is not None and (by_size or arguments.watch_media):
-        raise UsageError(f"--{'master' if arguments.master else 'processes'} is for the search")
     if by_size and arguments.watch_media:
         raise UsageError("--by-size and --watch-media are two questions: ask one of them")
     if arguments.scenario not in STEADY_SCENARIOS:
         raise UsageError(f"--scenario: {arguments.scenario!r} must be one of {', '.join(STEADY_SCENARIOS)}")
     goal = None
     if by_size or arguments.watch_media:
-        surveys.check_polling_arguments(arguments, url, by_size=by_size)
+        surveys.check_polling_arguments(arguments, url, plan, by_size=by_size)
     else:
         goal = _search_goal(arguments, url)
+    if not by_size:
+        users = surveys.max_in_flight(arguments) if goal is None else _max_in_flight(arguments, goal)
         option = "--expect-workers" if arguments.master else "--processes"
-        common.check_enough_users(option, None if plan is None else plan.count, _max_in_flight(arguments, goal))
-    import_module("..load.capacity.search_task", __package__)  # before what uses sockets, which Locust replaces
+        common.check_enough_users(option, None if plan is None else plan.count, users)
+    import_module("..load.capacity.step_task", __package__)  # before what uses sockets, which Locust replaces
     if goal is not None:
         return _run_search(arguments, url, goal, plan)
     if by_size:
         return surveys.run_cost_by_size(arguments, url)
-    return surveys.run_media_watch(arguments, url)
+    return surveys.run_media_watch(arguments, url, plan)
 
 
 def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: WorkerPlan | None) -> int:
     from ..judge.verdict_decision import RunEnding
     from ..load.capacity.load_window import operation_shares, window_length_s
-    from ..load.capacity.search_report import build_capacity, search_statement
-    from ..load.capacity.search_task import run_search
+    from ..load.capacity.rate_search import build_search_result, search_capacity
+    from ..load.capacity.search_report import build_capacity, search_statement, step_line
+    from ..load.capacity.step_task import drive_steps
     from ..load.edition_probe import detect_by_address
+    from ..load.slo import longest_limit_us
+
+    longest = longest_limit_us(goal.slos)
 
     def window_s(rate: float) -> float:
         return window_length_s(rate, goal.slos, operation_shares(arguments.scenario, rate), arguments.window)
 
-    with common.JudgedRun(arguments, "capacity") as run:
+    judged = common.JudgedRun(arguments, "capacity")
+
+    def on_step(step: RateStep) -> None:
+        judged.progress.end()
+        write_output(f"{step_line(step)}\n", sys.stderr)
+
+    with judged:
         plan_text = _plan_text(arguments, url, goal, plan, window_s)
         write_output(f"{plan_text}{common.edition_plan_text(arguments)}\n", sys.stderr)
         if arguments.dry_run:
             return 0
-        with run.stack:
-            server, address = surveys.resolve_target(arguments, url, run.stack)
+        with judged.stack:
+            server, address = surveys.resolve_target(arguments, url, judged.stack)
             notes = common.detect_edition(
                 arguments,
-                lambda: detect_by_address(address, run.headers, arguments.settings.timeout_s, run.interrupt),
+                lambda: detect_by_address(address, judged.headers, arguments.settings.timeout_s, judged.interrupt),
             )
-            task = _search_task(arguments, run, address, goal, window_s)
-            done = run_search(replace(task, workers=plan))
-        statement = search_statement(done.found, goal)
-        reasons = [each for each in (_abort_reason(done.found, statement), done.aborted) if each is not None]
-        is_violated = not done.found.low and done.found.high is not None and done.found.ended is None
-        facts = run.facts(
+            task = surveys.step_task(arguments, judged, address, plan, users=_max_in_flight(arguments, goal))
+            if longest is not None:
+                task = replace(task, patience_s=longest / 1e6)
+            done = drive_steps(task, lambda steps, _: search_capacity(steps, goal, window_s, on_step))
+        found = build_search_result((), goal, done.result) if isinstance(done.result, str) else done.result
+        statement = search_statement(found, goal)
+        reasons = [each for each in (_abort_reason(found, statement), done.aborted) if each is not None]
+        is_violated = not found.low and found.high is not None and found.ended is None
+        facts = judged.facts(
             subject=server,
             scope=task.spec.scope,
             ending=RunEnding(
-                interrupted=run.interrupt.is_interrupted,
+                interrupted=judged.interrupt.is_interrupted,
                 aborted="; ".join(dict.fromkeys(reasons)) or None,
                 violated_slo=statement if is_violated else None,
             ),
@@ -127,49 +138,8 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
             notes=[statement, *notes, *done.notes],
         )
         latencies = [each for _, each in done.step_latencies]
-        result = build_capacity(done.found, goal, arguments.scenario, latencies)
+        result = build_capacity(found, goal, arguments.scenario, latencies)
         return common.report_and_exit_code(arguments, done.judge, replace(facts, capacity=result))
-
-
-def _search_task(
-    arguments: Arguments,
-    run: common.JudgedRun,
-    address: ServerAddress,
-    goal: SearchGoal,
-    window_s: Callable[[float], float],
-) -> SearchTask:
-    """The search of this process; the caller adds workers."""
-    from ..load.capacity.search_report import step_line
-    from ..load.capacity.search_task import SearchTask
-    from ..load.load_task import ServerAccess
-    from ..load.slo import longest_limit_us
-
-    settings = arguments.settings
-    longest = longest_limit_us(goal.slos)
-
-    def on_step(step: RateStep) -> None:
-        run.progress.end()
-        write_output(f"{step_line(step)}\n", sys.stderr)
-
-    return SearchTask(
-        spec=surveys.load_spec(arguments, run, scenario=arguments.scenario, users=_max_in_flight(arguments, goal)),
-        server=ServerAccess(
-            address=address,
-            kind="simulator" if settings.url is None else "server",
-            ca_file=settings.ca_file,
-            insecure=settings.insecure,
-            secrets=run.secrets,
-        ),
-        goal=goal,
-        workers=None,
-        limits=options.read_abort_limits(arguments),
-        patience_s=settings.timeout_s if longest is None else longest / 1e6,
-        window_s=window_s,
-        interrupt=run.interrupt,
-        on_step=on_step,
-        watch=surveys.make_progress_watcher(run.progress),
-        say=lambda text: write_output(text, sys.stderr),
-    )
 
 
 def _abort_reason(found: SearchResult, said: str) -> str | None:

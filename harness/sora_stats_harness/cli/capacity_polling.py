@@ -20,10 +20,11 @@ from .output import ProgressLine, write_output
 if TYPE_CHECKING:
     from ..api.server_address import ServerAddress
     from ..load.capacity.listing_cost import ListingMeasurement
-    from ..load.capacity.media_impact import PollingPhase
+    from ..load.capacity.step_task import StepTask
     from ..load.capacity.stepped_session import SteppedSession
     from ..load.load_spec import LoadSpec
     from ..load.slo import Slo
+    from ..load.worker_plan import WorkerPlan
 
 LISTINGS_PER_SIZE: Final = 21
 """Of each size of a simulator."""
@@ -33,6 +34,7 @@ LISTINGS_PER_LARGE_SIZE: Final = 7
 
 SELF_TEST_CONNECTIONS: Final = 100
 MIN_IN_FLIGHT: Final = 64
+"""Requests that may be under way at a time, unless told."""
 
 SELF_TEST_TIMEOUT_S: Final = 60.0
 """For a listing of many connections, which nobody is kept waiting by."""
@@ -41,12 +43,18 @@ SELF_TEST_MEDIA_RATE: Final = 100.0
 """In the polled phases of a self-test."""
 
 
-def check_polling_arguments(arguments: Arguments, url: str | None, *, by_size: bool) -> None:
+def max_in_flight(arguments: Arguments) -> int:
+    """How many requests may be under way in the polled phases."""
+    given: int | None = arguments.max_in_flight
+    return given or MIN_IN_FLIGHT
+
+
+def check_polling_arguments(arguments: Arguments, url: str | None, plan: WorkerPlan | None, *, by_size: bool) -> None:
     """
     Refuse what cannot be carried out, before anything heavy is imported.
 
     Raises:
-        UsageError: A run that is not bounded, or an SLO that is of no use to it.
+        UsageError: A run that is not bounded, or an SLO or workers that are of no use to it.
     """
     if not by_size:
         if url is not None and arguments.max_rate is None:
@@ -54,6 +62,9 @@ def check_polling_arguments(arguments: Arguments, url: str | None, *, by_size: b
         if arguments.slo:
             raise UsageError("--slo is for the search: leave it out with --watch-media")
         return
+    if plan is not None:
+        option = "--master" if arguments.master else "--processes"
+        raise UsageError(f"{option}: by size one listing is asked for at a time, which one process does: leave it out")
     if url is None and len(arguments.connections or ()) < 2:
         raise UsageError("say how many connections: --connections 10,100,1000")
     if url is not None and (arguments.max_rate is None or arguments.duration is None):
@@ -137,12 +148,15 @@ class _ListingSurvey:
                 self._measure(f"{size} ", count=LISTINGS_PER_SIZE if size <= 1000 else LISTINGS_PER_LARGE_SIZE)
 
     def _stand_up(self, address: ServerAddress, timeout_s: float) -> None:
+        from ..api.edition import load_edition
+        from ..load.capacity.stepped_session import SteppedSession
         from ..load.edition_probe import detect_by_address
 
         self.notes = common.detect_edition(
             self._arguments, lambda: detect_by_address(address, self._run.headers, timeout_s, self._run.interrupt)
         )
-        self.session = start_session(self._arguments, self._run, address, scenario="scrape", timeout_s=timeout_s)
+        spec = _load_spec(self._arguments, self._run, scenario="scrape", users=1, timeout_s=timeout_s)
+        self.session = SteppedSession(load_edition(spec.edition), address, spec)
 
     def _measure(self, what: str, **how: Any) -> None:  # Any: as measure_listings takes it
         from ..load.capacity.listing_polls import measure_listings
@@ -175,15 +189,19 @@ def _size_plan_text(arguments: Arguments, url: str | None, sizes: list[int]) -> 
     )
 
 
-def run_media_watch(arguments: Arguments, url: str | None) -> int:
+def run_media_watch(arguments: Arguments, url: str | None, plan: WorkerPlan | None) -> int:
     """Poll in phases, and compare the media of the polled ones with those of the quiet ones."""
     from ..judge.verdict_decision import RunEnding
+    from ..load.capacity.listing_polls import run_media_phases
     from ..load.capacity.media_impact import compare_phases
+    from ..load.capacity.step_task import drive_steps
     from ..load.edition_probe import detect_by_address
 
-    rate, phase_s = arguments.max_rate or SELF_TEST_MEDIA_RATE, arguments.phase
+    rate, rounds, phase_s = arguments.max_rate or SELF_TEST_MEDIA_RATE, arguments.phases, arguments.phase
     with common.JudgedRun(arguments, "capacity") as run:
-        write_output(f"{_media_plan_text(arguments, url, rate)}{common.edition_plan_text(arguments)}\n", sys.stderr)
+        write_output(
+            f"{_media_plan_text(arguments, url, plan, rate)}{common.edition_plan_text(arguments)}\n", sys.stderr
+        )
         if arguments.dry_run:
             return 0
         with run.stack:
@@ -192,84 +210,73 @@ def run_media_watch(arguments: Arguments, url: str | None) -> int:
             notes = common.detect_edition(
                 arguments, lambda: detect_by_address(address, run.headers, timeout_s, run.interrupt)
             )
-            users = arguments.max_in_flight or MIN_IN_FLIGHT
-            session = start_session(arguments, run, address, scenario=arguments.scenario, users=users)
-            phases, ended = _poll_in_phases(arguments, run, session, rate)
+            task = step_task(arguments, run, address, plan, users=max_in_flight(arguments))
+            done = drive_steps(
+                task,
+                lambda steps, session: run_media_phases(session, steps, rate=rate, rounds=rounds, phase_s=phase_s),
+            )
+        phases, ended = ([], done.result) if isinstance(done.result, str) else done.result
+        reasons = [each for each in (ended, done.aborted) if each is not None]
         found = compare_phases(phases, rate=rate, phase_s=phase_s)
         facts = run.facts(
             subject=server,
-            scope=session.spec.scope,
+            scope=task.spec.scope,
             ending=RunEnding(
                 interrupted=run.interrupt.is_interrupted,
-                aborted=ended or (found.statement if found.result == "too little data" else None),
+                aborted="; ".join(reasons) or (found.statement if found.result == "too little data" else None),
                 violated_slo=found.statement if found.result == "effect" else None,
             ),
             options={
                 "watch_media": True,
                 "rate": rate,
                 "phase_s": phase_s,
-                "phases": arguments.phases,
+                "phases": rounds,
                 "scenario": arguments.scenario,
+                "processes": 1 if plan is None else plan.count,
             },
-            notes=[found.statement, *notes],
+            notes=[found.statement, *notes, *done.notes],
         )
-        return common.report_and_exit_code(arguments, session.judge, replace(facts, media=found))
+        return common.report_and_exit_code(arguments, done.judge, replace(facts, media=found))
 
 
-def _poll_in_phases(
-    arguments: Arguments, run: common.JudgedRun, session: SteppedSession, rate: float
-) -> tuple[list[PollingPhase], str | None]:
-    """The phases that were whole, and why there are no more; None where there are all."""
-    from ..load.capacity.listing_polls import run_media_phases
-    from ..load.capacity.rate_search import SearchEnded
-    from ..load.capacity.step_runner import StepRunner, run_users
-
-    steps = StepRunner(
-        session,
-        patience_s=session.spec.timeout_s,
-        limits=options.read_abort_limits(arguments),
-        interrupt=run.interrupt,
-        watch=make_progress_watcher(run.progress),
-    )
-    try:
-        return run_users(
-            session,
-            interrupt=run.interrupt,
-            drive=lambda: run_media_phases(session, steps, rate=rate, rounds=arguments.phases, phase_s=arguments.phase),
-        )
-    except SearchEnded as end:
-        return [], str(end)
-
-
-def _media_plan_text(arguments: Arguments, url: str | None, rate: float) -> str:
+def _media_plan_text(arguments: Arguments, url: str | None, plan: WorkerPlan | None, rate: float) -> str:
     rounds, phase_s = arguments.phases, arguments.phase
+    several = "" if plan is None else f" from {plan.description}"
     return (
-        f"plan: {rounds} phases of {phase_s:g} s at {rate:g} requests/s (scenario {arguments.scenario}) on "
+        f"plan: {rounds} phases of {phase_s:g} s at {rate:g} requests/s{several} (scenario {arguments.scenario}) on "
         f"{url or 'the embedded simulator'}, a quiet one before and after each: about "
         f"{(2 * rounds + 1) * phase_s:.0f} s"
     )
 
 
-def start_session(
-    arguments: Arguments,
-    run: common.JudgedRun,
-    address: ServerAddress,
-    *,
-    scenario: str,
-    users: int = 1,
-    timeout_s: float | None = None,
-) -> SteppedSession:
-    """A session whose rate can be set; `timeout_s` instead of that of the settings."""
-    from ..api.edition import load_edition
-    from ..load.capacity.stepped_session import SteppedSession
+def step_task(
+    arguments: Arguments, run: common.JudgedRun, address: ServerAddress, plan: WorkerPlan | None, *, users: int
+) -> StepTask:
+    """Load by steps, by this process or by workers; a request may take as long as any."""
+    from ..load.capacity.step_task import StepTask
+    from ..load.load_task import ServerAccess
 
-    spec = load_spec(arguments, run, scenario=scenario, users=users, timeout_s=timeout_s)
-    return SteppedSession(load_edition(spec.edition), address, spec)
+    settings = arguments.settings
+    return StepTask(
+        spec=_load_spec(arguments, run, scenario=arguments.scenario, users=users, timeout_s=settings.timeout_s),
+        server=ServerAccess(
+            address=address,
+            kind="simulator" if settings.url is None else "server",
+            ca_file=settings.ca_file,
+            insecure=settings.insecure,
+            secrets=run.secrets,
+        ),
+        workers=plan,
+        limits=options.read_abort_limits(arguments),
+        tolerance=common.make_pass_policy(arguments, arguments.baseline).tolerance,
+        patience_s=settings.timeout_s,
+        interrupt=run.interrupt,
+        watch=make_progress_watcher(run.progress),
+        say=lambda text: write_output(text, sys.stderr),
+    )
 
 
-def load_spec(
-    arguments: Arguments, run: common.JudgedRun, *, scenario: str, users: int, timeout_s: float | None = None
-) -> LoadSpec:
+def _load_spec(arguments: Arguments, run: common.JudgedRun, *, scenario: str, users: int, timeout_s: float) -> LoadSpec:
     """What is sent; the rate is set as it goes."""
     from ..load.load_spec import LoadSpec
 
@@ -278,7 +285,7 @@ def load_spec(
         edition=settings.edition,
         checks=settings.checks,
         headers=run.headers,
-        timeout_s=timeout_s or settings.timeout_s,
+        timeout_s=timeout_s,
         scenario=scenario,
         users=users,
     )

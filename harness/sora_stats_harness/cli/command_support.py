@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..api.server_address import ServerAddress
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..probe.prober import Prober
+    from ..reports.baseline import Baseline
+    from ..reports.pass_policy import PassPolicy
     from ..reports.report import VerdictReport
     from ..reports.verdict_assembly import JudgeResultSource, RunFacts
 
@@ -157,6 +159,14 @@ class JudgedRun:
         )
 
 
+def make_pass_policy(arguments: Arguments, baseline: Baseline | None) -> PassPolicy:
+    """What the options let pass."""
+    from ..reports.pass_policy import PassPolicy
+
+    settings = arguments.settings
+    return PassPolicy(strict=settings.strict, require=settings.require, waivers=settings.waivers, baseline=baseline)
+
+
 def report_and_exit_code(
     arguments: Arguments, judge: JudgeResultSource, facts: RunFacts, *, write: bool = True
 ) -> ExitCode:
@@ -177,7 +187,7 @@ def report_and_exit_code(
             written, without it.
     """
     from ..reports.baseline import baseline_mismatch
-    from ..reports.pass_policy import PassPolicy, withhold_pass
+    from ..reports.pass_policy import withhold_pass
     from ..reports.verdict_assembly import assemble_verdict, verdict_subject_kind
 
     settings, baseline = arguments.settings, arguments.baseline
@@ -187,7 +197,7 @@ def report_and_exit_code(
         if mismatch := baseline_mismatch(baseline, edition=facts.edition.name, subject_kind=kind):
             problems.append(UsageError(f"{mismatch}; what the reports say is without it"))
             baseline = None
-    policy = PassPolicy(strict=settings.strict, require=settings.require, waivers=settings.waivers, baseline=baseline)
+    policy = make_pass_policy(arguments, baseline)
     wanted = write or arguments.output is not None
     report = assemble_verdict(judge, replace(facts, labels=settings.labels), policy, name_evidence=wanted)
     for problem in problems:

@@ -33,10 +33,9 @@ def run(arguments: Arguments) -> int:
     Raises:
         UsageError: A setting can't be used; with `--check` also where what it refers to can't be.
     """
-    from ..api.project_config import ignored_pyproject
-    from ..probe.run_settings import read_configuration
+    from ..api.project_config import ignored_pyproject, read_config
 
-    config = read_configuration(arguments.config)
+    config = read_config(arguments.config)
     settings = options.read_settings(arguments)
     if arguments.check:
         return _check(settings, config)

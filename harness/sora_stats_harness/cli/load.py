@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..api.errors import UsageError
 from ..api.option_values import parse_interval
-from ..load.scenarios import MIX, SCENARIOS
+from ..load.scenarios import MIX, SCENARIOS, SOAK_USER_INTERVAL_S
 from . import command_support as common
 from . import options
 from . import worker_options as workers
@@ -132,7 +132,7 @@ def _load_task(arguments: Arguments, run: common.JudgedRun, address: ServerAddre
 
 def _load_spec(arguments: Arguments, url: str | None, processes: int) -> LoadSpec:
     """What the options say; a server that we did not start is never hammered unasked."""
-    from ..load.load_spec import SOAK_USER_INTERVAL_S, LoadSpec
+    from ..load.load_spec import LoadSpec
 
     scenario = _scenario_name(arguments)
     rate, interval_s = arguments.rate, arguments.interval

@@ -255,10 +255,11 @@ def read_settings(arguments: Arguments, *, writes_reports: bool = True) -> RunSe
         UsageError: A value can't be used; options of the simulator stand beside a URL; or the baseline is of another
             edition or subject.
     """
-    from ..probe.run_settings import find_server_url, read_configuration, resolve_settings
+    from ..api.project_config import read_config
+    from ..probe.run_settings import find_server_url, resolve_settings
 
     values = vars(arguments)
-    config = read_configuration(arguments.config)
+    config = read_config(arguments.config)
     url = None
     if "url" in values:
         url = find_server_url(

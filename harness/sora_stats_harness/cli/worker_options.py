@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -9,6 +10,7 @@ import click
 from ..api.errors import UsageError
 from .framework import Arguments, Option, group
 from .options import integer
+from .output import write_output
 
 if TYPE_CHECKING:
     from ..load.worker_plan import WorkerPlan
@@ -82,6 +84,7 @@ def read_worker_plan(arguments: Arguments) -> WorkerPlan | None:
         return None if arguments.processes == 1 else WorkerPlan(count=arguments.processes)
     if arguments.processes > 1:
         raise UsageError("--processes and --master are two ways to send: give one of them")
+    _check_host("--master-bind-host", arguments.master_bind_host)
     return WorkerPlan(
         count=arguments.expect_workers,
         are_started_here=False,
@@ -101,6 +104,17 @@ def run_as_worker(arguments: Arguments) -> int:
         raise UsageError("--worker works for a master: leave --master and --processes out")
     if arguments.url is not None:
         raise UsageError(f"--worker asks the server that its master names: leave {arguments.url} out")
+    _check_host("--master-host", arguments.master_host)
     from ..load.worker import run_worker
 
-    return run_worker(arguments.master_host, arguments.master_port)
+    return run_worker(arguments.master_host, arguments.master_port, say=lambda text: write_output(text, sys.stderr))
+
+
+def _check_host(option: str, host: str) -> None:
+    """Refuse a name that has no address: a worker would wait for it, and a master's port seem to be taken."""
+    from ..api.exchange import TransportError
+    from ..api.server_address import look_up_addresses
+
+    found = look_up_addresses(f"http://[{host}]" if ":" in host else f"http://{host}")
+    if isinstance(found, TransportError):
+        raise UsageError(f"{option} {host}: {found.detail}")

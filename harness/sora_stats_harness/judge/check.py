@@ -18,8 +18,9 @@ from ..api.exchange import Exchange, Response
 from .requirement import Finding, Level, Requirement
 
 if TYPE_CHECKING:
-    from .connection_state import ConnectionState, EvidenceExchange
+    from .connection_state import ConnectionState
     from .counter_history import CounterMaxima
+    from .evidence import EvidenceExchange, EvidenceStore
     from .response_head import RelevantHeaders
     from .sample import ParsedBody, Sample
     from .state import State
@@ -90,8 +91,8 @@ class Observed(msgspec.Struct, gc=False):
     headers: RelevantHeaders = None  # type: ignore[assignment]  # a response has some
     body: ParsedBody | None = None
     """None where the body was not read."""
-    evidence: EvidenceExchange = None  # type: ignore[assignment]  # a body that was read has one
-    """Refers to the exchange without keeping its body for ever."""
+    evidence: EvidenceExchange = None  # type: ignore[assignment]  # set before any check is asked
+    """The same exchange for whoever remembers it: its body is packed, and at last let go, when memory runs short."""
     sample: Sample = None  # type: ignore[assignment]  # every stage of samples has one
     """From `Stage.IDENTITY` to `Stage.USER`; else None."""
     connection_id: str = ""
@@ -129,7 +130,7 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One violation as a check gives it; the requirement's row words it."""
 
     requirement: Requirement
-    exchange: Exchange
+    exchange: Exchange | EvidenceExchange
     """The one that is wrong."""
     expected: str
     actual: str
@@ -144,8 +145,10 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the requirement's `message` names, `field` aside."""
     level: Level | None = None
     """Where it weighs less than the requirement."""
-    proof: tuple[Exchange, ...] = ()
+    proof: tuple[Exchange | EvidenceExchange, ...] = ()
     """All exchanges that prove it, the earlier first; `exchange` alone if empty."""
+    offset: int | None = None
+    """At which byte of the body, where no place tells it."""
 
     @property
     def weight(self) -> Level:
@@ -158,8 +161,16 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         target = self.exchange.request.target
         return target.operation if target is not None else None
 
-    def to_finding(self) -> Finding:
-        """The finding, in words."""
+    def to_finding(self, evidence: EvidenceStore) -> Finding:
+        """The finding, in words, with what proves it cut out of the exchanges."""
+        wrong = self.exchange
+        exchanges = evidence.prove(
+            self.proof or (wrong,),
+            wrong,
+            connection_id=self.connection_id,
+            place=self.place,
+            offset=self.offset,
+        )
         return Finding(
             requirement=self.requirement.id,
             level=self.weight,
@@ -173,8 +184,8 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             expected=self.expected,
             actual=self.actual,
             fault=self.fault,
-            exchanges=self.proof or (self.exchange,),
-            wrong=self.exchange,
+            exchanges=exchanges,
+            wrong=next((each for each in exchanges if each.key == wrong.key), None),
         )
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from ..api.exchange import Exchange, without_response
+from .evidence import EvidenceExchange
 
 MAX_CLOCK_SKEW_NS: Final = 1_000_000_000
 """How far the nodes' clocks may be apart without a word."""
@@ -23,23 +23,23 @@ class UnlistedConnection(msgspec.Struct, frozen=True, kw_only=True):
     """A connection that the whole cluster is said to have, and none of its nodes has."""
 
     connection_id: str
-    before: Exchange
-    nodes: tuple[Exchange, ...]
-    after: Exchange
+    before: EvidenceExchange
+    nodes: tuple[EvidenceExchange, ...]
+    after: EvidenceExchange
 
 
 class ConnectionOnTwoNodes(msgspec.Struct, frozen=True, kw_only=True):
     """A connection that two nodes list."""
 
     connection_id: str
-    earlier: Exchange
-    later: Exchange
+    earlier: EvidenceExchange
+    later: EvidenceExchange
 
 
 class ConnectionListing(msgspec.Struct, frozen=True, kw_only=True):
     """The connections of one response."""
 
-    exchange: Exchange
+    exchange: EvidenceExchange
     members: frozenset[str]
 
 
@@ -56,37 +56,36 @@ class ClusterListings:
         self._local: dict[str, list[ConnectionListing]] = {node: [] for node in nodes}
         """Of each node, its listings since the last whole-cluster response that all nodes were asked after."""
         self._whole: ConnectionListing | None = None
-        self._home: dict[str, tuple[str, Exchange]] = {}
+        self._home: dict[str, tuple[str, EvidenceExchange]] = {}
         self._listed: set[str] = set()
         self._said: set[str] = set()
         self.union_checked = 0
         self.once_checked = 0
 
-    def add_node_listing(self, exchange: Exchange, members: Collection[str]) -> list[ConnectionOnTwoNodes]:
+    def add_node_listing(self, exchange: EvidenceExchange, members: Collection[str]) -> list[ConnectionOnTwoNodes]:
         """Take in what one node lists of itself."""
         server = exchange.request.server
         if server not in self.nodes:
             return []
         doubles = []
-        kept = without_response(exchange)
         self._listed.add(server)
         if len(self._listed) > 1:
             self.once_checked += 1
         for connection_id in members:
-            home, earlier = self._home.setdefault(connection_id, (server, kept))
+            home, earlier = self._home.setdefault(connection_id, (server, exchange))
             if home != server and connection_id not in self._said:
                 self._said.add(connection_id)
                 doubles.append(ConnectionOnTwoNodes(connection_id=connection_id, earlier=earlier, later=exchange))
-        self._local[server].append(ConnectionListing(exchange=kept, members=frozenset(members)))
+        self._local[server].append(ConnectionListing(exchange=exchange, members=frozenset(members)))
         del self._local[server][:-4]
         return doubles
 
-    def add_cluster_listing(self, exchange: Exchange, members: Collection[str]) -> list[UnlistedConnection]:
+    def add_cluster_listing(self, exchange: EvidenceExchange, members: Collection[str]) -> list[UnlistedConnection]:
         """Take in what a node lists of the whole cluster."""
         if exchange.request.server not in self.nodes:
             return []
         before = self._whole
-        now = ConnectionListing(exchange=without_response(exchange), members=frozenset(members))
+        now = ConnectionListing(exchange=exchange, members=frozenset(members))
         strays: list[UnlistedConnection] = []
         if before is not None:
             between = [self._listings_between(node, before.exchange, exchange) for node in sorted(self.nodes)]
@@ -107,7 +106,9 @@ class ClusterListings:
         self._whole = now
         return strays
 
-    def _listings_between(self, node: str, before: Exchange, after: Exchange) -> ConnectionListing | None:
+    def _listings_between(
+        self, node: str, before: EvidenceExchange, after: EvidenceExchange
+    ) -> ConnectionListing | None:
         for listing in reversed(self._local[node]):
             if before.received_ns < listing.exchange.sent_ns and listing.exchange.received_ns < after.sent_ns:
                 return listing

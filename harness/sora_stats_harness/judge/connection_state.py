@@ -1,35 +1,27 @@
 """
 What the judge remembers of one connection.
 
-Everything here is fed in order of receipt. Bodies are kept by few: each connection keeps its last response, and a ring of
-limited size the newest; older ones live on as their times only.
+Everything here is fed in order of receipt. Responses are held as `evidence.EvidenceExchange`, which bounds what their
+bodies take.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
-from weakref import ref
 
 import msgspec
 
-from ..api.exchange import Exchange, without_response
 from .accelerator import merge_risen_blocks
 from .counter_history import CounterHistory
 from .edition_decoder import Counters
+from .evidence import EvidenceExchange
 from .stamp_order import StampHistory
 
 if TYPE_CHECKING:
     from .checks.relation_check import PendingViolation
     from .checks.unstable_level import PendingLevel
     from .sample import Sample
-
-MAX_EVIDENCE_BYTES: Final = 64 << 20
-"""Bodies that are kept for evidence, newest first."""
-
-EVIDENCE_PORTIONS: Final = 64
-"""Of the kept bodies one is let go at a time."""
 
 DEFAULT_TEAR_NS: Final = 50_000_000
 """
@@ -41,54 +33,10 @@ MAX_OVERLAPPING_SAMPLES: Final = 16
 """Samples of a connection that are compared with those that overlap them."""
 
 
-class EvidenceExchange(msgspec.Struct, eq=False, weakref=True):
-    """An exchange that loses its body when memory runs short, wherever it is referred to."""
-
-    exchange: Exchange
-
-
-class EvidenceCache:
-    """
-    The newest exchanges, up to a number of bytes and a portion of them; those that fall out become light.
-
-    It does not keep alive what nobody else refers to: most are proof of nothing any more once their connection has
-    responded a few times, and their memory is still at hand then for the next responses.
-    """
-
-    def __init__(self, limit_bytes: int = MAX_EVIDENCE_BYTES) -> None:
-        self._limit_bytes = limit_bytes
-        self._portion_bytes = limit_bytes // EVIDENCE_PORTIONS
-        self._bytes = self._newest_bytes = 0
-        self._newest: list[ref[EvidenceExchange]] = []
-        self._portions: deque[tuple[int, list[ref[EvidenceExchange]]]] = deque()
-
-    def add_exchange(self, exchange: Exchange, body_bytes: int) -> EvidenceExchange:
-        """Have an exchange lose its body once so many bytes came after it."""
-        held = EvidenceExchange(exchange)
-        self._newest.append(ref(held))
-        self._newest_bytes += body_bytes
-        if self._newest_bytes > self._portion_bytes:
-            self._close_portion()
-        return held
-
-    def _close_portion(self) -> None:
-        portions = self._portions
-        portions.append((self._newest_bytes, self._newest))
-        self._bytes += self._newest_bytes
-        self._newest, self._newest_bytes = [], 0
-        while self._bytes > self._limit_bytes and len(portions) > 1:
-            size, oldest = portions.popleft()
-            self._bytes -= size
-            for each in oldest:
-                held = each()
-                if held is not None:
-                    held.exchange = without_response(held.exchange)
-
-
 class OverlappingSample(msgspec.Struct, kw_only=True, gc=False):
     """A sample that a request still open may overlap."""
 
-    exchange: Exchange
+    exchange: EvidenceExchange
     index: int | None
     stamp_ns: int
     resolution_ns: int
@@ -117,7 +65,6 @@ class ConnectionState:
         "last",
         "last_blocks",
         "last_configuration",
-        "last_evidence",
         "level",
         "level_samples",
         "longest_gap_ns",
@@ -141,9 +88,8 @@ class ConnectionState:
         """The same as the last sample had it: the accelerator gives the same object while nothing changes."""
         self.blocks: list[Counters | None] | None = None
         """Of the sample before: blocks that are the same tuples need not be looked at again."""
-        self.last: Exchange | None = None
-        """Always with its body: at least one witness of the largest values is left to be shown."""
-        self.last_evidence: EvidenceExchange | None = None
+        self.last: EvidenceExchange | None = None
+        """At least one witness of the largest values is left to be shown."""
         self.last_blocks: Sequence[Counters | None] | None = None
         """Of the last sample, whatever it was: a relation's lower bound, which a maximum that was wrong cannot spoil."""
         self.longest_gap_ns = 0
@@ -162,7 +108,7 @@ class ConnectionState:
         self.stamp_histories: dict[tuple[str, bool], StampHistory] = {}
         """By server, and whether it was asked for the whole cluster: then another node may have stamped."""
 
-    def add_sample(self, exchange: Exchange, evidence: EvidenceExchange | None, sample: Sample) -> None:
+    def add_sample(self, exchange: EvidenceExchange, sample: Sample) -> None:
         """Remember the newest sample, once every check has seen it."""
         last = self.last
         if last is not None and (gap_ns := exchange.sent_ns - last.received_ns) > self.longest_gap_ns:
@@ -170,34 +116,12 @@ class ConnectionState:
         self.samples += 1
         self.level = sample.level
         self.last = exchange
-        self.last_evidence = evidence
         self.last_blocks = sample.blocks
 
     @property
     def silent_since_ns(self) -> int:
         """When its last sample had arrived."""
         return self.counter_history.last_received_ns
-
-    def release_body(self) -> int:
-        """Let go of the last response's body; how many bytes it had."""
-        last = self.last
-        if last is None or last.response is None:
-            return 0
-        self.last = without_response(last)
-        return len(last.response.body)
-
-    def release_large_bodies(self, server: str, most_bytes: int) -> None:
-        """
-        Let go of the larger responses of a server that are kept of a connection which its newest one lacks.
-
-        Else each connection that leaves would hold the whole of another listing until it is forgotten.
-        """
-        if self.last is not None and _is_larger(self.last, server, most_bytes):
-            self.last = without_response(self.last)
-        if self.overlapping_samples:
-            self.overlapping_samples = [
-                each for each in self.overlapping_samples if not _is_larger(each.exchange, server, most_bytes)
-            ]
 
     def check_timestamp_order(
         self, mine: OverlappingSample, tear_ns: int
@@ -236,11 +160,6 @@ class ConnectionState:
         while recent and (len(recent) >= MAX_OVERLAPPING_SAMPLES or recent[0].exchange.received_ns < open_from_ns):
             del recent[0]
         recent.append(mine)
-
-
-def _is_larger(exchange: Exchange, server: str, most_bytes: int) -> bool:
-    response = exchange.response
-    return response is not None and len(response.body) > most_bytes and exchange.request.server == server
 
 
 def _find_first_decrease(

@@ -305,6 +305,8 @@ class CounterHistory(Generic[EvidenceT]):
         for label, mine in labels.items():
             most = known.get(label)
             if mine == most:
+                if type(most) is tuple and type(mine) is not tuple:
+                    known[label] = mine  # as above; in `top`, where that is a copy, it comes with a later sample
                 continue
             floor = floors.get(label)
             if floor is None:

@@ -16,7 +16,7 @@ import msgspec
 
 from ..api import edition as editions
 from ..api.edition import ANY_LABEL, Edition, FieldPresence, make_json_pointer
-from ..api.exchange import Exchange
+from ..api.exchange import Exchange, Response
 from .checks.shape import ENUM, GROUP, LEXICAL, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
 from .verdict import CoverageSummary, DocumentationDrift, DriftEntry, FindingEntry
 
@@ -74,7 +74,7 @@ def measure_drift(
     """
     if coverage.samples == 0:
         return None
-    bodies: dict[tuple[str, int], Any] = {}  # Any: JSON
+    bodies: dict[Response, Any] = {}  # Any: JSON
     found: dict[tuple[str, Path], _SchemaDifference] = {}
     for entry in findings:
         way = _WAY_OF_REQUIREMENT.get(entry.requirement)
@@ -167,23 +167,27 @@ def _leaf_paths(path: Path, value: Any) -> list[Path]:  # Any: JSON
     return list(found)
 
 
-def _value_at(at: str, exchanges: Sequence[Exchange], bodies: dict[tuple[str, int], Any]) -> Any:  # Any: JSON
+def _value_at(at: str, exchanges: Sequence[Exchange], bodies: dict[Response, Any]) -> Any:  # Any: JSON
     """What stands at a place of the last response; None where that cannot be told any more."""
     exchange = exchanges[-1] if exchanges else None
-    if exchange is None or exchange.response is None or len(exchange.response.body) > _MAX_DECODED_BYTES:
+    response = None if exchange is None else exchange.response
+    if response is None or len(response.body) > _MAX_DECODED_BYTES:
         return None
-    if exchange.key not in bodies:
+    if response not in bodies:
         bodies.clear()  # findings come in the order of their responses: one body at a time is enough
         try:
-            bodies[exchange.key] = json.loads(exchange.response.body)
+            bodies[response] = json.loads(response.body)
         except (ValueError, RecursionError):
-            bodies[exchange.key] = None
-    value = bodies[exchange.key]
+            bodies[response] = None
+    value = bodies[response]
+    excerpt = response.excerpt
     for part in _path_of_pointer(at):
         if isinstance(value, dict):
             value = value.get(part)
-        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
+        elif isinstance(value, list) and part.isdecimal():
+            place = int(part) if excerpt is None else excerpt.place_of(int(part))
+            value = value[place] if place is not None and place < len(value) else None
+            excerpt = None
         else:
             return None
     return value

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 
 from ..api.exchange import Exchange
 from .check import Violation
+from .evidence import EvidenceStore
 from .requirement import Finding, Level
 from .verdict import FindingEntry
 
@@ -38,15 +40,18 @@ class FindingAggregator:
     Findings by fingerprint.
 
     Args:
+        evidence: Keeps what proves the first one of each entry.
         on_finding: Is called with every single finding; without it, only first ones are put into words.
         on_miss: Is called as often, with the first finding of its entry and the level of this one.
     """
 
     def __init__(
         self,
+        evidence: EvidenceStore,
         on_finding: Callable[[Finding], None] | None = None,
         on_miss: Callable[[Finding, Level], None] | None = None,
     ) -> None:
+        self._evidence = evidence
         self._on_finding = on_finding
         self._on_miss = on_miss
         self._entries: dict[tuple[Hashable, ...], _AggregatedFinding] = {}
@@ -54,18 +59,29 @@ class FindingAggregator:
         """By requirement, findings that went into an entry for all the rest."""
 
     def add_violation(self, violation: Violation, compared: str | None = None) -> None:
-        """Add what a check found; `compared` is the target of the response that it is held against."""
+        """
+        Add what a check found: a look-up, unless it is the first of its entry.
+
+        `compared` is the target of the response that it is held against.
+        """
         requirement, target = violation.requirement, violation.exchange.request.target
         key = (requirement.id, None if target is None else target.operation, violation.field, violation.fault)
         level = requirement.level if violation.level is None else violation.level
-        entry = self._add(key, level, violation.connection_id, violation.to_finding)
+        entry = self._add(key, level, violation.connection_id, lambda: violation.to_finding(self._evidence))
         if compared is not None:
             entry.compared[compared] = entry.compared.get(compared, 0) + 1
 
     def add_finding(self, finding: Finding) -> None:
         """Add a finding that is in words already."""
         key = (finding.requirement, finding.target, finding.field, finding.fault)
-        self._add(key, finding.level, finding.connection_id, lambda: finding)
+        self._add(key, finding.level, finding.connection_id, lambda: self._prove(finding))
+
+    def _prove(self, finding: Finding) -> Finding:
+        exchanges = finding.exchanges
+        if not exchanges:
+            return finding
+        proof = self._evidence.prove(exchanges, finding.wrong or exchanges[-1], connection_id=finding.connection_id)
+        return replace(finding, exchanges=proof)
 
     def _add(
         self, key: tuple[Hashable, ...], level: Level, connection_id: str | None, make: Callable[[], Finding]

@@ -207,11 +207,11 @@ def _two_servers(seen: IncidentEvidence) -> Iterator[Incident]:
 
 def _cache_key(seen: IncidentEvidence) -> Iterator[Incident]:
     """A response has the bytes of one to another request."""
-    by_body: dict[bytes, list[Exchange]] = {}
+    by_body: dict[str, list[Exchange]] = {}
     for proof in seen.proof.values():
         for exchange in proof:
-            if exchange.response is not None and len(exchange.response.body) >= MIN_SAMPLE_BYTES:
-                by_body.setdefault(exchange.response.body, []).append(exchange)
+            if exchange.response is not None and exchange.response.body_length >= MIN_SAMPLE_BYTES:
+                by_body.setdefault(exchange.response.body_sha256, []).append(exchange)
     mistaken = [
         *seen.findings(ASKED.id, CLIENT.id),
         *(each for each in seen.findings(TYPE.id) if not each.field),
@@ -221,17 +221,16 @@ def _cache_key(seen: IncidentEvidence) -> Iterator[Incident]:
         wrong = seen.last(entry)
         if wrong is None or wrong.response is None:
             continue
-        unlike = {
-            id(each): _differing_parts(each.request, wrong.request) for each in by_body.get(wrong.response.body, ())
-        }
-        other = next((each for each in by_body.get(wrong.response.body, ()) if unlike[id(each)]), None)
+        same = by_body.get(wrong.response.body_sha256, ())
+        unlike = {id(each): _differing_parts(each.request, wrong.request) for each in same}
+        other = next((each for each in same if unlike[id(each)]), None)
         if other is None:
             continue
         pair = sorted((other, wrong), key=lambda each: each.received_ns)
         yield _incident(
             "cache-key",
             f"A cache responds to one request with its response to another: they differ in {unlike[id(other)]}, and got "
-            f"the same {len(wrong.response.body):,} bytes.",
+            f"the same {wrong.response.body_length:,} bytes.",
             "Turn off caching (proxy_cache, a CDN) for this URL: the target stands in a header and the arguments in the "
             "body, which a cache's key does not have by itself.",
             [*mistaken, *seen.findings(*_SIGNS_OF_OLD_RESPONSES)],

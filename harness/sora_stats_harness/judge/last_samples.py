@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ..api.exchange import Exchange, Target
+from ..api.exchange import Target
 from .edition_decoder import Counters
+from .evidence import EvidenceExchange
 from .state import State
 
 
@@ -14,7 +15,7 @@ class LastSample(NamedTuple):
     """The newest sample of a connection."""
 
     connection_id: str
-    exchange: Exchange
+    exchange: EvidenceExchange
     stamp_ns: int
     """The server's timestamp."""
     blocks: Sequence[Counters | None]

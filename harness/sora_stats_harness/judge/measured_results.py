@@ -154,6 +154,8 @@ class CapacityStepResult(msgspec.Struct, frozen=True, kw_only=True):
     """Of those due in its windows, ended with a complete response by the time that the SLOs give them."""
     backlog_per_s: tuple[float, float, float] | None = None
     """Growth of what was due and had not ended, requests a second: low, middle and high of the 95 % interval."""
+    window_p99_us: list[int] = []
+    """The 99th percentile of response time in each window that has enough responses for one, in order."""
     latency: list[LatencyDistribution] = []
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from ..api.exchange import Exchange, without_response
+from .evidence import EvidenceExchange
 
 MAX_PENDING_ABSENCES: Final = 10_000
 """Absences of one server that wait to be bracketed; the oldest give way."""
@@ -22,15 +22,15 @@ class UnresolvedAbsence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A connection that a response did not have, though it was listed before."""
 
     connection_id: str
-    before: Exchange
-    exchange: Exchange
+    before: EvidenceExchange
+    exchange: EvidenceExchange
 
 
 class PresenceGap(msgspec.Struct, frozen=True, kw_only=True):
     """An absence that a later listing turned into a fault."""
 
     absence: UnresolvedAbsence
-    after: Exchange
+    after: EvidenceExchange
 
 
 class SightingCounts(msgspec.Struct, gc=False):
@@ -62,7 +62,7 @@ class NodePresence:
     """One node's listings, and what was not found on it."""
 
     def __init__(self) -> None:
-        self._first: dict[str, Exchange] = {}
+        self._first: dict[str, EvidenceExchange] = {}
         """By connection, the first listing that had it."""
         self._client: dict[tuple[str, str], set[str]] = {}
         self._pending: dict[str, list[UnresolvedAbsence]] = {}
@@ -82,14 +82,13 @@ class NodePresence:
         self.checked = 0
 
     def add_listing(
-        self, exchange: Exchange, samples: Iterable[tuple[str, str | None, str | None]]
+        self, exchange: EvidenceExchange, samples: Iterable[tuple[str, str | None, str | None]]
     ) -> list[PresenceGap]:
         """Take in a listing: connection_id, channel_id and client_id of each; give the gaps that it proves."""
         gaps: list[PresenceGap] = []
-        kept: Exchange | None = None
         for connection_id, channel_id, client_id in samples:
             if connection_id not in self._first:
-                kept = self._first[connection_id] = kept or without_response(exchange)
+                self._first[connection_id] = exchange
                 if channel_id is not None and client_id is not None:
                     self._client.setdefault((channel_id, client_id), set()).add(connection_id)
                 continue
@@ -108,7 +107,7 @@ class NodePresence:
                 ]
         return gaps
 
-    def add_members(self, exchange: Exchange, members: Collection[str]) -> None:
+    def add_members(self, exchange: EvidenceExchange, members: Collection[str]) -> None:
         """Take in who is in a complete listing, to notice where all connections are replaced at once."""
         if not members:
             return
@@ -128,7 +127,7 @@ class NodePresence:
         """The connections that it has listed, and that are not forgotten."""
         return self._first.keys()
 
-    def add_sighting(self, exchange: Exchange, connection_id: str) -> None:
+    def add_sighting(self, exchange: EvidenceExchange, connection_id: str) -> None:
         """Another response had this connection."""
         first = self._first.get(connection_id)
         if first is not None and first.received_ns < exchange.sent_ns:
@@ -138,7 +137,7 @@ class NodePresence:
             found.newer += 1
             found.newer_ns = exchange.received_ns
 
-    def add_absence(self, exchange: Exchange, connection_id: str) -> None:
+    def add_absence(self, exchange: EvidenceExchange, connection_id: str) -> None:
         """A response that should have had this connection did not."""
         first = self._first.get(connection_id)
         if first is None or first.received_ns >= exchange.sent_ns:
@@ -149,13 +148,15 @@ class NodePresence:
         self._pending.setdefault(connection_id, []).append(absence)
         self._waiting += 1
 
-    def add_client_absences(self, exchange: Exchange, channel_id: str, client_id: str, had: Collection[str]) -> None:
+    def add_client_absences(
+        self, exchange: EvidenceExchange, channel_id: str, client_id: str, had: Collection[str]
+    ) -> None:
         """A response about a client: whatever of it was listed, and is not in the response, is missing."""
         for connection_id in self._client.get((channel_id, client_id), ()):
             if connection_id not in had:
                 self.add_absence(exchange, connection_id)
 
-    def add_cluster_absences(self, exchange: Exchange, had: Collection[str]) -> None:
+    def add_cluster_absences(self, exchange: EvidenceExchange, had: Collection[str]) -> None:
         """A response about the whole cluster, asked on this node."""
         for connection_id in self._first.keys() - had:
             self.add_absence(exchange, connection_id)

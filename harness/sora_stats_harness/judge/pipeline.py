@@ -16,17 +16,18 @@ from functools import partial
 from ..api.edition import Edition
 from ..api.exchange import Exchange, Request, RequestArguments, Response, Target, monotonic_clock_id
 from .availability import ServerOutage
-from .check import Check, Observed
+from .check import Check
 from .check_runner import CheckRunner
 from .counter_history import EARLIEST_NS
 from .coverage import CoverageTracker
+from .evidence import MAX_EVIDENCE_BYTES, EvidenceStore
 from .exchange_counts import ExchangeCounts
 from .exchange_queue import ExchangeQueue
 from .findings import FindingAggregator
 from .last_samples import LastSample, find_last_samples
 from .requirement import Finding, Level
 from .sample_reader import SampleReader
-from .stage_walk import StageWalk
+from .stage_walk import StageTools, StageWalk
 from .standard_checks import CheckContext, make_standard_checks
 from .state import State
 from .verdict import JudgeResult, SubjectKind
@@ -52,6 +53,8 @@ class JudgeOptions:
     Is called for every single finding, with the first of its kind and the level of this one: under load, where a server
     may be wrong in every response, there is no time to put each into words.
     """
+    evidence_bytes: int = MAX_EVIDENCE_BYTES
+    """For all evidence together."""
     first_seq: int = 0
     """Number of the first exchange, where several processes share a run."""
 
@@ -85,14 +88,19 @@ class Judge:
         self._nodes = frozenset(options.nodes)
         self._reader = reader = SampleReader(edition)
         self._counter_places = reader.codec.counter_places
-        self._findings = FindingAggregator(on_finding, options.on_miss)
+        self._evidence = EvidenceStore(options.evidence_bytes)
+        self._findings = FindingAggregator(self._evidence, on_finding, options.on_miss)
         self._counts = ExchangeCounts(len(edition.fields))
         tear_ns = None if options.tear_s is None else int(options.tear_s * 1e9)
         context = CheckContext(reader=reader, counts=self._counts, tear_ns=tear_ns)
         self._runner = CheckRunner((*make_standard_checks(context), *checks), self._findings)
         self._user_requirements = tuple(row for check in checks for row in check.requirements)
         self._coverage = CoverageTracker(edition, reader.codec)
-        self._stages = StageWalk(reader, self._runner, self._counts, self._coverage, observer, options.scan_every)
+        self._stages = StageWalk(
+            StageTools(reader, self._runner, self._counts, self._coverage, self._evidence),
+            observer,
+            options.scan_every,
+        )
         self._states: dict[tuple[str, str], State] = {}
         self._live = self._state_of(self.run, self.clock)
         judge_live = partial(self._stages.judge, self._live)
@@ -155,8 +163,7 @@ class Judge:
         )
         self._counts.bare_bodies += 1
         self._counts.by_target[target] += 1
-        seen = Observed(exchange, (), None, True, self._counter_places, alone=True)
-        self._stages.judge_body(seen, data, target, self._live)
+        self._stages.judge_alone(exchange, target, self._live)
 
     def finish(self) -> None:
         """Settle what waits for a response that will not come any more; a second call finds nothing to settle."""
@@ -206,6 +213,10 @@ class Judge:
         """The exchanges that prove the first finding of an entry, the earlier first."""
         return self._findings.evidence_of(fingerprint)
 
+    def cut_evidence(self, sample: LastSample) -> Exchange:
+        """The exchange of a sample, with no more of its body than the connection's own bytes."""
+        return self._evidence.cut(sample.exchange, sample.connection_id)
+
     def last_samples(self) -> Iterator[LastSample]:
         """
         Of each connection that is not forgotten the newest sample that its own node has stamped.
@@ -232,6 +243,11 @@ class Judge:
         if expired := sum(state.expired_count for state in states):
             coverage.notes.append(
                 f"{expired} connections that had been silent for longest were forgotten, to bound the memory"
+            )
+        if released := self._evidence.released:
+            coverage.notes.append(
+                f"{released} responses that were kept in case they had to prove a finding were let go, to bound the memory: "
+                "of those their head, length and hash are left"
             )
         if self._findings.unlisted_counts:
             count = sum(self._findings.unlisted_counts.values())

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ..api.exchange import Excerpt
 from .edition_decoder import Counters
 from .shape_deviations import ShapeDeviation
 
@@ -45,6 +46,8 @@ class ParsedBody(msgspec.Struct, kw_only=True, gc=False):
 
     samples: list[Sample] = []
     fault: str | None = None
+    fault_offset: int | None = None
+    """About at which byte that is, where it is known."""
     exceeded: bool = False
     """Whether it is a limit of the reader that `fault` names, and no fault was found."""
     deviations: list[ShapeDeviation] = []
@@ -55,5 +58,40 @@ class ParsedBody(msgspec.Struct, kw_only=True, gc=False):
     """Connections that the decoder did not accept."""
     scanned: bool = False
     """Whether repeated keys were looked for."""
+    partial: bool = False
+    """Whether only some elements of an array were there to be read."""
     strict: bool = False
     """Whether it is known to be strict JSON of the documented depth, as all is that the accelerator accepts."""
+
+    def restore_places(self, excerpt: Excerpt) -> None:
+        """Give what was found in some elements of an array the places that they had in the whole."""
+        self.partial = True
+        places = [part.element for part in excerpt.parts]
+
+        def restored(index: int) -> int:
+            place = places[index] if index < len(places) else None
+            return index if place is None else place
+
+        for sample in self.samples:
+            if sample.index is not None:
+                sample.index = restored(sample.index)
+        self.duplicates = [
+            (restored(path[0]), *path[1:]) if path and isinstance(path[0], int) else path for path in self.duplicates
+        ]
+
+
+def make_listed_sample(connection_id: str) -> Sample:
+    """A connection of which nothing but its id is known."""
+    return Sample(
+        index=None,
+        timestamp=None,
+        channel_id=None,
+        client_id=None,
+        bundle_id=None,
+        connection_id=connection_id,
+        blocks=[],
+        labels={},
+        configuration={},
+        level=None,
+        deviations=[],
+    )

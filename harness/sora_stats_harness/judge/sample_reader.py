@@ -2,30 +2,31 @@
 Reads the samples in a response's body, and finds where their shape deviates.
 
 Three paths give the same result. A body of the documented shape is decoded, and nothing more. One that deviates as the
-server did before is decoded as well, since the codec has learned to let those places through, and each is judged alone.
-Any other is parsed strictly and surveyed; what deviates there is learned for the next time. Where there is the
+server did before is decoded as well, since the codec has learned to let those places through, and each is judged alone; so
+is one of which keys that the edition does not know are all that is wrong, and are cut out. Any other is parsed strictly and surveyed; what deviates there is learned for the next time. Where there is the
 accelerator, it does the decoding of the first two, and looks for repeated keys in passing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from ..api.edition import Edition
 from ..api.strict_json import JsonLimitError, StrictJsonError, parse_strict_json
 from . import shape_deviations as shape
-from .accelerator import REPEATED_KEY
+from .accelerator import REPEATED_KEY, ScannedConnection
 from .checks.relations import resolve_relations
-from .checks.shape import TYPE
+from .checks.shape import TYPE, UNKNOWN
 from .edition_decoder import EditionDecoder
-from .lenient_values import NeedsSlowPath
+from .lenient_values import NeedsSlowPath, judge_raw_value
 from .sample import ParsedBody, Sample
 from .sample_builder import SampleBuilder
 from .shape_deviations import ShapeDeviation
 from .surveyed_sample import is_learnable, survey_sample
+from .unknown_keys import cut_unknown_keys
 
 CONNECTIONS_PER_SLICE: Final = 16
 """Connections of an array that are decoded between two looks at the network."""
@@ -38,6 +39,9 @@ ALWAYS_DECODED_BYTES: Final = 4 << 20
 
 MAX_CONNECTION_BYTES: Final = 16 << 20
 """A single connection beyond this is not looked into: a thousand times what one takes."""
+
+MAX_SEEN_ONCE: Final = 1024
+"""Unknown keys that are remembered until they come again: learning one takes as long as decoding a hundred bodies."""
 
 _REJECTIONS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, StrictJsonError, NeedsSlowPath)
 """What says that a body has to be surveyed."""
@@ -57,6 +61,8 @@ class SampleReader:
         self.codec = EditionDecoder(edition)
         self.relations = resolve_relations(self.codec.blocks)
         """Those that this edition has all the counters for."""
+        self._seen_once: set[tuple[str, ...]] = set()
+        """Keys that the edition does not know, and that came once."""
         self._builder: SampleBuilder | None = None
         """None where every connection is surveyed."""
         if self.codec.is_usable:
@@ -100,28 +106,32 @@ class SampleReader:
 
     def read_in_slices(self, body: bytes, *, many: bool, scan: bool) -> Iterator[ParsedBody | None]:
         """As `read`, connection by connection: gives None after every few, and the result at last."""
-        if _is_implausibly_dense(body):
+        if is_implausibly_dense(body):
             yield ParsedBody(deviations=[_density_deviation(body)], scanned=True, slow=1)
             return
         try:
-            pieces = list(map(bytes, self.codec.split.decode(body))) if many else [body]
+            pieces: list[Any] = self.codec.split.decode(body) if many else [body]  # Any: bytes or raw JSON
         except (msgspec.MsgspecError, RecursionError):
             yield _explain_rejected_array(body)
             return
         result = ParsedBody(scanned=True)
         exceeded: ParsedBody | None = None
         taken = 0
-        for index, piece in enumerate(pieces):
+        start = 1 if many else 0
+        """About where the piece begins: white space between pieces is not counted."""
+        for index, raw in enumerate(pieces):
+            piece = bytes(raw)
             try:
                 self._read_element(piece, index if many else None, scan, result)
             except StrictJsonError as error:
                 place = f" (in element {index} of the array)" if many else ""
-                fault = ParsedBody(fault=f"{error}{place}", exceeded=isinstance(error, JsonLimitError), scanned=True)
+                fault = _explain_fault(error, place, start)
                 if not fault.exceeded:
                     yield fault
                     return
                 exceeded = exceeded or fault  # another element may be no JSON at all
             taken += len(piece)
+            start += len(piece) + 1
             if index % CONNECTIONS_PER_SLICE == CONNECTIONS_PER_SLICE - 1 or taken >= SLICE_BYTES:
                 taken = 0
                 yield None
@@ -147,8 +157,11 @@ class SampleReader:
             scan = scan or taken == REPEATED_KEY
             try:
                 known = builder.from_struct(self.codec.one.decode(piece), index)
-            except _REJECTIONS:
-                pass
+            except _REJECTIONS as error:
+                known, has_scanned = self._read_without_unknown_keys(builder, piece, index, error)
+                if known is not None and has_scanned:
+                    result.samples.append(known)
+                    return
         if known is None and len(piece) > MAX_CONNECTION_BYTES:
             result.slow += 1
             wire = () if index is None else (str(index),)
@@ -171,9 +184,68 @@ class SampleReader:
             return
         sample = survey_sample(self.codec, document, index)
         result.samples.append(sample)
-        learned = [self.codec.accept_deviation(each.path) for each in sample.deviations if is_learnable(each)]
-        if any(learned) and builder is not None:
+        if builder is not None:
+            self._learn(builder, sample.deviations)
+
+    def _read_without_unknown_keys(
+        self, builder: SampleBuilder, piece: bytes, index: int | None, error: Exception
+    ) -> tuple[Sample | None, bool]:
+        """
+        A connection in which nothing is wrong but keys that the edition does not know; None of any other.
+
+        Returns:
+            It, and whether repeated keys were looked for.
+        """
+        cut = cut_unknown_keys(self.codec, piece, error)
+        if cut is None:
+            return None, False
+        try:
+            taken = builder.scan(cut.rest, False) if builder.scan is not None else 0
+            if taken == REPEATED_KEY:
+                return None, True
+            sample = _one_of_scan(builder, taken, index) if isinstance(taken, list) else None
+            if sample is None:
+                sample = builder.from_struct(self.codec.one.decode(cut.rest), index)
+            for path, value in cut.members:
+                _, deviation = judge_raw_value(None, True, path, path, value, index)
+                if deviation is not None:
+                    sample.deviations.append(deviation)
+        except _REJECTIONS:
+            return None, False
+        self._learn(builder, sample.deviations)
+        return sample, isinstance(taken, list)
+
+    def _learn(self, builder: SampleBuilder, deviations: Sequence[ShapeDeviation]) -> None:
+        """Let what deviates through from now on; keys that the edition does not know from the second time on."""
+        learned = False
+        for each in deviations:
+            if not is_learnable(each):
+                continue
+            if each.requirement == UNKNOWN.id and each.path not in self._seen_once:
+                if len(self._seen_once) >= MAX_SEEN_ONCE:
+                    self._seen_once.clear()
+                self._seen_once.add(each.path)
+                continue
+            learned = self.codec.accept_deviation(each.path) or learned
+        if learned:
             builder.bind()
+
+
+def _explain_fault(error: StrictJsonError, place: str = "", start: int = 0) -> ParsedBody:
+    """Why something that begins at a byte of the body is no strict JSON."""
+    return ParsedBody(
+        fault=f"{error}{place}",
+        fault_offset=None if error.offset is None else start + error.offset,
+        exceeded=isinstance(error, JsonLimitError),
+        scanned=True,
+    )
+
+
+def _one_of_scan(builder: SampleBuilder, taken: list[ScannedConnection], index: int | None) -> Sample | None:
+    try:
+        return builder.from_scan(taken, index)[0]
+    except NeedsSlowPath:
+        return None
 
 
 def _explain_rejected_array(body: bytes) -> ParsedBody:
@@ -181,12 +253,12 @@ def _explain_rejected_array(body: bytes) -> ParsedBody:
     try:
         document = parse_strict_json(body)
     except StrictJsonError as error:
-        return ParsedBody(fault=str(error), exceeded=isinstance(error, JsonLimitError), scanned=True)
+        return _explain_fault(error)
     deviation = msgspec.structs.replace(shape.not_an_object_deviation((), (), document.value), expected="array")
     return ParsedBody(deviations=[deviation], duplicates=list(document.duplicates), scanned=True, slow=1)
 
 
-def _is_implausibly_dense(body: bytes) -> bool:
+def is_implausibly_dense(body: bytes) -> bool:
     """
     Whether a large body has far more values or objects than connections of its size can have.
 

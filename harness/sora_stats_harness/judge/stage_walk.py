@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from itertools import product
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..api.exchange import Exchange, Response, Target
 from .check import Observed, Stage
 from .check_runner import CheckRunner, Observer
-from .connection_state import ConnectionState, EvidenceCache, EvidenceExchange
+from .connection_state import ConnectionState
 from .counter_history import CounterMaxima
 from .coverage import CoverageTracker
+from .evidence import EvidenceExchange, EvidenceStore
+from .excerpts import read_listed_ids
 from .exchange_counts import ExchangeCounts
-from .exchange_queue import SLICING_THRESHOLD_BYTES
 from .response_head import HeaderReader
-from .sample import ParsedBody, Sample
+from .sample import ParsedBody, Sample, make_listed_sample
 from .sample_reader import SampleReader
 from .state import State
 
@@ -27,28 +28,33 @@ SAMPLES_PER_SLICE: Final = 16
 """Samples that are judged between two pauses."""
 
 
+class StageTools(NamedTuple):
+    """What the stages work with."""
+
+    reader: SampleReader
+    runner: CheckRunner
+    counts: ExchangeCounts
+    coverage: CoverageTracker
+    evidence: EvidenceStore
+
+
 class StageWalk:
     """
     Takes exchanges through the stages, one at a time.
 
     Args:
-        reader: Reads bodies.
-        runner: Has the checks.
-        counts: Counts exchanges.
-        coverage: Notes which fields were seen.
+        tools: What it works with.
         observer: Is called with every exchange after it was judged.
         scan_every: Look for repeated keys in every so-many-th response; 0 for none.
     """
 
     def __init__(
         self,
-        reader: SampleReader,
-        runner: CheckRunner,
-        counts: ExchangeCounts,
-        coverage: CoverageTracker,
+        tools: StageTools,
         observer: Callable[[Exchange], None] | None,
         scan_every: int,
     ) -> None:
+        reader, runner, counts, coverage, self._evidence = tools
         self._reader = reader
         self._runner = runner
         self._ask = runner.ask
@@ -56,7 +62,6 @@ class StageWalk:
         self._coverage = coverage
         self._observer = observer
         self._scan_every = scan_every
-        self._evidence = EvidenceCache()
         self._headers = HeaderReader()
         self._known_headers = self._headers.known
         self._blocks = len(reader.codec.blocks)
@@ -100,6 +105,7 @@ class StageWalk:
         seen = Observed(exchange, open_sent_ns, horizon_ns, bare, self._counter_places)
         counts, request, response = self._counts, exchange.request, exchange.response
         state.last_received_ns = exchange.received_ns
+        seen.evidence = self._evidence.add_exchange(exchange)
         if response is not None:
             headers = seen.headers = self._known_headers.get(response.headers) or self._headers.read(response)
             if headers.simulator:
@@ -125,10 +131,12 @@ class StageWalk:
                 if accepted or bare:
                     counts.by_target[target] += 1
                     state.responding = target
-                    if response.withheld:
+                    if response.withheld or (response.excerpt is not None and response.excerpt.of == "text"):
                         counts.withheld += 1
+                    elif response.excerpt is not None and response.excerpt.of == "ids":
+                        _admit_listed(seen, data)
                     else:
-                        self.judge_body(seen, data, target, state, pause)
+                        self._judge_body(seen, data, target, state, pause)
                 self._ask(self._presence, seen, state)
                 if len(state.nodes) > 1:
                     self._ask(self._cluster, seen, state)
@@ -136,6 +144,8 @@ class StageWalk:
             self._judge_incomplete(seen, state)
         if self._observer is not None:
             self._observer(exchange)
+        self.strict_response = None
+        self._evidence.settle(pause or _go_on)
         state.exchanges_until_expiry -= 1
         if state.exchanges_until_expiry <= 0 or exchange.received_ns > state.expiry_due_ns:
             self._forget(state.find_expired(), state)
@@ -149,44 +159,30 @@ class StageWalk:
         elif exchange.response is not None:
             self._ask(self._wrong_requests, seen, state)
 
-    def judge_body(
+    def judge_alone(self, exchange: Exchange, target: Target, state: State) -> None:
+        """Judge a body of which nothing else is known."""
+        seen = Observed(exchange, (), None, True, self._counter_places, alone=True)
+        seen.evidence = self._evidence.add_exchange(exchange)
+        if exchange.response is not None:
+            self._judge_body(seen, exchange.response.body, target, state)
+        self._evidence.settle(_go_on)
+
+    def _judge_body(
         self, seen: Observed, data: bytes, target: Target, state: State, pause: Callable[[], None] | None = None
     ) -> None:
         """Read and judge a body, and every sample in it."""
-        exchange, counts, every = seen.exchange, self._counts, self._scan_every
-        scan = every == 1 or seen.alone or (every > 1 and exchange.seq % every == 0)
-        if pause is None:
-            body = self._reader.read(data, many=target.many, scan=scan)
-        else:
-            body = self._read_in_slices(data, target, scan, pause)
-        seen.body, samples = body, body.samples
+        exchange, counts = seen.exchange, self._counts
+        body = seen.body = self._read(seen, data, target, pause)
+        samples = body.samples
         if body.strict:
             self.strict_response = exchange.response
         if body.fault is not None:
             self._ask(self._json, seen, state)
             return
-        counts.samples += len(samples)
-        if not body.scanned or (seen.bare and seen.rewritten):
-            counts.unsearched_bodies += 1
-        if body.slow:
-            counts.slow_samples += body.slow
-        deviates = bool(body.duplicates or body.deviations)
-        known_absences = self._coverage.known_absences
-        for sample in samples:
-            if sample.labels:
-                counts.labelled_samples += 1
-            if sample.deviations:
-                deviates = True
-            if sample.absent not in known_absences:
-                self._coverage.add_fields_of_sample(sample)
-        if deviates:
-            if body.duplicates:
-                self._ask(self._json, seen, state)
-            self._ask(self._shape, seen, state)
+        self._judge_body_shape(seen, body, state)
         admitted, judge_sample = seen.admitted, self._judge_alone if seen.alone else self._judge_sample
         named = exchange.request.asked
         done = 0
-        seen.evidence = self._evidence.add_exchange(exchange, len(data))
         for sample in samples:
             connection_id = sample.connection_id
             if connection_id is None:
@@ -209,9 +205,39 @@ class StageWalk:
                 done += 1
                 if done % SAMPLES_PER_SLICE == 0:
                     pause()
-        seen.all_admitted = len(admitted) == len(samples) and not body.deviations
-        if len(data) > SLICING_THRESHOLD_BYTES:
-            state.release_large_bodies(exchange, SLICING_THRESHOLD_BYTES)
+        seen.all_admitted = len(admitted) == len(samples) and not body.deviations and not body.partial
+
+    def _read(self, seen: Observed, data: bytes, target: Target, pause: Callable[[], None] | None) -> ParsedBody:
+        exchange, every = seen.exchange, self._scan_every
+        scan = every == 1 or seen.alone or (every > 1 and exchange.seq % every == 0)
+        if pause is None:
+            body = self._reader.read(data, many=target.many, scan=scan)
+        else:
+            body = self._read_in_slices(data, target, scan, pause)
+        if exchange.response is not None and exchange.response.excerpt is not None:
+            body.restore_places(exchange.response.excerpt)
+        return body
+
+    def _judge_body_shape(self, seen: Observed, body: ParsedBody, state: State) -> None:
+        counts = self._counts
+        counts.samples += len(body.samples)
+        if not body.scanned or (seen.bare and seen.rewritten):
+            counts.unsearched_bodies += 1
+        if body.slow:
+            counts.slow_samples += body.slow
+        deviates = bool(body.duplicates or body.deviations)
+        known_absences = self._coverage.known_absences
+        for sample in body.samples:
+            if sample.labels:
+                counts.labelled_samples += 1
+            if sample.deviations:
+                deviates = True
+            if sample.absent not in known_absences:
+                self._coverage.add_fields_of_sample(sample)
+        if deviates:
+            if body.duplicates:
+                self._ask(self._json, seen, state)
+            self._ask(self._shape, seen, state)
 
     def _read_in_slices(self, data: bytes, target: Target, scan: bool, pause: Callable[[], None]) -> ParsedBody:
         for step in self._reader.read_in_slices(data, many=target.many, scan=scan):
@@ -244,7 +270,7 @@ class StageWalk:
         related = sample.related and not connection.pending_violations and not connection.pending_levels
         ordered = not seen.open_sent_ns and seen.horizon_ns is None and not connection.overlapping_samples
         self._ask(self._choices[related is True, ordered, steady], seen, state)
-        connection.add_sample(exchange, seen.evidence, sample)
+        connection.add_sample(seen.evidence, sample)
 
     def _judge_alone(self, seen: Observed, sample: Sample, state: State) -> None:
         """Judge a sample of a body from a file: there is nothing to compare it with."""
@@ -270,3 +296,14 @@ class StageWalk:
         for connection in state.leaving.values():
             self._coverage.add_grown_counters(connection)
         state.leaving = {}
+
+
+def _go_on() -> None:
+    """Pauses nowhere."""
+
+
+def _admit_listed(seen: Observed, ids: bytes) -> None:
+    """Take in who was in a listing of which only the ids were kept: nothing else is known of it."""
+    seen.body = ParsedBody()
+    seen.admitted.update((each, make_listed_sample(each)) for each in read_listed_ids(ids))
+    seen.all_admitted = True

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from .connection_state import EvidenceExchange
+    from .evidence import EvidenceExchange
 
 MIN_FROZEN_NS: Final = 2_000_000_000
 MIN_FROZEN_RESPONSES: Final = 3

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
-from ..api.exchange import Exchange, Target
+from ..api.exchange import Target
 from .availability import ServerAvailability
 from .check import MemoryT
 from .connection_state import ConnectionState
@@ -25,9 +25,6 @@ SILENCE_FACTOR: Final = 5
 
 MAX_SILENT_CONNECTIONS: Final = 10_000
 """Of those that have probably left so many are remembered, at some 15 KB each; the longest silent are forgotten first."""
-
-MAX_SILENT_BODY_BYTES: Final = 64 << 20
-"""And so much of the bodies of their last responses."""
 
 
 class State:
@@ -90,12 +87,6 @@ class State:
             if len(self.expired) > MAX_EXPIRED_CONNECTIONS:
                 del self.expired[next(iter(self.expired))]
 
-    def release_large_bodies(self, newest: Exchange, most_bytes: int) -> None:
-        """Let go of a server's larger responses that are kept for connections which its newest one lacks."""
-        for connection in self.connections.values():
-            if connection.last is not newest:
-                connection.release_large_bodies(newest.request.server, most_bytes)
-
     def find_expired(self) -> list[str]:
         """
         Connections to be forgotten; looked for now and then only.
@@ -112,23 +103,7 @@ class State:
             for connection_id, connection in self.connections.items()
             if now_ns - connection.silent_since_ns > SILENCE_FACTOR * (connection.longest_gap_ns or usual_ns)
         )
-        expired = [connection_id for _, connection_id in silent[: max(0, len(silent) - MAX_SILENT_CONNECTIONS)]]
-        self._release_silent_bodies([self.connections[each] for _, each in silent[len(expired) :]])
-        return expired
-
-    def _release_silent_bodies(self, silent: Sequence[ConnectionState]) -> None:
-        """Let go of the oldest bodies, where those of silent connections take too much memory."""
-        kept: set[int] = set()
-        total = 0
-        for connection in reversed(silent):
-            last = connection.last
-            if last is None or last.response is None or id(last) in kept:
-                continue
-            total += len(last.response.body)
-            if total > MAX_SILENT_BODY_BYTES:
-                total -= connection.release_body()
-            else:
-                kept.add(id(last))
+        return [connection_id for _, connection_id in silent[: max(0, len(silent) - MAX_SILENT_CONNECTIONS)]]
 
     def __iter__(self) -> Iterator[tuple[str, ConnectionState]]:
         return iter(self.connections.items())

@@ -8,15 +8,12 @@ response both lie in between must have it.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
-from ..api.exchange import Exchange, without_response
+from .evidence import EvidenceExchange
 from .node_presence import SightingCounts
-
-if TYPE_CHECKING:
-    from .connection_state import EvidenceExchange
 
 MAX_PENDING_LISTINGS: Final = 10_000
 """Listings of one server that lack a connection and wait for it to be found again; the oldest give way."""
@@ -29,7 +26,7 @@ class ListingGap(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A listing that lacks a connection which was found before."""
 
     connection_id: str
-    before: Exchange
+    before: EvidenceExchange
     listing: EvidenceExchange
 
 
@@ -37,24 +34,24 @@ class FoundConnections:
     """What GetStatsConnection and GetStatsClient found on a server, and which listings lack it."""
 
     def __init__(self) -> None:
-        self._first: dict[str, Exchange] = {}
+        self._first: dict[str, EvidenceExchange] = {}
         """By connection, the first response that had it."""
         self._listed: dict[str, SightingCounts] = {}
         self._pending: dict[str, list[ListingGap]] = {}
         self._waiting = 0
         self.checked = 0
 
-    def add_sighting(self, exchange: Exchange, connection_id: str) -> Sequence[ListingGap]:
+    def add_sighting(self, exchange: EvidenceExchange, connection_id: str) -> Sequence[ListingGap]:
         """A response had this connection; give the gaps that it proves."""
         if connection_id not in self._first:
-            self._first[connection_id] = without_response(exchange)
+            self._first[connection_id] = exchange
             return ()
         if (listed := self._listed.get(connection_id)) is not None:
             self.checked += listed.take_bracketed(exchange.sent_ns)
         pending = self._pending.pop(connection_id, None)
         if pending is None:
             return ()
-        gaps = [gap for gap in pending if gap.listing.exchange.received_ns < exchange.sent_ns]
+        gaps = [gap for gap in pending if gap.listing.received_ns < exchange.sent_ns]
         if len(gaps) < len(pending):  # the others overlap this response, and a later one may tell
             self._pending[connection_id] = pending[len(gaps) :]
         self._waiting -= len(gaps)
@@ -70,16 +67,15 @@ class FoundConnections:
             had: The connections in it.
             excused: Connections whose absence is another requirement's.
         """
-        exchange = listing.exchange
         for connection_id, first in self._first.items():
-            if first.received_ns >= exchange.sent_ns:
+            if first.received_ns >= listing.sent_ns:
                 continue
             if connection_id in had:
                 listed = self._listed.get(connection_id)
                 if listed is None:
                     listed = self._listed[connection_id] = SightingCounts()
                 listed.newer += 1
-                listed.newer_ns = exchange.received_ns
+                listed.newer_ns = listing.received_ns
             elif connection_id not in excused:
                 self._add_gap(ListingGap(connection_id=connection_id, before=first, listing=listing))
 

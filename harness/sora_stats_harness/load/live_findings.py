@@ -26,6 +26,8 @@ class LiveFindings:
 
     def __init__(self) -> None:
         self.counts = {level.name: 0 for level in Level}
+        self.kinds = {level.name: 0 for level in Level}
+        """How many of the counted differ in requirement, target or field."""
         self.requirement_counts: dict[tuple[str, str], int] = {}
         """By requirement and level."""
         self._kinds: dict[tuple[str, str | None, str], dict[str, Any]] = {}  # Any: texts and numbers
@@ -54,12 +56,14 @@ class LiveFindings:
         }
         if len(self._kinds) < 1000:
             self._kinds[key] = row
+            self.kinds[level.name] += 1
         self._newest.appendleft(row)
 
     def serialize(self) -> dict[str, Any]:  # Any: plain values
         """The state as plain values."""
         requirements = [[*rule, count] for rule, count in self.requirement_counts.items()]
-        return {"counts": self.counts, "requirements": requirements, "newest": list(self._newest)}
+        newest = list(self._newest)
+        return {"counts": self.counts, "kinds": self.kinds, "requirements": requirements, "newest": newest}
 
 
 def merge_requirement_counts(states: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:  # Any: plain values
@@ -73,13 +77,18 @@ def merge_requirement_counts(states: Iterable[Mapping[str, Any]]) -> Counter[tup
 
 def merge_live_findings(
     states: Iterable[Mapping[str, Any]],
-) -> tuple[dict[str, int], list[dict[str, Any]]]:  # Any: as above
-    """Counts by level, and the newest findings, of several processes; the same kind of finding of two stands once."""
-    counts = {level.name: 0 for level in Level}
+) -> tuple[dict[str, int], dict[str, int], list[dict[str, Any]]]:  # Any: as above
+    """
+    Occurrences and kinds by level, and the newest kinds, of several processes; the same kind of two stands once.
+
+    Of kinds that are no longer among the newest nobody knows here whether they are the same: the largest number counts.
+    """
+    counts, kinds = ({level.name: 0 for level in Level} for _ in range(2))
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for state in states:
         for level, count in state["counts"].items():
-            counts[level] = counts.get(level, 0) + count
+            counts[level] += count
+            kinds[level] = max(kinds[level], state["kinds"][level])
         for row in state["newest"]:
             key = (row["requirement"], row["target"], row["field"])
             known = rows.get(key)
@@ -88,4 +97,6 @@ def merge_live_findings(
             else:
                 known["count"] += row["count"]
                 known["at"] = min(known["at"], row["at"])
-    return counts, sorted(rows.values(), key=lambda row: row["at"], reverse=True)[:MAX_SHOWN_FINDINGS]
+    shown = Counter(row["level"] for row in rows.values())
+    kinds = {level: max(count, shown[level]) for level, count in kinds.items()}
+    return counts, kinds, sorted(rows.values(), key=lambda row: row["at"], reverse=True)[:MAX_SHOWN_FINDINGS]

@@ -30,17 +30,15 @@ from .workers import START_LEAD_NS, Workers
 
 WATCH_INTERVAL_S: Final = 0.1
 
-SIGNALS_TO_ABANDON: Final = 2
-"""Signals by which requests in flight are given up."""
-
 
 class InterruptSignal(Protocol):
     """Tells whether the run is to end: an `InterruptHandler`."""
 
     is_interrupted: bool
 
-    def set_callback(self, call: Callable[[], object] | None) -> None:
-        """Have something called whenever it is said, the first time or again."""
+    @property
+    def gives_up(self) -> bool:
+        """Whether what is in flight is not waited for."""
 
 
 class LoadGenerator(Protocol):
@@ -106,8 +104,6 @@ def run_load(
         if timeline is not None:
             timeline.add(generator.take_seconds())
 
-    signals: list[float] = []
-    interrupt.set_callback(lambda: signals.append(time.monotonic()))
     aborted = generator.prepare(lambda: interrupt.is_interrupted)
     began_ns = None
     if aborted is None and not interrupt.is_interrupted:
@@ -116,10 +112,9 @@ def run_load(
             timeline.begin(began_ns)
         aborted = _watch_run(generator, began_ns, duration_s, limits, interrupt, follow)
     ended_ns = time.monotonic_ns()
-    generator.drain(lambda: len(signals) >= SIGNALS_TO_ABANDON)
+    generator.drain(lambda: interrupt.gives_up)
     if timeline is not None and began_ns is not None:
         timeline.add(generator.take_seconds(is_over=True))
-    interrupt.set_callback(None)
     return LoadRunEnd(interrupted=interrupt.is_interrupted, aborted=aborted, began_ns=began_ns, ended_ns=ended_ns)
 
 

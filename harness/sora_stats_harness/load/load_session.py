@@ -21,6 +21,7 @@ from ..api.edition import Edition
 from ..api.exchange import ErrorCode, Exchange, Request, Target
 from ..api.server_address import ServerAddress
 from ..judge.checks.user_checks import load_check_files
+from ..judge.evidence import MAX_EVIDENCE_BYTES
 from ..judge.exchange_queue import PendingExchange
 from ..judge.pipeline import Judge, JudgeOptions
 from ..judge.requirements import Finding, Level
@@ -36,6 +37,9 @@ from .request_metrics import RequestMetrics
 from .request_source import RequestSource
 from .scenarios import MIX
 from .transport_stats import TransportStats
+
+MIN_EVIDENCE_BYTES: Final = 16 << 20
+"""For the evidence of a worker, however many there are; all of them together take no more than one judge."""
 
 DUPLICATE_KEY_SCAN_INTERVAL: Final = 16
 """Under load one response in so many is searched for repeated keys: that costs as much again as parsing."""
@@ -79,6 +83,8 @@ class LoadSession:
         self.spec = spec
         self.share = share if share is not None else WorkerShare()
         self.address = address
+        self.servers = [address.server]
+        """All that were asked."""
         self.observer = observer
         self.judge = Judge(
             edition,
@@ -87,6 +93,7 @@ class LoadSession:
             options=JudgeOptions(
                 scan_every=DUPLICATE_KEY_SCAN_INTERVAL,
                 on_miss=self._on_violation,
+                evidence_bytes=max(MIN_EVIDENCE_BYTES, MAX_EVIDENCE_BYTES // self.share.count),
                 first_seq=self.share.first_sequence,
                 soon=gevent.spawn,
                 tear_s=spec.tear_s,
@@ -222,6 +229,12 @@ class LoadSession:
         if self.schedule is None:
             return None
         return self.schedule.scheduled_count(self.drained_ns or time.monotonic_ns())
+
+    def switch_server(self, address: ServerAddress) -> None:
+        """Ask another server from now on."""
+        self.address = address
+        self.servers += [address.server] if address.server not in self.servers else []
+        self.requests.switch_server(address.server)
 
     def new_connection(self) -> HttpConnection:
         """A connection of a user's own."""

@@ -21,8 +21,6 @@ from .scenarios import SCENARIOS
 SPIKE_FACTOR: Final = 5.0
 """How many times as much is asked in the third fifth of `spike`."""
 
-SOAK_USER_INTERVAL_S: Final = 1.0
-
 TARGET_BY_NAME: Final = {"connection": Target.CONNECTION, "client": Target.CLIENT, "all": Target.ALL}
 """The targets by the names that `--weights` has."""
 

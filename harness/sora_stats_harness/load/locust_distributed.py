@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import gevent
 import msgspec
+from locust import runners
 from locust.runners import STATE_MISSING, STATE_STOPPED, MasterRunner, WorkerRunner
 
 from ..api.errors import HarnessError
@@ -36,6 +37,7 @@ from .locust_standalone import (
     LocustRun,
     StandalonePageSource,
     add_exit_code,
+    begin_another_test,
     build_load_report,
     check_locust_options,
     decide_exit_code,
@@ -59,11 +61,14 @@ RESULT_MESSAGE: Final = "sora_final"
 WORKER_RESULT_TIMEOUT_S: Final = 30.0
 """How long a worker may take from the one to the other; the longest exchange and judging it lie within."""
 
+WORKER_SILENCE_S: Final = 10
+"""
+After so many silent seconds a worker is missing. Locust itself gives it three, in which one on a busy machine may not even
+have made its judge, and stops the test where all are missing.
+"""
+
 MISSING_WORKER_GRACE_S: Final = 3.0
-"""
-How long one that Locust misses is still waited for, where no other is: after three silent seconds Locust takes a worker
-for dead that may only be busy with a large response.
-"""
+"""How long one that is missing is still waited for, where no other is: it may only be busy with a large response."""
 
 
 def set_up_distributed(environment: Any, runner: Any, **_: Any) -> None:  # Any: as Locust calls it
@@ -132,8 +137,7 @@ class _LocustWorker:
     def _on_test_start(self, **_: Any) -> None:
         session = self._session
         if session is not None and session.draining:
-            session.draining = False
-            self.start_test()
+            begin_another_test(self._environment, session, self.start_test)
 
     def start_test(self) -> None:
         """A test begins: the first one, or another."""
@@ -165,6 +169,7 @@ class _LocustWorker:
 
 class _LocustMaster:
     def __init__(self, environment: Any, runner: Any) -> None:
+        runners.HEARTBEAT_LIVENESS = WORKER_SILENCE_S
         self._environment = environment
         self._runner = runner
         self._started_at = format_utc_now()

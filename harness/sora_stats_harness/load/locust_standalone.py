@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import gevent
 from locust.exception import StopUser
@@ -40,9 +40,6 @@ from .run_measurements import LoadPlan, RunMeasurements, RunStopwatch
 from .slo import Slo, parse_slo
 from .slo_results import end_with_slos, judge_slos
 
-DEFAULT_USER_INTERVAL_S: Final = 0.1
-"""From one sending of a user to its next, unless told: ten requests a second for each user that was asked for."""
-
 
 def add_locust_options(parser: Any) -> None:  # Any: Locust's parser, a configargparse one
     """Add our options to Locust's."""
@@ -50,10 +47,9 @@ def add_locust_options(parser: Any) -> None:  # Any: Locust's parser, a configar
     group.add_argument(
         "--sora-interval",
         type=_parse_seconds,
-        default=DEFAULT_USER_INTERVAL_S,
         metavar="SECONDS",
         env_var="SORA_INTERVAL",
-        help=f"from one sending of a user to its next; 0: at once after the response (default: {DEFAULT_USER_INTERVAL_S:g})",
+        help="from one sending of a user to its next; 0: at once after the response (default: the scenario's)",
     )
     group.add_argument(
         "--sora-edition", default=DEFAULT_EDITION, metavar="NAME|FILE", help="the field list to judge by"
@@ -91,15 +87,12 @@ def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.En
         address = _resolve_host(environment)
         edition = selected_edition(environment)
     except UsageError as error:
-        if not hasattr(environment, "sora_exit_code"):  # the first user of many
-            sys.stderr.write(f"sora-harness: {error}\n")
-            add_exit_code(environment, ExitCode.USAGE)
-            gevent.spawn(environment.runner.quit)
+        _refuse_test(environment, error)
         raise StopUser from None
-    spec = LoadSpec(
-        edition=getattr(given, "sora_edition", DEFAULT_EDITION),
-        interval_s=getattr(given, "sora_interval", DEFAULT_USER_INTERVAL_S),
-    )
+    interval_s = getattr(given, "sora_interval", None)
+    if interval_s is None:
+        interval_s = min(each.interval_s for each in environment.user_classes if hasattr(each, "interval_s"))
+    spec = LoadSpec(edition=getattr(given, "sora_edition", DEFAULT_EDITION), interval_s=interval_s)
     index, run = max(0, environment.runner.worker_index), getattr(given, "sora_run", "")
     count = int(getattr(given, "sora_workers", "") or 1)
     share = WorkerShare(index=index, count=count, run=run) if run else WorkerShare(index=index, count=count)
@@ -109,6 +102,29 @@ def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.En
     if isinstance(environment.runner, LocalRunner):
         environment.sora_alone = _StandaloneRun(environment, session)
     return session
+
+
+def _refuse_test(environment: Any, error: UsageError) -> None:  # Any: as above
+    if not hasattr(environment, "sora_exit_code"):  # the first user of many
+        sys.stderr.write(f"sora-harness: {error}\n")
+        add_exit_code(environment, ExitCode.USAGE)
+        gevent.spawn(environment.runner.quit)
+
+
+def begin_another_test(environment: Any, session: LoadSession, make_ready: Callable[[], None]) -> None:  # Any: as above
+    """Have a session send again after a test was stopped, to the host that was typed on the web page by now."""
+    try:
+        address = _resolve_host(environment)
+    except UsageError as error:
+        _refuse_test(environment, error)
+        return
+    is_another = address.server != session.address.server
+    if is_another:
+        session.switch_server(address)
+    session.draining = False
+    make_ready()
+    if is_another:
+        session.discover()
 
 
 def check_locust_options(environment: Any) -> None:  # Any: as above
@@ -158,7 +174,7 @@ class StandalonePageSource:
         session = getattr(self._environment, "sora_session", None)
         if not isinstance(alone, _StandaloneRun) or session is None or not session.draining or session.in_flight:
             return None
-        return alone.build_report()
+        return alone.shown_report()
 
 
 class _StandaloneRun:
@@ -172,6 +188,8 @@ class _StandaloneRun:
         self._started_at = format_utc_now()
         self._report: VerdictReport | None = None
         self._is_interrupted = False
+        self._shown: VerdictReport | None = None
+        """Of the tests that were stopped by now; as long as no other has begun."""
         events = environment.events
         events.test_start.add_listener(self._on_test_start)
         events.test_stopping.add_listener(self._on_test_stopping)
@@ -179,8 +197,8 @@ class _StandaloneRun:
         events.quit.add_listener(lambda **_: print_load_report(environment, self._report))
 
     def _on_test_start(self, **_: Any) -> None:  # Any: as Locust calls it, here and below
-        self._session.draining = False
-        self._stopwatch.start()
+        self._shown = None
+        begin_another_test(self._environment, self._session, self._stopwatch.start)
 
     def _on_test_stopping(self, environment: Any, **_: Any) -> None:
         self._stopwatch.stop()
@@ -193,11 +211,17 @@ class _StandaloneRun:
         self._report = self.build_report()
         add_exit_code(environment, self._report.verdict.exit_code)
 
+    def shown_report(self) -> VerdictReport:
+        """The report of the tests that were stopped by now."""
+        if self._shown is None:
+            self._shown = self.build_report()
+        return self._shown
+
     def build_report(self) -> VerdictReport:
         """The report of what was seen by now."""
         session = self._session
         run = LocustRun(
-            subject=session.address.server,
+            subject=", ".join(session.servers),
             started_at=self._started_at,
             ending=RunEnding(interrupted=self._is_interrupted, aborted=session.outage_text),
             notes=session_notes(session),

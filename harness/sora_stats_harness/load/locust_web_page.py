@@ -1,7 +1,8 @@
 """
 The tabs with the verdict on Locust's web page, its figures for Prometheus, and a page with the final report.
 
-Locust shows tables of any kind in tabs of ours, with rows that ride along with its own figures, and escapes every text.
+Locust shows tables of any kind in tabs of ours, behind its own, with rows that ride along with its own figures, and escapes
+every text. A script moves the verdict to the front and has it opened first.
 What a server said goes there, and through the HTML report's own escaping, and nowhere else.
 """
 
@@ -16,6 +17,7 @@ from ..reports import html_report as html
 from ..reports.figure_cells import MeasurementTable, percentile_ms
 from ..reports.load_tables import failure_table, latency_table, response_times, target_table
 from ..reports.report import VerdictReport
+from ..reports.summary import SELF_TEST_NOTE
 from .live_findings import merge_live_findings
 from .load_session import LoadSession
 from .prometheus_metrics import encode_metrics, metric_families
@@ -39,18 +41,18 @@ _TABLE_TABS: Final = {
 """Tabs that show a table of the reports as it stands now."""
 
 _TABS: Final = {
-    "sora-verdict": ("Verdict", {"name": "What", "value": "So far"}),
+    "sora-verdict": ("Verdict", {"name": "What", "value": "Value"}),
     "sora-findings": (
         "Findings",
         {
             "name": "Requirement",
             "level": "Level",
+            "count": "Count",  # where it is seen without scrolling
             "target": "Target",
             "field": "Field",
             "message": "What is wrong",
             "expected": "Expected",
             "actual": "Actual",
-            "count": "Count",
             "at": "First seen",
         },
     ),
@@ -59,6 +61,16 @@ _TABS: Final = {
         for key, (title, table) in _TABLE_TABS.items()
     },
 }
+
+_VERDICT_FIRST: Final = """\
+<script>
+if (!new URLSearchParams(location.search).has("tab")) history.replaceState(null, "", "?tab=sora-verdict");
+new MutationObserver(() => {
+  for (const tab of document.querySelectorAll("[role=tab]"))
+    if (tab.textContent === "Verdict") tab.style.order = -1;
+}).observe(document, {childList: true, subtree: true});
+</script>
+"""
 
 _NO_VERDICT_PAGE: Final = (
     "<!doctype html><html lang=en><meta charset=utf-8><title>No verdict yet</title>"
@@ -84,6 +96,7 @@ def live_state(session: LoadSession) -> dict[str, Any]:  # Any: plain values
         "metrics": metrics.serialize(timeline=False),
         "lasted_s": max(0.0, (until_ns - metrics.started_ns) / 1e9) if metrics.started_ns else 0.0,
         "news": session.live_findings.serialize(),
+        "subject_kind": session.judge.subject_kind,
     }
 
 
@@ -115,8 +128,11 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
 
         if request.path.endswith("/stats/requests") and response.is_json and response.status_code == 200:
             told = response.get_json()
-            told["extended_stats"] = [*told.get("extended_stats", []), *tab_tables(source.live_states())]
+            final = source.final_report()
+            told["extended_stats"] = [*told.get("extended_stats", []), *tab_tables(source.live_states(), final)]
             response.set_data(app.json.dumps(told))
+        elif response.mimetype == "text/html" and request.path.endswith("/") and response.status_code == 200:
+            response.set_data(response.get_data(as_text=True).replace("<head>", f"<head>{_VERDICT_FIRST}", 1))
         return response
 
     def sora_report() -> tuple[str, int]:
@@ -144,11 +160,19 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
     app.add_url_rule(REPORT_PATH, view_func=web.auth_required_if_enabled(sora_report))
 
 
-def tab_tables(states: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:  # Any: plain values
-    """The rows of all tabs."""
+def tab_tables(
+    states: Iterable[Mapping[str, Any]], final: VerdictReport | None
+) -> list[dict[str, Any]]:  # Any: plain values
+    """The rows of all tabs; the final report is there once the test has stopped."""
     all_states = list(states)
-    counts, newest = merge_live_findings(each["news"] for each in all_states)
-    verdict = "fail" if counts["MUST"] else "no MUST violated so far" if all_states else "nothing was asked yet"
+    counts, kinds, newest = merge_live_findings(each["news"] for each in all_states)
+    if final is not None:
+        reason = final.verdict.reason
+        verdict = final.verdict.verdict + (f": {reason}" if reason else "")
+    else:
+        verdict = (
+            "fail so far" if counts["MUST"] else "no MUST violated so far" if all_states else "nothing was asked yet"
+        )
     metrics = RequestMetrics()
     for each in all_states:
         metrics.add_serialized(each["metrics"])
@@ -157,6 +181,7 @@ def tab_tables(states: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:  # 
     times = response_times(latency)
     about = {
         "verdict": verdict,
+        **({"server": SELF_TEST_NOTE} if any(each["subject_kind"] == "simulator" for each in all_states) else {}),
         "responses judged": metrics.judged,
         "requests sent": metrics.sent,
         "without a complete response": metrics.errors,
@@ -166,8 +191,10 @@ def tab_tables(states: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:  # 
             if times is None
             else {f"p{each} of response time, ms": percentile_ms(times, each) for each in ("50", "99")}
         ),
-        "findings that miss a MUST": counts["MUST"],
-        "findings that miss a SHOULD": counts["SHOULD"],
+        "MUST: kinds of findings": kinds["MUST"],
+        "MUST: occurrences": counts["MUST"],
+        "SHOULD: kinds of findings": kinds["SHOULD"],
+        "SHOULD: occurrences": counts["SHOULD"],
         "final report, once the test has stopped": f"Download Data, or {REPORT_PATH}",
     }
     tables = {

@@ -12,7 +12,7 @@ no larger counter; as for responses that overlap, that is a SHOULD. Its own samp
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from ..api.secret_redaction import NO_SECRETS
 from ..judge.checks.timestamp_order import TIMESTAMP_ORDER
 from ..judge.connection_state import DEFAULT_TEAR_NS
 from ..judge.edition_decoder import EditionDecoder
+from ..judge.evidence import EvidenceStore
 from ..judge.findings import FindingAggregator
 from ..judge.pipeline import Judge
 from ..judge.requirements import Finding, Level
@@ -32,11 +33,7 @@ from ..recording import format as lines
 from ..recording.format import DamagedLineError
 from ..reports.verdict_assembly import JudgeResultSource
 from .sample_trail import NotedSample, SampleTrail
-
-MAX_EVIDENCE_FINDINGS: Final = 20
-"""Findings of a worker whose exchanges are sent along."""
-
-MAX_EVIDENCE_BYTES: Final = 4 << 20
+from .step_falls import StepFall
 
 _SUMMED_COVERAGE_FIELDS: Final = (
     "exchanges",
@@ -56,35 +53,33 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
 
     subject_kind: SubjectKind
     tally: JudgeResult
-    evidence: dict[str, list[tuple[str, str]]]
-    """By fingerprint, each exchange's run and line of a recording."""
+    exchanges: list[tuple[str, str]]
+    """What proves findings: each exchange's run and line of a recording."""
+    evidence: dict[str, list[int]]
+    """By fingerprint, which of them prove it, the earlier first."""
     samples: dict[str, list[NotedSample]] = {}
     """By connection, the earliest first."""
-    responses: list[tuple[str, str]] = []
-    """Of the exchanges that those are in, as many as there is room for."""
+    responses: list[tuple[str, str, str]] = []
+    """Of the exchanges that those are in, as many as there is room for: connection, run and line."""
 
 
 def encode_worker_report(judge: Judge, trail: SampleTrail) -> str:
     """Sum a judge up for another machine; JSON."""
     judge.finish()
     tally = judge.result()
-    evidence: dict[str, list[tuple[str, str]]] = {}
-    room = MAX_EVIDENCE_BYTES
-    for entry in tally.findings[:MAX_EVIDENCE_FINDINGS]:
-        told = [_encode_exchange(exchange) for exchange in judge.evidence(entry.fingerprint)]
-        room -= sum(len(line) for _, line in told)
-        if room < 0:
-            break
-        evidence[entry.fingerprint] = told
+    proofs = {entry.fingerprint: judge.evidence(entry.fingerprint) for entry in tally.findings}
+    distinct = {id(exchange): exchange for proof in proofs.values() for exchange in proof}
+    places = {each: place for place, each in enumerate(distinct)}
     plain = msgspec.structs.replace(
         tally, withheld=sorted(tally.withheld), masked=sorted(tally.masked), late=sorted(tally.late)
     )
     report = WorkerReport(
         subject_kind=judge.subject_kind,
         tally=plain,
-        evidence=evidence,
+        exchanges=[_encode_exchange(exchange) for exchange in distinct.values()],
+        evidence={fingerprint: [places[id(each)] for each in proof] for fingerprint, proof in proofs.items()},
         samples=trail.samples(),
-        responses=[_encode_exchange(exchange) for exchange in trail.evidence()],
+        responses=[(connection_id, *_encode_exchange(exchange)) for connection_id, exchange in trail.evidence()],
     )
     return msgspec.json.encode(report).decode()
 
@@ -126,6 +121,7 @@ class MergedJudge:
         self._ledger: FindingAggregator | None = None
         """What was found by comparing samples, once they have been."""
         self._compared = 0
+        self._falls: Sequence[StepFall] = ()
 
     @property
     def subject_kind(self) -> SubjectKind:
@@ -135,12 +131,16 @@ class MergedJudge:
             kinds.add(self._here.subject_kind)
         return next((kind for kind in ("simulator", "server") if kind in kinds), "recording")
 
+    def add_falls(self, falls: Sequence[StepFall]) -> None:
+        """Add what was found between the steps of a search; before `finish`."""
+        self._falls = falls
+
     def finish(self) -> None:
         """Settle what waits here; elsewhere it has been. Then compare."""
         if self._here is not None:
             self._here.finish()
         if self._ledger is None:
-            self._ledger = FindingAggregator()
+            self._ledger = FindingAggregator(EvidenceStore())
             self._compare_samples(self._ledger)
 
     def result(self) -> JudgeResult:
@@ -159,29 +159,41 @@ class MergedJudge:
         if self._here is not None and (found := self._here.evidence(fingerprint)):
             return found
         for each in self._reports:
-            if told := each.evidence.get(fingerprint):
-                return [exchange for run, line in told if (exchange := _decode_exchange(run, line)) is not None]
+            if places := each.evidence.get(fingerprint):
+                told = [_decode_exchange(*each.exchanges[place]) for place in places]
+                return [exchange for exchange in told if exchange is not None]
         return self._ledger.evidence_of(fingerprint) if self._ledger is not None else ()
 
     def _compare_samples(self, ledger: FindingAggregator) -> None:
         """Hold the samples of each judge against what the others had seen before, by the server's timestamps."""
         parts = [each.samples for each in self._reports]
-        responses = {key: exchange for each in self._reports for key, exchange in _decode_exchanges(each.responses)}
+        responses = {
+            (connection_id, exchange.key): exchange
+            for each in self._reports
+            for connection_id, *told in each.responses
+            if (exchange := _decode_exchange(*told)) is not None
+        }
         if self._trail is not None:
             parts.append(self._trail.samples())
-            responses |= {exchange.key: exchange for exchange in self._trail.evidence()}
+            responses |= {(connection_id, each.key): each for connection_id, each in self._trail.evidence()}
         blocks = EditionDecoder(self._edition).blocks
         for connection_id in sorted({id for part in parts for id in part}):
             seen = [part[connection_id] for part in parts if connection_id in part]
             for early, late in _ordered_pairs(seen, self._tear_ns):
                 self._compared += 1
-                proof = tuple(responses[each.exchange] for each in (early, late) if each.exchange in responses)
+                keys = [(connection_id, each.exchange) for each in (early, late)]
+                proof = tuple(responses[key] for key in keys if key in responses)
                 for block, old, new in zip(blocks, early.blocks, late.blocks, strict=False):
                     for counter, before, after in zip(block.counters, old or (), new or (), strict=False):
                         if 0 <= after < before:
                             path = (*block.path, counter.name)
                             found = _timestamp_order_finding(path, connection_id, before, after, late, proof)
                             ledger.add_finding(replace(found, level=self._level))
+        for fall in self._falls:
+            assert fall.finding.connection_id is not None, "it fell between samples of one connection"
+            keys = [(fall.finding.connection_id, each.exchange) for each in (fall.early, fall.late)]
+            proof = tuple(responses[key] for key in keys if key in responses)
+            ledger.add_finding(replace(fall.finding, exchanges=proof))
 
 
 def _ordered_pairs(seen: Sequence[Sequence[NotedSample]], tear_ns: int) -> Iterator[tuple[NotedSample, NotedSample]]:
@@ -223,12 +235,6 @@ def _timestamp_order_finding(
         fault="stamped late",
         exchanges=proof,
     )
-
-
-def _decode_exchanges(told: Iterable[tuple[str, str]]) -> Iterator[tuple[tuple[str, int], Exchange]]:
-    for run, line in told:
-        if (exchange := _decode_exchange(run, line)) is not None:
-            yield exchange.key, exchange
 
 
 def _decode_exchange(run: str, line: str) -> Exchange | None:

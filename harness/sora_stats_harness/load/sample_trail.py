@@ -9,12 +9,14 @@ judge's newest samples are noted every second, and all that were noted are compa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 import gevent
 import msgspec
 
 from ..api.exchange import Exchange
+from ..judge.last_samples import LastSample
 from ..judge.pipeline import Judge
 
 NOTE_INTERVAL_S: Final = 1.0
@@ -24,6 +26,9 @@ MAX_SAMPLES: Final = 4000
 
 MAX_CONNECTIONS: Final = 2000
 """The first by their ids, so that all judges keep the same ones."""
+
+MAX_STEP_SAMPLES: Final = 500
+"""That are sent after each step of a search, the first by their connections' ids: a megabyte."""
 
 MAX_EVIDENCE_BYTES: Final = 4 << 20
 """Bodies of responses that are kept as evidence; of others only the counters are."""
@@ -38,6 +43,8 @@ class NotedSample(msgspec.Struct, frozen=True, kw_only=True):
     """Counters, -1 where one was absent or unsound."""
     exchange: tuple[str, int]
     """Run and number of the exchange that it was in."""
+    target: str | None = None
+    """What that asked for."""
 
 
 class SampleTrail:
@@ -54,7 +61,8 @@ class SampleTrail:
         self._count = 0
         self._distance_ns = 0
         """Between the timestamps of two samples of a connection that are kept, at least; the last one is always."""
-        self._evidence: dict[tuple[str, int], Exchange] = {}
+        self._evidence: dict[tuple[str, tuple[str, int]], Exchange] = {}
+        """By connection and the exchange's key, the exchange with that connection's own bytes."""
         self._evidence_bytes = 0
         self._noting: Any = None  # Any: gevent has no types
 
@@ -83,21 +91,24 @@ class SampleTrail:
                 known = self._samples[each.connection_id] = []
             if known and known[-1].stamp_ns >= each.stamp_ns:
                 continue
-            noted = NotedSample(
-                server=each.exchange.request.server,
-                stamp_ns=each.stamp_ns,
-                blocks=[None if block is None else list(block) for block in each.blocks],
-                exchange=each.exchange.key,
-            )
-            self._count += _append_sample(known, noted, self._distance_ns)
-            self._keep_evidence(each.exchange)
+            self._count += _append_sample(known, _note_sample(each), self._distance_ns)
+            self._keep_evidence(each)
         if self._count > MAX_SAMPLES:
             self._thin_out()
 
-    def _keep_evidence(self, exchange: Exchange) -> None:
-        if exchange.key in self._evidence or exchange.response is None:
+    def newest_since(self, since_ns: int) -> dict[str, NotedSample]:
+        """By connection, the newest samples of responses that were asked for since then; their evidence is kept."""
+        self.note()
+        samples = sorted(self.judge.last_samples(), key=lambda each: (each.connection_id, each.stamp_ns))
+        newest = {each.connection_id: _note_sample(each) for each in samples if each.exchange.sent_ns >= since_ns}
+        return dict(islice(newest.items(), MAX_STEP_SAMPLES))
+
+    def _keep_evidence(self, sample: LastSample) -> None:
+        exchange = self.judge.cut_evidence(sample)
+        key = (sample.connection_id, exchange.key)
+        if key in self._evidence or exchange.response is None:
             return
-        self._evidence[exchange.key] = exchange
+        self._evidence[key] = exchange
         self._evidence_bytes += len(exchange.response.body)
         while self._evidence_bytes > MAX_EVIDENCE_BYTES and self._evidence:
             oldest = self._evidence.pop(next(iter(self._evidence)))
@@ -117,9 +128,20 @@ class SampleTrail:
         """By connection, the earliest first."""
         return self._samples
 
-    def evidence(self) -> Iterator[Exchange]:
-        """Of the exchanges that they were in, those that were kept."""
-        return iter(self._evidence.values())
+    def evidence(self) -> Iterator[tuple[str, Exchange]]:
+        """Of the exchanges that they were in, those that were kept, each with the connection whose bytes it has."""
+        return ((connection_id, exchange) for (connection_id, _), exchange in self._evidence.items())
+
+
+def _note_sample(sample: LastSample) -> NotedSample:
+    request = sample.exchange.request
+    return NotedSample(
+        server=request.server,
+        stamp_ns=sample.stamp_ns,
+        blocks=[None if block is None else list(block) for block in sample.blocks],
+        exchange=sample.exchange.key,
+        target=None if request.target is None else request.target.operation,
+    )
 
 
 def _append_sample(known: list[NotedSample], sample: NotedSample, distance_ns: int) -> int:

@@ -19,6 +19,7 @@ def _make_user_class(name: str, scenario: Scenario) -> type[SoraUser]:
 
     class ScenarioUser(SoraUser):
         targets = frozenset(TARGET_BY_NAME[each] for each in scenario.shares)
+        interval_s = scenario.user_interval_s
 
         def choose(self, requests: RequestSource) -> PreparedRequest:
             return scenario.choose(requests)

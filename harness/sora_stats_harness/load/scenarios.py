@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 RELIST_INTERVAL_S: Final = 2.0
 """Where the mix gave no listing for so long, one is sent."""
 
+SOAK_USER_INTERVAL_S: Final = 1.0
+
 MIX: Final = {"connection": 0.7, "client": 0.29, "all": 0.01}
 """The shares of the targets where `--weights` has no others."""
 
@@ -33,6 +35,8 @@ class Scenario:
     """The shares of the targets, by the names that `--weights` has; ids looked up on the side don't count."""
     is_mixed: bool = False
     """Whether `--weights` decides on the shares."""
+    user_interval_s: float = 0.1
+    """From one request of a user to its next under plain Locust."""
     is_steady: bool = True
     """Whether the rate stays what it is, so that `capacity` can set it."""
 
@@ -73,6 +77,7 @@ SCENARIOS: Final = {
     ),
     "soak": Scenario(
         does="as mixed, gently and for long: what grows, leaks or wraps around",
+        user_interval_s=SOAK_USER_INTERVAL_S,
         choose=_choose_mixed,
         shares=MIX,
         is_mixed=True,

@@ -42,6 +42,9 @@ class SoraUser(User):
     targets: ClassVar[frozenset[Target] | None] = None
     """The targets by which a run is judged; None for those that were asked. Ids looked up on the side don't count."""
 
+    interval_s: ClassVar[float] = 0.1
+    """From one sending of a user to its next, unless `--sora-interval` says it."""
+
     def choose(self, requests: RequestSource) -> PreparedRequest:
         """The next request: any of the three targets by the run's weights, unless a scenario has a way of its own."""
         return requests.random_request()

@@ -22,10 +22,10 @@ from gevent.queue import Queue
 from locust.env import Environment
 
 from ..api.edition import load_edition, parse_edition
-from ..api.errors import HarnessError
+from ..api.errors import ExitCode, HarnessError, UsageError
 from ..api.exchange import TransportError, monotonic_clock_id
 from ..api.secret_redaction import Secrets
-from ..probe.interrupt import SIGNALS
+from ..probe.interrupt import ABANDONING_INTERRUPT_COUNT, FORCED_INTERRUPT_COUNT, SIGNALS, end_process_at_signal
 from .capacity.merged_window import serialize_window
 from .capacity.rate_search import LoadAborted, SearchEnded
 from .capacity.step_runner import StepRunner
@@ -66,6 +66,15 @@ PROGRESS_INTERVAL_S: Final = 0.5
 STANDING_UP_INTERVAL_S: Final = 0.05
 """The same until the run has begun: the master waits for all users to be ready."""
 
+MASTER_SILENCE_TURNS: Final = 20
+"""
+So many times in a row, each `PROGRESS_INTERVAL_S` after the last, nothing new was heard of the master: it is gone, and
+nobody would end the load. Turns are counted and not seconds, so that a worker that was stopped blames itself.
+"""
+
+FLUSH_TIMEOUT_MS: Final = 2000
+"""How long the last reports may take to go out."""
+
 MIN_STALL_S: Final = 1.0
 """A process whose loop did not run for so long was stopped, or had something else to do."""
 
@@ -74,10 +83,7 @@ class WorkerInterrupt:
     """Whether whatever is being waited for is no longer wanted: what an `InterruptHandler` is where signals come."""
 
     def __init__(self) -> None:
-        self.is_interrupted = False
-
-    def set_callback(self, call: Callable[[], object] | None) -> None:
-        """Nobody is called: orders come by themselves."""
+        self.is_interrupted = self.gives_up = False
 
 
 class LoadWorker:
@@ -91,9 +97,12 @@ class LoadWorker:
     def __init__(self, environment: Any) -> None:  # Any: Locust's own types are not checked
         self._environment = environment
         self._runner = environment.runner
+        self.leaves = False
+        """Whether it goes by itself, and not because its master says so."""
+        self._signals = 0
         self._interrupt = WorkerInterrupt()
         self._orders: Queue = Queue()
-        self._drain: DrainOrder | None = None
+        self._drains = False
         self._prepared: PrepareOrder | None = None
         self._session: LoadSession | None = None
         self._steps: StepRunner | None = None
@@ -101,6 +110,7 @@ class LoadWorker:
         self._trail: SampleTrail | None = None
         self._stopwatch = RunStopwatch()
         self._reported_s = 0
+        self._step_began_ns = 0
         self._stalled_s = 0.0
         self._runner.register_message(ORDER_MESSAGE, self._on_order)
         self._report(HelloReport.of_this_process())
@@ -113,9 +123,7 @@ class LoadWorker:
         if isinstance(order, HaltOrder | DrainOrder):
             self._interrupt.is_interrupted = True
         if isinstance(order, DrainOrder):
-            self._drain = order
-            if self._session is not None:
-                self._session.drain()
+            self._begin_drain(order)
         if not isinstance(order, HaltOrder):
             self._orders.put(order)
 
@@ -133,14 +141,26 @@ class LoadWorker:
         finally:
             reporting.kill()
 
-    def leave(self) -> None:
-        """Its own user, or the end of the master, ends it: what is in flight is waited for, and the spool closed."""
-        if self._drain is None:
-            self._drain = DrainOrder(give_up=False)
-            self._interrupt.is_interrupted = True
-            if self._session is not None:
-                self._session.drain()
-            self._orders.put(self._drain)
+    def _begin_drain(self, order: DrainOrder) -> None:
+        self._drains = True
+        self._interrupt.gives_up = order.give_up
+        if self._session is not None:
+            self._session.drain()
+
+    def leave(self, *, give_up: bool = False) -> None:
+        """Go without being told to: nothing more is sent, and what was seen is reported."""
+        self.leaves = True
+        self._interrupt.is_interrupted = True
+        order = DrainOrder(give_up=give_up)
+        self._begin_drain(order)
+        self._orders.put(order)
+
+    def obey_signal(self, number: int) -> None:
+        """Its own user ends it: the second signal gives up what is in flight, and the third ends the process."""
+        self._signals += 1
+        if self._signals >= FORCED_INTERRUPT_COUNT:
+            end_process_at_signal(number, None)
+        self.leave(give_up=self._signals >= ABANDONING_INTERRUPT_COUNT)
 
     def _follow(self, order: Order) -> None:
         match order:
@@ -171,8 +191,11 @@ class LoadWorker:
         address = resolve_server(order.server, ca_file=order.ca_file, insecure=order.insecure, at=at)
         if isinstance(address, TransportError):
             raise HarnessError(f"{order.server}: {address.detail}")
-        make = LoadSession if order.patience_s is None else SteppedSession
-        session = make(edition, address, spec, share=order.share)
+        session = (
+            LoadSession(edition, address, spec, share=order.share)
+            if order.patience_s is None
+            else SteppedSession(edition, address, spec, share=order.share, tolerance=order.tolerance)
+        )
         if self._is_on_masters_machine:
             self._spool = WorkerSpool(Path(order.spool_folder), order.index)
             session.observer = self._spool.open(session, order.subject_kind, Secrets(order.secrets))
@@ -207,7 +230,8 @@ class LoadWorker:
         assert self._prepared is not None, "prepared"
         begins_ns = local_begin_ns(order.begins_ns, order.lead_ns, same_clock=self._is_on_masters_machine)
         share = self._prepared.share
-        self._interrupt.is_interrupted = self._drain is not None
+        self._interrupt.is_interrupted = self._drains
+        self._step_began_ns = time.monotonic_ns()
         self._stopwatch.start()
         self._steps.start_step(order.rate / share.count, begins_ns + round(share.index * 1e9 / order.rate))
 
@@ -224,20 +248,30 @@ class LoadWorker:
     def _end_step(self, order: EndStepOrder) -> StepReport:
         assert self._steps is not None, "prepared"
         assert self._session is not None, "prepared"
-        self._interrupt.is_interrupted = order.at_once or self._drain is not None
+        self._interrupt.is_interrupted = order.at_once or self._drains
         outage: str | None = None
         findings: tuple[str, ...] = ()
         try:
             findings = self._steps.end_step()
         except SearchEnded as ended:
             outage = str(ended)
-        return StepReport(findings=findings, metrics=self._session.metrics.serialize(), outage=outage)
+        assert self._trail is not None, "made with the session"
+        assert self._prepared is not None, "prepared"
+        return StepReport(
+            findings=findings,
+            metrics=self._session.metrics.serialize(),
+            outage=outage,
+            index=self._prepared.index,
+            samples=self._trail.newest_since(self._step_began_ns) if self._prepared.workers > 1 else {},
+        )
 
     def _finish(self) -> None:
         session = self._session
         if session is None or self._prepared is None:
+            if self.leaves:
+                self._report(FailedReport(reason="it was ended before it had a share of the run"))
             return
-        drain_users(self._runner, session, lambda: self._drain is not None and self._drain.give_up)
+        drain_users(self._runner, session, lambda: self._interrupt.gives_up)
         self._stopwatch.stop(session.drained_ns)
         if self._runner.user_count:
             self._runner.stop()  # whoever was given up
@@ -259,12 +293,13 @@ class LoadWorker:
         looked_s = time.monotonic()
         while True:
             session = self._session
-            begun = session is not None and session.metrics.started_ns > 0
-            rest_s = PROGRESS_INTERVAL_S if begun else STANDING_UP_INTERVAL_S
+            stands_up = session is not None and not session.metrics.started_ns
+            rest_s = STANDING_UP_INTERVAL_S if stands_up else PROGRESS_INTERVAL_S
             gevent.sleep(rest_s)
             late_s = time.monotonic() - looked_s - rest_s
             looked_s = time.monotonic()
             if session is None:
+                self._report(ProgressReport())
                 continue
             if late_s > MIN_STALL_S:
                 self._stalled_s = max(self._stalled_s, late_s)
@@ -279,12 +314,16 @@ class LoadWorker:
             counts=session.metrics.counts(),
             intervals=[each.serialize() for each in intervals],
             through_s=self._reported_s,
-            stalled_s=self._stalled_s,
-            outage=session.outage_text,
         )
 
 
-def run_worker(master_host: str, master_port: int, *, parent: int | None = None) -> int:
+def run_worker(
+    master_host: str,
+    master_port: int,
+    *,
+    parent: int | None = None,
+    say: Callable[[str], object] = lambda text: None,
+) -> int:
     """
     Work for a master until it says that the run is over.
 
@@ -292,27 +331,62 @@ def run_worker(master_host: str, master_port: int, *, parent: int | None = None)
         master_host: Where the master listens.
         master_port: Its port.
         parent: The master's process, where it has started this one: then signals are its business, and its end is ours.
+        say: Is told once there is a master.
 
     Returns:
-        The exit status.
+        The exit code: that of an interrupted run where the worker went by itself.
+
+    Raises:
+        UsageError: There is no master.
     """
+    worker: LoadWorker | None = None
+
+    def end_with_parent() -> None:
+        while os.getppid() == parent:
+            gevent.sleep(PROGRESS_INTERVAL_S)
+        if worker is None:
+            os._exit(ExitCode.INCONCLUSIVE)
+        worker.leave()
+
+    if parent is not None:
+        gevent.spawn(end_with_parent)
     logging.getLogger("locust.runners").setLevel(logging.ERROR)
     environment = Environment(user_classes=[], catch_exceptions=False)
-    runner = environment.create_worker_runner(master_host, master_port)
+    try:
+        runner = environment.create_worker_runner(master_host, master_port)
+    except ConnectionError:
+        raise UsageError(f"no master responds at {master_host}:{master_port}") from None
     worker = LoadWorker(environment)
     for number in SIGNALS:
         if parent is not None:
             signal.signal(number, signal.SIG_IGN)  # a whole group gets them; the master says what follows
         elif signal.getsignal(number) is not signal.SIG_IGN:
-            gevent.signal_handler(number, worker.leave)
+            gevent.signal_handler(number, worker.obey_signal, number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    say(f"working for the master at {master_host}:{master_port}\n")
     working = gevent.spawn(worker.run)
-    while not runner.greenlet.join(timeout=PROGRESS_INTERVAL_S) and len(runner.greenlet):
-        if parent is not None and os.getppid() != parent:
-            worker.leave()
-            working.join()
-            break
-    return 0
+    if not _wait_for_end(runner, worker):
+        say(f"the master at {master_host}:{master_port} is gone\n")
+        worker.leave()
+    if worker.leaves:
+        working.join()
+        runner.greenlet.kill()  # it would read from what is closed
+        runner.client.close(linger=FLUSH_TIMEOUT_MS)
+        runner.client.socket.context.term()
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # all is said
+    return ExitCode.INCONCLUSIVE if worker.leaves else ExitCode.PASS
+
+
+def _wait_for_end(runner: Any, worker: LoadWorker) -> bool:  # Any: a Locust runner
+    """Wait until the master says that the run is over, or the worker is to leave; gives whether the master is still there."""
+    heard, silent = None, 0
+    while not worker.leaves and not runner.greenlet.join(timeout=PROGRESS_INTERVAL_S) and len(runner.greenlet):
+        silent = silent + 1 if runner.last_heartbeat_timestamp == heard else 0
+        heard = runner.last_heartbeat_timestamp
+        if silent > MASTER_SILENCE_TURNS:
+            return False
+    return True
 
 
 def main() -> int:

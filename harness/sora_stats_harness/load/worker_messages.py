@@ -17,7 +17,9 @@ import msgspec
 from .. import __version__
 from ..api.exchange import monotonic_clock_id
 from ..api.server_address import SocketAddress
+from ..reports.pass_policy import Tolerance
 from .load_spec import LoadSpec, WorkerShare
+from .sample_trail import NotedSample
 
 ORDER_MESSAGE: Final = "sora_order"
 REPORT_MESSAGE: Final = "sora_report"
@@ -54,6 +56,8 @@ class PrepareOrder(_Message, frozen=True, kw_only=True):
     """Where rates are ordered step by step: how long a request may take after its window."""
     limits: tuple[str, ...] = ()
     """At which a step is broken off."""
+    tolerance: Tolerance = Tolerance()
+    """What may be found without a step failing."""
 
     @property
     def share(self) -> WorkerShare:
@@ -125,17 +129,14 @@ class ReadyReport(_Message, frozen=True, kw_only=True):
 
 
 class ProgressReport(_Message, frozen=True, kw_only=True):
-    """Where it stands; sent all the while."""
+    """Where it stands; sent all the while, so that it is known to be there."""
 
-    standing: int
+    standing: int = 0
     """Users that are ready to send."""
-    counts: dict[str, int]
-    intervals: list[Any]  # Any: as TimelineInterval.serialize gives them
-    through_s: int
+    counts: dict[str, int] = {}
+    intervals: list[Any] = []  # Any: as TimelineInterval.serialize gives them
+    through_s: int = 0
     """All seconds of the run before this one have been reported."""
-    stalled_s: float
-    """The longest time for which the process did not run."""
-    outage: str | None
 
 
 class WindowReport(_Message, frozen=True, kw_only=True):
@@ -151,6 +152,9 @@ class StepReport(_Message, frozen=True, kw_only=True):
     findings: tuple[str, ...]
     metrics: dict[str, Any]  # Any: as RequestMetrics.serialize gives them
     outage: str | None
+    index: int
+    samples: dict[str, NotedSample] = {}
+    """The newest of the step by connection, where there are other workers to compare them with."""
 
 
 class WorkerResult(_Message, frozen=True, kw_only=True):

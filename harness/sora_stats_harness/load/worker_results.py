@@ -49,7 +49,7 @@ def make_worker_result(
     trail.stop()
     return WorkerResult(
         index=session.share.index,
-        server=session.address.server,
+        server=", ".join(session.servers),
         address=session.address.display_address,
         is_on_masters_machine=spool is not None,
         measures=measures.serialize(),

@@ -136,6 +136,7 @@ class Workers:
         """The last seconds of all workers, by which limits are judged."""
         self._seconds = _ReportedSeconds()
         self._should_stop = should_stop
+        self._is_draining = False
         self._workers = [_Worker(index=index) for index in range(plan.count)]
         self._by_client: dict[str, _Worker] = {}
         self._runner: Any = None  # Any: Locust's own types are not checked
@@ -187,7 +188,7 @@ class Workers:
     def counts(self) -> dict[str, int]:
         """What all have counted, as they last said."""
         progress = [worker.progress.counts for worker in self._workers if worker.progress is not None]
-        return {name: sum(counts[name] for counts in progress) for name in REQUEST_COUNTS}
+        return {name: sum(counts.get(name, 0) for counts in progress) for name in REQUEST_COUNTS}
 
     def take_seconds(self, *, is_over: bool) -> list[TimelineInterval]:
         """The seconds that all workers which are alive have reported and nobody has taken; all where the run is over."""
@@ -197,7 +198,7 @@ class Workers:
     def sent_by_silent(self) -> dict[str, int]:
         """What those had sent that have no result, as they last said; by their names."""
         return {
-            worker.name: 0 if worker.progress is None else worker.progress.counts["sent"]
+            worker.name: 0 if worker.progress is None else worker.progress.counts.get("sent", 0)
             for worker in self._workers
             if worker.result is None
         }
@@ -260,6 +261,7 @@ class Workers:
 
     def drain(self) -> None:
         """Have nothing more sent, and everything reported."""
+        self._is_draining = True
         self.order(DrainOrder(give_up=False))
 
     def wait_for_results(self, timeout_s: float, give_up: Callable[[], bool]) -> None:
@@ -368,6 +370,8 @@ class Workers:
                 self.live_metrics.add_interval(second)
         elif isinstance(report, WorkerResult):
             worker.result = report
+            if not self._is_draining:
+                worker.trouble = "was ended before the run was over"
         elif isinstance(report, FailedReport):
             worker.trouble = f"failed: {report.reason}"
         elif not isinstance(report, HelloReport):

@@ -17,6 +17,9 @@ from typing import Any, Final, NoReturn, Self
 
 from ..api.errors import ExitCode
 
+ABANDONING_INTERRUPT_COUNT: Final = 2
+"""With the signal of this number requests in flight are given up."""
+
 FORCED_INTERRUPT_COUNT: Final = 3
 """The signal of this number ends the process at once."""
 
@@ -55,6 +58,11 @@ class InterruptHandler:
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_IGN if self._ends_process else handler)
         self._before.clear()
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether signals insist, so that requests in flight are not waited for."""
+        return self._count >= ABANDONING_INTERRUPT_COUNT
 
     def set_callback(self, call: Callable[[], object] | None) -> None:
         """Have `call` called when a signal comes, at once if one has; None for nobody. It runs in the main thread."""

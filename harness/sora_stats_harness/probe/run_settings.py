@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..api.edition import DEFAULT_EDITION, load_edition
 from ..api.errors import ConfigError, UsageError, suggest_nearest
 from ..api.input_budget import MAX_CERTIFICATES_BYTES, read_small_file
 from ..api.option_values import parse_duration
-from ..api.project_config import ConfigValues, LoadedConfig, Waiver, read_config
+from ..api.project_config import ConfigValues, LoadedConfig, Waiver
 from ..api.request_headers import read_headers
 from ..api.server_url import SIMULATOR_URL, normalize_server_url
 from ..judge.checks.user_checks import load_check_files
@@ -151,11 +150,6 @@ SETTINGS: Final = (
     _Setting(key="labels", option="label", parse=_parse_label, default=(), merge=_keep_other_names),
 )
 """Every setting but the URL, in the order in which they are shown."""
-
-
-def read_configuration(file: Path | None = None, *, folder: Path | None = None) -> LoadedConfig:
-    """Read the configuration, as `api.project_config.read_config` does."""
-    return read_config(file, folder=folder)
 
 
 def find_server_url(*candidates: tuple[str | None, str], allow_simulator: bool = False) -> ServerUrl | None:

@@ -65,6 +65,7 @@ class ExchangeEncoder:
             or exchange.error is not None
             or not response.complete
             or response.withheld
+            or response.excerpt is not None
         ):
             return self._encode_slowly(exchange)
         body = response.body

@@ -20,6 +20,7 @@ from ..api.errors import RecordingError
 from ..api.exchange import (
     TARGET_OF_OPERATION,
     ErrorCode,
+    Excerpt,
     Exchange,
     Headers,
     Request,
@@ -121,6 +122,8 @@ class RecordedResponse(msgspec.Struct, frozen=True, kw_only=True):
     withheld: bool | UnsetType = UNSET
     """True where the body was left out because it contains a secret."""
     complete: bool = True
+    excerpt: Excerpt | UnsetType = UNSET
+    """In evidence, where the body is only parts of the one that came: which ones, and what the whole was."""
 
 
 class RecordedError(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,20 +228,22 @@ def exchange_to_line(exchange: Exchange, secrets: Secrets) -> RecordedExchange:
         received_ns=exchange.received_ns,
         arrived_ns=exchange.arrived_ns,
         sent_at=exchange.sent_at,
-        response=RecordedResponse(
-            status=response.status,
-            headers=headers_to_line(response.headers, ALLOWED_RESPONSE_HEADERS, secrets),
-            complete=response.complete,
-            # without its request a response cannot be judged
-            **encode_response_body(
-                None if response.withheld or withheld or secrets.occur_in(response.body) else response.body
-            ),
-        )
-        if response is not None
-        else None,
+        response=_response_to_line(response, secrets, withheld) if response is not None else None,
         error=RecordedError(code=error.code, detail=redact_text(error.detail, secrets)) if error is not None else None,
         faults=tuple(FramingFault(code=each.code, text=redact_text(each.text, secrets)) for each in exchange.faults)
         or UNSET,
+    )
+
+
+def _response_to_line(response: Response, secrets: Secrets, withheld: bool) -> RecordedResponse:
+    # without its request a response cannot be judged
+    withheld = withheld or response.withheld or secrets.occur_in(response.body)
+    return RecordedResponse(
+        status=response.status,
+        headers=headers_to_line(response.headers, ALLOWED_RESPONSE_HEADERS, secrets),
+        complete=response.complete,
+        excerpt=UNSET if withheld or response.excerpt is None else response.excerpt,
+        **encode_response_body(None if withheld else response.body),
     )
 
 
@@ -416,7 +421,12 @@ def _read_response(part: RecordedResponse) -> Response:
     else:
         body = b""
     return Response(
-        status=part.status, headers=_header_values(part.headers), body=body, complete=part.complete, withheld=withheld
+        status=part.status,
+        headers=_header_values(part.headers),
+        body=body,
+        complete=part.complete,
+        withheld=withheld,
+        excerpt=None if part.excerpt is UNSET else part.excerpt,
     )
 
 

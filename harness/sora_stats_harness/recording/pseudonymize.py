@@ -46,6 +46,9 @@ REDACTED_TEXT: Final = "redacted"
 REDACTED_METHOD: Final = "REDACTED"
 """Replaces a sentence."""
 
+NO_HASH: Final = "0" * 64
+"""In place of a hash."""
+
 ID_SUFFIX: Final = "_id"
 
 MIN_SEARCHED_LENGTH: Final = 8
@@ -274,6 +277,9 @@ class _LineRedactor:
             changes, grown = {"body": text}, len(text.encode("utf-8")) - len(part.body.encode("utf-8"))
         elif isinstance(part.body_base64, str):
             changes = {"body_base64": mask_base64(part.body_base64)}
+        if part.excerpt is not UNSET:  # the hash would tell whether somebody's guess at the whole is right
+            excerpt = part.excerpt
+            changes["excerpt"] = msgspec.structs.replace(excerpt, length=excerpt.length + grown, sha256=NO_HASH)
         return msgspec.structs.replace(part, headers=self._redact_headers(part.headers, grown), **changes)
 
     def _redact_error(self, part: RecordedError) -> RecordedError:

@@ -2,7 +2,7 @@
 Makes a server's strings harmless in each place where a report shows them.
 
 A channel id is any string of up to 255 bytes that some user of the tested system chose, so it may hold terminal
-escapes, right-to-left overrides, NUL, markup or a spreadsheet formula. Nothing is dropped: what cannot be shown as it
+escapes, right-to-left overrides, NUL or markup. Nothing is dropped: what cannot be shown as it
 is stands there as a visible escape like `\\x1b` or `\\u202e`, so that a reader sees that it was there.
 """
 
@@ -29,9 +29,6 @@ _INVISIBLE: Final = re.compile(
     + "]"
 )
 """Characters that move the cursor, change the direction, cannot be seen, or that XML 1.0 or UTF-8 do not allow."""
-
-_FORMULA_PREFIXES: Final = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
-"""What a spreadsheet takes for the beginning of a formula, full-width forms included."""
 
 _UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -105,17 +102,6 @@ def escape_markdown(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> str:
 def escape_html(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> str:
     """Text for HTML, between tags or in a quoted attribute."""
     return _entities(escape_terminal(text, limit), quote=True)
-
-
-def escape_csv_cell(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> str:
-    """
-    The content of a CSV cell that no spreadsheet takes for a formula; the writer still has to quote it.
-
-    >>> escape_csv_cell("=cmd()")
-    "'=cmd()"
-    """
-    shown = escape_terminal(text, limit)
-    return f"'{shown}" if text.lstrip(" ").startswith(_FORMULA_PREFIXES) else shown
 
 
 def safe_file_name(text: str, limit: int = 60) -> str:

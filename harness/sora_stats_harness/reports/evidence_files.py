@@ -1,14 +1,14 @@
 """
 The evidence of each finding: a small recording of its own.
 
-A report that says "this counter fell" has to show both responses, to the byte, to somebody who wasn't there. Evidence is
-in the format of recordings, so `sora-harness check evidence/001-counter.monotonic.jsonl` judges it again and comes to the
-same finding, and what recordings leave out (secrets, unknown headers) is left out here as well.
+A report that says "this counter fell" has to show both responses, to the byte, to somebody who wasn't there: of a listing
+that connection's own bytes, with the length and the hash of the whole. Evidence is in the format of recordings, so
+`sora-harness check evidence/001-counter.monotonic.jsonl` judges it again and comes to the same finding, and what recordings
+leave out (secrets, unknown headers) is left out here as well.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -23,41 +23,16 @@ from .escaping import safe_file_name
 
 EVIDENCE_FOLDER: Final = "evidence"
 
-MAX_FILES: Final = 100
-MAX_FILE_BYTES: Final = 16 * 1024 * 1024
-"""Bytes of bodies in one file; two responses of a node with 600 connections."""
-MAX_TOTAL_BYTES: Final = 64 * 1024 * 1024
 
-
-def name_evidence_files(entries: Iterable[FindingEntry], evidence: Mapping[str, Sequence[Exchange]]) -> int:
+def name_evidence_files(entries: Iterable[FindingEntry], evidence: Mapping[str, Sequence[Exchange]]) -> None:
     """
-    Give each finding the name of its evidence file, as long as number and size stay within bounds.
+    Give each finding that has evidence the name of its file: the judge has bounded what is in it.
 
     The names are of a fixed alphabet, relative to verdict.json, and go into `entry.evidence`.
-
-    Returns:
-        How many findings have evidence that is too large to be written.
     """
-    left_out = number = total = 0
-    nth: Counter[str] = Counter()
-    turns = []
     for place, entry in enumerate(entries, start=1):
-        nth[entry.requirement] += 1
-        turns.append((nth[entry.requirement], place, entry))
-    # The first finding of each requirement comes first, so that a hundred missing fields don't crowd out the rest.
-    for _, place, entry in sorted(turns, key=lambda turn: turn[:2]):
-        entry.evidence = []
-        exchanges = evidence.get(entry.fingerprint, ())
-        size = sum(map(_evidence_size, exchanges))
-        if not exchanges:
-            continue
-        if number == MAX_FILES or size > MAX_FILE_BYTES or total + size > MAX_TOTAL_BYTES:
-            left_out += 1
-            continue
-        number += 1
-        total += size
-        entry.evidence = [f"{EVIDENCE_FOLDER}/{place:03}-{safe_file_name(entry.requirement)}.jsonl"]
-    return left_out
+        name = f"{EVIDENCE_FOLDER}/{place:03}-{safe_file_name(entry.requirement)}.jsonl"
+        entry.evidence = [name] if evidence.get(entry.fingerprint) else []
 
 
 def redact_exchanges(exchanges: Sequence[Exchange], secrets: Secrets) -> tuple[Exchange, ...]:
@@ -138,8 +113,3 @@ def read_evidence_folder(folder: Path, verdict: Verdict) -> dict[str, tuple[Exch
             except (UsageError, ValueError):
                 continue
     return found
-
-
-def _evidence_size(exchange: Exchange) -> int:
-    responded = len(exchange.response.body) if exchange.response is not None else 0
-    return responded + len(exchange.request.body or b"")

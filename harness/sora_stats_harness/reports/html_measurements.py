@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
+from statistics import median
 from typing import Final
 
 from ..judge.measured_results import CapacityResult, LatencyDistribution, ListingCost, LoadResult, TimelineRow
@@ -162,25 +164,31 @@ def _clock_ticks(load: LoadResult, rows: Sequence[TimelineRow]) -> list[tuple[fl
 
 
 def _capacity_chart(found: CapacityResult) -> SafeHtml | None:
-    points = sorted(
-        (step.rate, times.percentiles["99"] / 1000, step.outcome)
-        for step in found.steps
-        if (times := step_times(step)) is not None and "99" in times.percentiles
-    )
-    if not points:
+    windows, outcomes = defaultdict[float, list[float]](list), dict[float, str]()
+    for step in found.steps:
+        times = step_times(step)
+        of_step = [] if times is None or "99" not in times.percentiles else [times.percentiles["99"]]
+        if in_windows := step.window_p99_us or of_step:
+            windows[step.rate] += (us / 1000 for us in in_windows)
+            outcomes[step.rate] = step.outcome
+    if not windows:
         return None
-    lines = [ChartLine("p99 of all targets", [(rate, ms) for rate, ms, _ in points])]
+    points = {rate: median(windows[rate]) for rate in sorted(windows)}
+    lines = [ChartLine("median window", [*points.items()])]
+    if any(len(each) > 1 for each in windows.values()):
+        lines.append(ChartLine("best window", [(rate, min(windows[rate])) for rate in points]))
+        lines.append(ChartLine("worst window", [(rate, max(windows[rate])) for rate in points]))
     lines += [
         ChartLine(outcome, own, dots=True, colour=f"color-{_STEP_STYLES[outcome]}")
         for outcome in ("passed", "failed", "void")
-        if (own := [(rate, ms) for rate, ms, result in points if result == outcome])
+        if (own := [(rate, ms) for rate, ms in points.items() if outcomes[rate] == outcome])
     ]
     return charts.line_chart(
         "capacity-curve",
         lines,
         title="p99 of response time by rate",
-        about=f"{len(points)} rates between {format_number(points[0][0])} and {format_number(points[-1][0])} requests a "
-        "second were tried.",
+        about=f"{len(points)} rates between {format_number(min(points))} and {format_number(max(points))} requests a "
+        "second were tried; at each, windows of all targets together spread between the best and the worst.",
         axes=charts.Axes("requests a second", "ms"),
     )
 

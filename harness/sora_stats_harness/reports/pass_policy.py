@@ -22,18 +22,19 @@ from .baseline import Baseline
 from .waivers import covers_finding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassPolicy:
-    """What decides a pass, besides what was seen."""
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be found without a run failing; what the workers of a run are told of it."""
 
     strict: bool = False
     """Whether a violated SHOULD fails as well."""
-    require: Collection[str] = ()
-    """Requirements that must have been observed, whatever the reason that they were not."""
-    waivers: Sequence[Waiver] = ()
-    baseline: Baseline | None = None
-    """An earlier verdict, of the same edition and kind of subject."""
-    day: date = field(default_factory=lambda: datetime.now(UTC).date())
+    waivers: tuple[Waiver, ...] = ()
+    known: frozenset[str] = frozenset()
+    """Fingerprints of what a baseline has."""
+    day: date = msgspec.field(default_factory=_today)
     """On which the run started, in UTC: a waiver holds until its last day."""
 
     def status_of(self, finding: Finding | FindingEntry) -> FindingStatus:
@@ -45,18 +46,38 @@ class PassPolicy:
         covering = [waiver for waiver in self.waivers if covers_finding(waiver, finding)]
         if any(self.day <= waiver.until for waiver in covering):
             return "waived"
-        if not covering and self.baseline is not None and finding.fingerprint in self.baseline.known_fingerprints:
-            return "known"
-        return "new"
+        return "known" if not covering and self.known and finding.fingerprint in self.known else "new"
 
     def fails(self, finding: Finding, level: Level) -> bool:
         """Whether a finding, seen at this level, makes the run fail."""
         return fails_run(level, strict=self.strict) and self.status_of(finding) == "new"
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassPolicy:
+    """What decides a pass, besides what was seen."""
+
+    strict: bool = False
+    """Whether a violated SHOULD fails as well."""
+    require: Collection[str] = ()
+    """Requirements that must have been observed, whatever the reason that they were not."""
+    waivers: Sequence[Waiver] = ()
+    baseline: Baseline | None = None
+    """An earlier verdict, of the same edition and kind of subject."""
+    day: date = field(default_factory=_today)
+    """As that of its tolerance."""
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """What of it matters while a run is under way."""
+        known = frozenset[str]() if self.baseline is None else self.baseline.known_fingerprints
+        return Tolerance(strict=self.strict, waivers=tuple(self.waivers), known=known, day=self.day)
+
     def mark(self, entries: Iterable[FindingEntry]) -> list[FindingEntry]:
         """Copy findings, those that are new with the status that they have by this policy."""
+        status_of = self.tolerance.status_of
         return [
-            msgspec.structs.replace(entry, status=self.status_of(entry) if entry.status == "new" else entry.status)
+            msgspec.structs.replace(entry, status=status_of(entry) if entry.status == "new" else entry.status)
             for entry in entries
         ]
 

@@ -105,6 +105,9 @@ def _sample(exchange: Exchange, entry: FindingEntry, *, last: bool) -> dict[str,
     if isinstance(value, list):
         head = entry.pointer.split("/")[1:2]
         index = int(head[0]) if last and head and head[0].isdecimal() else -1
+        if response.excerpt is not None:
+            place = response.excerpt.place_of(index)
+            index = -1 if place is None else place
         same = [one for one in value if isinstance(one, dict) and one.get("connection_id") == entry.connection_id]
         value = value[index] if 0 <= index < len(value) else same[0] if same else None
     return value if isinstance(value, dict) else None

@@ -48,7 +48,7 @@ _REASONS: Final = {
     "not_observed": "nothing in this run could show it",
     "no_traffic": "needs traffic that was not there",
     "late": "what it needs came too late",
-    "withheld": "a body was left out of the recording, since a secret stood in it",
+    "withheld": "a body was left out of the recording, since a secret stood in it, or cut for evidence",
     "check_crashed": "the check itself crashed",
     "masked": "hidden by another finding at the same place",
 }
@@ -329,6 +329,9 @@ def _drift_line(entry: DriftEntry) -> str:
     return f"{entry.field}: {text} ({where}{without}{since}{known})"
 
 
+SHOWN_HASH_DIGITS: Final = 16
+"""Of a hash; the evidence file has all of it."""
+
 MAX_UNGROUPED_DRIFT: Final = 3
 """Differences up to so many are shown as findings, too."""
 
@@ -366,6 +369,7 @@ def finding_facts(report: VerdictReport, entry: FindingEntry) -> list[tuple[str,
         ("actual", entry.actual),
         ("seen", occurrence_text(entry)),
         ("sent by", proxy_headers(report.evidence_of(entry))),
+        ("excerpts", excerpt_texts(report.evidence_of(entry))),
         ("evidence", ", ".join(entry.evidence)),
         ("reproduce", entry.reproduce),
     ]
@@ -389,6 +393,25 @@ def proxy_headers(exchanges: Sequence[Exchange]) -> str:
     if response is None:
         return ""
     return ", ".join(f"{name}: {value}" for name, value in response.headers if name.lower() in _PROXY_HEADERS)
+
+
+def excerpt_texts(exchanges: Sequence[Exchange]) -> str:
+    """Which parts of the responses were kept, and of what: nothing where these were kept whole."""
+    texts = [(each.seq, excerpt_text(each)) for each in exchanges]
+    return "; ".join(f"response {seq}: {text}" for seq, text in texts if text)
+
+
+def excerpt_text(exchange: Exchange) -> str:
+    """Which part of a response was kept, and of what; nothing where it was kept whole."""
+    excerpt = None if exchange.response is None else exchange.response.excerpt
+    if excerpt is None:
+        return ""
+    kept = sum(part.length for part in excerpt.parts)
+    what = {"connections": f"{kept:,} bytes", "ids": "the ids", "text": f"{kept:,} bytes" if kept else "none"}[
+        excerpt.of
+    ]
+    at = f" at {excerpt.parts[0].offset:,}" if excerpt.of != "ids" and kept else ""
+    return f"{what}{at} of {excerpt.length:,}, SHA-256 {excerpt.sha256[:SHOWN_HASH_DIGITS]}…"
 
 
 def coverage_lines(verdict: Verdict) -> list[tuple[str, str]]:

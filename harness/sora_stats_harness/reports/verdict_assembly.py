@@ -31,7 +31,6 @@ from .curl_command import curl_command
 from .escaping import replace_surrogates
 from .pass_policy import DEFAULT_POLICY, PassPolicy
 from .report import VerdictReport
-from .summary import count_with_noun
 from .waivers import waiver_reports
 
 
@@ -108,7 +107,7 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
     # A bare body was never asked for: there is no exchange to show, and the file itself is the evidence.
     proven = result.findings if facts.judged_from != "body" else []
     proof = {entry.fingerprint: tuple(judge.evidence(entry.fingerprint)) for entry in proven}
-    evidence, notes = _attach_evidence(result.findings, proof, facts, name_evidence=name_evidence)
+    evidence = _attach_evidence(result.findings, proof, facts, name_evidence=name_evidence)
     differences = (
         drift.measure_drift(facts.edition, result.findings, result.coverage, judge.evidence) if measure_drift else None
     )
@@ -133,7 +132,7 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
         requirements=decision.requirements,
         incidents=incidents,
         findings=result.findings,
-        coverage=msgspec.structs.replace(result.coverage, notes=[*result.coverage.notes, *facts.notes, *notes]),
+        coverage=msgspec.structs.replace(result.coverage, notes=[*result.coverage.notes, *facts.notes]),
         load=facts.load,
         capacity=facts.capacity,
         estimate=facts.estimate,
@@ -154,9 +153,9 @@ def _attach_evidence(
     facts: RunFacts,
     *,
     name_evidence: bool,
-) -> tuple[dict[str, Sequence[Exchange]], list[str]]:
-    """Give findings their evidence files and command lines; returns the exchanges by fingerprint, and notes."""
-    left_out = files.name_evidence_files(findings, proof)
+) -> dict[str, Sequence[Exchange]]:
+    """Give findings their evidence files and command lines; returns the exchanges by fingerprint."""
+    files.name_evidence_files(findings, proof)
     shown: dict[str, Sequence[Exchange]] = {
         entry.fingerprint: files.redact_exchanges(proof[entry.fingerprint], facts.secrets)
         for entry in findings
@@ -171,10 +170,7 @@ def _attach_evidence(
         )
         if wrong is not None and "://" in wrong.request.server:
             entry.reproduce = curl_command(wrong.request)
-    if not left_out or not name_evidence:
-        return shown, []
-    what = count_with_noun(left_out, "finding")
-    return shown, [f"the evidence of {what} is too large, or one too many, to be written beside the verdict"]
+    return shown
 
 
 def verdict_subject_kind(judge: JudgeResultSource, judged_from: EvidenceSource) -> SubjectKind:

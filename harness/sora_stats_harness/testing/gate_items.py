@@ -16,7 +16,7 @@ import pytest
 from ..api.errors import ExitCode, HarnessError
 from ..judge.checks.user_checks import load_check_files
 from ..judge.requirements import REQUIREMENTS, Requirement
-from .session_ledger import fail_skipped
+from .session_findings import fail_skipped
 
 if TYPE_CHECKING:
     from ..reports.report import VerdictReport

@@ -195,13 +195,14 @@ def read_settings(config: pytest.Config) -> PluginSettings:
     Raises:
         UsageError: One of them can't be used.
     """
+    from ..api.project_config import read_config
     from ..probe import run_settings
 
     option = config.getoption
     file = option("sora_config")
     if file == "":
         raise UsageError("--sora-config is empty: name a file")
-    loaded = run_settings.read_configuration(None if file is None else Path(file), folder=config.rootpath)
+    loaded = read_config(None if file is None else Path(file), folder=config.rootpath)
     url, problem = None, None
     try:
         url = run_settings.find_server_url(

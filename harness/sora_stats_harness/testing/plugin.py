@@ -33,7 +33,7 @@ from .fixtures import (  # pytest finds fixtures among the names of the plugin
     sora_simulator,  # noqa: F401
     sora_url,  # noqa: F401
 )
-from .session_ledger import SessionLedger
+from .session_findings import SessionFindings
 
 if TYPE_CHECKING:
     from .gate_items import ConformanceGate
@@ -51,7 +51,7 @@ MARKER_LINES: Final = (
 
 GATE_KEY: Final[pytest.StashKey[ConformanceGate]] = pytest.StashKey()
 SHARED_FOLDER_KEY: Final[pytest.StashKey[Path]] = pytest.StashKey()
-LEDGER_KEY: Final[pytest.StashKey[SessionLedger]] = pytest.StashKey()
+FINDINGS_KEY: Final[pytest.StashKey[SessionFindings]] = pytest.StashKey()
 
 WORKER_SHARED_FOLDER: Final = "sora_shared"
 """How the folder that processes share is told to xdist's workers."""
@@ -97,8 +97,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks, and see whether the gate is wanted and can be had."""
-    config.stash[LEDGER_KEY] = SessionLedger()
-    config.pluginmanager.register(_ReportReader(config.stash[LEDGER_KEY]), "sora-reports")
+    config.stash[FINDINGS_KEY] = SessionFindings()
+    config.pluginmanager.register(_ReportReader(config.stash[FINDINGS_KEY]), "sora-reports")
     for line in MARKER_LINES:
         config.addinivalue_line("markers", line)
     gate_wanted = config.getoption("sora_conformance")
@@ -179,7 +179,7 @@ def pytest_report_header(config: pytest.Config) -> str | list[str] | None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # Any: not exported by pytest
     """Print the verdict, family by family; the findings stand with the items that failed."""
-    ledger = config.stash[LEDGER_KEY]
+    findings = config.stash[FINDINGS_KEY]
     gate = config.stash.get(GATE_KEY, None)
     report = gate.finished_report() if gate is not None else None
     if gate is not None and report is not None:
@@ -189,14 +189,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write(format_verdict_table(report, colour=terminalreporter.hasmarkup))
         if gate.settings.report is not None:
             terminalreporter.write_line(f"reports in {gate.settings.report}")
-    if lines := ledger.unfailed_lines(terminalreporter):
+    if lines := findings.unfailed_lines(terminalreporter):
         terminalreporter.section("sora: found, so the session fails")
         for line in lines:
             terminalreporter.write_line(line)
-    if report is not None or len(ledger):
+    if report is not None or len(findings):
         from .ci_annotations import annotate_session
 
-        annotate_session(ledger, report, terminalreporter)
+        annotate_session(findings, report, terminalreporter)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -205,25 +205,25 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     config = session.config
     if hasattr(config, "workerinput"):  # the process that started this one decides
         return (yield)
-    ledger = config.stash[LEDGER_KEY]
+    findings = config.stash[FINDINGS_KEY]
     gate = config.stash.get(GATE_KEY, None)
     if gate is not None and (reason := gate.failure_reason()) is not None:
         from .gate_items import VERDICT_NODE_ID
 
-        ledger.add(VERDICT_NODE_ID, [reason])
+        findings.add(VERDICT_NODE_ID, [reason])
     yield
-    session.exitstatus = ledger.exit_status(session.exitstatus)
+    session.exitstatus = findings.exit_status(session.exitstatus)
 
 
 class _ReportReader:
     """Reads every report that is logged, of this process and of those of pytest-xdist."""
 
-    def __init__(self, ledger: SessionLedger) -> None:
-        self._ledger = ledger
+    def __init__(self, findings: SessionFindings) -> None:
+        self._findings = findings
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note what the report carries, a rerun's like any other."""
-        self._ledger.read(report)
+        self._findings.read(report)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -232,10 +232,10 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note what was found, and see that neither it nor the verdict is skipped."""
     report = yield
-    ledger = item.config.stash[LEDGER_KEY]
+    findings = item.config.stash[FINDINGS_KEY]
     if (judge := item.stash.get(TEST_JUDGE_KEY, None)) is not None:
-        ledger.add(item.nodeid, judge.fatal_lines)
-    ledger.attach_to(report)
+        findings.add(item.nodeid, judge.fatal_lines)
+    findings.attach_to(report)
     if GATE_KEY in item.config.stash:
         from .gate_items import VerdictItem, fail_skipped_verdict
 

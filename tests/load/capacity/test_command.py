@@ -16,9 +16,8 @@ from sora_stats_harness.cli import main
 from sora_stats_harness.simulator.server import Simulator
 
 DRILL = ("--window", "300ms", "--scenario", "drill", "--connections", "3")
-QUICK = ("--slo", "p50<30ms", *DRILL)
-LAX = ("--slo", "p50<100ms", *DRILL)
-"""Where the objective is not the point: windows are void by a tenth of it."""
+LAX = ("--slo", "errors<30%", *DRILL)
+"""Where the objective is not the point: without a time in it windows are short, and none is void."""
 
 TRIES = 4
 """On a busy machine all windows of a run may be void, and then it knows nothing, as it should."""
@@ -33,34 +32,6 @@ def verdict(*options: str) -> tuple[int, dict[str, Any]]:  # Any: JSON
     done = subprocess.run(command(*options, "--json"), capture_output=True, text=True, timeout=600, check=False)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
-
-
-def test_the_interval_is_found_on_a_server_of_known_capacity(tmp_path: Path) -> None:
-    """A worker of 10 ms serves 100/s: that is confirmed or more never, and the SLO or the backlog is named."""
-    code, told = verdict(
-        *QUICK,
-        "--service-time",
-        "10ms",
-        "--start",
-        "96",
-        "--max-rate",
-        "105",
-        "--output",
-        str(tmp_path / "out"),
-    )
-    found = told["capacity"]
-    low, high = found["interval"]
-    assert low <= 112, found
-    assert found["at_least"] or high >= 88, found
-    assert code == (0 if low else 1 if not found["at_least"] else 3)
-    assert {step["outcome"] for step in found["steps"]} <= {"passed", "failed", "void"}
-    for step in found["steps"]:
-        if step["outcome"] == "passed":
-            assert step["windows"] >= 3
-            assert step["completed"] >= 0.9 * step["due"] > 0
-            assert {each["kind"] for each in step["latency"]} >= {"response", "service"}
-        assert step["rate"] <= 105
-    assert told["options"]["slo"] == ["p50<30ms"]
 
 
 def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
@@ -82,6 +53,12 @@ def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
     found = told["capacity"]
     assert code == 1
     assert told["verdict"] == "fail"
+    assert told["options"]["slo"] == ["errors<30%"]
+    for step in found["steps"]:
+        if step["outcome"] == "passed":
+            assert step["windows"] >= 3
+            assert step["completed"] >= 0.9 * step["due"] > 0
+            assert {each["kind"] for each in step["latency"]} >= {"response", "service"}
     assert {finding["requirement"] for finding in told["findings"]} == {"counter.monotonic"}
     assert found["limited_by"] == "a finding: counter.monotonic"
     assert found["interval"][0] < 41 <= found["interval"][1]
@@ -124,8 +101,9 @@ def test_what_a_listing_costs_by_size(tmp_path: Path) -> None:
     assert cost["shortest_interval_s"] >= 2 * 18 * 0.002
 
 
-def test_a_short_watch_over_the_media_says_too_little(tmp_path: Path) -> None:
-    """One polled phase is no proof of anything: exit 3."""
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_short_watch_over_the_media_says_too_little(processes: str, tmp_path: Path) -> None:
+    """One polled phase is no proof of anything: exit 3. Where workers poll, the master's own listings count as well."""
     code, told = verdict(
         "--watch-media",
         "--phase",
@@ -136,9 +114,13 @@ def test_a_short_watch_over_the_media_says_too_little(tmp_path: Path) -> None:
         "40",
         "--connections",
         "3",
+        "--processes",
+        processes,
         "--output",
         str(tmp_path / "out"),
     )
+    assert told["options"]["processes"] == int(processes)
+    assert told["coverage"]["by_target"]["GetStatsAllConnections"] >= 9
     assert (code, told["media"]["result"], told["media"]["polled_phases"]) == (3, "too little data", 1)
     assert told["coverage"]["exchanges"] > 9
 
@@ -190,7 +172,7 @@ def test_a_server_that_goes_away_ends_the_search(tmp_path: Path, start: str, pro
             command(
                 simulator.url,
                 "--slo",
-                "p50<100ms",
+                "errors<30%",
                 "--window",
                 "300ms",
                 "--scenario",

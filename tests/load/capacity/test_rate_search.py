@@ -249,3 +249,11 @@ def test_the_result_is_told_in_the_verdict_s_words() -> None:
     assert [each.rate for each in told.steps] == [round(each.rate, 1) for each in found.steps]
     assert told.steps[0].due > 100
     assert "requests/s keep p99<50ms" in search_statement(found, goal)
+
+
+def test_what_is_found_at_two_rates_ends_the_search() -> None:
+    """A deviation that is always there is not the load's doing: no ever lower rate is tried."""
+    bench = Bench(Server(capacity=1000, goes_back_at=0))
+    found = search_capacity(bench, SearchGoal(slos=(parse_slo("p99<50ms"),), max_rate=400, start=400), fixed(2.0))
+    assert bench.rates == [400, 100]
+    assert (found.low, found.high, found.limited_by) == (0, 100, "a finding: counter.monotonic")

@@ -78,6 +78,7 @@ class JsonCheck(Check):
                         expected="at most 100 levels, and numbers of at most 4,300 digits",
                         actual=body.fault,
                         fault="beyond a limit",
+                        offset=body.fault_offset,
                     ),
                 )
             return (
@@ -87,6 +88,7 @@ class JsonCheck(Check):
                     expected="strict JSON",
                     actual=describe_body_fault(seen.exchange, body.fault),
                     fault="no JSON",
+                    offset=body.fault_offset,
                 ),
             )
         return [self._duplicate_key(seen, path) for path in body.duplicates] if body.duplicates else ()

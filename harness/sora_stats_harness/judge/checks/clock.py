@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from ...api.exchange import Exchange, Target
+from ...api.exchange import ALL, Exchange
 from ...api.utc_time import format_utc_ns
 from ..check import Check, Observed, Stage, Violation
 from ..cluster_listings import find_clock_skews
@@ -18,7 +18,8 @@ from ..timestamps import MICROSECOND_LENGTH, MICROSECOND_NS, parse_timestamp_ns,
 from ..value_text import format_value
 
 if TYPE_CHECKING:
-    from ..connection_state import ConnectionState, EvidenceExchange
+    from ..connection_state import ConnectionState
+    from ..evidence import EvidenceExchange
     from ..state import State
     from ..verdict import JudgeResult
 
@@ -118,7 +119,7 @@ class ClockCheck(Check):
             return ()
         resolution_ns = MICROSECOND_NS if len(text) == MICROSECOND_LENGTH else timestamp_resolution_ns(text)
         mine = StampedSample(stamp_ns, resolution_ns, sent_ns, exchange.received_ns, evidence, sample.index)
-        whole = request.target is Target.ALL and not request.asked.local
+        whole = request.target is ALL and not request.asked.local
         key = (request.server, whole)
         history = connection.stamp_histories.get(key)
         found: list[Violation] = []
@@ -232,7 +233,7 @@ def _stale(history: StampHistory, connection: ConnectionState, connection_id: st
         first, last, responses = found
         yield Violation(
             requirement=ORDER,
-            exchange=last.evidence.exchange,
+            exchange=last.evidence,
             field=("timestamp",),
             place=("timestamp",) if last.index is None else (last.index, "timestamp"),
             connection_id=connection_id,
@@ -242,7 +243,7 @@ def _stale(history: StampHistory, connection: ConnectionState, connection_id: st
             facts={
                 "what": f"is the same in {responses} responses, each asked for after the one before: they are stale"
             },
-            proof=(first.evidence.exchange, last.evidence.exchange),
+            proof=(first.evidence, last.evidence),
         )
 
 
@@ -250,7 +251,7 @@ def _backward(found: BackwardStamp) -> Violation:
     later = found.later
     return Violation(
         requirement=ORDER,
-        exchange=later.evidence.exchange,
+        exchange=later.evidence,
         field=("timestamp",),
         place=("timestamp",) if later.index is None else (later.index, "timestamp"),
         connection_id=found.connection_id,
@@ -258,7 +259,7 @@ def _backward(found: BackwardStamp) -> Violation:
         actual=format_utc_ns(later.stamp_ns),
         fault="went back",
         facts={"what": f"went back by {found.by_ns / 1e9:.6f} s from a response to one that was asked for later"},
-        proof=(found.earlier.evidence.exchange, later.evidence.exchange),
+        proof=(found.earlier.evidence, later.evidence),
     )
 
 
@@ -273,7 +274,7 @@ def _frozen(seen: Observed, history: StampHistory) -> Violation:
         actual=_timestamp_text(seen),
         fault="frozen",
         facts={"responses": str(history.repeats.responses if history.repeats is not None else 1)},
-        proof=(history.first.evidence.exchange, seen.exchange),
+        proof=(history.first.evidence, seen.evidence),
     )
 
 

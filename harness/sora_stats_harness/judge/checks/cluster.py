@@ -48,7 +48,7 @@ class ClusterCheck(Check):
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Take in a listing."""
-        exchange, body = seen.exchange, seen.body
+        exchange, body = seen.evidence, seen.body
         request = exchange.request
         if len(state.nodes) < 2 or body is None or body.fault is not None or request.target is not Target.ALL:
             return ()

@@ -205,7 +205,7 @@ def _conflicting_length(exchange: Exchange) -> tuple[str, str] | None:
     response = exchange.response
     if response is None or not response.complete or response.withheld:
         return None
-    length, named = str(len(response.body)), response.header("content-length") or ""
+    length, named = str(response.body_length), response.header("content-length") or ""
     return (length, named) if named.lstrip("0") != length.lstrip("0") else None
 
 

@@ -135,7 +135,7 @@ class HeadCheck(Check):
             self._unmeasured += 1
         found: list[Violation] = []
         if length is not None and not _is_right_length(response, length):
-            found.append(make_length_violation(seen.exchange, str(len(response.body)), length[:40]))
+            found.append(make_length_violation(seen.exchange, str(response.body_length), length[:40]))
         if not _is_json_label(label):
             actual = label[:200] if label is not None else "no Content-Type"
             found.append(_wrong_type(seen.exchange, actual))
@@ -175,9 +175,9 @@ def _wrong_type(exchange: Exchange, actual: str) -> Violation:
 
 
 def _is_right_length(response: Response, length: str) -> bool:
-    if response.withheld or length == str(len(response.body)):
+    if response.withheld or length == str(response.body_length):
         return True
-    return length.isascii() and length.isdecimal() and int(length[:20]) == len(response.body)
+    return length.isascii() and length.isdecimal() and int(length[:20]) == response.body_length
 
 
 def _is_json_label(content_type: str | None) -> bool:

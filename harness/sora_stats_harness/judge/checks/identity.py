@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from ...api.edition_rules import LABELS_GROUP
-from ...api.exchange import Exchange, Target
+from ...api.exchange import Target
 from ..check import Check, Observed, Stage, Violation
 from ..edition_decoder import EditionDecoder
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_ARGUMENTS, NEEDS_TIMES, Level, Requirement
@@ -17,6 +17,7 @@ from ..value_text import format_leaf, format_value
 
 if TYPE_CHECKING:
     from ..connection_state import ConnectionState
+    from ..evidence import EvidenceExchange
     from ..exchange_counts import ExchangeCounts
     from ..sample import Sample
     from ..state import State
@@ -169,12 +170,13 @@ def _compare(seen: Observed, state: State, requirement: Requirement, name: str, 
     return None
 
 
-def _kept_response(seen: Observed, state: State) -> tuple[Exchange, ...]:
+def _kept_response(seen: Observed, state: State) -> tuple[EvidenceExchange, ...]:
     connection = state.connections.get(seen.connection_id)
     last = connection.last if connection is not None else None
-    if last is None or last.response is None or seen.response is None or last.response.body != seen.response.body:
+    kept = None if last is None else last.exchange.response
+    if last is None or kept is None or seen.response is None or not kept.has_same_body(seen.response):
         return ()
-    return last, seen.exchange
+    return last, seen.evidence
 
 
 class FormCheck(Check):
@@ -252,7 +254,7 @@ class ConstantCheck(Check):
                         actual=format_value(new),
                         fault="changed",
                         facts={"what": f"the {name} of a connection"},
-                        proof=(connection.first.exchange, seen.exchange),
+                        proof=(connection.first, seen.evidence),
                     )
                 )
             merged.append(old if old is not None else new)
@@ -291,5 +293,5 @@ class ConstantCheck(Check):
                     fault="reconfigured",
                     facts={"what": f"{field.name} of an open data channel"},
                     level=Level.SHOULD,
-                    proof=(last, seen.exchange),
+                    proof=(last, seen.evidence),
                 )

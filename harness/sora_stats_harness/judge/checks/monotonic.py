@@ -6,14 +6,13 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from ...api.edition_rules import LABELS_GROUP
-from ...api.exchange import Exchange
 from ..check import Check, Observed, Stage, Violation
 from ..counter_history import CounterDecrease
 from ..edition_decoder import EditionDecoder
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
 
 if TYPE_CHECKING:
-    from ..connection_state import EvidenceExchange
+    from ..evidence import EvidenceExchange
     from ..exchange_counts import ExchangeCounts
     from ..state import State
     from ..verdict import JudgeResult
@@ -82,7 +81,7 @@ class MonotonicCheck(Check):
             actual=str(fall.after),
             fault="fell",
             facts={"difference": str(fall.before - fall.after)},
-            proof=_proof(seen, fall.holder.exchange),
+            proof=_proof(seen, fall.holder),
         )
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
@@ -98,8 +97,8 @@ class MonotonicCheck(Check):
             result.unusable = (*result.unusable, MONOTONIC.id)
 
 
-def _proof(seen: Observed, earlier: Exchange) -> tuple[Exchange, ...]:
+def _proof(seen: Observed, earlier: EvidenceExchange) -> tuple[EvidenceExchange, ...]:
     last = seen.connection.last
-    if earlier.response is None and last is not None and last.received_ns < seen.exchange.sent_ns:
-        return (earlier, last, seen.exchange)  # the first is no longer held whole; this one had the value too
-    return (earlier, seen.exchange)
+    if not earlier.is_whole and last is not None and last is not earlier and last.received_ns < seen.exchange.sent_ns:
+        return (earlier, last, seen.evidence)  # the first one's body was let go; this one had the value too
+    return (earlier, seen.evidence)

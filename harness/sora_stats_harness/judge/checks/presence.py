@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
-from ...api.exchange import Exchange, Target
+from ...api.exchange import ALL, CONNECTION, Target
 from ..check import Check, Observed, Stage, Violation
 from ..incident import ListingChanges
 from ..node_presence import NodePresence, PresenceGap
@@ -16,6 +16,7 @@ from .cluster import UNION
 from .not_found import describe_refusal, is_accepted_not_found
 
 if TYPE_CHECKING:
+    from ..evidence import EvidenceExchange
     from ..state import State
     from ..verdict import JudgeResult
 
@@ -62,7 +63,7 @@ class PresenceCheck(Check):
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Note who was found, and who was not."""
-        exchange = seen.exchange
+        exchange = seen.evidence
         request = exchange.request
         memory: _Memory = state.memory.get(self) or state.recall(self, _Memory)
         body, nodes, target = seen.body, memory.nodes, request.target
@@ -76,21 +77,21 @@ class PresenceCheck(Check):
         presence = nodes.get(request.server)
         if presence is None:
             presence = nodes[request.server] = NodePresence()
-        if target is Target.ALL:
+        if target is ALL:
             return self._observe_listing(seen, state, memory, presence)
         found = memory.found[request.server]
         gaps: list[ListingGap] = []
         for connection_id in seen.admitted:
             presence.add_sighting(exchange, connection_id)
             gaps += found.add_sighting(exchange, connection_id)
-        if seen.all_admitted and (target is not Target.CONNECTION or request.asked.connection_id not in seen.admitted):
+        if seen.all_admitted and (target is not CONNECTION or request.asked.connection_id not in seen.admitted):
             self._note_absence(nodes, exchange, seen.admitted)
         return [_unlisted(gap, exchange) for gap in gaps] if gaps else ()
 
     def _observe_listing(
         self, seen: Observed, state: State, memory: _Memory, presence: NodePresence
     ) -> Iterable[Violation]:
-        exchange = seen.exchange
+        exchange = seen.evidence
         request = exchange.request
         self._compare_listing(seen, state, memory)
         if request.asked.local:
@@ -107,9 +108,9 @@ class PresenceCheck(Check):
 
     def _compare_listing(self, seen: Observed, state: State, memory: _Memory) -> None:
         """Hold a listing against what the other targets found; what a node has listed itself is `PRESENT`'s."""
-        if not seen.all_admitted or seen.evidence is None:
+        if not seen.all_admitted:
             return
-        request, nodes, found = seen.exchange.request, memory.nodes, memory.found
+        request, nodes, found = seen.evidence.request, memory.nodes, memory.found
         if request.asked.local:
             servers = [request.server]
             others = [node for server, node in nodes.items() if server != request.server]
@@ -156,7 +157,7 @@ class PresenceCheck(Check):
             for found in memory.found.values():
                 result.checked[LISTED.id] = result.checked.get(LISTED.id, 0) + found.checked
 
-    def _note_absence(self, nodes: dict[str, NodePresence], exchange: Exchange, had: Collection[str]) -> None:
+    def _note_absence(self, nodes: dict[str, NodePresence], exchange: EvidenceExchange, had: Collection[str]) -> None:
         request = exchange.request
         presence, asked = nodes.get(request.server), request.asked
         if presence is None:
@@ -169,7 +170,7 @@ class PresenceCheck(Check):
 
 def _violation(gap: PresenceGap, server: str) -> Violation:
     absence = gap.absence
-    response = absence.exchange.response
+    response = absence.exchange.exchange.response
     elsewhere = absence.exchange.request.server != server
     return Violation(
         requirement=UNION if elsewhere else PRESENT,
@@ -183,8 +184,8 @@ def _violation(gap: PresenceGap, server: str) -> Violation:
     )
 
 
-def _unlisted(gap: ListingGap, after: Exchange) -> Violation:
-    listing = gap.listing.exchange
+def _unlisted(gap: ListingGap, after: EvidenceExchange) -> Violation:
+    listing = gap.listing
     targets = dict.fromkeys(
         each.request.target.operation for each in (gap.before, after) if each.request.target is not None
     )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ...api.exchange import Exchange
 from ..check import Check, Observed, Stage, Violation
 from ..edition_decoder import Counters
 from ..requirement import Level
@@ -17,7 +16,8 @@ from .relations import RelationFilter, ResolvedRelation, is_violated_between
 from .shape import LEXICAL
 
 if TYPE_CHECKING:
-    from ..connection_state import ConnectionState, EvidenceExchange
+    from ..connection_state import ConnectionState
+    from ..evidence import EvidenceExchange
     from ..sample import Sample
     from ..state import State
     from ..verdict import JudgeResult
@@ -32,7 +32,7 @@ class PendingViolation(msgspec.Struct, kw_only=True, gc=False):
     """A relation that did not hold in a sample, waiting for the next one to tell whether that means anything."""
 
     row: ResolvedRelation
-    exchange: Exchange
+    exchange: EvidenceExchange
     sample: Sample
     blocks: list[Counters | None]
     before: Sequence[Counters | None] | None
@@ -138,7 +138,7 @@ class RelationCheck(Check):
             elif not (connection.decreased_counters and row.involves(connection.decreased_counters)):
                 violated = is_violated_between(row, pending.before, pending.blocks, sample.blocks)
                 if violated:
-                    found.append(_confirmed(pending, seen.connection_id, seen.exchange))
+                    found.append(_confirmed(pending, seen.connection_id, seen.evidence))
                 elif violated is None:
                     found.append(self._settle(pending, seen.connection_id))
         connection.pending_violations = waiting
@@ -160,7 +160,7 @@ def known_before(
     """Counters of the connection that were known before the request was sent, and who had them."""
     last = connection.last
     if last is not None and last.received_ns < seen.exchange.sent_ns:
-        return connection.last_blocks, connection.last_evidence
+        return connection.last_blocks, last
     known = seen.known
     return (known.blocks, known.holder) if known is not None else (None, None)
 
@@ -175,7 +175,7 @@ def _pending(
     assert sample is not None
     return PendingViolation(
         row=row,
-        exchange=seen.exchange,
+        exchange=seen.evidence,
         sample=sample,
         blocks=list(sample.blocks),
         before=before,
@@ -183,18 +183,18 @@ def _pending(
     )
 
 
-def proof_of(pending: PendingViolation, after: Exchange | None) -> tuple[Exchange, ...]:
+def proof_of(pending: PendingViolation, after: EvidenceExchange | None) -> tuple[EvidenceExchange, ...]:
     """The sample before, the one that violates, and the one after."""
-    before = () if pending.before_held is None else (pending.before_held.exchange,)
+    before = () if pending.before_held is None else (pending.before_held,)
     return (*before, pending.exchange, *(() if after is None else (after,)))
 
 
-def _confirmed(pending: PendingViolation, connection_id: str, after: Exchange | None) -> Violation:
+def _confirmed(pending: PendingViolation, connection_id: str, after: EvidenceExchange | None) -> Violation:
     return _violation(pending, connection_id, "missed", proof_of(pending, after))
 
 
 def _violation(
-    pending: PendingViolation, connection_id: str | None, fault: str, proof: tuple[Exchange, ...] = ()
+    pending: PendingViolation, connection_id: str | None, fault: str, proof: tuple[EvidenceExchange, ...] = ()
 ) -> Violation:
     row, index = pending.row, pending.sample.index
     sides = row.evaluate(pending.blocks)

@@ -324,23 +324,4 @@ RELATION_TEMPLATES: Final[tuple[RelationTemplate, ...]] = (
 )
 """Every relation but that of the unstable level, which involves a gauge."""
 
-RELATION_REQUIREMENTS: Final = (
-    TOTAL_PACKETS,
-    TOTAL_BYTE_SIZE,
-    DECRYPT_SKIPPED,
-    DECRYPT_SKIPPED_RECEIVED,
-    RTP_MIN_SIZE,
-    RTCP_MIN_SIZE,
-    RTP_SUBSET,
-    RTCP_SUBTYPES,
-    RTP_HDR_EXT,
-    SCTP_CHUNKS,
-    SCTP_MIN_SIZE,
-    SCTP_ZERO_CHECKSUM,
-    SCTP_RESPONSES,
-    TURN_RESPONSES,
-    ICE_ACKS,
-    ICE_CONNECTED,
-    ICE_DISCONNECTED,
-    SIMULCAST_SUM,
-)
+RELATION_REQUIREMENTS: Final = tuple(dict.fromkeys(template.requirement for template in RELATION_TEMPLATES))

@@ -157,7 +157,7 @@ class ShapeCheck(Check):
     ) -> None:
         for each in deviations:
             requirement = SHAPE_REQUIREMENTS[each.requirement]
-            lowered = requirement.level is Level.MUST and each.path in self._carried_over
+            lowered = each.path in self._carried_over and requirement.level is Level.MUST
             found.append(
                 Violation(
                     requirement=requirement,

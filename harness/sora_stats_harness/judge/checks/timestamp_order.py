@@ -58,7 +58,7 @@ class TimestampOrderCheck(Check):
         if sample.stamp_ns is None:
             return ()
         mine = OverlappingSample(
-            exchange=seen.exchange,
+            exchange=seen.evidence,
             index=sample.index,
             stamp_ns=sample.stamp_ns,
             resolution_ns=timestamp_resolution_ns(sample.timestamp or ""),

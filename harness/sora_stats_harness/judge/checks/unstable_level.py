@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ...api.exchange import Exchange
 from ..check import Check, Observed, Stage, Violation
 from ..edition_decoder import CounterBlock, Counters
 from ..requirement import DOCUMENTATION_SOURCE, Level
@@ -18,6 +17,7 @@ from .relation_table import relation_row
 
 if TYPE_CHECKING:
     from ..connection_state import ConnectionState
+    from ..evidence import EvidenceExchange
     from ..sample import Sample
     from ..state import State
     from ..verdict import JudgeResult
@@ -36,11 +36,11 @@ COUNTER_PREFIX: Final = "total_unstable_level"
 class PendingLevel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A level whose counter is 0, waiting for the next sample to show whether it was just being counted."""
 
-    exchange: Exchange
+    exchange: EvidenceExchange
     index: int | None
     level: int
     level_before: int | None
-    proof: tuple[Exchange, ...]
+    proof: tuple[EvidenceExchange, ...]
     """What came before, and the exchange."""
 
 
@@ -80,7 +80,7 @@ class UnstableLevelCheck(Check):
         ):
             pending = _suspect(seen, connection, level)
             if seen.alone:
-                found.append(_violation(pending, seen.connection_id or None, "by itself", (seen.exchange,)))
+                found.append(_violation(pending, seen.connection_id or None, "by itself", (seen.evidence,)))
             else:
                 connection.pending_levels.append(pending)
         if seen.alone and self._says_anything(sample.blocks):
@@ -132,7 +132,7 @@ class UnstableLevelCheck(Check):
                 and counters[pending.level] == 0
                 and not self._has_decreased(connection)
             ):
-                found.append(_violation(pending, seen.connection_id, "missed", (*pending.proof, seen.exchange)))
+                found.append(_violation(pending, seen.connection_id, "missed", (*pending.proof, seen.evidence)))
         connection.pending_levels = waiting
         return found
 
@@ -140,17 +140,19 @@ class UnstableLevelCheck(Check):
 def _suspect(seen: Observed, connection: ConnectionState, level: int) -> PendingLevel:
     last, sample = connection.last, seen.sample
     _, evidence = known_before(seen, connection)
-    before = () if evidence is None else (evidence.exchange,)
+    before = () if evidence is None else (evidence,)
     return PendingLevel(
-        exchange=seen.exchange,
+        exchange=seen.evidence,
         index=sample.index if sample is not None else None,
         level=level,
         level_before=connection.level if last is not None and last.received_ns < seen.exchange.sent_ns else None,
-        proof=(*before, seen.exchange),
+        proof=(*before, seen.evidence),
     )
 
 
-def _violation(pending: PendingLevel, connection_id: str | None, fault: str, proof: tuple[Exchange, ...]) -> Violation:
+def _violation(
+    pending: PendingLevel, connection_id: str | None, fault: str, proof: tuple[EvidenceExchange, ...]
+) -> Violation:
     field = (*GROUP_PATH, f"{COUNTER_PREFIX}{pending.level}")
     return Violation(
         requirement=UNSTABLE_LEVEL,

@@ -15,11 +15,11 @@ import gevent
 from ...api.exchange import Exchange
 from ...probe.discovery import connections_in_response
 from ...probe.interrupt import InterruptHandler
-from ..load_session import MAX_DISCOVERY_ATTEMPTS
+from ..load_session import MAX_DISCOVERY_ATTEMPTS, LoadSession
 from .listing_cost import ListingMeasurement
 from .media_impact import MediaSnapshot, PollingPhase, read_media_snapshot
 from .rate_search import LoadAborted, SearchEnded
-from .step_runner import StepRunner
+from .step_task import PhaseDriver
 from .stepped_session import SteppedSession
 
 SNAPSHOTS_PER_PHASE: Final = 3
@@ -89,8 +89,8 @@ def _listing_measurement(session: SteppedSession, exchange: Exchange) -> Listing
 
 
 def run_media_phases(
-    session: SteppedSession,
-    steps: StepRunner,
+    session: LoadSession,
+    steps: PhaseDriver,
     *,
     rate: float,
     rounds: int,
@@ -101,7 +101,8 @@ def run_media_phases(
     Quiet and polled phases in turn, a quiet one first and last.
 
     Args:
-        session, steps: With users ready.
+        session: To look at the media in.
+        steps: With users ready.
         rate: Requests a second in the polled phases.
         rounds: How many polled phases.
         phase_s: How long each phase lasts.

@@ -271,6 +271,8 @@ class _RateStanding:
     rate: float
     outcome: StepOutcome
     tries: int
+    is_decisive: bool
+    """A finding failed it."""
     is_tied: bool
     """As many passed as failed: to be tried again."""
     is_confirmed: bool
@@ -298,6 +300,7 @@ def _rate_standing(rate: float, steps: Sequence[RateStep]) -> _RateStanding:
         rate=rate,
         outcome=outcome,
         tries=len(steps),
+        is_decisive=is_decisive,
         is_tied=passed == failed > 0 and not is_decisive,
         is_confirmed=is_decisive or abs(passed - failed) >= 2 or len(steps) >= 3,
     )
@@ -353,7 +356,8 @@ def next_rate(steps: Sequence[RateStep], goal: SearchGoal) -> float | None:
             return min(low.rate * 2, goal.max_rate)
     elif low is None:
         down = upper.rate / 4
-        hopeless = sum(each.outcome is StepOutcome.VOID for each in standings) > 1
+        # nor is what is found at two rates, of which one is a quarter of the other, the load's doing
+        hopeless = sum(each.outcome is StepOutcome.VOID or each.is_decisive for each in standings) > 1
         return down if down >= goal.max_rate / MIN_RATE_DIVISOR and not hopeless else None
     elif upper.rate > low.rate * (1 + goal.resolution * (1 if ends.void is None else GENERATOR_LIMIT_RESOLUTION)):
         return sqrt(low.rate * upper.rate)

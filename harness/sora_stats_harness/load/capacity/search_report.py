@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
+from typing import Final
 
 from ...judge.measured_results import CapacityResult, CapacityStepResult, LatencyDistribution
 from .rate_search import RateStep, SearchGoal, SearchResult
+
+MIN_TIMES_FOR_P99: Final = 100
 
 
 def build_capacity(
@@ -52,6 +55,11 @@ def _capacity_step(step: RateStep, latency: list[LatencyDistribution]) -> Capaci
         due=sum(window.due for window in step.windows),
         completed=sum(window.completed for window in step.windows),
         backlog_per_s=None if slope is None else (slope.low, slope.middle, slope.high),
+        window_p99_us=[
+            us
+            for window in step.windows
+            if window.all_times.count >= MIN_TIMES_FOR_P99 and (us := window.all_times.percentile(99)) is not None
+        ],
         latency=latency,
     )
 

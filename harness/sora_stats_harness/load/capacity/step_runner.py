@@ -14,7 +14,7 @@ from locust.env import Environment
 from ...api.errors import HarnessError
 from ...judge.measured_results import LatencyDistribution
 from ..histogram import merge_histograms
-from ..load_run import SIGNALS_TO_ABANDON, InterruptSignal
+from ..load_run import InterruptSignal
 from ..load_users import drain_users, wait_for_users
 from ..run_measurements import summarize_step_latencies
 from ..scenario_users import SCENARIO_USERS
@@ -225,8 +225,6 @@ def run_users(session: SteppedSession, *, interrupt: InterruptSignal, drive: Cal
     environment = Environment(user_classes=[SCENARIO_USERS[session.spec.scenario]], catch_exceptions=False)
     environment.sora_session = session  # type: ignore[attr-defined]  # ours, for get_or_create_session
     runner = environment.create_local_runner()
-    signals: list[float] = []
-    interrupt.set_callback(lambda: signals.append(time.monotonic()))
     try:
         if (no_server := session.discover(lambda: interrupt.is_interrupted)) is not None:
             raise SearchEnded(no_server)
@@ -239,8 +237,7 @@ def run_users(session: SteppedSession, *, interrupt: InterruptSignal, drive: Cal
             raise HarnessError(problem)
         return drive()
     finally:
-        drain_users(runner, session, lambda: len(signals) >= SIGNALS_TO_ABANDON)
+        drain_users(runner, session, lambda: interrupt.gives_up)
         runner.quit()
         session.judge.judge_pending()
         gc.unfreeze()
-        interrupt.set_callback(None)

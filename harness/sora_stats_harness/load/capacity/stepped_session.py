@@ -17,7 +17,8 @@ import gevent
 from gevent.hub import Waiter
 
 from ...api.exchange import ErrorCode, Exchange, Request
-from ...api.server_address import ServerAddress
+from ...judge.requirements import Finding, Level
+from ...reports.pass_policy import Tolerance
 from ..histogram import Histogram
 from ..http_connection import HttpConnection
 from ..load_session import LoadSession
@@ -113,8 +114,13 @@ class ActiveStep:
 class SteppedSession(LoadSession):
     """A session whose rate can be set while it runs; its spec's users are the most requests in flight."""
 
-    def __init__(self, *given: Any, **named: Any) -> None:  # Any: as LoadSession takes them
+    def __init__(
+        self, *given: Any, tolerance: Tolerance | None = None, **named: Any
+    ) -> None:  # Any: as LoadSession takes them
         super().__init__(*given, **named)
+        self._tolerance = Tolerance() if tolerance is None else tolerance
+        self._decisive: set[str] = set()
+        """Requirements by which the response that is being judged fails the step."""
         self.step: ActiveStep | None = None
         """From which turns are taken."""
         self._counted_step: ActiveStep | None = None
@@ -152,11 +158,6 @@ class SteppedSession(LoadSession):
         super().drain()
         self.stop_step()
         self._wake_users(len(self._idle_users))
-
-    def switch_server(self, address: ServerAddress) -> None:
-        """Ask another server from now on."""
-        self.address = address
-        self.requests.switch_server(address.server)
 
     def wait_for_turn(self, timer: PreciseTimer, turn_ns: int) -> int | None:
         """Take the next turn, as soon as there is one to be had."""
@@ -227,13 +228,21 @@ class SteppedSession(LoadSession):
         finally:
             under_way[name] -= 1
 
+    def _on_violation(self, finding: Finding, level: Level) -> None:
+        super()._on_violation(finding, level)
+        if self._tolerance.fails(finding, level):
+            self._decisive.add(finding.requirement)
+
     def _record_exchange(self, exchange: Exchange, failed: str | None) -> None:
+        decisive = self._decisive
+        if decisive:
+            self._decisive = set()
         step = self._counted_step
         intended_ns = exchange.intended_ns
         if step is None or intended_ns is None or intended_ns < step.begins_ns:
             return
-        if failed is not None and failed.startswith("violated: "):
-            step.findings.append(failed.removeprefix("violated: "))
+        if decisive and exchange.error is None:  # requests without a response are for SLOs and limits
+            step.findings += sorted(decisive)
         step.ended += 1
         counted = step.counts_for(intended_ns)
         counted.ended += 1

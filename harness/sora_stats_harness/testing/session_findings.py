@@ -2,7 +2,7 @@
 What a session found, whatever became of the tests that found it.
 
 A counter that fell is proof. A rerun that passes doesn't take it back, nor does `pytest.skip()`, nor a mark that expects
-the test to fail. So findings go to one ledger as they arise, and the end of the session asks it.
+the test to fail. So findings are noted as they arise, and the end of the session reads them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REPORT_ATTRIBUTE: Final = "sora_findings"
 OVERRULED_STATUSES: Final = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
-class SessionLedger:
+class SessionFindings:
     """Lines about what was found, by the id of the item that found it."""
 
     def __init__(self) -> None:

@@ -1,0 +1,342 @@
+"""
+Evidence: parts of responses that prove findings, and the responses that may still have to prove one, within a bound.
+
+Whoever may need a response later holds an `EvidenceExchange`. The store keeps the newest bodies as they are, packs older
+ones that somebody still holds, and lets the oldest go when memory runs short; what was sent, when, the head, the length
+and the hash stay. What proves a finding is cut out when the finding is made: the connection's own bytes, or a bounded part
+around the fault. All of it together takes at most `MAX_EVIDENCE_BYTES`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+from weakref import ref
+
+import msgspec
+import zstandard
+
+from ..api.exchange import Excerpt, Exchange, Headers, Request, Response
+from .check import Place
+from .excerpts import ElementIndex, WantedPart, cut_body
+
+MAX_EVIDENCE_BYTES: Final = 64 << 20
+"""For the evidence of a run, besides the response that is being judged."""
+
+PIECE_BYTES: Final = 64 << 10
+"""Of a body, and of a head, in a proof: five times what a connection takes."""
+
+SHARED_PROOFS: Final = 1536
+"""How many kinds of findings share what is left for proofs: more than are listed one by one."""
+
+SMALL_BODY_BYTES: Final = 1 << 10
+"""Up to which a body is not packed."""
+
+BLOCK_BYTES: Final = 256 << 10
+"""Of a packed body, that can be unpacked by itself."""
+
+OVERHEAD_BYTES: Final = 512
+"""Of an exchange without its bodies and its head."""
+
+MAX_INDEXES: Final = 4
+"""Arrays of which it is remembered where their elements stand."""
+
+
+class PackedBody:
+    """
+    A body, compressed in blocks.
+
+    Args:
+        body: Its bytes.
+        compressor: Packs a block.
+        pause: Called between blocks of a large one.
+    """
+
+    __slots__ = ("_blocks", "length", "sha256", "size")
+
+    def __init__(self, body: bytes, compressor: zstandard.ZstdCompressor, pause: Callable[[], None]) -> None:
+        self.length = len(body)
+        self._blocks: list[bytes] = []
+        digest = hashlib.sha256()
+        for start in range(0, len(body), BLOCK_BYTES):
+            if start:
+                pause()
+            block = body[start : start + BLOCK_BYTES]
+            digest.update(block)
+            self._blocks.append(compressor.compress(block))
+        self.sha256 = digest.hexdigest()
+        self.size = OVERHEAD_BYTES + sum(map(len, self._blocks))
+
+    def read(self, start: int, stop: int, decompressor: zstandard.ZstdDecompressor) -> bytes:
+        """Some of the bytes."""
+        first = start // BLOCK_BYTES
+        blocks = self._blocks[first : -(-stop // BLOCK_BYTES)]
+        data = b"".join(map(decompressor.decompress, blocks))
+        return data[start - first * BLOCK_BYTES : stop - first * BLOCK_BYTES]
+
+
+class EvidenceExchange(msgspec.Struct, eq=False, weakref=True):
+    """An exchange whose body is packed, and at last let go, when memory runs short, wherever it is referred to."""
+
+    exchange: Exchange
+    """Without a body once that was packed; its `excerpt` then tells length and hash."""
+    packed: PackedBody | None = None
+    sha256: str | None = None
+    """Of the body, once somebody asked for it."""
+    proofs: dict[Excerpt | None, Exchange] | None = None
+    """What of it proves findings: all those about one connection refer to the same part."""
+
+    @property
+    def request(self) -> Request:
+        """What was sent."""
+        return self.exchange.request
+
+    @property
+    def sent_ns(self) -> int:
+        """When it was sent."""
+        return self.exchange.sent_ns
+
+    @property
+    def received_ns(self) -> int:
+        """When the response had arrived."""
+        return self.exchange.received_ns
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What findings call it."""
+        return self.exchange.key
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its body is at hand."""
+        response = self.exchange.response
+        return self.packed is not None or response is None or response.excerpt is None
+
+
+class EvidenceStore:
+    """
+    All evidence of one judge.
+
+    A quarter of it is for bodies as they came; older ones are packed, to some 10 % of their size. Another quarter is for
+    proofs as large as they come, and three eighths are shared out among those after them, so that the last kind of finding
+    has its proof too. What is not used so is for packed bodies.
+
+    Args:
+        limit_bytes: For all of it.
+    """
+
+    def __init__(self, limit_bytes: int = MAX_EVIDENCE_BYTES) -> None:
+        self._limit = limit_bytes
+        self._raw_limit = self._free_proofs = limit_bytes // 4
+        self._proof_limit = limit_bytes // 8 * 5
+        self._portion = limit_bytes // 64
+        """Raw bodies are packed so many at a time."""
+        self._raw_bytes = self._newest_bytes = 0
+        self._newest: list[ref[EvidenceExchange]] = []
+        self._portions: deque[tuple[int, list[ref[EvidenceExchange]]]] = deque()
+        self._packed: dict[ref[EvidenceExchange], int] = {}
+        """The packed bodies that somebody still holds, the oldest first, and their sizes."""
+        self._packed_bytes = self._proof_bytes = 0
+        self._current: EvidenceExchange | None = None
+        self._indexes: list[tuple[ref[EvidenceExchange], ElementIndex | None]] = []
+        self._compressor: zstandard.ZstdCompressor | None = None
+        self._decompressor = zstandard.ZstdDecompressor()
+        self.released = 0
+        """Bodies that somebody still held and that were let go."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept, as they are counted."""
+        return self._raw_bytes + self._newest_bytes + self._packed_bytes + self._proof_bytes
+
+    # -- responses that may still have to prove something -------------------------------------------------------------
+
+    def add_exchange(self, exchange: Exchange) -> EvidenceExchange:
+        """Hold the exchange that is judged next."""
+        self._current = EvidenceExchange(exchange)
+        return self._current
+
+    def settle(self, pause: Callable[[], None]) -> None:
+        """The current exchange is judged: pack what is too much, and let go what is still too much then."""
+        held = self._current
+        if held is None:
+            return
+        self._newest.append(ref(held))
+        response = held.exchange.response
+        self._newest_bytes += OVERHEAD_BYTES if response is None else OVERHEAD_BYTES + len(response.body)
+        self._current = held = None
+        if self._newest_bytes > self._portion:
+            self._portions.append((self._newest_bytes, self._newest))
+            self._raw_bytes += self._newest_bytes
+            self._newest, self._newest_bytes = [], 0
+            while self._raw_bytes > self._raw_limit:
+                size, oldest = self._portions.popleft()
+                self._raw_bytes -= size
+                for each in oldest:
+                    if (aged := each()) is not None:
+                        self._pack(aged, pause)
+            self._release()
+
+    def _pack(self, held: EvidenceExchange, pause: Callable[[], None]) -> None:
+        exchange = held.exchange
+        response = exchange.response
+        if response is None or not response.body or response.excerpt is not None:
+            return
+        if len(response.body) <= SMALL_BODY_BYTES:
+            self._watch(held, OVERHEAD_BYTES + len(response.body))
+            return
+        if self._compressor is None:
+            # Responses are much alike: the first one is what the others are told by.
+            known = zstandard.ZstdCompressionDict(response.body[:PIECE_BYTES], dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+            known.precompute_compress(level=1)
+            self._compressor = zstandard.ZstdCompressor(level=1, dict_data=known)
+            self._decompressor = zstandard.ZstdDecompressor(dict_data=known)
+        packed = held.packed = PackedBody(response.body, self._compressor, pause)
+        held.exchange = _without_body(exchange, response, packed.sha256)
+        self._watch(held, packed.size)
+
+    def _watch(self, held: EvidenceExchange, size: int) -> None:
+        self._packed[ref(held, self._forget)] = size
+        self._packed_bytes += size
+
+    def _forget(self, kept: ref[EvidenceExchange]) -> None:
+        self._packed_bytes -= self._packed.pop(kept, 0)
+
+    def _release(self) -> None:
+        while self.size > self._limit and self._packed:
+            kept = next(iter(self._packed))
+            self._packed_bytes -= self._packed.pop(kept)
+            if (held := kept()) is not None:
+                held.packed = None
+                exchange, response = held.exchange, held.exchange.response
+                if response is not None and response.excerpt is None:
+                    held.exchange = _without_body(exchange, response, hashlib.sha256(response.body).hexdigest())
+                self.released += 1
+
+    # -- what proves a finding ----------------------------------------------------------------------------------------
+
+    def prove(
+        self,
+        exchanges: Sequence[Exchange | EvidenceExchange],
+        wrong: Exchange | EvidenceExchange,
+        *,
+        connection_id: str | None = None,
+        place: Place = (),
+        offset: int | None = None,
+    ) -> tuple[Exchange, ...]:
+        """
+        Cut out of exchanges what proves a finding.
+
+        Args:
+            exchanges: The earlier first.
+            wrong: The one of them that went wrong.
+            connection_id: Whose bytes are wanted; None where it is about no connection.
+            place: Where in the body of the wrong one.
+            offset: At which of its bytes, where no place tells it.
+        """
+        if self._proof_bytes < self._free_proofs:
+            most = PIECE_BYTES
+        else:
+            share = (self._proof_limit - self._free_proofs) // SHARED_PROOFS // max(1, len(exchanges))
+            most = max(0, min(share, self._proof_limit - self._proof_bytes) - OVERHEAD_BYTES)
+        proof = []
+        for each in exchanges:
+            wanted = WantedPart(connection_id=connection_id, most_bytes=most)
+            if each.key == wrong.key:
+                wanted = WantedPart(connection_id=connection_id, most_bytes=most, place=place, offset=offset)
+            proof.append(self._keep(self._held(each), wanted))
+        self._release()
+        return tuple(proof)
+
+    def cut(self, held: EvidenceExchange, connection_id: str) -> Exchange:
+        """The exchange with nothing of its body but a connection's own bytes."""
+        return self._cut_out(held, WantedPart(connection_id=connection_id, most_bytes=PIECE_BYTES))
+
+    def _held(self, exchange: Exchange | EvidenceExchange) -> EvidenceExchange:
+        if isinstance(exchange, EvidenceExchange):
+            return exchange
+        current = self._current
+        return current if current is not None and current.exchange is exchange else EvidenceExchange(exchange)
+
+    def _keep(self, held: EvidenceExchange, wanted: WantedPart) -> Exchange:
+        cut = self._cut_out(held, wanted)
+        told = None if cut.response is None else cut.response.excerpt
+        proofs = held.proofs
+        if proofs is None:
+            proofs = held.proofs = {}
+        known = proofs.get(told)
+        if known is None:
+            known = proofs[told] = cut
+            self._proof_bytes += _proof_size(cut)
+        return known
+
+    def _cut_out(self, held: EvidenceExchange, wanted: WantedPart) -> Exchange:
+        exchange, most = held.exchange, wanted.most_bytes
+        request, response = exchange.request, exchange.response
+        if request.body is not None and len(request.body) > max(most, self._free_proofs - self._proof_bytes):
+            request = msgspec.structs.replace(request, body=None)
+        if response is not None:
+            body = _HeldBody(held, self._decompressor)
+            response = cut_body(response, body, wanted, lambda: self._index(held, body))
+            if (headers := _bound_headers(response.headers, most)) is not response.headers:
+                response = msgspec.structs.replace(response, headers=headers)
+        if request is exchange.request and response is exchange.response:
+            return exchange
+        return msgspec.structs.replace(exchange, request=request, response=response)
+
+    def _index(self, held: EvidenceExchange, body: _HeldBody) -> ElementIndex | None:
+        for kept, index in self._indexes:
+            if kept() is held:
+                return index
+        index = ElementIndex.of(body.read(0, body.length))
+        self._indexes = [(ref(held), index), *self._indexes[: MAX_INDEXES - 1]]
+        return index
+
+
+class _HeldBody:
+    """The body of a held exchange, wherever it is."""
+
+    def __init__(self, held: EvidenceExchange, decompressor: zstandard.ZstdDecompressor) -> None:
+        self._held = held
+        self._decompressor = decompressor
+        response = held.exchange.response
+        self._body = b"" if response is None else response.body
+        self.length = len(self._body) if held.packed is None else held.packed.length
+        self.is_whole = held.is_whole
+
+    def read(self, start: int, stop: int) -> bytes:
+        packed = self._held.packed
+        return self._body[start:stop] if packed is None else packed.read(start, stop, self._decompressor)
+
+    def hash(self) -> str:
+        held = self._held
+        if held.sha256 is None:
+            held.sha256 = hashlib.sha256(self._body).hexdigest() if held.packed is None else held.packed.sha256
+        return held.sha256
+
+
+def _without_body(exchange: Exchange, response: Response, sha256: str) -> Exchange:
+    told = Excerpt(of="text", length=len(response.body), sha256=sha256)
+    return msgspec.structs.replace(exchange, response=msgspec.structs.replace(response, body=b"", excerpt=told))
+
+
+def _bound_headers(headers: Headers, most: int) -> Headers:
+    """As many of the first header fields as there is room for: millions of them may have come."""
+    room = most
+    for place, (name, value) in enumerate(headers):
+        room -= len(name) + len(value)
+        if room < 0:
+            return headers[:place]
+    return headers
+
+
+def _proof_size(exchange: Exchange) -> int:
+    """The bytes that a proof is counted with."""
+    request, response = exchange.request, exchange.response
+    size = OVERHEAD_BYTES + len(request.body or b"")
+    if response is not None:
+        size += len(response.body) + sum(len(name) + len(value) + 100 for name, value in response.headers)
+        size += 0 if response.excerpt is None else 150 * len(response.excerpt.parts)
+    return size

@@ -1,0 +1,83 @@
+"""
+Cuts keys that the edition does not know out of a connection, so that the rest is decoded as ever.
+
+A server that writes a key of another name in each response would else have each of them surveyed, for fifty times as much
+as decoding takes: what comes once can't be learned.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from .edition_decoder import EditionDecoder
+
+Path = tuple[str, ...]
+
+MAX_GROUPS: Final = 4
+"""Groups of one connection out of which keys are cut; where there are more, it is surveyed."""
+
+_UNKNOWN: Final = re.compile(r"Object contains unknown field .*?(?: - at `\$((?:\.\w+)+)`)?", re.DOTALL)
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
+
+
+class CutConnection(msgspec.Struct, frozen=True):
+    """A connection without the keys that the edition does not know."""
+
+    rest: bytes
+    members: list[tuple[Path, bytes]]
+    """What was cut out: paths and values."""
+
+
+def cut_unknown_keys(codec: EditionDecoder, piece: bytes, error: Exception) -> CutConnection | None:
+    """
+    Cut unknown keys out of a connection.
+
+    Args:
+        piece: Its bytes.
+        error: Why the decoder did not accept it.
+
+    Returns:
+        None where something else is wrong as well, a key is repeated beside an unknown one, or there is white space, of
+        which it can't be told from repeated keys.
+    """
+    rest, members = piece.strip(b" \t\r\n"), list[tuple[Path, bytes]]()
+    for _ in range(MAX_GROUPS):
+        found = _UNKNOWN.fullmatch(str(error))
+        if found is None:
+            return None
+        path = tuple(found[1][1:].split(".")) if found[1] else ()
+        columns = next((plan.columns for plan in codec.plans if plan.group.path == path), None)
+        made = None if columns is None else _cut_group(rest, path, frozenset(columns))
+        if made is None:
+            return None
+        rest, cut = made
+        members += [((*path, key), value) for key, value in cut.items()]
+        try:
+            codec.one.decode(rest)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as further:
+            error = further
+        else:
+            return CutConnection(rest, members)
+    return None
+
+
+def _cut_group(text: bytes, path: Path, known: frozenset[str]) -> tuple[bytes, dict[str, bytes]] | None:
+    """The text of an object without the unknown keys of one group in it; None where that is not all that changes."""
+    try:
+        members = _MEMBERS.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if msgspec.json.encode(members) != text:
+        return None
+    if path:
+        below = _cut_group(bytes(members[path[0]]), path[1:], known)
+        if below is None:
+            return None
+        members[path[0]], cut = Raw(below[0]), below[1]
+    else:
+        cut = {key: bytes(members.pop(key)) for key in list(members) if key not in known}
+    return msgspec.json.encode(members), cut

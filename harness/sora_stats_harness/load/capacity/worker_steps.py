@@ -1,0 +1,159 @@
+"""
+Load by steps through workers: one rate after another, shared by all of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import gevent
+
+from ...judge.measured_results import LatencyDistribution
+from ...judge.requirements import Level
+from ..request_metrics import RequestMetrics
+from ..run_measurements import summarize_step_latencies
+from ..slo import parse_abort_limit
+from ..step_falls import StepFall, StepFallFinder
+from ..worker_messages import EndStepOrder, HaltOrder, PrepareOrder, StepOrder, StepReport, WindowOrder, WindowReport
+from ..workers import Workers
+from .load_window import LoadWindow
+from .merged_window import merge_windows
+from .rate_search import LoadAborted, SearchEnded
+from .step_runner import STEP_WATCH_INTERVAL_S
+
+STEP_LEAD_NS: Final = 500_000_000
+"""Between telling all workers a rate and its first request: each of them tidies its memory before."""
+
+REPORT_MARGIN_S: Final = 30.0
+"""How much longer the report on an order may take than what was ordered."""
+
+
+class WorkerSteps:
+    """
+    Drives workers step by step: a `StepDriver` of one rate, shared by all of them.
+
+    A window is void if any worker was late, since nobody can tell what its share would have met; and where a worker has
+    failed the search ends, and says which.
+
+    Args:
+        workers: They.
+        order: What all of them together are to do.
+        falls: What finds counters that fell between two of them.
+        watch: Is called all the while with what is going on.
+        is_interrupted: Whether the user has had enough.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        order: PrepareOrder,
+        falls: StepFallFinder,
+        *,
+        watch: Callable[[str], None],
+        is_interrupted: Callable[[], bool],
+    ) -> None:
+        assert order.patience_s is not None, "an order of steps"
+        self._workers = workers
+        self._order = order
+        self._finder = falls
+        self._limits = tuple(parse_abort_limit(text) for text in order.limits)
+        self._watch = watch
+        self._is_interrupted = is_interrupted
+        self._rate = 0.0
+        self._patience_s = order.patience_s + order.spec.timeout_s + REPORT_MARGIN_S
+        self.step_latencies: list[tuple[float, list[LatencyDistribution]]] = []
+        """As `StepRunner.step_latencies`."""
+        self.falls: list[StepFall] = []
+        """Between what one worker saw in a step and another one in a later step."""
+        workers.watch = self._watch_workers
+
+    def _watch_workers(self) -> None:
+        self._watch(f"{self._rate:,.0f}/s from {self._workers.plan.count} workers" if self._rate else "quiet")
+
+    def stand_up(self) -> None:
+        """
+        Have all users ready.
+
+        Raises:
+            SearchEnded: A worker failed, no server responds, or the user has had enough.
+        """
+        spec = self._order.spec
+        problem = self._workers.prepare(self._order)
+        if problem is None and not self._is_interrupted():
+            problem = self._workers.stand_up(spec.scenario, spec.users)
+        if problem is not None or self._is_interrupted():
+            raise SearchEnded(problem or "interrupted")
+
+    def start_step(self, rate: float) -> None:
+        """As `StepDriver`: requests fall due in turn from each worker."""
+        self._rate = rate
+        begins_ns = time.monotonic_ns() + STEP_LEAD_NS
+        self._workers.order(StepOrder(rate=rate, begins_ns=begins_ns, lead_ns=STEP_LEAD_NS))
+
+    def wait_for_window(self, lasts_s: float) -> LoadWindow:
+        """
+        As `StepDriver`.
+
+        Raises:
+            SearchEnded: A worker failed, or the user has had enough.
+            LoadAborted: One of them has reached a limit.
+        """
+        self._workers.order(WindowOrder(lasts_s=lasts_s))
+        reports = self._workers.gather(WindowReport, lasts_s + self._patience_s, halt_at=_is_aborted)
+        self._check_end()
+        for report in reports:
+            if report.aborted is not None:
+                raise LoadAborted(report.aborted, None if report.window is None else merge_windows([report.window]))
+        windows = [report.window for report in reports if report.window is not None]
+        if len(windows) < self._workers.plan.count:
+            raise SearchEnded("a worker did not report its window")
+        return merge_windows(windows)
+
+    def wait(self, lasts_s: float) -> None:
+        """
+        As `StepRunner.wait`.
+
+        Raises:
+            SearchEnded, LoadAborted: As for a window.
+        """
+        until_s = time.monotonic() + lasts_s
+        while time.monotonic() < until_s:
+            self._check_end()
+            reached = next((each for each in self._limits if each.is_exceeded(self._workers.live_metrics)), None)
+            if self._rate and reached is not None:
+                raise LoadAborted(reached.text)
+            self._watch_workers()
+            gevent.sleep(min(STEP_WATCH_INTERVAL_S, max(0.0, until_s - time.monotonic())))
+
+    def _check_end(self) -> None:
+        trouble = self._workers.trouble()
+        if self._is_interrupted() or trouble is not None:
+            self._workers.order(HaltOrder())
+            raise SearchEnded("interrupted" if self._is_interrupted() else trouble or "")
+
+    def end_step(self) -> tuple[str, ...]:
+        """As `StepDriver`; of those workers that are left, and of what one of them saw after another."""
+        self._workers.order(EndStepOrder(at_once=self._is_interrupted()))
+        metrics, findings, outage = RequestMetrics(), list[str](), None
+        reports = self._workers.gather(StepReport, self._patience_s, heed=False)
+        for report in reports:
+            metrics.add_serialized(report.metrics)
+            findings += report.findings
+            outage = outage or report.outage
+        told = summarize_step_latencies(metrics)
+        self.step_latencies.append((self._rate, told))
+        self._rate = 0.0
+        if outage is not None:
+            raise SearchEnded(outage)
+        falls = self._finder.add_step({report.index: report.samples for report in reports})
+        self.falls += falls
+        fails = self._order.tolerance.fails
+        findings += sorted({fall.finding.requirement for fall in falls if fails(fall.finding, Level.MUST)})
+        return tuple(findings)
+
+
+def _is_aborted(report: WindowReport) -> bool:
+    """Whether a window was broken off, so that those of the other workers are of no use."""
+    return report.aborted is not None

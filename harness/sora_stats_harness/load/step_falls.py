@@ -1,0 +1,82 @@
+"""
+Counters that fell from one step to the next, between what one worker saw and what another one did.
+
+Nothing of a step is sent before all of the step before has ended. So what a worker saw in the one came before what any
+other sees in the next, on whichever machines they are and whatever their clocks say.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ..api.edition import Edition, make_json_pointer
+from ..judge.checks.monotonic import MONOTONIC
+from ..judge.edition_decoder import EditionDecoder
+from ..judge.requirements import Finding
+from .sample_trail import NotedSample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFall:
+    """A counter that fell, and the samples that show it."""
+
+    finding: Finding
+    """Without its evidence, which the workers keep until the end."""
+    early: NotedSample
+    late: NotedSample
+
+
+class StepFallFinder:
+    """
+    Remembers what each worker saw last of each connection.
+
+    Args:
+        edition: Whose counters are compared.
+    """
+
+    def __init__(self, edition: Edition) -> None:
+        self._blocks = EditionDecoder(edition).blocks
+        self._last: defaultdict[str, dict[int, NotedSample]] = defaultdict(dict)
+
+    def add_step(self, samples: Mapping[int, Mapping[str, NotedSample]]) -> list[StepFall]:
+        """
+        Compare what was seen in a step with what other workers had seen in the steps before.
+
+        Args:
+            samples: By worker and connection, the newest of the step.
+        """
+        falls = [
+            fall
+            for index, seen in samples.items()
+            for connection_id, late in seen.items()
+            for other, early in self._last[connection_id].items()
+            if other != index and early.server == late.server
+            for fall in self._falls(connection_id, early, late)
+        ]
+        for index, seen in samples.items():
+            for connection_id, sample in seen.items():
+                self._last[connection_id][index] = sample
+        return falls
+
+    def _falls(self, connection_id: str, early: NotedSample, late: NotedSample) -> Iterator[StepFall]:
+        for block, old, new in zip(self._blocks, early.blocks, late.blocks, strict=False):
+            for counter, before, after in zip(block.counters, old or (), new or (), strict=False):
+                if 0 <= after < before:
+                    path = (*block.path, counter.name)
+                    field = make_json_pointer(path)
+                    finding = Finding(
+                        requirement=MONOTONIC.id,
+                        level=MONOTONIC.level,
+                        target=late.target,
+                        field=field,
+                        pointer=field,
+                        connection_id=connection_id,
+                        message=f"{'.'.join(path)} fell by {before - after}",
+                        expected=f"at least {before}",
+                        actual=str(after),
+                        fault="fell",  # as the check has it: it is the same finding
+                        exchanges=(),
+                    )
+                    yield StepFall(finding=finding, early=early, late=late)

@@ -1,0 +1,94 @@
+"""Connections with keys that the edition does not know are decoded without them, and judged as if they were surveyed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from sora_stats_harness.judge.sample import ParsedBody
+from sora_stats_harness.judge.sample_reader import SampleReader
+from sora_stats_harness.judge.unknown_keys import cut_unknown_keys
+
+from .test_sample_reader import DOC, EXAMPLE
+
+Changes = Sequence[tuple[tuple[str, ...], Any]]  # Any: JSON
+
+
+def changed(changes: Changes) -> dict[str, Any]:  # Any: as above
+    """The example with other values at some paths."""
+    document: dict[str, Any] = json.loads(json.dumps(EXAMPLE))
+    for path, value in changes:
+        inner = document
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = value
+    return document
+
+
+def compact(document: Any) -> bytes:  # Any: as above
+    """As servers write it."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def found(parsed: ParsedBody) -> list[set[tuple[str, tuple[str, ...], str, str]]]:
+    """What deviates in each sample."""
+    return [{(d.requirement, d.path, d.expected, d.actual) for d in sample.deviations} for sample in parsed.samples]
+
+
+@pytest.mark.parametrize("accelerated", [True, False])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [(("new",), 1)],
+        [(("new é",), {"a": [1, {"b": None}]}), (("rtp", "other"), "x"), (("rtp", "more"), -1.5)],
+        [(("sctp", "total_pruned_sctp_data_chunk"), 3), (("turn", "x"), True)],
+    ],
+)
+def test_what_is_cut_out_is_found_as_by_the_slow_path(changes: Changes, accelerated: bool) -> None:
+    """One connection and a listing; with white space it is surveyed, and that gives the same."""
+    document = changed(changes)
+    for body, spaced, many in (
+        (compact(document), json.dumps(document).encode(), False),
+        (compact([EXAMPLE, document]), json.dumps([EXAMPLE, document]).encode(), True),
+    ):
+        fast, slow = (
+            SampleReader(DOC, accelerated=accelerated).read(each, many=many, scan=True) for each in (body, spaced)
+        )
+        assert (fast.slow, slow.slow) == (0, 1)
+        assert found(fast) == found(slow)
+        assert any(found(fast))
+        for one, other in zip(fast.samples, slow.samples, strict=True):
+            assert list(map(tuple, one.blocks)) == list(map(tuple, other.blocks))  # type: ignore[arg-type]  # all are there
+
+
+def test_a_key_is_learned_when_it_comes_again() -> None:
+    """Not before: one that never comes again would cost more to learn than to cut out."""
+    reader = SampleReader(DOC)
+    for number in range(300):
+        parsed = reader.read(compact(changed([((f"new_{number}",), 1)])), many=False, scan=False)
+        assert [len(each) for each in found(parsed)] == [1]
+    assert not reader.codec.learned
+    for _ in range(2):
+        reader.read(compact(changed([(("again",), 1)])), many=False, scan=False)
+    assert reader.codec.learned == {("again",)}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        compact(changed([(("new",), 1)])).replace(b'"new":1', b'"new":1,"new":2'),
+        compact(changed([(("new",), 1)])).replace(b'"new":1', b'"new" :1'),
+        compact(changed([(("new",), 1), (("rtp",), 7)])),
+        compact(changed([(("data_channel", "signaling", "new"), 1)])),
+    ],
+)
+def test_whatever_else_is_wrong_is_surveyed(piece: bytes) -> None:
+    """A repeated key, white space, a group that is a number, a label's key."""
+    codec = SampleReader(DOC).codec
+    with pytest.raises(msgspec.ValidationError) as refused:
+        codec.one.decode(piece)
+    assert cut_unknown_keys(codec, piece, refused.value) is None
