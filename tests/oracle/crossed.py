@@ -281,8 +281,9 @@ def _stamped(moment_ns: Callable[[Shot], int]) -> Callable[[Shot, Keys], Shot]:
 
 
 def _framed(code: str) -> Callable[[Shot, Keys], Shot]:
+    """What was responded at all is written so: without a byte, a close is no response that failed."""
     fault = FramingFault(code=code, text=code)
-    return lambda shot, keys: replace(shot, faults=(*shot.faults, fault))
+    return lambda shot, keys: shot if shot.refused else replace(shot, faults=(*shot.faults, fault))
 
 
 def _deep(shot: Shot, keys: Keys) -> Shot:

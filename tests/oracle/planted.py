@@ -33,7 +33,13 @@ from .code_mutants import PACKAGE, ROOT, CodeMutant, drawn, mutants, parse
 EQUIVALENTS: Final = Path(__file__).parent / "equivalent_mutants.txt"
 """A line for each bug that no test can notice: its id, two blanks and a number sign, and why."""
 
-FILES: Final = ("tests/judge", "tests/oracle")
+FILES: Final = (
+    "tests/judge",
+    "tests/oracle",
+    "tests/api/test_strict_json.py",
+    "tests/cli/test_checks_option.py",
+    "tests/reports/test_verdict_assembly.py",
+)
 SKIPPED: Final = ("tests/judge/test_accelerator.py", "tests/oracle/test_planted.py")
 """The first is about the code in C, the second would run all this again."""
 
