@@ -271,7 +271,7 @@ def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
     later = [
         entry
         for entry in seen.findings(MONOTONIC.id, PRESENT.id, LISTED.id, OFFSET.id)
-        if entry.target in targets or entry.requirement == PRESENT.id
+        if entry.target in targets or entry.requirement in (PRESENT.id, OFFSET.id)
     ]
     yield _incident(
         "stale-cache",
@@ -345,15 +345,13 @@ def _target_disagrees(seen: IncidentEvidence) -> Iterator[Incident]:
     for family, target, entries in alone:
         if target is None or not (others := compared_targets(target, entries)):
             continue
-        stamps = [
-            each for each in seen.findings(CLOCK_ORDER.id, FROZEN.id) if family == "counter" and each.target == target
-        ]
+        others_of_target = seen.findings(CLOCK_ORDER.id, FROZEN.id, ASKED.id, CLIENT.id) if family == "counter" else []
         yield _incident(
             "target-disagrees",
             f"{target} alone disagrees with {' and '.join(others)}: {_times(len(entries), 'finding')} of the family "
             f"{family} involve{'s' if len(entries) == 1 else ''} it, and none involves the others alone.",
             f"Look at how {target} collects its statistics, not at the targets that it is compared with.",
-            [*entries, *stamps],
+            [*entries, *(each for each in others_of_target if each.target == target)],
         )
 
 

@@ -51,7 +51,10 @@ def group_shared_faults(entries: Sequence[FindingEntry]) -> list[FindingSet]:
             merged += _merge_by(members, lambda group: group[0].wrong_exchange or _name_fault(group))
         else:
             merged += members
-    merged += _merge_relations(relations)
+    relations = _merge_relations(relations)
+    if len(relations) > MAX_SEPARATE_FIELDS:
+        relations = [[entry for group in relations for entry in group]]
+    merged += relations
     place = {entry.fingerprint: number for number, entry in enumerate(entries)}
     return sorted(
         (sorted(group, key=lambda entry: place[entry.fingerprint]) for group in merged),
@@ -62,6 +65,10 @@ def group_shared_faults(entries: Sequence[FindingEntry]) -> list[FindingSet]:
 def _name_fault(group: FindingSet) -> Hashable:
     """What findings of one fault have in common, whichever target shows it."""
     entry = group[0]
+    if entry.requirement.startswith("clock."):
+        return "clock"  # one stamp that is wrong is so by several rules
+    if entry.requirement.startswith("request."):
+        return "request", entry.message.rpartition(" gets ")[2]  # all refusals are made alike
     return entry.requirement, _COPIES.sub(r"/\1/*", entry.field), "" if entry.field else entry.message
 
 
