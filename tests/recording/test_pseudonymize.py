@@ -19,6 +19,7 @@ from sora_stats_harness.api.exchange import (
     TransportError,
     make_valid_request,
 )
+from sora_stats_harness.api.request_guard import UNKNOWN_OPERATION_TARGET, UNKNOWN_PATH
 from sora_stats_harness.cli import main
 from sora_stats_harness.recording.json_strings import mask_text
 from sora_stats_harness.recording.pseudonymize import redact_recording
@@ -320,8 +321,8 @@ def test_a_text_that_is_left_ends_in_no_file(tmp_path: Path, monkeypatch: pytest
 def test_a_text_that_something_kept_holds_by_chance_is_no_leak(tmp_path: Path) -> None:
     """A server may say the name of a probe, of a header, or its own loopback address; a redacted recording as well."""
     said = [
-        "wrong_type",
         "request.shape.wrong_type",
+        "shape.wrong",
         "content-type",
         "127.0.0.1",
         "127.0.0.1:3000",
@@ -331,14 +332,13 @@ def test_a_text_that_something_kept_holds_by_chance_is_no_leak(tmp_path: Path) -
         "redacted",
         "REDACTED",
         "application/json",
-        "GetStatsAllConnections",
     ]
     request = Request(
         server="http://127.0.0.1:3000",
         headers=(("Content-Type", "application/json"),),
         body=None,
         target=None,
-        probe=said[1],
+        probe=said[0],
         method="BREW",
         path="/pot",
     )
@@ -346,6 +346,27 @@ def test_a_text_that_something_kept_holds_by_chance_is_no_leak(tmp_path: Path) -
     redact_recording(record(tmp_path / "in.jsonl", [exchange(body=json.dumps(said).encode(), request=request)]), once)
     redact_recording(once, twice)
     (step,) = open_recordings([twice])
-    assert step.exchange.request.probe == said[1]
+    assert step.exchange.request.probe == said[0]
     assert step.exchange.response is not None
     assert not set(said) & set(json.loads(step.exchange.response.body))
+
+
+def test_a_refusal_in_the_words_of_the_api_stays_as_it_is(tmp_path: Path) -> None:
+    """So that a wrong request is judged as before; what was wrong about it is replaced."""
+    reason = {"invalid": "data", "error": "wrong_type", "path": ["channel_id"], "schema": {"type": "string"}}
+    text = {"error_type": "InvalidJSON", "error_reason": [reason | {"data": CHANNEL}]}
+    request = Request(
+        server="http://127.0.0.1:3000",
+        headers=(("x-sora-target", UNKNOWN_OPERATION_TARGET),),
+        body=None,
+        target=None,
+        probe="request.shape.path",
+        path=UNKNOWN_PATH,
+    )
+    (left,) = redacted(tmp_path, exchange(body=json.dumps(text).encode(), request=request))
+    assert left.request.path == UNKNOWN_PATH
+    assert left.request.headers == request.headers
+    assert left.response is not None
+    body = json.loads(left.response.body)
+    assert body["error_reason"][0].pop("data") != CHANNEL
+    assert body == {"error_type": "InvalidJSON", "error_reason": [reason]}

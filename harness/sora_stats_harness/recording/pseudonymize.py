@@ -259,7 +259,9 @@ class _LineRedactor:
             method=part.method
             if part.method in rules.METHODS
             else self._replace("texts", part.method, REDACTED_METHOD),
-            path="/" if part.path == "/" else self._replace("texts", part.path, f"/{REDACTED_TEXT}"),
+            path=self.texts.keep_form(part.path)
+            if part.path in rules.PATHS
+            else self._replace("texts", part.path, f"/{REDACTED_TEXT}"),
             headers=self._redact_headers(part.headers, 0),
             body=self._redact_body(part.body) if part.body is not None else None,
             body_base64=packed,

@@ -14,6 +14,7 @@ from typing import Final
 from ..api.edition import load_edition, shipped_edition_names
 from ..api.exchange import TARGET_HEADER, TARGET_OF_OPERATION, ErrorCode, Target
 from ..api.http1_faults import FRAMING_RULES
+from ..api.request_guard import ALLOWED_PATHS, INVENTED_TARGETS
 from ..api.secret_redaction import ALLOWED_REQUEST_HEADERS, ALLOWED_RESPONSE_HEADERS
 from . import format as lines
 
@@ -34,6 +35,9 @@ ENDING: Final = re.compile(
 )
 """What is kept of the reason for which a run ended itself."""
 
+PATHS: Final = ALLOWED_PATHS
+"""What the harness itself asks for."""
+
 METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 SCOPE_OPTIONS: Final = ("observes", "excluded")
@@ -44,21 +48,45 @@ ERROR_TYPES: Final = frozenset(
         "InternalError",
         "InvalidJSON",
         "InvalidTarget",
+        "MissingHeaderName",
         "MissingService",
         "MissingTarget",
         "MissingTargetFunction",
         "NotFound",
         "NotRecorded",
         "SchemaNotFound",
+        "UnexpectedMethod",
     }
 )
+
+_REFUSAL_KEYS: Final = frozenset(
+    ["type", "data", "error", "invalid", "path", "schema", "service", "version", "operation", "properties", "required"]
+)
+_REFUSAL_WORDS: Final = frozenset(
+    [
+        "data",
+        "parse",
+        "wrong_type",
+        "missing_required_property",
+        "object",
+        "array",
+        "string",
+        "integer",
+        "number",
+        "boolean",
+        "null",
+    ]
+)
+"""Of the bodies of refusals, besides the types of errors."""
+
+_TARGET_NAMES: Final = (*(target.value for target in Target), *sorted(INVENTED_TARGETS))
 
 _REQUEST_KEYS: Final = frozenset({"channel_id", "client_id", "connection_id", "local", "error_type", "error_reason"})
 
 _HTTP_DATE: Final = r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
 
 _HEADER_VALUES: Final = {
-    TARGET_HEADER: "|".join(re.escape(target.value) for target in Target),
+    TARGET_HEADER: "|".join(map(re.escape, _TARGET_NAMES)),
     "content-type": r"(?:application/(?:json|xml|octet-stream|problem\+json)|text/(?:html|plain|xml))"
     r"(?: *; *charset=\"?(?:utf-8|us-ascii|iso-8859-1)\"?)?",
     "content-length": "[0-9]+",
@@ -81,14 +109,16 @@ def documented_keys() -> frozenset[str]:
     """The keys of all shipped editions, and those of requests and errors."""
     editions = map(load_edition, shipped_edition_names())
     fields = [field for edition in editions for field in (*edition.fields, *edition.undocumented)]
-    return _REQUEST_KEYS | {part for field in fields for part in field.path}
+    return _REQUEST_KEYS | _REFUSAL_KEYS | {part for field in fields for part in field.path}
 
 
 @cache
 def documented_values() -> frozenset[str]:
-    """The enumerations of all shipped editions, and the types of errors."""
+    """The enumerations of all shipped editions, and the words of refusals."""
     editions = map(load_edition, shipped_edition_names())
-    return ERROR_TYPES | {value for edition in editions for field in edition.fields for value in field.values or ()}
+    named = {word for name in _TARGET_NAMES for word in re.split(r"[_.]", name)} - {""}
+    words = ERROR_TYPES | _REFUSAL_WORDS | _REQUEST_KEYS | named
+    return words | {value for edition in editions for field in edition.fields for value in field.values or ()}
 
 
 @cache
