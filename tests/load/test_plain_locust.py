@@ -44,12 +44,12 @@ def decide(environment, **_):
 """
 
 
-def locust(folder: Path, url: str, text: str, *options: str) -> tuple[int, str]:
-    """Run a locustfile for three seconds; exit code, and all that was printed."""
+def locust(folder: Path, url: str, text: str, *options: str, lasts_s: int = 3) -> tuple[int, str]:
+    """Run a locustfile for so long; exit code, and all that was printed."""
     (folder / "locustfile.py").write_text(HEAD + text)
     command = [sys.executable, "-m", "locust", "-f", str(folder / "locustfile.py"), "--headless", "--only-summary"]
-    command += ["--host", url, "-u", "4", "-r", "100", "-t", "3s", "--sora-interval", "20ms", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    command += ["--host", url, "-u", "4", "-r", "100", "-t", f"{lasts_s}s", "--sora-interval", "20ms", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -73,10 +73,14 @@ def test_the_exit_code_is_the_worst_of_all_that_have_a_say(
     text: str, options: list[str], code: int, name: str, reason: str | None, tmp_path: Path
 ) -> None:
     """Our verdict, Locust's own failures and exceptions, and what the locustfile sets."""
-    with Simulator(connections=3, churn=False) as simulator:
-        found, said = locust(tmp_path, simulator.url, text, "--sora-output", str(tmp_path / "out"), *options)
+    options = [*options, "--sora-output", str(tmp_path / "out")]
+    for lasts_s in (3, 15, 60):
+        with Simulator(connections=3, churn=False) as simulator:
+            found, said = locust(tmp_path, simulator.url, text, *options, lasts_s=lasts_s)
+        told = verdict(tmp_path)
+        if "not_observed" not in (told["reason"] or ""):  # a busy machine takes longer to see all
+            break
     assert found == code, said
-    told = verdict(tmp_path)
     assert told["verdict"] == name, told["reason"]
     assert (reason or "") in (told["reason"] or "")
     assert ("/nowhere" in said) == (text == NEIGHBOUR)

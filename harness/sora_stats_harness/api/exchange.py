@@ -178,7 +178,7 @@ class TransportError(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Exchange(msgspec.Struct, frozen=True, gc=False):
     """
     One request, its response or error, and its times in nanoseconds of one monotonic clock.
 

@@ -1329,9 +1329,10 @@ static PyObject *merge_risen_blocks(PyObject *module, PyObject *const *arguments
     PyObject *known = arguments[0], *blocks = arguments[1], *top = Py_NewRef(known), *left = NULL;
     int failed = 0;
     for (Py_ssize_t at = 0; !failed && at < PyList_GET_SIZE(known) && at < PyList_GET_SIZE(blocks); at++) {
-        PyObject *most = PyList_GET_ITEM(known, at), *mine = PyList_GET_ITEM(blocks, at);
+        PyObject *most = PyList_GET_ITEM(known, at), *mine = Py_NewRef(PyList_GET_ITEM(blocks, at));
         enum Change change = FALLEN;
         if (most == mine) {
+            Py_DECREF(mine);
             continue;
         }
         if (Py_IS_TYPE(most, type) && Py_IS_TYPE(mine, type) && Py_SIZE(most) == Py_SIZE(mine)) {
@@ -1347,6 +1348,7 @@ static PyObject *merge_risen_blocks(PyObject *module, PyObject *const *arguments
                  (change == SAME    ? PyList_SetItem(blocks, at, Py_NewRef(most))
                   : change == GROWN ? PyList_SetItem(top, at, Py_NewRef(mine))
                                     : append_number(left, at)) < 0;
+        Py_DECREF(mine);
     }
     if (!failed && left == NULL) {
         left = PyTuple_New(0);

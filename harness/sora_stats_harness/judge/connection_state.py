@@ -111,7 +111,7 @@ class ConnectionState:
     def add_sample(self, exchange: EvidenceExchange, sample: Sample) -> None:
         """Remember the newest sample, once every check has seen it."""
         last = self.last
-        if last is not None and (gap_ns := exchange.sent_ns - last.received_ns) > self.longest_gap_ns:
+        if last is not None and (gap_ns := exchange.exchange.sent_ns - last.exchange.received_ns) > self.longest_gap_ns:
             self.longest_gap_ns = gap_ns
         self.samples += 1
         self.level = sample.level

@@ -98,19 +98,19 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
             raise ValueError("an exchange is completed with a response or an error")
         self._completed = True
         queue = self._queue
-        return Exchange(
-            run=queue.run,
-            seq=self.seq,
-            request=self.request,
-            clock=queue.clock,
-            sent_ns=self.sent_ns,
-            received_ns=received_ns,
-            sent_at=format_utc_ns(self.sent_at_ns),
-            response=response,
-            error=error,
-            intended_ns=self.intended_ns,
-            arrived_ns=arrived_ns,
-            faults=faults,
+        return Exchange(  # by place: names take three times as long
+            queue.run,
+            self.seq,
+            self.request,
+            queue.clock,
+            self.sent_ns,
+            received_ns,
+            format_utc_ns(self.sent_at_ns),
+            response,
+            error,
+            self.intended_ns,
+            arrived_ns,
+            faults,
         )
 
 

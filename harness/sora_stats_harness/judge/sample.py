@@ -14,7 +14,7 @@ from .shape_deviations import ShapeDeviation
 Path = tuple[str, ...]
 
 
-class Sample(msgspec.Struct, kw_only=True, gc=False):
+class Sample(msgspec.Struct, gc=False):
     """
     One connection's statistics inside one response, as far as they are sound.
 
@@ -41,10 +41,14 @@ class Sample(msgspec.Struct, kw_only=True, gc=False):
     """Paths of documented groups and leaves that are not there, labels aside."""
 
 
-class ParsedBody(msgspec.Struct, kw_only=True, gc=False):
+class ParsedBody(msgspec.Struct, gc=False):
     """What a body came to; `fault` says why it was not read, and then nothing else is known."""
 
     samples: list[Sample] = []
+    scanned: bool = False
+    """Whether repeated keys were looked for."""
+    strict: bool = False
+    """Whether it is known to be strict JSON of the documented depth, as all is that the accelerator accepts."""
     fault: str | None = None
     fault_offset: int | None = None
     """About at which byte that is, where it is known."""
@@ -56,12 +60,8 @@ class ParsedBody(msgspec.Struct, kw_only=True, gc=False):
     """Where a key stands again, from the body on."""
     slow: int = 0
     """Connections that the decoder did not accept."""
-    scanned: bool = False
-    """Whether repeated keys were looked for."""
     partial: bool = False
     """Whether only some elements of an array were there to be read."""
-    strict: bool = False
-    """Whether it is known to be strict JSON of the documented depth, as all is that the accelerator accepts."""
 
     def restore_places(self, excerpt: Excerpt) -> None:
         """Give what was found in some elements of an array the places that they had in the whole."""

@@ -68,7 +68,7 @@ class SampleReader:
         if self.codec.is_usable:
             self._builder = SampleBuilder(self.codec, self.relations, accelerated=accelerated)
 
-    def read(self, body: bytes, *, many: bool, scan: bool) -> ParsedBody:
+    def read(self, body: bytes, many: bool, scan: bool) -> ParsedBody:
         """
         Read a whole body.
 
@@ -84,7 +84,7 @@ class SampleReader:
             taken = builder.scan(body, many) if builder.scan is not None else 0
             if isinstance(taken, list):
                 try:
-                    return ParsedBody(samples=builder.from_scan(taken, 0 if many else None), scanned=True, strict=True)
+                    return ParsedBody(builder.from_scan(taken, 0 if many else None), True, True)  # scanned, strict
                 except (StrictJsonError, NeedsSlowPath):
                     pass
             parsed = self._decode(builder, body, many, scan or taken == REPEATED_KEY)

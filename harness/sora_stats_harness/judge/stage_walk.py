@@ -211,7 +211,7 @@ class StageWalk:
         exchange, every = seen.exchange, self._scan_every
         scan = every == 1 or seen.alone or (every > 1 and exchange.seq % every == 0)
         if pause is None:
-            body = self._reader.read(data, many=target.many, scan=scan)
+            body = self._reader.read(data, target.many, scan)
         else:
             body = self._read_in_slices(data, target, scan, pause)
         if exchange.response is not None and exchange.response.excerpt is not None:

@@ -219,7 +219,8 @@ def _run_with_workers(
     measures = judged.measures
     if task.spec.rate is not None:
         whole = None if end.began_ns is None else task.spec.schedule(end.began_ns, WorkerShare())
-        measures.scheduled = 0 if whole is None else whole.scheduled_count(end.ended_ns)
+        due = 0 if whole is None else whole.scheduled_count(end.ended_ns)
+        measures.scheduled = max(due, measures.scheduled or 0)  # workers learn a little later that the run is over
     reasons = list(dict.fromkeys(filter(None, (end.aborted, trouble, *judged.reasons))))
     if not reasons and judged.outage is not None and not end.interrupted:
         reasons = [judged.outage]

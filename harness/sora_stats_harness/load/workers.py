@@ -96,6 +96,23 @@ class _Worker:
     def is_active(self) -> bool:
         return self.trouble is None and self.result is None
 
+    def find_trouble(self) -> str | None:
+        """What became of one that is active: its process ended, or a remote one is not heard of any more."""
+        if self.process is not None:
+            if (status := self.process.poll()) is None:
+                return None
+            how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+            return f"{how} before it had reported: what it saw last is missing"
+        if self.hello is not None and time.monotonic() > self.heard_s + SILENCE_TIMEOUT_S:
+            return f"was not heard of for {SILENCE_TIMEOUT_S:g} s: what it saw is missing"
+        return None
+
+    def give_up(self, trouble: str) -> None:
+        """Expect nothing more of it, and end its process if that is ours."""
+        self.trouble = trouble
+        if self.process is not None:
+            self.process.kill()
+
 
 class _Master(MasterRunner):
     """Locust's master without its heartbeat: it would give the users of a busy worker to the others."""
@@ -157,7 +174,7 @@ class Workers:
                 for worker in self._workers:
                     self._start_process(worker)
             except BaseException:
-                self._kill_processes()
+                _kill_processes(self._workers)
                 raise
         return self
 
@@ -171,7 +188,7 @@ class Workers:
                 while any(_is_running(worker) for worker in self._workers) and time.monotonic() < until_s:
                     gevent.sleep(POLL_S)
         finally:
-            self._kill_processes()
+            _kill_processes(self._workers)
 
     # -- what is known ------------------------------------------------------------------------------------------------
 
@@ -270,14 +287,14 @@ class Workers:
         gave_up = False
         for worker in self._active():
             if not worker.has_share:
-                self._give_up_on(worker, "was not ready when the run ended")
+                worker.give_up("was not ready when the run ended")
         while active := self._active():
             if give_up() and not gave_up:
                 gave_up = True
                 self.order(DrainOrder(give_up=True))
             if time.monotonic() > until_s:
                 for worker in active:
-                    self._give_up_on(worker, f"did not report within {timeout_s + RESULT_TIMEOUT_S:g} s")
+                    worker.give_up(f"did not report within {timeout_s + RESULT_TIMEOUT_S:g} s")
             self.watch()
             gevent.sleep(POLL_S)
 
@@ -322,7 +339,7 @@ class Workers:
             if time.monotonic() > until_s:
                 for worker in active:
                     if worker.index not in got:
-                        self._give_up_on(worker, f"did not report within {timeout_s:.0f} s")
+                        worker.give_up(f"did not report within {timeout_s:.0f} s")
             self.watch()
             gevent.sleep(POLL_S)
         return [got[index] for index in sorted(got)]
@@ -351,7 +368,7 @@ class Workers:
             if self.plan.are_started_here and time.monotonic() > until_s:
                 for worker in self._workers:
                     if worker.hello is None:
-                        self._give_up_on(worker, f"was not ready within {START_TIMEOUT_S:g} s")
+                        worker.give_up(f"was not ready within {START_TIMEOUT_S:g} s")
             self.watch()
             gevent.sleep(POLL_S)
         return None
@@ -399,29 +416,16 @@ class Workers:
 
     def _check_processes(self) -> None:
         for worker in self._workers:
-            if not worker.is_active:
-                continue
-            if worker.process is not None and (status := worker.process.poll()) is not None:
-                how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-                worker.trouble = f"{how} before it had reported: what it saw last is missing"
-            elif (
-                worker.process is None
-                and worker.hello is not None
-                and time.monotonic() > worker.heard_s + SILENCE_TIMEOUT_S
-            ):
-                worker.trouble = f"was not heard of for {SILENCE_TIMEOUT_S:g} s: what it saw is missing"
+            if worker.is_active:
+                worker.trouble = worker.find_trouble()
 
-    def _give_up_on(self, worker: _Worker, trouble: str) -> None:
-        worker.trouble = trouble
-        if worker.process is not None:
+
+def _kill_processes(workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        if _is_running(worker):
+            assert worker.process is not None, "it runs"
             worker.process.kill()
-
-    def _kill_processes(self) -> None:
-        for worker in self._workers:
-            if _is_running(worker):
-                assert worker.process is not None, "it runs"
-                worker.process.kill()
-                worker.process.wait()
+            worker.process.wait()
 
 
 def _is_running(worker: _Worker) -> bool:

@@ -63,8 +63,7 @@ class PresenceCheck(Check):
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Note who was found, and who was not."""
-        exchange = seen.evidence
-        request = exchange.request
+        exchange, request = seen.evidence, seen.exchange.request
         memory: _Memory = state.memory.get(self) or state.recall(self, _Memory)
         body, nodes, target = seen.body, memory.nodes, request.target
         if body is None:
