@@ -238,3 +238,14 @@ def test_a_connection_that_was_asked_for_by_its_id_is_missing() -> None:
     talk.end()
     found = [each for each in talk.findings if each.requirement == "identity.present"]
     assert [each.connection_id for each in found] == [A]
+
+
+def test_a_listing_with_a_sample_that_is_not_sound_lacks_nothing_for_certain() -> None:
+    """The sample without a sound connection_id may be the very connection that was found before and after."""
+    talk = Talk()
+    unsound = connection() | {"connection_id": 7}
+    steps: list[tuple[Request, object]] = [(ask(A), connection(A)), (ALL, [unsound]), (ask(A), connection(A))]
+    for place, (request, body) in enumerate(steps):
+        talk.add(request, 10 * place * MS, (10 * place + 5) * MS, body)
+    assert talk.end().checked["identity.listed"] == 0
+    assert "identity.listed" not in {each.requirement for each in talk.findings}

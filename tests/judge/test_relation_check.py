@@ -155,3 +155,16 @@ def test_how_often_a_relation_was_checked() -> None:
     for place in range(3):
         talk.add(ask(), 20 * place * MS, (20 * place + 10) * MS, total(20 * place, 0, 0))
     assert talk.end().checked[TOTAL] == 0
+
+
+def test_what_is_unconfirmed_is_counted_and_says_so() -> None:
+    """Once each; what is confirmed says nothing of the kind."""
+    talk = Talk()
+    for place, (rtx, rtp) in enumerate(((4, 5), (9, 5), (9, 8))):
+        talk.add(ask(), 20 * place * MS, (20 * place + 10) * MS, subset(20 * place, rtx, rtp))
+    result = talk.end()
+    told_ = {each.level: each.message for each in talk.findings if each.requirement == SUBSET}
+    unsure = [each for each in talk.findings if each.requirement.startswith("relation.") and each.level is Level.INFO]
+    assert result.coverage.relations_unconfirmed == len(unsure) > 0
+    assert "no responses before and after to confirm it" not in told_[Level.SHOULD]
+    assert "no responses before and after to confirm it" in told_[Level.INFO]
