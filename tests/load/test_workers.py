@@ -119,7 +119,7 @@ def test_nothing_is_lost_at_the_end(
     path = tmp_path / "run.jsonl.zst"
     code, told, served = run(end, tmp_path, "--duration", lasts, "--record", str(path), slow=SlowAtTheEnd(tmp_path))
     load = told["load"]
-    assert (code, told["interrupted"], told["findings"]) == (3 if interrupted else 0, interrupted, [])
+    assert (code, told["interrupted"], told["findings"]) == (3 if interrupted else 0, interrupted, []), told["reason"]
     assert [load[name] for name in ("sent", "judged", "errors", "abandoned")] == [served, served, 0, 0]
     assert told["coverage"]["exchanges"] == served
     assert_check_says_the_same(told, path)

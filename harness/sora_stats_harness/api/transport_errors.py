@@ -31,12 +31,15 @@ _LOCAL_ERRNOS: Final = frozenset(
 )
 """Limits of the machine that sends: nothing has reached the server."""
 
+_OWN_NUMBERS: Final = (ssl.SSLError, socket.gaierror)
+"""Their numbers are not the system's."""
+
 
 def classify_transport_error(error: BaseException) -> TransportError:
     """Sort an error of ssl or the system into one of the codes, with one line of detail."""
     causes = list(_walk_causes(error))
     for cause in causes:
-        if isinstance(cause, OSError) and cause.errno in _LOCAL_ERRNOS:
+        if isinstance(cause, OSError) and not isinstance(cause, _OWN_NUMBERS) and cause.errno in _LOCAL_ERRNOS:
             return TransportError(code=ErrorCode.LOCAL, detail=describe_error(cause))
     for kind, code in _CODE_BY_EXCEPTION:
         for cause in causes:

@@ -12,15 +12,17 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from weakref import ref
 
 import msgspec
-import zstandard
 
 from ..api.exchange import Excerpt, Exchange, Headers, Request, Response
 from .check import Place
 from .excerpts import ElementIndex, WantedPart, cut_body
+
+if TYPE_CHECKING:
+    import zstandard  # slow to import, and many runs pack nothing
 
 MAX_EVIDENCE_BYTES: Final = 64 << 20
 """For the evidence of a run, besides the response that is being judged."""
@@ -142,7 +144,7 @@ class EvidenceStore:
         self._current: EvidenceExchange | None = None
         self._indexes: list[tuple[ref[EvidenceExchange], ElementIndex | None]] = []
         self._compressor: zstandard.ZstdCompressor | None = None
-        self._decompressor = zstandard.ZstdDecompressor()
+        self._decompressor: zstandard.ZstdDecompressor | None = None
         self.released = 0
         """Bodies that somebody still held and that were let go."""
 
@@ -188,6 +190,8 @@ class EvidenceStore:
             self._watch(held, OVERHEAD_BYTES + len(response.body))
             return
         if self._compressor is None:
+            import zstandard
+
             # Responses are much alike: the first one is what the others are told by.
             known = zstandard.ZstdCompressionDict(response.body[:PIECE_BYTES], dict_type=zstandard.DICT_TYPE_RAWCONTENT)
             known.precompute_compress(level=1)
@@ -298,7 +302,7 @@ class EvidenceStore:
 class _HeldBody:
     """The body of a held exchange, wherever it is."""
 
-    def __init__(self, held: EvidenceExchange, decompressor: zstandard.ZstdDecompressor) -> None:
+    def __init__(self, held: EvidenceExchange, decompressor: zstandard.ZstdDecompressor | None) -> None:
         self._held = held
         self._decompressor = decompressor
         response = held.exchange.response
@@ -308,7 +312,10 @@ class _HeldBody:
 
     def read(self, start: int, stop: int) -> bytes:
         packed = self._held.packed
-        return self._body[start:stop] if packed is None else packed.read(start, stop, self._decompressor)
+        if packed is None:
+            return self._body[start:stop]
+        assert self._decompressor is not None, "what is packed was packed by the store"
+        return packed.read(start, stop, self._decompressor)
 
     def hash(self) -> str:
         held = self._held

@@ -92,10 +92,10 @@ def percentile_chart(name: str, lines: Sequence[ChartLine], *, title: str, about
 
 
 def _import_pygal() -> Any:  # Any: it has no types
-    """Import pygal, and leave the import system as it was: its hook for plugins would warn at every import."""
-    finders = sys.meta_path[:]
+    """Import pygal without its hook for plugins, which nobody has here and which would warn at every import."""
     pygal = import_module("pygal")
-    sys.meta_path[:] = finders
+    # What pygal imports may add a finder as well, which others need from then on: only pygal's own goes.
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
     return pygal
 
 
