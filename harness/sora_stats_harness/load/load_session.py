@@ -38,9 +38,6 @@ from .request_source import RequestSource
 from .scenarios import MIX
 from .transport_stats import TransportStats
 
-MIN_EVIDENCE_BYTES: Final = 16 << 20
-"""For the evidence of a worker, however many there are; all of them together take no more than one judge."""
-
 DUPLICATE_KEY_SCAN_INTERVAL: Final = 16
 """Under load one response in so many is searched for repeated keys: that costs as much again as parsing."""
 
@@ -93,7 +90,7 @@ class LoadSession:
             options=JudgeOptions(
                 scan_every=DUPLICATE_KEY_SCAN_INTERVAL,
                 on_miss=self._on_violation,
-                evidence_bytes=max(MIN_EVIDENCE_BYTES, MAX_EVIDENCE_BYTES // self.share.count),
+                evidence_bytes=MAX_EVIDENCE_BYTES // self.share.count,
                 first_seq=self.share.first_sequence,
                 soon=gevent.spawn,
                 tear_s=spec.tear_s,
