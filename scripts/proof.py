@@ -346,8 +346,8 @@ def hostile(shrink: int) -> Lines:
     """Measured"""
     yield (
         "What `sora-harness check` takes for files that are made to exhaust it, from its start to its end. A line of a "
-        "recording is held as it is, decoded and judged, so a listing of 134 MB takes several times that; the last two "
-        "rows show that findings add nothing to it."
+        "recording is held as it is, decoded and judged, so a listing of 134 MB takes several times that; the rows "
+        "of listings show that findings add nothing to it."
     )
     yield ""
     with tempfile.TemporaryDirectory() as folder:
