@@ -267,7 +267,7 @@ class _LocustMaster:
     def _on_test_stop(self, **_: Any) -> None:
         if not self._asked or self._spool is None:
             return
-        self._is_interrupted = is_test_running(self._environment)
+        self._is_interrupted = is_test_running(self._environment) or self._have_workers_left_early()
         if self._running:
             self._wait_for_workers()
         try:
@@ -276,6 +276,12 @@ class _LocustMaster:
         except HarnessError as error:
             sys.stderr.write(f"sora-harness: {error}\n")
             add_exit_code(self._environment, error.exit_code)
+
+    def _have_workers_left_early(self) -> bool:
+        """A terminal's Ctrl-C may reach the workers first: then Locust stops the test as the last of them leaves."""
+        lasts_s = getattr(self._environment.parsed_options, "run_time", None)
+        elapsed_s = time.time() - self._environment.stats.start_time
+        return bool(lasts_s) and elapsed_s < 0.8 * lasts_s and not any(id in self._runner.clients for id in self._asked)
 
     def _build_report(self, folder: Path) -> VerdictReport:
         results = [result for _, result in sorted(self._results.items()) if result is not None]
