@@ -279,9 +279,9 @@ class _LocustMaster:
 
     def _have_workers_left_early(self) -> bool:
         """A terminal's Ctrl-C may reach the workers first: then Locust stops the test as the last of them leaves."""
-        lasts_s = getattr(self._environment.parsed_options, "run_time", None)
-        elapsed_s = time.time() - self._environment.stats.start_time
-        return bool(lasts_s) and elapsed_s < 0.8 * lasts_s and not any(id in self._runner.clients for id in self._asked)
+        lasts_s = float(getattr(self._environment.parsed_options, "run_time", None) or 0)
+        elapsed_s = time.time() - float(self._environment.stats.start_time)
+        return elapsed_s < 0.8 * lasts_s and not any(id in self._runner.clients for id in self._asked)
 
     def _build_report(self, folder: Path) -> VerdictReport:
         results = [result for _, result in sorted(self._results.items()) if result is not None]
