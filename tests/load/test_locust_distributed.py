@@ -28,6 +28,12 @@ def interrupt(process: subprocess.Popen[str]) -> None:
     os.killpg(process.pid, signal.SIGINT)
 
 
+def interrupt_workers(process: subprocess.Popen[str]) -> None:
+    """As where the terminal's signal comes to the master last."""
+    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        os.kill(int(child), signal.SIGINT)
+
+
 def terminate(process: subprocess.Popen[str]) -> None:
     """As a supervisor does: the master alone gets it."""
     process.terminate()
@@ -147,7 +153,9 @@ def test_workers_on_other_machines_tell_what_they_found(tmp_path: Path) -> None:
     assert order["status"] == "met" and order["checked"] > 0
 
 
-@pytest.mark.parametrize(("end", "processes"), [(let_go, 1), (interrupt, 1), (terminate, 2), (interrupt, 2)])
+@pytest.mark.parametrize(
+    ("end", "processes"), [(let_go, 1), (interrupt, 1), (terminate, 2), (interrupt, 2), (interrupt_workers, 2)]
+)
 def test_nothing_is_lost_at_the_end(
     end: Callable[[subprocess.Popen[str]], None], processes: int, tmp_path: Path
 ) -> None:

@@ -179,6 +179,11 @@ class _LocustMaster:
         self._awaited: set[str] = set()
         self._asked: set[str] = set()
         """All that ever took part."""
+        self._left: set[str] = set()
+        """
+        Those that have reported unasked: a signal ended them. A terminal's Ctrl-C may reach all workers before the master, and
+        Locust then stops the test as the last of them leaves.
+        """
         self._report: VerdictReport | None = None
         runner.register_message(RESULT_MESSAGE, self._on_worker_result)
         events = environment.events
@@ -245,6 +250,8 @@ class _LocustMaster:
     def _on_worker_result(self, msg: Any, **_: Any) -> None:
         self._results[msg.node_id] = None if msg.data is None else msgspec.json.decode(msg.data, type=WorkerResult)
         self._awaited.discard(msg.node_id)
+        if not self._is_over:
+            self._left.add(msg.node_id)
 
     def _wait_for_workers(self, **_: Any) -> None:
         """Wait until each worker that is alive has reported."""
@@ -267,7 +274,7 @@ class _LocustMaster:
     def _on_test_stop(self, **_: Any) -> None:
         if not self._asked or self._spool is None:
             return
-        self._is_interrupted = is_test_running(self._environment) or self._have_workers_left_early()
+        self._is_interrupted = is_test_running(self._environment) or self._asked <= self._left
         if self._running:
             self._wait_for_workers()
         try:
@@ -276,12 +283,6 @@ class _LocustMaster:
         except HarnessError as error:
             sys.stderr.write(f"sora-harness: {error}\n")
             add_exit_code(self._environment, error.exit_code)
-
-    def _have_workers_left_early(self) -> bool:
-        """A terminal's Ctrl-C may reach the workers first: then Locust stops the test as the last of them leaves."""
-        lasts_s = float(getattr(self._environment.parsed_options, "run_time", None) or 0)
-        elapsed_s = time.time() - float(self._environment.stats.start_time)
-        return elapsed_s < 0.8 * lasts_s and not any(id in self._runner.clients for id in self._asked)
 
     def _build_report(self, folder: Path) -> VerdictReport:
         results = [result for _, result in sorted(self._results.items()) if result is not None]
