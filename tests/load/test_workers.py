@@ -78,6 +78,8 @@ def run(
             "100",
             "--output",
             str(folder / "out"),
+            "--weights",  # in three seconds on a busy machine the usual mix may have one listing, which shows too little
+            "connection=60,client=30,all=10",
             *options,
             environment=None if slow is None else slow.environment,
         )
