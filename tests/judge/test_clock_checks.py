@@ -353,8 +353,9 @@ def test_a_frozen_stamp_is_not_stale_besides() -> None:
     assert [each.requirement for each in talk.findings] == ["clock.frozen"]
 
 
-def test_the_latest_stamp_once_more_has_not_gone_back() -> None:
-    """Behind an overlapping response with an earlier one."""
+def test_the_latest_stamp_once_more_is_stale() -> None:
+    """Behind an overlapping response with an earlier one: what came before both is what it repeats."""
     talk = polled((1000, 1010, 1025), (1005, 1020, 1024), (1030, 1040, 1025), (1050, 1060, 1059))
     talk.end()
-    assert talk.findings == []
+    assert [(each.requirement, each.fault) for each in talk.findings] == [("clock.order", "stale")]
+    assert [exchange.sent_ns for exchange in talk.findings[0].exchanges] == [1000 * MS, 1030 * MS]

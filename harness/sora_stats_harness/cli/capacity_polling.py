@@ -254,18 +254,11 @@ def step_task(
 ) -> StepTask:
     """Load by steps, by this process or by workers; a request may take as long as any."""
     from ..load.capacity.step_task import StepTask
-    from ..load.load_task import ServerAccess
 
     settings = arguments.settings
     return StepTask(
         spec=_load_spec(arguments, run, scenario=arguments.scenario, users=users, timeout_s=settings.timeout_s),
-        server=ServerAccess(
-            address=address,
-            kind="simulator" if settings.url is None else "server",
-            ca_file=settings.ca_file,
-            insecure=settings.insecure,
-            secrets=run.secrets,
-        ),
+        server=run.server_access(address),
         workers=plan,
         limits=options.read_abort_limits(arguments),
         tolerance=common.make_pass_policy(arguments, arguments.baseline).tolerance,

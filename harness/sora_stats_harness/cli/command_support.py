@@ -19,6 +19,7 @@ from .output import ProgressLine, report_width, wants_colour, write_output
 if TYPE_CHECKING:
     from ..api.server_address import ServerAddress
     from ..judge.verdict_decision import RunEnding, RunScope
+    from ..load.load_task import ServerAccess
     from ..probe.prober import Prober
     from ..reports.baseline import Baseline
     from ..reports.pass_policy import PassPolicy
@@ -137,6 +138,19 @@ class JudgedRun:
 
         settings = self._arguments.settings
         return Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
+
+    def server_access(self, address: ServerAddress) -> ServerAccess:
+        """How workers of the run get at its server."""
+        from ..load.load_task import ServerAccess
+
+        settings = self._arguments.settings
+        return ServerAccess(
+            address=address,
+            kind="simulator" if settings.url is None else "server",
+            ca_file=settings.ca_file,
+            insecure=settings.insecure,
+            secrets=self.secrets,
+        )
 
     def facts(
         self, *, subject: str, scope: RunScope, ending: RunEnding, options: dict[str, Any], notes: Sequence[str] = ()

@@ -105,21 +105,14 @@ def run(arguments: Arguments) -> int:
 
 def _load_task(arguments: Arguments, run: common.JudgedRun, address: ServerAddress, spec: LoadSpec) -> LoadTask:
     """The run of this process; the caller adds limits and workers."""
-    from ..load.load_task import LoadTask, RecordingPlan, ServerAccess
+    from ..load.load_task import LoadTask, RecordingPlan
 
-    settings = arguments.settings
     recording = None
     if arguments.record is not None:
         recording = RecordingPlan(path=arguments.record, limit_bytes=arguments.record_limit)
     return LoadTask(
         spec=spec,
-        server=ServerAccess(
-            address=address,
-            kind="simulator" if settings.url is None else "server",
-            ca_file=settings.ca_file,
-            insecure=settings.insecure,
-            secrets=run.secrets,
-        ),
+        server=run.server_access(address),
         limits=(),
         workers=None,
         recording=recording,

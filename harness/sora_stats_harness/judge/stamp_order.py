@@ -71,6 +71,12 @@ class BackwardStamp(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return self.by_ns + self.later.sent_ns - self.earlier.received_ns
 
 
+def is_stale(first: StampedSample, last: StampedSample) -> bool:
+    """Whether a later sample with the same stamp repeats the first one: more time passed than the stamp's resolution hides."""
+    apart_ns, resolution_ns = last.sent_ns - first.received_ns, first.resolution_ns
+    return apart_ns > (resolution_ns if resolution_ns <= FINE_RESOLUTION_NS else 2 * resolution_ns)
+
+
 class StampRepeats(msgspec.Struct, gc=False, eq=False):
     """Samples that came with one stamp, each asked for after the one before had arrived."""
 
@@ -129,8 +135,7 @@ class StampHistory:
         if repeats is None or repeats.reported or not repeats.is_stale:
             return None
         repeats.is_stale = False
-        apart_ns, resolution_ns = repeats.last.sent_ns - first.received_ns, first.resolution_ns
-        if apart_ns <= (resolution_ns if resolution_ns <= FINE_RESOLUTION_NS else 2 * resolution_ns):
+        if not is_stale(first, repeats.last):
             return None
         return first, repeats.last, repeats.responses
 

@@ -13,7 +13,7 @@ from ..check import Check, Observed, Stage, Violation
 from ..cluster_listings import find_clock_skews
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_NODES, NEEDS_TIMES, Level, Requirement
 from ..server_clock import ClockJump, ClockOffset
-from ..stamp_order import SAME_RESPONSE_TOLERANCE_NS, BackwardStamp, ClockSteps, StampedSample, StampHistory
+from ..stamp_order import SAME_RESPONSE_TOLERANCE_NS, BackwardStamp, ClockSteps, StampedSample, StampHistory, is_stale
 from ..timestamps import MICROSECOND_LENGTH, MICROSECOND_NS, parse_timestamp_ns, timestamp_resolution_ns
 from ..value_text import format_value
 
@@ -140,6 +140,8 @@ class ClockCheck(Check):
                     if not whole:
                         found += map(_backward, self._find_wrong(seen, state, preceding, mine))
                     return found
+                if stamp_ns == preceding.stamp_ns and is_stale(preceding, mine):
+                    found.append(_repeated(preceding, mine, 2, seen.connection_id))
         if not whole:
             clocks: _ServerClocks = state.memory.get(self) or state.recall(self, _ServerClocks)
             clock = clocks.get(request.server) or clocks.add(exchange, stamp_ns)
@@ -230,21 +232,22 @@ def _are_apart(stamp_ns: int, mine: StampedSample) -> bool:
 def _stale(history: StampHistory, connection: ConnectionState, connection_id: str) -> Iterator[Violation]:
     found = history.take_stale()
     if found is not None and not any(each.is_reported for each in connection.stamp_histories.values()):
-        first, last, responses = found
-        yield Violation(
-            requirement=ORDER,
-            exchange=last.evidence,
-            field=("timestamp",),
-            place=("timestamp",) if last.index is None else (last.index, "timestamp"),
-            connection_id=connection_id,
-            expected="a later time",
-            actual=format_utc_ns(last.stamp_ns),
-            fault="stale",
-            facts={
-                "what": f"is the same in {responses} responses, each asked for after the one before: they are stale"
-            },
-            proof=(first.evidence, last.evidence),
-        )
+        yield _repeated(*found, connection_id)
+
+
+def _repeated(first: StampedSample, last: StampedSample, responses: int, connection_id: str) -> Violation:
+    return Violation(
+        requirement=ORDER,
+        exchange=last.evidence,
+        field=("timestamp",),
+        place=("timestamp",) if last.index is None else (last.index, "timestamp"),
+        connection_id=connection_id,
+        expected="a later time",
+        actual=format_utc_ns(last.stamp_ns),
+        fault="stale",
+        facts={"what": f"is the same in {responses} responses, each asked for after the one before: they are stale"},
+        proof=(first.evidence, last.evidence),
+    )
 
 
 def _backward(found: BackwardStamp) -> Violation:
