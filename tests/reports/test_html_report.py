@@ -45,7 +45,7 @@ def test_every_requirement_is_a_cell_of_the_matrix() -> None:
     assert len(cells) == len(verdicts.ROWS)
     assert ("fail", "monotonic", "MUST violated") in cells
     assert ("not_applicable", "union", "not applicable") in cells
-    words = {"fail": "MUST violated", "warn": "SHOULD violated", "info": "INFO violated"}
+    words = {"fail": "MUST violated", "warn": "HABIT violated", "info": "INFO violated"}
     assert all(words.get(style, style.replace("_", " ")) == word for style, _, word in cells)
 
 

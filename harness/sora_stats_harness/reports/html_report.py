@@ -130,7 +130,8 @@ def _figure_list(verdict: Verdict) -> list[tuple[str, str]]:
     return [
         (f"{len(observed)} of {len(verdict.requirements)}", "requirements observed"),
         (f"{counting['MUST']:,}", f"{new}MUST findings"),
-        (f"{counting['SHOULD']:,}", f"{new}SHOULD findings"),
+        (f"{counting['PROVEN']:,}", f"{new}PROVEN findings"),
+        (f"{counting['HABIT']:,}", f"{new}HABIT findings"),
         *((f"{excused[name]:,}", f"{name} findings") for name in ("known", "waived") if excused[name]),
         (f"{seen.exchanges - seen.errors:,}", "responses judged"),
         (f"{seen.connections:,}", "connections seen"),
@@ -218,7 +219,7 @@ def _run(verdict: Verdict) -> SafeHtml:
             ("subject", f"{verdict.subject} ({verdict.subject_kind})"),
             ("judged from", verdict.judged_from),
             ("edition", verdict.edition),
-            ("strict", "yes" if verdict.strict else "no"),
+            ("fails on", summary.fail_on_text(verdict)),
             ("interrupted", "yes" if verdict.interrupted else "no"),
             ("started", verdict.started_at),
             ("finished", verdict.finished_at + (f" ({took:,.1f} s)" if took is not None else "")),

@@ -140,7 +140,7 @@ def sora_judge(
         _, secrets = settings.read_headers_and_secrets(simulated=_uses_simulator(request, settings))
     judge = PerTestJudge(
         _sora_judged_edition,
-        strict=settings.strict,
+        severity=settings.severity,
         waivers=settings.waivers,
         secrets=secrets,
         tear_s=settings.tear_s,
