@@ -223,7 +223,7 @@ def test_values_that_an_option_refuses_name_the_file(folder: Path) -> None:
         ),
         (
             "[severity]\nshape.unknown = 'must'",
-            'severity: an id stands in quotation marks, as in "shape.unknown" = "info"',
+            'severity: an id stands in quotation marks, as in "family.name" = "info"',
         ),
     ],
 )

@@ -125,7 +125,7 @@ def test_of_a_bare_body_a_relation_is_taken_as_it_stands() -> None:
     judge.judge_bare_body(Target.ALL, json.dumps([total(0, 5, 6)]).encode(), "body.json")
     judge.finish()
     assert [(each.requirement, each.level, each.pointer) for each in findings] == [
-        (TOTAL, Level.PROVEN, "/0/rtp/total_decrypt_skipped_srtp")
+        (TOTAL, Level.HABIT, "/0/rtp/total_decrypt_skipped_srtp")
     ]
     assert (findings[0].actual, judge.result().checked[TOTAL]) == ("5 and 6", 1)
 

@@ -123,7 +123,7 @@ def test_of_a_bare_body_the_level_is_taken_as_it_stands() -> None:
     judge.judge_bare_body(Target.CONNECTION, json.dumps(document(0, 2, (9, 0, 1, 0))).encode(), "body.json")
     judge.finish()
     assert [(each.level, each.pointer) for each in of(findings)] == [
-        (Level.PROVEN, "/0/network_status/total_unstable_level2")
+        (Level.HABIT, "/0/network_status/total_unstable_level2")
     ]
     assert judge.result().checked[LEVEL] == 2
 

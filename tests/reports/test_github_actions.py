@@ -43,7 +43,7 @@ def orders(line: str) -> list[str]:
         ("inconclusive", "::error title=sora-harness conform::INCONCLUSIVE: ", {"error": 1}),
         (
             "waived",
-            "::notice title=sora-harness conform::PASS: all MUST requirements were met, apart from",
+            "::notice title=sora-harness conform::PASS: all MUST and PROVEN requirements were met, apart from",
             {"notice": 1},
         ),
         ("interrupted", "::error title=sora-harness conform::INCONCLUSIVE: interrupted", {"error": 1}),

@@ -248,8 +248,8 @@ def _explain_error(message: str) -> str:
     key = re.sub(r"^(key` in `)?\$\.?|\[\.\.\.\]|`$", "", place)
     if "matching regex" in text:
         text = _TYPE_HINTS.get(key, "it is blank")
-    if key == "severity" and "got `object`" in text:  # what TOML makes of a bare shape.unknown
-        text = 'an id stands in quotation marks, as in "shape.unknown" = "info"'
+    if key == "severity" and "got `object`" in text:  # what TOML makes of an id without quotation marks
+        text = 'an id stands in quotation marks, as in "family.name" = "info"'
     key = re.sub(r"^waivers\[([0-9]+)\]\.?", lambda found: f"waiver {int(found[1]) + 1}: ", key)
     return f"{key.removesuffix(': ')}: {text}" if key else text
 

@@ -33,15 +33,8 @@ MAX_COMMAND_CHARACTERS: Final = 4000
 SELF_TEST_NOTE: Final = "SELF-TEST, no Sora was tested: the responses came from the harness's own simulator."
 
 STATUS_ORDER: Final = (
-    "MUST violated",
-    "PROVEN violated",
-    "HABIT violated",
-    "known",
-    "waived",
-    "INFO violated",
-    "not checked",
-    "met",
-    "not applicable",
+    *("MUST violated", "PROVEN violated", "HABIT violated", "known", "waived", "INFO violated"),
+    *("not checked", "met", "not applicable"),
 )
 """The texts of `status_text`; what needs attention first."""
 
