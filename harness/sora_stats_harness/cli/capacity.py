@@ -105,13 +105,14 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
 
     def on_step(step: RateStep) -> None:
         judged.progress.end()
-        write_output(f"{step_line(step)}\n", sys.stderr)
+        arguments.say(step_line(step))
 
     with judged:
-        plan_text = _plan_text(arguments, url, goal, plan, window_s)
-        write_output(f"{plan_text}{common.edition_plan_text(arguments)}\n", sys.stderr)
+        plan_text = _plan_text(arguments, url, goal, plan, window_s) + common.edition_plan_text(arguments)
         if arguments.dry_run:
+            write_output(f"{plan_text}\n", sys.stderr)
             return 0
+        arguments.say(plan_text)
         with judged.stack:
             server, address = surveys.resolve_target(arguments, url, judged.stack)
             notes = common.detect_edition(
