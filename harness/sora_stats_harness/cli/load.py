@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from ..api.errors import UsageError
+from ..api.errors import UsageError, suggest_nearest
 from ..api.option_values import parse_interval
 from ..load.scenarios import MIX, SCENARIOS, SOAK_USER_INTERVAL_S
 from . import command_support as common
@@ -168,7 +168,8 @@ def _scenario_name(arguments: Arguments) -> str:
     """The scenario; refuses options that it doesn't take."""
     scenario: str = arguments.scenario
     if scenario not in SCENARIOS:
-        raise UsageError(f"--scenario: {scenario!r} must be one of {', '.join(SCENARIOS)}")
+        near = suggest_nearest(scenario, SCENARIOS)
+        raise UsageError(f"--scenario: {scenario!r} must be one of {', '.join(SCENARIOS)}{near}")
     if arguments.pollers is not None:
         if not scenario.startswith("scrape"):
             raise UsageError("--pollers is for --scenario scrape")
