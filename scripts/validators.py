@@ -309,9 +309,9 @@ def main() -> int:
             folder = Path(shutil.copytree(DRIVERS, Path(name) / "validators"))
             try:
                 result = validator.run(folder, work)
-            except NotFetchedError as error:
+            except NotFetchedError as reason:
                 absent += 1
-                print(f"{validator.name}: not run, {error}")
+                print(f"{validator.name}: not run, {reason}")
                 continue
         differ = [each for each, verdict in zip(held, result["verdicts"], strict=True) if verdict is not each.valid]
         compiled, agreed = len(schemas) - len(result["errors"]), len(held) - len(differ)
