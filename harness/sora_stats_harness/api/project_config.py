@@ -144,7 +144,13 @@ def config_schema(requirement_ids: Collection[str]) -> dict[str, Any]:  # Any: J
     for definition in (top, *components.values()):
         definition["properties"] = {name: _without_null(value) for name, value in definition["properties"].items()}
     known = {"enum": list(requirement_ids)}
-    rules = {"require": {"items": known}, "waivers": {"items": {"properties": {"requirement": known}}}}
+    rules = {
+        "require": {"type": "array", "items": known},
+        "waivers": {"type": "array", "items": {"type": "object", "properties": {"requirement": known}}},
+    }
+    # Ajv refuses a format unless a package of formats is loaded beside it
+    del components["Waiver"]["properties"]["until"]["format"]
+    components["Waiver"]["properties"]["until"]["pattern"] = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
     # checks of the user's own have requirements that no schema knows
     top |= {"if": {"not": {"required": ["checks"]}}, "then": {"properties": rules}}
     head = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Collection, Sequence
+from enum import Enum
 from typing import Final
 
 from rich.cells import cell_len
@@ -56,7 +57,19 @@ _STYLES: Final = {
 _WORD: Final = re.compile(r"\S+\s*")
 
 
-def render_terminal(report: VerdictReport, *, colour: bool = False, width: int = DEFAULT_WIDTH) -> str:
+class Detail(Enum):
+    """How much of a run is told."""
+
+    VERDICT = "verdict"
+    """Its last line."""
+    SUMMARY = "summary"
+    FULL = "full"
+    """The summary, and each requirement."""
+
+
+def render_terminal(
+    report: VerdictReport, *, colour: bool = False, width: int = DEFAULT_WIDTH, detail: Detail = Detail.SUMMARY
+) -> str:
     """
     Write the summary.
 
@@ -66,10 +79,16 @@ def render_terminal(report: VerdictReport, *, colour: bool = False, width: int =
     """
     page = _Page(colour=colour, width=width)
     verdict = report.verdict
+    if detail is Detail.VERDICT:
+        _write_verdict(page, verdict)
+        return page.text()
     _write_head(page, verdict)
     _write_incidents(page, verdict)
     _write_findings(page, report)
-    _write_families(page, verdict)
+    if detail is Detail.FULL:
+        _write_requirements(page, verdict)
+    else:
+        _write_families(page, verdict)
     _write_pairs(page, "Differences from the documentation", summary.drift_lines(verdict))
     _write_pairs(page, "Waivers", summary.waiver_lines(verdict))
     _write_pairs(page, "Baseline", summary.baseline_lines(verdict))
@@ -201,6 +220,20 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
         for row in families:
             text = f"{row.status_counts()} {row.checked:,} checked"
             page.pair(escape_terminal(row.name), text, indent=2, label_width=wide)
+
+
+def _write_requirements(page: _Page, verdict: Verdict) -> None:
+    """Each requirement, with its status and how often it was checked."""
+    wide = max((len(row.id) for row in verdict.requirements), default=0)
+    page.gap()
+    for row in verdict.requirements:
+        page.line(
+            f"{escape_terminal(row.id):<{wide}}  ",
+            (f"{summary.status_text(row):<14}", _STYLES.get(summary.status_style(row), "")),
+            f"{row.checked:>10,} checked",
+            indent=2,
+            hanging=4,
+        )
 
 
 def _write_incidents(page: _Page, verdict: Verdict) -> None:
