@@ -226,7 +226,7 @@ def report_and_exit_code(
             problems.append(_report_problem(error))
             withhold_pass(report.verdict, problems[-1])
     code = ExitCode(report.verdict.exit_code)
-    _print_report(report, written, as_json=arguments.json)
+    _print_report(report, written, as_json=arguments.json, verbose=arguments.verbose)
     for problem in problems:
         if problem.exit_code is code:
             raise problem
@@ -248,14 +248,14 @@ def _write_reports(report: VerdictReport, output: Path | None) -> Path:
     return folder
 
 
-def _print_report(report: VerdictReport, written: Path | None, *, as_json: bool) -> None:
+def _print_report(report: VerdictReport, written: Path | None, *, as_json: bool, verbose: bool) -> None:
     from ..reports import github_actions as github
     from ..reports import report_folder as files
     from ..reports import terminal
     from ..reports.markdown import render_markdown_summary
 
     stream = sys.stderr if as_json else sys.stdout
-    text = terminal.render_terminal(report, colour=wants_colour(stream), width=report_width(stream))
+    text = terminal.render_terminal(report, colour=wants_colour(stream), width=report_width(stream), verbose=verbose)
     on_github = github.is_in_github_actions()
     write_output(github.guard_log_commands(text, secrets.token_hex(16)) if on_github else text, stream)
     if written is not None:

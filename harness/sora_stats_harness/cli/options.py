@@ -103,7 +103,7 @@ def rule_options() -> list[click.Parameter]:
 
 
 def judging_options(*, no_output: str = "a new folder below reports/") -> list[click.Parameter]:
-    """What decides the verdict, and where the reports go: also --baseline --json --output."""
+    """What decides the verdict, and where the reports go: also --baseline --json --verbose --output."""
     return rule_options() + group(
         "judging and reports",
         with_value(
@@ -113,12 +113,20 @@ def judging_options(*, no_output: str = "a new folder below reports/") -> list[c
             type=_Path("a verdict.json", _read_baseline),
         ),
         flag("--json", "print the whole verdict as JSON on stdout, and nothing else there"),
+        verbose_option(),
         with_value(
             "--output",
             "DIR",
             f"where to write the reports (default: {no_output})",
             type=_Path("a folder", _parse_output),
         ),
+    )
+
+
+def verbose_option() -> Option:
+    """-v."""
+    return Option(
+        ["-v", "--verbose"], is_flag=True, help="draw the exchanges behind counters and timestamps that are wrong"
     )
 
 

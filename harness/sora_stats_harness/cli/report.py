@@ -10,6 +10,7 @@ import click
 
 from ..reports.report_formats import REPORT_FORMATS, report_renderer
 from .framework import Arguments, Choice, Command, Option, with_value
+from .options import verbose_option
 from .output import report_width, wants_colour, write_result
 
 EXAMPLES: Final = """\
@@ -31,7 +32,9 @@ def run(arguments: Arguments) -> int:
 
     report = files.read_report(arguments.verdict)
     if arguments.format == "text" and arguments.output is None:
-        text = terminal.render_terminal(report, colour=wants_colour(sys.stdout), width=report_width(sys.stdout))
+        text = terminal.render_terminal(
+            report, colour=wants_colour(sys.stdout), width=report_width(sys.stdout), verbose=arguments.verbose
+        )
     else:
         text = report_renderer(arguments.format)(report)
     write_result(text, arguments.output)
@@ -43,6 +46,7 @@ command = Command(
     [
         click.Argument(["verdict"], type=Path, metavar="VERDICT", help="a verdict.json; evidence beside it is used"),
         Option(["--format"], type=Choice(list(REPORT_FORMATS)), default="text", help="what to write (default: text)"),
+        verbose_option(),
         with_value("--output", "FILE", "where to write it (default: stdout)", type=Path),
     ],
     examples=EXAMPLES,
