@@ -13,7 +13,7 @@ from sora_stats_harness.api.exchange import Exchange
 from sora_stats_harness.reports.picture_svg import render_picture
 from sora_stats_harness.reports.picture_text import picture_lines
 from sora_stats_harness.reports.report_formats import report_renderer
-from sora_stats_harness.reports.terminal import render_terminal
+from sora_stats_harness.reports.terminal import Detail, render_terminal
 from sora_stats_harness.reports.violation_picture import ViolationPicture, make_violation_picture
 
 from . import verdicts
@@ -148,7 +148,7 @@ def test_reports_show_it() -> None:
     report = verdicts.failing()
     assert report_renderer("html")(report).count('<figure class="picture">') == 1
     assert "[#" not in render_terminal(report)
-    lines = render_terminal(report, verbose=True, width=80).splitlines()
+    lines = render_terminal(report, detail=Detail.FULL, width=80).splitlines()
     bar = next(place for place, line in enumerate(lines) if "[#" in line)
     assert "1016" in lines[bar]
     assert "where" in lines[bar + 2]
@@ -157,4 +157,4 @@ def test_reports_show_it() -> None:
 
 def test_a_rule_without_order_has_none() -> None:
     """An unknown field is shown by one response."""
-    assert render_terminal(verdicts.failing(), verbose=True).count("before B was sent") == 1
+    assert render_terminal(verdicts.failing(), detail=Detail.FULL).count("before B was sent") == 1

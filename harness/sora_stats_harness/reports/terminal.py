@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Collection, Sequence
+from enum import Enum
 from typing import Final
 
 from rich.cells import cell_len
@@ -63,8 +64,18 @@ _STYLES: Final = {
 _WORD: Final = re.compile(r"\S+\s*")
 
 
+class Detail(Enum):
+    """How much of a run is told."""
+
+    VERDICT = "verdict"
+    """Its last line."""
+    SUMMARY = "summary"
+    FULL = "full"
+    """The summary, each requirement, and the pictures of findings about counters and timestamps."""
+
+
 def render_terminal(
-    report: VerdictReport, *, colour: bool = False, width: int = DEFAULT_WIDTH, verbose: bool = False
+    report: VerdictReport, *, colour: bool = False, width: int = DEFAULT_WIDTH, detail: Detail = Detail.SUMMARY
 ) -> str:
     """
     Write the summary.
@@ -72,16 +83,19 @@ def render_terminal(
     Args:
         colour: Whether to colour; without it the text holds no control character but the line break.
         width: Columns to wrap at; what has no blank to be wrapped at is longer.
-        verbose: Whether findings about counters and timestamps are drawn as well, as `violation_picture` has them.
+        detail: How much of it.
     """
-    page = _Page(colour=colour, width=width, draws=verbose)
+    page = _Page(colour=colour, width=width, draws=detail is Detail.FULL)
     verdict = report.verdict
+    if detail is Detail.VERDICT:
+        _write_verdict(page, verdict)
+        return page.text()
     _write_head(page, verdict)
     _write_incidents(page, report)
     _write_findings(page, report)
     parts = [_write_conformance, _write_measurements]
     for write in reversed(parts) if leads_with_measurements(verdict) else parts:
-        write(page, verdict)
+        write(page, verdict, detail)
     _write_pairs(page, "Covered", summary.coverage_lines(verdict))
     _write_unobserved(page, verdict)
     _write_notes(page, verdict)
@@ -207,13 +221,16 @@ def _write_figures(page: _Page, verdict: Verdict) -> None:
         page.pair(f"{number:>{wide}}", escape_terminal(figure.text), indent=2, label_width=wide, style=style)
 
 
-def _write_measurements(page: _Page, verdict: Verdict) -> None:
+def _write_measurements(page: _Page, verdict: Verdict, _: Detail) -> None:
     for section in measurement_sections(verdict):
         _write_section(page, section)
 
 
-def _write_conformance(page: _Page, verdict: Verdict) -> None:
-    _write_families(page, verdict)
+def _write_conformance(page: _Page, verdict: Verdict, detail: Detail) -> None:
+    if detail is Detail.FULL:
+        _write_requirements(page, verdict)
+    else:
+        _write_families(page, verdict)
     _write_pairs(page, "Differences from the documentation", summary.drift_lines(verdict))
     _write_pairs(page, "Waivers", summary.waiver_lines(verdict))
     _write_pairs(page, "Baseline", summary.baseline_lines(verdict))
@@ -237,6 +254,20 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
         for row in families:
             text = f"{row.status_counts()} {row.checked:,} checked"
             page.pair(escape_terminal(row.name), text, indent=2, label_width=wide)
+
+
+def _write_requirements(page: _Page, verdict: Verdict) -> None:
+    """Each requirement, with its status and how often it was checked."""
+    wide = max((len(row.id) for row in verdict.requirements), default=0)
+    page.gap()
+    for row in verdict.requirements:
+        page.line(
+            f"{escape_terminal(row.id):<{wide}}  ",
+            (f"{summary.status_text(row):<14}", _STYLES.get(summary.status_style(row), "")),
+            f"{row.checked:>10,} checked",
+            indent=2,
+            hanging=4,
+        )
 
 
 def _write_incidents(page: _Page, report: VerdictReport) -> None:
