@@ -67,6 +67,8 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
     severity = {id: level.name.lower() for id, level in settings.severity.by_requirement.items()}
     shown |= {"fail_on": settings.severity.fail_on.name.lower(), "severity": severity}
     shown["headers"] = dict(mask_header(line) for line in settings.headers)
+    if settings.no_worse_than is not None:
+        shown["no_worse_than"] = f"{settings.no_worse_than * 100:g}%"
     shown |= {"require": list(settings.require), "checks": list(settings.checks), "slos": list(settings.slos)}
     origins = dict(settings.origins)
     source = config.source or ""
