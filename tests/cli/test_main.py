@@ -24,7 +24,7 @@ HEAVY = (
     "msgspec",
     "httpx",
     "jsonschema",
-    "zstandard",
+    "backports.zstd",
     "locust",
     "gevent",
     "hypothesis",

@@ -26,7 +26,7 @@ pytest_plugins = ["pytester"]
 
 GATE: Final = ("--sora-conformance", "--sora-url", "simulator", "--sora-duration", "0.1")
 ITEMS: Final = len(REQUIREMENTS) + 1
-HEAVY: Final = ("httpx", "jsonschema", "msgspec", "locust", "zstandard", "uvicorn", "hypothesis")
+HEAVY: Final = ("httpx", "jsonschema", "msgspec", "locust", "backports.zstd", "uvicorn", "hypothesis")
 
 
 def idle() -> hostile.Behaviour:
