@@ -73,7 +73,7 @@ def _section(table: TextTable) -> PageSection:
         title.lower().replace(" ", "-"),
         f"{title} ({len(rows)})",
         title,
-        [*content, small_note(html_element("span", note, limit=_MAX_LINE_CHARACTERS)) if note else None],
+        [*content, small_note(note) if note else None],
     )
 
 

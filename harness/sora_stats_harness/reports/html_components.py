@@ -117,6 +117,9 @@ def folded_details(title: str, *content: HtmlContent, shown: bool = False) -> Sa
     return html_element("details", html_element("summary", title), *content, open="" if shown else None)
 
 
+MAX_NOTE_CHARACTERS: Final = 1000
+
+
 def small_note(*content: HtmlContent) -> SafeHtml:
     """A remark below."""
-    return html_element("p", *content, class_="rest")
+    return html_element("p", *content, class_="rest", limit=MAX_NOTE_CHARACTERS)
