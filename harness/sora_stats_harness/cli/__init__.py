@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "capacity": "search for the highest rate that keeps objectives, or measure what polling costs",
     "check": "judge recordings, or single responses in files",
     "compare": "compare two verdicts, or two sets of runs",
+    "history": "show all runs below a folder on one page, by release and time",
     "report": "write a verdict in another format",
     "config": "show the settings that hold, and where each comes from",
     "redact": "copy a recording with ids and labels replaced",
