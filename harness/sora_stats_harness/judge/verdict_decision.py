@@ -13,7 +13,8 @@ from typing import Final
 
 from ..api.errors import ExitCode, worst_exit_code
 from .requirements import REQUIREMENTS, Level, RequiredCapability, Requirement
-from .verdict import JudgeResult, NotCheckedReason, RequirementStatus, Status, VerdictName
+from .strength import excluded_share
+from .verdict import JudgeResult, NotCheckedReason, RequirementStatus, Status, TargetStrength, VerdictName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,12 @@ def _requirement_status(rule: Requirement, result: JudgeResult, scope: RunScope,
     reason: NotCheckedReason | None = None
     if worst is None:
         status, reason = _unviolated_status(rule, result, scope, {entry.status for entry in entries})
+    checked = result.checked.get(rule.id, 0)
+    strengths = {
+        operation: TargetStrength(checked=times, excludes_above=excluded_share(times))
+        for operation, times in sorted(result.checked_by_target.get(rule.id, {}).items())
+        if times > 0
+    }
     return RequirementStatus(
         id=rule.id,
         level=rule.level.name,
@@ -153,7 +160,9 @@ def _requirement_status(rule: Requirement, result: JudgeResult, scope: RunScope,
         violated_level=None if worst is None else worst.name,  # type: ignore[arg-type]  # the same three names
         fails=worst is not None and fails_run(worst, strict=strict),
         reason=reason,
-        checked=result.checked.get(rule.id, 0),
+        checked=checked,
+        excludes_above=excluded_share(checked) if status == "met" else None,
+        by_target=strengths if status == "met" else {},
         violations=sum(entry.count for entry in entries),
         title="" if rule.id in REQUIREMENTS else rule.title,
     )
@@ -173,10 +182,12 @@ def _unviolated_status(
         return ("known" if "known" in excused else "waived"), None
     if rule.id in result.unusable:
         return "not_checked", "masked"
-    if result.checked.get(rule.id, 0):
-        return "met", None
     if rule.id in result.late:
         return "not_checked", "late"
+    if rule.id in result.forgotten:
+        return "not_checked", "forgotten"
+    if result.checked.get(rule.id, 0):
+        return "met", None
     if rule.id in result.masked:
         return "not_checked", "masked"
     return "not_checked", "no_traffic" if rule.needs_traffic else "not_observed"
