@@ -59,7 +59,8 @@ class StageWalk:
         self._runner = runner
         self._ask = runner.ask
         self._counts = counts
-        self._target_counts = counts.of_target[None]
+        self._counts_of, self._checked_of = counts.of_target, runner.checked_of
+        self._target_counts: TargetCounts = counts.of_target[None]
         """Of the target that is looked at."""
         self._coverage = coverage
         self._observer = observer
@@ -107,7 +108,8 @@ class StageWalk:
         seen = Observed(exchange, open_sent_ns, horizon_ns, bare, self._counter_places)
         request, response = exchange.request, exchange.response
         target = request.target
-        counts = self._turn_to(target, state)
+        state.checked = self._checked_of[target]
+        counts = self._target_counts = self._counts_of[target]
         state.last_received_ns = exchange.received_ns
         seen.evidence = self._evidence.add_exchange(exchange)
         if response is not None:
@@ -153,12 +155,6 @@ class StageWalk:
         if state.exchanges_until_expiry <= 0 or exchange.received_ns > state.expiry_due_ns:
             self._forget(state.find_expired(), state)
 
-    def _turn_to(self, target: Target | None, state: State) -> TargetCounts:
-        """Have all that is counted from now on count for a target."""
-        state.checked = self._runner.checked_of[target]
-        counts = self._target_counts = self._counts.of_target[target]
-        return counts
-
     def _judge_incomplete(self, seen: Observed, state: State) -> None:
         exchange = seen.exchange
         self._counts.errors += 1
@@ -171,7 +167,8 @@ class StageWalk:
     def judge_alone(self, exchange: Exchange, target: Target, state: State) -> None:
         """Judge a body of which nothing else is known."""
         seen = Observed(exchange, (), None, True, self._counter_places, alone=True)
-        self._turn_to(target, state)
+        state.checked = self._checked_of[target]
+        self._target_counts = self._counts_of[target]
         seen.evidence = self._evidence.add_exchange(exchange)
         if exchange.response is not None:
             self._judge_body(seen, exchange.response.body, target, state)

@@ -50,6 +50,8 @@ class RunEnding:
     """Which SLO the server violates; None where it meets all of them, or there are none."""
     unchecked_slo: str | None = None
     """Which SLO could not be checked, and why."""
+    weak: str | None = None
+    """Which requirement was checked too seldom for the bound that its user stated."""
 
 
 RAN_TO_ITS_END: Final = RunEnding()
@@ -122,6 +124,8 @@ def _objections(
         yield ExitCode.INCONCLUSIVE, ending.aborted
     if ending.unchecked_slo is not None:
         yield ExitCode.INCONCLUSIVE, ending.unchecked_slo
+    if ending.weak is not None:
+        yield ExitCode.INCONCLUSIVE, ending.weak
     if ending.interrupted:
         yield ExitCode.INCONCLUSIVE, "interrupted"
     if result.coverage.samples == 0:

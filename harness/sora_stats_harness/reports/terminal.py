@@ -248,14 +248,15 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
 
 
 def _write_requirements(page: _Page, verdict: Verdict) -> None:
-    """Each requirement, with its status and how often it was checked."""
+    """Each requirement, with its status, how often it was checked, and what that excludes."""
     wide = max((len(row.id) for row in verdict.requirements), default=0)
     page.gap()
+    page.line(summary.STRENGTH_NOTE, indent=2, hanging=2)
     for row in verdict.requirements:
         page.line(
             f"{escape_terminal(row.id):<{wide}}  ",
             (f"{summary.status_text(row):<14}", _STYLES.get(summary.status_style(row), "")),
-            f"{row.checked:>10,} checked",
+            f"{row.checked:>10,} checked  {summary.strength_text(row)}",
             indent=2,
             hanging=4,
         )

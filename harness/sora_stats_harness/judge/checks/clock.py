@@ -98,6 +98,10 @@ class _ServerClocks(dict[str, _ServerClock]):
         return made
 
 
+_ORDER_ID: Final = ORDER.id
+_FROZEN_ID: Final = FROZEN.id
+
+
 class ClockCheck(Check):
     """
     The timestamps of a connection go forward, those of one server fit one offset to our clock, and those of a cluster's
@@ -122,16 +126,17 @@ class ClockCheck(Check):
         if history is None:
             connection.stamp_histories[key] = StampHistory(mine)
         else:
-            state.checked[FROZEN.id] += 1
+            checked = state.checked
+            checked[_FROZEN_ID] += 1
             first = history.first
             if first.stamp_ns == stamp_ns:  # a stamp that stands still says nothing of the offset
-                state.checked[ORDER.id] += sent_ns > first.received_ns
+                checked[_ORDER_ID] += sent_ns > first.received_ns
                 return (_frozen(seen, history),) if history.repeat(mine) else ()
             if history.repeats is not None:
                 found += _stale(history, connection, seen.connection_id)
             preceding = history.add(mine, next(iter(seen.open_sent_ns)) if seen.open_sent_ns else seen.horizon_ns)
             if preceding is not None:
-                state.checked[ORDER.id] += 1
+                checked[_ORDER_ID] += 1
                 if stamp_ns < preceding.stamp_ns:
                     if not whole:
                         found += map(_backward, self._find_wrong(seen, state, preceding, mine))

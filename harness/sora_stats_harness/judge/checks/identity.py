@@ -53,6 +53,7 @@ UNIQUE: Final = Requirement(
     source=DOCUMENTATION_SOURCE,
     message="a connection stands twice in one response",
     needs_traffic="a response with several connections",
+    counted="responses",
     masked_by=NO_ID,
 )
 CONSTANT: Final = Requirement(
@@ -73,6 +74,7 @@ FORM: Final = Requirement(
     source="public captures; Clockwork Base32",
     message="the connection_id has another form",
     masked_by=NO_ID,
+    counted="connections",
 )
 
 CONNECTION_ID_PATTERN: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{25}[048CGMRW]")
