@@ -31,6 +31,7 @@ from .html_elements import HtmlContent, SafeHtml, html_document, html_element
 from .html_measurements import measurement_content
 from .measurement_tables import measurement_sections
 from .report import VerdictReport
+from .strength_text import STRENGTH_NOTE, strength_text
 
 
 def render_html(report: VerdictReport) -> str:
@@ -230,7 +231,7 @@ def _rules(verdict: Verdict) -> list[HtmlContent]:
     columns = ("Requirement", "Level", "Status", "Checked", "Excluded", "Violations", "What it says")
     rows = [_rule(each, places.get(each.id)) for each in verdict.requirements]
     return [
-        html_element("p", summary.STRENGTH_NOTE, class_="rest"),
+        html_element("p", STRENGTH_NOTE, class_="rest"),
         data_table("Every requirement", columns, rows, right=(3, 5)),
     ]
 
@@ -242,7 +243,7 @@ def _rule(requirement: RequirementStatus, place: int | None) -> SafeHtml:
         requirement.level,
         _badge(requirement),
         f"{requirement.checked:,}",
-        summary.strength_text(requirement),
+        strength_text(requirement),
         f"{requirement.violations:,}",
         [
             summary.requirement_title(requirement),

@@ -151,34 +151,6 @@ def requirement_title(row: RequirementStatus) -> str:
     return rule.title if rule else row.title
 
 
-STRENGTH_NOTE: Final = (
-    "A fault in a larger share than the one stated, of all or of one target's, would have been seen, with 95 %."
-)
-
-
-def strength_text(row: RequirementStatus) -> str:
-    """What a requirement that was met excludes: `> 0.024 % of comparable pairs (GetStatsClient > 0.05 %)`."""
-    if row.excludes_above is None:
-        return ""
-    rule = REQUIREMENTS.get(row.id)
-    text = f"> {format_share(row.excludes_above)} of {rule.unit if rule else 'checks'}"
-    targets = [f"{name} > {format_share(each.excludes_above)}" for name, each in row.by_target.items()]
-    if len(targets) == 1:
-        targets = list(row.by_target)
-    return f"{text} ({', '.join(targets)})" if targets else text
-
-
-def format_share(share: float) -> str:
-    """
-    A share in percent, with two digits that count.
-
-    >>> format_share(0.000998), format_share(1.0), format_share(0.00000123)
-    ('0.1 %', '100 %', '0.00012 %')
-    """
-    percent = share * 100
-    return f"{float(f'{percent:.2g}'):.10f}".rstrip("0").rstrip(".") + " %"
-
-
 def not_checked_reason(row: RequirementStatus) -> str:
     """Why a requirement was not observed, in words; empty where it was."""
     if row.status == "not_applicable":
