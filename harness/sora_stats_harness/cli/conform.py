@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..api.errors import UsageError, suggest_nearest
+from ..api.option_values import parse_percent
 from ..api.server_url import normalize_server_url
 from . import command_support as common
 from . import options
-from .framework import Arguments, Command, flag, group, with_value, with_values
+from .framework import Arguments, Command, Parsed, flag, group, with_value, with_values
 from .output import ProgressLine
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def run(arguments: Arguments) -> int:
         facts = run.facts(
             subject=plan.server,
             scope=plan.scope,
-            ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted),
+            ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted, weak=result.weak),
             options=verdict_options,
             notes=[*result.notes, *notes],
         )
@@ -179,6 +180,7 @@ def _probe_plan(arguments: Arguments, servers: Sequence[str], headers: Headers) 
         given_connections=known_from_options(arguments.asked, servers[0]),
         duration_s=arguments.duration,
         max_duration_s=arguments.max_duration,
+        until=arguments.until,
         concurrency=arguments.concurrency,
         rate=SIMULATOR_RATE if arguments.settings.url is None else SERVER_RATE,
         headers=headers,
@@ -192,6 +194,7 @@ def _verdict_options(plan: ConformancePlan) -> dict[str, Any]:
     return {
         "duration_s": plan.duration_s,
         "max_duration_s": plan.time_limit_s,
+        "until": plan.until,
         "targets": sorted(target.operation for target in plan.targets),
         "nodes": list(plan.servers),
         "given": len(plan.given_connections),
@@ -287,6 +290,13 @@ command = _ConformCommand(
                 "how long to probe at most, where after --duration not every requirement was observed yet "
                 "(default: 60, or --duration where that is longer)",
                 type=options.DURATION,
+            ),
+            with_value(
+                "--until",
+                "PERCENT",
+                "probe until a fault in more than this share would have been seen, with 95 %, by every MUST and for each "
+                "target; bounded by --max-duration",
+                type=Parsed(lambda text: parse_percent(text, 0.0001, 50)),
             ),
             with_value(
                 "--targets",

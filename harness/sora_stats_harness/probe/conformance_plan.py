@@ -52,7 +52,8 @@ class ConformancePlan:
 
     `nodes` are further nodes of the cluster that `server` belongs to. `given_connections` are asked for instead of those
     that a listing shows. A run takes at least `duration_s`, and goes on until it has seen enough, for `max_duration_s`
-    at most (None: 60 seconds, or `duration_s` where that is longer). `concurrency` is how many requests may overlap,
+    at most (None: 60 seconds, or `duration_s` where that is longer). With `until` it goes on until a fault in a larger
+    share would have been seen by each MUST, of each target. `concurrency` is how many requests may overlap,
     `rate` how many may be sent a second.
     """
 
@@ -62,6 +63,7 @@ class ConformancePlan:
     given_connections: tuple[KnownConnection, ...] = ()
     duration_s: float = 10.0
     max_duration_s: float | None = None
+    until: float | None = None
     concurrency: int = 8
     rate: float = SERVER_RATE
     headers: Headers = ()

@@ -58,6 +58,8 @@ class ConformanceResult:
 
     interrupted: bool = False
     aborted: str | None = None
+    weak: str | None = None
+    """Which requirement the run's end left short of the plan's `until`."""
     exchanges: int = 0
     errors: int = 0
     notes: tuple[str, ...] = ()
@@ -142,6 +144,7 @@ class _ConformanceRun:
 
     def make_result(self, interrupted: bool) -> ConformanceResult:
         aborted = None if interrupted else self._aborted or self._sender.no_response_reason()
+        weakest = self._completion.weakest()
         if self._rounds == 0 and not interrupted and aborted is None:
             self._notes.add(
                 f"the first round of requests was not finished within {self._plan.time_limit_s:g} s: "
@@ -150,6 +153,7 @@ class _ConformanceRun:
         return ConformanceResult(
             interrupted=interrupted,
             aborted=aborted,
+            weak=weakest.describe(self._sender.elapsed_s) if weakest else None,
             exchanges=self._sender.exchanges,
             errors=self._sender.errors,
             notes=tuple(sorted(self._notes)),

@@ -31,6 +31,7 @@ from .html_elements import HtmlContent, SafeHtml, html_document, html_element
 from .html_measurements import measurement_content
 from .measurement_tables import measurement_sections
 from .report import VerdictReport
+from .strength_text import STRENGTH_NOTE, strength_text
 
 
 def render_html(report: VerdictReport) -> str:
@@ -196,14 +197,17 @@ def _requirement_cell(requirement: RequirementStatus) -> SafeHtml:
     )
 
 
-def _rules(verdict: Verdict) -> SafeHtml:
+def _rules(verdict: Verdict) -> list[HtmlContent]:
     """What each requirement says, and what became of it."""
     places: dict[str, int] = {}
     for place, entry in enumerate(verdict.findings, start=1):
         places.setdefault(entry.requirement, place)
-    columns = ("Requirement", "Level", "Status", "Checked", "Violations", "What it says")
+    columns = ("Requirement", "Level", "Status", "Checked", "Excluded", "Violations", "What it says")
     rows = [_rule(each, places.get(each.id)) for each in verdict.requirements]
-    return data_table("Every requirement", columns, rows, right=(3, 4))
+    return [
+        html_element("p", STRENGTH_NOTE, class_="rest"),
+        data_table("Every requirement", columns, rows, right=(3, 5)),
+    ]
 
 
 def _rule(requirement: RequirementStatus, place: int | None) -> SafeHtml:
@@ -213,13 +217,14 @@ def _rule(requirement: RequirementStatus, place: int | None) -> SafeHtml:
         requirement.level,
         _badge(requirement),
         f"{requirement.checked:,}",
+        strength_text(requirement),
         f"{requirement.violations:,}",
         [
             summary.requirement_title(requirement),
             f" ({why})" if why else None,
             None if place is None else [" ", html_findings.finding_link(place, "its first finding")],
         ],
-        right=(3, 4),
+        right=(3, 5),
         id=_row_name(requirement),
     )
 

@@ -28,6 +28,7 @@ from .headline import headline_figures, leads_with_measurements
 from .measurement_tables import measurement_sections
 from .picture_text import picture_lines
 from .report import VerdictReport
+from .strength_text import STRENGTH_NOTE, strength_text
 from .violation_picture import make_violation_picture
 
 MAX_INDEX_LINES: Final = 20
@@ -257,14 +258,15 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
 
 
 def _write_requirements(page: _Page, verdict: Verdict) -> None:
-    """Each requirement, with its status and how often it was checked."""
+    """Each requirement, with its status, how often it was checked, and what that excludes."""
     wide = max((len(row.id) for row in verdict.requirements), default=0)
     page.gap()
+    page.line(STRENGTH_NOTE, indent=2, hanging=2)
     for row in verdict.requirements:
         page.line(
             f"{escape_terminal(row.id):<{wide}}  ",
             (f"{summary.status_text(row):<14}", _STYLES.get(summary.status_style(row), "")),
-            f"{row.checked:>10,} checked",
+            f"{row.checked:>10,} checked  {strength_text(row)}",
             indent=2,
             hanging=4,
         )

@@ -87,9 +87,12 @@ class MonotonicCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the samples that were compared; what came too late, or could not be used, was put in no order."""
-        result.checked[MONOTONIC.id] += self._counts.comparable_samples
+        for target, counts in self._counts.of_target.items():
+            result.count(MONOTONIC, target, counts.comparable_samples)
         if result.coverage.late:
             result.late = (*result.late, MONOTONIC.id)
+        if result.coverage.forgotten:
+            result.forgotten = (*result.forgotten, MONOTONIC.id)
         reopened = sum(connection.counter_history.reopened for state in states for _, connection in state)
         if reopened := reopened + self._reopened:
             times = "once" if reopened == 1 else f"{reopened} times"
