@@ -194,7 +194,7 @@ def add_gate_file(config: pytest.Config) -> Path | None:
 
     given = config.getoption("sora_config")
     found = folder / given if given else find_config(config.rootpath)
-    path = found or config.rootpath / GATE_FILES[0]
+    path = found if found is not None and found.is_file() else config.rootpath / GATE_FILES[0]
     for other in named - {path}:
         raise UsageError(
             f"{other} is not the configuration that holds, which is {path}: name another one by --sora-config"
