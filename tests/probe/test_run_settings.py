@@ -95,7 +95,8 @@ def test_a_server_is_asked_alike_whoever_names_it(
     entry: str, source: str, plugin: Plugin, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Headers, certificates, edition and times of the configuration hold for every server, and for a simulator its own."""
-    url, words = "http://a:1", ()
+    url = "http://a:1"
+    words: tuple[str, ...] = ()
     argument: str | None = None
     if source == "argument":
         argument = f"{url}/"

@@ -67,6 +67,8 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
     }
     shown["url"] = SIMULATOR_URL if settings.names_simulator else settings.url
     shown["headers"] = dict(mask_header(line) for line in settings.headers)
+    if settings.no_worse_than is not None:
+        shown["no_worse_than"] = f"{settings.no_worse_than * 100:g}%"
     shown |= {"require": list(settings.require), "checks": list(settings.checks), "slos": list(settings.slos)}
     origins = dict(settings.origins)
     source = config.source or ""

@@ -216,7 +216,8 @@ class Simulator(SimulatorOptions):
                 connection.transport.abort()  # tells clients that still wait that there will be no response
         for relay in self._relays:
             await relay.close()
-        for task in (stopping, *serving):
+        stopping.cancel()
+        for task in serving:
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
         await asyncio.sleep(0)  # lets the loop close them
