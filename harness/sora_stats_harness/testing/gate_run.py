@@ -160,7 +160,7 @@ def run_gate(task: GateTask) -> VerdictReport:
         judge = Judge(
             edition,
             checks=load_check_files(run.checks),
-            options=JudgeOptions(nodes=plan.servers, tear_s=run.tear_s),
+            options=JudgeOptions(nodes=plan.servers, tear_s=run.tear_s, severity=run.severity),
         )
         # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
         with ThreadPoolExecutor(1) as thread:
@@ -192,7 +192,7 @@ def run_gate(task: GateTask) -> VerdictReport:
         notes=[*result.notes, *task.notes],
         secrets=secrets,
     )
-    policy = PassPolicy(strict=run.strict, require=run.require, waivers=run.waivers, baseline=baseline)
+    policy = PassPolicy(severity=run.severity, require=run.require, waivers=run.waivers, baseline=baseline)
     return assemble_verdict(judge, facts, policy)
 
 
