@@ -31,7 +31,7 @@ AUTO_EDITION: Final = "auto"
 
 def announce_self_test(arguments: Arguments) -> None:
     """Say that no Sora is tested."""
-    arguments.say("SELF-TEST: no URL was given, so the embedded simulator is tested, and no Sora")
+    arguments.say("SELF-TEST: no server was named, so the embedded simulator is tested, and no Sora")
 
 
 def start_simulator(arguments: Arguments, stack: ExitStack, **more: Any) -> Sequence[str]:  # Any: the simulator's own
@@ -135,10 +135,7 @@ class JudgedRun:
 
     def new_prober(self) -> Prober:
         """A prober with the settings of the run."""
-        from ..probe.prober import Prober
-
-        settings = self._arguments.settings
-        return Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
+        return self._arguments.settings.new_prober()
 
     def server_access(self, address: ServerAddress) -> ServerAccess:
         """How workers of the run get at its server."""

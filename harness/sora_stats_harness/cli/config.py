@@ -33,10 +33,10 @@ def run(arguments: Arguments) -> int:
     Raises:
         UsageError: A setting can't be used; with `--check` also where what it refers to can't be.
     """
-    from ..api.project_config import ignored_pyproject, read_config
+    from ..api.project_config import ignored_pyproject
 
-    config = read_config(arguments.config)
     settings = options.read_settings(arguments)
+    config = settings.config
     if arguments.check:
         return _check(settings, config)
     ignored = ignored_pyproject(config)
@@ -59,11 +59,13 @@ def _check(settings: RunSettings, config: LoadedConfig) -> int:
 def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
     """Each setting's value and origin, by its key."""
     from ..api.request_headers import mask_header
+    from ..api.server_url import SIMULATOR_URL
     from ..probe.run_settings import SETTINGS
 
     shown: dict[str, Any] = {  # Any: JSON
         key: getattr(settings, f"{key}_s" if key in ("timeout", "tear") else key, None) for key in settings.origins
     }
+    shown["url"] = SIMULATOR_URL if settings.names_simulator else settings.url
     severity = {id: level.name.lower() for id, level in settings.severity.by_requirement.items()}
     shown |= {"fail_on": settings.severity.fail_on.name.lower(), "severity": severity}
     shown["headers"] = dict(mask_header(line) for line in settings.headers)
