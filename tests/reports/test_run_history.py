@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -83,16 +84,18 @@ def test_runs_stand_by_release_and_time(folder: Path) -> None:
 
 
 def test_what_is_no_verdict_is_named_and_left_out(folder: Path) -> None:
-    """Broken, of another program, of an earlier version; and a copy of a run counts once."""
+    """Broken, of another program, of an earlier version, a pipe; and a copy of a run counts once."""
     write(folder / "broken", made(0, None), text="{")
     write(folder / "foreign", made(0, None), text='{"verdict": "guilty"}')
     write(folder / "earlier", made(0, None), text='{"format": "sora-harness/verdict/1"}')
     write(folder / "copy", made(0, "1.0", "a", "b"))
+    (folder / "pipe").mkdir()
+    os.mkfifo(folder / "pipe" / "verdict.json")
     found = read_history(folder)
     assert len(found.runs) == 5
-    assert len(found.left_out) == 3
+    assert len(found.left_out) == 4
     text = render_history(found, beside=folder)
-    for name in ("broken", "foreign", "earlier"):
+    for name in ("broken", "foreign", "earlier", "pipe"):
         assert any(f"{name}/verdict.json" in line for line in found.left_out)
         assert f"{name}/verdict.json" in text
 

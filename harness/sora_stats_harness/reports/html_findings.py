@@ -49,7 +49,7 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
             _explained_findings(report, incident),
             class_=f"finding {_incident_style(report, incident)}",
         )
-        for incident in verdict.incidents
+        for incident in incident_summary.incidents_by_weight(verdict)
     ]
 
 

@@ -91,7 +91,7 @@ def _incidents(report: VerdictReport) -> str:
     if not verdict.incidents:
         return ""
     blocks = [f"### {incident_summary.incidents_title(verdict)}"]
-    for incident in verdict.incidents:
+    for incident in incident_summary.incidents_by_weight(verdict):
         lines = [f"**{incident.id}**: {escape_inline(incident.summary)}", ""]
         lines += [
             f"- {label}: {code(text, summary.fact_limit(label))}"

@@ -98,6 +98,8 @@ def read_history(folder: Path, *, label: str | None = None) -> RunHistory:
     found: dict[bytes, tuple[Path, Verdict]] = {}
     for path in find_verdict_files(folder):
         try:
+            if not path.is_file():  # nobody may ever write to a pipe
+                raise UsageError(f"{path} is no regular file")
             verdict = read_verdict(path)
         except UsageError as error:
             left_out.append(str(error))

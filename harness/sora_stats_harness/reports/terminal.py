@@ -278,7 +278,7 @@ def _write_incidents(page: _Page, report: VerdictReport) -> None:
     if not verdict.incidents:
         return
     page.title(incident_summary.incidents_title(verdict))
-    for incident in verdict.incidents:
+    for incident in incident_summary.incidents_by_weight(verdict):
         page.gap()
         page.line((escape_terminal(incident.id), "bold"), f"  {escape_terminal(incident.summary)}", indent=2, hanging=5)
         entries = [entry for _, entry in incident_summary.incident_findings(verdict, incident)]
