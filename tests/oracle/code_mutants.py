@@ -290,8 +290,8 @@ def _compared(node: ast.Compare, *, tested: bool) -> Iterator[Change]:
 def _constant(node: ast.Constant, parents: list[tuple[ast.AST, str]]) -> Iterator[Change]:
     value = node.value
     above, field = parents[0]
-    if isinstance(above, ast.Expr):
-        return  # a docstring
+    if isinstance(above, ast.Expr) or any(ast.unparse(each) == "-2 ** 63" for each, _ in parents[1:2]):
+        return  # a docstring; a time before all times, which `-(2**62)` would be as well
     new: object
     if isinstance(value, bool):
         operator, new = "sign", not value
