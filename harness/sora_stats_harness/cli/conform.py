@@ -122,7 +122,7 @@ def _resolve_servers(arguments: Arguments, stack: ExitStack) -> Sequence[str]:
         return list(dict.fromkeys([url, *(normalize_server_url(node) for node in arguments.node)]))
     if arguments.node or arguments.asked:
         raise UsageError("--node, --channel-id, --connection-id and --client-id go with a URL")
-    common.announce_self_test()
+    common.announce_self_test(arguments)
     return common.start_simulator(arguments, stack)
 
 
