@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sora_stats_harness.judge.counter_history import CounterHistory
+from sora_stats_harness.judge.counter_history import MAX_VERSION_CHAIN, CounterHistory
 
 Step = tuple[int, int, dict[str, tuple[int, ...]]]
 """When a request was sent, when its response had arrived, and the counters of the data channels in it."""
@@ -71,3 +71,31 @@ def test_a_label_that_is_new_counts_from_the_last_sample_without_it() -> None:
     after: Step = (30, 40, {"#a": (2, 4)})
     assert follow((0, 10, {}), early, after)[0][2] == []
     assert follow((0, 10, {}), late, after)[0][2] == [(9, 2, "sample 1")]
+
+
+def test_a_late_sample_of_the_old_channel_is_not_taken_for_the_new_one() -> None:
+    """It was asked for before the channel was known to be closed, and arrives when the new one is open already."""
+    again, late, after = (31, 40, {"#a": (1, 0)}), (25, 45, {"#a": (9, 3)}), (50, 60, {"#a": (2, 1)})
+    assert follow(OPEN, WITHOUT, again, late, after) == ([[]] * 5, 0)
+
+
+def test_a_label_without_counters_stands_in_nobody_s_way() -> None:
+    """Who had which value first is worked out for the others, however many versions there are."""
+    steps: list[Step] = [(20 * n, 20 * n + 10, {"#a": (), "#b": (n, 7)}) for n in range(1, MAX_VERSION_CHAIN + 3)]
+    found, _ = follow(*steps, (10_000, 10_010, {"#a": (), "#b": (1, 6)}))
+    assert found[-1] == []  # both fall, so it was opened again
+    found, _ = follow(*steps, (10_000, 10_010, {"#a": (), "#b": (99, 6)}))
+    assert found[-1] == [(7, 6, "sample 0")]
+
+
+def test_what_is_known_already_is_kept_once() -> None:
+    """Counters that equal the known ones are replaced by these, in the sample itself: that saves most of the memory."""
+    history: CounterHistory[str] = CounterHistory(2)
+    kept = [(1, 2), (3, 4)]
+    history.add_sample(0, 10, [*kept], {}, "first")
+    blocks = [tuple([1, 2]), tuple([3, 5])]
+    assert blocks[0] is not kept[0]
+    history.add_sample(20, 30, blocks, {}, "second")
+    assert blocks[0] is kept[0]
+    assert history.current_maxima.blocks[0] is kept[0]
+    assert history.current_maxima.blocks == [(1, 2), (3, 5)]

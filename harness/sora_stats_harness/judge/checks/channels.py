@@ -79,4 +79,4 @@ class ExclusiveLimitsCheck(Check):
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Every sample with data channels was looked at."""
         if self._places is not None:
-            result.checked[EXCLUSIVE.id] = result.checked.get(EXCLUSIVE.id, 0) + self._counts.labelled_samples
+            result.checked[EXCLUSIVE.id] += self._counts.labelled_samples

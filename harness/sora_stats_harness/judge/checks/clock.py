@@ -188,7 +188,7 @@ class ClockCheck(Check):
                     result.coverage.notes.append(f"the clock of {server} was set back by at least {back:.3f} s")
             for server, clock in clocks.items():
                 offset = clock.offset
-                result.checked[OFFSET.id] = result.checked.get(OFFSET.id, 0) + offset.checked
+                result.checked[OFFSET.id] += offset.checked
                 bounds = offset.bounds
                 if bounds is not None and not bounds[0] <= 0 <= bounds[1]:
                     apart = bounds[1] if bounds[1] < 0 else bounds[0]

@@ -92,7 +92,7 @@ class RelationCheck(Check):
             for _, connection in state:
                 samples = connection.samples - connection.relation_samples
                 for row in self._applicable(connection.counter_history.current_maxima.blocks) if samples else ():
-                    checked[row.requirement.id] = checked.get(row.requirement.id, 0) + samples
+                    checked[row.requirement.id] += samples
             if state.unusable:
                 unusable = {
                     row.requirement.id for row in self._filter.rows if any(map(state.is_unusable, row.counters))

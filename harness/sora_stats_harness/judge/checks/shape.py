@@ -145,7 +145,7 @@ class ShapeCheck(Check):
         """Add the counts, which are the same for all but one."""
         for row in self.requirements:
             count = self._counts.labelled_samples if row is ENUM else self._counts.samples
-            result.checked[row.id] = result.checked.get(row.id, 0) + count
+            result.checked[row.id] += count
 
     def _add_violations(
         self,

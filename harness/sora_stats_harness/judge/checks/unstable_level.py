@@ -101,12 +101,10 @@ class UnstableLevelCheck(Check):
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """It was checked in all samples of connections that ever had a level counted."""
         result.coverage.relations_unconfirmed += self._unconfirmed
-        count = result.checked.get(UNSTABLE_LEVEL.id, 0)
         for state in states:
             for _, connection in state:
                 if self._says_anything(connection.counter_history.current_maxima.blocks):
-                    count += connection.samples - connection.level_samples
-        result.checked[UNSTABLE_LEVEL.id] = count
+                    result.checked[UNSTABLE_LEVEL.id] += connection.samples - connection.level_samples
         if any(path[: len(GROUP_PATH)] == GROUP_PATH for state in states for path in state.unusable):
             result.unusable = (*result.unusable, UNSTABLE_LEVEL.id)
 
