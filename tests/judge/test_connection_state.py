@@ -29,7 +29,11 @@ def stamped(
 ) -> OverlappingSample:
     """A sample with a stamp of the server's clock."""
     return OverlappingSample(
-        exchange=exchange(sent_ns, received_ns, server), index=None, stamp_ns=stamp_ns, resolution_ns=1, blocks=[*blocks]
+        exchange=exchange(sent_ns, received_ns, server),
+        index=None,
+        stamp_ns=stamp_ns,
+        resolution_ns=1,
+        blocks=[*blocks],
     )
 
 

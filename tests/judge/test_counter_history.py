@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 import pytest
 
-from sora_stats_harness.judge.counter_history import MAX_VERSION_CHAIN, CounterHistory
+from sora_stats_harness.judge.counter_history import MAX_VERSION_CHAIN, CounterHistory, Counters
 
-Step = tuple[int, int, dict[str, tuple[int, ...]]]
+Step = tuple[int, int, Mapping[str, tuple[int, ...]]]
 """When a request was sent, when its response had arrived, and the counters of the data channels in it."""
 
 OPEN: Step = (0, 10, {"#a": (5, 7)})
@@ -91,11 +94,11 @@ def test_a_label_without_counters_stands_in_nobody_s_way() -> None:
 def test_what_is_known_already_is_kept_once() -> None:
     """Counters that equal the known ones are replaced by these, in the sample itself: that saves most of the memory."""
     history: CounterHistory[str] = CounterHistory(2)
-    kept = [(1, 2), (3, 4)]
-    history.add_sample(0, 10, [*kept], {}, "first")
-    blocks = [tuple([1, 2]), tuple([3, 5])]
-    assert blocks[0] is not kept[0]
+    kept, same = (tuple(json.loads("[1, 2]")) for _ in range(2))
+    assert same is not kept
+    history.add_sample(0, 10, [kept, (3, 4)], {}, "first")
+    blocks: list[Counters | None] = [same, (3, 5)]
     history.add_sample(20, 30, blocks, {}, "second")
-    assert blocks[0] is kept[0]
-    assert history.current_maxima.blocks[0] is kept[0]
+    assert blocks[0] is kept
+    assert history.current_maxima.blocks[0] is kept
     assert history.current_maxima.blocks == [(1, 2), (3, 5)]

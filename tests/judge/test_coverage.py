@@ -17,7 +17,9 @@ def coverage(*channels: dict[str, Json], finished: bool = True, **changes: list[
     """Of one connection: its data channels, and some fields, from sample to sample."""
     talk = Talk()
     for place, each in enumerate(channels):
-        document = connection(stamp_ns=(20 * place + 5) * MS, **{name: values[place] for name, values in changes.items()})
+        document = connection(
+            stamp_ns=(20 * place + 5) * MS, **{name: values[place] for name, values in changes.items()}
+        )
         document["data_channel"] = each
         talk.add(ask(), 20 * place * MS, (20 * place + 10) * MS, document)
     return (talk.end() if finished else talk.judge.result()).coverage
