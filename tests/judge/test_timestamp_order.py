@@ -58,4 +58,4 @@ def test_without_a_tear_it_is_for_information() -> None:
 )
 def test_with_a_tear_it_is_a_should_beyond_it(apart_ms: float, tear_s: float, seconds: bool, found: int) -> None:
     """And beyond what the timestamps can tell: a microsecond each; whole seconds tell nothing here."""
-    assert [finding.level for finding in told(apart_ms, tear_s=tear_s, seconds=seconds)] == [Level.SHOULD] * found
+    assert [finding.level for finding in told(apart_ms, tear_s=tear_s, seconds=seconds)] == [Level.PROVEN] * found
