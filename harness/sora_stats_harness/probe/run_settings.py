@@ -1,7 +1,7 @@
 """
 The settings of a run: which server it asks and how it judges, read from options, environment and configuration.
 
-The command line, the pytest plugin, plain Locust and the configuration name the same settings. `SETTINGS` has a row for
+The command line, the pytest plugin and the configuration name the same settings. `SETTINGS` has a row for
 each, and every value goes through it; so a mistake is refused in the same words everywhere, before anything is sent.
 Options win over the environment, the environment over the configuration, and the configuration over the default.
 `resolve_settings` is the one place where they meet: a server gets the same headers, certificates, time-out and edition
