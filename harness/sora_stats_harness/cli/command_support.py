@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from ..api.server_address import ServerAddress
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.load_task import ServerAccess
+    from ..probe.doctor import Visit
     from ..probe.prober import Prober
+    from ..probe.single_request import PeerAsk
     from ..reports.baseline import Baseline
     from ..reports.pass_policy import PassPolicy
     from ..reports.report import VerdictReport
@@ -53,7 +55,7 @@ def resolve_address(arguments: Arguments, server: str) -> ServerAddress:
     from ..api.exchange import TransportError
     from ..load.http_connection import resolve_server
 
-    address = resolve_server(server, ca_file=arguments.settings.ca_file, insecure=arguments.settings.insecure)
+    address = resolve_server(server, arguments.settings.route())
     if isinstance(address, TransportError):
         raise UsageError(f"{server}: {address.detail}")
     return address
@@ -70,11 +72,17 @@ def check_enough_users(option: str, count: int | None, users: int) -> None:
         raise UsageError(f"{option} {count}: there are no more than {users} requests at a time to share among them")
 
 
-def edition_plan_text(arguments: Arguments) -> str:
-    """The end of a plan that first finds the edition out."""
+def _edition_plan_text(arguments: Arguments) -> str:
     if arguments.settings.edition != AUTO_EDITION:
         return ""
     return "; the edition is found out first, by one listing (--edition auto)"
+
+
+def plan_additions(arguments: Arguments) -> str:
+    """The end of each plan: through which proxy, and by which edition."""
+    route = arguments.settings.route()
+    through = "" if route.proxy is None or arguments.settings.url is None else f"; through the proxy {route.proxy.url}"
+    return through + _edition_plan_text(arguments)
 
 
 def detect_edition(arguments: Arguments, ask: Callable[[], tuple[str, list[str]]]) -> list[str]:
@@ -137,7 +145,85 @@ class JudgedRun:
         from ..probe.prober import Prober
 
         settings = self._arguments.settings
-        return Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
+        return Prober(timeout_s=settings.timeout_s, route=settings.route())
+
+    def edition_notes(self, visit: Visit | None, address: ServerAddress) -> list[str]:
+        """As `detect_edition`, where Locust has replaced sockets; the listing of a visit is enough."""
+        from ..load.edition_probe import detect_by_address
+        from ..probe.edition_detection import nearest_to_exchange
+
+        if visit is not None:
+            return detect_edition(self._arguments, lambda: nearest_to_exchange(visit.listing))
+        timeout_s = self._arguments.settings.timeout_s
+        return detect_edition(
+            self._arguments, lambda: detect_by_address(address, self.headers, timeout_s, self.interrupt)
+        )
+
+    def visit_for_load(self) -> Visit | None:
+        """As `visit`, where Locust has replaced sockets."""
+        from ..load.edition_probe import ConnectionAsk
+
+        settings = self._arguments.settings
+        return self.visit(ConnectionAsk(settings.route(), settings.timeout_s, self.interrupt), "sora-harness doctor")
+
+    def visit(self, ask: PeerAsk, command: str) -> Visit | None:
+        """
+        Ask the server of the settings for one listing, and wait as long as they say for one that is starting.
+
+        Args:
+            command: What to type next, without the URL.
+
+        Returns:
+            What there is; None where there is no server, or the user has had enough.
+        """
+        from ..api.exchange import Target, make_valid_request
+        from ..probe.single_request import visit_when_ready
+
+        settings = self._arguments.settings
+        if settings.url is None:
+            return None
+        visit = visit_when_ready(
+            make_valid_request(Target.ALL, server=settings.url, headers=self.headers),
+            ask,
+            self.interrupt,
+            command=command,
+            wait_s=settings.wait_s,
+            say=lambda text: self.progress.show(0, self.secrets.redact(text)),
+        )
+        self.progress.end()
+        return visit
+
+    def diagnose(self, visit: Visit | None) -> dict[str, str]:
+        """What stands at the URL, and what to do next; empty where there is nothing wrong."""
+        from ..probe.doctor import diagnose
+
+        if visit is None or visit.problem is None:
+            return {}
+        proxy = self._arguments.settings.route().proxy
+        return diagnose(visit, proxy=None if proxy is None else proxy.url)
+
+    def end_early(self, visit: Visit, scope: RunScope, options: dict[str, Any]) -> ExitCode:
+        """Judge the one response there is, and report what stands at the URL; gives the exit code."""
+        from ..api.edition import DEFAULT_EDITION, load_edition
+        from ..judge.checks.user_checks import load_check_files
+        from ..judge.pipeline import Judge
+        from ..judge.verdict_decision import RunEnding
+
+        arguments, listing = self._arguments, visit.listing
+        if arguments.settings.edition == AUTO_EDITION:
+            arguments.settings = replace(arguments.settings, edition=DEFAULT_EDITION)
+        settings = arguments.settings
+        judge = Judge(load_edition(settings.edition), checks=load_check_files(settings.checks))
+        opened = judge.begin_exchange(listing.request)
+        opened.complete(listing.response, listing.error, None, listing.faults)
+        facts = self.facts(
+            subject=visit.server,
+            scope=scope,
+            ending=RunEnding(interrupted=self.interrupt.is_interrupted, aborted=visit.reason),
+            options=options,
+            diagnosis=self.diagnose(visit),
+        )
+        return report_and_exit_code(arguments, judge, facts)
 
     def server_access(self, address: ServerAddress) -> ServerAccess:
         """How workers of the run get at its server."""
@@ -147,19 +233,26 @@ class JudgedRun:
         return ServerAccess(
             address=address,
             kind="simulator" if settings.url is None else "server",
-            ca_file=settings.ca_file,
-            insecure=settings.insecure,
+            route=settings.route(),
             secrets=self.secrets,
         )
 
     def facts(
-        self, *, subject: str, scope: RunScope, ending: RunEnding, options: dict[str, Any], notes: Sequence[str] = ()
+        self,
+        *,
+        subject: str,
+        scope: RunScope,
+        ending: RunEnding,
+        options: dict[str, Any],
+        notes: Sequence[str] = (),
+        diagnosis: dict[str, str] | None = None,
     ) -> RunFacts:
         """What the report says of the run, besides what the judge counted."""
         from ..api.edition import load_edition
         from ..reports.verdict_assembly import RunFacts
 
         settings = self._arguments.settings
+        proxy = settings.route().proxy if settings.url is not None else None
         return RunFacts(
             command=self._command,
             edition=load_edition(settings.edition),
@@ -167,8 +260,9 @@ class JudgedRun:
             scope=scope,
             ending=ending,
             started_at=self._started_at,
-            options=options,
-            notes=notes,
+            options=options if proxy is None else options | {"proxy": proxy.url},
+            notes=notes if proxy is None else [*notes, f"everything was sent through the proxy {proxy.url}"],
+            diagnosis=diagnosis or {},
             secrets=self.secrets,
         )
 

@@ -201,6 +201,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     interrupted: bool = False
     aborted: str | None = None
     """Why the run ended itself early; None where it did not."""
+    diagnosis: dict[str, str] = {}
+    """Where the run ended before it saw anything of Sora: what stands there, row by row, and what to do next."""
     strict: bool = False
     edition: str
     subject_kind: SubjectKind

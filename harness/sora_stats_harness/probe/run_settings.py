@@ -10,22 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..api.edition import DEFAULT_EDITION, load_edition
 from ..api.errors import ConfigError, UsageError, suggest_nearest
+from ..api.exchange import Headers, Target
 from ..api.input_budget import MAX_CERTIFICATES_BYTES, read_small_file
-from ..api.option_values import parse_duration
+from ..api.option_values import parse_duration, parse_integer
 from ..api.project_config import ConfigValues, LoadedConfig, Waiver
 from ..api.request_headers import read_headers
+from ..api.secret_redaction import Secrets
+from ..api.server_route import Route, parse_proxy
 from ..api.server_url import SIMULATOR_URL, normalize_server_url
 from ..judge.checks.user_checks import load_check_files
 from ..judge.requirements import REQUIREMENTS
+from .conformance_plan import MAX_CONCURRENCY
 from .edition_detection import AUTO_EDITION
-
-if TYPE_CHECKING:
-    from ..api.exchange import Headers
-    from ..api.secret_redaction import Secrets
+from .gate_settings import GateSettings, parse_gate_rate, parse_node, parse_target
 
 ORIGIN_OPTION: Final = "command line"
 ORIGIN_DEFAULT: Final = "default"
@@ -56,12 +57,21 @@ class RunSettings:
     """Header lines, still with their references to secrets; for a simulator only those of the command line."""
     ca_file: str | None
     insecure: bool
+    client_cert: str | None
+    client_key: str | None
+    proxy: str | None
+    """As it was given, still a reference where it is one."""
     timeout_s: float
+    wait_s: float
+    """How long a server may take until it responds."""
     tear_s: float | None
     """How far apart the server stamps a response and reads its counters; None where nobody says."""
     labels: dict[str, str]
     slos: tuple[str, ...]
     waivers: Sequence[Waiver]
+    baseline: str | None
+    """A verdict.json that the configuration names."""
+    gate: GateSettings
     origins: Mapping[str, str]
     """Where each setting comes from, by its key."""
 
@@ -74,7 +84,7 @@ class RunSettings:
 
         Raises:
             EditionError: There is no such edition.
-            UsageError: The certificates can't be read; a line is no header; or a variable or file is missing.
+            UsageError: The certificates or the proxy can't be used; a line is no header; or a variable or file is missing.
         """
         if self.edition != AUTO_EDITION:
             load_edition(self.edition)
@@ -88,7 +98,27 @@ class RunSettings:
             except (OSError, ValueError) as error:
                 reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
                 raise UsageError(f"{name} cannot be read: {reason}") from None
-        return read_headers(self.headers)
+        route = self.route()
+        route.make_tls_context()
+        headers, secrets = read_headers(self.headers)
+        return headers, secrets if route.proxy is None else Secrets([*secrets.values, *route.proxy.secrets])
+
+    def route(self) -> Route:
+        """
+        How the server is reached.
+
+        Raises:
+            UsageError: A key without its certificate, or a proxy that can't be meant.
+        """
+        if self.client_key is not None and self.client_cert is None:
+            raise UsageError("--client-key goes with --client-cert")
+        return Route(
+            ca_file=self.ca_file,
+            insecure=self.insecure,
+            client_cert=self.client_cert,
+            client_key=self.client_key,
+            proxy=None if self.proxy is None else parse_proxy(self.proxy),
+        )
 
     def refuse_simulator_options(self, given: Collection[str]) -> None:
         """
@@ -136,6 +166,10 @@ def _name_of(value: str | tuple[str, str]) -> str:
     return value.partition(":")[0].strip().lower() if isinstance(value, str) else value[0]
 
 
+def _parse_concurrency(text: str) -> int:
+    return parse_integer(text, 1, MAX_CONCURRENCY)
+
+
 SETTINGS: Final = (
     _Setting(key="edition", option="edition", default=DEFAULT_EDITION),
     _Setting(key="strict", option="strict", default=False),
@@ -144,12 +178,33 @@ SETTINGS: Final = (
     _Setting(key="headers", option="header", default=(), merge=_keep_other_names),
     _Setting(key="ca_file", option="ca-file"),
     _Setting(key="insecure", option="insecure", default=False),
+    _Setting(key="client_cert", option="client-cert"),
+    _Setting(key="client_key", option="client-key"),
+    _Setting(key="proxy", option="proxy"),
     _Setting(key="timeout", option="timeout", parse=parse_duration, default=DEFAULT_TIMEOUT_S),
+    _Setting(key="wait", option="wait", parse=parse_duration, default=0.0),
     _Setting(key="tear", option="tear", parse=parse_duration),
     _Setting(key="slos", option="slo", default=()),
     _Setting(key="labels", option="label", parse=_parse_label, default=(), merge=_keep_other_names),
+    _Setting(key="baseline", option="baseline"),
 )
-"""Every setting but the URL, in the order in which they are shown."""
+"""Every setting of all commands but the URL, in the order in which they are shown."""
+
+GATE_SETTINGS: Final = (
+    _Setting(key="duration", option="duration", parse=parse_duration, default=10.0),
+    _Setting(key="max_duration", option="max-duration", parse=parse_duration),
+    _Setting(key="rate", option="rate", parse=parse_gate_rate),
+    _Setting(key="concurrency", option="concurrency", parse=_parse_concurrency, default=8),
+    _Setting(key="targets", option="targets", parse=parse_target, default=()),
+    _Setting(key="nodes", option="node", parse=parse_node, default=(), merge=_keep_all),
+    _Setting(key="connections", option="connections", default=()),
+    _Setting(key="valid_only", option="valid-only", default=False),
+    _Setting(key="large_request", option="large-request", default=False),
+)
+"""Those of the gate alone: other commands have options of the same names for something else."""
+
+_FOR_SERVERS: Final = ("headers", "ca_file", "client_cert", "client_key", "proxy", "nodes", "connections")
+"""What a simulator has no use for."""
 
 
 def find_server_url(*candidates: tuple[str | None, str], allow_simulator: bool = False) -> ServerUrl | None:
@@ -194,13 +249,17 @@ def resolve_settings(
     has_server = url is not None and url.url != SIMULATOR_URL
     if config.was_found and not given.get("trust_config"):
         _refuse_untrusted_checks(config, option_prefix)
-        if url is not None and url.origin == f"url in {config.source}":
+        names_proxy = config.values.proxy is not None and not given.get("proxy")
+        if url is not None and (names_proxy or url.origin == f"url in {config.source}"):
             _refuse_untrusted_headers(config, given.get("header") or (), option_prefix)
     values, origins = {}, {"url": ORIGIN_DEFAULT if url is None else url.origin}
-    for setting in SETTINGS:
+    is_gate = "valid_only" in given
+    for setting in (*SETTINGS, *GATE_SETTINGS):
         option_value = given.get(setting.option.replace("-", "_"))
+        if setting.key == "baseline" or (setting in GATE_SETTINGS and not is_gate):
+            option_value = None
         configured: list[Any] = []
-        if has_server or setting.key not in ("headers", "ca_file"):
+        if has_server or setting.key not in _FOR_SERVERS:
             configured = _convert(
                 setting, _config_texts(config.values, setting.key), f"{config.source}: {setting.key}", ConfigError
             )
@@ -223,11 +282,27 @@ def resolve_settings(
         headers=tuple(values["headers"]),
         ca_file=values["ca_file"],
         insecure=values["insecure"],
+        client_cert=values["client_cert"],
+        client_key=values["client_key"],
+        proxy=values["proxy"],
         timeout_s=values["timeout"],
+        wait_s=values["wait"],
         tear_s=values["tear"],
         labels=dict(values["labels"]),
         slos=tuple(values["slos"]),
         waivers=config.values.waivers,
+        baseline=values["baseline"],
+        gate=GateSettings(
+            duration_s=values["duration"],
+            max_duration_s=values["max_duration"],
+            targets=frozenset(values["targets"] or Target),
+            nodes=tuple(values["nodes"]),
+            connections=tuple(values["connections"]),
+            valid_only=values["valid_only"],
+            large_request=values["large_request"],
+            concurrency=values["concurrency"],
+            rate=values["rate"],
+        ),
         origins=origins,
     )
 
@@ -254,7 +329,7 @@ def _refuse_untrusted_checks(config: LoadedConfig, option_prefix: str) -> None:
 
 def _refuse_untrusted_headers(config: LoadedConfig, given: Sequence[str], option_prefix: str) -> None:
     """
-    Refuse a file that names both a secret and the server that gets it, and that nobody has named.
+    Refuse a file that names both a secret and the server or proxy that gets it, and that nobody has named.
 
     Whoever can change a repository, by a fork's pull request for example, could have a build send its secrets anywhere.
     """
@@ -262,8 +337,8 @@ def _refuse_untrusted_headers(config: LoadedConfig, given: Sequence[str], option
     untrusted = [name for name in config.values.headers if name.lower() not in names]
     if untrusted:
         raise ConfigError(
-            f"{config.source} names the server as well as a secret for it, in the header {untrusted[0]}: give the URL "
-            f"yourself, or say {option_prefix}trust-config if you trust the file"
+            f"{config.source} names who gets a secret as well as the secret, in the header {untrusted[0]}: give the URL and "
+            f"{option_prefix}proxy yourself, or say {option_prefix}trust-config if you trust the file"
         )
 
 

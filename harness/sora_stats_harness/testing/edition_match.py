@@ -23,7 +23,7 @@ def match_server_edition(config: pytest.Config, settings: PluginSettings) -> tup
     if MATCHED_EDITION_KEY not in config.stash:
         server = normalize_server_url(settings.server_url)
         headers, _ = settings.read_headers_and_secrets(simulated=False)
-        prober = Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
+        prober = Prober(timeout_s=settings.timeout_s, route=settings.route)
         # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
         with ThreadPoolExecutor(1) as thread:
             name, remarks = thread.submit(detect_by_server, server, headers, prober).result()

@@ -60,9 +60,7 @@ def _sora_prober(_sora_settings: options.PluginSettings) -> Iterator[tuple[Backg
     from .background_loop import BackgroundLoop
 
     with _fail_in_one_line():
-        prober = Prober(
-            timeout_s=_sora_settings.timeout_s, ca_file=_sora_settings.ca_file, insecure=_sora_settings.insecure
-        )
+        prober = Prober(timeout_s=_sora_settings.timeout_s, route=_sora_settings.route)
     with BackgroundLoop() as loop:
         yield loop, prober
         loop.submit(prober.__aexit__(None, None, None)).result()

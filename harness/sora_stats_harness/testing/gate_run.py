@@ -198,7 +198,7 @@ def _make_plan(settings: PluginSettings, servers: list[str], headers: Headers) -
 
 
 def _make_prober(settings: PluginSettings) -> Prober:
-    return Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
+    return Prober(timeout_s=settings.timeout_s, route=settings.route)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..api.exchange import Headers
     from ..api.project_config import Waiver
     from ..api.secret_redaction import Secrets
+    from ..api.server_route import Route
     from ..judge.verdict import SubjectKind
     from ..probe.run_settings import RunSettings
     from ..reports.baseline import Baseline
@@ -116,8 +117,7 @@ class PluginSettings:
     """The lines of the options alone, still with their references to secrets."""
     all_headers: Sequence[str]
     """Those of the configuration as well."""
-    ca_file: str | None
-    insecure: bool
+    route: Route
     timeout_s: float
     tear_s: float | None
     faults: tuple[str, ...]
@@ -237,8 +237,7 @@ def read_settings(config: pytest.Config) -> PluginSettings:
         edition=settings.edition,
         given_headers=option("sora_header"),
         all_headers=settings.headers,
-        ca_file=settings.ca_file,
-        insecure=settings.insecure,
+        route=settings.route(),
         timeout_s=settings.timeout_s,
         tear_s=settings.tear_s,
         faults=tuple(option("sora_fault")),
