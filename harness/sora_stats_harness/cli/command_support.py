@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from ..reports.verdict_assembly import JudgeResultSource, RunFacts
 
 AUTO_EDITION: Final = "auto"
+
+LOOKS_BEFORE_LOAD: Final = 3
+"""So that one bad response keeps nobody from a run."""
 
 
 def announce_self_test() -> None:
@@ -160,35 +164,46 @@ class JudgedRun:
         )
 
     def visit_for_load(self) -> Visit | None:
-        """As `visit`, where Locust has replaced sockets."""
+        """As `visit`, where Locust has replaced sockets; None where workers of other machines send."""
         from ..load.edition_probe import ConnectionAsk
 
         settings = self._arguments.settings
-        return self.visit(ConnectionAsk(settings.route(), settings.timeout_s, self.interrupt), "sora-harness doctor")
+        if self._arguments.master:
+            return None
+        ask = ConnectionAsk(settings.route(), settings.timeout_s, self.interrupt)
+        return self.visit(ask, "sora-harness doctor", looks=LOOKS_BEFORE_LOAD)
 
-    def visit(self, ask: PeerAsk, command: str) -> Visit | None:
+    def visit(self, ask: PeerAsk, command: str, *, looks: int = 1) -> Visit | None:
         """
         Ask the server of the settings for one listing, and wait as long as they say for one that is starting.
 
         Args:
             command: What to type next, without the URL.
+            looks: How often to look before a server that does not respond as Sora is given up.
 
         Returns:
             What there is; None where there is no server, or the user has had enough.
         """
         from ..api.exchange import Target, make_valid_request
-        from ..probe.single_request import visit_when_ready
+        from ..probe.single_request import VisitPlan, visit_when_ready
 
         settings = self._arguments.settings
         if settings.url is None:
             return None
+        proxy = settings.route().proxy
+        plan = VisitPlan(
+            request=make_valid_request(Target.ALL, server=settings.url, headers=self.headers),
+            command=command,
+            proxy=None if proxy is None else proxy.url,
+            wait_s=settings.wait_s,
+            looks=looks,
+        )
+        began_s = time.monotonic()
         visit = visit_when_ready(
-            make_valid_request(Target.ALL, server=settings.url, headers=self.headers),
+            plan,
             ask,
             self.interrupt,
-            command=command,
-            wait_s=settings.wait_s,
-            say=lambda text: self.progress.show(0, self.secrets.redact(text)),
+            say=lambda text: self.progress.show(time.monotonic() - began_s, self.secrets.redact(text)),
         )
         self.progress.end()
         return visit
@@ -199,8 +214,7 @@ class JudgedRun:
 
         if visit is None or visit.problem is None:
             return {}
-        proxy = self._arguments.settings.route().proxy
-        return diagnose(visit, proxy=None if proxy is None else proxy.url)
+        return diagnose(visit)
 
     def end_early(self, visit: Visit, scope: RunScope, options: dict[str, Any]) -> ExitCode:
         """Judge the one response there is, and report what stands at the URL; gives the exit code."""

@@ -45,12 +45,12 @@ def run(arguments: Arguments) -> int:
             write_output("sora-harness: interrupted\n", sys.stderr)
             return ExitCode.INCONCLUSIVE
         about = [each for request in requests_about(visit) if (each := ask(request)) is not None]
-        response, proxy = visit.listing.response, settings.route().proxy
+        response = visit.listing.response
         pace = None
         if response is not None and visit.problem is None:
             plan = settings.gate.make_plan([settings.url], run.headers, simulated=False)
             pace = pace_text(plan, (len(response.body), len(visit.connections)))
-        rows = diagnose(visit, about=about, proxy=None if proxy is None else proxy.url, pace=pace)
+        rows = diagnose(visit, about=about, pace=pace)
         rows = {label: run.secrets.redact(text) for label, text in rows.items()}
     if arguments.json:
         write_output(f"{json.dumps(rows, indent=2, ensure_ascii=False)}\n")

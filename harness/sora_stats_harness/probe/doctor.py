@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..api.errors import UsageError
@@ -62,6 +62,7 @@ class Visit:
     listing: Exchange
     problem: Problem | None
     peer: Peer = NO_PEER
+    proxy: str | None = None
 
     @property
     def connections(self) -> list[KnownConnection]:
@@ -88,7 +89,7 @@ class Visit:
         return self.problem is not None and self.problem.ends_early
 
 
-def visit_server(listing: Exchange, ask: Ask, *, command: str, peer: Peer = NO_PEER) -> Visit:
+def visit_server(listing: Exchange, ask: Ask, *, command: str, peer: Peer = NO_PEER, proxy: str | None = None) -> Visit:
     """
     Say what a listing shows, and what is wrong.
 
@@ -96,23 +97,26 @@ def visit_server(listing: Exchange, ask: Ask, *, command: str, peer: Peer = NO_P
         listing: Was asked for, in whatever way.
         ask: Asks the same host in the other scheme, once, where the first one got no response.
         command: What to type next, without the URL.
+        proxy: The proxy that the user named.
     """
     server = listing.request.server
-    problem = _transport_problem(listing, ask, command) if listing.error is not None else None
+    problem = None
+    if listing.error is not None:
+        problem = _transport_problem(listing, ask, command, is_connected=peer.address is not None)
+        if proxy is not None and problem.row == "reachable":
+            text = f"no, by the proxy {proxy}: {listing.error.detail}"
+            problem = replace(problem, text=text, advice="check --proxy, and whether it lets this host and port pass")
     if problem is None and listing.response is not None:
         problem = _response_problem(listing, command)
-    return Visit(server=server, command=command, listing=listing, problem=problem, peer=peer)
+    return Visit(server=server, command=command, listing=listing, problem=problem, peer=peer, proxy=proxy)
 
 
-def diagnose(
-    visit: Visit, *, about: Sequence[Exchange] = (), proxy: str | None = None, pace: str | None = None
-) -> dict[str, str]:
+def diagnose(visit: Visit, *, about: Sequence[Exchange] = (), pace: str | None = None) -> dict[str, str]:
     """
     Put a visit into rows, ten at most; the last one says what to type next.
 
     Args:
         about: Of requests about one connection.
-        proxy: The proxy that the user named.
         pace: What `conform` would send.
     """
     problem, response = visit.problem, visit.listing.response
@@ -124,7 +128,7 @@ def diagnose(
         rows |= {
             "credentials": _credentials_text(visit.listing.request),
             "gateway": "no redirect, and no page of a gateway",
-            "proxy": _proxy_text(response, proxy),
+            "proxy": _proxy_text(response, visit.proxy),
             "Sora": _targets_text([visit.listing, *about]),
         }
         if found := visit.connections:
@@ -175,7 +179,7 @@ def requests_about(visit: Visit) -> list[Request]:
 # What is wrong.
 
 
-def _transport_problem(listing: Exchange, ask: Ask, command: str) -> Problem | None:
+def _transport_problem(listing: Exchange, ask: Ask, command: str, *, is_connected: bool) -> Problem:
     error, server = listing.error, listing.request.server
     assert error is not None
     said = f"no: {error.code.value}: {error.detail}"
@@ -184,17 +188,17 @@ def _transport_problem(listing: Exchange, ask: Ask, command: str) -> Problem | N
         return Problem(
             row="reachable", text=said, advice="check the name in the URL, and this machine's DNS", may_pass=True
         )
-    if error.code in (ErrorCode.REFUSED, ErrorCode.TIMEOUT, ErrorCode.LOCAL) and listing.response is None:
+    waits_for_tls = error.code is ErrorCode.TIMEOUT and is_connected and server.startswith("https:")
+    silent = error.code in (ErrorCode.REFUSED, ErrorCode.TIMEOUT, ErrorCode.LOCAL) and listing.response is None
+    if silent and not waits_for_tls:
         advice = f"start Sora, or check host and port; to wait for it: {command} {here} --wait 30s"
-        if "proxy" in error.detail:
-            advice = "check --proxy: it has to let this host and port pass"
         return Problem(row="reachable", text=said, advice=advice, may_pass=error.code is not ErrorCode.LOCAL)
     if listing.response is None and _responds(ask, listing, other_scheme(server)):
         other = other_scheme(server)
         scheme = other.partition("://")[0]
         text = f"no: this port speaks {scheme}, and the URL says {server.partition('://')[0]}"
         return Problem(row="TLS", text=text, advice=f"try {scheme}://: {command} {_shell(other)}")
-    if error.code is ErrorCode.TLS:
+    if error.code in (ErrorCode.TLS, ErrorCode.TIMEOUT) and listing.response is None:
         advice = f"trust it: {command} {here} --ca-file FILE (or --insecure)"
         if "certificate" not in error.detail or "required" in error.detail:
             advice = "compare --ca-file, --client-cert and the scheme with what the server expects"

@@ -44,11 +44,14 @@ def pace_text(plan: ConformancePlan, listing: tuple[int, int] | None = None) -> 
     most = f"{plan.bytes_per_s / 1e6:.0f} MB/s"
     traffic = f"at most {most}" if listing is None else f"about {_megabytes(estimate_bytes_per_s(plan, *listing))} MB/s"
     wrong = count_wrong_requests(plan)
+    least, most_s = plan.duration_s, plan.time_limit_s
+    duration = f"{least:g} s " if least == most_s else f"{least:g} to {most_s:g} s,"
     return (
         f"at most {plan.rate:g} requests/s, {traffic}, {wrong or 'no'} wrong requests, "
-        f"for {plan.duration_s:g} s, or {plan.time_limit_s:g} s until enough was seen"
+        f"for {duration} until enough was seen"
     )
 
 
 def _megabytes(per_s: float) -> str:
-    return f"{per_s / 1e6:.2g}" if per_s < 10e6 else f"{per_s / 1e6:.0f}"
+    megabytes = per_s / 1e6
+    return "0.1" if megabytes < 0.1 else f"{megabytes:.1f}" if megabytes < 10 else f"{megabytes:.0f}"

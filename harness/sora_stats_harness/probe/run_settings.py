@@ -203,7 +203,7 @@ GATE_SETTINGS: Final = (
 )
 """Those of the gate alone: other commands have options of the same names for something else."""
 
-_FOR_SERVERS: Final = ("headers", "ca_file", "client_cert", "client_key", "proxy", "nodes", "connections")
+_FOR_SERVERS: Final = ("headers", "ca_file", "client_cert", "client_key", "proxy", "baseline", "nodes", "connections")
 """What a simulator has no use for."""
 
 

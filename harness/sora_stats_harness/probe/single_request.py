@@ -8,8 +8,10 @@ Nothing of it counts: the judge that such a request needs is thrown away. Where 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ..api.edition import DEFAULT_EDITION, load_edition
@@ -20,8 +22,8 @@ from .doctor import Visit, visit_server
 from .interrupt import InterruptHandler
 from .prober import Prober
 
-WAIT_INTERVAL_S: Final = 0.5
-"""Between two looks at a server that is starting."""
+LOOK_INTERVAL_S: Final = 0.3
+"""Between two looks at a server."""
 
 _INTERRUPT_POLL_S: Final = 0.1
 
@@ -87,59 +89,48 @@ class ProberAsk:
         return exchange
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitPlan:
+    """How to look at a server before a run."""
+
+    request: Request
+    """For a listing."""
+    command: str
+    """What to type next, without the URL."""
+    proxy: str | None = None
+    wait_s: float = 0.0
+    """How long to wait for one that is starting."""
+    looks: int = 1
+    """How often to look before one that responds to nobody, or not as Sora, is given up."""
+
+
 def visit_when_ready(
-    request: Request,
-    ask: PeerAsk,
-    interrupt: InterruptHandler,
-    *,
-    command: str,
-    wait_s: float,
-    say: Callable[[str], object],
+    plan: VisitPlan, ask: PeerAsk, interrupt: InterruptHandler, *, say: Callable[[str], object]
 ) -> Visit | None:
     """
-    Ask for one listing; of a server that may be starting again and again, for so long.
+    Ask for a listing; of a server that may be starting again and again.
 
     Args:
-        request: For a listing.
-        command: What to type next, without the URL.
         say: Is told while it waits.
 
     Returns:
         What there is; None where the user has had enough.
     """
-    visits: list[Visit | None] = []
-
-    def look() -> bool:
-        listing = ask(request)
-        peer = ask.peer
-        visits[:] = [None if listing is None else visit_server(listing, ask, command=command, peer=peer)]
-        visit = visits[0]
-        return visit is None or visit.problem is None or not visit.problem.may_pass
-
-    def say_waiting(waited_s: float) -> None:
-        problem = visits[0].problem if visits[0] is not None else None
-        say(f"waiting for {request.server}, {waited_s:.0f} of {wait_s:g} s: {problem.text if problem else ''}")
-
-    wait_until(look, wait_s, interrupt, say=say_waiting)
-    return visits[0]
-
-
-def wait_until(
-    look: Callable[[], bool], wait_s: float, interrupt: InterruptHandler, *, say: Callable[[float], object]
-) -> None:
-    """
-    Look again and again, for so long or until a look is satisfied; once at least.
-
-    Args:
-        look: Whether there is nothing more to wait for.
-        say: Is told how long it has waited, before each pause.
-    """
     began_s = time.monotonic()
-    while not look() and not interrupt.is_interrupted:
+    for number in itertools.count(1):
+        listing = ask(plan.request)
+        if listing is None:
+            return None
+        visit = visit_server(listing, ask, command=plan.command, peer=ask.peer, proxy=plan.proxy)
         waited_s = time.monotonic() - began_s
-        if waited_s >= wait_s:
-            return
-        say(waited_s)
-        until_s = time.monotonic() + min(WAIT_INTERVAL_S, wait_s - waited_s)
+        waits = visit.problem is not None and visit.problem.may_pass and waited_s < plan.wait_s
+        if not waits and (not visit.ends_early or number >= plan.looks):
+            break
+        if waits and visit.problem is not None:
+            say(f"waiting for {visit.server}, {waited_s:.0f} of {plan.wait_s:g} s: {visit.problem.text}")
+        until_s = time.monotonic() + LOOK_INTERVAL_S
         while not interrupt.is_interrupted and (left_s := until_s - time.monotonic()) > 0:
             time.sleep(min(left_s, _INTERRUPT_POLL_S))
+        if interrupt.is_interrupted:
+            return None
+    return visit
