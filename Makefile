@@ -7,7 +7,7 @@ READY := .venv/.ready
 # Keep bytecode whatever the shell says: without it each process of the tests rewrites the assertions of all of them again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test pure lint check format generate browser picture bench proof oracle soak fuzz clean
+.PHONY: run test pure lint check format generate docs browser picture bench proof oracle soak fuzz validators clean
 
 run: $(READY)  ## the main job: the gate, on the embedded simulator
 	$(BIN)/sora-harness conform
@@ -34,6 +34,10 @@ format: $(READY)
 generate: $(READY)  ## schemas/ and the generated pages of docs/
 	$(BIN)/python scripts/generate.py
 
+docs: $(READY)  ## the site of docs/, in build/docs/site; a broken link is an error
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python scripts/docs_site.py
+
 browser: $(READY)  ## what the tests of pages need besides Chromium itself; without it they are skipped
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 
@@ -59,6 +63,9 @@ soak: $(READY)  ## a fixed rate for long: memory and latency tested for drift
 
 fuzz: $(READY)  ## the accelerator against Python, on random editions and bodies, with gcc's sanitizers
 	$(BIN)/python scripts/fuzz.py --duration $(DURATION) $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES))
+
+validators: $(READY)  ## schemas/ in five JSON Schema validators, of those that can be run here
+	$(BIN)/python scripts/validators.py
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -37,6 +37,19 @@ def finish(*words: str, judge: verdicts.Counted | None = None, **given: Any) -> 
     return common.report_and_exit_code(parse(*words), judge or verdicts.Counted(), verdicts.facts(**given), write=write)
 
 
+def test_quiet_prints_the_verdict_alone(tmp_path: Path, capsys: Capture) -> None:
+    """The reports are written all the same."""
+    assert finish("--quiet", "--output", str(tmp_path / "out")) == 0
+    assert capsys.readouterr() == ("PASS  all MUST requirements were met  (exit 0)\n", "")
+    assert (tmp_path / "out" / "verdict.json").exists()
+
+
+def test_quiet_and_verbose_exclude_each_other() -> None:
+    """Whoever gives both, by an alias for example, is told so."""
+    with pytest.raises(UsageError, match="exclude"):
+        parse("-q", "-v")
+
+
 def finding(requirement: str = "counter.monotonic") -> verdicts.Counted:
     """A judge with one finding and its evidence."""
     entry = verdicts.entry(requirement)

@@ -28,6 +28,23 @@ def test_each_format_is_that_of_the_run(
     assert (tmp_path / "out").read_text(encoding="utf-8") == report_renderer(form)(report)
 
 
+def test_a_folder_stands_for_its_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `compare` takes it."""
+    files.write_reports(verdicts.failing(), tmp_path)
+    assert main(["report", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == report_renderer("text")(verdicts.failing())
+
+
+def test_verbose_names_each_requirement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With its status, in place of the families."""
+    report = verdicts.failing()
+    files.write_reports(report, tmp_path)
+    assert main(["report", str(tmp_path), "--verbose"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for row in report.verdict.requirements:
+        assert any(line.split()[:1] == [row.id] and line.endswith(f"{row.checked:,} checked") for line in lines)
+
+
 def test_text_is_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the run printed."""
     report = verdicts.failing()

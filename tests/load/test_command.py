@@ -118,7 +118,7 @@ def test_an_slo_that_is_violated_fails_the_run(tmp_path: Path) -> None:
         (("--rate", "10", "--duration", "2s", "--abort-when", "never"), "is no limit"),
         (("--rate", "10", "--duration", "2s", "--abort-when", "errors>.%"), "is no limit"),
         (("--rate", "10", "--duration", "2s", "--slo", "p99"), "is no SLO"),
-        (("--rate", "10", "--duration", "2s", "--slo", "GetStats:p99<1s"), "is none of"),
+        (("--rate", "10", "--duration", "2s", "--slo", "GetStats:p99<1s"), "must be one of"),
         (("--rate", "10", "--duration", "2s", "--scenario", "drill", "--slo", "GetStatsClient:p99<1s"), "never asks"),
         (("--rate", "10", "--duration", "5s", "--scenario", "spike", "--ramp", "2s"), "a fifth of the run at most"),
         (("--rate", "\uff11\uff10", "--duration", "2s"), "must be a rate"),

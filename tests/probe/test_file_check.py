@@ -512,7 +512,7 @@ def test_the_command_reads_stdin(capsys: pytest.CaptureFixture[str], monkeypatch
     [
         (["check", "no-such-file"], "No such file"),
         (["check", ".", "--target", "GetStats"], "--target: 'GetStats' must be one of"),
-        (["check", "."], "cannot be read"),
+        (["check", "."], "is a folder"),
         (["redact", "no-such-file", "out"], "No such file"),
     ],
 )
@@ -579,3 +579,30 @@ def test_a_gate_of_the_simulator_gives_the_same_verdict_from_its_recording(
 def without_files(finding: dict[str, Any]) -> dict[str, Any]:  # Any: JSON
     """A finding without the names of evidence files."""
     return {name: value for name, value in finding.items() if name != "evidence"}
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('{\n  "format": "sora-harness/verdict/2",', "a verdict of this harness: `sora-harness report "),
+        ('{\n  "format": "sora-harness/comparison/1",', "what `sora-harness compare` has written"),
+        ('{"$schema": "https://json-schema.org/draft/2020-12/schema"}', "a JSON Schema"),
+        ("<!DOCTYPE html>\n<html>", "an HTML page"),
+        ('<?xml version="1.0"?>\n<testsuites/>', "an XML document"),
+    ],
+)
+def test_other_files_are_told_by_name(text: str, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are no responses; nobody wants 30 findings about a verdict."""
+    path = tmp_path / "file"
+    path.write_text(text, encoding="utf-8")
+    assert main(["check", str(path)]) == 2
+    assert f"{path} is no recording and no response, but {what}" in capsys.readouterr().err
+
+
+def test_a_folder_is_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where it is that of a run, the line says how to see its verdict."""
+    assert main(["check", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"sora-harness: {tmp_path} is a folder: name the recordings in it\n"
+    (tmp_path / "verdict.json").touch()
+    assert main(["check", str(tmp_path)]) == 2
+    assert f"`sora-harness report {tmp_path}` shows" in capsys.readouterr().err

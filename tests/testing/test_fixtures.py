@@ -176,7 +176,7 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
         def test_no_such_name(sora_judge):
             with pytest.raises(UsageError, match="did you mean 'counter.monotonic'"):
                 sora_judge.expect_violations("counter.monotoni")
-            with pytest.raises(UsageError, match="is none of GetStatsConnection"):
+            with pytest.raises(UsageError, match="must be one of GetStatsConnection"):
                 sora_judge.judge_body("GetStats", "[]")
 
         @pytest.fixture

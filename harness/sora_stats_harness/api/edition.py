@@ -16,7 +16,7 @@ from typing import Final
 
 from .edition_extension import EditionExtensionParser
 from .edition_parser import EDITION_FORMAT, EditionParser
-from .errors import EditionError
+from .errors import EditionError, suggest_nearest
 from .field_definitions import (
     ANY_LABEL,
     Edition,
@@ -82,7 +82,8 @@ def load_edition(name_or_file: str = DEFAULT_EDITION) -> Edition:
         return parse_edition(text, origin=name_or_file)
     path = Path(name_or_file)
     if path.suffix != ".toml" and not path_exists(path):
-        hint = "; auto is for commands that see responses" if name_or_file == "auto" else ""
+        hint = suggest_nearest(name_or_file, shipped_edition_names())
+        hint = "; auto is for commands that see responses" if name_or_file == "auto" else hint
         raise EditionError(
             f"no edition is called {name_or_file!r}: take one of {', '.join(shipped_edition_names())}, or a .toml file{hint}"
         )

@@ -124,6 +124,9 @@ class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         str | None, _described("An earlier verdict.json, whose findings are known; relative to this one")
     ] = None
     slos: Annotated[list[str], _described("What the server has to keep under load, as --slo takes it")] = []
+    no_worse_than: Annotated[
+        str | None, _described("By how much a figure may at most be worse, as compare --no-worse-than takes it")
+    ] = None
     labels: Annotated[dict[str, str], _described("Put into every report")] = {}
     waivers: Annotated[list[Waiver], _described("Deviations that may stay for a while")] = []
 
@@ -182,7 +185,13 @@ def config_schema(requirement_ids: Collection[str]) -> dict[str, Any]:  # Any: J
     for definition in (top, *components.values()):
         definition["properties"] = {name: _without_null(value) for name, value in definition["properties"].items()}
     known = {"enum": list(requirement_ids)}
-    rules = {"require": {"items": known}, "waivers": {"items": {"properties": {"requirement": known}}}}
+    rules = {
+        "require": {"type": "array", "items": known},
+        "waivers": {"type": "array", "items": {"type": "object", "properties": {"requirement": known}}},
+    }
+    # Ajv refuses a format unless a package of formats is loaded beside it
+    del components["Waiver"]["properties"]["until"]["format"]
+    components["Waiver"]["properties"]["until"]["pattern"] = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
     # checks of the user's own have requirements that no schema knows
     top |= {"if": {"not": {"required": ["checks"]}}, "then": {"properties": rules}}
     head = {

@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "schemas": "write the JSON Schemas, or check that they are up to date",
     "fields": "print the field list of an edition",
     "requirements": "print the rules that a server is checked against",
+    "explain": "explain a requirement: why it is one, how a violation looks, how to waive it",
     "help": "explain a command",
 }
 """Each command, in the order of the overview; the same text begins its own help."""

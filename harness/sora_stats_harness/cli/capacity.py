@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-from ..api.errors import UsageError
+from ..api.errors import UsageError, suggest_nearest
 from ..load.scenarios import STEADY_SCENARIOS
 from . import capacity_polling as surveys
 from . import command_support as common
@@ -69,7 +69,8 @@ def run(arguments: Arguments) -> int:
     if by_size and arguments.watch_media:
         raise UsageError("--by-size and --watch-media are two questions: ask one of them")
     if arguments.scenario not in STEADY_SCENARIOS:
-        raise UsageError(f"--scenario: {arguments.scenario!r} must be one of {', '.join(STEADY_SCENARIOS)}")
+        near = suggest_nearest(arguments.scenario, STEADY_SCENARIOS)
+        raise UsageError(f"--scenario: {arguments.scenario!r} must be one of {', '.join(STEADY_SCENARIOS)}{near}")
     goal = None
     if by_size or arguments.watch_media:
         surveys.check_polling_arguments(arguments, url, plan, by_size=by_size)
@@ -104,13 +105,14 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
 
     def on_step(step: RateStep) -> None:
         judged.progress.end()
-        write_output(f"{step_line(step)}\n", sys.stderr)
+        arguments.say(step_line(step))
 
     with judged:
-        plan_text = _plan_text(arguments, url, goal, plan, window_s)
-        write_output(f"{plan_text}{common.plan_additions(arguments)}\n", sys.stderr)
+        plan_text = _plan_text(arguments, url, goal, plan, window_s) + common.plan_additions(arguments)
         if arguments.dry_run:
+            write_output(f"{plan_text}\n", sys.stderr)
             return 0
+        arguments.say(plan_text)
         with judged.stack:
             visit = judged.visit_for_load()
             if visit is not None and visit.ends_early:

@@ -82,9 +82,11 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
     slo = _listing_slo(arguments)
     sizes: list[int] = arguments.connections or []
     with common.JudgedRun(arguments, "capacity") as run:
-        write_output(f"{_size_plan_text(arguments, url, sizes)}{common.plan_additions(arguments)}\n", sys.stderr)
+        plan_text = f"{_size_plan_text(arguments, url, sizes)}{common.plan_additions(arguments)}"
         if arguments.dry_run:
+            write_output(f"{plan_text}\n", sys.stderr)
             return 0
+        arguments.say(plan_text)
         survey = _ListingSurvey(arguments, run)
         ended = None
         options_of_run = {
@@ -137,7 +139,7 @@ class _ListingSurvey:
 
     def measure_simulators(self, sizes: Sequence[int]) -> None:
         """Ask a simulator of each size for some listings."""
-        common.announce_self_test()
+        common.announce_self_test(self._arguments)
         for number, size in enumerate(sizes):
             if number and self._run.interrupt.is_interrupted:
                 return
@@ -267,7 +269,7 @@ def step_task(
         patience_s=settings.timeout_s,
         interrupt=run.interrupt,
         watch=make_progress_watcher(run.progress),
-        say=lambda text: write_output(text, sys.stderr),
+        say=arguments.say,
     )
 
 
@@ -298,7 +300,7 @@ def resolve_target(arguments: Arguments, url: str | None, stack: ExitStack) -> t
     """The server to ask, which without a URL is a simulator that lives as long as the stack."""
     server = url
     if server is None:
-        common.announce_self_test()
+        common.announce_self_test(arguments)
         sizes: list[int] = arguments.connections or [SELF_TEST_CONNECTIONS]
         server = start_steady_simulator(arguments, stack, sizes[0])
     return server, common.resolve_address(arguments, server)

@@ -35,9 +35,9 @@ LOOKS_BEFORE_LOAD: Final = 3
 """So that one bad response keeps nobody from a run."""
 
 
-def announce_self_test() -> None:
-    """Say on stderr that no Sora is tested."""
-    write_output("SELF-TEST: no URL was given, so the embedded simulator is tested, and no Sora\n", sys.stderr)
+def announce_self_test(arguments: Arguments) -> None:
+    """Say that no Sora is tested."""
+    arguments.say("SELF-TEST: no URL was given, so the embedded simulator is tested, and no Sora")
 
 
 def start_simulator(arguments: Arguments, stack: ExitStack, **more: Any) -> Sequence[str]:  # Any: the simulator's own
@@ -106,7 +106,8 @@ def detect_edition(arguments: Arguments, ask: Callable[[], tuple[str, list[str]]
         return []
     edition, notes = ask()
     arguments.settings = replace(arguments.settings, edition=edition)
-    write_output("".join(f"{note}\n" for note in notes), sys.stderr)
+    for note in notes:
+        arguments.say(note)
     check_baseline(arguments)
     return notes
 
@@ -127,7 +128,7 @@ class JudgedRun:
 
         self.headers, self.secrets = arguments.settings.look_up()
         self.interrupt = InterruptHandler(ends_process=arguments.ends_process)
-        self.progress = ProgressLine()
+        self.progress = ProgressLine(is_shown=not arguments.quiet)
         self.stack = ExitStack()
         """What ends before the report: the simulator, the recording, the line of progress."""
         self.stack.callback(self.progress.end)
@@ -334,7 +335,7 @@ def report_and_exit_code(
             problems.append(_report_problem(error))
             withhold_pass(report.verdict, problems[-1])
     code = ExitCode(report.verdict.exit_code)
-    _print_report(report, written, as_json=arguments.json)
+    _print_report(report, written, arguments)
     for problem in problems:
         if problem.exit_code is code:
             raise problem
@@ -356,21 +357,23 @@ def _write_reports(report: VerdictReport, output: Path | None) -> Path:
     return folder
 
 
-def _print_report(report: VerdictReport, written: Path | None, *, as_json: bool) -> None:
+def _print_report(report: VerdictReport, written: Path | None, arguments: Arguments) -> None:
     from ..reports import github_actions as github
     from ..reports import report_folder as files
     from ..reports import terminal
     from ..reports.markdown import render_markdown_summary
 
-    stream = sys.stderr if as_json else sys.stdout
-    text = terminal.render_terminal(report, colour=wants_colour(stream), width=report_width(stream))
+    stream = sys.stderr if arguments.json else sys.stdout
+    detail = terminal.Detail.FULL if arguments.verbose else terminal.Detail.SUMMARY
+    detail = terminal.Detail.VERDICT if arguments.quiet else detail
+    text = terminal.render_terminal(report, colour=wants_colour(stream), width=report_width(stream), detail=detail)
     on_github = github.is_in_github_actions()
     write_output(github.guard_log_commands(text, secrets.token_hex(16)) if on_github else text, stream)
-    if written is not None:
+    if written is not None and not arguments.quiet:
         write_output(f"reports in {written}/: {', '.join(files.list_report_files(written))}\n", stream)
     if on_github:
         write_output(github.verdict_annotations(report.verdict), stream)
         if problem := github.append_step_summary(render_markdown_summary(report)):
             write_output(f"sora-harness: the step's summary could not be written: {problem}\n", sys.stderr)
-    if as_json:
+    if arguments.json:
         write_output(files.verdict_to_json(report.verdict))

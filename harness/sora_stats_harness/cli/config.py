@@ -82,6 +82,8 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
         {key: value for key, value in msgspec.structs.asdict(each).items() if value is not None}
         for each in settings.gate.connections
     ]
+    if settings.no_worse_than is not None:
+        shown["no_worse_than"] = f"{settings.no_worse_than * 100:g}%"
     origins = dict(settings.origins)
     source = config.source or ""
     origins["url"] = {"the URL": "command line", f"url in {source}": source}.get(origins["url"], origins["url"])

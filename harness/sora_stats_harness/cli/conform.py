@@ -128,7 +128,11 @@ def _say_plan(arguments: Arguments, plan: ConformancePlan, visit: Visit | None) 
     subject = "the embedded simulator" if arguments.settings.url is None else " and ".join(plan.servers)
     fuzz = "" if arguments.fuzz is None else f"; before that {arguments.fuzz} made-up requests"
     additions = common.plan_additions(arguments)
-    write_output(f"plan: conform on {subject}: {pace_text(plan, listing)}{fuzz}{additions}\n", sys.stderr)
+    text = f"plan: conform on {subject}: {pace_text(plan, listing)}{fuzz}{additions}"
+    if arguments.dry_run:
+        write_output(f"{text}\n", sys.stderr)
+    else:
+        arguments.say(text)
 
 
 def _start_recorder(
@@ -159,7 +163,7 @@ def _resolve_servers(arguments: Arguments, stack: ExitStack) -> Sequence[str]:
     """The server to probe; without a URL the nodes of a simulator, which lives as long as the stack."""
     if arguments.settings.url is not None:
         return [arguments.settings.url]
-    common.announce_self_test()
+    common.announce_self_test(arguments)
     return common.start_simulator(arguments, stack)
 
 

@@ -49,7 +49,7 @@ def run(arguments: Arguments) -> int:
 
     settings = options.read_settings(arguments)
     if settings.url is None:
-        common.announce_self_test()
+        common.announce_self_test(arguments)
     with common.JudgedRun(arguments, "estimate") as run:
         with run.stack:
             server = settings.url or common.start_simulator(arguments, run.stack)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,6 +24,11 @@ class Arguments(SimpleNamespace):
     """The settings that configuration and environment share with the options; where the command takes them."""
     ends_process: bool
     """Whether the process ends with the command."""
+
+    def say(self, text: str) -> None:
+        """Tell the user something beside the result, on stderr; not with --quiet."""
+        if not getattr(self, "quiet", False):
+            write_output(f"{text}\n", sys.stderr)
 
     if TYPE_CHECKING:
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from ..api.errors import UsageError
+from ..api.errors import UsageError, suggest_nearest
 from ..api.option_values import parse_interval
 from ..load.scenarios import MIX, SCENARIOS, SOAK_USER_INTERVAL_S
 from . import command_support as common
@@ -66,10 +66,10 @@ def run(arguments: Arguments) -> int:
     plan = workers.read_worker_plan(arguments)
     spec = _load_spec(arguments, url, 1 if plan is None else plan.count)
     slos = _slos_on_targets(slos, spec, are_options=bool(arguments.slo))
-    plan_text = f"{_plan_text(spec, plan, url, limits, slos)}{common.plan_additions(arguments)}\n"
+    plan_text = f"{_plan_text(spec, plan, url, limits, slos)}{common.plan_additions(arguments)}"
     if arguments.dry_run:
         settings.look_up()
-        write_output(plan_text, sys.stderr)
+        write_output(f"{plan_text}\n", sys.stderr)
         return 0
 
     import_module("..load.load_task", __package__)  # before what uses sockets, which Locust replaces
@@ -80,7 +80,7 @@ def run(arguments: Arguments) -> int:
     from ..load.slo_results import end_with_slos, judge_slos
 
     with common.JudgedRun(arguments, "load") as run:
-        write_output(plan_text, sys.stderr)
+        arguments.say(plan_text)
         with run.stack:
             visit = run.visit_for_load()
             if visit is not None and visit.ends_early:
@@ -120,7 +120,7 @@ def _load_task(arguments: Arguments, run: common.JudgedRun, address: ServerAddre
         csv=arguments.csv,
         interrupt=run.interrupt,
         watch=lambda elapsed_s, counts: run.progress.show(elapsed_s, _progress_text(elapsed_s, spec, counts)),
-        say=lambda text: write_output(text, sys.stderr),
+        say=arguments.say,
     )
 
 
@@ -169,7 +169,8 @@ def _scenario_name(arguments: Arguments) -> str:
     """The scenario; refuses options that it doesn't take."""
     scenario: str = arguments.scenario
     if scenario not in SCENARIOS:
-        raise UsageError(f"--scenario: {scenario!r} must be one of {', '.join(SCENARIOS)}")
+        near = suggest_nearest(scenario, SCENARIOS)
+        raise UsageError(f"--scenario: {scenario!r} must be one of {', '.join(SCENARIOS)}{near}")
     if arguments.pollers is not None:
         if not scenario.startswith("scrape"):
             raise UsageError("--pollers is for --scenario scrape")
@@ -212,7 +213,7 @@ def _slos_on_targets(slos: Sequence[Slo], spec: LoadSpec, *, are_options: bool) 
 
 
 def _start_simulator(arguments: Arguments, stack: ExitStack) -> str:
-    common.announce_self_test()
+    common.announce_self_test(arguments)
     connections = arguments.connections or SELF_TEST_CONNECTION_COUNT
     return common.start_simulator(arguments, stack, connections=connections)[0]
 

@@ -116,7 +116,7 @@ def rule_options() -> list[click.Parameter]:
 
 
 def judging_options(*, no_output: str = "a new folder below reports/") -> list[click.Parameter]:
-    """What decides the verdict, and where the reports go: also --baseline --json --output."""
+    """What decides the verdict, and where the reports go: also --baseline --json --quiet --verbose --output."""
     return rule_options() + group(
         "judging and reports",
         with_value(
@@ -126,6 +126,8 @@ def judging_options(*, no_output: str = "a new folder below reports/") -> list[c
             type=_Path("a verdict.json", _read_baseline),
         ),
         flag("--json", "print the whole verdict as JSON on stdout, and nothing else there"),
+        Option(["-q", "--quiet"], is_flag=True, help="print the verdict's line and errors, and nothing else"),
+        verbose_option(),
         with_value(
             "--output",
             "DIR",
@@ -133,6 +135,11 @@ def judging_options(*, no_output: str = "a new folder below reports/") -> list[c
             type=_Path("a folder", _parse_output),
         ),
     )
+
+
+def verbose_option() -> Option:
+    """--verbose."""
+    return Option(["-v", "--verbose"], is_flag=True, help="print each requirement, and not only the families of them")
 
 
 def recording_options() -> list[click.Parameter]:
@@ -272,6 +279,8 @@ def read_settings(arguments: Arguments, *, writes_reports: bool = True) -> RunSe
     from ..probe.run_settings import find_server_url, resolve_settings
 
     values = vars(arguments)
+    if values.get("quiet") and values.get("verbose"):
+        raise UsageError("--quiet and --verbose exclude each other")
     config = read_config(arguments.config)
     url = None
     if "url" in values:

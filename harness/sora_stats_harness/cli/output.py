@@ -182,7 +182,8 @@ class ProgressLine:
     It writes to stderr, because stdout is for data; `end` leaves the terminal as it was.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, *, is_shown: bool = True) -> None:
+        self._is_shown = is_shown
         self._stream = sys.stderr if stream is None else stream
         self._is_terminal = self._stream.isatty()
         self._next_s = PLAIN_INTERVAL_S
@@ -191,6 +192,8 @@ class ProgressLine:
 
     def show(self, elapsed_s: float, text: str) -> None:
         """Show a text; cheap enough to be called often."""
+        if not self._is_shown:
+            return
         if self._is_terminal:
             if text != self._shown:
                 self._shown = text

@@ -10,12 +10,14 @@ import click
 
 from ..reports.report_formats import REPORT_FORMATS, report_renderer
 from .framework import Arguments, Choice, Command, Option, with_value
+from .options import verbose_option
 from .output import report_width, wants_colour, write_result
 
 EXAMPLES: Final = """\
 examples:
-  sora-harness report reports/gate/verdict.json
-  sora-harness report reports/gate/verdict.json --format html --output gate.html
+  sora-harness report reports/gate
+  sora-harness report reports/gate --verbose
+  sora-harness report reports/gate --format html --output gate.html
 """
 
 
@@ -31,7 +33,10 @@ def run(arguments: Arguments) -> int:
 
     report = files.read_report(arguments.verdict)
     if arguments.format == "text" and arguments.output is None:
-        text = terminal.render_terminal(report, colour=wants_colour(sys.stdout), width=report_width(sys.stdout))
+        detail = terminal.Detail.FULL if arguments.verbose else terminal.Detail.SUMMARY
+        text = terminal.render_terminal(
+            report, colour=wants_colour(sys.stdout), width=report_width(sys.stdout), detail=detail
+        )
     else:
         text = report_renderer(arguments.format)(report)
     write_result(text, arguments.output)
@@ -41,8 +46,14 @@ def run(arguments: Arguments) -> int:
 command = Command(
     "report",
     [
-        click.Argument(["verdict"], type=Path, metavar="VERDICT", help="a verdict.json; evidence beside it is used"),
+        click.Argument(
+            ["verdict"],
+            type=Path,
+            metavar="VERDICT",
+            help="a verdict.json, or the folder of a run; evidence beside it is used",
+        ),
         Option(["--format"], type=Choice(list(REPORT_FORMATS)), default="text", help="what to write (default: text)"),
+        verbose_option(),
         with_value("--output", "FILE", "where to write it (default: stdout)", type=Path),
     ],
     examples=EXAMPLES,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -10,7 +9,6 @@ import click
 from ..api.errors import UsageError
 from .framework import Arguments, Option, group
 from .options import integer
-from .output import write_output
 
 if TYPE_CHECKING:
     from ..load.worker_plan import WorkerPlan
@@ -107,7 +105,7 @@ def run_as_worker(arguments: Arguments) -> int:
     _check_host("--master-host", arguments.master_host)
     from ..load.worker import run_worker
 
-    return run_worker(arguments.master_host, arguments.master_port, say=lambda text: write_output(text, sys.stderr))
+    return run_worker(arguments.master_host, arguments.master_port, say=arguments.say)
 
 
 def _check_host(option: str, host: str) -> None:

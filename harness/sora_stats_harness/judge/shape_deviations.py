@@ -49,6 +49,7 @@ _REQUIREMENT_OF_KEYWORD: Final = {
     "maximum": RANGE.id,
     "maxLength": RANGE.id,
     "pattern": PATTERN.id,
+    "not": PATTERN.id,
     "required": REQUIRED.id,
 }
 

@@ -195,7 +195,7 @@ def _run_with_workers(
     folder = stack.enter_context(SpoolFolder(None if task.recording is None else task.recording.path, task.say))
     order = prepare_order(task.spec, task.server, folder.path)
     if not task.workers.are_started_here:
-        task.say(f"waiting for {task.workers.description}\n")
+        task.say(f"waiting for {task.workers.description}")
     with Workers(task.workers, should_stop=lambda: task.interrupt.is_interrupted) as workers:
         end = run_load(
             WorkerGenerator(workers, order),
@@ -206,7 +206,7 @@ def _run_with_workers(
             timeline=timeline,
         )
         trouble = workers.trouble()
-    task.say(f"judging together what {task.processes} workers saw\n")
+    task.say(f"judging together what {task.processes} workers saw")
     judged = judge_workers(
         JudgingRules(edition, task.spec.checks, task.spec.tear_s),
         workers.results,

@@ -21,7 +21,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from ..api.errors import UsageError
+from ..api.errors import UsageError, suggest_nearest
 from ..api.exchange import TARGET_OF_OPERATION
 from .request_metrics import RequestMetrics
 
@@ -104,7 +104,8 @@ def parse_slo(text: str, where: str = "--slo") -> Slo:
         raise UsageError(f"{where}: {text!r} is no SLO: give p99<50ms, GetStatsAllConnections:p99<800ms or errors<0.1%")
     target = parts[1]
     if target is not None and target not in TARGET_OF_OPERATION:
-        raise UsageError(f"{where}: {text!r}: {target!r} is none of {', '.join(TARGET_OF_OPERATION)}")
+        near = suggest_nearest(target, TARGET_OF_OPERATION)
+        raise UsageError(f"{where}: {text!r}: {target!r} must be one of {', '.join(TARGET_OF_OPERATION)}{near}")
     quantile, limit_us, errors = _read_values(parts, text, where)
     if errors is not None and errors > 1:
         raise UsageError(f"{where}: {text!r}: every share is below that")

@@ -129,7 +129,7 @@ class SpoolFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if (self.is_kept or error is not None) and any(each.stat().st_size for each in self.path.iterdir()):
-            self._say(f"what the workers saw is kept in {self.path}: sora-harness check {self.path}/*\n")
+            self._say(f"what the workers saw is kept in {self.path}: sora-harness check {self.path}/*")
         else:
             shutil.rmtree(self.path, ignore_errors=True)
 

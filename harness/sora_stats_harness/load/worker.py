@@ -363,10 +363,10 @@ def run_worker(
         elif signal.getsignal(number) is not signal.SIG_IGN:
             gevent.signal_handler(number, worker.obey_signal, number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    say(f"working for the master at {master_host}:{master_port}\n")
+    say(f"working for the master at {master_host}:{master_port}")
     working = gevent.spawn(worker.run)
     if not _wait_for_end(runner, worker):
-        say(f"the master at {master_host}:{master_port} is gone\n")
+        say(f"the master at {master_host}:{master_port} is gone")
         worker.leave()
     if worker.leaves:
         working.join()

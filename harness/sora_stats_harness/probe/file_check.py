@@ -9,10 +9,12 @@ requirement is in scope if one of them can show it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
+from pathlib import Path
 from typing import Final, cast
 
 import msgspec
@@ -55,6 +57,22 @@ MAX_SNIFFED_LINES: Final = 5
 
 MAX_SNIFFED_BYTES: Final = 4096
 """Bytes of them in which the beginning of a body is looked for."""
+
+
+_OTHER_FILES: Final = tuple(
+    (re.compile(pattern), what)
+    for pattern, what in (
+        (
+            rb'\{\s*"format":\s*"sora-harness/verdict/',
+            "a verdict of this harness: `sora-harness report {name}` shows it",
+        ),
+        (rb'\{\s*"format":\s*"sora-harness/comparison/', "what `sora-harness compare` has written"),
+        (rb'\{\s*"\$schema":', "a JSON Schema"),
+        (rb"(?i)<!doctype html|<html", "an HTML page"),
+        (rb"<\?xml|<testsuite", "an XML document"),
+    )
+)
+"""How files begin that people take for recordings, and what they are."""
 
 
 class FileKind(Enum):
@@ -171,10 +189,19 @@ def open_files(files: Sequence[str], target: Target | None = None) -> list[Opene
         target: Of bodies, if the user named it; then any file that is no recording is a body.
 
     Raises:
-        RecordingError: One is missing, unreadable or empty, or neither a recording nor the beginning of a JSON body.
+        RecordingError: One is missing, unreadable, empty or a folder, or neither a recording nor the beginning of a JSON
+            body.
     """
+    for file in files:
+        if Path(file).is_dir():
+            raise RecordingError(f"{file} is a folder: name the recordings in it{_report_hint(Path(file))}")
     distinct = {file if file == STDIN_NAME else os.path.realpath(file): file for file in files}
     return [_classify_file(InputFile(file), target) for file in distinct.values()]
+
+
+def _report_hint(folder: Path) -> str:
+    own = (folder / "verdict.json").is_file()
+    return f"; it is that of a run, which `sora-harness report {folder}` shows" if own else ""
 
 
 def choose_edition(files: Sequence[OpenedFile], given: str | None) -> tuple[str, list[str]]:
@@ -217,6 +244,12 @@ def _classify_file(store: InputFile, target: Target | None) -> OpenedFile:
     start = start.removeprefix(_UTF8_BOM).lstrip()
     if start.startswith((b'{"format":"sora-harness/recording', b'{"v":', b'{"seq":')):
         return OpenedFile(store=store, kind=FileKind.RECORDING)  # cut short within its first line: the reader says so
+    if target is None:
+        for pattern, what in _OTHER_FILES:
+            if pattern.match(start):
+                raise RecordingError(
+                    f"{store.name} is no recording and no response, but {what.format(name=store.name)}"
+                )
     if target is None and not start.startswith((b"{", b"[")):
         raise RecordingError(
             f"{store.name} is neither a recording nor JSON; to judge it as a response's body, name its --target"

@@ -172,11 +172,12 @@ def verdict_to_json(verdict: Verdict) -> str:
 
 def read_report(path: Path) -> VerdictReport:
     """
-    Read a verdict.json, and what evidence there is beside it.
+    Read a verdict.json, or that of a folder, and what evidence there is beside it.
 
     Raises:
         UsageError: It cannot be read, or is no verdict.
     """
+    path = path / VERDICT_FILE if path.is_dir() else path
     verdict = decode_verdict(read_small_file(path, limit=MAX_VERDICT_BYTES, name=str(path)), str(path))
     return VerdictReport(
         verdict=verdict,

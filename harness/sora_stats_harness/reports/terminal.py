@@ -1,8 +1,9 @@
 """
 The summary that a person reads at the end of a run, the cause first.
 
-The key figures; the top findings, each with where, expected, actual and how to see it again; an index of the others; the
-families of requirements; figures; what was covered, and what was not; and last, where the eye rests when the prompt comes
+The figures that the run is read for; its incidents; the top findings, each with where, expected, actual and how to see it
+again; an index of the others; the families of requirements and what was measured, that first which the run is about; what
+was covered, and what was not; and last, where the eye rests when the prompt comes
 back, the verdict. rich lays it out; no word is ever broken, since ids, pointers and command lines are there to be copied.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Collection, Sequence
+from enum import Enum
 from typing import Final
 
 from rich.cells import cell_len
@@ -22,7 +24,8 @@ from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
 from .escaping import escape_terminal
 from .figure_cells import MeasurementSection, MeasurementTable
-from .measurement_tables import key_figures, measurement_sections
+from .headline import headline_figures, leads_with_measurements
+from .measurement_tables import measurement_sections
 from .report import VerdictReport
 
 MAX_INDEX_LINES: Final = 20
@@ -36,6 +39,9 @@ DEFAULT_WIDTH: Final = 110
 
 FACT_LABEL_WIDTH: Final = 11
 """Columns of the longest label of a finding's facts."""
+
+MAX_NUMBER_CHARACTERS: Final = 40
+"""Of a figure in the headline, which may be an SLO."""
 
 MAX_LINE_CHARACTERS: Final = 4000
 """Of a list of ids."""
@@ -56,7 +62,19 @@ _STYLES: Final = {
 _WORD: Final = re.compile(r"\S+\s*")
 
 
-def render_terminal(report: VerdictReport, *, colour: bool = False, width: int = DEFAULT_WIDTH) -> str:
+class Detail(Enum):
+    """How much of a run is told."""
+
+    VERDICT = "verdict"
+    """Its last line."""
+    SUMMARY = "summary"
+    FULL = "full"
+    """The summary, and each requirement."""
+
+
+def render_terminal(
+    report: VerdictReport, *, colour: bool = False, width: int = DEFAULT_WIDTH, detail: Detail = Detail.SUMMARY
+) -> str:
     """
     Write the summary.
 
@@ -66,18 +84,18 @@ def render_terminal(report: VerdictReport, *, colour: bool = False, width: int =
     """
     page = _Page(colour=colour, width=width)
     verdict = report.verdict
+    if detail is Detail.VERDICT:
+        _write_verdict(page, verdict)
+        return page.text()
     if verdict.diagnosis:
         _write_diagnosis(page, verdict)
         return page.text()
     _write_head(page, verdict)
     _write_incidents(page, verdict)
     _write_findings(page, report)
-    _write_families(page, verdict)
-    _write_pairs(page, "Differences from the documentation", summary.drift_lines(verdict))
-    _write_pairs(page, "Waivers", summary.waiver_lines(verdict))
-    _write_pairs(page, "Baseline", summary.baseline_lines(verdict))
-    for section in measurement_sections(verdict):
-        _write_section(page, section)
+    parts = [_write_conformance, _write_measurements]
+    for write in reversed(parts) if leads_with_measurements(verdict) else parts:
+        write(page, verdict, detail)
     _write_pairs(page, "Covered", summary.coverage_lines(verdict))
     _write_unobserved(page, verdict)
     _write_notes(page, verdict)
@@ -132,12 +150,14 @@ class _Page:
         """Leave a line empty."""
         self._console.print()
 
-    def pair(self, label: str, text: str, *, indent: int, label_width: int, wrap: bool = True) -> None:
+    def pair(
+        self, label: str, text: str, *, indent: int, label_width: int, wrap: bool = True, style: str = "dim"
+    ) -> None:
         """Write a label and a text, which goes on below itself."""
         start = " " * indent + f"{label:<{label_width}}  "
         rows = _wrap(Text(text), self.width - len(start)) if wrap else [Text(text)]
         for place, part in enumerate(rows):
-            self._print(" " * len(start) if place else (start, "dim"), part)
+            self._print(" " * len(start) if place else (start, style), part)
 
     def grid(self, rows: Sequence[Sequence[Text]], *, right: Collection[int] = (), wrapped: int | None) -> bool:
         """
@@ -190,8 +210,32 @@ def _write_head(page: _Page, verdict: Verdict) -> None:
     )
     if labels := ", ".join(f"{key}={value}" for key, value in verdict.labels.items()):
         page.line(f"labels  {escape_terminal(labels)}", hanging=8)
-    if figures := key_figures(verdict):
-        page.line(escape_terminal("; ".join(f"{number} {text}" for number, text in figures), 1000), hanging=2)
+    _write_figures(page, verdict)
+
+
+def _write_figures(page: _Page, verdict: Verdict) -> None:
+    """What the run is read for, a line a figure, the numbers below each other."""
+    figures = headline_figures(verdict)
+    numbers = [escape_terminal(figure.number, MAX_NUMBER_CHARACTERS) for figure in figures]
+    wide = max(map(len, numbers))
+    for number, figure in zip(numbers, figures, strict=True):
+        style = _STYLES.get(figure.style, "bold")
+        page.pair(f"{number:>{wide}}", escape_terminal(figure.text), indent=2, label_width=wide, style=style)
+
+
+def _write_measurements(page: _Page, verdict: Verdict, _: Detail) -> None:
+    for section in measurement_sections(verdict):
+        _write_section(page, section)
+
+
+def _write_conformance(page: _Page, verdict: Verdict, detail: Detail) -> None:
+    if detail is Detail.FULL:
+        _write_requirements(page, verdict)
+    else:
+        _write_families(page, verdict)
+    _write_pairs(page, "Differences from the documentation", summary.drift_lines(verdict))
+    _write_pairs(page, "Waivers", summary.waiver_lines(verdict))
+    _write_pairs(page, "Baseline", summary.baseline_lines(verdict))
 
 
 def _write_families(page: _Page, verdict: Verdict) -> None:
@@ -212,6 +256,20 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
         for row in families:
             text = f"{row.status_counts()} {row.checked:,} checked"
             page.pair(escape_terminal(row.name), text, indent=2, label_width=wide)
+
+
+def _write_requirements(page: _Page, verdict: Verdict) -> None:
+    """Each requirement, with its status and how often it was checked."""
+    wide = max((len(row.id) for row in verdict.requirements), default=0)
+    page.gap()
+    for row in verdict.requirements:
+        page.line(
+            f"{escape_terminal(row.id):<{wide}}  ",
+            (f"{summary.status_text(row):<14}", _STYLES.get(summary.status_style(row), "")),
+            f"{row.checked:>10,} checked",
+            indent=2,
+            hanging=4,
+        )
 
 
 def _write_incidents(page: _Page, verdict: Verdict) -> None:
@@ -292,7 +350,7 @@ def _write_table(page: _Page, table: MeasurementTable) -> None:
             for label, text in zip(columns, row, strict=True):
                 page.pair(label, escape_terminal(text), indent=2, label_width=max(map(len, columns)))
     if table.note:
-        page.line(escape_terminal(table.note), indent=2, hanging=2)
+        page.line(escape_terminal(table.note, MAX_TITLE_CHARACTERS), indent=2, hanging=2)
 
 
 def _write_pairs(page: _Page, title: str, rows: Sequence[tuple[str, str]]) -> None:

@@ -95,7 +95,7 @@ class PerTestJudge:
         if isinstance(target, str):
             if target not in TARGET_OF_OPERATION:
                 raise UsageError(
-                    f"{target!r} is none of {', '.join(TARGET_OF_OPERATION)}{suggest_nearest(target, TARGET_OF_OPERATION)}"
+                    f"{target!r} must be one of {', '.join(TARGET_OF_OPERATION)}{suggest_nearest(target, TARGET_OF_OPERATION)}"
                 )
             target = TARGET_OF_OPERATION[target]
         if isinstance(data, str):

@@ -40,7 +40,7 @@ def test_what_is_an_slo(
         ("errors<101%", "every share"),
         ("p99<0ms", "nothing is below 0"),
         ("errors<0%", "nothing is below 0"),
-        ("GetStats:p99<50ms", "is none of"),
+        ("GetStats:p99<50ms", "must be one of"),
         ("p99<50ms<60ms", "is no SLO"),
         ("", "is no SLO"),
         ("p99<\u0665ms", "is no SLO"),

@@ -120,7 +120,7 @@ def _drive_with_workers(task: StepTask, plan: WorkerPlan, drive: Drive[ResultTyp
         spool = WorkerSpool(folder.path, share.index)
         session.observer = spool.open(session, task.server.kind, task.server.secrets)
         if not plan.are_started_here:
-            task.say(f"waiting for {plan.description}\n")
+            task.say(f"waiting for {plan.description}")
         with Workers(plan, should_stop=lambda: task.interrupt.is_interrupted) as workers:
             steps = WorkerSteps(
                 workers,
@@ -139,7 +139,7 @@ def _drive_with_workers(task: StepTask, plan: WorkerPlan, drive: Drive[ResultTyp
             workers.wait_for_results(task.spec.timeout_s, lambda: task.interrupt.gives_up)
         session.judge.judge_pending()
         own_problem = spool.close()
-        task.say(f"judging together what {plan.count} workers saw\n")
+        task.say(f"judging together what {plan.count} workers saw")
         judged = judge_workers(
             JudgingRules(edition, task.spec.checks),
             workers.results,

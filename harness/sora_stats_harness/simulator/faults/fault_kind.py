@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...api.errors import UsageError
+from ...api.errors import UsageError, suggest_nearest
 from ..fault_interface import Fault, ReceivedRequest, SampleObject, SimulatedResponse
 from .conditions import CONDITION_DEFAULTS, apply_conditions
 from .parameters import FaultParameters, StrikeCounter
@@ -59,7 +59,8 @@ class FaultKind:
         for key in given:
             if key not in self.parameters:
                 takes = ", ".join(self.parameters) or "nothing"
-                raise UsageError(f"the fault {self.name} takes {takes}, not {key!r}")
+                near = suggest_nearest(key, self.parameters)
+                raise UsageError(f"the fault {self.name} takes {takes}, not {key!r}{near}")
         parameters = FaultParameters({**self.parameters, **given})
         try:
             fault = self.build(parameters)
