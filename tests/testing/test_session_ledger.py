@@ -151,7 +151,9 @@ def test_a_verdict_that_nobody_selected_still_counts(pytester: pytest.Pytester) 
     done = pytester.runpytest_inprocess(*GATE, f"--sora-url={hostile.closed_port()}")
     assert done.ret == FAILED
     assert "failed" not in done.parseoutcomes()
-    done.stdout.fnmatch_lines(["*= sora: found, so the session fails =*", "sora::verdict: inconclusive: *"])
+    done.stdout.fnmatch_lines(
+        ["*= sora: found, so the session fails =*", "sora-harness.toml::verdict: inconclusive: *"]
+    )
 
 
 def test_a_server_that_never_responded_is_not_too_little_seen(pytester: pytest.Pytester) -> None:

@@ -163,11 +163,24 @@ def read_config(file: Path | None = None, *, folder: Path | None = None) -> Load
         if table is None:
             raise ConfigError(f"{file} has no table [{PYPROJECT_TABLE}]")
         return _validate_config(table, file)
+    found = find_config(folder)
+    if found is None:
+        return LoadedConfig()
+    return replace(_validate_config(_read_table(found) or {}, found), was_found=True)
+
+
+def find_config(folder: Path | None = None) -> Path | None:
+    """
+    The configuration of a folder, the current one if None; None where there is none.
+
+    Raises:
+        ConfigError: A file is no TOML.
+    """
     for name in (CONFIG_FILE, PYPROJECT):
         path = (folder or Path()) / name
-        if os.path.lexists(path) and (table := _read_table(path)) is not None:
-            return replace(_validate_config(table, path), was_found=True)
-    return LoadedConfig()
+        if os.path.lexists(path) and _read_table(path) is not None:
+            return path
+    return None
 
 
 def ignored_pyproject(configuration: LoadedConfig, folder: Path | None = None) -> str | None:

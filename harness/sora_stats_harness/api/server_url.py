@@ -7,7 +7,9 @@ written. No HTTP library is imported: `pytest --collect-only` reads URLs as well
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -17,7 +19,7 @@ URL_VARIABLE: Final = "SORA_URL"
 """The environment variable that may name the server."""
 
 SIMULATOR_URL: Final = "simulator"
-"""Where the pytest plugin takes a URL, this stands for a simulator of its own."""
+"""In the place of a URL this stands for the embedded simulator."""
 
 EXAMPLE_URL: Final = "http://127.0.0.1:3000"
 
@@ -28,6 +30,28 @@ _NUMERIC_LABEL: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 """Ends the name of a host only in an IPv4 address."""
 _IPV4_ADDRESS: Final = re.compile(r"((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(?!$)|$)){4}")
 _HOST_NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
+
+
+NamedUrl = tuple[str | None, str]
+"""A URL, or None where none is named there, and what to call its place in an error message."""
+
+
+def environment_url() -> NamedUrl:
+    """The URL that the environment names."""
+    return os.environ.get(URL_VARIABLE), URL_VARIABLE
+
+
+def pick_server_url(candidates: Iterable[NamedUrl]) -> NamedUrl | None:
+    """
+    Take the first URL that is set, or `simulator`, and where it comes from; None where none is.
+
+    Raises:
+        UsageError: It is set but empty, as an unset CI secret is, or it is no URL of a server.
+    """
+    for url, origin in candidates:
+        if url is not None:
+            return url if url == SIMULATOR_URL else normalize_server_url(url, origin), origin
+    return None
 
 
 def normalize_server_url(url: str, origin: str | None = None) -> str:

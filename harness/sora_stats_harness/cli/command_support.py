@@ -37,7 +37,7 @@ LOOKS_BEFORE_LOAD: Final = 3
 
 def announce_self_test(arguments: Arguments) -> None:
     """Say that no Sora is tested."""
-    arguments.say("SELF-TEST: no URL was given, so the embedded simulator is tested, and no Sora")
+    arguments.say("SELF-TEST: no server was named, so the embedded simulator is tested, and no Sora")
 
 
 def start_simulator(arguments: Arguments, stack: ExitStack, **more: Any) -> Sequence[str]:  # Any: the simulator's own
@@ -147,10 +147,7 @@ class JudgedRun:
 
     def new_prober(self) -> Prober:
         """A prober with the settings of the run."""
-        from ..probe.prober import Prober
-
-        settings = self._arguments.settings
-        return Prober(timeout_s=settings.timeout_s, route=settings.route())
+        return self._arguments.settings.new_prober()
 
     def edition_notes(self, visit: Visit | None, address: ServerAddress) -> list[str]:
         """As `detect_edition`, where Locust has replaced sockets; the listing of a visit is enough."""
@@ -185,23 +182,14 @@ class JudgedRun:
         Returns:
             What there is; None where there is no server, or the user has had enough.
         """
-        from ..api.exchange import Target, make_valid_request
         from ..probe.single_request import VisitPlan, visit_when_ready
 
         settings = self._arguments.settings
         if settings.url is None:
             return None
-        proxy = settings.route().proxy
-        plan = VisitPlan(
-            request=make_valid_request(Target.ALL, server=settings.url, headers=self.headers),
-            command=command,
-            proxy=None if proxy is None else proxy.url,
-            wait_s=settings.wait_s,
-            looks=looks,
-        )
         began_s = time.monotonic()
         visit = visit_when_ready(
-            plan,
+            VisitPlan.of(settings, self.headers, command=command, looks=looks),
             ask,
             self.interrupt,
             say=lambda text: self.progress.show(time.monotonic() - began_s, self.secrets.redact(text)),

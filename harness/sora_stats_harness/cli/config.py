@@ -34,10 +34,10 @@ def run(arguments: Arguments) -> int:
     Raises:
         UsageError: A setting can't be used; with `--check` also where what it refers to can't be.
     """
-    from ..api.project_config import ignored_pyproject, read_config
+    from ..api.project_config import ignored_pyproject
 
-    config = read_config(arguments.config)
     settings = options.read_settings(arguments)
+    config = settings.config
     if arguments.check:
         return _check(arguments, settings, config)
     ignored = ignored_pyproject(config)
@@ -69,9 +69,10 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
     import msgspec
 
     from ..api.request_headers import mask_header
+    from ..api.server_url import SIMULATOR_URL
     from ..probe.run_settings import GATE_SETTINGS, SETTINGS
 
-    shown: dict[str, Any] = {"url": settings.url}  # Any: JSON
+    shown: dict[str, Any] = {"url": SIMULATOR_URL if settings.names_simulator else settings.url}  # Any: JSON
     for holder, rows in ((settings, SETTINGS), (settings.gate, GATE_SETTINGS)):
         for row in rows:
             value = getattr(holder, row.key, None) if hasattr(holder, row.key) else getattr(holder, f"{row.key}_s")

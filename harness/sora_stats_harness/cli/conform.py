@@ -19,7 +19,7 @@ from ..api.errors import UsageError
 from ..api.server_url import EXAMPLE_URL
 from . import command_support as common
 from . import options
-from .framework import Arguments, Command, Option, Parsed, flag, group, with_value, with_values
+from .framework import Arguments, Command, Option, flag, group, with_value, with_values
 from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
@@ -304,7 +304,6 @@ command = _ConformCommand(
                 "NAMES",
                 "send only these, with commas between: GetStatsConnection, GetStatsClient, GetStatsAllConnections "
                 "(default: all three)",
-                type=Parsed(lambda text: text.split(",")),
             ),
             with_values("--node", "URL", "another node of the cluster to which URL belongs (repeatable)"),
             with_values(

@@ -36,7 +36,7 @@ def run(arguments: Arguments) -> int:
     from ..api.edition import load_edition
     from ..api.exchange import Target, make_valid_request
     from ..judge.checks.user_checks import load_check_files
-    from ..judge.pipeline import Judge
+    from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding
     from ..probe.edition_detection import detect_by_server
     from ..probe.polling_estimate import (
@@ -59,7 +59,11 @@ def run(arguments: Arguments) -> int:
             )
             if notes:
                 _pause_between_requests(time.monotonic() - began_s, run.interrupt)
-            judge = Judge(load_edition(arguments.settings.edition), checks=load_check_files(settings.checks))
+            judge = Judge(
+                load_edition(arguments.settings.edition),
+                checks=load_check_files(settings.checks),
+                options=JudgeOptions(tear_s=settings.tear_s),
+            )
             local = False if arguments.cluster else None
             exchanges = measure_requests(
                 make_valid_request(Target.ALL, server=server, headers=run.headers, local=local),

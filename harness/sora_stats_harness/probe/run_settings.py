@@ -1,32 +1,38 @@
 """
 The settings of a run: which server it asks and how it judges, read from options, environment and configuration.
 
-The command line, the pytest plugin and the configuration name the same settings. `SETTINGS` has a row for each, and every
-value goes through it; so a mistake is refused in the same words everywhere, before anything is sent.
+The command line, the pytest plugin, plain Locust and the configuration name the same settings. `SETTINGS` has a row for
+each, and every value goes through it; so a mistake is refused in the same words everywhere, before anything is sent.
 Options win over the environment, the environment over the configuration, and the configuration over the default.
+`resolve_settings` is the one place where they meet: a server gets the same headers, certificates, time-out and edition
+whoever named it, and a simulator never gets what is meant for a server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from ..api.edition import DEFAULT_EDITION, load_edition
 from ..api.errors import ConfigError, UsageError, suggest_nearest
 from ..api.exchange import Headers, Target
 from ..api.input_budget import MAX_CERTIFICATES_BYTES, read_small_file
 from ..api.option_values import parse_duration, parse_integer, parse_percent
-from ..api.project_config import ConfigValues, LoadedConfig, Waiver
+from ..api.project_config import ConfigValues, LoadedConfig, Waiver, read_config
 from ..api.request_headers import read_headers
 from ..api.secret_redaction import Secrets
 from ..api.server_route import Route, parse_proxy
-from ..api.server_url import SIMULATOR_URL, normalize_server_url
+from ..api.server_url import SIMULATOR_URL, NamedUrl, pick_server_url
 from ..judge.checks.user_checks import load_check_files
 from ..judge.requirements import REQUIREMENTS
 from .conformance_plan import MAX_CONCURRENCY
 from .edition_detection import AUTO_EDITION
 from .gate_settings import GateSettings, parse_gate_rate, parse_node, parse_target
+
+if TYPE_CHECKING:
+    from .prober import Prober
 
 ORIGIN_OPTION: Final = "command line"
 ORIGIN_DEFAULT: Final = "default"
@@ -35,11 +41,25 @@ DEFAULT_TIMEOUT_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerUrl:
-    """The URL that was found, and where."""
+class SettingSources:
+    """Where the settings of a run come from."""
 
-    url: str
-    origin: str
+    options: Mapping[str, Any] = field(default_factory=dict)  # Any: a text, a truth value, or several texts
+    """The options that were given, by `_Setting.option` with `_` for `-`; None or empty where one was not given."""
+    option_prefix: str = "--"
+    """What stands before an option's name in error messages."""
+    config_file: Path | None = None
+    """The configuration that the user named; None where it is looked for."""
+    folder: Path | None = None
+    """Where to look for it; the current one if None."""
+    asks_server: bool = True
+    """Whether there is a server at all: `check` reads files, and a test may have a simulator of its own."""
+    urls: Sequence[NamedUrl] = ()
+    """Where a URL may be named besides the configuration, the winning one first."""
+
+    def with_url(self, url: str, origin: str) -> SettingSources:
+        """The same sources with a URL that wins over all others."""
+        return replace(self, asks_server=True, urls=((url, origin), *self.urls))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +67,9 @@ class RunSettings:
     """The settings of one run; all of them are valid."""
 
     url: str | None
-    """The server; None where none was named: only then may a simulator stand in."""
+    """The server; None where none was named, or `simulator`: only then may a simulator stand in."""
+    names_simulator: bool
+    """Whether `simulator` was named in the place of a URL."""
     edition: str
     strict: bool
     require: tuple[str, ...]
@@ -70,12 +92,23 @@ class RunSettings:
     slos: tuple[str, ...]
     no_worse_than: float | None
     """By what share of the earlier runs' figures those of new ones may be worse, for `compare`."""
-    waivers: Sequence[Waiver]
     baseline: str | None
     """A verdict.json that the configuration names."""
     gate: GateSettings
+    config: LoadedConfig
     origins: Mapping[str, str]
     """Where each setting comes from, by its key."""
+
+    @property
+    def waivers(self) -> Sequence[Waiver]:
+        """What the configuration lets pass for a while."""
+        return self.config.values.waivers
+
+    def new_prober(self) -> Prober:
+        """A prober that sends as the settings say."""
+        from .prober import Prober
+
+        return Prober(timeout_s=self.timeout_s, route=self.route())
 
     def look_up(self) -> tuple[Headers, Secrets]:
         """
@@ -144,6 +177,8 @@ class _Setting:
     default: Any = None
     merge: Callable[[Sequence[Any], Sequence[Any]], list[Any]] | None = None
     """What stays of the configuration's list beside the options' one; an option replaces anything else."""
+    separator: str | None = None
+    """Between the values of an option that is given once."""
 
 
 def _parse_label(text: str) -> tuple[str, str]:
@@ -198,7 +233,7 @@ GATE_SETTINGS: Final = (
     _Setting(key="max_duration", option="max-duration", parse=parse_duration),
     _Setting(key="rate", option="rate", parse=parse_gate_rate),
     _Setting(key="concurrency", option="concurrency", parse=_parse_concurrency, default=8),
-    _Setting(key="targets", option="targets", parse=parse_target, default=()),
+    _Setting(key="targets", option="targets", parse=parse_target, default=(), separator=","),
     _Setting(key="nodes", option="node", parse=parse_node, default=(), merge=_keep_all),
     _Setting(key="connections", option="connections", default=()),
     _Setting(key="valid_only", option="valid-only", default=False),
@@ -210,52 +245,31 @@ _FOR_SERVERS: Final = ("headers", "ca_file", "client_cert", "client_key", "proxy
 """What a simulator has no use for."""
 
 
-def find_server_url(*candidates: tuple[str | None, str], allow_simulator: bool = False) -> ServerUrl | None:
+def resolve_settings(sources: SettingSources) -> RunSettings:
     """
-    Take the first URL that is set.
+    Put options, environment, configuration and defaults together.
 
-    Args:
-        candidates: URLs, and what to call where each comes from; the winning one first.
-        allow_simulator: Whether `simulator` is one.
+    The configuration's headers and certificates are for a server: where none was named they are left out, since a
+    simulator needs no secret that may not be there.
 
     Raises:
-        UsageError: It is set but empty, as an unset CI secret is, or it is no URL of a server.
+        ConfigError: The configuration can't be read, or a value of it can't be used.
+        UsageError: An option's value can't be used. Or the first URL that is set is empty, as an unset CI secret is, or
+            none of a server.
     """
-    for url, origin in candidates:
-        if url is not None:
-            if not (allow_simulator and url == SIMULATOR_URL):
-                url = normalize_server_url(url, origin)
-            return ServerUrl(url=url, origin=origin)
-    return None
-
-
-def resolve_settings(
-    given: Mapping[str, Any],  # Any: a text, a truth value, or several texts
-    config: LoadedConfig,
-    url: ServerUrl | None,
-    *,
-    option_prefix: str = "--",
-) -> RunSettings:
-    """
-    Put options, configuration and defaults together.
-
-    Args:
-        given: The options that were given, by `_Setting.option` with `_` for `-`; None or empty where not given.
-        url: As `find_server_url` gives it, with `url in FILE` as origin where the configuration has it. Without one the configuration's headers are left out: they are for a server,
-            and a simulator needs no secret that may not be there.
-        option_prefix: What stands before an option's name in error messages.
-
-    Raises:
-        ConfigError: A value of the configuration can't be used.
-        UsageError: An option's value can't be used.
-    """
-    has_server = url is not None and url.url != SIMULATOR_URL
+    prefix, given = sources.option_prefix, sources.options
+    config = read_config(sources.config_file, folder=sources.folder)
+    candidates = [*sources.urls, (config.values.url, f"url in {config.source}")] if sources.asks_server else []
+    url, origin = pick_server_url(candidates) or (None, ORIGIN_DEFAULT)
+    names_simulator = url == SIMULATOR_URL
+    has_server = url is not None and not names_simulator
     if config.was_found and not given.get("trust_config"):
-        _refuse_untrusted_checks(config, option_prefix)
+        _refuse_untrusted_checks(config, prefix)
         names_proxy = config.values.proxy is not None and not given.get("proxy")
-        if url is not None and (names_proxy or url.origin == f"url in {config.source}"):
-            _refuse_untrusted_headers(config, given.get("header") or (), option_prefix)
-    values, origins = {}, {"url": ORIGIN_DEFAULT if url is None else url.origin}
+        if has_server and (names_proxy or origin == f"url in {config.source}"):
+            _refuse_untrusted_headers(config, given.get("header") or (), prefix)
+    values: dict[str, Any] = {}
+    origins = {"url": origin}
     is_gate = "valid_only" in given
     for setting in (*SETTINGS, *GATE_SETTINGS):
         is_other = setting.key == "baseline" or (setting in GATE_SETTINGS and not is_gate)
@@ -263,11 +277,12 @@ def resolve_settings(
             setting,
             None if is_other else given.get(setting.option.replace("-", "_")),
             config if has_server or setting.key not in _FOR_SERVERS else LoadedConfig(),
-            option_prefix,
+            prefix,
         )
-    _refuse_unknown_requirements(values, config, f"{option_prefix}require")
+    _refuse_unknown_requirements(values, config, f"{prefix}require")
     return RunSettings(
-        url=None if url is None else url.url,
+        url=url if has_server else None,
+        names_simulator=names_simulator,
         edition=values["edition"],
         strict=values["strict"],
         require=tuple(values["require"]),
@@ -284,7 +299,6 @@ def resolve_settings(
         labels=dict(values["labels"]),
         slos=tuple(values["slos"]),
         no_worse_than=values["no_worse_than"],
-        waivers=config.values.waivers,
         baseline=values["baseline"],
         gate=GateSettings(
             duration_s=values["duration"],
@@ -297,6 +311,7 @@ def resolve_settings(
             concurrency=values["concurrency"],
             rate=values["rate"],
         ),
+        config=config,
         origins=origins,
     )
 
@@ -319,10 +334,12 @@ def resolve_setting(key: str, given: Any, config: LoadedConfig) -> tuple[Any, st
 def _resolve(setting: _Setting, given: Any, config: LoadedConfig, option_prefix: str) -> tuple[Any, str]:
     texts = _config_texts(config.values, setting.key)
     configured = _convert(setting, texts, f"{config.source}: {setting.key}", ConfigError)
-    if given is None or given == ():
+    if given in (None, (), []):
         value = _single_or_tuple(setting, configured) if configured else setting.default
         return value, (config.source or "") if configured else ORIGIN_DEFAULT
     texts = [given] if isinstance(given, str | bool) else list(given)
+    if setting.separator is not None:
+        texts = [part for text in texts for part in text.split(setting.separator)]
     converted = _convert(setting, texts, f"{option_prefix}{setting.option}", UsageError)
     kept = setting.merge(configured, converted) if setting.merge is not None else []
     origin = f"{config.source}, {ORIGIN_OPTION}" if kept else ORIGIN_OPTION

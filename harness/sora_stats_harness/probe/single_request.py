@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ..api.edition import DEFAULT_EDITION, load_edition
-from ..api.exchange import Exchange, Request
+from ..api.exchange import Exchange, Headers, Request, Target, make_valid_request
 from ..api.server_address import Peer
 from ..judge.pipeline import Judge
 from .doctor import Visit, visit_server
 from .interrupt import InterruptHandler
 from .prober import Prober
+from .run_settings import RunSettings
 
 LOOK_INTERVAL_S: Final = 0.3
 """Between two looks at a server."""
@@ -102,6 +103,19 @@ class VisitPlan:
     """How long to wait for one that is starting."""
     looks: int = 1
     """How often to look before one that responds to nobody, or not as Sora, is given up."""
+
+    @classmethod
+    def of(cls, settings: RunSettings, headers: Headers, *, command: str, looks: int = 1) -> VisitPlan:
+        """For the server of some settings, which have one."""
+        assert settings.url is not None, "a server"
+        proxy = settings.route().proxy
+        return cls(
+            request=make_valid_request(Target.ALL, server=settings.url, headers=headers),
+            command=command,
+            proxy=None if proxy is None else proxy.url,
+            wait_s=settings.wait_s,
+            looks=looks,
+        )
 
 
 def visit_when_ready(

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 from typing import Any, Final
 
@@ -25,12 +27,15 @@ from .counter_model import CounterModel
 from .data_channel_traffic import DataChannelTraffic
 from .field_index import FieldIndex
 from .media_traffic import MediaTraffic
-from .sample_template import TEAR_MOMENTS
+from .sample_template import TEAR_MOMENTS, SampleTemplate
 
 CHANNEL_NAMES: Final = ("sora", "会議室", "zakuro", "town hall/1")
 """Names of the first channels; further ones add a number."""
 
 CONNECTIONS_PER_CHANNEL: Final = 5
+
+MAX_KEPT_PLANS: Final = 256
+"""Connections whose plans are kept: those of a dozen worlds of 20."""
 
 _STABILITY_INTERVAL_NS: Final = 4 * ice.SECOND_NS
 _LOSSY_STABILITY_INTERVAL_NS: Final = ice.SECOND_NS
@@ -49,6 +54,38 @@ def add_connection_events(model: CounterModel, role: ClientRole, history: ice.Ic
         network.instability_source(model.random, every_ns=every_ns, unstable=role.has_lossy_network),
         network.INSTABILITY_INCREMENTS,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ConnectionPlan:
+    """What is worked out of a connection before anybody reads it."""
+
+    connection_id: str
+    channel_id: str
+    client_id: str
+    bundle_id: str
+    seed: int
+    template: SampleTemplate
+
+
+@lru_cache(maxsize=MAX_KEPT_PLANS)
+def _plan_connection(columns: FieldIndex, role: ClientRole, lifetime: ConnectionLifetime, slot: int) -> _ConnectionPlan:
+    """Work a connection out, which takes about 4 ms; plans are kept, since most tests use the same few worlds."""
+    random = Random(lifetime.key)
+    connection_id = draw_connection_id(random)
+    channel_id = channel_name(slot // CONNECTIONS_PER_CHANNEL)
+    ids = {
+        "channel_id": channel_id,
+        "client_id": role.client_id or connection_id,
+        "bundle_id": f"{role.client_id}@{channel_id}" if role.shares_bundle else connection_id,
+        "connection_id": connection_id,
+    }
+    seed = random.getrandbits(64)
+    model = CounterModel(columns, [label.name for label in role.labels], random)
+    for name, value in ids.items():
+        model.set_constant((name,), value)
+    add_connection_events(model, role, lifetime.ice)
+    return _ConnectionPlan(seed=seed, template=model.build_template(), **ids)
 
 
 class SimulatedConnection:
@@ -75,21 +112,17 @@ class SimulatedConnection:
     def __init__(
         self, columns: FieldIndex, role: ClientRole, lifetime: ConnectionLifetime, *, slot: int, node: int
     ) -> None:
-        random = Random(lifetime.key)
+        plan = _plan_connection(columns, role, lifetime, slot)
         self.role = role.name
         self.node = node
         self.joins_ns = lifetime.joins_ns
         self.leaves_ns = lifetime.leaves_ns
-        self.connection_id = draw_connection_id(random)
-        self.channel_id = channel_name(slot // CONNECTIONS_PER_CHANNEL)
-        self.client_id = role.client_id or self.connection_id
-        self.bundle_id = f"{role.client_id}@{self.channel_id}" if role.shares_bundle else self.connection_id
-        self._seed = random.getrandbits(64)
-        model = CounterModel(columns, [label.name for label in role.labels], random)
-        for name in ("channel_id", "client_id", "bundle_id", "connection_id"):
-            model.set_constant((name,), getattr(self, name))
-        add_connection_events(model, role, lifetime.ice)
-        self._template = model.build_template()
+        self.connection_id = plan.connection_id
+        self.channel_id = plan.channel_id
+        self.client_id = plan.client_id
+        self.bundle_id = plan.bundle_id
+        self._seed = plan.seed
+        self._template = plan.template
         self._overrides: dict[tuple[str, ...], Any] = {}  # Any: a fault may set whatever JSON can hold
 
     def read_sample(self, now_ns: int, timestamp: str, tear_ns: int = 0) -> dict[str, Any]:
@@ -156,6 +189,11 @@ def channel_name(number: int) -> str:
     return f"{CHANNEL_NAMES[place]}-{round_ + 1}" if round_ else CHANNEL_NAMES[place]
 
 
+@lru_cache(maxsize=8)
+def _field_index(edition: Edition) -> FieldIndex:
+    return FieldIndex(edition)
+
+
 class SimulatedWorld:
     """
     Every connection of a cluster.
@@ -182,7 +220,7 @@ class SimulatedWorld:
             raise UsageError("a simulated world needs at least one node, and at least 0 connections")
         self.nodes = nodes
         self.now_ns = 0
-        self._columns = FieldIndex(edition)
+        self._columns = _field_index(edition)
         self._roles = [CLIENT_ROLES[slot % len(CLIENT_ROLES)] for slot in range(connections)]
         self._living: list[SimulatedConnection | None] = [None] * connections
         self._lifetimes: list[Iterator[ConnectionLifetime]] = []
@@ -198,7 +236,7 @@ class SimulatedWorld:
         """
         Let connections join and leave up to a time; going back in time changes nothing.
 
-        Cost: about 4 ms for each connection that joins, otherwise negligible.
+        Cost: about 4 ms for each connection that joins for the first time in this process, otherwise negligible.
         """
         self.now_ns = max(now_ns, self.now_ns)
         changed = not self._by_node
