@@ -1,5 +1,5 @@
 """
-What a user meets in the first minutes: 25 situations, what is typed, and what docs/FIRST_CONTACT.md says of each.
+What a user meets in the first minutes: 26 situations, what is typed, and what docs/FIRST_CONTACT.md says of each.
 
 `python -m tests.cli.first_contact` runs all of them and writes the page; `test_first_contact.py` compares.
 """
@@ -132,6 +132,7 @@ class Situation:
     """The command line; URL stands for the server's."""
     server: Callable[[], AbstractContextManager[str]] = nowhere
     environment: dict[str, str] = field(default_factory=dict)
+    program: str = "sora-harness"
     file: tuple[str, str] | None = None
     """A file of the current folder."""
 
@@ -188,6 +189,12 @@ SITUATIONS: Final = (
     Situation(
         title="Capacity behind a login", words="capacity URL --slo 'p99<50ms' --max-rate 20", server=says(status(401))
     ),
+    Situation(
+        title="The gate of pytest on nobody",
+        words="-m pytest --sora-conformance --sora-url URL | sed -n '/= sora:/,/exit/p'",
+        program="python",
+        server=nobody,
+    ),
     Situation(title="A port that there is not", words="conform http://127.0.0.1:65536"),
     Situation(title="A URL without its scheme", words="conform 127.0.0.1:3000"),
     Situation(title="A secret that the CI did not set", words="conform", environment={"SORA_URL": ""}),
@@ -210,9 +217,9 @@ def run(situation: Situation) -> tuple[int, list[str]]:
         if situation.file is not None:
             (Path(folder) / situation.file[0]).write_text(situation.file[1], encoding="utf-8")
         environment = {name: value for name, value in os.environ.items() if name not in ("SORA_URL", "GITHUB_ACTIONS")}
+        program = sys.executable + (" -m sora_stats_harness" if situation.program == "sora-harness" else "")
         done = subprocess.run(
-            f"exec {sys.executable} -m sora_stats_harness {situation.words.replace('URL', url, 1)}",
-            shell=True,
+            ["bash", "-o", "pipefail", "-c", f"{program} {situation.words.replace('URL', url, 1)}"],
             cwd=folder,
             env=environment | situation.environment | {"PYTHONPATH": str(Path(__file__).parents[2] / "harness")},
             stdout=subprocess.PIPE,
@@ -229,6 +236,8 @@ def _settle(text: str) -> str:
     text = re.sub(r"\r[^\n]*\r|\x1b\[K", "", text)
     text = re.sub(r"127\.0\.0\.1:(?!65536)[0-9]+", "127.0.0.1:3000", text)
     text = re.sub(r"in [0-9]+ ms", "in 7 ms", text)
+    text = re.sub(r"tls: \[SSL.*?_ssl\.c:[0-9]+\)", "tls: wrong version number", text, flags=re.DOTALL)
+    text = re.sub(r"\s+\(exit", "  (exit", text)
     return re.sub(r"reports/([a-z]+)-[0-9TZ]+(-[0-9]+)?/", r"reports/\1-20261130T031459Z/", text)
 
 
@@ -248,7 +257,7 @@ def section(number: int, situation: Situation, code: int, lines: list[str]) -> s
     words = situation.words.replace("URL", _shown_url(situation), 1)
     output = "\n".join(lines)
     return (
-        f"## {number}. {situation.title}\n\n```console\n{file}$ {before}sora-harness {words}\n{output}\n```\n\n"
+        f"## {number}. {situation.title}\n\n```console\n{file}$ {before}{situation.program} {words}\n{output}\n```\n\n"
         f"Exit code {code}.\n"
     )
 

@@ -31,7 +31,7 @@ ONLY_CONNECTION = ["--targets", "GetStatsConnection"]
         ([URL, "--seed", "2"], "--seed is for the embedded simulator"),
         ([URL, "--concurrency", "33"], "--concurrency: '33' must be an integer from 1 to 32"),
         ([URL, "--duration", "0"], "'0' must be a time"),
-        ([URL, "--node", "http://10.0.0.2:3000/api"], "has a path"),
+        ([URL, "--node", "http://10.0.0.2:3000/?x"], "has a query"),
         ([URL, "--ca-file", "/nowhere.pem"], "/nowhere.pem cannot be read"),
         ([URL, "--record", "/nowhere/run.jsonl"], "/nowhere/run.jsonl cannot be written"),
         ([URL, "--header", "x_sora_target: a"], "x_sora_target"),
@@ -74,7 +74,7 @@ def test_connections_and_clients_belong_to_the_channel_before_them() -> None:
         "--connection-id",
         "3",
     ]
-    assert conform.command.make_context("conform", [URL, *words]).params["connections"] == [
+    assert conform.command.make_context("conform", [URL, *words]).params["given_connections"] == [
         GivenConnection(channel_id="a", connection_id="1"),
         GivenConnection(channel_id="a", client_id="2"),
         GivenConnection(channel_id="b", connection_id="3"),

@@ -128,7 +128,7 @@ class JudgedRun:
 
         self.headers, self.secrets = arguments.settings.look_up()
         self.interrupt = InterruptHandler(ends_process=arguments.ends_process)
-        self.progress = ProgressLine(is_shown=not arguments.quiet)
+        self.progress = ProgressLine(is_shown=not getattr(arguments, "quiet", False))
         self.stack = ExitStack()
         """What ends before the report: the simulator, the recording, the line of progress."""
         self.stack.callback(self.progress.end)
@@ -207,14 +207,14 @@ class JudgedRun:
 
     def end_early(self, visit: Visit, scope: RunScope, options: dict[str, Any]) -> ExitCode:
         """Judge the one response there is, and report what stands at the URL; gives the exit code."""
-        from ..api.edition import DEFAULT_EDITION, load_edition
+        from ..api.edition import load_edition
         from ..judge.checks.user_checks import load_check_files
         from ..judge.pipeline import Judge
         from ..judge.verdict_decision import RunEnding
+        from ..probe.edition_detection import nearest_to_exchange
 
         arguments, listing = self._arguments, visit.listing
-        if arguments.settings.edition == AUTO_EDITION:
-            arguments.settings = replace(arguments.settings, edition=DEFAULT_EDITION)
+        notes = detect_edition(arguments, lambda: nearest_to_exchange(listing))
         settings = arguments.settings
         judge = Judge(load_edition(settings.edition), checks=load_check_files(settings.checks))
         opened = judge.begin_exchange(listing.request)
@@ -224,6 +224,7 @@ class JudgedRun:
             scope=scope,
             ending=RunEnding(interrupted=self.interrupt.is_interrupted, aborted=visit.reason),
             options=options,
+            notes=notes,
             diagnosis=self.diagnose(visit),
         )
         return report_and_exit_code(arguments, judge, facts)

@@ -66,8 +66,6 @@ def _check(arguments: Arguments, settings: RunSettings, config: LoadedConfig) ->
 
 def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
     """Each setting's value and origin, by its key."""
-    import msgspec
-
     from ..api.request_headers import mask_header
     from ..api.server_url import SIMULATOR_URL
     from ..probe.run_settings import GATE_SETTINGS, SETTINGS
@@ -80,9 +78,10 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
     shown["headers"] = dict(mask_header(line) for line in settings.headers)
     shown["targets"] = sorted(target.operation for target in settings.gate.targets)
     shown["connections"] = [
-        {key: value for key, value in msgspec.structs.asdict(each).items() if value is not None}
-        for each in settings.gate.connections
+        f"{each.channel_id}: {each.connection_id or each.client_id}" for each in settings.gate.connections
     ]
+    if settings.gate.rate is not None:
+        shown["rate"] = f"{settings.gate.rate:g} requests/s"
     if settings.no_worse_than is not None:
         shown["no_worse_than"] = f"{settings.no_worse_than * 100:g}%"
     origins = dict(settings.origins)

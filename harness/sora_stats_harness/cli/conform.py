@@ -155,7 +155,7 @@ def _start_recorder(
 
 
 def _refuse_without_url(arguments: Arguments) -> None:
-    if arguments.settings.url is None and (arguments.node or arguments.connections):
+    if arguments.settings.url is None and (arguments.node or arguments.given_connections):
         raise UsageError("--node, --channel-id, --connection-id and --client-id go with a URL")
 
 
@@ -273,7 +273,7 @@ class _ConformCommand(Command):
         rest = super().parse_args(ctx, args)
         values = {name: iter(ctx.params.pop(name)) for name in _ID_OPTIONS}
         asked = [(_ID_OPTIONS[name], next(values[name])) for name in order if name in _ID_OPTIONS]
-        ctx.params["connections"] = read_connections(asked) or None
+        ctx.params["given_connections"] = read_connections(asked) or None
         return rest
 
 

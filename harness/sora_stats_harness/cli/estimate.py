@@ -38,6 +38,7 @@ def run(arguments: Arguments) -> int:
     from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding
+    from ..probe.doctor import visit_server
     from ..probe.edition_detection import detect_by_server
     from ..probe.polling_estimate import (
         ESTIMATE_SCOPE,
@@ -46,6 +47,7 @@ def run(arguments: Arguments) -> int:
         estimate_polling_cost,
         measure_requests,
     )
+    from ..probe.single_request import ProberAsk
 
     settings = options.read_settings(arguments)
     if settings.url is None:
@@ -74,12 +76,17 @@ def run(arguments: Arguments) -> int:
             )
         found = estimate_polling_cost(exchanges, PollingPlan(pollers=arguments.pollers, interval_s=arguments.interval))
         aborted = _no_response_reason(exchanges) if found is None else None
+        visit = None
+        if settings.url is not None and found is None and exchanges:
+            ask = ProberAsk(run.new_prober, run.interrupt)
+            visit = visit_server(exchanges[0], ask, command="sora-harness doctor")
         facts = run.facts(
             subject=server,
             scope=ESTIMATE_SCOPE,
             ending=RunEnding(interrupted=run.interrupt.is_interrupted, aborted=aborted),
             options={"pollers": arguments.pollers, "interval_s": arguments.interval, "cluster": arguments.cluster},
             notes=notes,
+            diagnosis=run.diagnose(visit),
         )
         return common.report_and_exit_code(arguments, judge, replace(facts, estimate=found))
 

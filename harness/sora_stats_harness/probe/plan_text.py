@@ -45,7 +45,7 @@ def pace_text(plan: ConformancePlan, listing: tuple[int, int] | None = None) -> 
     traffic = f"at most {most}" if listing is None else f"about {_megabytes(estimate_bytes_per_s(plan, *listing))} MB/s"
     wrong = count_wrong_requests(plan)
     least, most_s = plan.duration_s, plan.time_limit_s
-    duration = f"{least:g} s " if least == most_s else f"{least:g} to {most_s:g} s,"
+    duration = f"{least:g} s," if least == most_s else f"{least:g} to {most_s:g} s,"
     return (
         f"at most {plan.rate:g} requests/s, {traffic}, {wrong or 'no'} wrong requests, "
         f"for {duration} until enough was seen"

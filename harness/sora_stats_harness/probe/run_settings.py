@@ -235,7 +235,7 @@ GATE_SETTINGS: Final = (
     _Setting(key="concurrency", option="concurrency", parse=_parse_concurrency, default=8),
     _Setting(key="targets", option="targets", parse=parse_target, default=(), separator=","),
     _Setting(key="nodes", option="node", parse=parse_node, default=(), merge=_keep_all),
-    _Setting(key="connections", option="connections", default=()),
+    _Setting(key="connections", option="given-connections", default=()),
     _Setting(key="valid_only", option="valid-only", default=False),
     _Setting(key="large_request", option="large-request", default=False),
 )
@@ -265,9 +265,10 @@ def resolve_settings(sources: SettingSources) -> RunSettings:
     has_server = url is not None and not names_simulator
     if config.was_found and not given.get("trust_config"):
         _refuse_untrusted_checks(config, prefix)
-        names_proxy = config.values.proxy is not None and not given.get("proxy")
-        if has_server and (names_proxy or origin == f"url in {config.source}"):
-            _refuse_untrusted_headers(config, given.get("header") or (), prefix)
+        named = {"the URL": origin == f"url in {config.source}", f"{prefix}proxy": bool(config.values.proxy)}
+        named[f"{prefix}proxy"] &= not given.get("proxy")
+        if has_server and (who := next((name for name, is_named in named.items() if is_named), None)):
+            _refuse_untrusted_headers(config, given.get("header") or (), prefix, who)
     values: dict[str, Any] = {}
     origins = {"url": origin}
     is_gate = "valid_only" in given
@@ -366,7 +367,7 @@ def _refuse_untrusted_checks(config: LoadedConfig, option_prefix: str) -> None:
         )
 
 
-def _refuse_untrusted_headers(config: LoadedConfig, given: Sequence[str], option_prefix: str) -> None:
+def _refuse_untrusted_headers(config: LoadedConfig, given: Sequence[str], option_prefix: str, receiver: str) -> None:
     """
     Refuse a file that names both a secret and the server or proxy that gets it, and that nobody has named.
 
@@ -376,8 +377,8 @@ def _refuse_untrusted_headers(config: LoadedConfig, given: Sequence[str], option
     untrusted = [name for name in config.values.headers if name.lower() not in names]
     if untrusted:
         raise ConfigError(
-            f"{config.source} names who gets a secret as well as the secret, in the header {untrusted[0]}: give the URL and "
-            f"{option_prefix}proxy yourself, or say {option_prefix}trust-config if you trust the file"
+            f"{config.source} names who gets a secret as well as the secret, in the header {untrusted[0]}: give {receiver} "
+            f"yourself, or say {option_prefix}trust-config if you trust the file"
         )
 
 

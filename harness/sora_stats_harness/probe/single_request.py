@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import msgspec
+
 from ..api.edition import DEFAULT_EDITION, load_edition
 from ..api.exchange import Exchange, Headers, Request, Target, make_valid_request
 from ..api.server_address import Peer
@@ -95,7 +97,7 @@ class VisitPlan:
     """How to look at a server before a run."""
 
     request: Request
-    """For a listing."""
+    """For a listing, or where the gate may ask for none, about a connection."""
     command: str
     """What to type next, without the URL."""
     proxy: str | None = None
@@ -109,8 +111,14 @@ class VisitPlan:
         """For the server of some settings, which have one."""
         assert settings.url is not None, "a server"
         proxy = settings.route().proxy
+        first = next(iter(settings.gate.connections), None)
+        request = make_valid_request(Target.ALL, server=settings.url, headers=headers)
+        if Target.ALL not in settings.gate.targets and first is not None:
+            target = Target.CLIENT if first.connection_id is None else Target.CONNECTION
+            ids = msgspec.structs.asdict(first)
+            request = make_valid_request(target, server=settings.url, headers=headers, **ids)
         return cls(
-            request=make_valid_request(Target.ALL, server=settings.url, headers=headers),
+            request=request,
             command=command,
             proxy=None if proxy is None else proxy.url,
             wait_s=settings.wait_s,
