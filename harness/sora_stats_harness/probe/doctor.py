@@ -255,7 +255,7 @@ def _response_problem(listing: Exchange, command: str) -> Problem | None:
             text = "no: a list, but nothing in it has the ids of a connection"
             return Problem(row="Sora", text=text, advice=f"{command} {here} shows what is wrong", ends_early=False)
         text = "yes: status 200, JSON; but nobody is connected"
-        advice = "connect a client, e.g. open Sora DevTools in a browser and join any channel; then "
+        advice = "connect a client, e.g. by Sora DevTools in a browser, or Zakuro; then "
         return Problem(row="Sora", text=text, advice=f"{advice}{command} {here}", ends_early=False, is_empty=True)
     return None
 
