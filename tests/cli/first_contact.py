@@ -257,7 +257,7 @@ def section(number: int, situation: Situation, code: int, lines: list[str]) -> s
     words = situation.words.replace("URL", _shown_url(situation), 1)
     output = "\n".join(lines)
     return (
-        f"## {number}. {situation.title}\n\n```console\n{file}$ {before}{situation.program} {words}\n{output}\n```\n\n"
+        f"## {number}. {situation.title}\n\n```text\n{file}$ {before}{situation.program} {words}\n{output}\n```\n\n"
         f"Exit code {code}.\n"
     )
 

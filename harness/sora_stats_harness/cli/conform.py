@@ -56,12 +56,8 @@ def run(arguments: Arguments) -> int:
         UsageError: Options that contradict each other, or a value that cannot be used.
         SimulatorError: The embedded simulator did not start.
     """
-    from ..api.edition import load_edition
-    from ..judge.checks.user_checks import load_check_files
-    from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding
     from ..probe.conformance_run import run_conformance
-    from ..probe.edition_detection import detect_by_server, nearest_to_exchange
     from ..probe.single_request import ProberAsk
 
     settings = options.read_settings(arguments)
@@ -75,22 +71,10 @@ def run(arguments: Arguments) -> int:
             plan = _make_plan(arguments, _resolve_servers(arguments, run.stack), run.headers)
             visit = run.visit(ProberAsk(run.new_prober, run.interrupt), "sora-harness conform")
             _say_plan(arguments, plan, visit)
-            notes = common.detect_edition(
-                arguments,
-                lambda: (
-                    nearest_to_exchange(visit.listing)
-                    if visit is not None
-                    else detect_by_server(plan.server, run.headers, run.new_prober(), run.interrupt)
-                ),
-            )
+            notes = _find_edition(arguments, run, plan, visit)
             verdict_options = _verdict_options(plan) | ({} if seed is None else {"fuzz": arguments.fuzz, "seed": seed})
             recorder = _start_recorder(arguments, run, plan, verdict_options)
-            judge = Judge(
-                load_edition(arguments.settings.edition),
-                observer=recorder.add_exchange if recorder else None,
-                options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s),
-                checks=load_check_files(settings.checks),
-            )
+            judge = _make_judge(arguments, plan, recorder)
             if seed is not None and (visit is None or not visit.ends_early):
                 notes += _run_fuzz(plan, arguments.fuzz, seed, judge, run)
             result = run_conformance(
@@ -109,6 +93,31 @@ def run(arguments: Arguments) -> int:
             diagnosis=run.diagnose(visit),
         )
         return common.report_and_exit_code(arguments, judge, facts)
+
+
+def _find_edition(arguments: Arguments, run: common.JudgedRun, plan: ConformancePlan, visit: Visit | None) -> list[str]:
+    """Find the edition where it is `auto`, by the listing of a visit or one more; gives notes."""
+    from ..probe.edition_detection import detect_by_server, nearest_to_exchange
+
+    if visit is not None:
+        return common.detect_edition(arguments, lambda: nearest_to_exchange(visit.listing))
+    return common.detect_edition(
+        arguments, lambda: detect_by_server(plan.server, run.headers, run.new_prober(), run.interrupt)
+    )
+
+
+def _make_judge(arguments: Arguments, plan: ConformancePlan, recorder: RecordingWriter | None) -> Judge:
+    from ..api.edition import load_edition
+    from ..judge.checks.user_checks import load_check_files
+    from ..judge.pipeline import Judge, JudgeOptions
+
+    settings = arguments.settings
+    return Judge(
+        load_edition(settings.edition),
+        observer=recorder.add_exchange if recorder else None,
+        options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s),
+        checks=load_check_files(settings.checks),
+    )
 
 
 def _make_plan(arguments: Arguments, servers: Sequence[str], headers: Headers) -> ConformancePlan:

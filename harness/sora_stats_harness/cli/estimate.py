@@ -38,7 +38,6 @@ def run(arguments: Arguments) -> int:
     from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding
-    from ..probe.doctor import visit_server
     from ..probe.edition_detection import detect_by_server
     from ..probe.polling_estimate import (
         ESTIMATE_SCOPE,
@@ -47,7 +46,6 @@ def run(arguments: Arguments) -> int:
         estimate_polling_cost,
         measure_requests,
     )
-    from ..probe.single_request import ProberAsk
 
     settings = options.read_settings(arguments)
     if settings.url is None:
@@ -76,19 +74,26 @@ def run(arguments: Arguments) -> int:
             )
         found = estimate_polling_cost(exchanges, PollingPlan(pollers=arguments.pollers, interval_s=arguments.interval))
         aborted = _no_response_reason(exchanges) if found is None else None
-        visit = None
-        if settings.url is not None and found is None and exchanges:
-            ask = ProberAsk(run.new_prober, run.interrupt)
-            visit = visit_server(exchanges[0], ask, command="sora-harness doctor")
         facts = run.facts(
             subject=server,
             scope=ESTIMATE_SCOPE,
             ending=RunEnding(interrupted=run.interrupt.is_interrupted, aborted=aborted),
             options={"pollers": arguments.pollers, "interval_s": arguments.interval, "cluster": arguments.cluster},
             notes=notes,
-            diagnosis=run.diagnose(visit),
+            diagnosis=_diagnose(run, exchanges) if settings.url is not None and found is None else None,
         )
         return common.report_and_exit_code(arguments, judge, replace(facts, estimate=found))
+
+
+def _diagnose(run: common.JudgedRun, exchanges: list[Any]) -> dict[str, str]:  # Any: Exchange, not imported here
+    """What stands at a URL from which nothing of use came."""
+    from ..probe.doctor import visit_server
+    from ..probe.single_request import ProberAsk
+
+    if not exchanges:
+        return {}
+    ask = ProberAsk(run.new_prober, run.interrupt)
+    return run.diagnose(visit_server(exchanges[0], ask, command="sora-harness doctor"))
 
 
 def _pause_between_requests(took_s: float, interrupt: InterruptHandler) -> None:

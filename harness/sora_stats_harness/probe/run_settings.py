@@ -301,17 +301,7 @@ def resolve_settings(sources: SettingSources) -> RunSettings:
         slos=tuple(values["slos"]),
         no_worse_than=values["no_worse_than"],
         baseline=values["baseline"],
-        gate=GateSettings(
-            duration_s=values["duration"],
-            max_duration_s=values["max_duration"],
-            targets=frozenset(values["targets"] or Target),
-            nodes=tuple(values["nodes"]),
-            connections=tuple(values["connections"]),
-            valid_only=values["valid_only"],
-            large_request=values["large_request"],
-            concurrency=values["concurrency"],
-            rate=values["rate"],
-        ),
+        gate=_gate_settings(values),
         config=config,
         origins=origins,
     )
@@ -330,6 +320,20 @@ def resolve_setting(key: str, given: Any, config: LoadedConfig) -> tuple[Any, st
     """
     [setting] = [each for each in SETTINGS if each.key == key]
     return _resolve(setting, given, config, "--")
+
+
+def _gate_settings(values: Mapping[str, Any]) -> GateSettings:  # Any: whatever a setting holds
+    return GateSettings(
+        duration_s=values["duration"],
+        max_duration_s=values["max_duration"],
+        targets=frozenset(values["targets"] or Target),
+        nodes=tuple(values["nodes"]),
+        connections=tuple(values["connections"]),
+        valid_only=values["valid_only"],
+        large_request=values["large_request"],
+        concurrency=values["concurrency"],
+        rate=values["rate"],
+    )
 
 
 def _resolve(setting: _Setting, given: Any, config: LoadedConfig, option_prefix: str) -> tuple[Any, str]:
