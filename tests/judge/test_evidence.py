@@ -155,6 +155,24 @@ def test_packed_bodies_are_read_again() -> None:
     assert (told.body, told.excerpt.length) == (b"", len(bodies[0]))
 
 
+def test_packed_bodies_take_the_memory_that_is_counted() -> None:
+    """Not that of the block which each was packed in: ten minutes of a gate would take a gigabyte."""
+    body = json.dumps(connection()).encode()
+    store = EvidenceStore(1 << 20)
+    held = [add(store, body) for _ in range(60)]
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(40):
+            add(store, bytes(PIECE_BYTES))
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert all(each.packed is not None for each in held)
+    counted = sum(each.packed.size for each in held if each.packed is not None)
+    assert taken < 2 * counted + 2 * PIECE_BYTES, (taken, counted)
+
+
 def test_what_nobody_holds_costs_nothing() -> None:
     """It is neither packed nor counted once many came after it."""
     store = EvidenceStore(1 << 20)

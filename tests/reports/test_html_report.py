@@ -18,7 +18,8 @@ from sora_stats_harness.reports.report_formats import report_renderer
 from . import verdicts
 from .test_formats import Page
 
-SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)
+SVG = re.compile(r'<svg(?![^>]*class="(?:wide|narrow)").*?</svg>', re.DOTALL)
+"""A chart, and no picture of a violation."""
 
 
 def page(kind: str) -> str:

@@ -11,8 +11,10 @@ from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
 from .html_components import breakable_text, code_text, data_table, folded_details, small_note, status_badge, table_row
 from .html_elements import HtmlContent, SafeHtml, html_element
+from .picture_svg import render_picture
 from .report import VerdictReport
 from .sample_table import SampleTable, SampleTableRow, make_sample_table
+from .violation_picture import make_violation_picture
 
 MAX_FINDINGS: Final = 200
 MAX_UNFOLDED_FINDINGS: Final = 3
@@ -31,6 +33,7 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
             "article",
             html_element("h3", code_text(incident.id)),
             html_element("p", html_element("strong", incident.summary)),
+            _incident_picture(report, incident),
             html_element(
                 "dl",
                 [
@@ -154,11 +157,24 @@ def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml
             html_element("span", f" {entry.level}", class_="level"),
         ),
         html_element("p", entry.message),
+        _picture(report, entry, f"finding-{place}") if place <= MAX_SAMPLE_TABLES else None,
         html_element("dl", rows),
         _sample_table(entry, report.evidence_of(entry), place) if place <= MAX_SAMPLE_TABLES else None,
         class_=f"finding {style}",
         id=f"finding-{place}",
     )
+
+
+def _picture(report: VerdictReport, entry: FindingEntry, name: str) -> HtmlContent:
+    picture = make_violation_picture(entry, report.evidence_of(entry))
+    return None if picture is None else render_picture(picture, name)
+
+
+def _incident_picture(report: VerdictReport, incident: Incident) -> HtmlContent:
+    """That of the first finding that has one."""
+    members = incident_summary.incident_findings(report.verdict, incident)
+    pictures = (_picture(report, entry, f"incident-{incident.id}-{place}") for place, entry in members)
+    return next((picture for picture in pictures if picture is not None), None)
 
 
 def _sample_table(entry: FindingEntry, exchanges: Sequence[Exchange], place: int) -> HtmlContent:

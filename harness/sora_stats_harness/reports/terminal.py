@@ -26,7 +26,9 @@ from .escaping import escape_terminal
 from .figure_cells import MeasurementSection, MeasurementTable
 from .headline import headline_figures, leads_with_measurements
 from .measurement_tables import measurement_sections
+from .picture_text import picture_lines
 from .report import VerdictReport
+from .violation_picture import make_violation_picture
 
 MAX_INDEX_LINES: Final = 20
 """Requirements whose further findings are named; the files have all of them."""
@@ -69,7 +71,7 @@ class Detail(Enum):
     """Its last line."""
     SUMMARY = "summary"
     FULL = "full"
-    """The summary, and each requirement."""
+    """The summary, each requirement, and the pictures of findings about counters and timestamps."""
 
 
 def render_terminal(
@@ -81,8 +83,9 @@ def render_terminal(
     Args:
         colour: Whether to colour; without it the text holds no control character but the line break.
         width: Columns to wrap at; what has no blank to be wrapped at is longer.
+        detail: How much of it.
     """
-    page = _Page(colour=colour, width=width)
+    page = _Page(colour=colour, width=width, draws=detail is Detail.FULL)
     verdict = report.verdict
     if detail is Detail.VERDICT:
         _write_verdict(page, verdict)
@@ -91,7 +94,7 @@ def render_terminal(
         _write_diagnosis(page, verdict)
         return page.text()
     _write_head(page, verdict)
-    _write_incidents(page, verdict)
+    _write_incidents(page, report)
     _write_findings(page, report)
     parts = [_write_conformance, _write_measurements]
     for write in reversed(parts) if leads_with_measurements(verdict) else parts:
@@ -114,8 +117,10 @@ def _write_diagnosis(page: _Page, verdict: Verdict) -> None:
 class _Page:
     """Collects lines; strings of a server have been escaped before they come here."""
 
-    def __init__(self, *, colour: bool, width: int) -> None:
+    def __init__(self, *, colour: bool, width: int, draws: bool) -> None:
         self.width = width
+        self.draws = draws
+        """Whether findings are drawn."""
         self._file = io.StringIO()
         self._console = Console(
             file=self._file,
@@ -140,6 +145,10 @@ class _Page:
 
     def _print(self, *parts: str | Text | tuple[str, str]) -> None:
         self._console.print(Text.assemble(*parts), soft_wrap=True)
+
+    def verbatim(self, text: str, *, indent: int) -> None:
+        """Write a line whose blanks matter."""
+        self._print(" " * indent, text)
 
     def title(self, text: str) -> None:
         """Begin a block."""
@@ -272,14 +281,17 @@ def _write_requirements(page: _Page, verdict: Verdict) -> None:
         )
 
 
-def _write_incidents(page: _Page, verdict: Verdict) -> None:
+def _write_incidents(page: _Page, report: VerdictReport) -> None:
     """The causes, before any finding; what one explains is folded below it."""
+    verdict = report.verdict
     if not verdict.incidents:
         return
     page.title(incident_summary.incidents_title(verdict))
     for incident in verdict.incidents:
         page.gap()
         page.line((escape_terminal(incident.id), "bold"), f"  {escape_terminal(incident.summary)}", indent=2, hanging=5)
+        entries = [entry for _, entry in incident_summary.incident_findings(verdict, incident)]
+        _write_picture(page, report, entries)
         for label, text in incident_summary.incident_facts(verdict, incident):
             shown = escape_terminal(text, summary.fact_limit(label))
             page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
@@ -315,9 +327,24 @@ def _write_finding(page: _Page, place: int, entry: FindingEntry, report: Verdict
     name = (escape_terminal(entry.requirement), _STYLES.get(summary.finding_style(report, entry), ""))
     page.gap()
     page.line(f"{place}. ", name, f"  {entry.level}{mark}  {escape_terminal(entry.message)}", indent=2, hanging=5)
+    _write_picture(page, report, [entry])
     for label, text in summary.finding_facts(report, entry):
         shown = escape_terminal(text, summary.fact_limit(label))
         page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
+
+
+def _write_picture(page: _Page, report: VerdictReport, entries: Sequence[FindingEntry]) -> None:
+    """That of the first finding that has one."""
+    if not page.draws:
+        return
+    pictures = (make_violation_picture(entry, report.evidence_of(entry)) for entry in entries)
+    if (picture := next((each for each in pictures if each is not None), None)) is None:
+        return
+    page.line(escape_terminal(picture.sentence, MAX_TITLE_CHARACTERS), indent=5, hanging=5)
+    page.gap()
+    for text in picture_lines(picture, page.width - 7):
+        page.verbatim(escape_terminal(text), indent=7)
+    page.gap()
 
 
 def _write_section(page: _Page, section: MeasurementSection) -> None:

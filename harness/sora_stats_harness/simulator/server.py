@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from typing import Any, Final, TypeVar
 import uvicorn
 
 from ..api.errors import SimulatorError, UsageError
+from ..api.exchange import TARGET_HEADER, Target
 from .asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions, common_response_headers
 from .fault_interface import ReceivedRequest, SimulatedResponse
 from .tcp_fault_relay import TcpFaultRelay
@@ -39,6 +41,9 @@ KEEP_ALIVE_S: Final = 75
 
 _NULL_LOG_HANDLER: Final = logging.NullHandler()
 """Keeps uvicorn's warnings about bad requests off stderr where nobody has set up logging."""
+
+TARGET_VALUE: Final = re.compile(r"[A-Za-z]\w*_[0-9]{8}\.\w+")
+"""The form of the target header's values."""
 
 T = TypeVar("T")
 
@@ -103,7 +108,19 @@ class Simulator(SimulatorOptions):
         self._run_on_loop(lambda: self._cluster.world.set_value(connection_id, pointer, value))
 
     def set_canned_response(self, target: str, reply: SimulatedResponse) -> None:
-        """Give a fixed response to another operation, by the whole value of its target header."""
+        """
+        Give a fixed response to a target, by the whole value of its header.
+
+        Raises:
+            UsageError: It is no such value, or no response.
+        """
+        if not TARGET_VALUE.fullmatch(target):
+            value = next((each.value for each in Target if each.operation == target), f"Sora_20160711.{target}")
+            raise UsageError(f"{target!r} is no whole value of {TARGET_HEADER}: write one such as {value}")
+        if not isinstance(reply, SimulatedResponse):
+            raise UsageError(
+                f"a response must be a CannedResponse, such as CannedResponse(status=200), and {reply!r} is none"
+            )
         self._run_on_loop(lambda: self._cluster.canned.__setitem__(target, reply))
 
     def _run_on_loop(self, action: Callable[[], T]) -> T:

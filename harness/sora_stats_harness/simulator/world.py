@@ -57,40 +57,23 @@ def add_connection_events(model: CounterModel, role: ClientRole, history: ice.Ic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ConnectionPlan:
-    """What is worked out of a connection before anybody reads it."""
+class ConnectionIds:
+    """What names a connection."""
 
-    connection_id: str
     channel_id: str
     client_id: str
     bundle_id: str
-    seed: int
-    template: SampleTemplate
+    connection_id: str
 
-
-@lru_cache(maxsize=MAX_KEPT_PLANS)
-def _plan_connection(columns: FieldIndex, role: ClientRole, lifetime: ConnectionLifetime, slot: int) -> _ConnectionPlan:
-    """Work a connection out, which takes about 4 ms; plans are kept, since most tests use the same few worlds."""
-    random = Random(lifetime.key)
-    connection_id = draw_connection_id(random)
-    channel_id = channel_name(slot // CONNECTIONS_PER_CHANNEL)
-    ids = {
-        "channel_id": channel_id,
-        "client_id": role.client_id or connection_id,
-        "bundle_id": f"{role.client_id}@{channel_id}" if role.shares_bundle else connection_id,
-        "connection_id": connection_id,
-    }
-    seed = random.getrandbits(64)
-    model = CounterModel(columns, [label.name for label in role.labels], random)
-    for name, value in ids.items():
-        model.set_constant((name,), value)
-    add_connection_events(model, role, lifetime.ice)
-    return _ConnectionPlan(seed=seed, template=model.build_template(), **ids)
+    def set_on(self, model: CounterModel) -> None:
+        """Let the connection's samples show them."""
+        for name in ("channel_id", "client_id", "bundle_id", "connection_id"):
+            model.set_constant((name,), getattr(self, name))
 
 
 class SimulatedConnection:
     """
-    One connection of the world: its ids, and its statistics at any time.
+    One connection of the world: its ids, and its statistics at any time, by the model of its counters.
 
     `joins_ns` and `leaves_ns` are in nanoseconds since the world began; `leaves_ns` is None for one that stays.
     """
@@ -110,19 +93,25 @@ class SimulatedConnection:
     )
 
     def __init__(
-        self, columns: FieldIndex, role: ClientRole, lifetime: ConnectionLifetime, *, slot: int, node: int
+        self,
+        template: SampleTemplate,
+        ids: ConnectionIds,
+        lifetime: ConnectionLifetime,
+        *,
+        role: str,
+        node: int,
+        seed: int = 0,
     ) -> None:
-        plan = _plan_connection(columns, role, lifetime, slot)
-        self.role = role.name
+        self.role = role
         self.node = node
         self.joins_ns = lifetime.joins_ns
         self.leaves_ns = lifetime.leaves_ns
-        self.connection_id = plan.connection_id
-        self.channel_id = plan.channel_id
-        self.client_id = plan.client_id
-        self.bundle_id = plan.bundle_id
-        self._seed = plan.seed
-        self._template = plan.template
+        self.connection_id = ids.connection_id
+        self.channel_id = ids.channel_id
+        self.client_id = ids.client_id
+        self.bundle_id = ids.bundle_id
+        self._seed = seed
+        self._template = template
         self._overrides: dict[tuple[str, ...], Any] = {}  # Any: a fault may set whatever JSON can hold
 
     def read_sample(self, now_ns: int, timestamp: str, tear_ns: int = 0) -> dict[str, Any]:
@@ -189,6 +178,31 @@ def channel_name(number: int) -> str:
     return f"{CHANNEL_NAMES[place]}-{round_ + 1}" if round_ else CHANNEL_NAMES[place]
 
 
+@lru_cache(maxsize=MAX_KEPT_PLANS)
+def _plan_connection(
+    columns: FieldIndex, role: ClientRole, lifetime: ConnectionLifetime, slot: int
+) -> tuple[SampleTemplate, ConnectionIds, int]:
+    """
+    Work a connection out: its samples, its ids, and the seed of its torn samples.
+
+    That takes about 4 ms, and most tests use the same few worlds, so the results are kept; nobody changes them.
+    """
+    random = Random(lifetime.key)
+    connection_id = draw_connection_id(random)
+    channel_id = channel_name(slot // CONNECTIONS_PER_CHANNEL)
+    ids = ConnectionIds(
+        connection_id=connection_id,
+        channel_id=channel_id,
+        client_id=role.client_id or connection_id,
+        bundle_id=f"{role.client_id}@{channel_id}" if role.shares_bundle else connection_id,
+    )
+    seed = random.getrandbits(64)
+    model = CounterModel(columns, [label.name for label in role.labels], random)
+    ids.set_on(model)
+    add_connection_events(model, role, lifetime.ice)
+    return model.build_template(), ids, seed
+
+
 @lru_cache(maxsize=8)
 def _field_index(edition: Edition) -> FieldIndex:
     return FieldIndex(edition)
@@ -244,9 +258,7 @@ class SimulatedWorld:
             _, slot, lifetime, joins = heapq.heappop(self._changes)
             over = lifetime.leaves_ns is not None and lifetime.leaves_ns <= self.now_ns
             if joins and not over:
-                self._living[slot] = SimulatedConnection(
-                    self._columns, self._roles[slot], lifetime, slot=slot, node=slot % self.nodes
-                )
+                self._living[slot] = self._make_connection(slot, lifetime)
             elif not joins:
                 self._living[slot] = None
             if joins and lifetime.leaves_ns is not None:
@@ -291,6 +303,11 @@ class SimulatedWorld:
         if found is None:
             raise UsageError(f"no connection {connection_id!r} lives in the simulated world")
         found.override_value(pointer, value)
+
+    def _make_connection(self, slot: int, lifetime: ConnectionLifetime) -> SimulatedConnection:
+        role = self._roles[slot]
+        template, ids, seed = _plan_connection(self._columns, role, lifetime, slot)
+        return SimulatedConnection(template, ids, lifetime, role=role.name, node=slot % self.nodes, seed=seed)
 
     def _schedule_next_join(self, slot: int) -> None:
         """Note when the slot's next connection joins."""

@@ -159,7 +159,6 @@ def _sora_asked(
             settings = _sora_settings.no_server
         else:
             settings = _sora_settings.settings_for(url)
-            url = settings.url
         settings, note = match_server_edition(request.config, settings)
     if note is not None:
         request.node.add_report_section("setup", "sora", note)
@@ -247,5 +246,4 @@ def _asked_url(request: pytest.FixtureRequest) -> str | None:
             return read_simulator_url(name, request.getfixturevalue(name))
     if not {"sora_url", "sora_client", "sora_recording"}.intersection(names):
         return None
-    url: str = request.getfixturevalue("sora_url")
-    return url
+    return options.read_fixture_url(request.getfixturevalue("sora_url"))

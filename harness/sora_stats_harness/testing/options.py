@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ..probe.run_settings import RunSettings, SettingSources
     from ..reports.baseline import Baseline
 
+URL_FIXTURE: Final = "the fixture sora_url"
+"""Where a URL comes from, in error messages."""
+
 GATE_FILES: Final = ("sora-harness.toml", "pyproject.toml")
 """Configurations by whose name an argument of pytest asks for the gate; `api.project_config` is too heavy to be asked."""
 
@@ -156,17 +159,26 @@ class PluginSettings:
         """
         from ..probe.run_settings import resolve_settings
 
-        origin = "the fixture sora_url"
-        if not isinstance(url, str) or url == SIMULATOR_URL:
-            raise UsageError(f"{origin} gives {url!r}: give the URL of a server, or of the fixture sora_simulator")
-        url = normalize_server_url(url, origin)
+        url = read_fixture_url(url)
         try:
             named = self.server
         except UsageError:  # no matter, where a fixture gives another one
             named = None
         if named is not None and named.url == url:
             return named
-        return resolve_settings(self.sources.with_url(url, origin))
+        return resolve_settings(self.sources.with_url(url, URL_FIXTURE))
+
+
+def read_fixture_url(value: object) -> str:
+    """
+    The URL that the fixture `sora_url` gives.
+
+    Raises:
+        UsageError: It is no URL of a server.
+    """
+    if not isinstance(value, str) or value == SIMULATOR_URL:
+        raise UsageError(f"{URL_FIXTURE} gives {value!r}: give the URL of a server, or of the fixture sora_simulator")
+    return normalize_server_url(value, URL_FIXTURE)
 
 
 def url_candidates(config: pytest.Config) -> list[NamedUrl]:

@@ -42,9 +42,9 @@ class RunningSimulators:
             if name in self._shared:
                 self._shared[name].reset()
 
-    def has_url(self, url: object) -> bool:
+    def has_url(self, url: str) -> bool:
         """Whether a simulator of this session listens there."""
-        return isinstance(url, str) and url.removesuffix("/") in self._urls
+        return url in self._urls
 
     def run_for(self, request: pytest.FixtureRequest, settings: Settings) -> AbstractContextManager[Simulator]:
         """
