@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..probe.doctor import Visit
     from ..probe.prober import Prober
     from ..probe.single_request import PeerAsk
+    from ..recording.writer import RecordingWriter
     from ..reports.baseline import Baseline
     from ..reports.pass_policy import PassPolicy
     from ..reports.report import VerdictReport
@@ -149,6 +150,25 @@ class JudgedRun:
         """A prober with the settings of the run."""
         return self._arguments.settings.new_prober()
 
+    def start_recorder(self, subject: str, options: dict[str, Any]) -> RecordingWriter | None:
+        """What records the run until its stack ends; None without --record."""
+        from ..api.edition import load_edition
+        from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
+
+        arguments = self._arguments
+        if getattr(arguments, "record", None) is None:
+            return None
+        recorded = RecordedRun(
+            subject=subject,
+            subject_kind="simulator" if arguments.settings.url is None else "server",
+            edition=load_edition(arguments.settings.edition).name,
+            options=options,
+        )
+        limits = RecordingLimits(file_bytes=arguments.record_limit)
+        return self.stack.enter_context(
+            RecordingWriter(arguments.record, recorded, secrets=self.secrets, limits=limits)
+        )
+
     def edition_notes(self, visit: Visit | None, address: ServerAddress) -> list[str]:
         """As `detect_edition`, where Locust has replaced sockets; the listing of a visit is enough."""
         from ..load.edition_probe import detect_by_address
@@ -216,9 +236,17 @@ class JudgedRun:
         arguments, listing = self._arguments, visit.listing
         notes = detect_edition(arguments, lambda: nearest_to_exchange(listing))
         settings = arguments.settings
-        judge = Judge(load_edition(settings.edition), checks=load_check_files(settings.checks))
-        opened = judge.begin_exchange(listing.request)
-        opened.complete(listing.response, listing.error, None, listing.faults)
+        with self.stack:
+            recorder = self.start_recorder(visit.server, options | scope.to_options())
+            judge = Judge(
+                load_edition(settings.edition),
+                observer=recorder.add_exchange if recorder is not None else None,
+                checks=load_check_files(settings.checks),
+            )
+            opened = judge.begin_exchange(listing.request)
+            opened.complete(listing.response, listing.error, None, listing.faults)
+            if recorder is not None:
+                recorder.mark_early_end(interrupted=self.interrupt.is_interrupted, aborted=visit.reason)
         facts = self.facts(
             subject=visit.server,
             scope=scope,

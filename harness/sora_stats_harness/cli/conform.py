@@ -73,7 +73,7 @@ def run(arguments: Arguments) -> int:
             _say_plan(arguments, plan, visit)
             notes = _find_edition(arguments, run, plan, visit)
             verdict_options = _verdict_options(plan) | ({} if seed is None else {"fuzz": arguments.fuzz, "seed": seed})
-            recorder = _start_recorder(arguments, run, plan, verdict_options)
+            recorder = run.start_recorder(plan.server, verdict_options | plan.scope.to_options())
             judge = _make_judge(arguments, plan, recorder)
             if seed is not None and (visit is None or not visit.ends_early):
                 notes += _run_fuzz(plan, arguments.fuzz, seed, judge, run)
@@ -142,25 +142,6 @@ def _say_plan(arguments: Arguments, plan: ConformancePlan, visit: Visit | None) 
         write_output(f"{text}\n", sys.stderr)
     else:
         arguments.say(text)
-
-
-def _start_recorder(
-    arguments: Arguments, run: common.JudgedRun, plan: ConformancePlan, verdict_options: dict[str, Any]
-) -> RecordingWriter | None:
-    """What records the run until its stack ends; None without --record."""
-    from ..api.edition import load_edition
-    from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
-
-    if arguments.record is None:
-        return None
-    recorded = RecordedRun(
-        subject=plan.server,
-        subject_kind="simulator" if arguments.settings.url is None else "server",
-        edition=load_edition(arguments.settings.edition).name,
-        options=verdict_options | plan.scope.to_options(),
-    )
-    limits = RecordingLimits(file_bytes=arguments.record_limit)
-    return run.stack.enter_context(RecordingWriter(arguments.record, recorded, secrets=run.secrets, limits=limits))
 
 
 def _refuse_without_url(arguments: Arguments) -> None:

@@ -10,6 +10,7 @@ whoever named it, and a simulator never gets what is meant for a server.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from ..api.exchange import Headers, Target
 from ..api.input_budget import MAX_CERTIFICATES_BYTES, read_small_file
 from ..api.option_values import parse_duration, parse_integer, parse_percent
 from ..api.project_config import ConfigValues, LoadedConfig, Waiver, read_config
-from ..api.request_headers import read_headers
+from ..api.request_headers import mask_header, read_headers
 from ..api.secret_redaction import Secrets
 from ..api.server_route import Route, parse_proxy
 from ..api.server_url import SIMULATOR_URL, NamedUrl, pick_server_url
@@ -109,6 +110,22 @@ class RunSettings:
         from .prober import Prober
 
         return Prober(timeout_s=self.timeout_s, route=self.route())
+
+    def server_words(self) -> str:
+        """The options of the command line that say how to reach the server, to be typed again; secrets are left out."""
+        words = []
+        configured = {name.lower() for name in self.config.values.headers}
+        for name, value in map(mask_header, self.headers):
+            if name.lower() not in configured:
+                shown = "…" if value == "(not shown)" else value
+                words += ["--header", name if value == "whole lines" else f"{name}: {shown}"]
+        for setting in SETTINGS:
+            if setting.key in _ROUTE_KEYS and self.origins[setting.key] == ORIGIN_OPTION:
+                value = getattr(self, setting.key)
+                if setting.key == "proxy" and "@" in value:
+                    value = f"http://…@{value.rpartition('@')[2]}"
+                words += [f"--{setting.option}"] if setting.key == "insecure" else [f"--{setting.option}", value]
+        return "".join(f" {shlex.quote(word)}" for word in words)
 
     def look_up(self) -> tuple[Headers, Secrets]:
         """
@@ -240,6 +257,8 @@ GATE_SETTINGS: Final = (
     _Setting(key="large_request", option="large-request", default=False),
 )
 """Those of the gate alone: other commands have options of the same names for something else."""
+
+_ROUTE_KEYS: Final = ("ca_file", "insecure", "client_cert", "client_key", "proxy")
 
 _FOR_SERVERS: Final = ("headers", "ca_file", "client_cert", "client_key", "proxy", "baseline", "nodes", "connections")
 """What a simulator has no use for."""

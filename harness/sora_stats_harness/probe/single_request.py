@@ -119,7 +119,7 @@ class VisitPlan:
             request = make_valid_request(target, server=settings.url, headers=headers, **ids)
         return cls(
             request=request,
-            command=command,
+            command=f"{command}{settings.server_words()}",
             proxy=None if proxy is None else proxy.url,
             wait_s=settings.wait_s,
             looks=looks,
