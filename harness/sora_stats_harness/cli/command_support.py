@@ -229,7 +229,7 @@ class JudgedRun:
         """Judge the one response there is, and report what stands at the URL; gives the exit code."""
         from ..api.edition import load_edition
         from ..judge.checks.user_checks import load_check_files
-        from ..judge.pipeline import Judge
+        from ..judge.pipeline import Judge, JudgeOptions
         from ..judge.verdict_decision import RunEnding
         from ..probe.edition_detection import nearest_to_exchange
 
@@ -241,6 +241,7 @@ class JudgedRun:
             judge = Judge(
                 load_edition(settings.edition),
                 observer=recorder.add_exchange if recorder is not None else None,
+                options=JudgeOptions(severity=settings.severity),
                 checks=load_check_files(settings.checks),
             )
             opened = judge.begin_exchange(listing.request)
@@ -304,7 +305,7 @@ def make_pass_policy(arguments: Arguments, baseline: Baseline | None) -> PassPol
     from ..reports.pass_policy import PassPolicy
 
     settings = arguments.settings
-    return PassPolicy(strict=settings.strict, require=settings.require, waivers=settings.waivers, baseline=baseline)
+    return PassPolicy(severity=settings.severity, require=settings.require, waivers=settings.waivers, baseline=baseline)
 
 
 def report_and_exit_code(

@@ -20,7 +20,7 @@ EXAMPLES: Final = """\
 examples:
   sora-harness config                                    of the current folder
   sora-harness config --check                            exit 2 for whatever a command would refuse
-  sora-harness config --strict                           with an option of other commands
+  sora-harness config --fail-on habit                    with an option of other commands
   sora-harness config --json
 """
 
@@ -73,8 +73,10 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
     shown: dict[str, Any] = {"url": SIMULATOR_URL if settings.names_simulator else settings.url}  # Any: JSON
     for holder, rows in ((settings, SETTINGS), (settings.gate, GATE_SETTINGS)):
         for row in rows:
-            value = getattr(holder, row.key, None) if hasattr(holder, row.key) else getattr(holder, f"{row.key}_s")
+            value = getattr(holder, row.key, getattr(holder, f"{row.key}_s", None))
             shown[row.key] = list(value) if isinstance(value, tuple) else value
+    severity = {id: level.name.lower() for id, level in settings.severity.by_requirement.items()}
+    shown |= {"fail_on": settings.severity.fail_on.name.lower(), "severity": severity}
     shown["headers"] = dict(mask_header(line) for line in settings.headers)
     shown["targets"] = sorted(target.operation for target in settings.gate.targets)
     shown["connections"] = [

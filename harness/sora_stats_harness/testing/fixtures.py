@@ -178,13 +178,23 @@ def sora_judge(request: pytest.FixtureRequest, _sora_asked: AskedServer) -> Iter
         _, secrets = settings.look_up()
         edition = load_edition(settings.edition)
     judge = PerTestJudge(
-        edition, strict=settings.strict, waivers=settings.waivers, secrets=secrets, tear_s=settings.tear_s
+        edition,
+        severity=settings.severity,
+        waivers=settings.waivers,
+        secrets=secrets,
+        tear_s=settings.tear_s,
+        has_standing_clock=lambda: _has_frozen_simulator(request),
     )
     request.node.stash[TEST_JUDGE_KEY] = judge
     yield judge
     late = judge.finish_test()
     if late is not None:
         pytest.fail(f"found after the test was over:\n{late}", pytrace=False)
+
+
+def _has_frozen_simulator(request: pytest.FixtureRequest) -> bool:
+    simulators = (request.node.funcargs.get(name) for name in SIMULATOR_FIXTURES)
+    return any(each is not None and each.is_frozen for each in simulators)
 
 
 @pytest.fixture

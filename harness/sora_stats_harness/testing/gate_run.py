@@ -161,7 +161,7 @@ def run_gate(task: GateTask) -> VerdictReport:
         judge = Judge(
             edition,
             checks=load_check_files(run.checks),
-            options=JudgeOptions(nodes=plan.servers, tear_s=run.tear_s),
+            options=JudgeOptions(nodes=plan.servers, tear_s=run.tear_s, severity=run.severity),
         )
         # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
         with ThreadPoolExecutor(1) as thread:
@@ -195,7 +195,7 @@ def run_gate(task: GateTask) -> VerdictReport:
         diagnosis={} if visit is None or visit.problem is None else diagnose(visit),
         secrets=secrets,
     )
-    policy = PassPolicy(strict=run.strict, require=run.require, waivers=run.waivers, baseline=baseline)
+    policy = PassPolicy(severity=run.severity, require=run.require, waivers=run.waivers, baseline=baseline)
     return assemble_verdict(judge, facts, policy)
 
 

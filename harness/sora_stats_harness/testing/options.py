@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from ..api.errors import UsageError
+from ..api.option_values import FAIL_ON_LEVELS
 from ..api.server_url import (
     SIMULATOR_URL,
     URL_VARIABLE,
@@ -55,10 +56,14 @@ _SHARED_OPTIONS: Final = (
     ),
     ("rate", "N", "the gate sends at most so many requests a second (default: 50; to the simulator 400)"),
     ("targets", "NAMES", "the gate asks for these only, with commas between (default: all three)"),
+    (
+        "fail-on",
+        "|".join(FAIL_ON_LEVELS),
+        "the lowest level of a finding that fails, in the gate and in tests (default: proven)",
+    ),
     ("tear", "TIME", "how far apart the server stamps a response and reads its counters"),
 )
 _SHARED_FLAGS: Final = (
-    ("strict", "a violated SHOULD fails, too: in the gate and in tests"),
     ("insecure", "accept any certificate"),
     ("valid-only", "the gate sends no request that is wrong on purpose"),
     ("trust-config", "let a configuration that was found name checks, and secrets for the server that it names itself"),
@@ -96,6 +101,7 @@ def add_options(parser: pytest.Parser) -> None:
         add(f"--sora-{name}", action="store_true", help=text)
     for name, metavar, text in _SHARED_LISTS:
         add(f"--sora-{name}", action="append", default=[], metavar=metavar, help=text)
+    parser.addini("sora_fail_on", "the same as --sora-fail-on, which wins", default=None)
     # None, so that one that is set but empty can be told from one that is not set
     parser.addini("sora_url", "the server, where neither --sora-url nor SORA_URL names one", default=None)
 
@@ -244,8 +250,11 @@ def read_settings(config: pytest.Config) -> PluginSettings:
     if file == "":
         raise UsageError("--sora-config is empty: name a file")
     names = [name.replace("-", "_") for name, *_ in (*_SHARED_OPTIONS, *_SHARED_FLAGS, *_SHARED_LISTS)]
+    given = {name: None if (value := option(f"sora_{name}")) is False else value for name in names}
+    if given["fail_on"] is None:
+        given["fail_on"] = config.getini("sora_fail_on")
     sources = SettingSources(
-        options={name: None if (value := option(f"sora_{name}")) is False else value for name in names},
+        options=given,
         option_prefix="--sora-",
         config_file=None if file is None else Path(file),
         folder=config.rootpath,

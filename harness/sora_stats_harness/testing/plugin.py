@@ -48,7 +48,8 @@ T = TypeVar("T")
 MARKER_LINES: Final = (
     "sora: an item of the conformance gate",
     "sora_must: an item of the gate whose requirement is a MUST (the verdict is among them)",
-    "sora_should: the same for SHOULD",
+    "sora_proven: the same for PROVEN",
+    "sora_habit: the same for HABIT",
     "sora_info: the same for INFO",
     "sora_simulator(**settings): what the fixture sora_simulator is like: faults=[...], seed, connections, nodes, "
     "churn, and whatever else Simulator takes",
@@ -149,11 +150,13 @@ def pytest_collection_modifyitems(
     gate = config.stash.get(GATE_KEY, None)
     if gate is None:
         return (yield)
-    from .gate_items import collect_absent_file, reselect_verdict
+    from .gate_items import GateItem, collect_absent_file, reselect_verdict
 
     if not gate.path.is_file():
         items.extend(collect_absent_file(session, gate))
     collected = [*items]
+    if not session.testsfailed and not any(isinstance(item, GateItem) for item in items):
+        raise pytest.UsageError(f"the gate was asked for, but something keeps pytest from collecting {gate.path}")
     yield
     reselect_verdict(config, collected, items)
 
@@ -269,9 +272,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, T, T]:
 
 
 def _finish_test_judge(item: pytest.Item) -> tuple[str | None, str | None]:
-    """Why the judge fails a test, and what else was found."""
+    """Why the judge fails a test, and what else was found; noted at once, since `pytest.exit` leaves no report."""
     judge = item.stash.get(TEST_JUDGE_KEY, None)
-    return (judge.finish_test(), judge.nonfatal_findings) if judge is not None else (None, None)
+    if judge is None:
+        return None, None
+    failure = judge.finish_test()
+    item.config.stash[FINDINGS_KEY].add(item.nodeid, judge.fatal_lines)
+    return failure, judge.nonfatal_findings
 
 
 def _add_section(item: pytest.Item, text: str | None) -> None:
