@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from sora_stats_harness.api.exchange import Exchange
+from sora_stats_harness.api.exchange import Exchange, Target
 from sora_stats_harness.judge.connection_state import MAX_OVERLAPPING_SAMPLES, ConnectionState, OverlappingSample
 from sora_stats_harness.judge.evidence import EvidenceExchange
 from sora_stats_harness.judge.sample import make_listed_sample
@@ -41,7 +41,7 @@ def test_a_gap_is_from_a_receipt_to_the_next_sending() -> None:
     """The longest is remembered; how long a response took is none of it."""
     state = ConnectionState(0)
     for sent_ns, received_ns in ((0, 10), (15, 90), (93, 95)):
-        state.add_sample(exchange(sent_ns, received_ns), make_listed_sample("id"))
+        state.add_sample(exchange(sent_ns, received_ns), make_listed_sample("id"), Target.ALL)
     assert (state.longest_gap_ns, state.samples) == (5, 3)
 
 

@@ -20,6 +20,7 @@ from .output import guard_standard_streams, print_error, stdout_problem, write_o
 PROGRAM: Final = "sora-harness"
 
 COMMANDS: Final = {
+    "doctor": "say what stands at a URL, and what to type next",
     "conform": "probe a server, judge every response, and write a verdict",
     "simulate": "run the embedded simulator until interrupted, or around a command",
     "load": "run a load scenario, and judge every response",

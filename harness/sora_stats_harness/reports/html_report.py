@@ -57,7 +57,9 @@ def _sections(report: VerdictReport) -> list[PageSection]:
     details = PageSection("details", "Findings in detail", "Findings in detail", html_findings.details_section(report))
     parts = [*measured, rules, details] if leads_with_measurements(verdict) else [details, rules, *measured]
     drift = 0 if verdict.drift is None else len(verdict.drift.entries)
+    diagnosis = definition_list(verdict.diagnosis.items()) if verdict.diagnosis else None
     return [
+        PageSection("diagnosis", "Diagnosis", "What stands at the URL", diagnosis),
         PageSection(
             "incidents",
             f"Causes ({len(verdict.incidents)})",

@@ -44,6 +44,7 @@ def render_markdown_summary(report: VerdictReport) -> str:
     measured = [_section(section) for section in measurement_sections(verdict)]
     blocks = [
         _head(verdict),
+        _labelled("What stands at the URL", list(verdict.diagnosis.items())),
         _incidents(report),
         _findings(report),
         *([*measured, *conformance] if leads_with_measurements(verdict) else [*conformance, *measured]),

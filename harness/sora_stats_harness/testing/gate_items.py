@@ -93,7 +93,7 @@ class ConformanceGate:
             run, note = match_server_edition(self._config, run)
         what = run.url or ("SELF-TEST against the embedded simulator, no Sora" if run.names_simulator else "")
         what = what or "the server of the fixture sora_url"
-        line = f"sora: {what}, edition {run.edition}, {self.settings.duration_s:g} s"
+        line = f"sora: {what}, edition {run.edition}, {run.gate.duration_s:g} s"
         return [line] if note is None else [line, f"sora: {note}"]
 
     def make_task(self, url: str | None = None) -> GateTask:
