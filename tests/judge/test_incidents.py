@@ -122,7 +122,9 @@ def test_counters_of_32_bits_that_wrap_at_once_are_no_restart() -> None:
         poll.add(list_all(), [counted(poll.sample(0), value), counted(poll.sample(1), value)])
     found = incidents_of(poll.talk)
     assert found.keys() - {"one-fault"} == {"counter-wrap"}  # relations that such counters contradict are another's
-    assert re.match(r"[0-9]{2,} counters began again at 0 after 2\^32: they have 32 bits", found["counter-wrap"].summary)
+    assert re.match(
+        r"[0-9]{2,} counters began again at 0 after 2\^32: they have 32 bits", found["counter-wrap"].summary
+    )
     told = verdict_of(poll.talk.judge)
     assert {each.fingerprint for each in told.findings if each.level == "MUST"} == set(found["counter-wrap"].explains)
 
