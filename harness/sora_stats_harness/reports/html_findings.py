@@ -199,7 +199,7 @@ def _sample_row(row: SampleTableRow) -> SafeHtml:
             scope="row",
         ),
         [
-            html_element("td", html_element("mark" if row.differs and i == last else "span", value), class_="number")
+            html_element("td", html_element("mark" if row.differs and i == last else "samp", value), class_="number")
             for i, value in enumerate(row.values)
         ],
         class_=" ".join(classes) or None,

@@ -9,8 +9,7 @@ back, the verdict. rich lays it out; no word is ever broken, since ids, pointers
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
 from typing import Final
 
@@ -19,12 +18,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..api.language import translate
 from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
 from .escaping import escape_terminal
 from .figure_cells import MeasurementSection, MeasurementTable
 from .measurement_tables import key_figures, measurement_sections
 from .report import VerdictReport
+from .text_wrapping import break_points, longest_word, pad
 
 MAX_INDEX_LINES: Final = 20
 """Requirements whose further findings are named; the files have all of them."""
@@ -52,9 +53,6 @@ _STYLES: Final = {
     "pass": "green",
     "met": "green",
 }
-
-
-_WORD: Final = re.compile(r"\S+\s*")
 
 
 class Detail(Enum):
@@ -124,7 +122,8 @@ class _Page:
 
     def line(self, *parts: str | tuple[str, str], indent: int = 0, hanging: int = 0) -> None:
         """Write a line of texts, some with a style; what doesn't fit goes on below, `hanging` columns from the left."""
-        lines = _wrap(Text.assemble(*parts), self.width - max(indent, hanging))
+        said = [translate(part) if isinstance(part, str) else (translate(part[0]), part[1]) for part in parts]
+        lines = _wrap(Text.assemble(*said), self.width - max(indent, hanging))
         for place, part in enumerate(lines):
             self._print(" " * (hanging if place else indent), part)
 
@@ -142,10 +141,11 @@ class _Page:
 
     def pair(self, label: str, text: str, *, indent: int, label_width: int, wrap: bool = True) -> None:
         """Write a label and a text, which goes on below itself."""
-        start = " " * indent + f"{label:<{label_width}}  "
-        rows = _wrap(Text(text), self.width - len(start)) if wrap else [Text(text)]
+        start = " " * indent + pad(translate(label), label_width) + "  "
+        text = translate(text) if wrap else text
+        rows = _wrap(Text(text), self.width - cell_len(start)) if wrap else [Text(text)]
         for place, part in enumerate(rows):
-            self._print(" " * len(start) if place else (start, "dim"), part)
+            self._print(" " * cell_len(start) if place else (start, "dim"), part)
 
     def grid(self, rows: Sequence[Sequence[Text]], *, right: Collection[int] = (), wrapped: int | None) -> bool:
         """
@@ -162,7 +162,7 @@ class _Page:
         least = 0
         table = Table.grid(padding=(0, 2, 0, 0))
         for place, column in enumerate(zip(*rows, strict=True)):
-            least += 2 + max(_longest_word(cell) if place == wrapped else cell.cell_len for cell in column)
+            least += 2 + max(longest_word(cell.plain) if place == wrapped else cell.cell_len for cell in column)
             table.add_column(justify="right" if place in right else "left", no_wrap=place != wrapped)
         if least - 2 > self.width:
             return False
@@ -172,19 +172,13 @@ class _Page:
         return True
 
 
-def _longest_word(text: Text) -> int:
-    return max((cell_len(word) for word in text.plain.split()), default=0)
-
-
 def _wrap(text: Text, width: int) -> list[Text]:
     """Break a text at blanks only; rich itself would cut a word that is longer than the line."""
-    column, breaks = 0, []
-    for word in _WORD.finditer(text.plain):
-        if column and column + cell_len(word[0].rstrip()) > width:
-            breaks.append(word.start())
-            column = 0
-        column += cell_len(word[0])
-    return list(text.divide(breaks))
+    return list(text.divide(break_points(text.plain, width)))
+
+
+def _label_width(labels: Iterable[str], least: int = 0) -> int:
+    return max([least, *(cell_len(translate(label)) for label in labels)])
 
 
 def _write_head(page: _Page, verdict: Verdict) -> None:
@@ -207,8 +201,8 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
     rows = [
         (
             Text(f"  {escape_terminal(row.name)}"),
-            Text(row.status_counts(), style=_STYLES.get(summary.status_style(row.worst), "")),
-            Text(f"{f'{row.checked:,}':>12} checked"),
+            Text(translate(row.status_counts()), style=_STYLES.get(summary.status_style(row.worst), "")),
+            Text(translate(f"{row.checked:>12,} checked")),
         )
         for row in families
     ]
@@ -229,7 +223,7 @@ def _write_requirements(page: _Page, verdict: Verdict) -> None:
     for row in verdict.requirements:
         page.line(
             f"{escape_terminal(row.id):<{wide}}  ",
-            (f"{summary.status_text(row):<14}", _STYLES.get(summary.status_style(row), "")),
+            (pad(translate(summary.status_text(row)), 14), _STYLES.get(summary.status_style(row), "")),
             f"{row.checked:>10,} checked",
             indent=2,
             hanging=4,
@@ -300,7 +294,7 @@ def _write_table(page: _Page, table: MeasurementTable) -> None:
     for left_out in (None, *table.optional):
         if left_out is not None:
             kept.remove(left_out)
-        cells = [[escape_terminal(row[place]) for place in kept] for row in (table.columns, *table.rows)]
+        cells = [[translate(escape_terminal(row[place])) for place in kept] for row in (table.columns, *table.rows)]
         grid = [[Text(f"  {first}"), *map(Text, rest)] for first, *rest in cells]
         right = [place for place, column in enumerate(kept) if column in table.numeric]
         last = len(kept) - 1
@@ -312,7 +306,7 @@ def _write_table(page: _Page, table: MeasurementTable) -> None:
             if place:
                 page.gap()
             for label, text in zip(columns, row, strict=True):
-                page.pair(label, escape_terminal(text), indent=2, label_width=max(map(len, columns)))
+                page.pair(label, escape_terminal(text), indent=2, label_width=_label_width(columns))
     if table.note:
         page.line(escape_terminal(table.note), indent=2, hanging=2)
 
@@ -321,7 +315,7 @@ def _write_pairs(page: _Page, title: str, rows: Sequence[tuple[str, str]]) -> No
     if not rows:
         return
     page.title(title)
-    wide = max(10, *(len(label) for label, _ in rows))
+    wide = _label_width((label for label, _ in rows), 10)
     for label, text in rows:
         page.pair(label, escape_terminal(text, 1000), indent=2, label_width=wide)
 
