@@ -60,23 +60,28 @@ _MESSAGE: Final = re.compile(r"[A-Za-z}%)\]'\"…>][,;:.]? +(?=\S)")
 _SOURCED: Final = re.compile(r"\{(\w+)(:n|:count)?\0([0-9a-f]*)\}")
 _WORDS: Final = re.compile(r"[A-Za-z]{2}")
 _CODE: Final = re.compile(
-    r"^sora-harness [a-z-]+( |$)|^RFC \d|= \[?\{|^Fetch, |\\[dwsSb.]|\(\?|^\W*[a-z_.]+\(|[{]\"|<[a-z/!]|^[-.#\w]+ \{$|^\s*@|=\"|://\S+$|^HTTP/|^[A-Z][\w-]+: \S+$"
+    r"^sora-harness [a-z-]+( |$)|^RFC [\dRFCand ,.;]+$|= \[?\{|^Fetch, |\\[dwsSb.]|\(\?|^\W*[a-z_.]+\(|[{]\"|<[a-z/!]|^[-.#\w]+ \{$|^\s*@|=\"|://\S+$|^HTTP/|^[A-Z][\w-]+: \S+$"
 )
 
 
-def collect(package: Path = PACKAGE) -> dict[str, list[str]]:
+def collect() -> dict[str, list[str]]:
     """Every message, and the modules in which it stands."""
+    ignored = set(read_lines("ignored.txt"))
+    return {message: places for message, places in collect_all().items() if message not in ignored}
+
+
+def collect_all() -> dict[str, list[str]]:
+    """The same, with what is ignored."""
     found: dict[str, set[str]] = {}
-    for path in sorted(package.rglob("*.py")):
-        if (place := path.relative_to(package).as_posix()) in IN_ENGLISH:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if (place := path.relative_to(PACKAGE).as_posix()) in IN_ENGLISH:
             continue
         for text in texts(ast.parse(path.read_text(encoding="utf-8"))):
             for message in split_lines(text):
                 found.setdefault(message, set()).add(place)
-    ignored = read_lines("ignored.txt")
     for word in read_lines("words.txt"):
         found.setdefault(word, set()).add("locale/words.txt")
-    return {message: sorted(places) for message, places in found.items() if message not in ignored}
+    return {message: sorted(places) for message, places in found.items()}
 
 
 def read_lines(name: str) -> list[str]:

@@ -31,11 +31,11 @@ MAX_CACHED: Final = 10_000
 MAX_SPLIT_CHARACTERS: Final = 4000
 """A longer text is translated as a whole, or not at all."""
 
-PLACEHOLDER: Final = re.compile(r"\{(\w+)(:[^{}]*)?\}")
-"""In a template: `{count:n}` stands for a number, `{sample:count}` for a number and a noun, `{name}` for any text."""
+PLACEHOLDER: Final = re.compile(r"\{(\w+)(:n|:count|:any)?\}")
+"""In a template: `{count:n}` stands for a number, `{sample:count}` for a number and a noun, `{name}` for any text,
+where there is enough text around it, and else for a word; `{name:any}` says that there is enough."""
 
-_NUMBER: Final = r"[-+]?[\d,]*\.?\d+(?:e[-+]?\d+)?|-"
-_COUNT: Final = r"[\d,]+ [a-z][a-z ]*?"
+_NUMBERS: Final = {":n": r"[-+]?[\d,]*\.?\d+(?:e[-+]?\d+)?|-", ":count": r"[\d,]+ [a-z][a-z ]*?"}
 _BOUNDARY: Final = re.compile(r"[\s,;(]")
 _LETTER: Final = re.compile(r"[A-Za-z]{2}")
 _EDGES: Final = re.compile(r"([\s,;:(]*)(.*?)([\s,;:.(]*)", re.DOTALL)
@@ -60,9 +60,6 @@ _SENTENCE_ENDS: Final = ("す", "ん", "い", "た", "か")
 
 MIN_SURE_LETTERS: Final = 7
 """Characters that a template must have outside of its placeholders, so that these may stand for whatever there is."""
-
-MIN_SURE_PREFIX: Final = 4
-"""The same, where they stand before the first one."""
 
 
 def take_language(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -167,8 +164,8 @@ class Catalogue:
         """The translation of a whole message, its values translated as well."""
         if (exact := self._messages.get(core) or self._messages.get(core[:1].lower() + core[1:])) is not None:
             return exact
-        if "\n" in core:
-            return None
+        if "\n" in core or "  " in core:
+            return None  # lines, or columns
         for template in self._templates:
             if template.literal in core and (match := template.pattern.fullmatch(core)) is not None:
                 values: dict[str, str] = {}
@@ -238,16 +235,15 @@ def _compile(message: str, translation: str) -> _Template:
     """A template as a pattern; in a short one a value is a single word, since it would fit too much."""
     pieces = PLACEHOLDER.split(message)  # text, name, format, text, …
     letters = sum(len(piece.replace(" ", "")) for piece in pieces[::3])
-    is_sure = letters >= MIN_SURE_LETTERS or len(pieces[0]) > MIN_SURE_PREFIX
-    any_text = ".*?" if is_sure else r"\S*?"
-    names, forms = pieces[1::3], [*pieces[2::3], "end"]
-    follows = {name: not forms[place + 1] and name not in names[:place] for place, name in enumerate(names)}
+    any_text = ".*?" if letters >= MIN_SURE_LETTERS or ":any" in pieces else r"\S*?"
+    names, forms = pieces[1::3], [*pieces[2::3], ":n"]
+    follows = {name: forms[place + 1] not in _NUMBERS and name not in names[:place] for place, name in enumerate(names)}
     pattern, run, seen = re.escape(pieces[0]), "", set[str]()
     for name, form, text in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
         if name in seen:
             pattern += f"(?P={name})"
-        elif form:
-            pattern += f"(?P<{name}>{_NUMBER if form == ':n' else _COUNT})"
+        elif form in _NUMBERS:
+            pattern += f"(?P<{name}>{_NUMBERS[form]})"
         elif not text and follows[name]:
             run += f"{name}__"
             continue

@@ -89,10 +89,11 @@ class Command(click.Command):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write usage, purpose, arguments, options by group, and examples."""
+        purpose = self.help or ""
         formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)), f"{translate('Usage')}: ")
         formatter.write_paragraph()
         with formatter.indentation():
-            formatter.write_text(translate(f"{(self.help or '').capitalize()}."))
+            formatter.write_text(translate(f"{purpose[:1].upper()}{purpose[1:]}."))
         arguments = [param for param in self.params if isinstance(param, click.Argument)]
         groups = {"arguments": [(param.make_metavar(ctx), param.help or "") for param in arguments]}
         for param in self.params:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..api.exchange import Exchange
+from ..api.language import translate
 from ..judge.incident import Incident
 from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
@@ -36,7 +37,7 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
                 [
                     (
                         html_element("dt", label),
-                        html_element("dd", html_element("code", text, limit=summary.fact_limit(label))),
+                        html_element("dd", _fact(label, text)),
                     )
                     for label, text in incident_summary.incident_facts(verdict, incident)
                 ],
@@ -46,6 +47,12 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
         )
         for incident in verdict.incidents
     ]
+
+
+def _fact(label: str, text: str) -> SafeHtml:
+    """A fact of a finding; a command line is there to be copied."""
+    shown = text if label == "reproduce" else translate(text)
+    return html_element("code", shown, limit=summary.fact_limit(label))
 
 
 def _incident_style(report: VerdictReport, incident: Incident) -> str:
@@ -130,7 +137,7 @@ def _index(report: VerdictReport) -> HtmlContent:
 def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml:
     style = summary.finding_style(report, entry)
     rows = [
-        (html_element("dt", label), html_element("dd", html_element("code", text, limit=summary.fact_limit(label))))
+        (html_element("dt", label), html_element("dd", _fact(label, text)))
         for label, text in summary.finding_facts(report, entry)
     ]
     return html_element(

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
 from typing import Final
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,11 +20,11 @@ from rich.text import Text
 from ..api.language import translate
 from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
-from .escaping import escape_terminal
+from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
 from .figure_cells import MeasurementSection, MeasurementTable
 from .measurement_tables import key_figures, measurement_sections
 from .report import VerdictReport
-from .text_wrapping import break_points, longest_word, pad
+from .text_wrapping import break_points, columns, longest_word, pad
 
 MAX_INDEX_LINES: Final = 20
 """Requirements whose further findings are named; the files have all of them."""
@@ -143,9 +142,9 @@ class _Page:
         """Write a label and a text, which goes on below itself."""
         start = " " * indent + pad(translate(label), label_width) + "  "
         text = translate(text) if wrap else text
-        rows = _wrap(Text(text), self.width - cell_len(start)) if wrap else [Text(text)]
+        rows = _wrap(Text(text), self.width - columns(start)) if wrap else [Text(text)]
         for place, part in enumerate(rows):
-            self._print(" " * cell_len(start) if place else (start, "dim"), part)
+            self._print(" " * columns(start) if place else (start, "dim"), part)
 
     def grid(self, rows: Sequence[Sequence[Text]], *, right: Collection[int] = (), wrapped: int | None) -> bool:
         """
@@ -177,8 +176,18 @@ def _wrap(text: Text, width: int) -> list[Text]:
     return list(text.divide(break_points(text.plain, width)))
 
 
+def _clean(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> str:
+    """A text in the language of the run, on one harmless line."""
+    return escape_terminal(translate(text), limit)
+
+
+def _clean_fact(label: str, text: str) -> str:
+    """A fact of a finding; a command line is there to be copied."""
+    return escape_terminal(text if label == "reproduce" else translate(text), summary.fact_limit(label))
+
+
 def _label_width(labels: Iterable[str], least: int = 0) -> int:
-    return max([least, *(cell_len(translate(label)) for label in labels)])
+    return max([least, *(columns(translate(label)) for label in labels)])
 
 
 def _write_head(page: _Page, verdict: Verdict) -> None:
@@ -186,21 +195,19 @@ def _write_head(page: _Page, verdict: Verdict) -> None:
     took = summary.run_duration_s(verdict)
     about = ", ".join([f"edition {verdict.edition}"] + ([f"{took:,.1f} s"] if took is not None else []))
     if text := summary.other_edition_note(verdict):
-        page.line((escape_terminal(text), _STYLES["warn"]))
-    page.line(
-        (escape_terminal(what), "bold"), f"  {escape_terminal(verdict.subject)}  ({escape_terminal(about)})", hanging=2
-    )
+        page.line((_clean(text), _STYLES["warn"]))
+    page.line((_clean(what), "bold"), f"  {_clean(verdict.subject)}  ({_clean(about)})", hanging=2)
     if labels := ", ".join(f"{key}={value}" for key, value in verdict.labels.items()):
-        page.line(f"labels  {escape_terminal(labels)}", hanging=8)
+        page.line(f"labels  {_clean(labels)}", hanging=8)
     if figures := key_figures(verdict):
-        page.line(escape_terminal("; ".join(f"{number} {text}" for number, text in figures), 1000), hanging=2)
+        page.line(_clean("; ".join(f"{number} {text}" for number, text in figures), 1000), hanging=2)
 
 
 def _write_families(page: _Page, verdict: Verdict) -> None:
     families = summary.family_summaries(verdict)
     rows = [
         (
-            Text(f"  {escape_terminal(row.name)}"),
+            Text(f"  {_clean(row.name)}"),
             Text(translate(row.status_counts()), style=_STYLES.get(summary.status_style(row.worst), "")),
             Text(translate(f"{row.checked:>12,} checked")),
         )
@@ -213,7 +220,7 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
         wide = max(len(row.name) for row in families)
         for row in families:
             text = f"{row.status_counts()} {row.checked:,} checked"
-            page.pair(escape_terminal(row.name), text, indent=2, label_width=wide)
+            page.pair(_clean(row.name), text, indent=2, label_width=wide)
 
 
 def _write_requirements(page: _Page, verdict: Verdict) -> None:
@@ -222,7 +229,7 @@ def _write_requirements(page: _Page, verdict: Verdict) -> None:
     page.gap()
     for row in verdict.requirements:
         page.line(
-            f"{escape_terminal(row.id):<{wide}}  ",
+            f"{_clean(row.id):<{wide}}  ",
             (pad(translate(summary.status_text(row)), 14), _STYLES.get(summary.status_style(row), "")),
             f"{row.checked:>10,} checked",
             indent=2,
@@ -237,9 +244,9 @@ def _write_incidents(page: _Page, verdict: Verdict) -> None:
     page.title(incident_summary.incidents_title(verdict))
     for incident in verdict.incidents:
         page.gap()
-        page.line((escape_terminal(incident.id), "bold"), f"  {escape_terminal(incident.summary)}", indent=2, hanging=5)
+        page.line((_clean(incident.id), "bold"), f"  {_clean(incident.summary)}", indent=2, hanging=5)
         for label, text in incident_summary.incident_facts(verdict, incident):
-            shown = escape_terminal(text, summary.fact_limit(label))
+            shown = _clean_fact(label, text)
             page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
 
 
@@ -261,8 +268,8 @@ def _write_findings(page: _Page, report: VerdictReport) -> None:
         page.gap()
         page.line("Further findings, all of them in the reports:", indent=2, hanging=2)
     for group in groups[:MAX_INDEX_LINES]:
-        name = (escape_terminal(group.requirement), _STYLES.get(summary.finding_style(report, group.first), ""))
-        text = f"  {group.count:,} more, from number {group.place}: {escape_terminal(group.first.message)}"
+        name = (_clean(group.requirement), _STYLES.get(summary.finding_style(report, group.first), ""))
+        text = f"  {group.count:,} more, from number {group.place}: {_clean(group.first.message)}"
         page.line(name, text, indent=2, hanging=5)
     if len(groups) > MAX_INDEX_LINES:
         page.line(f"… and {len(groups) - MAX_INDEX_LINES} more requirements", indent=2, hanging=2)
@@ -270,18 +277,18 @@ def _write_findings(page: _Page, report: VerdictReport) -> None:
 
 def _write_finding(page: _Page, place: int, entry: FindingEntry, report: VerdictReport) -> None:
     mark = f", {entry.status}" if entry.status != "new" else ""
-    name = (escape_terminal(entry.requirement), _STYLES.get(summary.finding_style(report, entry), ""))
+    name = (_clean(entry.requirement), _STYLES.get(summary.finding_style(report, entry), ""))
     page.gap()
-    page.line(f"{place}. ", name, f"  {entry.level}{mark}  {escape_terminal(entry.message)}", indent=2, hanging=5)
+    page.line(f"{place}. ", name, f"  {entry.level}{mark}  {_clean(entry.message)}", indent=2, hanging=5)
     for label, text in summary.finding_facts(report, entry):
-        shown = escape_terminal(text, summary.fact_limit(label))
+        shown = _clean_fact(label, text)
         page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
 
 
 def _write_section(page: _Page, section: MeasurementSection) -> None:
-    page.title(escape_terminal(section.title, MAX_TITLE_CHARACTERS))
+    page.title(_clean(section.title, MAX_TITLE_CHARACTERS))
     if section.warning:
-        page.line((escape_terminal(section.warning), _STYLES["warn"]), indent=2, hanging=2)
+        page.line((_clean(section.warning), _STYLES["warn"]), indent=2, hanging=2)
     for place, table in enumerate(table for table in section.tables if not table.folded):
         if place:
             page.gap()
@@ -289,26 +296,26 @@ def _write_section(page: _Page, section: MeasurementSection) -> None:
 
 
 def _write_table(page: _Page, table: MeasurementTable) -> None:
-    page.line((escape_terminal(table.title), "dim"), indent=2, hanging=2)
+    page.line((_clean(table.title), "dim"), indent=2, hanging=2)
     kept = list(range(len(table.columns)))
     for left_out in (None, *table.optional):
         if left_out is not None:
             kept.remove(left_out)
-        cells = [[translate(escape_terminal(row[place])) for place in kept] for row in (table.columns, *table.rows)]
+        cells = [[_clean(row[place]) for place in kept] for row in (table.columns, *table.rows)]
         grid = [[Text(f"  {first}"), *map(Text, rest)] for first, *rest in cells]
         right = [place for place, column in enumerate(kept) if column in table.numeric]
         last = len(kept) - 1
         if page.grid(grid, right=right, wrapped=None if last in right else last):
             break
     else:
-        columns = [escape_terminal(column) for column in table.columns]
+        heads = [_clean(column) for column in table.columns]
         for place, row in enumerate(table.rows):
             if place:
                 page.gap()
-            for label, text in zip(columns, row, strict=True):
-                page.pair(label, escape_terminal(text), indent=2, label_width=_label_width(columns))
+            for label, text in zip(heads, row, strict=True):
+                page.pair(label, _clean(text), indent=2, label_width=_label_width(heads))
     if table.note:
-        page.line(escape_terminal(table.note), indent=2, hanging=2)
+        page.line(_clean(table.note), indent=2, hanging=2)
 
 
 def _write_pairs(page: _Page, title: str, rows: Sequence[tuple[str, str]]) -> None:
@@ -317,7 +324,7 @@ def _write_pairs(page: _Page, title: str, rows: Sequence[tuple[str, str]]) -> No
     page.title(title)
     wide = _label_width((label for label, _ in rows), 10)
     for label, text in rows:
-        page.pair(label, escape_terminal(text, 1000), indent=2, label_width=wide)
+        page.pair(label, _clean(text, 1000), indent=2, label_width=wide)
 
 
 def _write_unobserved(page: _Page, verdict: Verdict) -> None:
@@ -326,8 +333,8 @@ def _write_unobserved(page: _Page, verdict: Verdict) -> None:
         return
     page.title("Not observed")
     for why, ids in rows:
-        page.line(f"{escape_terminal(why)}:", indent=2, hanging=4)
-        page.line(escape_terminal(", ".join(ids), MAX_LINE_CHARACTERS), indent=4, hanging=4)
+        page.line(f"{_clean(why)}:", indent=2, hanging=4)
+        page.line(_clean(", ".join(ids), MAX_LINE_CHARACTERS), indent=4, hanging=4)
 
 
 def _write_notes(page: _Page, verdict: Verdict) -> None:
@@ -336,7 +343,7 @@ def _write_notes(page: _Page, verdict: Verdict) -> None:
         return
     page.title("Notes")
     for note in notes:
-        page.line(escape_terminal(note), indent=2, hanging=4)
+        page.line(_clean(note), indent=2, hanging=4)
 
 
 def _write_verdict(page: _Page, verdict: Verdict) -> None:
@@ -344,4 +351,4 @@ def _write_verdict(page: _Page, verdict: Verdict) -> None:
     if summary.is_self_test(verdict):
         page.line((summary.SELF_TEST_NOTE, "bold"))
     word = (verdict.verdict.upper(), _STYLES[verdict.verdict])
-    page.line(word, f"  {escape_terminal(summary.verdict_headline(verdict))}  (exit {verdict.exit_code})", hanging=6)
+    page.line(word, f"  {_clean(summary.verdict_headline(verdict))}  (exit {verdict.exit_code})", hanging=6)

@@ -6,13 +6,25 @@ import re
 from itertools import pairwise
 from typing import Final
 
-from rich.cells import cell_len
-
 _WIDE: Final = "\u3000-\u30ff\u3400-\u9fff\uff00-\uffef"
 _CLOSING: Final = "、。」』）：；ーぁぃぅぇぉっゃゅょァィゥェォッャュョ"
 """What no line begins with."""
 
 _WORD: Final = re.compile(rf"[「『（(]*(?:[{_WIDE}][{_CLOSING}):,.\]]*|[^\s{_WIDE}]+[{_CLOSING}]*)\s*|\s+")
+
+
+def columns(text: str) -> int:
+    """
+    How wide a text is on a terminal.
+
+    >>> columns("Sora"), columns("統計")
+    (4, 4)
+    """
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def break_points(text: str, width: int) -> list[int]:
@@ -24,10 +36,10 @@ def break_points(text: str, width: int) -> list[int]:
     """
     column, breaks = 0, []
     for word in _WORD.finditer(text):
-        if column and column + cell_len(word[0].rstrip()) > width:
+        if column and column + columns(word[0].rstrip()) > width:
             breaks.append(word.start())
             column = 0
-        column += cell_len(word[0])
+        column += columns(word[0])
     return breaks
 
 
@@ -39,9 +51,9 @@ def wrap_text(text: str, width: int) -> list[str]:
 
 def longest_word(text: str) -> int:
     """Columns that can't be broken."""
-    return max((cell_len(word[0].rstrip()) for word in _WORD.finditer(text)), default=0)
+    return max((columns(word[0].rstrip()) for word in _WORD.finditer(text)), default=0)
 
 
 def pad(text: str, width: int) -> str:
     """A text with blanks behind it, up to so many columns."""
-    return text + " " * (width - cell_len(text))
+    return text + " " * (width - columns(text))
