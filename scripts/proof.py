@@ -275,6 +275,23 @@ def comparison(shrink: int) -> Lines:
             assert wrong <= 0.015 * tries, f"{name}, {size} runs a side: {wrong} false alarms in {tries} comparisons"
             found = comparing.found(max(1, tries // 10), size, noise, shared=shared, seed=100 * place + size)
             yield f"| {name} | {size} | {wrong / tries:.1%} | {found:.0%} |"
+    yield ""
+    yield (
+        f"With `--no-worse-than 10%`, {tries:,} times for each row, all targets and each of them at p50. At the bound, where "
+        "NEW is slower by exactly 10 %, both claims are wrong."
+    )
+    yield ""
+    yield "| noise | runs a side | NEW is slower by | no worse | worse | cannot tell |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
+    for place, (sigma, size) in enumerate(((0.02, 5), (0.02, 7), (0.1, 7), (0.1, 20), (0.3, 20))):
+        for slower in (0.0, 0.1, 0.3):
+            noise = comparing.lognormal(sigma)
+            counted = comparing.bound_claims(tries, size, noise, slower=slower, seed=1000 + place)
+            claimed, accused = counted["pass"] / tries, counted["fail"] / tries
+            assert slower == 0.0 or claimed <= 0.01, f"{sigma}, {size}, {slower}: no worse in {claimed:.1%}"
+            assert slower == 0.3 or accused <= 0.015, f"{sigma}, {size}, {slower}: worse in {accused:.1%}"
+            cells = f"{claimed:.1%} | {accused:.1%} | {counted['inconclusive'] / tries:.1%}"
+            yield f"| {sigma:.0%}, each number | {size} | {slower:.0%} | {cells} |"
 
 
 def signals(shrink: int) -> Lines:

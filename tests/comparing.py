@@ -7,12 +7,15 @@ Sets of load runs made up for `compare_runs`: same or not, with noise as real on
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Any
 
 from sora_stats_harness.judge.measured_results import CapacityResult, LatencyDistribution, LoadResult
 from sora_stats_harness.judge.verdict import CoverageSummary, FindingEntry, RequirementStatus, Verdict
 from sora_stats_harness.reports.comparison_result import ComparisonPolicy, RunComparison
+from sora_stats_harness.reports.latency_comparison import MAX_RUNS_NEEDED
 from sora_stats_harness.reports.run_comparison import NamedVerdicts, compare_runs
 
 TARGETS = {"GetStatsConnection": 2.0, "GetStatsClient": 3.0, "GetStatsAllConnections": 14.0}
@@ -176,3 +179,24 @@ def found(tries: int, size: int, noise: Noise, *, shared: bool, seed: int) -> fl
 def capacity(low: float, high: float | None, *, at_least: bool = False) -> CapacityResult:
     """A capacity by its interval."""
     return CapacityResult(interval=(low, high), at_least=at_least, limited_by=None, steps=[])
+
+
+def bound_claims(tries: int, size: int, noise: Noise, *, slower: float, seed: int) -> Counter[str]:
+    """
+    What so many comparisons by `no_worse_than` of 10 % come to, where NEW is in truth this much slower.
+
+    The verdicts, and as `asked` how many runs a side the inconclusive ones ask for, in the median.
+    """
+    dice = random.Random(seed)
+    counted = Counter[str]()
+    asked = []
+    policy = ComparisonPolicy(no_worse_than=0.1, percentiles=(50.0,))
+    for _ in range(tries):
+        base = runs(dice, size, noise)
+        new = runs(dice, size, lambda dice: noise(dice) * (1 + slower), odd=1)
+        compared = compare_runs(base, new, policy)
+        counted[compared.verdict] += 1
+        if compared.verdict == "inconclusive":
+            bounds = [row.bound for row in compared.latency if row.bound and row.bound.outcome == "undecided"]
+            asked.append(max(bound.runs_needed or MAX_RUNS_NEEDED for bound in bounds))
+    return counted + Counter(asked=int(median(asked)) if asked else 0)

@@ -55,7 +55,7 @@ def test_page_fits_every_screen(kind: str, browser: Browser, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", PAGES)
 def test_page_has_no_barrier(kind: str, browser: Browser, tmp_path: Path) -> None:
-    """axe-core, which is a script itself, finds nothing serious: light and wide, dark and narrow, all unfolded."""
+    """axe-core, which is a script itself, finds nothing at all: light and wide, dark and narrow, all unfolded."""
     with opened(browser, write(kind, tmp_path), scripts=True) as page:
         page.page.evaluate(THIN)
         assert page.as_seen("light", 1280).barriers() == []

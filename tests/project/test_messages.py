@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from scripts import messages
 
+import messages
 from sora_stats_harness.cli import COMMANDS, main, output
 from sora_stats_harness.judge.requirements import REQUIREMENTS
 from sora_stats_harness.reports.text_wrapping import columns

@@ -20,7 +20,7 @@ TEXTS: Final = [
 ]
 
 RETIRED: Final = {
-    r"answer(s|ed|ing)?": "response",
+    r"(?<!--)(?<!arguments\.)answer(s|ed|ing)?": "response",
     r"unanswered": "without a response",
     r"(complete|whole) answers?": "complete response",
     r"readings|(a|the|each|one|no|last|torn) reading": "sample",

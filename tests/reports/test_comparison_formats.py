@@ -151,6 +151,18 @@ def test_folders_and_patterns_stand_for_their_runs(
     assert "SLOWER" in capsys.readouterr().out
 
 
+def test_the_bound_of_the_options_or_the_configuration(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """10 ms more on a few is worse by more than 10 %; the other way round nothing is, and each row says so."""
+    assert main(["compare", "old", "new", "--no-worse-than", "10%"]) == 1
+    assert "NO: +" in capsys.readouterr().out
+    (folders / "sora-harness.toml").write_text('no_worse_than = "10%"', encoding="utf-8")
+    for words, code in ((["old", "new"], 1), (["new", "old"], 0)):
+        assert main(["compare", *words]) == code
+    assert capsys.readouterr().out.splitlines()[-1].startswith("PASS  no figure is worse by more than 10 %; ")
+    assert main(["compare", "old", "new", "--no-worse-than", "1000", "--percentiles", "50"]) == 0
+    assert "yes: +" in capsys.readouterr().out
+
+
 def test_output_goes_to_a_file(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same text, and nothing on stdout."""
     assert main(["compare", "old", "new", "--format", "markdown", "--output", "changes.md"]) == 0
@@ -169,6 +181,8 @@ def test_output_goes_to_a_file(folders: Path, capsys: pytest.CaptureFixture[str]
         ["old", "new", "--fail-on", "latencies"],
         ["old", "new", "--percentiles", "75"],
         ["old", "new", "--min-effect", "-1"],
+        ["old", "new", "--no-worse-than", "-1%"],
+        ["old", "new", "--config", "wrong.toml"],
         ["old", "new", "--alpha", "2"],
         ["old", "new", "--output", "no/such/folder/x"],
     ],
@@ -179,6 +193,7 @@ def test_what_cannot_be_done_is_wrong_usage(
     """One line, exit 2."""
     (folders / "broken.json").write_text("{", encoding="utf-8")
     (folders / "empty").mkdir()
+    (folders / "wrong.toml").write_text('no_worse_than = "much"', encoding="utf-8")
     try:
         code = main(["compare", *words])
     except SystemExit as ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from xml.etree import ElementTree
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from sora_stats_harness.judge.measured_results import CapacityResult, CapacityStepResult, LoadResult
+from sora_stats_harness.judge.requirements import REQUIREMENTS
 from sora_stats_harness.reports import charts, html_measurements
 from sora_stats_harness.reports.charts import ChartLine, percentile_position
 from sora_stats_harness.reports.report_formats import report_renderer
@@ -16,12 +18,13 @@ from sora_stats_harness.reports.report_formats import report_renderer
 from . import verdicts
 from .test_formats import Page
 
-SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)
+SVG = re.compile(r'<svg(?![^>]*class="(?:wide|narrow)").*?</svg>', re.DOTALL)
+"""A chart, and no picture of a violation."""
 
 
 def page(kind: str) -> str:
-    """The page of a kind of run."""
-    return report_renderer("html")(verdicts.PAGES[kind]())
+    """The page of a kind of run, without the marks at which a word may be broken."""
+    return report_renderer("html")(verdicts.PAGES[kind]()).replace("<wbr>", "")
 
 
 @pytest.mark.parametrize("kind", verdicts.PAGES)
@@ -39,12 +42,19 @@ def test_every_page_is_small_quiet_and_well_formed(kind: str) -> None:
 
 
 def test_every_requirement_is_a_cell_of_the_matrix() -> None:
-    """Once each, under its family, with its status as a word for those who don't see colour or sign."""
+    """Once each, under its family, with its status as a word; it leads to its row, and explains itself on hover."""
     text = page("failing")
-    cells = re.findall(r'<li class="cell (\w+)">.*?</span>([^<]+)<span class="unseen">: ([^<]+)</span></li>', text)
+    pattern = r'<a class="cell (\w+)" href="#(rule-[^"]+)" title="([^"]+)">.*?</span>([^<]+)<span class="unseen">: ([^<]+)</span></a>'
+    found = re.findall(pattern, text)
+    cells = [(style, name, word) for style, _, _, name, word in found]
     assert len(cells) == len(verdicts.ROWS)
     assert ("fail", "monotonic", "MUST violated") in cells
     assert ("not_applicable", "union", "not applicable") in cells
+    for style, row, about, name, word in found:
+        assert f'<tr id="{row}">' in text
+        assert row.endswith(f".{name}")
+        assert word in about
+        assert REQUIREMENTS[row.removeprefix("rule-")].title in html.unescape(about), style
     words = {"fail": "MUST violated", "warn": "SHOULD violated", "info": "INFO violated"}
     assert all(words.get(style, style.replace("_", " ")) == word for style, _, word in cells)
 

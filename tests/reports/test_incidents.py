@@ -46,7 +46,7 @@ def test_the_cause_comes_before_any_finding(form: str) -> None:
         for part in (
             "restart-new-ids",
             "missing-field",
-            "counter.monotonic</code>" if form == "html" else "counter.monotonic",
+            '<a href="#finding-4">counter.<wbr>monotonic' if form == "html" else "counter.monotonic",
         )
     ]
     assert order == sorted(order)

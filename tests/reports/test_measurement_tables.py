@@ -7,15 +7,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
-from sora_stats_harness.judge.measured_results import ALL_TARGETS, CapacityResult, CapacityStepResult
+from sora_stats_harness.judge.measured_results import ALL_TARGETS, CapacityResult, CapacityStepResult, SloResult
 from sora_stats_harness.load.histogram import Histogram
 from sora_stats_harness.load.request_metrics import FAILED_WAIT, TIME_KINDS, RequestMetrics
 from sora_stats_harness.load.run_measurements import summarize_latencies, summarize_step_latencies
 from sora_stats_harness.reports.figure_cells import MeasurementTable, percentile_ms
 from sora_stats_harness.reports.github_actions import verdict_annotations
-from sora_stats_harness.reports.measurement_tables import key_figures, measurement_sections
+from sora_stats_harness.reports.headline import headline_figures
+from sora_stats_harness.reports.measurement_tables import measurement_sections
 from sora_stats_harness.reports.report import VerdictReport
 from sora_stats_harness.reports.report_formats import report_renderer
 from sora_stats_harness.reports.terminal import render_terminal
@@ -34,7 +36,7 @@ def tables(report: VerdictReport) -> Iterator[MeasurementTable]:
 def html_tables(text: str) -> dict[str, list[list[str]]]:
     """The rows of each table of a page, heads included, by caption."""
     found = {}
-    for source in re.findall(r"<table>.*?</table>", text, re.DOTALL):
+    for source in re.findall(r"<table>.*?</table>", text.replace("<wbr>", ""), re.DOTALL):
         table = ElementTree.fromstring(source)
         rows = [["".join(cell.itertext()) for cell in row] for row in table.iter("tr")]
         found[table.findtext("caption") or ""] = rows
@@ -86,19 +88,46 @@ def test_a_narrow_terminal_leaves_columns_out_and_changes_no_cell(kind: str, wid
     assert set(render_terminal(report, width=width).split()) <= wide
 
 
-def test_key_figures_lead_every_format() -> None:
-    """The rate, errors and percentiles of a load run; the interval of a capacity run; in an annotation, too."""
-    for kind, wanted in (("loaded", ("119.4/s", "15.65 ms")), ("sized", ("300/s", "340/s"))):
+def test_what_a_run_is_read_for_leads_every_format() -> None:
+    """Rate, errors and percentiles of a load run; interval and SLO of a capacity run; in an annotation, too."""
+    for kind, wanted in (("loaded", ("119.4/s", "15.65 ms")), ("sized", ("300/s", "340/s", "p99 < 50 ms"))):
         report = verdicts.PAGES[kind]()
-        assert {number for number, _ in key_figures(report.verdict)} >= set(wanted)
+        assert {figure.number for figure in headline_figures(report.verdict)} >= set(wanted)
         texts = [
-            report_renderer("html")(report).partition('id="findings"')[0],
-            report_renderer("markdown")(report).partition("###")[0],
-            "\n".join(render_terminal(report, width=400).splitlines()[:2]),
+            html.unescape(report_renderer("html")(report).partition('id="findings"')[0]),
+            html.unescape(report_renderer("markdown")(report).partition("###")[0]),
+            "\n".join(render_terminal(report, width=400).splitlines()[:6]),
             verdict_annotations(report.verdict).splitlines()[0],
         ]
         for text in texts:
             assert all(number in text for number in wanted)
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "second"),
+    [("loaded", "Load:", "identity"), ("sized", "Capacity:", "identity"), ("checked", "identity", "Load:")],
+)
+def test_what_a_run_is_not_read_for_stands_below(kind: str, first: str, second: str) -> None:
+    """A load run shows its figures before its requirements, and a recording of one that is checked shows them behind."""
+    report = verdicts.PAGES["loaded" if kind == "checked" else kind]()
+    report.verdict.command = {"checked": "check"}.get(kind, report.verdict.command)
+    for form in ("html", "markdown", "text"):
+        text = report_renderer(form)(report)
+        # Both are named by their headings before anything else names them.
+        assert 0 < text.index(f"{first}") < text.index(f"{second}"), form
+
+
+def test_slos_stand_in_the_headline_with_what_became_of_them() -> None:
+    """Violated ones first, and a long list is cut and counted."""
+    report = verdicts.loaded()
+    assert report.verdict.load is not None
+    slos = [SloResult(slo=f"p99<{i}ms", target=None, status="met", actual="1 ms", requests=1) for i in range(9)]
+    slos.append(SloResult(slo="p50<1ms", target=None, status="violated", actual="2 ms", requests=1))
+    report.verdict.load = msgspec.structs.replace(report.verdict.load, slos=slos)
+    figures = headline_figures(report.verdict)[5:]
+    assert figures[0] == ("violated", "p50<1ms, actual 2 ms", "fail")
+    assert figures[-1] == ("4 more", "SLOs, in the table", "")
+    assert len(figures) == 7
 
 
 def measured(times_us: Mapping[str, Sequence[int]], **failed: int) -> RequestMetrics:

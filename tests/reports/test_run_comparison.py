@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import msgspec
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.judge.measured_results import ALL_TARGETS
 from sora_stats_harness.judge.verdict import CoverageSummary, Verdict
-from sora_stats_harness.reports.comparison_result import ComparisonPolicy, Threshold
-from sora_stats_harness.reports.run_comparison import compare_runs
+from sora_stats_harness.reports.comparison_result import ComparisonPolicy, LatencyBound, RunComparison, Threshold
+from sora_stats_harness.reports.run_comparison import NamedVerdicts, compare_runs
 
 from .. import comparing
 from ..comparing import claims, finding, load, lognormal, runs, status, verdict
@@ -304,3 +305,91 @@ def test_latency_threshold_needs_slower_not_faster() -> None:
     assert compare_runs(base, new, policy("latency")).exit_code == 1
     assert compare_runs(new, base, policy("latency")).exit_code == 0
     assert compare_runs(base[:3], new[:3], policy("latency")).exit_code == 3
+
+
+# The bound.
+
+
+def no_worse(base: NamedVerdicts, new: NamedVerdicts, bound: float = 0.1) -> RunComparison:
+    """Compared by the bound alone, at p50."""
+    return compare_runs(base, new, ComparisonPolicy(no_worse_than=bound, percentiles=(50.0,)))
+
+
+def test_no_worse_is_claimed_only_where_the_whole_interval_lies_below_the_bound() -> None:
+    """2 % of noise shows it; 30 % cannot tell and says how many runs would; 30 % slower is worse."""
+    dice = random.Random(12)
+    base = runs(dice, 7, lognormal(0.02))
+    quiet, slow = runs(dice, 7, lognormal(0.02), odd=1), runs(dice, 7, lambda dice: 1.3 * lognormal(0.02)(dice), odd=1)
+    assert no_worse(base, quiet).exit_code == 0
+    worse = no_worse(base, slow)
+    assert worse.exit_code == 1
+    assert worse.reason is not None and worse.reason.startswith("all targets p50 is slower by more than 10 %: +2")
+    noisy = no_worse(runs(dice, 7, lognormal(0.3)), runs(dice, 7, lognormal(0.3), odd=1))
+    assert noisy.exit_code == 3
+    assert noisy.reason is not None and re.search(r"cannot tell .*: .* … \+.*runs a side would tell", noisy.reason)
+
+
+def test_the_runs_that_are_asked_for_decide() -> None:
+    """Where 10 % of noise is too much for 7 runs a side, as many as are asked for usually tell, all four rows at once."""
+    counted = comparing.bound_claims(20, 7, lognormal(0.1), slower=0, seed=3)
+    assert counted["inconclusive"] >= 10
+    assert 25 < counted["asked"] < 60
+    asked = comparing.bound_claims(4, counted["asked"], lognormal(0.1), slower=0, seed=4)
+    assert asked["pass"] >= 3, (counted, asked)
+    assert asked["fail"] == 0
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.1])
+def test_at_the_bound_nothing_is_claimed(noise: float) -> None:
+    """NEW is slower by exactly the bound: of 100 comparisons at most three claim either."""
+    counted = comparing.bound_claims(100, 7, lognormal(noise), slower=0.1, seed=5)
+    assert counted["pass"] + counted["fail"] <= 3, counted
+
+
+def test_a_bound_needs_five_runs_a_side() -> None:
+    """Fewer cannot tell, however quiet they are."""
+    dice = random.Random(13)
+    found = no_worse(runs(dice, 4, lognormal(0.001)), runs(dice, 4, lognormal(0.001), odd=1))
+    assert (found.exit_code, found.latency[0].bound) == (
+        3,
+        LatencyBound(ratio_interval=None, outcome="undecided", runs_needed=5),
+    )
+
+
+def test_what_new_did_not_measure_is_not_shown_to_be_no_worse() -> None:
+    """Requests without a response, a target that NEW has no time of, and no latencies at all are inconclusive."""
+
+    def side(odd: int, times: dict[str, tuple[float, float]], errors: int = 0) -> NamedVerdicts:
+        return [
+            (str(i), verdict(2 * i + odd, load=load(dict.fromkeys(times, (5 + i / 100, 9)), errors=errors)))
+            for i in range(7)
+        ]
+
+    base = side(0, {"A": (5, 9), "B": (5, 9)})
+    assert no_worse(base, side(1, {"A": (5, 9), "B": (5, 9)})).exit_code == 0
+    for new, reason in (
+        (side(1, {"A": (5, 9), "B": (5, 9)}, errors=50), "10.0% of the requests"),
+        (side(1, {"A": (5, 9)}), "NEW has no p50 of B"),
+        (one(verdict(1)), "no latencies and no capacities"),
+    ):
+        found = no_worse(base, new)
+        assert found.exit_code == 3
+        assert found.reason is not None and reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "exit_code"),
+    [
+        ((100, 104), (98, 102), 0),
+        ((100, 104), (90, 102), 3),
+        ((100, 104), (80, 85), 1),
+        ((100, None), (200, None), 3),
+        ((100, 104), (200, None), 0),
+    ],
+)
+def test_capacities_have_the_bound_too(
+    base: tuple[float, float | None], new: tuple[float, float | None], exit_code: int
+) -> None:
+    """Worse by 10 % is a capacity of less than 1 / 1.1."""
+    before, after = (verdict(place, capacity=comparing.capacity(*each)) for place, each in enumerate((base, new)))
+    assert no_worse(one(before), one(after)).exit_code == exit_code

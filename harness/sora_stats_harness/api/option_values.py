@@ -60,6 +60,20 @@ def parse_integer(text: str, least: int, most: int | None = None) -> int:
     raise UsageError(f"{text!r} must be an integer {limits}")
 
 
+def parse_percent(text: str, least: float, most: float) -> float:
+    """
+    Read a percentage within limits, with or without its sign, as a share.
+
+    >>> parse_percent("10%", 0, 100)
+    0.1
+    """
+    number = text.removesuffix("%").strip()
+    value = float(number) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", number) else -1.0
+    if not least <= value <= most:
+        raise UsageError(f"{text!r} must be a percentage from {least:g} to {most:g}")
+    return round(value / 100, 12)
+
+
 def parse_rate(text: str) -> float:
     """Read a rate in requests per second, greater than 0."""
     value = float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?([eE][+-]?[0-9]{1,2})?", text) else 0.0

@@ -83,6 +83,9 @@ class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         _Duration | None, _described("How far apart the server stamps a response and reads its counters")
     ] = None
     slos: Annotated[list[str], _described("What the server has to keep under load, as --slo takes it")] = []
+    no_worse_than: Annotated[
+        str | None, _described("By how much a figure may at most be worse, as compare --no-worse-than takes it")
+    ] = None
     labels: Annotated[dict[str, str], _described("Put into every report")] = {}
     waivers: Annotated[list[Waiver], _described("Deviations that may stay for a while")] = []
 

@@ -8,13 +8,16 @@ from typing import Final
 import click
 
 from ..api.errors import ExitCode, OutputError, UsageError, suggest_nearest
+from ..api.option_values import parse_percent
 from .framework import Arguments, Choice, Command, Option, Parsed, flag, group, with_value, with_values
+from .options import config_option
 from .output import print_error, write_result
 
 EXAMPLES: Final = """\
 examples:
   sora-harness compare reports/old/verdict.json reports/new/verdict.json
   sora-harness compare 'reports/old-*' 'reports/new-*' --fail-on new-findings,latency
+  sora-harness compare 'reports/old-*' 'reports/new-*' --no-worse-than 10%
   sora-harness compare reports/old reports/new --format markdown --output changes.md
 """
 
@@ -29,14 +32,18 @@ def run(arguments: Arguments) -> int:
         OutputError: The file cannot be written, and nothing was found that outranks that.
         UsageError: A verdict cannot be read, or the two sides are not comparable.
     """
+    from ..api.project_config import read_config
+    from ..probe.run_settings import resolve_setting
     from ..reports import comparison_formats as comparison
     from ..reports.comparison_result import ComparisonPolicy
     from ..reports.run_comparison import compare_runs
     from ..reports.verdict_files import read_runs
 
     given = {name: getattr(arguments, name) for name in ("time", "percentiles", "min_effect", "alpha")}
+    no_worse_than, _ = resolve_setting("no_worse_than", arguments.no_worse_than, read_config(arguments.config))
     policy = ComparisonPolicy(
         fail_on=frozenset(each for listed in arguments.fail_on for each in listed),
+        no_worse_than=no_worse_than,
         **{name: value for name, value in given.items() if value is not None},
     )
     result = compare_runs(read_runs(arguments.base), read_runs(arguments.new), policy)
@@ -69,26 +76,13 @@ def _parse_percentiles(text: str) -> tuple[float, ...]:
     return tuple(dict.fromkeys(float(name) for name in names))
 
 
-def _parse_percent(text: str) -> float:
-    return (
-        _parse_bounded_number(
-            text.removesuffix("%").strip(), 0, 1000, f"{text!r} must be a percentage from 0 to 100000"
-        )
-        / 100
-    )
-
-
 def _parse_alpha(text: str) -> float:
-    return _parse_bounded_number(text, 1e-6, 0.5, f"{text!r} must be a probability from 0.000001 to 0.5")
-
-
-def _parse_bounded_number(text: str, least: float, most: float, complaint: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = float("nan")
-    if not least <= value <= most:
-        raise UsageError(complaint)
+    if not 1e-6 <= value <= 0.5:
+        raise UsageError(f"{text!r} must be a probability from 0.000001 to 0.5")
     return value
 
 
@@ -108,6 +102,13 @@ command = Command(
             "exit 1 where it is so, 3 where too little is known: new-findings, fields-gone, latency, capacity",
             type=Parsed(_parse_thresholds),
         ),
+        with_value(
+            "--no-worse-than",
+            "PERCENT",
+            "exit 0 only where latencies and capacity are shown to be worse by no more, 1 where one is, 3 where the runs "
+            "cannot tell",
+        ),
+        config_option(),
         *group(
             "latencies",
             Option(["--time"], type=Choice(("response", "service")), help="which time (default: response)"),
@@ -118,7 +119,10 @@ command = Command(
                 type=Parsed(_parse_percentiles),
             ),
             with_value(
-                "--min-effect", "PERCENT", "the least change that counts (default: 5 %)", type=Parsed(_parse_percent)
+                "--min-effect",
+                "PERCENT",
+                "the least change that counts (default: 5 %)",
+                type=Parsed(lambda text: parse_percent(text, 0, 1000)),
             ),
             with_value(
                 "--alpha",

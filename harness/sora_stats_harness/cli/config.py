@@ -65,6 +65,8 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
         key: getattr(settings, f"{key}_s" if key in ("timeout", "tear") else key) for key in settings.origins
     }
     shown["headers"] = dict(mask_header(line) for line in settings.headers)
+    if settings.no_worse_than is not None:
+        shown["no_worse_than"] = f"{settings.no_worse_than * 100:g}%"
     shown |= {"require": list(settings.require), "checks": list(settings.checks), "slos": list(settings.slos)}
     origins = dict(settings.origins)
     source = config.source or ""

@@ -126,7 +126,11 @@ def judging_options(*, no_output: str = "a new folder below reports/") -> list[c
 
 def verbose_option() -> Option:
     """--verbose."""
-    return Option(["-v", "--verbose"], is_flag=True, help="print each requirement, and not only the families of them")
+    return Option(
+        ["-v", "--verbose"],
+        is_flag=True,
+        help="print each requirement, and draw counters and timestamps that are wrong",
+    )
 
 
 def recording_options() -> list[click.Parameter]:

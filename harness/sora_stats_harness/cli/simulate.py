@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -22,6 +22,9 @@ from .framework import Arguments, Command, Option, Parsed, flag, with_value, wit
 from .output import write_message, write_output
 
 if TYPE_CHECKING:
+    from ..api.edition import Edition
+    from ..simulator.fault_interface import SimulatedResponse
+    from ..simulator.planned_world import WorldPlan
     from ..simulator.recording_player import RecordingPlayer
 
 EXAMPLES: Final = """\
@@ -32,6 +35,8 @@ examples:
   sora-harness simulate --fault counter-falls                with one of them
   sora-harness simulate --port 0 -- sh -c 'echo $SORA_URL'   for the length of a command
   sora-harness simulate --play run.jsonl.zst                 with the responses of a recording
+  sora-harness simulate --world world.toml                   who joins and leaves when is yours to say
+  sora-harness simulate --answer Sora_20171010.GetLicense=license.json   one more target
 """
 
 _LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
@@ -48,8 +53,12 @@ _WORLD_OPTIONS: Final = {
     "restart_after": None,
     "clock_step": 0.0,
     "empty_for_unknown": False,
+    "world": None,
 }
 """Options that mean nothing where a recording is played, and their defaults."""
+
+_MADE_UP_OPTIONS: Final = {"connections": None, "no_churn": False, "restart_after": None}
+"""Options that mean nothing where a file says who joins and leaves, and their defaults."""
 
 
 def run(arguments: Arguments) -> int:
@@ -78,8 +87,9 @@ def _run_simulator(arguments: Arguments, stack: ExitStack) -> int:
     from ..simulator.server import Simulator
 
     played = _read_playback(arguments, stack)
+    edition = load_edition(arguments.edition)
     simulator = Simulator(
-        load_edition(arguments.edition),
+        edition,
         **options.simulator_parameters(arguments),
         port=arguments.port,
         host=arguments.host,
@@ -94,6 +104,9 @@ def _run_simulator(arguments: Arguments, stack: ExitStack) -> int:
         cors=None if arguments.cors == "none" else arguments.cors,
         empty_for_unknown=arguments.empty_for_unknown,
         play=played,
+        responses=_read_response_files(arguments.answer),
+        world=_read_world(arguments, edition),
+        unserved=_report_unserved,
     )
     ended = threading.Event()
     _stop_on_signal(ended, stack)
@@ -117,11 +130,7 @@ def _read_playback(arguments: Arguments, stack: ExitStack) -> RecordingPlayer | 
     """The recording that --play names; None without one."""
     if not arguments.play:
         return None
-    for option, default in _WORLD_OPTIONS.items():
-        if getattr(arguments, option) != default:
-            raise UsageError(
-                f"--{option.replace('_', '-')} shapes the simulated world, and --play has none: leave one of them out"
-            )
+    _refuse_given(arguments, _WORLD_OPTIONS, "shapes the simulated world, and --play has none")
     from ..probe.playback import open_playback
 
     playback = stack.enter_context(open_playback(arguments.play))
@@ -131,6 +140,45 @@ def _read_playback(arguments: Arguments, stack: ExitStack) -> RecordingPlayer | 
         f"playing {playback.player.responses:,} recorded responses of {', '.join(arguments.play)}\n", sys.stderr
     )
     return playback.player
+
+
+def _read_world(arguments: Arguments, edition: Edition) -> WorldPlan | None:
+    """The world that --world names; None without one."""
+    if arguments.world is None:
+        return None
+    _refuse_given(arguments, _MADE_UP_OPTIONS, "shapes a made-up world, and --world says who joins and leaves")
+    from ..simulator.planned_world import read_world_plan
+
+    return read_world_plan(arguments.world, edition)
+
+
+def _refuse_given(arguments: Arguments, defaults: Mapping[str, object], why: str) -> None:
+    for option, default in defaults.items():
+        if getattr(arguments, option) != default:
+            raise UsageError(f"--{option.replace('_', '-')} {why}: leave one of them out")
+
+
+def _read_response_files(given: Sequence[str]) -> dict[str, SimulatedResponse]:
+    from ..simulator.response_file import read_response_file
+
+    responses: dict[str, SimulatedResponse] = {}
+    for text in given:
+        target, response = read_response_file(text)
+        if target in responses:
+            raise UsageError(f"--answer is given twice for {target}")
+        responses[target] = response
+    return responses
+
+
+def _report_unserved(target: str) -> None:
+    from ..reports.escaping import escape_terminal
+
+    try:
+        write_output(
+            f"{escape_terminal(target, 100)} was asked for, and is not served (--answer TARGET=FILE)\n", sys.stderr
+        )
+    except OSError:
+        pass  # nobody reads it; the response is the client's all the same
 
 
 def _stop_on_signal(ended: threading.Event, stack: ExitStack) -> None:
@@ -256,10 +304,18 @@ command = Command(
             "RECORDING",
             "respond from this recording instead of from a simulated world (repeatable: the files of one run)",
         ),
+        with_values(
+            "--answer",
+            "TARGET=FILE",
+            'respond to this target with what a JSON file gives: {"json": …, "status": …, "headers": …} (repeatable)',
+        ),
+        with_value(
+            "--world", "FILE", "a world that a TOML file describes: who joins and leaves when, with which numbers"
+        ),
         flag("--list-faults", "print what --fault takes, and end"),
         flag("--json", "with --list-faults: as JSON"),
         Option(["--with-parent"], is_flag=True, hidden=True),
-        *options.simulator_options(),
+        *options.simulator_options(connections=options.integer(0)),
     ],
     examples=EXAMPLES,
     run=run,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..api.edition import DEFAULT_EDITION, load_edition
 from ..api.errors import ConfigError, UsageError, suggest_nearest
 from ..api.input_budget import MAX_CERTIFICATES_BYTES, read_small_file
-from ..api.option_values import parse_duration
+from ..api.option_values import parse_duration, parse_percent
 from ..api.project_config import ConfigValues, LoadedConfig, Waiver
 from ..api.request_headers import read_headers
 from ..api.server_url import SIMULATOR_URL, normalize_server_url
@@ -61,6 +61,8 @@ class RunSettings:
     """How far apart the server stamps a response and reads its counters; None where nobody says."""
     labels: dict[str, str]
     slos: tuple[str, ...]
+    no_worse_than: float | None
+    """By what share of the earlier runs' figures those of new ones may be worse, for `compare`."""
     waivers: Sequence[Waiver]
     origins: Mapping[str, str]
     """Where each setting comes from, by its key."""
@@ -147,6 +149,7 @@ SETTINGS: Final = (
     _Setting(key="timeout", option="timeout", parse=parse_duration, default=DEFAULT_TIMEOUT_S),
     _Setting(key="tear", option="tear", parse=parse_duration),
     _Setting(key="slos", option="slo", default=()),
+    _Setting(key="no_worse_than", option="no-worse-than", parse=lambda text: parse_percent(text, 0, 1000)),
     _Setting(key="labels", option="label", parse=_parse_label, default=(), merge=_keep_other_names),
 )
 """Every setting but the URL, in the order in which they are shown."""
@@ -198,21 +201,13 @@ def resolve_settings(
             _refuse_untrusted_headers(config, given.get("header") or (), option_prefix)
     values, origins = {}, {"url": ORIGIN_DEFAULT if url is None else url.origin}
     for setting in SETTINGS:
-        option_value = given.get(setting.option.replace("-", "_"))
-        configured: list[Any] = []
-        if has_server or setting.key not in ("headers", "ca_file"):
-            configured = _convert(
-                setting, _config_texts(config.values, setting.key), f"{config.source}: {setting.key}", ConfigError
-            )
-        if option_value is None or option_value == ():
-            values[setting.key] = _single_or_tuple(setting, configured) if configured else setting.default
-            origins[setting.key] = (config.source or "") if configured else ORIGIN_DEFAULT
-            continue
-        texts = [option_value] if isinstance(option_value, str | bool) else list(option_value)
-        converted = _convert(setting, texts, f"{option_prefix}{setting.option}", UsageError)
-        kept = setting.merge(configured, converted) if setting.merge is not None else []
-        values[setting.key] = _single_or_tuple(setting, [*kept, *converted])
-        origins[setting.key] = f"{config.source}, {ORIGIN_OPTION}" if kept else ORIGIN_OPTION
+        is_for_server = setting.key in ("headers", "ca_file")
+        values[setting.key], origins[setting.key] = _resolve(
+            setting,
+            given.get(setting.option.replace("-", "_")),
+            config if has_server or not is_for_server else LoadedConfig(),
+            option_prefix,
+        )
     _refuse_unknown_requirements(values, config, f"{option_prefix}require")
     return RunSettings(
         url=None if url is None else url.url,
@@ -227,9 +222,38 @@ def resolve_settings(
         tear_s=values["tear"],
         labels=dict(values["labels"]),
         slos=tuple(values["slos"]),
+        no_worse_than=values["no_worse_than"],
         waivers=config.values.waivers,
         origins=origins,
     )
+
+
+def resolve_setting(key: str, given: Any, config: LoadedConfig) -> tuple[Any, str]:  # Any: whatever the setting holds
+    """
+    Put one setting together, for a command that asks no server.
+
+    Returns:
+        The value, and where it comes from.
+
+    Raises:
+        ConfigError: The configuration's value can't be used.
+        UsageError: The option's value can't be used.
+    """
+    [setting] = [each for each in SETTINGS if each.key == key]
+    return _resolve(setting, given, config, "--")
+
+
+def _resolve(setting: _Setting, given: Any, config: LoadedConfig, option_prefix: str) -> tuple[Any, str]:
+    texts = _config_texts(config.values, setting.key)
+    configured = _convert(setting, texts, f"{config.source}: {setting.key}", ConfigError)
+    if given is None or given == ():
+        value = _single_or_tuple(setting, configured) if configured else setting.default
+        return value, (config.source or "") if configured else ORIGIN_DEFAULT
+    texts = [given] if isinstance(given, str | bool) else list(given)
+    converted = _convert(setting, texts, f"{option_prefix}{setting.option}", UsageError)
+    kept = setting.merge(configured, converted) if setting.merge is not None else []
+    origin = f"{config.source}, {ORIGIN_OPTION}" if kept else ORIGIN_OPTION
+    return _single_or_tuple(setting, [*kept, *converted]), origin
 
 
 def _refuse_unknown_requirements(values: Mapping[str, Any], config: LoadedConfig, option: str) -> None:  # Any: as above

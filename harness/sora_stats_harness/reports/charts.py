@@ -155,6 +155,7 @@ def _empty_chart(pygal: Any, axes: Axes) -> Any:  # Any: as above
         width=_WIDTH,
         height=_HEIGHT,
         margin=8,
+        margin_right=28,  # half of the last label on the axis below
         spacing=10,
         show_x_guides=True,
         include_x_axis=axes.zero,

@@ -15,10 +15,18 @@ from typing import Final
 import msgspec
 
 from . import summary
-from .comparison_result import CapacityChange, ComparedRuns, FindingChange, LatencyChange, RunComparison
+from .comparison_result import (
+    CapacityChange,
+    ComparedRuns,
+    FindingChange,
+    LatencyBound,
+    LatencyChange,
+    RunComparison,
+)
 from .escaping import escape_markdown as code
 from .escaping import escape_terminal
 from .markdown import escape_inline
+from .run_comparison import describe_ratio
 
 MAX_FINDINGS: Final = 50
 MAX_FIELDS: Final = 30
@@ -49,8 +57,9 @@ def render_text(comparison: RunComparison) -> str:
 
 
 def _verdict_word(comparison: RunComparison) -> str:
-    """The verdict; empty where --fail-on is not given."""
-    return comparison.verdict.upper() if comparison.policy.fail_on else "COMPARED"
+    """The verdict, where something was asked of the comparison."""
+    policy = comparison.policy
+    return comparison.verdict.upper() if policy.fail_on or policy.no_worse_than is not None else "COMPARED"
 
 
 def _text_table(table: TextTable) -> list[str]:
@@ -104,7 +113,8 @@ def comparison_headline(comparison: RunComparison) -> str:
     """One sentence: what has changed."""
     if comparison.reason is not None:
         return comparison.reason
-    parts = []
+    allowed = comparison.policy.no_worse_than
+    parts = [f"no figure is worse by more than {allowed * 100:.4g} %"] if allowed is not None else []
     for change, word in (("new", "new"), ("fixed", "fixed")):
         count = sum(each.change == change for each in comparison.findings)
         parts += [f"{summary.count_with_noun(count, f'{word} finding')}"] if count else []
@@ -181,7 +191,7 @@ def _fields(comparison: RunComparison) -> TextTable | None:
 
 def _latency(comparison: RunComparison) -> TextTable:
     policy = comparison.policy
-    columns = (
+    columns = [
         policy.time + " time",
         "runs",
         "BASE ms",
@@ -191,8 +201,11 @@ def _latency(comparison: RunComparison) -> TextTable:
         "change",
         "p (Holm)",
         "outcome",
-    )
+    ]
     rows = [_latency_row(row) for row in comparison.latency]
+    if policy.no_worse_than is not None:
+        columns.append(f"no worse than {policy.no_worse_than * 100:.4g} %")
+        rows = [[*cells, describe_bound(row.bound)] for cells, row in zip(rows, comparison.latency, strict=True)]
     note = (
         f"Medians of the runs' percentiles; the shift is the median of all differences, with a confidence of "
         f"{1 - policy.alpha:.4g} between those bounds. A change is claimed from {policy.min_effect * 100:.3g} % of BASE on, at "
@@ -230,11 +243,26 @@ def describe_latency_outcome(row: LatencyChange) -> str:
     }[row.outcome]
 
 
+def describe_bound(bound: LatencyBound | None) -> str:
+    """What the runs show of the bound, and where NEW lies, in words."""
+    if bound is None or bound.ratio_interval is None:
+        return "too few runs"
+    word = {"kept": "yes", "exceeded": "NO", "undecided": "cannot tell"}[bound.outcome]
+    runs = f", about {bound.runs_needed} runs a side" if bound.runs_needed is not None else ""
+    return f"{word}: {describe_ratio(bound)}{runs}"
+
+
 def _capacity(change: CapacityChange) -> TextTable:
     def show(interval: tuple[float, float | None]) -> str:
         low, high = interval
         return f"{low:,.4g} … {high:,.4g}" if high is not None else f"{low:,.4g} or more"
 
     word = {"lower": "LOWER", "higher": "HIGHER", "overlap": "no change shown: the intervals overlap"}[change.outcome]
+    if change.bound is not None:
+        word += {
+            "kept": "; no worse than allowed",
+            "exceeded": "; worse than allowed",
+            "undecided": "; may be worse than allowed",
+        }[change.bound]
     columns = ("requests a second", "BASE", "NEW", "outcome")
     return ("Capacity", columns, [["from confirmed to failed", show(change.base), show(change.new), word]], "")

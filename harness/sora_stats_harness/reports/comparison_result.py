@@ -28,6 +28,8 @@ class ComparisonPolicy(msgspec.Struct, frozen=True, kw_only=True):
     alpha: float = 0.01
     """The chance of claiming a change where there is none, over all latencies of a comparison together."""
     fail_on: frozenset[Threshold] = frozenset()
+    no_worse_than: float | None = None
+    """By what share of BASE a figure of NEW may at most be worse; None where nothing is to be shown of that."""
 
 
 class ComparedRuns(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +75,20 @@ class CoverageChange(msgspec.Struct, frozen=True, kw_only=True):
 LatencyOutcome = Literal["slower", "faster", "below_min_effect", "not_shown", "not_tested", "too_few_runs"]
 
 
+BoundOutcome = Literal["kept", "exceeded", "undecided"]
+"""What the runs show of a bound: the figure is within it, is beyond it, or may be either."""
+
+
+class LatencyBound(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a percentile of NEW is worse than BASE by more than the stated bound."""
+
+    ratio_interval: tuple[float, float] | None
+    """Where NEW / BASE lies, with a confidence of 1 - alpha; None where there are too few runs."""
+    outcome: BoundOutcome
+    runs_needed: int | None
+    """Runs a side that would decide it if they scatter as these do; None where it is decided, or no number would do."""
+
+
 class LatencyChange(msgspec.Struct, frozen=True, kw_only=True):
     """One percentile of one target, a number a run; times in milliseconds."""
 
@@ -95,6 +111,8 @@ class LatencyChange(msgspec.Struct, frozen=True, kw_only=True):
     outcome: LatencyOutcome
     runs_needed: int | None
     """A side, for this row to be tested."""
+    bound: LatencyBound | None = None
+    """None where no bound was stated."""
 
 
 class CapacityChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +121,8 @@ class CapacityChange(msgspec.Struct, frozen=True, kw_only=True):
     base: tuple[float, float | None]
     new: tuple[float, float | None]
     outcome: Literal["lower", "higher", "overlap"]
+    bound: BoundOutcome | None = None
+    """None where no bound was stated."""
 
 
 class RunComparison(msgspec.Struct, kw_only=True):
@@ -123,5 +143,7 @@ class RunComparison(msgspec.Struct, kw_only=True):
     fields_gone: list[str]
     coverage: list[CoverageChange]
     latency: list[LatencyChange]
+    unmeasured: list[str]
+    """What of NEW is in no latency: with any of this, NEW can't be shown to be no slower."""
     capacity: CapacityChange | None
     notes: list[str]

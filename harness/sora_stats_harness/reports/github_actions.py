@@ -18,7 +18,7 @@ from typing import Final, Literal
 from ..judge.verdict import FindingEntry, Verdict
 from . import summary
 from .escaping import escape_terminal
-from .measurement_tables import key_figures
+from .headline import measured_figures
 
 MAX_ANNOTATIONS: Final = 10
 """Annotations of one kind that GitHub shows of a step."""
@@ -61,8 +61,8 @@ def verdict_annotations(verdict: Verdict) -> str:
     text = f"{verdict.verdict.upper()}: {summary.verdict_headline(verdict)}"
     if summary.is_self_test(verdict):
         text = f"{summary.SELF_TEST_NOTE} {text}"
-    if figures := key_figures(verdict):
-        text += "; " + ", ".join(f"{number} {about}" for number, about in figures)
+    if figures := measured_figures(verdict):
+        text += "; " + ", ".join(f"{figure.number} {figure.text}" for figure in figures)
     errors = list(_findings(verdict, "error"))
     warnings = [*_findings(verdict, "warning"), *_waivers(verdict)]
     room = MAX_ANNOTATIONS - (kind == "error")

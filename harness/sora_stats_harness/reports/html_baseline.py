@@ -10,7 +10,7 @@ from typing import Final
 
 from ..judge.verdict import BaselineFinding, BaselineReport, DocumentationDrift, Verdict, WaiverReport
 from . import summary
-from .html_components import data_table, definition_list, small_note, table_row
+from .html_components import code_text, data_table, definition_list, small_note, table_row
 from .html_elements import HtmlContent, html_element
 
 _WAIVER_STATES: Final = {
@@ -49,9 +49,9 @@ def baseline_section(report: BaselineReport | None) -> HtmlContent:
 def _baseline_findings_table(caption: str, entries: Sequence[BaselineFinding]) -> HtmlContent:
     rows = [
         table_row(
-            html_element("code", each.requirement),
+            code_text(each.requirement),
             each.level,
-            html_element("code", f"{each.target or 'a wrong request'} {each.field}"),
+            code_text(f"{each.target or 'a wrong request'} {each.field}"),
             each.message,
         )
         for each in entries
@@ -65,8 +65,8 @@ def waivers_section(reports: Sequence[WaiverReport]) -> HtmlContent:
         return None
     rows = [
         table_row(
-            html_element("code", each.requirement),
-            html_element("code", each.field),
+            code_text(each.requirement),
+            code_text(each.field),
             each.reason,
             each.by,
             each.until,
@@ -88,10 +88,10 @@ def drift_section(report: DocumentationDrift | None, verdict: Verdict) -> HtmlCo
         return None
     rows = [
         table_row(
-            html_element("code", each.field),
+            code_text(each.field),
             _DRIFT_TEXTS[each.way],
-            html_element("code", each.documented or "-"),
-            html_element("code", each.seen or "-"),
+            code_text(each.documented or "-"),
+            code_text(each.seen or "-"),
             f"{each.connections:,}" if each.connections else summary.count_with_noun(each.samples, "sample"),
             f"{each.connections_without:,}",
             each.first_seen_at,

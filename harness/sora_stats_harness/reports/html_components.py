@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_html
 from .html_elements import HtmlContent, SafeHtml, html_element, scrollable
 
 STATUS_SIGNS: Final = {
@@ -18,6 +20,25 @@ STATUS_SIGNS: Final = {
     "not_applicable": "–",
 }
 """Beside the word for a status, never alone."""
+
+
+_BREAK_BEHIND: Final = re.compile(r"(?<=[^/\s]/|\w_)(?=[^\s/_])|(?<=\.)(?=[A-Za-z])")
+"""Where a path, an id or a command line may go on in the next line."""
+
+
+def code_text(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> SafeHtml:
+    """
+    A path, an id or a command line, which a narrow screen breaks between its parts.
+
+    >>> code_text("/rtp/x_y")
+    '<code>/rtp/<wbr>x_<wbr>y</code>'
+    """
+    return html_element("code", breakable_text(text, limit))
+
+
+def breakable_text(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> SafeHtml:
+    """The same without the element around it."""
+    return SafeHtml(_BREAK_BEHIND.sub("<wbr>", escape_html(text, limit)))
 
 
 def status_badge(text: str, style: str) -> SafeHtml:
@@ -47,7 +68,9 @@ def data_table(
     return scrollable(whole, caption)
 
 
-def table_row(*cells: HtmlContent, right: Sequence[int] = (), class_: str | None = None) -> SafeHtml:
+def table_row(
+    *cells: HtmlContent, right: Sequence[int] = (), class_: str | None = None, id: str | None = None
+) -> SafeHtml:
     """A row; its first cell names it."""
     first, *rest = cells
     return html_element(
@@ -55,6 +78,7 @@ def table_row(*cells: HtmlContent, right: Sequence[int] = (), class_: str | None
         html_element("th", first, scope="row"),
         [html_element("td", cell, class_="number" if i in right else None) for i, cell in enumerate(rest, start=1)],
         class_=class_,
+        id=id,
     )
 
 

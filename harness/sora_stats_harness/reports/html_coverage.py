@@ -10,7 +10,7 @@ from ..api import edition as editions
 from ..api.edition import Edition, FieldDefinition, FieldKind
 from ..judge.verdict import Verdict
 from . import summary
-from .html_components import data_table, definition_list, folded_details, small_note, table_row
+from .html_components import code_text, data_table, definition_list, folded_details, small_note, table_row
 from .html_elements import HtmlContent, SafeHtml, html_element
 
 FIELD_STATES: Final = ("grew", "constant", "other, seen", "not seen")
@@ -32,9 +32,7 @@ def coverage_section(verdict: Verdict) -> list[HtmlContent]:
 
 def _listed(title: str, paths: Sequence[str]) -> SafeHtml:
     """A long list of fields of an edition that we do not know."""
-    return folded_details(
-        f"{title} ({len(paths):,})", html_element("p", html_element("code", ", ".join(paths), limit=20_000))
-    )
+    return folded_details(f"{title} ({len(paths):,})", html_element("p", code_text(", ".join(paths), limit=20_000)))
 
 
 def _fields(verdict: Verdict, edition: Edition) -> list[HtmlContent]:
@@ -48,7 +46,7 @@ def _fields(verdict: Verdict, edition: Edition) -> list[HtmlContent]:
         numbers = [f"{counts[state]:,}" if counts[state] else "" for state in FIELD_STATES]
         rows.append(
             table_row(
-                html_element("code", name),
+                code_text(name),
                 _coverage_bar(counts, len(members)),
                 f"{len(members):,}",
                 *numbers,
@@ -57,7 +55,7 @@ def _fields(verdict: Verdict, edition: Edition) -> list[HtmlContent]:
         )
     every = [
         table_row(
-            html_element("code", field.dotted),
+            code_text(field.dotted),
             field.kind.value,
             states[field.dotted],
             class_=_state_class(states[field.dotted]),

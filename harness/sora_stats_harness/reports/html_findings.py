@@ -10,10 +10,12 @@ from ..api.language import translate
 from ..judge.incident import Incident
 from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
-from .html_components import data_table, folded_details, small_note, status_badge, table_row
+from .html_components import breakable_text, code_text, data_table, folded_details, small_note, status_badge, table_row
 from .html_elements import HtmlContent, SafeHtml, html_element
+from .picture_svg import render_picture
 from .report import VerdictReport
 from .sample_table import SampleTable, SampleTableRow, make_sample_table
+from .violation_picture import make_violation_picture
 
 MAX_FINDINGS: Final = 200
 MAX_UNFOLDED_FINDINGS: Final = 3
@@ -30,8 +32,9 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
     return [
         html_element(
             "article",
-            html_element("h3", html_element("code", incident.id)),
+            html_element("h3", code_text(incident.id)),
             html_element("p", html_element("strong", incident.summary)),
+            _incident_picture(report, incident),
             html_element(
                 "dl",
                 [
@@ -51,8 +54,7 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
 
 def _fact(label: str, text: str) -> SafeHtml:
     """A fact of a finding; a command line is there to be copied."""
-    shown = text if label == "reproduce" else translate(text)
-    return html_element("code", shown, limit=summary.fact_limit(label))
+    return code_text(text if label == "reproduce" else translate(text), limit=summary.fact_limit(label))
 
 
 def _incident_style(report: VerdictReport, incident: Incident) -> str:
@@ -75,41 +77,51 @@ def _explained_findings(report: VerdictReport, incident: Incident) -> HtmlConten
 
 
 def findings_section(report: VerdictReport) -> HtmlContent:
-    """The top findings as links, an index by requirement, then every finding in the verdict's order."""
-    entries = report.verdict.findings
-    if not entries:
+    """The top findings as links, and an index by requirement."""
+    if not report.verdict.findings:
         return html_element("p", "None.")
+    note = incident_summary.incident_note(report.verdict)
+    return [_top_findings(report.verdict), small_note(note) if note else None, _index(report)]
+
+
+def details_section(report: VerdictReport) -> HtmlContent:
+    """Every finding in the verdict's order, but for those that a cause above explains."""
+    entries = report.verdict.findings
     explained = summary.explained_fingerprints(report.verdict)
     shown = [
         _finding(place, entry, report)
         for place, entry in enumerate(entries[:MAX_FINDINGS], start=1)
         if entry.fingerprint not in explained
     ]
-    note = incident_summary.incident_note(report.verdict)
     more = len(entries) - MAX_FINDINGS
-    return [
-        _top_findings(report.verdict),
-        small_note(note) if note else None,
-        _index(report),
-        *shown,
-        html_element("p", f"… and {more:,} more, in verdict.json") if more > 0 else None,
-    ]
+    if more > 0:
+        shown.append(html_element("p", f"… and {more:,} more, in verdict.json"))
+    return shown
 
 
-def _link(place: int, text: str) -> SafeHtml:
-    return html_element("a", text, href=f"#finding-{place}") if place <= MAX_FINDINGS else html_element("span", text)
+def finding_link(place: int, text: str) -> SafeHtml:
+    """A link to a finding, or where it is not shown the text alone."""
+    shown = breakable_text(text)
+    return html_element("a", shown, href=f"#finding-{place}") if place <= MAX_FINDINGS else html_element("span", shown)
 
 
-def _top_findings(verdict: Verdict) -> SafeHtml:
+def _top_findings(verdict: Verdict) -> HtmlContent:
     items = [
         html_element(
             "li",
-            html_element("strong", _link(place, entry.requirement)),
-            f" {entry.message} ({summary.finding_location(entry)}; {summary.occurrence_text(entry)})",
+            html_element("strong", finding_link(place, entry.requirement)),
+            " ",
+            html_element("span", entry.level if entry.status == "new" else entry.status, class_="level"),
+            f" {entry.message} ",
+            html_element(
+                "small",
+                breakable_text(f"{summary.finding_location(entry)}; {summary.occurrence_text(entry)}"),
+            ),
+            value=str(place),
         )
         for place, entry in summary.top_findings(verdict)
     ]
-    return html_element("ol", items, class_="top")
+    return html_element("ol", items, class_="top") if items else None
 
 
 def _index(report: VerdictReport) -> HtmlContent:
@@ -119,7 +131,7 @@ def _index(report: VerdictReport) -> HtmlContent:
         return None
     rows = [
         table_row(
-            _link(group.place, group.requirement),
+            finding_link(group.place, group.requirement),
             group.first.level if group.first.status == "new" else group.first.status,
             f"{group.count:,}",
             group.first.message,
@@ -145,17 +157,30 @@ def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml
         html_element(
             "h3",
             f"{place}. ",
-            html_element("code", entry.requirement),
+            code_text(entry.requirement),
             " ",
             status_badge("violated" if entry.status == "new" else entry.status, style),
             html_element("span", f" {entry.level}", class_="level"),
         ),
         html_element("p", entry.message),
+        _picture(report, entry, f"finding-{place}") if place <= MAX_SAMPLE_TABLES else None,
         html_element("dl", rows),
         _sample_table(entry, report.evidence_of(entry), place) if place <= MAX_SAMPLE_TABLES else None,
         class_=f"finding {style}",
         id=f"finding-{place}",
     )
+
+
+def _picture(report: VerdictReport, entry: FindingEntry, name: str) -> HtmlContent:
+    picture = make_violation_picture(entry, report.evidence_of(entry))
+    return None if picture is None else render_picture(picture, name)
+
+
+def _incident_picture(report: VerdictReport, incident: Incident) -> HtmlContent:
+    """That of the first finding that has one."""
+    members = incident_summary.incident_findings(report.verdict, incident)
+    pictures = (_picture(report, entry, f"incident-{incident.id}-{place}") for place, entry in members)
+    return next((picture for picture in pictures if picture is not None), None)
 
 
 def _sample_table(entry: FindingEntry, exchanges: Sequence[Exchange], place: int) -> HtmlContent:
@@ -201,7 +226,7 @@ def _sample_row(row: SampleTableRow) -> SafeHtml:
         "tr",
         html_element(
             "th",
-            html_element("code", row.field),
+            code_text(row.field),
             html_element("small", ", ".join(words)) if words else None,
             scope="row",
         ),

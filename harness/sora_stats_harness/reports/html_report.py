@@ -9,49 +9,35 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
 from ..judge.verdict import RequirementStatus, Verdict
 from . import html_baseline as html_gate
 from . import html_coverage, html_findings, incident_summary, summary
+from .headline import HeadlineFigure, conformance_figures, headline_figures, leads_with_measurements
 from .html_components import (
     STATUS_SIGNS,
+    breakable_text,
+    code_text,
     data_table,
     definition_list,
-    folded_details,
     status_badge,
     table_row,
 )
 from .html_elements import HtmlContent, SafeHtml, html_document, html_element
 from .html_measurements import measurement_content
-from .measurement_tables import key_figures, measurement_sections
+from .measurement_tables import measurement_sections
 from .report import VerdictReport
 
 
 def render_html(report: VerdictReport) -> str:
     """Write the page."""
     verdict = report.verdict
-    figures = [
-        (section.name, section.title, measurement_content(section, verdict))
-        for section in measurement_sections(verdict)
-    ]
-    sections: list[tuple[str, str, HtmlContent]] = [
-        ("glance", "At a glance", _figure_tiles(verdict)),
-        ("incidents", incident_summary.incidents_title(verdict), html_findings.incidents_section(report)),
-        ("findings", summary.findings_title(verdict), html_findings.findings_section(report)),
-        ("baseline", _baseline_title(verdict), html_gate.baseline_section(verdict.baseline)),
-        ("waivers", f"Waivers ({len(verdict.waivers)})", html_gate.waivers_section(verdict.waivers)),
-        *figures,
-        ("requirements", _requirements_title(verdict), _requirements(verdict)),
-        ("drift", _drift_title(verdict), html_gate.drift_section(verdict.drift, verdict)),
-        ("coverage", _coverage_title(verdict), html_coverage.coverage_section(verdict)),
-        ("unobserved", "Not observed", _unobserved(verdict)),
-        ("notes", "Notes", _notes(verdict)),
-        ("run", "The run", _run(verdict)),
-    ]
-    shown = [section for section in sections if section[2]]
-    links = [html_element("li", html_element("a", title, href=f"#{name}")) for name, title, _ in shown]
+    shown = [section for section in _sections(report) if section.content]
+    links = [html_element("li", html_element("a", each.link, href=f"#{each.name}")) for each in shown]
     body = [
         html_element("a", "Skip to the findings", class_="skip", href="#findings"),
         _head(verdict),
@@ -59,13 +45,71 @@ def render_html(report: VerdictReport) -> str:
         html_element(
             "main",
             [
-                html_element("section", html_element("h2", title, id=name), content, aria_labelledby=name)
-                for name, title, content in shown
+                html_element(
+                    "section", html_element("h2", each.title, id=each.name), each.content, aria_labelledby=each.name
+                )
+                for each in shown
             ],
         ),
     ]
     title = f"{verdict.verdict.upper()} {verdict.subject}"
     return html_document(title, _style(), body)
+
+
+class _Section(NamedTuple):
+    """A part of the page."""
+
+    name: str
+    link: str
+    """What the index calls it."""
+    title: str
+    content: HtmlContent
+
+
+def _sections(report: VerdictReport) -> list[_Section]:
+    """Causes and top findings, then what the run is read for, then the rest; some are empty."""
+    verdict = report.verdict
+    measured = [
+        _Section(each.name, each.name.capitalize(), each.title, measurement_content(each, verdict))
+        for each in measurement_sections(verdict)
+    ]
+    rules = _Section("requirements", "Requirements", _requirements_title(verdict), _requirements(verdict))
+    details = _Section("details", "Findings in detail", "Findings in detail", html_findings.details_section(report))
+    parts = [*measured, rules, details] if leads_with_measurements(verdict) else [details, rules, *measured]
+    drift = 0 if verdict.drift is None else len(verdict.drift.entries)
+    return [
+        _Section(
+            "incidents",
+            f"Causes ({len(verdict.incidents)})",
+            incident_summary.incidents_title(verdict),
+            html_findings.incidents_section(report),
+        ),
+        _Section(
+            "findings",
+            f"Findings ({len(verdict.findings)})",
+            summary.findings_title(verdict),
+            html_findings.findings_section(report),
+        ),
+        *parts,
+        _Section("baseline", "Baseline", _baseline_title(verdict), html_gate.baseline_section(verdict.baseline)),
+        _Section(
+            "waivers",
+            f"Waivers ({len(verdict.waivers)})",
+            f"Waivers ({len(verdict.waivers)})",
+            html_gate.waivers_section(verdict.waivers),
+        ),
+        _Section(
+            "drift",
+            f"Documentation ({drift})",
+            f"Server and documentation: {summary.count_with_noun(drift, 'difference')}",
+            html_gate.drift_section(verdict.drift, verdict),
+        ),
+        _Section("coverage", "Coverage", _coverage_title(verdict), html_coverage.coverage_section(verdict)),
+        _Section("unobserved", "Not observed", "Not observed", _unobserved(verdict)),
+        _Section("rules", "Every requirement", f"All {len(verdict.requirements)} requirements", _rules(verdict)),
+        _Section("notes", "Notes", "Notes", _notes(verdict)),
+        _Section("run", "The run", "The run", _run(verdict)),
+    ]
 
 
 @cache
@@ -86,6 +130,7 @@ def _head(verdict: Verdict) -> SafeHtml:
             html_element("span", verdict.subject, class_="subject"),
         ),
         html_element("p", summary.verdict_headline(verdict), class_="headline"),
+        _figure_tiles(headline_figures(verdict)),
         html_element("ul", [html_element("li", fact) for fact in facts], class_="facts"),
         class_=f"verdict {verdict.verdict}",
     )
@@ -101,53 +146,37 @@ def _requirements_title(verdict: Verdict) -> str:
     return "Requirements: " + ", ".join(f"{counts[text]} {text}" for text in summary.STATUS_ORDER if counts[text])
 
 
-def _drift_title(verdict: Verdict) -> str:
-    count = 0 if verdict.drift is None else len(verdict.drift.entries)
-    return f"Server and documentation: {summary.count_with_noun(count, 'difference')}"
-
-
 def _coverage_title(verdict: Verdict) -> str:
     return (
         f"Coverage: {verdict.coverage.fields_seen:,} of {verdict.coverage.fields_documented:,} documented fields seen"
     )
 
 
-def _figure_tiles(verdict: Verdict) -> SafeHtml:
+def _figure_tiles(figures: Sequence[HeadlineFigure]) -> SafeHtml:
     """The few numbers that a reader wants first."""
     tiles = [
-        html_element("li", html_element("strong", number), " ", html_element("span", text))
-        for number, text in [*key_figures(verdict), *_figure_list(verdict)]
+        html_element(
+            "li",
+            html_element("strong", figure.number),
+            " ",
+            html_element("span", figure.text),
+            class_=figure.style or None,
+        )
+        for figure in figures
     ]
     return html_element("ul", tiles, class_="tiles")
 
 
-def _figure_list(verdict: Verdict) -> list[tuple[str, str]]:
-    seen = verdict.coverage
-    observed = [each for each in verdict.requirements if each.status not in ("not_checked", "not_applicable")]
-    counting = Counter(entry.level for entry in verdict.findings if entry.status == "new")
-    excused = Counter(entry.status for entry in verdict.findings)
-    new = "new " if verdict.baseline else ""
-    return [
-        (f"{len(observed)} of {len(verdict.requirements)}", "requirements observed"),
-        (f"{counting['MUST']:,}", f"{new}MUST findings"),
-        (f"{counting['SHOULD']:,}", f"{new}SHOULD findings"),
-        *((f"{excused[name]:,}", f"{name} findings") for name in ("known", "waived") if excused[name]),
-        (f"{seen.exchanges - seen.errors:,}", "responses judged"),
-        (f"{seen.connections:,}", "connections seen"),
-        (f"{seen.fields_seen:,} of {seen.fields_documented:,}", "documented fields seen"),
-        (f"{seen.counters_grew:,}", "counters that grew"),
-    ]
-
-
 def _requirements(verdict: Verdict) -> list[HtmlContent]:
-    """The matrix: each requirement as one cell, family by family; and a table with their texts."""
+    """The matrix: each requirement as one cell, family by family, which leads to its row."""
     rows = [
         html_element(
             "div",
             html_element("h3", family.name, " ", _badge(family.worst)),
             html_element(
                 "p",
-                f"{family.status_counts()}; checked {family.checked:,} times, {family.violations:,} violations",
+                f"{family.status_counts()}; checked {family.checked:,} times, "
+                f"{summary.count_with_noun(family.violations, 'violation')}",
                 class_="rest",
             ),
             html_element(
@@ -159,12 +188,8 @@ def _requirements(verdict: Verdict) -> list[HtmlContent]:
         )
         for family in summary.family_summaries(verdict)
     ]
-    every = [_requirement(each) for each in verdict.requirements]
-    columns = ("Requirement", "Level", "Status", "Checked", "Violations", "What it says")
-    return [
-        html_element("div", rows, class_="matrix"),
-        folded_details(f"All {len(every)} requirements", data_table("Every requirement", columns, every, right=(3, 4))),
-    ]
+    figures = _figure_tiles(conformance_figures(verdict)) if leads_with_measurements(verdict) else None
+    return [figures, html_element("div", rows, class_="matrix")]
 
 
 def _family(requirement: RequirementStatus) -> str:
@@ -175,34 +200,59 @@ def _badge(requirement: RequirementStatus) -> SafeHtml:
     return status_badge(summary.status_text(requirement), summary.status_style(requirement))
 
 
+def _row_name(requirement: RequirementStatus) -> str:
+    return f"rule-{requirement.id}"
+
+
 def _requirement_cell(requirement: RequirementStatus) -> SafeHtml:
+    style, status = summary.status_style(requirement), summary.status_text(requirement)
+    counts = f"{requirement.violations:,} of {requirement.checked:,}" if requirement.violations else ""
+    parts = [f"{requirement.level}, {status}", counts, summary.not_checked_reason(requirement)]
     return html_element(
         "li",
-        html_element("span", STATUS_SIGNS[summary.status_style(requirement)], class_="sign", aria_hidden="true"),
-        requirement.id.partition(".")[2],
-        html_element("span", f": {summary.status_text(requirement)}", class_="unseen"),
-        class_=f"cell {summary.status_style(requirement)}",
+        html_element(
+            "a",
+            html_element("span", STATUS_SIGNS[style], class_="sign", aria_hidden="true"),
+            breakable_text(requirement.id.partition(".")[2]),
+            html_element("span", f": {status}", class_="unseen"),
+            class_=f"cell {style}",
+            href=f"#{_row_name(requirement)}",
+            title=f"{summary.requirement_title(requirement)} ({'; '.join(filter(None, parts))})",
+        ),
     )
 
 
-def _requirement(requirement: RequirementStatus) -> SafeHtml:
+def _rules(verdict: Verdict) -> SafeHtml:
+    """What each requirement says, and what became of it."""
+    places: dict[str, int] = {}
+    for place, entry in enumerate(verdict.findings, start=1):
+        places.setdefault(entry.requirement, place)
+    columns = ("Requirement", "Level", "Status", "Checked", "Violations", "What it says")
+    rows = [_rule(each, places.get(each.id)) for each in verdict.requirements]
+    return data_table("Every requirement", columns, rows, right=(3, 4))
+
+
+def _rule(requirement: RequirementStatus, place: int | None) -> SafeHtml:
     why = summary.not_checked_reason(requirement)
     return table_row(
-        html_element("code", requirement.id),
+        code_text(requirement.id),
         requirement.level,
         _badge(requirement),
         f"{requirement.checked:,}",
         f"{requirement.violations:,}",
-        [summary.requirement_title(requirement), f" ({why})" if why else None],
+        [
+            summary.requirement_title(requirement),
+            f" ({why})" if why else None,
+            None if place is None else [" ", html_findings.finding_link(place, "its first finding")],
+        ],
         right=(3, 4),
+        id=_row_name(requirement),
     )
 
 
 def _unobserved(verdict: Verdict) -> HtmlContent:
     rows = summary.unobserved_requirements(verdict)
-    return (
-        definition_list((why, [(html_element("code", id), " ") for id in ids]) for why, ids in rows) if rows else None
-    )
+    return definition_list((why, [(code_text(id), " ") for id in ids]) for why, ids in rows) if rows else None
 
 
 def _notes(verdict: Verdict) -> HtmlContent:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from statistics import fmean, median
+from math import ceil, exp, log, log1p
+from statistics import NormalDist, fmean, median
 from typing import Final
 
 import msgspec
 
 from ..judge.measured_results import ALL_TARGETS, LatencyDistribution
 from ..judge.verdict import Verdict
-from .comparison_result import ComparisonPolicy, LatencyChange, LatencyOutcome
+from .comparison_result import BoundOutcome, ComparisonPolicy, LatencyBound, LatencyChange, LatencyOutcome
 from .rank_statistics import (
     hodges_lehmann_shift,
     holm_correction,
@@ -27,6 +28,9 @@ from .rank_statistics import (
 
 MIN_RUNS_PER_SIDE: Final = 5
 """With four runs a side, no rank test is significant at 1 %."""
+
+MAX_RUNS_NEEDED: Final = 1000
+"""Where more would be needed, NEW lies so near the bound that no number of runs is worth naming."""
 
 
 class _LatencyTestRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,9 +47,13 @@ class _LatencyTestRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare_latencies(
-    base: Sequence[Verdict], new: Sequence[Verdict], policy: ComparisonPolicy, notes: list[str]
+    base: Sequence[Verdict], new: Sequence[Verdict], policy: ComparisonPolicy, notes: list[str], unmeasured: list[str]
 ) -> list[LatencyChange]:
-    """Compare each percentile of each target; what keeps latencies from being compared is added to the notes."""
+    """
+    Compare each percentile of each target.
+
+    What keeps latencies from being compared is added to the notes, and what of NEW is in no latency to `unmeasured`.
+    """
     before, after = _usable_latency_runs(base, "BASE", policy, notes), _usable_latency_runs(new, "NEW", policy, notes)
     if not before or not after:
         return []
@@ -53,15 +61,26 @@ def compare_latencies(
     if len(loads) > 1:
         notes.append(f"latencies are not compared, since the runs differ in load: {'; '.join(sorted(loads))}")
         return []
-    notes += [note for name, side in (("BASE", before), ("NEW", after)) if (note := _failed_requests_note(name, side))]
-    rows = list(_latency_rows(before, after, policy, notes))
+    lost = [_failed_requests_note(name, side) for name, side in (("BASE", before), ("NEW", after))]
+    notes += [note for note in lost if note is not None]
+    unmeasured += [note for note in lost[1:] if note is not None]
+    rows = []
+    for row in _latency_rows(before, after, policy, notes):
+        if row.base and row.new:
+            rows.append(row)
+        else:
+            unmeasured.append(f"{'NEW' if row.base else 'BASE'} has no p{row.percentile:g} of {row.target}")
     tested = _count_testable_rows(rows, policy.alpha)
     corrected = iter(holm_correction([rank_sum_test(row.base, row.new) for row in rows[:tested]]))
     needed = _runs_needed(len(rows), policy.alpha)
-    return [
+    changes = [
         _latency_change(row, policy, next(corrected) if place < tested else None, needed)
         for place, row in enumerate(rows)
     ]
+    if policy.no_worse_than is None:
+        return changes
+    bounds = _judge_bounds(rows, tested, policy.no_worse_than, policy.alpha)
+    return [msgspec.structs.replace(change, bound=bound) for change, bound in zip(changes, bounds, strict=True)]
 
 
 def _usable_latency_runs(
@@ -141,8 +160,7 @@ def _latency_rows(
     for percentile in policy.percentiles:
         for name, members in groups.items():
             before, after = values(base, members, percentile), values(new, members, percentile)
-            if before and after:
-                yield _LatencyTestRow(target=name, percentile=percentile, base=before, new=after)
+            yield _LatencyTestRow(target=name, percentile=percentile, base=before, new=after)
 
 
 def _latency_by_target(verdict: Verdict, time: str) -> list[LatencyDistribution]:
@@ -183,6 +201,57 @@ def _runs_needed(rows: int, alpha: float) -> int:
     while rows * smallest_possible_p(runs, runs) > alpha:
         runs += 1
     return runs
+
+
+def _judge_bounds(rows: Sequence[_LatencyTestRow], tested: int, allowed: float, alpha: float) -> list[LatencyBound]:
+    """
+    Whether each row is within the bound.
+
+    The bound is kept where the whole confidence interval of NEW / BASE lies below it. Only where all rows keep it is
+    anything claimed, so this needs no correction for their number. It is exceeded where the rank test tells NEW from a
+    BASE that is slower by the whole bound; one such row is enough to fail, so these p-values are corrected.
+    """
+    raised = [rank_sum_test([value * (1 + allowed) for value in row.base], row.new) for row in rows[:tested]]
+    beyond = [p <= alpha for p in holm_correction(raised)] + [False] * (len(rows) - tested)
+    return [_judge_bound(row, log1p(allowed), alpha, beyond=each) for row, each in zip(rows, beyond, strict=True)]
+
+
+def _judge_bound(row: _LatencyTestRow, limit: float, alpha: float, *, beyond: bool) -> LatencyBound:
+    # The shift of logarithms is the logarithm of the ratio. A time of 0 is one that no clock could tell from 1 us.
+    before, after = ([log(max(1.0, value)) for value in side] for side in (row.base, row.new))
+    bounds = shift_confidence_interval(before, after, alpha)
+    if bounds is None or min(len(before), len(after)) < MIN_RUNS_PER_SIDE:
+        return LatencyBound(ratio_interval=None, outcome="undecided", runs_needed=MIN_RUNS_PER_SIDE)
+    shift = hodges_lehmann_shift(before, after)
+    outcome: BoundOutcome = "undecided"
+    if bounds[1] < limit:
+        outcome = "kept"
+    elif beyond and shift > limit:
+        outcome = "exceeded"
+    ratios = round(exp(bounds[0]), 4), round(exp(bounds[1]), 4)
+    # NEW is taken to be as fast as BASE unless the runs show otherwise: the shift of a few runs is mostly chance.
+    expected = shift if bounds[0] > 0 or bounds[1] < 0 else 0.0
+    needed = _runs_to_decide(before, after, abs(limit - expected), alpha)
+    return LatencyBound(ratio_interval=ratios, outcome=outcome, runs_needed=needed if outcome == "undecided" else None)
+
+
+def _runs_to_decide(before: Sequence[float], after: Sequence[float], distance: float, alpha: float) -> int | None:
+    """
+    Runs a side with which four of five intervals miss a bound at this distance.
+
+    The standard error of the shift, which shrinks with the square root of the number of runs, is taken from an interval of
+    80 %: in few runs its bounds scatter less than those of 99 %, and one slow run doesn't move them.
+    """
+    bounds = shift_confidence_interval(before, after, 0.2)
+    if bounds is None:
+        return None
+    normal = NormalDist()
+    error = (bounds[1] - bounds[0]) / 2 / normal.inv_cdf(0.9)
+    reach = error * (normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(0.8))
+    runs = 2 * len(before) * len(after) / (len(before) + len(after))
+    if distance * MAX_RUNS_NEEDED**0.5 <= reach * runs**0.5:
+        return None
+    return max(len(before) + 1, len(after) + 1, ceil(runs * (reach / distance) ** 2))
 
 
 def _latency_change(

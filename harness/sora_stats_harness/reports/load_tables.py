@@ -87,16 +87,18 @@ def _traffic_table(load: LoadResult) -> MeasurementTable:
 
 
 def _slo_table(load: LoadResult) -> MeasurementTable:
-    return MeasurementTable(
-        name="slos",
-        title="SLOs",
-        columns=("SLO", "result", "actual", "requests", "why it was not checked"),
-        rows=[
-            (each.slo, each.status.replace("_", " "), each.actual, format_number(each.requests), each.reason or "")
-            for each in load.slos
-        ],
-        texts=(1, 4),
-        optional=(4,),
+    return without_empty_columns(
+        MeasurementTable(
+            name="slos",
+            title="SLOs",
+            columns=("SLO", "result", "actual", "requests", "why it was not checked"),
+            rows=[
+                (each.slo, each.status.replace("_", " "), each.actual, format_number(each.requests), each.reason or "")
+                for each in load.slos
+            ],
+            texts=(1, 4),
+            optional=(4,),
+        )
     )
 
 

@@ -16,7 +16,8 @@ from . import incident_summary, summary
 from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
 from .escaping import escape_markdown as code
 from .figure_cells import MeasurementSection, MeasurementTable
-from .measurement_tables import key_figures, measurement_sections
+from .headline import headline_figures, leads_with_measurements
+from .measurement_tables import measurement_sections
 from .report import VerdictReport
 
 MAX_FINDINGS: Final = 50
@@ -34,15 +35,18 @@ _SIGNS: Final = {"pass": "✅", "fail": "❌", "inconclusive": "❔"}
 def render_markdown_summary(report: VerdictReport) -> str:
     """Write the summary, in the Markdown that GitHub and GitLab share."""
     verdict = report.verdict
-    blocks = [
-        _head(verdict),
-        _incidents(report),
-        _findings(report),
+    conformance = [
         _families(verdict),
         _labelled("Differences from the documentation", summary.drift_lines(verdict)),
         _labelled("Waivers", summary.waiver_lines(verdict)),
         _labelled("Baseline", summary.baseline_lines(verdict)),
-        *(_section(section) for section in measurement_sections(verdict)),
+    ]
+    measured = [_section(section) for section in measurement_sections(verdict)]
+    blocks = [
+        _head(verdict),
+        _incidents(report),
+        _findings(report),
+        *([*measured, *conformance] if leads_with_measurements(verdict) else [*conformance, *measured]),
         _coverage(verdict),
         _unobserved(verdict),
         _notes(verdict),
@@ -58,8 +62,8 @@ def _head(verdict: Verdict) -> str:
         lines += [f"**{escape_inline(text)}**", ""]
     took = summary.run_duration_s(verdict)
     lines.append(f"{escape_inline(summary.verdict_headline(verdict))} (exit {verdict.exit_code})")
-    if figures := key_figures(verdict):
-        lines += ["", *(f"- **{escape_inline(number)}** {escape_inline(text)}" for number, text in figures)]
+    figures = headline_figures(verdict)
+    lines += ["", *(f"- **{escape_inline(figure.number)}** {escape_inline(figure.text)}" for figure in figures)]
     lines += [
         "",
         f"- subject: {code(verdict.subject)} ({verdict.subject_kind}, judged from: {verdict.judged_from})",

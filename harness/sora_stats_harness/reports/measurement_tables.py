@@ -25,7 +25,6 @@ from .figure_cells import (
     MeasurementTable,
     format_ms,
     format_number,
-    percentage,
     percentile_ms,
     without_empty_columns,
 )
@@ -46,30 +45,6 @@ def measurement_sections(verdict: Verdict) -> list[MeasurementSection]:
     if verdict.estimate is not None:
         sections.append(_estimate_section(verdict.estimate))
     return sections
-
-
-def key_figures(verdict: Verdict) -> list[tuple[str, str]]:
-    """The few figures that a load or capacity run is read for: a number, and what it is."""
-    figures: list[tuple[str, str]] = []
-    if (load := verdict.load) is not None:
-        planned = f", of {format_number(load.planned_per_s)} planned" if load.planned_per_s is not None else ""
-        figures += [
-            (f"{format_number(load.offered_per_s)}/s", f"requests offered{planned}"),
-            (percentage(load.errors, load.sent), "without a complete response"),
-        ]
-        if (times := response_times(load.latency)) is not None:
-            figures += [
-                (f"{percentile_ms(times, each)} ms", f"p{each} of response time")
-                for each in ("50", "95", "99")
-                if each in times.percentiles
-            ]
-    if (capacity := verdict.capacity) is not None:
-        low, high = capacity.interval
-        figures.append((f"{format_number(low)}/s", "highest rate that passed"))
-        if high is not None:
-            why = f": {capacity.limited_by}" if capacity.limited_by else ""
-            figures.append((f"{format_number(high)}/s", f"lowest rate that failed{why}"))
-    return figures
 
 
 # A capacity search.

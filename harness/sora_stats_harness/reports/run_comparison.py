@@ -8,7 +8,7 @@ runs of the same server differ. `latency_comparison` compares those as sets of r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from statistics import median
 from typing import Final, Literal
 
@@ -19,15 +19,18 @@ from ..judge.measured_results import CapacityResult
 from ..judge.requirements import Level
 from ..judge.verdict import FindingEntry, Verdict
 from .comparison_result import (
+    BoundOutcome,
     CapacityChange,
     ComparedRuns,
     ComparisonPolicy,
     CoverageChange,
     FindingChange,
+    LatencyBound,
+    LatencyChange,
     RunComparison,
     Threshold,
 )
-from .latency_comparison import compare_latencies
+from .latency_comparison import MAX_RUNS_NEEDED, compare_latencies
 
 NamedVerdicts = Sequence[tuple[str, Verdict]]
 """Each run of a side: where it was read, and its verdict."""
@@ -42,7 +45,8 @@ def compare_runs(base: NamedVerdicts, new: NamedVerdicts, policy: ComparisonPoli
         policy: The defaults if None.
 
     Returns:
-        The verdict is `pass` unless `policy.fail_on` names something that is so (fail) or cannot be decided (inconclusive).
+        The verdict is `pass` unless `policy.fail_on` names something that is so (fail) or cannot be decided (inconclusive),
+        or a figure is worse than `policy.no_worse_than` allows (fail) or may be (inconclusive).
 
     Raises:
         UsageError: A side is empty, the two share a run, or they are of different kinds of subject or editions.
@@ -59,6 +63,7 @@ def compare_runs(base: NamedVerdicts, new: NamedVerdicts, policy: ComparisonPoli
     notes += _order_notes(old_runs, new_runs)
     findings, in_both = _findings(old_runs, new_runs)
     fields_new, fields_gone = _fields(old_runs, new_runs, notes)
+    unmeasured: list[str] = []
     comparison = RunComparison(
         verdict="pass",
         exit_code=int(ExitCode.PASS),
@@ -73,8 +78,9 @@ def compare_runs(base: NamedVerdicts, new: NamedVerdicts, policy: ComparisonPoli
         fields_new=fields_new,
         fields_gone=fields_gone,
         coverage=_coverage(old_runs, new_runs),
-        latency=compare_latencies(old_runs, new_runs, policy, notes),
-        capacity=_capacity(old_runs, new_runs),
+        latency=compare_latencies(old_runs, new_runs, policy, notes, unmeasured),
+        unmeasured=unmeasured,
+        capacity=_capacity(old_runs, new_runs, policy.no_worse_than),
         notes=notes,
     )
     _decide_comparison(comparison, new_runs)
@@ -213,7 +219,7 @@ def _coverage(base: Sequence[Verdict], new: Sequence[Verdict]) -> list[CoverageC
 # Capacity, and the end.
 
 
-def _capacity(base: Sequence[Verdict], new: Sequence[Verdict]) -> CapacityChange | None:
+def _capacity(base: Sequence[Verdict], new: Sequence[Verdict], allowed: float | None) -> CapacityChange | None:
     before = [verdict.capacity for verdict in base if verdict.capacity is not None]
     after = [verdict.capacity for verdict in new if verdict.capacity is not None]
     if not before or not after:
@@ -224,7 +230,15 @@ def _capacity(base: Sequence[Verdict], new: Sequence[Verdict]) -> CapacityChange
         outcome = "lower"
     elif high is not None and high < new_low:
         outcome = "higher"
-    return CapacityChange(base=(low, high), new=(new_low, new_high), outcome=outcome)
+    bound: BoundOutcome | None = None
+    if allowed is not None:
+        # Worse by 10 % is to serve 1 / 1.1 of the rate, as it is to take 1.1 times as long.
+        bound = "undecided"
+        if high is not None and high < new_low * (1 + allowed):
+            bound = "kept"
+        elif new_high is not None and new_high * (1 + allowed) < low:
+            bound = "exceeded"
+    return CapacityChange(base=(low, high), new=(new_low, new_high), outcome=outcome, bound=bound)
 
 
 def _capacity_hull(runs: Sequence[CapacityResult]) -> tuple[float, float | None]:
@@ -237,6 +251,8 @@ def _capacity_hull(runs: Sequence[CapacityResult]) -> tuple[float, float | None]
 def _decide_comparison(comparison: RunComparison, new: Sequence[Verdict]) -> None:
     """Apply the thresholds: what is so fails; what was asked for and cannot be decided is inconclusive."""
     results = [_THRESHOLD_JUDGES[threshold](comparison, new) for threshold in sorted(comparison.policy.fail_on)]
+    if comparison.policy.no_worse_than is not None:
+        results += _judge_no_worse(comparison, f"{comparison.policy.no_worse_than * 100:.4g} %")
     failed = [why for why, _ in results if why]
     undecided = [why for _, why in results if why]
     if failed:
@@ -287,6 +303,46 @@ def _judge_latency(comparison: RunComparison, new: Sequence[Verdict]) -> Thresho
             f"too few runs to compare latencies: {comparison.latency[0].base_runs} and {comparison.latency[0].new_runs}",
         )
     return None, None
+
+
+def _judge_no_worse(comparison: RunComparison, allowed: str) -> Iterable[ThresholdResult]:
+    """What is worse by more than the bound, and what may be."""
+    rows = [(row, row.bound) for row in comparison.latency if row.bound is not None]
+    for row, bound in rows:
+        if bound.outcome == "exceeded":
+            yield f"{row.target} p{row.percentile:g} is slower by more than {allowed}: {describe_ratio(bound)}", None
+            break
+    open_rows = [(row, bound) for row, bound in rows if bound.outcome == "undecided"]
+    if open_rows:
+        hardest = max(open_rows, key=lambda each: each[1].runs_needed or MAX_RUNS_NEEDED + 1)
+        yield None, _undecided_text(*hardest, len(open_rows), allowed)
+    capacity = comparison.capacity
+    if capacity is not None and capacity.bound == "exceeded":
+        yield f"the capacity is lower by more than {allowed}", None
+    elif capacity is not None and capacity.bound == "undecided":
+        yield None, f"the intervals of the capacities do not tell whether it is lower by more than {allowed}"
+    elif not rows and capacity is None:
+        yield None, "there are no latencies and no capacities to compare"
+    if comparison.unmeasured:
+        yield None, f"not all of NEW was measured: {comparison.unmeasured[0]}"
+
+
+def _undecided_text(row: LatencyChange, bound: LatencyBound, rows: int, allowed: str) -> str:
+    more = f" and {rows - 1} more" if rows > 1 else ""
+    text = f"cannot tell whether {row.target} p{row.percentile:g}{more} is slower by more than {allowed}"
+    if bound.ratio_interval is None:
+        return f"{text}: {row.base_runs} and {row.new_runs} runs, and it takes at least {bound.runs_needed} a side"
+    if bound.runs_needed is None:
+        return f"{text}: {describe_ratio(bound)}, too near the bound for any number of runs"
+    return f"{text}: {describe_ratio(bound)}; about {bound.runs_needed} runs a side would tell"
+
+
+def describe_ratio(bound: LatencyBound) -> str:
+    """Between which changes of BASE, in percent, NEW lies."""
+    if bound.ratio_interval is None:
+        return "-"
+    low, high = bound.ratio_interval
+    return f"{low - 1:+.1%} … {high - 1:+.1%}"
 
 
 def _judge_capacity(comparison: RunComparison, new: Sequence[Verdict]) -> ThresholdResult:

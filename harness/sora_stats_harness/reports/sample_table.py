@@ -23,6 +23,8 @@ MAX_ROWS: Final = 40
 MAX_BODY_BYTES: Final = 1024 * 1024
 """Larger bodies are not parsed again for a report."""
 
+TIMESTAMP_PATH: Final = ("timestamp",)
+
 _VALUE_LIMIT: Final = 80
 _ABSENT_TEXT: Final = "absent"
 
@@ -92,6 +94,31 @@ def make_sample_table(entry: FindingEntry, exchanges: Sequence[Exchange]) -> Sam
         equal=sum(not row.differs for row in rows) if len(samples) > 1 else 0,
         more=max(0, len(worth) - MAX_ROWS),
     )
+
+
+def leaf_texts(
+    entry: FindingEntry, exchanges: Sequence[Exchange], *, path: tuple[str, ...] | None = None
+) -> list[str | None]:
+    """
+    The value of one leaf in each sample of a finding.
+
+    Args:
+        entry: The finding.
+        exchanges: Those that prove it.
+        path: The leaf, from the connection on; that of the finding if None.
+
+    Returns:
+        A text a sample; None where the response is missing, or holds no such leaf.
+    """
+    if not exchanges:
+        return []
+    wanted = _violating_leaf(entry, exchanges[-1]) if path is None else path
+    found: list[str | None] = []
+    for exchange in exchanges:
+        sample = _sample(exchange, entry, last=exchange is exchanges[-1])
+        leaves = {} if sample is None else dict(_leaves(sample))
+        found.append(_format_leaf_at(leaves, wanted) if wanted in leaves else None)
+    return found
 
 
 def _sample(exchange: Exchange, entry: FindingEntry, *, last: bool) -> dict[str, Any] | None:

@@ -1,8 +1,9 @@
 """
 The summary that a person reads at the end of a run, the cause first.
 
-The key figures; the top findings, each with where, expected, actual and how to see it again; an index of the others; the
-families of requirements; figures; what was covered, and what was not; and last, where the eye rests when the prompt comes
+The figures that the run is read for; its incidents; the top findings, each with where, expected, actual and how to see it
+again; an index of the others; the families of requirements and what was measured, that first which the run is about; what
+was covered, and what was not; and last, where the eye rests when the prompt comes
 back, the verdict. rich lays it out; no word is ever broken, since ids, pointers and command lines are there to be copied.
 """
 
@@ -22,9 +23,12 @@ from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
 from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
 from .figure_cells import MeasurementSection, MeasurementTable
-from .measurement_tables import key_figures, measurement_sections
+from .headline import headline_figures, leads_with_measurements
+from .measurement_tables import measurement_sections
+from .picture_text import picture_lines
 from .report import VerdictReport
 from .text_wrapping import break_points, columns, longest_word, pad
+from .violation_picture import make_violation_picture
 
 MAX_INDEX_LINES: Final = 20
 """Requirements whose further findings are named; the files have all of them."""
@@ -37,6 +41,9 @@ DEFAULT_WIDTH: Final = 110
 
 FACT_LABEL_WIDTH: Final = 11
 """Columns of the longest label of a finding's facts."""
+
+MAX_NUMBER_CHARACTERS: Final = 40
+"""Of a figure in the headline, which may be an SLO."""
 
 MAX_LINE_CHARACTERS: Final = 4000
 """Of a list of ids."""
@@ -61,7 +68,7 @@ class Detail(Enum):
     """Its last line."""
     SUMMARY = "summary"
     FULL = "full"
-    """The summary, and each requirement."""
+    """The summary, each requirement, and the pictures of findings about counters and timestamps."""
 
 
 def render_terminal(
@@ -73,24 +80,19 @@ def render_terminal(
     Args:
         colour: Whether to colour; without it the text holds no control character but the line break.
         width: Columns to wrap at; what has no blank to be wrapped at is longer.
+        detail: How much of it.
     """
-    page = _Page(colour=colour, width=width)
+    page = _Page(colour=colour, width=width, draws=detail is Detail.FULL)
     verdict = report.verdict
     if detail is Detail.VERDICT:
         _write_verdict(page, verdict)
         return page.text()
     _write_head(page, verdict)
-    _write_incidents(page, verdict)
+    _write_incidents(page, report)
     _write_findings(page, report)
-    if detail is Detail.FULL:
-        _write_requirements(page, verdict)
-    else:
-        _write_families(page, verdict)
-    _write_pairs(page, "Differences from the documentation", summary.drift_lines(verdict))
-    _write_pairs(page, "Waivers", summary.waiver_lines(verdict))
-    _write_pairs(page, "Baseline", summary.baseline_lines(verdict))
-    for section in measurement_sections(verdict):
-        _write_section(page, section)
+    parts = [_write_conformance, _write_measurements]
+    for write in reversed(parts) if leads_with_measurements(verdict) else parts:
+        write(page, verdict, detail)
     _write_pairs(page, "Covered", summary.coverage_lines(verdict))
     _write_unobserved(page, verdict)
     _write_notes(page, verdict)
@@ -101,8 +103,10 @@ def render_terminal(
 class _Page:
     """Collects lines; strings of a server have been escaped before they come here."""
 
-    def __init__(self, *, colour: bool, width: int) -> None:
+    def __init__(self, *, colour: bool, width: int, draws: bool) -> None:
         self.width = width
+        self.draws = draws
+        """Whether findings are drawn."""
         self._file = io.StringIO()
         self._console = Console(
             file=self._file,
@@ -129,6 +133,10 @@ class _Page:
     def _print(self, *parts: str | Text | tuple[str, str]) -> None:
         self._console.print(Text.assemble(*parts), soft_wrap=True)
 
+    def verbatim(self, text: str, *, indent: int) -> None:
+        """Write a line whose blanks matter."""
+        self._print(" " * indent, text)
+
     def title(self, text: str) -> None:
         """Begin a block."""
         self.gap()
@@ -138,13 +146,15 @@ class _Page:
         """Leave a line empty."""
         self._console.print()
 
-    def pair(self, label: str, text: str, *, indent: int, label_width: int, wrap: bool = True) -> None:
+    def pair(
+        self, label: str, text: str, *, indent: int, label_width: int, wrap: bool = True, style: str = "dim"
+    ) -> None:
         """Write a label and a text, which goes on below itself."""
         start = " " * indent + pad(translate(label), label_width) + "  "
         text = translate(text) if wrap else text
         rows = _wrap(Text(text), self.width - columns(start)) if wrap else [Text(text)]
         for place, part in enumerate(rows):
-            self._print(" " * columns(start) if place else (start, "dim"), part)
+            self._print(" " * columns(start) if place else (start, style), part)
 
     def grid(self, rows: Sequence[Sequence[Text]], *, right: Collection[int] = (), wrapped: int | None) -> bool:
         """
@@ -199,8 +209,32 @@ def _write_head(page: _Page, verdict: Verdict) -> None:
     page.line((_clean(what), "bold"), f"  {_clean(verdict.subject)}  ({_clean(about)})", hanging=2)
     if labels := ", ".join(f"{key}={value}" for key, value in verdict.labels.items()):
         page.line(f"labels  {_clean(labels)}", hanging=8)
-    if figures := key_figures(verdict):
-        page.line(_clean("; ".join(f"{number} {text}" for number, text in figures), 1000), hanging=2)
+    _write_figures(page, verdict)
+
+
+def _write_figures(page: _Page, verdict: Verdict) -> None:
+    """What the run is read for, a line a figure, the numbers below each other."""
+    figures = headline_figures(verdict)
+    numbers = [_clean(figure.number, MAX_NUMBER_CHARACTERS) for figure in figures]
+    wide = max(map(len, numbers))
+    for number, figure in zip(numbers, figures, strict=True):
+        style = _STYLES.get(figure.style, "bold")
+        page.pair(f"{number:>{wide}}", _clean(figure.text), indent=2, label_width=wide, style=style)
+
+
+def _write_measurements(page: _Page, verdict: Verdict, _: Detail) -> None:
+    for section in measurement_sections(verdict):
+        _write_section(page, section)
+
+
+def _write_conformance(page: _Page, verdict: Verdict, detail: Detail) -> None:
+    if detail is Detail.FULL:
+        _write_requirements(page, verdict)
+    else:
+        _write_families(page, verdict)
+    _write_pairs(page, "Differences from the documentation", summary.drift_lines(verdict))
+    _write_pairs(page, "Waivers", summary.waiver_lines(verdict))
+    _write_pairs(page, "Baseline", summary.baseline_lines(verdict))
 
 
 def _write_families(page: _Page, verdict: Verdict) -> None:
@@ -237,14 +271,17 @@ def _write_requirements(page: _Page, verdict: Verdict) -> None:
         )
 
 
-def _write_incidents(page: _Page, verdict: Verdict) -> None:
+def _write_incidents(page: _Page, report: VerdictReport) -> None:
     """The causes, before any finding; what one explains is folded below it."""
+    verdict = report.verdict
     if not verdict.incidents:
         return
     page.title(incident_summary.incidents_title(verdict))
     for incident in verdict.incidents:
         page.gap()
         page.line((_clean(incident.id), "bold"), f"  {_clean(incident.summary)}", indent=2, hanging=5)
+        entries = [entry for _, entry in incident_summary.incident_findings(verdict, incident)]
+        _write_picture(page, report, entries)
         for label, text in incident_summary.incident_facts(verdict, incident):
             shown = _clean_fact(label, text)
             page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
@@ -280,9 +317,24 @@ def _write_finding(page: _Page, place: int, entry: FindingEntry, report: Verdict
     name = (_clean(entry.requirement), _STYLES.get(summary.finding_style(report, entry), ""))
     page.gap()
     page.line(f"{place}. ", name, f"  {entry.level}{mark}  {_clean(entry.message)}", indent=2, hanging=5)
+    _write_picture(page, report, [entry])
     for label, text in summary.finding_facts(report, entry):
         shown = _clean_fact(label, text)
         page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
+
+
+def _write_picture(page: _Page, report: VerdictReport, entries: Sequence[FindingEntry]) -> None:
+    """That of the first finding that has one."""
+    if not page.draws:
+        return
+    pictures = (make_violation_picture(entry, report.evidence_of(entry)) for entry in entries)
+    if (picture := next((each for each in pictures if each is not None), None)) is None:
+        return
+    page.line(_clean(picture.sentence, MAX_TITLE_CHARACTERS), indent=5, hanging=5)
+    page.gap()
+    for text in picture_lines(picture, page.width - 7):
+        page.verbatim(escape_terminal(text), indent=7)
+    page.gap()
 
 
 def _write_section(page: _Page, section: MeasurementSection) -> None:
@@ -315,7 +367,7 @@ def _write_table(page: _Page, table: MeasurementTable) -> None:
             for label, text in zip(heads, row, strict=True):
                 page.pair(label, _clean(text), indent=2, label_width=_label_width(heads))
     if table.note:
-        page.line(_clean(table.note), indent=2, hanging=2)
+        page.line(_clean(table.note, MAX_TITLE_CHARACTERS), indent=2, hanging=2)
 
 
 def _write_pairs(page: _Page, title: str, rows: Sequence[tuple[str, str]]) -> None:

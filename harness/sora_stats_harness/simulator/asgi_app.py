@@ -11,7 +11,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -22,10 +22,19 @@ from .. import __version__
 from ..api.edition import Edition, load_edition
 from ..api.errors import UsageError
 from ..api.exchange import TARGET_HEADER
+from ..api.request_guard import INVENTED_TARGETS
 from .fault_interface import Connections, Fault, ReceivedRequest, SampleObject, SimulatedResponse
 from .faults import parse_fault
+from .planned_world import PlannedWorld, WorldPlan
 from .recording_player import RecordingPlayer
-from .request_parser import TARGET_HEADER_BYTES, ParsedRequest, make_error_response, make_json_response, parse_request
+from .request_parser import (
+    SERVED_TARGETS,
+    TARGET_HEADER_BYTES,
+    ParsedRequest,
+    make_error_response,
+    make_json_response,
+    parse_request,
+)
 from .world import SimulatedWorld
 
 AsgiScope = MutableMapping[str, Any]  # Any: ASGI's own types
@@ -47,6 +56,9 @@ MAX_LOGGED_REQUESTS: Final = 10_000
 
 MAX_LOGGED_BODY_BYTES: Final = 16 << 10
 """How much is kept of each of their bodies."""
+
+MAX_UNSERVED_TARGETS: Final = 100
+"""How many different targets that are not served are told of: a header may hold anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +134,12 @@ class SimulatorOptions:
     A recording to respond from, on as many nodes as it has. Then there is no world: `seed`, `connections`, `nodes`,
     `churn` and `empty_for_unknown` mean nothing, and of the faults only those of complete responses strike.
     """
+    responses: Mapping[str, SimulatedResponse] = field(default_factory=dict)
+    """Responses to any target, by the whole value of the target header."""
+    world: WorldPlan | None = None
+    """Who joins and leaves when, with which numbers; then `connections` and `churn` mean nothing."""
+    unserved: Callable[[str], None] | None = None
+    """Called with the value of a target header that a request came with and that is not served, once for each."""
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
@@ -139,8 +157,9 @@ class SimulatedCluster:
         self.options = options
         self.faults = [fault for fault in options.faults if isinstance(fault, Fault)]
         self.nodes = options.nodes
-        self.canned: dict[str, SimulatedResponse] = {}
-        """Responses for other operations, by the whole value of the target header."""
+        self.canned: dict[str, SimulatedResponse] = dict(options.responses)
+        """Given responses, by the whole value of the target header."""
+        self._unserved: set[str] = set()
         self.requests: deque[ReceivedRequest] = deque(maxlen=MAX_LOGGED_REQUESTS)
         self.wall_offset_s = 0.0
         """How far the server's clock is ahead of this machine's."""
@@ -159,6 +178,15 @@ class SimulatedCluster:
         self.world = self._create_world()
 
     def _create_world(self) -> SimulatedWorld:
+        plan = self.options.world
+        if plan is not None:
+            return PlannedWorld(
+                plan,
+                seed=self.options.seed,
+                nodes=self.nodes,
+                incarnation=self._incarnation,
+                origin_ns=INITIAL_WORLD_AGE_NS,
+            )
         return SimulatedWorld(
             self.options.edition or load_edition(),
             seed=self.options.seed,
@@ -209,6 +237,17 @@ class SimulatedCluster:
         self._requests += 1
         self._apply_due_disturbances()
         return self._requests - 1
+
+    def notice_target(self, targets: Sequence[bytes]) -> None:
+        """Tell whoever wants to know of a target that isn't served, once; those that the harness makes up are not told of."""
+        if self.options.unserved is None or len(self._unserved) >= MAX_UNSERVED_TARGETS:
+            return
+        for name in targets:
+            text = name.decode("latin-1").strip(" \t")
+            known = SERVED_TARGETS | INVENTED_TARGETS | self.canned.keys() | self._unserved
+            if text not in known:
+                self._unserved.add(text)
+                self.options.unserved(text)
 
     def _apply_due_disturbances(self) -> None:
         now_ns, due = self._clock.monotonic_ns(), self._due
@@ -281,7 +320,9 @@ class SimulatedNode:
         parsed = parse_request(
             scope["method"], scope["path"], targets, body, canned=cluster.canned, cors=options.cors is not None
         )
-        if isinstance(parsed, ParsedRequest):
+        if isinstance(parsed, SimulatedResponse):
+            cluster.notice_target(targets)
+        else:
             for fault in cluster.faults:
                 parsed = replace(parsed, arguments=fault.on_arguments(parsed.arguments))
         call = self._log_request(scope, body, parsed)

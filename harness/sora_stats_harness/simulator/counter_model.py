@@ -125,7 +125,7 @@ class CounterModel:
             elif field.kind is FieldKind.GAUGE and field.type is FieldType.INTEGER:
                 gauges.append((path, field))
             else:
-                self._constants[path] = _default_value(field, self.random)
+                self._constants[path] = default_value(field, self.random)
         if gauges:
             self.add_column_source(
                 _make_gauge_waves([field for _, field in gauges], self.random), [{path: 1} for path, _ in gauges]
@@ -186,7 +186,7 @@ def _formula_kind(formula: LeafFormula) -> str:
     return "sum" if set(weights) == {1} else "weighted"
 
 
-def _default_value(field: FieldDefinition, random: Random) -> LeafValue:
+def default_value(field: FieldDefinition, random: Random) -> LeafValue:
     """A valid value of a field about which nothing more is known."""
     if field.type is FieldType.BOOLEAN:
         return False

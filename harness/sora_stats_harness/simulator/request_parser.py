@@ -26,9 +26,12 @@ ARGUMENT_TYPES: Final[Mapping[tuple[str, str], Mapping[str, type]]] = {
 }
 """The types of each operation's arguments, by version and operation; those of the first two are required."""
 
+SERVED_TARGETS: Final = frozenset(f"Sora_{version}.{operation}" for version, operation in ARGUMENT_TYPES)
+"""The values of the target header that get statistics."""
+
 JSON_TYPE_NAMES: Final[Mapping[type, str]] = {str: "string", bool: "boolean"}
 
-_TARGET_PATTERN = re.compile(r"([A-Za-z]+)_([0-9]{8})\.([A-Za-z]+)")
+TARGET_PATTERN: Final = re.compile(r"([A-Za-z]+)_([0-9]{8})\.([A-Za-z]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,7 @@ def parse_request(
         method, path: As in the request line; a query string is not part of the path.
         targets: Every value of the target header.
         body: The body without transfer coding; no body, an empty and an empty chunked one are the same.
-        canned: Responses for other operations, by the whole value of the target header.
+        canned: Given responses, by the whole value of the target header.
         cors: Whether browsers may ask, so that OPTIONS gets a response.
 
     Returns:
@@ -86,7 +89,7 @@ def parse_request(
     if not targets:
         return make_json_response(400, {"type": "MissingHeaderName"})
     name = targets[0].decode("latin-1").strip(" \t")
-    matched = _TARGET_PATTERN.fullmatch(name)
+    matched = TARGET_PATTERN.fullmatch(name)
     if len(targets) > 1 or matched is None:
         return make_error_response("MissingService")
     if canned is not None and name in canned:

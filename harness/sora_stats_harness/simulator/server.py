@@ -94,7 +94,7 @@ class Simulator(SimulatorOptions):
         self._run_on_loop(lambda: self._cluster.world.set_value(connection_id, pointer, value))
 
     def set_canned_response(self, target: str, reply: SimulatedResponse) -> None:
-        """Give a fixed response to another operation, by the whole value of its target header."""
+        """Give a fixed response to a target, by the whole value of its header."""
         self._run_on_loop(lambda: self._cluster.canned.__setitem__(target, reply))
 
     def _run_on_loop(self, action: Callable[[], T]) -> T:

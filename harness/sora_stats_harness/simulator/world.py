@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
@@ -51,9 +52,24 @@ def add_connection_events(model: CounterModel, role: ClientRole, history: ice.Ic
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionIds:
+    """What names a connection."""
+
+    channel_id: str
+    client_id: str
+    bundle_id: str
+    connection_id: str
+
+    def set_on(self, model: CounterModel) -> None:
+        """Let the connection's samples show them."""
+        for name in ("channel_id", "client_id", "bundle_id", "connection_id"):
+            model.set_constant((name,), getattr(self, name))
+
+
 class SimulatedConnection:
     """
-    One connection of the world: its ids, and its statistics at any time.
+    One connection of the world: its ids, and its statistics at any time, by the model of its counters.
 
     `joins_ns` and `leaves_ns` are in nanoseconds since the world began; `leaves_ns` is None for one that stays.
     """
@@ -73,22 +89,24 @@ class SimulatedConnection:
     )
 
     def __init__(
-        self, columns: FieldIndex, role: ClientRole, lifetime: ConnectionLifetime, *, slot: int, node: int
+        self,
+        model: CounterModel,
+        ids: ConnectionIds,
+        lifetime: ConnectionLifetime,
+        *,
+        role: str,
+        node: int,
+        seed: int = 0,
     ) -> None:
-        random = Random(lifetime.key)
-        self.role = role.name
+        self.role = role
         self.node = node
         self.joins_ns = lifetime.joins_ns
         self.leaves_ns = lifetime.leaves_ns
-        self.connection_id = draw_connection_id(random)
-        self.channel_id = channel_name(slot // CONNECTIONS_PER_CHANNEL)
-        self.client_id = role.client_id or self.connection_id
-        self.bundle_id = f"{role.client_id}@{self.channel_id}" if role.shares_bundle else self.connection_id
-        self._seed = random.getrandbits(64)
-        model = CounterModel(columns, [label.name for label in role.labels], random)
-        for name in ("channel_id", "client_id", "bundle_id", "connection_id"):
-            model.set_constant((name,), getattr(self, name))
-        add_connection_events(model, role, lifetime.ice)
+        self.connection_id = ids.connection_id
+        self.channel_id = ids.channel_id
+        self.client_id = ids.client_id
+        self.bundle_id = ids.bundle_id
+        self._seed = seed
         self._template = model.build_template()
         self._overrides: dict[tuple[str, ...], Any] = {}  # Any: a fault may set whatever JSON can hold
 
@@ -206,9 +224,7 @@ class SimulatedWorld:
             _, slot, lifetime, joins = heapq.heappop(self._changes)
             over = lifetime.leaves_ns is not None and lifetime.leaves_ns <= self.now_ns
             if joins and not over:
-                self._living[slot] = SimulatedConnection(
-                    self._columns, self._roles[slot], lifetime, slot=slot, node=slot % self.nodes
-                )
+                self._living[slot] = self._make_connection(slot, lifetime)
             elif not joins:
                 self._living[slot] = None
             if joins and lifetime.leaves_ns is not None:
@@ -253,6 +269,22 @@ class SimulatedWorld:
         if found is None:
             raise UsageError(f"no connection {connection_id!r} lives in the simulated world")
         found.override_value(pointer, value)
+
+    def _make_connection(self, slot: int, lifetime: ConnectionLifetime) -> SimulatedConnection:
+        role, random = self._roles[slot], Random(lifetime.key)
+        connection_id = draw_connection_id(random)
+        channel_id = channel_name(slot // CONNECTIONS_PER_CHANNEL)
+        ids = ConnectionIds(
+            connection_id=connection_id,
+            channel_id=channel_id,
+            client_id=role.client_id or connection_id,
+            bundle_id=f"{role.client_id}@{channel_id}" if role.shares_bundle else connection_id,
+        )
+        seed = random.getrandbits(64)
+        model = CounterModel(self._columns, [label.name for label in role.labels], random)
+        ids.set_on(model)
+        add_connection_events(model, role, lifetime.ice)
+        return SimulatedConnection(model, ids, lifetime, role=role.name, node=slot % self.nodes, seed=seed)
 
     def _schedule_next_join(self, slot: int) -> None:
         """Note when the slot's next connection joins."""
