@@ -60,7 +60,7 @@ _MESSAGE: Final = re.compile(r"[A-Za-z}%)\]'\"…>][,;:.]? +(?=\S)")
 _SOURCED: Final = re.compile(r"\{(\w+)(:n|:count)?\0([0-9a-f]*)\}")
 _WORDS: Final = re.compile(r"[A-Za-z]{2}")
 _CODE: Final = re.compile(
-    r"^sora-harness [a-z-]+( |$)|^RFC [\dRFCand ,.;]+$|= \[?\{|^Fetch, |\\[dwsSb.]|\(\?|^\W*[a-z_.]+\(|[{]\"|<[a-z/!]|^[-.#\w]+ \{$|^\s*@|=\"|://\S+$|^HTTP/|^[A-Z][\w-]+: \S+$"
+    r"^sora-harness [a-z-]+( |$)|^RFC [\dRFCand ,.;]+$|= \[?\{|^Fetch, |\\[dwsSb.]|\(\?|^\W*[a-z_.]+\(|^[{]\"|<[a-z/!]|^[-.#\w]+ \{$|^\s*@|=\"|://\S+$|^HTTP/|^[A-Z][\w-]+: \S+$"
 )
 
 
@@ -285,14 +285,20 @@ def counted(node: ast.Call) -> Iterator[str]:
                 yield f"{{count:n}} {noun}s"
 
 
+class PlainCatalog(Catalog):
+    """A catalogue whose head is the same whenever it is written, and by whichever version of Babel."""
+
+    @property  # type: ignore[misc]  # nobody sets them
+    def mime_headers(self) -> list[tuple[str, str]]:
+        """The head."""
+        return [("Language", str(self.locale)), ("Content-Type", "text/plain; charset=utf-8")]
+
+
 def update(path: Path, messages: dict[str, list[str]]) -> tuple[Catalog, bytes, bytes]:
     """A catalogue with these messages and the translations that there are, as .po and as .mo."""
     known = read_po(io.BytesIO(path.read_bytes()), ignore_obsolete=True) if path.exists() else Catalog()
-    catalog = Catalog(locale=path.stem, fuzzy=False)
-    catalog.mime_headers = [("Language", path.stem), ("Content-Type", "text/plain; charset=utf-8")]  # no dates
-    catalog.header_comment = (
-        f"# The messages of sora-stats-harness in the language {path.stem}; scripts/messages.py writes this file."
-    )
+    catalog = PlainCatalog(locale=path.stem, fuzzy=False)
+    catalog.header_comment = "# The messages of sora-stats-harness; scripts/messages.py writes this file."
     for message, places in sorted(messages.items(), key=lambda row: (row[1][0], row[0])):
         before = known.get(message)
         at = [(place, None) for place in places]

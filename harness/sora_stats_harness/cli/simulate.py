@@ -174,7 +174,7 @@ def _report_unserved(target: str) -> None:
     from ..reports.escaping import escape_terminal
 
     try:
-        write_output(
+        write_message(
             f"{escape_terminal(target, 100)} was asked for, and is not served (--answer TARGET=FILE)\n", sys.stderr
         )
     except OSError:
