@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from typing import Final
+from unicodedata import combining, east_asian_width
 
 _WIDE: Final = "\u3000-\u30ff\u3400-\u9fff\uff00-\uffef"
 _CLOSING: Final = "、。」』）：；ーぁぃぅぇぉっゃゅょァィゥェォッャュョ"
@@ -22,9 +23,7 @@ def columns(text: str) -> int:
     """
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
+    return sum(0 if combining(each) else 2 if east_asian_width(each) in "FW" else 1 for each in text)
 
 
 def break_points(text: str, width: int) -> list[int]:
