@@ -153,12 +153,15 @@ def report_width(stream: TextIO) -> int:
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print a table on stdout; on a terminal its last column is wrapped."""
-    write_output(format_columns(rows, terminal=sys.stdout.isatty()))
+    write_output(format_columns(rows, terminal=sys.stdout.isatty(), is_named=True))
 
 
-def format_columns(rows: Sequence[Sequence[str]], *, terminal: bool = False) -> str:
+def format_columns(rows: Sequence[Sequence[str]], *, terminal: bool = False, is_named: bool = False) -> str:
     """
     Lay out a table, every string made harmless; without a terminal no line is wrapped.
+
+    Args:
+        is_named: Whether there is a head, and below it the first column holds names, which stay as they are.
 
     >>> print(format_columns([("A", "B"), ("long", "x")]), end="")
     A     B
@@ -173,8 +176,10 @@ def format_columns(rows: Sequence[Sequence[str]], *, terminal: bool = False) -> 
     table = Table.grid(padding=(0, 2, 0, 0))
     for place, _ in enumerate(rows[0]):
         table.add_column(no_wrap=place < len(rows[0]) - 1)
-    for row in rows:
-        table.add_row(*(Text(translate(escape_terminal(cell, 1000))) for cell in row))
+    for place, row in enumerate(rows):
+        cells = [escape_terminal(cell, 1000) for cell in row]
+        names = 1 if is_named and place else 0
+        table.add_row(*map(Text, cells[:names]), *(Text(translate(cell)) for cell in cells[names:]))
     stream = io.StringIO()
     console = Console(file=stream, width=None if terminal else _UNLIMITED_WIDTH, color_system=None)
     console.print(table)
