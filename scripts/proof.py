@@ -117,7 +117,7 @@ def torn(shrink: int) -> Lines:
     counted = agreement.torn_reads(DOC, watched(range(400 // shrink), "worlds"))
     yield (
         f"- A correct server that reads its counters over 20 ms, three pollers: {counted['samples']:,} samples, of "
-        f"which {counted['inconsistent']:,} violate a relation as they stand. MUST or confirmed SHOULD findings: 0."
+        f"which {counted['inconsistent']:,} violate a relation as they stand. MUST or PROVEN findings: 0."
     )
     counted = agreement.torn_reads(DOC, range(1000, 1000 + 60 // shrink), stepped_ns=-200_000_000)
     yield f"- The same while its clock is set back by 200 ms: {counted['samples']:,} samples, 0 findings."
@@ -171,7 +171,7 @@ def simulator(shrink: int) -> Lines:
         exchanges += tally.coverage.exchanges
     yield (
         f"- {seeds} seeds, one and three nodes in turn, 200 connections that come and go, up to 32 requests in flight: "
-        f"{exchanges:,} exchanges, {total:,} samples of all {len(DOC.fields)} fields. MUST or SHOULD findings: 0. "
+        f"{exchanges:,} exchanges, {total:,} samples of all {len(DOC.fields)} fields. MUST, PROVEN or HABIT findings: 0. "
         f"{bound(total)} a sample."
     )
 
@@ -184,14 +184,14 @@ def slow(shrink: int) -> Lines:
     yield (
         f"- In virtual time, 20 seeds for each service time from 0 to 2 s, one and three nodes in turn, up to 0.5 s on the "
         f"way, torn reads with their tear stated: {counted['exchanges']:,} exchanges, {counted['samples']:,} samples, "
-        f"{counted['overlapping']:,} pairs of overlapping ones. MUST or SHOULD findings: 0."
+        f"{counted['overlapping']:,} pairs of overlapping ones. MUST, PROVEN or HABIT findings: 0."
     )
     counted = Counter()
     for seed, service in enumerate(watched(("0.1ms", "300ms", "2s"), "service times")):
         counted += slow_server.judge_among_busy_loops(DOC, seed, service, duration_s=20.0 / shrink)
     yield (
         f"- On this machine beside four busy loops, service times of 0 to 2 s, one and three nodes: "
-        f"{counted['exchanges']:,} exchanges, {counted['samples']:,} samples. MUST or SHOULD findings: 0."
+        f"{counted['exchanges']:,} exchanges, {counted['samples']:,} samples. MUST, PROVEN or HABIT findings: 0."
     )
 
 
@@ -217,7 +217,7 @@ def crossings(shrink: int) -> Lines:
     wrong = scores.judge_crossings(DOC, (each.make() for each in watched(population, "crossings")))
     assert not wrong, "\n".join(wrong)
     yield (
-        f"- {len(population):,} histories: each of {len(crossed.defects(DOC))} SHOULD defects, in every response, with each of "
+        f"- {len(population):,} histories: each of {len(crossed.defects(DOC))} PROVEN or HABIT defects, in every response, with each of "
         f"{len(faults)} MUST faults, on the same leaf and on another. The MUST is found in all, no other MUST in any, and no "
         "counter of which a value could not be used is said never to have moved."
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from sora_stats_harness.api.errors import ConfigError, UsageError
 from sora_stats_harness.cli import main, options
 from sora_stats_harness.cli.framework import Arguments, Command, Option
+from sora_stats_harness.judge.requirements import Level, Severity
 from sora_stats_harness.probe.run_settings import RunSettings
 
 Capture = pytest.CaptureFixture[str]
@@ -19,7 +20,7 @@ Capture = pytest.CaptureFixture[str]
 WHOLE = """\
 url = "http://sora.example:3000"
 edition = "mine.toml"
-strict = true
+fail_on = "habit"
 require = ["counter.monotonic"]
 ca_file = "ca.pem"
 insecure = true
@@ -31,6 +32,10 @@ no_worse_than = "10%"
 [headers]
 Authorization = "env:SORA_TOKEN"
 X-Trace = "@trace"
+
+[severity]
+"shape.unknown" = "must"
+"http.status" = "info"
 
 [labels]
 build = "123"
@@ -60,10 +65,12 @@ def resolve(*words: str) -> RunSettings:
     return options.read_settings(Arguments(**context.params))
 
 
+CHOSEN: Final = {"shape.unknown": Level.MUST, "http.status": Level.INFO}
+
 NOTHING: dict[str, Any] = {
     "url": None,
     "edition": "doc-2024",
-    "strict": False,
+    "severity": Severity(),
     "require": (),
     "headers": (),
     "ca_file": None,
@@ -96,7 +103,7 @@ def test_the_configuration_fills_in_what_was_not_given(folder: Path) -> None:
     assert held(found) | {"waivers": []} == {
         "url": "http://sora.example:3000",
         "edition": "mine.toml",
-        "strict": True,
+        "severity": Severity(fail_on=Level.HABIT, by_requirement=CHOSEN),
         "require": ("counter.monotonic",),
         "ca_file": "ca.pem",
         "insecure": True,
@@ -116,14 +123,14 @@ def test_the_command_line_wins(folder: Path) -> None:
     """Headers and labels name by name; what is required is added; any other list replaces that of the file."""
     (folder / "sora-harness.toml").write_text(WHOLE, encoding="utf-8")
     text = (
-        "http://a:1 --edition doc-2024 --no-strict --require http.json --ca-file b --no-insecure --timeout 7 --tear 100ms "
+        "http://a:1 --edition doc-2024 --fail-on must --require http.json --ca-file b --no-insecure --timeout 7 --tear 100ms "
         "--slo p50<1ms --label build=9"
     )
     found = resolve(*text.split(), "--header", "authorization: Basic x")
     assert held(found) | {"waivers": []} == {
         "url": "http://a:1",
         "edition": "doc-2024",
-        "strict": False,
+        "severity": Severity(fail_on=Level.MUST, by_requirement=CHOSEN),
         "require": ("counter.monotonic", "http.json"),
         "ca_file": "b",
         "insecure": False,
@@ -135,7 +142,7 @@ def test_the_command_line_wins(folder: Path) -> None:
         "labels": {"region": "tokyo", "build": "9"},
         "waivers": [],
     }
-    assert found.origins["strict"] == found.origins["slos"] == "command line"
+    assert found.origins["fail_on"] == found.origins["slos"] == "command line"
     assert found.origins["headers"] == found.origins["require"] == "sora-harness.toml, command line"
 
 
@@ -189,10 +196,10 @@ def test_headers_are_for_a_server(folder: Path) -> None:
 
 def test_another_file_may_be_named(folder: Path) -> None:
     """Instead of the one that is there; a file that is missing, or no name, is wrong usage."""
-    (folder / "sora-harness.toml").write_text("strict = true", encoding="utf-8")
+    (folder / "sora-harness.toml").write_text("fail_on = 'habit'", encoding="utf-8")
     (folder / "other.toml").write_text("insecure = true", encoding="utf-8")
     found = resolve("--config", "other.toml")
-    assert (found.strict, found.insecure, found.origins["insecure"]) == (False, True, "other.toml")
+    assert (found.severity, found.insecure, found.origins["insecure"]) == (Severity(), True, "other.toml")
     with pytest.raises(UsageError, match="--config is empty"):
         resolve("--config", "")
     with pytest.raises(ConfigError, match=r"none\.toml cannot be read"):
@@ -204,6 +211,32 @@ def test_values_that_an_option_refuses_name_the_file(folder: Path) -> None:
     (folder / "sora-harness.toml").write_text("timeout = '0s'", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"sora-harness.toml: timeout: '0s' must be a time greater than 0"):
         resolve()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("fail_on = 'prooven'", "fail_on: 'prooven' is none of must, proven, habit (did you mean 'proven'?)"),
+        ("fail_on = 'info'", "fail_on: 'info' is none of must, proven, habit"),
+        (
+            "[severity]\n'shape.unknown' = 'shuold'",
+            "severity: shape.unknown: 'shuold' is none of must, proven, habit, info",
+        ),
+        (
+            "[severity]\n'shape.unknwon' = 'must'",
+            "severity: there is no requirement 'shape.unknwon' (did you mean 'shape.unknown'?)",
+        ),
+        (
+            "[severity]\nshape.unknown = 'must'",
+            'severity: an id stands in quotation marks, as in "family.name" = "info"',
+        ),
+    ],
+)
+def test_levels_that_there_are_not_are_refused(text: str, complaint: str, folder: Path, capsys: Capture) -> None:
+    """And ids that there are not; a mistyped one would weaken the gate in silence."""
+    (folder / "sora-harness.toml").write_text(text, encoding="utf-8")
+    assert main(["config"]) == 2
+    assert capsys.readouterr().err == f"sora-harness: sora-harness.toml: {complaint}\n"
 
 
 def test_help_needs_no_configuration(folder: Path, capsys: Capture) -> None:
@@ -218,7 +251,7 @@ def test_help_needs_no_configuration(folder: Path, capsys: Capture) -> None:
 @pytest.mark.parametrize("command", ["conform", "load", "check", "config"])
 def test_a_malformed_file_is_one_line(command: str, folder: Path, capsys: Capture) -> None:
     """With its number, and exit code 2, whatever the command."""
-    (folder / "pyproject.toml").write_text("[tool.sora-harness]\nstrict = \n", encoding="utf-8")
+    (folder / "pyproject.toml").write_text("[tool.sora-harness]\nfail_on = \n", encoding="utf-8")
     assert main([command, *(["x.json"] if command == "check" else [])]) == 2
     assert capsys.readouterr().err == "sora-harness: pyproject.toml is not TOML: line 2: Invalid value\n"
 
@@ -229,14 +262,15 @@ def test_config_shows_what_holds_and_where_from(folder: Path, monkeypatch: pytes
     monkeypatch.setenv("SORA_URL", "http://b:2")
     (folder / "sora-harness.toml").write_text(WHOLE, encoding="utf-8")
     (folder / "pyproject.toml").write_text("[tool.sora-harness]\n", encoding="utf-8")
-    words = ["--no-strict", "--header", "X-Key: sesame", "--header", "@lines"]
+    words = ["--fail-on", "must", "--header", "X-Key: sesame", "--header", "@lines"]
     assert main(["config", *words]) == 0
     text = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "configuration: sora-harness.toml" in lines
     assert "ignored: pyproject.toml, because sora-harness.toml exists" in lines
     assert "url http://b:2 SORA_URL" in lines
-    assert "strict no command line" in lines
+    assert "fail_on must command line" in lines
+    assert "severity shape.unknown: must, http.status: info sora-harness.toml" in lines
     assert "timeout 2 s sora-harness.toml" in lines
     assert "shape.unknown /rtp/* 2020-01-31 (expired) Mori announced" in lines
     assert main(["config", "--json", *words]) == 0
@@ -308,6 +342,6 @@ def test_a_found_file_cannot_send_secrets_where_it_likes(folder: Path, reference
 
 def test_check_of_a_good_configuration(folder: Path, capsys: Capture) -> None:
     """One line, exit 0."""
-    (folder / "sora-harness.toml").write_text("strict = true", encoding="utf-8")
+    (folder / "sora-harness.toml").write_text("fail_on = 'must'", encoding="utf-8")
     assert main(["config", "--check"]) == 0
     assert capsys.readouterr().out == "sora-harness.toml: every setting can be used\n"

@@ -117,7 +117,7 @@ class Talk:
         assert result.crashed == {}
         return result
 
-    def told(self, least: Level = Level.SHOULD) -> list[str]:
+    def told(self, least: Level = Level.HABIT) -> list[str]:
         """The requirements of all findings, in their order."""
         return [finding.requirement for finding in self.findings if finding.level >= least]
 

@@ -43,8 +43,8 @@ def configured(*channels: dict[str, Json]) -> list[tuple[Level, str, str, str]]:
 
 OPEN = {"#a": label()}
 OTHER = {"#a": label(ordered=False)}
-RETRANSMITS = (Level.SHOULD, "/data_channel/#a/max_retransmits")
-FOUND = (Level.SHOULD, "/data_channel/#a/ordered", "true", "false")
+RETRANSMITS = (Level.HABIT, "/data_channel/#a/max_retransmits")
+FOUND = (Level.HABIT, "/data_channel/#a/ordered", "true", "false")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ FOUND = (Level.SHOULD, "/data_channel/#a/ordered", "true", "false")
         ),
         pytest.param(
             [OPEN, {"#a": label(ordered=False, compress=True)}],
-            [FOUND, (Level.SHOULD, "/data_channel/#a/compress", "false", "true")],
+            [FOUND, (Level.HABIT, "/data_channel/#a/compress", "false", "true")],
             id="each leaf",
         ),
     ],

@@ -36,8 +36,8 @@ def told(*steps: Step, every: int = 10, lasts: int = 5, nodes: Sequence[str] = (
     ("steps", "levels", "checked"),
     [
         pytest.param([ONE, (list_all(), IDS[:1]), ONE], [], 1, id="listed"),
-        pytest.param([ONE, (list_all(), ()), ONE], [Level.SHOULD], 1, id="not in what the node lists of itself"),
-        pytest.param([ONE, (list_all(local=True), ()), ONE], [Level.SHOULD], 1, id="the same, said in words"),
+        pytest.param([ONE, (list_all(), ()), ONE], [Level.HABIT], 1, id="not in what the node lists of itself"),
+        pytest.param([ONE, (list_all(local=True), ()), ONE], [Level.HABIT], 1, id="the same, said in words"),
         pytest.param([ONE, (list_all(local=False), ()), ONE], [Level.MUST], 1, id="not in what it lists of all"),
         pytest.param([ONE, (list_all(local=False), ())], [], 0, id="it may have left"),
         pytest.param([(list_all(local=False), ()), ONE], [], 0, id="it may have come"),

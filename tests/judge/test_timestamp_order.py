@@ -57,4 +57,4 @@ def test_without_a_tear_it_is_for_information() -> None:
 )
 def test_with_a_tear_it_is_a_should_beyond_it(apart_ms: int, tear_s: float, seconds: bool, found: int) -> None:
     """And beyond what the timestamps can tell: whole seconds tell nothing here."""
-    assert [finding.level for finding in told(apart_ms, tear_s=tear_s, seconds=seconds)] == [Level.SHOULD] * found
+    assert [finding.level for finding in told(apart_ms, tear_s=tear_s, seconds=seconds)] == [Level.PROVEN] * found

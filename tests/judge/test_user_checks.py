@@ -45,14 +45,14 @@ def test_the_documented_check_finds_what_it_is_about(rules: Path) -> None:
         (
             "/rtp/total_received_rtp_rtx",
             "rtp.total_received_rtp_rtx exceeds the number of all packets",
-            Level.SHOULD,
+            Level.HABIT,
         )
     ]
     result = judge.result()
     assert result.checked[ID] == 2
     decision = decide_verdict(result, SCOPE)
     assert [(row.status, row.violated_level, row.violations) for row in decision.requirements if row.id == ID] == [
-        ("violated", "SHOULD", 1)
+        ("violated", "HABIT", 1)
     ]
 
 

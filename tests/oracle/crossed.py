@@ -1,5 +1,5 @@
 """
-Two things wrong at once: every SHOULD defect, in all responses, crossed with every MUST fault, in some.
+Two things wrong at once: every lesser defect, in all responses, crossed with every MUST fault, in some.
 
 A defect is on the very leaf of the fault, where it is about a leaf, and on another. Whatever the defect, the fault must
 still be found: a value that is written oddly is a value all the same. Nothing here imports the judge.

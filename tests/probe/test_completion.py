@@ -37,8 +37,8 @@ class CountingJudge:
 
 
 def test_what_is_expected_follows_from_the_plan() -> None:
-    """MUST and SHOULD requirements in the plan's scope, no others."""
-    assert {REQUIREMENTS[id].level for id in EXPECTED} == {Level.MUST, Level.SHOULD}
+    """All requirements above INFO in the plan's scope, no others."""
+    assert {REQUIREMENTS[id].level for id in EXPECTED} == {Level.MUST, Level.PROVEN, Level.HABIT}
     assert "cluster.union" not in EXPECTED and "request.shape.large_body" not in EXPECTED
     nodes = ConformancePlan(server="http://a:3000", nodes=("http://b:3000",), send_wrong_requests=False)
     assert "cluster.union" in nodes.expected_requirements()

@@ -30,7 +30,7 @@ def changed() -> RunComparison:
     new = comparing.runs(dice, 5, comparing.lognormal(0.02), added_ms=10, odd=1)
     base[0][1].findings = [comparing.finding("a"), comparing.finding("b")]
     base[0][1].capacity = comparing.capacity(400, 450)
-    new[1][1].findings = [comparing.finding("b"), comparing.finding("c", requirement="shape.unknown", level="SHOULD")]
+    new[1][1].findings = [comparing.finding("b"), comparing.finding("c", requirement="shape.unknown", level="HABIT")]
     new[1][1].capacity = comparing.capacity(90, 100)
     for _, made in new:
         made.coverage = CoverageSummary(samples=10, never_seen=["rtp.a", "rtp.gone"])

@@ -22,6 +22,7 @@ from . import edition as editions
 from .edition_schemas import JSON_SCHEMA_DIALECT
 from .errors import ConfigError, UsageError, suggest_nearest
 from .input_budget import MAX_CONFIG_BYTES, parse_toml, read_small_file
+from .option_values import FAIL_ON_LEVELS, SEVERITY_LEVELS
 from .server_url import normalize_server_url
 
 CONFIG_FILE: Final = "sora-harness.toml"
@@ -66,7 +67,14 @@ class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     edition: Annotated[
         str | None, _described("The field list to judge by: a name, or a .toml file relative to this one")
     ] = None
-    strict: Annotated[bool | None, _described("Whether a violated SHOULD fails, too")] = None
+    fail_on: Annotated[
+        str | None,
+        _described("The lowest level of a finding that fails", extra_json_schema={"enum": [*FAIL_ON_LEVELS]}),
+    ] = None
+    severity: Annotated[
+        dict[str, Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*SEVERITY_LEVELS]})]],
+        _described("What findings of a requirement weigh, by its id, where not what the registry says"),
+    ] = {}
     require: Annotated[list[str], _described("Requirements that must have been observed")] = []
     checks: Annotated[list[_Text], _described("Python files with checks of your own; relative to this one")] = []
     headers: Annotated[
@@ -147,6 +155,7 @@ def config_schema(requirement_ids: Collection[str]) -> dict[str, Any]:  # Any: J
     rules = {
         "require": {"type": "array", "items": known},
         "waivers": {"type": "array", "items": {"type": "object", "properties": {"requirement": known}}},
+        "severity": {"type": "object", "propertyNames": known},
     }
     # Ajv refuses a format unless a package of formats is loaded beside it
     del components["Waiver"]["properties"]["until"]["format"]
@@ -245,6 +254,8 @@ def _explain_error(message: str) -> str:
     key = re.sub(r"^(key` in `)?\$\.?|\[\.\.\.\]|`$", "", place)
     if "matching regex" in text:
         text = _TYPE_HINTS.get(key, "it is blank")
+    if key == "severity" and "got `object`" in text:  # what TOML makes of an id without quotation marks
+        text = 'an id stands in quotation marks, as in "family.name" = "info"'
     key = re.sub(r"^waivers\[([0-9]+)\]\.?", lambda found: f"waiver {int(found[1]) + 1}: ", key)
     return f"{key.removesuffix(': ')}: {text}" if key else text
 

@@ -283,6 +283,7 @@ def _load_spec(arguments: Arguments, run: common.JudgedRun, *, scenario: str, us
         timeout_s=timeout_s,
         scenario=scenario,
         users=users,
+        severity=settings.severity,
     )
 
 

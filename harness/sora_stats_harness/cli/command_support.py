@@ -179,7 +179,7 @@ def make_pass_policy(arguments: Arguments, baseline: Baseline | None) -> PassPol
     from ..reports.pass_policy import PassPolicy
 
     settings = arguments.settings
-    return PassPolicy(strict=settings.strict, require=settings.require, waivers=settings.waivers, baseline=baseline)
+    return PassPolicy(severity=settings.severity, require=settings.require, waivers=settings.waivers, baseline=baseline)
 
 
 def report_and_exit_code(

@@ -19,7 +19,7 @@ EXAMPLES: Final = """\
 examples:
   sora-harness config                                    of the current folder
   sora-harness config --check                            exit 2 for whatever a command would refuse
-  sora-harness config --strict                           with an option of other commands
+  sora-harness config --fail-on habit                    with an option of other commands
   sora-harness config --json
 """
 
@@ -62,8 +62,10 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
     from ..probe.run_settings import SETTINGS
 
     shown: dict[str, Any] = {  # Any: JSON
-        key: getattr(settings, f"{key}_s" if key in ("timeout", "tear") else key) for key in settings.origins
+        key: getattr(settings, f"{key}_s" if key in ("timeout", "tear") else key, None) for key in settings.origins
     }
+    severity = {id: level.name.lower() for id, level in settings.severity.by_requirement.items()}
+    shown |= {"fail_on": settings.severity.fail_on.name.lower(), "severity": severity}
     shown["headers"] = dict(mask_header(line) for line in settings.headers)
     if settings.no_worse_than is not None:
         shown["no_worse_than"] = f"{settings.no_worse_than * 100:g}%"

@@ -33,7 +33,7 @@ EXAMPLES: Final = """\
 examples:
   sora-harness conform                                   probe the embedded simulator (SELF-TEST)
   sora-harness conform http://127.0.0.1:3000             probe a server for 10 seconds
-  sora-harness conform http://127.0.0.1:3000 --duration 1m --strict --record run.jsonl.zst
+  sora-harness conform http://127.0.0.1:3000 --duration 1m --fail-on habit --record run.jsonl.zst
   sora-harness conform http://127.0.0.1:3000 --fuzz 500 --seed 7
   sora-harness conform http://10.0.0.1:3000 --node http://10.0.0.2:3000 --node http://10.0.0.3:3000
   sora-harness conform https://sora.example --valid-only --targets GetStatsConnection \\
@@ -74,7 +74,7 @@ def run(arguments: Arguments) -> int:
             judge = Judge(
                 load_edition(arguments.settings.edition),
                 observer=recorder.add_exchange if recorder else None,
-                options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s),
+                options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s, severity=settings.severity),
                 checks=load_check_files(settings.checks),
             )
             if seed is not None:

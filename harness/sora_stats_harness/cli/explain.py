@@ -49,6 +49,7 @@ def _rows(rule: Requirement) -> list[tuple[str, str]]:
 
     rows = [
         ("why", rule.reason),
+        (f"why {rule.level.name}", rule.grounds),
         ("source", rule.source),
         ("a run has to see", describe_scope(rule)),
     ]

@@ -151,6 +151,7 @@ def _load_spec(arguments: Arguments, url: str | None, processes: int) -> LoadSpe
         checks=arguments.settings.checks,
         timeout_s=arguments.settings.timeout_s,
         tear_s=arguments.settings.tear_s,
+        severity=arguments.settings.severity,
         scenario=scenario,
         weights=arguments.weights or {},
         rate=rate,

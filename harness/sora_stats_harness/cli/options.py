@@ -13,7 +13,7 @@ import click
 
 from ..api.errors import OutputError, UsageError
 from ..api.input_budget import path_exists
-from ..api.option_values import parse_duration, parse_integer, parse_rate, parse_size
+from ..api.option_values import FAIL_ON_LEVELS, parse_duration, parse_integer, parse_rate, parse_size
 from ..api.server_url import URL_VARIABLE
 from .framework import Arguments, Option, Parsed, flag, group, with_value, with_values
 
@@ -76,7 +76,7 @@ def server_options() -> list[click.Parameter]:
 
 
 def rule_options() -> list[click.Parameter]:
-    """What decides the verdict: --config --edition --strict --require --checks --label."""
+    """What decides the verdict: --config --edition --fail-on --require --checks --label."""
     return group(
         "judging and reports",
         config_option(),
@@ -92,10 +92,10 @@ def rule_options() -> list[click.Parameter]:
         Option(
             ["--tear"],
             metavar="TIME",
-            help="how far apart the server stamps a response and reads its counters; then counter.timestamp_order is a "
-            "SHOULD",
+            help="how far apart the server stamps a response and reads its counters; then counter.timestamp_order is "
+            "PROVEN",
         ),
-        Option(["--strict/--no-strict"], default=None, help="a violated SHOULD fails, too"),
+        with_value("--fail-on", "|".join(FAIL_ON_LEVELS), "the lowest level of a finding that fails (default: proven)"),
         with_values("--require", "ID", "inconclusive unless this requirement was observed (repeatable)"),
         with_values("--checks", "FILE.py", "judge by the checks of your own in this file as well (repeatable)"),
         with_values("--label", "KEY=VALUE", "add to every report, such as build=123 (repeatable)"),

@@ -25,7 +25,7 @@ from .exchange_counts import ExchangeCounts
 from .exchange_queue import ExchangeQueue
 from .findings import FindingAggregator
 from .last_samples import LastSample, find_last_samples
-from .requirement import Finding, Level
+from .requirement import DEFAULT_SEVERITY, Finding, Level, Severity
 from .sample_reader import SampleReader
 from .stage_walk import StageTools, StageWalk
 from .standard_checks import CheckContext, make_standard_checks
@@ -41,6 +41,8 @@ class JudgeOptions:
     """Servers that together are one cluster."""
     tear_s: float | None = None
     """How far apart the server stamps a response and reads its counters, if the user says so."""
+    severity: Severity = DEFAULT_SEVERITY
+    """What a finding of each requirement weighs."""
     scan_every: int = 1
     """Look for repeated keys in every so-many-th response; 0 for none."""
     soon: Callable[[Callable[[], None]], object] | None = None
@@ -89,7 +91,7 @@ class Judge:
         self._reader = reader = SampleReader(edition)
         self._counter_places = reader.codec.counter_places
         self._evidence = EvidenceStore(options.evidence_bytes)
-        self._findings = FindingAggregator(self._evidence, on_finding, options.on_miss)
+        self._findings = FindingAggregator(self._evidence, on_finding, options.on_miss, options.severity)
         self._counts = ExchangeCounts(len(edition.fields))
         tear_ns = None if options.tear_s is None else int(options.tear_s * 1e9)
         context = CheckContext(reader=reader, counts=self._counts, tear_ns=tear_ns)

@@ -19,7 +19,7 @@ from .requirement import Requirement
 
 VERDICT_FORMAT = "sora-harness/verdict/2"
 
-LevelName = Literal["MUST", "SHOULD", "INFO"]
+LevelName = Literal["MUST", "PROVEN", "HABIT", "INFO"]
 FindingStatus = Literal["new", "known", "waived"]
 Status = Literal["violated", "known", "waived", "not_checked", "met", "not_applicable"]
 NotCheckedReason = Literal["not_observed", "no_traffic", "late", "withheld", "check_crashed", "masked"]
@@ -201,7 +201,10 @@ class Verdict(msgspec.Struct, kw_only=True):
     interrupted: bool = False
     aborted: str | None = None
     """Why the run ended itself early; None where it did not."""
-    strict: bool = False
+    fail_on: LevelName = "PROVEN"
+    """The lowest level of a finding that fails."""
+    severity: dict[str, LevelName] = {}
+    """The requirements of which the user has decided what they weigh."""
     edition: str
     subject_kind: SubjectKind
     subject: str

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..api.errors import ExitCode, worst_exit_code
-from .requirements import REQUIREMENTS, Level, RequiredCapability, Requirement
+from .requirements import DEFAULT_SEVERITY, REQUIREMENTS, Level, RequiredCapability, Requirement, Severity
 from .verdict import JudgeResult, NotCheckedReason, RequirementStatus, Status, VerdictName
 
 
@@ -64,17 +64,12 @@ class VerdictDecision:
     requirements: list[RequirementStatus]
 
 
-def fails_run(level: Level, *, strict: bool) -> bool:
-    """Whether a finding of this level, neither waived nor known, makes the verdict `fail`."""
-    return level is Level.MUST or (strict and level is Level.SHOULD)
-
-
 def decide_verdict(
     result: JudgeResult,
     scope: RunScope,
     ending: RunEnding = RAN_TO_ITS_END,
     *,
-    strict: bool = False,
+    severity: Severity = DEFAULT_SEVERITY,
     require: Collection[str] = (),
 ) -> VerdictDecision:
     """
@@ -84,16 +79,17 @@ def decide_verdict(
         result: What was counted; findings that are waived or known from a baseline are marked, and fail nothing.
         scope: What the run was able to see.
         ending: How it ended.
-        strict: Whether a violated SHOULD fails as well.
+        severity: From which level on a finding fails, and what the user lets each requirement weigh.
         require: Requirements that must have been observed, whatever the reason that they were not.
 
     Returns:
-        `fail` if a MUST is violated (with `strict` also a SHOULD), or an SLO; else `inconclusive` if no sample was judged, a
+        `fail` if a finding's level is one that fails, or an SLO is violated; else `inconclusive` if no sample was judged, a
         MUST in scope was not checked for any reason but `no_traffic`, an SLO was not checked, a check crashed, or the run
         was cut short; else `pass`.
     """
     rows = [
-        _requirement_status(rule, result, scope, strict) for rule in (*REQUIREMENTS.values(), *result.user_requirements)
+        _requirement_status(rule, result, scope, severity)
+        for rule in (*REQUIREMENTS.values(), *result.user_requirements)
     ]
     objections = list(_objections(rows, result, ending, require))
     code = worst_exit_code(*(code for code, _ in objections))
@@ -139,7 +135,9 @@ def _is_needed(row: RequirementStatus, require: Collection[str]) -> bool:
     return row.id in require or (row.level == "MUST" and row.reason != "no_traffic")
 
 
-def _requirement_status(rule: Requirement, result: JudgeResult, scope: RunScope, strict: bool) -> RequirementStatus:
+def _requirement_status(
+    rule: Requirement, result: JudgeResult, scope: RunScope, severity: Severity
+) -> RequirementStatus:
     entries = [entry for entry in result.findings if entry.requirement == rule.id]
     worst = max((Level[entry.level] for entry in entries if entry.status == "new"), default=None)
     status: Status = "violated"
@@ -148,10 +146,10 @@ def _requirement_status(rule: Requirement, result: JudgeResult, scope: RunScope,
         status, reason = _unviolated_status(rule, result, scope, {entry.status for entry in entries})
     return RequirementStatus(
         id=rule.id,
-        level=rule.level.name,
+        level=severity.weigh(rule, rule.level).name,
         status=status,
-        violated_level=None if worst is None else worst.name,  # type: ignore[arg-type]  # the same three names
-        fails=worst is not None and fails_run(worst, strict=strict),
+        violated_level=None if worst is None else worst.name,  # type: ignore[arg-type]  # the same names
+        fails=worst is not None and severity.fails(worst),
         reason=reason,
         checked=result.checked.get(rule.id, 0),
         violations=sum(entry.count for entry in entries),

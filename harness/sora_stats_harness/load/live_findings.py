@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from ..judge.requirements import Finding, Level
+from ..judge.requirements import DEFAULT_SEVERITY, Finding, Level, Severity
 
 MAX_SHOWN_FINDINGS: Final = 50
 """Findings that are shown, the newest first."""
@@ -24,7 +24,10 @@ MAX_TEXT_CHARACTERS: Final = 200
 class LiveFindings:
     """The newest kinds of finding, and how many findings there were of each level."""
 
-    def __init__(self) -> None:
+    def __init__(self, severity: Severity = DEFAULT_SEVERITY) -> None:
+        self._severity = severity
+        self.failing = 0
+        """Findings whose level makes the run fail, unless they are waived or known."""
         self.counts = {level.name: 0 for level in Level}
         self.kinds = {level.name: 0 for level in Level}
         """How many of the counted differ in requirement, target or field."""
@@ -36,6 +39,7 @@ class LiveFindings:
     def add(self, finding: Finding, level: Level) -> None:
         """Take in one more finding of a kind: the first of them, and this one's level."""
         self.counts[level.name] += 1
+        self.failing += self._severity.fails(level)
         rule = finding.requirement, level.name
         self.requirement_counts[rule] = self.requirement_counts.get(rule, 0) + 1
         key = (finding.requirement, finding.target, finding.field)
@@ -63,7 +67,13 @@ class LiveFindings:
         """The state as plain values."""
         requirements = [[*rule, count] for rule, count in self.requirement_counts.items()]
         newest = list(self._newest)
-        return {"counts": self.counts, "kinds": self.kinds, "requirements": requirements, "newest": newest}
+        return {
+            "failing": self.failing,
+            "counts": self.counts,
+            "kinds": self.kinds,
+            "requirements": requirements,
+            "newest": newest,
+        }
 
 
 def merge_requirement_counts(states: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:  # Any: plain values

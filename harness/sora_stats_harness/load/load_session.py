@@ -94,13 +94,14 @@ class LoadSession:
                 first_seq=self.share.first_sequence,
                 soon=gevent.spawn,
                 tear_s=spec.tear_s,
+                severity=spec.severity,
             ),
             checks=load_check_files(spec.checks),
         )
         self.requests = RequestSource(address.server, spec.headers, spec.weights or MIX, self.share.count)
         self.traffic = TransportStats()
         self.metrics = RequestMetrics()
-        self.live_findings = LiveFindings()
+        self.live_findings = LiveFindings(spec.severity)
         self.on_judged: Callable[[Exchange, str | None], None] | None = None
         """Is shown each exchange once it is judged, and in a few words what is wrong with it."""
         self.schedule: ArrivalSchedule | None = None
@@ -131,7 +132,7 @@ class LoadSession:
 
     def _on_violation(self, finding: Finding, level: Level) -> None:
         self.live_findings.add(finding, level)
-        if level is Level.MUST:
+        if self.spec.severity.fails(level):
             self._violated.add(finding.requirement)
 
     def _on_judged(self, exchange: Exchange) -> None:

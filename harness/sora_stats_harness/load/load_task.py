@@ -208,7 +208,7 @@ def _run_with_workers(
         trouble = workers.trouble()
     task.say(f"judging together what {task.processes} workers saw")
     judged = judge_workers(
-        JudgingRules(edition, task.spec.checks, task.spec.tear_s),
+        JudgingRules(edition, task.spec.checks, task.spec.tear_s, task.spec.severity),
         workers.results,
         folder.path,
         names=workers.names,

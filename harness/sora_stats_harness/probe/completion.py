@@ -39,7 +39,7 @@ class CompletionTracker:
         self._rounds = 0
         self._idle_rounds = 0
         self.missing = plan.expected_requirements()
-        """MUST and SHOULD requirements that were not observed yet."""
+        """Requirements above INFO that were not observed yet."""
 
     def finish_round(self) -> bool:
         """

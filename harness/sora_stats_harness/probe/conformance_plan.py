@@ -111,8 +111,8 @@ class ConformancePlan:
         return run_time_limit_s(self.duration_s, self.max_duration_s)
 
     def expected_requirements(self) -> frozenset[str]:
-        """The MUST and SHOULD requirements that a run by this plan can observe, if the server has what they need."""
-        return frozenset(id for id in self.scope.requirement_ids() if REQUIREMENTS[id].level >= Level.SHOULD)
+        """The requirements above INFO that a run by this plan can observe, if the server has what they need."""
+        return frozenset(id for id in self.scope.requirement_ids() if REQUIREMENTS[id].level >= Level.HABIT)
 
     @property
     def scope(self) -> RunScope:

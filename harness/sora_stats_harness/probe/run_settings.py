@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 from ..api.edition import DEFAULT_EDITION, load_edition
 from ..api.errors import ConfigError, UsageError, suggest_nearest
 from ..api.input_budget import MAX_CERTIFICATES_BYTES, read_small_file
-from ..api.option_values import parse_duration, parse_percent
+from ..api.option_values import FAIL_ON_LEVELS, SEVERITY_LEVELS, parse_choice, parse_duration, parse_percent
 from ..api.project_config import ConfigValues, LoadedConfig, Waiver
 from ..api.request_headers import read_headers
 from ..api.server_url import SIMULATOR_URL, normalize_server_url
 from ..judge.checks.user_checks import load_check_files
-from ..judge.requirements import REQUIREMENTS
+from ..judge.requirements import REQUIREMENTS, Level, Severity
 from .edition_detection import AUTO_EDITION
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class RunSettings:
     url: str | None
     """The server; None where none was named: only then may a simulator stand in."""
     edition: str
-    strict: bool
+    severity: Severity
+    """From which level on a finding fails, and what each requirement weighs."""
     require: tuple[str, ...]
     checks: tuple[str, ...]
     """Files with checks of the user's own."""
@@ -123,6 +124,24 @@ def _parse_label(text: str) -> tuple[str, str]:
     return key, value
 
 
+def parse_fail_on(text: str) -> Level:
+    """
+    Read the lowest level that fails a run.
+
+    Raises:
+        UsageError: It is none of must, proven and habit.
+    """
+    return Level[parse_choice(text, FAIL_ON_LEVELS).upper()]
+
+
+def _parse_severity(text: str) -> tuple[str, Level]:
+    id, _, level = text.rpartition("=")
+    try:
+        return id, Level[parse_choice(level, SEVERITY_LEVELS).upper()]
+    except UsageError as error:
+        raise UsageError(f"{id}: {error}") from None
+
+
 def _keep_all(configured: Sequence[Any], given: Sequence[Any]) -> list[Any]:  # Any: texts
     """To require one more must not mean to require fewer."""
     return [value for value in configured if value not in given]
@@ -140,7 +159,8 @@ def _name_of(value: str | tuple[str, str]) -> str:
 
 SETTINGS: Final = (
     _Setting(key="edition", option="edition", default=DEFAULT_EDITION),
-    _Setting(key="strict", option="strict", default=False),
+    _Setting(key="fail_on", option="fail-on", parse=parse_fail_on, default=Level.PROVEN),
+    _Setting(key="severity", option="severity", parse=_parse_severity, default=()),
     _Setting(key="require", option="require", default=(), merge=_keep_all),
     _Setting(key="checks", option="checks", default=(), merge=_keep_all),
     _Setting(key="headers", option="header", default=(), merge=_keep_other_names),
@@ -212,7 +232,7 @@ def resolve_settings(
     return RunSettings(
         url=None if url is None else url.url,
         edition=values["edition"],
-        strict=values["strict"],
+        severity=Severity(fail_on=values["fail_on"], by_requirement=dict(values["severity"])),
         require=tuple(values["require"]),
         checks=tuple(values["checks"]),
         headers=tuple(values["headers"]),
@@ -260,6 +280,7 @@ def _refuse_unknown_requirements(values: Mapping[str, Any], config: LoadedConfig
     """Refuse ids that neither the judge nor a check of the user's own has; runs the files with these checks."""
     known = [*REQUIREMENTS, *(row.id for check in load_check_files(values["checks"]) for row in check.requirements)]
     named = [(f"{config.source}: require", id) for id in config.values.require]
+    named += [(f"{config.source}: severity", id) for id in config.values.severity]
     named += [(f"{config.source}: waiver {i}", each.requirement) for i, each in enumerate(config.values.waivers, 1)]
     for where, id in [*named, *((option, id) for id in values["require"])]:
         if id not in known:
@@ -296,7 +317,7 @@ def _config_texts(values: ConfigValues, key: str) -> list[Any]:  # Any: texts, o
     value = getattr(values, key)
     if key == "headers":
         return [f"{name}: {reference}" for name, reference in value.items()]
-    if key == "labels":
+    if key in ("labels", "severity"):
         return [f"{name}={text}" for name, text in value.items()]
     if value is None or isinstance(value, list):
         return value or []

@@ -268,7 +268,7 @@ def _run(verdict: Verdict) -> SafeHtml:
             ("subject", f"{verdict.subject} ({verdict.subject_kind})"),
             ("judged from", verdict.judged_from),
             ("edition", verdict.edition),
-            ("strict", "yes" if verdict.strict else "no"),
+            ("fails on", summary.fail_on_text(verdict)),
             ("interrupted", "yes" if verdict.interrupted else "no"),
             ("started", verdict.started_at),
             ("finished", verdict.finished_at + (f" ({took:,.1f} s)" if took is not None else "")),

@@ -70,7 +70,7 @@ def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
         ("judged_from", verdict.judged_from),
         ("edition", verdict.edition),
         ("harness_version", verdict.harness_version),
-        ("strict", str(verdict.strict).lower()),
+        ("fail_on", verdict.fail_on),
         ("interrupted", str(verdict.interrupted).lower()),
     )
     for number, incident in enumerate(verdict.incidents, start=1):

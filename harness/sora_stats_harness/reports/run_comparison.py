@@ -270,7 +270,7 @@ def _judge_findings(comparison: RunComparison, new: Sequence[Verdict]) -> Thresh
     bad = [
         each
         for each in comparison.findings
-        if each.change == "new" and not each.waived and Level[each.level] >= Level.SHOULD
+        if each.change == "new" and not each.waived and Level[each.level] >= Level.HABIT
     ]
     if bad:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""

@@ -103,7 +103,7 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
     policy = replace(policy, day=date.fromisoformat(facts.started_at[:10]))
     result = judge.result()
     result = msgspec.structs.replace(result, findings=sorted(policy.mark(result.findings), key=_finding_rank))
-    decision = decide_verdict(result, facts.scope, facts.ending, strict=policy.strict, require=policy.require)
+    decision = decide_verdict(result, facts.scope, facts.ending, severity=policy.severity, require=policy.require)
     # A bare body was never asked for: there is no exchange to show, and the file itself is the evidence.
     proven = result.findings if facts.judged_from != "body" else []
     proof = {entry.fingerprint: tuple(judge.evidence(entry.fingerprint)) for entry in proven}
@@ -119,7 +119,8 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
         reason=decision.reason,
         interrupted=facts.ending.interrupted,
         aborted=facts.ending.aborted,
-        strict=policy.strict,
+        fail_on=policy.severity.fail_on.name,  # type: ignore[arg-type]  # the same names
+        severity={id: level.name for id, level in policy.severity.by_requirement.items()},  # type: ignore[misc]  # as above
         edition=facts.edition.name,
         subject_kind=verdict_subject_kind(judge, facts.judged_from),
         subject=facts.subject,

@@ -210,6 +210,11 @@ class SimulatedCluster:
         wall_s = (self._epoch_ns + self.now_ns()) / 1e9 + self.wall_offset_s
         return datetime.fromtimestamp(wall_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the world stands still."""
+        return self._frozen_ns is not None
+
     def freeze(self) -> None:
         """Let the world stand still; `advance` moves it."""
         self._frozen_ns = self.now_ns()

@@ -72,6 +72,11 @@ class Simulator(SimulatorOptions):
         """The newest 10,000 requests that it got, oldest first."""
         return tuple(self._cluster.requests)
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the world and its time of day stand still."""
+        return self._cluster.is_frozen
+
     def freeze(self) -> None:
         """Let the world and its time of day stand still."""
         self._run_on_loop(self._cluster.freeze)

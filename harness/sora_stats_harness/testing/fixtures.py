@@ -140,16 +140,22 @@ def sora_judge(
         _, secrets = settings.read_headers_and_secrets(simulated=_uses_simulator(request, settings))
     judge = PerTestJudge(
         _sora_judged_edition,
-        strict=settings.strict,
+        severity=settings.severity,
         waivers=settings.waivers,
         secrets=secrets,
         tear_s=settings.tear_s,
+        has_standing_clock=lambda: _has_frozen_simulator(request),
     )
     request.node.stash[TEST_JUDGE_KEY] = judge
     yield judge
     late = judge.finish_test()
     if late is not None:
         pytest.fail(f"found after the test was over:\n{late}", pytrace=False)
+
+
+def _has_frozen_simulator(request: pytest.FixtureRequest) -> bool:
+    simulator = request.node.funcargs.get("sora_simulator")
+    return simulator is not None and simulator.is_frozen
 
 
 @pytest.fixture

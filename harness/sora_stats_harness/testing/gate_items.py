@@ -189,7 +189,7 @@ class VerdictItem(GateItem):
 
     def __init__(self, **more: Any) -> None:  # Any: as above
         super().__init__(**more)
-        for level in ("must", "should", "info"):
+        for level in ("must", "proven", "habit", "info"):
             self.add_marker(f"sora_{level}")
 
     def runtest(self) -> None:
@@ -208,7 +208,7 @@ class VerdictItem(GateItem):
             subject=verdict.subject,
             subject_kind=verdict.subject_kind,
             edition=verdict.edition,
-            strict=verdict.strict,
+            fail_on=verdict.fail_on,
             started_at=verdict.started_at,
             finished_at=verdict.finished_at,
             harness_version=verdict.harness_version,

@@ -145,7 +145,7 @@ def run_gate(settings: PluginSettings) -> VerdictReport:
         judge = Judge(
             edition,
             checks=load_check_files(settings.checks),
-            options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s),
+            options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s, severity=settings.severity),
         )
         # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
         with ThreadPoolExecutor(1) as thread:
@@ -177,7 +177,9 @@ def run_gate(settings: PluginSettings) -> VerdictReport:
         notes=[*result.notes, *settings.notes],
         secrets=secrets,
     )
-    policy = PassPolicy(strict=settings.strict, require=settings.require, waivers=settings.waivers, baseline=baseline)
+    policy = PassPolicy(
+        severity=settings.severity, require=settings.require, waivers=settings.waivers, baseline=baseline
+    )
     return assemble_verdict(judge, facts, policy)
 
 

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from ..api.errors import UsageError
+from ..api.option_values import FAIL_ON_LEVELS
 from ..api.server_url import SIMULATOR_URL, URL_VARIABLE, normalize_server_url
 
 if TYPE_CHECKING:
     from ..api.exchange import Headers
     from ..api.project_config import Waiver
     from ..api.secret_redaction import Secrets
+    from ..judge.requirements import Severity
     from ..judge.verdict import SubjectKind
     from ..probe.run_settings import RunSettings
     from ..reports.baseline import Baseline
@@ -36,10 +38,14 @@ _SHARED_OPTIONS: Final = (
     ("baseline", "FILE", "an earlier verdict.json: what was found then is known, and fails no item of the gate"),
     ("ca-file", "FILE", "trust the certificates in this file alone"),
     ("timeout", "TIME", "for a whole exchange (default: 5)"),
+    (
+        "fail-on",
+        "|".join(FAIL_ON_LEVELS),
+        "the lowest level of a finding that fails, in the gate and in tests (default: proven)",
+    ),
     ("tear", "TIME", "how far apart the server stamps a response and reads its counters"),
 )
 _SHARED_FLAGS: Final = (
-    ("strict", "a violated SHOULD fails, too: in the gate and in tests"),
     ("insecure", "accept any certificate"),
     ("trust-config", "let a configuration that was found name checks, and secrets for the server that it names itself"),
 )
@@ -87,6 +93,7 @@ def add_options(parser: pytest.Parser) -> None:
         add(f"--sora-{name}", action="store_true", help=text)
     for name, metavar, text in _SHARED_LISTS:
         add(f"--sora-{name}", action="append", default=[], metavar=metavar, help=text)
+    parser.addini("sora_fail_on", "the same as --sora-fail-on, which wins", default=None)
     # None, so that one that is set but empty can be told from one that is not set
     parser.addini("sora_url", "the server, where neither --sora-url nor SORA_URL names one", default=None)
 
@@ -103,7 +110,7 @@ class PluginSettings:
     duration_s: float
     max_duration_s: float | None
     valid_only: bool
-    strict: bool
+    severity: Severity
     require: tuple[str, ...]
     checks: tuple[str, ...]
     """Files with checks of the user's own."""
@@ -212,6 +219,7 @@ def read_settings(config: pytest.Config) -> PluginSettings:
         problem = str(error)
     names = [name.replace("-", "_") for name, *_ in (*_SHARED_OPTIONS, *_SHARED_FLAGS, *_SHARED_LISTS)]
     given = {name: option(f"sora_{name}") or None for name in names}
+    given["fail_on"] = given["fail_on"] or config.getini("sora_fail_on")
     settings = run_settings.resolve_settings(given, loaded, url, option_prefix="--sora-")
     simulated = settings.url == SIMULATOR_URL
     if option("sora_fault") and not simulated:
@@ -227,7 +235,7 @@ def read_settings(config: pytest.Config) -> PluginSettings:
         duration_s=DEFAULT_GATE_DURATION_S if duration_s is None else duration_s,
         max_duration_s=_parse_gate_duration("--sora-max-duration", option("sora_max_duration")),
         valid_only=option("sora_valid_only"),
-        strict=settings.strict,
+        severity=settings.severity,
         require=settings.require,
         checks=settings.checks,
         allow_inconclusive=option("sora_allow_inconclusive"),

@@ -43,7 +43,8 @@ T = TypeVar("T")
 MARKER_LINES: Final = (
     "sora: an item of the conformance gate",
     "sora_must: an item of the gate whose requirement is a MUST (the verdict is among them)",
-    "sora_should: the same for SHOULD",
+    "sora_proven: the same for PROVEN",
+    "sora_habit: the same for HABIT",
     "sora_info: the same for INFO",
     "sora_simulator(**settings): what the fixture sora_simulator is like: faults=[...], seed, connections, nodes, "
     "churn, and whatever else Simulator takes",

@@ -22,9 +22,10 @@ LIFE_TIME: Final = "max_packet_life_time"
 
 EXCLUSIVE: Final = Requirement(
     id="shape.exclusive",
-    level=Level.SHOULD,
+    level=Level.HABIT,
     title=f"A data channel has {RETRANSMITS} or {LIFE_TIME}, not both",
     reason="The two exclude each other: a channel is opened as one of three types.",
+    grounds="RFC 8832 excludes it on the wire; that responses never show both is inferred.",
     source="RFC 8832, 5.1: channel types; W3C WebRTC, RTCDataChannelInit",
     message=f"{{field}} stands beside {RETRANSMITS}",
     needs_traffic="a data channel",

@@ -27,9 +27,10 @@ NO_TIMESTAMP: Final = "a timestamp that is none"
 
 ORDER: Final = Requirement(
     id="clock.order",
-    level=Level.SHOULD,
+    level=Level.PROVEN,
     title="A connection's timestamp is later in a response to a later request",
     reason="The same timestamp again is a stale response, from a cache say; an earlier one makes rates negative.",
+    grounds="The page documents the stamp as the time of reading, and what is read later is stamped later; a clock that was set back once is no finding.",
     source=f"{DOCUMENTATION_SOURCE}: timestamp; Herlihy and Wing 1990",
     needs=NEEDS_TIMES,
     message="the timestamp {what}",
@@ -37,9 +38,10 @@ ORDER: Final = Requirement(
 )
 OFFSET: Final = Requirement(
     id="clock.offset",
-    level=Level.SHOULD,
+    level=Level.HABIT,
     title="The timestamps fit one clock",
     reason="Each exchange bounds the offset between the server's clock and ours.",
+    grounds="A correct server's clock may be set, which looks the same.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
     message="{what}",
@@ -47,9 +49,10 @@ OFFSET: Final = Requirement(
 )
 FROZEN: Final = Requirement(
     id="clock.frozen",
-    level=Level.SHOULD,
+    level=Level.PROVEN,
     title="The timestamp moves on",
     reason="A frozen stamp is a stale response or a stopped clock.",
+    grounds="The page documents the stamp as the time of reading, and what is read 2 s apart is not read at one time.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
     message="the timestamp stood still over {responses} responses",
@@ -57,9 +60,10 @@ FROZEN: Final = Requirement(
 )
 SKEW: Final = Requirement(
     id="cluster.skew",
-    level=Level.SHOULD,
+    level=Level.HABIT,
     title="The nodes' clocks agree",
     reason="Series of several nodes are laid over each other.",
+    grounds="Nothing documents how closely the clocks of nodes agree.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_NODES,
     message="the clocks of {one} and {other} are apart",

@@ -22,6 +22,7 @@ MONOTONIC: Final = Requirement(
     level=Level.MUST,
     title="A counter never falls from a response to one that was asked for later",
     reason="Totals are cumulative; only responses that do not overlap in time are compared.",
+    grounds="The page documents totals and counts, and those cannot fall.",
     source=f"{DOCUMENTATION_SOURCE}: totals and counts; Herlihy and Wing 1990",
     needs=NEEDS_TIMES,
     message="{field} fell by {difference}",

@@ -27,6 +27,9 @@ MAX_EXACT_FLOAT: Final = 2**53
 
 UNCONFIRMED: Final = "; no responses before and after to confirm it"
 
+LEVEL_BY_FAULT: Final = {"missed": Level.PROVEN, "by itself": Level.HABIT, "unconfirmed": Level.INFO}
+"""A response that was read a moment apart contradicts itself, and then only those around it can prove anything."""
+
 
 class PendingViolation(msgspec.Struct, kw_only=True, gc=False):
     """A relation that did not hold in a sample, waiting for the next one to tell whether that means anything."""
@@ -209,6 +212,6 @@ def _violation(
         actual=f"{format_value(sides[0])} and {format_value(sides[1])}",
         fault=fault,
         facts={"unsure": "" if fault == "missed" else UNCONFIRMED},
-        level=Level.INFO if fault == "unconfirmed" else Level.SHOULD,
+        level=LEVEL_BY_FAULT[fault],
         proof=proof,
     )

@@ -11,8 +11,8 @@ import msgspec
 
 from ..check import Check, Observed, Stage, Violation
 from ..edition_decoder import CounterBlock, Counters
-from ..requirement import DOCUMENTATION_SOURCE, Level
-from .relation_check import UNCONFIRMED, known_before
+from ..requirement import DOCUMENTATION_SOURCE
+from .relation_check import LEVEL_BY_FAULT, UNCONFIRMED, known_before
 from .relation_table import relation_row
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _violation(
         actual="0",
         fault=fault,
         facts={"unsure": "" if fault == "missed" else UNCONFIRMED},
-        level=Level.INFO if fault == "unconfirmed" else Level.SHOULD,
+        level=LEVEL_BY_FAULT[fault],
         proof=proof,
     )
 
