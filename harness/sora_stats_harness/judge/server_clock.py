@@ -8,10 +8,12 @@ one that jumps is a finding. Clocks drift, so intervals count for ten minutes.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from ..api.exchange import Target
 
 if TYPE_CHECKING:
     from .evidence import EvidenceExchange
@@ -57,7 +59,7 @@ class ClockOffset:
         self._spans: deque[OffsetInterval] = deque()
         self._low = self._high = 0
         """The intersection of all spans."""
-        self.checked = 0
+        self.checked = Counter[Target | None]()
         self._jumped_ns: deque[int] = deque(maxlen=MIN_REPEATED_JUMPS)
         """When it was seen to jump."""
 
@@ -81,7 +83,7 @@ class ClockOffset:
         high = stamp_ns + resolution_ns - exchange.sent_ns - wall_minus_clock_ns
         spans = self._spans
         if spans:
-            self.checked += 1
+            self.checked[exchange.request.target] += 1
             fresh = exchange.received_ns - spans[-1].started_ns <= OFFSET_INTERVAL_NS
             if low <= self._low and high >= self._high and fresh:
                 return None  # says nothing new, as most do

@@ -112,4 +112,5 @@ class ExclusiveLimitsCheck(Check):
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Every sample with data channels was looked at."""
         if self._places is not None:
-            result.checked[EXCLUSIVE.id] = result.checked.get(EXCLUSIVE.id, 0) + self._counts.labelled_samples
+            for target, counts in self._counts.of_target.items():
+                result.count(EXCLUSIVE, target, counts.labelled_samples)

@@ -122,6 +122,10 @@ class _ServerClocks(dict[str, _ServerClock]):
         return made
 
 
+_ORDER_ID: Final = ORDER.id
+_FROZEN_ID: Final = FROZEN.id
+
+
 class ClockCheck(Check):
     """
     The timestamps of a connection go forward, those of one server fit one offset to our clock, and those of a cluster's
@@ -130,10 +134,6 @@ class ClockCheck(Check):
 
     requirements = (ORDER, OFFSET, FROZEN, SKEW)
     stage = Stage.CLOCK
-
-    def __init__(self) -> None:
-        self._compared_stamps = self._ordered_stamps = 0
-        """Stamps of connections that had one before, and those of them that were asked for after that had arrived."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Hold a stamp against those of the same connection, of the same response, and of the same server."""
@@ -150,16 +150,17 @@ class ClockCheck(Check):
         if history is None:
             connection.stamp_histories[key] = StampHistory(mine)
         else:
-            self._compared_stamps += 1
+            checked = state.checked
+            checked[_FROZEN_ID] += 1
             first = history.first
             if first.stamp_ns == stamp_ns:  # a stamp that stands still says nothing of the offset
-                self._ordered_stamps += sent_ns > first.received_ns
+                checked[_ORDER_ID] += sent_ns > first.received_ns
                 return (_frozen(seen, history),) if history.repeat(mine) else ()
             if history.repeats is not None:
                 found += _stale(history, connection, seen.connection_id)
             preceding = history.add(mine, next(iter(seen.open_sent_ns)) if seen.open_sent_ns else seen.horizon_ns)
             if preceding is not None:
-                self._ordered_stamps += 1
+                checked[_ORDER_ID] += 1
                 if stamp_ns < preceding.stamp_ns:
                     back = BackwardStamp(connection_id=seen.connection_id, earlier=preceding, later=mine)
                     if not whole:  # those may be stamped by one node today, and by another tomorrow
@@ -200,9 +201,9 @@ class ClockCheck(Check):
                 yield from _stale(history, connection, connection_id)
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add how often clocks were compared, and note those that differ from ours."""
-        result.checked[FROZEN.id] += self._compared_stamps
-        result.checked[ORDER.id] += self._ordered_stamps
+        """Add how often clocks were compared with ours, and note those that differ from it."""
+        if result.coverage.forgotten:
+            result.forgotten = (*result.forgotten, ORDER.id)
         for state in states:
             clocks = state.recall(self, _ServerClocks)
             for server, clock in clocks.items():
@@ -211,7 +212,8 @@ class ClockCheck(Check):
                     result.coverage.notes.append(f"the clock of {server} was set back by at least {back:.3f} s")
             for server, clock in clocks.items():
                 offset = clock.offset
-                result.checked[OFFSET.id] = result.checked.get(OFFSET.id, 0) + offset.checked
+                for target, times in offset.checked.items():
+                    result.count(OFFSET, target, times)
                 bounds = offset.bounds
                 if bounds is not None and not bounds[0] <= 0 <= bounds[1]:
                     apart = bounds[1] if bounds[1] < 0 else bounds[0]

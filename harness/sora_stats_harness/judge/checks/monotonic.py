@@ -30,8 +30,6 @@ MONOTONIC: Final = Requirement(
     masked_by="a value that is no integer, or a sample of another connection than was asked for",
 )
 
-MANY_VERSIONS: Final = 8
-
 
 class MonotonicCheck(Check):
     """Holds every sample, and its data channels, against what was known before its request was sent."""
@@ -50,8 +48,7 @@ class MonotonicCheck(Check):
         connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
         history = connection.counter_history
         falls = history.add_sample(exchange.sent_ns, exchange.received_ns, sample.blocks, sample.labels, evidence)
-        if len(history.versions) > MANY_VERSIONS:
-            history.drop_unneeded_maxima(seen.open_sent_ns, seen.horizon_ns)
+        history.drop_unneeded_maxima(seen.open_sent_ns, seen.horizon_ns)
         if sample.deviations and any(each.path[:1] == (LABELS_GROUP,) for each in sample.deviations):
             history.forget_gaps(evidence)
         if not falls:
@@ -97,10 +94,13 @@ class MonotonicCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the samples that were compared; what came too late, or could not be used, was put in no order."""
-        result.checked[MONOTONIC.id] += self._counts.comparable_samples
-        result.checked[CHANNEL_PRESENT.id] += min(self._counts.comparable_samples, self._counts.labelled_samples)
+        for target, counts in self._counts.of_target.items():
+            result.count(MONOTONIC, target, counts.comparable_samples)
+            result.count(CHANNEL_PRESENT, target, min(counts.comparable_samples, counts.labelled_samples))
         if result.coverage.late:
             result.late = (*result.late, MONOTONIC.id, CHANNEL_PRESENT.id)
+        if result.coverage.forgotten:
+            result.forgotten = (*result.forgotten, MONOTONIC.id, CHANNEL_PRESENT.id)
         reopened = sum(connection.counter_history.reopened for state in states for _, connection in state)
         if reopened := reopened + self._reopened:
             times = "once" if reopened == 1 else f"{reopened} times"
