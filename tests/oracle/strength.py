@@ -136,7 +136,9 @@ def count_found(fault: PlantedFault, share: float, rounds: int, seeds: Sequence[
     found = 0
     for seed in seeds:
         violated = False
-        _judge_run(judge, f"run {seed}", fault, share, Random(seed), rounds)
+        _judge_run(
+            judge, f"run {seed}", fault, share, Random(f"{fault.requirement} {fault.target.name} {seed}"), rounds
+        )
         found += violated
     return found
 
