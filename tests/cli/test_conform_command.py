@@ -171,10 +171,14 @@ def judged_again(recording: Path, folder: Path) -> tuple[Any, ...]:
 def test_ctrl_c_while_nothing_responses(tmp_path: Path) -> None:
     """What is in flight is given up at once, not waited for."""
     record = tmp_path / "run.jsonl"
-    with hostile.serve(hostile.hang) as server:
+
+    def list_once(talk: hostile.Talk) -> None:
+        hostile.says(hostile.response(b"[]"))(talk) if len(server.seen) == 1 else hostile.hang(talk)
+
+    with hostile.serve(list_once) as server:
         waits = ("--timeout", "10m", "--duration", "10m")
         with started(server.url, *waits, "--output", str(tmp_path / "out"), "--record", str(record)) as process:
-            while not server.seen:
+            while len(server.seen) < 2:
                 assert process.poll() is None, process.communicate()[1]
                 time.sleep(0.01)
             process.send_signal(signal.SIGINT)

@@ -61,7 +61,7 @@ class State:
 
     def count(self, requirement: Requirement, times: int = 1) -> None:
         """Note that a requirement was held against something."""
-        self.checked[requirement.id] = self.checked.get(requirement.id, 0) + times
+        self.checked[requirement.id] += times
 
     def is_unusable(self, path: tuple[str, ...]) -> bool:
         """Whether a field's value, or what stood in place of its group, could not be used in some sample."""

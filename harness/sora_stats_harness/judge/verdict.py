@@ -214,6 +214,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     interrupted: bool = False
     aborted: str | None = None
     """Why the run ended itself early; None where it did not."""
+    diagnosis: dict[str, str] = {}
+    """Where the run ended before it saw anything of Sora: what stands there, row by row, and what to do next."""
     fail_on: LevelName = "PROVEN"
     """The lowest level of a finding that fails."""
     severity: dict[str, LevelName] = {}

@@ -34,6 +34,9 @@ CONNECTIONS_PER_ROUND: Final = 16
 CONNECTIONS_IN_FIRST_ROUND: Final = 4
 """The same for the first round, so that it is over soon."""
 
+SEQUENTIAL_SAMPLES: Final = 3
+"""Samples of each of them that do not overlap."""
+
 MAX_KNOWN_CONNECTIONS: Final = 10_000
 """Connections of one server that the run remembers to ask for."""
 
@@ -186,9 +189,9 @@ class _ConformanceRun:
             await asyncio.sleep(_EMPTY_ROUND_PAUSE_S)
 
     def _sequential_requests(self, known: KnownConnection) -> list[Request]:
-        """Three samples of one connection that do not overlap."""
+        """Samples of one connection that do not overlap."""
         asked = self._requests_about(known)
-        return [asked[i % len(asked)] for i in range(3)] if asked else []
+        return [asked[i % len(asked)] for i in range(SEQUENTIAL_SAMPLES)] if asked else []
 
     def _requests_about(self, known: KnownConnection) -> list[Request]:
         requests = []

@@ -91,6 +91,9 @@ def render_terminal(
     if detail is Detail.VERDICT:
         _write_verdict(page, verdict)
         return page.text()
+    if verdict.diagnosis:
+        _write_diagnosis(page, verdict)
+        return page.text()
     _write_head(page, verdict)
     _write_incidents(page, report)
     _write_findings(page, report)
@@ -102,6 +105,14 @@ def render_terminal(
     _write_notes(page, verdict)
     _write_verdict(page, verdict)
     return page.text()
+
+
+def _write_diagnosis(page: _Page, verdict: Verdict) -> None:
+    """Why nothing was seen, in place of all that was not."""
+    label_width = max(map(len, verdict.diagnosis))
+    for label, text in verdict.diagnosis.items():
+        page.pair(label, escape_terminal(text), indent=0, label_width=label_width, wrap=False)
+    _write_verdict(page, verdict)
 
 
 class _Page:
@@ -278,7 +289,7 @@ def _write_incidents(page: _Page, report: VerdictReport) -> None:
     if not verdict.incidents:
         return
     page.title(incident_summary.incidents_title(verdict))
-    for incident in verdict.incidents:
+    for incident in incident_summary.incidents_by_weight(verdict):
         page.gap()
         page.line((escape_terminal(incident.id), "bold"), f"  {escape_terminal(incident.summary)}", indent=2, hanging=5)
         entries = [entry for _, entry in incident_summary.incident_findings(verdict, incident)]

@@ -125,8 +125,9 @@ class HeadCheck(Check):
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Judge the status line; the headers only where the status is 200."""
         response, headers = seen.response, seen.headers
-        if seen.bare or response is None:
+        if seen.bare:
             return ()
+        assert response is not None, "there is a head to judge"
         if response.status != 200:
             state.checked[STATUS.id] += 1
             return self._judge_status(seen, response)

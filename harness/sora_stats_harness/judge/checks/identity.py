@@ -227,7 +227,7 @@ class ConstantCheck(Check):
         connection, sample = seen.connection, seen.sample
         found: list[Violation] | None = None
         identity = (sample.channel_id, sample.client_id, sample.bundle_id)
-        if identity != connection.identity or connection.first is None:
+        if identity != connection.identity:
             found = self._compare_identity(seen, connection, identity)
         if sample.configuration is not connection.last_configuration:
             connection.last_configuration = sample.configuration
@@ -243,9 +243,10 @@ class ConstantCheck(Check):
     def _compare_identity(
         self, seen: Observed, connection: ConnectionState, identity: tuple[str | None, str | None, str | None]
     ) -> list[Violation]:
-        if connection.identity is None or connection.first is None:
+        if connection.identity is None:
             connection.identity, connection.first = identity, seen.evidence
             return []
+        assert connection.first is not None, "it came with the identity"
         merged = []
         found = []
         for name, old, new in zip(_ID_NAMES, connection.identity, identity, strict=True):
@@ -278,7 +279,7 @@ class ConstantCheck(Check):
             before = known.get(label)
             if before is None:
                 known[label] = mine
-            elif mine != before:
+            else:
                 found += self._changes_of_label(seen, label, before, mine)
                 known[label] = tuple(new if new is not None else old for old, new in zip(before, mine, strict=True))
         return found

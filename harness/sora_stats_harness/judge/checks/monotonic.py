@@ -29,8 +29,6 @@ MONOTONIC: Final = Requirement(
     masked_by="a value that is no integer, or a sample of another connection than was asked for",
 )
 
-MANY_VERSIONS: Final = 8
-
 
 class MonotonicCheck(Check):
     """Holds every sample against the largest counters that were known before its request was sent."""
@@ -49,8 +47,7 @@ class MonotonicCheck(Check):
         connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
         history = connection.counter_history
         falls = history.add_sample(exchange.sent_ns, exchange.received_ns, sample.blocks, sample.labels, evidence)
-        if len(history.versions) > MANY_VERSIONS:
-            history.drop_unneeded_maxima(seen.open_sent_ns, seen.horizon_ns)
+        history.drop_unneeded_maxima(seen.open_sent_ns, seen.horizon_ns)
         if not falls:
             return ()
         connection.decreased_counters.update((fall.block, fall.counter) for fall in falls)
