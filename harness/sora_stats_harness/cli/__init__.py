@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..api.errors import ExitCode, HarnessError, worst_exit_code
+from ..api.language import take_language, translate, use_language
 from .output import guard_standard_streams, print_error, stdout_problem, write_output
 
 PROGRAM: Final = "sora-harness"
@@ -63,6 +64,7 @@ Commands:
 
 Options:
   -h, --help     show this overview; `{program} help COMMAND` explains a command
+  --lang LANG    speak en or ja (default: that of LC_ALL, LC_MESSAGES or LANG, else en)
   --version      show the version
 
 exit codes:
@@ -88,14 +90,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still shows every report
-    if argv is not None:
-        return _run_and_explain(list(argv), ends_process=False)
+    language, words = take_language(sys.argv[1:] if argv is None else argv, os.environ)
+    with use_language(language):
+        return _main(words, ends_process=argv is None)
+
+
+def _main(words: list[str], *, ends_process: bool) -> int:
+    """Run one command in the language of the run."""
+    if not ends_process:
+        return _run_and_explain(words, ends_process=False)
     guard_standard_streams()
     if instruction := os.environ.get(COMPLETION_VARIABLE):
         from .command_group import complete
 
         return complete(instruction)
-    code = _run_and_explain(sys.argv[1:], ends_process=True)
+    code = _run_and_explain(words, ends_process=True)
     if (problem := stdout_problem()) is not None:
         print_error(f"stdout cannot be written: {problem}")
         code = int(worst_exit_code(code, ExitCode.USAGE))
@@ -145,5 +154,5 @@ def _run(words: list[str], *, ends_process: bool) -> int:
 def overview() -> str:
     """The help of the whole program."""
     wide = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name:<{wide}}  {text}" for name, text in COMMANDS.items())
-    return _OVERVIEW.format(program=PROGRAM, commands=commands)
+    commands = "\n".join(f"  {name:<{wide}}  {translate(text)}" for name, text in COMMANDS.items())
+    return translate(_OVERVIEW).format(program=PROGRAM, commands=commands)

@@ -20,7 +20,7 @@ from . import command_support as common
 from . import options
 from . import worker_options as workers
 from .framework import Arguments, Command, Parsed, flag, group, with_value
-from .output import write_output
+from .output import write_message
 
 if TYPE_CHECKING:
     from ..load.capacity.rate_search import RateStep, SearchGoal, SearchResult
@@ -110,7 +110,7 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
     with judged:
         plan_text = _plan_text(arguments, url, goal, plan, window_s) + common.plan_additions(arguments)
         if arguments.dry_run:
-            write_output(f"{plan_text}\n", sys.stderr)
+            write_message(f"{plan_text}\n", sys.stderr)
             return 0
         arguments.say(plan_text)
         with judged.stack:

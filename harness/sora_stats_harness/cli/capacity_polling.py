@@ -15,7 +15,7 @@ from ..api.errors import UsageError
 from . import command_support as common
 from . import options
 from .framework import Arguments
-from .output import ProgressLine, write_output
+from .output import ProgressLine, write_message
 
 if TYPE_CHECKING:
     from ..api.server_address import ServerAddress
@@ -84,7 +84,7 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
     with common.JudgedRun(arguments, "capacity") as run:
         plan_text = f"{_size_plan_text(arguments, url, sizes)}{common.plan_additions(arguments)}"
         if arguments.dry_run:
-            write_output(f"{plan_text}\n", sys.stderr)
+            write_message(f"{plan_text}\n", sys.stderr)
             return 0
         arguments.say(plan_text)
         survey = _ListingSurvey(arguments, run)
@@ -203,9 +203,11 @@ def run_media_watch(arguments: Arguments, url: str | None, plan: WorkerPlan | No
 
     rate, rounds, phase_s = arguments.max_rate or SELF_TEST_MEDIA_RATE, arguments.phases, arguments.phase
     with common.JudgedRun(arguments, "capacity") as run:
-        write_output(f"{_media_plan_text(arguments, url, plan, rate)}{common.plan_additions(arguments)}\n", sys.stderr)
+        plan_text = f"{_media_plan_text(arguments, url, plan, rate)}{common.plan_additions(arguments)}"
         if arguments.dry_run:
+            write_message(f"{plan_text}\n", sys.stderr)
             return 0
+        arguments.say(plan_text)
         options_of_run = {
             "watch_media": True,
             "rate": rate,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from ..api.errors import ExitCode, HarnessError, OutputError, UsageError
 from .framework import Arguments
 from .options import check_baseline, simulator_parameters
-from .output import ProgressLine, report_width, wants_colour, write_output
+from .output import ProgressLine, report_width, wants_colour, write_message, write_output
 
 if TYPE_CHECKING:
     from ..api.server_address import ServerAddress
@@ -357,7 +357,7 @@ def report_and_exit_code(
     for problem in problems:
         if problem.exit_code is code:
             raise problem
-        write_output(f"sora-harness: {problem}\n", sys.stderr)
+        write_message(f"sora-harness: {problem}\n", sys.stderr)
     return code
 
 
@@ -388,10 +388,10 @@ def _print_report(report: VerdictReport, written: Path | None, arguments: Argume
     on_github = github.is_in_github_actions()
     write_output(github.guard_log_commands(text, secrets.token_hex(16)) if on_github else text, stream)
     if written is not None and not arguments.quiet:
-        write_output(f"reports in {written}/: {', '.join(files.list_report_files(written))}\n", stream)
+        write_message(f"reports in {written}/: {', '.join(files.list_report_files(written))}\n", stream)
     if on_github:
         write_output(github.verdict_annotations(report.verdict), stream)
         if problem := github.append_step_summary(render_markdown_summary(report)):
-            write_output(f"sora-harness: the step's summary could not be written: {problem}\n", sys.stderr)
+            write_message(f"sora-harness: the step's summary could not be written: {problem}\n", sys.stderr)
     if arguments.json:
         write_output(files.verdict_to_json(report.verdict))

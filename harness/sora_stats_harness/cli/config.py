@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import options
 from .framework import Arguments, Command, flag
-from .output import print_table, write_output
+from .output import print_table, write_message, write_output
 
 if TYPE_CHECKING:
     from ..api.project_config import LoadedConfig
@@ -60,7 +60,7 @@ def _check(arguments: Arguments, settings: RunSettings, config: LoadedConfig) ->
     if settings.baseline is not None:
         arguments.baseline = read_baseline(Path(settings.baseline))
         options.check_baseline(arguments, subject_kind="simulator" if settings.url is None else None)
-    write_output(f"{config.source or 'no configuration'}: every setting can be used\n")
+    write_message(f"{config.source or 'no configuration'}: every setting can be used\n")
     return 0
 
 
@@ -97,9 +97,9 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
 
 
 def _print_tables(rows: Rows, config: LoadedConfig, ignored: str | None) -> None:
-    write_output(f"configuration: {config.source or 'none'}\n")
+    write_message(f"configuration: {config.source or 'none'}\n")
     if ignored:
-        write_output(f"ignored: {ignored}, because {config.source} exists\n")
+        write_message(f"ignored: {ignored}, because {config.source} exists\n")
     write_output("\n")
     print_table(
         [("SETTING", "VALUE", "FROM"), *((key, _value_text(value), origin) for key, (value, origin) in rows.items())]

@@ -18,7 +18,7 @@ from . import command_support as common
 from . import options
 from . import worker_options as workers
 from .framework import Arguments, Command, Parsed, flag, group, with_value
-from .output import write_output
+from .output import write_message
 
 if TYPE_CHECKING:
     from ..api.server_address import ServerAddress
@@ -69,7 +69,7 @@ def run(arguments: Arguments) -> int:
     plan_text = f"{_plan_text(spec, plan, url, limits, slos)}{common.plan_additions(arguments)}"
     if arguments.dry_run:
         settings.look_up()
-        write_output(f"{plan_text}\n", sys.stderr)
+        write_message(f"{plan_text}\n", sys.stderr)
         return 0
 
     import_module("..load.load_task", __package__)  # before what uses sockets, which Locust replaces

@@ -24,6 +24,9 @@ JUMP_TOLERANCE_NS: Final = 1_000_000_000
 OFFSET_WINDOW_NS: Final = 600_000_000_000
 """How long an interval counts."""
 
+MIN_REPEATED_JUMPS: Final = 3
+"""Jumps within that time which no setting of the clock explains: it may be set wrongly, and set right."""
+
 OFFSET_INTERVAL_NS: Final = 10_000_000_000
 """Intervals within this time are kept as one, their intersection."""
 
@@ -45,6 +48,8 @@ class ClockJump(msgspec.Struct, frozen=True, kw_only=True):
     later: EvidenceExchange
     gap_ns: int
     """How far apart their intervals lie."""
+    is_habit: bool
+    """Whether the clock jumps again and again: none that is set does."""
 
 
 class ClockOffset:
@@ -55,6 +60,8 @@ class ClockOffset:
         self._low = self._high = 0
         """The intersection of all spans."""
         self.checked = Counter[Target | None]()
+        self._jumped_ns: deque[int] = deque(maxlen=MIN_REPEATED_JUMPS)
+        """When it was seen to jump."""
 
     @property
     def bounds(self) -> tuple[int, int] | None:
@@ -110,7 +117,10 @@ class ClockOffset:
         earlier = span.high_from if low > span.high else span.low_from
         gap = max(low - span.high, span.low - high)
         self._spans.clear()
-        return ClockJump(earlier=earlier, later=evidence, gap_ns=gap)
+        jumped_ns, now_ns = self._jumped_ns, evidence.exchange.received_ns
+        jumped_ns.append(now_ns)
+        is_habit = len(jumped_ns) == MIN_REPEATED_JUMPS and now_ns - jumped_ns[0] <= OFFSET_WINDOW_NS
+        return ClockJump(earlier=earlier, later=evidence, gap_ns=gap, is_habit=is_habit)
 
     def _intersect(self) -> None:
         self._low = max((span.low for span in self._spans), default=0)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..api.exchange import Exchange
+from ..api.language import translate
 from ..judge.incident import Incident
 from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
@@ -41,7 +42,7 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
                 [
                     (
                         html_element("dt", label),
-                        html_element("dd", code_text(text, limit=summary.fact_limit(label))),
+                        html_element("dd", _fact(label, text)),
                     )
                     for label, text in incident_summary.incident_facts(verdict, incident)
                 ],
@@ -51,6 +52,11 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
         )
         for incident in incident_summary.incidents_by_weight(verdict)
     ]
+
+
+def _fact(label: str, text: str) -> SafeHtml:
+    """A fact of a finding; a command line is there to be copied."""
+    return code_text(text if label == "reproduce" else translate(text), limit=summary.fact_limit(label))
 
 
 def _incident_style(report: VerdictReport, incident: Incident) -> str:
@@ -144,7 +150,7 @@ def _index(report: VerdictReport) -> HtmlContent:
 def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml:
     style = summary.finding_style(report, entry)
     rows = [
-        (html_element("dt", label), html_element("dd", code_text(text, limit=summary.fact_limit(label))))
+        (html_element("dt", label), html_element("dd", _fact(label, text)))
         for label, text in summary.finding_facts(report, entry)
     ]
     return html_element(
@@ -226,7 +232,7 @@ def _sample_row(row: SampleTableRow) -> SafeHtml:
             scope="row",
         ),
         [
-            html_element("td", html_element("mark" if row.differs and i == last else "span", value), class_="number")
+            html_element("td", html_element("mark" if row.differs and i == last else "samp", value), class_="number")
             for i, value in enumerate(row.values)
         ],
         class_=" ".join(classes) or None,

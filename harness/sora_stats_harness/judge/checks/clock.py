@@ -13,7 +13,15 @@ from ..check import Check, Observed, Stage, Violation
 from ..cluster_listings import find_clock_skews
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_NODES, NEEDS_TIMES, Level, Requirement
 from ..server_clock import ClockJump, ClockOffset
-from ..stamp_order import SAME_RESPONSE_TOLERANCE_NS, BackwardStamp, ClockSteps, StampedSample, StampHistory, is_stale
+from ..stamp_order import (
+    SAME_RESPONSE_TOLERANCE_NS,
+    STEP_WINDOW_NS,
+    BackwardStamp,
+    ClockSteps,
+    StampedSample,
+    StampHistory,
+    is_stale,
+)
 from ..timestamps import MICROSECOND_LENGTH, MICROSECOND_NS, parse_timestamp_ns, timestamp_resolution_ns
 from ..value_text import format_value
 
@@ -38,10 +46,11 @@ ORDER: Final = Requirement(
 )
 OFFSET: Final = Requirement(
     id="clock.offset",
-    level=Level.HABIT,
+    level=Level.PROVEN,
     title="The timestamps fit one clock",
     reason="Each exchange bounds the offset between the server's clock and ours.",
-    grounds="A correct server's clock may be set, which looks the same.",
+    grounds="The page documents the stamp as the time of reading. A jump, or two stamps of one response that are apart, is a HABIT "
+    "until it comes again within ten minutes: a clock may be set.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
     message="{what}",
@@ -84,6 +93,17 @@ class _ServerClock:
         """The response whose stamps were looked at last."""
         self.first_stamp_ns = 0
         """The first sound stamp in it."""
+        self._apart: EvidenceExchange | None = None
+        """The last response with stamps that are apart."""
+        self._is_apart_again = False
+
+    def note_apart(self, evidence: EvidenceExchange) -> bool:
+        """Take note of a response whose stamps are apart; whether another was so: the clock was set during one at most."""
+        last = self._apart
+        if evidence is not last:
+            self._is_apart_again = last is not None and evidence.received_ns - last.received_ns <= STEP_WINDOW_NS
+            self._apart = evidence
+        return self._is_apart_again
 
 
 class _ServerClocks(dict[str, _ServerClock]):
@@ -142,8 +162,9 @@ class ClockCheck(Check):
             if preceding is not None:
                 checked[_ORDER_ID] += 1
                 if stamp_ns < preceding.stamp_ns:
-                    if not whole:
-                        found += map(_backward, self._find_wrong(seen, state, preceding, mine))
+                    back = BackwardStamp(connection_id=seen.connection_id, earlier=preceding, later=mine)
+                    if not whole:  # those may be stamped by one node today, and by another tomorrow
+                        found += map(_backward, self._find_wrong(seen, state, back))
                     return found
                 if stamp_ns == preceding.stamp_ns and is_stale(preceding, mine):
                     found.append(_repeated(preceding, mine, 2, seen.connection_id))
@@ -160,17 +181,15 @@ class ClockCheck(Check):
                 if len(state.nodes) > 1:
                     found += self._compare_nodes(seen, state, clocks)
             elif stamp_ns != clock.first_stamp_ns and _are_apart(clock.first_stamp_ns, mine):
-                found.append(_apart(seen, clock.first_stamp_ns - stamp_ns))
+                found.append(_apart(seen, clock.first_stamp_ns - stamp_ns, again=clock.note_apart(evidence)))
         return found
 
-    def _find_wrong(
-        self, seen: Observed, state: State, preceding: StampedSample, mine: StampedSample
-    ) -> Sequence[BackwardStamp]:
+    def _find_wrong(self, seen: Observed, state: State, back: BackwardStamp) -> Sequence[BackwardStamp]:
         """The stamps that are known to be wrong, now that this one went back."""
-        exchange, clocks = seen.exchange, state.recall(self, _ServerClocks)
+        exchange, mine, clocks = seen.exchange, back.later, state.recall(self, _ServerClocks)
         clock = clocks.get(exchange.request.server) or clocks.add(exchange, mine.stamp_ns)
         steps = clock.steps
-        wrong = steps.add_backward(BackwardStamp(connection_id=seen.connection_id, earlier=preceding, later=mine))
+        wrong = steps.add_backward(back)
         if clock.evidence is mine.evidence and _are_apart(clock.first_stamp_ns, mine):
             wrong += steps.refute(mine.received_ns)
         return wrong
@@ -287,7 +306,7 @@ def _frozen(seen: Observed, history: StampHistory) -> Violation:
     )
 
 
-def _apart(seen: Observed, by_ns: int) -> Violation:
+def _apart(seen: Observed, by_ns: int, *, again: bool) -> Violation:
     return Violation(
         requirement=OFFSET,
         exchange=seen.exchange,
@@ -298,6 +317,7 @@ def _apart(seen: Observed, by_ns: int) -> Violation:
         actual=_timestamp_text(seen),
         fault="apart",
         facts={"what": f"two timestamps of one response are {abs(by_ns) / 1e9:.3f} s apart"},
+        level=None if again else Level.HABIT,
     )
 
 
@@ -312,6 +332,7 @@ def _jumped(seen: Observed, jump: ClockJump) -> Violation:
         actual=_timestamp_text(seen),
         fault="jumped",
         facts={"what": f"the server's clock jumped by at least {jump.gap_ns / 1e9:.3f} s"},
+        level=None if jump.is_habit else Level.HABIT,
         proof=(jump.earlier.exchange, seen.exchange),
     )
 

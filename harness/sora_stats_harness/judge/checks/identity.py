@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...api.edition_rules import LABELS_GROUP
 from ...api.exchange import Target
 from ..check import Check, Observed, Stage, Violation
+from ..counter_history import MESSAGING_PREFIX
 from ..edition_decoder import EditionDecoder
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_ARGUMENTS, NEEDS_TIMES, Level, Requirement
 from ..value_text import format_leaf, format_value
@@ -64,7 +65,7 @@ CONSTANT: Final = Requirement(
     level=Level.MUST,
     title="A connection keeps its channel, client and bundle",
     reason="They are fixed when the connection is made.",
-    grounds="The page documents these ids as the connection's own. A data channel that is configured anew is a HABIT: it may have been closed and opened again between two responses.",
+    grounds="The page documents these ids as the connection's own. A data channel that is configured anew is PROVEN, or a HABIT where the application may have closed and opened it again.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
     message="{what} changed",
@@ -300,6 +301,6 @@ class ConstantCheck(Check):
                     actual=format_leaf(new),
                     fault="reconfigured",
                     facts={"what": f"{field.name} of an open data channel"},
-                    level=Level.HABIT,
+                    level=Level.HABIT if label.startswith(MESSAGING_PREFIX) else Level.PROVEN,
                     proof=(last, seen.evidence),
                 )

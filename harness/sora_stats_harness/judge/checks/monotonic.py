@@ -10,6 +10,7 @@ from ..check import Check, Observed, Stage, Violation
 from ..counter_history import CounterDecrease
 from ..edition_decoder import EditionDecoder
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
+from .channels import CHANNEL_PRESENT, make_channel_violation
 
 if TYPE_CHECKING:
     from ..evidence import EvidenceExchange
@@ -31,9 +32,9 @@ MONOTONIC: Final = Requirement(
 
 
 class MonotonicCheck(Check):
-    """Holds every sample against the largest counters that were known before its request was sent."""
+    """Holds every sample, and its data channels, against what was known before its request was sent."""
 
-    requirements = (MONOTONIC,)
+    requirements = (MONOTONIC, CHANNEL_PRESENT)
     stage = Stage.COUNTERS
 
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
@@ -48,10 +49,19 @@ class MonotonicCheck(Check):
         history = connection.counter_history
         falls = history.add_sample(exchange.sent_ns, exchange.received_ns, sample.blocks, sample.labels, evidence)
         history.drop_unneeded_maxima(seen.open_sent_ns, seen.horizon_ns)
+        if sample.deviations and any(each.path[:1] == (LABELS_GROUP,) for each in sample.deviations):
+            history.forget_gaps(evidence)
         if not falls:
-            return ()
+            return self._channel_violations(seen) if history.gaps else ()
         connection.decreased_counters.update((fall.block, fall.counter) for fall in falls)
         return [self._violation(seen, fall) for fall in falls]
+
+    def _channel_violations(self, seen: Observed) -> list[Violation]:
+        path = self._decoder.edition_path_of_label
+        return [
+            make_channel_violation(gap, seen, path(gap.label) or (LABELS_GROUP, gap.label))
+            for gap in seen.connection.counter_history.gaps
+        ]
 
     def finish(self, state: State) -> Iterable[Violation]:
         """Count what the connections that leave have seen."""
@@ -86,10 +96,11 @@ class MonotonicCheck(Check):
         """Add the samples that were compared; what came too late, or could not be used, was put in no order."""
         for target, counts in self._counts.of_target.items():
             result.count(MONOTONIC, target, counts.comparable_samples)
+            result.count(CHANNEL_PRESENT, target, min(counts.comparable_samples, counts.labelled_samples))
         if result.coverage.late:
-            result.late = (*result.late, MONOTONIC.id)
+            result.late = (*result.late, MONOTONIC.id, CHANNEL_PRESENT.id)
         if result.coverage.forgotten:
-            result.forgotten = (*result.forgotten, MONOTONIC.id)
+            result.forgotten = (*result.forgotten, MONOTONIC.id, CHANNEL_PRESENT.id)
         reopened = sum(connection.counter_history.reopened for state in states for _, connection in state)
         if reopened := reopened + self._reopened:
             times = "once" if reopened == 1 else f"{reopened} times"
