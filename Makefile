@@ -76,5 +76,5 @@ clean:
 $(READY): pyproject.toml constraints.txt hatch_build.py harness/sora_stats_harness/judge/_accelerator.c
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[charts,dev,load,pytest]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[charts,dev,hypothesis,load,pytest]'
 	touch $(READY)

@@ -15,7 +15,7 @@ from sora_stats_harness.api import project_config as config
 from sora_stats_harness.api.errors import ConfigError, ExitCode
 from sora_stats_harness.api.project_config import ConfigValues, LoadedConfig, Waiver
 from sora_stats_harness.judge.requirements import REQUIREMENTS
-from sora_stats_harness.probe.run_settings import resolve_settings
+from sora_stats_harness.probe.run_settings import SettingSources, resolve_settings
 
 WHOLE = """\
 url = "http://sora.example:3000"
@@ -206,4 +206,4 @@ def test_the_schema_says_what_the_reader_says(text: str, valid: bool, tmp_path: 
         assert read(folder=tmp_path).source is not None
     else:
         with pytest.raises(ConfigError):
-            resolve_settings({}, read(folder=tmp_path), None)
+            resolve_settings(SettingSources(folder=tmp_path, asks_server=False))

@@ -12,12 +12,11 @@ import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import UsageError
-from sora_stats_harness.api.project_config import LoadedConfig
 from sora_stats_harness.cli import command_support as common
 from sora_stats_harness.cli import main
 from sora_stats_harness.cli.framework import Arguments
 from sora_stats_harness.probe import polling_estimate as estimating
-from sora_stats_harness.probe.run_settings import resolve_settings
+from sora_stats_harness.probe.run_settings import SettingSources, resolve_settings
 from sora_stats_harness.reports import baseline
 from sora_stats_harness.simulator.server import Simulator
 from sora_stats_harness.simulator.world import SimulatedWorld
@@ -208,7 +207,7 @@ def test_an_embedded_simulator_is_asked_like_any_server(tmp_path: Path) -> None:
 
 def settled(name: str, known: baseline.Baseline | None = None) -> Arguments:
     """Arguments with their settings, of which only the edition matters."""
-    settings = resolve_settings({"edition": name}, LoadedConfig(), None)
+    settings = resolve_settings(SettingSources(options={"edition": name}, asks_server=False))
     return Arguments(settings=settings, baseline=known)
 
 

@@ -141,7 +141,8 @@ def told(tally: JudgeResult) -> dict[str, Any]:  # Any: all that a verdict is ma
     for finding in findings.values():
         finding["exchanges"] = [tuple(key) for key in finding["exchanges"]]
     coverage = msgspec.structs.asdict(tally.coverage)
-    return {"findings": findings, "checked": tally.checked, "coverage": coverage, "crashed": tally.crashed}
+    counted = {"checked": tally.checked, "by_target": tally.checked_by_target}
+    return counted | {"findings": findings, "coverage": coverage, "crashed": tally.crashed}
 
 
 def without(findings: dict[str, dict[str, Any]], *names: str) -> dict[str, dict[str, Any]]:  # Any: as in `told`

@@ -21,6 +21,7 @@ from .output import guard_standard_streams, print_error, stdout_problem, write_o
 PROGRAM: Final = "sora-harness"
 
 COMMANDS: Final = {
+    "doctor": "say what stands at a URL, and what to type next",
     "conform": "probe a server, judge every response, and write a verdict",
     "simulate": "run the embedded simulator until interrupted, or around a command",
     "load": "run a load scenario, and judge every response",
@@ -28,6 +29,7 @@ COMMANDS: Final = {
     "capacity": "search for the highest rate that keeps objectives, or measure what polling costs",
     "check": "judge recordings, or single responses in files",
     "compare": "compare two verdicts, or two sets of runs",
+    "history": "show all runs below a folder on one page, by release and time",
     "report": "write a verdict in another format",
     "config": "show the settings that hold, and where each comes from",
     "redact": "copy a recording with ids and labels replaced",

@@ -163,8 +163,9 @@ class Judge:
             sent_at="",
             response=Response(status=200, headers=(), body=data),
         )
-        self._counts.bare_bodies += 1
-        self._counts.by_target[target] += 1
+        counts = self._counts.of_target[target]
+        counts.bare_bodies += 1
+        counts.accepted += 1
         self._stages.judge_alone(exchange, target, self._live)
 
     def finish(self) -> None:
@@ -234,7 +235,7 @@ class Judge:
         coverage = self._counts.summarize()
         self._coverage.fill_coverage(coverage, states)
         result = JudgeResult(
-            checked=self._runner.checked.copy(),
+            checked={},
             findings=self._findings.entries(),
             coverage=coverage,
             withheld=self._runner.requirements_on_bodies() if coverage.withheld else (),
@@ -261,5 +262,7 @@ class Judge:
     def _state_of(self, run: str, clock: str) -> State:
         state = self._states.get((run, clock))
         if state is None:
-            state = self._states[run, clock] = State(len(self._reader.codec.blocks), self._runner.checked, self._nodes)
+            state = self._states[run, clock] = State(
+                len(self._reader.codec.blocks), self._runner.checked_of[None], self._nodes
+            )
         return state

@@ -150,7 +150,13 @@ class LoadSession:
         self.metrics.record(exchange)
         if self.observer is not None:
             self.observer(exchange, self.judge.is_known_strict_json(exchange))
-        if exchange.request.target is Target.ALL and exchange.error is None and exchange.response is not None:
+        request = exchange.request
+        if (
+            request.target is Target.ALL
+            and request.asked.local
+            and exchange.response is not None
+            and not exchange.error
+        ):
             self.requests.read_listing(exchange.response)
         if self.on_judged is not None:
             self.on_judged(exchange, failed)

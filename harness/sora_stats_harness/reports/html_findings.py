@@ -24,6 +24,8 @@ UNFOLDED_ROWS: Final = 8
 """Of the samples; in a live system nearly every counter differs, and the one that matters comes first."""
 MAX_SAMPLE_TABLES: Final = 40
 """Findings that show their samples; an ordinary report stays below 1 MB."""
+MAX_PICTURES: Final = 20
+"""Findings that are drawn."""
 
 
 def incidents_section(report: VerdictReport) -> HtmlContent:
@@ -48,7 +50,7 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
             _explained_findings(report, incident),
             class_=f"finding {_incident_style(report, incident)}",
         )
-        for incident in verdict.incidents
+        for incident in incident_summary.incidents_by_weight(verdict)
     ]
 
 
@@ -93,8 +95,8 @@ def details_section(report: VerdictReport) -> HtmlContent:
         for place, entry in enumerate(entries[:MAX_FINDINGS], start=1)
         if entry.fingerprint not in explained
     ]
-    more = len(entries) - MAX_FINDINGS
-    if more > 0:
+    more = sum(entry.fingerprint not in explained for entry in entries[MAX_FINDINGS:])
+    if more:
         shown.append(html_element("p", f"… and {more:,} more, in verdict.json"))
     return shown
 
@@ -140,9 +142,8 @@ def _index(report: VerdictReport) -> HtmlContent:
         for group in summary.finding_groups(verdict)
     ]
     note = summary.drift_note(verdict)
-    table = data_table(
-        "Findings by requirement", ("Requirement", "Level", "Findings", "The first one"), rows, right=(2,)
-    )
+    columns = ("Requirement", "Level", "Findings", "The first one")
+    table = data_table("Findings by requirement", columns, rows, right=(2,)) if rows else None
     return [table, small_note(note) if note else None]
 
 
@@ -163,7 +164,7 @@ def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml
             html_element("span", f" {entry.level}", class_="level"),
         ),
         html_element("p", entry.message),
-        _picture(report, entry, f"finding-{place}") if place <= MAX_SAMPLE_TABLES else None,
+        _picture(report, entry, f"finding-{place}") if place <= MAX_PICTURES else None,
         html_element("dl", rows),
         _sample_table(entry, report.evidence_of(entry), place) if place <= MAX_SAMPLE_TABLES else None,
         class_=f"finding {style}",

@@ -27,6 +27,7 @@ from .headline import headline_figures, leads_with_measurements
 from .measurement_tables import measurement_sections
 from .picture_text import picture_lines
 from .report import VerdictReport
+from .strength_text import STRENGTH_NOTE, strength_text
 from .text_wrapping import break_points, columns, longest_word, pad
 from .violation_picture import make_violation_picture
 
@@ -87,6 +88,9 @@ def render_terminal(
     if detail is Detail.VERDICT:
         _write_verdict(page, verdict)
         return page.text()
+    if verdict.diagnosis:
+        _write_diagnosis(page, verdict)
+        return page.text()
     _write_head(page, verdict)
     _write_incidents(page, report)
     _write_findings(page, report)
@@ -98,6 +102,14 @@ def render_terminal(
     _write_notes(page, verdict)
     _write_verdict(page, verdict)
     return page.text()
+
+
+def _write_diagnosis(page: _Page, verdict: Verdict) -> None:
+    """Why nothing was seen, in place of all that was not."""
+    label_width = max(map(len, verdict.diagnosis))
+    for label, text in verdict.diagnosis.items():
+        page.pair(label, escape_terminal(text), indent=0, label_width=label_width, wrap=False)
+    _write_verdict(page, verdict)
 
 
 class _Page:
@@ -258,14 +270,15 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
 
 
 def _write_requirements(page: _Page, verdict: Verdict) -> None:
-    """Each requirement, with its status and how often it was checked."""
+    """Each requirement, with its status, how often it was checked, and what that excludes."""
     wide = max((len(row.id) for row in verdict.requirements), default=0)
     page.gap()
+    page.line(STRENGTH_NOTE, indent=2, hanging=2)
     for row in verdict.requirements:
         page.line(
             f"{_clean(row.id):<{wide}}  ",
             (pad(translate(summary.status_text(row)), 14), _STYLES.get(summary.status_style(row), "")),
-            f"{row.checked:>10,} checked",
+            f"{row.checked:>10,} checked  {strength_text(row)}",
             indent=2,
             hanging=4,
         )
@@ -277,7 +290,7 @@ def _write_incidents(page: _Page, report: VerdictReport) -> None:
     if not verdict.incidents:
         return
     page.title(incident_summary.incidents_title(verdict))
-    for incident in verdict.incidents:
+    for incident in incident_summary.incidents_by_weight(verdict):
         page.gap()
         page.line((_clean(incident.id), "bold"), f"  {_clean(incident.summary)}", indent=2, hanging=5)
         entries = [entry for _, entry in incident_summary.incident_findings(verdict, incident)]

@@ -23,7 +23,7 @@ from ..api.edition import Edition, load_edition
 from ..api.errors import UsageError
 from ..api.exchange import TARGET_HEADER
 from ..api.request_guard import INVENTED_TARGETS
-from .fault_interface import Connections, Fault, ReceivedRequest, SampleObject, SimulatedResponse
+from .fault_interface import Connections, Fault, ReceivedRequest, RelayAction, SampleObject, SimulatedResponse
 from .faults import parse_fault
 from .planned_world import PlannedWorld, WorldPlan
 from .recording_player import RecordingPlayer
@@ -145,7 +145,15 @@ class SimulatorOptions:
     def __post_init__(self) -> None:
         if self.cors is not None and not (self.cors.isascii() and self.cors.isprintable() and self.cors.strip()):
             raise UsageError(f"{self.cors!r} is no origin: give one like http://127.0.0.1:5000, or *")
-        self.faults = [parse_fault(fault) if isinstance(fault, str) else fault for fault in self.faults]
+        if isinstance(self.faults, str):
+            raise UsageError(f"faults must be a list: write faults=[{self.faults!r}]")
+        for fault in self.faults:
+            if not isinstance(fault, Fault):
+                parse_fault(fault)  # refuses what it doesn't know
+        for name in ("seed", "connections", "nodes", "port"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise UsageError(f"{name} must be an integer, and {value!r} is none")
         if self.play is not None:
             self.connections, self.nodes = 0, self.play.nodes
 
@@ -155,15 +163,20 @@ class SimulatedCluster:
 
     def __init__(self, options: SimulatorOptions) -> None:
         self.options = options
-        self.faults = [fault for fault in options.faults if isinstance(fault, Fault)]
         self.nodes = options.nodes
+        self._clock = options.clock
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin as new: the same world from its start, without what was set, seen, or counted meanwhile."""
+        options = self.options
+        self.faults = [parse_fault(fault) if isinstance(fault, str) else fault for fault in options.faults]
         self.canned: dict[str, SimulatedResponse] = dict(options.responses)
         """Given responses, by the whole value of the target header."""
         self._unserved: set[str] = set()
         self.requests: deque[ReceivedRequest] = deque(maxlen=MAX_LOGGED_REQUESTS)
         self.wall_offset_s = 0.0
         """How far the server's clock is ahead of this machine's."""
-        self._clock = options.clock
         self._requests = 0
         self._incarnation = 0
         self._due = options.upsets
@@ -176,6 +189,11 @@ class SimulatedCluster:
         self._epoch_ns = self._clock.wall_ns() - INITIAL_WORLD_AGE_NS
         """The time of day at which the world began."""
         self.world = self._create_world()
+
+    def next_relay_action(self) -> RelayAction | None:
+        """What the faults of the transport do to the next response; every one of them counts it."""
+        actions = [fault.transport() for fault in self.faults if fault.transport is not None]
+        return next(filter(None, actions), None)
 
     def _create_world(self) -> SimulatedWorld:
         plan = self.options.world

@@ -125,8 +125,9 @@ class FramingCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the exchanges without a deviation."""
-        for row in self.requirements:
-            result.checked[row.id] += self._counts.complete
+        for target, counts in self._counts.of_target.items():
+            for row in self.requirements:
+                result.count(row, target, counts.complete)
 
     def _judge_fault(self, exchange: Exchange, fault: FramingFault) -> Violation | None:
         violated = requirement_of_fault(fault.code)

@@ -76,10 +76,9 @@ class TimestampOrderCheck(Check):
     def finish(self, state: State) -> Iterable[Violation]:
         """Report what was held back."""
         for connection_id, connection in state.leaving.items():
-            if connection.timestamp_violations:
-                if not connection.decreased_counters:
-                    yield from self._held_back(connection_id, connection)
-                connection.timestamp_violations.clear()
+            if not connection.decreased_counters:
+                yield from self._held_back(connection_id, connection)
+            connection.timestamp_violations.clear()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Exchanges that came too late were put in no order."""
