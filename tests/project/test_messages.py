@@ -109,7 +109,7 @@ def test_a_run_is_told_in_japanese(tmp_path: Path, capsys: pytest.CaptureFixture
     ("words", "text"),
     [
         (["confrm"], "コマンド 'confrm' はありません"),
-        (["conform", "--stric"], "もしかして '--strict' ですか?"),
+        (["conform", "--fail-o"], "もしかして '--fail-on' ですか?"),
         (["conform", "htp://x"], "http または https の URL ではありません"),
         (["check", "nothing.json"], "nothing.json を読めません"),
         (["explain", "counter.monotonc"], "規則 'counter.monotonc' はありません"),

@@ -41,6 +41,9 @@ _LETTER: Final = re.compile(r"[A-Za-z]{2}")
 _EDGES: Final = re.compile(r"([\s,;:(]*)(.*?)([\s,;:.(]*)", re.DOTALL)
 _ASIDE: Final = re.compile(r"(\S.*?) \((.*)\)", re.DOTALL)
 _ENDS: Final = {".": "。", ",": "、", ". ": "。", ", ": "、", "; ": "。"}
+_GAP: Final = re.compile("(?<=[\u3040-\u30ff\u4e00-\u9fff]) (?=[\u3040-\u30ff\u4e00-\u9fff])")
+"""A blank between characters of Japanese; around a value in Latin letters it stays."""
+
 _SEPARATORS: Final = (
     ("\n", "\n"),
     ("  ", "  "),
@@ -186,6 +189,10 @@ class Catalogue:
             text = text[:start]
         return values | {names[0]: self.translate(text)}
 
+    def _is_known(self, part: str, done: str) -> bool:
+        """Whether an element of a list was translated, or is a word or a number: no part of a sentence."""
+        return part != done or " " not in part.strip() or self._find(split_edges(part)[1]) is not None
+
     def _translate_parts(self, core: str) -> str:
         """A text that was put together from messages: a list, a sentence with an aside, a line of a table."""
         for separator, instead in _SEPARATORS:
@@ -193,11 +200,11 @@ class Catalogue:
                 done = [self.translate(aside[1]), self.translate(aside[2])]
                 if done != [*aside.groups()]:
                     return f"{done[0]} ({done[1]})"
-            parts = core.split(separator)
+            parts = core.split(separator, 1 if separator == ": " else -1)
             if separator == ". " and not all(part[:1].isupper() for part in parts[1:]):
                 continue
             done = [*map(self.translate, parts)] if len(parts) > 1 else parts
-            if done != parts and (separator not in _OF_LISTS or _are_known(parts, done)):
+            if done != parts and (separator not in _OF_LISTS or all(map(self._is_known, parts, done))):
                 if instead == "。":
                     return (
                         "".join(f"{part}{'。' if part.endswith(_SENTENCE_ENDS) else '、'}" for part in done[:-1])
@@ -207,13 +214,8 @@ class Catalogue:
         return core
 
 
-def _are_known(parts: Sequence[str], done: Sequence[str]) -> bool:
-    """Whether what was not translated in a list is a word or a number, and no part of a sentence."""
-    return all(before != after or " " not in before.strip() for before, after in zip(parts, done, strict=True))
-
-
 def _fill(translation: str, values: Mapping[str, str]) -> str:
-    return PLACEHOLDER.sub(lambda found: values.get(found[1], ""), translation)
+    return _GAP.sub("", PLACEHOLDER.sub(lambda found: values.get(found[1], ""), translation))
 
 
 def split_edges(text: str) -> tuple[str, str, str]:
