@@ -44,11 +44,12 @@ def check_types(wheel: Path) -> str | None:
         venv.create(folder / "env", with_pip=False, symlinks=True)
         bin_ = folder / "env" / "bin"
         uv = Path(sys.executable).parent / "uv"
-        install = ["pip", "install", "--quiet", "--python", bin_ / "python", f"{wheel}[charts,hypothesis,load,pytest]"]
-        for command in (
-            [uv, *install],
+        wanted = f"{wheel}[charts,hypothesis,load,pytest]"
+        commands: tuple[list[str | Path], ...] = (
+            [uv, "pip", "install", "--quiet", "--python", bin_ / "python", wanted],
             ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, PYRIGHT],
-        ):
+        )
+        for command in commands:
             status, told = run(*command, folder=folder)
             if status != 0:
                 return told
@@ -71,7 +72,14 @@ def main() -> int:
     checks: dict[str, list[str | Path]] = {
         "twine": [bin_ / "twine", "check", "--strict", *folder.iterdir()],
         "check-wheel-contents": [bin_ / "check-wheel-contents", wheel],
-        "validate-pyproject": [bin_ / "validate-pyproject", "--disable", "setuptools", "distutils", "--", "pyproject.toml"],
+        "validate-pyproject": [
+            bin_ / "validate-pyproject",
+            "--disable",
+            "setuptools",
+            "distutils",
+            "--",
+            "pyproject.toml",
+        ],
     }
     wrong = 0
     for name, command in checks.items():

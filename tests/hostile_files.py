@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 from sora_stats_harness.api.secret_redaction import NO_SECRETS
 from sora_stats_harness.api.zstd import ZstdCompressor
@@ -61,7 +61,7 @@ def write_compressed_runs(file: IO[bytes], shrink: int) -> None:
         def write(self, data: Any) -> int:  # Any: whatever has bytes
             return file.write(compressor.compress(data))
 
-    write_runs(Compressed(), shrink)
+    write_runs(cast("IO[bytes]", Compressed()), shrink)
     file.write(compressor.flush())
 
 

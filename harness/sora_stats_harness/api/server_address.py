@@ -44,8 +44,8 @@ class ServerAddress:
 
     def __init__(self, server: str, addresses: Sequence[SocketAddress], tls: ssl.SSLContext | None = None) -> None:
         self.server = server
-        self.host = urlsplit(server).hostname or ""
-        self.addresses = tuple(addresses)
+        self.host: str = urlsplit(server).hostname or ""
+        self.addresses: tuple[SocketAddress, ...] = tuple(addresses)
         self.tls = tls
         self._best = self.addresses[0]
 

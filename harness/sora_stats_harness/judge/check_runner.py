@@ -27,7 +27,7 @@ class CheckRunner:
         self._checks = tuple(checks)
         self._check_of: dict[Observer, Check] = {check.observe: check for check in checks}
         self._findings = findings
-        self.checked = {row.id: 0 for check in checks for row in check.requirements}
+        self.checked: dict[str, int] = {row.id: 0 for check in checks for row in check.requirements}
         """How often each requirement was checked, as far as the checks count as they go."""
         self.crashed: dict[str, str] = {}
         """Requirements whose check raised, with one line of what it said."""

@@ -92,14 +92,15 @@ class ConnectionState:
         """At least one witness of the largest values is left to be shown."""
         self.last_blocks: Sequence[Counters | None] | None = None
         """Of the last sample, whatever it was: a relation's lower bound, which a maximum that was wrong cannot spoil."""
-        self.longest_gap_ns = 0
+        self.longest_gap_ns: int = 0
         """Between a sample's receipt and the sending of the next one's request."""
         self.level: int | None = None
-        self.samples = 0
+        self.samples: int = 0
         self.overlapping_samples: list[OverlappingSample] = []
         self.pending_violations: list[PendingViolation] = []
         self.pending_levels: list[PendingLevel] = []
-        self.relation_samples = self.level_samples = 0
+        self.relation_samples: int = 0
+        self.level_samples: int = 0
         """How many of `samples` the relations, and that of the level, are known to have been checked in."""
         self.decreased_counters: set[tuple[int | str, int]] = set()
         """Counters that fell: their order by stamp would be the same fault again."""

@@ -21,7 +21,7 @@ class ExchangeCounts:
         """Of the complete ones, those of which a recording has the samples alone."""
         self.late = 0
         """Exchanges that came out of order."""
-        self.by_target = dict.fromkeys(Target, 0)
+        self.by_target: dict[Target, int] = dict.fromkeys(Target, 0)
         """Responses whose body is judged, those with a withheld body included."""
         self.withheld = 0
         self.unsearched_bodies = 0

@@ -72,14 +72,14 @@ class NodePresence:
         self._replaced_members: frozenset[str] = frozenset()
         """Of the last one before all of its connections were replaced."""
         self._last_listing: tuple[str, int] | None = None
-        self.replacements = 0
+        self.replacements: int = 0
         """How often a listing had none of the connections of the one before."""
-        self.alternations = 0
+        self.alternations: int = 0
         """How often it had connections again that had been replaced."""
         self.change: list[tuple[str, int]] = []
         """The two listings that first showed it."""
         self._found: dict[str, SightingCounts] = {}
-        self.checked = 0
+        self.checked: int = 0
 
     def add_listing(
         self, exchange: EvidenceExchange, samples: Iterable[tuple[str, str | None, str | None]]

@@ -52,7 +52,7 @@ class ClockOffset:
         self._spans: deque[OffsetInterval] = deque()
         self._low = self._high = 0
         """The intersection of all spans."""
-        self.checked = 0
+        self.checked: int = 0
 
     @property
     def bounds(self) -> tuple[int, int] | None:

@@ -25,8 +25,8 @@ class LiveFindings:
     """The newest kinds of finding, and how many findings there were of each level."""
 
     def __init__(self) -> None:
-        self.counts = {level.name: 0 for level in Level}
-        self.kinds = {level.name: 0 for level in Level}
+        self.counts: dict[str, int] = {level.name: 0 for level in Level}
+        self.kinds: dict[str, int] = {level.name: 0 for level in Level}
         """How many of the counted differ in requirement, target or field."""
         self.requirement_counts: dict[tuple[str, str], int] = {}
         """By requirement and level."""

@@ -38,7 +38,7 @@ class CompletionTracker:
         self._judge = judge
         self._rounds = 0
         self._idle_rounds = 0
-        self.missing = plan.expected_requirements()
+        self.missing: frozenset[str] = plan.expected_requirements()
         """MUST and SHOULD requirements that were not observed yet."""
 
     def finish_round(self) -> bool:

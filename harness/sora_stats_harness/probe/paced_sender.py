@@ -45,8 +45,8 @@ class PacedSender:
         self._last_error: dict[str, str] = {}
         self.may_end = False
         """Whether the run has seen enough: it ends with the plan's least time, no longer with its time limit."""
-        self.exchanges = 0
-        self.errors = 0
+        self.exchanges: int = 0
+        self.errors: int = 0
 
     @property
     def elapsed_s(self) -> float:

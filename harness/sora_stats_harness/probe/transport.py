@@ -43,7 +43,7 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
         self._tls = make_tls_context(ca_file, insecure)
         self._limit_bytes = limit_bytes
         self._servers: dict[str, ServerAddress] = {}
-        self.held_bytes = 0
+        self.held_bytes: int = 0
         """Bytes of all bodies that are being read."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -155,13 +155,13 @@ class SimulatedCluster:
 
     def __init__(self, options: SimulatorOptions) -> None:
         self.options = options
-        self.faults = [fault for fault in options.faults if isinstance(fault, Fault)]
-        self.nodes = options.nodes
+        self.faults: list[Fault] = [fault for fault in options.faults if isinstance(fault, Fault)]
+        self.nodes: int = options.nodes
         self.canned: dict[str, SimulatedResponse] = dict(options.responses)
         """Given responses, by the whole value of the target header."""
         self._unserved: set[str] = set()
         self.requests: deque[ReceivedRequest] = deque(maxlen=MAX_LOGGED_REQUESTS)
-        self.wall_offset_s = 0.0
+        self.wall_offset_s: float = 0.0
         """How far the server's clock is ahead of this machine's."""
         self._clock = options.clock
         self._requests = 0
@@ -175,7 +175,7 @@ class SimulatedCluster:
         self._zero_ns = self._clock.monotonic_ns() - INITIAL_WORLD_AGE_NS
         self._epoch_ns = self._clock.wall_ns() - INITIAL_WORLD_AGE_NS
         """The time of day at which the world began."""
-        self.world = self._create_world()
+        self.world: SimulatedWorld = self._create_world()
 
     def _create_world(self) -> SimulatedWorld:
         plan = self.options.world

@@ -60,7 +60,7 @@ class CallHistory:
     """
 
     def __init__(self, steps: Sequence[HistoryStep], edition: Edition | None = None, *, digits: int = 6) -> None:
-        self.steps = tuple(steps)
+        self.steps: tuple[HistoryStep, ...] = tuple(steps)
         self._edition = edition
         self._digits = digits
 

@@ -35,7 +35,7 @@ EXCLUSIVE: Final = Requirement(
 class ExclusiveLimitsCheck(Check):
     """Looks at each data channel once, and again where its configuration changes."""
 
-    requirements = (EXCLUSIVE,)
+    requirements: tuple[Requirement, ...] = (EXCLUSIVE,)
     stage = Stage.CONFIGURATION
 
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:

@@ -104,7 +104,7 @@ class ClockCheck(Check):
     nodes agree.
     """
 
-    requirements = (ORDER, OFFSET, FROZEN, SKEW)
+    requirements: tuple[Requirement, ...] = (ORDER, OFFSET, FROZEN, SKEW)
     stage = Stage.CLOCK
 
     def __init__(self) -> None:

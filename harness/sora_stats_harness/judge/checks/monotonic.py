@@ -34,7 +34,7 @@ MANY_VERSIONS: Final = 8
 class MonotonicCheck(Check):
     """Holds every sample against the largest counters that were known before its request was sent."""
 
-    requirements = (MONOTONIC,)
+    requirements: tuple[Requirement, ...] = (MONOTONIC,)
     stage = Stage.COUNTERS
 
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:

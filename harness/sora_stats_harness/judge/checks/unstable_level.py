@@ -11,7 +11,7 @@ import msgspec
 
 from ..check import Check, Observed, Stage, Violation
 from ..edition_decoder import CounterBlock, Counters
-from ..requirement import DOCUMENTATION_SOURCE, Level
+from ..requirement import DOCUMENTATION_SOURCE, Level, Requirement
 from .relation_check import UNCONFIRMED, known_before
 from .relation_table import relation_row
 
@@ -52,7 +52,7 @@ class UnstableLevelCheck(Check):
         blocks: The edition's blocks of counters.
     """
 
-    requirements = (UNSTABLE_LEVEL,)
+    requirements: tuple[Requirement, ...] = (UNSTABLE_LEVEL,)
     stage = Stage.RELATIONS
 
     def __init__(self, blocks: Sequence[CounterBlock]) -> None:
