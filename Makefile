@@ -7,7 +7,7 @@ READY := .venv/.ready
 # Keep bytecode whatever the shell says: without it each process of the tests rewrites the assertions of all of them again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test pure lint check format generate docs browser picture bench proof oracle soak fuzz validators versions dist wheels clean
+.PHONY: run test pure lint check format generate messages docs browser picture bench proof oracle soak fuzz validators versions dist wheels clean
 
 run: $(READY)  ## the main job: the gate, on the embedded simulator
 	$(BIN)/sora-harness conform
@@ -31,8 +31,11 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(READY)  ## schemas/ and the generated pages of docs/
+generate: $(READY) messages  ## schemas/ and the generated pages of docs/
 	$(BIN)/python scripts/generate.py
+
+messages: $(READY)  ## the catalogues of messages; says which have no translation
+	$(BIN)/python scripts/messages.py
 
 docs: $(READY)  ## the site of docs/, in build/docs/site; a broken link is an error
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -36,7 +36,7 @@ def verdict(place: int = 0, **given: Any) -> Verdict:  # Any: the struct's own f
         "started_at": f"2026-11-24T{place // 60:02}:{place % 60:02}:00.000Z",
         "finished_at": f"2026-11-24T{place // 60:02}:{place % 60:02}:30.000Z",
         "harness_version": "0.0.0",
-        "requirements": [status("counter.monotonic"), status("shape.unknown", "SHOULD")],
+        "requirements": [status("counter.monotonic"), status("shape.unknown", "HABIT")],
         "findings": [],
         "coverage": CoverageSummary(
             exchanges=100, samples=300, connections=20, fields_seen=370, never_seen=["rtp.a", "rtp.b"]

@@ -15,12 +15,12 @@ from sora_stats_harness.api import project_config as config
 from sora_stats_harness.api.errors import ConfigError, ExitCode
 from sora_stats_harness.api.project_config import ConfigValues, LoadedConfig, Waiver
 from sora_stats_harness.judge.requirements import REQUIREMENTS
-from sora_stats_harness.probe.run_settings import resolve_settings
+from sora_stats_harness.probe.run_settings import SettingSources, resolve_settings
 
 WHOLE = """\
 url = "http://sora.example:3000"
 edition = "doc-2024"
-strict = true
+fail_on = "habit"
 require = ["counter.monotonic"]
 ca_file = "ca.pem"
 insecure = false
@@ -33,6 +33,9 @@ X-Api-Key = "@key"
 
 [labels]
 build = "123"
+
+[severity]
+"shape.unknown" = "info"
 
 [[waivers]]
 requirement = "shape.unknown"
@@ -72,7 +75,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         values=ConfigValues(
             url="http://sora.example:3000",
             edition="doc-2024",
-            strict=True,
+            fail_on="habit",
+            severity={"shape.unknown": "info"},
             require=["counter.monotonic"],
             ca_file=str(tmp_path / "ca.pem"),
             insecure=False,
@@ -100,17 +104,17 @@ def test_where_it_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert read() == LoadedConfig()
     put(tmp_path, "[project]\nname = 'x'\n", config.PYPROJECT)
     assert read() == LoadedConfig()
-    put(tmp_path, "[tool.sora-harness]\nstrict = true\n", config.PYPROJECT)
+    put(tmp_path, "[tool.sora-harness]\nfail_on = 'must'\n", config.PYPROJECT)
     found = read()
-    assert (found.source, found.values.strict, config.ignored_pyproject(found)) == ("pyproject.toml", True, None)
+    assert (found.source, found.values.fail_on, config.ignored_pyproject(found)) == ("pyproject.toml", "must", None)
     put(tmp_path, "insecure = true\n")
     found = read()
-    assert (found.source, found.values.strict, found.values.insecure) == ("sora-harness.toml", None, True)
+    assert (found.source, found.values.fail_on, found.values.insecure) == ("sora-harness.toml", None, True)
     assert config.ignored_pyproject(found) == "pyproject.toml"
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
     assert read() == LoadedConfig()
-    assert read(tmp_path / config.PYPROJECT).values.strict
+    assert read(tmp_path / config.PYPROJECT).values.fail_on == "must"
 
 
 @pytest.mark.parametrize(
@@ -120,8 +124,8 @@ def test_where_it_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ('a = """\n\n', "is not TOML: line 2: Unterminated string"),
         ("urll = 'x'", "unknown key 'urll' (did you mean 'url'?)"),
         ("ca-file = 'x'", "unknown key 'ca-file' (did you mean 'ca_file'?)"),
-        ("[tool.sora-harness]\nstrict = true", "unknown key 'tool'"),
-        ("strict = 'yes'", "strict: Expected `bool"),
+        ("[tool.sora-harness]\nfail_on = 'must'", "unknown key 'tool'"),
+        ("insecure = 'yes'", "insecure: Expected `bool"),
         ("timeout = 0", "timeout: Expected `float` > 0"),
         ("timeout = 'soon'", "timeout: it must be a time: seconds"),
         ("url = ''", "is set but empty"),
@@ -202,4 +206,4 @@ def test_the_schema_says_what_the_reader_says(text: str, valid: bool, tmp_path: 
         assert read(folder=tmp_path).source is not None
     else:
         with pytest.raises(ConfigError):
-            resolve_settings({}, read(folder=tmp_path), None)
+            resolve_settings(SettingSources(folder=tmp_path, asks_server=False))

@@ -69,10 +69,10 @@ def check(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[st
     ("level", "most", "words", "code", "status"),
     [
         ("MUST", -1, (), 1, "violated"),
-        ("SHOULD", -1, (), 0, "violated"),
-        ("SHOULD", -1, ("--strict",), 1, "violated"),
+        ("HABIT", -1, (), 0, "violated"),
+        ("HABIT", -1, ("--fail-on", "habit"), 1, "violated"),
         ("MUST", 2**63, (), 0, "met"),
-        ("SHOULD", 2**63, ("--require", "mine.few_packets"), 0, "met"),
+        ("HABIT", 2**63, ("--require", "mine.few_packets"), 0, "met"),
     ],
 )
 def test_a_check_of_ones_own_counts_by_its_level(
@@ -84,7 +84,7 @@ def test_a_check_of_ones_own_counts_by_its_level(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Its row has its title; a MUST fails the run, a SHOULD with --strict; --require knows its id."""
+    """Its row has its title; a MUST fails the run, a HABIT with --fail-on habit; --require knows its id."""
     found, row, _ = check(capsys, "--checks", write_rule(tmp_path / "mine.py", level=level, most=most), *words)
     assert (found, row["status"], row["title"]) == (code, status, "No connection has received a packet")
 

@@ -40,7 +40,7 @@ def finish(*words: str, judge: verdicts.Counted | None = None, **given: Any) -> 
 def test_quiet_prints_the_verdict_alone(tmp_path: Path, capsys: Capture) -> None:
     """The reports are written all the same."""
     assert finish("--quiet", "--output", str(tmp_path / "out")) == 0
-    assert capsys.readouterr() == ("PASS  all MUST requirements were met  (exit 0)\n", "")
+    assert capsys.readouterr() == ("PASS  all MUST and PROVEN requirements were met  (exit 0)\n", "")
     assert (tmp_path / "out" / "verdict.json").exists()
 
 
@@ -66,7 +66,7 @@ def finding(requirement: str = "counter.monotonic") -> verdicts.Counted:
         (["--nodes", "0"], "'0' must be an integer of 1 or more"),
         (["--connections", "-1"], "'-1' must be an integer of 1 or more"),
         (["--output", ""], "--output is empty"),
-        (["--stric"], "did you mean '--strict'?"),
+        (["--fail-of", "must"], "did you mean '--fail-on'?"),
     ],
 )
 def test_options_are_checked_at_once(words: list[str], complaint: str) -> None:
@@ -201,7 +201,7 @@ def test_simulator_options_are_for_the_simulator() -> None:
         (verdicts.Counted(), [], {}, 0),
         (finding(), [], {}, 1),
         (finding("shape.unknown"), [], {}, 0),
-        (finding("shape.unknown"), ["--strict"], {}, 1),
+        (finding("shape.unknown"), ["--fail-on", "habit"], {}, 1),
         (verdicts.Counted(), ["--require", "cluster.once"], {}, 3),
         (verdicts.Counted(), [], {"interrupted": True}, 3),
         (verdicts.Counted(), [], {"aborted": "the server stopped responding"}, 3),

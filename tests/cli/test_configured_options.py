@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from sora_stats_harness.api.errors import ConfigError, UsageError
 from sora_stats_harness.cli import main, options
 from sora_stats_harness.cli.framework import Arguments, Command, Option
+from sora_stats_harness.judge.requirements import Level, Severity
 from sora_stats_harness.probe.run_settings import RunSettings
 
 Capture = pytest.CaptureFixture[str]
@@ -19,7 +20,7 @@ Capture = pytest.CaptureFixture[str]
 WHOLE = """\
 url = "http://sora.example:3000"
 edition = "mine.toml"
-strict = true
+fail_on = "habit"
 require = ["counter.monotonic"]
 ca_file = "ca.pem"
 insecure = true
@@ -31,6 +32,10 @@ no_worse_than = "10%"
 [headers]
 Authorization = "env:SORA_TOKEN"
 X-Trace = "@trace"
+
+[severity]
+"shape.unknown" = "must"
+"http.status" = "info"
 
 [labels]
 build = "123"
@@ -60,10 +65,12 @@ def resolve(*words: str) -> RunSettings:
     return options.read_settings(Arguments(**context.params))
 
 
+CHOSEN: Final = {"shape.unknown": Level.MUST, "http.status": Level.INFO}
+
 NOTHING: dict[str, Any] = {
     "url": None,
     "edition": "doc-2024",
-    "strict": False,
+    "severity": Severity(),
     "require": (),
     "headers": (),
     "ca_file": None,
@@ -96,7 +103,7 @@ def test_the_configuration_fills_in_what_was_not_given(folder: Path) -> None:
     assert held(found) | {"waivers": []} == {
         "url": "http://sora.example:3000",
         "edition": "mine.toml",
-        "strict": True,
+        "severity": Severity(fail_on=Level.HABIT, by_requirement=CHOSEN),
         "require": ("counter.monotonic",),
         "ca_file": "ca.pem",
         "insecure": True,
@@ -108,7 +115,9 @@ def test_the_configuration_fills_in_what_was_not_given(folder: Path) -> None:
         "labels": {"build": "123", "region": "tokyo"},
         "waivers": [],
     }
-    assert {origin for key, origin in found.origins.items() if key not in ("url", "checks")} == {"sora-harness.toml"}
+    assert {found.origins[key.removesuffix("_s")] for key in NOTHING if key not in ("url", "waivers")} == {
+        "sora-harness.toml"
+    }
     assert [waiver.by for waiver in found.waivers] == ["Mori"]
 
 
@@ -116,14 +125,14 @@ def test_the_command_line_wins(folder: Path) -> None:
     """Headers and labels name by name; what is required is added; any other list replaces that of the file."""
     (folder / "sora-harness.toml").write_text(WHOLE, encoding="utf-8")
     text = (
-        "http://a:1 --edition doc-2024 --no-strict --require http.json --ca-file b --no-insecure --timeout 7 --tear 100ms "
+        "http://a:1 --edition doc-2024 --fail-on must --require http.json --ca-file b --no-insecure --timeout 7 --tear 100ms "
         "--slo p50<1ms --label build=9"
     )
     found = resolve(*text.split(), "--header", "authorization: Basic x")
     assert held(found) | {"waivers": []} == {
         "url": "http://a:1",
         "edition": "doc-2024",
-        "strict": False,
+        "severity": Severity(fail_on=Level.MUST, by_requirement=CHOSEN),
         "require": ("counter.monotonic", "http.json"),
         "ca_file": "b",
         "insecure": False,
@@ -135,7 +144,7 @@ def test_the_command_line_wins(folder: Path) -> None:
         "labels": {"region": "tokyo", "build": "9"},
         "waivers": [],
     }
-    assert found.origins["strict"] == found.origins["slos"] == "command line"
+    assert found.origins["fail_on"] == found.origins["slos"] == "command line"
     assert found.origins["headers"] == found.origins["require"] == "sora-harness.toml, command line"
 
 
@@ -189,10 +198,10 @@ def test_headers_are_for_a_server(folder: Path) -> None:
 
 def test_another_file_may_be_named(folder: Path) -> None:
     """Instead of the one that is there; a file that is missing, or no name, is wrong usage."""
-    (folder / "sora-harness.toml").write_text("strict = true", encoding="utf-8")
+    (folder / "sora-harness.toml").write_text("fail_on = 'habit'", encoding="utf-8")
     (folder / "other.toml").write_text("insecure = true", encoding="utf-8")
     found = resolve("--config", "other.toml")
-    assert (found.strict, found.insecure, found.origins["insecure"]) == (False, True, "other.toml")
+    assert (found.severity, found.insecure, found.origins["insecure"]) == (Severity(), True, "other.toml")
     with pytest.raises(UsageError, match="--config is empty"):
         resolve("--config", "")
     with pytest.raises(ConfigError, match=r"none\.toml cannot be read"):
@@ -204,6 +213,32 @@ def test_values_that_an_option_refuses_name_the_file(folder: Path) -> None:
     (folder / "sora-harness.toml").write_text("timeout = '0s'", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"sora-harness.toml: timeout: '0s' must be a time greater than 0"):
         resolve()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("fail_on = 'prooven'", "fail_on: 'prooven' is none of must, proven, habit (did you mean 'proven'?)"),
+        ("fail_on = 'info'", "fail_on: 'info' is none of must, proven, habit"),
+        (
+            "[severity]\n'shape.unknown' = 'shuold'",
+            "severity: shape.unknown: 'shuold' is none of must, proven, habit, info",
+        ),
+        (
+            "[severity]\n'shape.unknwon' = 'must'",
+            "severity: there is no requirement 'shape.unknwon' (did you mean 'shape.unknown'?)",
+        ),
+        (
+            "[severity]\nshape.unknown = 'must'",
+            'severity: an id stands in quotation marks, as in "family.name" = "info"',
+        ),
+    ],
+)
+def test_levels_that_there_are_not_are_refused(text: str, complaint: str, folder: Path, capsys: Capture) -> None:
+    """And ids that there are not; a mistyped one would weaken the gate in silence."""
+    (folder / "sora-harness.toml").write_text(text, encoding="utf-8")
+    assert main(["config"]) == 2
+    assert capsys.readouterr().err == f"sora-harness: sora-harness.toml: {complaint}\n"
 
 
 def test_help_needs_no_configuration(folder: Path, capsys: Capture) -> None:
@@ -218,7 +253,7 @@ def test_help_needs_no_configuration(folder: Path, capsys: Capture) -> None:
 @pytest.mark.parametrize("command", ["conform", "load", "check", "config"])
 def test_a_malformed_file_is_one_line(command: str, folder: Path, capsys: Capture) -> None:
     """With its number, and exit code 2, whatever the command."""
-    (folder / "pyproject.toml").write_text("[tool.sora-harness]\nstrict = \n", encoding="utf-8")
+    (folder / "pyproject.toml").write_text("[tool.sora-harness]\nfail_on = \n", encoding="utf-8")
     assert main([command, *(["x.json"] if command == "check" else [])]) == 2
     assert capsys.readouterr().err == "sora-harness: pyproject.toml is not TOML: line 2: Invalid value\n"
 
@@ -229,14 +264,15 @@ def test_config_shows_what_holds_and_where_from(folder: Path, monkeypatch: pytes
     monkeypatch.setenv("SORA_URL", "http://b:2")
     (folder / "sora-harness.toml").write_text(WHOLE, encoding="utf-8")
     (folder / "pyproject.toml").write_text("[tool.sora-harness]\n", encoding="utf-8")
-    words = ["--no-strict", "--header", "X-Key: sesame", "--header", "@lines"]
+    words = ["--fail-on", "must", "--header", "X-Key: sesame", "--header", "@lines"]
     assert main(["config", *words]) == 0
     text = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "configuration: sora-harness.toml" in lines
     assert "ignored: pyproject.toml, because sora-harness.toml exists" in lines
     assert "url http://b:2 SORA_URL" in lines
-    assert "strict no command line" in lines
+    assert "fail_on must command line" in lines
+    assert "severity shape.unknown: must, http.status: info sora-harness.toml" in lines
     assert "timeout 2 s sora-harness.toml" in lines
     assert "shape.unknown /rtp/* 2020-01-31 (expired) Mori announced" in lines
     assert main(["config", "--json", *words]) == 0
@@ -279,6 +315,18 @@ BAD_SETTINGS = {
     ),
     "headers": ("url = 'http://c:3'\nheaders = {X = 'env:NOT_SET'}", "the environment variable NOT_SET is not set"),
     "slos": ("slos = ['p99']", "sora-harness.toml: slos: 'p99'"),
+    "client_cert": (
+        "url = 'http://c:3'\nclient_cert = 'none.pem'",
+        "--client-cert none.pem can't be used: No such file",
+    ),
+    "client_key": ("url = 'http://c:3'\nclient_key = 'key.pem'", "--client-key goes with --client-cert"),
+    "proxy": ("url = 'http://c:3'\nproxy = 'env:NOT_SET'", "the environment variable NOT_SET is not set"),
+    "max_duration": (
+        "duration = 30\nmax_duration = 10",
+        "--max-duration (10 s) must not be shorter than --duration (30 s)",
+    ),
+    "connections": ("url = 'http://c:3'\ntargets = ['GetStatsClient']", "give --channel-id with --connection-id"),
+    "baseline": ("url = 'http://c:3'\nbaseline = 'old.json'", "old.json"),
 }
 
 
@@ -291,6 +339,72 @@ def test_check_looks_up_what_settings_refer_to(key: str, folder: Path, capsys: C
     capsys.readouterr()
     assert main(["config", "--check", "--trust-config"]) == 2
     assert complaint in capsys.readouterr().err
+
+
+REFUSED_FILES = {
+    "targets": ("sora-harness.toml", "targets = ['GetStats']", "'GetStats' must be one of"),
+    "nodes": (
+        "sora-harness.toml",
+        "url = 'http://c:3'\nnodes = ['http://d:0']",
+        "its port must be an integer from 1 to 65535",
+    ),
+    "rate": ("sora-harness.toml", "rate = 5000.0", "rate"),
+    "wait": ("sora-harness.toml", "wait = 'soon'", "wait: it must be a time"),
+    "proxy": ("sora-harness.toml", "proxy = 'http://u:sesame@p:1'", "proxy has credentials in the file"),
+    "a mistyped table": ("pyproject.toml", "[tool.sora_harness]", "unknown table [tool.sora_harness] (did you mean"),
+    "the name of the distribution": (
+        "pyproject.toml",
+        "[tool.sora-stats-harness]",
+        "did you mean [tool.sora-harness]?",
+    ),
+    "a folder": ("sora-harness.toml", None, "the configuration sora-harness.toml cannot be read: Is a directory"),
+}
+
+
+@pytest.mark.parametrize("file", REFUSED_FILES)
+def test_what_no_command_can_use_is_refused_by_each(file: str, folder: Path, capsys: Capture) -> None:
+    """A gate that was weakened by a mistake would be green."""
+    name, text, complaint = REFUSED_FILES[file]
+    if text is None:
+        (folder / name).mkdir()
+    else:
+        (folder / name).write_text(text, encoding="utf-8")
+    for words in (["config", "--check"], ["conform", "--dry-run"]):
+        assert main(words) == 2
+        error = capsys.readouterr().err
+        assert complaint in error and "sesame" not in error and error.count("\n") == 1
+
+
+def test_the_gate_is_configured_whole(folder: Path, capsys: Capture) -> None:
+    """Every option of `conform` that says what is sent, and the command line wins over each."""
+    (folder / "sora-harness.toml").write_text(
+        """\
+url = "http://a:3000"
+nodes = ["http://b:3000"]
+targets = ["GetStatsConnection", "GetStatsAllConnections"]
+duration = "5s"
+max_duration = 20
+rate = 20
+concurrency = 4
+valid_only = true
+wait = "10s"
+
+[[connections]]
+channel_id = "lobby"
+connection_id = "one"
+""",
+        encoding="utf-8",
+    )
+    assert main(["conform", "--dry-run"]) == 0
+    said = capsys.readouterr().err
+    assert "plan: conform on http://a:3000 and http://b:3000: at most 20 requests/s" in said
+    assert "no wrong requests, for 5 to 20 s" in said
+    assert main(["conform", "--dry-run", "--no-valid-only", "--rate", "10", "--duration", "20s"]) == 0
+    said = capsys.readouterr().err
+    assert "at most 10 requests/s" in said and "no wrong requests" not in said and "for 20 s, until" in said
+    assert main(["config"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "connections lobby: one sora-harness.toml" in lines and "rate 20 requests/s sora-harness.toml" in lines
 
 
 @pytest.mark.parametrize("reference", ["env:SORA_TOKEN", "@../token"])
@@ -308,6 +422,6 @@ def test_a_found_file_cannot_send_secrets_where_it_likes(folder: Path, reference
 
 def test_check_of_a_good_configuration(folder: Path, capsys: Capture) -> None:
     """One line, exit 0."""
-    (folder / "sora-harness.toml").write_text("strict = true", encoding="utf-8")
+    (folder / "sora-harness.toml").write_text("fail_on = 'must'", encoding="utf-8")
     assert main(["config", "--check"]) == 0
     assert capsys.readouterr().out == "sora-harness.toml: every setting can be used\n"

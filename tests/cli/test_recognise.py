@@ -12,12 +12,11 @@ import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import UsageError
-from sora_stats_harness.api.project_config import LoadedConfig
 from sora_stats_harness.cli import command_support as common
 from sora_stats_harness.cli import main
 from sora_stats_harness.cli.framework import Arguments
 from sora_stats_harness.probe import polling_estimate as estimating
-from sora_stats_harness.probe.run_settings import resolve_settings
+from sora_stats_harness.probe.run_settings import SettingSources, resolve_settings
 from sora_stats_harness.reports import baseline
 from sora_stats_harness.simulator.server import Simulator
 from sora_stats_harness.simulator.world import SimulatedWorld
@@ -86,9 +85,9 @@ def run_each(*commands: tuple[str, ...]) -> list[tuple[int, str]]:
 
 
 def auto(*options: str, out: Path) -> tuple[int, dict[str, Any], str]:  # Any: JSON
-    """Exit code, verdict and what was said meanwhile, of a run in which a violated SHOULD fails too."""
+    """Exit code, verdict and what was said meanwhile, of a run in which a violated HABIT fails too."""
     command, *others = options
-    done = run(command, *others, "--edition", "auto", "--strict", "--json", "--output", str(out))
+    done = run(command, *others, "--edition", "auto", "--fail-on", "habit", "--json", "--output", str(out))
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout), done.stderr
 
@@ -96,13 +95,13 @@ def auto(*options: str, out: Path) -> tuple[int, dict[str, Any], str]:  # Any: J
 @pytest.mark.parametrize("judged", EDITIONS)
 @pytest.mark.parametrize("served", EDITIONS)
 def test_a_wrong_edition_fails(served: str, judged: str, tmp_path: Path) -> None:
-    """With --strict each edition's responses are findings by any other: a pass below says that the guess was right."""
+    """With --fail-on habit each edition's responses are findings by any other: a pass below says that the guess was right."""
     world = SimulatedWorld(edition.load_edition(served), seed=5, connections=3, churn=False)
     world.advance(SECOND)
     samples = [each.read_sample(SECOND, "2026-11-24T00:00:01.000000Z") for each in world.connections_of_node(0)]
     path = tmp_path / "listing.json"
     path.write_text(json.dumps(samples), encoding="utf-8")
-    assert main(["check", str(path), "--edition", judged, "--strict"]) == (0 if served == judged else 1)
+    assert main(["check", str(path), "--edition", judged, "--fail-on", "habit"]) == (0 if served == judged else 1)
 
 
 @pytest.mark.parametrize(("name", "processes"), [("doc-2026", "1"), ("doc-2025", "2")])
@@ -124,7 +123,7 @@ def test_load_finds_out_which_edition_a_server_responds_by(
     assert len(asked) == told["load"]["sent"] + 1
     assert json.loads(path.read_text(encoding="utf-8").splitlines()[0])["edition"] == name
     capsys.readouterr()
-    again = main(["check", str(path), "--strict", "--json"])
+    again = main(["check", str(path), "--fail-on", "habit", "--json"])
     judged = json.loads(capsys.readouterr().out)
     assert (again, judged["edition"], judged["findings"]) == (0, name, [])
 
@@ -150,7 +149,17 @@ def test_estimate_finds_it_out_by_one_request_more(
     monkeypatch.setattr(estimating, "MIN_PAUSE_S", 0.05)
     with serving(name) as simulator:
         code = main(
-            ["estimate", simulator.url, "--edition", "auto", "--strict", "--json", "--output", str(tmp_path / "out")]
+            [
+                "estimate",
+                simulator.url,
+                "--edition",
+                "auto",
+                "--fail-on",
+                "habit",
+                "--json",
+                "--output",
+                str(tmp_path / "out"),
+            ]
         )
         asked = simulator.requests
     told = json.loads(capsys.readouterr().out)
@@ -198,7 +207,7 @@ def test_an_embedded_simulator_is_asked_like_any_server(tmp_path: Path) -> None:
 
 def settled(name: str, known: baseline.Baseline | None = None) -> Arguments:
     """Arguments with their settings, of which only the edition matters."""
-    settings = resolve_settings({"edition": name}, LoadedConfig(), None)
+    settings = resolve_settings(SettingSources(options={"edition": name}, asks_server=False))
     return Arguments(settings=settings, baseline=known)
 
 

@@ -36,8 +36,8 @@ def told(*steps: Step, every: int = 10, lasts: int = 5, nodes: Sequence[str] = (
     ("steps", "levels", "checked"),
     [
         pytest.param([ONE, (list_all(), IDS[:1]), ONE], [], 1, id="listed"),
-        pytest.param([ONE, (list_all(), ()), ONE], [Level.SHOULD], 1, id="not in what the node lists of itself"),
-        pytest.param([ONE, (list_all(local=True), ()), ONE], [Level.SHOULD], 1, id="the same, said in words"),
+        pytest.param([ONE, (list_all(), ()), ONE], [Level.HABIT], 1, id="not in what the node lists of itself"),
+        pytest.param([ONE, (list_all(local=True), ()), ONE], [Level.HABIT], 1, id="the same, said in words"),
         pytest.param([ONE, (list_all(local=False), ()), ONE], [Level.MUST], 1, id="not in what it lists of all"),
         pytest.param([ONE, (list_all(local=False), ())], [], 0, id="it may have left"),
         pytest.param([(list_all(local=False), ()), ONE], [], 0, id="it may have come"),
@@ -80,6 +80,13 @@ def test_a_cluster_s_listing_has_what_any_node_found() -> None:
     steps = (ONE, (list_all(local=False, server=OTHER), ()), ONE)
     assert told(*steps)[0] == []
     assert [each.requirement for each in told(*steps, nodes=(SERVER, OTHER))[0]] == ["identity.listed"]
+
+
+@pytest.mark.parametrize("nodes", [(), (SERVER,)])
+def test_servers_that_are_not_said_to_be_nodes_of_a_cluster_are_apart(nodes: Sequence[str]) -> None:
+    """What one lists, or finds, need not be in what the other lists of all."""
+    steps = ((list_all(), IDS[1:2]), ONE, (list_all(local=False, server=OTHER), ()), ONE, (list_all(), IDS[1:2]))
+    assert told(*steps, nodes=nodes) == ([], 0)
 
 
 def test_what_a_node_lists_itself_is_the_concern_of_other_requirements() -> None:

@@ -40,7 +40,7 @@ def total(sent: int, whole: int, part: int) -> dict[str, object]:
     )
 
 
-def told(requirement: str, rows: Sequence[Row], level: Level = Level.SHOULD) -> list[tuple[int, ...]]:
+def told(requirement: str, rows: Sequence[Row], level: Level = Level.PROVEN) -> list[tuple[int, ...]]:
     """The exchanges that prove each finding of a requirement, of those that weigh so much."""
     talk = Talk()
     make = subset if requirement == SUBSET else total
@@ -76,6 +76,14 @@ def told(requirement: str, rows: Sequence[Row], level: Level = Level.SHOULD) -> 
             [(0, 10, 4, 5), (20, 30, 9, 5), (40, 50, 10, 6), (60, 70, 10, 7)],
             [(0, 1, 2), (1, 2, 3)],
             id="each sample by itself",
+        ),
+        pytest.param(
+            [(0, 10, 4, 5), (20, 30, 4, 5), (40, 50, 9, 5), (60, 70, 9, 8)], [(1, 2, 3)], id="the sample just before"
+        ),
+        pytest.param(
+            [(0, 10, 4, 5), (20, 45, 4, 5), (40, 50, 9, 5), (60, 70, 9, 8)],
+            [(0, 2, 3)],
+            id="the last one before, where one overlaps",
         ),
     ],
 )
@@ -125,7 +133,7 @@ def test_of_a_bare_body_a_relation_is_taken_as_it_stands() -> None:
     judge.judge_bare_body(Target.ALL, json.dumps([total(0, 5, 6)]).encode(), "body.json")
     judge.finish()
     assert [(each.requirement, each.level, each.pointer) for each in findings] == [
-        (TOTAL, Level.SHOULD, "/0/rtp/total_decrypt_skipped_srtp")
+        (TOTAL, Level.HABIT, "/0/rtp/total_decrypt_skipped_srtp")
     ]
     assert (findings[0].actual, judge.result().checked[TOTAL]) == ("5 and 6", 1)
 
@@ -166,5 +174,5 @@ def test_what_is_unconfirmed_is_counted_and_says_so() -> None:
     told_ = {each.level: each.message for each in talk.findings if each.requirement == SUBSET}
     unsure = [each for each in talk.findings if each.requirement.startswith("relation.") and each.level is Level.INFO]
     assert result.coverage.relations_unconfirmed == len(unsure) > 0
-    assert "no responses before and after to confirm it" not in told_[Level.SHOULD]
+    assert "no responses before and after to confirm it" not in told_[Level.PROVEN]
     assert "no responses before and after to confirm it" in told_[Level.INFO]

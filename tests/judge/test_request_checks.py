@@ -138,15 +138,15 @@ def test_the_tables_own_response_is_accepted(probe: WrongRequestCase) -> None:
         (empty_response(503), "request.no_5xx", Level.MUST, "status"),
         (Response(status=400, headers=(), body=b"<html>"), "request.json_or_empty", Level.MUST, "not json"),
         (Response(status=404, headers=(), body=b"\xef\xbb\xbf{}"), "request.json_or_empty", Level.MUST, "not json"),
-        (json_response(418, {}), None, Level.SHOULD, "status"),
-        (json_response(400, {"error_type": "Other"}), None, Level.SHOULD, "body"),
-        (json_response(400, None), None, Level.SHOULD, "body"),
+        (json_response(418, {}), None, Level.HABIT, "status"),
+        (json_response(400, {"error_type": "Other"}), None, Level.HABIT, "body"),
+        (json_response(400, None), None, Level.HABIT, "body"),
     ],
 )
 def test_a_wrong_response_is_one_finding(
     probe: WrongRequestCase, response: Response, requirement: str | None, level: Level, fault: str
 ) -> None:
-    """5xx and what is no JSON are MUST and hide the shape; another status or body is the row's own, SHOULD."""
+    """5xx and what is no JSON are MUST and hide the shape; another status or body is the row's own, HABIT."""
     request = probe.build_request(SERVER)
     ids, findings = checked_and_found(exchanged(request, response))
     assert len(findings) == 1

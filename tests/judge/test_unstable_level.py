@@ -61,9 +61,9 @@ def steady(*levels: object, counts: Counts = NEVER) -> list[Row]:
     ("rows", "expected"),
     [
         pytest.param(steady(2, 2, 2, counts=(9, 0, 1, 0)), [], id="counted"),
-        pytest.param(steady(2, 2, 2), [(Level.SHOULD, 1), (Level.INFO, 2)], id="not counted"),
-        pytest.param(steady(3, 3, 3), [(Level.SHOULD, 1), (Level.INFO, 2)], id="the highest"),
-        pytest.param(steady(0, 0, 0, counts=(0, 1, 0, 0)), [(Level.SHOULD, 1), (Level.INFO, 2)], id="the lowest"),
+        pytest.param(steady(2, 2, 2), [(Level.PROVEN, 1), (Level.INFO, 2)], id="not counted"),
+        pytest.param(steady(3, 3, 3), [(Level.PROVEN, 1), (Level.INFO, 2)], id="the highest"),
+        pytest.param(steady(0, 0, 0, counts=(0, 1, 0, 0)), [(Level.PROVEN, 1), (Level.INFO, 2)], id="the lowest"),
         pytest.param(steady(2, 2, 2, counts=(0, 0, 0, 0)), [], id="nothing was ever counted"),
         pytest.param(steady(2, 2), [(Level.INFO, 1)], id="twice may be chance"),
         pytest.param(steady(1, 2, 2), [(Level.INFO, 2)], id="another before"),
@@ -79,7 +79,7 @@ def steady(*levels: object, counts: Counts = NEVER) -> list[Row]:
         ),
         pytest.param(
             [(0, 10, 2, NEVER), (11, 20, 2, NEVER), (30, 40, 2, NEVER)],
-            [(Level.SHOULD, 1), (Level.INFO, 2)],
+            [(Level.PROVEN, 1), (Level.INFO, 2)],
             id="just before",
         ),
         pytest.param(
@@ -89,13 +89,18 @@ def steady(*levels: object, counts: Counts = NEVER) -> list[Row]:
         ),
         pytest.param(
             [(0, 10, 2, NEVER), (20, 30, 2, NEVER), (30, 40, 2, NEVER), (50, 60, 2, NEVER)],
-            [(Level.SHOULD, 1), (Level.INFO, 3)],
+            [(Level.PROVEN, 1), (Level.INFO, 3)],
             id="a fourth tells",
         ),
         pytest.param(
             [(0, 10, 2, (9, 5, 0, 0)), (20, 30, 2, (9, 4, 0, 0)), (40, 50, 2, (9, 5, 0, 0)), (60, 70, 2, (9, 5, 0, 0))],
             [],
             id="one of the counters fell: that is another requirement's",
+        ),
+        pytest.param(
+            [(0, 10, 2, (9, 5, 0, 0)), (20, 30, 2, (9, 5, 0, 0)), (40, 50, 2, (9, 4, 0, 0))],
+            [],
+            id="one of them falls in the sample that was to tell",
         ),
     ],
 )
@@ -123,7 +128,7 @@ def test_of_a_bare_body_the_level_is_taken_as_it_stands() -> None:
     judge.judge_bare_body(Target.CONNECTION, json.dumps(document(0, 2, (9, 0, 1, 0))).encode(), "body.json")
     judge.finish()
     assert [(each.level, each.pointer) for each in of(findings)] == [
-        (Level.SHOULD, "/0/network_status/total_unstable_level2")
+        (Level.HABIT, "/0/network_status/total_unstable_level2")
     ]
     assert judge.result().checked[LEVEL] == 2
 

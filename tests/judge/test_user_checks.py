@@ -45,14 +45,14 @@ def test_the_documented_check_finds_what_it_is_about(rules: Path) -> None:
         (
             "/rtp/total_received_rtp_rtx",
             "rtp.total_received_rtp_rtx exceeds the number of all packets",
-            Level.SHOULD,
+            Level.HABIT,
         )
     ]
     result = judge.result()
     assert result.checked[ID] == 2
     decision = decide_verdict(result, SCOPE)
     assert [(row.status, row.violated_level, row.violations) for row in decision.requirements if row.id == ID] == [
-        ("violated", "SHOULD", 1)
+        ("violated", "HABIT", 1)
     ]
 
 
@@ -116,6 +116,19 @@ def test_a_file_without_a_sound_check_is_refused(tmp_path: Path, text: str, said
     path.write_text(f"from sora_stats_harness.judge.checks import *\n{made}\n", encoding="utf-8")
     with pytest.raises(UsageError, match=re.escape(said)):
         load_user_checks(path)
+
+
+def test_checks_that_a_file_only_imports_are_not_its_own(tmp_path: Path) -> None:
+    """It may inherit from one of another module, and name it."""
+    path = tmp_path / "rules.py"
+    path.write_text(
+        "from sora_stats_harness.judge.checks import Level, Requirement\n"
+        "from sora_stats_harness.judge.checks.identity import FormCheck\n"
+        "class Mine(FormCheck):\n"
+        "    requirements = (Requirement(id='mine.form', level=Level.MUST, title='', reason='', source=''),)\n",
+        encoding="utf-8",
+    )
+    assert [type(each).__name__ for each in load_user_checks(path)] == ["Mine"]
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class Score:
 
 
 def found(edition: Edition, mutant: Mutant) -> dict[tuple[str, str], Level]:
-    """Every requirement and field that a judge finds missed with at least SHOULD, and how badly."""
+    """Every requirement and field that a judge finds missed with at least HABIT, and how badly."""
     judge, heard = judged.listen(edition, nodes=mutant.nodes, tear_s=mutant.tear_s)
     exchanges = sorted((shot.exchange for shot in mutant.shots), key=lambda one: (one.received_ns, one.seq))
     judged.replay(judge, exchanges, horizon=True)

@@ -13,7 +13,7 @@ DOC = edition.load_edition()
 
 
 def test_a_correct_server_that_tears_its_reads_is_not_accused() -> None:
-    """Three pollers that overlap, reads torn by up to 20 ms: no MUST and no confirmed SHOULD, though relations fail."""
+    """Three pollers that overlap, reads torn by up to 20 ms: no MUST and no PROVEN, though relations fail."""
     counted = agreement.torn_reads(DOC, range(some_of(4)))
     assert counted["inconsistent"] * 10 > counted["samples"], counted
 

@@ -28,7 +28,7 @@ RETIRED: Final = {
     r"generator('s)? delay": "receive delay",
     r"overslept": "send delay",
     r"amiss": "violated",
-    r"(is|are|was|were) missed|misses (a|no) (MUST|SHOULD)": "violated",
+    r"(is|are|was|were) missed|misses (a|no) (MUST|PROVEN|HABIT)": "violated",
     r"(?<!timestamp )order\.(realtime|timestamp)": "counter.monotonic, counter.timestamp_order",
     r"errands?|fleets?|rigs?": "worker, StepRunner",
     r"(is|are) no number of": "must be an integer from … to …",

@@ -221,7 +221,7 @@ def damaged(path: Path) -> None:
     ("make", "complaint"),
     [
         (lambda path: None, "cannot be read: No such file or directory"),
-        (lambda path: path.mkdir(), "cannot be read: Is a directory"),
+        (lambda path: path.mkdir(), "run.zst is a folder: name the recordings in it"),
         (lambda path: path.write_bytes(b""), "is empty"),
         (lambda path: path.write_bytes(b"hello"), "run.zst is no recording"),
         (lambda path: path.write_bytes(b'{"a":1}'), "run.zst is no recording"),

@@ -11,7 +11,7 @@ import pytest
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.api.project_config import Waiver
-from sora_stats_harness.judge.requirements import Finding, Level
+from sora_stats_harness.judge.requirements import Finding, Level, Severity
 from sora_stats_harness.judge.verdict import BaselineReport, CoverageSummary, FindingEntry, JudgeResult
 from sora_stats_harness.judge.verdict_decision import RunScope, decide_verdict
 from sora_stats_harness.reports import report_folder as files
@@ -79,7 +79,7 @@ def test_a_finding_fails_by_what_decides_the_verdict() -> None:
     """Level, waiver and baseline are asked in one place, which a run that is under way asks as well."""
     finding = Finding(
         requirement="shape.enum",
-        level=Level.SHOULD,
+        level=Level.HABIT,
         target=None,
         field="/ice/state",
         pointer="",
@@ -92,8 +92,8 @@ def test_a_finding_fails_by_what_decides_the_verdict() -> None:
     )
     waiver = Waiver(requirement="shape.enum", field="/ice/*", reason="r", by="b", until=date(2026, 12, 31))
     known = baseline(verdicts.entry("shape.enum", fingerprint=finding.fingerprint))
-    assert not PassPolicy().tolerance.fails(finding, Level.SHOULD)
-    assert PassPolicy(strict=True).tolerance.fails(finding, Level.SHOULD)
+    assert not PassPolicy().tolerance.fails(finding, Level.HABIT)
+    assert PassPolicy(severity=Severity(fail_on=Level.HABIT)).tolerance.fails(finding, Level.HABIT)
     assert PassPolicy().tolerance.fails(finding, Level.MUST)
     assert not PassPolicy(waivers=[waiver], day=waiver.until).tolerance.fails(finding, Level.MUST)
     assert not PassPolicy(baseline=known).tolerance.fails(finding, Level.MUST)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sora_stats_harness.judge.requirements import Level, Severity
 from sora_stats_harness.judge.verdict import decode_verdict
 from sora_stats_harness.reports import github_actions as github
 from sora_stats_harness.reports import report_folder as files
@@ -42,7 +43,7 @@ def orders(line: str) -> list[str]:
         ("inconclusive", "::error title=sora-harness conform::INCONCLUSIVE: ", {"error": 1}),
         (
             "waived",
-            "::notice title=sora-harness conform::PASS: all MUST requirements were met, apart from",
+            "::notice title=sora-harness conform::PASS: all MUST and PROVEN requirements were met, apart from",
             {"notice": 1},
         ),
         ("interrupted", "::error title=sora-harness conform::INCONCLUSIVE: interrupted", {"error": 1}),
@@ -57,11 +58,12 @@ def test_what_counts_is_annotated(kind: str, first: str, kinds: dict[str, int]) 
     assert len(lines) == sum(kinds.values())
 
 
-def test_strict_makes_a_should_an_error() -> None:
-    """As it does the verdict."""
+def test_what_fails_a_run_is_an_error() -> None:
+    """From the level on that the user has chosen."""
     finding = verdicts.entry("shape.unknown")
-    for strict, kind in ((False, "warning"), (True, "error")):
-        text = github.verdict_annotations(verdicts.build(verdicts.Counted([finding]), strict=strict).verdict)
+    for level, kind in ((Level.PROVEN, "warning"), (Level.HABIT, "error")):
+        judged = verdicts.build(verdicts.Counted([finding]), severity=Severity(fail_on=level))
+        text = github.verdict_annotations(judged.verdict)
         assert text.splitlines()[1].startswith(f"::{kind} title=shape.unknown::")
 
 

@@ -55,7 +55,7 @@ def test_every_requirement_is_a_cell_of_the_matrix() -> None:
         assert row.endswith(f".{name}")
         assert word in about
         assert REQUIREMENTS[row.removeprefix("rule-")].title in html.unescape(about), style
-    words = {"fail": "MUST violated", "warn": "SHOULD violated", "info": "INFO violated"}
+    words = {"fail": "MUST violated", "warn": "HABIT violated", "info": "INFO violated"}
     assert all(words.get(style, style.replace("_", " ")) == word for style, _, word in cells)
 
 

@@ -21,7 +21,7 @@ def test_the_judge_is_finished_once() -> None:
 
 
 def test_the_weightiest_finding_comes_first() -> None:
-    """MUST before SHOULD before INFO, each in the registry's order, whatever the order in which they arose."""
+    """MUST before HABIT before INFO, each in the registry's order, whatever the order in which they arose."""
     ids = [entry.requirement for entry in verdicts.failing().verdict.findings]
     assert ids == ["counter.monotonic", "shape.unknown", "shape.undocumented"]
 

@@ -217,7 +217,7 @@ def body(received: int, *, connection_id: str = CONNECTION_ID) -> bytes:
 EARLIER_AND_LATER = (exchange(17, body(1017)), exchange(23, body(1016)))
 
 
-POLICY = ("strict", "require", "waivers", "baseline")
+POLICY = ("severity", "require", "waivers", "baseline")
 ENDING = ("interrupted", "aborted", "violated_slo")
 
 

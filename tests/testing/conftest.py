@@ -7,6 +7,7 @@ Loads what runs of pytest inside of this process use.
 from __future__ import annotations
 
 import httpcore  # noqa: F401  # httpx imports it when it first sends
+import uvicorn.protocols.http.httptools_impl  # noqa: F401  # uvicorn imports it when it first listens
 
 from sora_stats_harness.api import project_config  # noqa: F401
 from sora_stats_harness.cli import command_support  # noqa: F401

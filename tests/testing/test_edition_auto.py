@@ -14,7 +14,7 @@ from tests import hostile
 
 pytest_plugins = ["pytester"]
 
-AUTO: Final = ("--sora-edition=auto", "--sora-strict")
+AUTO: Final = ("--sora-edition=auto", "--sora-fail-on=habit")
 LISTING: Final = "GetStatsAllConnections"
 SUITE: Final = """
     import pytest
@@ -34,7 +34,7 @@ def serving(name: str) -> Simulator:
 
 @pytest.mark.parametrize("name", edition.shipped_edition_names())
 def test_the_gate_judges_by_what_the_server_responses_by(name: str, pytester: pytest.Pytester) -> None:
-    """The header says so; any other edition would be a finding, with --sora-strict."""
+    """The header says so; any other edition would be a finding, with --sora-fail-on habit."""
     with serving(name) as simulator:
         options = ("--sora-conformance", f"--sora-url={simulator.url}", "--sora-duration=0.1", "--sora-report=gate")
         done = pytester.runpytest_inprocess(*options, *AUTO)
@@ -90,7 +90,7 @@ def test_tests_of_ones_own_are_judged_by_it(pytester: pytest.Pytester, capsys: p
     with serving("doc-2026") as simulator:
         done = pytester.runpytest_inprocess(f"--sora-url={simulator.url}", *AUTO, "-rA", "--basetemp=kept")
         asked = [each.operation for each in simulator.requests]
-        wrong = pytester.runpytest_inprocess(f"--sora-url={simulator.url}", "--sora-strict", "-k", "again")
+        wrong = pytester.runpytest_inprocess(f"--sora-url={simulator.url}", "--sora-fail-on=habit", "-k", "again")
     done.assert_outcomes(passed=2, xfailed=1)
     assert asked == [LISTING] * 3
     done.stdout.fnmatch_lines(["*sora setup*", "--sora-edition auto: the responses are like doc-2026 in every field"])

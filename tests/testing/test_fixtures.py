@@ -212,8 +212,8 @@ def test_findings_fail_the_test_itself(pytester: pytest.Pytester) -> None:
     assert "reproduce" not in done.stdout.str().split("_ test_bare_body _")[1].split("\n\n")[0]
 
 
-def test_should_fails_where_strict(pytester: pytest.Pytester) -> None:
-    """A violated SHOULD is the test's to look at, and fails it with `--sora-strict`."""
+def test_habits_fail_where_that_is_said(pytester: pytest.Pytester) -> None:
+    """A violated HABIT is the test's to look at, and fails it with `--sora-fail-on habit`."""
     pytester.makepyfile(
         """
         def test_undocumented(sora_judge):
@@ -237,10 +237,10 @@ def test_should_fails_where_strict(pytester: pytest.Pytester) -> None:
     )
     done = pytester.runpytest_inprocess(*OUTPUT)
     done.assert_outcomes(passed=1)
-    done.stdout.fnmatch_lines(["*Captured sora call*", "shape.unknown (SHOULD): *"])
-    done = pytester.runpytest_inprocess(*OUTPUT, "--sora-strict")
+    done.stdout.fnmatch_lines(["*Captured sora call*", "shape.unknown (HABIT): *"])
+    done = pytester.runpytest_inprocess(*OUTPUT, "--sora-fail-on=habit")
     done.assert_outcomes(failed=1)
-    done.stdout.fnmatch_lines(["shape.unknown (SHOULD): *"])
+    done.stdout.fnmatch_lines(["shape.unknown (HABIT): *"])
 
 
 def test_recording_is_judged_again(pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> None:
@@ -339,7 +339,7 @@ def test_examples_of_the_page_run(pytester: pytest.Pytester) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     pytester.makepyfile(**{f"test_{number}": block for number, block in enumerate(blocks)})
     done = pytester.runpytest_inprocess(*OUTPUT, "--sora-url=simulator")
-    done.assert_outcomes(passed="\n".join(blocks).count("\ndef test_") + 1)
+    done.assert_outcomes(passed="\n".join(blocks).count("\ndef test_") + "\n".join(blocks).count(".parametrize("))
 
 
 def test_group_is_a_mapping() -> None:

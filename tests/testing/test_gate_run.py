@@ -18,7 +18,6 @@ import pytest
 from sora_stats_harness.judge.requirements import REQUIREMENTS, Level
 from sora_stats_harness.reports.report import VerdictReport
 from sora_stats_harness.testing import gate_run
-from sora_stats_harness.testing.options import PluginSettings
 from tests import hostile
 from tests.reports import verdicts
 
@@ -34,9 +33,12 @@ def idle() -> hostile.Behaviour:
     return hostile.says(hostile.response(b"[]"))
 
 
+FILE: Final = "sora-harness.toml"
+
+
 def names(report: list[str], word: str) -> set[str]:
     """The items that a run's last lines call failed, say."""
-    return {line.split()[1].removeprefix("sora::") for line in report if line.startswith(f"{word} sora::")}
+    return {line.split()[1].rpartition("::")[2] for line in report if line.startswith(f"{word} {FILE}::")}
 
 
 def test_gate_passes_beside_other_tests(pytester: pytest.Pytester) -> None:
@@ -75,10 +77,10 @@ def test_gate_runs_once_on_two_processes(pytester: pytest.Pytester) -> None:
         f"""
         from sora_stats_harness.testing import gate_run
         run_gate = gate_run.run_gate
-        def counting(settings):
+        def counting(task):
             with open({str(counted)!r}, "a") as file:
                 file.write("run\\n")
-            return run_gate(settings)
+            return run_gate(task)
         gate_run.run_gate = counting
         """
     )
@@ -147,7 +149,7 @@ def test_verdict_is_never_skipped(pytester: pytest.Pytester, monkeypatch: pytest
                 "--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.1", "-rfE"
             )
             assert done.ret == 1
-            done.stdout.fnmatch_lines(["sora::verdict cannot be skipped, nor be expected to fail (*not today*)"])
+            done.stdout.fnmatch_lines([f"{FILE}::verdict cannot be skipped, nor be expected to fail (*not today*)"])
 
 
 SELECTIONS: Final = [
@@ -156,7 +158,7 @@ SELECTIONS: Final = [
     (("-k", "verdict"), {"verdict"}, "the verdict by itself"),
     (("-k", "http and not verdict"), {id for id in REQUIREMENTS if "http" in id} | {"verdict"}, "never without it"),
     (("-m", "not sora"), set(), "nothing of the gate at all"),
-    (("--deselect", "sora::verdict"), {*REQUIREMENTS, "verdict"}, "not even so"),
+    (("--deselect", f"{FILE}::verdict"), {*REQUIREMENTS, "verdict"}, "not even so"),
 ]
 
 
@@ -167,7 +169,7 @@ def test_items_are_selected_as_any_other(
     """`-k` and `-m` choose among the items; the verdict comes with any of them, and the counts stay right."""
     pytester.makepyfile(test_own="def test_own(): pass")
     done = pytester.runpytest_inprocess("--co", "-q", "--strict-markers", *GATE, *options)
-    shown = {line.removeprefix("sora::") for line in done.outlines if line.startswith("sora::")}
+    shown = {line.rpartition("::")[2] for line in done.outlines if line.startswith(f"{FILE}::")}
     assert shown == selected
     counted = re.search(r"(\d+)/(\d+) tests collected \((\d+) deselected\)", done.stdout.str())
     own = sum("::test_own" in line for line in done.outlines)
@@ -188,7 +190,7 @@ WRONG: Final = [
     (("--sora-conformance", "-o", "sora_url="), "*the setting sora_url is set but empty*", "the same in a setting"),
     (("--sora-conformance", "--sora-url=sora"), "*not an http or https URL*", "no URL"),
     (("--sora-conformance", "--sora-url=http://me:secret@127.0.0.1"), "*must not hold credentials*", "credentials"),
-    (("--sora-conformance", "--sora-url=http://127.0.0.1:1/api"), "*has a path*", "a path"),
+    (("--sora-conformance", "--sora-url=http://127.0.0.1:1/?x"), "*has a query*", "a query"),
     (
         ("--sora-conformance", "--sora-url=http://127.0.0.1:1", "--sora-fault=counter-falls"),
         "*--sora-fault goes with*",
@@ -223,15 +225,15 @@ def test_url_comes_from_option_then_variable_then_setting(
     """The nearer one wins; one that is empty is wrong only where it would be taken."""
     pytester.makeini("[pytest]\nsora_url = http://127.0.0.1:3")
     header = ("--co", "--sora-conformance")
-    pytester.runpytest_inprocess(*header).stdout.fnmatch_lines(["sora: http://127.0.0.1:3"])
+    pytester.runpytest_inprocess(*header).stdout.fnmatch_lines(["sora: http://127.0.0.1:3, edition *"])
     monkeypatch.setenv("SORA_URL", "http://127.0.0.1:2")
-    pytester.runpytest_inprocess(*header).stdout.fnmatch_lines(["sora: http://127.0.0.1:2"])
+    pytester.runpytest_inprocess(*header).stdout.fnmatch_lines(["sora: http://127.0.0.1:2, edition *"])
     monkeypatch.setenv("SORA_URL", "")
     done = pytester.runpytest_inprocess(*header)
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines(["*SORA_URL is set but empty*"])
     url = "--sora-url=http://127.0.0.1:1"
-    pytester.runpytest_inprocess(*header, url).stdout.fnmatch_lines(["sora: http://127.0.0.1:1"])
+    pytester.runpytest_inprocess(*header, url).stdout.fnmatch_lines(["sora: http://127.0.0.1:1, edition *"])
     assert pytester.runpytest_inprocess().ret == pytest.ExitCode.NO_TESTS_COLLECTED  # without the gate it means nothing
 
 
@@ -267,10 +269,10 @@ def test_what_is_known_or_waived_fails_nothing(pytester: pytest.Pytester) -> Non
 
 def test_gate_that_breaks_is_tried_once(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong inside of it, the verdict fails with one line, the others are skipped, and none tries again."""
-    tried: list[PluginSettings] = []
+    tried: list[gate_run.GateTask] = []
 
-    def run(settings: PluginSettings) -> VerdictReport:
-        tried.append(settings)
+    def run(task: gate_run.GateTask) -> VerdictReport:
+        tried.append(task)
         raise OSError("no more ports")
 
     monkeypatch.setattr(gate_run, "run_gate", run)
@@ -337,13 +339,14 @@ def test_reports_that_cannot_be_written_take_no_finding_away(
     made: Callable[[], VerdictReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gate has run: what it found stays, and what it did not find is no pass; every process reads the same."""
-    settings: Any = SimpleNamespace(report=tmp_path / "reports")  # Any: the one setting that is asked for
-    (settings.report / "report.html" / "in the way").mkdir(parents=True)
-    monkeypatch.setattr(gate_run, "run_gate", lambda settings: made())
+    folder = tmp_path / "reports"
+    task: Any = SimpleNamespace(settings=SimpleNamespace(report=folder))  # Any: the one setting that is asked for
+    (folder / "report.html" / "in the way").mkdir(parents=True)
+    monkeypatch.setattr(gate_run, "run_gate", lambda task: made())
     shared = tmp_path / "shared"
     shared.mkdir()
     for _ in range(2):
-        verdict = gate_run.run_gate_once(settings, shared).verdict
+        verdict = gate_run.run_gate_once(lambda: task, shared).verdict
         assert verdict.findings == made().verdict.findings
         if made is verdicts.failing:
             assert (verdict.verdict, verdict.exit_code) == ("fail", 1)

@@ -127,6 +127,34 @@ def test_nothing_found():
     done.stdout.no_fnmatch_line("*= sora: found, so the session fails =*")
 
 
+def test_a_finding_outlives_the_end_of_the_session(pytester: pytest.Pytester) -> None:
+    """A test with a finding ends the whole run with 0: no report says so, but the exit status does."""
+    pytester.makepyfile(
+        """
+        import pytest
+        @pytest.mark.sora_simulator(faults=["counter-falls:times=1"], connections=2)
+        def test_ends(sora_simulator, sora_client):
+            for _ in range(20):
+                sora_client.get_stats_all_connections()
+            pytest.exit("enough", returncode=0)
+        """
+    )
+    done = pytester.runpytest_inprocess()
+    assert done.ret == FAILED
+    done.stdout.fnmatch_lines(["*= sora: found, so the session fails =*", "*::test_ends: counter.monotonic (MUST): *"])
+
+
+def test_a_gate_that_is_not_collected_is_no_pass(pytester: pytest.Pytester) -> None:
+    """A suite that keeps pytest from its file, by a pattern say, is refused, not green without the gate."""
+    (pytester.path / "sora-harness.toml").touch()
+    pytester.makeconftest('collect_ignore_glob = ["*.toml"]')
+    pytester.makepyfile("def test_own(): pass")
+    for more in ((), ("--ignore=sora-harness.toml",)):
+        done = pytester.runpytest_inprocess(*GATE, "--sora-url=simulator", *more)
+        assert done.ret == pytest.ExitCode.USAGE_ERROR
+        done.stderr.fnmatch_lines(["*something keeps pytest from collecting */sora-harness.toml*"])
+
+
 def test_the_last_failed_items_alone_are_no_pass(pytester: pytest.Pytester) -> None:
     """`--lf` against a server that is gone: whichever items it selects, the verdict decides on the session."""
     pytester.makepyfile("def test_own(): assert False")
@@ -151,7 +179,9 @@ def test_a_verdict_that_nobody_selected_still_counts(pytester: pytest.Pytester) 
     done = pytester.runpytest_inprocess(*GATE, f"--sora-url={hostile.closed_port()}")
     assert done.ret == FAILED
     assert "failed" not in done.parseoutcomes()
-    done.stdout.fnmatch_lines(["*= sora: found, so the session fails =*", "sora::verdict: inconclusive: *"])
+    done.stdout.fnmatch_lines(
+        ["*= sora: found, so the session fails =*", "sora-harness.toml::verdict: inconclusive: *"]
+    )
 
 
 def test_a_server_that_never_responded_is_not_too_little_seen(pytester: pytest.Pytester) -> None:

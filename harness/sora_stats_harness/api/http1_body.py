@@ -184,8 +184,7 @@ class ChunkedBody:
         """What is missing when the peer closes, in words; None where the body is complete."""
         if self._section is None:
             return f"the body ended after {self.size} bytes, before its last chunk"
-        # "A message body that uses the chunked transfer coding is incomplete if the zero-sized chunk that terminates
-        # the encoding has not been received" (RFC 9112, 8): it has.
+        # The chunk of size zero was received, which is what completes a body (RFC 9112, 8).
         self._note(fault("trailer_end_missing"))
         return None
 

@@ -172,6 +172,11 @@ def path_exists(path: str | Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110  # Path.exists raises where a name is too long
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether it is a folder; False as well for a name that no file can have."""
+    return os.path.isdir(path)  # noqa: PTH112  # as above
+
+
 def read_small_file(path: str | Path | int, *, limit: int, name: str, error: type[UsageError] = UsageError) -> bytes:
     """
     Read a whole file that is small by its nature.

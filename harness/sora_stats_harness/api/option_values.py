@@ -8,12 +8,18 @@ caller puts the option's name before it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
-from .errors import UsageError
+from .errors import UsageError, suggest_nearest
 
 _SECONDS_PER_UNIT: Final = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES_PER_UNIT: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+FAIL_ON_LEVELS: Final = ("must", "proven", "habit")
+"""From which level on a finding may fail a run."""
+SEVERITY_LEVELS: Final = (*FAIL_ON_LEVELS, "info")
+"""What a requirement may weigh."""
 
 
 def parse_duration(text: str) -> float:
@@ -32,6 +38,13 @@ def parse_duration(text: str) -> float:
 def parse_interval(text: str) -> float:
     """Read a time in seconds that may be 0."""
     return 0.0 if re.fullmatch(r"0+(\.0+)?(us|ms|[smh]?)", text) else parse_duration(text)
+
+
+def parse_choice(text: str, choices: Sequence[str]) -> str:
+    """Take one of a few words."""
+    if text not in choices:
+        raise UsageError(f"{text!r} is none of {', '.join(choices)}{suggest_nearest(text, choices)}")
+    return text
 
 
 def parse_size(text: str) -> int:

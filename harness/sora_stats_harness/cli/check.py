@@ -57,7 +57,7 @@ def run(arguments: Arguments) -> int:
                 load_edition(arguments.settings.edition),
                 observer=recorded.add,
                 checks=load_check_files(settings.checks),
-                options=JudgeOptions(tear_s=settings.tear_s),
+                options=JudgeOptions(tear_s=settings.tear_s, severity=settings.severity),
             )
             checked = judge_files(judge, files, target=target, tick=_make_tick(run), opened=recorded.open)
         facts = run.facts(

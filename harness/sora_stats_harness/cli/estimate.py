@@ -36,7 +36,7 @@ def run(arguments: Arguments) -> int:
     from ..api.edition import load_edition
     from ..api.exchange import Target, make_valid_request
     from ..judge.checks.user_checks import load_check_files
-    from ..judge.pipeline import Judge
+    from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding
     from ..probe.edition_detection import detect_by_server
     from ..probe.polling_estimate import (
@@ -59,7 +59,11 @@ def run(arguments: Arguments) -> int:
             )
             if notes:
                 _pause_between_requests(time.monotonic() - began_s, run.interrupt)
-            judge = Judge(load_edition(arguments.settings.edition), checks=load_check_files(settings.checks))
+            judge = Judge(
+                load_edition(arguments.settings.edition),
+                checks=load_check_files(settings.checks),
+                options=JudgeOptions(tear_s=settings.tear_s),
+            )
             local = False if arguments.cluster else None
             exchanges = measure_requests(
                 make_valid_request(Target.ALL, server=server, headers=run.headers, local=local),
@@ -76,8 +80,20 @@ def run(arguments: Arguments) -> int:
             ending=RunEnding(interrupted=run.interrupt.is_interrupted, aborted=aborted),
             options={"pollers": arguments.pollers, "interval_s": arguments.interval, "cluster": arguments.cluster},
             notes=notes,
+            diagnosis=_diagnose(run, exchanges) if settings.url is not None and found is None else None,
         )
         return common.report_and_exit_code(arguments, judge, replace(facts, estimate=found))
+
+
+def _diagnose(run: common.JudgedRun, exchanges: list[Any]) -> dict[str, str]:  # Any: Exchange, not imported here
+    """What stands at a URL from which nothing of use came."""
+    from ..probe.doctor import visit_server
+    from ..probe.single_request import ProberAsk
+
+    if not exchanges:
+        return {}
+    ask = ProberAsk(run.new_prober, run.interrupt)
+    return run.diagnose(visit_server(exchanges[0], ask, command="sora-harness doctor"))
 
 
 def _pause_between_requests(took_s: float, interrupt: InterruptHandler) -> None:

@@ -13,8 +13,8 @@ import click
 
 from ..api.errors import OutputError, UsageError
 from ..api.input_budget import path_exists
-from ..api.option_values import parse_duration, parse_integer, parse_rate, parse_size
-from ..api.server_url import URL_VARIABLE
+from ..api.option_values import FAIL_ON_LEVELS, parse_duration, parse_integer, parse_rate, parse_size
+from ..api.server_url import SIMULATOR_URL, URL_VARIABLE, environment_url
 from .framework import Arguments, Option, Parsed, flag, group, with_value, with_values
 
 if TYPE_CHECKING:
@@ -51,12 +51,13 @@ def config_option() -> Option:
 
 
 def server_options() -> list[click.Parameter]:
-    """Which server to ask, and how: URL --header --ca-file --insecure --timeout."""
+    """Which server to ask, and how: URL --header --ca-file --insecure --client-cert --client-key --proxy --timeout."""
     url = click.Argument(
         ["url"],
         required=False,
         metavar="[URL]",
-        help=f"the server, such as http://127.0.0.1:3000 (default: ${URL_VARIABLE}, else the configuration)",
+        help=f"the server, such as http://127.0.0.1:3000 (default: ${URL_VARIABLE}, else the configuration); "
+        f"`{SIMULATOR_URL}`: the embedded one, whatever these name",
     )
     return [
         url,
@@ -70,13 +71,26 @@ def server_options() -> list[click.Parameter]:
             ),
             with_value("--ca-file", "FILE", "trust only the certificates in this file"),
             Option(["--insecure/--no-insecure"], default=None, help="accept any certificate"),
+            with_value("--client-cert", "FILE", "show this certificate (PEM), which may hold its key as well"),
+            with_value("--client-key", "FILE", "the key of --client-cert, where that holds none"),
+            with_value(
+                "--proxy",
+                "URL",
+                "send everything through this proxy: http://HOST:PORT, or env:VARIABLE with credentials in it (the "
+                "environment's own is never used)",
+            ),
             with_value("--timeout", "TIME", "the limit for a whole exchange (default: 5)"),
         ),
     ]
 
 
+def wait_option() -> Option:
+    """--wait."""
+    return with_value("--wait", "TIME", "wait so long for a server that is starting, such as 30s (default: 0)")
+
+
 def rule_options() -> list[click.Parameter]:
-    """What decides the verdict: --config --edition --strict --require --checks --label."""
+    """What decides the verdict: --config --edition --fail-on --require --checks --label."""
     return group(
         "judging and reports",
         config_option(),
@@ -92,10 +106,10 @@ def rule_options() -> list[click.Parameter]:
         Option(
             ["--tear"],
             metavar="TIME",
-            help="how far apart the server stamps a response and reads its counters; then counter.timestamp_order is a "
-            "SHOULD",
+            help="how far apart the server stamps a response and reads its counters; then counter.timestamp_order is "
+            "PROVEN",
         ),
-        Option(["--strict/--no-strict"], default=None, help="a violated SHOULD fails, too"),
+        with_value("--fail-on", "|".join(FAIL_ON_LEVELS), "the lowest level of a finding that fails (default: proven)"),
         with_values("--require", "ID", "inconclusive unless this requirement was observed (repeatable)"),
         with_values("--checks", "FILE.py", "judge by the checks of your own in this file as well (repeatable)"),
         with_values("--label", "KEY=VALUE", "add to every report, such as build=123 (repeatable)"),
@@ -266,25 +280,24 @@ def read_settings(arguments: Arguments, *, writes_reports: bool = True) -> RunSe
         UsageError: A value can't be used; options of the simulator stand beside a URL; or the baseline is of another
             edition or subject.
     """
-    from ..api.project_config import read_config
-    from ..probe.run_settings import find_server_url, resolve_settings
+    from ..probe.run_settings import SettingSources, resolve_settings
 
     values = vars(arguments)
     if values.get("quiet") and values.get("verbose"):
         raise UsageError("--quiet and --verbose exclude each other")
-    config = read_config(arguments.config)
-    url = None
-    if "url" in values:
-        url = find_server_url(
-            (arguments.url, "the URL"),
-            (os.environ.get(URL_VARIABLE), URL_VARIABLE),
-            (config.values.url, f"url in {config.source}"),
-        )
-    settings = arguments.settings = resolve_settings(values, config, url)
+    sources = SettingSources(
+        options=values,
+        config_file=arguments.config,
+        asks_server="url" in values,
+        urls=[(values.get("url"), "the URL"), environment_url()],
+    )
+    settings = arguments.settings = resolve_settings(sources)
     given = [name for name in _SIMULATOR_PARAMETERS if values.get(name) not in (None, ())]
     if values.get("fuzz") is not None and "seed" in given:
         given.remove("seed")  # it seeds the made-up requests
     settings.refuse_simulator_options([f"--{name}" for name in given])
+    if values.get("baseline", "") is None and settings.baseline is not None:
+        arguments.baseline = _read_baseline(settings.baseline)
     if "url" in values and values.get("baseline") is not None:
         check_baseline(arguments, subject_kind="simulator" if settings.url is None else None)
     if "output" in values and not values.get("dry_run"):

@@ -27,6 +27,7 @@ def run(arguments: Arguments) -> int:
                 "level": rule.level.name,
                 "title": rule.title,
                 "reason": rule.reason,
+                "grounds": rule.grounds,
                 "source": rule.source,
                 "needs": sorted(need.value for need in rule.needs),
                 "needs_traffic": rule.needs_traffic,

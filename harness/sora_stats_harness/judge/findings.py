@@ -17,7 +17,7 @@ import msgspec
 from ..api.exchange import Exchange
 from .check import Violation
 from .evidence import EvidenceStore
-from .requirement import Finding, Level
+from .requirement import DEFAULT_SEVERITY, Finding, Level, Severity
 from .verdict import FindingEntry
 
 MAX_FINGERPRINTS: Final = 1000
@@ -43,6 +43,7 @@ class FindingAggregator:
         evidence: Keeps what proves the first one of each entry.
         on_finding: Is called with every single finding; without it, only first ones are put into words.
         on_miss: Is called as often, with the first finding of its entry and the level of this one.
+        severity: What each weighs in this run.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class FindingAggregator:
         evidence: EvidenceStore,
         on_finding: Callable[[Finding], None] | None = None,
         on_miss: Callable[[Finding, Level], None] | None = None,
+        severity: Severity = DEFAULT_SEVERITY,
     ) -> None:
         self._evidence = evidence
         self._on_finding = on_finding
         self._on_miss = on_miss
+        self._severity = severity
         self._entries: dict[tuple[Hashable, ...], _AggregatedFinding] = {}
         self.unlisted_counts: Counter[str] = Counter()
         """By requirement, findings that went into an entry for all the rest."""
@@ -66,7 +69,7 @@ class FindingAggregator:
         """
         requirement, target = violation.requirement, violation.exchange.request.target
         key = (requirement.id, None if target is None else target.operation, violation.field, violation.fault)
-        level = requirement.level if violation.level is None else violation.level
+        level = self._severity.weigh(requirement, violation.weight)
         entry = self._add(key, level, violation.connection_id, lambda: violation.to_finding(self._evidence))
         if compared is not None:
             entry.compared[compared] = entry.compared.get(compared, 0) + 1

@@ -25,7 +25,7 @@ from .exchange_counts import ExchangeCounts
 from .exchange_queue import BeginExchange, ExchangeQueue
 from .findings import FindingAggregator
 from .last_samples import LastSample, find_last_samples
-from .requirement import Finding, Level
+from .requirement import DEFAULT_SEVERITY, Finding, Level, Severity
 from .sample_reader import SampleReader
 from .stage_walk import StageTools, StageWalk
 from .standard_checks import CheckContext, make_standard_checks
@@ -41,6 +41,8 @@ class JudgeOptions:
     """Servers that together are one cluster."""
     tear_s: float | None = None
     """How far apart the server stamps a response and reads its counters, if the user says so."""
+    severity: Severity = DEFAULT_SEVERITY
+    """What a finding of each requirement weighs."""
     scan_every: int = 1
     """Look for repeated keys in every so-many-th response; 0 for none."""
     soon: Callable[[Callable[[], None]], object] | None = None
@@ -89,7 +91,7 @@ class Judge:
         self._reader = reader = SampleReader(edition)
         self._counter_places = reader.codec.counter_places
         self._evidence = EvidenceStore(options.evidence_bytes)
-        self._findings = FindingAggregator(self._evidence, on_finding, options.on_miss)
+        self._findings = FindingAggregator(self._evidence, on_finding, options.on_miss, options.severity)
         self._counts = ExchangeCounts(len(edition.fields))
         tear_ns = None if options.tear_s is None else int(options.tear_s * 1e9)
         context = CheckContext(reader=reader, counts=self._counts, tear_ns=tear_ns)
@@ -161,8 +163,9 @@ class Judge:
             sent_at="",
             response=Response(status=200, headers=(), body=data),
         )
-        self._counts.bare_bodies += 1
-        self._counts.by_target[target] += 1
+        counts = self._counts.of_target[target]
+        counts.bare_bodies += 1
+        counts.accepted += 1
         self._stages.judge_alone(exchange, target, self._live)
 
     def finish(self) -> None:
@@ -232,7 +235,7 @@ class Judge:
         coverage = self._counts.summarize()
         self._coverage.fill_coverage(coverage, states)
         result = JudgeResult(
-            checked=self._runner.checked.copy(),
+            checked={},
             findings=self._findings.entries(),
             coverage=coverage,
             withheld=self._runner.requirements_on_bodies() if coverage.withheld else (),
@@ -259,5 +262,7 @@ class Judge:
     def _state_of(self, run: str, clock: str) -> State:
         state = self._states.get((run, clock))
         if state is None:
-            state = self._states[run, clock] = State(len(self._reader.codec.blocks), self._runner.checked, self._nodes)
+            state = self._states[run, clock] = State(
+                len(self._reader.codec.blocks), self._runner.checked_of[None], self._nodes
+            )
         return state

@@ -11,16 +11,49 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 if TYPE_CHECKING:  # the registry alone costs its readers next to nothing
     from ..api.exchange import Exchange
 
 
 class Level(IntEnum):
-    """How much a violation weighs (RFC 2119 words); a finding may be lower than its requirement, never higher."""
+    """What a requirement rests on, and so how much a violation weighs; a finding may weigh less, never more."""
 
     INFO = 0
-    SHOULD = 1
-    MUST = 2
+    """Worth knowing, and never a reason to fail."""
+    HABIT = 1
+    """Inferred: a correct server may have a reason to differ."""
+    PROVEN = 2
+    """No correct server does otherwise, though no page says so."""
+    MUST = 3
+    """Documented, or a protocol's."""
+
+
+class Severity(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a finding weighs in a run, and from which level on one makes it fail."""
+
+    fail_on: Level = Level.PROVEN
+    by_requirement: dict[str, Level] = {}
+    """Where the user decides otherwise than the registry, by id."""
+
+    def weigh(self, requirement: Requirement, level: Level) -> Level:
+        """
+        The level of a finding in this run.
+
+        One that weighs less than its requirement, such as a relation that nothing confirms, is never raised.
+        """
+        chosen = self.by_requirement.get(requirement.id)
+        if chosen is None:
+            return level
+        return chosen if level is requirement.level else min(level, chosen)
+
+    def fails(self, level: Level) -> bool:
+        """Whether a finding of this level, neither waived nor known, makes the verdict `fail`."""
+        return level >= self.fail_on
+
+
+DEFAULT_SEVERITY: Final = Severity()
 
 
 class RequiredCapability(Enum):
@@ -86,11 +119,26 @@ class Requirement:
     level: Level
     title: str
     reason: str
+    grounds: str = ""
+    """Why it has its level, in a sentence; every requirement of this package has one."""
     source: str
     needs: frozenset[RequiredCapability] = NEEDS_BODIES
     message: str = ""
     needs_traffic: str | None = None
     masked_by: str = ""
+    counted: str = ""
+    """What `checked` counts, in the plural, where `unit` can't tell."""
+
+    @property
+    def unit(self) -> str:
+        """What was counted where it was checked, in the plural."""
+        if self.counted:
+            return self.counted
+        if RequiredCapability.PROBES in self.needs:
+            return "wrong requests"
+        if RequiredCapability.TIMES in self.needs:
+            return "comparable pairs"
+        return "responses" if self.family == "http" else "samples"
 
     @property
     def family(self) -> str:

@@ -8,10 +8,27 @@ from __future__ import annotations
 
 from typing import Final
 
-from .requirement import OBSERVED_BY_CLIENTS, Finding, Level, RequiredCapability, Requirement
+from .requirement import (
+    DEFAULT_SEVERITY,
+    OBSERVED_BY_CLIENTS,
+    Finding,
+    Level,
+    RequiredCapability,
+    Requirement,
+    Severity,
+)
 from .standard_checks import STANDARD_CHECKS
 
-__all__ = ["OBSERVED_BY_CLIENTS", "REQUIREMENTS", "Finding", "Level", "RequiredCapability", "Requirement"]
+__all__ = [
+    "DEFAULT_SEVERITY",
+    "OBSERVED_BY_CLIENTS",
+    "REQUIREMENTS",
+    "Finding",
+    "Level",
+    "RequiredCapability",
+    "Requirement",
+    "Severity",
+]
 
 _FAMILIES: Final = ("http", "shape", "identity", "relation", "counter", "clock", "request", "cluster")
 

@@ -33,12 +33,13 @@ class State:
 
     Args:
         blocks: How many blocks of counters a sample has.
-        checked: By requirement, how often it was checked; shared by all states of a judge.
+        checked: By requirement, how often it was checked, of the target that is looked at.
         nodes: Servers that together are one cluster.
     """
 
     def __init__(self, blocks: int, checked: dict[str, int], nodes: frozenset[str]) -> None:
         self.checked = checked
+        """Another one for each target: the stages set it."""
         self.nodes = nodes
         self.connections: dict[str, ConnectionState] = {}
         self.leaving: dict[str, ConnectionState] = {}
@@ -60,7 +61,7 @@ class State:
 
     def count(self, requirement: Requirement, times: int = 1) -> None:
         """Note that a requirement was held against something."""
-        self.checked[requirement.id] = self.checked.get(requirement.id, 0) + times
+        self.checked[requirement.id] += times
 
     def is_unusable(self, path: tuple[str, ...]) -> bool:
         """Whether a field's value, or what stood in place of its group, could not be used in some sample."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..api.errors import ExitCode, worst_exit_code
-from .requirements import REQUIREMENTS, Level, RequiredCapability, Requirement
-from .verdict import JudgeResult, NotCheckedReason, RequirementStatus, Status, VerdictName
+from .requirements import DEFAULT_SEVERITY, REQUIREMENTS, Level, RequiredCapability, Requirement, Severity
+from .strength import excluded_share
+from .verdict import JudgeResult, NotCheckedReason, RequirementStatus, Status, TargetStrength, VerdictName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,8 @@ class RunEnding:
     """Which SLO the server violates; None where it meets all of them, or there are none."""
     unchecked_slo: str | None = None
     """Which SLO could not be checked, and why."""
+    weak: str | None = None
+    """Which requirement was checked too seldom for the bound that its user stated."""
 
 
 RAN_TO_ITS_END: Final = RunEnding()
@@ -64,17 +67,12 @@ class VerdictDecision:
     requirements: list[RequirementStatus]
 
 
-def fails_run(level: Level, *, strict: bool) -> bool:
-    """Whether a finding of this level, neither waived nor known, makes the verdict `fail`."""
-    return level is Level.MUST or (strict and level is Level.SHOULD)
-
-
 def decide_verdict(
     result: JudgeResult,
     scope: RunScope,
     ending: RunEnding = RAN_TO_ITS_END,
     *,
-    strict: bool = False,
+    severity: Severity = DEFAULT_SEVERITY,
     require: Collection[str] = (),
 ) -> VerdictDecision:
     """
@@ -84,16 +82,17 @@ def decide_verdict(
         result: What was counted; findings that are waived or known from a baseline are marked, and fail nothing.
         scope: What the run was able to see.
         ending: How it ended.
-        strict: Whether a violated SHOULD fails as well.
+        severity: From which level on a finding fails, and what the user lets each requirement weigh.
         require: Requirements that must have been observed, whatever the reason that they were not.
 
     Returns:
-        `fail` if a MUST is violated (with `strict` also a SHOULD), or an SLO; else `inconclusive` if no sample was judged, a
+        `fail` if a finding's level is one that fails, or an SLO is violated; else `inconclusive` if no sample was judged, a
         MUST in scope was not checked for any reason but `no_traffic`, an SLO was not checked, a check crashed, or the run
         was cut short; else `pass`.
     """
     rows = [
-        _requirement_status(rule, result, scope, strict) for rule in (*REQUIREMENTS.values(), *result.user_requirements)
+        _requirement_status(rule, result, scope, severity)
+        for rule in (*REQUIREMENTS.values(), *result.user_requirements)
     ]
     objections = list(_objections(rows, result, ending, require))
     code = worst_exit_code(*(code for code, _ in objections))
@@ -121,6 +120,8 @@ def _objections(
         yield ExitCode.INCONCLUSIVE, ending.aborted
     if ending.unchecked_slo is not None:
         yield ExitCode.INCONCLUSIVE, ending.unchecked_slo
+    if ending.weak is not None:
+        yield ExitCode.INCONCLUSIVE, ending.weak
     if ending.interrupted:
         yield ExitCode.INCONCLUSIVE, "interrupted"
     if result.coverage.samples == 0:
@@ -139,21 +140,31 @@ def _is_needed(row: RequirementStatus, require: Collection[str]) -> bool:
     return row.id in require or (row.level == "MUST" and row.reason != "no_traffic")
 
 
-def _requirement_status(rule: Requirement, result: JudgeResult, scope: RunScope, strict: bool) -> RequirementStatus:
+def _requirement_status(
+    rule: Requirement, result: JudgeResult, scope: RunScope, severity: Severity
+) -> RequirementStatus:
     entries = [entry for entry in result.findings if entry.requirement == rule.id]
     worst = max((Level[entry.level] for entry in entries if entry.status == "new"), default=None)
     status: Status = "violated"
     reason: NotCheckedReason | None = None
     if worst is None:
         status, reason = _unviolated_status(rule, result, scope, {entry.status for entry in entries})
+    checked = result.checked.get(rule.id, 0)
+    strengths = {
+        operation: TargetStrength(checked=times, excludes_above=excluded_share(times))
+        for operation, times in sorted(result.checked_by_target.get(rule.id, {}).items())
+        if times > 0
+    }
     return RequirementStatus(
         id=rule.id,
-        level=rule.level.name,
+        level=severity.weigh(rule, rule.level).name,
         status=status,
-        violated_level=None if worst is None else worst.name,  # type: ignore[arg-type]  # the same three names
-        fails=worst is not None and fails_run(worst, strict=strict),
+        violated_level=None if worst is None else worst.name,  # type: ignore[arg-type]  # the same names
+        fails=worst is not None and severity.fails(worst),
         reason=reason,
-        checked=result.checked.get(rule.id, 0),
+        checked=checked,
+        excludes_above=excluded_share(checked) if status == "met" else None,
+        by_target=strengths if status == "met" else {},
         violations=sum(entry.count for entry in entries),
         title="" if rule.id in REQUIREMENTS else rule.title,
     )
@@ -173,10 +184,12 @@ def _unviolated_status(
         return ("known" if "known" in excused else "waived"), None
     if rule.id in result.unusable:
         return "not_checked", "masked"
-    if result.checked.get(rule.id, 0):
-        return "met", None
     if rule.id in result.late:
         return "not_checked", "late"
+    if rule.id in result.forgotten:
+        return "not_checked", "forgotten"
+    if result.checked.get(rule.id, 0):
+        return "met", None
     if rule.id in result.masked:
         return "not_checked", "masked"
     return "not_checked", "no_traffic" if rule.needs_traffic else "not_observed"

@@ -13,7 +13,7 @@ from ..api.exchange import Target
 from ..judge.checks.framing import KEEP_ALIVE
 from ..judge.checks.identity import ASKED, CLIENT
 from ..judge.checks.presence import LISTED, PRESENT
-from ..judge.requirements import OBSERVED_BY_CLIENTS, RequiredCapability
+from ..judge.requirements import DEFAULT_SEVERITY, OBSERVED_BY_CLIENTS, RequiredCapability, Severity
 from ..judge.verdict_decision import RunScope
 from .arrival_schedule import ArrivalSchedule, RateSegment, ramp_segments, spike_segments
 from .scenarios import SCENARIOS
@@ -71,6 +71,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     keep_alive: bool = True
     tear_s: float | None = None
     """How far apart the server stamps a response and reads it, if the user says so."""
+    severity: Severity = DEFAULT_SEVERITY
+    """What findings weigh, and which of them fail."""
 
     @property
     def model(self) -> Literal["open", "closed"]:

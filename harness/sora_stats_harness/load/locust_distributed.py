@@ -44,6 +44,7 @@ from .locust_standalone import (
     is_test_running,
     print_load_report,
     selected_edition,
+    selected_severity,
 )
 from .locust_web_page import add_web_page, live_state
 from .run_measurements import RunStopwatch
@@ -287,7 +288,8 @@ class _LocustMaster:
     def _build_report(self, folder: Path) -> VerdictReport:
         results = [result for _, result in sorted(self._results.items()) if result is not None]
         names = WorkerNames(names={self._runner.get_worker_index(id): f"worker {id}" for id in self._asked})
-        judged = judge_workers(JudgingRules(selected_edition(self._environment)), results, folder, names=names)
+        rules = JudgingRules(selected_edition(self._environment), severity=selected_severity(self._environment))
+        judged = judge_workers(rules, results, folder, names=names)
         reasons = [
             *judged.reasons,
             *(f"worker {id} never reported: what it saw last is missing" for id in sorted(self._awaited)),

@@ -23,12 +23,14 @@ from ..api.edition import DEFAULT_EDITION, Edition
 from ..api.edition import load_edition as load_edition
 from ..api.errors import ExitCode, HarnessError, UsageError, worst_exit_code
 from ..api.exchange import TARGET_OF_OPERATION, Target, TransportError
-from ..api.option_values import parse_interval
+from ..api.option_values import FAIL_ON_LEVELS, parse_choice, parse_interval
 from ..api.server_address import ServerAddress
 from ..api.server_url import normalize_server_url
+from ..judge.requirements import Level, Severity
 from ..judge.verdict_decision import RunEnding
 from ..reports import report_folder as files
 from ..reports import terminal
+from ..reports.pass_policy import PassPolicy
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import JudgeResultSource, RunFacts, assemble_verdict, format_utc_now
 from .http_connection import resolve_server
@@ -54,6 +56,13 @@ def add_locust_options(parser: Any) -> None:  # Any: Locust's parser, a configar
     group.add_argument(
         "--sora-edition", default=DEFAULT_EDITION, metavar="NAME|FILE", help="the field list to judge by"
     )
+    group.add_argument(
+        "--sora-fail-on",
+        type=_parse_fail_on,
+        default=FAIL_ON_LEVELS[1],
+        metavar="|".join(FAIL_ON_LEVELS),
+        help=f"the lowest level of a finding that fails (default: {FAIL_ON_LEVELS[1]})",
+    )
     group.add_argument("--sora-output", default="", metavar="DIR", help="write the reports there as well")
     parser.add_argument(  # a group has no include_in_web_ui, and the page can't show a list
         "--sora-slo",
@@ -75,6 +84,13 @@ def _parse_seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _parse_fail_on(text: str) -> str:
+    try:
+        return parse_choice(text, FAIL_ON_LEVELS)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.Environment, to which we add an attribute
     """
     Make the session of an environment, and have it concluded when Locust quits.
@@ -92,7 +108,11 @@ def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.En
     interval_s = getattr(given, "sora_interval", None)
     if interval_s is None:
         interval_s = min(each.interval_s for each in environment.user_classes if hasattr(each, "interval_s"))
-    spec = LoadSpec(edition=getattr(given, "sora_edition", DEFAULT_EDITION), interval_s=interval_s)
+    spec = LoadSpec(
+        edition=getattr(given, "sora_edition", DEFAULT_EDITION),
+        interval_s=interval_s,
+        severity=selected_severity(environment),
+    )
     index, run = max(0, environment.runner.worker_index), getattr(given, "sora_run", "")
     count = int(getattr(given, "sora_workers", "") or 1)
     share = WorkerShare(index=index, count=count, run=run) if run else WorkerShare(index=index, count=count)
@@ -271,6 +291,12 @@ def selected_edition(environment: Any) -> Edition:  # Any: as above
     return load_edition(getattr(environment.parsed_options, "sora_edition", DEFAULT_EDITION))
 
 
+def selected_severity(environment: Any) -> Severity:  # Any: as above
+    """From which level on Locust's command line lets a finding fail."""
+    text = getattr(environment.parsed_options, "sora_fail_on", FAIL_ON_LEVELS[1])
+    return Severity(fail_on=Level[text.upper()])
+
+
 def build_load_report(
     environment: Any,  # Any: as above
     judge: JudgeResultSource,
@@ -296,7 +322,7 @@ def build_load_report(
         options={"scenario": names, "slo": [each.slo for each in results]},
         load=measured.to_load_summary(LoadPlan(scenario=", ".join(names), processes=run.processes), results),
     )
-    return assemble_verdict(judge, facts)
+    return assemble_verdict(judge, facts, PassPolicy(severity=selected_severity(environment)))
 
 
 def _raised_text(environment: Any) -> str | None:  # Any: as above

@@ -170,9 +170,9 @@ def tab_tables(
         reason = final.verdict.reason
         verdict = final.verdict.verdict + (f": {reason}" if reason else "")
     else:
-        verdict = (
-            "fail so far" if counts["MUST"] else "no MUST violated so far" if all_states else "nothing was asked yet"
-        )
+        failing = any(each["news"]["failing"] for each in all_states)
+        so_far = "fail so far" if failing else "nothing that fails so far"
+        verdict = so_far if all_states else "nothing was asked yet"
     metrics = RequestMetrics()
     for each in all_states:
         metrics.add_serialized(each["metrics"])
@@ -191,10 +191,11 @@ def tab_tables(
             if times is None
             else {f"p{each} of response time, ms": percentile_ms(times, each) for each in ("50", "99")}
         ),
-        "MUST: kinds of findings": kinds["MUST"],
-        "MUST: occurrences": counts["MUST"],
-        "SHOULD: kinds of findings": kinds["SHOULD"],
-        "SHOULD: occurrences": counts["SHOULD"],
+        **{
+            f"{level}: {what}": number[level]
+            for level in ("MUST", "PROVEN", "HABIT")
+            for what, number in (("kinds of findings", kinds), ("occurrences", counts))
+        },
         "final report, once the test has stopped": f"Download Data, or {REPORT_PATH}",
     }
     tables = {

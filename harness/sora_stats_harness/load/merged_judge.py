@@ -6,12 +6,12 @@ judges found can be had: counts, findings with their evidence, and coverage. The
 
 Whether a counter fell between a response that one machine saw and one that another saw only the server's timestamps can
 tell. So each judge sends samples of each connection along, and of two of them the one with the earlier timestamp must have
-no larger counter; as for responses that overlap, that is a SHOULD. Its own samples each judge has compared itself.
+no larger counter; as for responses that overlap, that is PROVEN. Its own samples each judge has compared itself.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -21,13 +21,14 @@ import msgspec
 from ..api.edition import Edition, FieldKind, make_json_pointer
 from ..api.exchange import Exchange
 from ..api.secret_redaction import NO_SECRETS
+from ..judge.checks.monotonic import MONOTONIC
 from ..judge.checks.timestamp_order import TIMESTAMP_ORDER
 from ..judge.connection_state import DEFAULT_TEAR_NS
 from ..judge.edition_decoder import EditionDecoder
 from ..judge.evidence import EvidenceStore
 from ..judge.findings import FindingAggregator
 from ..judge.pipeline import Judge
-from ..judge.requirements import Finding, Level
+from ..judge.requirements import DEFAULT_SEVERITY, Finding, Level, Severity
 from ..judge.verdict import CoverageSummary, FindingEntry, JudgeResult, SubjectKind
 from ..recording import format as lines
 from ..recording.format import DamagedLineError
@@ -71,7 +72,11 @@ def encode_worker_report(judge: Judge, trail: SampleTrail) -> str:
     distinct = {id(exchange): exchange for proof in proofs.values() for exchange in proof}
     places = {each: place for place, each in enumerate(distinct)}
     plain = msgspec.structs.replace(
-        result, withheld=sorted(result.withheld), masked=sorted(result.masked), late=sorted(result.late)
+        result,
+        withheld=sorted(result.withheld),
+        masked=sorted(result.masked),
+        late=sorted(result.late),
+        forgotten=sorted(result.forgotten),
     )
     report = WorkerReport(
         subject_kind=judge.subject_kind,
@@ -97,7 +102,7 @@ class MergedJudge:
         here: The judge of this machine's exchanges, or what stands for it; None where there were none.
         reports: What `encode_worker_report` gave elsewhere.
         trail: The samples that this machine's judge saw; None where there was none.
-        tear_s: As the judges took it.
+        tear_s: As the judges took it, and so `severity`.
 
     Raises:
         msgspec.MsgspecError: One of them is no report.
@@ -111,13 +116,15 @@ class MergedJudge:
         trail: SampleTrail | None = None,
         *,
         tear_s: float | None = None,
+        severity: Severity = DEFAULT_SEVERITY,
     ) -> None:
         self._edition = edition
         self._here = here
         self._reports = [msgspec.json.decode(each, type=WorkerReport) for each in reports]
         self._trail = trail
         self._tear_ns = DEFAULT_TEAR_NS if tear_s is None else int(tear_s * 1e9)
-        self._level = Level.INFO if tear_s is None else Level.SHOULD
+        self._severity = severity
+        self._level = Level.INFO if tear_s is None else Level.PROVEN
         self._compared_findings: FindingAggregator | None = None
         """What was found by comparing samples, once they have been."""
         self._compared = 0
@@ -188,12 +195,14 @@ class MergedJudge:
                         if 0 <= after < before:
                             path = (*block.path, counter.name)
                             found = _timestamp_order_finding(path, connection_id, before, after, late, proof)
-                            findings.add_finding(replace(found, level=self._level))
+                            level = self._severity.weigh(TIMESTAMP_ORDER, self._level)
+                            findings.add_finding(replace(found, level=level))
         for fall in self._falls:
             assert fall.finding.connection_id is not None, "it fell between samples of one connection"
             keys = [(fall.finding.connection_id, each.exchange) for each in (fall.early, fall.late)]
             proof = tuple(responses[key] for key in keys if key in responses)
-            findings.add_finding(replace(fall.finding, exchanges=proof))
+            level = self._severity.weigh(MONOTONIC, fall.finding.level)
+            findings.add_finding(replace(fall.finding, exchanges=proof, level=level))
 
 
 def _ordered_pairs(seen: Sequence[Sequence[NotedSample]], tear_ns: int) -> Iterator[tuple[NotedSample, NotedSample]]:
@@ -253,12 +262,16 @@ def merge_judge_results(edition: Edition, results: Sequence[JudgeResult]) -> Jud
     nobody knows whether they are the same.
     """
     checked: Counter[str] = Counter()
+    by_target: defaultdict[str, Counter[str]] = defaultdict(Counter)
     crashed: dict[str, str] = {}
     for result in results:
         checked.update(result.checked)
+        for requirement, counts in result.checked_by_target.items():
+            by_target[requirement].update(counts)
         crashed = result.crashed | crashed
     return JudgeResult(
         checked=dict(checked),
+        checked_by_target={requirement: dict(counts) for requirement, counts in by_target.items()},
         findings=_merge_findings([result.findings for result in results]),
         coverage=_merge_coverage(edition, [result.coverage for result in results]),
         crashed=crashed,
@@ -266,6 +279,7 @@ def merge_judge_results(edition: Edition, results: Sequence[JudgeResult]) -> Jud
         masked=_sorted_union(result.masked for result in results),
         unusable=_sorted_union(result.unusable for result in results),
         late=_sorted_union(result.late for result in results),
+        forgotten=_sorted_union(result.forgotten for result in results),
         listing_changes=[change for result in results for change in result.listing_changes],
         user_requirements=list({row.id: row for result in results for row in result.user_requirements}.values()),
     )

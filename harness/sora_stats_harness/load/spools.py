@@ -22,6 +22,7 @@ from ..api.exchange import Exchange
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.checks.user_checks import load_check_files
 from ..judge.pipeline import Judge, JudgeOptions
+from ..judge.requirements import DEFAULT_SEVERITY, Severity
 from ..probe.file_check import FileCheckResult, FileKind, OpenedFile, judge_files, open_files
 from ..recording.reader import open_recordings
 from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
@@ -143,6 +144,7 @@ class JudgingRules:
     """With checks of the user's own."""
     tear_s: float | None = None
     """As the judge takes it."""
+    severity: Severity = DEFAULT_SEVERITY
 
     def make_judge(self, observer: Callable[[Exchange], None]) -> Judge:
         """A judge of its own, which shows every judged exchange to the observer."""
@@ -150,7 +152,7 @@ class JudgingRules:
             self.edition,
             observer=observer,
             checks=load_check_files(self.check_files),
-            options=JudgeOptions(tear_s=self.tear_s),
+            options=JudgeOptions(tear_s=self.tear_s, severity=self.severity),
         )
 
 

@@ -188,7 +188,7 @@ class LoadWorker:
             else parse_edition(order.edition_text, origin=spec.edition)
         )
         at = order.addresses if self._is_on_masters_machine else None
-        address = resolve_server(order.server, ca_file=order.ca_file, insecure=order.insecure, at=at)
+        address = resolve_server(order.server, order.route, at=at)
         if isinstance(address, TransportError):
             raise HarnessError(f"{order.server}: {address.detail}")
         session = (

@@ -133,7 +133,7 @@ def judge_workers(
     judge: JudgeResultSource = spools.judge if checked is None else checked
     if apart:
         reports = [result.judged for result in apart]
-        judge = MergedJudge(rules.edition, judge, reports, spools.trail, tear_s=rules.tear_s)
+        judge = MergedJudge(rules.edition, judge, reports, spools.trail, tear_s=rules.tear_s, severity=rules.severity)
     return JudgedWorkers(
         judge=judge,
         measures=measures,

@@ -22,6 +22,7 @@ import msgspec
 from ..api import edition
 from ..api.errors import RecordingError
 from ..api.exchange import Exchange, Target
+from ..api.input_budget import is_folder
 from ..judge.checks.clock import FROZEN, OFFSET, ORDER
 from ..judge.checks.identity import ASKED, CLIENT
 from ..judge.checks.presence import LISTED, PRESENT
@@ -193,7 +194,7 @@ def open_files(files: Sequence[str], target: Target | None = None) -> list[Opene
             body.
     """
     for file in files:
-        if Path(file).is_dir():
+        if is_folder(file):
             raise RecordingError(f"{file} is a folder: name the recordings in it{_report_hint(Path(file))}")
     distinct = {file if file == STDIN_NAME else os.path.realpath(file): file for file in files}
     return [_classify_file(InputFile(file), target) for file in distinct.values()]

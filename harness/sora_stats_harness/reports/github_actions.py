@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
+from ..judge.requirements import Level
 from ..judge.verdict import FindingEntry, Verdict
 from . import summary
 from .escaping import escape_terminal
@@ -88,14 +89,14 @@ def limit_step_summary(text: str) -> str:
 
 def _findings(verdict: Verdict, kind: AnnotationLevel) -> Iterator[str]:
     for entry in verdict.findings:
-        if entry.status == "new" and kind == _annotation_level(entry, strict=verdict.strict):
+        if entry.status == "new" and kind == _annotation_level(entry, verdict):
             yield _workflow_command(kind, entry.requirement, f"{entry.message} ({summary.finding_location(entry)})")
 
 
-def _annotation_level(entry: FindingEntry, *, strict: bool) -> AnnotationLevel:
-    if entry.level == "MUST" or (strict and entry.level == "SHOULD"):
+def _annotation_level(entry: FindingEntry, verdict: Verdict) -> AnnotationLevel:
+    if Level[entry.level] >= Level[verdict.fail_on]:
         return "error"
-    return "warning" if entry.level == "SHOULD" else "notice"
+    return "notice" if entry.level == "INFO" else "warning"
 
 
 def _waivers(verdict: Verdict) -> Iterator[str]:

@@ -1,5 +1,5 @@
 """
-What a user lets pass: waivers, an earlier verdict, and whether a SHOULD counts.
+What a user lets pass: waivers, an earlier verdict, and findings below a level.
 
 Whatever asks whether a finding makes a run fail asks here: the verdict at the end of `conform`, `check` and `load`, and a
 capacity search while it is under way.
@@ -15,9 +15,8 @@ import msgspec
 
 from ..api.errors import HarnessError, worst_exit_code
 from ..api.project_config import Waiver
-from ..judge.requirements import Finding, Level
+from ..judge.requirements import DEFAULT_SEVERITY, Finding, Level, Severity
 from ..judge.verdict import FindingEntry, FindingStatus, Verdict
-from ..judge.verdict_decision import fails_run
 from .baseline import Baseline
 from .waivers import covers_finding
 
@@ -29,8 +28,8 @@ def _today() -> date:
 class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
     """What may be found without a run failing; what the workers of a run are told of it."""
 
-    strict: bool = False
-    """Whether a violated SHOULD fails as well."""
+    severity: Severity = DEFAULT_SEVERITY
+    """From which level on a finding fails, and what the user lets each requirement weigh."""
     waivers: tuple[Waiver, ...] = ()
     known: frozenset[str] = frozenset()
     """Fingerprints of what a baseline has."""
@@ -49,16 +48,16 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
         return "known" if not covering and self.known and finding.fingerprint in self.known else "new"
 
     def fails(self, finding: Finding, level: Level) -> bool:
-        """Whether a finding, seen at this level, makes the run fail."""
-        return fails_run(level, strict=self.strict) and self.status_of(finding) == "new"
+        """Whether a finding, weighed at this level, makes the run fail."""
+        return self.severity.fails(level) and self.status_of(finding) == "new"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassPolicy:
     """What decides a pass, besides what was seen."""
 
-    strict: bool = False
-    """Whether a violated SHOULD fails as well."""
+    severity: Severity = DEFAULT_SEVERITY
+    """From which level on a finding fails, and what the user lets each requirement weigh."""
     require: Collection[str] = ()
     """Requirements that must have been observed, whatever the reason that they were not."""
     waivers: Sequence[Waiver] = ()
@@ -71,7 +70,7 @@ class PassPolicy:
     def tolerance(self) -> Tolerance:
         """What of it matters while a run is under way."""
         known = frozenset[str]() if self.baseline is None else self.baseline.known_fingerprints
-        return Tolerance(strict=self.strict, waivers=tuple(self.waivers), known=known, day=self.day)
+        return Tolerance(severity=self.severity, waivers=tuple(self.waivers), known=known, day=self.day)
 
     def mark(self, entries: Iterable[FindingEntry]) -> list[FindingEntry]:
         """Copy findings, those that are new with the status that they have by this policy."""

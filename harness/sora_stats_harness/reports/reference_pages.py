@@ -26,8 +26,17 @@ _CAPABILITY_TEXTS: Final = {
 }
 
 _LEVELS: Final = """\
-A violated MUST fails a run. A violated SHOULD is a warning, and fails with `--strict`. An INFO is reported and decides nothing.
-A finding's level may be lower than its requirement's, never higher."""
+Each has a level, which says what it rests on:
+
+| level | rests on | a violation |
+| --- | --- | --- |
+| MUST | the documentation, or a protocol | fails a run |
+| PROVEN | what no correct server does otherwise: relations that other responses confirm, constants, how a number is written, the order of timestamps | fails a run, unless `--fail-on must` |
+| HABIT | what was inferred: from the open-source dispatcher, from captures, from how closely clocks agree | is a warning, and fails with `--fail-on habit` |
+| INFO | nothing: it is worth knowing | decides nothing |
+
+A finding's level may be lower than its requirement's, never higher. `[severity]` in the [configuration](GATE.md) changes
+what a requirement weighs."""
 
 
 def fields_page(edition: Edition) -> str:
@@ -72,7 +81,7 @@ def requirements_page() -> str:
 
 _DEVIATIONS: Final = """\
 All clients read responses with one reader, which notes these deviations. Each violates one requirement, whatever was asked
-for; recordings keep them. What RFC 9112 lets a client put up with is no MUST. Single connections closed without a word are
+for; recordings keep them. What RFC 9112 forbids a server, and lets a client put up with, is PROVEN. Single connections closed without a word are
 an INFO; a wrong `Content-Encoding` is a MUST where clients would undo it, and a wrong length besides chunks is
 `http.length`'s."""
 
@@ -138,6 +147,7 @@ def _requirement(rule: Requirement) -> str:
         f"**{rule.level.name}.** {rule.title}.",
         "",
         f"- Why: {rule.reason}",
+        f"- Why {rule.level.name}: {rule.grounds}",
         f"- Source: {rule.source}",
         f"- A run has to see: {describe_scope(rule)}",
     ]

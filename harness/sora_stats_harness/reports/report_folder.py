@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from ..api.errors import OutputError, UsageError
-from ..api.input_budget import MAX_VERDICT_BYTES, path_exists, read_small_file
+from ..api.input_budget import MAX_VERDICT_BYTES, is_folder, path_exists, read_small_file
 from ..judge.verdict import Verdict, decode_verdict
 from ..recording.output_file import TEMPORARY_PREFIX, create_file, write_beside
 from . import evidence_files as evidence
@@ -177,7 +177,7 @@ def read_report(path: Path) -> VerdictReport:
     Raises:
         UsageError: It cannot be read, or is no verdict.
     """
-    path = path / VERDICT_FILE if path.is_dir() else path
+    path = path / VERDICT_FILE if is_folder(path) else path
     verdict = decode_verdict(read_small_file(path, limit=MAX_VERDICT_BYTES, name=str(path)), str(path))
     return VerdictReport(
         verdict=verdict,

@@ -14,7 +14,7 @@ from typing import Final
 
 from ..api.exchange import Exchange
 from ..judge.checks.shape import GROUP, REQUIRED, UNDOCUMENTED, UNKNOWN
-from ..judge.requirements import REQUIREMENTS
+from ..judge.requirements import REQUIREMENTS, Level
 from ..judge.verdict import (
     BaselineFinding,
     CoverageSummary,
@@ -33,21 +33,16 @@ MAX_COMMAND_CHARACTERS: Final = 4000
 SELF_TEST_NOTE: Final = "SELF-TEST, no Sora was tested: the responses came from the harness's own simulator."
 
 STATUS_ORDER: Final = (
-    "MUST violated",
-    "SHOULD violated",
-    "known",
-    "waived",
-    "INFO violated",
-    "not checked",
-    "met",
-    "not applicable",
+    *("MUST violated", "PROVEN violated", "HABIT violated", "known", "waived", "INFO violated"),
+    *("not checked", "met", "not applicable"),
 )
 """The texts of `status_text`; what needs attention first."""
 
 _REASONS: Final = {
     "not_observed": "nothing in this run could show it",
     "no_traffic": "needs traffic that was not there",
-    "late": "what it needs came too late",
+    "late": "some of what it needs came too late",
+    "forgotten": "some of what it needs was forgotten, to bound the memory",
     "withheld": "a body was left out of the recording, since a secret stood in it, or cut for evidence",
     "check_crashed": "the check itself crashed",
     "masked": "hidden by another finding at the same place",
@@ -91,12 +86,12 @@ def verdict_headline(verdict: Verdict) -> str:
     elif verdict.verdict == "inconclusive":
         text = verdict.reason or "too little was seen"
     else:
-        text = f"all MUST {'and SHOULD ' if verdict.strict else ''}requirements were met"
+        text = f"all {fail_on_text(verdict)} requirements were met"
     counts = Counter(status_text(row) for row in verdict.requirements if not row.fails)
     let_pass = [status for status in ("known", "waived") if counts[status]]
     if verdict.verdict == "pass" and let_pass:
         text += f", apart from what is {' or '.join(let_pass)}"
-    extra = [f"{counts[text]} {text}" for text in STATUS_ORDER[1:5] if counts[text]]
+    extra = [f"{counts[text]} {text}" for text in STATUS_ORDER[1:6] if counts[text]]
     lapsed = sum(waiver.state == "expired" for waiver in verdict.waivers)
     if lapsed:
         extra.append(f"{count_with_noun(lapsed, 'waiver')} expired")
@@ -105,6 +100,12 @@ def verdict_headline(verdict: Verdict) -> str:
     if verdict.interrupted and verdict.reason != "interrupted":
         extra.append("interrupted")
     return f"{text} ({', '.join(extra)})" if extra else text
+
+
+def fail_on_text(verdict: Verdict) -> str:
+    """The levels that fail a run, in words: `MUST and PROVEN`."""
+    *others, last = [name for name in ("MUST", "PROVEN", "HABIT") if Level[name] >= Level[verdict.fail_on]]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def status_text(row: RequirementStatus) -> str:
@@ -116,7 +117,7 @@ def status_style(row: RequirementStatus) -> str:
     """The name of the colour and sign that a requirement's status has in every report."""
     if row.violated_level is None:
         return row.status
-    return "fail" if row.fails else "warn" if row.violated_level == "SHOULD" else "info"
+    return "fail" if row.fails else "info" if row.violated_level == "INFO" else "warn"
 
 
 def finding_style(report: VerdictReport, entry: FindingEntry) -> str:
@@ -231,7 +232,7 @@ def findings_title(verdict: Verdict) -> str:
     """How many findings there are, and how many of each level."""
     counts = Counter(entry.level if entry.status == "new" else entry.status for entry in verdict.findings)
     kinds = ", ".join(
-        f"{counts[kind]:,} {kind}" for kind in ("MUST", "SHOULD", "INFO", "known", "waived") if counts[kind]
+        f"{counts[kind]:,} {kind}" for kind in ("MUST", "PROVEN", "HABIT", "INFO", "known", "waived") if counts[kind]
     )
     return f"{count_with_noun(len(verdict.findings), 'finding')}: {kinds}" if kinds else "No finding"
 

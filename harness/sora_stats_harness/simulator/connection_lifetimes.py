@@ -9,7 +9,7 @@ and slot alone, never on when anybody looks.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
@@ -38,7 +38,8 @@ class ConnectionLifetime:
 
     joins_ns: int
     leaves_ns: int | None
-    ice: IceHistory
+    ice: IceHistory = field(compare=False)
+    """Follows from the rest, and would take long to compare."""
     key: str
     """The seed of everything else about the connection."""
 

@@ -211,7 +211,7 @@ class PlannedWorld(SimulatedWorld):
             add_connection_events(model, planned.role, lifetime.ice)
         else:
             _set_numbers(model, planned)
-        return SimulatedConnection(model, ids, lifetime, role=table.role or "", node=table.node - 1)
+        return SimulatedConnection(model.build_template(), ids, lifetime, role=table.role or "", node=table.node - 1)
 
 
 def _labels(planned: PlannedConnection) -> list[str]:

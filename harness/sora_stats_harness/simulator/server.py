@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from typing import Any, Final, TypeVar
 import uvicorn
 
 from ..api.errors import SimulatorError, UsageError
+from ..api.exchange import TARGET_HEADER, Target
 from .asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions, common_response_headers
 from .fault_interface import ReceivedRequest, SimulatedResponse
 from .tcp_fault_relay import TcpFaultRelay
@@ -39,6 +41,9 @@ KEEP_ALIVE_S: Final = 75
 
 _NULL_LOG_HANDLER: Final = logging.NullHandler()
 """Keeps uvicorn's warnings about bad requests off stderr where nobody has set up logging."""
+
+TARGET_VALUE: Final = re.compile(r"[A-Za-z]\w*_[0-9]{8}\.\w+")
+"""The form of the target header's values."""
 
 T = TypeVar("T")
 
@@ -58,6 +63,7 @@ class Simulator(SimulatorOptions):
         self._cluster = SimulatedCluster(self)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._stopping = asyncio.Event()
         self._servers: list[uvicorn.Server] = []
         self._relays: list[TcpFaultRelay] = []
         self._error: BaseException | None = None
@@ -72,6 +78,11 @@ class Simulator(SimulatorOptions):
         """The newest 10,000 requests that it got, oldest first."""
         return tuple(self._cluster.requests)
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the world and its time of day stand still."""
+        return self._cluster.is_frozen
+
     def freeze(self) -> None:
         """Let the world and its time of day stand still."""
         self._run_on_loop(self._cluster.freeze)
@@ -84,6 +95,14 @@ class Simulator(SimulatorOptions):
         """Restart the server: the same clients, other connection ids."""
         self._run_on_loop(self._cluster.restart)
 
+    def reset(self) -> None:
+        """
+        Begin as new, at the same URLs: the world, the faults, the requests that were seen, and whatever was set.
+
+        A fault that was given as an object goes on as it is.
+        """
+        self._run_on_loop(self._cluster.reset)
+
     def set_value(self, connection_id: str, pointer: str, value: Any) -> None:  # Any: a fault may set any JSON
         """
         Keep one value of a connection constant from now on.
@@ -94,7 +113,19 @@ class Simulator(SimulatorOptions):
         self._run_on_loop(lambda: self._cluster.world.set_value(connection_id, pointer, value))
 
     def set_canned_response(self, target: str, reply: SimulatedResponse) -> None:
-        """Give a fixed response to a target, by the whole value of its header."""
+        """
+        Give a fixed response to a target, by the whole value of its header.
+
+        Raises:
+            UsageError: It is no such value, or no response.
+        """
+        if not TARGET_VALUE.fullmatch(target):
+            value = next((each.value for each in Target if each.operation == target), f"Sora_20160711.{target}")
+            raise UsageError(f"{target!r} is no whole value of {TARGET_HEADER}: write one such as {value}")
+        if not isinstance(reply, SimulatedResponse):
+            raise UsageError(
+                f"a response must be a CannedResponse, such as CannedResponse(status=200), and {reply!r} is none"
+            )
         self._run_on_loop(lambda: self._cluster.canned.__setitem__(target, reply))
 
     def _run_on_loop(self, action: Callable[[], T]) -> T:
@@ -126,9 +157,10 @@ class Simulator(SimulatorOptions):
         self._stop()
 
     def _stop(self) -> None:
-        for server in self._servers:
-            server.should_exit = True
-            server.force_exit = True
+        if self._loop is not None and self._loop.is_running():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        else:
+            self._stopping.set()
         if self._thread is not None:
             self._thread.join(START_TIMEOUT_S)
 
@@ -188,29 +220,37 @@ class Simulator(SimulatorOptions):
             for server, each in zip(self._servers, sockets, strict=True)
         ]
         while not all(server.started for server in self._servers):
-            if any(task.done() for task in serving):
-                break
-            await asyncio.sleep(0.005)
+            for task in serving:
+                if task.done():
+                    task.result()  # raises why it did not start
+            await asyncio.sleep(0.001)
         ports = await self._start_relays([each.getsockname()[1] for each in sockets])
         shown = f"[{self.host}]" if ":" in self.host else self.host
         self.urls = [f"http://{shown}:{port}" for port in ports]
         started.set()
-        await asyncio.gather(*serving)
-        for server in self._servers:  # tells clients that still wait that there will be no response
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
+        # uvicorn's own way to stop takes 0.2 s, which would be most of what a simulator costs a test
+        for server in self._servers:
+            for listener in server.servers:
+                listener.close()
             for connection in list(server.server_state.connections):
-                connection.transport.abort()
+                connection.transport.abort()  # tells clients that still wait that there will be no response
         for relay in self._relays:
             await relay.close()
+        stopping.cancel()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
         await asyncio.sleep(0)  # lets the loop close them
 
     async def _start_relays(self, ports: list[int]) -> list[int]:
         """Put a relay before each server where a fault of the transport is set; gives the ports for clients."""
-        transports = [fault.transport for fault in self._cluster.faults if fault.transport is not None]
-        if not transports:
+        if all(fault.transport is None for fault in self._cluster.faults):
             return ports
         fronts = []
         for node, port in enumerate(ports):
-            relay = TcpFaultRelay(self.host, port, transports)
+            relay = TcpFaultRelay(self.host, port, self._cluster.next_relay_action)
             wanted = self.port + node if self.port else 0
             try:
                 fronts.append(await relay.open(wanted))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Final, NamedTuple
 
@@ -28,13 +28,13 @@ class TcpFaultRelay:
     Listens on a port of its own, and passes everything to another port of the same host.
 
     Args:
-        actions: Say what happens to the next response; the first that is not None counts.
+        next_action: Says what happens to the next response; None for nothing.
     """
 
-    def __init__(self, host: str, port: int, actions: Sequence[Callable[[], RelayAction | None]]) -> None:
+    def __init__(self, host: str, port: int, next_action: Callable[[], RelayAction | None]) -> None:
         self._host = host
         self._port = port
-        self._actions = actions
+        self._next_action = next_action
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
@@ -81,8 +81,7 @@ class TcpFaultRelay:
 
     async def _forward_response(self, response: RelayedResponse) -> bool:
         """Send a response on; gives whether the connection is still of use."""
-        chosen = [action() for action in self._actions]
-        name, pause_s = next(filter(None, chosen), ("", 0.0))
+        name, pause_s = self._next_action() or ("", 0.0)
         return await (RELAY_HANDLERS[name](response, pause_s) if name else response.write_all())
 
 

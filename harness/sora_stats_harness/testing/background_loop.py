@@ -13,7 +13,11 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextvars import Context
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from ..probe.prober import Prober
+    from ..probe.run_settings import RunSettings
 
 T = TypeVar("T")
 
@@ -48,3 +52,29 @@ async def _cancel_other_tasks() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+
+
+class ProberPool:
+    """A loop and the probers that send over it while the context lasts: one for each way to send."""
+
+    def __init__(self) -> None:
+        self.loop = BackgroundLoop()
+        self._probers: dict[tuple[float, str | None, bool], Prober] = {}
+
+    def prober_for(self, settings: RunSettings) -> Prober:
+        """A prober that sends as the settings say."""
+        key = (settings.timeout_s, settings.ca_file, settings.insecure)
+        if key not in self._probers:
+            self._probers[key] = settings.new_prober()
+        return self._probers[key]
+
+    def __enter__(self) -> Self:
+        self.loop.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for prober in self._probers.values():
+            self.loop.submit(prober.__aexit__(None, None, None)).result()
+        self.loop.__exit__(kind, error, trace)

@@ -8,11 +8,13 @@ from ..reports import github_actions as github
 from ..reports.escaping import escape_markdown
 from ..reports.markdown import render_markdown_summary
 from ..reports.report import VerdictReport
-from .gate_items import VERDICT_NODE_ID
+from .gate_items import ConformanceGate
 from .session_findings import SessionFindings
 
 
-def annotate_session(findings: SessionFindings, report: VerdictReport | None, terminalreporter: Any) -> None:
+def annotate_session(
+    findings: SessionFindings, gate: ConformanceGate | None, report: VerdictReport | None, terminalreporter: Any
+) -> None:
     """
     Annotate, and add to the step's summary; nothing outside of GitHub Actions.
 
@@ -22,7 +24,9 @@ def annotate_session(findings: SessionFindings, report: VerdictReport | None, te
     if not github.is_in_github_actions():
         return
     found = [
-        f"{node_id}: {line}" for node_id, line in findings if report is None or not node_id.startswith(VERDICT_NODE_ID)
+        f"{node_id}: {line}"
+        for node_id, line in findings
+        if report is None or gate is None or node_id != gate.verdict_node_id
     ]
     annotations = "" if report is None else github.verdict_annotations(report.verdict)
     annotations += "".join(map(github.error_annotation, found[: github.MAX_ANNOTATIONS]))

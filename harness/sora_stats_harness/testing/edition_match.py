@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from .options import PluginSettings
+if TYPE_CHECKING:
+    from ..probe.run_settings import RunSettings
 
-MATCHED_EDITION_KEY: Final[pytest.StashKey[tuple[str, str]]] = pytest.StashKey()
-"""The nearest edition, and a sentence that says how near it is."""
+MATCHED_EDITIONS_KEY: Final[pytest.StashKey[dict[str, tuple[str, str]]]] = pytest.StashKey()
+"""By a server's URL: the nearest edition, and a sentence that says how near it is."""
 
 
-def match_server_edition(config: pytest.Config, settings: PluginSettings) -> tuple[str, str]:
-    """Return the nearest edition, and a sentence that says how near it is; the first call asks the server."""
+def match_server_edition(config: pytest.Config, settings: RunSettings) -> tuple[RunSettings, str | None]:
+    """
+    Put an edition in the place of `auto`: of a server the nearest one, of a simulator the default.
+
+    Returns:
+        The settings, and a sentence about the edition where the server was asked, by the first call in this process.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
-    from ..api.server_url import normalize_server_url
-    from ..probe.edition_detection import detect_by_server
-    from ..probe.prober import Prober
+    from ..api.edition import DEFAULT_EDITION
+    from ..probe.edition_detection import AUTO_EDITION, detect_by_server
 
-    if MATCHED_EDITION_KEY not in config.stash:
-        server = normalize_server_url(settings.server_url)
-        headers, _ = settings.read_headers_and_secrets(simulated=False)
-        prober = Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
+    if settings.edition != AUTO_EDITION:
+        return settings, None
+    if settings.url is None:
+        return replace(settings, edition=DEFAULT_EDITION), None
+    matched = config.stash.setdefault(MATCHED_EDITIONS_KEY, {})
+    if settings.url not in matched:
+        headers, _ = settings.look_up()
         # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
         with ThreadPoolExecutor(1) as thread:
-            name, remarks = thread.submit(detect_by_server, server, headers, prober).result()
-        config.stash[MATCHED_EDITION_KEY] = name, " ".join(remarks).replace("--edition", "--sora-edition")
-    return config.stash[MATCHED_EDITION_KEY]
-
-
-def is_auto_edition(settings: PluginSettings) -> bool:
-    """Whether the settings leave the edition to the server's responses."""
-    from ..probe.edition_detection import AUTO_EDITION
-
-    return settings.edition == AUTO_EDITION
+            name, remarks = thread.submit(detect_by_server, settings.url, headers, settings.new_prober()).result()
+        matched[settings.url] = name, " ".join(remarks).replace("--edition", "--sora-edition")
+    name, note = matched[settings.url]
+    return replace(settings, edition=name), note

@@ -8,30 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pytest
 
 from ..api.errors import HarnessError
 from . import options
-from .edition_match import is_auto_edition, match_server_edition
 
 if TYPE_CHECKING:
-    from ..api.edition import Edition
-    from ..probe.prober import Prober
+    from ..probe.run_settings import RunSettings
     from ..simulator.server import Simulator
-    from .background_loop import BackgroundLoop
+    from .background_loop import ProberPool
     from .client import StatsClient
     from .exchange_recording import ExchangeRecording
     from .per_test_judge import PerTestJudge
+    from .simulator_settings import RunningSimulators
 
 TEST_JUDGE_KEY: Final[pytest.StashKey[PerTestJudge]] = pytest.StashKey()
 """The judge of an item, where it uses the fixture `sora_judge`."""
 
+SIMULATORS_KEY: Final[pytest.StashKey[RunningSimulators]] = pytest.StashKey()
+"""The simulators of the session, once one was asked for."""
+
+SIMULATOR_FIXTURES: Final = ("sora_simulator", "sora_module_simulator", "sora_session_simulator")
+"""The nearest to a test first: the client asks that one."""
+
 
 @contextmanager
-def _fail_in_one_line() -> Iterator[None]:
+def fail_in_one_line() -> Iterator[None]:
     """Fail with one line where a setting can't be used, not with a traceback through the plugin."""
     try:
         yield
@@ -39,59 +45,73 @@ def _fail_in_one_line() -> Iterator[None]:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedServer:
+    """The server that one test asks, and the settings that hold for it."""
+
+    url: str | None
+    """None where the test asks none."""
+    settings: RunSettings
+
+    @property
+    def kind(self) -> Literal["simulator", "server"]:
+        """Whether it is a simulator of the plugin's own."""
+        return "simulator" if self.settings.url is None else "server"
+
+
 @pytest.fixture(scope="session")
 def _sora_settings(pytestconfig: pytest.Config) -> options.PluginSettings:
-    with _fail_in_one_line():
+    with fail_in_one_line():
         return options.read_settings(pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def _sora_edition(_sora_settings: options.PluginSettings) -> Edition:
-    """The edition of the plugin's simulators, and of servers unless `auto` was given."""
-    from ..api.edition import DEFAULT_EDITION, load_edition
+def _sora_simulators(pytestconfig: pytest.Config, _sora_settings: options.PluginSettings) -> RunningSimulators:
+    from .simulator_settings import RunningSimulators
 
-    with _fail_in_one_line():
-        return load_edition(DEFAULT_EDITION if is_auto_edition(_sora_settings) else _sora_settings.edition)
-
-
-@pytest.fixture(scope="session")
-def _sora_prober(_sora_settings: options.PluginSettings) -> Iterator[tuple[BackgroundLoop, Prober]]:
-    from ..probe.prober import Prober
-    from .background_loop import BackgroundLoop
-
-    with _fail_in_one_line():
-        prober = Prober(
-            timeout_s=_sora_settings.timeout_s, ca_file=_sora_settings.ca_file, insecure=_sora_settings.insecure
-        )
-    with BackgroundLoop() as loop:
-        yield loop, prober
-        loop.submit(prober.__aexit__(None, None, None)).result()
+    with fail_in_one_line():
+        simulators = RunningSimulators(_sora_settings.no_server.edition)
+    pytestconfig.stash[SIMULATORS_KEY] = simulators
+    return simulators
 
 
 @pytest.fixture(scope="session")
-def sora_url(_sora_settings: options.PluginSettings, _sora_edition: Edition) -> Iterator[str]:
+def _sora_probers() -> Iterator[ProberPool]:
+    from .background_loop import ProberPool
+
+    with ProberPool() as probers:
+        yield probers
+
+
+@pytest.fixture(scope="session")
+def sora_url(_sora_settings: options.PluginSettings, _sora_simulators: RunningSimulators) -> Iterator[str]:
     """
     The URL of the server that --sora-url, SORA_URL or the setting sora_url names.
 
-    Where that is `simulator`, one runs for the session, with the faults of --sora-fault.
+    Where that is `simulator`, one runs for the session, with the faults of --sora-fault. A suite may have a fixture of its
+    own with this name: what it gives is a server like any other.
     """
-    if not _sora_settings.uses_simulator:
-        from ..api.server_url import normalize_server_url
-
-        with _fail_in_one_line():
-            url = normalize_server_url(_sora_settings.server_url)
+    with fail_in_one_line():
+        url = _sora_settings.server.url
+    if url is not None:
         yield url
         return
-    from ..simulator.server import Simulator
-
-    with _fail_in_one_line():
-        simulator = Simulator(_sora_edition, faults=_sora_settings.faults)
-    with simulator:
+    with fail_in_one_line():
+        running = _sora_simulators.run({"faults": _sora_settings.faults, "churn": True})
+    with running as simulator:
         yield simulator.url
 
 
+@pytest.fixture(scope="session")
+def sora_simulator_settings() -> dict[str, Any]:  # Any: as Simulator takes them
+    """What all simulators of a suite are like, where its own fixture of this name says so; marks win over it."""
+    return {}
+
+
 @pytest.fixture
-def sora_simulator(request: pytest.FixtureRequest, _sora_edition: Edition) -> Iterator[Simulator]:
+def sora_simulator(
+    request: pytest.FixtureRequest, _sora_simulators: RunningSimulators, sora_simulator_settings: dict[str, Any]
+) -> Iterator[Simulator]:
     """
     A simulator of this test's own.
 
@@ -99,51 +119,71 @@ def sora_simulator(request: pytest.FixtureRequest, _sora_edition: Edition) -> It
     `@pytest.mark.parametrize("sora_simulator", [{...}, {...}], indirect=True)`, with any argument that
     `sora_stats_harness.simulator.server.Simulator` takes. By default connections neither join nor leave.
     """
-    from ..simulator.server import Simulator
+    with fail_in_one_line():
+        running = _sora_simulators.run_for(request, sora_simulator_settings)
+    with running as simulator:
+        yield simulator
 
-    settings: dict[str, Any] = {"edition": _sora_edition, "churn": False}  # Any: as Simulator takes them
-    for mark in reversed(list(request.node.iter_markers("sora_simulator"))):
-        settings |= mark.kwargs
-    settings |= getattr(request, "param", {})
-    with _fail_in_one_line():
-        simulator = Simulator(**settings)
-    with simulator:
+
+@pytest.fixture(scope="module")
+def sora_module_simulator(
+    request: pytest.FixtureRequest, _sora_simulators: RunningSimulators, sora_simulator_settings: dict[str, Any]
+) -> Iterator[Simulator]:
+    """A simulator for all tests of a module, as the module's `pytestmark` sets it up; each test finds it as new."""
+    with fail_in_one_line():
+        running = _sora_simulators.run_for(request, sora_simulator_settings)
+    with running as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="session")
+def sora_session_simulator(
+    request: pytest.FixtureRequest, _sora_simulators: RunningSimulators, sora_simulator_settings: dict[str, Any]
+) -> Iterator[Simulator]:
+    """A simulator for all tests of a session, as the fixture `sora_simulator_settings` sets it up; as new for each test."""
+    with fail_in_one_line():
+        running = _sora_simulators.run_for(request, sora_simulator_settings)
+    with running as simulator:
         yield simulator
 
 
 @pytest.fixture
-def _sora_judged_edition(
-    request: pytest.FixtureRequest, _sora_settings: options.PluginSettings, _sora_edition: Edition
-) -> Edition:
-    """The edition by which this test's responses are judged."""
-    from ..api.edition import load_edition
+def _sora_asked(
+    request: pytest.FixtureRequest, _sora_settings: options.PluginSettings, _sora_simulators: RunningSimulators
+) -> AskedServer:
+    from .edition_match import match_server_edition
 
-    if not is_auto_edition(_sora_settings) or _uses_simulator(request, _sora_settings):
-        return _sora_edition
-    with _fail_in_one_line():
-        name, note = match_server_edition(request.config, _sora_settings)
-    request.node.add_report_section("setup", "sora", note)
-    return load_edition(name)
+    with fail_in_one_line():
+        url = _asked_url(request)
+        if url is None or _sora_simulators.has_url(url):
+            settings = _sora_settings.no_server
+        else:
+            settings = _sora_settings.settings_for(url)
+        settings, note = match_server_edition(request.config, settings)
+    if note is not None:
+        request.node.add_report_section("setup", "sora", note)
+    return AskedServer(url=url, settings=settings)
 
 
 @pytest.fixture
-def sora_judge(
-    request: pytest.FixtureRequest, _sora_settings: options.PluginSettings, _sora_judged_edition: Edition
-) -> Iterator[PerTestJudge]:
+def sora_judge(request: pytest.FixtureRequest, _sora_asked: AskedServer) -> Iterator[PerTestJudge]:
     """
     The judge of this test: it judges the exchanges of `sora_client` and of the test, and fails the test for its findings.
     """
+    from ..api.edition import load_edition
     from .per_test_judge import PerTestJudge
 
-    settings = _sora_settings
-    with _fail_in_one_line():
-        _, secrets = settings.read_headers_and_secrets(simulated=_uses_simulator(request, settings))
+    settings = _sora_asked.settings
+    with fail_in_one_line():
+        _, secrets = settings.look_up()
+        edition = load_edition(settings.edition)
     judge = PerTestJudge(
-        _sora_judged_edition,
-        strict=settings.strict,
+        edition,
+        severity=settings.severity,
         waivers=settings.waivers,
         secrets=secrets,
         tear_s=settings.tear_s,
+        has_standing_clock=lambda: _has_frozen_simulator(request),
     )
     request.node.stash[TEST_JUDGE_KEY] = judge
     yield judge
@@ -152,48 +192,50 @@ def sora_judge(
         pytest.fail(f"found after the test was over:\n{late}", pytrace=False)
 
 
+def _has_frozen_simulator(request: pytest.FixtureRequest) -> bool:
+    simulators = (request.node.funcargs.get(name) for name in SIMULATOR_FIXTURES)
+    return any(each is not None and each.is_frozen for each in simulators)
+
+
 @pytest.fixture
-def sora_client(
-    request: pytest.FixtureRequest,
-    sora_judge: PerTestJudge,
-    _sora_settings: options.PluginSettings,
-    _sora_prober: tuple[BackgroundLoop, Prober],
-) -> StatsClient:
+def sora_client(sora_judge: PerTestJudge, _sora_asked: AskedServer, _sora_probers: ProberPool) -> StatsClient:
     """
     A client of the three targets whose responses are judged; `sora_client.aio` has coroutines.
 
-    It sends to this test's `sora_simulator` if the test has one, else to `sora_url`.
+    It sends to the simulator of this test if the test has one, else to `sora_url`.
     """
     from .client import StatsClient
 
-    loop, prober = _sora_prober
-    server = _server_url(request)
-    with _fail_in_one_line():
-        headers, _ = _sora_settings.read_headers_and_secrets(simulated=_uses_simulator(request, _sora_settings))
-    return StatsClient(server, loop=loop, prober=prober, opener=sora_judge, headers=headers)
+    settings = _sora_asked.settings
+    assert _sora_asked.url is not None, "a test with this fixture asks a server"
+    with fail_in_one_line():
+        headers, _ = settings.look_up()
+    return StatsClient(
+        _sora_asked.url,
+        loop=_sora_probers.loop,
+        prober=_sora_probers.prober_for(settings),
+        opener=sora_judge,
+        headers=headers,
+    )
 
 
 @pytest.fixture
 def sora_recording(
-    request: pytest.FixtureRequest,
-    sora_judge: PerTestJudge,
-    tmp_path: Path,
-    _sora_settings: options.PluginSettings,
-    _sora_judged_edition: Edition,
+    request: pytest.FixtureRequest, sora_judge: PerTestJudge, tmp_path: Path, _sora_asked: AskedServer
 ) -> Iterator[ExchangeRecording]:
     """A recording of this test's exchanges, in its `tmp_path`; `sora-harness check` judges it again."""
+    from ..api.edition import load_edition
     from ..recording.writer import RecordedRun, RecordingWriter
     from .exchange_recording import ExchangeRecording
     from .per_test_judge import TEST_SCOPE
 
-    simulated = _uses_simulator(request, _sora_settings)
-    _, secrets = _sora_settings.read_headers_and_secrets(simulated=simulated)
+    _, secrets = _sora_asked.settings.look_up()
     with RecordingWriter(
         tmp_path / "sora.jsonl.zst",
         RecordedRun(
-            subject=_server_url(request),
-            subject_kind="simulator" if simulated else "server",
-            edition=_sora_judged_edition.name,
+            subject=_sora_asked.url or "",
+            subject_kind=_sora_asked.kind,
+            edition=load_edition(_sora_asked.settings.edition).name,
             options={"test": request.node.nodeid} | TEST_SCOPE.to_options(),
             id=sora_judge.run_id,
         ),
@@ -204,15 +246,14 @@ def sora_recording(
         yield recording
 
 
-def _uses_simulator(request: pytest.FixtureRequest, settings: options.PluginSettings) -> bool:
-    """Whether this test uses a simulator, or no server at all."""
-    return settings.uses_simulator or "sora_simulator" in request.fixturenames or settings.url is None
+def _asked_url(request: pytest.FixtureRequest) -> str | None:
+    """The URL that this test sends to: of the simulator nearest to it, else of `sora_url`; None where it sends nothing."""
+    from .simulator_settings import read_simulator_url
 
-
-def _server_url(request: pytest.FixtureRequest) -> str:
-    """The URL that this test sends to."""
-    if "sora_simulator" in request.fixturenames:
-        simulator: Simulator = request.getfixturevalue("sora_simulator")
-        return simulator.url
-    url: str = request.getfixturevalue("sora_url")
-    return url
+    names = request.fixturenames
+    for name in SIMULATOR_FIXTURES:
+        if name in names:
+            return read_simulator_url(name, request.getfixturevalue(name))
+    if not {"sora_url", "sora_client", "sora_recording"}.intersection(names):
+        return None
+    return options.read_fixture_url(request.getfixturevalue("sora_url"))

@@ -1,29 +1,39 @@
 """
-The gate's items: one for each requirement, and `sora::verdict` for the whole run.
+The gate's items: one for each requirement, and `verdict` for the whole run.
 
-No file holds them. They belong to a collector of their own, which calls the hooks that pytest calls for a file, so that
-the counts at the end are right. What is heavy is imported when one of them runs.
+pytest collects them from the configuration, sora-harness.toml say, as it collects tests from a Python file. So they have
+ids like those of any test, `sora-harness.toml::counter::counter.monotonic`, by which command lines, editors and other
+plugins name them. Where there is no configuration the ids are the same, but a command line can't name them. What is heavy
+is imported when one of them runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
+from _pytest.fixtures import TopRequest
 
 from ..api.errors import ExitCode, HarnessError
 from ..judge.checks.user_checks import load_check_files
 from ..judge.requirements import REQUIREMENTS, Requirement
+from .edition_match import match_server_edition
+from .options import PluginSettings, read_settings
 from .session_findings import fail_skipped
 
 if TYPE_CHECKING:
     from ..reports.report import VerdictReport
-    from .options import PluginSettings
+    from .gate_run import GateTask
 
-ITEM_NAME_PREFIX: Final = "sora"
-VERDICT_NODE_ID: Final = f"{ITEM_NAME_PREFIX}::verdict"
+SECTION: Final = "sora"
+"""The section of an item's report that holds what fails nothing."""
+
+VERDICT: Final = "verdict"
+"""The name of the item for the whole run."""
 
 MAX_FINDINGS_PER_ITEM: Final = 20
 """Findings of one requirement that its failure shows."""
@@ -31,28 +41,81 @@ MAX_FINDINGS_PER_ITEM: Final = 20
 
 class ConformanceGate:
     """
-    The session's gate: its settings, the folder that its processes share, and its report once there is one.
+    The session's gate: its file, its settings, the folder that its processes share, and its report once there is one.
 
     Args:
-        read_settings: Reads the settings; called once, when they are needed.
+        path: The file that its items belong to, whether or not it exists.
     """
 
-    def __init__(self, read_settings: Callable[[], PluginSettings], shared: Path) -> None:
-        self._read_settings = read_settings
-        self._settings: PluginSettings | None = None
+    def __init__(self, config: pytest.Config, path: Path, shared: Path) -> None:
+        self._config = config
+        self.path = path
+        self.node_id = os.path.relpath(path, config.rootpath).replace(os.sep, "/")
+        """The file's id: its path from the rootdir, as that of any other."""
         self.shared = shared
+        self._names_server = True
         self._report: VerdictReport | None = None
 
     @property
+    def verdict_node_id(self) -> str:
+        """The id of the item for the whole run."""
+        return f"{self.node_id}::{VERDICT}"
+
+    @cached_property
     def settings(self) -> PluginSettings:
         """The settings, read when they are first needed."""
-        if self._settings is None:
-            self._settings = self._read_settings()
-        return self._settings
+        return read_settings(self._config)
 
-    def run_and_report(self) -> VerdictReport:
+    def check_settings(self, *, names_server: bool) -> None:
+        """
+        See before the run whether it can be made as asked, and find the edition of the server.
+
+        Args:
+            names_server: Whether options, environment or configuration name the server, and not a fixture.
+
+        Raises:
+            UsageError: No server is named, or a value can't be used.
+        """
+        self._names_server = names_server
+        run = self.settings.server if names_server else self.settings.no_server
+        if self._config.option.collectonly:
+            return
+        from .gate_run import check_gate_settings
+
+        check_gate_settings(self.settings, run)
+        if names_server:
+            self.make_task()
+
+    def header_lines(self) -> list[str]:
+        """What is tested, and by which field list."""
+        run, note = (self.settings.server, None) if self._names_server else (self.settings.no_server, None)
+        if not self._config.option.collectonly and self._names_server:
+            run, note = match_server_edition(self._config, run)
+        what = run.url or ("SELF-TEST against the embedded simulator, no Sora" if run.names_simulator else "")
+        what = what or "the server of the fixture sora_url"
+        line = f"sora: {what}, edition {run.edition}, {run.gate.duration_s:g} s"
+        return [line] if note is None else [line, f"sora: {note}"]
+
+    def make_task(self, url: str | None = None) -> GateTask:
+        """
+        What to run against the server that is named, or against that of the fixture `sora_url`; asks for its edition.
+
+        Raises:
+            HarnessError: It can't be run.
+        """
+        from .gate_run import GateTask, check_gate_settings
+
+        run = self.settings.server if url is None else self.settings.settings_for(url)
+        run, note = match_server_edition(self._config, run)
+        check_gate_settings(self.settings, run)
+        return GateTask(settings=self.settings, run=run, notes=() if note is None else (note,))
+
+    def run_and_report(self, read_fixture: Callable[[], str | None]) -> VerdictReport:
         """
         Return the report; the first call in any process runs the gate.
+
+        Args:
+            read_fixture: Gives the value of the fixture `sora_url`, where a suite has its own.
 
         Raises:
             HarnessError: It couldn't be run.
@@ -60,7 +123,7 @@ class ConformanceGate:
         from .gate_run import run_gate_once
 
         if self._report is None:
-            self._report = run_gate_once(self.settings, self.shared)
+            self._report = run_gate_once(lambda: self.make_task(read_fixture()), self.shared)
         return self._report
 
     def finished_report(self) -> VerdictReport | None:
@@ -108,25 +171,51 @@ class ConformanceGate:
         )
 
 
-class GateCollector(pytest.Collector):
-    """Holds the gate's items; it is the `sora` of their ids."""
+class GateFile(pytest.Collector):
+    """
+    The gate's file: the configuration, whose items the requirements are.
+
+    It is no `pytest.File`, because `--lf` passes over a file that isn't there, whatever failed in it.
+    """
 
     def __init__(self, gate: ConformanceGate, **more: Any) -> None:  # Any: pytest's own arguments
         super().__init__(**more)
         self.gate = gate
 
+    @classmethod
+    def from_gate(cls, parent: pytest.Collector, gate: ConformanceGate) -> GateFile:
+        """The file in a tree of collectors."""
+        return cls.from_parent(parent, name=gate.path.name, path=gate.path, nodeid=gate.node_id, gate=gate)
+
+    def collect(self) -> Iterator[pytest.Collector | pytest.Item]:
+        """Make a family of items for each kind of requirement, the user's own after the others, and last the verdict."""
+        families: dict[str, list[Requirement]] = {}
+        own = load_check_files(self.gate.settings.no_server.checks)
+        for rule in (*REQUIREMENTS.values(), *(row for check in own for row in check.requirements)):
+            families.setdefault(rule.id.partition(".")[0], []).append(rule)
+        for name, rules in families.items():
+            yield RequirementFamily.from_parent(self, name=name, rules=rules)
+        yield VerdictItem.from_parent(self, name=VERDICT)
+
+
+class RequirementFamily(pytest.Collector):
+    """The requirements whose ids begin alike, such as all of `counter`."""
+
+    def __init__(self, rules: Sequence[Requirement], **more: Any) -> None:  # Any: as above
+        super().__init__(**more)
+        self._rules = rules
+
     def collect(self) -> Iterator[pytest.Item]:
-        """Make the items: the requirements in their order, the user's own after them, the verdict last."""
-        own = [row for check in load_check_files(self.gate.settings.checks) for row in check.requirements]
-        for rule in (*REQUIREMENTS.values(), *own):
+        """Make an item for each."""
+        for rule in self._rules:
             yield RequirementItem.from_parent(self, name=rule.id, rule=rule)
-        yield VerdictItem.from_parent(self, name="verdict")
 
 
 class GateItem(pytest.Item):
     """What the gate's items have in common."""
 
-    parent: GateCollector
+    junit_class: str
+    """The class of its case in JUnit XML, as `sora-harness conform` has it."""
 
     def __init__(self, **more: Any) -> None:  # Any: as above
         super().__init__(**more)
@@ -135,11 +224,17 @@ class GateItem(pytest.Item):
     @property
     def gate(self) -> ConformanceGate:
         """The session's gate."""
-        return self.parent.gate
+        file = self.getparent(GateFile)
+        assert file is not None, "every item of the gate is below its file"
+        return file.gate
 
-    def reportinfo(self) -> tuple[str, int, str]:
-        """Where the item stands: in no file, but pytest needs a line for an item that a mark skips."""
-        return ITEM_NAME_PREFIX, 0, f"{ITEM_NAME_PREFIX}::{self.name}"
+    def run_gate(self) -> VerdictReport:
+        """The gate's report; the first item runs it."""
+        return self.gate.run_and_report(lambda: read_overridden_url(self))
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where the item stands: pytest needs a line for an item that a mark skips."""
+        return self.path, 0, self.name
 
     def add_report_properties(self, **properties: Any) -> None:  # Any: JUnit writes each as text
         """Add properties that JUnit's XML and other reports show of this item."""
@@ -152,6 +247,7 @@ class RequirementItem(GateItem):
     def __init__(self, rule: Requirement, **more: Any) -> None:  # Any: as above
         super().__init__(**more)
         self.rule = rule
+        self.junit_class = f"sora.{rule.id.partition('.')[0]}"
         self.add_marker(f"sora_{rule.level.name.lower()}")
 
     def runtest(self) -> None:
@@ -160,9 +256,9 @@ class RequirementItem(GateItem):
         from .finding_text import format_finding
 
         try:
-            report = self.gate.run_and_report()
+            report = self.run_gate()
         except HarnessError as error:
-            pytest.skip(f"the gate could not be run: {error}")
+            pytest.skip(f"{self.rule.id}: the gate could not be run: {error}")
         row = next(row for row in report.verdict.requirements if row.id == self.rule.id)
         self.add_report_properties(level=row.level, status=row.status, checked=row.checked, violations=row.violations)
         entries = [entry for entry in report.verdict.findings if entry.requirement == row.id]
@@ -177,19 +273,21 @@ class RequirementItem(GateItem):
         if row.reason == "check_crashed":
             _fail_without_traceback(f"the check itself crashed: {report.verdict.reason}")
         if row.status in ("not_checked", "not_applicable"):
-            pytest.skip(summary.not_checked_reason(row))
+            pytest.skip(f"{row.id}: {summary.not_checked_reason(row)}")
         if row.status in ("waived", "known"):
-            pytest.xfail(f"{row.status}\n{text}")
+            pytest.xfail(f"{row.id}: {row.status}\n{text}")
         if text:
-            self.add_report_section("call", ITEM_NAME_PREFIX, text)
+            self.add_report_section("call", SECTION, text)
 
 
 class VerdictItem(GateItem):
     """The gate's verdict; never skipped."""
 
+    junit_class = "sora"
+
     def __init__(self, **more: Any) -> None:  # Any: as above
         super().__init__(**more)
-        for level in ("must", "should", "info"):
+        for level in ("must", "proven", "habit", "info"):
             self.add_marker(f"sora_{level}")
 
     def runtest(self) -> None:
@@ -198,7 +296,7 @@ class VerdictItem(GateItem):
         from ..reports.escaping import escape_terminal
 
         try:
-            report = self.gate.run_and_report()
+            report = self.run_gate()
         except HarnessError as error:
             raise pytest.fail.Exception(f"the gate could not be run: {error}", pytrace=False) from None
         verdict = report.verdict
@@ -208,7 +306,7 @@ class VerdictItem(GateItem):
             subject=verdict.subject,
             subject_kind=verdict.subject_kind,
             edition=verdict.edition,
-            strict=verdict.strict,
+            fail_on=verdict.fail_on,
             started_at=verdict.started_at,
             finished_at=verdict.finished_at,
             harness_version=verdict.harness_version,
@@ -220,34 +318,57 @@ class VerdictItem(GateItem):
             _fail_without_traceback(reason)
         if verdict.verdict != "pass":
             text = f"{verdict.verdict}: {escape_terminal(summary.verdict_headline(verdict))}"
-            self.add_report_section("call", ITEM_NAME_PREFIX, text)
+            self.add_report_section("call", SECTION, text)
 
 
 def _fail_without_traceback(text: str) -> NoReturn:
     pytest.fail(text, pytrace=False)
 
 
-def collect_gate_items(session: pytest.Session, gate: ConformanceGate) -> list[pytest.Item]:
-    """Collect the gate's items as pytest collects those of a file, with every hook that other plugins use."""
-    collector = GateCollector.from_parent(session, name=ITEM_NAME_PREFIX, nodeid=ITEM_NAME_PREFIX, gate=gate)
+def read_overridden_url(item: pytest.Item) -> str | None:
+    """The value of the fixture `sora_url`, where a suite has one of its own; sets it up as a test that asks for it."""
+    if not is_url_overridden(item):
+        return None
+    anywhere: Any = item  # Any: pytest has no public way for an item that is no function; this is a doctest's
+    anywhere._fixtureinfo = anywhere.session._fixturemanager.getfixtureinfo(node=item, func=None, cls=None)
+    anywhere.fixturenames, anywhere.funcargs = anywhere._fixtureinfo.names_closure, {}
+    url: str = TopRequest(anywhere, _ispytest=True).getfixturevalue("sora_url")
+    return url
+
+
+def is_url_overridden(node: pytest.Session | pytest.Item) -> bool:
+    """Whether a suite has a fixture `sora_url` of its own, as far as a node sees."""
+    session: Any = node.session  # Any: as above
+    return len(session._fixturemanager.getfixturedefs("sora_url", node) or ()) > 1
+
+
+def collect_absent_file(session: pytest.Session, gate: ConformanceGate) -> list[pytest.Item]:
+    """Collect the gate's items where its file isn't there, as pytest collects those of a file, with every hook."""
+    items: list[pytest.Item] = []
     hook = session.ihook
-    hook.pytest_collectstart(collector=collector)
-    report: pytest.CollectReport = hook.pytest_make_collect_report(collector=collector)
-    items = [each for each in report.result if isinstance(each, pytest.Item)]
-    for item in items:
-        hook.pytest_itemcollected(item=item)
-    hook.pytest_collectreport(report=report)
-    return items
+    collectors: list[pytest.Collector] = [GateFile.from_gate(session, gate)]
+    while collectors:
+        collector = collectors.pop(0)
+        hook.pytest_collectstart(collector=collector)
+        report: pytest.CollectReport = hook.pytest_make_collect_report(collector=collector)
+        for each in report.result:
+            if isinstance(each, pytest.Collector):
+                collectors.append(each)
+            else:
+                hook.pytest_itemcollected(item=each)
+                items.append(each)
+        hook.pytest_collectreport(report=report)
+    return sorted(items, key=lambda item: isinstance(item, VerdictItem))
 
 
-def reselect_verdict(config: pytest.Config, own: list[pytest.Item], items: list[pytest.Item]) -> None:
+def reselect_verdict(config: pytest.Config, collected: list[pytest.Item], items: list[pytest.Item]) -> None:
     """
     Bring the verdict back if it was deselected and another item of the gate was not.
 
     Requirements that weren't observed are skipped, which is green; the verdict is what fails then.
     """
-    verdict = own[-1]
-    if verdict in items or not any(item in items for item in own):
+    verdict = next((item for item in collected if isinstance(item, VerdictItem)), None)
+    if verdict is None or verdict in items or not any(isinstance(item, GateItem) for item in items):
         return
     items.append(verdict)
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")  # Any: pytest's own, not exported
@@ -260,4 +381,4 @@ def fail_skipped_verdict(report: pytest.TestReport) -> None:
     """Turn a verdict that was skipped, or failed as somebody expected, into a failed one."""
     if report.outcome == "skipped":
         why = report.longrepr[2] if isinstance(report.longrepr, tuple) else getattr(report, "wasxfail", "")
-        fail_skipped(report, f"sora::verdict cannot be skipped, nor be expected to fail ({why})")
+        fail_skipped(report, f"{report.nodeid} cannot be skipped, nor be expected to fail ({why})")

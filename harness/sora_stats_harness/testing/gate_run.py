@@ -9,23 +9,24 @@ The operating system releases the lock of a process that ends, so a worker that 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
 from ..api.edition import load_edition
 from ..api.errors import HarnessError, OutputError, UsageError
-from ..api.exchange import Headers
-from ..api.server_url import normalize_server_url
 from ..judge.checks.user_checks import load_check_files
 from ..judge.pipeline import Judge, JudgeOptions
 from ..judge.verdict_decision import RunEnding
-from ..probe.conformance_plan import SERVER_RATE, SIMULATOR_RATE, ConformancePlan, run_time_limit_s
-from ..probe.conformance_run import run_conformance
+from ..probe.conformance_plan import ConformancePlan, run_time_limit_s
+from ..probe.conformance_run import ConformanceResult, run_conformance
+from ..probe.doctor import Visit, diagnose
 from ..probe.interrupt import InterruptHandler
-from ..probe.prober import Prober
+from ..probe.run_settings import RunSettings
+from ..probe.single_request import ProberAsk, VisitPlan, visit_when_ready
 from ..reports import report_folder
 from ..reports.baseline import baseline_mismatch
 from ..reports.pass_policy import PassPolicy, withhold_pass
@@ -33,7 +34,7 @@ from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import RunFacts, assemble_verdict, format_utc_now, verdict_subject_kind
 from ..simulator.faults import parse_fault
 from ..simulator.server import start_simulator_process
-from .options import PluginSettings
+from .options import PluginSettings, check_baseline
 
 LOCK_FILE_NAME: Final = "lock"
 REPORT_FOLDER_NAME: Final = "gate"
@@ -41,27 +42,41 @@ PROBLEM_FILE_NAME: Final = "problem"
 """Names in the shared folder: the lock, the report, and why there is none."""
 
 
-def check_gate_settings(settings: PluginSettings) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateTask:
+    """What one run of the gate is to do."""
+
+    settings: PluginSettings
+    run: RunSettings
+    """Those of the server, with an edition in the place of `auto`."""
+    notes: tuple[str, ...] = ()
+    """For the verdict."""
+
+
+def check_gate_settings(settings: PluginSettings, run: RunSettings) -> None:
     """
-    See before the run whether it can be made as asked.
+    See before the run whether it can be made as asked; nothing is sent.
+
+    Args:
+        run: Those of the server; without one where only the fixture `sora_url` names it.
 
     Raises:
         UsageError: A value that can't be used.
     """
-    _check_item_timeout(settings)
-    load_edition(settings.edition)
+    _check_item_timeout(settings, run)
+    headers, _ = run.look_up()
     for fault in settings.faults:
         parse_fault(fault)
-    headers, _ = settings.read_headers_and_secrets(simulated=settings.uses_simulator)
-    if not settings.uses_simulator:
-        _make_plan(settings, _server_urls(settings), headers)
-    _make_prober(settings)
+    if run.url is not None:
+        run.gate.make_plan([run.url], headers, simulated=False)
+    run.new_prober()
+    check_baseline(run, settings.baseline_for(run))
     if settings.report is not None:
         report_folder.check_report_folder(settings.report)
 
 
-def _check_item_timeout(settings: PluginSettings) -> None:
-    limit_s = run_time_limit_s(settings.duration_s, settings.max_duration_s)
+def _check_item_timeout(settings: PluginSettings, run: RunSettings) -> None:
+    limit_s = run_time_limit_s(run.gate.duration_s, run.gate.max_duration_s)
     if settings.item_timeout_s is not None and settings.item_timeout_s <= limit_s:
         raise UsageError(
             f"pytest-timeout ends a test after {settings.item_timeout_s:g} s, and the gate may take {limit_s:g} s: "
@@ -69,11 +84,12 @@ def _check_item_timeout(settings: PluginSettings) -> None:
         )
 
 
-def run_gate_once(settings: PluginSettings, shared: Path) -> VerdictReport:
+def run_gate_once(make_task: Callable[[], GateTask], shared: Path) -> VerdictReport:
     """
     Run the gate, unless another process of this run has.
 
     Args:
+        make_task: Called where it has not.
         shared: A folder that the processes of this run have in common.
 
     Raises:
@@ -88,9 +104,10 @@ def run_gate_once(settings: PluginSettings, shared: Path) -> VerdictReport:
         if (problem := read_problem(shared)) is not None:
             raise HarnessError(problem)
         try:
-            report = run_gate(settings)
-            if settings.report is not None:
-                _write_reports(report, settings.report)
+            task = make_task()
+            report = run_gate(task)
+            if task.settings.report is not None:
+                _write_reports(report, task.settings.report)
             _write_reports(report, shared / REPORT_FOLDER_NAME)
         except BaseException as error:  # whatever it is, the other items must not try it all again
             text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
@@ -124,38 +141,37 @@ def read_problem(shared: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def run_gate(settings: PluginSettings) -> VerdictReport:
+def run_gate(task: GateTask) -> VerdictReport:
     """
     Probe, judge and sum up.
 
     Raises:
         HarnessError: The simulator did not start, or the baseline is not of what responded.
     """
+    settings, run = task.settings, task.run
     started_at = format_utc_now()
-    edition = load_edition(settings.edition)
-    headers, secrets = settings.read_headers_and_secrets(simulated=settings.uses_simulator)
+    edition = load_edition(run.edition)
+    headers, secrets = run.look_up()
     with InterruptHandler() as interrupt, ExitStack() as stack:
-        if settings.uses_simulator:
-            servers = stack.enter_context(
-                start_simulator_process(edition=settings.edition, faults=settings.faults)
-            ).urls
+        if run.url is None:
+            servers = stack.enter_context(start_simulator_process(edition=run.edition, faults=settings.faults)).urls
         else:
-            servers = _server_urls(settings)
-        plan = _make_plan(settings, servers, headers)
+            servers = [run.url]
+        plan = run.gate.make_plan(servers, headers, simulated=run.url is None)
         judge = Judge(
             edition,
-            checks=load_check_files(settings.checks),
-            options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s),
+            checks=load_check_files(run.checks),
+            options=JudgeOptions(nodes=plan.servers, tear_s=run.tear_s, severity=run.severity),
         )
         # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
         with ThreadPoolExecutor(1) as thread:
-            running = thread.submit(run_conformance, plan, judge, _make_prober(settings), interrupt=interrupt)
+            running = thread.submit(_visit_and_probe, run, plan, judge, interrupt)
             try:
-                result = running.result()
+                visit, result = running.result()
             except BaseException:  # raised into this thread by a signal: the other one must end, too
                 interrupt.request_stop()
                 raise
-    baseline = settings.baseline
+    baseline = settings.baseline_for(run)
     if baseline is not None:
         kind = verdict_subject_kind(judge, "live")
         if problem := baseline_mismatch(baseline, edition=edition.name, subject_kind=kind):
@@ -167,38 +183,31 @@ def run_gate(settings: PluginSettings) -> VerdictReport:
         scope=plan.scope,
         ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted),
         started_at=started_at,
-        labels=settings.labels,
+        labels=run.labels,
         options={
             "duration_s": plan.duration_s,
             "max_duration_s": plan.time_limit_s,
             "nodes": list(plan.servers),
-            "valid_only": settings.valid_only,
+            "valid_only": not plan.send_wrong_requests,
+            "rate": plan.rate,
         },
-        notes=[*result.notes, *settings.notes],
+        notes=[*result.notes, *task.notes],
+        diagnosis={} if visit is None or visit.problem is None else diagnose(visit),
         secrets=secrets,
     )
-    policy = PassPolicy(strict=settings.strict, require=settings.require, waivers=settings.waivers, baseline=baseline)
+    policy = PassPolicy(severity=run.severity, require=run.require, waivers=run.waivers, baseline=baseline)
     return assemble_verdict(judge, facts, policy)
 
 
-def _server_urls(settings: PluginSettings) -> list[str]:
-    return list(dict.fromkeys(normalize_server_url(each) for each in (settings.server_url, *settings.nodes)))
-
-
-def _make_plan(settings: PluginSettings, servers: list[str], headers: Headers) -> ConformancePlan:
-    return ConformancePlan(
-        server=servers[0],
-        nodes=tuple(servers[1:]),
-        duration_s=settings.duration_s,
-        max_duration_s=settings.max_duration_s,
-        rate=SIMULATOR_RATE if settings.uses_simulator else SERVER_RATE,
-        headers=headers,
-        send_wrong_requests=not settings.valid_only,
-    )
-
-
-def _make_prober(settings: PluginSettings) -> Prober:
-    return Prober(timeout_s=settings.timeout_s, ca_file=settings.ca_file, insecure=settings.insecure)
+def _visit_and_probe(
+    run: RunSettings, plan: ConformancePlan, judge: Judge, interrupt: InterruptHandler
+) -> tuple[Visit | None, ConformanceResult]:
+    """Look at the server, wait for one that is starting, and probe it."""
+    visit = None
+    if run.url is not None:
+        looking = VisitPlan.of(run, plan.headers, command="sora-harness doctor")
+        visit = visit_when_ready(looking, ProberAsk(run.new_prober, interrupt), interrupt, say=lambda text: None)
+    return visit, run_conformance(plan, judge, run.new_prober(), interrupt=interrupt)
 
 
 @contextmanager

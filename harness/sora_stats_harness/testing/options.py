@@ -10,43 +10,69 @@ suite that tests nothing must not be green by accident.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from ..api.errors import UsageError
-from ..api.server_url import SIMULATOR_URL, URL_VARIABLE, normalize_server_url
+from ..api.option_values import FAIL_ON_LEVELS
+from ..api.server_url import (
+    SIMULATOR_URL,
+    URL_VARIABLE,
+    NamedUrl,
+    environment_url,
+    normalize_server_url,
+)
 
 if TYPE_CHECKING:
-    from ..api.exchange import Headers
-    from ..api.project_config import Waiver
-    from ..api.secret_redaction import Secrets
     from ..judge.verdict import SubjectKind
-    from ..probe.run_settings import RunSettings
+    from ..probe.run_settings import RunSettings, SettingSources
     from ..reports.baseline import Baseline
 
-DEFAULT_GATE_DURATION_S: Final = 10.0
+URL_FIXTURE: Final = "the fixture sora_url"
+"""Where a URL comes from, in error messages."""
+
+GATE_FILES: Final = ("sora-harness.toml", "pyproject.toml")
+"""Configurations by whose name an argument of pytest asks for the gate; `api.project_config` is too heavy to be asked."""
 
 _SHARED_OPTIONS: Final = (
     ("config", "FILE", "the configuration (default: that of the rootdir, as of sora-harness)"),
     ("edition", "NAME|FILE", "the field list to judge by (default: doc-2024; auto: the nearest one)"),
     ("baseline", "FILE", "an earlier verdict.json: what was found then is known, and fails no item of the gate"),
     ("ca-file", "FILE", "trust the certificates in this file alone"),
+    ("client-cert", "FILE", "show this certificate (PEM), which may hold its key as well"),
+    ("client-key", "FILE", "the key of --sora-client-cert, where that holds none"),
+    ("proxy", "URL", "send everything through this proxy: http://HOST:PORT, or env:VARIABLE with credentials"),
     ("timeout", "TIME", "for a whole exchange (default: 5)"),
+    ("wait", "TIME", "wait so long for a server that is starting (default: 0)"),
+    ("duration", "TIME", "how long the gate probes at least (default: 10)"),
+    (
+        "max-duration",
+        "TIME",
+        "how long the gate probes at most, where not every requirement was observed yet (default: 60)",
+    ),
+    ("rate", "N", "the gate sends at most so many requests a second (default: 50; to the simulator 400)"),
+    ("targets", "NAMES", "the gate asks for these only, with commas between (default: all three)"),
+    (
+        "fail-on",
+        "|".join(FAIL_ON_LEVELS),
+        "the lowest level of a finding that fails, in the gate and in tests (default: proven)",
+    ),
     ("tear", "TIME", "how far apart the server stamps a response and reads its counters"),
 )
 _SHARED_FLAGS: Final = (
-    ("strict", "a violated SHOULD fails, too: in the gate and in tests"),
     ("insecure", "accept any certificate"),
+    ("valid-only", "the gate sends no request that is wrong on purpose"),
     ("trust-config", "let a configuration that was found name checks, and secrets for the server that it names itself"),
 )
 _SHARED_LISTS: Final = (
     ("require", "ID", "the gate is inconclusive unless this requirement was observed (repeatable)"),
     ("checks", "FILE.py", "the gate judges by the checks of your own in this file as well (repeatable)"),
     ("label", "KEY=VALUE", "put into the gate's reports, such as build=123 (repeatable)"),
+    ("node", "URL", "another node of the server's cluster (repeatable)"),
     ("header", "'NAME: VALUE'", "send this as well (repeatable); for secrets 'NAME: env:VARIABLE'"),
     ("fault", "NAME[:KEY=VALUE]", f"make the simulator of `--sora-url {SIMULATOR_URL}` misbehave (repeatable)"),
 )
@@ -63,18 +89,6 @@ def add_options(parser: pytest.Parser) -> None:
         help=f"the server, such as http://127.0.0.1:3000, or `{SIMULATOR_URL}` for one of the plugin's own "
         f"(default: ${URL_VARIABLE}, else the setting sora_url, else the configuration)",
     )
-    add("--sora-node", action="append", default=[], metavar="URL", help="another node of its cluster (repeatable)")
-    add(
-        "--sora-duration",
-        metavar="TIME",
-        help=f"how long the gate probes at least (default: {DEFAULT_GATE_DURATION_S:g})",
-    )
-    add(
-        "--sora-max-duration",
-        metavar="TIME",
-        help="how long the gate probes at most, where not every requirement was observed yet (default: 60)",
-    )
-    add("--sora-valid-only", action="store_true", help="the gate sends no request that is wrong on purpose")
     add(
         "--sora-allow-inconclusive",
         action="store_true",
@@ -87,105 +101,139 @@ def add_options(parser: pytest.Parser) -> None:
         add(f"--sora-{name}", action="store_true", help=text)
     for name, metavar, text in _SHARED_LISTS:
         add(f"--sora-{name}", action="append", default=[], metavar=metavar, help=text)
+    parser.addini("sora_fail_on", "the same as --sora-fail-on, which wins", default=None)
     # None, so that one that is set but empty can be told from one that is not set
     parser.addini("sora_url", "the server, where neither --sora-url nor SORA_URL names one", default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PluginSettings:
-    """The settings that options, environment and configuration give together."""
+    """
+    The settings that options, environment and configuration give together.
 
-    url: str | None
-    """Of the server, or `simulator`; None where no usable URL was given."""
-    problem: str | None
-    """Why the URL that was given can't be used: no matter to a test that needs none."""
-    nodes: tuple[str, ...]
-    duration_s: float
-    max_duration_s: float | None
-    valid_only: bool
-    strict: bool
-    require: tuple[str, ...]
-    checks: tuple[str, ...]
-    """Files with checks of the user's own."""
+    Those that the commands have as well are in `RunSettings`: `server` has them for the server that is named, `no_server`
+    for a simulator of a test's own, and `settings_for` for the URL of a fixture.
+    """
+
+    sources: SettingSources
+    no_server: RunSettings
+    """Without any server: nothing here is meant for one."""
     allow_inconclusive: bool
-    labels: dict[str, str]
     baseline: Baseline | None
-    waivers: Sequence[Waiver]
-    edition: str
-    given_headers: Sequence[str]
-    """The lines of the options alone, still with their references to secrets."""
-    all_headers: Sequence[str]
-    """Those of the configuration as well."""
-    ca_file: str | None
-    insecure: bool
-    timeout_s: float
-    tear_s: float | None
     faults: tuple[str, ...]
     report: Path | None
     item_timeout_s: float | None
     """After which pytest-timeout ends a test; None where it doesn't."""
-    notes: tuple[str, ...] = ()
-    """For the gate's verdict."""
 
-    @property
-    def uses_simulator(self) -> bool:
-        """Whether the server is a simulator of the plugin's own."""
-        return self.url == SIMULATOR_URL
-
-    @property
-    def server_url(self) -> str:
+    def baseline_for(self, settings: RunSettings) -> Baseline | None:
         """
-        The server's URL, or `simulator`.
+        The baseline of the option, else of the configuration.
+
+        Raises:
+            UsageError: It can't be read.
+        """
+        return self.baseline or _read_baseline(settings.baseline)
+
+    @cached_property
+    def server(self) -> RunSettings:
+        """
+        With the server that is named, or `simulator`.
 
         Raises:
             UsageError: Neither was given, or the URL can't be used.
         """
-        if self.problem is not None:
-            raise UsageError(self.problem)
-        if self.url is None:
+        from ..probe.run_settings import resolve_settings
+
+        settings = resolve_settings(self.sources)
+        if settings.url is None and not settings.names_simulator:
             raise UsageError(
                 f"no server is named: give --sora-url URL (or {URL_VARIABLE}, or the setting sora_url), "
                 f"or --sora-url {SIMULATOR_URL} to test against the embedded simulator"
             )
-        return self.url
+        if self.faults and not settings.names_simulator:
+            raise UsageError(f"--sora-fault goes with --sora-url {SIMULATOR_URL}: it makes that one misbehave")
+        if settings.gate.nodes and settings.names_simulator:
+            raise UsageError("--sora-node goes with a URL")
+        return settings
 
-    def read_headers_and_secrets(self, *, simulated: bool) -> tuple[Headers, Secrets]:
+    def settings_for(self, url: str) -> RunSettings:
         """
-        Read the headers to send, and which of their values are secret.
-
-        Args:
-            simulated: Whether the requests go to a simulator, which needs none of the configuration's headers.
+        With the server that the fixture `sora_url` gives: what is meant for a server holds for it, whoever names it.
 
         Raises:
-            UsageError: A variable or file that isn't there, or no header.
+            UsageError: It is no URL of a server, or a value can't be used.
         """
-        from ..api.request_headers import read_headers
+        from ..probe.run_settings import resolve_settings
 
-        return read_headers(self.given_headers if simulated else self.all_headers)
+        url = read_fixture_url(url)
+        try:
+            named = self.server
+        except UsageError:  # no matter, where a fixture gives another one
+            named = None
+        if named is not None and named.url == url:
+            return named
+        return resolve_settings(self.sources.with_url(url, URL_FIXTURE))
 
 
-def find_server_url(config: pytest.Config) -> str | None:
+def read_fixture_url(value: object) -> str:
     """
-    Find the URL outside of a configuration: the option, else the variable, else the setting.
-
-    Returns:
-        A server's URL, or `simulator`; None where nothing was given.
+    The URL that the fixture `sora_url` gives.
 
     Raises:
-        UsageError: It is set but empty, or no URL of a server.
+        UsageError: It is no URL of a server.
     """
-    for url, origin in _url_candidates(config):
-        if url is not None:
-            return url if url == SIMULATOR_URL else normalize_server_url(url, origin)
-    return None
+    if not isinstance(value, str) or value == SIMULATOR_URL:
+        raise UsageError(f"{URL_FIXTURE} gives {value!r}: give the URL of a server, or of the fixture sora_simulator")
+    return normalize_server_url(value, URL_FIXTURE)
 
 
-def _url_candidates(config: pytest.Config) -> list[tuple[str | None, str]]:
+def url_candidates(config: pytest.Config) -> list[NamedUrl]:
+    """Where a URL may be named besides the configuration: the option, the variable, the setting."""
     return [
         (config.getoption("sora_url"), "--sora-url"),
-        (os.environ.get(URL_VARIABLE), URL_VARIABLE),
+        environment_url(),
         (config.getini("sora_url"), "the setting sora_url"),
     ]
+
+
+def add_gate_file(config: pytest.Config) -> Path | None:
+    """
+    Find the gate's file, and have pytest collect it where it is there.
+
+    It is the configuration that holds: that of `--sora-config`, else that of the rootdir. Where there is none it is what
+    that would be, `sora-harness.toml`, which then is collected without a file.
+
+    Returns:
+        The file; None where neither `--sora-conformance` nor an argument such as `sora-harness.toml::counter` asks for it.
+
+    Raises:
+        UsageError: An argument names a configuration that isn't there, or isn't the one that holds.
+    """
+    folder = config.invocation_params.dir
+    named = {path for arg in config.args if (path := _argument_path(folder, arg)).name in GATE_FILES}
+    if not named and not config.getoption("sora_conformance"):
+        return None
+    from ..api.project_config import find_config
+
+    given = config.getoption("sora_config")
+    found = folder / given if given else find_config(config.rootpath)
+    path = found if found is not None and found.is_file() else config.rootpath / GATE_FILES[0]
+    for other in named - {path}:
+        raise UsageError(
+            f"{other} is not the configuration that holds, which is {path}: name another one by --sora-config"
+        )
+    if path in named and found is None:
+        raise UsageError(
+            f"{path} is not there: create it, and be it empty, to name items of the gate on a command line"
+        )
+    if path.is_file() and path not in (_argument_path(folder, arg) for arg in config.args):
+        config.args.append(str(path))
+    return path
+
+
+def _argument_path(folder: Path, argument: str) -> Path:
+    """The file that an argument of pytest's command line names."""
+    return Path(os.path.normpath(folder / argument.partition("::")[0]))
 
 
 def read_settings(config: pytest.Config) -> PluginSettings:
@@ -195,52 +243,29 @@ def read_settings(config: pytest.Config) -> PluginSettings:
     Raises:
         UsageError: One of them can't be used.
     """
-    from ..api.project_config import read_config
-    from ..probe import run_settings
+    from ..probe.run_settings import SettingSources, resolve_settings
 
     option = config.getoption
     file = option("sora_config")
     if file == "":
         raise UsageError("--sora-config is empty: name a file")
-    loaded = read_config(None if file is None else Path(file), folder=config.rootpath)
-    url, problem = None, None
-    try:
-        url = run_settings.find_server_url(
-            *_url_candidates(config), (loaded.values.url, f"url in {loaded.source}"), allow_simulator=True
-        )
-    except UsageError as error:
-        problem = str(error)
     names = [name.replace("-", "_") for name, *_ in (*_SHARED_OPTIONS, *_SHARED_FLAGS, *_SHARED_LISTS)]
-    given = {name: option(f"sora_{name}") or None for name in names}
-    settings = run_settings.resolve_settings(given, loaded, url, option_prefix="--sora-")
-    simulated = settings.url == SIMULATOR_URL
-    if option("sora_fault") and not simulated:
-        raise UsageError(f"--sora-fault goes with --sora-url {SIMULATOR_URL}: it makes that one misbehave")
-    if option("sora_node") and (settings.url is None or simulated):
-        raise UsageError("--sora-node goes with a URL")
+    given = {name: None if (value := option(f"sora_{name}")) is False else value for name in names}
+    if given["fail_on"] is None:
+        given["fail_on"] = config.getini("sora_fail_on")
+    sources = SettingSources(
+        options=given,
+        option_prefix="--sora-",
+        config_file=None if file is None else Path(file),
+        folder=config.rootpath,
+        urls=url_candidates(config),
+    )
     report = option("sora_report")
-    duration_s = _parse_gate_duration("--sora-duration", option("sora_duration"))
     return PluginSettings(
-        url=settings.url,
-        problem=problem,
-        nodes=tuple(normalize_server_url(node, f"--sora-node {node}") for node in option("sora_node")),
-        duration_s=DEFAULT_GATE_DURATION_S if duration_s is None else duration_s,
-        max_duration_s=_parse_gate_duration("--sora-max-duration", option("sora_max_duration")),
-        valid_only=option("sora_valid_only"),
-        strict=settings.strict,
-        require=settings.require,
-        checks=settings.checks,
+        sources=sources,
+        no_server=resolve_settings(replace(sources, asks_server=False)),
         allow_inconclusive=option("sora_allow_inconclusive"),
-        labels=settings.labels,
-        baseline=_read_baseline(option("sora_baseline"), settings),
-        waivers=settings.waivers,
-        edition=settings.edition,
-        given_headers=option("sora_header"),
-        all_headers=settings.headers,
-        ca_file=settings.ca_file,
-        insecure=settings.insecure,
-        timeout_s=settings.timeout_s,
-        tear_s=settings.tear_s,
+        baseline=_read_baseline(option("sora_baseline")),
         faults=tuple(option("sora_fault")),
         report=config.invocation_params.dir / report if report is not None else None,
         item_timeout_s=_read_item_timeout_s(config),
@@ -258,28 +283,30 @@ def _read_item_timeout_s(config: pytest.Config) -> float | None:
         return None  # what is no time is for pytest-timeout to refuse
 
 
-def _parse_gate_duration(option: str, text: str | None) -> float | None:
-    from ..api.option_values import parse_duration
-
-    try:
-        return None if text is None else parse_duration(text)
-    except UsageError as error:
-        raise UsageError(f"{option}: {error}") from None
-
-
-def _read_baseline(file: str | None, settings: RunSettings) -> Baseline | None:
-    from ..api.edition import load_edition
-    from ..probe.edition_detection import AUTO_EDITION
-    from ..reports.baseline import baseline_mismatch, read_baseline
+def _read_baseline(file: str | None) -> Baseline | None:
+    from ..reports.baseline import read_baseline
 
     if file is None:
         return None
     if not file:
         raise UsageError("--sora-baseline is empty: name a verdict.json")
-    baseline = read_baseline(Path(file))
-    if settings.url is not None:
-        edition = None if settings.edition == AUTO_EDITION else load_edition(settings.edition).name
-        kind: SubjectKind | None = "simulator" if settings.url == SIMULATOR_URL else None
-        if mismatch := baseline_mismatch(baseline, edition=edition, subject_kind=kind):
-            raise UsageError(mismatch)
-    return baseline
+    return read_baseline(Path(file))
+
+
+def check_baseline(settings: RunSettings, baseline: Baseline | None) -> None:
+    """
+    Refuse a baseline of another edition or kind of subject.
+
+    Raises:
+        UsageError: It is one.
+    """
+    from ..api.edition import load_edition
+    from ..probe.edition_detection import AUTO_EDITION
+    from ..reports.baseline import baseline_mismatch
+
+    if baseline is None:
+        return
+    edition = None if settings.edition == AUTO_EDITION else load_edition(settings.edition).name
+    kind: SubjectKind | None = "simulator" if settings.names_simulator else None
+    if mismatch := baseline_mismatch(baseline, edition=edition, subject_kind=kind):
+        raise UsageError(mismatch)

@@ -20,7 +20,7 @@ from ..api.project_config import Waiver
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.exchange_queue import PendingExchange
 from ..judge.pipeline import Judge, JudgeOptions
-from ..judge.requirements import OBSERVED_BY_CLIENTS, REQUIREMENTS, Level
+from ..judge.requirements import DEFAULT_SEVERITY, OBSERVED_BY_CLIENTS, REQUIREMENTS, Level, Severity
 from ..judge.verdict import FindingEntry
 from ..judge.verdict_decision import RunScope
 from ..reports.pass_policy import PassPolicy
@@ -39,27 +39,32 @@ class PerTestJudge:
     The judge of one test, from the fixture `sora_judge`; it judges every exchange of `sora_client`. Thread-safe.
 
     Args:
-        strict: Whether a violated SHOULD fails the test, too.
+        severity: From which level on a finding fails the test, and what each requirement weighs.
         waivers: Findings that they cover don't fail the test.
         secrets: Values that no text may show.
         tear_s: How far apart this server stamps and reads, in seconds; None where that is not known.
+        has_standing_clock: Whether the test has frozen its simulator: what the clock then shows doesn't fail it.
     """
 
     def __init__(
         self,
         edition: Edition,
         *,
-        strict: bool = False,
+        severity: Severity = DEFAULT_SEVERITY,
         waivers: Sequence[Waiver] = (),
         secrets: Secrets = NO_SECRETS,
         tear_s: float | None = None,
+        has_standing_clock: Callable[[], bool] = lambda: False,
     ) -> None:
         self._edition = edition
-        self._strict = strict
+        self._severity = severity
         self._waivers = waivers
         self._secrets = secrets
+        self._has_standing_clock = has_standing_clock
         self._lock = threading.RLock()
-        self._judge = Judge(edition, observer=self._notify_observers, options=JudgeOptions(tear_s=tear_s))
+        self._judge = Judge(
+            edition, observer=self._notify_observers, options=JudgeOptions(tear_s=tear_s, severity=severity)
+        )
         self._started_at = format_utc_now()
         self._expected: dict[str, None] = {}
         self._reported = 0
@@ -69,7 +74,7 @@ class PerTestJudge:
         self.fatal_lines: list[str] = []
         """After `finish_test`: a line for each finding that fails the test."""
         self.nonfatal_findings: str | None = None
-        """After `finish_test`: what was found that fails nothing (a SHOULD, or waived), as a text."""
+        """After `finish_test`: what was found that fails nothing (too light, or waived), as a text."""
 
     @property
     def run_id(self) -> str:
@@ -157,12 +162,14 @@ class PerTestJudge:
             started_at=self._started_at,
             secrets=self._secrets,
         )
-        policy = PassPolicy(strict=self._strict, waivers=self._waivers)
+        policy = PassPolicy(severity=self._severity, waivers=self._waivers)
         return assemble_verdict(self._judge, facts, policy, name_evidence=False, measure_drift=False)
 
     def _fails_test(self, entry: FindingEntry) -> bool:
-        least = Level.SHOULD if self._strict else Level.MUST
-        return entry.status == "new" and Level[entry.level] >= least and entry.requirement not in self._expected
+        fails = entry.status == "new" and self._severity.fails(Level[entry.level])
+        if fails and entry.requirement.startswith("clock.") and self._has_standing_clock():
+            return False
+        return fails and entry.requirement not in self._expected
 
     def _notify_observers(self, exchange: Exchange) -> None:
         for observer in self.observers:

@@ -12,28 +12,33 @@ import shutil
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
 
-from ..api.errors import HarnessError, UsageError
+from ..api.errors import HarnessError
+from ..api.server_url import pick_server_url
 from . import options
-from .edition_match import MATCHED_EDITION_KEY, is_auto_edition, match_server_edition
+from .edition_match import MATCHED_EDITIONS_KEY
 from .fixtures import (  # pytest finds fixtures among the names of the plugin
+    SIMULATORS_KEY,
     TEST_JUDGE_KEY,
-    _sora_edition,  # noqa: F401
-    _sora_judged_edition,  # noqa: F401
-    _sora_prober,  # noqa: F401
+    _sora_asked,  # noqa: F401
+    _sora_probers,  # noqa: F401
     _sora_settings,  # noqa: F401
+    _sora_simulators,  # noqa: F401
+    fail_in_one_line,
     sora_client,  # noqa: F401
     sora_judge,  # noqa: F401
+    sora_module_simulator,  # noqa: F401
     sora_recording,  # noqa: F401
+    sora_session_simulator,  # noqa: F401
     sora_simulator,  # noqa: F401
+    sora_simulator_settings,  # noqa: F401
     sora_url,  # noqa: F401
 )
-from .session_findings import SessionFindings
+from .session_findings import JUNIT_ATTRIBUTE, SessionFindings, name_junit_case
 
 if TYPE_CHECKING:
     from .gate_items import ConformanceGate
@@ -43,7 +48,8 @@ T = TypeVar("T")
 MARKER_LINES: Final = (
     "sora: an item of the conformance gate",
     "sora_must: an item of the gate whose requirement is a MUST (the verdict is among them)",
-    "sora_should: the same for SHOULD",
+    "sora_proven: the same for PROVEN",
+    "sora_habit: the same for HABIT",
     "sora_info: the same for INFO",
     "sora_simulator(**settings): what the fixture sora_simulator is like: faults=[...], seed, connections, nodes, "
     "churn, and whatever else Simulator takes",
@@ -55,8 +61,8 @@ FINDINGS_KEY: Final[pytest.StashKey[SessionFindings]] = pytest.StashKey()
 
 WORKER_SHARED_FOLDER: Final = "sora_shared"
 """How the folder that processes share is told to xdist's workers."""
-WORKER_MATCHED_EDITION: Final = "sora_responded"
-"""And which edition the server's responses were found to follow."""
+WORKER_MATCHED_EDITIONS: Final = "sora_editions"
+"""And which editions the responses of servers were found to follow."""
 
 
 @contextmanager
@@ -68,25 +74,6 @@ def _as_pytest_usage_error() -> Iterator[None]:
         raise pytest.UsageError(str(error)) from None
 
 
-def _read_gate_settings(config: pytest.Config) -> options.PluginSettings:
-    """The settings of the gate, with an edition in the place of `auto`."""
-    settings = options.read_settings(config)
-    if not is_auto_edition(settings) or config.option.collectonly:
-        return settings
-    from ..api.edition import DEFAULT_EDITION
-    from ..reports.baseline import baseline_mismatch
-    from .gate_run import check_gate_settings
-
-    if settings.uses_simulator:
-        return replace(settings, edition=DEFAULT_EDITION)
-    if MATCHED_EDITION_KEY not in config.stash:
-        check_gate_settings(replace(settings, edition=DEFAULT_EDITION))  # what is wrong is said before anything is sent
-    name, note = match_server_edition(config, settings)
-    if settings.baseline is not None and (problem := baseline_mismatch(settings.baseline, edition=name)):
-        raise UsageError(problem)
-    return replace(settings, edition=name, notes=(note,))
-
-
 # The gate.
 
 
@@ -96,48 +83,46 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks, and see whether the gate is wanted and can be had."""
+    """Register the marks, and add the gate's file to what is collected, where the gate is wanted."""
     config.stash[FINDINGS_KEY] = SessionFindings()
-    config.pluginmanager.register(_ReportReader(config.stash[FINDINGS_KEY]), "sora-reports")
+    config.pluginmanager.register(_ReportReader(config, config.stash[FINDINGS_KEY]), "sora-reports")
     for line in MARKER_LINES:
         config.addinivalue_line("markers", line)
-    gate_wanted = config.getoption("sora_conformance")
-    if not gate_wanted and config.getoption("sora_url") is None:
-        return
     with _as_pytest_usage_error():
-        if options.find_server_url(config) is None and gate_wanted:
-            _ = options.read_settings(config).server_url  # only a configuration may still name one
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Read the settings of the gate, and refuse them before anything else is done."""
-    config = session.config
-    if not config.getoption("sora_conformance"):
+        pick_server_url([(config.getoption("sora_url"), "--sora-url")])
+        gate_file = options.add_gate_file(config)
+    if gate_file is None:
         return
     from .gate_items import ConformanceGate
 
     worker: dict[str, Any] | None = getattr(config, "workerinput", None)  # Any: xdist's own
     shared = Path(tempfile.mkdtemp(prefix="sora-")) if worker is None else Path(worker[WORKER_SHARED_FOLDER])
     config.stash[SHARED_FOLDER_KEY] = shared
-    if worker is not None and WORKER_MATCHED_EDITION in worker:
-        config.stash[MATCHED_EDITION_KEY] = tuple(worker[WORKER_MATCHED_EDITION])
-    gate = config.stash[GATE_KEY] = ConformanceGate(lambda: _read_gate_settings(config), shared)
-    if worker is None and not config.option.collectonly:
-        from .gate_run import check_gate_settings
+    if worker is not None:
+        config.stash[MATCHED_EDITIONS_KEY] = {url: (name, note) for url, name, note in worker[WORKER_MATCHED_EDITIONS]}
+    config.stash[GATE_KEY] = ConformanceGate(config, gate_file, shared)
 
-        with _as_pytest_usage_error():
-            check_gate_settings(gate.settings)
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuse settings that can't be used before anything else is done; pytest knows the fixtures by now."""
+    gate = session.config.stash.get(GATE_KEY, None)
+    if gate is None or hasattr(session.config, "workerinput"):
+        return
+    from .gate_items import is_url_overridden
+
+    with _as_pytest_usage_error():
+        gate.check_settings(names_server=not is_url_overridden(session))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # Any: xdist's, which may not be there
-    """Tell a worker of xdist where all of them meet."""
+    """Tell a worker of xdist where all of them meet, and which editions servers were found to follow."""
     shared = node.config.stash.get(SHARED_FOLDER_KEY, None)
     if shared is not None:
         node.workerinput[WORKER_SHARED_FOLDER] = str(shared)
-    if MATCHED_EDITION_KEY in node.config.stash:
-        node.workerinput[WORKER_MATCHED_EDITION] = node.config.stash[MATCHED_EDITION_KEY]
+        matched = node.config.stash.get(MATCHED_EDITIONS_KEY, {})
+        node.workerinput[WORKER_MATCHED_EDITIONS] = [[url, *found] for url, found in matched.items()]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -147,34 +132,39 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(shared, ignore_errors=True)
 
 
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect the gate's items from its file."""
+    gate = parent.config.stash.get(GATE_KEY, None)
+    if gate is None or file_path != gate.path:
+        return None
+    from .gate_items import GateFile
+
+    return GateFile.from_gate(parent, gate)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None, None, None]:
-    """Add the gate's items before others select and sort, and see afterwards that the verdict is still there."""
+    """Add the gate's items where its file isn't there, and see after all selecting that the verdict is still there."""
     gate = config.stash.get(GATE_KEY, None)
     if gate is None:
         return (yield)
-    from .gate_items import collect_gate_items, reselect_verdict
+    from .gate_items import GateItem, collect_absent_file, reselect_verdict
 
-    own = collect_gate_items(session, gate)
-    items.extend(own)
+    if not gate.path.is_file():
+        items.extend(collect_absent_file(session, gate))
+    collected = [*items]
+    if not session.testsfailed and not any(isinstance(item, GateItem) for item in items):
+        raise pytest.UsageError(f"the gate was asked for, but something keeps pytest from collecting {gate.path}")
     yield
-    reselect_verdict(config, own, items)
+    reselect_verdict(config, collected, items)
 
 
 def pytest_report_header(config: pytest.Config) -> str | list[str] | None:
     """Say what is tested, and by which field list."""
     gate = config.stash.get(GATE_KEY, None)
-    if gate is None:
-        return None
-    if config.option.collectonly and (url := options.find_server_url(config)) is not None:
-        return f"sora: {url}"  # the rest takes a configuration, which takes long to understand
-    settings = gate.settings
-    what = "SELF-TEST against the embedded simulator, no Sora" if settings.uses_simulator else settings.server_url
-    line = f"sora: {what}, edition {settings.edition}, {settings.duration_s:g} s"
-    _, note = config.stash.get(MATCHED_EDITION_KEY, ("", ""))
-    return [line, f"sora: {note}"] if note else line
+    return None if gate is None else gate.header_lines()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # Any: not exported by pytest
@@ -196,7 +186,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if report is not None or len(findings):
         from .ci_annotations import annotate_session
 
-        annotate_session(findings, report, terminalreporter)
+        annotate_session(findings, gate, report, terminalreporter)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -208,9 +198,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     findings = config.stash[FINDINGS_KEY]
     gate = config.stash.get(GATE_KEY, None)
     if gate is not None and (reason := gate.failure_reason()) is not None:
-        from .gate_items import VERDICT_NODE_ID
-
-        findings.add(VERDICT_NODE_ID, [reason])
+        findings.add(gate.verdict_node_id, [reason])
     yield
     session.exitstatus = findings.exit_status(session.exitstatus)
 
@@ -218,12 +206,15 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
 class _ReportReader:
     """Reads every report that is logged, of this process and of those of pytest-xdist."""
 
-    def __init__(self, findings: SessionFindings) -> None:
+    def __init__(self, config: pytest.Config, findings: SessionFindings) -> None:
+        self._config = config
         self._findings = findings
 
+    @pytest.hookimpl(tryfirst=True)  # before the one that writes JUnit XML
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note what the report carries, a rerun's like any other."""
         self._findings.read(report)
+        name_junit_case(self._config, report)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -237,14 +228,30 @@ def pytest_runtest_makereport(
         findings.add(item.nodeid, judge.fatal_lines)
     findings.attach_to(report)
     if GATE_KEY in item.config.stash:
-        from .gate_items import VerdictItem, fail_skipped_verdict
+        from .gate_items import GateItem, VerdictItem, fail_skipped_verdict
 
+        if isinstance(item, GateItem):
+            setattr(report, JUNIT_ATTRIBUTE, item.junit_class)
         if isinstance(item, VerdictItem):
             fail_skipped_verdict(report)
     return report
 
 
 # Tests of one's own.
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a mark that would do nothing, and let a test find the simulators that it shares as new."""
+    names: list[str] = getattr(item, "fixturenames", [])
+    if any(mark.name == "sora_simulator" for mark in item.own_markers):
+        from .simulator_settings import check_mark_use
+
+        with fail_in_one_line():
+            check_mark_use(item, names)
+    simulators = item.config.stash.get(SIMULATORS_KEY, None)
+    if simulators is not None:
+        simulators.reset_shared(names)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -265,9 +272,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, T, T]:
 
 
 def _finish_test_judge(item: pytest.Item) -> tuple[str | None, str | None]:
-    """Why the judge fails a test, and what else was found."""
+    """Why the judge fails a test, and what else was found; noted at once, since `pytest.exit` leaves no report."""
     judge = item.stash.get(TEST_JUDGE_KEY, None)
-    return (judge.finish_test(), judge.nonfatal_findings) if judge is not None else (None, None)
+    if judge is None:
+        return None, None
+    failure = judge.finish_test()
+    item.config.stash[FINDINGS_KEY].add(item.nodeid, judge.fatal_lines)
+    return failure, judge.nonfatal_findings
 
 
 def _add_section(item: pytest.Item, text: str | None) -> None:

@@ -11,9 +11,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import pytest
+from _pytest.junitxml import xml_key
 
 REPORT_ATTRIBUTE: Final = "sora_findings"
 """Carries the lines of an item from a process of pytest-xdist to the one that decides; reports are sent with all they hold."""
+
+JUNIT_ATTRIBUTE: Final = "sora_junit_class"
+"""The same for the class of its case in JUnit XML."""
 
 OVERRULED_STATUSES: Final = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
@@ -68,3 +72,11 @@ def fail_skipped(report: pytest.TestReport, text: str) -> None:
         del report.wasxfail
     report.outcome = "failed"
     report.longrepr = text
+
+
+def name_junit_case(config: pytest.Config, report: pytest.TestReport) -> None:
+    """Have the case in JUnit XML of a gate's item in the class in which `sora-harness conform` has it."""
+    junit_class = getattr(report, JUNIT_ATTRIBUTE, None)
+    xml = config.stash.get(xml_key, None)
+    if junit_class is not None and xml is not None:
+        xml.node_reporter(report).add_attribute("classname", junit_class)

@@ -143,6 +143,7 @@ def test_a_counter_that_falls_between_two_workers_ends_the_search(tmp_path: Path
             server.url,
             *("--slo", "errors<30%", "--scenario", "drill", "--window", "300ms"),
             *("--start", "80", "--max-rate", "80", "--max-in-flight", "2", "--processes", "2"),
+            *("--fail-on", "must"),  # halves of counters violate relations as well
             *("--output", str(tmp_path / "out")),
         )
     assert (code, told["capacity"]["limited_by"]) == (1, "a finding: counter.monotonic")

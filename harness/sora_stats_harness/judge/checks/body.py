@@ -22,6 +22,7 @@ JSON: Final = Requirement(
     level=Level.MUST,
     title="A body is strict JSON in UTF-8, without a byte order mark",
     reason="Lenient parsers disagree on anything else.",
+    grounds="The page documents bodies of JSON, and RFC 8259 defines JSON.",
     source="RFC 8259",
     needs=NEEDS_BYTES,
     message="the body is no strict JSON",
@@ -29,9 +30,10 @@ JSON: Final = Requirement(
 )
 JSON_LIMITS: Final = Requirement(
     id="http.json_limits",
-    level=Level.SHOULD,
+    level=Level.HABIT,
     title="JSON stays within 100 levels and numbers of 4,300 digits",
     reason="Parsers set such limits, this one too: a body beyond them is not judged. RFC 8259 allows them.",
+    grounds="RFC 8259, 9 allows a parser to set limits, and says nothing of those who write.",
     source="RFC 8259, 9",
     needs=NEEDS_BYTES,
     message="the body was not read: it exceeds a limit of the parser",
@@ -42,6 +44,7 @@ DUPLICATE_KEY: Final = Requirement(
     level=Level.MUST,
     title="No key stands twice in one object",
     reason="Parsers differ in which of the two they keep.",
+    grounds="RFC 8259, 4: with names that are not unique, what a parser makes of an object is unpredictable.",
     source="RFC 8259, 4",
     needs=NEEDS_BYTES,
     message="the key {key} stands twice",
@@ -58,8 +61,8 @@ class JsonCheck(Check):
     def __init__(self, edition: Edition, counts: ExchangeCounts) -> None:
         self._edition = edition
         self._counts = counts
-        self._exceeded = 0
-        """Bodies of which nobody knows whether they are JSON."""
+        self._exceeded = False
+        """Whether there was a body of which nobody knows whether it is JSON."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Judge a body that was read."""
@@ -70,7 +73,8 @@ class JsonCheck(Check):
             if has_fault(seen.exchange, "surplus"):
                 return ()  # it was cut by its own length, and that is a finding already
             if body.exceeded:
-                self._exceeded += 1
+                self._exceeded = True
+                state.count(JSON, -1)
                 return (
                     Violation(
                         requirement=JSON_LIMITS,
@@ -95,12 +99,13 @@ class JsonCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the counts."""
-        read = self._counts.bodies - self._counts.without_http
-        result.checked[JSON_LIMITS.id] += read
-        result.checked[JSON.id] += read - self._exceeded
+        for target, counts in self._counts.of_target.items():
+            read = counts.bodies - counts.without_http
+            result.count(JSON_LIMITS, target, read)
+            result.count(JSON, target, read)
+            result.count(DUPLICATE_KEY, target, counts.bodies - counts.unsearched_bodies)
         if self._exceeded:
             result.unusable = (*result.unusable, JSON.id)
-        result.checked[DUPLICATE_KEY.id] += self._counts.bodies - self._counts.unsearched_bodies
 
     def _duplicate_key(self, seen: Observed, path: tuple[str | int, ...]) -> Violation:
         target = seen.exchange.request.target

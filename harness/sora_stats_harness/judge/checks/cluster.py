@@ -23,6 +23,7 @@ UNION: Final = Requirement(
     level=Level.MUST,
     title="local: false gives what the nodes give together",
     reason="Otherwise a cluster's dashboard misses connections, or shows some that no node has.",
+    grounds="The page documents what `local` includes.",
     source=f"{DOCUMENTATION_SOURCE}: local",
     needs=NEEDS_NODES,
     message="a connection {what}",
@@ -33,6 +34,7 @@ ONCE: Final = Requirement(
     level=Level.MUST,
     title="No connection is on two nodes",
     reason="It would be counted twice.",
+    grounds="The page documents a connection as one node's.",
     source=f"{DOCUMENTATION_SOURCE}: local",
     needs=NEEDS_NODES,
     message="a connection is listed by two nodes",
@@ -91,4 +93,4 @@ class ClusterCheck(Check):
             if len(state.nodes) > 1:
                 listings = self._listings(state)
                 for requirement, count in ((UNION, listings.union_checked), (ONCE, listings.once_checked)):
-                    result.checked[requirement.id] = result.checked.get(requirement.id, 0) + count
+                    result.count(requirement, Target.ALL, count)

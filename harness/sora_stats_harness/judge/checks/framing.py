@@ -2,8 +2,8 @@
 How a response is written as HTTP/1.1: the reader's faults, and which requirement each of them violates.
 
 Framing is a matter of the connection, so it is judged for every exchange alike, whatever was asked for and whatever the
-response says. A MUST is what leads clients astray; what RFC 9112 lets a client put up with, or any proxy may do, weighs
-less. One fault is one finding: what a fault explains is not held against another requirement.
+response says. A MUST is what leads clients astray; what RFC 9112 forbids a server and lets a client put up with is PROVEN, and
+what any proxy may do a HABIT. One fault is one finding: what a fault explains is not held against another requirement.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ LENGTH: Final = Requirement(
     level=Level.MUST,
     title="Content-Length is the number of bytes that follow, and nothing follows them",
     reason="A wrong length garbles the next response on the connection.",
+    grounds="RFC 9112, 6.3 has this number decide where a message ends.",
     source="RFC 9110, 8.6; RFC 9112, 6.3 and 9.2",
     needs=NEEDS_HTTP,
     message="{deviation}",
@@ -37,24 +38,27 @@ HEADER: Final = Requirement(
     level=Level.MUST,
     title="Headers that tell what a response is and where it ends are given once, and agree",
     reason="Of two values some clients follow the first, some the last, and some refuse the response.",
+    grounds="RFC 9112, 6.3 calls different lengths an error; what it lets a client put up with weighs less, as the table below says.",
     source="RFC 9110, 5.3 and 8.3; RFC 9112, 6.3",
     needs=NEEDS_HTTP,
     message="{deviation}",
 )
 FRAMING: Final = Requirement(
     id="http.framing",
-    level=Level.SHOULD,
+    level=Level.PROVEN,
     title="A response is written as HTTP/1.1 has it",
     reason="Clients and proxies that put up with a deviation differ in what they make of it.",
+    grounds="RFC 9112 gives the grammar, which no correct server leaves. It lets clients put up with these deviations, so it is no MUST.",
     source="RFC 9112",
     needs=NEEDS_HTTP,
     message="{deviation}",
 )
 KEEP_ALIVE: Final = Requirement(
     id="http.keep_alive",
-    level=Level.SHOULD,
+    level=Level.HABIT,
     title="A server that closes a connection after a response says so in it",
     reason="A request that meets the close is lost, and its client can't tell whether it was read.",
+    grounds="RFC 9112, 9.5 lets a server close an idle connection at any time: only how often it happens tells.",
     source="RFC 9112, 9.3",
     needs=NEEDS_KEPT_ALIVE,
     message="{deviation}",
@@ -64,6 +68,7 @@ UNUSUAL: Final = Requirement(
     level=Level.INFO,
     title="What HTTP/1.1 allows a server, and few do",
     reason="For information.",
+    grounds="RFC 9112 allows all of it.",
     source="RFC 9112",
     needs=NEEDS_HTTP,
     message="{deviation}",
@@ -77,18 +82,18 @@ MIN_UNANNOUNCED_SHARE: Final = 0.01
 
 _REQUIREMENTS: Final = {
     "length_conflict": (HEADER, Level.MUST),
-    "length_repeated": (HEADER, Level.SHOULD),
-    "length_with_chunked": (HEADER, Level.SHOULD),
-    "length_without_body": (HEADER, Level.SHOULD),
-    "chunked_without_body": (HEADER, Level.SHOULD),
+    "length_repeated": (HEADER, Level.PROVEN),
+    "length_with_chunked": (HEADER, Level.PROVEN),
+    "length_without_body": (HEADER, Level.PROVEN),
+    "chunked_without_body": (HEADER, Level.PROVEN),
     "content_type_conflict": (HEADER, Level.MUST),
-    "content_type_repeated": (HEADER, Level.SHOULD),
-    "content_coding": (HEADER, Level.SHOULD),
-    "allow_origin_repeated": (HEADER, Level.SHOULD),
+    "content_type_repeated": (HEADER, Level.PROVEN),
+    "content_coding": (HEADER, Level.HABIT),
+    "allow_origin_repeated": (HEADER, Level.PROVEN),
     "length_invalid": (LENGTH, Level.MUST),
     "surplus": (LENGTH, Level.MUST),
     "unasked": (LENGTH, Level.MUST),
-    UNANNOUNCED_CLOSE: (KEEP_ALIVE, Level.SHOULD),
+    UNANNOUNCED_CLOSE: (KEEP_ALIVE, Level.HABIT),
 }
 """By a fault's code; the others violate `http.framing`, `http.unusual` where they are allowed, or make a response incomplete."""
 
@@ -120,8 +125,9 @@ class FramingCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the exchanges without a deviation."""
-        for row in self.requirements:
-            result.checked[row.id] += self._counts.complete
+        for target, counts in self._counts.of_target.items():
+            for row in self.requirements:
+                result.count(row, target, counts.complete)
 
     def _judge_fault(self, exchange: Exchange, fault: FramingFault) -> Violation | None:
         violated = requirement_of_fault(fault.code)
@@ -135,7 +141,7 @@ class FramingCheck(Check):
             coding = _misnamed_coding(exchange)
             if coding is None:
                 return None
-            level = Level.MUST if coding in _CODINGS else Level.SHOULD
+            level = Level.MUST if coding in _CODINGS else Level.HABIT
         if fault.code == UNANNOUNCED_CLOSE and not self._is_habit():
             level = Level.INFO
         return Violation(
@@ -162,7 +168,7 @@ def requirement_of_fault(code: str) -> tuple[Requirement, Level] | None:
     effect = FRAMING_RULES[code].effect
     if effect is Effect.FATAL:
         return None
-    return (UNUSUAL, Level.INFO) if effect is Effect.ALLOWED else (FRAMING, Level.SHOULD)
+    return (UNUSUAL, Level.INFO) if effect is Effect.ALLOWED else (FRAMING, Level.PROVEN)
 
 
 def has_fault(exchange: Exchange, code: str) -> bool:

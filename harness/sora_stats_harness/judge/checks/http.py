@@ -24,6 +24,7 @@ COMPLETE: Final = Requirement(
     level=Level.MUST,
     title="A server that has responded gives every request a complete response",
     reason="A time-out, a cut or a reset loses a sample that a dashboard or a bill is built on.",
+    grounds="RFC 9112, 8: a message that ends before its length is incomplete.",
     source="RFC 9112, 8",
     needs=NEEDS_HTTP,
     message="no complete response: {why}",
@@ -33,6 +34,7 @@ STATUS: Final = Requirement(
     level=Level.MUST,
     title="A valid request gets 200",
     reason="Clients take anything else for an error. An unknown id may get 400 and an error_type.",
+    grounds="The page documents 200 for a request that is right.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_HTTP,
     message="a valid request gets {status}",
@@ -42,6 +44,7 @@ CONTENT_TYPE: Final = Requirement(
     level=Level.MUST,
     title="A body is labelled application/json",
     reason="Clients choose their parser by it.",
+    grounds="The page shows this label, and RFC 9110, 8.3 has the label say what a body is.",
     source="page's examples; RFC 9110, 8.3",
     needs=NEEDS_HTTP,
     message="the body is not labelled as JSON",
@@ -74,7 +77,8 @@ class CompleteResponseCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the exchanges that were complete, and how long there were none."""
-        result.checked[COMPLETE.id] += self._counts.complete
+        for target, counts in self._counts.of_target.items():
+            result.count(COMPLETE, target, counts.complete)
         gap_ns = max((state.availability.longest_gap_ns for state in states), default=0)
         result.coverage.longest_gap_s = round(gap_ns / 1e9, 3)
 
@@ -117,22 +121,21 @@ class HeadCheck(Check):
 
     def __init__(self, counts: ExchangeCounts) -> None:
         self._counts = counts
-        self._refusals = self._unmeasured = 0
-        """Responses with another status than 200; others without a Content-Length."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Judge the status line; the headers only where the status is 200."""
         response, headers = seen.response, seen.headers
-        if seen.bare or response is None:
+        if seen.bare:
             return ()
+        assert response is not None, "there is a head to judge"
         if response.status != 200:
-            self._refusals += 1
+            state.checked[STATUS.id] += 1
             return self._judge_status(seen, response)
         length, label = headers.content_length, headers.content_type
         if seen.exchange.faults and has_fault(seen.exchange, "length_with_chunked"):
             length = None  # that it is there is a finding already, and so is that it's wrong
         if length is None:
-            self._unmeasured += 1
+            state.count(LENGTH, -1)
         found: list[Violation] = []
         if length is not None and not _is_right_length(response, length):
             found.append(make_length_violation(seen.exchange, str(response.body_length), length[:40]))
@@ -143,10 +146,9 @@ class HeadCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the counts."""
-        accepted = self._counts.accepted
-        result.checked[STATUS.id] += accepted + self._refusals
-        result.checked[CONTENT_TYPE.id] += accepted
-        result.checked[LENGTH.id] += accepted - self._unmeasured
+        for target, counts in self._counts.of_target.items():
+            for row in self.requirements:
+                result.count(row, target, counts.accepted_by_http)
 
     def _judge_status(self, seen: Observed, response: Response) -> Iterable[Violation]:
         target, status = seen.exchange.request.target, response.status

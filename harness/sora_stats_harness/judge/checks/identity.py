@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...api.edition_rules import LABELS_GROUP
 from ...api.exchange import Target
 from ..check import Check, Observed, Stage, Violation
+from ..counter_history import MESSAGING_PREFIX
 from ..edition_decoder import EditionDecoder
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_ARGUMENTS, NEEDS_TIMES, Level, Requirement
 from ..value_text import format_leaf, format_value
@@ -30,6 +31,7 @@ ASKED: Final = Requirement(
     level=Level.MUST,
     title="GetStatsConnection responds with the connection that was asked for",
     reason="Another connection's numbers under this one's name.",
+    grounds="The page documents that the request names the connection.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_ARGUMENTS,
     message="the response is about another {what}",
@@ -40,6 +42,7 @@ CLIENT: Final = Requirement(
     level=Level.MUST,
     title="GetStatsClient responds with connections of the client and channel asked for",
     reason="Another client's numbers on this one's bill.",
+    grounds="The page documents that the request names the client.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_ARGUMENTS,
     message="the response is about another {what}",
@@ -50,9 +53,11 @@ UNIQUE: Final = Requirement(
     level=Level.MUST,
     title="No connection stands twice in one response",
     reason="It would be counted twice.",
+    grounds="The page documents a list of connections, and a connection is one.",
     source=DOCUMENTATION_SOURCE,
     message="a connection stands twice in one response",
     needs_traffic="a response with several connections",
+    counted="responses",
     masked_by=NO_ID,
 )
 CONSTANT: Final = Requirement(
@@ -60,6 +65,7 @@ CONSTANT: Final = Requirement(
     level=Level.MUST,
     title="A connection keeps its channel, client and bundle",
     reason="They are fixed when the connection is made.",
+    grounds="The page documents these ids as the connection's own. A data channel that is configured anew is PROVEN, or a HABIT where the application may have closed and opened it again.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
     message="{what} changed",
@@ -67,12 +73,14 @@ CONSTANT: Final = Requirement(
 )
 FORM: Final = Requirement(
     id="identity.form",
-    level=Level.SHOULD,
+    level=Level.HABIT,
     title="A connection_id has 26 characters of Clockwork Base32",
     reason="The form is not documented, but others rely on it.",
+    grounds="The form was inferred from public captures; older servers used another.",
     source="public captures; Clockwork Base32",
     message="the connection_id has another form",
     masked_by=NO_ID,
+    counted="connections",
 )
 
 CONNECTION_ID_PATTERN: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{25}[048CGMRW]")
@@ -94,8 +102,6 @@ class SampleIdentityCheck(Check):
         self._counts = counts
         self._counted: tuple[str, int] | None = None
         """The last response that was counted for `UNIQUE`."""
-        self._others = 0
-        """Samples of another connection than the one that the request has named, or without its channel."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a sample's ids with the request's arguments, and with the samples before."""
@@ -103,7 +109,7 @@ class SampleIdentityCheck(Check):
         asked, target = request.asked, request.target
         if target is Target.CONNECTION and (wanted := asked.connection_id) is not None:
             if seen.connection_id != wanted or sample.channel_id != asked.channel_id:
-                self._others += 1
+                state.checked[ASKED.id] += 1
                 found = _compare(seen, state, ASKED, "connection_id", wanted)
                 if found is not None:
                     return (found,)
@@ -118,7 +124,8 @@ class SampleIdentityCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the samples about one connection."""
-        result.checked[ASKED.id] += self._others + self._counts.named_samples
+        for target, counts in self._counts.of_target.items():
+            result.count(ASKED, target, counts.named_samples)
 
     def _look_for_another(self, seen: Observed, state: State) -> Iterable[Violation]:
         body = seen.body
@@ -221,7 +228,7 @@ class ConstantCheck(Check):
         connection, sample = seen.connection, seen.sample
         found: list[Violation] | None = None
         identity = (sample.channel_id, sample.client_id, sample.bundle_id)
-        if identity != connection.identity or connection.first is None:
+        if identity != connection.identity:
             found = self._compare_identity(seen, connection, identity)
         if sample.configuration is not connection.last_configuration:
             connection.last_configuration = sample.configuration
@@ -231,14 +238,16 @@ class ConstantCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the samples that were compared."""
-        result.checked[CONSTANT.id] += self._counts.comparable_samples
+        for target, counts in self._counts.of_target.items():
+            result.count(CONSTANT, target, counts.comparable_samples)
 
     def _compare_identity(
         self, seen: Observed, connection: ConnectionState, identity: tuple[str | None, str | None, str | None]
     ) -> list[Violation]:
-        if connection.identity is None or connection.first is None:
+        if connection.identity is None:
             connection.identity, connection.first = identity, seen.evidence
             return []
+        assert connection.first is not None, "it came with the identity"
         merged = []
         found = []
         for name, old, new in zip(_ID_NAMES, connection.identity, identity, strict=True):
@@ -271,7 +280,7 @@ class ConstantCheck(Check):
             before = known.get(label)
             if before is None:
                 known[label] = mine
-            elif mine != before:
+            else:
                 found += self._changes_of_label(seen, label, before, mine)
                 known[label] = tuple(new if new is not None else old for old, new in zip(before, mine, strict=True))
         return found
@@ -292,6 +301,6 @@ class ConstantCheck(Check):
                     actual=format_leaf(new),
                     fault="reconfigured",
                     facts={"what": f"{field.name} of an open data channel"},
-                    level=Level.SHOULD,
+                    level=Level.HABIT if label.startswith(MESSAGING_PREFIX) else Level.PROVEN,
                     proof=(last, seen.evidence),
                 )

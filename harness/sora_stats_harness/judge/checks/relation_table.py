@@ -16,9 +16,11 @@ def relation_row(name: str, title: str, source: str, traffic: str) -> Requiremen
     """A requirement on counters of one sample."""
     return Requirement(
         id=f"relation.{name}",
-        level=Level.SHOULD,
+        level=Level.PROVEN,
         title=title,
         reason="Every consumer that adds, subtracts or divides these counters relies on it.",
+        grounds="It holds in every public capture, and a protocol or the names say why. A body that no response before and "
+        "after confirms is a HABIT, or INFO where some might have come.",
         source=source,
         message="{field} contradicts other counters{unsure}",
         needs_traffic=traffic,

@@ -25,6 +25,7 @@ REQUIRED: Final = Requirement(
     level=Level.MUST,
     title="A group that is there has all its documented fields",
     reason="Consumers read fields by name and take a missing one for zero, or stop.",
+    grounds="The page lists these fields. What an edition only carries over from another one is a HABIT.",
     source=DOCUMENTATION_SOURCE,
     message="{field} is missing",
     masked_by=NOT_JSON,
@@ -34,6 +35,7 @@ TYPE: Final = Requirement(
     level=Level.MUST,
     title="Every field has its documented JSON type",
     reason="Typed consumers stop at any other.",
+    grounds="The page documents the types. What an edition only carries over from another one is a HABIT.",
     source=DOCUMENTATION_SOURCE,
     message="{field} has another type",
     masked_by=NOT_JSON,
@@ -43,6 +45,7 @@ RANGE: Final = Requirement(
     level=Level.MUST,
     title="Every number and every length is within its documented limits",
     reason="A negative counter is a wrapped one.",
+    grounds="The page documents the limits.",
     source=DOCUMENTATION_SOURCE,
     message="{field} is out of its limits",
     masked_by="another type at the same place",
@@ -52,6 +55,7 @@ PATTERN: Final = Requirement(
     level=Level.MUST,
     title="Times are RFC 3339 in UTC",
     reason="Rates are differences divided by them.",
+    grounds="The page documents the form of a time.",
     source=f"{DOCUMENTATION_SOURCE}; RFC 3339",
     message="{field} is no time as documented",
     masked_by="another type at the same place",
@@ -61,6 +65,7 @@ ENUM: Final = Requirement(
     level=Level.MUST,
     title="Fields with a closed set of values have one of them",
     reason="Consumers branch on them.",
+    grounds="The page lists the values.",
     source=DOCUMENTATION_SOURCE,
     message="{field} has a value that is not in the list",
     needs_traffic="a data channel",
@@ -68,27 +73,30 @@ ENUM: Final = Requirement(
 )
 GROUP: Final = Requirement(
     id="shape.group",
-    level=Level.SHOULD,
+    level=Level.HABIT,
     title="Every documented group is there",
     reason="The page shows one connection, and does not promise every group for every kind.",
+    grounds="The page shows one connection that has every group; connections of another kind may lack some.",
     source=DOCUMENTATION_SOURCE,
     message="the whole group {field} is missing",
     masked_by=NOT_JSON,
 )
 UNKNOWN: Final = Requirement(
     id="shape.unknown",
-    level=Level.SHOULD,
+    level=Level.HABIT,
     title="No field is undocumented",
     reason="The documentation or the server has moved on.",
+    grounds="A correct server may be newer than the documentation.",
     source=DOCUMENTATION_SOURCE,
     message="{field} is in no documentation",
     masked_by=NOT_JSON,
 )
 LEXICAL: Final = Requirement(
     id="shape.lexical",
-    level=Level.SHOULD,
+    level=Level.PROVEN,
     title="Integers are written as integers",
     reason="1.0 and 1e3 are integers to JSON Schema and floats to many parsers.",
+    grounds="A counter counts whole things. A server that writes one with a fraction or an exponent keeps it as a float, which rounds above 2^53.",
     source="JSON Schema 2020-12, 6.1.1",
     needs=NEEDS_BYTES,
     message="{field} is an integer written with a fraction or an exponent",
@@ -99,6 +107,7 @@ UNDOCUMENTED: Final = Requirement(
     level=Level.INFO,
     title="Fields that are known though undocumented",
     reason="For information.",
+    grounds="The edition knows these fields, and asks nothing of them.",
     source="edition file",
     message="{field} is known, though undocumented",
     masked_by=NOT_JSON,
@@ -143,9 +152,9 @@ class ShapeCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the counts, which are the same for all but one."""
-        for row in self.requirements:
-            count = self._counts.labelled_samples if row is ENUM else self._counts.samples
-            result.checked[row.id] = result.checked.get(row.id, 0) + count
+        for target, counts in self._counts.of_target.items():
+            for row in self.requirements:
+                result.count(row, target, counts.labelled_samples if row is ENUM else counts.samples)
 
     def _add_violations(
         self,
@@ -168,7 +177,7 @@ class ShapeCheck(Check):
                     expected=each.expected,
                     actual=each.actual,
                     fault=each.fault,
-                    level=Level.SHOULD if lowered else None,
+                    level=Level.HABIT if lowered else None,
                 )
             )
 

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 TIMESTAMP_ORDER: Final = Requirement(
     id="counter.timestamp_order",
-    level=Level.SHOULD,
+    level=Level.PROVEN,
     title="Among overlapping responses, the earlier timestamp has no larger counter",
     reason="Rates are differences divided by the stamp. A server may stamp a response and read its counters at different "
     "moments, so it is INFO unless you say with --tear how far these may be apart.",
+    grounds="It follows from what you state with --tear. Without that a correct server may do otherwise, and it is INFO.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
     message="{field} is larger in a response with an earlier timestamp: {stamps}",
@@ -49,7 +50,7 @@ class TimestampOrderCheck(Check):
     def __init__(self, blocks: tuple[CounterBlock, ...], tear_ns: int | None) -> None:
         self._blocks = blocks
         self._tear_ns = DEFAULT_TEAR_NS if tear_ns is None else tear_ns
-        self._level = Level.INFO if tear_ns is None else Level.SHOULD
+        self._level = Level.INFO if tear_ns is None else Level.PROVEN
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a sample with those that overlap it, and keep it while a request is open that may overlap it."""
@@ -75,10 +76,9 @@ class TimestampOrderCheck(Check):
     def finish(self, state: State) -> Iterable[Violation]:
         """Report what was held back."""
         for connection_id, connection in state.leaving.items():
-            if connection.timestamp_violations:
-                if not connection.decreased_counters:
-                    yield from self._held_back(connection_id, connection)
-                connection.timestamp_violations.clear()
+            if not connection.decreased_counters:
+                yield from self._held_back(connection_id, connection)
+            connection.timestamp_violations.clear()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Exchanges that came too late were put in no order."""

@@ -3,7 +3,7 @@ Wrong requests: how a server says no.
 
 Two things are due to every caller and are MUST: no 5xx for the caller's own mistake, and JSON or nothing. The exact shape
 was measured on the open-source dispatcher whose headers and error shape the API shares; that Sora uses it is an
-inference, so the shape is SHOULD. What is expected follows from the request alone. One fault gives one finding: an
+inference, so the shape is a HABIT. What is expected follows from the request alone. One fault gives one finding: an
 response that already violates a MUST here is not compared with the shape.
 """
 
@@ -31,6 +31,7 @@ NO_5XX: Final = Requirement(
     level=Level.MUST,
     title="A wrong request never gets a status of 5xx",
     reason="The caller's mistake must not look like the server's.",
+    grounds="RFC 9110, 15.6: with 5xx a server says that the mistake is its own.",
     source="RFC 9110, 15.6",
     needs=NEEDS_PROBES,
     message="{request} {difference}",
@@ -40,6 +41,7 @@ JSON_OR_EMPTY: Final = Requirement(
     level=Level.MUST,
     title="A wrong request gets a body of JSON, or none",
     reason="Clients parse the reason.",
+    grounds="The page documents an API of JSON: a client has nothing else to read a reason with.",
     source=DISPATCHER_SOURCE,
     needs=NEEDS_PROBES,
     message="{request} {difference}",
@@ -56,9 +58,10 @@ def _row(name: str, title: str, *, large: bool = False) -> Requirement:
     """A row of the table of wrong requests."""
     return Requirement(
         id=shape_id(name),
-        level=Level.SHOULD,
+        level=Level.HABIT,
         title=title,
         reason="Clients and their authors find the mistake by it.",
+        grounds="Inferred from the open-source dispatcher: that Sora uses it is documented nowhere.",
         source=DISPATCHER_SOURCE,
         needs=NEEDS_PROBES | {RequiredCapability.LARGE_PROBE} if large else NEEDS_PROBES,
         message="{request} {difference}",
@@ -340,11 +343,13 @@ def _first_difference(
         return None if isinstance(value, dict) else path
     if type(expected) is not type(value):
         return path
-    if isinstance(expected, dict) and isinstance(value, dict):
+    if isinstance(expected, dict):
+        assert isinstance(value, dict), "they are of one type"
         if unlike := sorted(expected.keys() ^ value.keys()):
             return (*path, unlike[0])
         pairs: Iterable[tuple[str | int, object, object]] = ((key, expected[key], value[key]) for key in expected)
-    elif isinstance(expected, list) and isinstance(value, list):
+    elif isinstance(expected, list):
+        assert isinstance(value, list), "they are of one type"
         if len(expected) != len(value):
             return path
         pairs = ((i, *pair) for i, pair in enumerate(zip(expected, value, strict=True)))

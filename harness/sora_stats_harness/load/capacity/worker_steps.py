@@ -10,8 +10,8 @@ from typing import Final
 
 import gevent
 
+from ...judge.checks.monotonic import MONOTONIC
 from ...judge.measured_results import LatencyDistribution
-from ...judge.requirements import Level
 from ..request_metrics import RequestMetrics
 from ..run_measurements import summarize_step_latencies
 from ..slo import parse_abort_limit
@@ -149,8 +149,9 @@ class WorkerSteps:
             raise SearchEnded(outage)
         falls = self._finder.add_step({report.index: report.samples for report in reports})
         self.falls += falls
-        fails = self._order.tolerance.fails
-        findings += sorted({fall.finding.requirement for fall in falls if fails(fall.finding, Level.MUST)})
+        tolerance = self._order.tolerance
+        level = tolerance.severity.weigh(MONOTONIC, MONOTONIC.level)
+        findings += sorted({fall.finding.requirement for fall in falls if tolerance.fails(fall.finding, level)})
         return tuple(findings)
 
 
