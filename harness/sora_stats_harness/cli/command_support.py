@@ -1,0 +1,402 @@
+"""What several commands do alike: start the simulator, detect the edition, and report."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from ..api.errors import ExitCode, HarnessError, OutputError, UsageError
+from .framework import Arguments
+from .options import check_baseline, simulator_parameters
+from .output import ProgressLine, report_width, wants_colour, write_message, write_output
+
+if TYPE_CHECKING:
+    from ..api.exchange import Headers
+    from ..api.secret_redaction import Secrets
+    from ..api.server_address import ServerAddress
+    from ..judge.verdict_decision import RunEnding, RunScope
+    from ..load.load_task import ServerAccess
+    from ..probe.doctor import Visit
+    from ..probe.prober import Prober
+    from ..probe.single_request import PeerAsk
+    from ..recording.writer import RecordingWriter
+    from ..reports.baseline import Baseline
+    from ..reports.pass_policy import PassPolicy
+    from ..reports.report import VerdictReport
+    from ..reports.verdict_assembly import JudgeResultSource, RunFacts
+
+AUTO_EDITION: Final = "auto"
+
+LOOKS_BEFORE_LOAD: Final = 3
+"""So that one bad response keeps nobody from a run."""
+
+
+def announce_self_test(arguments: Arguments) -> None:
+    """Say that no Sora is tested."""
+    arguments.say("SELF-TEST: no server was named, so the embedded simulator is tested, and no Sora")
+
+
+def start_simulator(arguments: Arguments, stack: ExitStack, **more: Any) -> Sequence[str]:  # Any: the simulator's own
+    """Start a simulator that lives as long as the stack, and give its URLs; `more` wins over the options."""
+    from ..simulator.server import start_simulator_process
+
+    edition = None if arguments.settings.edition == AUTO_EDITION else arguments.settings.edition
+    parameters = simulator_parameters(arguments) | more
+    return stack.enter_context(start_simulator_process(edition=edition, **parameters)).urls
+
+
+def resolve_address(arguments: Arguments, server: str) -> ServerAddress:
+    """
+    Look up where a server listens.
+
+    Raises:
+        UsageError: Its name does not resolve.
+    """
+    from ..api.exchange import TransportError
+    from ..load.http_connection import resolve_server
+
+    address = resolve_server(server, arguments.settings.route())
+    if isinstance(address, TransportError):
+        raise UsageError(f"{server}: {address.detail}")
+    return address
+
+
+def check_enough_users(option: str, count: int | None, users: int) -> None:
+    """
+    Refuse more processes or sockets than there are requests at a time.
+
+    Raises:
+        UsageError: There are more.
+    """
+    if count is not None and count > users:
+        raise UsageError(f"{option} {count}: there are no more than {users} requests at a time to share among them")
+
+
+def _edition_plan_text(arguments: Arguments) -> str:
+    if arguments.settings.edition != AUTO_EDITION:
+        return ""
+    return "; the edition is found out first, by one listing (--edition auto)"
+
+
+def plan_additions(arguments: Arguments) -> str:
+    """The end of each plan: through which proxy, and by which edition."""
+    route = arguments.settings.route()
+    through = "" if route.proxy is None or arguments.settings.url is None else f"; through the proxy {route.proxy.url}"
+    return through + _edition_plan_text(arguments)
+
+
+def detect_edition(arguments: Arguments, ask: Callable[[], tuple[str, list[str]]]) -> list[str]:
+    """
+    Replace the edition `auto` by the one that a server's responses are nearest to, and say so.
+
+    Args:
+        ask: As `probe.edition_detection.detect_by_server`; not called where an edition was named.
+
+    Returns:
+        Notes for the verdict.
+
+    Raises:
+        UsageError: The baseline is of another edition.
+    """
+    if arguments.settings.edition != AUTO_EDITION:
+        return []
+    edition, notes = ask()
+    arguments.settings = replace(arguments.settings, edition=edition)
+    for note in notes:
+        arguments.say(note)
+    check_baseline(arguments)
+    return notes
+
+
+class JudgedRun:
+    """
+    A run of a command, from its first request to its report.
+
+    While the context lasts, a signal ends the run and not the process.
+
+    Raises:
+        UsageError: The settings refer to something that is not there.
+    """
+
+    headers: Headers
+    secrets: Secrets
+
+    def __init__(self, arguments: Arguments, command: str) -> None:
+        from ..probe.interrupt import InterruptHandler
+        from ..reports.verdict_assembly import format_utc_now
+
+        self.headers, self.secrets = arguments.settings.look_up()
+        self.interrupt: InterruptHandler = InterruptHandler(ends_process=arguments.ends_process)
+        self.progress: ProgressLine = ProgressLine(is_shown=not getattr(arguments, "quiet", False))
+        self.stack: ExitStack[bool | None] = ExitStack()
+        """What ends before the report: the simulator, the recording, the line of progress."""
+        self.stack.callback(self.progress.end)
+        self._arguments = arguments
+        self._command = command
+        self._started_at = format_utc_now()
+
+    def __enter__(self) -> Self:
+        self.interrupt.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.interrupt.__exit__(kind, error, trace)
+
+    def new_prober(self) -> Prober:
+        """A prober with the settings of the run."""
+        return self._arguments.settings.new_prober()
+
+    def start_recorder(self, subject: str, options: dict[str, Any]) -> RecordingWriter | None:
+        """What records the run until its stack ends; None without --record."""
+        from ..api.edition import load_edition
+        from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
+
+        arguments = self._arguments
+        if getattr(arguments, "record", None) is None:
+            return None
+        recorded = RecordedRun(
+            subject=subject,
+            subject_kind="simulator" if arguments.settings.url is None else "server",
+            edition=load_edition(arguments.settings.edition).name,
+            options=options,
+        )
+        limits = RecordingLimits(file_bytes=arguments.record_limit)
+        return self.stack.enter_context(
+            RecordingWriter(arguments.record, recorded, secrets=self.secrets, limits=limits)
+        )
+
+    def edition_notes(self, visit: Visit | None, address: ServerAddress) -> list[str]:
+        """As `detect_edition`, where Locust has replaced sockets; the listing of a visit is enough."""
+        from ..load.edition_probe import detect_by_address
+        from ..probe.edition_detection import nearest_to_exchange
+
+        if visit is not None:
+            return detect_edition(self._arguments, lambda: nearest_to_exchange(visit.listing))
+        timeout_s = self._arguments.settings.timeout_s
+        return detect_edition(
+            self._arguments, lambda: detect_by_address(address, self.headers, timeout_s, self.interrupt)
+        )
+
+    def visit_for_load(self) -> Visit | None:
+        """As `visit`, where Locust has replaced sockets; None where workers of other machines send."""
+        from ..load.edition_probe import ConnectionAsk
+
+        settings = self._arguments.settings
+        if self._arguments.master:
+            return None
+        ask = ConnectionAsk(settings.route(), settings.timeout_s, self.interrupt)
+        return self.visit(ask, "sora-harness doctor", looks=LOOKS_BEFORE_LOAD)
+
+    def visit(self, ask: PeerAsk, command: str, *, looks: int = 1) -> Visit | None:
+        """
+        Ask the server of the settings for one listing, and wait as long as they say for one that is starting.
+
+        Args:
+            command: What to type next, without the URL.
+            looks: How often to look before a server that does not respond as Sora is given up.
+
+        Returns:
+            What there is; None where there is no server, or the user has had enough.
+        """
+        from ..probe.single_request import VisitPlan, visit_when_ready
+
+        settings = self._arguments.settings
+        if settings.url is None:
+            return None
+        began_s = time.monotonic()
+        visit = visit_when_ready(
+            VisitPlan.of(settings, self.headers, command=command, looks=looks),
+            ask,
+            self.interrupt,
+            say=lambda text: self.progress.show(time.monotonic() - began_s, self.secrets.redact(text)),
+        )
+        self.progress.end()
+        return visit
+
+    def diagnose(self, visit: Visit | None) -> dict[str, str]:
+        """What stands at the URL, and what to do next; empty where there is nothing wrong."""
+        from ..probe.doctor import diagnose
+
+        if visit is None or visit.problem is None:
+            return {}
+        return diagnose(visit)
+
+    def end_early(self, visit: Visit, scope: RunScope, options: dict[str, Any]) -> ExitCode:
+        """Judge the one response there is, and report what stands at the URL; gives the exit code."""
+        from ..api.edition import load_edition
+        from ..judge.checks.user_checks import load_check_files
+        from ..judge.pipeline import Judge, JudgeOptions
+        from ..judge.verdict_decision import RunEnding
+        from ..probe.edition_detection import nearest_to_exchange
+
+        arguments, listing = self._arguments, visit.listing
+        notes = detect_edition(arguments, lambda: nearest_to_exchange(listing))
+        settings = arguments.settings
+        with self.stack:
+            recorder = self.start_recorder(visit.server, options | scope.to_options())
+            judge = Judge(
+                load_edition(settings.edition),
+                observer=recorder.add_exchange if recorder is not None else None,
+                options=JudgeOptions(severity=settings.severity),
+                checks=load_check_files(settings.checks),
+            )
+            opened = judge.begin_exchange(listing.request)
+            opened.complete(listing.response, listing.error, None, listing.faults)
+            if recorder is not None:
+                recorder.mark_early_end(interrupted=self.interrupt.is_interrupted, aborted=visit.reason)
+        facts = self.facts(
+            subject=visit.server,
+            scope=scope,
+            ending=RunEnding(interrupted=self.interrupt.is_interrupted, aborted=visit.reason),
+            options=options,
+            notes=notes,
+            diagnosis=self.diagnose(visit),
+        )
+        return report_and_exit_code(arguments, judge, facts)
+
+    def server_access(self, address: ServerAddress) -> ServerAccess:
+        """How workers of the run get at its server."""
+        from ..load.load_task import ServerAccess
+
+        settings = self._arguments.settings
+        return ServerAccess(
+            address=address,
+            kind="simulator" if settings.url is None else "server",
+            route=settings.route(),
+            secrets=self.secrets,
+        )
+
+    def facts(
+        self,
+        *,
+        subject: str,
+        scope: RunScope,
+        ending: RunEnding,
+        options: dict[str, Any],
+        notes: Sequence[str] = (),
+        diagnosis: dict[str, str] | None = None,
+    ) -> RunFacts:
+        """What the report says of the run, besides what the judge counted."""
+        from ..api.edition import load_edition
+        from ..reports.verdict_assembly import RunFacts
+
+        settings = self._arguments.settings
+        proxy = settings.route().proxy if settings.url is not None else None
+        return RunFacts(
+            command=self._command,
+            edition=load_edition(settings.edition),
+            subject=subject,
+            scope=scope,
+            ending=ending,
+            started_at=self._started_at,
+            options=options if proxy is None else options | {"proxy": proxy.url},
+            notes=notes if proxy is None else [*notes, f"everything was sent through the proxy {proxy.url}"],
+            diagnosis=diagnosis or {},
+            secrets=self.secrets,
+        )
+
+
+def make_pass_policy(arguments: Arguments, baseline: Baseline | None) -> PassPolicy:
+    """What the options let pass."""
+    from ..reports.pass_policy import PassPolicy
+
+    settings = arguments.settings
+    return PassPolicy(severity=settings.severity, require=settings.require, waivers=settings.waivers, baseline=baseline)
+
+
+def report_and_exit_code(
+    arguments: Arguments, judge: JudgeResultSource, facts: RunFacts, *, write: bool = True
+) -> ExitCode:
+    """
+    Sum up, write the reports, print the summary (and what the CI server reads), and give the exit code.
+
+    Args:
+        judge: Is finished here.
+        facts: What else is known of the run; its labels are those of the settings.
+        write: Whether files are written where --output was not given.
+
+    Returns:
+        The worst of the verdict's exit code and of what went wrong beside it.
+
+    Raises:
+        OutputError: The reports cannot be written, and the verdict is not `fail`, which outranks that.
+        UsageError: The baseline is of another edition or kind of subject, and nothing worse has a say; the reports are
+            written, without it.
+    """
+    from ..reports.baseline import baseline_mismatch
+    from ..reports.pass_policy import withhold_pass
+    from ..reports.verdict_assembly import assemble_verdict, verdict_subject_kind
+
+    settings, baseline = arguments.settings, arguments.baseline
+    problems: list[HarnessError] = []
+    if baseline is not None:
+        kind = verdict_subject_kind(judge, facts.judged_from)
+        if mismatch := baseline_mismatch(baseline, edition=facts.edition.name, subject_kind=kind):
+            problems.append(UsageError(f"{mismatch}; what the reports say is without it"))
+            baseline = None
+    policy = make_pass_policy(arguments, baseline)
+    wanted = write or arguments.output is not None
+    report = assemble_verdict(judge, replace(facts, labels=settings.labels), policy, name_evidence=wanted)
+    for problem in problems:
+        withhold_pass(report.verdict, problem)
+    written = None
+    if wanted:
+        try:
+            written = _write_reports(report, arguments.output)
+        except Exception as error:
+            if not isinstance(error, OSError) and report.verdict.exit_code != ExitCode.FAIL:
+                raise  # a finding is told all the same
+            problems.append(_report_problem(error))
+            withhold_pass(report.verdict, problems[-1])
+    code = ExitCode(report.verdict.exit_code)
+    _print_report(report, written, arguments)
+    for problem in problems:
+        if problem.exit_code is code:
+            raise problem
+        write_message(f"sora-harness: {problem}\n", sys.stderr)
+    return code
+
+
+def _report_problem(error: Exception) -> HarnessError:
+    if isinstance(error, OSError):
+        return OutputError(f"the reports cannot be written: {error.strerror or error}")
+    return HarnessError(f"the reports cannot be made: {type(error).__name__}: {error}")
+
+
+def _write_reports(report: VerdictReport, output: Path | None) -> Path:
+    from ..reports import report_folder as files
+
+    folder = output or files.make_report_folder(report.verdict.command)
+    files.write_reports(report, folder)
+    return folder
+
+
+def _print_report(report: VerdictReport, written: Path | None, arguments: Arguments) -> None:
+    from ..reports import github_actions as github
+    from ..reports import report_folder as files
+    from ..reports import terminal
+    from ..reports.markdown import render_markdown_summary
+
+    stream = sys.stderr if arguments.json else sys.stdout
+    detail = terminal.Detail.FULL if arguments.verbose else terminal.Detail.SUMMARY
+    detail = terminal.Detail.VERDICT if arguments.quiet else detail
+    text = terminal.render_terminal(report, colour=wants_colour(stream), width=report_width(stream), detail=detail)
+    on_github = github.is_in_github_actions()
+    write_output(github.guard_log_commands(text, secrets.token_hex(16)) if on_github else text, stream)
+    if written is not None and not arguments.quiet:
+        write_message(f"reports in {written}/: {', '.join(files.list_report_files(written))}\n", stream)
+    if on_github:
+        write_output(github.verdict_annotations(report.verdict), stream)
+        if problem := github.append_step_summary(render_markdown_summary(report)):
+            write_message(f"sora-harness: the step's summary could not be written: {problem}\n", sys.stderr)
+    if arguments.json:
+        write_output(files.verdict_to_json(report.verdict))

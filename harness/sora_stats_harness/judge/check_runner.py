@@ -1,0 +1,122 @@
+"""Asks checks stage by stage, and keeps a crash in one of them from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from .check import Check, Observed, Stage, Violation
+from .exchange_counts import ASKED_FOR, AskedFor
+from .findings import FindingAggregator
+from .requirement import RequiredCapability
+from .state import State
+from .verdict import JudgeResult
+
+Observer = Callable[[Observed, State], Iterable[Violation]]
+"""A check's `observe`."""
+
+
+class CheckRunner:
+    """
+    All checks of one judge.
+
+    Args:
+        checks: In the order in which they are asked within a stage.
+        findings: Takes their violations.
+    """
+
+    def __init__(self, checks: Sequence[Check], findings: FindingAggregator) -> None:
+        self._checks = tuple(checks)
+        self._check_of: dict[Observer, Check] = {check.observe: check for check in checks}
+        self._findings = findings
+        self.checked_of: dict[AskedFor, dict[str, int]] = {
+            target: {row.id: 0 for check in checks for row in check.requirements} for target in ASKED_FOR
+        }
+        """By target, how often each requirement was checked, as far as the checks count as they go."""
+        self.crashed: dict[str, str] = {}
+        """Requirements whose check raised, with one line of what it said."""
+        self.masked: set[str] = set()
+        """Requirements whose checks could not be asked about some sample."""
+
+    def observers(self, *stages: Stage, timeless: bool = False) -> tuple[Observer, ...]:
+        """
+        How to ask the checks of some stages, in their order.
+
+        Args:
+            timeless: Only those that are not about the times of requests and responses.
+        """
+        found = [check for stage in sorted(stages) for check in self._checks if check.stage is stage]
+        return tuple(check.observe for check in found if not (timeless and _needs_times(check)))
+
+    def ask(self, observers: Sequence[Observer], seen: Observed, state: State) -> bool:
+        """Ask checks; whether any gave a violation."""
+        violated = False
+        for observe in observers:
+            try:
+                found = observe(seen, state)
+                if not found:
+                    continue
+                found = tuple(found)  # it may be a generator, which raises only now
+            except Exception as error:
+                self._note_crash(self._check_of[observe], error)
+                continue
+            for violation in found:
+                violated = True
+                self._findings.add_violation(violation, _compared_target(violation, state))
+        return violated
+
+    def mask(self, *groups: Sequence[Observer]) -> None:
+        """Note that checks can't be asked about a sample."""
+        self.masked.update(
+            row.id for group in groups for observe in group for row in self._check_of[observe].requirements
+        )
+
+    def settle(self, state: State) -> None:
+        """Have every check settle what waits for the connections that are leaving."""
+        for check in self._checks:
+            try:
+                found = tuple(check.finish(state))
+            except Exception as error:
+                self._note_crash(check, error)
+                continue
+            for violation in found:
+                self._findings.add_violation(violation, _compared_target(violation, state))
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add what was counted, and have every check add what it counts only now; then tell which have crashed."""
+        for target, checked in self.checked_of.items():
+            for check in self._checks:
+                for row in check.requirements:
+                    result.count(row, target, checked[row.id])
+        for check in self._checks:
+            try:
+                check.add_to_result(states, result)
+            except Exception as error:
+                self._note_crash(check, error)
+        result.crashed = self.crashed.copy()
+
+    def requirements_on_bodies(self) -> list[str]:
+        """What can't be told while a response's body is withheld."""
+        without = {RequiredCapability.PROBES, RequiredCapability.NODES}
+        return [row.id for check in self._checks for row in check.requirements if not row.needs & without]
+
+    def _note_crash(self, check: Check, error: Exception) -> None:
+        for row in check.requirements:
+            self.crashed.setdefault(row.id, f"{type(error).__name__}: {error}"[:200])
+
+
+def _compared_target(violation: Violation, state: State) -> str | None:
+    """The target of the response that a violation is held against; None where there is none."""
+    earlier = violation.proof[0] if violation.proof else violation.exchange
+    target = earlier.request.target
+    if earlier is violation.exchange:
+        connection = state.connections.get(violation.connection_id or "")
+        if violation.connection_id is None:
+            target, state.responding = state.responding, None
+        else:
+            target = connection.last.request.target if connection is not None and connection.last is not None else None
+    return None if target is None else target.operation
+
+
+def _needs_times(check: Check) -> bool:
+    """Whether a check is about the times of requests and responses."""
+    return any(RequiredCapability.TIMES in row.needs for row in check.requirements)

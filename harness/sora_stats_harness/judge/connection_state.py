@@ -1,0 +1,185 @@
+"""
+What the judge remembers of one connection.
+
+Everything here is fed in order of receipt. Responses are held as `evidence.EvidenceExchange`, which bounds what their
+bodies take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from ..api.exchange import Target
+from .accelerator import merge_risen_blocks
+from .counter_history import CounterHistory
+from .edition_decoder import Counters
+from .evidence import EvidenceExchange
+from .stamp_order import StampHistory
+
+if TYPE_CHECKING:
+    from .checks.relation_check import PendingViolation
+    from .checks.unstable_level import PendingLevel
+    from .sample import Sample
+
+DEFAULT_TEAR_NS: Final = 50_000_000
+"""
+Stamps closer than this say nothing of which response was read first, where nobody says how far apart a server stamps and
+reads: of those further apart it can be told for information only.
+"""
+
+MAX_OVERLAPPING_SAMPLES: Final = 16
+"""Samples of a connection that are compared with those that overlap them."""
+
+
+class OverlappingSample(msgspec.Struct, kw_only=True, gc=False):
+    """A sample that a request still open may overlap."""
+
+    exchange: EvidenceExchange
+    index: int | None
+    stamp_ns: int
+    resolution_ns: int
+    blocks: list[Counters | None]
+
+
+class TimestampOrderViolation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Two overlapping samples of which the earlier stamped has the larger counter."""
+
+    early: OverlappingSample
+    late: OverlappingSample
+    index: int | None
+    """The place of the later stamped in its response."""
+
+
+class ConnectionState:
+    """One connection."""
+
+    __slots__ = (
+        "blocks",
+        "configuration",
+        "counter_history",
+        "decreased_counters",
+        "first",
+        "identity",
+        "last",
+        "last_blocks",
+        "last_configuration",
+        "level",
+        "level_samples",
+        "longest_gap_ns",
+        "overlapping_samples",
+        "pending_levels",
+        "pending_violations",
+        "relation_samples",
+        "samples",
+        "samples_of",
+        "stamp_histories",
+        "timestamp_violations",
+    )
+
+    def __init__(self, blocks: int) -> None:
+        self.counter_history: CounterHistory[EvidenceExchange] = CounterHistory(blocks)
+        self.identity: tuple[str | None, str | None, str | None] | None = None
+        """Channel, client and bundle, as they were first told."""
+        self.first: EvidenceExchange | None = None
+        self.configuration: dict[str, tuple[Any, ...]] = {}  # Any: leaves of any type
+        """Of each label that is open, its leaves that are no counters."""
+        self.last_configuration: Mapping[str, tuple[Any, ...]] | None = None
+        """The same as the last sample had it: the accelerator gives the same object while nothing changes."""
+        self.blocks: list[Counters | None] | None = None
+        """Of the sample before: blocks that are the same tuples need not be looked at again."""
+        self.last: EvidenceExchange | None = None
+        """At least one witness of the largest values is left to be shown."""
+        self.last_blocks: Sequence[Counters | None] | None = None
+        """Of the last sample, whatever it was: a relation's lower bound, which a maximum that was wrong cannot spoil."""
+        self.longest_gap_ns: int = 0
+        """Between a sample's receipt and the sending of the next one's request."""
+        self.level: int | None = None
+        self.samples: int = 0
+        self.samples_of: dict[Target | None, int] = {}
+        """The same by target."""
+        self.overlapping_samples: list[OverlappingSample] = []
+        self.pending_violations: list[PendingViolation] = []
+        self.pending_levels: list[PendingLevel] = []
+        self.relation_samples: dict[Target | None, int] = {}
+        self.level_samples: dict[Target | None, int] = {}
+        """In how many of `samples_of` the relations, and that of the level, are known to have been checked."""
+        self.decreased_counters: set[tuple[int | str, int]] = set()
+        """Counters that fell: their order by stamp would be the same fault again."""
+        self.timestamp_violations: dict[tuple[int, int], list[TimestampOrderViolation]] = {}
+        """By counter, pairs in which the earlier stamp has the larger value; held back until it is known not to fall."""
+        self.stamp_histories: dict[tuple[str, bool], StampHistory] = {}
+        """By server, and whether it was asked for the whole cluster: then another node may have stamped."""
+
+    def add_sample(self, exchange: EvidenceExchange, sample: Sample, target: Target | None) -> None:
+        """Remember the newest sample, once every check has seen it."""
+        last = self.last
+        if last is not None and (gap_ns := exchange.exchange.sent_ns - last.exchange.received_ns) > self.longest_gap_ns:
+            self.longest_gap_ns = gap_ns
+        self.samples += 1
+        self.samples_of[target] = self.samples_of.get(target, 0) + 1
+        self.level = sample.level
+        self.last = exchange
+        self.last_blocks = sample.blocks
+
+    def unchecked_samples(self, checked: dict[Target | None, int]) -> dict[Target | None, int]:
+        """By target, the samples that a relation is not known to have been checked in yet."""
+        return {target: count - checked.get(target, 0) for target, count in self.samples_of.items()}
+
+    @property
+    def silent_since_ns(self) -> int:
+        """When its last sample had arrived."""
+        return self.counter_history.last_received_ns
+
+    def check_timestamp_order(
+        self, mine: OverlappingSample, tear_ns: int
+    ) -> tuple[int, list[tuple[OverlappingSample, OverlappingSample, int, int]]]:
+        """
+        Hold a sample against those that overlap it.
+
+        Returns:
+            How many pairs were compared, and for each pair in which the earlier stamp has the larger counter: that
+            reading, the other, the block and the counter.
+        """
+        compared = 0
+        misses: list[tuple[OverlappingSample, OverlappingSample, int, int]] = []
+        for other in self.overlapping_samples:
+            apart = abs(mine.stamp_ns - other.stamp_ns)
+            if apart <= tear_ns + mine.resolution_ns + other.resolution_ns:
+                continue
+            one, two = other.exchange, mine.exchange
+            if one.received_ns < two.sent_ns or one.request.server != two.request.server:
+                continue
+            if apart > one.received_ns - one.sent_ns + two.received_ns - two.sent_ns:
+                continue
+            compared += 1
+            early, late = (other, mine) if other.stamp_ns < mine.stamp_ns else (mine, other)
+            miss = _find_first_decrease(early.blocks, late.blocks, self.decreased_counters)
+            if miss is not None:
+                misses.append((early, late, *miss))
+        return compared, misses
+
+    def add_overlapping(self, mine: OverlappingSample, open_from_ns: int | None) -> None:
+        """Keep a sample, the newest, while a request still open may overlap it."""
+        recent = self.overlapping_samples
+        if open_from_ns is None:
+            recent.clear()
+            return
+        while recent and (len(recent) >= MAX_OVERLAPPING_SAMPLES or recent[0].exchange.received_ns < open_from_ns):
+            del recent[0]
+        recent.append(mine)
+
+
+def _find_first_decrease(
+    early: list[Counters | None], late: list[Counters | None], but: Collection[tuple[int | str, int]]
+) -> tuple[int, int] | None:
+    for block in merge_risen_blocks(early, late)[1]:
+        one, two = early[block], late[block]
+        if one is None or two is None:
+            continue
+        for counter, (old, new) in enumerate(zip(one, two, strict=True)):
+            if 0 <= new < old and (block, counter) not in but:
+                return block, counter
+    return None

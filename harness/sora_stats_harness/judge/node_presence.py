@@ -1,0 +1,177 @@
+"""
+A connection that a node lists before a request was sent, and again after its response arrived, must be found in between.
+
+GetStatsAllConnections is the listing. The other targets, and GetStatsAllConnections of the whole cluster asked on the
+same node, must find what is bracketed so. Of an id that is not, nothing follows: clients come and go.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import Final
+
+import msgspec
+
+from ..api.exchange import Target
+from .evidence import EvidenceExchange
+
+MAX_PENDING_ABSENCES: Final = 10_000
+"""Absences of one server that wait to be bracketed; the oldest give way."""
+
+
+class UnresolvedAbsence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A connection that a response did not have, though it was listed before."""
+
+    connection_id: str
+    before: EvidenceExchange
+    exchange: EvidenceExchange
+
+
+class PresenceGap(msgspec.Struct, frozen=True, kw_only=True):
+    """An absence that a later listing turned into a fault."""
+
+    absence: UnresolvedAbsence
+    after: EvidenceExchange
+
+
+class SightingCounts(msgspec.Struct, gc=False):
+    """
+    How often a connection was found since it was first listed, and not yet counted as bracketed.
+
+    In two lots, the older of which takes in no more: where responses come without a pause, every listing overlaps the newest.
+    """
+
+    older: int = 0
+    older_ns: int = 0
+    """When the last of them had arrived."""
+    newer: int = 0
+    newer_ns: int = 0
+
+    def take_bracketed(self, sent_ns: int) -> int:
+        """How many a listing that was sent then brackets; these are forgotten."""
+        count = 0
+        if self.newer and self.newer_ns < sent_ns:
+            count, self.older, self.newer = self.older + self.newer, 0, 0
+        elif self.older and self.older_ns < sent_ns:
+            count, self.older = self.older, 0
+        if not self.older:
+            self.older, self.older_ns, self.newer = self.newer, self.newer_ns, 0
+        return count
+
+
+class NodePresence:
+    """One node's listings, and what was not found on it."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, EvidenceExchange] = {}
+        """By connection, the first listing that had it."""
+        self._client: dict[tuple[str, str], set[str]] = {}
+        self._pending: dict[str, list[UnresolvedAbsence]] = {}
+        self._waiting = 0
+        self._members: frozenset[str] = frozenset()
+        """Of the last listing that had any."""
+        self._replaced_members: frozenset[str] = frozenset()
+        """Of the last one before all of its connections were replaced."""
+        self._last_listing: tuple[str, int] | None = None
+        self.replacements: int = 0
+        """How often a listing had none of the connections of the one before."""
+        self.alternations: int = 0
+        """How often it had connections again that had been replaced."""
+        self.change: list[tuple[str, int]] = []
+        """The two listings that first showed it."""
+        self._found: dict[Target | None, dict[str, SightingCounts]] = {target: {} for target in Target}
+        self.checked: Counter[Target | None] = Counter[Target | None]()
+        """By the target of the responses that were bracketed."""
+
+    def add_listing(
+        self, exchange: EvidenceExchange, samples: Iterable[tuple[str, str | None, str | None]]
+    ) -> list[PresenceGap]:
+        """Take in a listing: connection_id, channel_id and client_id of each; give the gaps that it proves."""
+        gaps: list[PresenceGap] = []
+        for connection_id, channel_id, client_id in samples:
+            if connection_id not in self._first:
+                self._first[connection_id] = exchange
+                if channel_id is not None and client_id is not None:
+                    self._client.setdefault((channel_id, client_id), set()).add(connection_id)
+                continue
+            for target, sightings in self._found.items():
+                if (found := sightings.get(connection_id)) is not None:
+                    self.checked[target] += found.take_bracketed(exchange.sent_ns)
+            if pending := self._pending.pop(connection_id, None):
+                late = [each for each in pending if each.exchange.received_ns >= exchange.sent_ns]
+                if late:  # they overlap this listing, and a later one may tell
+                    self._pending[connection_id] = late
+                self._waiting -= len(pending) - len(late)
+                proved = [each for each in pending if each.exchange.received_ns < exchange.sent_ns]
+                self.checked.update(each.exchange.request.target for each in proved)
+                gaps += [PresenceGap(absence=each, after=exchange) for each in proved]
+        return gaps
+
+    def add_members(self, exchange: EvidenceExchange, members: Collection[str]) -> None:
+        """Take in who is in a complete listing, to notice where all connections are replaced at once."""
+        if not members:
+            return
+        if len(self._members) > 1 and self._members.isdisjoint(members):
+            if self._replaced_members.isdisjoint(members):
+                self.replacements += 1
+            else:
+                self.alternations += 1
+            if not self.change and self._last_listing is not None:
+                self.change = [self._last_listing, exchange.key]
+            self._replaced_members = self._members
+        self._members = frozenset(members)
+        self._last_listing = exchange.key
+
+    @property
+    def listed(self) -> Collection[str]:
+        """The connections that it has listed, and that are not forgotten."""
+        return self._first.keys()
+
+    def add_sighting(self, exchange: EvidenceExchange, connection_id: str) -> None:
+        """Another response had this connection."""
+        first = self._first.get(connection_id)
+        if first is not None and first.received_ns < exchange.sent_ns:
+            sightings = self._found[exchange.request.target]
+            found = sightings.get(connection_id)
+            if found is None:
+                found = sightings[connection_id] = SightingCounts()
+            found.newer += 1
+            found.newer_ns = exchange.received_ns
+
+    def add_absence(self, exchange: EvidenceExchange, connection_id: str) -> None:
+        """A response that should have had this connection did not."""
+        first = self._first.get(connection_id)
+        if first is None or first.received_ns >= exchange.sent_ns:
+            return
+        if self._waiting >= MAX_PENDING_ABSENCES:
+            self._waiting -= len(self._pending.pop(next(iter(self._pending))))
+        absence = UnresolvedAbsence(connection_id=connection_id, before=first, exchange=exchange)
+        self._pending.setdefault(connection_id, []).append(absence)
+        self._waiting += 1
+
+    def add_client_absences(
+        self, exchange: EvidenceExchange, channel_id: str, client_id: str, had: Collection[str]
+    ) -> None:
+        """A response about a client: whatever of it was listed, and is not in the response, is missing."""
+        for connection_id in self._client.get((channel_id, client_id), ()):
+            if connection_id not in had:
+                self.add_absence(exchange, connection_id)
+
+    def add_cluster_absences(self, exchange: EvidenceExchange, had: Collection[str]) -> None:
+        """A response about the whole cluster, asked on this node."""
+        for connection_id in self._first.keys() - had:
+            self.add_absence(exchange, connection_id)
+
+    def remove_connection(self, connection_id: str) -> None:
+        """The connection was not heard of for long."""
+        first = self._first.pop(connection_id, None)
+        if first is None:
+            return
+        for sightings in self._found.values():
+            sightings.pop(connection_id, None)
+        self._waiting -= len(self._pending.pop(connection_id, ()))
+        for key, members in list(self._client.items()):
+            members.discard(connection_id)
+            if not members:
+                del self._client[key]

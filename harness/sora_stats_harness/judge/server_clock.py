@@ -1,0 +1,127 @@
+"""
+Bounds a server's clock by its timestamps and our own times of sending and receipt.
+
+Each response was stamped between sending and receipt, so the offset of the server's clock to ours lies within
+[stamp - received, stamp - sent]. All of a server's intervals must share a point; a constant offset is a fact to report,
+one that jumps is a finding. Clocks drift, so intervals count for ten minutes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ..api.exchange import Target
+
+if TYPE_CHECKING:
+    from .evidence import EvidenceExchange
+
+JUMP_TOLERANCE_NS: Final = 1_000_000_000
+"""How far a clock may be stepped (NTP does so) without a word."""
+
+OFFSET_WINDOW_NS: Final = 600_000_000_000
+"""How long an interval counts."""
+
+MIN_REPEATED_JUMPS: Final = 3
+"""Jumps within that time which no setting of the clock explains: it may be set wrongly, and set right."""
+
+OFFSET_INTERVAL_NS: Final = 10_000_000_000
+"""Intervals within this time are kept as one, their intersection."""
+
+
+class OffsetInterval(msgspec.Struct, gc=False):
+    """The intersection of a few seconds' offset intervals, in nanoseconds, and who bounded it."""
+
+    started_ns: int
+    low: int
+    high: int
+    low_from: EvidenceExchange
+    high_from: EvidenceExchange
+
+
+class ClockJump(msgspec.Struct, frozen=True, kw_only=True):
+    """Two responses that no one offset explains; the earlier first."""
+
+    earlier: EvidenceExchange
+    later: EvidenceExchange
+    gap_ns: int
+    """How far apart their intervals lie."""
+    is_habit: bool
+    """Whether the clock jumps again and again: none that is set does."""
+
+
+class ClockOffset:
+    """One server's clock against ours."""
+
+    def __init__(self) -> None:
+        self._spans: deque[OffsetInterval] = deque()
+        self._low = self._high = 0
+        """The intersection of all spans."""
+        self.checked: Counter[Target | None] = Counter[Target | None]()
+        self._jumped_ns: deque[int] = deque(maxlen=MIN_REPEATED_JUMPS)
+        """When it was seen to jump."""
+
+    @property
+    def bounds(self) -> tuple[int, int] | None:
+        """What the offset must be, in nanoseconds, where all spans agree; None where nothing was seen."""
+        return (self._low, self._high) if self._spans else None
+
+    def add_timestamp(
+        self, stamp_ns: int, resolution_ns: int, evidence: EvidenceExchange, wall_minus_clock_ns: int
+    ) -> ClockJump | None:
+        """
+        Take in one stamp.
+
+        Args:
+            stamp_ns: When the server says it was read; true to `resolution_ns`, rounded down.
+            wall_minus_clock_ns: Wall-clock time less the exchange's own clock, to keep the numbers small.
+        """
+        exchange = evidence.exchange
+        low = stamp_ns - exchange.received_ns - wall_minus_clock_ns
+        high = stamp_ns + resolution_ns - exchange.sent_ns - wall_minus_clock_ns
+        spans = self._spans
+        if spans:
+            self.checked[exchange.request.target] += 1
+            fresh = exchange.received_ns - spans[-1].started_ns <= OFFSET_INTERVAL_NS
+            if low <= self._low and high >= self._high and fresh:
+                return None  # says nothing new, as most do
+        return self._narrow_bounds(low, high, evidence)
+
+    def _narrow_bounds(self, low: int, high: int, evidence: EvidenceExchange) -> ClockJump | None:
+        spans, received_ns = self._spans, evidence.exchange.received_ns
+        if spans and received_ns - spans[0].started_ns > OFFSET_WINDOW_NS:
+            while spans and received_ns - spans[0].started_ns > OFFSET_WINDOW_NS:
+                spans.popleft()
+            self._intersect()
+        jump = None
+        if spans and max(low - self._high, self._low - high) > JUMP_TOLERANCE_NS:
+            jump = self._take_jump(low, high, evidence)
+        if not spans or received_ns - spans[-1].started_ns > OFFSET_INTERVAL_NS:
+            spans.append(OffsetInterval(received_ns, low, high, evidence, evidence))
+            self._intersect()
+            return jump
+        last = spans[-1]
+        if low > last.low:
+            last.low, last.low_from = low, evidence
+            self._low = max(self._low, low)
+        if high < last.high:
+            last.high, last.high_from = high, evidence
+            self._high = min(self._high, high)
+        return jump
+
+    def _take_jump(self, low: int, high: int, evidence: EvidenceExchange) -> ClockJump:
+        """One jump is one finding: what follows is held against the new clock."""
+        span = next(each for each in self._spans if max(low - each.high, each.low - high) > JUMP_TOLERANCE_NS)
+        earlier = span.high_from if low > span.high else span.low_from
+        gap = max(low - span.high, span.low - high)
+        self._spans.clear()
+        jumped_ns, now_ns = self._jumped_ns, evidence.exchange.received_ns
+        jumped_ns.append(now_ns)
+        is_habit = len(jumped_ns) == MIN_REPEATED_JUMPS and now_ns - jumped_ns[0] <= OFFSET_WINDOW_NS
+        return ClockJump(earlier=earlier, later=evidence, gap_ns=gap, is_habit=is_habit)
+
+    def _intersect(self) -> None:
+        self._low = max((span.low for span in self._spans), default=0)
+        self._high = min((span.high for span in self._spans), default=0)

@@ -1,0 +1,112 @@
+"""
+The newest findings of a run that goes on, for those who watch it.
+
+The judge's own account is whole and exact, and takes time to sum up. This one is kept up to date with each finding, is
+small enough to be sent to a master every few seconds, and is never what a verdict is made of.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from ..judge.requirements import DEFAULT_SEVERITY, Finding, Level, Severity
+
+MAX_SHOWN_FINDINGS: Final = 50
+"""Findings that are shown, the newest first."""
+
+MAX_TEXT_CHARACTERS: Final = 200
+"""Characters of a server's own that are passed on in one place."""
+
+
+class LiveFindings:
+    """The newest kinds of finding, and how many findings there were of each level."""
+
+    def __init__(self, severity: Severity = DEFAULT_SEVERITY) -> None:
+        self._severity = severity
+        self.failing: int = 0
+        """Findings whose level makes the run fail, unless they are waived or known."""
+        self.counts: dict[str, int] = {level.name: 0 for level in Level}
+        self.kinds: dict[str, int] = {level.name: 0 for level in Level}
+        """How many of the counted differ in requirement, target or field."""
+        self.requirement_counts: dict[tuple[str, str], int] = {}
+        """By requirement and level."""
+        self._kinds: dict[tuple[str, str | None, str], dict[str, Any]] = {}  # Any: texts and numbers
+        self._newest: deque[dict[str, Any]] = deque(maxlen=MAX_SHOWN_FINDINGS)
+
+    def add(self, finding: Finding, level: Level) -> None:
+        """Take in one more finding of a kind: the first of them, and this one's level."""
+        self.counts[level.name] += 1
+        self.failing += self._severity.fails(level)
+        rule = finding.requirement, level.name
+        self.requirement_counts[rule] = self.requirement_counts.get(rule, 0) + 1
+        key = (finding.requirement, finding.target, finding.field)
+        row = self._kinds.get(key)
+        if row is not None:
+            row["count"] += 1
+            return
+        row = {
+            "at": time.time(),
+            "requirement": finding.requirement,
+            "level": level.name,
+            "target": finding.target or "",
+            "field": finding.field[:MAX_TEXT_CHARACTERS],
+            "message": finding.message[:MAX_TEXT_CHARACTERS],
+            "expected": finding.expected[:MAX_TEXT_CHARACTERS],
+            "actual": finding.actual[:MAX_TEXT_CHARACTERS],
+            "count": 1,
+        }
+        if len(self._kinds) < 1000:
+            self._kinds[key] = row
+            self.kinds[level.name] += 1
+        self._newest.appendleft(row)
+
+    def serialize(self) -> dict[str, Any]:  # Any: plain values
+        """The state as plain values."""
+        requirements = [[*rule, count] for rule, count in self.requirement_counts.items()]
+        newest = list(self._newest)
+        return {
+            "failing": self.failing,
+            "counts": self.counts,
+            "kinds": self.kinds,
+            "requirements": requirements,
+            "newest": newest,
+        }
+
+
+def merge_requirement_counts(states: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:  # Any: plain values
+    """How many findings there were of each requirement and level, of several processes."""
+    counts = Counter[tuple[str, str]]()
+    for state in states:
+        for requirement, level, count in state["requirements"]:
+            counts[requirement, level] += count
+    return counts
+
+
+def merge_live_findings(
+    states: Iterable[Mapping[str, Any]],
+) -> tuple[dict[str, int], dict[str, int], list[dict[str, Any]]]:  # Any: as above
+    """
+    Occurrences and kinds by level, and the newest kinds, of several processes; the same kind of two stands once.
+
+    Of kinds that are no longer among the newest nobody knows here whether they are the same: the largest number counts.
+    """
+    counts, kinds = ({level.name: 0 for level in Level} for _ in range(2))
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for state in states:
+        for level, count in state["counts"].items():
+            counts[level] += count
+            kinds[level] = max(kinds[level], state["kinds"][level])
+        for row in state["newest"]:
+            key = (row["requirement"], row["target"], row["field"])
+            known = rows.get(key)
+            if known is None:
+                rows[key] = dict(row)
+            else:
+                known["count"] += row["count"]
+                known["at"] = min(known["at"], row["at"])
+    shown = Counter(row["level"] for row in rows.values())
+    kinds = {level: max(count, shown[level]) for level, count in kinds.items()}
+    return counts, kinds, sorted(rows.values(), key=lambda row: row["at"], reverse=True)[:MAX_SHOWN_FINDINGS]

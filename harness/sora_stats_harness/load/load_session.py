@@ -1,0 +1,331 @@
+"""
+What the users of one process share: the judge, the connections, the measurements, and the clock of the run.
+
+Locust runs the users; everything that they do to a server goes through here. So a scenario is a choice of the next
+request, and nothing else.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import gevent
+from gevent.event import Event
+from gevent.queue import LifoQueue
+
+from ..api.edition import Edition
+from ..api.exchange import ErrorCode, Exchange, Request, Target
+from ..api.server_address import ServerAddress
+from ..judge.checks.user_checks import load_check_files
+from ..judge.evidence import MAX_EVIDENCE_BYTES
+from ..judge.exchange_queue import PendingExchange
+from ..judge.pipeline import Judge, JudgeOptions
+from ..judge.requirements import Finding, Level
+from .arrival_schedule import ArrivalSchedule
+from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection
+from .interruptible_request import send_interruptibly, silence_keyboard_interrupt
+from .live_findings import LiveFindings
+from .load_spec import LoadSpec, WorkerShare
+from .memory_tuning import fix_mmap_threshold, freeze_startup_objects
+from .precise_timer import PreciseTimer
+from .prepared_request import PreparedRequest
+from .request_metrics import RequestMetrics
+from .request_source import RequestSource
+from .scenarios import MIX
+from .transport_stats import TransportStats
+
+DUPLICATE_KEY_SCAN_INTERVAL: Final = 16
+"""Under load one response in so many is searched for repeated keys: that costs as much again as parsing."""
+
+MAX_RESPONSES_BEHIND: Final = 64
+"""
+Responses that may wait for a large one to be judged before users wait as well: else they would ask faster than anybody
+can judge, and all that had piled up would be judged in one go. So many take some 3 ms; with 16, eight pollers at 50/s
+waited for 100 ms beside a scraper of 1,000 connections, with 64 for 27.
+"""
+
+BEHIND_POLL_S: Final = 0.001
+
+MAX_DISCOVERY_ATTEMPTS: Final = 3
+"""Requests without a complete response before a server is given up."""
+
+
+class LoadSession:
+    """
+    One process of a load run.
+
+    Args:
+        edition: By which responses are judged.
+        address: The server.
+        spec: What is to be done; its users and sockets are those of this process.
+        share: Which worker this is.
+        observer: Is shown every judged exchange, and whether its body is known to be strict JSON: the recorder.
+    """
+
+    def __init__(
+        self,
+        edition: Edition,
+        address: ServerAddress,
+        spec: LoadSpec,
+        *,
+        share: WorkerShare | None = None,
+        observer: Callable[[Exchange, bool], None] | None = None,
+    ) -> None:
+        fix_mmap_threshold()
+        silence_keyboard_interrupt()
+        self.spec = spec
+        self.share: WorkerShare = share if share is not None else WorkerShare()
+        self.address: ServerAddress = address
+        self.servers: list[str] = [address.server]
+        """All that were asked."""
+        self.observer = observer
+        self.judge: Judge = Judge(
+            edition,
+            self.share.run,
+            self._on_judged,
+            options=JudgeOptions(
+                scan_every=DUPLICATE_KEY_SCAN_INTERVAL,
+                on_miss=self._on_violation,
+                evidence_bytes=MAX_EVIDENCE_BYTES // self.share.count,
+                first_seq=self.share.first_sequence,
+                soon=gevent.spawn,
+                tear_s=spec.tear_s,
+                severity=spec.severity,
+            ),
+            checks=load_check_files(spec.checks),
+        )
+        self.requests: RequestSource = RequestSource(
+            address.server, spec.headers, spec.weights or MIX, self.share.count
+        )
+        self.traffic: TransportStats = TransportStats()
+        self.metrics: RequestMetrics = RequestMetrics()
+        self.live_findings: LiveFindings = LiveFindings(spec.severity)
+        self.on_judged: Callable[[Exchange, str | None], None] | None = None
+        """Is shown each exchange once it is judged, and in a few words what is wrong with it."""
+        self.schedule: ArrivalSchedule | None = None
+        self.timeout_s: float = spec.timeout_s
+        self.draining: bool = False
+        self.drained_ns: int | None = None
+        """When sending was to stop."""
+        self.waiting_users: int = 0
+        """Users that wait for the start."""
+        self.shares_sockets: bool = spec.sockets is not None
+        """Whether users take a connection for each request, and give it back."""
+        self.is_paced: bool = spec.rate is None and spec.interval_s > 0
+        """Whether users have turns of their own."""
+        self._started = Event()
+        self._violated: set[str] = set()
+        """Requirements that the response violated which is being judged now."""
+        self._interval_ns = int(spec.interval_s * 1e9)
+        self._idle_connections = LifoQueue()
+        for _ in range(spec.sockets or 0):
+            self._idle_connections.put(self.new_connection())
+
+    # -- the judge's side ---------------------------------------------------------------------------------------------
+
+    def begin_exchange(self, request: Request, intended_ns: int | None = None) -> PendingExchange:
+        """Have the judge open an exchange, and count it."""
+        self.metrics.sent += 1
+        return self.judge.begin_exchange(request, intended_ns)
+
+    def _on_violation(self, finding: Finding, level: Level) -> None:
+        self.live_findings.add(finding, level)
+        if self.spec.severity.fails(level):
+            self._violated.add(finding.requirement)
+
+    def _on_judged(self, exchange: Exchange) -> None:
+        """
+        Count an exchange, in the order of judging.
+
+        Here and not where it was sent: while a large response is judged in slices others wait for their turn, and one whose
+        user is stopped in between is never seen there.
+        """
+        violated = self._violated
+        failed = None
+        if violated or exchange.error is not None:
+            failed = failure_label(exchange, violated)
+            self._violated = set()
+        self.metrics.record(exchange)
+        if self.observer is not None:
+            self.observer(exchange, self.judge.is_known_strict_json(exchange))
+        request = exchange.request
+        if (
+            request.target is Target.ALL
+            and request.asked.local
+            and exchange.response is not None
+            and not exchange.error
+        ):
+            self.requests.read_listing(exchange.response)
+        if self.on_judged is not None:
+            self.on_judged(exchange, failed)
+
+    @property
+    def outage_text(self) -> str | None:
+        """Where the last requests had no complete response, what became of the server: what it would have sent is unknown."""
+        outage = self.judge.outage
+        return None if outage is None else outage.description
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that were sent and have not ended."""
+        metrics = self.metrics
+        return metrics.sent - metrics.judged - metrics.errors - metrics.abandoned
+
+    # -- the run's side -----------------------------------------------------------------------------------------------
+
+    def start(self, begins_ns: int | None = None) -> None:
+        """Start the clock, now or at a given time: from then on requests are due, and after the warm-up timed."""
+        freeze_startup_objects()
+        begins_ns = time.monotonic_ns() if begins_ns is None else begins_ns
+        self.metrics.start(begins_ns, warm_up_ns=int(self.spec.warm_up_s * 1e9))
+        self.schedule = self.spec.schedule(begins_ns, self.share)
+        self._started.set()
+
+    def wait_for_start(self) -> None:
+        """Wait until the run starts, or is over before it did."""
+        self.waiting_users += 1
+        self._started.wait()
+        self.waiting_users -= 1
+
+    def drain(self) -> None:
+        """Let no more be sent; what is in flight goes on."""
+        if not self.draining:
+            self.draining = True
+            self.drained_ns = time.monotonic_ns()
+            self._started.set()
+
+    def is_draining(self) -> bool:
+        """Whether no more may be sent."""
+        return self.draining
+
+    def discover(self, should_stop: Callable[[], bool] = lambda: False) -> str | None:
+        """
+        Ask who is there, so that users do not all begin with a listing.
+
+        Args:
+            should_stop: Is asked all the while whether to give up.
+
+        Returns:
+            Why nobody knows, where there was no response in three tries.
+        """
+        connection = self.new_connection()
+
+        def send_listing() -> Exchange:
+            gevent.sleep(connection.backoff_s)
+            return self.send(connection, self.requests.listing_request(), None)
+
+        error = None
+        for _ in range(MAX_DISCOVERY_ATTEMPTS):
+            exchange = send_interruptibly(send_listing, should_stop)
+            error = None if exchange is None else exchange.error
+            if error is None:
+                break
+        connection.close()
+        self.judge.judge_pending()
+        return (
+            f"{self.address.server} gives no complete response: {error.code.value}: {error.detail}" if error else None
+        )
+
+    def scheduled_count(self) -> int | None:
+        """How many requests the schedule had due; None in a closed model."""
+        if self.schedule is None:
+            return None
+        return self.schedule.scheduled_count(self.drained_ns or time.monotonic_ns())
+
+    def switch_server(self, address: ServerAddress) -> None:
+        """Ask another server from now on."""
+        self.address = address
+        self.servers += [address.server] if address.server not in self.servers else []
+        self.requests.switch_server(address.server)
+
+    def new_connection(self) -> HttpConnection:
+        """A connection of a user's own."""
+        return HttpConnection(self.address, self.traffic, timeout_s=self.timeout_s, keep_alive=self.spec.keep_alive)
+
+    # -- the users' side ----------------------------------------------------------------------------------------------
+
+    def first_send_ns(self) -> int:
+        """When a user that has just come is to send first, in a closed model: not together with all others."""
+        begins_ns = max(time.monotonic_ns(), self.metrics.started_ns)
+        return begins_ns + int(random.random() * self.spec.first_send_spread_s * 1e9)  # noqa: S311  # no secret
+
+    def next_turn_ns(self, turn_ns: int) -> int:
+        """
+        A user's turn after this one, which it is taking now.
+
+        It is one interval later, however late the user was: a short delay each time would else add up to a lower rate. A
+        user that has lost a whole turn begins anew.
+        """
+        now_ns = time.monotonic_ns()
+        interval_ns = self._interval_ns
+        return (turn_ns if now_ns < turn_ns + interval_ns else now_ns) + interval_ns
+
+    def wait_for_turn(self, timer: PreciseTimer, turn_ns: int) -> int | None:
+        """
+        Wait until a user is to send again.
+
+        Args:
+            timer: The user's.
+            turn_ns: When that is, in a closed model.
+
+        Returns:
+            When the schedule wants it sent; None in a closed model, where it is due when it is sent.
+        """
+        if self.schedule is not None:
+            due_ns = self.schedule.next_due_ns()
+            if due_ns > time.monotonic_ns():
+                timer.wait_until(due_ns, self.is_draining)
+                self.metrics.ready_user_send_delay.record(time.monotonic_ns() - due_ns)
+            return due_ns
+        if turn_ns > time.monotonic_ns():
+            timer.wait_until(turn_ns, self.is_draining)
+            self.metrics.turn_delay.record(time.monotonic_ns() - turn_ns)
+        return None
+
+    def send(self, connection: HttpConnection, prepared: PreparedRequest, intended_ns: int | None) -> Exchange:
+        """
+        Send one request; returns when it is judged, or soon will be.
+
+        A large response is waited for until its turn has come: a few dozen of them would be seconds, and a recording, which
+        gets what was judged, as far behind.
+        """
+        exchange = connection.send(self, prepared, intended_ns)
+        judge, response = self.judge, exchange.response
+        is_large = response is not None and len(response.body) > MAX_UNSLICED_BODY_BYTES
+        if judge.pending_count > MAX_RESPONSES_BEHIND or is_large:
+            while judge.pending_count > MAX_RESPONSES_BEHIND or (is_large and judge.is_pending(exchange)):
+                gevent.sleep(BEHIND_POLL_S)
+            self.metrics.judging_wait.record(time.monotonic_ns() - exchange.received_ns)
+        return exchange
+
+    @contextmanager
+    def borrow_connection(self) -> Iterator[HttpConnection]:
+        """One of the connections that users share: the one used last of those that are free, as soon as one is."""
+        connection = self._idle_connections.get()
+        try:
+            yield connection
+        finally:
+            self._idle_connections.put(connection)
+
+
+def failure_label(exchange: Exchange, violated: Collection[str]) -> str | None:
+    """A short, stable name of what went wrong with an exchange; None where nothing did, or it was we who gave up."""
+    if exchange.error is not None:
+        return None if exchange.error.code is ErrorCode.ABANDONED else f"error: {exchange.error.code.value}"
+    return f"violated: {', '.join(sorted(violated))}" if violated else None
+
+
+def session_notes(session: LoadSession) -> list[str]:
+    """What is worth knowing about how a process got on with the server."""
+    traffic, notes = session.traffic, [f"{session.address.server} is {session.address.display_address}"]
+    if session.in_flight:
+        notes.append(f"{session.in_flight} requests are not accounted for: a fault of the harness")
+    if traffic.unsolicited:
+        notes.append(f"unrequested bytes arrived on {traffic.unsolicited} idle connections")
+    if traffic.idle_closes:
+        notes.append(f"{traffic.idle_closes} requests met a kept-alive connection that was being closed")
+    return notes

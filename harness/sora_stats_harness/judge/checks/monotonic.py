@@ -1,0 +1,116 @@
+"""Counters never fall from one response to one that was asked for later; `counter_history` has the reasoning."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
+
+from ...api.edition_rules import LABELS_GROUP
+from ..check import Check, Observed, Stage, Violation
+from ..counter_history import CounterDecrease
+from ..edition_decoder import EditionDecoder
+from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
+from .channels import CHANNEL_PRESENT, make_channel_violation
+
+if TYPE_CHECKING:
+    from ..evidence import EvidenceExchange
+    from ..exchange_counts import ExchangeCounts
+    from ..state import State
+    from ..verdict import JudgeResult
+
+MONOTONIC: Final = Requirement(
+    id="counter.monotonic",
+    level=Level.MUST,
+    title="A counter never falls from a response to one that was asked for later",
+    reason="Totals are cumulative; only responses that do not overlap in time are compared.",
+    grounds="The page documents totals and counts, and those cannot fall.",
+    source=f"{DOCUMENTATION_SOURCE}: totals and counts; Herlihy and Wing 1990",
+    needs=NEEDS_TIMES,
+    message="{field} fell by {difference}",
+    masked_by="a value that is no integer, or a sample of another connection than was asked for",
+)
+
+
+class MonotonicCheck(Check):
+    """Holds every sample, and its data channels, against what was known before its request was sent."""
+
+    requirements: tuple[Requirement, ...] = (MONOTONIC, CHANNEL_PRESENT)
+    stage = Stage.COUNTERS
+
+    def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
+        self._decoder = decoder
+        self._counts = counts
+        self._reopened = 0
+        """Of connections that have left."""
+
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """Compare, and remember."""
+        connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
+        history = connection.counter_history
+        falls = history.add_sample(exchange.sent_ns, exchange.received_ns, sample.blocks, sample.labels, evidence)
+        history.drop_unneeded_maxima(seen.open_sent_ns, seen.horizon_ns)
+        if sample.deviations and any(each.path[:1] == (LABELS_GROUP,) for each in sample.deviations):
+            history.forget_gaps(evidence)
+        if not falls:
+            return self._channel_violations(seen) if history.gaps else ()
+        connection.decreased_counters.update((fall.block, fall.counter) for fall in falls)
+        return [self._violation(seen, fall) for fall in falls]
+
+    def _channel_violations(self, seen: Observed) -> list[Violation]:
+        path = self._decoder.edition_path_of_label
+        return [
+            make_channel_violation(gap, seen, path(gap.label) or (LABELS_GROUP, gap.label))
+            for gap in seen.connection.counter_history.gaps
+        ]
+
+    def finish(self, state: State) -> Iterable[Violation]:
+        """Count what the connections that leave have seen."""
+        for connection_id, connection in state.leaving.items():
+            if connection_id not in state.connections:
+                self._reopened += connection.counter_history.reopened
+        return ()
+
+    def _violation(self, seen: Observed, fall: CounterDecrease[EvidenceExchange]) -> Violation:
+        decoder = self._decoder
+        if isinstance(fall.block, int):
+            block = decoder.blocks[fall.block]
+            field = wire = (*block.path, block.counters[fall.counter].name)
+        else:
+            name = decoder.label_counters[fall.counter].name
+            field = (*(decoder.edition_path_of_label(fall.block) or (LABELS_GROUP, fall.block)), name)
+            wire = (LABELS_GROUP, fall.block, name)
+        return Violation(
+            requirement=MONOTONIC,
+            exchange=seen.exchange,
+            field=field,
+            place=seen.place(*wire),
+            connection_id=seen.connection_id,
+            expected=f"at least {fall.before}",
+            actual=str(fall.after),
+            fault="fell",
+            facts={"difference": str(fall.before - fall.after)},
+            proof=_proof(seen, fall.holder),
+        )
+
+    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
+        """Add the samples that were compared; what came too late, or could not be used, was put in no order."""
+        for target, counts in self._counts.of_target.items():
+            result.count(MONOTONIC, target, counts.comparable_samples)
+            result.count(CHANNEL_PRESENT, target, min(counts.comparable_samples, counts.labelled_samples))
+        if result.coverage.late:
+            result.late = (*result.late, MONOTONIC.id, CHANNEL_PRESENT.id)
+        if result.coverage.forgotten:
+            result.forgotten = (*result.forgotten, MONOTONIC.id, CHANNEL_PRESENT.id)
+        reopened = sum(connection.counter_history.reopened for state in states for _, connection in state)
+        if reopened := reopened + self._reopened:
+            times = "once" if reopened == 1 else f"{reopened} times"
+            result.coverage.notes.append(f"a data channel was closed and opened again between two samples {times}")
+        if result.coverage.unusable:
+            result.unusable = (*result.unusable, MONOTONIC.id)
+
+
+def _proof(seen: Observed, earlier: EvidenceExchange) -> tuple[EvidenceExchange, ...]:
+    last = seen.connection.last
+    if not earlier.is_whole and last is not None and last is not earlier and last.received_ns < seen.exchange.sent_ns:
+        return (earlier, last, seen.evidence)  # the first one's body was let go; this one had the value too
+    return (earlier, seen.evidence)
