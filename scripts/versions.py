@@ -78,7 +78,7 @@ PLUGINS: Final = (
     Plugin(name="pytest-randomly"),
     Plugin(name="pytest-timeout", modes=(("--timeout=120",),)),
     Plugin(name="pytest-cov", modes=(("--cov=.",),)),
-    Plugin(name="pytest-asyncio", modes=(("-oasyncio_mode=auto",),)),
+    Plugin(name="pytest-asyncio", modes=(("-oasyncio_mode=auto", "-oasyncio_default_fixture_loop_scope=function"),)),
     Plugin(name="anyio"),
     Plugin(name="pytest-forked", modes=(("--forked",),)),
     Plugin(name="pytest-split", modes=(("--splits=1", "--group=1"),)),
@@ -144,12 +144,25 @@ def build_wheel(python: str, version: str) -> str:
 def make_environment(python: str, kind: str, name: str, wheel: str, *extra: str) -> tuple[Path, str | None]:
     """The Python of a new environment with the package in it, and why there is none."""
     folder = ENVIRONMENTS / name
-    made = folder / "bin" / "python"
-    install = ["pip", "install", "--quiet", "--python", str(made), "--resolution", RESOLUTIONS[kind]]
-    for command in (
-        ["venv", "--quiet", "--clear", "--python", python, str(folder)],
-        [*install, f"sora-stats-harness[charts,hypothesis,load,pytest] @ file://{wheel}", "pytest-xdist>=3.6", *extra],
-    ):
+    made, pins = folder / "bin" / "python", folder / "pins.txt"
+    extras = ("charts", "hypothesis", "load", "pytest")
+    # The floors are those of pyproject.toml: of a wheel, uv would take the newest of what the wheel depends on.
+    compile_pins = [
+        "pip",
+        "compile",
+        "--quiet",
+        "--no-header",
+        "--python",
+        str(made),
+        "--resolution",
+        RESOLUTIONS[kind],
+    ]
+    compile_pins += [*(f"--extra={each}" for each in extras), "--output-file", str(pins), "pyproject.toml"]
+    wanted = [f"sora-stats-harness[{','.join(extras)}] @ file://{wheel}", "pytest-xdist>=3.6", *extra]
+    install = ["pip", "install", "--quiet", "--python", str(made), *wanted]
+    commands = [["venv", "--quiet", "--clear", "--python", python, str(folder)]]
+    commands += [install] if extra else [compile_pins, [*install, "--constraint", str(pins)]]
+    for command in commands:
         status, told = call([str(UV), *command], ROOT)
         if status != 0:
             return made, f"cannot be installed: {last_line(told)}"

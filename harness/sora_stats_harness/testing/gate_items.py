@@ -247,7 +247,7 @@ class RequirementItem(GateItem):
     def __init__(self, rule: Requirement, **more: Any) -> None:  # Any: as above
         super().__init__(**more)
         self.rule = rule
-        self.junit_class = f"sora.{rule.id.partition('.')[0]}"
+        self.junit_class: str = f"sora.{rule.id.partition('.')[0]}"
         self.add_marker(f"sora_{rule.level.name.lower()}")
 
     def runtest(self) -> None:
