@@ -7,7 +7,7 @@ READY := .venv/.ready
 # Keep bytecode whatever the shell says: without it each process of the tests rewrites the assertions of all of them again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test pure lint check format generate messages docs browser picture bench proof oracle soak fuzz validators clean
+.PHONY: run test pure lint check format generate messages docs browser picture bench proof oracle soak fuzz validators versions dist wheels clean
 
 run: $(READY)  ## the main job: the gate, on the embedded simulator
 	$(BIN)/sora-harness conform
@@ -69,6 +69,17 @@ fuzz: $(READY)  ## the accelerator against Python, on random editions and bodies
 
 validators: $(READY)  ## schemas/ in five JSON Schema validators, of those that can be run here
 	$(BIN)/python scripts/validators.py
+
+versions: $(READY)  ## a core of it all with the lowest and the newest versions allowed, on each Python here; docs/COMPATIBILITY.md
+	$(BIN)/python scripts/versions.py --write
+
+dist: $(READY)  ## sdist and wheel, checked; SORA_HARNESS_REPOSITORY=https://… says where the links of README lead
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python scripts/check_dist.py dist
+
+wheels: $(READY)  ## wheels for manylinux and musllinux, in containers
+	$(BIN)/python -m cibuildwheel --platform linux
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

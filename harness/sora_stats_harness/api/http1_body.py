@@ -49,7 +49,7 @@ class BodyMemory:
         self._memory = io.BytesIO(bytes(len(start) + missing + SPARE_BYTES))
         self._memory.write(start)
         self._views: list[memoryview] = []
-        self.size = len(start)
+        self.size: int = len(start)
         """Bytes that have come."""
 
     def view(self) -> memoryview:
@@ -142,9 +142,9 @@ class ChunkedBody:
         """Whether the line end behind a chunk's data is to come."""
         self._section: bytearray | None = None
         """What has come behind the last chunk."""
-        self.size = 0
+        self.size: int = 0
         """Bytes of data."""
-        self.done = False
+        self.done: bool = False
         """Whether the end has come."""
         self.wrong: FramingFault | None = None
         """Why there is no telling where the end is."""

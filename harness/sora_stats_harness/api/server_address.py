@@ -70,8 +70,8 @@ class ServerAddress:
     ) -> None:
         self.server = server
         self._proxy = proxy
-        self.host = urlsplit(server).hostname or ""
-        self.addresses = tuple(addresses)
+        self.host: str = urlsplit(server).hostname or ""
+        self.addresses: tuple[SocketAddress, ...] = tuple(addresses)
         self.tls = tls
         self._best = self.addresses[0]
 

@@ -163,7 +163,7 @@ class TunnelRequest:
         host = authority if authority.rpartition(":")[2].isdecimal() else f"{authority}:{DEFAULT_PORTS[scheme]}"
         self._proxy, self._host = proxy, host
         self._head = b""
-        self.request_bytes = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (
+        self.request_bytes: bytes = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (
             host.encode(),
             host.encode(),
             proxy.authorization,

@@ -226,7 +226,7 @@ def _parse_sizes(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-command = Command(
+command: Command = Command(
     "capacity",
     [
         *options.server_options(),

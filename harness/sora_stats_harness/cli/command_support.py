@@ -18,6 +18,8 @@ from .options import check_baseline, simulator_parameters
 from .output import ProgressLine, report_width, wants_colour, write_message, write_output
 
 if TYPE_CHECKING:
+    from ..api.exchange import Headers
+    from ..api.secret_redaction import Secrets
     from ..api.server_address import ServerAddress
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.load_task import ServerAccess
@@ -123,14 +125,17 @@ class JudgedRun:
         UsageError: The settings refer to something that is not there.
     """
 
+    headers: Headers
+    secrets: Secrets
+
     def __init__(self, arguments: Arguments, command: str) -> None:
         from ..probe.interrupt import InterruptHandler
         from ..reports.verdict_assembly import format_utc_now
 
         self.headers, self.secrets = arguments.settings.look_up()
-        self.interrupt = InterruptHandler(ends_process=arguments.ends_process)
-        self.progress = ProgressLine(is_shown=not getattr(arguments, "quiet", False))
-        self.stack = ExitStack()
+        self.interrupt: InterruptHandler = InterruptHandler(ends_process=arguments.ends_process)
+        self.progress: ProgressLine = ProgressLine(is_shown=not getattr(arguments, "quiet", False))
+        self.stack: ExitStack[bool | None] = ExitStack()
         """What ends before the report: the simulator, the recording, the line of progress."""
         self.stack.callback(self.progress.end)
         self._arguments = arguments

@@ -89,7 +89,7 @@ def _parse_alpha(text: str) -> float:
 
 _RUNS_HELP: Final = "a verdict.json, a folder with one or more below it, or a quoted pattern of those"
 
-command = Command(
+command: Command = Command(
     "compare",
     [
         click.Argument(["base"], metavar="BASE", help=f"the runs to compare with: {_RUNS_HELP}"),

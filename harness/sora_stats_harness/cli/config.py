@@ -143,7 +143,7 @@ def _print_json(rows: Rows, config: LoadedConfig, ignored: str | None) -> None:
     write_output(json.dumps(document, indent=2) + "\n")
 
 
-command = Command(
+command: Command = Command(
     "config",
     [
         *options.server_options(),

@@ -268,7 +268,7 @@ class _ConformCommand(Command):
         return rest
 
 
-command = _ConformCommand(
+command: _ConformCommand = _ConformCommand(
     "conform",
     [
         *options.server_options(),

@@ -62,7 +62,7 @@ def run(arguments: Arguments) -> int:
     return ExitCode.PASS if visit.problem is None else ExitCode.INCONCLUSIVE
 
 
-command = Command(
+command: Command = Command(
     "doctor",
     [
         *options.server_options(),

@@ -112,7 +112,7 @@ def _no_response_reason(exchanges: list[Any]) -> str:  # Any: Exchange, which is
     )
 
 
-command = Command(
+command: Command = Command(
     "estimate",
     [
         *options.server_options(),

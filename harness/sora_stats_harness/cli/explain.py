@@ -98,7 +98,7 @@ def _complete_id(context: click.Context, param: click.Parameter, incomplete: str
     return [name for name in REQUIREMENTS if name.startswith(incomplete)]
 
 
-command = Command(
+command: Command = Command(
     "explain",
     [click.Argument(["id"], metavar="ID", help="a requirement, such as http.json", shell_complete=_complete_id)],
     examples=EXAMPLES,

@@ -129,7 +129,7 @@ def _table_rows(fields: list[FieldDefinition]) -> list[tuple[str, ...]]:
     return rows
 
 
-command = Command(
+command: Command = Command(
     "fields",
     [
         click.Argument(

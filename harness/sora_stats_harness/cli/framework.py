@@ -69,13 +69,13 @@ class HelpFormatter(click.HelpFormatter):
 class HelpContext(click.Context):
     """click's, with our formatter."""
 
-    formatter_class = HelpFormatter
+    formatter_class: type[click.HelpFormatter] = HelpFormatter
 
 
 class Command(click.Command):
     """A command whose help has its options in groups, and examples that keep their lines."""
 
-    context_class = HelpContext
+    context_class: type[click.Context] = HelpContext
 
     def __init__(
         self, name: str, params: list[click.Parameter], *, examples: str, run: Callable[[Arguments], int]

@@ -43,7 +43,7 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-command = Command(
+command: Command = Command(
     "history",
     [
         click.Argument(["folder"], type=Path, metavar="DIR", help="every verdict.json below it is a run"),

@@ -271,7 +271,7 @@ def _parse_weights(text: str) -> dict[str, float]:
     return weights
 
 
-command = Command(
+command: Command = Command(
     "load",
     [
         *options.server_options(),

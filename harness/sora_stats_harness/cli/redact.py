@@ -47,7 +47,7 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-command = Command(
+command: Command = Command(
     "redact",
     [
         click.Argument(["recording"], metavar="RECORDING", help="what to read, compressed or not; - for stdin"),

@@ -89,7 +89,7 @@ def _write_schemas(wanted: dict[str, str], folder: Path) -> None:
     write_message(f"wrote {len(wanted)} schemas to {folder}\n")
 
 
-command = Command(
+command: Command = Command(
     "schemas",
     [
         with_values(

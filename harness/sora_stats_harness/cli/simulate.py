@@ -255,7 +255,7 @@ def _parse_step(text: str) -> float:
     return -parse_duration(text[1:]) if text.startswith("-") else parse_duration(text)
 
 
-command = Command(
+command: Command = Command(
     "simulate",
     [
         click.Argument(

@@ -94,10 +94,10 @@ class ConnectionState:
         """At least one witness of the largest values is left to be shown."""
         self.last_blocks: Sequence[Counters | None] | None = None
         """Of the last sample, whatever it was: a relation's lower bound, which a maximum that was wrong cannot spoil."""
-        self.longest_gap_ns = 0
+        self.longest_gap_ns: int = 0
         """Between a sample's receipt and the sending of the next one's request."""
         self.level: int | None = None
-        self.samples = 0
+        self.samples: int = 0
         self.samples_of: dict[Target | None, int] = {}
         """The same by target."""
         self.overlapping_samples: list[OverlappingSample] = []

@@ -199,8 +199,8 @@ class CounterHistory(Generic[EvidenceT]):
         self.first_labels: dict[str, Counters] = {}
         self.grown_labels: dict[str, tuple[bool, ...]] = {}
         """Which counters grew of labels that have closed."""
-        self.last_received_ns = EARLIEST_NS
-        self.reopened = 0
+        self.last_received_ns: int = EARLIEST_NS
+        self.reopened: int = 0
         """How often a data channel was closed and opened again between two samples, both of which have it."""
         self._absent_since_ns: dict[str, int] = {}
         """For each label ever seen, when the last sample without it had arrived."""

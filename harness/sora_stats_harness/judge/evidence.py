@@ -59,7 +59,7 @@ class PackedBody:
     __slots__ = ("_blocks", "length", "sha256", "size")
 
     def __init__(self, body: bytes, compressor: ZstdCompressor, pause: Callable[[], None]) -> None:
-        self.length = len(body)
+        self.length: int = len(body)
         self._blocks: list[bytes] = []
         digest = hashlib.sha256()
         for start in range(0, len(body), BLOCK_BYTES):
@@ -68,8 +68,8 @@ class PackedBody:
             block = body[start : start + BLOCK_BYTES]
             digest.update(block)
             self._blocks.append(compressor.compress(block, compressor.FLUSH_FRAME))
-        self.sha256 = digest.hexdigest()
-        self.size = OVERHEAD_BYTES + sum(map(len, self._blocks))
+        self.sha256: str = digest.hexdigest()
+        self.size: int = OVERHEAD_BYTES + sum(map(len, self._blocks))
 
     def read(self, start: int, stop: int, known: ZstdDict) -> bytes:
         """Some of the bytes."""
@@ -147,7 +147,7 @@ class EvidenceStore:
         self._indexes: list[tuple[ref[EvidenceExchange], ElementIndex | None]] = []
         self._compressor: ZstdCompressor | None = None
         self._known: ZstdDict | None = None
-        self.released = 0
+        self.released: int = 0
         """Bodies that somebody still held and that were let go."""
 
     @property

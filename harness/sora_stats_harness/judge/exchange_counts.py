@@ -31,13 +31,21 @@ class TargetCounts:
     )
 
     def __init__(self) -> None:
-        self.complete = self.without_http = self.bare_bodies = 0
+        self.complete: int = 0
+        self.without_http: int = 0
+        self.bare_bodies: int = 0
         """Exchanges with a complete response; those of them of which a recording has the samples alone; files."""
-        self.accepted = self.withheld = self.unsearched_bodies = 0
+        self.accepted: int = 0
+        self.withheld: int = 0
+        self.unsearched_bodies: int = 0
         """
         Responses whose body is judged; those of them with a withheld body; those in which repeated keys were not looked for.
         """
-        self.samples = self.labelled_samples = self.slow_samples = self.comparable_samples = self.named_samples = 0
+        self.samples: int = 0
+        self.labelled_samples: int = 0
+        self.slow_samples: int = 0
+        self.comparable_samples: int = 0
+        self.named_samples: int = 0
         """
         Samples; those with data channels, not accepted by the fast decoder, with one before to compare with, and of the
         very connection that the request has named.
@@ -60,7 +68,7 @@ class ExchangeCounts:
     def __init__(self, documented_fields: int) -> None:
         self._documented_fields = documented_fields
         self._connections: set[str] = set()
-        self.returned = 0
+        self.returned: int = 0
         """Connections that came back after they were forgotten."""
         self.has_simulator = False
         """Whether a response said that it came from the simulator."""

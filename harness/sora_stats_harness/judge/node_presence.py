@@ -74,14 +74,14 @@ class NodePresence:
         self._replaced_members: frozenset[str] = frozenset()
         """Of the last one before all of its connections were replaced."""
         self._last_listing: tuple[str, int] | None = None
-        self.replacements = 0
+        self.replacements: int = 0
         """How often a listing had none of the connections of the one before."""
-        self.alternations = 0
+        self.alternations: int = 0
         """How often it had connections again that had been replaced."""
         self.change: list[tuple[str, int]] = []
         """The two listings that first showed it."""
         self._found: dict[Target | None, dict[str, SightingCounts]] = {target: {} for target in Target}
-        self.checked = Counter[Target | None]()
+        self.checked: Counter[Target | None] = Counter[Target | None]()
         """By the target of the responses that were bracketed."""
 
     def add_listing(

@@ -22,7 +22,7 @@ from .counter_history import EARLIEST_NS
 from .coverage import CoverageTracker
 from .evidence import MAX_EVIDENCE_BYTES, EvidenceStore
 from .exchange_counts import ExchangeCounts
-from .exchange_queue import ExchangeQueue
+from .exchange_queue import BeginExchange, ExchangeQueue
 from .findings import FindingAggregator
 from .last_samples import LastSample, find_last_samples
 from .requirement import DEFAULT_SEVERITY, Finding, Level, Severity
@@ -85,8 +85,8 @@ class Judge:
     ) -> None:
         options = options or JudgeOptions()
         self.edition = edition
-        self.run = run or str(uuid.uuid4())
-        self.clock = monotonic_clock_id()
+        self.run: str = run or str(uuid.uuid4())
+        self.clock: str = monotonic_clock_id()
         self._nodes = frozenset(options.nodes)
         self._reader = reader = SampleReader(edition)
         self._counter_places = reader.codec.counter_places
@@ -107,7 +107,7 @@ class Judge:
         self._live = self._state_of(self.run, self.clock)
         judge_live = partial(self._stages.judge, self._live)
         self._queue = ExchangeQueue(self.run, self.clock, judge_live, first_seq=options.first_seq, soon=options.soon)
-        self.begin_exchange = self._queue.begin_exchange
+        self.begin_exchange: BeginExchange = self._queue.begin_exchange
         """Announce a request; to be called right before its first byte is written."""
 
     # What goes in.

@@ -59,7 +59,7 @@ class ClockOffset:
         self._spans: deque[OffsetInterval] = deque()
         self._low = self._high = 0
         """The intersection of all spans."""
-        self.checked = Counter[Target | None]()
+        self.checked: Counter[Target | None] = Counter[Target | None]()
         self._jumped_ns: deque[int] = deque(maxlen=MIN_REPEATED_JUMPS)
         """When it was seen to jump."""
 

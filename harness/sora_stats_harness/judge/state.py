@@ -48,16 +48,16 @@ class State:
         """Paths at which a value stood that no other check could use."""
         self.expired: dict[str, None] = {}
         """Ids of forgotten connections."""
-        self.expired_count = 0
-        self.availability = ServerAvailability()
+        self.expired_count: int = 0
+        self.availability: ServerAvailability = ServerAvailability()
         self.responding: Target | None = None
         """The target of the last response with status 200; None since a request failed."""
         self.last_received_ns = -(2**63)
         self._blocks = blocks
         self.memory: dict[object, Any] = {}  # Any: each check's own
         """What checks keep, by check; `recall` makes it."""
-        self.exchanges_until_expiry = EXPIRY_CHECK_EXCHANGES
-        self.expiry_due_ns = -(2**63)
+        self.exchanges_until_expiry: int = EXPIRY_CHECK_EXCHANGES
+        self.expiry_due_ns: int = -(2**63)
 
     def count(self, requirement: Requirement, times: int = 1) -> None:
         """Note that a requirement was held against something."""

@@ -47,7 +47,7 @@ class ConnectionAsk:
         self._route = route
         self._timeout_s = timeout_s
         self._interrupt = interrupt
-        self.peer = Peer()
+        self.peer: Peer = Peer()
         """What the last one's connection told."""
 
     def __call__(self, request: Request) -> Exchange | None:

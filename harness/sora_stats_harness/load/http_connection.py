@@ -141,7 +141,7 @@ class HttpConnection:
         """What came on an idle connection; the next exchange tells it."""
         self._used_ns = 0
         """When the last response had come."""
-        self.consecutive_failures = 0
+        self.consecutive_failures: int = 0
         """Exchanges in a row that have failed."""
 
     def send(

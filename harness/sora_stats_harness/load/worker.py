@@ -97,7 +97,7 @@ class LoadWorker:
     def __init__(self, environment: Any) -> None:  # Any: Locust's own types are not checked
         self._environment = environment
         self._runner = environment.runner
-        self.leaves = False
+        self.leaves: bool = False
         """Whether it goes by itself, and not because its master says so."""
         self._signals = 0
         self._interrupt = WorkerInterrupt()

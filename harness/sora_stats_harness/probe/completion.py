@@ -66,7 +66,7 @@ class CompletionTracker:
         self._judge = judge
         self._rounds = 0
         self._idle_rounds = 0
-        self.missing = plan.expected_requirements()
+        self.missing: frozenset[str] = plan.expected_requirements()
         """Requirements above INFO that were not observed yet."""
 
     def weakest(self) -> WeakRequirement | None:

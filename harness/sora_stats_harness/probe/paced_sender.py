@@ -44,8 +44,8 @@ class PacedSender:
         """Seconds that were waited because of large bodies."""
         self.may_end = False
         """Whether the run has seen enough: it ends with the plan's least time, no longer with its time limit."""
-        self.exchanges = 0
-        self.errors = 0
+        self.exchanges: int = 0
+        self.errors: int = 0
 
     @property
     def elapsed_s(self) -> float:

@@ -81,7 +81,7 @@ class ProberAsk:
     def __init__(self, new_prober: Callable[[], Prober], interrupt: InterruptHandler | None = None) -> None:
         self._new_prober = new_prober
         self._interrupt = interrupt
-        self.peer = Peer()
+        self.peer: Peer = Peer()
         """What the last one's connection told."""
 
     def __call__(self, request: Request) -> Exchange | None:

@@ -47,7 +47,7 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
         self._limit_bytes = limit_bytes
         self._servers: dict[str, ServerAddress] = {}
         self._tls_facts: dict[str, str] = {}
-        self.held_bytes = 0
+        self.held_bytes: int = 0
         """Bytes of all bodies that are being read."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

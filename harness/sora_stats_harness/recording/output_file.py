@@ -118,7 +118,7 @@ class RecordingFile:
     def __init__(self, file: IO[bytes], compressor: LineCompressor) -> None:
         self._file = file
         self._compressor = compressor
-        self.size = 0
+        self.size: int = 0
         """Bytes written so far, those in the buffer included."""
 
     def write(self, line: bytes) -> None:

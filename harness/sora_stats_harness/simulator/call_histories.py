@@ -71,7 +71,7 @@ class CallHistory:
         digits: int = 6,
         connections: Sequence[GeneratedConnection] = (),
     ) -> None:
-        self.steps = tuple(steps)
+        self.steps: tuple[HistoryStep, ...] = tuple(steps)
         self._edition = edition
         self._digits = digits
         self._connections = tuple(connections)

@@ -55,7 +55,7 @@ DUPLICATE_KEY: Final = Requirement(
 class JsonCheck(Check):
     """A body is strict JSON without repeated keys, as the reader found."""
 
-    requirements = (JSON, JSON_LIMITS, DUPLICATE_KEY)
+    requirements: tuple[Requirement, ...] = (JSON, JSON_LIMITS, DUPLICATE_KEY)
     stage = Stage.JSON
 
     def __init__(self, edition: Edition, counts: ExchangeCounts) -> None:

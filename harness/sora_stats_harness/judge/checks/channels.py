@@ -68,7 +68,7 @@ def make_channel_violation(gap: LabelGap[EvidenceExchange], seen: Observed, fiel
 class ExclusiveLimitsCheck(Check):
     """Looks at each data channel once, and again where its configuration changes."""
 
-    requirements = (EXCLUSIVE,)
+    requirements: tuple[Requirement, ...] = (EXCLUSIVE,)
     stage = Stage.CONFIGURATION
 
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:

@@ -132,7 +132,7 @@ class ClockCheck(Check):
     nodes agree.
     """
 
-    requirements = (ORDER, OFFSET, FROZEN, SKEW)
+    requirements: tuple[Requirement, ...] = (ORDER, OFFSET, FROZEN, SKEW)
     stage = Stage.CLOCK
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:

@@ -45,7 +45,7 @@ ONCE: Final = Requirement(
 class ClusterCheck(Check):
     """Compares the listings of several nodes."""
 
-    requirements = (UNION, ONCE)
+    requirements: tuple[Requirement, ...] = (UNION, ONCE)
     stage = Stage.CLUSTER
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:

@@ -106,7 +106,7 @@ _GZIP_START: Final = b"\x1f\x8b"
 class FramingCheck(Check):
     """What the bytes of a response deviate in from HTTP/1.1."""
 
-    requirements = (HEADER, FRAMING, KEEP_ALIVE, UNUSUAL)
+    requirements: tuple[Requirement, ...] = (HEADER, FRAMING, KEEP_ALIVE, UNUSUAL)
     stage = Stage.FRAMING
 
     def __init__(self, counts: ExchangeCounts) -> None:

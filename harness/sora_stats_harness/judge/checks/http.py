@@ -61,7 +61,7 @@ VIOLATING_ERRORS_AFTER_RESPONSE: Final = frozenset({ErrorCode.TIMEOUT, ErrorCode
 class CompleteResponseCheck(Check):
     """Every request gets a complete response."""
 
-    requirements = (COMPLETE,)
+    requirements: tuple[Requirement, ...] = (COMPLETE,)
     stage = Stage.TRANSPORT
 
     def __init__(self, counts: ExchangeCounts) -> None:
@@ -116,7 +116,7 @@ def check_incomplete(exchange: Exchange, *, responded: bool) -> Violation | None
 class HeadCheck(Check):
     """A valid request gets 200, or the accepted response about an unknown id; and the headers of a body are right."""
 
-    requirements = (STATUS, LENGTH, CONTENT_TYPE)
+    requirements: tuple[Requirement, ...] = (STATUS, LENGTH, CONTENT_TYPE)
     stage = Stage.HEAD
 
     def __init__(self, counts: ExchangeCounts) -> None:

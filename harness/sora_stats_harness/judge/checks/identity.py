@@ -95,7 +95,7 @@ _ID_NAMES: Final = ("channel_id", "client_id", "bundle_id")
 class SampleIdentityCheck(Check):
     """A sample is of the connection, or of the client, that was asked for, and stands once in its response."""
 
-    requirements = (ASKED, CLIENT, UNIQUE)
+    requirements: tuple[Requirement, ...] = (ASKED, CLIENT, UNIQUE)
     stage = Stage.IDENTITY
 
     def __init__(self, counts: ExchangeCounts) -> None:
@@ -189,7 +189,7 @@ def _kept_response(seen: Observed, state: State) -> tuple[EvidenceExchange, ...]
 class FormCheck(Check):
     """A connection_id has the form that others rely on."""
 
-    requirements = (FORM,)
+    requirements: tuple[Requirement, ...] = (FORM,)
     stage = Stage.NEW_CONNECTION
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
@@ -216,7 +216,7 @@ class FormCheck(Check):
 class ConstantCheck(Check):
     """A connection keeps its ids, and an open data channel its configuration."""
 
-    requirements = (CONSTANT,)
+    requirements: tuple[Requirement, ...] = (CONSTANT,)
     stage = Stage.CONFIGURATION
 
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:

@@ -34,7 +34,7 @@ MONOTONIC: Final = Requirement(
 class MonotonicCheck(Check):
     """Holds every sample, and its data channels, against what was known before its request was sent."""
 
-    requirements = (MONOTONIC, CHANNEL_PRESENT)
+    requirements: tuple[Requirement, ...] = (MONOTONIC, CHANNEL_PRESENT)
     stage = Stage.COUNTERS
 
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:

@@ -60,7 +60,7 @@ class _Memory:
 class PresenceCheck(Check):
     """Connections that a node lists are found on it, and in what it lists of the whole cluster; those found are listed."""
 
-    requirements = (PRESENT, LISTED, UNION)
+    requirements: tuple[Requirement, ...] = (PRESENT, LISTED, UNION)
     stage = Stage.PRESENCE
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:

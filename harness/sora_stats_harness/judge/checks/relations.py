@@ -170,7 +170,7 @@ class RelationFilter:
     """
 
     def __init__(self, rows: Sequence[ResolvedRelation]) -> None:
-        self.rows = tuple(rows)
+        self.rows: tuple[ResolvedRelation, ...] = tuple(rows)
         groups: dict[tuple[int, ...], list[ResolvedRelation]] = {}
         for row in rows:
             groups.setdefault(_needed_counters([row]), []).append(row)

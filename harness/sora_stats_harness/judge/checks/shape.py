@@ -121,7 +121,7 @@ SHAPE_REQUIREMENTS: Final = {
 class ShapeCheck(Check):
     """The shape of a body and of every sample in it."""
 
-    requirements = tuple(SHAPE_REQUIREMENTS.values())
+    requirements: tuple[Requirement, ...] = tuple(SHAPE_REQUIREMENTS.values())
     stage = Stage.SHAPE
 
     def __init__(self, edition: Edition, counts: ExchangeCounts) -> None:

@@ -44,7 +44,7 @@ class TimestampOrderCheck(Check):
             not compared. None where nobody knows.
     """
 
-    requirements = (TIMESTAMP_ORDER,)
+    requirements: tuple[Requirement, ...] = (TIMESTAMP_ORDER,)
     stage = Stage.OVERLAPS
 
     def __init__(self, blocks: tuple[CounterBlock, ...], tear_ns: int | None) -> None:

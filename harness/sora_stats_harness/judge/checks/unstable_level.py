@@ -13,7 +13,7 @@ import msgspec
 from ...api.exchange import Target
 from ..check import Check, Observed, Stage, Violation
 from ..edition_decoder import CounterBlock, Counters
-from ..requirement import DOCUMENTATION_SOURCE
+from ..requirement import DOCUMENTATION_SOURCE, Requirement
 from .relation_check import LEVEL_BY_FAULT, UNCONFIRMED, known_before
 from .relation_table import relation_row
 
@@ -54,7 +54,7 @@ class UnstableLevelCheck(Check):
         blocks: The edition's blocks of counters.
     """
 
-    requirements = (UNSTABLE_LEVEL,)
+    requirements: tuple[Requirement, ...] = (UNSTABLE_LEVEL,)
     stage = Stage.RELATIONS
 
     def __init__(self, blocks: Sequence[CounterBlock]) -> None:

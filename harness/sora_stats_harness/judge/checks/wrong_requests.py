@@ -119,7 +119,7 @@ class _ExpectedResponse:
 class WrongRequestCheck(Check):
     """How a server refuses requests that are wrong on purpose."""
 
-    requirements = (NO_5XX, JSON_OR_EMPTY, *ERROR_SHAPES.values())
+    requirements: tuple[Requirement, ...] = (NO_5XX, JSON_OR_EMPTY, *ERROR_SHAPES.values())
     stage = Stage.WRONG_REQUESTS
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
