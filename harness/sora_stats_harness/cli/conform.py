@@ -20,7 +20,7 @@ from ..api.server_url import EXAMPLE_URL
 from . import command_support as common
 from . import options
 from .framework import Arguments, Command, Option, flag, group, with_value, with_values
-from .output import ProgressLine, write_output
+from .output import ProgressLine, write_message
 
 if TYPE_CHECKING:
     from ..api.exchange import Headers
@@ -139,7 +139,7 @@ def _say_plan(arguments: Arguments, plan: ConformancePlan, visit: Visit | None) 
     additions = common.plan_additions(arguments)
     text = f"plan: conform on {subject}: {pace_text(plan, listing)}{fuzz}{additions}"
     if arguments.dry_run:
-        write_output(f"{text}\n", sys.stderr)
+        write_message(f"{text}\n", sys.stderr)
     else:
         arguments.say(text)
 

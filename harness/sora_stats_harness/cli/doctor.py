@@ -7,6 +7,7 @@ import sys
 from typing import Final
 
 from ..api.errors import ExitCode, UsageError
+from ..api.language import translate
 from ..api.server_url import EXAMPLE_URL
 from . import command_support as common
 from . import options
@@ -56,9 +57,11 @@ def run(arguments: Arguments) -> int:
         write_output(f"{json.dumps(rows, indent=2, ensure_ascii=False)}\n")
     else:
         from ..reports.escaping import escape_terminal
+        from ..reports.text_wrapping import columns, pad
 
-        wide = max(map(len, rows))
-        write_output("".join(f"{label:<{wide}}  {escape_terminal(text)}\n" for label, text in rows.items()))
+        shown = [(translate(label), translate(escape_terminal(text))) for label, text in rows.items()]
+        wide = max(columns(label) for label, _ in shown)
+        write_output("".join(f"{pad(label, wide)}  {text}\n" for label, text in shown))
     return ExitCode.PASS if visit.problem is None else ExitCode.INCONCLUSIVE
 
 

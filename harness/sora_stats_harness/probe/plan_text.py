@@ -41,15 +41,15 @@ def pace_text(plan: ConformancePlan, listing: tuple[int, int] | None = None) -> 
     Args:
         listing: The bytes of one, and how many connections are in it; None where nobody has asked yet.
     """
-    most = f"{plan.bytes_per_s / 1e6:.0f} MB/s"
-    traffic = f"at most {most}" if listing is None else f"about {_megabytes(estimate_bytes_per_s(plan, *listing))} MB/s"
-    wrong = count_wrong_requests(plan)
+    if listing is None:
+        traffic = f"at most {_megabytes(plan.bytes_per_s)} MB/s"
+    else:
+        traffic = f"about {_megabytes(estimate_bytes_per_s(plan, *listing))} MB/s"
+    count = count_wrong_requests(plan)
+    wrong = f"{count} wrong requests" if count else "no wrong requests"
     least, most_s = plan.duration_s, plan.time_limit_s
-    duration = f"{least:g} s," if least == most_s else f"{least:g} to {most_s:g} s,"
-    return (
-        f"at most {plan.rate:g} requests/s, {traffic}, {wrong or 'no'} wrong requests, "
-        f"for {duration} until enough was seen"
-    )
+    duration = f"{least:g} s" if least == most_s else f"{least:g} to {most_s:g} s"
+    return f"at most {plan.rate:g} requests/s, {traffic}, {wrong}, for {duration}, until enough was seen"
 
 
 def _megabytes(per_s: float) -> str:
