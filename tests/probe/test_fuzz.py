@@ -316,7 +316,7 @@ def test_without_hypothesis_the_command_says_what_to_install(
     assert main(["conform", "--fuzz", "5"]) == 2
     assert (
         capsys.readouterr().err
-        == "sora-harness: --fuzz needs Hypothesis: pip install 'sora-stats-harness[hypothesis]'\n"
+        == "sora-harness: --fuzz needs Hypothesis: pip install hypothesis\n"
     )
 
 
