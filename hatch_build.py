@@ -24,7 +24,7 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 PRODUCT_URL = "https://sora.shiguredo.jp/"
 
 
-class AcceleratorHook(BuildHookInterface):
+class AcceleratorHook(BuildHookInterface[Any]):
     """Hatchling's hook; the names of its methods are Hatchling's."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

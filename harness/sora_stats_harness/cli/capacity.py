@@ -52,7 +52,7 @@ def run(arguments: Arguments) -> int:
     """
     settings = options.read_settings(arguments)
     if find_spec("locust") is None:
-        raise UsageError("capacity needs Locust: pip install 'sora-stats-harness[load]'")
+        raise UsageError("capacity needs Locust: pip install locust")
     if arguments.worker:
         return workers.run_as_worker(arguments)
     url = settings.url

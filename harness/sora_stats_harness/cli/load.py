@@ -56,7 +56,7 @@ def run(arguments: Arguments) -> int:
     """
     settings = options.read_settings(arguments)
     if find_spec("locust") is None:
-        raise UsageError("load needs Locust: pip install 'sora-stats-harness[load]'")
+        raise UsageError("load needs Locust: pip install locust")
     if arguments.worker:
         return workers.run_as_worker(arguments)
     # All that can be refused is, before Locust is imported.

@@ -185,6 +185,8 @@ class _LocustMaster:
         Those that have reported unasked: a signal ended them. A terminal's Ctrl-C may reach all workers before the master, and
         Locust then stops the test as the last of them leaves.
         """
+        self._is_deserted = False
+        """Whether the test was stopped because no worker was left, whose results may come later than that."""
         self._report: VerdictReport | None = None
         runner.register_message(RESULT_MESSAGE, self._on_worker_result)
         events = environment.events
@@ -229,7 +231,7 @@ class _LocustMaster:
             options.sora_run, options.sora_spool = str(uuid.uuid4()), str(self._spool)
             options.sora_clock = monotonic_clock_id()
             options.sora_workers = str(max(1, self._runner.worker_count))
-        self._running, self._is_over, self._concluded = True, False, None
+        self._running, self._is_over, self._is_deserted, self._concluded = True, False, False, None
         self._awaited = {client.id for client in self._runner.clients.all}
         self._asked |= self._awaited
 
@@ -258,6 +260,8 @@ class _LocustMaster:
         """Wait until each worker that is alive has reported."""
         self._is_over = True
         clients = self._runner.clients
+        if self._running:
+            self._is_deserted = bool(self._asked) and not any(id in clients for id in self._asked)
         self._awaited |= {client.id for client in clients.all} - set(self._results)
         self._asked |= self._awaited
         for client_id in self._awaited:
@@ -275,7 +279,7 @@ class _LocustMaster:
     def _on_test_stop(self, **_: Any) -> None:
         if not self._asked or self._spool is None:
             return
-        self._is_interrupted = is_test_running(self._environment) or self._asked <= self._left
+        self._is_interrupted = is_test_running(self._environment) or self._is_deserted or self._asked <= self._left
         if self._running:
             self._wait_for_workers()
         try:

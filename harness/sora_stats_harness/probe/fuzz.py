@@ -110,7 +110,7 @@ def require_hypothesis() -> None:
     try:
         import hypothesis  # noqa: F401  # only to see whether it is there
     except ImportError:
-        raise UsageError("--fuzz needs Hypothesis: pip install 'sora-stats-harness[hypothesis]'") from None
+        raise UsageError("--fuzz needs Hypothesis: pip install hypothesis") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,10 +25,7 @@ from .html_elements import HtmlContent, SafeHtml, html_element
 from .load_tables import clock_time
 from .measurement_tables import step_times
 
-NO_CHARTS_NOTE: Final = (
-    f"Charts are drawn where the extra '{charts.CHARTS_EXTRA}' is installed: pip install "
-    f"'sora-stats-harness[{charts.CHARTS_EXTRA}]'."
-)
+NO_CHARTS_NOTE: Final = f"Charts are drawn where the extra '{charts.CHARTS_EXTRA}' is installed: pip install pygal"
 
 MAX_TIME_TICKS: Final = 5
 """Steps between the labels of a time axis: more texts would overlap."""
